@@ -1,0 +1,137 @@
+"""
+Resource names: the name alone decides what type a resource is of (spec 3).
+
+L{parse_name} turns a text into a frozen value, one class a type. Two names are the same resource when their C{key} is
+the same: the whole text, or the first level of a hierarchy, whose nodes live and queue together (spec 4.6).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from flom.errors import InvalidName
+
+DEFAULT_NAME: Final = "_RESOURCE"
+"""What is locked when nobody says what; simple, and reserved to that use (spec 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleName:
+    """One thing, locked in one of six modes."""
+
+    text: str
+
+    @property
+    def key(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class NumericName:
+    """C{total} like units, taken some at a time."""
+
+    text: str
+    total: int
+
+    @property
+    def key(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class SetName:
+    """Some things of which each holder gets one."""
+
+    text: str
+    elements: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class HierarchicalName:
+    """A node of a tree; C{levels} leads there from the root."""
+
+    text: str
+    levels: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return "/" + self.levels[0]
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceName:
+    """Numbers from 1 on, C{slots} of them out at a time; rolled back ones return if it is transactional."""
+
+    text: str
+    slots: int
+    transactional: bool
+
+    @property
+    def key(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampName:
+    """Distinct times written in C{format}, C{slots} of them out at a time."""
+
+    text: str
+    format: str
+    slots: int
+
+    @property
+    def key(self) -> str:
+        return self.text
+
+
+ResourceName = SimpleName | NumericName | SetName | HierarchicalName | SequenceName | TimestampName
+
+# tried in this order; the first that matches the whole text gives the type
+_SIMPLE: Final = re.compile(r"_RESOURCE|[A-Za-z][A-Za-z0-9]*")
+_NUMERIC: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*\[([0-9]+)\]")
+_SET: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(\.[A-Za-z][A-Za-z0-9]*)+")
+_HIERARCHICAL: Final = re.compile(r"(/[^/\\]+)+")
+_SEQUENCE: Final = re.compile(r"_([sS])_[A-Za-z][A-Za-z0-9]*\[([0-9]+)\]")
+_TIMESTAMP: Final = re.compile(r"_t_([%#A-Za-z][%#.:\\A-Za-z0-9]*)\[([0-9]+)\]")
+# FLoM takes a name with a line feed if any of its lines is one; we take no control character at all
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@lru_cache(maxsize=4096)
+def parse_name(text: str) -> ResourceName:
+    """
+    Tell what C{text} names.
+
+    @param text: the name; bytes that are not UTF-8 stand in it as lone surrogates (C{surrogateescape}).
+    @raise InvalidName: it names nothing.
+    """
+    if _CONTROL.search(text):
+        raise InvalidName(text)
+    if _SIMPLE.fullmatch(text):
+        return SimpleName(text)
+    if match := _NUMERIC.fullmatch(text):
+        return NumericName(text, _as_c_int(match[1]))
+    if _SET.fullmatch(text):
+        return SetName(text, tuple(text.split(".")))
+    if _HIERARCHICAL.fullmatch(text):
+        return HierarchicalName(text, tuple(text[1:].split("/")))
+    if match := _SEQUENCE.fullmatch(text):
+        return SequenceName(text, _as_c_int(match[2]), transactional=match[1] == "S")
+    if match := _TIMESTAMP.fullmatch(text):
+        return TimestampName(text, match[1], _as_c_int(match[2]))
+    raise InvalidName(text)
+
+
+def _as_c_int(digits: str) -> int:
+    """Read C{digits} as FLoM does: as a C long that saturates, cut to 32 bits (spec 3)."""
+    significant = digits.lstrip("0") or "0"
+    value = int(significant) if len(significant) < 20 else 2**63
+    low = min(value, 2**63 - 1) & 0xFFFFFFFF
+    return low - 2**32 if low >= 2**31 else low

@@ -1,0 +1,85 @@
+"""What is asked of the lock table and what follows from it, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, NewType
+
+from flom.core.modes import LockMode
+from flom.core.names import ResourceName
+from flom.errors import Outcome
+
+SessionId = NewType("SessionId", int)
+"""One client as the table knows it: over the wire, one connection."""
+
+
+class Instant(NamedTuple):
+    """
+    A moment, as two clocks tell it.
+
+    @ivar monotonic: seconds that never go back; idle resources are timed by them.
+    @ivar wall: seconds since the epoch; timestamp resources hand these out.
+    """
+
+    monotonic: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LockRequest:
+    """
+    Somebody wants to hold something; no two requests are equal, whatever they ask for.
+
+    @ivar quantity: units of a numeric resource, 0 or more; the other types ignore it.
+    @ivar wait: queue if it cannot be granted now.
+    @ivar create: make the resource if there is none.
+    @ivar lifespan: seconds that an idle resource is to be remembered if this request creates it (spec 4.10).
+    """
+
+    session: SessionId
+    name: ResourceName
+    mode: LockMode = LockMode.EX
+    quantity: int = 1
+    wait: bool = True
+    create: bool = True
+    lifespan: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """
+    The session holds what it asked for.
+
+    @ivar token: the fencing token: it grows with every grant of this table, so that a protected store can refuse a
+        late writer. A new daemon starts again at 1.
+    @ivar element: which one, for sets, sequences and timestamps.
+    """
+
+    request: LockRequest
+    token: int
+    element: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The session waits for others to release."""
+
+    request: LockRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Incubated:
+    """The session waits for somebody to create the resource (spec 4.9)."""
+
+    request: LockRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The answer is no and nothing is left of the request."""
+
+    request: LockRequest
+    outcome: Outcome
+
+
+Effect = Granted | Queued | Incubated | Refused

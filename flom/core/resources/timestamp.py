@@ -1,0 +1,89 @@
+"""Timestamps: every holder gets a time that no other was given (spec 4.8)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from flom.core.requests import Instant, LockRequest
+from flom.core.resources.base import Holding, OneQueueResource, Strftime
+from flom.errors import FlomError
+
+MAX_TEXT: Final = 320
+"""Characters of the longest text given out: an answer that carries it stays below 512 bytes (spec 5.1, D-26)."""
+
+_FRACTION: Final = re.compile(r"#(f{1,6})")
+_CONVERSION: Final = re.compile(r"%(.)")
+_SECONDS: Final = frozenset("crsSTX")
+_MINUTES: Final = frozenset("MR")
+_HOURS: Final = frozenset("HI")
+
+# 2026-09-23 12:34:56 UTC, a Wednesday in September: no weekday and no month has a longer English name
+_LONGEST: Final = 1790166896.123456
+
+
+class InvalidTimestampFormat(FlomError):
+    """Nothing in the format changes at least once an hour, or its text is longer than L{MAX_TEXT}."""
+
+
+class TimestampResource(OneQueueResource):
+    """
+    Granted if fewer than C{slots} hold and a new unit of time has begun since the last grant.
+
+    The unit is the smallest that the format shows, from a microsecond to an hour.
+    """
+
+    def __init__(self, format: str, slots: int, strftime: Strftime) -> None:
+        """
+        @param format: as strftime's, and C{#f} to C{#ffffff} for fractions of a second.
+        @raise InvalidTimestampFormat: C{format} cannot be used.
+        """
+        super().__init__()
+        self._format = format
+        self._left = slots
+        self._strftime = strftime
+        self._unit = _unit(format)
+        self._last_unit = -1
+        if not 0 < len(self._text(_LONGEST)) <= MAX_TEXT:
+            raise InvalidTimestampFormat(f"{format!r} gives texts of no or more than {MAX_TEXT} characters")
+
+    def fits(self, request: LockRequest, now: Instant) -> bool:
+        return self._left > 0 and self._unit_of(now) > self._last_unit
+
+    def take(self, request: LockRequest, now: Instant) -> Holding:
+        self._left -= 1
+        self._last_unit = self._unit_of(now)
+        return Holding(request, self._text(now.wall))
+
+    def give_back(self, holding: Holding, rollback: bool) -> None:
+        self._left += 1
+
+    def next_chance(self, now: Instant) -> float | None:
+        if not self._queue or self._left <= 0:
+            return None
+        return max((self._last_unit + 1) * self._unit / 1e6 - now.wall, 0.0)
+
+    def _unit_of(self, now: Instant) -> int:
+        return int(now.wall * 1e6) // self._unit
+
+    def _text(self, wall: float) -> str:
+        fraction = f"{int(wall * 1e6) % 1_000_000:06d}"
+        return self._strftime(_FRACTION.sub(lambda run: "." + fraction[: len(run[1])], self._format), wall)
+
+
+def _unit(format: str) -> int:
+    """
+    Tell in microseconds how often the text of C{format} changes, as far as it matters.
+
+    Unlike FLoM's search for C{%S} anywhere, this takes C{%%} for what it is.
+    """
+    if runs := _FRACTION.findall(format):
+        return int(10 ** (6 - max(len(run) for run in runs)))
+    conversions = set(_CONVERSION.findall(format))
+    if conversions & _SECONDS:
+        return 1_000_000
+    if conversions & _MINUTES:
+        return 60_000_000
+    if conversions & _HOURS:
+        return 3_600_000_000
+    raise InvalidTimestampFormat(f"nothing in {format!r} changes at least once an hour")

@@ -1,0 +1,203 @@
+"""Which message may follow which on one connection, seen from the daemon and from the client (spec 5.5, 5.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from flom.core.messages import Answer, Lock, Message, Shutdown, Unlock
+from flom.core.names import ResourceName, parse_name
+from flom.core.requests import LockRequest, Refused, SessionId
+from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The client gives back C{name}, or gives up waiting for it."""
+
+    name: ResourceName
+    rollback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidLock:
+    """The client asked for something that is no name; answer so, then stop listening to it."""
+
+    name: str
+
+
+Order = LockRequest | Release | InvalidLock | Shutdown
+
+
+class _Server(Enum):
+    FRESH = auto()  # nothing was said yet
+    BOUND = auto()  # the first lock message has bound it to a resource, for ever
+    OVER = auto()  # the last word was said: what still comes is ignored
+
+
+_SERVED_IN: Final[dict[_Server, tuple[type, ...]]] = {
+    _Server.FRESH: (Lock, Shutdown),
+    _Server.BOUND: (Lock, Unlock),
+}
+
+_LAST_WORDS: Final = frozenset({Outcome.CANNOT_WAIT, Outcome.INVALID_NAME})
+"""After these the daemon closes its side (spec 5.6), and what the client still sends has no effect (D-17)."""
+
+
+class ServerSession:
+    """
+    One connection, seen from the daemon.
+
+    It knows which of its requests were answered before, because the first answer looks different from later ones.
+    """
+
+    def __init__(self, id: SessionId) -> None:
+        self._id = id
+        self._state = _Server.FRESH
+        self._key: str | None = None
+        self._enqueued: set[LockRequest] = set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the daemon has said its last word."""
+        return self._state is _Server.OVER
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the client has not said anything yet."""
+        return self._state is _Server.FRESH
+
+    def receive(self, message: Message) -> Order | None:
+        """
+        Tell what C{message} orders; C{None} if it comes too late to order anything.
+
+        @raise RemoteProtocolError: it must not come now.
+        """
+        if self._state is _Server.OVER:
+            return None
+        if not isinstance(message, _SERVED_IN[self._state]):
+            told = type(message).__name__.lower()
+            raise RemoteProtocolError(f"a {told} message " + ("before any lock" if self.is_fresh else "after a lock"))
+        match message:
+            case Lock():
+                return self._lock(message)
+            case Unlock():
+                return Release(self._bound_name(message), message.rollback)
+            case Shutdown():
+                self._state = _Server.OVER
+                return message
+        raise AssertionError(message)
+
+    def answer(self, request: LockRequest, outcome: Outcome, element: str | None, peer_id: str) -> Answer | None:
+        """
+        Tell how to say C{outcome}; C{None} if the only way is to close the connection.
+
+        A waiter is never refused by step 24: a FLoM client would take that for a grant (D-09).
+        """
+        if outcome is Outcome.INVALID_TIMESTAMP_FORMAT:
+            return None
+        late = request in self._enqueued
+        if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
+            self._enqueued.add(request)
+        else:
+            self._enqueued.discard(request)
+        if not late:
+            if outcome in _LAST_WORDS:
+                self._state = _Server.OVER
+            return Answer(16, outcome, element, peer_id)
+        return Answer(24 if outcome in (Outcome.GRANTED, Outcome.QUEUED) else 32, outcome, element)
+
+    def answer_invalid(self, peer_id: str) -> Answer:
+        """Tell how to say that a name is none; it is the last word."""
+        self._state = _Server.OVER
+        return Answer(16, Outcome.INVALID_NAME, peer_id=peer_id)
+
+    def _lock(self, message: Lock) -> LockRequest | InvalidLock:
+        if self._key is not None:
+            name = self._bound_name(message)
+        else:
+            try:
+                name = parse_name(message.name)
+            except InvalidName:
+                return InvalidLock(message.name)
+            self._key = name.key
+            self._state = _Server.BOUND
+        return LockRequest(
+            self._id, name, message.mode, message.quantity, message.wait, message.create, message.lifespan
+        )
+
+    def _bound_name(self, message: Lock | Unlock) -> ResourceName:
+        try:
+            name = parse_name(message.name)
+        except InvalidName as e:
+            raise RemoteProtocolError(str(e)) from e
+        if name.key != self._key:
+            told = type(message).__name__.lower()
+            raise RemoteProtocolError(f"{told} of {name.text!r} on a connection bound to {self._key!r}")
+        return name
+
+
+class _Client(Enum):
+    IDLE = auto()  # nothing is asked or held
+    ASKED = auto()  # waits for the first answer
+    WAITING = auto()  # was told to wait
+    HOLDING = auto()
+    OVER = auto()  # refused for good
+
+
+_DUE_IN: Final = {16: _Client.ASKED, 24: _Client.WAITING, 32: _Client.WAITING}
+
+
+class ClientSession:
+    """
+    One connection, seen from the client: it asks for one resource, waits, holds, gives it back, and may ask again.
+
+    To give up waiting is to close the connection.
+    """
+
+    def __init__(self) -> None:
+        self._state = _Client.IDLE
+        self._name: str | None = None
+
+    def send(self, message: Lock | Unlock) -> None:
+        """
+        Note that C{message} is about to be sent.
+
+        @raise LocalProtocolError: it must not be sent now.
+        """
+        match message:
+            case Lock() if self._state is _Client.IDLE and self._name in (None, message.name):
+                self._name = message.name
+                self._state = _Client.ASKED
+            case Unlock() if self._state is _Client.HOLDING and self._name == message.name:
+                self._state = _Client.IDLE
+            case _:
+                told = type(message).__name__.lower()
+                raise LocalProtocolError(f"{told} of {message.name!r} while {self._state.name.lower()} ({self._name!r})")
+
+    def receive(self, message: Message) -> Answer:
+        """
+        Take what the daemon sent; an answer whose code is 1 or 2 means to wait on.
+
+        @raise RemoteProtocolError: no answer was due, this is not the one, or it does not say what became of the
+            request. FLoM takes the last for a grant (D-09).
+        """
+        if not isinstance(message, Answer) or self._state is not _DUE_IN[message.step]:
+            told = f"step {message.step}" if isinstance(message, Answer) else type(message).__name__.lower()
+            raise RemoteProtocolError(f"a message ({told}) while {self._state.name.lower()}")
+        outcome = _outcome(message)
+        if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
+            self._state = _Client.WAITING
+        elif outcome is Outcome.GRANTED:
+            self._state = _Client.HOLDING
+        else:
+            self._state = _Client.OVER
+        return message
+
+
+def _outcome(answer: Answer) -> Outcome:
+    try:
+        return Outcome(answer.code)  # type: ignore[arg-type]  # None is no Outcome either
+    except ValueError:
+        raise RemoteProtocolError(f"an answer with code {answer.code}") from None

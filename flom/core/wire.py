@@ -1,0 +1,283 @@
+"""
+Bytes to messages and back: protocol level 3 (spec 5).
+
+A message is a fragment of XML that ends at C{</msg>}; nothing announces its length. What a FLoM peer would ignore is
+ignored, what it would choke on is a L{RemoteProtocolError}. The wire's milliseconds and codes end here.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Iterator
+from typing import Final
+from xml.parsers.expat import ExpatError, ParserCreate
+from xml.sax.saxutils import quoteattr
+
+from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Shutdown, Unlock
+from flom.core.modes import LockMode
+from flom.core.names import HierarchicalName, NumericName, ResourceName, SimpleName, parse_name
+from flom.errors import InvalidName, LocalProtocolError, RemoteProtocolError
+
+LEVEL: Final = 3
+"""The protocol level; there is no other to negotiate."""
+
+MAX_MESSAGE_SIZE: Final = 511
+"""Bytes of the longest message that a FLoM daemon accepts; we send no longer one either (spec 5.1)."""
+
+MAX_ANSWER_SIZE: Final = 1023
+"""Bytes of the longest message that a FLoM client accepts from its daemon (spec 5.1)."""
+
+_END: Final = b"</msg>"
+_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
+_INT: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+_INT32_MAX: Final = 2**31 - 1
+_LOCK_ONLY: Final = frozenset({"mode", "wait", "quantity", "create", "lifespan"})
+_KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown"})
+
+
+class MessageReader:
+    """Cuts a stream of bytes into messages, and never holds more than one of them."""
+
+    def __init__(self, max_size: int = MAX_MESSAGE_SIZE) -> None:
+        """
+        @param max_size: bytes of the longest message to accept.
+        """
+        self._max_size = max_size
+        self._buffer = b""
+
+    def __bool__(self) -> bool:
+        """Tell whether a message has begun and not ended."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """
+        Take bytes as they arrived; give the messages they complete, one by one (spec 5.1).
+
+        @param data: any slice of the stream, even one byte.
+        @raise RemoteProtocolError: when asked for a message that is none, or that has reached the size bound without
+            an end. The stream cannot be read further.
+        """
+        self._buffer += data
+        while (end := self._buffer.find(_END)) >= 0:
+            end += len(_END)
+            message, self._buffer = self._buffer[:end], self._buffer[end:]
+            self._check_size(message)
+            yield decode(message)
+        self._check_size(self._buffer)
+
+    def _check_size(self, message: bytes) -> None:
+        if len(message) > self._max_size:
+            raise RemoteProtocolError(f"a message of more than {self._max_size} bytes")
+
+
+def decode(data: bytes) -> Message:
+    """
+    Read one message.
+
+    @param data: all of it, and nothing else.
+    @raise RemoteProtocolError: it is none.
+    """
+    attributes = _parse(data)
+    msg = attributes["msg"]
+    if "level" in msg and _number(msg["level"]) != LEVEL:
+        raise RemoteProtocolError(f"protocol level {msg['level']!r}, not {LEVEL}")
+    verb, step = _number(msg.get("verb", "")), _number(msg.get("step", ""))
+    build = _BUILDERS.get((verb, step))
+    if build is None:
+        raise RemoteProtocolError(f"no message has verb {verb} and step {step}")
+    return build(attributes)
+
+
+def encode(message: Message) -> bytes:
+    """
+    Write C{message} as FLoM does, to the order of attributes.
+
+    @raise LocalProtocolError: it would be longer than L{MAX_MESSAGE_SIZE}.
+    """
+    data = (
+        f'{_DECLARATION}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}">{_body(message)}</msg>'
+    ).encode("utf-8", "surrogateescape")
+    if len(data) > MAX_MESSAGE_SIZE:
+        raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
+    return data
+
+
+def _parse(data: bytes) -> dict[str, dict[str, str]]:
+    """Give the attributes of each known tag; where a tag is repeated, the last value of each attribute."""
+    found: dict[str, dict[str, str]] = {}
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        if tag in _KNOWN_TAGS:
+            found.setdefault(tag, {}).update(attributes)
+        elif attributes:
+            raise RemoteProtocolError(f"unknown tag {tag!r} with attributes")
+
+    def forbid_entities(*_: object) -> None:
+        raise RemoteProtocolError("a declaration of an entity")
+
+    parser = ParserCreate("UTF-8")
+    parser.StartElementHandler = start
+    parser.EntityDeclHandler = forbid_entities
+    try:
+        parser.Parse(data.lstrip(), True)
+    except ExpatError as e:
+        raise RemoteProtocolError(f"not XML: {e}") from e
+    if "msg" not in found:
+        raise RemoteProtocolError("no msg tag")
+    return found
+
+
+def _lock(found: dict[str, dict[str, str]]) -> Lock:
+    resource = _name_and_more(found)
+    if "rollback" in resource:
+        raise RemoteProtocolError("a rollback attribute in a lock message")
+    return Lock(
+        name=_decode_name(resource["name"]),
+        mode=_mode(resource.get("mode", "0")),
+        quantity=_quantity(resource.get("quantity", "0")),
+        wait=_number(resource.get("wait", "")) != 0,
+        create=_number(resource.get("create", "")) != 0,
+        lifespan=max(-_INT32_MAX, min(_number(resource.get("lifespan", "")), _INT32_MAX)) / 1000,
+        peer_id=_peer_id(found),
+    )
+
+
+def _answer(found: dict[str, dict[str, str]]) -> Answer:
+    answer = found.get("answer", {})
+    code = _number(answer["rc"]) if "rc" in answer else None
+    return Answer(_number(found["msg"]["step"]), code, answer.get("element"), _peer_id(found))
+
+
+def _unlock(found: dict[str, dict[str, str]]) -> Unlock:
+    resource = _name_and_more(found)
+    if misplaced := _LOCK_ONLY & resource.keys():
+        raise RemoteProtocolError(f"a {min(misplaced)} attribute in an unlock message")
+    return Unlock(_decode_name(resource["name"]), _number(resource.get("rollback", "")) != 0)
+
+
+def _ping(found: dict[str, dict[str, str]]) -> Ping:
+    return Ping(_number(found["msg"]["step"]))
+
+
+def _discover(found: dict[str, dict[str, str]]) -> Discover:
+    return Discover()
+
+
+def _discovered(found: dict[str, dict[str, str]]) -> Discovered:
+    network = found.get("network", {})
+    if "address" not in network:
+        raise RemoteProtocolError("a discover reply without an address")
+    port = _number(network.get("port", ""))
+    if not 0 < port < 65536:
+        raise RemoteProtocolError(f"a discover reply with port {port}")
+    return Discovered(network["address"], port)
+
+
+def _shutdown(found: dict[str, dict[str, str]]) -> Shutdown:
+    shutdown = found.get("shutdown", {})
+    if set(shutdown) != {"immediate"}:
+        raise RemoteProtocolError("a management message whose shutdown tag does not say just immediate")
+    return Shutdown(_number(shutdown["immediate"]) != 0, _peer_id(found))
+
+
+_BUILDERS: Final[dict[tuple[int, int], Callable[[dict[str, dict[str, str]]], Message]]] = {
+    (1, 8): _lock,
+    (1, 16): _answer,
+    (1, 24): _answer,
+    (1, 32): _answer,
+    (2, 8): _unlock,
+    (3, 8): _ping,
+    (3, 16): _ping,
+    (4, 8): _discover,
+    (4, 16): _discovered,
+    (5, 8): _shutdown,
+}
+
+
+def _name_and_more(found: dict[str, dict[str, str]]) -> dict[str, str]:
+    resource = found.get("resource", {})
+    if "name" not in resource:
+        raise RemoteProtocolError("no name of a resource")
+    return resource
+
+
+def _peer_id(found: dict[str, dict[str, str]]) -> str | None:
+    return found.get("session", {}).get("peerid")
+
+
+def _number(text: str) -> int:
+    """Read as C's strtol does: what follows the number does not matter, and no number is 0 (spec 5.2)."""
+    match = _INT.match(text)
+    return int(match[1]) if match else 0
+
+
+def _mode(text: str) -> LockMode:
+    # FLoM takes a mode that is no number for NL, which protects from nothing, and one out of range for anything (D-22)
+    try:
+        return LockMode(_number(text) if _INT.match(text) else -1)
+    except ValueError:
+        raise RemoteProtocolError(f"lock mode {text!r}") from None
+
+
+def _quantity(text: str) -> int:
+    quantity = _number(text)
+    if not 0 <= quantity <= _INT32_MAX:
+        raise RemoteProtocolError(f"quantity {text!r}")
+    return quantity
+
+
+def _decode_name(text: str) -> str:
+    """Decode a name; what is not base64 decodes to an empty one, which is no name."""
+    try:
+        return b64decode(text.encode()).decode("utf-8", "surrogateescape")
+    except Base64Error:
+        return ""
+
+
+def _encode_name(name: str) -> str:
+    return b64encode(name.encode("utf-8", "surrogateescape")).decode("ascii")
+
+
+def _body(message: Message) -> str:
+    match message:
+        case Lock():
+            return (
+                f'<session peerid={quoteattr(message.peer_id or "")}/>'
+                f'<resource name="{_encode_name(message.name)}"{_asked_for(message)} lifespan="'
+                f'{round(message.lifespan * 1000)}"/>'
+            )
+        case Answer():
+            session = f"<session peerid={quoteattr(message.peer_id or '')}/>" if message.step == 16 else ""
+            element = f" element={quoteattr(message.element)}" if message.element is not None else ""
+            return f'{session}<answer rc="{message.code}"{element}/>'
+        case Unlock():
+            return f'<resource name="{_encode_name(message.name)}" rollback="{message.rollback:d}" />'
+        case Discovered():
+            return f'<network address={quoteattr(message.address)} port="{message.port}"/>'
+        case Shutdown():
+            return (
+                f'<session peerid={quoteattr(message.peer_id or "")}/><shutdown immediate="{message.immediate:d}"/>'
+            )
+        case Ping() | Discover():
+            return ""
+
+
+def _asked_for(lock: Lock) -> str:
+    """Write the attributes that FLoM sends for the type that the name is of (spec 5.3)."""
+    wait, create = f' wait="{lock.wait:d}"', f' create="{lock.create:d}"'
+    match _type_of(lock.name):
+        case SimpleName() | HierarchicalName():
+            return f' mode="{lock.mode:d}"{wait}{create}'
+        case NumericName():
+            return f'{wait} quantity="{lock.quantity}"{create}'
+        case _:
+            return f"{wait}{create}"
+
+
+def _type_of(name: str) -> ResourceName:
+    try:
+        return parse_name(name)
+    except InvalidName as e:
+        raise LocalProtocolError(str(e)) from e

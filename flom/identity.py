@@ -1,0 +1,35 @@
+"""The unique id under which this machine speaks (spec 9.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from socket import gethostname
+
+_SOURCES = ("/var/lib/dbus/machine-id", "/etc/machine-id", "/proc/sys/kernel/random/boot_id")
+
+
+@lru_cache(maxsize=1)
+def unique_id() -> str:
+    """
+    Give the 32 lower case hex digits that name this machine.
+
+    They are the machine id. FLoM aborts where there is none, as in a minimal container (D-16); there we take the boot
+    id of the kernel, and without that a digest of the host name.
+    """
+    return find_unique_id(_SOURCES)
+
+
+def find_unique_id(sources: Iterable[str]) -> str:
+    """Give the first id that stands in one of the files C{sources}."""
+    for source in sources:
+        try:
+            text = Path(source).read_text("ascii", "replace").strip().replace("-", "").lower()
+        except OSError:
+            continue
+        if re.fullmatch("[0-9a-f]{32}", text):
+            return text
+    return sha256(gethostname().encode()).hexdigest()[:32]

@@ -1,0 +1,188 @@
+"""
+The arbiter: a lock table with a clock.
+
+It carries the effects of each call to the sessions they concern and wakes the table when time alone changes something.
+Connections use it through L{DeferredArbiter.open}; code in the same process through L{DeferredArbiter.acquire}.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from flom.core.modes import LockMode
+from flom.core.names import ResourceName, parse_name
+from flom.core.requests import Effect, Granted, Instant, LockRequest, Refused, SessionId
+from flom.core.table import LockTable
+from flom.errors import InvalidName, lock_refused
+from flom.interfaces import IArbiter, IHeld
+
+Tell = Callable[[Effect], None]
+"""Takes the effects that concern one session; it may call the arbiter again."""
+
+
+def system_instant() -> Instant:
+    """Read the clocks of this machine."""
+    return Instant(time.monotonic(), time.time())
+
+
+def local_strftime(format: str, wall: float) -> str:
+    """Write C{wall}, seconds since the epoch, in the local time zone, as C's strftime does."""
+    return time.strftime(format, time.localtime(wall))
+
+
+@implementer(IArbiter)
+class DeferredArbiter:
+    """
+    Decides who holds what, for connections and for code in the same process.
+
+    @ivar on_change: called after every call that may have left the arbiter without anything to remember.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, instant: Callable[[], Instant] | None = None) -> None:
+        """
+        @param clock: has the timers; the reactor, or a C{task.Clock} in tests.
+        @param instant: tells the time; by default, C{clock} does. A daemon passes L{system_instant}, because a
+            reactor's clock goes wherever the administrator sets it.
+        """
+        self._clock = clock
+        self._instant = instant or (lambda: Instant(clock.seconds(), clock.seconds()))
+        self._table = LockTable(local_strftime)
+        self._sessions: dict[SessionId, Tell] = {}
+        self._ids = count(1)
+        self._effects: deque[Effect] = deque()
+        self._telling = False
+        self._alarm: IDelayedCall | None = None
+        self._alarm_at = 0.0
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is connected and no resource is remembered."""
+        return not self._sessions and not self._table
+
+    def open(self, tell: Tell) -> SessionId:
+        """Begin a session; C{tell} is given what becomes of its requests, in order."""
+        session = SessionId(next(self._ids))
+        self._sessions[session] = tell
+        return session
+
+    def request(self, request: LockRequest) -> None:
+        """Decide C{request}; the session is told before this returns, or right after the effect being told now."""
+        self._carry_out(self._table.request(request, self._instant()))
+
+    def withdraw(self, request: LockRequest) -> None:
+        """Give up waiting for C{request}."""
+        self._carry_out(self._table.withdraw(request))
+
+    def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> None:
+        """
+        End a holding, or give up waiting.
+
+        @raise flom.errors.RemoteProtocolError: see L{LockTable.release}.
+        """
+        self._carry_out(self._table.release(session, name, self._instant(), rollback=rollback))
+
+    def drop(self, session: SessionId) -> None:
+        """End C{session}: free what it holds and forget what it waits for. It is told nothing more."""
+        self._sessions.pop(session, None)
+        self._carry_out(self._table.drop(session, self._instant()))
+        self.on_change()
+
+    def close(self) -> None:
+        """
+        Grant nothing more, because this process ends.
+
+        Holders lose their connections one after another; nobody must be granted what another's command still uses.
+        """
+        self._sessions.clear()
+        self._effects.clear()
+
+    def acquire(
+        self,
+        name: str,
+        mode: LockMode = LockMode.EX,
+        *,
+        quantity: int = 1,
+        wait: bool = True,
+        create: bool = True,
+        lifespan: float = 0.0,
+    ) -> Deferred[IHeld]:
+        """See L{IArbiter.acquire}."""
+        try:
+            resource = parse_name(name)
+        except InvalidName:
+            return fail()
+        if not 0 <= quantity < 2**31:
+            return fail(ValueError(f"quantity {quantity} of {name}"))
+
+        def tell(effect: Effect) -> None:
+            if isinstance(effect, Granted):
+                granted.callback(_LocalHeld(self, effect))
+            elif isinstance(effect, Refused):
+                self.drop(session)
+                granted.errback(lock_refused(effect.outcome, name, "this process"))
+
+        granted: Deferred[IHeld] = Deferred(canceller=lambda _: self.drop(session))
+        session = self.open(tell)
+        self.request(LockRequest(session, resource, LockMode(mode), quantity, wait, create, lifespan))
+        return granted
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        self._effects.extend(effects)
+        if self._telling:
+            return  # called by somebody who is being told: the loop below goes on with these, in order
+        self._telling = True
+        while self._effects:
+            effect = self._effects.popleft()
+            tell = self._sessions.get(effect.request.session)  # it may have been dropped meanwhile
+            if tell is not None:
+                try:
+                    tell(effect)
+                except Exception:
+                    self._log.failure("telling a session of {effect}", effect=effect)
+        self._telling = False
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Have one timer, for the earliest of the table's deadlines."""
+        deadline = self._table.next_deadline()
+        if self._alarm is not None:
+            if deadline is not None and self._alarm_at <= deadline:
+                return
+            self._alarm.cancel()
+            self._alarm = None
+        if deadline is not None:
+            self._alarm_at = deadline
+            self._alarm = self._clock.callLater(max(0.0, deadline - self._instant().monotonic), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._carry_out(self._table.expire(self._instant()))
+        self.on_change()
+
+
+@implementer(IHeld)
+class _LocalHeld:
+    """A lock held by code in this process; it cannot be lost."""
+
+    def __init__(self, arbiter: DeferredArbiter, granted: Granted) -> None:
+        self._arbiter = arbiter
+        self._granted = granted
+        self.element = granted.element
+        self.lost: Deferred[None] = Deferred()
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        request = self._granted.request
+        self._arbiter.release(request.session, request.name, rollback)
+        self._arbiter.drop(request.session)
+        return succeed(None)

@@ -1,0 +1,69 @@
+"""When a daemon that nobody needs any more ends (spec 7.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from flom.server.arbiter import DeferredArbiter
+
+QUIESCE_LIFESPAN: Final = 0.1
+"""Seconds of idleness after which a daemon ends that was told to quiesce (spec 7.6)."""
+
+
+class LifespanService(Service):
+    """Ends the daemon after it was idle: nobody connected and no resource remembered. When it stops, grants stop."""
+
+    _log = Logger()
+
+    def __init__(
+        self, arbiter: DeferredArbiter, clock: IReactorTime, lifespan: float | None, end: Callable[[], None]
+    ) -> None:
+        """
+        @param lifespan: seconds of idleness after which C{end} is called; C{None} for never.
+        """
+        self._arbiter = arbiter
+        self._clock = clock
+        self._lifespan = lifespan
+        self._end = end
+        self._countdown: IDelayedCall | None = None
+        arbiter.on_change = self._consider
+
+    def startService(self) -> None:
+        super().startService()
+        self._consider()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._stop_countdown()
+        self._arbiter.close()
+
+    def quiesce(self) -> None:
+        """End as soon as nobody is there any more."""
+        self._lifespan = QUIESCE_LIFESPAN
+        self._stop_countdown()
+        self._consider()
+
+    def _consider(self) -> None:
+        """Start the countdown, or stop it; called whenever the arbiter has changed."""
+        if not self._arbiter.is_idle:
+            self._stop_countdown()
+        elif self.running and self._lifespan is not None and self._countdown is None:
+            self._countdown = self._clock.callLater(self._lifespan, self._expire)
+
+    def _expire(self) -> None:
+        self._countdown = None
+        if self._arbiter.is_idle:
+            self._log.info("nobody was here for {lifespan:g} s", lifespan=self._lifespan)
+            self._end()
+        else:
+            self._consider()
+
+    def _stop_countdown(self) -> None:
+        if self._countdown is not None:
+            self._countdown.cancel()
+            self._countdown = None

@@ -1,0 +1,215 @@
+"""
+Claiming the addresses that a daemon listens on.
+
+L{claim_unix} and L{claim_tcp} bind and listen before anything else happens, so that of two daemons that start at the
+same moment one wins and the other is told, and clients that come early wait in the kernel. The claim may be handed to
+another process, which is how C{flom-run} starts a daemon; L{ClaimedEndpoint} serves it with Twisted.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet import tcp, unix
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.errors import FlomError, ReturnCode
+
+_BACKLOG: Final = 4096  # connections that the kernel keeps for us; it takes its own limit if that is lower
+
+
+class CannotClaim(FlomError):
+    """
+    The address cannot be listened on.
+
+    @ivar is_taken: whether that is because a daemon, or somebody else, is there already.
+    @ivar code: FLoM's code for it.
+    """
+
+    def __init__(self, where: str, why: str, *, is_taken: bool = False, code: ReturnCode) -> None:
+        super().__init__(f"{where}: {why}")
+        self.is_taken = is_taken
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    A listening socket.
+
+    @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives (spec 7.2).
+    """
+
+    socket: socket.socket
+    lock: int | None = None
+
+    def descriptors(self) -> list[int]:
+        """Give what another process needs to take the claim over by L{from_descriptors}."""
+        return [self.socket.fileno()] + ([] if self.lock is None else [self.lock])
+
+    def close(self) -> None:
+        """Give up the claim, or leave it to the process that has taken it over."""
+        self.socket.close()
+        if self.lock is not None:
+            os.close(self.lock)
+
+
+def from_descriptors(listening: int, lock: int | None = None) -> Claim:
+    """Take over a claim that was inherited."""
+    for descriptor in (listening, lock):
+        if descriptor is not None:
+            os.set_inheritable(descriptor, False)
+    return Claim(socket.socket(fileno=listening), lock)
+
+
+def claim_unix(path: str, mode: int) -> Claim:
+    """
+    Listen on the UNIX socket C{path}; a stale socket there is replaced, nothing else is (D-15).
+
+    @param mode: the socket's permissions, which it has from the first moment on.
+    @raise CannotClaim: somebody else listens there, or it is not possible.
+    """
+    lock = _lock_beside(path, mode)
+    try:
+        _remove_stale(path)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o777 & ~mode)
+        try:
+            listening.bind(path)
+        finally:
+            os.umask(mask)
+        listening.listen(_BACKLOG)
+    except OSError as e:
+        os.close(lock)
+        raise CannotClaim(path, os.strerror(e.errno or 0), code=ReturnCode.UNLINK_ERROR) from e
+    except CannotClaim:
+        os.close(lock)
+        raise
+    return Claim(listening, lock)
+
+
+def claim_tcp(host: str, port: int) -> Claim:
+    """
+    Listen on C{port} of C{host}, a name or an address, IPv4 or IPv6.
+
+    @param host: the empty string for every address of this host.
+    @param port: 0 for any that is free.
+    @raise CannotClaim: somebody else listens there, or C{host} is not here.
+    """
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        candidates = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as e:
+        raise CannotClaim(where, e.strerror or str(e), code=ReturnCode.GETADDRINFO_ERROR) from e
+    problem = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    for family, kind, protocol, _, address in candidates:
+        try:
+            listening = socket.socket(family, kind, protocol)
+        except OSError as e:
+            problem = e
+            continue
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+            return Claim(listening)
+        except OSError as e:
+            listening.close()
+            problem = e
+    is_taken = problem.errno == errno.EADDRINUSE
+    raise CannotClaim(
+        where, os.strerror(problem.errno or 0).lower(), is_taken=is_taken, code=ReturnCode.DAEMON_NOT_STARTED
+    )
+
+
+@implementer(IStreamServerEndpoint)
+class ClaimedEndpoint:
+    """Serves a claim, once."""
+
+    def __init__(self, reactor: Any, claim: Claim) -> None:
+        self._reactor = reactor
+        self._claim = claim
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """See L{IStreamServerEndpoint.listen}."""
+        listening = self._claim.socket
+        listening.setblocking(False)
+        if listening.family == socket.AF_UNIX:
+            return execute(_listen_unix, listening, factory, self._reactor)
+        endpoint = AdoptedStreamServerEndpoint(self._reactor, listening.detach(), listening.family)
+        port: Deferred[IListeningPort] = endpoint.listen(factory)
+        return port
+
+
+class _ClaimedUNIXPort(unix.Port):
+    """
+    A port on a UNIX socket that is bound already.
+
+    C{reactor.adoptStreamPort} would do, but for a moment it would open the socket to everybody.
+    """
+
+    def __init__(self, listening: socket.socket, factory: IProtocolFactory, reactor: Any) -> None:
+        path = listening.getsockname()
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        super().__init__(path, factory, backlog=_BACKLOG, mode=mode, reactor=reactor)
+        self._preexistingSocket = listening
+
+    def connectionLost(self, reason: Failure) -> None:
+        try:
+            super().connectionLost(reason)
+        except FileNotFoundError:  # somebody has removed the socket while we listened
+            tcp.Port.connectionLost(self, reason)
+
+
+def _listen_unix(listening: socket.socket, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
+    port = _ClaimedUNIXPort(listening, factory, reactor)
+    port.startListening()
+    return port
+
+
+def _lock_beside(path: str, mode: int) -> int:
+    """Lock the file that keeps a second daemon away from C{path}; FLoM's daemons heed it too (spec 7.2)."""
+    name = path + ".lock"
+    mask = os.umask(0o777 & ~(mode & 0o666))
+    try:
+        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as e:
+        raise CannotClaim(name, os.strerror(e.errno or 0).lower(), code=ReturnCode.OPEN_ERROR) from e
+    finally:
+        os.umask(mask)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        os.close(lock)
+        raise _taken(path) from e
+    return lock
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise CannotClaim(path, "is there and is no socket", code=ReturnCode.UNLINK_ERROR)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT):
+            raise _taken(path)
+    os.unlink(path)
+
+
+def _taken(path: str) -> CannotClaim:
+    return CannotClaim(
+        path, "another daemon is listening there", is_taken=True, code=ReturnCode.DAEMON_NOT_STARTED
+    )

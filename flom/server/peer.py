@@ -1,0 +1,62 @@
+"""Who is at the other end of a connection, and what that lets it do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+from twisted.internet.address import IPv4Address, IPv6Address
+
+
+class Credentials(NamedTuple):
+    """What the kernel tells of a process at the other end of a UNIX socket."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def credentials(transport: Any) -> Credentials | None:
+    """Give the credentials of the process that connected C{transport}, if that is a UNIX socket."""
+    handle = transport.getHandle()
+    if handle.family != socket.AF_UNIX:
+        return None
+    size = struct.calcsize("3i")
+    return Credentials(*struct.unpack("3i", handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
+
+
+def describe(transport: Any) -> str:
+    """Name the other end for a log."""
+    address = transport.getPeer()
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    try:
+        process = credentials(transport)
+    except (AttributeError, OSError):
+        process = None
+    return f"pid {process.pid} of uid {process.uid}" if process else str(address)
+
+
+def may_end_daemon(transport: Any) -> bool:
+    """
+    Tell whether the other end may shut the daemon down.
+
+    FLoM lets everybody (D-29). We let the daemon's own user and root over a UNIX socket, and over TCP whoever is on
+    this host.
+    """
+    peer, own = transport.getPeer(), transport.getHost()
+    if isinstance(peer, (IPv4Address, IPv6Address)):
+        return peer.host == own.host or _is_loopback(peer.host)
+    process = credentials(transport)
+    return process is not None and process.uid in (0, os.geteuid())
+
+
+def _is_loopback(host: str) -> bool:
+    address = ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

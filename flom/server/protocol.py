@@ -1,0 +1,173 @@
+"""The daemon's end of a connection: bytes come in and go out, the arbiter decides between (spec 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
+
+from flom.core.messages import Message, Shutdown
+from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
+from flom.core.session import InvalidLock, Release, ServerSession
+from flom.core.wire import MessageReader, encode
+from flom.errors import Outcome, RemoteProtocolError
+from flom.identity import unique_id
+from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive, tune
+from flom.server.arbiter import DeferredArbiter
+from flom.server.peer import describe, may_end_daemon
+
+MESSAGE_TIMEOUT: Final = 30.0
+"""Seconds that a peer has for its first message, to end a message that it has begun, and to close when refused."""
+
+
+class LockProtocol(Protocol, TimeoutMixin):
+    """
+    One client.
+
+    While it does not read its answers, nothing more is read from it, so that they cannot pile up here.
+    """
+
+    _log = Logger()
+
+    transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
+
+    def __init__(
+        self,
+        arbiter: DeferredArbiter,
+        clock: IReactorTime,
+        keepalive: Keepalive,
+        on_shutdown: Callable[[bool], None],
+    ) -> None:
+        self.callLater = clock.callLater  # TimeoutMixin would take the global reactor's
+        self._arbiter = arbiter
+        self._keepalive = keepalive
+        self._on_shutdown = on_shutdown
+        self._reader = MessageReader()
+
+    def connectionMade(self) -> None:
+        self._id = self._arbiter.open(self._tell)
+        self._session = ServerSession(self._id)
+        tune(self.transport, self._keepalive)
+        self.transport.registerProducer(self.transport, True)
+        self.setTimeout(MESSAGE_TIMEOUT)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._session.is_over:
+            return
+        completed = False
+        try:
+            for message in self._reader.feed(data):
+                self._serve(message)
+                completed = True
+        except RemoteProtocolError as e:
+            self._close(str(e))
+        if self._session.is_over or self.transport.disconnecting:
+            self.setTimeout(MESSAGE_TIMEOUT)
+        elif not self._reader:
+            self.setTimeout(None)
+        elif completed or self.timeOut is None:
+            self.setTimeout(MESSAGE_TIMEOUT)
+
+    def timeoutConnection(self) -> None:
+        if not self._session.is_over and not self.transport.disconnecting:
+            self._log_breach(f"no whole message within {MESSAGE_TIMEOUT:g} s")
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.setTimeout(None)
+        self._arbiter.drop(self._id)  # one way out, whatever the cause
+
+    def _serve(self, message: Message) -> None:
+        match self._session.receive(message):
+            case LockRequest() as request:
+                self._arbiter.request(request)
+            case Release(name, rollback):
+                self._arbiter.release(self._id, name, rollback)
+            case InvalidLock(name):
+                self._log.info("{peer} asked for {name!r}: no name", peer=describe(self.transport), name=name)
+                self._say(encode(self._session.answer_invalid(unique_id())))
+            case Shutdown(immediate):
+                self._shut_down(immediate)
+            case None:
+                pass  # it comes after our last word
+
+    def _tell(self, effect: Effect) -> None:
+        outcome, element = _outcome(effect)
+        request = effect.request
+        answer = self._session.answer(request, outcome, element, unique_id())
+        if answer is None:
+            self._close(f"{request.name.text}: {outcome.name.lower().replace('_', ' ')}")
+            return
+        self._log.debug(
+            "{peer}: {resource} {mode} {outcome}",
+            peer=self.transport.getPeer(),
+            resource=request.name.text,
+            mode=request.mode.name,
+            outcome=outcome.name,
+        )
+        self._say(encode(answer))
+
+    def _say(self, data: bytes) -> None:
+        self.transport.write(data)
+        if self._session.is_over:
+            self.transport.loseWriteConnection()
+
+    def _shut_down(self, immediate: bool) -> None:
+        kind = "immediate" if immediate else "quiesce"
+        if may_end_daemon(self.transport):
+            self._log.info("{kind} shutdown ordered by {peer}", kind=kind, peer=describe(self.transport))
+            self._on_shutdown(immediate)
+        else:
+            self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=describe(self.transport))
+            self.transport.loseConnection()
+
+    def _close(self, why: str) -> None:
+        self._log_breach(why)
+        self.transport.loseConnection()
+
+    def _log_breach(self, why: str) -> None:
+        self._log.warn("closing {peer}: {why}", peer=describe(self.transport), why=why)
+
+
+class LockFactory(Factory):
+    """Makes the daemon's end of every connection, be it TCP or UNIX; all share one arbiter."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        arbiter: DeferredArbiter,
+        clock: IReactorTime,
+        keepalive: Keepalive = DEFAULT_KEEPALIVE,
+        on_shutdown: Callable[[bool], None] = lambda immediate: None,
+    ) -> None:
+        """
+        @param clock: times out silent peers.
+        @param on_shutdown: called when a client that may do so orders the daemon to end; true: at once.
+        """
+        self._arbiter = arbiter
+        self._clock = clock
+        self._keepalive = keepalive
+        self.on_shutdown = on_shutdown
+
+    def buildProtocol(self, addr: IAddress) -> LockProtocol:
+        protocol = LockProtocol(self._arbiter, self._clock, self._keepalive, self.on_shutdown)
+        protocol.factory = self
+        return protocol
+
+
+def _outcome(effect: Effect) -> tuple[Outcome, str | None]:
+    match effect:
+        case Granted(element=element):
+            return Outcome.GRANTED, element
+        case Queued():
+            return Outcome.QUEUED, None
+        case Incubated():
+            return Outcome.AWAITING_CREATION, None
+        case Refused(outcome=outcome):
+            return outcome, None

@@ -1,0 +1,186 @@
+"""The door of C{twistd flom}: its options, and the daemon they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from twisted.application.service import MultiService
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.python import usage
+
+from flom import __version__
+from flom.config import MAX_SOCKET_NAME, default_socket, read_c_int
+from flom.errors import FlomError
+from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
+from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.listening import Claim, ClaimedEndpoint, claim_tcp, claim_unix, from_descriptors
+from flom.server.service import Discoverable, make_daemon
+
+PRIVATE, OPEN = 0o600, 0o777
+"""Permissions of the default socket, which is its user's alone, and of one whose path the user chose."""
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        value = read_c_int(text)
+        if not low <= value <= high:
+            raise ValueError(f"{text!r} is not between {low} and {high}")
+        return value
+
+    read.coerceDoc = f"Must be between {low} and {high}."  # type: ignore[attr-defined]
+    return read
+
+
+class Options(usage.Options):
+    """What can be said after C{twistd flom}."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Runs the lock daemon. --listen, --socket-name and --unicast-address may be given more than once; without "
+        "any of them, and without --group, it listens on a UNIX socket of your own."
+    )
+
+    optParameters = [
+        ["unicast-port", "p", 28015, "TCP port for every --unicast-address", _between(1, 65535)],
+        ["daemon-lifespan", "d", -1, "end after so many milliseconds without a client; -1: never", read_c_int],
+        ["group", "A", None, "answer those who look for a daemon in this multicast group"],
+        ["port", "P", 28015, "UDP port of the group", _between(1, 65535)],
+        ["tcp-keepalive-time", None, DEFAULT_KEEPALIVE.time, "seconds of silence before a probe", _between(1, 32767)],
+        ["tcp-keepalive-intvl", None, DEFAULT_KEEPALIVE.interval, "seconds between probes", _between(1, 32767)],
+        ["tcp-keepalive-probes", None, DEFAULT_KEEPALIVE.probes, "probes before a peer is dead", _between(1, 127)],
+        ["inherit", None, None, "descriptors of a listening socket and its lock file, handed over by flom-run"],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+        self["socket-name"] = []
+        self["unicast-address"] = []
+
+    def opt_listen(self, description: str) -> None:
+        """Listen on this Twisted endpoint, such as tcp:28015:interface=127.0.0.1 or systemd:domain=UNIX:index=0."""
+        self["listen"].append(description)
+
+    def opt_socket_name(self, path: str) -> None:
+        """Listen on this UNIX socket."""
+        if len(path.encode()) > MAX_SOCKET_NAME:
+            raise usage.UsageError(f"socket-name: '{path}' is longer than {MAX_SOCKET_NAME} bytes")
+        self["socket-name"].append(path)
+
+    opt_s = opt_socket_name
+
+    def opt_unicast_address(self, host: str) -> None:
+        """Listen on this host name or address, IPv4 or IPv6."""
+        self["unicast-address"].append(host)
+
+    opt_a = opt_unicast_address
+
+    def opt_version(self) -> NoReturn:
+        """Show the version and exit."""
+        print(f"flom {__version__}")
+        raise SystemExit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read C{options}; what is wrong with them ends the program with one line."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as e:
+            raise SystemExit(f"twistd flom: {e}") from None
+
+    def postOptions(self) -> None:
+        if self["daemon-lifespan"] == 0:
+            raise usage.UsageError("daemon-lifespan: 0 would be no daemon; -1 is for ever")
+
+
+class _Daemon(MultiService):
+    """The service that twistd starts: says in one line why it cannot start, and is found by C{pgrep flom}."""
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()
+        except CannotListenError as e:
+            raise SystemExit(f"twistd flom: {e}") from None
+
+    def startService(self) -> None:
+        super().startService()
+        Path("/proc/self/comm").write_text("flom")
+
+
+def makeService(options: Options) -> MultiService:
+    """Make what twistd runs."""
+    from twisted.internet import reactor
+
+    return makeDaemon(options, reactor)
+
+
+def makeDaemon(options: Options, reactor: Any) -> MultiService:
+    """
+    Make the daemon that C{options} describe; it has its sockets already.
+
+    @raise SystemExit: it cannot have them.
+    """
+    daemon = _Daemon()
+    try:
+        claims = _claims(options)
+        endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
+        discoverable = _discoverable(options, endpoints, reactor)
+    except FlomError as e:
+        raise SystemExit(f"twistd flom: {e}") from None
+    lifespan = options["daemon-lifespan"]
+    make_daemon(
+        reactor,
+        DeferredArbiter(reactor, system_instant),
+        endpoints,
+        lifespan=lifespan / 1000 if lifespan > 0 else None,
+        keepalive=Keepalive(
+            options["tcp-keepalive-time"], options["tcp-keepalive-intvl"], options["tcp-keepalive-probes"]
+        ),
+        discoverable=discoverable,
+    ).setServiceParent(daemon)
+    return daemon
+
+
+def _claims(options: Options) -> list[Claim]:
+    claims = []
+    if options["inherit"] is not None:
+        try:
+            claims.append(from_descriptors(*map(int, options["inherit"].split(","))))
+        except (ValueError, TypeError, OSError):
+            raise SystemExit(f"twistd flom: inherit: '{options['inherit']}' is no socket") from None
+    for path in options["socket-name"]:
+        claims.append(claim_unix(path, OPEN))
+    for host in options["unicast-address"]:
+        claims.append(claim_tcp(host, options["unicast-port"]))
+    if not claims and not options["listen"] and options["group"] is None:
+        claims.append(claim_unix(default_socket(), PRIVATE))
+    return claims
+
+
+def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
+    endpoints = []
+    for description in options["listen"]:
+        try:
+            endpoints.append(serverFromString(reactor, description))
+        except (ValueError, TypeError, LookupError) as e:
+            raise SystemExit(f"twistd flom: listen: '{description}' is no endpoint: {e}") from None
+    return endpoints
+
+
+def _discoverable(
+    options: Options, endpoints: list[IStreamServerEndpoint], reactor: Any
+) -> Discoverable | None:
+    """Tell how to be found; without a unicast address, that takes a port of every address of this host."""
+    group = options["group"]
+    if group is None:
+        return None
+    addresses = options["unicast-address"]
+    if addresses:
+        told = "" if addresses[0] in ("0.0.0.0", "::") else addresses[0]
+        return Discoverable(group, options["port"], told, options["unicast-port"])
+    claim = claim_tcp("::" if ":" in group else "0.0.0.0", 0)
+    endpoints.append(ClaimedEndpoint(reactor, claim))
+    return Discoverable(group, options["port"], "", claim.socket.getsockname()[1])
