@@ -53,6 +53,7 @@ class Config:
     keepalive_time: int = DEFAULT_KEEPALIVE.time
     keepalive_interval: int = DEFAULT_KEEPALIVE.interval
     keepalive_probes: int = DEFAULT_KEEPALIVE.probes
+    close: bool = False
 
     @property
     def socket_path(self) -> str:
@@ -217,7 +218,7 @@ def _text(
 
 _SECONDS: Final = _within(1, 32767)  # what the kernel takes
 
-SETTINGS: Final = (  # in the order of --verbose (spec 2.4)
+SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
     Setting("verbose", "V", "verbose", ("Trace", "Verbose"), "tell what is being done", None, read_bool),
     _text("resource_name", "r", "resource-name", ("Resource", "Name"), "name of the resource to lock", read_name),
     _integer(
@@ -314,6 +315,15 @@ SETTINGS: Final = (  # in the order of --verbose (spec 2.4)
         "unanswered probes after which the peer is taken for dead",
         lambda probes: _within(1, 127)(abs(probes)),
     ),
+    Setting(
+        "close",
+        "",
+        "close",
+        ("Command", "Close"),
+        "do not let the command inherit the connection, which keeps the lock if this program is killed",
+        None,
+        read_bool,
+    ),
 )
 
 # FLoM's, and not here yet: to ignore them would lock somewhere else than the file says
@@ -399,7 +409,7 @@ def override(config: Config, options: Iterable[tuple[Setting, str]]) -> Config:
     """
     for setting, text in options:
         try:
-            value = True if setting.from_option is None else setting.from_option(text)
+            value: Any = True if setting.from_option is None else setting.from_option(text)
         except ValueError:
             raise ConfigError(f"{setting.long}: '{text}' is an invalid value") from None
         config = replace(config, **{setting.field: value})

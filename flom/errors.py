@@ -68,9 +68,7 @@ _TEXTS: Final = {
     ReturnCode.CONTAINER_FULL: "ERROR: the container is full and cannot store more elements",
     ReturnCode.PROTOCOL_ERROR: "ERROR: client/server protocol error, an unexpected packet of data was received",
     ReturnCode.INVALID_RESOURCE_NAME: "ERROR: invalid name for a resource",
-    ReturnCode.INVALID_NETWORK_INTERFACE: (
-        "ERROR: the specified network interface is not valid for IPv6 networking"
-    ),
+    ReturnCode.INVALID_NETWORK_INTERFACE: ("ERROR: the specified network interface is not valid for IPv6 networking"),
     ReturnCode.INVALID_TIMESTAMP_FORMAT: "ERROR: format not valid for a timestamp resource",
     ReturnCode.CONNECT_ERROR: "ERROR: 'connect' function returned an error condition",
     ReturnCode.GETADDRINFO_ERROR: "ERROR: 'getaddrinfo' function returned an error condition",

@@ -16,7 +16,7 @@ class IHeld(Interface):
         "Fires with a L{flom.errors.FlomError} if the lock is gone before it was released; otherwise never."
     )
 
-    def release(rollback: bool = False) -> Deferred[None]:  # type: ignore[misc]  # zope: no self
+    def release(rollback: bool = False) -> Deferred[None]:
         """
         Give the lock back.
 
@@ -28,7 +28,7 @@ class IHeld(Interface):
 class IArbiter(Interface):
     """Grants locks, in this process (L{flom.server.arbiter}) or in a daemon (L{flom.client.lock})."""
 
-    def acquire(  # type: ignore[misc]  # zope: no self
+    def acquire(
         name: str,
         mode: LockMode = LockMode.EX,
         *,

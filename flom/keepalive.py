@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,12 @@ DEFAULT_KEEPALIVE: Final = Keepalive()
 
 def tune(transport: Any, keepalive: Keepalive) -> None:
     """Set C{transport} up; one that is not TCP is left as it is."""
-    if not ITCPTransport.providedBy(transport):
+    is_tcp = ITCPTransport.providedBy(transport) and not IUNIXTransport.providedBy(transport)  # the latter are both
+    if not is_tcp:
         return
     transport.setTcpNoDelay(True)
     transport.setTcpKeepAlive(True)
-    handle = transport.getHandle()
+    handle: socket.socket = transport.getHandle()
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive.time)
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, keepalive.interval)
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, keepalive.probes)

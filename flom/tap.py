@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -102,8 +103,9 @@ class _Daemon(MultiService):
     def privilegedStartService(self) -> None:
         try:
             super().privilegedStartService()
-        except CannotListenError as e:
-            raise SystemExit(f"twistd flom: {e}") from None
+        except (CannotListenError, OSError) as e:
+            print(f"twistd flom: {e}", file=sys.__stderr__)  # twistd logs what is written to sys.stderr by now
+            raise SystemExit(1) from None
 
     def startService(self) -> None:
         super().startService()
@@ -170,9 +172,7 @@ def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
     return endpoints
 
 
-def _discoverable(
-    options: Options, endpoints: list[IStreamServerEndpoint], reactor: Any
-) -> Discoverable | None:
+def _discoverable(options: Options, endpoints: list[IStreamServerEndpoint], reactor: Any) -> Discoverable | None:
     """Tell how to be found; without a unicast address, that takes a port of every address of this host."""
     group = options["group"]
     if group is None:

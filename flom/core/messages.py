@@ -105,3 +105,8 @@ class Shutdown:
 
 
 Message = Lock | Answer | Unlock | Ping | Discover | Discovered | Shutdown
+
+
+def kind(message: Message) -> str:
+    """Tell in a word what C{message} is, for errors."""
+    return type(message).__name__.lower()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from flom.core.messages import Answer, Lock, Message, Shutdown, Unlock
+from flom.core.messages import Answer, Lock, Message, Shutdown, Unlock, kind
 from flom.core.names import ResourceName, parse_name
-from flom.core.requests import LockRequest, Refused, SessionId
+from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError
 
 
@@ -77,8 +77,8 @@ class ServerSession:
         if self._state is _Server.OVER:
             return None
         if not isinstance(message, _SERVED_IN[self._state]):
-            told = type(message).__name__.lower()
-            raise RemoteProtocolError(f"a {told} message " + ("before any lock" if self.is_fresh else "after a lock"))
+            when = "before any lock" if self.is_fresh else "after a lock"
+            raise RemoteProtocolError(f"{kind(message)} {when}")
         match message:
             case Lock():
                 return self._lock(message)
@@ -133,8 +133,7 @@ class ServerSession:
         except InvalidName as e:
             raise RemoteProtocolError(str(e)) from e
         if name.key != self._key:
-            told = type(message).__name__.lower()
-            raise RemoteProtocolError(f"{told} of {name.text!r} on a connection bound to {self._key!r}")
+            raise RemoteProtocolError(f"{kind(message)} of {name.text!r} on a connection bound to {self._key!r}")
         return name
 
 
@@ -160,6 +159,11 @@ class ClientSession:
         self._state = _Client.IDLE
         self._name: str | None = None
 
+    @property
+    def holds(self) -> bool:
+        """Whether the lock is held."""
+        return self._state is _Client.HOLDING
+
     def send(self, message: Lock | Unlock) -> None:
         """
         Note that C{message} is about to be sent.
@@ -173,8 +177,8 @@ class ClientSession:
             case Unlock() if self._state is _Client.HOLDING and self._name == message.name:
                 self._state = _Client.IDLE
             case _:
-                told = type(message).__name__.lower()
-                raise LocalProtocolError(f"{told} of {message.name!r} while {self._state.name.lower()} ({self._name!r})")
+                state = self._state.name.lower()
+                raise LocalProtocolError(f"{kind(message)} of {message.name!r} while {state}: {self._name!r}")
 
     def receive(self, message: Message) -> Answer:
         """
@@ -184,8 +188,7 @@ class ClientSession:
             request. FLoM takes the last for a grant (D-09).
         """
         if not isinstance(message, Answer) or self._state is not _DUE_IN[message.step]:
-            told = f"step {message.step}" if isinstance(message, Answer) else type(message).__name__.lower()
-            raise RemoteProtocolError(f"a message ({told}) while {self._state.name.lower()}")
+            raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state.name.lower()}")
         outcome = _outcome(message)
         if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
             self._state = _Client.WAITING

@@ -112,9 +112,7 @@ class LockTable:
             binding.entry.resource.withdraw(request)
         return []
 
-    def release(
-        self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False
-    ) -> list[Effect]:
+    def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
         """
         End one holding of C{name}, or else give up waiting for it (spec 4.2): nothing happens if there is neither.
 

@@ -244,12 +244,12 @@ def _body(message: Message) -> str:
     match message:
         case Lock():
             return (
-                f'<session peerid={quoteattr(message.peer_id or "")}/>'
+                f"{_session(message.peer_id)}"
                 f'<resource name="{_encode_name(message.name)}"{_asked_for(message)} lifespan="'
                 f'{round(message.lifespan * 1000)}"/>'
             )
         case Answer():
-            session = f"<session peerid={quoteattr(message.peer_id or '')}/>" if message.step == 16 else ""
+            session = _session(message.peer_id) if message.step == 16 else ""
             element = f" element={quoteattr(message.element)}" if message.element is not None else ""
             return f'{session}<answer rc="{message.code}"{element}/>'
         case Unlock():
@@ -257,11 +257,13 @@ def _body(message: Message) -> str:
         case Discovered():
             return f'<network address={quoteattr(message.address)} port="{message.port}"/>'
         case Shutdown():
-            return (
-                f'<session peerid={quoteattr(message.peer_id or "")}/><shutdown immediate="{message.immediate:d}"/>'
-            )
+            return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"/>'
         case Ping() | Discover():
             return ""
+
+
+def _session(peer_id: str | None) -> str:
+    return "" if peer_id is None else f"<session peerid={quoteattr(peer_id)}/>"
 
 
 def _asked_for(lock: Lock) -> str:

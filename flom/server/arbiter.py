@@ -100,7 +100,7 @@ class DeferredArbiter:
 
     def close(self) -> None:
         """
-        Grant nothing more, because this process ends.
+        Grant nothing more, because the daemon ends.
 
         Holders lose their connections one after another; nobody must be granted what another's command still uses.
         """

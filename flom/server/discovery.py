@@ -34,7 +34,7 @@ class DiscoveryProtocol(DatagramProtocol):
         self._reply = encode(Discovered(address, port))
 
     def startProtocol(self) -> None:
-        self.transport.joinGroup(self._group).addErrback(self._not_joined)
+        self.transport.joinGroup(self._group).addCallbacks(self._joined, self._not_joined)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         if len(datagram) > MAX_MESSAGE_SIZE:
@@ -46,6 +46,9 @@ class DiscoveryProtocol(DatagramProtocol):
             return
         if isinstance(message, Discover):
             self.transport.write(self._reply, addr)
+
+    def _joined(self, _: object) -> None:
+        self._log.info("joined {group}", group=self._group)
 
     def _not_joined(self, failure: Failure) -> None:
         self._log.error("cannot join {group}: {why}", group=self._group, why=failure.getErrorMessage())

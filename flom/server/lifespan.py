@@ -16,7 +16,7 @@ QUIESCE_LIFESPAN: Final = 0.1
 
 
 class LifespanService(Service):
-    """Ends the daemon after it was idle: nobody connected and no resource remembered. When it stops, grants stop."""
+    """Ends the daemon after it was idle: nobody connected and no resource remembered."""
 
     _log = Logger()
 
@@ -40,7 +40,6 @@ class LifespanService(Service):
     def stopService(self) -> None:
         super().stopService()
         self._stop_countdown()
-        self._arbiter.close()
 
     def quiesce(self) -> None:
         """End as soon as nobody is there any more."""

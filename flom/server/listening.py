@@ -210,6 +210,4 @@ def _remove_stale(path: str) -> None:
 
 
 def _taken(path: str) -> CannotClaim:
-    return CannotClaim(
-        path, "another daemon is listening there", is_taken=True, code=ReturnCode.DAEMON_NOT_STARTED
-    )
+    return CannotClaim(path, "another daemon is listening there", is_taken=True, code=ReturnCode.DAEMON_NOT_STARTED)

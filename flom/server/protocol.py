@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
@@ -42,14 +42,20 @@ class LockProtocol(Protocol, TimeoutMixin):
         clock: IReactorTime,
         keepalive: Keepalive,
         on_shutdown: Callable[[bool], None],
+        connected: set[LockProtocol],
     ) -> None:
-        self.callLater = clock.callLater  # TimeoutMixin would take the global reactor's
+        """
+        @param connected: holds this protocol for as long as it is connected.
+        """
+        self._clock = clock
         self._arbiter = arbiter
         self._keepalive = keepalive
         self._on_shutdown = on_shutdown
+        self._connected = connected
         self._reader = MessageReader()
 
     def connectionMade(self) -> None:
+        self._connected.add(self)
         self._id = self._arbiter.open(self._tell)
         self._session = ServerSession(self._id)
         tune(self.transport, self._keepalive)
@@ -73,12 +79,16 @@ class LockProtocol(Protocol, TimeoutMixin):
         elif completed or self.timeOut is None:
             self.setTimeout(MESSAGE_TIMEOUT)
 
+    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
+        return self._clock.callLater(period, func)  # TimeoutMixin would take the global reactor's
+
     def timeoutConnection(self) -> None:
         if not self._session.is_over and not self.transport.disconnecting:
             self._log_breach(f"no whole message within {MESSAGE_TIMEOUT:g} s")
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._connected.discard(self)
         self.setTimeout(None)
         self._arbiter.drop(self._id)  # one way out, whatever the cause
 
@@ -153,10 +163,16 @@ class LockFactory(Factory):
         self._arbiter = arbiter
         self._clock = clock
         self._keepalive = keepalive
-        self.on_shutdown = on_shutdown
+        self._on_shutdown = on_shutdown
+        self._connected: set[LockProtocol] = set()
 
-    def buildProtocol(self, addr: IAddress) -> LockProtocol:
-        protocol = LockProtocol(self._arbiter, self._clock, self._keepalive, self.on_shutdown)
+    def disconnect_all(self) -> None:
+        """Close every connection."""
+        for protocol in list(self._connected):
+            protocol.transport.loseConnection()
+
+    def buildProtocol(self, addr: IAddress | None) -> LockProtocol:
+        protocol = LockProtocol(self._arbiter, self._clock, self._keepalive, self._on_shutdown, self._connected)
         protocol.factory = self
         return protocol
 

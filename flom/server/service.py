@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,19 +42,22 @@ def make_daemon(
     lifespan: float | None = None,
     keepalive: Keepalive = DEFAULT_KEEPALIVE,
     discoverable: Discoverable | None = None,
+    end: Callable[[], None] | None = None,
 ) -> MultiService:
     """
     Put a daemon together.
 
     @param endpoints: where to listen; a start fails with C{CannotListenError} if one of them cannot.
-    @param lifespan: seconds without a client or a resource after which the reactor is stopped; C{None} for never.
+    @param lifespan: seconds without a client or a resource after which the daemon ends; C{None} for never.
+    @param end: what it is for the daemon to end, because of its lifespan or because a client orders it; by default,
+        the reactor stops. It should at least stop the service.
     """
     daemon = MultiService()
-    lifespan_service = LifespanService(arbiter, reactor, lifespan, reactor.stop)
+    lifespan_service = LifespanService(arbiter, reactor, lifespan, end or reactor.stop)
 
     def shut_down(immediate: bool) -> None:
         if immediate:
-            reactor.stop()
+            (end or reactor.stop)()
         else:
             lifespan_service.quiesce()
 
@@ -64,7 +67,21 @@ def make_daemon(
     if discoverable is not None:
         _DiscoveryService(reactor, discoverable).setServiceParent(daemon)
     lifespan_service.setServiceParent(daemon)
+    _ClientsService(arbiter, factory).setServiceParent(daemon)
     return daemon
+
+
+class _ClientsService(Service):
+    """Sends the clients away when the daemon stops."""
+
+    def __init__(self, arbiter: DeferredArbiter, factory: LockFactory) -> None:
+        self._arbiter = arbiter
+        self._factory = factory
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._arbiter.close()  # first: the locks of those who are sent away must not go to those who still wait
+        self._factory.disconnect_all()
 
 
 class _EndpointService(StreamServerEndpointService):

@@ -1,0 +1,47 @@
+# The one place that knows the commands. A first run makes .venv; nothing is written outside the checkout.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+CMD ?=
+PYTEST_ARGS ?=
+
+# editable_mode: the newer kinds of editable install hide plugins from Twisted
+PIP_INSTALL := $(BIN)/pip install -q --disable-pip-version-check --no-cache-dir --config-settings editable_mode=compat
+
+RUFF := $(BIN)/ruff
+RUFF_STYLE := --isolated --config 'line-length = 120'
+RUFF_RULES := --select B,C4,E,F,I,ISC,PIE,PT,RET,RUF,SIM,UP,W --ignore RUF005,RUF012,SIM105,UP040 --target-version py310
+PATHS := flom tests twisted
+
+.PHONY: run test lint types check format clean
+
+run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
+	@$(BIN)/python docs/demo.py $(if $(CMD),'$(subst ','\'',$(CMD))')
+
+test: lint types check  ## everything that CI runs
+
+lint: $(VENV)/tested
+	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) $(PATHS) docs
+	$(RUFF) format $(RUFF_STYLE) --check $(PATHS) docs
+
+types: $(VENV)/tested
+	$(BIN)/mypy
+
+check: $(VENV)/tested
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+format: $(VENV)/tested  ## put the code into the shape that lint wants
+	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) --fix $(PATHS) docs
+	$(RUFF) format $(RUFF_STYLE) $(PATHS) docs
+
+clean:
+	rm -rf $(VENV) build *.egg-info twisted/plugins/dropin.cache
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -e .
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(PIP_INSTALL) -e '.[test]'
+	touch $@

@@ -1,0 +1,1 @@
+"""The client finds a daemon and speaks with it."""

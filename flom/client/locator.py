@@ -1,0 +1,118 @@
+"""Where the daemon is: a UNIX socket or a TCP port (spec 6.1, 6.4)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.threads import deferToThreadPool
+from zope.interface import implementer
+
+from flom.config import Config, default_socket
+from flom.errors import ConfigError, DaemonUnreachable, ReturnCode
+
+
+class Location(NamedTuple):
+    """
+    A place where a daemon may be.
+
+    @ivar endpoint: leads there.
+    @ivar peer: names it to a user.
+    """
+
+    endpoint: IStreamClientEndpoint
+    peer: str
+
+
+def locate(config: Config, reactor: Any) -> Location:
+    """
+    Tell where C{config} wants the daemon.
+
+    @raise ConfigError: there is no such network interface.
+    @raise DaemonUnreachable: the default socket is somebody else's.
+    """
+    if not config.unicast_address:
+        path = config.socket_path
+        if not config.socket_name:
+            _check_owner(path)
+        return Location(UNIXClientEndpoint(reactor, path), path)
+    host, port, interface = config.unicast_address, config.unicast_port, config.network_interface
+    peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if not interface:
+        return Location(HostnameEndpoint(reactor, host, port), peer)
+    try:
+        socket.if_nametoindex(interface)
+    except OSError:
+        raise ConfigError(
+            f"network-interface: '{interface}' is an invalid value (ret_cod={ReturnCode.INVALID_NETWORK_INTERFACE})"
+        ) from None
+    return Location(_InterfaceEndpoint(reactor, host, port, interface), f"{peer} by {interface}")
+
+
+def why_unreachable(error: Exception, config: Config) -> DaemonUnreachable | None:
+    """
+    Tell what C{error}, the outcome of an attempt to connect, means.
+
+    @return: C{None} if there is just no daemon there, so that starting one may help (spec 7.1).
+    """
+    if isinstance(error, DNSLookupError | socket.gaierror):
+        return DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{config.unicast_address}: no such host")
+    code = getattr(error, "osError", None)
+    if config.unicast_address or code in (errno.ENOENT, errno.ECONNREFUSED):
+        return None
+    return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{config.socket_path}: {os.strerror(code or 0).lower()}")
+
+
+@implementer(IStreamClientEndpoint)
+class _InterfaceEndpoint:
+    """Connects over IPv6 alone, to link-local addresses by one interface."""
+
+    def __init__(self, reactor: Any, host: str, port: int, interface: str) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._interface = interface
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See L{IStreamClientEndpoint.connect}."""
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        found = await deferToThreadPool(
+            self._reactor,
+            self._reactor.getThreadPool(),
+            lambda: socket.getaddrinfo(self._host, self._port, socket.AF_INET6, socket.SOCK_STREAM),
+        )
+        problem: Exception = ConnectError()
+        for *_, address in found:
+            host = str(address[0])
+            if "%" not in host and ip_address(host).is_link_local:
+                host = f"{host}%{self._interface}"
+            try:
+                connected: IProtocol = await TCP6ClientEndpoint(self._reactor, host, self._port).connect(factory)
+            except ConnectError as e:
+                problem = e
+            else:
+                return connected
+        raise problem
+
+
+def _check_owner(path: str) -> None:
+    """Refuse the default socket, whose name anybody can guess, if somebody else has put it there (D-37)."""
+    assert path == default_socket()
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return
+    if found.st_uid not in (0, os.getuid()) or stat.S_ISLNK(found.st_mode):
+        raise DaemonUnreachable(
+            ReturnCode.CONNECT_ERROR, f"{path}: it belongs to uid {found.st_uid}; choose another with --socket-name"
+        )

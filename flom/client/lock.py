@@ -1,0 +1,107 @@
+"""Locks of a daemon as Deferreds: the remote arbiter."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
+
+from flom.client.protocol import LockClient
+from flom.core.messages import Lock, Unlock
+from flom.core.modes import LockMode
+from flom.core.names import parse_name
+from flom.errors import Outcome, lock_refused
+from flom.identity import unique_id
+from flom.interfaces import IArbiter, IHeld
+from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
+
+
+@implementer(IHeld)
+class RemoteHeld:
+    """
+    A lock that a daemon has granted us.
+
+    @ivar element: see L{IHeld}.
+    @ivar lost: see L{IHeld}; it fires with L{flom.errors.DaemonLost}.
+    """
+
+    def __init__(self, client: LockClient, name: str, element: str | None) -> None:
+        self.element = element
+        self.lost = client.lost
+        self._client = client
+        self._name = name
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        """See L{IHeld.release}; it fires with L{flom.errors.DaemonLost} if there is nobody to take it."""
+        return self._client.unlock(Unlock(self._name, rollback))
+
+    def fileno(self) -> int:
+        """Give the descriptor of the connection: whoever has it open keeps the lock."""
+        return self._client.fileno()
+
+
+@implementer(IArbiter)
+class RemoteArbiter:
+    """Asks a daemon, over a connection of its own for each lock, as the protocol wants it (spec 5.6)."""
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        peer: str,
+        clock: IReactorTime,
+        keepalive: Keepalive = DEFAULT_KEEPALIVE,
+    ) -> None:
+        """
+        @param endpoint: leads to the daemon.
+        @param peer: names it in errors.
+        """
+        self._endpoint = endpoint
+        self._peer = peer
+        self._factory = _ClientFactory(peer, clock, keepalive)
+
+    def acquire(
+        self,
+        name: str,
+        mode: LockMode = LockMode.EX,
+        *,
+        quantity: int = 1,
+        wait: bool = True,
+        create: bool = True,
+        lifespan: float = 0.0,
+    ) -> Deferred[IHeld]:
+        """See L{IArbiter.acquire}."""
+        message = Lock(name, LockMode(mode), quantity, wait, create, lifespan, unique_id())
+        return Deferred.fromCoroutine(self.lock(message))
+
+    async def lock(self, message: Lock) -> RemoteHeld:
+        """Ask for what C{message} says; see L{IArbiter.acquire}."""
+        parse_name(message.name)
+        if not 0 <= message.quantity < 2**31:
+            raise ValueError(f"quantity {message.quantity} of {message.name}")
+        client = await self._endpoint.connect(self._factory)
+        assert isinstance(client, LockClient)
+        try:
+            answer = await client.lock(message)
+        except BaseException:
+            client.close()
+            raise
+        outcome = Outcome(answer.code or 0)
+        if outcome is not Outcome.GRANTED:
+            client.close()
+            raise lock_refused(outcome, message.name, self._peer)
+        return RemoteHeld(client, message.name, answer.element)
+
+
+class _ClientFactory(Factory):
+    """Makes the client's end of each connection to one daemon."""
+
+    noisy = False
+
+    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive) -> None:
+        self._peer = peer
+        self._clock = clock
+        self._keepalive = keepalive
+
+    def buildProtocol(self, addr: IAddress | None) -> LockClient:
+        return LockClient(self._peer, self._clock, self._keepalive)

@@ -1,0 +1,83 @@
+"""The command: a child process that keeps everything it would have had without us (spec 8.1)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from flom.errors import FlomError
+
+
+class CannotExecute(FlomError):
+    """The command cannot be started."""
+
+
+class Child(ProcessProtocol):
+    """
+    A running command.
+
+    @ivar ended: fires with its status: what it exited with, or 128 and the number of the signal that killed it.
+    """
+
+    transport: Any  # an IProcessTransport, once it runs
+
+    def __init__(self) -> None:
+        self.ended: Deferred[int] = Deferred()
+
+    def processExited(self, reason: Failure) -> None:
+        how: Any = reason.value  # a ProcessDone or a ProcessTerminated
+        self.ended.callback(how.exitCode if how.signal is None else 128 + how.signal)
+
+    def signal(self, number: int) -> None:
+        """Send the child a signal; if it has ended by now, nothing happens."""
+        try:
+            self.transport.signalProcess(number)
+        except ProcessExitedAlready:
+            pass
+
+
+def start_child(
+    reactor: Any,
+    command: Sequence[str],
+    environment: dict[bytes, bytes],
+    *,
+    inherit: Iterable[int],
+    ignored: Collection[int],
+) -> Child:
+    """
+    Start C{command} with our terminal, process group and working directory.
+
+    @param inherit: descriptors that it gets beside stdin, stdout and stderr, under the same numbers.
+    @param ignored: signals that it is to ignore, as we do because whoever started us wanted it.
+    @raise CannotExecute: there is no such command, or it is no program.
+    """
+    words = [os.fsencode(word) for word in command]
+    if ignored:
+        # spawnProcess sets every ignored signal back to its default; a shell can ignore it again
+        numbers = " ".join(str(int(number)) for number in sorted(ignored))
+        if shutil.which(command[0]) is not None:
+            words = [b"/bin/sh", b"-c", f'trap \'\' {numbers}; exec "$0" "$@"'.encode(), *words]
+    child_fds = {number: number for number in (0, 1, 2, *inherit)}
+    child = Child()
+    try:
+        try:
+            reactor.spawnProcess(child, words[0], words, env=environment, childFDs=child_fds)
+        except OSError as e:
+            if e.errno != errno.ENOEXEC:
+                raise
+            # no header that the kernel knows: a script for the shell, as execvp(3) has it
+            path = shutil.which(command[0]) or command[0]
+            script = [b"/bin/sh", os.fsencode(path), *words[1:]]
+            reactor.spawnProcess(child, script[0], script, env=environment, childFDs=child_fds)
+    except (OSError, ValueError) as e:
+        why = os.strerror(e.errno).lower() if isinstance(e, OSError) and e.errno else str(e)
+        raise CannotExecute(f"Unable to execute command '{command[0]}': {why}") from e
+    return child

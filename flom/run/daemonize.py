@@ -1,0 +1,159 @@
+"""
+Starting the daemon that a runner does not find (spec 7.1, 7.2).
+
+The runner itself listens on the address and hands the socket to the daemon it starts. So of many runners one wins, at
+once; the others can connect from then on, and wait in the kernel until the daemon serves them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.client.locator import locate, why_unreachable
+from flom.config import Config
+from flom.errors import DaemonUnreachable, ReturnCode
+from flom.server.listening import CannotClaim, Claim, claim_tcp, claim_unix
+from flom.tap import OPEN, PRIVATE
+
+START_TIMEOUT: Final = 30.0
+"""Seconds that a daemon has to start, whoever starts it (D-35)."""
+
+_RETRY: Final = 0.02  # seconds; for the moment between another starter's lock on the address and its listening there
+
+Unblocked = Callable[[], AbstractContextManager[None]]
+"""Makes a context in which processes may be made, see L{flom.run.signals.SignalWatch.unblocked}."""
+
+
+@implementer(IStreamClientEndpoint)
+class StartingEndpoint:
+    """Leads to the daemon that the configuration means, started if need be and allowed."""
+
+    def __init__(self, reactor: Any, config: Config, unblocked: Unblocked, say: Callable[[str], None]) -> None:
+        """
+        @param say: told what is done.
+        @raise FlomError: see L{locate}.
+        """
+        self._reactor = reactor
+        self._config = config
+        self._unblocked = unblocked
+        self._say = say
+        self._location = locate(config, reactor)
+
+    @property
+    def peer(self) -> str:
+        """Names the daemon to a user."""
+        return self._location.peer
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+
+        @return: may fire with L{DaemonUnreachable}.
+        """
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        give_up = self._reactor.seconds() + START_TIMEOUT
+        while True:
+            try:
+                return await self._location.endpoint.connect(factory)
+            except (ConnectError, DNSLookupError, OSError) as e:
+                if unreachable := why_unreachable(e, self._config):
+                    raise unreachable from e
+                if self._config.lifespan_ms == 0:
+                    raise DaemonUnreachable(
+                        ReturnCode.CONNECT_ERROR,
+                        f"{self.peer}: no daemon is listening, and daemon-lifespan 0 forbids to start one",
+                    ) from e
+            try:
+                claim = self._claim()
+            except CannotClaim as e:
+                if not e.is_taken or self._reactor.seconds() > give_up:
+                    raise DaemonUnreachable(e.code, f"cannot start a daemon: {e}") from e
+                await deferLater(self._reactor, _RETRY)
+            else:
+                await self._start(claim)
+
+    def _claim(self) -> Claim:
+        config = self._config
+        if config.unicast_address:
+            return claim_tcp(config.unicast_address, config.unicast_port)
+        return claim_unix(config.socket_path, OPEN if config.socket_name else PRIVATE)
+
+    async def _start(self, claim: Claim) -> None:
+        self._say(f"no daemon at {self.peer}, starting one")
+        launcher = _Launcher()
+        ours = claim.descriptors()
+        theirs = range(3, 3 + len(ours))
+        config = self._config
+        words = [
+            *(sys.executable, "-m", __name__),
+            *("--inherit", ",".join(map(str, theirs))),
+            *("--daemon-lifespan", str(config.lifespan_ms)),
+            *("--tcp-keepalive-time", str(config.keepalive_time)),
+            *("--tcp-keepalive-intvl", str(config.keepalive_interval)),
+            *("--tcp-keepalive-probes", str(config.keepalive_probes)),
+        ]
+        with open(os.devnull, "rb") as nothing, self._unblocked():
+            self._reactor.spawnProcess(
+                launcher,
+                sys.executable,
+                words,
+                env=None,
+                path="/",  # the daemon keeps no directory busy, and imports nothing from where we happen to be
+                childFDs={0: nothing.fileno(), 1: "r", 2: "r"} | dict(zip(theirs, ours, strict=True)),
+            )
+        try:
+            await launcher.ended.addTimeout(START_TIMEOUT, self._reactor)
+        except TimeoutError:
+            raise DaemonUnreachable(
+                ReturnCode.DAEMON_NOT_STARTED, f"{self.peer}: the daemon was not ready within {START_TIMEOUT:g} s"
+            ) from None
+        finally:
+            claim.close()
+
+
+class _Launcher(ProcessProtocol):
+    """The process that becomes the daemon; it ends when the daemon is ready, or cannot be."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[None] = Deferred()
+        self._complaint = b""
+
+    def errReceived(self, data: bytes) -> None:
+        self._complaint += data
+
+    def processEnded(self, reason: Failure) -> None:
+        if self.ended.called:
+            return
+        how: Any = reason.value  # a ProcessDone or a ProcessTerminated
+        if how.exitCode == 0:
+            self.ended.callback(None)
+        else:
+            lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
+            why = lines[-1] if lines else str(how)
+            self.ended.errback(DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, f"the daemon did not start: {why}"))
+
+
+def main() -> None:
+    """Become a daemon that logs to syslog; the arguments are those of C{twistd flom}."""
+    from twisted.scripts.twistd import run
+
+    sys.argv = ["twistd", "--pidfile=", "--syslog", "--prefix=flom", "flom", *sys.argv[1:]]
+    run()
+
+
+if __name__ == "__main__":
+    main()

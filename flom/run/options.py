@@ -1,0 +1,120 @@
+"""The command line of C{flom-run}, read as GLib reads FLoM's (spec 1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from flom.config import SETTINGS, Setting
+from flom.errors import ConfigError
+
+_BY_SHORT: Final = {setting.short: setting for setting in SETTINGS if setting.short}
+_BY_LONG: Final = {setting.long: setting for setting in SETTINGS}
+_HELP: Final = frozenset({"-h", "-?", "--help"})
+_VERSION: Final = frozenset({"-v", "--version"})
+_CONFIG_FILE: Final = Setting("", "c", "config-file", ("", ""), "a configuration file, read last", str, str)
+
+
+@dataclass
+class CommandLine:
+    """
+    What was asked for.
+
+    @ivar options: in the order in which they were given.
+    @ivar command: the words of COMMAND.
+    """
+
+    options: list[tuple[Setting, str]] = field(default_factory=list)
+    config_file: str | None = None
+    command: list[str] = field(default_factory=list)
+    help: bool = False
+    version: bool = False
+
+
+def parse(words: Sequence[str]) -> CommandLine:
+    """
+    Read C{words}, the command line without the name of the program.
+
+    Options are taken wherever they stand, until C{--}. Unlike FLoM's, C{-rNAME} will do for C{-r NAME}.
+
+    @raise ConfigError: an option is unknown or has no value.
+    """
+    line = CommandLine()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            line.command += rest
+            break
+        if word in _HELP:
+            line.help = True
+            break
+        if word in _VERSION:
+            line.version = True
+        elif word.startswith("--"):
+            name, has_value, value = word[2:].partition("=")
+            setting = _find(_BY_LONG | {"config-file": _CONFIG_FILE}, name, f"--{name}")
+            if setting.from_option is not None and not has_value:
+                value = _next(rest, f"--{name}")
+            _add(line, setting, value)
+        elif word.startswith("-") and word != "-":
+            _parse_cluster(line, word[1:], rest)
+        else:
+            line.command.append(word)
+    return line
+
+
+def usage() -> str:
+    """Write the help text."""
+    lines = [
+        "Usage:",
+        "  flom-run [OPTION...] [--] COMMAND [ARG...]",
+        "",
+        "Takes a lock, runs COMMAND, gives the lock back. COMMAND's last argument is the locked element, if the",
+        "resource has elements; FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT are in its environment.",
+        "",
+        "Help Options:",
+        "  -h, --help                     show this",
+        "  -v, --version                  show the version",
+        "",
+        "Application Options:",
+    ]
+    for setting in (*SETTINGS, _CONFIG_FILE):
+        short = f"-{setting.short}, " if setting.short else "    "
+        value = "" if setting.from_option is None else " VALUE"
+        lines.append(f"  {short + '--' + setting.long + value:<36} {setting.help}")
+    return "\n".join(lines)
+
+
+def _parse_cluster(line: CommandLine, letters: str, rest: list[str]) -> None:
+    while letters:
+        letter, letters = letters[0], letters[1:]
+        if f"-{letter}" in _VERSION:
+            line.version = True
+            continue
+        setting = _find(_BY_SHORT | {"c": _CONFIG_FILE}, letter, f"-{letter}")
+        if setting.from_option is None:
+            _add(line, setting, "")
+        else:
+            _add(line, setting, letters or _next(rest, f"-{letter}"))
+            return
+
+
+def _add(line: CommandLine, setting: Setting, value: str) -> None:
+    if setting is _CONFIG_FILE:
+        line.config_file = value
+    else:
+        line.options.append((setting, value))
+
+
+def _find(settings: dict[str, Setting], name: str, word: str) -> Setting:
+    if name not in settings:
+        raise ConfigError(f"option parsing failed: Unknown option {word}")
+    return settings[name]
+
+
+def _next(rest: list[str], word: str) -> str:
+    if not rest:
+        raise ConfigError(f"option parsing failed: Missing argument for {word}")
+    return rest.pop(0)

@@ -1,0 +1,44 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
+
+from tests.daemon import Daemon
+
+
+@pytest.fixture(autouse=True)
+def no_logged_failures() -> Iterator[None]:
+    """Fail a test during which a failure was logged: nobody would have seen it otherwise."""
+    failures: list[LogEvent] = []
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if "log_failure" in event:
+            failures.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield
+    globalLogPublisher.removeObserver(observe)
+    assert not failures, failures[0]["log_failure"].getTraceback()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon for ever, on a UNIX socket of its own."""
+    with Daemon("--socket-name", str(tmp_path / "flom.sock")) as daemon:
+        yield daemon
+
+
+@pytest.fixture(autouse=True)
+def no_configuration_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep C{~/.flom} of whoever runs the tests out of them."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("FLOM_ELEMENT", raising=False)
+    assert not os.path.exists("/etc/flom.conf")

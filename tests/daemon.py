@@ -1,0 +1,63 @@
+"""A real daemon in a process of its own, for tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+BIN = Path(sys.executable).parent
+"""Where the programs of this virtual environment are."""
+
+FLOM_RUN = str(BIN / "flom-run")
+
+
+class Daemon:
+    """
+    C{twistd -n flom} with some arguments; as a context manager, it is ready inside and gone outside.
+
+    @ivar socket: the UNIX socket among the arguments, if there is one.
+    """
+
+    def __init__(self, *arguments: str, ready: str = "LockFactory starting on") -> None:
+        """
+        @param ready: what the log says when the daemon can be used.
+        """
+        self.arguments = arguments
+        self.ready = ready
+        names = [value for option, value in zip(arguments, arguments[1:], strict=False) if option == "--socket-name"]
+        self.socket = names[0] if names else ""
+
+    def __enter__(self) -> Daemon:
+        self.process = subprocess.Popen(
+            [str(BIN / "twistd"), "-n", "--pidfile=", "flom", *self.arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.log = ""
+        self.wait_for_log(self.ready)
+        return self
+
+    def wait_for_log(self, text: str) -> None:
+        """Read the log until a line with C{text} has come."""
+        assert self.process.stdout is not None
+        while True:
+            line = self.process.stdout.readline()
+            assert line, f"the daemon ended without logging {text!r}:\n{self.log}"
+            self.log += line
+            if text in line:
+                return
+
+    def stop(self) -> int:
+        """End it in good order; give its exit status."""
+        self.process.terminate()
+        rest, _ = self.process.communicate(timeout=30)
+        self.log += rest
+        return self.process.returncode
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate(timeout=30)
