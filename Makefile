@@ -16,13 +16,13 @@ PATHS := flom tests twisted
 .PHONY: run test lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
-	@$(BIN)/python docs/demo.py $(if $(CMD),'$(subst ','\'',$(CMD))')
+	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(CMD),sh -c '$(subst ','\'',$(CMD))')
 
 test: lint types check  ## everything that CI runs
 
 lint: $(VENV)/tested
-	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) $(PATHS) docs
-	$(RUFF) format $(RUFF_STYLE) --check $(PATHS) docs
+	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) $(PATHS)
+	$(RUFF) format $(RUFF_STYLE) --check $(PATHS)
 
 types: $(VENV)/tested
 	$(BIN)/mypy
@@ -31,8 +31,8 @@ check: $(VENV)/tested
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 format: $(VENV)/tested  ## put the code into the shape that lint wants
-	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) --fix $(PATHS) docs
-	$(RUFF) format $(RUFF_STYLE) $(PATHS) docs
+	-$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) --fix --quiet $(PATHS)
+	$(RUFF) format $(RUFF_STYLE) $(PATHS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info twisted/plugins/dropin.cache

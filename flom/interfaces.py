@@ -6,14 +6,15 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from flom.core.modes import LockMode
+from flom.errors import FlomError
 
 
 class IHeld(Interface):
     """A lock that is held."""
 
     element: str | None = Attribute("Which one was granted, for sets, sequences and timestamps.")
-    lost: Deferred[None] = Attribute(
-        "Fires with a L{flom.errors.FlomError} if the lock is gone before it was released; otherwise never."
+    lost: Deferred[FlomError] = Attribute(
+        "Its result is why the lock was gone before it was released; if it was not, this never fires."
     )
 
     def release(rollback: bool = False) -> Deferred[None]:

@@ -26,8 +26,7 @@ class Daemon:
         """
         self.arguments = arguments
         self.ready = ready
-        names = [value for option, value in zip(arguments, arguments[1:], strict=False) if option == "--socket-name"]
-        self.socket = names[0] if names else ""
+        self.socket = arguments[arguments.index("--socket-name") + 1] if "--socket-name" in arguments else ""
 
     def __enter__(self) -> Daemon:
         self.process = subprocess.Popen(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from flom.client.protocol import LockClient
-from flom.core.messages import Lock, Unlock
+from flom.core.messages import Answer, Lock, Unlock
 from flom.core.modes import LockMode
-from flom.core.names import parse_name
-from flom.errors import Outcome, lock_refused
+from flom.core.names import TimestampName, parse_name
+from flom.core.resources.timestamp import unit_of
+from flom.errors import DaemonLost, Outcome, lock_refused
 from flom.identity import unique_id
 from flom.interfaces import IArbiter, IHeld
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
@@ -75,22 +77,40 @@ class RemoteArbiter:
         return Deferred.fromCoroutine(self.lock(message))
 
     async def lock(self, message: Lock) -> RemoteHeld:
-        """Ask for what C{message} says; see L{IArbiter.acquire}."""
-        parse_name(message.name)
+        """
+        Ask for what C{message} says; see L{IArbiter.acquire}.
+
+        @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
+        """
+        name = parse_name(message.name)
+        if isinstance(name, TimestampName):
+            unit_of(name.format)
         if not 0 <= message.quantity < 2**31:
             raise ValueError(f"quantity {message.quantity} of {message.name}")
-        client = await self._endpoint.connect(self._factory)
-        assert isinstance(client, LockClient)
-        try:
-            answer = await client.lock(message)
-        except BaseException:
-            client.close()
-            raise
+        client, answer = await self._ask(message)
         outcome = Outcome(answer.code or 0)
         if outcome is not Outcome.GRANTED:
             client.close()
             raise lock_refused(outcome, message.name, self._peer)
         return RemoteHeld(client, message.name, answer.element)
+
+    async def _ask(self, message: Lock) -> tuple[LockClient, Answer]:
+        """Give the daemon's decision; ask again if we were connected to a daemon at the moment it ended."""
+        for may_try_again in (True, False):
+            try:
+                client = await self._endpoint.connect(self._factory)
+            except ConnectingCancelledError as e:
+                raise CancelledError from e  # whatever is cancelled, our caller sees one kind of error
+            assert isinstance(client, LockClient)
+            try:
+                return client, await client.lock(message)
+            except DaemonLost:
+                if client.answered or not may_try_again:
+                    raise
+            except BaseException:
+                client.close()
+                raise
+        raise AssertionError("unreachable")
 
 
 class _ClientFactory(Factory):

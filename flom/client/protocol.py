@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from flom.core.messages import Answer, Lock, Unlock
 from flom.core.session import ClientSession
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
-from flom.errors import DaemonLost, Outcome, RemoteProtocolError
+from flom.errors import DaemonLost, FlomError, Outcome, RemoteProtocolError
 from flom.keepalive import Keepalive, tune
 
 CLOSE_TIMEOUT: Final = 5.0
@@ -25,6 +25,7 @@ class LockClient(Protocol):
     One conversation.
 
     @ivar lost: fires with L{DaemonLost} if the connection ends while the lock is held; otherwise never.
+    @ivar answered: whether the daemon has said anything.
     """
 
     _log = Logger()
@@ -35,7 +36,8 @@ class LockClient(Protocol):
         """
         @param peer: names the daemon in errors.
         """
-        self.lost: Deferred[None] = Deferred()
+        self.lost: Deferred[FlomError] = Deferred()
+        self.answered = False
         self._peer = peer
         self._clock = clock
         self._keepalive = keepalive
@@ -69,7 +71,7 @@ class LockClient(Protocol):
             it was gone before.
         """
         if self.lost.called:
-            return self.lost
+            return fail(DaemonLost(f"{self._peer} closed the connection"))
         self._session.send(message)
         self.transport.write(encode(message))
         self.transport.loseWriteConnection()
@@ -87,6 +89,7 @@ class LockClient(Protocol):
         return descriptor
 
     def dataReceived(self, data: bytes) -> None:
+        self.answered = True
         try:
             for message in self._reader.feed(data):
                 self._take(self._session.receive(message))
@@ -103,8 +106,7 @@ class LockClient(Protocol):
         lost = DaemonLost(f"{self._peer} closed the connection")
         self._fail(lost)
         if self._session.holds:
-            self.lost.errback(lost)
-            self.lost.addErrback(lambda failure: failure)
+            self.lost.callback(lost)
         self._closed.callback(None)
 
     def _take(self, answer: Answer) -> None:

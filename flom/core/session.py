@@ -89,6 +89,10 @@ class ServerSession:
                 return message
         raise AssertionError(message)
 
+    def end(self) -> None:
+        """Ignore whatever still comes: the connection is being closed."""
+        self._state = _Server.OVER
+
     def answer(self, request: LockRequest, outcome: Outcome, element: str | None, peer_id: str) -> Answer | None:
         """
         Tell how to say C{outcome}; C{None} if the only way is to close the connection.

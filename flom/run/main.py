@@ -15,6 +15,7 @@ from flom.client.lock import RemoteArbiter, RemoteHeld
 from flom.config import SETTINGS, Config, load, override
 from flom.core.messages import Lock
 from flom.core.names import HierarchicalName, SimpleName, parse_name
+from flom.core.resources.timestamp import InvalidTimestampFormat
 from flom.errors import (
     CannotWait,
     ConfigError,
@@ -134,7 +135,7 @@ class Runner:
             complaint, refusal = self._explain(e)
             _complain(complaint)
             return refusal
-        held.lost.addErrback(self._lost)
+        held.lost.addCallback(self._lost)
         if held.element is not None:
             self._say(f"Locked element is '{held.element}'")
         try:
@@ -218,6 +219,8 @@ class Runner:
                 return _failed("flom_client_connect", code, error), ExitStatus.ERROR
             case LockRefused():
                 return _failed("flom_client_lock", ReturnCode.INVALID_RESOURCE_NAME, error), ExitStatus.ERROR
+            case InvalidTimestampFormat():
+                return _failed("flom_client_lock", ReturnCode.INVALID_TIMESTAMP_FORMAT, error), ExitStatus.ERROR
             case LocalProtocolError():
                 return _failed("flom_client_lock", ReturnCode.CONTAINER_FULL, error), ExitStatus.ERROR
             case RemoteProtocolError():
@@ -227,11 +230,9 @@ class Runner:
             case _:
                 return str(error), ExitStatus.ERROR
 
-    def _lost(self, failure: Failure) -> Failure:
+    def _lost(self, why: FlomError) -> None:
         """Say that the lock is gone; the command is left alone, because only its user knows whether that matters."""
-        why = f"{failure.value}, the command goes on unlocked"
-        _complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, why))
-        return failure
+        _complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked"))
 
     def _say(self, text: str) -> None:
         if self._config.verbose:

@@ -21,7 +21,7 @@ from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
 from flom.core.requests import Effect, Granted, Instant, LockRequest, Refused, SessionId
 from flom.core.table import LockTable
-from flom.errors import InvalidName, lock_refused
+from flom.errors import FlomError, InvalidName, lock_refused
 from flom.interfaces import IArbiter, IHeld
 
 Tell = Callable[[Effect], None]
@@ -43,7 +43,7 @@ class DeferredArbiter:
     """
     Decides who holds what, for connections and for code in the same process.
 
-    @ivar on_change: called after every call that may have left the arbiter without anything to remember.
+    @ivar on_change: called when a session has begun or ended and when resources may have been forgotten.
     """
 
     _log = Logger()
@@ -74,6 +74,7 @@ class DeferredArbiter:
         """Begin a session; C{tell} is given what becomes of its requests, in order."""
         session = SessionId(next(self._ids))
         self._sessions[session] = tell
+        self.on_change()
         return session
 
     def request(self, request: LockRequest) -> None:
@@ -179,7 +180,7 @@ class _LocalHeld:
         self._arbiter = arbiter
         self._granted = granted
         self.element = granted.element
-        self.lost: Deferred[None] = Deferred()
+        self.lost: Deferred[FlomError] = Deferred()
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         request = self._granted.request

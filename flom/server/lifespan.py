@@ -14,6 +14,9 @@ from flom.server.arbiter import DeferredArbiter
 QUIESCE_LIFESPAN: Final = 0.1
 """Seconds of idleness after which a daemon ends that was told to quiesce (spec 7.6)."""
 
+FIRST_CLIENT_TIMEOUT: Final = 5.0
+"""Seconds that a new daemon waits for a client at least: whoever has started it is on the way."""
+
 
 class LifespanService(Service):
     """Ends the daemon after it was idle: nobody connected and no resource remembered."""
@@ -35,7 +38,8 @@ class LifespanService(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._consider()
+        if self._lifespan is not None:
+            self._countdown = self._clock.callLater(max(self._lifespan, FIRST_CLIENT_TIMEOUT), self._expire)
 
     def stopService(self) -> None:
         super().stopService()
@@ -57,7 +61,7 @@ class LifespanService(Service):
     def _expire(self) -> None:
         self._countdown = None
         if self._arbiter.is_idle:
-            self._log.info("nobody was here for {lifespan:g} s", lifespan=self._lifespan)
+            self._log.info("ending, because nobody is here any more")
             self._end()
         else:
             self._consider()

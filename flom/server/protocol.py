@@ -72,7 +72,7 @@ class LockProtocol(Protocol, TimeoutMixin):
                 completed = True
         except RemoteProtocolError as e:
             self._close(str(e))
-        if self._session.is_over or self.transport.disconnecting:
+        if self._session.is_over:
             self.setTimeout(MESSAGE_TIMEOUT)
         elif not self._reader:
             self.setTimeout(None)
@@ -83,7 +83,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         return self._clock.callLater(period, func)  # TimeoutMixin would take the global reactor's
 
     def timeoutConnection(self) -> None:
-        if not self._session.is_over and not self.transport.disconnecting:
+        if not self._session.is_over:
             self._log_breach(f"no whole message within {MESSAGE_TIMEOUT:g} s")
         self.transport.abortConnection()
 
@@ -138,6 +138,7 @@ class LockProtocol(Protocol, TimeoutMixin):
 
     def _close(self, why: str) -> None:
         self._log_breach(why)
+        self._session.end()
         self.transport.loseConnection()
 
     def _log_breach(self, why: str) -> None:

@@ -42,7 +42,7 @@ class TimestampResource(OneQueueResource):
         self._format = format
         self._left = slots
         self._strftime = strftime
-        self._unit = _unit(format)
+        self._unit = unit_of(format)
         self._last_unit = -1
         if not 0 < len(self._text(_LONGEST)) <= MAX_TEXT:
             raise InvalidTimestampFormat(f"{format!r} gives texts of no or more than {MAX_TEXT} characters")
@@ -71,11 +71,13 @@ class TimestampResource(OneQueueResource):
         return self._strftime(_FRACTION.sub(lambda run: "." + fraction[: len(run[1])], self._format), wall)
 
 
-def _unit(format: str) -> int:
+def unit_of(format: str) -> int:
     """
     Tell in microseconds how often the text of C{format} changes, as far as it matters.
 
     Unlike FLoM's search for C{%S} anywhere, this takes C{%%} for what it is.
+
+    @raise InvalidTimestampFormat: it does not change at least once an hour.
     """
     if runs := _FRACTION.findall(format):
         return int(10 ** (6 - max(len(run) for run in runs)))

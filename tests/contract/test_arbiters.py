@@ -1,0 +1,157 @@
+"""Whoever provides L{IArbiter} grants, refuses, waits and forgets alike: in this process and over every transport."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from zope.interface.verify import verifyObject
+
+from flom.client.lock import RemoteArbiter
+from flom.core.modes import LockMode
+from flom.errors import CannotWait, InvalidName, LockBusy, LockImpossible
+from flom.interfaces import IArbiter, IHeld
+from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.listening import ClaimedEndpoint, claim_tcp, claim_unix
+from flom.server.service import make_daemon
+
+loop: Any = reactor
+
+
+@pytest_twisted.async_yield_fixture(params=["local", "unix", "tcp4", "tcp6"])
+async def arbiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
+    """An arbiter with nothing in it."""
+    local = DeferredArbiter(loop, system_instant)
+    path = str(tmp_path / "flom.sock")
+    claims = [claim_unix(path, 0o600), claim_tcp("127.0.0.1", 0), claim_tcp("::1", 0)]
+    ports = [claim.socket.getsockname()[1] for claim in claims[1:]]
+    daemon = make_daemon(loop, local, [ClaimedEndpoint(loop, claim) for claim in claims])
+    daemon.privilegedStartService()
+    daemon.startService()
+    clients = {
+        "unix": UNIXClientEndpoint(loop, path),
+        "tcp4": TCP4ClientEndpoint(loop, "127.0.0.1", ports[0]),
+        "tcp6": TCP6ClientEndpoint(loop, "::1", ports[1]),
+    }
+    yield local if request.param == "local" else RemoteArbiter(clients[request.param], request.param, loop)
+    await daemon.stopService()
+
+
+Arbiter = Any  # an IArbiter; mypy-zope knows no parameter of a test as a provider
+
+
+def turns_away(error: type[Exception]) -> Callable[[Deferred[IHeld]], Awaitable[None]]:
+    """Check that what is waited for fails with C{error}."""
+
+    async def check(waiting: Deferred[IHeld]) -> None:
+        with pytest.raises(error):
+            await waiting
+
+    return check
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_keeps_the_contract(arbiter: Arbiter) -> None:
+    assert verifyObject(IArbiter, arbiter)
+    held = await arbiter.acquire("R1")
+    assert verifyObject(IHeld, held)
+    await held.release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_readers_share_and_writers_wait(arbiter: Arbiter) -> None:
+    readers = [await arbiter.acquire("R1", LockMode.PR) for _ in range(2)]
+    writing = arbiter.acquire("R1", LockMode.EX)
+    for reader in readers:
+        assert not writing.called
+        await reader.release()
+    await (await writing).release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_busy_can_be_declined(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1")
+    await turns_away(LockBusy)(arbiter.acquire("R1", wait=False))
+    await held.release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_is_refused(arbiter: Arbiter) -> None:
+    await turns_away(LockImpossible)(arbiter.acquire("N[3]", quantity=4))
+    await turns_away(CannotWait)(arbiter.acquire("R9", wait=False, create=False))
+    await turns_away(InvalidName)(arbiter.acquire("no name"))
+    await turns_away(ValueError)(arbiter.acquire("N[3]", quantity=-1))
+
+
+@pytest_twisted.ensureDeferred
+async def test_units_add_up(arbiter: Arbiter) -> None:
+    two = await arbiter.acquire("N[3]", quantity=2)
+    await turns_away(LockBusy)(arbiter.acquire("N[3]", quantity=2, wait=False))
+    one = await arbiter.acquire("N[3]", quantity=1)
+    await two.release()
+    await one.release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_elements_are_told(arbiter: Arbiter) -> None:
+    held = [await arbiter.acquire("red.green") for _ in range(2)]
+    assert [one.element for one in held] == ["red", "green"]
+    for one in held:
+        await one.release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_value_rolled_back_is_given_again(arbiter: Arbiter) -> None:
+    elements = []
+    for rollback in (True, False, False):
+        held = await arbiter.acquire("_S_a[1]")
+        elements.append(held.element)
+        await held.release(rollback=rollback)
+    assert elements == ["1", "1", "2"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_ancestor_waits_for_its_descendants(arbiter: Arbiter) -> None:
+    leaf = await arbiter.acquire("/a/b/c")
+    root = arbiter.acquire("/a")
+    await turns_away(LockBusy)(arbiter.acquire("/a/b", wait=False))
+    await leaf.release()
+    await (await root).release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_may_not_create_waits_for_somebody_who_may(arbiter: Arbiter) -> None:
+    waiting = arbiter.acquire("R1", create=False)
+    creator = await arbiter.acquire("R1")
+    assert not waiting.called
+    await creator.release()
+    await (await waiting).release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_cancelling_leaves_the_queue(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1")
+    tired, patient = arbiter.acquire("R1"), arbiter.acquire("R1")
+    tired.cancel()  # a client may be connecting still
+    await turns_away(CancelledError)(tired)
+    tired = arbiter.acquire("R1")
+    await (await arbiter.acquire("R2")).release()  # by then the request before it has arrived
+    tired.cancel()
+    await turns_away(CancelledError)(tired)
+    await held.release()
+    await (await patient).release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wait_may_have_a_limit(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1")
+    with pytest.raises(TimeoutError):
+        await arbiter.acquire("R1").addTimeout(0.05, loop)
+    await held.release()
+    await (await arbiter.acquire("R1", wait=False)).release()

@@ -1,0 +1,103 @@
+"""Connections to a lock factory without a network."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from flom.core.messages import Answer, Message
+from flom.core.wire import MAX_ANSWER_SIZE, MessageReader
+from flom.identity import unique_id
+from flom.server.arbiter import DeferredArbiter
+from flom.server.protocol import LockFactory, LockProtocol
+
+
+class Transport(StringTransport):
+    """
+    A transport that also knows how to close one side, and at once.
+
+    @ivar half_closed: whether our side is closed.
+    @ivar aborted: whether the connection was thrown away.
+    """
+
+    half_closed = False
+    aborted = False
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.loseConnection()
+
+
+class Daemon:
+    """
+    A lock factory and its clients.
+
+    @ivar shutdowns: the shutdowns ordered so far; true for immediate ones.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.shutdowns: list[bool] = []
+        self.arbiter = DeferredArbiter(self.clock)
+        self.factory = LockFactory(self.arbiter, self.clock, on_shutdown=self.shutdowns.append)
+
+    def connect(self, host: str = "127.0.0.1") -> Client:
+        """Give a client that connects from C{host}."""
+        return Client(self.factory, host)
+
+
+class Client:
+    """A connection, seen from the client."""
+
+    def __init__(self, factory: LockFactory, host: str) -> None:
+        self.transport = Transport(IPv4Address("TCP", "127.0.0.1", 28015), IPv4Address("TCP", host, 40000))
+        protocol = factory.buildProtocol(None)
+        assert isinstance(protocol, LockProtocol)
+        self.protocol = protocol
+        protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> Client:
+        self.protocol.dataReceived(data)
+        return self
+
+    def received(self) -> list[Message]:
+        """Give the messages that came since the last call."""
+        data = self.transport.value()
+        self.transport.clear()
+        return list(MessageReader(MAX_ANSWER_SIZE).feed(data))
+
+    def leave(self) -> None:
+        """Lose the connection."""
+        self.protocol.connectionLost()
+
+
+def xml(verb: int, step: int, body: str = "", level: int = 3) -> bytes:
+    return f'<msg level="{level}" verb="{verb}" step="{step}">{body}</msg>'.encode()
+
+
+def lock(name: str = "R1", **attributes: Any) -> bytes:
+    """Write a lock message: exclusive, waiting and creating unless C{attributes} say something else."""
+    attributes = {"mode": 5, "wait": 1, "create": 1, "lifespan": 0} | attributes
+    rest = "".join(f' {key}="{value}"' for key, value in attributes.items())
+    return xml(1, 8, f'<session peerid="0123"/><resource name="{b64encode(name.encode()).decode()}"{rest}/>')
+
+
+def unlock(name: str = "R1", rollback: int = 0) -> bytes:
+    return xml(2, 8, f'<resource name="{b64encode(name.encode()).decode()}" rollback="{rollback}" />')
+
+
+def first(code: int, element: str | None = None) -> Answer:
+    """The first answer to a request."""
+    return Answer(16, code, element, unique_id())
+
+
+def later(code: int, element: str | None = None) -> Answer:
+    """A later answer to a request."""
+    return Answer(24, code, element)

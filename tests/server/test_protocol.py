@@ -1,0 +1,219 @@
+"""The daemon's end of a connection: what is answered, and what ends it without harm to anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
+from zope.interface import provider
+
+from flom.core.messages import Answer
+from flom.server.protocol import MESSAGE_TIMEOUT
+from tests.server.connections import Daemon, first, later, lock, unlock, xml
+
+HOLD = lock()
+
+BREACHES = {
+    "text that is no XML": b"hello</msg>",
+    "tags that do not match": b"<msg level='3' verb='1' step='8'><a></b></msg>",
+    "an unknown entity": b"<msg level='3' verb='1' step='8'>&nope;</msg>",
+    "an entity of its own": b"<!DOCTYPE msg [<!ENTITY a 'b'>]><msg level='3' verb='1' step='8'>&a;</msg>",
+    "invalid UTF-8": b"<msg level='3' verb='1' step='8'>\xff\xfe</msg>",
+    "NUL bytes": b"\0\0\0\0</msg>",
+    "verb 0": xml(0, 8),
+    "verb 9": xml(9, 8),
+    "an unlock before any lock": unlock(),
+    "a ping": xml(3, 8),
+    "an answer to a ping": xml(3, 16),
+    "discovery on a stream": xml(4, 8),
+    "an answer": xml(1, 16, '<answer rc="0"/>'),
+    "a lock that names nothing": xml(1, 8, '<resource mode="5"/>'),
+    "a lock without a resource": xml(1, 8),
+    "management without an order": xml(5, 8),
+    "a shutdown that does not say how": xml(5, 8, "<shutdown/>"),
+    "a resource before the message": b'<resource name="UjE="/>' + xml(1, 8),
+    "another level": xml(1, 8, '<resource name="UjE="/>', level=4),
+    "a mode out of range": lock(mode=6),
+    "a mode far out of range": lock(mode=100000000),
+    "a negative mode": lock(mode=-1),
+    "a negative quantity": lock("N[3]", quantity=-2),
+    "a quantity that overflows": lock("N[3]", quantity=2**32 + 1),
+    "a timestamp that never changes": lock("_t_%Y[1]"),
+    "a timestamp too long to be told": lock("_t_" + "%c" * 15 + "[1]"),
+    "a message without an end": b"<msg" + b" " * 511,
+    "a message of 512 bytes": lock()[:-6] + b" " * (512 - len(lock())) + b"</msg>",
+}
+
+LATER_BREACHES = {what: breach for what, breach in BREACHES.items() if what != "an unlock before any lock"} | {
+    "an unlock of another name": unlock("R2"),
+    "an unlock of no name": unlock("no name"),
+    "a lock of another name": lock("R2"),
+    "an unlock with a mode": xml(2, 8, '<resource name="UjE=" mode="5"/>'),
+    "a lock with a rollback": lock(rollback=0),
+    "a shutdown": xml(5, 8, '<shutdown immediate="1"/>'),
+}
+
+
+@pytest.fixture
+def breaches() -> Iterator[list[LogEvent]]:
+    """What was logged as a breach of the protocol."""
+    logged: list[LogEvent] = []
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] is LogLevel.warn:
+            logged.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield logged
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_the_lock_of_a_lost_connection_goes_to_the_next_waiter() -> None:
+    daemon = Daemon()
+    holder = daemon.connect().send(HOLD)
+    waiter = daemon.connect().send(HOLD)
+    assert waiter.received() == [first(1)]
+    holder.leave()
+    assert waiter.received() == [later(0)]
+
+
+def test_messages_may_come_byte_by_byte() -> None:
+    daemon = Daemon()
+    client = daemon.connect()
+    for byte in HOLD + unlock() + HOLD:
+        client.send(bytes([byte]))
+    assert client.received() == [first(0), first(0)]
+
+
+def test_messages_may_come_all_at_once() -> None:
+    client = Daemon().connect().send(HOLD + unlock() + HOLD + unlock())
+    assert client.received() == [first(0), first(0)]
+
+
+@pytest.mark.parametrize("breach", BREACHES.values(), ids=BREACHES.keys())
+def test_a_first_message_that_breaks_the_protocol_ends_only_its_connection(
+    breach: bytes, breaches: list[LogEvent]
+) -> None:
+    daemon = Daemon()
+    holder = daemon.connect().send(HOLD)
+    waiter = daemon.connect().send(HOLD)
+    offender = daemon.connect().send(breach)
+    assert offender.transport.disconnecting
+    assert offender.received() == []
+    assert len(breaches) == 1
+    offender.send(HOLD)  # it may go on sending until it notices
+    offender.leave()
+    assert [client.transport.disconnecting for client in (holder, waiter)] == [False, False]
+    holder.send(unlock())
+    assert waiter.received() == [first(1), later(0)]
+
+
+@pytest.mark.parametrize("breach", LATER_BREACHES.values(), ids=LATER_BREACHES.keys())
+def test_a_later_message_that_breaks_the_protocol_costs_the_lock(breach: bytes, breaches: list[LogEvent]) -> None:
+    daemon = Daemon()
+    offender = daemon.connect().send(HOLD)
+    waiter = daemon.connect().send(HOLD)
+    offender.send(breach)
+    assert offender.transport.disconnecting
+    assert len(breaches) == 1
+    offender.leave()
+    assert waiter.received() == [first(1), later(0)]
+
+
+def test_what_comes_before_a_breach_in_one_segment_is_served() -> None:
+    client = Daemon().connect().send(HOLD + b"hello</msg>")
+    assert client.received() == [first(0)]
+    assert client.transport.disconnecting
+
+
+def test_after_a_breach_nothing_of_the_connection_is_served() -> None:
+    daemon = Daemon()
+    offender = daemon.connect().send(b"hello</msg>" + HOLD)
+    offender.send(HOLD)
+    assert offender.received() == []
+    assert daemon.connect().send(lock(wait=0)).received() == [first(0)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"), [(lock("1bad"), -14), (lock("R1", create=0, wait=0), 5)], ids=["invalid name", "can't wait"]
+)
+def test_after_a_last_word_our_side_is_closed_and_nothing_more_is_granted(request_: bytes, code: int) -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(request_)
+    assert client.received() == [first(code)]
+    assert client.transport.half_closed
+    client.send(HOLD)
+    assert client.received() == []
+    assert daemon.connect().send(lock(wait=0)).received() == [first(0)]
+
+
+def test_a_peer_that_never_says_anything_is_sent_away() -> None:
+    daemon = Daemon()
+    client = daemon.connect()
+    daemon.clock.advance(MESSAGE_TIMEOUT)
+    assert client.transport.aborted
+
+
+def test_a_peer_that_stops_in_the_middle_of_a_message_is_sent_away(breaches: list[LogEvent]) -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(HOLD + unlock()[:20])
+    for byte in unlock()[20:29]:  # nor does a byte now and then help
+        daemon.clock.advance(MESSAGE_TIMEOUT / 10)
+        client.send(bytes([byte]))
+    assert not client.transport.aborted
+    daemon.clock.advance(MESSAGE_TIMEOUT / 10)
+    assert client.transport.aborted
+    assert len(breaches) == 1
+
+
+def test_a_peer_between_messages_may_take_its_time() -> None:
+    daemon = Daemon()
+    holder = daemon.connect().send(HOLD)
+    waiter = daemon.connect().send(HOLD)
+    daemon.clock.advance(24 * 3600)
+    assert not holder.transport.aborted
+    assert not waiter.transport.aborted
+
+
+def test_a_refused_peer_that_does_not_close_is_closed() -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(lock("1bad"))
+    daemon.clock.advance(MESSAGE_TIMEOUT)
+    assert client.transport.aborted
+
+
+def test_a_peer_that_does_not_read_its_answers_is_not_read_either() -> None:
+    client = Daemon().connect()
+    assert (client.transport.producer, client.transport.streaming) == (client.transport, True)
+
+
+def test_holders_and_waiters_that_vanish_together_leave_the_rest_in_order() -> None:
+    daemon = Daemon()
+    clients = [daemon.connect().send(HOLD) for _ in range(5)]
+    for gone in (1, 0, 2, 3):
+        clients[gone].leave()
+    assert clients[4].received() == [first(1), later(0)]
+
+
+def test_a_waiter_is_never_refused_by_step_24() -> None:
+    daemon = Daemon()
+    waiter = daemon.connect().send(lock("N[3]", quantity=5, create=0))
+    daemon.connect().send(lock("N[3]", quantity=1))
+    assert waiter.received() == [first(2), Answer(32, 6)]
+
+
+def test_a_shutdown_ordered_from_this_host_is_carried_out() -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(xml(5, 8, '<shutdown immediate="1"/>'))
+    assert daemon.shutdowns == [True]
+    assert client.received() == []
+
+
+def test_a_shutdown_ordered_from_elsewhere_is_not(breaches: list[LogEvent]) -> None:
+    daemon = Daemon()
+    client = daemon.connect("192.0.2.66").send(xml(5, 8, '<shutdown immediate="1"/>'))
+    assert daemon.shutdowns == []
+    assert client.transport.disconnecting
+    assert len(breaches) == 1
