@@ -74,8 +74,10 @@ class Config:
         """
         Check what no single setting can.
 
-        @raise ConfigError: two settings contradict each other.
+        @raise ConfigError: two settings contradict each other, or a relative path is too long in full.
         """
+        if len(os.fsencode(self.socket_path)) > MAX_SOCKET_NAME:
+            raise ConfigError(f"socket-name: '{self.socket_path}' is longer than {MAX_SOCKET_NAME} bytes")
         if self.socket_name and self.unicast_address:
             raise ConfigError(
                 "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication at "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -109,7 +110,8 @@ class _Daemon(MultiService):
 
     def startService(self) -> None:
         super().startService()
-        Path("/proc/self/comm").write_text("flom")
+        with suppress(OSError):
+            Path("/proc/self/comm").write_text("flom")
 
 
 def makeService(options: Options) -> MultiService:

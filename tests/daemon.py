@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 from types import TracebackType
 
 BIN = Path(sys.executable).parent
@@ -20,17 +21,20 @@ class Daemon:
     @ivar socket: the UNIX socket among the arguments, if there is one.
     """
 
-    def __init__(self, *arguments: str, ready: str = "LockFactory starting on") -> None:
+    def __init__(self, *arguments: str, ready: str = "LockFactory starting on", descriptors: int = 1024) -> None:
         """
         @param ready: what the log says when the daemon can be used.
+        @param descriptors: how many it may have open.
         """
         self.arguments = arguments
         self.ready = ready
+        self.descriptors = descriptors
         self.socket = arguments[arguments.index("--socket-name") + 1] if "--socket-name" in arguments else ""
 
     def __enter__(self) -> Daemon:
         self.process = subprocess.Popen(
-            [str(BIN / "twistd"), "-n", "--pidfile=", "flom", *self.arguments],
+            ["sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh"]
+            + [str(BIN / "twistd"), "-n", "--pidfile=", "flom", *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -42,12 +46,15 @@ class Daemon:
     def wait_for_log(self, text: str) -> None:
         """Read the log until a line with C{text} has come."""
         assert self.process.stdout is not None
-        while True:
-            line = self.process.stdout.readline()
-            assert line, f"the daemon ended without logging {text!r}:\n{self.log}"
+        watchdog = Timer(30, self.process.kill)  # it may go on without ever saying that
+        watchdog.start()
+        try:
+            while text not in (line := self.process.stdout.readline()):
+                assert line, f"the daemon ended without logging {text!r}:\n{self.log}"
+                self.log += line
             self.log += line
-            if text in line:
-                return
+        finally:
+            watchdog.cancel()
 
     def stop(self) -> int:
         """End it in good order; give its exit status."""

@@ -39,21 +39,23 @@ def locate(config: Config, reactor: Any) -> Location:
     @raise ConfigError: there is no such network interface.
     @raise DaemonUnreachable: the default socket is somebody else's.
     """
+    interface = config.network_interface
+    if interface:
+        try:
+            socket.if_nametoindex(interface)
+        except OSError:
+            raise ConfigError(
+                f"network-interface: '{interface}' is an invalid value (ret_cod={ReturnCode.INVALID_NETWORK_INTERFACE})"
+            ) from None
     if not config.unicast_address:
         path = config.socket_path
         if not config.socket_name:
             _check_owner(path)
         return Location(UNIXClientEndpoint(reactor, path), path)
-    host, port, interface = config.unicast_address, config.unicast_port, config.network_interface
+    host, port = config.unicast_address, config.unicast_port
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not interface:
         return Location(HostnameEndpoint(reactor, host, port), peer)
-    try:
-        socket.if_nametoindex(interface)
-    except OSError:
-        raise ConfigError(
-            f"network-interface: '{interface}' is an invalid value (ret_cod={ReturnCode.INVALID_NETWORK_INTERFACE})"
-        ) from None
     return Location(_InterfaceEndpoint(reactor, host, port, interface), f"{peer} by {interface}")
 
 
@@ -63,7 +65,7 @@ def why_unreachable(error: Exception, config: Config) -> DaemonUnreachable | Non
 
     @return: C{None} if there is just no daemon there, so that starting one may help (spec 7.1).
     """
-    if isinstance(error, DNSLookupError | socket.gaierror):
+    if isinstance(error, DNSLookupError | socket.gaierror | ValueError):  # the last: what cannot be a name
         return DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{config.unicast_address}: no such host")
     code = getattr(error, "osError", None)
     if config.unicast_address or code in (errno.ENOENT, errno.ECONNREFUSED):

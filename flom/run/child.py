@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from flom.errors import FlomError
+from flom.run import ignoring
 
 
 class CannotExecute(FlomError):
@@ -61,10 +63,9 @@ def start_child(
     """
     words = [os.fsencode(word) for word in command]
     if ignored:
-        # spawnProcess sets every ignored signal back to its default; a shell can ignore it again
-        numbers = " ".join(str(int(number)) for number in sorted(ignored))
-        if shutil.which(command[0]) is not None:
-            words = [b"/bin/sh", b"-c", f'trap \'\' {numbers}; exec "$0" "$@"'.encode(), *words]
+        numbers = ",".join(str(int(number)) for number in sorted(ignored))
+        program = [sys.executable, "-I", "-S", ignoring.__file__, numbers]
+        words = [*map(os.fsencode, program), *words]
     child_fds = {number: number for number in (0, 1, 2, *inherit)}
     child = Child()
     try:
@@ -75,8 +76,8 @@ def start_child(
                 raise
             # no header that the kernel knows: a script for the shell, as execvp(3) has it
             path = shutil.which(command[0]) or command[0]
-            script = [b"/bin/sh", os.fsencode(path), *words[1:]]
-            reactor.spawnProcess(child, script[0], script, env=environment, childFDs=child_fds)
+            words = [b"/bin/sh", os.fsencode(path), *words[1:]]
+            reactor.spawnProcess(child, words[0], words, env=environment, childFDs=child_fds)
     except (OSError, ValueError) as e:
         why = os.strerror(e.errno).lower() if isinstance(e, OSError) and e.errno else str(e)
         raise CannotExecute(f"Unable to execute command '{command[0]}': {why}") from e

@@ -38,17 +38,31 @@ Unblocked = Callable[[], AbstractContextManager[None]]
 
 @implementer(IStreamClientEndpoint)
 class StartingEndpoint:
-    """Leads to the daemon that the configuration means, started if need be and allowed."""
+    """
+    Leads to the daemon that the configuration means, started if need be and allowed.
 
-    def __init__(self, reactor: Any, config: Config, unblocked: Unblocked, say: Callable[[str], None]) -> None:
+    @ivar is_starting: whether a daemon is being started.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        unblocked: Unblocked,
+        say: Callable[[str], None],
+        started: Callable[[], None],
+    ) -> None:
         """
         @param say: told what is done.
+        @param started: called when a daemon has been started.
         @raise FlomError: see L{locate}.
         """
         self._reactor = reactor
         self._config = config
         self._unblocked = unblocked
         self._say = say
+        self._started = started
+        self.is_starting = False
         self._location = locate(config, reactor)
 
     @property
@@ -69,7 +83,7 @@ class StartingEndpoint:
         while True:
             try:
                 return await self._location.endpoint.connect(factory)
-            except (ConnectError, DNSLookupError, OSError) as e:
+            except (ConnectError, DNSLookupError, OSError, ValueError) as e:
                 if unreachable := why_unreachable(e, self._config):
                     raise unreachable from e
                 if self._config.lifespan_ms == 0:
@@ -84,7 +98,12 @@ class StartingEndpoint:
                     raise DaemonUnreachable(e.code, f"cannot start a daemon: {e}") from e
                 await deferLater(self._reactor, _RETRY)
             else:
-                await self._start(claim)
+                self.is_starting = True
+                try:
+                    await self._start(claim)
+                finally:
+                    self.is_starting = False
+                self._started()
 
     def _claim(self) -> Claim:
         config = self._config

@@ -36,18 +36,23 @@ class SignalWatch:
     """
 
     def __init__(self) -> None:
-        """Block the signals; to be called before there is another thread."""
+        """
+        Block the signals; to be called before there is another thread.
+
+        Those that whoever started us had blocked are let through: without SIGCHLD no command would ever seem to end.
+        """
         self.ignored = frozenset(number for number in _WATCHED if signal.getsignal(number) == signal.SIG_IGN)
         self._watched = _WATCHED - self.ignored
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._watched)
 
     def start(self, reactor: Any, receive: Receive) -> None:
         """Have C{receive} called from now on, also with the signals that came before; the reactor must be running."""
+        self._reactor = reactor
+        self._receive = receive
         for number in self._watched:
             # for the moments of L{unblocked}; it replaces the reactor's handlers, which would stop it
-            signal.signal(number, lambda number, frame: receive(number, False))
-        thread = threading.Thread(target=self._wait, args=(reactor, receive), name="signals", daemon=True)
-        thread.start()
+            signal.signal(number, self._note)
+        threading.Thread(target=self._wait, name="signals", daemon=True).start()
 
     @contextmanager
     def unblocked(self) -> Iterator[None]:
@@ -58,7 +63,11 @@ class SignalWatch:
         finally:
             signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
 
-    def _wait(self, reactor: Any, receive: Receive) -> None:
+    def _note(self, number: int, frame: object) -> None:
+        """Take a signal of such a moment, in the middle of whatever goes on; what it means is seen to afterwards."""
+        self._reactor.callFromThread(self._receive, number, False)
+
+    def _wait(self) -> None:
         while True:
             info = signal.sigwaitinfo(self._watched)
-            reactor.callFromThread(receive, info.si_signo, info.si_code == _SI_KERNEL)
+            self._reactor.callFromThread(self._receive, info.si_signo, info.si_code == _SI_KERNEL)

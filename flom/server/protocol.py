@@ -113,13 +113,6 @@ class LockProtocol(Protocol, TimeoutMixin):
         if answer is None:
             self._close(f"{request.name.text}: {outcome.name.lower().replace('_', ' ')}")
             return
-        self._log.debug(
-            "{peer}: {resource} {mode} {outcome}",
-            peer=self.transport.getPeer(),
-            resource=request.name.text,
-            mode=request.mode.name,
-            outcome=outcome.name,
-        )
         self._say(encode(answer))
 
     def _say(self, data: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IAddress
 
@@ -45,11 +46,14 @@ async def test_both_ends_have_no_delay_and_are_kept_alive(host: str, endpoint: A
         tcp = socket.IPPROTO_TCP
         assert end.getsockopt(tcp, socket.TCP_NODELAY)
         assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert Keepalive(
-            end.getsockopt(tcp, socket.TCP_KEEPIDLE),
-            end.getsockopt(tcp, socket.TCP_KEEPINTVL),
-            end.getsockopt(tcp, socket.TCP_KEEPCNT),
-        ) == keepalive
+        assert (
+            Keepalive(
+                end.getsockopt(tcp, socket.TCP_KEEPIDLE),
+                end.getsockopt(tcp, socket.TCP_KEEPINTVL),
+                end.getsockopt(tcp, socket.TCP_KEEPCNT),
+            )
+            == keepalive
+        )
     end.detach()
     await held.release()
-    await port.stopListening()
+    await maybeDeferred(port.stopListening)

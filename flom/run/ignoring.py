@@ -1,0 +1,43 @@
+"""
+Becomes a command that ignores some signals: C{ignoring.py NUMBERS COMMAND [ARG...]}.
+
+C{reactor.spawnProcess} sets every ignored signal back to its default, which would take from C{nohup flom-run} what nohup
+is for. It starts this program instead, which needs nothing but the standard library.
+"""
+
+import errno
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+
+def inherited_environment() -> dict[bytes, bytes]:
+    """Give the environment as this process got it: in the C locale, Python adds a variable of its own to C{os.environ}."""
+    variables = Path("/proc/self/environ").read_bytes().split(b"\0")
+    return dict(variable.split(b"=", 1) for variable in variables if b"=" in variable)
+
+
+def main() -> None:
+    """Replace this process by the command; exit with 97 if that is not possible."""
+    _, numbers, *command = sys.argv
+    for python_ignores in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(python_ignores, signal.SIG_DFL)
+    for number in numbers.split(","):
+        signal.signal(int(number), signal.SIG_IGN)
+    environment = inherited_environment()
+    try:
+        try:
+            os.execvpe(command[0], command, environment)
+        except OSError as e:
+            if e.errno != errno.ENOEXEC:
+                raise
+            os.execve("/bin/sh", ["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]], environment)
+    except OSError as e:
+        print(f"Unable to execute command '{command[0]}': {os.strerror(e.errno or 0).lower()}", file=sys.stderr)
+        sys.exit(97)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""Takes a lock, runs a command, gives the lock back (spec 8)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+from io import TextIOWrapper
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from flom import __version__
+from flom.client.lock import RemoteArbiter, RemoteHeld
+from flom.config import SETTINGS, Config, load, override
+from flom.core.messages import Lock
+from flom.core.names import HierarchicalName, SimpleName, parse_name
+from flom.core.resources.timestamp import InvalidTimestampFormat
+from flom.errors import (
+    CannotWait,
+    ConfigError,
+    DaemonLost,
+    DaemonUnreachable,
+    ExitStatus,
+    FlomError,
+    LocalProtocolError,
+    LockBusy,
+    LockRefused,
+    LockTimeout,
+    Outcome,
+    RemoteProtocolError,
+    ReturnCode,
+)
+from flom.identity import unique_id
+from flom.run.child import CannotExecute, Child, start_child
+from flom.run.daemonize import StartingEndpoint
+from flom.run.ignoring import inherited_environment
+from flom.run.options import parse, usage
+from flom.run.signals import ENDING, SignalWatch
+
+_VERSION = f"""\
+FLoM: Free Lock Manager, on Twisted
+Package name: flom; package version: {__version__}; compatible with FLoM 1.7.2
+License: MIT"""
+
+
+def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int] = ()) -> int:
+    """
+    Do what the command line C{words} says.
+
+    @param descriptors: those that were inherited for the command, beyond the standard three.
+
+    @return: the status to exit with (spec 1.5).
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
+    try:
+        line = parse(words)
+        if line.help:
+            print(usage())
+            return ExitStatus.OK
+        if line.version:
+            print(_VERSION)
+            return ExitStatus.OK
+        config = override(load(line.config_file, os.environ), line.options)
+        if config.verbose:
+            for setting in SETTINGS:
+                print(setting.show(config), flush=True)
+        config.check()
+    except ConfigError as e:
+        _complain(str(e))
+        return ExitStatus.ERROR
+    if not line.command:
+        _complain("No command to execute!")
+        return ExitStatus.CANNOT_EXECUTE
+
+    from twisted.internet import reactor
+
+    runner = Runner(reactor, config, line.command, watch, descriptors)
+    statuses: list[int] = []
+
+    def begin() -> None:
+        watch.start(reactor, runner.signal)
+        Deferred.fromCoroutine(runner.run()).addErrback(_unexpected).addCallback(end)
+
+    def end(status: int) -> None:
+        statuses.append(status)
+        reactor.stop()
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return statuses[0]
+
+
+class Runner:
+    """One command and its lock."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        command: Sequence[str],
+        watch: SignalWatch,
+        descriptors: Collection[int],
+    ) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._command = command
+        self._watch = watch
+        self._descriptors = descriptors
+        self._child: Child | None = None
+        self._timer: IDelayedCall | None = None
+
+    def signal(self, number: int, from_terminal: bool) -> None:
+        """
+        Take a signal.
+
+        While the command runs, it is the command's, which has it already if the terminal sent it. Before that, it ends
+        this process at once: the kernel closes the connection, and by that we leave the queue.
+        """
+        if self._child is not None:
+            if not from_terminal:
+                self._child.signal(number)
+        elif number in ENDING:
+            sys.stdout.flush()
+            os._exit(128 + number)
+
+    async def run(self) -> int:
+        """
+        Take the lock, run the command, give the lock back.
+
+        @return: the status to exit with.
+        """
+        try:
+            held = await self._acquire()
+        except FlomError as e:
+            complaint, refusal = self._explain(e)
+            _complain(complaint)
+            return refusal
+        held.lost.addCallback(self._lost)
+        if held.element is not None:
+            self._say(f"Locked element is '{held.element}'")
+        try:
+            with self._watch.unblocked():
+                self._child = start_child(
+                    self._reactor,
+                    [*self._command, *([] if held.element is None else [held.element])],
+                    self._environment(held),
+                    inherit=[*self._descriptors, *([] if self._config.close else [held.fileno()])],
+                    ignored=self._watch.ignored,
+                )
+        except CannotExecute as e:
+            _complain(str(e))
+            status = int(ExitStatus.CANNOT_EXECUTE)
+        else:
+            status = await self._child.ended
+        try:
+            await held.release(rollback=status != 0)
+        except DaemonLost:
+            return status or ExitStatus.ERROR  # the user was told when it happened
+        return status
+
+    async def _acquire(self) -> RemoteHeld:
+        config = self._config
+        endpoint = StartingEndpoint(self._reactor, config, self._watch.unblocked, self._say, self._limit_wait)
+        arbiter = RemoteArbiter(endpoint, endpoint.peer, self._reactor, config.keepalive)
+        lock = Lock(
+            config.resource_name,
+            config.lock_mode,
+            config.quantity,
+            wait=config.timeout_ms != 0,
+            create=config.create,
+            lifespan=config.idle_lifespan_ms / 1000,
+            peer_id=unique_id(),
+        )
+        self._endpoint = endpoint
+        self._acquiring = Deferred.fromCoroutine(arbiter.lock(lock))
+        self._limit_wait()
+        try:
+            return await self._acquiring
+        except CancelledError:
+            raise LockTimeout(
+                f"The lock was not obtained because timeout ({config.timeout_ms} milliseconds) expired"
+            ) from None
+        finally:
+            self._stop_timer()
+
+    def _limit_wait(self) -> None:
+        """Give the wait all of its time: when it begins, and again when it has taken a while to start a daemon."""
+        self._stop_timer()
+        if self._config.timeout:
+            self._timer = self._reactor.callLater(self._config.timeout, self._expire)
+
+    def _expire(self) -> None:
+        if not self._endpoint.is_starting:
+            self._acquiring.cancel()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _environment(self, held: RemoteHeld) -> dict[bytes, bytes]:
+        """Give ours, and what the command may want to know of its lock."""
+        config = self._config
+        name = parse_name(config.resource_name)
+        told = {
+            "FLOM_RESOURCE": config.resource_name,
+            "FLOM_LOCK_MODE": config.lock_mode.name if isinstance(name, SimpleName | HierarchicalName) else "EX",
+            "FLOM_ELEMENT": held.element,
+        }
+        environment = inherited_environment()
+        for key, value in told.items():
+            environment.pop(os.fsencode(key), None)  # of a flom-run around this one
+            if value is not None:
+                environment[os.fsencode(key)] = os.fsencode(value)
+        return environment
+
+    def _explain(self, error: Exception) -> tuple[str, ExitStatus]:
+        """Tell what to say of C{error}, and what to exit with (spec 1.5, 1.6)."""
+        match error:
+            case LockTimeout():
+                return str(error), ExitStatus.BUSY
+            case LockBusy():
+                return "Resource already locked, the lock cannot be obtained", ExitStatus.BUSY
+            case CannotWait():
+                return (
+                    "The resource could be available in the future, but the requester can't wait",
+                    ExitStatus.CANNOT_WAIT,
+                )
+            case LockRefused(outcome=Outcome.IMPOSSIBLE):
+                return "Resource will never satisfy the request, the lock cannot be obtained", ExitStatus.ERROR
+            case DaemonUnreachable(code=code):
+                return _failed("flom_client_connect", code, error), ExitStatus.ERROR
+            case LockRefused():
+                return _failed("flom_client_lock", ReturnCode.INVALID_RESOURCE_NAME, error), ExitStatus.ERROR
+            case InvalidTimestampFormat():
+                return _failed("flom_client_lock", ReturnCode.INVALID_TIMESTAMP_FORMAT, error), ExitStatus.ERROR
+            case LocalProtocolError():
+                return _failed("flom_client_lock", ReturnCode.CONTAINER_FULL, error), ExitStatus.ERROR
+            case RemoteProtocolError():
+                return _failed("flom_client_lock", ReturnCode.PROTOCOL_ERROR, error), ExitStatus.ERROR
+            case DaemonLost():
+                return _failed("flom_client_lock", ReturnCode.RECV_ERROR, error), ExitStatus.ERROR
+            case _:
+                return str(error), ExitStatus.ERROR
+
+    def _lost(self, why: FlomError) -> None:
+        """Say that the lock is gone; the command is left alone, because only its user knows whether that matters."""
+        _complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked"))
+
+    def _say(self, text: str) -> None:
+        if self._config.verbose:
+            print(text, flush=True)
+
+
+def _failed(what: str, code: ReturnCode, why: object) -> str:
+    return f"{what}: ret_cod={code} ({code.text}): {why}"
+
+
+def _complain(text: str) -> None:
+    """Say C{text} in one line on stderr, whatever was in the values that it quotes."""
+    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    print(line, file=sys.stderr, flush=True)
+
+
+def _unexpected(failure: Failure) -> int:
+    _complain(f"flom-run: internal error: {failure.value!r}")
+    return ExitStatus.ERROR

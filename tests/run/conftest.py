@@ -1,0 +1,39 @@
+"""What the tests of C{flom-run} share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.run.peers import FakeDaemon
+from tests.run.programs import Programs
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    """Processes that do not outlive the test."""
+    with Programs() as programs:
+        yield programs
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeDaemon]:
+    """A daemon that leaves its answers to the test, on the UNIX socket C{fake.sock} in the test's directory."""
+    with FakeDaemon(str(tmp_path / "fake.sock")) as fake:
+        yield fake
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The UNIX socket of a daemon for all tests; each has a resource of its own."""
+    with Daemon("--socket-name", str(tmp_path_factory.mktemp("daemon") / "flom.sock")) as daemon:
+        yield daemon.socket
+
+
+@pytest.fixture
+def resource(request: pytest.FixtureRequest) -> str:
+    """The name of a simple resource that no other test uses."""
+    return "".join(letter for letter in request.node.name if letter.isascii() and letter.isalnum())[:100]

@@ -1,0 +1,111 @@
+"""The two ends of a conversation as plain sockets: a daemon that says what a test wants, and a client that asks."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+
+from flom.core.messages import Answer, Lock, Message
+from flom.core.modes import LockMode
+from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
+from flom.errors import Outcome
+
+PATIENCE = 20.0  # seconds until a peer that says nothing fails the test
+
+
+class Conversation:
+    """One connection; every wait in it ends after L{PATIENCE}."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(PATIENCE)
+        self._connection = connection
+        self._reader = MessageReader(MAX_ANSWER_SIZE)
+        self._messages: list[Message] = []
+
+    def read(self) -> Message | None:
+        """Give the next message; C{None} when the peer has closed."""
+        while not self._messages:
+            try:
+                data = self._connection.recv(4096)
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            self._messages += self._reader.feed(data)
+        return self._messages.pop(0)
+
+    def say(self, message: Message) -> None:
+        self._connection.sendall(encode(message))
+
+    def answer(self, code: int, *, step: int = 16, element: str | None = None) -> None:
+        self.say(Answer(step, code, element, "0" * 32 if step == 16 else None))
+
+    def send(self, data: bytes) -> None:
+        """Send anything."""
+        self._connection.sendall(data)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class FakeDaemon:
+    """Listens on a UNIX socket and leaves the answers to the test; as a context manager, it is gone outside."""
+
+    def __init__(self, path: str) -> None:
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listening.bind(path)
+        self._listening.listen()
+        self._listening.settimeout(PATIENCE)
+        self._conversations: list[Conversation] = []
+
+    def accept(self) -> tuple[Conversation, Lock]:
+        """Wait for a client; give the connection and what it asks for."""
+        connection, _ = self._listening.accept()
+        conversation = Conversation(connection)
+        self._conversations.append(conversation)
+        asked = conversation.read()
+        assert isinstance(asked, Lock)
+        return conversation, asked
+
+    def __enter__(self) -> FakeDaemon:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for conversation in self._conversations:
+            conversation.close()
+        self._listening.close()
+
+
+class Client:
+    """Asks a real daemon for locks; as a context manager, it has given up everything outside."""
+
+    def __init__(self, path: str) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.connect(path)
+        self._conversation = Conversation(connection)
+
+    def ask(self, name: str, *, wait: bool = False) -> Outcome:
+        """Ask for C{name} exclusively; give the first answer."""
+        self._conversation.say(Lock(name, LockMode.EX, 1, wait, True))
+        return self.next()
+
+    def next(self) -> Outcome:
+        """Give the next answer."""
+        answer = self._conversation.read()
+        assert isinstance(answer, Answer)
+        return Outcome(answer.code or 0)
+
+    def close(self) -> None:
+        self._conversation.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def is_locked(path: str, name: str) -> bool:
+    """Tell whether somebody holds C{name} at the daemon on C{path}."""
+    with Client(path) as client:
+        return client.ask(name) is Outcome.BUSY

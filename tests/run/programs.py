@@ -1,0 +1,220 @@
+"""Processes of C{flom-run}, and an end for everything that they leave behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.daemon import FLOM_RUN
+
+PATIENCE = 20.0  # seconds until a process that does nothing fails the test
+
+_MARK = "FLOM_TEST_MARK"  # in the environment of our processes, and so of the daemons that they start
+
+
+class Running:
+    """
+    A program that runs.
+
+    @ivar pid: its process id.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.pid = process.pid
+        self._unread = b""
+
+    def line(self) -> str:
+        """Wait for the next line on its stdout."""
+        assert self.process.stdout is not None
+        descriptor = self.process.stdout.fileno()
+        while b"\n" not in self._unread:
+            readable, _, _ = select.select([descriptor], [], [], PATIENCE)
+            assert readable, f"no line came, but {self._unread!r}"
+            data = os.read(descriptor, 4096)
+            assert data, f"stdout ended after {self._unread!r}"
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode()
+
+    def say(self, text: str) -> None:
+        """Write C{text} and a line feed to its stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """Wait for its end; give its status, below 0 if a signal killed it."""
+        return self.process.wait(PATIENCE)
+
+    def finish(self) -> subprocess.CompletedProcess[str]:
+        """Close its stdin and wait for its end, and for everybody who has its stdout and stderr."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(
+            self.process.args, self.process.returncode, (self._unread + out).decode(), err.decode()
+        )
+
+
+class Programs:
+    """Starts programs; as a context manager, they and what they have started are gone outside."""
+
+    def __init__(self) -> None:
+        self._mark = uuid.uuid4().hex
+        self._running: list[Running] = []
+
+    def start(
+        self,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        cwd: Path | None = None,
+        own_session: bool = False,
+        pass_fds: tuple[int, ...] = (),
+        first: Callable[[], object] | None = None,
+    ) -> Running:
+        """
+        Start C{flom-run} with some arguments.
+
+        @param environment: what to add to ours.
+        @param first: what the new process does before.
+        """
+        return self.start_program(
+            FLOM_RUN,
+            *words,
+            environment=environment,
+            stdin=stdin,
+            stdout=stdout,
+            cwd=cwd,
+            own_session=own_session,
+            pass_fds=pass_fds,
+            first=first,
+        )
+
+    def start_program(
+        self,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        cwd: Path | None = None,
+        own_session: bool = False,
+        pass_fds: tuple[int, ...] = (),
+        first: Callable[[], object] | None = None,
+    ) -> Running:
+        """Start any program, as L{start} does."""
+        running = Running(
+            subprocess.Popen(
+                words,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                env=os.environ | {_MARK: self._mark} | dict(environment or {}),
+                cwd=cwd,
+                start_new_session=own_session,
+                pass_fds=pass_fds,
+                preexec_fn=first,
+            )
+        )
+        self._running.append(running)
+        return running
+
+    def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Start C{flom-run} as L{start} does, and wait for its end."""
+        return self.start(*words, **options).finish()
+
+    def daemons(self) -> list[int]:
+        """Give the processes that C{pgrep flom} would find, if they have come of our programs."""
+        return [pid for pid in self._pids() if "flom" in name_of(pid) and pid not in {r.pid for r in self._running}]
+
+    def command_lines(self) -> list[str]:
+        """Give the command lines of all that has come of our programs."""
+        return [command_line_of(pid) for pid in self._pids()]
+
+    def _pids(self) -> list[int]:
+        mark = f"{_MARK}={self._mark}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    is_ours = mark in (entry / "environ").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if is_ours and is_alive(int(entry.name)):
+                    found.append(int(entry.name))
+        return found
+
+    def __enter__(self) -> Programs:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        while pids := self._pids():  # again, because they may be starting others
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            for running in self._running:
+                if running.process.poll() is None:
+                    running.wait()
+        for running in self._running:
+            running.wait()
+            for stream in (running.process.stdin, running.process.stdout, running.process.stderr):
+                if stream is not None and not stream.closed:
+                    try:
+                        stream.close()
+                    except BrokenPipeError:
+                        pass
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process exists and is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def name_of(pid: int) -> str:
+    """Give what C{pgrep} looks at."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def command_line_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait for what no event tells of."""
+    give_up = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up, f"{what} did not come true within {PATIENCE:g} s"
+        time.sleep(0.01)
+
+
+def ignoring(*numbers: signal.Signals) -> Callable[[], None]:
+    """Make what a parent such as nohup does before it starts us."""
+
+    def ignore() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    return ignore

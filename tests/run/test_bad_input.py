@@ -1,0 +1,201 @@
+"""Whatever is wrong, C{flom-run} says so in one line, runs nothing and deletes nothing (spec 1.5, 1.6)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import flom.run.runner
+from tests.run.programs import Programs
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], status: int, *named: str) -> None:
+    """Check that C{done} has run nothing and said why in one line, which names everything in C{named}."""
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.endswith("\n")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for word in named:
+        assert word in done.stderr
+    for word in ("Traceback", "internal error", "Success", "success"):
+        assert word not in done.stderr
+
+
+BAD_WORDS: list[tuple[list[str], tuple[str, ...]]] = [
+    (["--bad"], ("Unknown option --bad",)),
+    (["-z"], ("Unknown option -z",)),
+    (["-r"], ("Missing argument for -r",)),
+    (["-r", "no name"], ("resource", "'no name'")),
+    (["-r", "_RESOURCE"], ("resource", "'_RESOURCE'")),
+    (["-r", "two\nlines"], ("resource",)),
+    (["-l", "abc"], ("lock-mode: 'abc'",)),
+    (["-o", "soon"], ("resource-timeout: 'soon'",)),
+    (["-o", "1\n2"], ("resource-timeout",)),
+    (["-q", "-3"], ("resource-quantity: '-3'",)),
+    (["-e", "1"], ("resource-create: '1'",)),
+    (["-i", "2147483648"], ("resource-idle-lifespan: '2147483648'",)),
+    (["-d", ""], ("daemon-lifespan: ''",)),
+    (["-p", "70000"], ("unicast-port: '70000'",)),
+    (["--tcp-keepalive-time=0"], ("tcp-keepalive-time: '0'",)),
+    (["-s", "x" * 108], ("socket-name", "x" * 108)),
+    (["-s", "/s", "-a", "host"], ("socket-name '/s'", "unicast-address 'host'")),
+    (["-c", "/no/such/file"], ("'/no/such/file'", "No such file")),
+    (["-c", "/"], ("'/'",)),
+]
+
+
+@pytest.fixture
+def run_here(capsys: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the program in our process, which is quicker; good for what ends before it looks for a daemon."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        status = flom.run.runner.run(words, None)  # type: ignore[arg-type]  # it comes to watch no signals
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(words, status, captured.out, captured.err)
+
+    return run
+
+
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(("words", "named"), BAD_WORDS, ids=[ascii(" ".join(words))[:40] for words, _ in BAD_WORDS])
+def test_a_bad_command_line_gives_99(run_here: RunHere, words: list[str], named: tuple[str, ...]) -> None:
+    assert_refused(run_here(*words, *(["--", "echo", "ran"] if len(words) > 1 else [])), 99, *named)
+
+
+def test_a_bad_command_line_gives_99_as_a_process_too(programs: Programs) -> None:
+    assert_refused(programs.run("--bad", "--", "echo", "ran"), 99, "Unknown option --bad")
+
+
+def test_bytes_that_are_no_text_are_refused_like_any_bad_value(programs: Programs) -> None:
+    assert_refused(programs.run("-r", "\udcff", "--", "echo", "ran"), 99, "resource", r"\udcff")
+
+
+def test_an_unknown_interface_gives_99(programs: Programs) -> None:
+    done = programs.run("-a", "::1", "-n", "nosuch0", "--", "echo", "ran")
+    assert_refused(done, 99, "network-interface", "'nosuch0'")
+
+
+@pytest.mark.parametrize("words", [[], ["--"], ["-r", "R1", "--"]])
+def test_no_command_gives_97(run_here: RunHere, words: list[str]) -> None:
+    assert_refused(run_here(*words), 97, "No command")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[Resource]\nTimeout=0x10\n", ("[Resource] Timeout", "0x10")),
+        ("[Resource]\nName=_RESOURCE\n", ("[Resource] Name", "_RESOURCE")),
+        ("[Daemon]\nSocketName=" + "x" * 108 + "\n", ("[Daemon] SocketName",)),
+        ("neither group nor key\n", ("neither group nor key",)),
+        ("Name=R1\n", ("Name=R1",)),
+    ],
+)
+def test_a_bad_file_of_the_user_gives_99(run_here: RunHere, tmp_path: Path, text: str, named: tuple[str, ...]) -> None:
+    path = tmp_path / ".flom"  # the tests' home directory is here
+    path.write_text(text)
+    assert_refused(run_here("--", "echo", "ran"), 99, str(path), *named)
+
+
+def test_a_path_that_stdout_cannot_show_is_no_problem_of_verbose(programs: Programs) -> None:
+    words = ["-V", "-s", "/no/such/directory/\udcff", "-d", "0", "--", "echo", "ran"]
+    done = programs.run(*words, environment={"PYTHONIOENCODING": "utf-8:strict"})
+    assert done.returncode == 99
+    assert done.stderr.count("\n") == 1
+    assert "/no/such/directory/" in done.stderr
+
+
+# the daemon cannot be reached
+
+
+def test_a_daemon_that_is_not_there_gives_99(programs: Programs, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    assert_refused(programs.run("-s", path, "-d", "0", "--", "echo", "ran"), 99, "ret_cod=-105", path)
+
+
+def test_a_port_where_nobody_listens_gives_99(programs: Programs) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = str(bound.getsockname()[1])
+        done = programs.run("-a", "127.0.0.1", "-p", port, "-d", "0", "--", "echo", "ran")
+    assert_refused(done, 99, "ret_cod=-105", f"127.0.0.1:{port}")
+
+
+def test_a_port_that_somebody_has_who_does_not_listen_runs_into_the_timeout(programs: Programs) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = str(bound.getsockname()[1])
+        done = programs.run("-a", "127.0.0.1", "-p", port, "-o", "300", "--", "echo", "ran")
+    assert_refused(done, 98, "300 milliseconds")
+
+
+@pytest.mark.parametrize(
+    ("host", "interface"),
+    [("no..such", []), ("a b", []), ("x" * 64 + ".invalid", ["-n", "lo"])],
+    ids=["empty label", "blank", "long label, by an interface"],
+)
+def test_a_host_that_is_none_gives_99(programs: Programs, host: str, interface: list[str]) -> None:
+    assert_refused(programs.run("-a", host, *interface, "-d", "0", "--", "echo", "ran"), 99, "ret_cod=-110", host)
+
+
+# the socket's path
+
+
+def write_a_file(path: Path) -> None:
+    path.write_text("mine\n")
+
+
+@pytest.mark.parametrize("make", [write_a_file, Path.mkdir, os.mkfifo], ids=["a file", "a directory", "a fifo"])
+def test_what_is_no_socket_is_not_deleted(programs: Programs, tmp_path: Path, make: Callable[[Path], object]) -> None:
+    path = tmp_path / "s"
+    make(path)
+    before = path.lstat()
+    assert_refused(programs.run("-s", str(path), "-d", "300", "--", "echo", "ran"), 99, str(path))
+    assert path.lstat().st_ino == before.st_ino
+    assert not path.is_file() or path.read_text() == "mine\n"
+
+
+def test_a_link_to_a_file_is_not_followed(programs: Programs, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine\n")
+    (tmp_path / "s").symlink_to("file")
+    done = programs.run("-s", str(tmp_path / "s"), "-d", "300", "--", "echo", "ran")
+    assert_refused(done, 99, str(tmp_path / "s"))
+    assert (tmp_path / "file").read_text() == "mine\n"
+    assert (tmp_path / "s").is_symlink()
+
+
+def test_a_directory_that_does_not_exist_gives_99(programs: Programs, tmp_path: Path) -> None:
+    path = str(tmp_path / "none" / "s")
+    assert_refused(programs.run("-s", path, "-d", "300", "--", "echo", "ran"), 99, "ret_cod=-120", path)
+
+
+def test_a_relative_path_that_is_too_long_in_full_is_refused(programs: Programs, tmp_path: Path) -> None:
+    directory = tmp_path / ("d" * 60) / ("e" * 60)
+    directory.mkdir(parents=True)
+    done = programs.run("-s", "s", "-d", "300", "--", "echo", "ran", cwd=directory)
+    assert_refused(done, 99, str(directory / "s"))
+
+
+def test_a_path_of_107_bytes_is_not_too_long(programs: Programs, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    path += "x" * (107 - len(path))
+    done = programs.run("-s", path, "-d", "300", "--", "echo", "ran")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+
+
+# where it is said
+
+
+def test_a_complaint_never_goes_to_stdout(programs: Programs) -> None:
+    done = programs.run("--bad", first=lambda: os.close(2))
+    assert (done.returncode, done.stdout, done.stderr) == (99, "", "")
+
+
+def test_a_command_s_name_with_a_line_feed_makes_no_second_line(programs: Programs, address: str) -> None:
+    done = programs.run("-s", address, "-r", "linefeed", "--", "no\nsuch")
+    assert_refused(done, 97)

@@ -1,0 +1,328 @@
+"""Signals to C{flom-run}: they end the wait, and reach the command once (spec 8.3, D-07)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flom.core.messages import Unlock
+from flom.errors import Outcome
+from tests.run.peers import Client, FakeDaemon, is_locked
+from tests.run.programs import Programs, Running, eventually, ignoring, is_alive
+
+# a command that writes down the signals it gets, in their order, until it gets SIGUSR2, and where it is to be found
+RECORDER = """
+import os, signal, sys
+wanted = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTERM,
+    signal.SIGCONT, signal.SIGWINCH}
+signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+print(os.getpid(), flush=True)
+got = None
+while got != signal.SIGUSR2:
+    got = signal.sigwait(wanted)
+    print(signal.Signals(got).name, flush=True)
+sys.exit(5)
+"""
+RECORD = [sys.executable, "-I", "-S", "-c", RECORDER]
+
+
+class Terminal:
+    """
+    A terminal for one program and its children.
+
+    @ivar slave: their stdin.
+    """
+
+    def __init__(self) -> None:
+        self._master, self.slave = os.openpty()
+
+    def seize(self) -> None:
+        """Make it the controlling terminal of the process, which leads a session and has it as stdin."""
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+    def close(self) -> None:
+        os.close(self._master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
+
+
+# before the command runs
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_wait_at_once_and_leaves_the_queue(
+    programs: Programs, fake: FakeDaemon, tmp_path: Path, number: signal.Signals
+) -> None:
+    running = programs.start("-s", str(tmp_path / "fake.sock"), "--", "echo", "ran")
+    conversation, _ = fake.accept()
+    conversation.answer(1)
+    running.signal(number)
+    assert conversation.read() is None
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
+
+
+def test_control_c_ends_the_wait(programs: Programs, fake: FakeDaemon, terminal: Terminal, tmp_path: Path) -> None:
+    running = programs.start(
+        "-s",
+        str(tmp_path / "fake.sock"),
+        "--",
+        "echo",
+        "ran",
+        stdin=terminal.slave,
+        own_session=True,
+        first=terminal.seize,
+    )
+    conversation, _ = fake.accept()
+    conversation.answer(1)
+    terminal.press(b"\x03")
+    assert conversation.read() is None
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """A TCP port where nobody answers an attempt to connect, because nobody accepts those before."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        before = []
+        for _ in range(3):
+            connection = socket.socket()
+            connection.setblocking(False)
+            connection.connect_ex(listening.getsockname())
+            before.append(connection)
+        yield listening.getsockname()[1]
+        for connection in before:
+            connection.close()
+
+
+def attempts_to_connect(port: int) -> int:
+    """Count the connections to C{port} that are not there yet."""
+    return Path("/proc/net/tcp").read_text().count(f"0100007F:{port:04X} 02")
+
+
+def test_a_signal_ends_an_attempt_to_connect(programs: Programs, full_port: int) -> None:
+    before = attempts_to_connect(full_port)
+    running = programs.start("-a", "127.0.0.1", "-p", str(full_port), "--", "echo", "ran")
+    eventually(lambda: attempts_to_connect(full_port) > before, "the attempt to connect")
+    running.signal(signal.SIGTERM)
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
+
+
+def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port: int) -> None:
+    done = programs.run("-a", "127.0.0.1", "-p", str(full_port), "-o", "400", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (98, "")
+    assert done.stderr.count("\n") == 1
+    assert "400 milliseconds" in done.stderr
+
+
+def test_a_signal_ends_the_wait_for_a_daemon_that_is_being_started(programs: Programs, tmp_path: Path) -> None:
+    running = programs.start("-s", str(tmp_path / "s"), "-d", "300", "--", "echo", "ran")
+    eventually(lambda: any("flom.run.daemonize" in line for line in programs.command_lines()), "the daemon's start")
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 143
+    assert running.process.stderr is not None
+    assert running.process.stdout is not None
+    assert (running.process.stdout.read(), running.process.stderr.read()) == (b"", b"")
+
+
+IMPATIENT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "twisted.internet.defer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_control_c_at_the_very_start_leaves_no_traceback(programs: Programs, address: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(IMPATIENT)  # presses it in the middle of our imports
+    done = programs.run("-s", address, "--", "echo", "ran", environment={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode in (130, -signal.SIGINT)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+# while the command runs
+
+
+def test_signals_are_passed_on_to_the_command(programs: Programs, address: str, resource: str) -> None:
+    running = programs.start("-s", address, "-r", resource, "--", *RECORD)
+    running.line()
+    for name in ("HUP", "INT", "QUIT", "USR1", "ALRM", "TERM", "CONT", "WINCH", "USR2"):
+        running.signal(signal.Signals[f"SIG{name}"])
+        assert running.line() == f"SIG{name}"
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
+
+
+def test_the_lock_is_held_until_the_command_has_ended(programs: Programs, address: str, resource: str) -> None:
+    running = programs.start("-s", address, "-r", resource, "--", *RECORD)
+    running.line()
+    with Client(address) as waiter:
+        assert waiter.ask(resource, wait=True) is Outcome.QUEUED
+        running.signal(signal.SIGTERM)
+        assert running.line() == "SIGTERM"
+        assert is_locked(address, resource)
+        running.signal(signal.SIGUSR2)
+        assert waiter.next() is Outcome.GRANTED
+    assert running.finish().returncode == 5
+
+
+def test_a_command_that_dies_of_the_signal_gives_its_status(
+    programs: Programs, fake: FakeDaemon, tmp_path: Path
+) -> None:
+    running = programs.start("-s", str(tmp_path / "fake.sock"), "-r", "R1", "--", "sh", "-c", "echo; exec sleep 60")
+    conversation, _ = fake.accept()
+    conversation.answer(0)
+    running.line()
+    running.signal(signal.SIGTERM)
+    assert conversation.read() == Unlock("R1", rollback=True)
+    conversation.close()
+    done = running.finish()
+    assert (done.returncode, done.stderr) == (143, "")
+
+
+# SIGUSR2 takes the same way as a SIGINT that is passed on: when it has come, no other SIGINT is under way
+
+
+def record_at(terminal: Terminal, programs: Programs, *words: str) -> Running:
+    running = programs.start(*words, "--", *RECORD, stdin=terminal.slave, own_session=True, first=terminal.seize)
+    running.line()
+    return running
+
+
+def test_control_c_reaches_the_command_once(
+    programs: Programs, address: str, resource: str, terminal: Terminal
+) -> None:
+    running = record_at(terminal, programs, "-s", address, "-r", resource)
+    for _ in range(3):
+        terminal.press(b"\x03")
+        assert running.line() == "SIGINT"
+    terminal.press(b"\x1c")
+    assert running.line() == "SIGQUIT"
+    running.signal(signal.SIGUSR2)
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
+
+
+def test_a_signal_to_us_alone_reaches_the_command_once_at_a_terminal_too(
+    programs: Programs, address: str, resource: str, terminal: Terminal
+) -> None:
+    running = record_at(terminal, programs, "-s", address, "-r", resource)
+    for _ in range(3):
+        running.signal(signal.SIGINT)
+        assert running.line() == "SIGINT"
+    running.signal(signal.SIGUSR2)
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
+
+
+# a program that starts flom-run with something done at the moment before the command is started
+AT_THE_START = """
+import os, signal
+import flom.run.runner as runner
+from flom.run.main import main
+start_child = runner.start_child
+def start(*words, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return start_child(*words, **options)
+runner.start_child = start
+main()
+"""
+
+
+def test_a_signal_at_the_moment_of_the_start_is_not_lost(programs: Programs, address: str, resource: str) -> None:
+    script = "echo ran; read line"
+    running = programs.start_program(
+        *(sys.executable, "-c", AT_THE_START, "-s", address, "-r", resource, "--", "sh", "-c", script)
+    )
+    assert running.wait() == 143  # the command was not started, or has got the signal; it was not left to run
+    assert not is_locked(address, resource)
+
+
+# without us
+
+
+def killed_holder(programs: Programs, address: str, resource: str, *words: str) -> tuple[int, Running]:
+    """Let a program take the lock, then kill it; give the command, which survives."""
+    running = programs.start("-s", address, "-r", resource, *words, "--", *RECORD)
+    command = int(running.line())
+    running.signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    return command, running
+
+
+def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
+    programs: Programs, address: str, resource: str
+) -> None:
+    command, running = killed_holder(programs, address, resource)
+    with Client(address) as waiter:
+        assert waiter.ask(resource, wait=True) is Outcome.QUEUED
+        assert is_alive(command)
+        os.kill(command, signal.SIGUSR2)
+        assert running.line() == "SIGUSR2"
+        assert waiter.next() is Outcome.GRANTED
+
+
+def test_with_close_the_lock_ends_with_us(programs: Programs, address: str, resource: str) -> None:
+    running = programs.start("-s", address, "-r", resource, "--close", "--", *RECORD)
+    command = int(running.line())
+    with Client(address) as waiter:
+        assert waiter.ask(resource, wait=True) is Outcome.QUEUED
+        running.signal(signal.SIGKILL)
+        assert waiter.next() is Outcome.GRANTED
+    assert is_alive(command)
+
+
+# how we were started
+
+
+def test_an_ignored_hangup_ends_neither_the_wait_nor_the_command(
+    programs: Programs, fake: FakeDaemon, tmp_path: Path
+) -> None:
+    words = ["-s", str(tmp_path / "fake.sock"), "--", *RECORD]
+    running = programs.start(*words, first=ignoring(signal.SIGHUP))
+    conversation, _ = fake.accept()
+    conversation.answer(1)
+    running.signal(signal.SIGHUP)
+    conversation.answer(0, step=24)
+    running.line()
+    running.signal(signal.SIGHUP)
+    running.signal(signal.SIGUSR2)
+    assert running.line() == "SIGUSR2"
+
+
+def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_ignored(
+    programs: Programs, address: str, resource: str
+) -> None:
+    words = ["-s", address, "-r", resource, "--", "sh", "-c", "exit 5"]
+    assert programs.run(*words, first=ignoring(signal.SIGCHLD)).returncode == 5
+
+
+def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_blocked(
+    programs: Programs, address: str, resource: str
+) -> None:
+    words = ["-s", address, "-r", resource, "--", "sh", "-c", "exit 5"]
+    running = programs.start(*words, first=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD}))
+    assert running.wait() == 5

@@ -1,0 +1,147 @@
+"""The daemon that C{flom-run} starts when it finds none (spec 7)."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.run.peers import Client, is_locked
+from tests.run.programs import PATIENCE, Programs, eventually, is_alive, name_of
+
+LIFESPAN = ["-d", "300"]  # enough for a next command to find the daemon, because a resource is remembered for 2 s
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait for a process that is not our child, and that we have seen alive."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        ended, _, _ = select.select([descriptor], [], [], PATIENCE)
+        assert ended, f"process {pid} did not end"
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "flom.sock")
+
+
+def the_daemon(programs: Programs) -> int:
+    """Give the one daemon that our programs have started."""
+    (pid,) = programs.daemons()
+    return pid
+
+
+def test_a_daemon_is_started_and_serves_those_who_come_later(programs: Programs, path: str) -> None:
+    first = programs.run("-s", path, *LIFESPAN, "-r", "_s_x[1]", "--", "echo")
+    assert (first.returncode, first.stdout, first.stderr) == (0, "1\n", "")
+    daemon = the_daemon(programs)
+    second = programs.run("-s", path, "-d", "0", "-r", "_s_x[1]", "--", "echo")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "2\n", "")
+    assert the_daemon(programs) == daemon
+
+
+def test_the_daemon_is_detached_from_everything(programs: Programs, path: str, tmp_path: Path) -> None:
+    script = "echo; read line"
+    running = programs.start("-s", path, *LIFESPAN, "--", "sh", "-c", script, cwd=tmp_path, own_session=True)
+    running.line()
+    pid = the_daemon(programs)
+    assert name_of(pid) == "flom"
+    _, _, group, session, terminal = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:5]
+    assert running.pid not in (int(group), int(session))
+    assert terminal == "0"
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    assert [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)] == ["/dev/null"] * 3
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert is_alive(pid)
+    assert programs.run("-s", path, "-d", "0", "--", "true").returncode == 0
+
+
+def test_the_daemon_ends_after_its_lifespan_and_removes_its_socket(programs: Programs, path: str) -> None:
+    assert programs.run("-s", path, "-d", "1", "--", "true").returncode == 0
+    for pid in programs.daemons():  # none, if it was quick
+        wait_for_end(pid)
+    assert not os.path.exists(path)
+    assert programs.run("-s", path, *LIFESPAN, "--", "true").returncode == 0
+
+
+def test_with_lifespan_0_none_is_started(programs: Programs, path: str) -> None:
+    done = programs.run("-s", path, "-d", "0", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (99, "")
+    assert re.fullmatch(rf"flom_client_connect: ret_cod=-105 .*{re.escape(path)}.*daemon-lifespan.*\n", done.stderr)
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_verbose_tells_of_the_start_and_the_socket_is_everybody_s(programs: Programs, path: str) -> None:
+    done = programs.run("-V", "-s", path, *LIFESPAN, "--", "echo", "ran", first=lambda: os.umask(0o077))
+    assert done.stdout.splitlines()[-2:] == [f"no daemon at {path}, starting one", "ran"]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o777
+
+
+def test_a_daemon_that_was_killed_is_replaced(programs: Programs, path: str) -> None:
+    assert programs.run("-s", path, *LIFESPAN, "--", "true").returncode == 0
+    killed = the_daemon(programs)
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: not is_alive(killed), "the daemon's end")
+    assert stat.S_ISSOCK(os.stat(path).st_mode)  # left behind
+    assert programs.run("-s", path, *LIFESPAN, "--", "true").returncode == 0
+    assert the_daemon(programs) != killed
+
+
+def test_the_socket_may_be_named_relative_to_our_directory(programs: Programs, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    show = ["sh", "-c", "pwd"]
+    done = programs.run("-s", "../s", *LIFESPAN, "--", *show, cwd=tmp_path / "one")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/one\n", "")
+    assert not is_locked(str(tmp_path / "s"), "R1")
+    done = programs.run("-s", "../s", "-d", "0", "--", *show, cwd=tmp_path / "two")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/two\n", "")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_daemon_is_started_on_a_tcp_port_too(programs: Programs, host: str) -> None:
+    words = ["-a", host, "-p", str(free_port()), "-r", "_s_x[1]"]
+    first = programs.run(*words, *LIFESPAN, "--", "echo")
+    assert (first.returncode, first.stdout, first.stderr) == (0, "1\n", "")
+    second = programs.run(*words, "-d", "0", "--", "echo")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "2\n", "")
+    the_daemon(programs)
+
+
+@pytest.mark.parametrize(("transport", "many"), [("unix", 8), ("tcp", 4)])
+def test_of_many_who_start_at_once_one_starts_the_daemon(
+    programs: Programs, path: str, tmp_path: Path, transport: str, many: int
+) -> None:
+    inside = tmp_path / "inside"
+    where = ["-s", path] if transport == "unix" else ["-a", "127.0.0.1", "-p", str(free_port())]
+    # mkdir fails if somebody else is inside
+    script = f"mkdir '{inside}' && echo ran && rmdir '{inside}'"
+    running = [programs.start(*where, "-d", "2000", "--", "sh", "-c", script) for _ in range(many)]
+    done = [each.finish() for each in running]
+    assert [(each.returncode, each.stdout, each.stderr) for each in done] == [(0, "ran\n", "")] * many
+    the_daemon(programs)
+
+
+def test_a_daemon_that_is_used_outlives_its_lifespan(programs: Programs, path: str) -> None:
+    running = programs.start("-s", path, "-d", "1", "-r", "R1", "--", "sh", "-c", "echo; read line; exit 5")
+    running.line()
+    with Client(path) as client:  # a second one, so that the daemon has had something to do
+        client.ask("R2")
+    assert is_locked(path, "R1")
+    assert running.finish().returncode == 5
