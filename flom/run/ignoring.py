@@ -1,8 +1,8 @@
 """
 Becomes a command that ignores some signals: C{ignoring.py NUMBERS COMMAND [ARG...]}.
 
-C{reactor.spawnProcess} sets every ignored signal back to its default, which would take from C{nohup flom-run} what nohup
-is for. It starts this program instead, which needs nothing but the standard library.
+C{reactor.spawnProcess} sets every ignored signal back to its default, which would take from C{nohup flom-run} what
+nohup is for. It starts this program instead, which needs nothing but the standard library.
 """
 
 import errno
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def inherited_environment() -> dict[bytes, bytes]:
-    """Give the environment as this process got it: in the C locale, Python adds a variable of its own to C{os.environ}."""
+    """Give the environment as this process got it; in the C locale, Python adds a variable to C{os.environ}."""
     variables = Path("/proc/self/environ").read_bytes().split(b"\0")
     return dict(variable.split(b"=", 1) for variable in variables if b"=" in variable)
 
