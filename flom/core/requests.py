@@ -53,18 +53,25 @@ class Granted:
     @ivar token: the fencing token: it grows with every grant of this table, so that a protected store can refuse a
         late writer. A new daemon starts again at 1.
     @ivar element: which one, for sets, sequences and timestamps.
+    @ivar delayed: whether the session was told to wait before.
     """
 
     request: LockRequest
     token: int
     element: str | None = None
+    delayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The session waits for others to release."""
+    """
+    The session waits for others to release.
+
+    @ivar delayed: whether it was told before to wait for something else: that the resource is created.
+    """
 
     request: LockRequest
+    delayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,15 @@ class Incubated:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The answer is no and nothing is left of the request."""
+    """
+    The answer is no and nothing is left of the request.
+
+    @ivar delayed: whether the session was told to wait before.
+    """
 
     request: LockRequest
     outcome: Outcome
+    delayed: bool = False
 
 
 Effect = Granted | Queued | Incubated | Refused

@@ -46,17 +46,12 @@ _LAST_WORDS: Final = frozenset({Outcome.CANNOT_WAIT, Outcome.INVALID_NAME})
 
 
 class ServerSession:
-    """
-    One connection, seen from the daemon.
-
-    It knows which of its requests were answered before, because the first answer looks different from later ones.
-    """
+    """One connection, seen from the daemon."""
 
     def __init__(self, id: SessionId) -> None:
         self._id = id
         self._state = _Server.FRESH
         self._key: str | None = None
-        self._enqueued: set[LockRequest] = set()
 
     @property
     def is_over(self) -> bool:
@@ -93,20 +88,19 @@ class ServerSession:
         """Ignore whatever still comes: the connection is being closed."""
         self._state = _Server.OVER
 
-    def answer(self, request: LockRequest, outcome: Outcome, element: str | None, peer_id: str) -> Answer | None:
+    def answer(
+        self, outcome: Outcome, peer_id: str, element: str | None = None, *, delayed: bool = False
+    ) -> Answer | None:
         """
         Tell how to say C{outcome}; C{None} if the only way is to close the connection.
 
         A waiter is never refused by step 24: a FLoM client would take that for a grant (D-09).
+
+        @param delayed: whether this request was answered before, by telling to wait.
         """
         if outcome is Outcome.INVALID_TIMESTAMP_FORMAT:
             return None
-        late = request in self._enqueued
-        if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
-            self._enqueued.add(request)
-        else:
-            self._enqueued.discard(request)
-        if not late:
+        if not delayed:
             if outcome in _LAST_WORDS:
                 self._state = _Server.OVER
             return Answer(16, outcome, element, peer_id)

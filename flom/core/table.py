@@ -8,7 +8,6 @@ never costs more because many others wait: see L{flom.core.resources.base.Resour
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -92,7 +91,7 @@ class LockTable:
                 self._decide(entry, request, now, effects)
                 for incubated in self._incubator.pop(key, ()):
                     del self._sessions[incubated.session].incubated[incubated]
-                    self._decide(entry, incubated, now, effects)
+                    self._decide(entry, incubated, now, effects, delayed=True)
         elif request.wait:
             self._incubator.setdefault(key, {})[request] = None
             self._sessions.setdefault(request.session, _Session()).incubated[request] = None
@@ -117,7 +116,7 @@ class LockTable:
         End one holding of C{name}, or else give up waiting for it (spec 4.2): nothing happens if there is neither.
 
         @param rollback: see L{Resource.give_back}.
-        @raise RemoteProtocolError: C{name} is a sequence that the session does not hold (spec 4.7).
+        @raise RemoteProtocolError: C{name} is a sequence that the session is bound to and does not hold (spec 4.7).
         """
         record = self._sessions.get(session, _Session())
         binding = record.bindings.get(name.key)
@@ -178,19 +177,21 @@ class LockTable:
         """Tell the monotonic second at which L{expire} may have something to do."""
         return self._alarms[0][0] if self._alarms else None
 
-    def _decide(self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect]) -> None:
+    def _decide(
+        self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect], *, delayed: bool = False
+    ) -> None:
         resource = entry.resource
         binding = self._bind(request.session, entry)
         if resource.fits(request, now):
-            effects.append(self._grant(binding, request, now))
+            effects.append(self._grant(binding, request, now, delayed))
         elif resource.never_fits(request):
-            effects.append(Refused(request, Outcome.IMPOSSIBLE))
+            effects.append(Refused(request, Outcome.IMPOSSIBLE, delayed))
         elif not request.wait:
-            effects.append(Refused(request, Outcome.BUSY))
+            effects.append(Refused(request, Outcome.BUSY, delayed))
         else:
             resource.enqueue(request)
             binding.waiting[request] = None
-            effects.append(Queued(request))
+            effects.append(Queued(request, delayed))
             self._await_chance(entry, now)
 
     def _bind(self, session: SessionId, entry: _Entry) -> _Binding:
@@ -201,10 +202,10 @@ class LockTable:
             entry.sessions += 1
         return binding
 
-    def _grant(self, binding: _Binding, request: LockRequest, now: Instant) -> Granted:
+    def _grant(self, binding: _Binding, request: LockRequest, now: Instant, delayed: bool) -> Granted:
         holding = binding.entry.resource.take(request, now)
         binding.holdings.append(holding)
-        return Granted(request, next(self._tokens), holding.element)
+        return Granted(request, next(self._tokens), holding.element, delayed)
 
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Grant to every waiter that fits now, in the order of arrival (spec 4.2, rule 3)."""
@@ -213,7 +214,7 @@ class LockTable:
             binding = self._sessions[waiter.session].bindings[entry.key]
             resource.withdraw(waiter)
             del binding.waiting[waiter]
-            effects.append(self._grant(binding, waiter, now))
+            effects.append(self._grant(binding, waiter, now, delayed=True))
         self._await_chance(entry, now)
         return effects
 
@@ -236,12 +237,15 @@ class LockTable:
             entry.alarm = when
             heapq.heappush(self._alarms, (when, next(self._alarm_numbers), entry))
 
-    def _due(self, now: float) -> Iterator[_Entry]:
+    def _due(self, now: float) -> list[_Entry]:
+        """Give the entries whose alarm goes off, each once, whatever alarm is set for it next."""
+        due = []
         while self._alarms and self._alarms[0][0] <= now:
             when, _, entry = heapq.heappop(self._alarms)
             if entry.alarm == when:
                 entry.alarm = None
-                yield entry
+                due.append(entry)
+        return due
 
 
 def _retention(lifespan: float) -> float:

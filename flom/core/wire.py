@@ -53,7 +53,8 @@ class MessageReader:
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """
-        Take bytes as they arrived; give the messages they complete, one by one (spec 5.1).
+        Take bytes as they arrived; give the messages they complete, one by one (spec 5.1). Nothing happens before the
+        first is asked for.
 
         @param data: any slice of the stream, even one byte.
         @raise RemoteProtocolError: when asked for a message that is none, or that has reached the size bound without
@@ -114,12 +115,13 @@ def _parse(data: bytes) -> dict[str, dict[str, str]]:
         elif attributes:
             raise RemoteProtocolError(f"unknown tag {tag!r} with attributes")
 
-    def forbid_entities(*_: object) -> None:
-        raise RemoteProtocolError("a declaration of an entity")
+    def doctype(name: str, system_id: str | None, public_id: str | None, has_internal_subset: int) -> None:
+        if system_id or public_id or has_internal_subset:
+            raise RemoteProtocolError("a document type that could define entities and attributes")
 
     parser = ParserCreate("UTF-8")
     parser.StartElementHandler = start
-    parser.EntityDeclHandler = forbid_entities
+    parser.StartDoctypeDeclHandler = doctype
     try:
         parser.Parse(data.lstrip(), True)
     except ExpatError as e:

@@ -107,11 +107,17 @@ class LockProtocol(Protocol, TimeoutMixin):
                 pass  # it comes after our last word
 
     def _tell(self, effect: Effect) -> None:
-        outcome, element = _outcome(effect)
-        request = effect.request
-        answer = self._session.answer(request, outcome, element, unique_id())
+        match effect:
+            case Granted(element=element, delayed=delayed):
+                answer = self._session.answer(Outcome.GRANTED, unique_id(), element, delayed=delayed)
+            case Queued(delayed=delayed):
+                answer = self._session.answer(Outcome.QUEUED, unique_id(), delayed=delayed)
+            case Incubated():
+                answer = self._session.answer(Outcome.AWAITING_CREATION, unique_id())
+            case Refused(outcome=outcome, delayed=delayed):
+                answer = self._session.answer(outcome, unique_id(), delayed=delayed)
         if answer is None:
-            self._close(f"{request.name.text}: {outcome.name.lower().replace('_', ' ')}")
+            self._close(f"a timestamp format that cannot be used: {effect.request.name.text}")
             return
         self._say(encode(answer))
 
@@ -169,15 +175,3 @@ class LockFactory(Factory):
         protocol = LockProtocol(self._arbiter, self._clock, self._keepalive, self._on_shutdown, self._connected)
         protocol.factory = self
         return protocol
-
-
-def _outcome(effect: Effect) -> tuple[Outcome, str | None]:
-    match effect:
-        case Granted(element=element):
-            return Outcome.GRANTED, element
-        case Queued():
-            return Outcome.QUEUED, None
-        case Incubated():
-            return Outcome.AWAITING_CREATION, None
-        case Refused(outcome=outcome):
-            return outcome, None

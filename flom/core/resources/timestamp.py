@@ -17,6 +17,7 @@ _CONVERSION: Final = re.compile(r"%(.)")
 _SECONDS: Final = frozenset("crsSTX")
 _MINUTES: Final = frozenset("MR")
 _HOURS: Final = frozenset("HI")
+_MICROSECOND: Final = 1e-6  # the shortest time to wait, in seconds
 
 # 2026-09-23 12:34:56 UTC, a Wednesday in September: no weekday and no month has a longer English name
 _LONGEST: Final = 1790166896.123456
@@ -61,14 +62,19 @@ class TimestampResource(OneQueueResource):
     def next_chance(self, now: Instant) -> float | None:
         if not self._queue or self._left <= 0:
             return None
-        return max((self._last_unit + 1) * self._unit / 1e6 - now.wall, 0.0)
+        return max((self._last_unit + 1) * self._unit / 1e6 - now.wall, _MICROSECOND)
 
     def _unit_of(self, now: Instant) -> int:
-        return int(now.wall * 1e6) // self._unit
+        return _microseconds(now.wall) // self._unit
 
     def _text(self, wall: float) -> str:
-        fraction = f"{int(wall * 1e6) % 1_000_000:06d}"
-        return self._strftime(_FRACTION.sub(lambda run: "." + fraction[: len(run[1])], self._format), wall)
+        seconds, microseconds = divmod(_microseconds(wall), 1_000_000)
+        fraction = f"{microseconds:06d}"
+        return self._strftime(_FRACTION.sub(lambda run: "." + fraction[: len(run[1])], self._format), seconds)
+
+
+def _microseconds(wall: float) -> int:
+    return round(wall * 1e6)  # a float is less exact than this, so to cut would often be one too few
 
 
 def unit_of(format: str) -> int:

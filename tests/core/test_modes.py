@@ -1,0 +1,47 @@
+"""The six lock modes: what is granted beside what (spec 4.3)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flom.core.modes import HeldModes, LockMode, compatible
+
+# rows: held; columns: asked
+TABLE = """
+          NL  CR  CW  PR  PW  EX
+      NL  yes yes yes yes yes yes
+      CR  yes yes yes yes yes no
+      CW  yes yes yes no  no  no
+      PR  yes yes no  yes no  no
+      PW  yes yes no  no  no  no
+      EX  yes no  no  no  no  no
+"""
+
+_COLUMNS, *_ROWS = [line.split() for line in TABLE.strip().splitlines()]
+PAIRS = [(held, asked, answer == "yes") for held, *row in _ROWS for asked, answer in zip(_COLUMNS, row, strict=True)]
+
+
+@pytest.mark.parametrize(("held", "asked", "granted"), PAIRS)
+def test_a_mode_is_granted_beside_another_as_the_table_says(held: str, asked: str, granted: bool) -> None:
+    assert compatible(LockMode[held], LockMode[asked]) is granted
+
+
+def test_the_numbers_are_those_of_the_wire() -> None:
+    assert [(mode.name, mode.value) for mode in LockMode] == list(zip(_COLUMNS, range(6), strict=True))
+
+
+@given(st.lists(st.sampled_from(LockMode)), st.data())
+def test_held_modes_admit_what_is_compatible_with_all_of_them(added: list[LockMode], data: st.DataObject) -> None:
+    removed = data.draw(st.lists(st.sampled_from(range(len(added))), unique=True) if added else st.just([]))
+    held = HeldModes()
+    for mode in added:
+        held.add(mode)
+    for position in removed:
+        held.remove(added[position])
+    left = [mode for position, mode in enumerate(added) if position not in removed]
+    assert bool(held) is bool(left)
+    assert [held.admits(asked) for asked in LockMode] == [
+        all(compatible(mode, asked) for mode in left) for asked in LockMode
+    ]
