@@ -19,11 +19,8 @@ from flom.config import MAX_SOCKET_NAME, default_socket, read_c_int
 from flom.errors import FlomError
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter, system_instant
-from flom.server.listening import Claim, ClaimedEndpoint, claim_tcp, claim_unix, from_descriptors
+from flom.server.listening import OPEN, PRIVATE, Claim, ClaimedEndpoint, claim_tcp, claim_unix, from_descriptors
 from flom.server.service import Discoverable, make_daemon
-
-PRIVATE, OPEN = 0o600, 0o777
-"""Permissions of the default socket, which is its user's alone, and of one whose path the user chose."""
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:

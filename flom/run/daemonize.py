@@ -24,8 +24,7 @@ from zope.interface import implementer
 from flom.client.locator import locate, why_unreachable
 from flom.config import Config
 from flom.errors import DaemonUnreachable, ReturnCode
-from flom.server.listening import CannotClaim, Claim, claim_tcp, claim_unix
-from flom.tap import OPEN, PRIVATE
+from flom.server.listening import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix
 
 START_TIMEOUT: Final = 30.0
 """Seconds that a daemon has to start, whoever starts it (D-35)."""

@@ -25,6 +25,12 @@ from zope.interface import implementer
 
 from flom.errors import FlomError, ReturnCode
 
+PRIVATE: Final = 0o600
+"""Permissions of the default socket, which is its user's alone."""
+
+OPEN: Final = 0o777
+"""Permissions of a socket whose path the user chose (spec 7.2)."""
+
 _BACKLOG: Final = 4096  # connections that the kernel keeps for us; it takes its own limit if that is lower
 
 
