@@ -13,7 +13,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator
 from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape
 
 from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Shutdown, Unlock
 from flom.core.modes import LockMode
@@ -252,12 +252,12 @@ def _body(message: Message) -> str:
             )
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
-            element = f" element={quoteattr(message.element)}" if message.element is not None else ""
+            element = f" element={_quoted(message.element)}" if message.element is not None else ""
             return f'{session}<answer rc="{message.code}"{element}/>'
         case Unlock():
             return f'<resource name="{_encode_name(message.name)}" rollback="{message.rollback:d}" />'
         case Discovered():
-            return f'<network address={quoteattr(message.address)} port="{message.port}"/>'
+            return f'<network address={_quoted(message.address)} port="{message.port}"/>'
         case Shutdown():
             return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"/>'
         case Ping() | Discover():
@@ -265,7 +265,12 @@ def _body(message: Message) -> str:
 
 
 def _session(peer_id: str | None) -> str:
-    return "" if peer_id is None else f"<session peerid={quoteattr(peer_id)}/>"
+    return "" if peer_id is None else f"<session peerid={_quoted(peer_id)}/>"
+
+
+def _quoted(text: str) -> str:
+    # line feeds and tabs stay, as FLoM writes them: as references they would make an answer too long
+    return '"' + escape(text, {'"': "&quot;"}) + '"'
 
 
 def _asked_for(lock: Lock) -> str:

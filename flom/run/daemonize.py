@@ -8,6 +8,7 @@ once; the others can connect from then on, and wait in the kernel until the daem
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -166,7 +167,8 @@ class _Launcher(ProcessProtocol):
 
 
 def main() -> None:
-    """Become a daemon that logs to syslog; the arguments are those of C{twistd flom}."""
+    """Become a daemon that logs to syslog and ignores SIGHUP, as FLoM's; the arguments are those of C{twistd flom}."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from twisted.scripts.twistd import run
 
     sys.argv = ["twistd", "--pidfile=", "--syslog", "--prefix=flom", "flom", *sys.argv[1:]]

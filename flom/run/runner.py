@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any
 
@@ -59,15 +60,15 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int] =
     try:
         line = parse(words)
         if line.help:
-            print(usage())
+            _tell(usage())
             return ExitStatus.OK
         if line.version:
-            print(_VERSION)
+            _tell(_VERSION)
             return ExitStatus.OK
         config = override(load(line.config_file, os.environ), line.options)
         if config.verbose:
             for setting in SETTINGS:
-                print(setting.show(config), flush=True)
+                _tell(setting.show(config))
         config.check()
     except ConfigError as e:
         _complain(str(e))
@@ -252,17 +253,26 @@ class Runner:
 
     def _say(self, text: str) -> None:
         if self._config.verbose:
-            print(text, flush=True)
+            _tell(text)
 
 
 def _failed(what: str, code: ReturnCode, why: object) -> str:
     return f"{what}: ret_cod={code} ({code.text}): {why}"
 
 
+def _tell(text: str) -> None:
+    """Write C{text} to stdout, as long as somebody reads it."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
+
+
 def _complain(text: str) -> None:
-    """Say C{text} in one line on stderr, whatever was in the values that it quotes."""
+    """Write C{text} to stderr in one line, whatever is in the values that it quotes."""
     line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _unexpected(failure: Failure) -> int:

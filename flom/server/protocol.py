@@ -107,15 +107,16 @@ class LockProtocol(Protocol, TimeoutMixin):
                 pass  # it comes after our last word
 
     def _tell(self, effect: Effect) -> None:
+        own_id = unique_id()
         match effect:
             case Granted(element=element, delayed=delayed):
-                answer = self._session.answer(Outcome.GRANTED, unique_id(), element, delayed=delayed)
+                answer = self._session.answer(Outcome.GRANTED, own_id, element, delayed=delayed)
             case Queued(delayed=delayed):
-                answer = self._session.answer(Outcome.QUEUED, unique_id(), delayed=delayed)
+                answer = self._session.answer(Outcome.QUEUED, own_id, delayed=delayed)
             case Incubated():
-                answer = self._session.answer(Outcome.AWAITING_CREATION, unique_id())
+                answer = self._session.answer(Outcome.AWAITING_CREATION, own_id)
             case Refused(outcome=outcome, delayed=delayed):
-                answer = self._session.answer(outcome, unique_id(), delayed=delayed)
+                answer = self._session.answer(outcome, own_id, delayed=delayed)
         if answer is None:
             self._close(f"a timestamp format that cannot be used: {effect.request.name.text}")
             return
