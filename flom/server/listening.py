@@ -132,6 +132,8 @@ def claim_tcp(host: str, port: int) -> Claim:
         except OSError as e:
             listening.close()
             problem = e
+            if e.errno == errno.EADDRINUSE:
+                break  # on another address of the host, this would be a second daemon beside the one that is there
     is_taken = problem.errno == errno.EADDRINUSE
     raise CannotClaim(
         where, os.strerror(problem.errno or 0).lower(), is_taken=is_taken, code=ReturnCode.DAEMON_NOT_STARTED

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import flom.run.runner
+from tests.daemon import FLOM_RUN
 from tests.run.programs import Programs
 
 
@@ -108,6 +109,13 @@ def test_a_path_that_stdout_cannot_show_is_no_problem_of_verbose(programs: Progr
     assert done.returncode == 99
     assert done.stderr.count("\n") == 1
     assert "/no/such/directory/" in done.stderr
+
+
+def test_a_stdout_that_nobody_reads_is_no_problem_of_verbose(programs: Programs) -> None:
+    into_nothing = '{ "$@"; echo "status $?" >&2; } | :'
+    words = [FLOM_RUN, "-V", "-s", "/no/such/directory/s", "-d", "0", "--", "echo", "ran"]
+    done = programs.start_program("sh", "-c", into_nothing, "sh", *words).finish()
+    assert done.stderr.splitlines()[1:] == ["status 99"]
 
 
 # the daemon cannot be reached

@@ -7,6 +7,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,23 @@ def test_a_tcp_port_is_claimed_once(host: str) -> None:
     port = claim.socket.getsockname()[1]
     with pytest.raises(CannotClaim, match=str(port)) as raised:
         claim_tcp(host, port)
+    assert raised.value.is_taken
+    claim.close()
+
+
+def test_of_a_host_with_several_addresses_the_second_is_no_way_round_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def both(host: str, port: int, **_: Any) -> list[Any]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", port)),
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    claim = claim_tcp("localhost", 0)
+    with pytest.raises(CannotClaim) as raised:
+        claim_tcp("localhost", claim.socket.getsockname()[1])
     assert raised.value.is_taken
     claim.close()
 
