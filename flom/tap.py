@@ -99,16 +99,13 @@ class _Daemon(MultiService):
     """The service that twistd starts: says in one line why it cannot start, and is found by C{pgrep flom}."""
 
     def privilegedStartService(self) -> None:
+        with suppress(OSError):
+            Path("/proc/self/comm").write_text("flom")
         try:
             super().privilegedStartService()
         except (CannotListenError, OSError) as e:
             print(f"twistd flom: {e}", file=sys.__stderr__)  # twistd logs what is written to sys.stderr by now
             raise SystemExit(1) from None
-
-    def startService(self) -> None:
-        super().startService()
-        with suppress(OSError):
-            Path("/proc/self/comm").write_text("flom")
 
 
 def makeService(options: Options) -> MultiService:
