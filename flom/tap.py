@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -98,12 +99,18 @@ class Options(usage.Options):
 class _Daemon(MultiService):
     """The service that twistd starts: says in one line why it cannot start, and is found by C{pgrep flom}."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._made_by = os.getpid()
+
     def privilegedStartService(self) -> None:
         with suppress(OSError):
             Path("/proc/self/comm").write_text("flom")
         try:
             super().privilegedStartService()
         except (CannotListenError, OSError) as e:
+            if os.getpid() != self._made_by:
+                raise  # twistd has forked: it hands the error to the process that the user waits for
             print(f"twistd flom: {e}", file=sys.__stderr__)  # twistd logs what is written to sys.stderr by now
             raise SystemExit(1) from None
 

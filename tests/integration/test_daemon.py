@@ -125,6 +125,15 @@ def test_a_taken_port_ends_the_daemon_with_one_line(option: str) -> None:
     assert "in use" in second.stderr.lower()
 
 
+def test_in_the_background_too_whoever_started_the_daemon_is_told_why_it_cannot(tmp_path: Path) -> None:
+    background = [str(BIN / "twistd"), f"--pidfile={tmp_path / 'pid'}", f"--logfile={tmp_path / 'log'}"]
+    where = f"unix:{tmp_path / 'nowhere' / 'flom.sock'}"
+    refused = subprocess.run([*background, "flom", "--listen", where], capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 1
+    assert "No such file or directory" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_of_daemons_that_start_at_the_same_moment_one_wins_and_the_others_say_so(tmp_path: Path) -> None:
     path = str(tmp_path / "flom.sock")
     starters = [
