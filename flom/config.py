@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from flom.core.modes import LockMode
 from flom.core.names import DEFAULT_NAME, parse_name
-from flom.errors import ConfigError, InvalidName, ReturnCode
+from flom.errors import ConfigError, InvalidName, ReturnCode, reason
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 
 SYSTEM_FILE: Final = "/etc/flom.conf"
@@ -368,7 +368,7 @@ def load(config_file: str | None, environ: dict[str, str] | os._Environ[str]) ->
             text = Path(config_file).read_text("utf-8", "replace")
         except OSError as e:
             raise ConfigError(
-                f"ERROR: error while loading file '{config_file}': {os.strerror(e.errno or 0)} "
+                f"ERROR: error while loading file '{config_file}': {reason(e)} "
                 f"(ret_cod={ReturnCode.KEY_FILE_LOAD_ERROR})"
             ) from e
         config = merge(config, config_file, text)

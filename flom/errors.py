@@ -37,10 +37,8 @@ class ExitStatus(IntEnum):
 class ReturnCode(IntEnum):
     """FLoM's codes of the errors that we report (spec 11.7)."""
 
-    NETWORK_TIMEOUT = 9
     DAEMON_NOT_STARTED = -2
     INVALID_OPTION = -5
-    BUFFER_OVERFLOW = -9
     CONTAINER_FULL = -12
     PROTOCOL_ERROR = -13
     INVALID_RESOURCE_NAME = -14
@@ -61,10 +59,8 @@ class ReturnCode(IntEnum):
 
 
 _TEXTS: Final = {
-    ReturnCode.NETWORK_TIMEOUT: "WARNING: network operation timeout",
     ReturnCode.DAEMON_NOT_STARTED: "ERROR: flom command was not able to start a new daemon and/or connect to it",
     ReturnCode.INVALID_OPTION: "ERROR: a specified option is not valid",
-    ReturnCode.BUFFER_OVERFLOW: "ERROR: the process has been stopped to avoid a buffer overflow",
     ReturnCode.CONTAINER_FULL: "ERROR: the container is full and cannot store more elements",
     ReturnCode.PROTOCOL_ERROR: "ERROR: client/server protocol error, an unexpected packet of data was received",
     ReturnCode.INVALID_RESOURCE_NAME: "ERROR: invalid name for a resource",
@@ -78,6 +74,11 @@ _TEXTS: Final = {
     ReturnCode.UNLINK_ERROR: "ERROR: 'unlink' function returned an error condition",
     ReturnCode.KEY_FILE_LOAD_ERROR: "ERROR: 'g_key_file_load_from_file' function returned an error condition",
 }
+
+
+def reason(error: OSError) -> str:
+    """Tell in the system's words, and in lower case, what C{error} is about."""
+    return (error.strerror or str(error)).lower()
 
 
 class FlomError(Exception):

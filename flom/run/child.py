@@ -14,7 +14,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from flom.errors import FlomError
+from flom.errors import FlomError, reason
 from flom.run import ignoring
 
 
@@ -79,6 +79,6 @@ def start_child(
             words = [b"/bin/sh", os.fsencode(path), *words[1:]]
             reactor.spawnProcess(child, words[0], words, env=environment, childFDs=child_fds)
     except (OSError, ValueError) as e:
-        why = os.strerror(e.errno).lower() if isinstance(e, OSError) and e.errno else str(e)
+        why = reason(e) if isinstance(e, OSError) else str(e)
         raise CannotExecute(f"Unable to execute command '{command[0]}': {why}") from e
     return child

@@ -81,10 +81,6 @@ class DeferredArbiter:
         """Decide C{request}; the session is told before this returns, or right after the effect being told now."""
         self._carry_out(self._table.request(request, self._instant()))
 
-    def withdraw(self, request: LockRequest) -> None:
-        """Give up waiting for C{request}."""
-        self._carry_out(self._table.withdraw(request))
-
     def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> None:
         """
         End a holding, or give up waiting.

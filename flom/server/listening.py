@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.errors import FlomError, ReturnCode
+from flom.errors import FlomError, ReturnCode, reason
 
 PRIVATE: Final = 0o600
 """Permissions of the default socket, which is its user's alone."""
@@ -97,7 +97,7 @@ def claim_unix(path: str, mode: int) -> Claim:
         listening.listen(_BACKLOG)
     except OSError as e:
         os.close(lock)
-        raise CannotClaim(path, os.strerror(e.errno or 0), code=ReturnCode.UNLINK_ERROR) from e
+        raise CannotClaim(path, reason(e), code=ReturnCode.UNLINK_ERROR) from e
     except CannotClaim:
         os.close(lock)
         raise
@@ -116,7 +116,7 @@ def claim_tcp(host: str, port: int) -> Claim:
     try:
         candidates = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as e:
-        raise CannotClaim(where, e.strerror or str(e), code=ReturnCode.GETADDRINFO_ERROR) from e
+        raise CannotClaim(where, reason(e), code=ReturnCode.GETADDRINFO_ERROR) from e
     problem = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     for family, kind, protocol, _, address in candidates:
         try:
@@ -135,9 +135,7 @@ def claim_tcp(host: str, port: int) -> Claim:
             if e.errno == errno.EADDRINUSE:
                 break  # on another address of the host, this would be a second daemon beside the one that is there
     is_taken = problem.errno == errno.EADDRINUSE
-    raise CannotClaim(
-        where, os.strerror(problem.errno or 0).lower(), is_taken=is_taken, code=ReturnCode.DAEMON_NOT_STARTED
-    )
+    raise CannotClaim(where, reason(problem), is_taken=is_taken, code=ReturnCode.DAEMON_NOT_STARTED)
 
 
 @implementer(IStreamServerEndpoint)
@@ -192,7 +190,7 @@ def _lock_beside(path: str, mode: int) -> int:
     try:
         lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as e:
-        raise CannotClaim(name, os.strerror(e.errno or 0).lower(), code=ReturnCode.OPEN_ERROR) from e
+        raise CannotClaim(name, reason(e), code=ReturnCode.OPEN_ERROR) from e
     finally:
         os.umask(mask)
     try:

@@ -44,7 +44,7 @@ BAD_WORDS: list[tuple[list[str], tuple[str, ...]]] = [
     (["--tcp-keepalive-time=0"], ("tcp-keepalive-time: '0'",)),
     (["-s", "x" * 108], ("socket-name", "x" * 108)),
     (["-s", "/s", "-a", "host"], ("socket-name '/s'", "unicast-address 'host'")),
-    (["-c", "/no/such/file"], ("'/no/such/file'", "No such file")),
+    (["-c", "/no/such/file"], ("'/no/such/file'", "no such file")),
     (["-c", "/"], ("'/'",)),
 ]
 
