@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from typing import Final
 
 from flom.core.names import ResourceName
@@ -24,11 +24,15 @@ _IDLE_PERIOD: Final = 1.0  # seconds; an idle resource is forgotten after two pe
 
 @dataclass(slots=True)
 class _Binding:
-    """What one session holds and waits for at one resource, oldest first; it stays until the session is dropped."""
+    """
+    What one session holds and waits for at one resource, by name and oldest first.
+
+    It stays until the session is dropped. Only a hierarchy has more than one name.
+    """
 
     entry: _Entry
-    holdings: list[Holding] = field(default_factory=list)
-    waiting: dict[LockRequest, None] = field(default_factory=dict)
+    holdings: dict[str, list[Holding]] = field(default_factory=dict)
+    waiting: dict[str, dict[LockRequest, None]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -106,9 +110,7 @@ class LockTable:
         if request in session.incubated:
             self._hatch(session, request)
         else:
-            binding = session.bindings[request.name.key]
-            del binding.waiting[request]
-            binding.entry.resource.withdraw(request)
+            self._leave_queue(session.bindings[request.name.key], request)
         return []
 
     def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
@@ -126,17 +128,16 @@ class LockTable:
                     return self.withdraw(request)
             return []
         resource = binding.entry.resource
-        holdings = [holding for holding in binding.holdings if resource.unlocks(name, holding.request)]
-        if holdings:
-            holding = resource.first_to_unlock(holdings)
-            binding.holdings.remove(holding)
+        if holdings := binding.holdings.get(name.text):
+            holding = resource.pop_first_to_unlock(holdings)
+            if not holdings:
+                del binding.holdings[name.text]
             resource.give_back(holding, rollback)
             return self._serve(binding.entry, now, [])
         if resource.unlock_needs_holding:
             raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")
-        for request in reversed(binding.waiting):
-            if resource.unlocks(name, request):
-                return self.withdraw(request)
+        if waiting := binding.waiting.get(name.text):
+            self._leave_queue(binding, next(reversed(waiting)))
         return []
 
     def drop(self, session: SessionId, now: Instant) -> list[Effect]:
@@ -149,9 +150,9 @@ class LockTable:
             self._hatch(record, request)
         for binding in record.bindings.values():
             entry = binding.entry
-            for request in binding.waiting:
+            for request in chain.from_iterable(binding.waiting.values()):
                 entry.resource.withdraw(request)
-            for holding in binding.holdings:
+            for holding in chain.from_iterable(binding.holdings.values()):
                 entry.resource.give_back(holding, rollback=True)
             entry.sessions -= 1
             if binding.holdings:
@@ -190,7 +191,7 @@ class LockTable:
             effects.append(Refused(request, Outcome.BUSY, delayed))
         else:
             resource.enqueue(request)
-            binding.waiting[request] = None
+            binding.waiting.setdefault(request.name.text, {})[request] = None
             effects.append(Queued(request, delayed))
             self._await_chance(entry, now)
 
@@ -204,7 +205,7 @@ class LockTable:
 
     def _grant(self, binding: _Binding, request: LockRequest, now: Instant, delayed: bool) -> Granted:
         holding = binding.entry.resource.take(request, now)
-        binding.holdings.append(holding)
+        binding.holdings.setdefault(request.name.text, []).append(holding)
         return Granted(request, next(self._tokens), holding.element, delayed)
 
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
@@ -212,11 +213,17 @@ class LockTable:
         resource = entry.resource
         while (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
-            resource.withdraw(waiter)
-            del binding.waiting[waiter]
+            self._leave_queue(binding, waiter)
             effects.append(self._grant(binding, waiter, now, delayed=True))
         self._await_chance(entry, now)
         return effects
+
+    def _leave_queue(self, binding: _Binding, request: LockRequest) -> None:
+        waiting = binding.waiting[request.name.text]
+        del waiting[request]
+        if not waiting:
+            del binding.waiting[request.name.text]
+        binding.entry.resource.withdraw(request)
 
     def _hatch(self, session: _Session, request: LockRequest) -> None:
         """Take C{request} out of the incubator."""

@@ -38,7 +38,7 @@ _KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network
 
 
 class MessageReader:
-    """Cuts a stream of bytes into messages, and never holds more than one of them."""
+    """Cuts a stream of bytes into messages; between two reads it holds less than one of them."""
 
     def __init__(self, max_size: int = MAX_MESSAGE_SIZE) -> None:
         """
@@ -60,16 +60,18 @@ class MessageReader:
         @raise RemoteProtocolError: when asked for a message that is none, or that has reached the size bound without
             an end. The stream cannot be read further.
         """
-        self._buffer += data
-        while (end := self._buffer.find(_END)) >= 0:
+        data = self._buffer + data
+        start = 0
+        while (end := data.find(_END, start)) >= 0:
             end += len(_END)
-            message, self._buffer = self._buffer[:end], self._buffer[end:]
-            self._check_size(message)
-            yield decode(message)
-        self._check_size(self._buffer)
+            self._check_size(end - start)
+            yield decode(data[start:end])
+            start = end
+        self._buffer = data[start:]
+        self._check_size(len(self._buffer))
 
-    def _check_size(self, message: bytes) -> None:
-        if len(message) > self._max_size:
+    def _check_size(self, size: int) -> None:
+        if size > self._max_size:
             raise RemoteProtocolError(f"a message of more than {self._max_size} bytes")
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from flom.core.names import ResourceName
 from flom.core.requests import Instant, LockRequest
 
 Strftime = Callable[[str, float], str]
@@ -76,13 +75,9 @@ class Resource(ABC):
         """Tell in how many seconds a waiter may fit although nothing is released; C{None} if never."""
         return None
 
-    def unlocks(self, name: ResourceName, request: LockRequest) -> bool:
-        """Tell whether an unlock of C{name} is meant for C{request}; both belong to this resource."""
-        return True
-
-    def first_to_unlock(self, holdings: list[Holding]) -> Holding:
-        """Choose among a session's holdings, oldest first, the one that an unlock ends (spec 4.2, rule 7)."""
-        return holdings[-1]
+    def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
+        """Take out of a session's holdings, oldest first, the one that an unlock ends (spec 4.2, rule 7)."""
+        return holdings.pop()
 
 
 class OneQueueResource(Resource):

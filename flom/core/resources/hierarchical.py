@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from flom.core.modes import HeldModes, LockMode
-from flom.core.names import HierarchicalName, ResourceName
+from flom.core.names import HierarchicalName
 from flom.core.requests import Instant, LockRequest
 from flom.core.resources.base import Holding, Resource
 from flom.core.resources.queues import NEVER, Earliest, ModeQueues
@@ -107,9 +107,6 @@ class HierarchicalResource(Resource):
             assert first is not None
             node = first[1]
         return node.queues.head(mode)
-
-    def unlocks(self, name: ResourceName, request: LockRequest) -> bool:
-        return name == request.name
 
     def _node(self, request: LockRequest) -> _Node:
         """Give the node that C{request} names, made if it was not there."""

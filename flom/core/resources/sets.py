@@ -36,5 +36,5 @@ class SetResource(OneQueueResource):
         self._free[holding.slot] = True
         self._left += 1
 
-    def first_to_unlock(self, holdings: list[Holding]) -> Holding:
-        return min(holdings, key=lambda holding: holding.slot)
+    def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
+        return holdings.pop(min(range(len(holdings)), key=lambda index: holdings[index].slot))
