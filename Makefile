@@ -5,8 +5,9 @@ PYTHON ?= python3
 CMD ?=
 PYTEST_ARGS ?=
 
-# editable_mode: the newer kinds of editable install hide plugins from Twisted
-PIP_INSTALL := $(BIN)/pip install -q --disable-pip-version-check --no-cache-dir --config-settings editable_mode=compat
+PIP_INSTALL := $(BIN)/pip install -q --disable-pip-version-check --no-cache-dir
+# the newer kinds of editable install hide plugins from Twisted
+EDITABLE := --config-settings editable_mode=compat -e
 
 RUFF := $(BIN)/ruff
 RUFF_STYLE := --isolated --config 'line-length = 120'
@@ -39,9 +40,10 @@ clean:
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) -e .
+	$(PIP_INSTALL) 'pip>=22.1'  # the first that knows --config-settings
+	$(PIP_INSTALL) $(EDITABLE) .
 	touch $@
 
 $(VENV)/tested: $(VENV)/installed
-	$(PIP_INSTALL) -e '.[test]'
+	$(PIP_INSTALL) $(EDITABLE) '.[test]'
 	touch $@

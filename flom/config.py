@@ -386,7 +386,7 @@ def merge(config: Config, path: str, text: str) -> Config:
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys are case sensitive
     try:
-        parser.read_string("\n".join(line.lstrip() for line in text.splitlines()), path)
+        parser.read_string("\n".join(line.lstrip() for line in text.split("\n")), path)
     except KeyFileError as e:
         raise _bad(path, " ".join(str(e).split())) from e
     for group, key in _NOT_YET:
@@ -418,9 +418,9 @@ def override(config: Config, options: Iterable[tuple[Setting, str]]) -> Config:
     return config
 
 
-def _standard_files(environ: dict[str, str] | os._Environ[str]) -> tuple[str, str]:
+def _standard_files(environ: dict[str, str] | os._Environ[str]) -> list[str]:
     home = environ.get("HOME") or os.path.expanduser("~")
-    return SYSTEM_FILE, os.path.join(home, ".flom")
+    return [SYSTEM_FILE] + ([] if home == "~" else [os.path.join(home, ".flom")])  # there may be no home
 
 
 def _unescape(text: str) -> str:

@@ -44,6 +44,7 @@ class ReturnCode(IntEnum):
     INVALID_RESOURCE_NAME = -14
     INVALID_NETWORK_INTERFACE = -20
     INVALID_TIMESTAMP_FORMAT = -25
+    BIND_ERROR = -101
     CONNECT_ERROR = -105
     GETADDRINFO_ERROR = -110
     OPEN_ERROR = -120
@@ -66,6 +67,7 @@ _TEXTS: Final = {
     ReturnCode.INVALID_RESOURCE_NAME: "ERROR: invalid name for a resource",
     ReturnCode.INVALID_NETWORK_INTERFACE: ("ERROR: the specified network interface is not valid for IPv6 networking"),
     ReturnCode.INVALID_TIMESTAMP_FORMAT: "ERROR: format not valid for a timestamp resource",
+    ReturnCode.BIND_ERROR: "ERROR: 'bind' function returned an error condition",
     ReturnCode.CONNECT_ERROR: "ERROR: 'connect' function returned an error condition",
     ReturnCode.GETADDRINFO_ERROR: "ERROR: 'getaddrinfo' function returned an error condition",
     ReturnCode.OPEN_ERROR: "ERROR: 'open' function returned an error condition",

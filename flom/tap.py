@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.application.service import MultiService
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python import usage
@@ -24,14 +27,19 @@ from flom.server.listening import OPEN, PRIVATE, Claim, ClaimedEndpoint, claim_t
 from flom.server.service import Discoverable, make_daemon
 
 
-def _between(low: int, high: int) -> Callable[[str], int]:
+def _number(option: str, low: int, high: int) -> Callable[[str], int]:
+    """Make what reads the value of C{option}."""
+
     def read(text: str) -> int:
-        value = read_c_int(text)
+        try:
+            value = read_c_int(text)
+        except ValueError:
+            value = low - 1
         if not low <= value <= high:
-            raise ValueError(f"{text!r} is not between {low} and {high}")
+            raise usage.UsageError(f"{option}: '{text}' is not a number from {low} to {high}")
         return value
 
-    read.coerceDoc = f"Must be between {low} and {high}."  # type: ignore[attr-defined]
+    read.coerceDoc = f"From {low} to {high}."  # type: ignore[attr-defined]
     return read
 
 
@@ -45,14 +53,38 @@ class Options(usage.Options):
     )
 
     optParameters = [
-        ["unicast-port", "p", 28015, "TCP port for every --unicast-address", _between(1, 65535)],
-        ["daemon-lifespan", "d", -1, "end after so many milliseconds without a client; -1: never", read_c_int],
+        ["unicast-port", "p", 28015, "TCP port for every --unicast-address", _number("unicast-port", 1, 65535)],
+        [
+            "daemon-lifespan",
+            "d",
+            -1,
+            "end after so many milliseconds without a client; -1: never",
+            _number("daemon-lifespan", -(2**31), 2**31 - 1),
+        ],
         ["group", "A", None, "answer those who look for a daemon in this multicast group"],
-        ["port", "P", 28015, "UDP port of the group", _between(1, 65535)],
-        ["tcp-keepalive-time", None, DEFAULT_KEEPALIVE.time, "seconds of silence before a probe", _between(1, 32767)],
-        ["tcp-keepalive-intvl", None, DEFAULT_KEEPALIVE.interval, "seconds between probes", _between(1, 32767)],
-        ["tcp-keepalive-probes", None, DEFAULT_KEEPALIVE.probes, "probes before a peer is dead", _between(1, 127)],
-        ["inherit", None, None, "descriptors of a listening socket and its lock file, handed over by flom-run"],
+        ["port", "P", 28015, "UDP port of the group", _number("port", 1, 65535)],
+        [
+            "tcp-keepalive-time",
+            None,
+            DEFAULT_KEEPALIVE.time,
+            "seconds of silence before a probe",
+            _number("tcp-keepalive-time", 1, 32767),
+        ],
+        [
+            "tcp-keepalive-intvl",
+            None,
+            DEFAULT_KEEPALIVE.interval,
+            "seconds between probes",
+            _number("tcp-keepalive-intvl", 1, 32767),
+        ],
+        [
+            "tcp-keepalive-probes",
+            None,
+            DEFAULT_KEEPALIVE.probes,
+            "probes before a peer is dead",
+            _number("tcp-keepalive-probes", 1, 127),
+        ],
+        ["inherit", None, None, "internal: descriptors of a socket and its lock file, from flom-run"],
     ]
 
     def __init__(self) -> None:
@@ -67,9 +99,10 @@ class Options(usage.Options):
 
     def opt_socket_name(self, path: str) -> None:
         """Listen on this UNIX socket."""
-        if len(path.encode()) > MAX_SOCKET_NAME:
-            raise usage.UsageError(f"socket-name: '{path}' is longer than {MAX_SOCKET_NAME} bytes")
-        self["socket-name"].append(path)
+        full = os.path.abspath(path)  # twistd may change its directory
+        if not path or len(os.fsencode(full)) > MAX_SOCKET_NAME:
+            raise usage.UsageError(f"socket-name: '{path}' is empty or, in full, longer than {MAX_SOCKET_NAME} bytes")
+        self["socket-name"].append(full)
 
     opt_s = opt_socket_name
 
@@ -97,7 +130,12 @@ class Options(usage.Options):
 
 
 class _Daemon(MultiService):
-    """The service that twistd starts: says in one line why it cannot start, and is found by C{pgrep flom}."""
+    """
+    The service that twistd starts.
+
+    It says in one line why it cannot start, is found by C{pgrep flom}, ignores SIGHUP as FLoM's daemon does (spec 7.2),
+    and takes as many connections as the system lets it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,9 +144,12 @@ class _Daemon(MultiService):
     def privilegedStartService(self) -> None:
         with suppress(OSError):
             Path("/proc/self/comm").write_text("flom")
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         try:
             super().privilegedStartService()
-        except (CannotListenError, OSError) as e:
+        except (CannotListenError, OSError, OverflowError, ValueError) as e:
             if os.getpid() != self._made_by:
                 raise  # twistd has forked: it hands the error to the process that the user waits for
             print(f"twistd flom: {e}", file=sys.__stderr__)  # twistd logs what is written to sys.stderr by now
@@ -159,7 +200,8 @@ def _claims(options: Options) -> list[Claim]:
     for path in options["socket-name"]:
         claims.append(claim_unix(path, OPEN))
     for host in options["unicast-address"]:
-        claims.append(claim_tcp(host, options["unicast-port"]))
+        v6_only = "0.0.0.0" in options["unicast-address"]  # or else "::" would want that too
+        claims.append(claim_tcp(host, options["unicast-port"], v6_only=v6_only))
     if not claims and not options["listen"] and options["group"] is None:
         claims.append(claim_unix(default_socket(), PRIVATE))
     return claims
@@ -169,9 +211,13 @@ def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
     endpoints = []
     for description in options["listen"]:
         try:
-            endpoints.append(serverFromString(reactor, description))
+            endpoint = serverFromString(reactor, description)
         except (ValueError, TypeError, LookupError) as e:
             raise SystemExit(f"twistd flom: listen: '{description}' is no endpoint: {e}") from None
+        if isinstance(endpoint, AdoptedStreamServerEndpoint) and endpoint.addressFamily == socket.AF_UNIX:
+            # systemd's; Twisted would open it to everybody, and remove it in the end
+            endpoint = ClaimedEndpoint(reactor, Claim(socket.socket(fileno=endpoint.fileno), is_borrowed=True))
+        endpoints.append(endpoint)
     return endpoints
 
 

@@ -63,14 +63,27 @@ def why_unreachable(error: Exception, config: Config) -> DaemonUnreachable | Non
     """
     Tell what C{error}, the outcome of an attempt to connect, means.
 
-    @return: C{None} if there is just no daemon there, so that starting one may help (spec 7.1).
+    @return: C{None} if there is just no daemon there, so that starting one may help (spec 7.1), or if it L{is_crowded}.
     """
     if isinstance(error, DNSLookupError | socket.gaierror | ValueError):  # the last: what cannot be a name
         return DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{config.unicast_address}: no such host")
     code = getattr(error, "osError", None)
-    if config.unicast_address or code in (errno.ENOENT, errno.ECONNREFUSED):
+    if config.unicast_address or is_crowded(error, config) or code in (errno.ENOENT, errno.ECONNREFUSED):
         return None
-    return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{config.socket_path}: {os.strerror(code or 0).lower()}")
+    why = os.strerror(code).lower() if code else str(error)
+    return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{config.socket_path}: {why}")
+
+
+def is_crowded(error: Exception, config: Config) -> bool:
+    """
+    Tell whether C{error} means that a daemon is there, with more connections waiting than the kernel keeps for it.
+
+    For a UNIX socket the kernel says so at once (EAGAIN), which Twisted takes for a connection on its way, until it
+    fails without a reason.
+    """
+    if config.unicast_address or not isinstance(error, ConnectError):
+        return False
+    return getattr(error, "osError", None) in (None, errno.EAGAIN)
 
 
 @implementer(IStreamClientEndpoint)

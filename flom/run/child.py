@@ -61,6 +61,8 @@ def start_child(
     @param ignored: signals that it is to ignore, as we do because whoever started us wanted it.
     @raise CannotExecute: there is no such command, or it is no program.
     """
+    if not command[0]:
+        raise CannotExecute("Unable to execute command '': it has no name")
     words = [os.fsencode(word) for word in command]
     if ignored:
         numbers = ",".join(str(int(number)) for number in sorted(ignored))

@@ -8,7 +8,6 @@ once; the others can connect from then on, and wait in the kernel until the daem
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,7 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.client.locator import locate, why_unreachable
+from flom.client.locator import is_crowded, locate, why_unreachable
 from flom.config import Config
 from flom.errors import DaemonUnreachable, ReturnCode
 from flom.server.listening import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix
@@ -30,7 +29,7 @@ from flom.server.listening import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, 
 START_TIMEOUT: Final = 30.0
 """Seconds that a daemon has to start, whoever starts it (D-35)."""
 
-_RETRY: Final = 0.02  # seconds; for the moment between another starter's lock on the address and its listening there
+_RETRY: Final = 0.02  # seconds; for the moment until another starter listens, or a crowd before us is let in
 
 Unblocked = Callable[[], AbstractContextManager[None]]
 """Makes a context in which processes may be made, see L{flom.run.signals.SignalWatch.unblocked}."""
@@ -86,6 +85,9 @@ class StartingEndpoint:
             except (ConnectError, DNSLookupError, OSError, ValueError) as e:
                 if unreachable := why_unreachable(e, self._config):
                     raise unreachable from e
+                if is_crowded(e, self._config):
+                    await deferLater(self._reactor, _RETRY)
+                    continue
                 if self._config.lifespan_ms == 0:
                     raise DaemonUnreachable(
                         ReturnCode.CONNECT_ERROR,
@@ -167,8 +169,7 @@ class _Launcher(ProcessProtocol):
 
 
 def main() -> None:
-    """Become a daemon that logs to syslog and ignores SIGHUP, as FLoM's; the arguments are those of C{twistd flom}."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    """Become a daemon that logs to syslog; the arguments are those of C{twistd flom}."""
     from twisted.scripts.twistd import run
 
     sys.argv = ["twistd", "--pidfile=", "--syslog", "--prefix=flom", "flom", *sys.argv[1:]]

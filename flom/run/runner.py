@@ -112,6 +112,7 @@ class Runner:
         self._watch = watch
         self._descriptors = descriptors
         self._child: Child | None = None
+        self._status: int | None = None
         self._timer: IDelayedCall | None = None
 
     def signal(self, number: int, from_terminal: bool) -> None:
@@ -119,8 +120,11 @@ class Runner:
         Take a signal.
 
         While the command runs, it is the command's, which has it already if the terminal sent it. Before that, it ends
-        this process at once: the kernel closes the connection, and by that we leave the queue.
+        this process at once: the kernel closes the connection, and by that we leave the queue. Afterwards, it ends the
+        wait for the daemon to take the lock back.
         """
+        if self._status is not None:
+            os._exit(self._status)
         if self._child is not None:
             if not from_terminal:
                 self._child.signal(number)
@@ -154,9 +158,9 @@ class Runner:
                 )
         except CannotExecute as e:
             _complain(str(e))
-            status = int(ExitStatus.CANNOT_EXECUTE)
+            self._status = status = int(ExitStatus.CANNOT_EXECUTE)
         else:
-            status = await self._child.ended
+            self._status = status = await self._child.ended
         try:
             await held.release(rollback=status != 0)
         except DaemonLost:

@@ -54,10 +54,12 @@ class Claim:
     A listening socket.
 
     @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives (spec 7.2).
+    @ivar is_borrowed: whether somebody else, such as systemd, goes on listening when we are gone.
     """
 
     socket: socket.socket
     lock: int | None = None
+    is_borrowed: bool = False
 
     def descriptors(self) -> list[int]:
         """Give what another process needs to take the claim over by L{from_descriptors}."""
@@ -88,28 +90,19 @@ def claim_unix(path: str, mode: int) -> Claim:
     lock = _lock_beside(path, mode)
     try:
         _remove_stale(path)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o777 & ~mode)
-        try:
-            listening.bind(path)
-        finally:
-            os.umask(mask)
-        listening.listen(_BACKLOG)
-    except OSError as e:
-        os.close(lock)
-        raise CannotClaim(path, reason(e), code=ReturnCode.UNLINK_ERROR) from e
+        return Claim(_bind_unix(path, mode), lock)
     except CannotClaim:
         os.close(lock)
         raise
-    return Claim(listening, lock)
 
 
-def claim_tcp(host: str, port: int) -> Claim:
+def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
     """
     Listen on C{port} of C{host}, a name or an address, IPv4 or IPv6.
 
     @param host: the empty string for every address of this host.
     @param port: 0 for any that is free.
+    @param v6_only: keep an IPv6 socket from taking IPv4 connections too, as C{::} otherwise does.
     @raise CannotClaim: somebody else listens there, or C{host} is not here.
     """
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -126,6 +119,8 @@ def claim_tcp(host: str, port: int) -> Claim:
             continue
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if v6_only and family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listening.bind(address)
             listening.listen(_BACKLOG)
             return Claim(listening)
@@ -151,7 +146,7 @@ class ClaimedEndpoint:
         listening = self._claim.socket
         listening.setblocking(False)
         if listening.family == socket.AF_UNIX:
-            return execute(_listen_unix, listening, factory, self._reactor)
+            return execute(_listen_unix, self._claim, factory, self._reactor)
         endpoint = AdoptedStreamServerEndpoint(self._reactor, listening.detach(), listening.family)
         port: Deferred[IListeningPort] = endpoint.listen(factory)
         return port
@@ -164,23 +159,38 @@ class _ClaimedUNIXPort(unix.Port):
     C{reactor.adoptStreamPort} would do, but for a moment it would open the socket to everybody.
     """
 
-    def __init__(self, listening: socket.socket, factory: IProtocolFactory, reactor: Any) -> None:
-        path = listening.getsockname()
+    def __init__(self, claim: Claim, factory: IProtocolFactory, reactor: Any) -> None:
+        path = claim.socket.getsockname()
         mode = stat.S_IMODE(os.stat(path).st_mode)
         super().__init__(path, factory, backlog=_BACKLOG, mode=mode, reactor=reactor)
-        self._preexistingSocket = listening
+        self._preexistingSocket = claim.socket
+        self._is_borrowed = claim.is_borrowed
 
     def connectionLost(self, reason: Failure) -> None:
-        try:
-            super().connectionLost(reason)
-        except FileNotFoundError:  # somebody has removed the socket while we listened
+        if not self._is_borrowed and os.path.lexists(self._bindPath):
+            super().connectionLost(reason)  # removes the socket
+        else:
             tcp.Port.connectionLost(self, reason)
 
 
-def _listen_unix(listening: socket.socket, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
-    port = _ClaimedUNIXPort(listening, factory, reactor)
+def _listen_unix(claim: Claim, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
+    port = _ClaimedUNIXPort(claim, factory, reactor)
     port.startListening()
     return port
+
+
+def _bind_unix(path: str, mode: int) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o777 & ~mode)
+    try:
+        listening.bind(path)
+        listening.listen(_BACKLOG)
+    except OSError as e:
+        listening.close()
+        raise CannotClaim(path, reason(e), code=ReturnCode.BIND_ERROR) from e
+    finally:
+        os.umask(mask)
+    return listening
 
 
 def _lock_beside(path: str, mode: int) -> int:
@@ -210,9 +220,12 @@ def _remove_stale(path: str) -> None:
         raise CannotClaim(path, "is there and is no socket", code=ReturnCode.UNLINK_ERROR)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
-        if probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT):
+        if probe.connect_ex(path) in (0, errno.EAGAIN):
             raise _taken(path)
-    os.unlink(path)
+    try:
+        os.unlink(path)
+    except OSError as e:
+        raise CannotClaim(path, reason(e), code=ReturnCode.UNLINK_ERROR) from e
 
 
 def _taken(path: str) -> CannotClaim:

@@ -87,6 +87,11 @@ class LockProtocol(Protocol, TimeoutMixin):
             self._log_breach(f"no whole message within {MESSAGE_TIMEOUT:g} s")
         self.transport.abortConnection()
 
+    def hang_up(self) -> None:
+        """Close the connection as soon as everything that was said is sent."""
+        self.transport.unregisterProducer()  # a paused one would keep it open
+        self.transport.loseConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._connected.discard(self)
         self.setTimeout(None)
@@ -125,6 +130,7 @@ class LockProtocol(Protocol, TimeoutMixin):
     def _say(self, data: bytes) -> None:
         self.transport.write(data)
         if self._session.is_over:
+            self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
 
     def _shut_down(self, immediate: bool) -> None:
@@ -134,12 +140,12 @@ class LockProtocol(Protocol, TimeoutMixin):
             self._on_shutdown(immediate)
         else:
             self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=describe(self.transport))
-            self.transport.loseConnection()
+            self.hang_up()
 
     def _close(self, why: str) -> None:
         self._log_breach(why)
         self._session.end()
-        self.transport.loseConnection()
+        self.hang_up()
 
     def _log_breach(self, why: str) -> None:
         self._log.warn("closing {peer}: {why}", peer=describe(self.transport), why=why)
@@ -170,7 +176,7 @@ class LockFactory(Factory):
     def disconnect_all(self) -> None:
         """Close every connection."""
         for protocol in list(self._connected):
-            protocol.transport.loseConnection()
+            protocol.hang_up()
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol:
         protocol = LockProtocol(self._arbiter, self._clock, self._keepalive, self._on_shutdown, self._connected)

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService, Service
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
 
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter
@@ -87,7 +88,17 @@ class _ClientsService(Service):
 class _EndpointService(StreamServerEndpointService):
     """Listens, or fails to start: no daemon is better than a deaf one."""
 
+    _log = Logger()
     _raiseSynchronously = True  # as strports.service sets it
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        assert self._waitingForPort is not None
+        self._waitingForPort.addCallback(self._tell)
+
+    def _tell(self, port: IListeningPort) -> IListeningPort:
+        self._log.info("listening on {address}", address=port.getHost())
+        return port
 
 
 class _DiscoveryService(Service):

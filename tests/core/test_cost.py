@@ -164,6 +164,16 @@ def test_ten_thousand_waiters_cost_no_more_than_ten(crowd: Crowd) -> None:
     assert {name: pair for name, pair in costs.items() if pair[1] > crowd.growth * pair[0]} == {}
 
 
+def test_an_unlock_costs_no_more_if_its_session_holds_much() -> None:
+    def unlock_after(holdings: int) -> float:
+        table, name, now = LockTable(lambda format, wall: str(wall)), parse_name("R1"), Instant(0.0, 0.0)
+        for _ in range(holdings):
+            table.request(LockRequest(SessionId(1), name, LockMode.NL), now)
+        return cost(lambda: table.release(SessionId(1), name, now))[0]
+
+    assert unlock_after(MANY) <= unlock_after(FEW)
+
+
 def test_the_cost_of_a_walk_along_a_queue_would_show() -> None:
     def walk(steps: int) -> list[Effect]:
         for _ in range(steps):

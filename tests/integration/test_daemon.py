@@ -125,6 +125,13 @@ def test_a_taken_port_ends_the_daemon_with_one_line(option: str) -> None:
     assert "in use" in second.stderr.lower()
 
 
+def test_a_port_that_is_none_ends_the_daemon_with_one_line() -> None:
+    refused = subprocess.run([*TWISTD, "flom", "--listen", "tcp:99999999"], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "65535" in refused.stderr
+
+
 def test_in_the_background_too_whoever_started_the_daemon_is_told_why_it_cannot(tmp_path: Path) -> None:
     background = [str(BIN / "twistd"), f"--pidfile={tmp_path / 'pid'}", f"--logfile={tmp_path / 'log'}"]
     where = f"unix:{tmp_path / 'nowhere' / 'flom.sock'}"
@@ -206,11 +213,12 @@ def test_it_is_found_under_its_name(daemon: Daemon) -> None:
     assert Path(f"/proc/{daemon.process.pid}/comm").read_text() == "flom\n"
 
 
-def test_systemd_may_open_its_socket(tmp_path: Path) -> None:
+def test_systemd_may_open_its_socket_which_stays_as_it_is(tmp_path: Path) -> None:
     path = str(tmp_path / "flom.sock")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen()
+        os.chmod(path, 0o600)
         activate = (
             "import os, sys; os.dup2(int(sys.argv[1]), 3);"
             "os.environ.update(LISTEN_FDS='1', LISTEN_FDNAMES='flom', LISTEN_PID=str(os.getpid()));"
@@ -224,9 +232,26 @@ def test_systemd_may_open_its_socket(tmp_path: Path) -> None:
         )
     try:
         assert ask(connect(path), lock()) == b"0"
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     finally:
         daemon.terminate()
         daemon.wait(30)
+    assert os.path.exists(path)  # systemd goes on listening
+
+
+def test_a_hangup_does_not_end_it(daemon: Daemon) -> None:
+    holder = connect(daemon.socket)
+    assert ask(holder, lock()) == b"0"
+    daemon.process.send_signal(signal.SIGHUP)
+    assert ask(connect(daemon.socket), lock(wait=0)) == b"4"
+
+
+def test_every_address_of_both_families_may_be_listened_on(tmp_path: Path) -> None:
+    port = free_port()
+    with Daemon("--unicast-address", "0.0.0.0", "--unicast-address", "::", "--unicast-port", str(port)):
+        holder = connect(("127.0.0.1", port))
+        assert ask(holder, lock()) == b"0"
+        assert ask(connect(("::1", port)), lock(wait=0)) == b"4"
 
 
 def test_when_descriptors_run_out_holders_and_waiters_go_on(tmp_path: Path) -> None:

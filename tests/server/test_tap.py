@@ -16,6 +16,14 @@ def parse(*words: str) -> Options:
     return options
 
 
+def test_a_relative_path_is_meant_from_where_we_are() -> None:
+    assert parse("--socket-name", "flom.sock")["socket-name"] == [str(Path("flom.sock").absolute())]
+
+
+def test_every_negative_lifespan_is_for_ever() -> None:
+    assert parse("-d", "-7")["daemon-lifespan"] == -7
+
+
 def test_every_listener_is_kept() -> None:
     options = parse("--listen", "tcp:1", "-s", "/a", "--listen", "tcp:2", "-a", "::1", "--socket-name", "/b")
     assert options["listen"] == ["tcp:1", "tcp:2"]
@@ -38,6 +46,8 @@ def test_defaults_are_those_of_flom() -> None:
         ["--tcp-keepalive-time", "0"],
         ["--tcp-keepalive-probes", "128"],
         ["--socket-name", "/" + "x" * 107],
+        ["--socket-name", ""],
+        ["--socket-name", "\udcff" * 108],
         ["--colour", "red"],
     ],
     ids=" ".join,
