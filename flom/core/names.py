@@ -19,38 +19,33 @@ DEFAULT_NAME: Final = "_RESOURCE"
 
 
 @dataclass(frozen=True, slots=True)
-class SimpleName:
+class _Whole:
+    """A name that stands for a resource of its own."""
+
+    text: str
+
+    @property
+    def key(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleName(_Whole):
     """One thing, locked in one of six modes."""
 
-    text: str
-
-    @property
-    def key(self) -> str:
-        return self.text
-
 
 @dataclass(frozen=True, slots=True)
-class NumericName:
+class NumericName(_Whole):
     """C{total} like units, taken some at a time."""
 
-    text: str
     total: int
-
-    @property
-    def key(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, slots=True)
-class SetName:
+class SetName(_Whole):
     """Some things of which each holder gets one."""
 
-    text: str
     elements: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +61,19 @@ class HierarchicalName:
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceName:
+class SequenceName(_Whole):
     """Numbers from 1 on, C{slots} of them out at a time; rolled back ones return if it is transactional."""
 
-    text: str
     slots: int
     transactional: bool
 
-    @property
-    def key(self) -> str:
-        return self.text
-
 
 @dataclass(frozen=True, slots=True)
-class TimestampName:
+class TimestampName(_Whole):
     """Distinct times written in C{format}, C{slots} of them out at a time."""
 
-    text: str
     format: str
     slots: int
-
-    @property
-    def key(self) -> str:
-        return self.text
 
 
 ResourceName = SimpleName | NumericName | SetName | HierarchicalName | SequenceName | TimestampName

@@ -73,34 +73,9 @@ class Programs:
         self._mark = uuid.uuid4().hex
         self._running: list[Running] = []
 
-    def start(
-        self,
-        *words: str,
-        environment: Mapping[str, str] | None = None,
-        stdin: Any = subprocess.PIPE,
-        stdout: Any = subprocess.PIPE,
-        cwd: Path | None = None,
-        own_session: bool = False,
-        pass_fds: tuple[int, ...] = (),
-        first: Callable[[], object] | None = None,
-    ) -> Running:
-        """
-        Start C{flom-run} with some arguments.
-
-        @param environment: what to add to ours.
-        @param first: what the new process does before.
-        """
-        return self.start_program(
-            FLOM_RUN,
-            *words,
-            environment=environment,
-            stdin=stdin,
-            stdout=stdout,
-            cwd=cwd,
-            own_session=own_session,
-            pass_fds=pass_fds,
-            first=first,
-        )
+    def start(self, *words: str, **options: Any) -> Running:
+        """Start C{flom-run} with some arguments, as L{start_program} starts any program."""
+        return self.start_program(FLOM_RUN, *words, **options)
 
     def start_program(
         self,
@@ -113,7 +88,12 @@ class Programs:
         pass_fds: tuple[int, ...] = (),
         first: Callable[[], object] | None = None,
     ) -> Running:
-        """Start any program, as L{start} does."""
+        """
+        Start any program.
+
+        @param environment: what to add to ours.
+        @param first: what the new process does before.
+        """
         running = Running(
             subprocess.Popen(
                 words,
