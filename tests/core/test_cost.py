@@ -1,7 +1,7 @@
 """
-A grant, a withdrawal and a lost connection cost the same whether ten wait or ten thousand .
+A grant, a withdrawal and a lost connection cost the same whether ten wait or ten thousand.
 
-The cost is the number of bytecodes that the interpreter executes, which is the same on every machine.
+The cost is the number of lines that the interpreter executes, which is the same on every machine.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ MODES: Final = (LockMode.EX, LockMode.PW, LockMode.PR, LockMode.CW, LockMode.CR)
 
 
 def cost(call: Callable[[], list[Effect]]) -> tuple[int, list[Effect]]:
-    """Count the bytecodes of C{call}; give what it returned as well."""
+    """Count the lines that C{call} executes; give what it returned as well."""
     executed = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal executed
-        frame.f_trace_lines = False
-        frame.f_trace_opcodes = True
-        executed += event == "opcode"
+        executed += event == "line"
         return trace
 
     before = sys.gettrace()
