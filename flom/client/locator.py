@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import stat
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -52,11 +52,19 @@ def locate(config: Config, reactor: Any) -> Location:
         if not config.socket_name:
             _check_owner(path)
         return Location(UNIXClientEndpoint(reactor, path), path)
-    host, port = config.unicast_address, config.unicast_port
+    host, port = daemon_host(config), config.unicast_port
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not interface:
-        return Location(HostnameEndpoint(reactor, host, port), peer)
+        # HostnameEndpoint would lose the interface of fe80::1%eth0
+        endpoint = TCP6ClientEndpoint if "%" in host else HostnameEndpoint
+        return Location(endpoint(reactor, host, port), peer)
     return Location(_InterfaceEndpoint(reactor, host, port, interface), f"{peer} by {interface}")
+
+
+def daemon_host(config: Config) -> str:
+    """Give the TCP host of the daemon, with the interface that leads there if it is a link-local address (D-18)."""
+    host, interface = config.unicast_address, config.network_interface
+    return f"{host}%{interface}" if interface and _is_link_local(host) else host
 
 
 def why_unreachable(error: Exception, config: Config) -> DaemonUnreachable | None:
@@ -109,7 +117,7 @@ class _InterfaceEndpoint:
         problem: Exception = ConnectError()
         for *_, address in found:
             host = str(address[0])
-            if "%" not in host and ip_address(host).is_link_local:
+            if _is_link_local(host):
                 host = f"{host}%{self._interface}"
             try:
                 connected: IProtocol = await TCP6ClientEndpoint(self._reactor, host, self._port).connect(factory)
@@ -118,6 +126,15 @@ class _InterfaceEndpoint:
             else:
                 return connected
         raise problem
+
+
+def _is_link_local(host: str) -> bool:
+    """Tell whether C{host} is a link-local IPv6 address that does not say by which interface."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return isinstance(address, IPv6Address) and address.is_link_local and address.scope_id is None
 
 
 def _check_owner(path: str) -> None:

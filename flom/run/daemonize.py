@@ -21,7 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.client.locator import is_crowded, locate, why_unreachable
+from flom.client.locator import daemon_host, is_crowded, locate, why_unreachable
 from flom.config import Config
 from flom.errors import DaemonUnreachable, ReturnCode
 from flom.server.listening import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix
@@ -110,7 +110,7 @@ class StartingEndpoint:
     def _claim(self) -> Claim:
         config = self._config
         if config.unicast_address:
-            return claim_tcp(config.unicast_address, config.unicast_port)
+            return claim_tcp(daemon_host(config), config.unicast_port)
         return claim_unix(config.socket_path, OPEN if config.socket_name else PRIVATE)
 
     async def _start(self, claim: Claim) -> None:
