@@ -78,6 +78,11 @@ _TEXTS: Final = {
 }
 
 
+def spell(host: str, port: int) -> str:
+    """Write an address as people do, with an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def reason(error: OSError) -> str:
     """Tell in the system's words, and in lower case, what C{error} is about."""
     return (error.strerror or str(error)).lower()

@@ -199,8 +199,8 @@ def _claims(options: Options) -> list[Claim]:
             raise SystemExit(f"twistd flom: inherit: '{options['inherit']}' is no socket") from None
     for path in options["socket-name"]:
         claims.append(claim_unix(path, OPEN))
+    v6_only = "0.0.0.0" in options["unicast-address"]  # or else "::" would want that too
     for host in options["unicast-address"]:
-        v6_only = "0.0.0.0" in options["unicast-address"]  # or else "::" would want that too
         claims.append(claim_tcp(host, options["unicast-port"], v6_only=v6_only))
     if not claims and not options["listen"] and options["group"] is None:
         claims.append(claim_unix(default_socket(), PRIVATE))

@@ -47,6 +47,14 @@ class Host:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         subprocess.run(["ip", "netns", "delete", self.name], check=True)
 
+    def add_interface(self, *addresses: str) -> None:
+        """Give it C{eth0}, with these addresses and the length of their prefixes."""
+        self.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
+        self.ip("link", "set", "eth1", "up")
+        self.ip("link", "set", "eth0", "up")
+        for address in addresses:
+            self.ip("addr", "add", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
+
     def ip(self, *words: str) -> None:
         """Run C{ip} on this host."""
         subprocess.run(["ip", "-n", self.name, *words], check=True)

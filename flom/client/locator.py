@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from flom.config import Config, default_socket
-from flom.errors import ConfigError, DaemonUnreachable, ReturnCode
+from flom.config import Config
+from flom.errors import ConfigError, DaemonUnreachable, ReturnCode, spell
 
 
 class Location(NamedTuple):
@@ -53,7 +53,7 @@ def locate(config: Config, reactor: Any) -> Location:
             _check_owner(path)
         return Location(UNIXClientEndpoint(reactor, path), path)
     host, port = daemon_host(config), config.unicast_port
-    peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    peer = spell(host, port)
     if not interface:
         # HostnameEndpoint would lose the interface of fe80::1%eth0
         endpoint = TCP6ClientEndpoint if "%" in host else HostnameEndpoint
@@ -139,7 +139,6 @@ def _is_link_local(host: str) -> bool:
 
 def _check_owner(path: str) -> None:
     """Refuse the default socket, whose name anybody can guess, if somebody else has put it there (D-37)."""
-    assert path == default_socket()
     try:
         found = os.lstat(path)
     except OSError:

@@ -12,6 +12,7 @@ from flom.client.protocol import LockClient
 from flom.core.messages import Answer, Lock, Unlock
 from flom.core.modes import LockMode
 from flom.core.names import TimestampName, parse_name
+from flom.core.requests import check_quantity
 from flom.core.resources.timestamp import unit_of
 from flom.errors import DaemonLost, Outcome, lock_refused
 from flom.identity import unique_id
@@ -85,8 +86,7 @@ class RemoteArbiter:
         name = parse_name(message.name)
         if isinstance(name, TimestampName):
             unit_of(name.format)
-        if not 0 <= message.quantity < 2**31:
-            raise ValueError(f"quantity {message.quantity} of {message.name}")
+        check_quantity(message.quantity)
         client, answer = await self._ask(message)
         outcome = Outcome(answer.code or 0)
         if outcome is not Outcome.GRANTED:

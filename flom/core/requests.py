@@ -25,6 +25,17 @@ class Instant(NamedTuple):
     wall: float
 
 
+def check_quantity(quantity: int) -> int:
+    """
+    Give C{quantity} back.
+
+    @raise ValueError: it is not from 0 to 2**31 - 1; FLoM takes such, and gets its sums wrong (D-13).
+    """
+    if not 0 <= quantity < 2**31:
+        raise ValueError(f"quantity {quantity}")
+    return quantity
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LockRequest:
     """

@@ -63,6 +63,11 @@ class ServerSession:
         """Whether the client has not said anything yet."""
         return self._state is _Server.FRESH
 
+    @property
+    def resource(self) -> str | None:
+        """The resource that the connection is bound to."""
+        return self._key
+
     def receive(self, message: Message) -> Order | None:
         """
         Tell what C{message} orders; C{None} if it comes too late to order anything.
@@ -92,7 +97,7 @@ class ServerSession:
         self, outcome: Outcome, peer_id: str, element: str | None = None, *, delayed: bool = False
     ) -> Answer | None:
         """
-        Tell how to say C{outcome}; C{None} if the only way is to close the connection.
+        Tell how to say C{outcome}; C{None} if the only way is to close the connection. It may be the last word.
 
         A waiter is never refused by step 24: a FLoM client would take that for a grant (D-09).
 
@@ -105,11 +110,6 @@ class ServerSession:
                 self._state = _Server.OVER
             return Answer(16, outcome, element, peer_id)
         return Answer(24 if outcome in (Outcome.GRANTED, Outcome.QUEUED) else 32, outcome, element)
-
-    def answer_invalid(self, peer_id: str) -> Answer:
-        """Tell how to say that a name is none; it is the last word."""
-        self._state = _Server.OVER
-        return Answer(16, Outcome.INVALID_NAME, peer_id=peer_id)
 
     def _lock(self, message: Lock) -> LockRequest | InvalidLock:
         if self._key is not None:

@@ -98,7 +98,7 @@ class LockTable:
                     self._decide(entry, incubated, now, effects, delayed=True)
         elif request.wait:
             self._incubator.setdefault(key, {})[request] = None
-            self._sessions.setdefault(request.session, _Session()).incubated[request] = None
+            self._session(request.session).incubated[request] = None
             effects.append(Incubated(request))
         else:
             effects.append(Refused(request, Outcome.CANNOT_WAIT))
@@ -120,7 +120,9 @@ class LockTable:
         @param rollback: see L{Resource.give_back}.
         @raise RemoteProtocolError: C{name} is a sequence that the session is bound to and does not hold (spec 4.7).
         """
-        record = self._sessions.get(session, _Session())
+        record = self._sessions.get(session)
+        if record is None:
+            return []
         binding = record.bindings.get(name.key)
         if binding is None:
             for request in reversed(record.incubated):
@@ -195,8 +197,14 @@ class LockTable:
             effects.append(Queued(request, delayed))
             self._await_chance(entry, now)
 
+    def _session(self, session: SessionId) -> _Session:
+        record = self._sessions.get(session)
+        if record is None:
+            record = self._sessions[session] = _Session()
+        return record
+
     def _bind(self, session: SessionId, entry: _Entry) -> _Binding:
-        bindings = self._sessions.setdefault(session, _Session()).bindings
+        bindings = self._session(session).bindings
         binding = bindings.get(entry.key)
         if binding is None:
             binding = bindings[entry.key] = _Binding(entry)

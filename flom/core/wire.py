@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Shutdown, Unlock
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, ResourceName, SimpleName, parse_name
+from flom.core.requests import check_quantity
 from flom.errors import InvalidName, LocalProtocolError, RemoteProtocolError
 
 LEVEL: Final = 3
@@ -226,10 +227,10 @@ def _mode(text: str) -> LockMode:
 
 
 def _quantity(text: str) -> int:
-    quantity = _number(text)
-    if not 0 <= quantity <= _INT32_MAX:
-        raise RemoteProtocolError(f"quantity {text!r}")
-    return quantity
+    try:
+        return check_quantity(_number(text))
+    except ValueError as e:
+        raise RemoteProtocolError(str(e)) from None
 
 
 def _decode_name(text: str) -> str:

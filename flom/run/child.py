@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -76,9 +75,7 @@ def start_child(
         except OSError as e:
             if e.errno != errno.ENOEXEC:
                 raise
-            # no header that the kernel knows: a script for the shell, as execvp(3) has it
-            path = shutil.which(command[0]) or command[0]
-            words = [b"/bin/sh", os.fsencode(path), *words[1:]]
+            words = [os.fsencode(word) for word in ignoring.as_script(command)]
             reactor.spawnProcess(child, words[0], words, env=environment, childFDs=child_fds)
     except (OSError, ValueError) as e:
         why = reason(e) if isinstance(e, OSError) else str(e)

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -17,6 +18,11 @@ def inherited_environment() -> dict[bytes, bytes]:
     """Give the environment as this process got it; in the C locale, Python adds a variable to C{os.environ}."""
     variables = Path("/proc/self/environ").read_bytes().split(b"\0")
     return dict(variable.split(b"=", 1) for variable in variables if b"=" in variable)
+
+
+def as_script(command: Sequence[str]) -> list[str]:
+    """Give the words that run C{command}, whose header the kernel does not know, by the shell, as execvp(3) has it."""
+    return ["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]]
 
 
 def main() -> None:
@@ -33,7 +39,7 @@ def main() -> None:
         except OSError as e:
             if e.errno != errno.ENOEXEC:
                 raise
-            os.execve("/bin/sh", ["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]], environment)
+            os.execve("/bin/sh", as_script(command), environment)
     except OSError as e:
         print(f"Unable to execute command '{command[0]}': {os.strerror(e.errno or 0).lower()}", file=sys.stderr)
         sys.exit(97)

@@ -9,11 +9,12 @@ from typing import Final
 from flom.config import SETTINGS, Setting
 from flom.errors import ConfigError
 
-_BY_SHORT: Final = {setting.short: setting for setting in SETTINGS if setting.short}
-_BY_LONG: Final = {setting.long: setting for setting in SETTINGS}
 _HELP: Final = frozenset({"-h", "-?", "--help"})
 _VERSION: Final = frozenset({"-v", "--version"})
 _CONFIG_FILE: Final = Setting("", "c", "config-file", ("", ""), "a configuration file, read last", str, str)
+_OPTIONS: Final = (*SETTINGS, _CONFIG_FILE)
+_BY_SHORT: Final = {setting.short: setting for setting in _OPTIONS if setting.short}
+_BY_LONG: Final = {setting.long: setting for setting in _OPTIONS}
 
 
 @dataclass
@@ -54,7 +55,7 @@ def parse(words: Sequence[str]) -> CommandLine:
             line.version = True
         elif word.startswith("--"):
             name, has_value, value = word[2:].partition("=")
-            setting = _find(_BY_LONG | {"config-file": _CONFIG_FILE}, name, f"--{name}")
+            setting = _find(_BY_LONG, name, f"--{name}")
             if setting.from_option is not None and not has_value:
                 value = _next(rest, f"--{name}")
             _add(line, setting, value)
@@ -80,7 +81,7 @@ def usage() -> str:
         "",
         "Application Options:",
     ]
-    for setting in (*SETTINGS, _CONFIG_FILE):
+    for setting in _OPTIONS:
         short = f"-{setting.short}, " if setting.short else "    "
         value = "" if setting.from_option is None else " VALUE"
         lines.append(f"  {short + '--' + setting.long + value:<36} {setting.help}")
@@ -93,7 +94,7 @@ def _parse_cluster(line: CommandLine, letters: str, rest: list[str]) -> None:
         if f"-{letter}" in _VERSION:
             line.version = True
             continue
-        setting = _find(_BY_SHORT | {"c": _CONFIG_FILE}, letter, f"-{letter}")
+        setting = _find(_BY_SHORT, letter, f"-{letter}")
         if setting.from_option is None:
             _add(line, setting, "")
         else:

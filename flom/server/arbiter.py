@@ -19,9 +19,9 @@ from zope.interface import implementer
 
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
-from flom.core.requests import Effect, Granted, Instant, LockRequest, Refused, SessionId
+from flom.core.requests import Effect, Granted, Instant, LockRequest, Refused, SessionId, check_quantity
 from flom.core.table import LockTable
-from flom.errors import FlomError, InvalidName, lock_refused
+from flom.errors import FlomError, lock_refused
 from flom.interfaces import IArbiter, IHeld
 
 Tell = Callable[[Effect], None]
@@ -117,10 +117,9 @@ class DeferredArbiter:
         """See L{IArbiter.acquire}."""
         try:
             resource = parse_name(name)
-        except InvalidName:
+            check_quantity(quantity)
+        except ValueError:  # InvalidName is one
             return fail()
-        if not 0 <= quantity < 2**31:
-            return fail(ValueError(f"quantity {quantity} of {name}"))
 
         def tell(effect: Effect) -> None:
             if isinstance(effect, Granted):

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.errors import FlomError, ReturnCode, reason
+from flom.errors import FlomError, ReturnCode, reason, spell
 
 PRIVATE: Final = 0o600
 """Permissions of the default socket, which is its user's alone."""
@@ -105,7 +105,7 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
     @param v6_only: keep an IPv6 socket from taking IPv4 connections too, as C{::} otherwise does.
     @raise CannotClaim: somebody else listens there, or C{host} is not here.
     """
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = spell(host, port)
     try:
         candidates = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as e:

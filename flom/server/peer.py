@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
+from flom.errors import spell
+
 
 class Credentials(NamedTuple):
     """What the kernel tells of a process at the other end of a UNIX socket."""
@@ -31,10 +33,8 @@ def credentials(transport: Any) -> Credentials | None:
 def describe(transport: Any) -> str:
     """Name the other end for a log."""
     address = transport.getPeer()
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
+    if isinstance(address, IPv4Address | IPv6Address):
+        return spell(address.host, address.port)
     try:
         process = credentials(transport)
     except (AttributeError, OSError):

@@ -105,30 +105,29 @@ class LockProtocol(Protocol, TimeoutMixin):
                 self._arbiter.release(self._id, name, rollback)
             case InvalidLock(name):
                 self._log.info("{peer} asked for {name!r}: no name", peer=describe(self.transport), name=name)
-                self._say(encode(self._session.answer_invalid(unique_id())))
+                self._answer(Outcome.INVALID_NAME)
             case Shutdown(immediate):
                 self._shut_down(immediate)
             case None:
                 pass  # it comes after our last word
 
     def _tell(self, effect: Effect) -> None:
-        own_id = unique_id()
         match effect:
             case Granted(element=element, delayed=delayed):
-                answer = self._session.answer(Outcome.GRANTED, own_id, element, delayed=delayed)
+                self._answer(Outcome.GRANTED, element, delayed=delayed)
             case Queued(delayed=delayed):
-                answer = self._session.answer(Outcome.QUEUED, own_id, delayed=delayed)
+                self._answer(Outcome.QUEUED, delayed=delayed)
             case Incubated():
-                answer = self._session.answer(Outcome.AWAITING_CREATION, own_id)
+                self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
-                answer = self._session.answer(outcome, own_id, delayed=delayed)
-        if answer is None:
-            self._close(f"a timestamp format that cannot be used: {effect.request.name.text}")
-            return
-        self._say(encode(answer))
+                self._answer(outcome, delayed=delayed)
 
-    def _say(self, data: bytes) -> None:
-        self.transport.write(data)
+    def _answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> None:
+        answer = self._session.answer(outcome, unique_id(), element, delayed=delayed)
+        if answer is None:
+            self._close(f"a timestamp format that cannot be used: {self._session.resource}")
+            return
+        self.transport.write(encode(answer))
         if self._session.is_over:
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()

@@ -144,7 +144,7 @@ class TestServer:
     def test_after_an_invalid_name_nothing_has_an_effect(self, late: Message) -> None:
         session = ServerSession(SessionId(7))
         assert session.receive(Lock("no name!")) == InvalidLock("no name!")
-        assert session.answer_invalid(PEER_ID) == Answer(16, -14, peer_id=PEER_ID)
+        assert session.answer(Outcome.INVALID_NAME, PEER_ID) == Answer(16, -14, peer_id=PEER_ID)
         assert session.is_over
         assert session.receive(late) is None
 

@@ -86,11 +86,7 @@ async def test_unix(name: str, tmp_path: Path) -> None:
 def host() -> Iterator[Host]:
     """A host that owns the addresses that the recordings name."""
     with Host("flomudp") as host:
-        host.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
-        host.ip("link", "set", "eth1", "up")
-        host.ip("link", "set", "eth0", "up")
-        host.ip("addr", "add", "192.0.2.10/24", "dev", "eth0")
-        host.ip("addr", "add", "fd00:1::10/64", "dev", "eth0", "nodad")
+        host.add_interface("192.0.2.10/24", "fd00:1::10/64")
         host.ip("route", "add", "224.0.0.0/4", "dev", "eth0")
         yield host
 

@@ -17,11 +17,7 @@ SHORT_LIVED = ["-i", "1", "-d", "1000"]
 def host() -> Iterator[Host]:
     """A host with a link-local address, which comes after a global one."""
     with Host("flomlocal") as host:
-        host.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
-        host.ip("link", "set", "eth1", "up")
-        host.ip("link", "set", "eth0", "up")
-        host.ip("addr", "add", "fd00:1::10/64", "dev", "eth0", "nodad")
-        host.ip("addr", "add", "fe80::10/64", "dev", "eth0", "nodad")
+        host.add_interface("fd00:1::10/64", "fe80::10/64")
         yield host
 
 
