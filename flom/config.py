@@ -49,7 +49,12 @@ class Config:
     lifespan_ms: int = 5000
     unicast_address: str = ""
     unicast_port: int = 28015
+    multicast_address: str = ""
+    multicast_port: int = 28015
     network_interface: str = ""
+    discovery_attempts: int = 2
+    discovery_timeout_ms: int = 500
+    discovery_ttl: int = 1
     keepalive_time: int = DEFAULT_KEEPALIVE.time
     keepalive_interval: int = DEFAULT_KEEPALIVE.interval
     keepalive_probes: int = DEFAULT_KEEPALIVE.probes
@@ -66,6 +71,11 @@ class Config:
         return Keepalive(self.keepalive_time, self.keepalive_interval, self.keepalive_probes)
 
     @property
+    def discovery_time(self) -> float:
+        """Seconds of silence in a group after which there is no daemon in it."""
+        return self.discovery_attempts * self.discovery_timeout_ms / 1000
+
+    @property
     def timeout(self) -> float | None:
         """Seconds to wait for the lock; C{None} for as long as it takes."""
         return None if self.timeout_ms < 0 else self.timeout_ms / 1000
@@ -78,11 +88,15 @@ class Config:
         """
         if len(os.fsencode(self.socket_path)) > MAX_SOCKET_NAME:
             raise ConfigError(f"socket-name: '{self.socket_path}' is longer than {MAX_SOCKET_NAME} bytes")
-        if self.socket_name and self.unicast_address:
-            raise ConfigError(
-                "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication at "
-                f"the same time: socket-name {self.socket_name!r}, unicast-address {self.unicast_address!r}"
-            )
+        for option, address in (
+            ("unicast-address", self.unicast_address),
+            ("multicast-address", self.multicast_address),
+        ):
+            if self.socket_name and address:
+                raise ConfigError(
+                    "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication "
+                    f"at the same time: socket-name {self.socket_name!r}, {option} {address!r}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,11 +301,50 @@ SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
         lambda port: _within(1, 65535)(abs(port)),
     ),
     _text(
+        "multicast_address",
+        "A",
+        "multicast-address",
+        ("Daemon", "MulticastAddress"),
+        "multicast group, IPv4 or IPv6, to find the daemon in; without one, its hosts elect one",
+    ),
+    _integer(
+        "multicast_port",
+        "P",
+        "multicast-port",
+        ("Daemon", "MulticastPort"),
+        "UDP port of the group",
+        lambda port: _within(1, 65535)(abs(port)),
+    ),
+    _text(
         "network_interface",
         "n",
         "network-interface",
         ("Network", "NetworkInterface"),
-        "interface to reach a link-local IPv6 address by; only IPv6 is used then",
+        "interface to reach the group or a link-local IPv6 address by; for -a, only IPv6 is used then",
+    ),
+    _integer(
+        "discovery_attempts",
+        "D",
+        "discovery-attempts",
+        ("Network", "DiscoveryAttempts"),
+        "how often to ask the group",
+        lambda attempts: abs(attempts) or 1,
+    ),
+    _integer(
+        "discovery_timeout_ms",
+        "I",
+        "discovery-timeout",
+        ("Network", "DiscoveryTimeout"),
+        "milliseconds to wait for an answer, each time",
+        lambda ms: _within(1, 3_600_000)(abs(ms)),
+    ),
+    _integer(
+        "discovery_ttl",
+        "",
+        "discovery-ttl",
+        ("Network", "DiscoveryTTL"),
+        "routers, less one, that a question may pass",
+        lambda ttl: _within(1, 255)(abs(ttl) or 1),
     ),
     _integer(
         "keepalive_time",
@@ -331,7 +384,6 @@ SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
 # FLoM's, and not here yet: to ignore them would lock somewhere else than the file says
 _NOT_YET: Final = frozenset(
     {
-        ("Daemon", "MulticastAddress"),
         ("TLS", "TlsCertificate"),
         ("TLS", "TlsPrivateKey"),
         ("TLS", "TlsCaCertificate"),

@@ -175,5 +175,9 @@ class DaemonLost(FlomError):
     """The daemon closed the connection in the middle of a conversation."""
 
 
+class StandingBy(FlomError):
+    """This daemon grants nothing, because another one of its group does."""
+
+
 class ConfigError(FlomError):
     """An option, a file or a key of it has a value that cannot be used."""

@@ -20,11 +20,16 @@ from twisted.python import usage
 
 from flom import __version__
 from flom.config import MAX_SOCKET_NAME, default_socket, read_c_int
+from flom.core.election import DEFAULT_TIMING, Timing
+from flom.core.messages import Role
 from flom.errors import FlomError
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
+from flom.multicast import make_group
 from flom.server.arbiter import DeferredArbiter, system_instant
 from flom.server.listening import OPEN, PRIVATE, Claim, ClaimedEndpoint, claim_tcp, claim_unix, from_descriptors
-from flom.server.service import Discoverable, make_daemon
+from flom.server.membership import Membership
+from flom.server.seat import inherit_seat
+from flom.server.service import make_daemon
 
 
 def _number(option: str, low: int, high: int) -> Callable[[str], int]:
@@ -41,6 +46,10 @@ def _number(option: str, low: int, high: int) -> Callable[[str], int]:
 
     read.coerceDoc = f"From {low} to {high}."  # type: ignore[attr-defined]
     return read
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 class Options(usage.Options):
@@ -61,8 +70,31 @@ class Options(usage.Options):
             "end after so many milliseconds without a client; -1: never",
             _number("daemon-lifespan", -(2**31), 2**31 - 1),
         ],
-        ["group", "A", None, "answer those who look for a daemon in this multicast group"],
+        ["group", "A", None, "be a daemon of this multicast group: lead it, or stand by for whoever leads"],
         ["port", "P", 28015, "UDP port of the group", _number("port", 1, 65535)],
+        ["interface", "n", "", "network interface that leads to the group; by default all that can do multicast"],
+        ["discovery-ttl", None, 1, "routers, less one, that announcements may pass", _number("discovery-ttl", 1, 255)],
+        [
+            "heartbeat",
+            None,
+            _milliseconds(DEFAULT_TIMING.heartbeat),
+            "milliseconds between two announcements of the leader",
+            _number("heartbeat", 10, 60_000),
+        ],
+        [
+            "leader-timeout",
+            None,
+            _milliseconds(DEFAULT_TIMING.patience),
+            "milliseconds of silence after which the leader is taken for dead",
+            _number("leader-timeout", 20, 3_600_000),
+        ],
+        [
+            "election-time",
+            None,
+            _milliseconds(DEFAULT_TIMING.campaign),
+            "milliseconds without an objection after which a candidate leads",
+            _number("election-time", 100, 60_000),
+        ],
         [
             "tcp-keepalive-time",
             None,
@@ -85,6 +117,9 @@ class Options(usage.Options):
             _number("tcp-keepalive-probes", 1, 127),
         ],
         ["inherit", None, None, "internal: descriptors of a socket and its lock file, from flom-run"],
+        ["told", None, None, "internal: the host to tell clients, where flom-run has claimed the address"],
+        ["seat", None, None, "internal: descriptors of the seat of this host in the group, from flom-run"],
+        ["candidate", None, None, "internal: descriptor of a socket to flom-run, which stands for election"],
     ]
 
     def __init__(self) -> None:
@@ -127,6 +162,10 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         if self["daemon-lifespan"] == 0:
             raise usage.UsageError("daemon-lifespan: 0 would be no daemon; -1 is for ever")
+        if self["leader-timeout"] < 2 * self["heartbeat"]:
+            raise usage.UsageError(
+                f"leader-timeout: {self['leader-timeout']} is less than two heartbeats of {self['heartbeat']}"
+            )
 
 
 class _Daemon(MultiService):
@@ -142,14 +181,13 @@ class _Daemon(MultiService):
         self._made_by = os.getpid()
 
     def privilegedStartService(self) -> None:
-        with suppress(OSError):
-            Path("/proc/self/comm").write_text("flom")
+        _be_called("flom")  # until it knows its role
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         try:
             super().privilegedStartService()
-        except (CannotListenError, OSError, OverflowError, ValueError) as e:
+        except (CannotListenError, FlomError, OSError, OverflowError, ValueError) as e:
             if os.getpid() != self._made_by:
                 raise  # twistd has forked: it hands the error to the process that the user waits for
             print(f"twistd flom: {e}", file=sys.__stderr__)  # twistd logs what is written to sys.stderr by now
@@ -173,7 +211,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
     try:
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
-        discoverable = _discoverable(options, endpoints, reactor)
+        membership = _membership(options, endpoints, reactor)
     except FlomError as e:
         raise SystemExit(f"twistd flom: {e}") from None
     lifespan = options["daemon-lifespan"]
@@ -185,7 +223,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         keepalive=Keepalive(
             options["tcp-keepalive-time"], options["tcp-keepalive-intvl"], options["tcp-keepalive-probes"]
         ),
-        discoverable=discoverable,
+        membership=membership,
     ).setServiceParent(daemon)
     return daemon
 
@@ -221,15 +259,43 @@ def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
     return endpoints
 
 
-def _discoverable(options: Options, endpoints: list[IStreamServerEndpoint], reactor: Any) -> Discoverable | None:
-    """Tell how to be found; without a unicast address, that takes a port of every address of this host."""
-    group = options["group"]
-    if group is None:
+def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reactor: Any) -> Membership | None:
+    """
+    Tell what to be in which group.
+
+    Without a unicast address, that takes a port of every address of this host.
+    """
+    if options["group"] is None:
         return None
+    group = make_group(options["group"], options["port"], options["interface"], options["discovery-ttl"])
+    timing = Timing(options["heartbeat"] / 1000, options["leader-timeout"] / 1000, options["election-time"] / 1000)
     addresses = options["unicast-address"]
-    if addresses:
-        told = "" if addresses[0] in ("0.0.0.0", "::") else addresses[0]
-        return Discoverable(group, options["port"], told, options["unicast-port"])
-    claim = claim_tcp("::" if ":" in group else "0.0.0.0", 0)
-    endpoints.append(ClaimedEndpoint(reactor, claim))
-    return Discoverable(group, options["port"], "", claim.socket.getsockname()[1])
+    if options["told"] is not None:
+        told = (options["told"], options["unicast-port"])
+    elif addresses:
+        told = (addresses[0], options["unicast-port"])
+    else:
+        claim = claim_tcp("::" if group.is_ipv6 else "0.0.0.0", 0)
+        endpoints.append(ClaimedEndpoint(reactor, claim))
+        told = ("", claim.socket.getsockname()[1])
+    if told[0] in ("0.0.0.0", "::"):
+        told = ("", told[1])
+    if options["candidate"] is None:
+        return Membership(group, told, timing, on_role=_be_called_by_role)
+    try:
+        seat = inherit_seat(group, map(int, options["seat"].split(",")))
+        candidate = socket.socket(fileno=int(options["candidate"]))
+    except (ValueError, OSError):
+        raise SystemExit("twistd flom: seat or candidate: no sockets") from None
+    return Membership(group, told, timing, seat, candidate, stands_by=False, on_role=_be_called_by_role)
+
+
+def _be_called(name: str) -> None:
+    """Have C{pgrep} find this process by C{name}, of which the kernel keeps 15 bytes."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
+
+
+def _be_called_by_role(role: Role) -> None:
+    """Let C{pgrep -l flom} tell who leads."""
+    _be_called("flom" if role is Role.LEADER else f"flom-{role.value}")

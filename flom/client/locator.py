@@ -6,18 +6,18 @@ import errno
 import os
 import socket
 import stat
-from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.endpoints import TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from flom.config import Config
-from flom.errors import ConfigError, DaemonUnreachable, ReturnCode, spell
+from flom.errors import DaemonUnreachable, ReturnCode, spell
+from flom.multicast import check_interface, is_link_local, stream_endpoint
 
 
 class Location(NamedTuple):
@@ -41,12 +41,7 @@ def locate(config: Config, reactor: Any) -> Location:
     """
     interface = config.network_interface
     if interface:
-        try:
-            socket.if_nametoindex(interface)
-        except OSError:
-            raise ConfigError(
-                f"network-interface: '{interface}' is an invalid value (ret_cod={ReturnCode.INVALID_NETWORK_INTERFACE})"
-            ) from None
+        check_interface(interface)
     if not config.unicast_address:
         path = config.socket_path
         if not config.socket_name:
@@ -55,16 +50,14 @@ def locate(config: Config, reactor: Any) -> Location:
     host, port = daemon_host(config), config.unicast_port
     peer = spell(host, port)
     if not interface:
-        # HostnameEndpoint would lose the interface of fe80::1%eth0
-        endpoint = TCP6ClientEndpoint if "%" in host else HostnameEndpoint
-        return Location(endpoint(reactor, host, port), peer)
+        return Location(stream_endpoint(reactor, host, port), peer)
     return Location(_InterfaceEndpoint(reactor, host, port, interface), f"{peer} by {interface}")
 
 
 def daemon_host(config: Config) -> str:
     """Give the TCP host of the daemon, with the interface that leads there if it is a link-local address (D-18)."""
     host, interface = config.unicast_address, config.network_interface
-    return f"{host}%{interface}" if interface and _is_link_local(host) else host
+    return f"{host}%{interface}" if interface and is_link_local(host) else host
 
 
 def why_unreachable(error: Exception, config: Config) -> DaemonUnreachable | None:
@@ -117,7 +110,7 @@ class _InterfaceEndpoint:
         problem: Exception = ConnectError()
         for *_, address in found:
             host = str(address[0])
-            if _is_link_local(host):
+            if is_link_local(host):
                 host = f"{host}%{self._interface}"
             try:
                 connected: IProtocol = await TCP6ClientEndpoint(self._reactor, host, self._port).connect(factory)
@@ -126,15 +119,6 @@ class _InterfaceEndpoint:
             else:
                 return connected
         raise problem
-
-
-def _is_link_local(host: str) -> bool:
-    """Tell whether C{host} is a link-local IPv6 address that does not say by which interface."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return isinstance(address, IPv6Address) and address.is_link_local and address.scope_id is None
 
 
 def _check_owner(path: str) -> None:

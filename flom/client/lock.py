@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from flom.client.protocol import LockClient
@@ -18,6 +21,9 @@ from flom.errors import DaemonLost, Outcome, lock_refused
 from flom.identity import unique_id
 from flom.interfaces import IArbiter, IHeld
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
+
+_RETRY: Final = 0.1  # seconds, before the daemon that has taken over is asked
+_POOL_RETRIES: Final = 20
 
 
 @implementer(IHeld)
@@ -52,15 +58,21 @@ class RemoteArbiter:
         self,
         endpoint: IStreamClientEndpoint,
         peer: str,
-        clock: IReactorTime,
+        clock: Any,
         keepalive: Keepalive = DEFAULT_KEEPALIVE,
+        *,
+        is_in_pool: bool = False,
     ) -> None:
         """
         @param endpoint: leads to the daemon.
         @param peer: names it in errors.
+        @param is_in_pool: whether C{endpoint} leads to another daemon when that one has gone, so that who waits may
+            go on waiting there.
         """
         self._endpoint = endpoint
         self._peer = peer
+        self._clock = clock
+        self._is_in_pool = is_in_pool
         self._factory = _ClientFactory(peer, clock, keepalive)
 
     def acquire(
@@ -95,8 +107,14 @@ class RemoteArbiter:
         return RemoteHeld(client, message.name, answer.element)
 
     async def _ask(self, message: Lock) -> tuple[LockClient, Answer]:
-        """Give the daemon's decision; ask again if we were connected to a daemon at the moment it ended."""
-        for may_try_again in (True, False):
+        """
+        Give the daemon's decision.
+
+        Ask again if we were connected to a daemon at the moment it ended, which has said nothing yet; and in a pool,
+        whenever the daemon that we wait at has gone.
+        """
+        silent = 0
+        while True:
             try:
                 client = await self._endpoint.connect(self._factory)
             except ConnectingCancelledError as e:
@@ -105,12 +123,14 @@ class RemoteArbiter:
             try:
                 return client, await client.lock(message)
             except DaemonLost:
-                if client.answered or not may_try_again:
+                silent = 0 if client.answered else silent + 1
+                if silent > (_POOL_RETRIES if self._is_in_pool else 1) or (client.answered and not self._is_in_pool):
                     raise
             except BaseException:
                 client.close()
                 raise
-        raise AssertionError("unreachable")
+            if self._is_in_pool:
+                await deferLater(self._clock, _RETRY)
 
 
 class _ClientFactory(Factory):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
 from flom.core.modes import LockMode
@@ -70,12 +71,47 @@ class Ping:
     step: int
 
 
+class Role(str, Enum):
+    """What a daemon is to its group; the text travels."""
+
+    CANDIDATE = "candidate"  # stands for election
+    LEADER = "leader"  # grants locks
+    STANDBY = "standby"  # would stand for election if the leader were gone
+    LEAVING = "leaving"  # has led until now
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """
+    What a daemon of a group says of itself; FLoM's daemons say nothing of the kind.
+
+    @ivar node: names the process; no two have the same.
+    @ivar since: when it took up its role, in milliseconds since the epoch, by its own clock.
+    """
+
+    node: str
+    role: Role
+    since: int
+
+
 @dataclass(frozen=True, slots=True)
 class Discover:
-    """Somebody looks for a daemon; it travels in a datagram."""
+    """
+    Somebody looks for a daemon; it travels in a datagram.
+
+    @ivar group: the multicast group that is asked; a daemon of another one is silent. FLoM's askers do not tell it, nor
+        can they be told more than where the daemon is.
+    @ivar everyone: whether daemons that stand by are to answer too.
+    @ivar standing: set if this is no question: a daemon tells the group what it is. FLoM's daemons answer all the
+        same, and so we learn of them.
+    """
 
     verb: ClassVar = 4
     step: ClassVar = 8
+
+    group: str = ""
+    everyone: bool = False
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +120,9 @@ class Discovered:
     A daemon says where it is.
 
     @ivar address: a host; empty for the one that the datagram came from.
+    @ivar standing: what it is to its group; C{None} for a daemon of FLoM, which cannot but lead.
+    @ivar host: the name of the machine.
+    @ivar version: of the daemon.
     """
 
     verb: ClassVar = 4
@@ -91,6 +130,9 @@ class Discovered:
 
     address: str
     port: int
+    standing: Standing | None = None
+    host: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

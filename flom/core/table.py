@@ -104,6 +104,11 @@ class LockTable:
             effects.append(Refused(request, Outcome.CANNOT_WAIT))
         return effects
 
+    def holds(self, session: SessionId) -> bool:
+        """Tell whether C{session} holds anything."""
+        record = self._sessions.get(session)
+        return record is not None and any(binding.holdings for binding in record.bindings.values())
+
     def withdraw(self, request: LockRequest) -> list[Effect]:
         """Forget C{request}, which was queued or put in the incubator and is still there; nobody gains by it."""
         session = self._sessions[request.session]

@@ -15,7 +15,7 @@ from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 from xml.sax.saxutils import escape
 
-from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Shutdown, Unlock
+from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Role, Shutdown, Standing, Unlock
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, ResourceName, SimpleName, parse_name
 from flom.core.requests import check_quantity
@@ -29,6 +29,9 @@ MAX_MESSAGE_SIZE: Final = 511
 
 MAX_ANSWER_SIZE: Final = 1023
 """Bytes of the longest message that a FLoM client accepts from its daemon (spec 5.1)."""
+
+QUESTION_SIZE: Final = 320
+"""Bytes that our own questions for a daemon have, so that no answer need be longer than its question."""
 
 _END: Final = b"</msg>"
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
@@ -100,9 +103,10 @@ def encode(message: Message) -> bytes:
 
     @raise LocalProtocolError: it would be longer than L{MAX_MESSAGE_SIZE}.
     """
-    data = (
-        f'{_DECLARATION}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}">{_body(message)}</msg>'
-    ).encode("utf-8", "surrogateescape")
+    header = f'{_DECLARATION}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
+    data = f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
+    if isinstance(message, Discover) and message.group:
+        data = data.removesuffix(_END).ljust(QUESTION_SIZE - len(_END)) + _END
     if len(data) > MAX_MESSAGE_SIZE:
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
     return data
@@ -167,7 +171,8 @@ def _ping(found: dict[str, dict[str, str]]) -> Ping:
 
 
 def _discover(found: dict[str, dict[str, str]]) -> Discover:
-    return Discover()
+    msg = found["msg"]
+    return Discover(msg.get("group", ""), _number(msg.get("everyone", "")) != 0, _standing(msg))
 
 
 def _discovered(found: dict[str, dict[str, str]]) -> Discovered:
@@ -177,7 +182,17 @@ def _discovered(found: dict[str, dict[str, str]]) -> Discovered:
     port = _number(network.get("port", ""))
     if not 0 < port < 65536:
         raise RemoteProtocolError(f"a discover reply with port {port}")
-    return Discovered(network["address"], port)
+    msg = found["msg"]
+    return Discovered(network["address"], port, _standing(msg), msg.get("host", ""), msg.get("version", ""))
+
+
+def _standing(msg: dict[str, str]) -> Standing | None:
+    if "node" not in msg:
+        return None
+    try:
+        return Standing(msg["node"], Role(msg.get("role")), _number(msg.get("since", "")))
+    except ValueError:
+        raise RemoteProtocolError(f"a daemon of role {msg.get('role')!r}") from None
 
 
 def _shutdown(found: dict[str, dict[str, str]]) -> Shutdown:
@@ -243,6 +258,25 @@ def _decode_name(text: str) -> str:
 
 def _encode_name(name: str) -> str:
     return b64encode(name.encode("utf-8", "surrogateescape")).decode("ascii")
+
+
+def _more(message: Message) -> str:
+    """Write what only daemons and clients of ours say, where FLoM's ignore it (spec 5.4)."""
+    match message:
+        case Discover():
+            group = f" group={_quoted(message.group)}" if message.group else ""
+            return group + (' everyone="1"' if message.everyone else "") + _spell_standing(message.standing)
+        case Discovered(standing=Standing()):
+            host, version = _quoted(message.host), _quoted(message.version)
+            return f"{_spell_standing(message.standing)} host={host} version={version}"
+        case _:
+            return ""
+
+
+def _spell_standing(standing: Standing | None) -> str:
+    if standing is None:
+        return ""
+    return f' node={_quoted(standing.node)} role="{standing.role.value}" since="{standing.since}"'
 
 
 def _body(message: Message) -> str:

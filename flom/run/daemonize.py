@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -115,29 +115,11 @@ class StartingEndpoint:
 
     async def _start(self, claim: Claim) -> None:
         self._say(f"no daemon at {self.peer}, starting one")
-        launcher = _Launcher()
-        ours = claim.descriptors()
-        theirs = range(3, 3 + len(ours))
-        config = self._config
-        words = [
-            *(sys.executable, "-m", __name__),
-            *("--inherit", ",".join(map(str, theirs))),
-            *("--daemon-lifespan", str(config.lifespan_ms)),
-            *("--tcp-keepalive-time", str(config.keepalive_time)),
-            *("--tcp-keepalive-intvl", str(config.keepalive_interval)),
-            *("--tcp-keepalive-probes", str(config.keepalive_probes)),
-        ]
-        with open(os.devnull, "rb") as nothing, self._unblocked():
-            self._reactor.spawnProcess(
-                launcher,
-                sys.executable,
-                words,
-                env=None,
-                path="/",  # the daemon keeps no directory busy, and imports nothing from where we happen to be
-                childFDs={0: nothing.fileno(), 1: "r", 2: "r"} | dict(zip(theirs, ours, strict=True)),
-            )
+        descriptors = claim.descriptors()
+        launch = DaemonLaunch(self._reactor, self._config, self._unblocked)
+        launch.start(["--inherit", launch.pass_on(descriptors)])
         try:
-            await launcher.ended.addTimeout(START_TIMEOUT, self._reactor)
+            await launch.ended.addTimeout(START_TIMEOUT, self._reactor)
         except TimeoutError:
             raise DaemonUnreachable(
                 ReturnCode.DAEMON_NOT_STARTED, f"{self.peer}: the daemon was not ready within {START_TIMEOUT:g} s"
@@ -146,12 +128,52 @@ class StartingEndpoint:
             claim.close()
 
 
-class _Launcher(ProcessProtocol):
-    """The process that becomes the daemon; it ends when the daemon is ready, or cannot be."""
+class DaemonLaunch(ProcessProtocol):
+    """
+    Starts a daemon.
 
-    def __init__(self) -> None:
+    @ivar ended: fires when the daemon is ready, or with L{DaemonUnreachable} when it cannot be.
+    """
+
+    def __init__(self, reactor: Any, config: Config, unblocked: Unblocked) -> None:
         self.ended: Deferred[None] = Deferred()
+        self._reactor = reactor
+        self._config = config
+        self._unblocked = unblocked
+        self._descriptors: list[int] = []
         self._complaint = b""
+
+    def pass_on(self, descriptors: Iterable[int]) -> str:
+        """Let the daemon inherit C{descriptors}; give their numbers there, as an option wants them."""
+        first = 3 + len(self._descriptors)
+        self._descriptors += descriptors
+        return ",".join(map(str, range(first, 3 + len(self._descriptors))))
+
+    def start(self, options: Sequence[str]) -> None:
+        """
+        Start it.
+
+        @param options: of C{twistd flom}, beside those that follow from the configuration.
+        """
+        config = self._config
+        words = [
+            *(sys.executable, "-m", __name__),
+            *("--daemon-lifespan", str(config.lifespan_ms)),
+            *("--tcp-keepalive-time", str(config.keepalive_time)),
+            *("--tcp-keepalive-intvl", str(config.keepalive_interval)),
+            *("--tcp-keepalive-probes", str(config.keepalive_probes)),
+            *options,
+        ]
+        inherited = dict(enumerate(self._descriptors, start=3))
+        with open(os.devnull, "rb") as nothing, self._unblocked():
+            self._reactor.spawnProcess(
+                self,
+                sys.executable,
+                words,
+                env=None,
+                path="/",  # the daemon keeps no directory busy, and imports nothing from where we happen to be
+                childFDs={0: nothing.fileno(), 1: "r", 2: "r"} | inherited,
+            )
 
     def errReceived(self, data: bytes) -> None:
         self._complaint += data

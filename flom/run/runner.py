@@ -35,8 +35,10 @@ from flom.errors import (
     ReturnCode,
 )
 from flom.identity import unique_id
+from flom.multicast import make_group
 from flom.run.child import CannotExecute, Child, start_child
 from flom.run.daemonize import StartingEndpoint
+from flom.run.electing import GroupEndpoint
 from flom.run.ignoring import inherited_environment
 from flom.run.options import parse, usage
 from flom.run.signals import ENDING, SignalWatch
@@ -169,8 +171,9 @@ class Runner:
 
     async def _acquire(self) -> RemoteHeld:
         config = self._config
-        endpoint = StartingEndpoint(self._reactor, config, self._watch.unblocked, self._say, self._limit_wait)
-        arbiter = RemoteArbiter(endpoint, endpoint.peer, self._reactor, config.keepalive)
+        endpoint = self._make_endpoint()
+        is_in_pool = isinstance(endpoint, GroupEndpoint)
+        arbiter = RemoteArbiter(endpoint, endpoint.peer, self._reactor, config.keepalive, is_in_pool=is_in_pool)
         lock = Lock(
             config.resource_name,
             config.lock_mode,
@@ -191,6 +194,16 @@ class Runner:
             ) from None
         finally:
             self._stop_timer()
+
+    def _make_endpoint(self) -> StartingEndpoint | GroupEndpoint:
+        """Give what leads to the daemon that is meant, started or elected if need be."""
+        config, unblocked = self._config, self._watch.unblocked
+        if not config.multicast_address:
+            return StartingEndpoint(self._reactor, config, unblocked, self._say, self._limit_wait)
+        group = make_group(
+            config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl
+        )
+        return GroupEndpoint(self._reactor, config, group, unblocked, self._say, _warn, self._limit_wait)
 
     def _limit_wait(self) -> None:
         """Give the wait all of its time: when it begins, and again when it has taken a while to start a daemon."""
@@ -270,6 +283,10 @@ def _tell(text: str) -> None:
         print(text, flush=True)
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
+
+
+def _warn(text: str) -> None:
+    _complain(f"flom-run: warning: {text}")
 
 
 def _complain(text: str) -> None:

@@ -21,11 +21,11 @@ from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
 from flom.core.requests import Effect, Granted, Instant, LockRequest, Refused, SessionId, check_quantity
 from flom.core.table import LockTable
-from flom.errors import FlomError, lock_refused
+from flom.errors import FlomError, Outcome, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 
-Tell = Callable[[Effect], None]
-"""Takes the effects that concern one session; it may call the arbiter again."""
+Tell = Callable[[Effect | None], None]
+"""Takes the effects that concern one session, or C{None} if it is dismissed; it may call the arbiter again."""
 
 
 def system_instant() -> Instant:
@@ -63,12 +63,23 @@ class DeferredArbiter:
         self._telling = False
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
+        self._is_retired = False
         self.on_change: Callable[[], None] = lambda: None
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody is connected and no resource is remembered."""
         return not self._sessions and not self._table
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether nothing is granted, see L{retire}."""
+        return self._is_retired
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._sessions
 
     def open(self, tell: Tell) -> SessionId:
         """Begin a session; C{tell} is given what becomes of its requests, in order."""
@@ -79,7 +90,10 @@ class DeferredArbiter:
 
     def request(self, request: LockRequest) -> None:
         """Decide C{request}; the session is told before this returns, or right after the effect being told now."""
-        self._carry_out(self._table.request(request, self._instant()))
+        if self._is_retired:
+            self._carry_out([Refused(request, Outcome.BUSY)])
+        else:
+            self._carry_out(self._table.request(request, self._instant()))
 
     def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> None:
         """
@@ -88,6 +102,8 @@ class DeferredArbiter:
         @raise flom.errors.RemoteProtocolError: see L{LockTable.release}.
         """
         self._carry_out(self._table.release(session, name, self._instant(), rollback=rollback))
+        if self._is_retired:
+            self._dismiss_idle()
 
     def drop(self, session: SessionId) -> None:
         """End C{session}: free what it holds and forget what it waits for. It is told nothing more."""
@@ -103,6 +119,21 @@ class DeferredArbiter:
         """
         self._sessions.clear()
         self._effects.clear()
+
+    def retire(self) -> None:
+        """
+        Grant nothing more, because another daemon does.
+
+        Sessions that hold something may go on until they have given it back; all others are dismissed.
+        """
+        self._is_retired = True
+        self._dismiss_idle()
+
+    def resume(self) -> None:
+        """Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere."""
+        self._table = LockTable(local_strftime)
+        self._is_retired = False
+        self._set_alarm()
 
     def acquire(
         self,
@@ -120,18 +151,33 @@ class DeferredArbiter:
             check_quantity(quantity)
         except ValueError:  # InvalidName is one
             return fail()
+        if self._is_retired:
+            return fail(_standing_by(name))
 
-        def tell(effect: Effect) -> None:
+        def tell(effect: Effect | None) -> None:
             if isinstance(effect, Granted):
                 granted.callback(_LocalHeld(self, effect))
             elif isinstance(effect, Refused):
                 self.drop(session)
                 granted.errback(lock_refused(effect.outcome, name, "this process"))
+            elif effect is None:
+                granted.errback(_standing_by(name))
 
         granted: Deferred[IHeld] = Deferred(canceller=lambda _: self.drop(session))
         session = self.open(tell)
         self.request(LockRequest(session, resource, LockMode(mode), quantity, wait, create, lifespan))
         return granted
+
+    def _dismiss_idle(self) -> None:
+        """Dismiss the sessions that hold nothing."""
+        idle = {session: tell for session, tell in self._sessions.items() if not self._table.holds(session)}
+        for session in idle:
+            del self._sessions[session]  # all of them first: nobody is to be granted what another one waited for
+        for session, tell in idle.items():
+            self._table.drop(session, self._instant())
+            tell(None)
+        if idle:
+            self.on_change()
 
     def _carry_out(self, effects: list[Effect]) -> None:
         self._effects.extend(effects)
@@ -165,6 +211,10 @@ class DeferredArbiter:
         self._alarm = None
         self._carry_out(self._table.expire(self._instant()))
         self.on_change()
+
+
+def _standing_by(name: str) -> StandingBy:
+    return StandingBy(f"{name}: this process stands by, another one grants locks")
 
 
 @implementer(IHeld)

@@ -1,54 +1,289 @@
-"""Answering those who look for a daemon in a multicast group (spec 6.3)."""
+"""
+A daemon in its multicast group: it takes part in the election, and tells those who look for a daemon where it is if it
+leads (spec 6.3).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from socket import gethostname
+from typing import Any, Final
 
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import DatagramProtocol, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from flom.core.messages import Discover, Discovered
+from flom import __version__
+from flom.core.election import (
+    DEFAULT_TIMING,
+    FLOM,
+    Action,
+    Announce,
+    Election,
+    Follow,
+    Lead,
+    Outrank,
+    Reply,
+    Timing,
+    Verify,
+    Yield,
+)
+from flom.core.messages import Discover, Discovered, Role, Standing
+from flom.core.requests import Instant
 from flom.core.wire import MAX_MESSAGE_SIZE, decode, encode
-from flom.errors import RemoteProtocolError
+from flom.errors import RemoteProtocolError, spell
+from flom.multicast import Group, GroupPort, NoMulticast, Sender, destination, stream_endpoint
+
+MAX_AMPLIFICATION: Final = 64
+"""Bytes by which an answer of more than FLoM's may be longer than its question."""
+
+_GOODBYES: Final = 3  # each of them may get lost
+_REACH_TIMEOUT: Final = 2.0  # seconds for connecting to another leader
 
 
-class DiscoveryProtocol(DatagramProtocol):
+class GroupMember(DatagramProtocol):
     """
-    Tells every asker, and nobody else, where this daemon listens.
+    This daemon among the others of its group.
 
-    It only answers: that there is one daemon in a group is not its business. What is no discover message is ignored,
-    whoever sent it (D-24).
+    What is not for us is ignored, whoever sent it (D-24).
+
+    @ivar on_role: called with what the daemon has become, and with the one it leaves the granting to, if any.
     """
 
     _log = Logger()
 
-    transport: Any  # IMulticastTransport, which the base class cannot say
+    transport: Any  # a GroupPort, which the base class cannot say
 
-    def __init__(self, group: str, address: str, port: int) -> None:
+    def __init__(
+        self,
+        group: Group,
+        told: tuple[str, int] | None,
+        reactor: Any,
+        instant: Callable[[], Instant],
+        on_role: Callable[[Role, Standing | None], None],
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
         """
-        @param group: the multicast group to join.
-        @param address: where the daemon listens, or the empty string for where the answer comes from.
+        @param told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
+            C{None} to answer nobody.
+        @param reactor: has the timers, and connects to other leaders to see whether they are there.
         """
         self._group = group
-        self._reply = encode(Discovered(address, port))
+        self._told = told
+        self._reactor = reactor
+        self._clock: IReactorTime = reactor
+        self._instant = instant
+        self._on_role = on_role
+        self._host = gethostname()
+        now, wall = self._now()
+        self._election = Election(secrets.token_hex(8), now, wall, timing)
+        self._timer: IDelayedCall | None = None
+        self._joined_at: float | None = None
+        self._elected: Standing | None = None
+        self._is_silenced = False
+        self._reaching: Deferred[None] | None = None
+
+    @property
+    def election(self) -> Election:
+        """What this daemon is to its group."""
+        return self._election
+
+    def open(self, elected: Standing | None = None) -> GroupPort:
+        """
+        Join the group and stand for election.
+
+        @param elected: lead at once, in the place of this candidate, another process on this host that has won.
+        @raise CannotListenError: the port is taken by a program that does not share it.
+        @raise NoMulticast: the group cannot be joined.
+        """
+        self._elected = elected
+        port = GroupPort(self._group, self, self._reactor, is_member=True)
+        port.startListening()
+        return port
+
+    def finished(self) -> None:
+        """Take it that nobody holds anything here any more, after we had to yield."""
+        self._election.finished()
+
+    def leave(self) -> None:
+        """Say goodbye."""
+        for action in self._election.leave() * _GOODBYES:
+            self._act([action])
+        self._stop_timer()
 
     def startProtocol(self) -> None:
-        self.transport.joinGroup(self._group).addCallbacks(self._joined, self._not_joined)
+        self._join()
+        self._on_role(self._election.role, None)
+        if self._elected is None:
+            self._tick()
+        else:
+            self._act(self._election.lead(*self._now(), self._elected))
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+    def stopProtocol(self) -> None:
+        self._stop_timer()
+        if self._reaching is not None:
+            self._reaching.cancel()
+
+    def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
         if len(datagram) > MAX_MESSAGE_SIZE:
             return
         try:
             message = decode(datagram)
         except RemoteProtocolError as e:
-            self._log.debug("ignoring a datagram of {asker}: {why}", asker=addr, why=str(e))
+            self._log.debug("ignoring a datagram of {sender}: {why}", sender=addr, why=str(e))
             return
-        if isinstance(message, Discover):
-            self.transport.write(self._reply, addr)
+        match message:
+            case Discover(standing=Standing() as other):
+                self._hear(other, addr, None)
+            case Discover():
+                self._answer(message, len(datagram), addr)
+            case Discovered(standing=None) | Discovered(standing=Standing(role=Role.LEADER)):
+                self._hear(message.standing or FLOM, addr, message)
 
-    def _joined(self, _: object) -> None:
-        self._log.info("joined {group}", group=self._group)
+    def _now(self) -> tuple[float, int]:
+        now = self._instant()
+        return now.monotonic, round(now.wall * 1000)
 
-    def _not_joined(self, failure: Failure) -> None:
-        self._log.error("cannot join {group}: {why}", group=self._group, why=failure.getErrorMessage())
+    def _tick(self) -> None:
+        self._timer = None
+        if self._joined_at is not None and self._now()[0] - self._joined_at >= 1:
+            self._join()
+        self._act(self._election.tick(*self._now()))
+
+    def _hear(self, other: Standing, sender: Sender, reply: Discovered | None) -> None:
+        self._act(self._election.hear(other, *self._now()), sender, reply)
+
+    def _act(self, actions: list[Action], sender: Sender = ("", 0), reply: Discovered | None = None) -> None:
+        """
+        Carry out C{actions}.
+
+        @param sender: who was heard, if it was that which led to them.
+        @param reply: what it said, if it was asked.
+        """
+        for action in actions:
+            match action:
+                case Announce(standing):
+                    self._announce(encode(Discover(standing=standing)))
+                case Reply(standing):
+                    self._send(encode(Discover(standing=standing)), sender)
+                case Lead():
+                    self._log.info("leading {group}", group=self._group)
+                    self._on_role(Role.LEADER, None)
+                case Follow(leader):
+                    self._log.info(
+                        "standing by: {leader} leads {group}", leader=_name(leader, sender), group=self._group
+                    )
+                    self._on_role(Role.STANDBY, leader)
+                case Verify(rival):
+                    self._verify(rival, sender, reply)
+                case Outrank(rival):
+                    self._log.error(
+                        "two leaders of {group}: {other} has to yield to this one, {own}",
+                        group=self._group,
+                        other=_name(rival, sender),
+                        own=self._own_name(),
+                    )
+                case Yield(rival):
+                    self._log.error(
+                        "two leaders of {group}: this one, {own}, yields to {other} and grants nothing more",
+                        group=self._group,
+                        other=_name(rival, sender),
+                        own=self._own_name(),
+                    )
+                    self._on_role(Role.STANDBY, rival)
+        self._stop_timer()
+        if self.transport is not None:
+            delay = max(0.0, self._election.deadline - self._now()[0])
+            self._timer = self._clock.callLater(delay, self._tick)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _join(self) -> None:
+        """Join the group on interfaces that have come; that there is none is a reason not to start, but not to end."""
+        is_first = self._joined_at is None
+        self._joined_at = self._now()[0]
+        try:
+            joined = self.transport.join()
+        except NoMulticast as e:
+            if is_first:
+                raise
+            self._complain(e)
+            return
+        for name in joined:
+            self._log.info("joined {group} on {interface}", group=self._group, interface=name)
+
+    def _announce(self, datagram: bytes) -> None:
+        try:
+            self.transport.tell(datagram)
+        except NoMulticast as e:
+            self._election.was_unheard()
+            self._complain(e)
+        else:
+            self._is_silenced = False
+
+    def _complain(self, why: NoMulticast) -> None:
+        if not self._is_silenced:
+            self._is_silenced = True
+            self._log.error("{why}", why=str(why))
+
+    def _send(self, datagram: bytes, addressee: Sender) -> None:
+        with suppress(OSError):  # there is no way to it: as good as lost
+            self.transport.write(datagram, addressee)
+
+    def _answer(self, question: Discover, size: int, asker: Sender) -> None:
+        """Tell the asker, and nobody else, where the daemon is; what is more than FLoM tells only if that is asked."""
+        if self._told is None or question.group not in ("", self._group.address):
+            return
+        if self._election.role is not Role.LEADER and not question.everyone:
+            return
+        plain = encode(Discovered(*self._told))
+        if question.group:
+            full = encode(Discovered(*self._told, self._election.standing, self._host, __version__))
+            if len(full) <= size + MAX_AMPLIFICATION:
+                self._send(full, asker)
+                return
+        if self._election.role is Role.LEADER:
+            self._send(plain, asker)
+
+    def _verify(self, rival: Standing, sender: Sender, reply: Discovered | None) -> None:
+        """Yield to C{rival} if it can be reached: a datagram is easily forged, and clients could be kept from it."""
+        if reply is None:
+            self._send(encode(Discover(self._group.address)), sender)  # what it answers tells where it listens
+            return
+        if self._reaching is not None:
+            return
+        host = destination(reply, sender, self._group)
+        endpoint = stream_endpoint(self._reactor, host, reply.port)
+        reaching = self._reaching = connectProtocol(endpoint, Protocol()).addTimeout(_REACH_TIMEOUT, self._clock)
+
+        def reached(protocol: Protocol) -> None:
+            self._reaching = None
+            assert protocol.transport is not None
+            protocol.transport.loseConnection()
+            self._act(self._election.yield_to(rival, *self._now()), sender, reply)
+
+        def not_reached(failure: Failure) -> None:
+            self._reaching = None
+            self._log.warn(
+                "{other} says that it leads {group}, but cannot be reached: {why}",
+                other=_name(rival, sender),
+                group=self._group,
+                why=failure.getErrorMessage(),
+            )
+
+        reaching.addCallbacks(reached, not_reached)
+
+    def _own_name(self) -> str:
+        return f"{self._election.standing.node} on {self._host}"
+
+
+def _name(other: Standing, sender: Sender) -> str:
+    return f"{'FLoM' if other == FLOM else other.node} at {spell(*sender)}"

@@ -34,10 +34,10 @@ class LifespanService(Service):
         self._lifespan = lifespan
         self._end = end
         self._countdown: IDelayedCall | None = None
-        arbiter.on_change = self._consider
 
     def startService(self) -> None:
         super().startService()
+        self._arbiter.on_change = self._consider
         if self._lifespan is not None:
             self._countdown = self._clock.callLater(max(self._lifespan, FIRST_CLIENT_TIMEOUT), self._expire)
 

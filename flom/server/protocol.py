@@ -111,8 +111,11 @@ class LockProtocol(Protocol, TimeoutMixin):
             case None:
                 pass  # it comes after our last word
 
-    def _tell(self, effect: Effect) -> None:
+    def _tell(self, effect: Effect | None) -> None:
         match effect:
+            case None:
+                self._session.end()
+                self.hang_up()
             case Granted(element=element, delayed=delayed):
                 self._answer(Outcome.GRANTED, element, delayed=delayed)
             case Queued(delayed=delayed):
@@ -177,7 +180,9 @@ class LockFactory(Factory):
         for protocol in list(self._connected):
             protocol.hang_up()
 
-    def buildProtocol(self, addr: IAddress | None) -> LockProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
+        if self._arbiter.is_retired:
+            return None  # which closes the connection
         protocol = LockProtocol(self._arbiter, self._clock, self._keepalive, self._on_shutdown, self._connected)
         protocol.factory = self
         return protocol

@@ -1,0 +1,202 @@
+"""Looking for the daemon of a multicast group (spec 6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import deferLater
+
+from flom.core.election import FLOM, rank
+from flom.core.messages import Discover, Discovered, Role, Standing
+from flom.core.wire import MAX_ANSWER_SIZE, decode, encode
+from flom.errors import DaemonUnreachable, RemoteProtocolError, ReturnCode, spell
+from flom.multicast import Group, GroupPort, NoMulticast, Sender, destination, stream_endpoint
+
+SETTLE: Final = 0.02
+"""Seconds after the first answer in which others may come: all clients are to choose the same daemon."""
+
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds for connecting to a daemon that has just answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What a daemon has said.
+
+    @ivar host: where it is to be reached, with C{port}.
+    """
+
+    host: str
+    port: int
+    reply: Discovered
+    sender: Sender
+
+    @property
+    def standing(self) -> Standing:
+        """What the daemon is to its group."""
+        return self.reply.standing or FLOM
+
+    @property
+    def peer(self) -> str:
+        """Names the daemon to a user."""
+        return spell(self.host, self.port)
+
+    @property
+    def preference(self) -> tuple[object, ...]:
+        """Orders answers the same way on every client: who will stay if the daemons see each other comes first."""
+        return (*rank(self.standing), self.peer)
+
+
+class Asker(DatagramProtocol):
+    """
+    Asks a group who leads it, and collects the answers.
+
+    What is no answer is passed over, whoever sent it, and we go on waiting (D-11).
+
+    @ivar problem: why nothing could be sent to the group the last time, if that was so.
+    """
+
+    transport: Any  # a GroupPort, which the base class cannot say
+
+    def __init__(
+        self,
+        group: Group,
+        reactor: Any,
+        say: Callable[[str], None] = lambda text: None,
+        *,
+        everyone: bool = False,
+    ) -> None:
+        """
+        @param say: told what is sent and received.
+        @param everyone: ask those who stand by too.
+        """
+        self._group = group
+        self._reactor = reactor
+        self._clock: IReactorTime = reactor
+        self._say = say
+        self._question = encode(Discover(group.address, everyone))
+        self._answers: dict[object, Answer] = {}
+        self._first: Deferred[None] = Deferred()
+        self._times = 0
+        self.problem: NoMulticast | None = None
+        self._port = GroupPort(group, self, reactor, is_member=False)
+
+    def __enter__(self) -> Asker:
+        self._port.startListening()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._port.stopListening()
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What has come up to now, one answer for each daemon, the one to choose first."""
+        return sorted(self._answers.values(), key=lambda answer: answer.preference)
+
+    async def ask(self, wait: float) -> list[Answer]:
+        """
+        Ask once.
+
+        @param wait: seconds to wait for a first answer.
+        @return: L{answers}.
+        """
+        if not self._times:
+            text = " ".join(self._question.decode().split())
+            self._say(f"sending UDP multicast datagram to {self._group.address}/{self._group.port} ('{text}')")
+        self._times += 1
+        self._send()
+        if not self._answers:
+            self._first = Deferred()
+            try:
+                await self._first.addTimeout(wait, self._clock)
+            except TimeoutError:
+                return []
+        await deferLater(self._reactor, SETTLE)
+        return self.answers
+
+    async def ask_often(self, attempts: int, wait: float) -> list[Answer]:
+        """L{ask} until there is an answer, at most C{attempts} times."""
+        for _ in range(attempts):
+            if answers := await self.ask(wait):
+                return answers
+        return []
+
+    def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
+        where = f"{addr[0]}/{addr[1]}"
+        try:
+            if len(datagram) > MAX_ANSWER_SIZE:
+                raise RemoteProtocolError(f"more than {MAX_ANSWER_SIZE} bytes")
+            reply = decode(datagram)
+            if not isinstance(reply, Discovered):
+                raise RemoteProtocolError("no answer")
+        except RemoteProtocolError as e:
+            self._say(f"ignoring what came from {where}: {e}")
+            return
+        if reply.standing is None and ip_address(addr[0].partition("%")[0]).is_loopback:
+            return  # a daemon of FLoM, which does not know what group it was asked for
+        answer = Answer(destination(reply, addr, self._group), reply.port, reply, addr)
+        key = reply.standing.node if reply.standing else answer.peer
+        if key in self._answers:
+            return
+        self._say(f"reply from {where} is '{datagram.decode(errors='replace')}'")
+        self._answers[key] = answer
+        if not self._first.called:
+            self._first.callback(None)
+
+    def _send(self) -> None:
+        """Ask the group, and the port of a daemon on this host, which hears us even where multicast does not work."""
+        try:
+            self._port.tell(self._question)
+            self.problem = None
+        except NoMulticast as e:
+            self.problem = e
+        if not self._group.interface:
+            try:
+                self._port.write(self._question, ("::1" if self._group.is_ipv6 else "127.0.0.1", self._group.port))
+            except OSError:
+                pass
+
+
+def describe(answer: Answer) -> str:
+    """Tell in a line who answers what."""
+    if answer.reply.standing is None:
+        return f"{answer.peer} (FLoM)"
+    return f"{answer.peer} ({answer.reply.host or 'unknown host'}, node {answer.standing.node})"
+
+
+async def connect_to_first(
+    reactor: Any, answers: list[Answer], factory: IProtocolFactory, say: Callable[[str], None]
+) -> IProtocol:
+    """
+    Connect to the first of C{answers} that can be connected to.
+
+    @raise DaemonUnreachable: there is none.
+    """
+    problems = []
+    for answer in answers:
+        try:
+            endpoint = stream_endpoint(reactor, answer.host, answer.port)
+            connecting = endpoint.connect(factory).addTimeout(CONNECT_TIMEOUT, reactor)
+            connected: IProtocol = await connecting
+        except (ConnectError, DNSLookupError, TimeoutError, OSError, ValueError) as e:
+            problems.append(f"{answer.peer} answers, but cannot be connected to: {e}")
+            say(problems[-1])
+        else:
+            return connected
+    raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, problems[0])
+
+
+def choice_warning(answers: list[Answer], group: Group) -> str | None:
+    """Tell what to warn of: more than one daemon that leads C{group}."""
+    leaders = [answer for answer in answers if answer.standing.role is Role.LEADER]
+    if len(leaders) < 2:
+        return None
+    return f"{len(leaders)} daemons lead {group}: {', '.join(map(describe, leaders))}; using the first"

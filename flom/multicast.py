@@ -1,0 +1,301 @@
+"""
+A multicast group as the kernel sees it: which interfaces lead to it, joining it on each, sending by each.
+
+Twisted's own C{joinGroup} wants the address of an interface, which need not have one. Here interfaces go by their
+index, for IPv4 and IPv6 alike (ip(7), ipv6(7)).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, Final
+
+from twisted.internet import udp
+from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import DatagramProtocol
+
+from flom.core.messages import Discovered
+from flom.core.wire import MAX_ANSWER_SIZE
+from flom.errors import ConfigError, FlomError, ReturnCode, reason, spell
+
+_SIOCGIFFLAGS: Final = 0x8913
+_IFF_UP: Final = 0x1
+_IFF_LOOPBACK: Final = 0x8
+_IFF_MULTICAST: Final = 0x1000
+
+# missing in Python's socket module; off, they keep us from datagrams to groups that others on this host have joined
+_IP_MULTICAST_ALL: Final = 49
+_IPV6_MULTICAST_ALL: Final = 29
+
+_DATAGRAMS_AT_ONCE: Final = 64  # that are read before it is somebody else's turn
+
+Sender = tuple[str, int]
+"""Where a datagram came from: an address, with its zone if it is link-local, and a port."""
+
+
+class NoMulticast(FlomError):
+    """Nothing can be sent to the group, or it cannot be joined, on any interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """
+    Where daemons and those who look for them meet.
+
+    @ivar address: a multicast address, IPv4 or IPv6, without a zone.
+    @ivar port: the UDP port that the daemons listen on.
+    @ivar interface: the only one to use; the empty string for every one that can.
+    @ivar ttl: how many routers minus one a datagram may pass, 1 to 255.
+    """
+
+    address: str
+    port: int
+    interface: str = ""
+    ttl: int = 1
+
+    def __str__(self) -> str:
+        by = f" by {self.interface}" if self.interface else ""
+        return spell(self.address, self.port) + by
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Tell the family."""
+        return ":" in self.address
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInterface:
+    """
+    A network interface.
+
+    @ivar index: by which the kernel knows it.
+    """
+
+    index: int
+    name: str
+    flags: int
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is switched on."""
+        return bool(self.flags & _IFF_UP)
+
+    @property
+    def has_multicast(self) -> bool:
+        """Whether it can do multicast."""
+        return bool(self.flags & _IFF_MULTICAST)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it leads nowhere but here."""
+        return bool(self.flags & _IFF_LOOPBACK)
+
+
+def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Group:
+    """
+    Make a group out of what a user says.
+
+    @param address: an address, or a name that stands for one. It may have a zone, as in C{ff02::1%eth0}.
+    @raise ConfigError: it is no multicast address, or there is no such interface.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        found = _resolve(address)
+    if isinstance(found, IPv6Address):
+        if found.scope_id is not None:
+            interface = interface or found.scope_id
+        found = found.ipv4_mapped or IPv6Address(int(found))
+    if not found.is_multicast:
+        raise ConfigError(f"multicast-address: '{address}' is not a multicast address")
+    if interface:
+        check_interface(interface)
+    return Group(str(found), port, interface, ttl)
+
+
+def check_interface(name: str) -> None:
+    """
+    Check that there is a network interface C{name}.
+
+    @raise ConfigError: there is none.
+    """
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        raise ConfigError(
+            f"network-interface: '{name}' is an invalid value (ret_cod={ReturnCode.INVALID_NETWORK_INTERFACE})"
+        ) from None
+
+
+def list_interfaces(only: str = "") -> list[NetworkInterface]:
+    """
+    List the network interfaces of this host.
+
+    @param only: the name of the only one to list; the empty string for all.
+    """
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for index, name in socket.if_nameindex():
+            if only not in ("", name):
+                continue
+            try:
+                answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0))
+            except OSError:
+                continue  # it has gone just now
+            found.append(NetworkInterface(index, name, struct.unpack("16xH14x", answer)[0]))
+    return found
+
+
+def usable_interfaces(group: Group) -> list[NetworkInterface]:
+    """
+    Give the interfaces that may lead to C{group}.
+
+    @raise NoMulticast: there are none.
+    """
+    candidates = list_interfaces(group.interface)
+    usable = [interface for interface in candidates if interface.is_up and interface.has_multicast]
+    if not usable:
+        which = f"network-interface: '{group.interface}'" if group.interface else "no network interface"
+        raise NoMulticast(f"{group.address}: {which} is {'not ' if group.interface else ''}up and able to do multicast")
+    return usable
+
+
+class GroupPort(udp.MulticastPort):
+    """
+    A UDP port for talking to a group, and, as a member, for hearing what is said in it.
+
+    However many datagrams come in, others have their turn too.
+    """
+
+    def __init__(self, group: Group, protocol: DatagramProtocol, reactor: Any, *, is_member: bool) -> None:
+        """
+        @param is_member: listen on the group's port; it may be shared with other programs.
+        """
+        address = "::" if group.is_ipv6 else ""
+        port = group.port if is_member else 0
+        super().__init__(port, protocol, address, MAX_ANSWER_SIZE + 1, reactor, listenMultiple=is_member)
+        self._group = group
+        self._joined: set[int] = set()
+
+    def join(self) -> list[str]:
+        """
+        Join the group on every interface where we are no member yet; there may be new ones.
+
+        @return: the names of these interfaces.
+        @raise NoMulticast: we are a member on none.
+        """
+        interfaces = usable_interfaces(self._group)
+        self._joined &= {interface.index for interface in interfaces}
+        joined, problem = [], OSError()
+        for interface in interfaces:
+            if interface.index not in self._joined:
+                try:
+                    self._join(interface)
+                except OSError as e:
+                    if e.errno != errno.EADDRINUSE:  # a member already: the interface was down for a while
+                        problem = e
+                        continue
+                self._joined.add(interface.index)
+                joined.append(interface.name)
+        if not self._joined:
+            names = ", ".join(interface.name for interface in interfaces)
+            raise NoMulticast(f"{self._group.address}: it cannot be joined on {names}: {reason(problem)}")
+        return joined
+
+    def tell(self, datagram: bytes) -> None:
+        """
+        Send C{datagram} to the group by every interface.
+
+        @raise NoMulticast: that was not possible by any.
+        """
+        interfaces = usable_interfaces(self._group)
+        problems = []
+        for interface in interfaces:
+            try:
+                self._leave_by(interface)
+                self.socket.sendto(datagram, (self._group.address, self._group.port))
+            except OSError as e:
+                problems.append(f"{interface.name}: {reason(e)}")
+        if len(problems) == len(interfaces):
+            raise NoMulticast(f"{self._group.address}: nothing can be sent to it: {'; '.join(problems)}")
+
+    def createInternetSocket(self) -> socket.socket:
+        created: socket.socket = super().createInternetSocket()
+        if self._group.is_ipv6:
+            created.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+            created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, self._group.ttl)
+        else:
+            created.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+            created.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, self._group.ttl)
+        return created
+
+    def doRead(self) -> None:
+        for _ in range(_DATAGRAMS_AT_ONCE):
+            try:
+                datagram, sender = self.socket.recvfrom(self.maxPacketSize)
+            except OSError:
+                return  # nothing more, or a peer's port that was closed
+            host, port, *more = sender
+            if more and more[1]:
+                with suppress(OSError):
+                    host = f"{host}%{socket.if_indextoname(more[1])}"
+            self.protocol.datagramReceived(datagram, (host, port))
+
+    def _join(self, interface: NetworkInterface) -> None:
+        if self._group.is_ipv6:
+            request = struct.pack("16sI", IPv6Address(self._group.address).packed, interface.index)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+        else:
+            request = struct.pack("4s4xi", IPv4Address(self._group.address).packed, interface.index)
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+
+    def _leave_by(self, interface: NetworkInterface) -> None:
+        if self._group.is_ipv6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface.index)
+        else:
+            source = bytes((127, 0, 0, 1)) if interface.is_loopback else bytes(4)
+            request = struct.pack("4x4si", source, interface.index)
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+
+
+def destination(reply: Discovered, sender: Sender, group: Group) -> str:
+    """
+    Tell the host that C{reply} sends clients to (spec 6.2).
+
+    A link-local address in it carries no zone; it is that of whoever sent it, or of the interface that we ask by.
+    """
+    if not reply.address:
+        return sender[0]
+    zone = sender[0].partition("%")[2] or group.interface
+    return f"{reply.address}%{zone}" if zone and is_link_local(reply.address) else reply.address
+
+
+def is_link_local(host: str) -> bool:
+    """Tell whether C{host} is a link-local IPv6 address that does not say by which interface."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return isinstance(address, IPv6Address) and address.is_link_local and address.scope_id is None
+
+
+def stream_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
+    """Give what leads to C{port} of C{host}, a name or an address, perhaps with a zone."""
+    # HostnameEndpoint would lose the interface of fe80::1%eth0
+    endpoint: IStreamClientEndpoint = (TCP6ClientEndpoint if "%" in host else HostnameEndpoint)(reactor, host, port)
+    return endpoint
+
+
+def _resolve(name: str) -> IPv4Address | IPv6Address:
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except (OSError, ValueError):
+        raise ConfigError(f"multicast-address: '{name}' is not a multicast address") from None
+    return ip_address(found[0][4][0])

@@ -1,0 +1,282 @@
+"""
+The daemon of a multicast group, for a runner: found if there is one, elected if there is none (spec 7.1).
+
+This process is the candidate; the daemon, which it starts at the same time, leads if it wins. Of the runners of one
+host one has the seat of its group; the others go on asking until somebody leads, here or elsewhere.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.client.discovery import Answer, Asker, choice_warning, connect_to_first, describe
+from flom.client.locator import daemon_host
+from flom.config import Config
+from flom.core.election import DEFAULT_TIMING, Timing
+from flom.core.messages import Role, Standing
+from flom.errors import DaemonUnreachable, ReturnCode
+from flom.multicast import Group, GroupPort, NoMulticast, stream_endpoint
+from flom.run.daemonize import START_TIMEOUT, DaemonLaunch, Unblocked
+from flom.server.arbiter import system_instant
+from flom.server.discovery import GroupMember
+from flom.server.handover import Candidate
+from flom.server.listening import CannotClaim, Claim, claim_tcp
+from flom.server.seat import Seat, SeatTaken, take_seat
+
+_QUIET: Final = 0.05
+"""Seconds without an answer after which a runner stands for election; daemons that lead answer within a few."""
+
+_ASK_AGAIN: Final = 0.05
+"""Seconds between two questions while we stand for election."""
+
+_ASK_AGAIN_LATER: Final = 0.1
+"""Seconds between two questions while somebody else on this host does; there may be many of us."""
+
+_TAKEOVER: Final = DEFAULT_TIMING.patience + DEFAULT_TIMING.campaign + 0.5
+"""Seconds that daemons standing by need to replace one that has gone silently, and some more."""
+
+_TAKEOVER_ATTEMPTS: Final = 16
+
+
+@implementer(IStreamClientEndpoint)
+class GroupEndpoint:
+    """
+    Leads to the daemon of a group, elected if need be and allowed.
+
+    If a unicast address is configured too, the daemon is looked for there first, and started there (spec 7.1).
+
+    @ivar is_starting: whether a daemon is being elected.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        group: Group,
+        unblocked: Unblocked,
+        say: Callable[[str], None],
+        warn: Callable[[str], None],
+        started: Callable[[], None],
+    ) -> None:
+        """
+        @param say: told what is done.
+        @param warn: told what the user should know.
+        @param started: called when a daemon has been elected.
+        """
+        self._reactor = reactor
+        self._config = config
+        self._group = group
+        self._unblocked = unblocked
+        self._say = say
+        self._warn = warn
+        self._started = started
+        self._was_connected = False
+        self.is_starting = False
+
+    @property
+    def peer(self) -> str:
+        """Names the daemon to a user."""
+        return f"the daemon of {self._group}"
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+
+        @return: may fire with L{DaemonUnreachable} or L{NoMulticast}.
+        """
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        if self._config.unicast_address:
+            connected = await self._connect_directly(factory)
+            if connected is not None:
+                return connected
+        answers = await self._find()
+        if warning := choice_warning(answers, self._group):
+            self._warn(warning)
+        self._say(f"{self._group} is led by {describe(answers[0])}")
+        connected = await connect_to_first(self._reactor, answers, factory, self._say)
+        self._was_connected = True
+        return connected
+
+    async def _connect_directly(self, factory: IProtocolFactory) -> IProtocol | None:
+        """Try the unicast address; C{None} if nobody is there and a daemon may be started."""
+        config = self._config
+        endpoint = stream_endpoint(self._reactor, daemon_host(config), config.unicast_port)
+        try:
+            connected: IProtocol = await endpoint.connect(factory)
+        except (ConnectError, DNSLookupError, OSError, ValueError) as e:
+            if config.lifespan_ms == 0:
+                raise DaemonUnreachable(
+                    ReturnCode.CONNECT_ERROR, f"{config.unicast_address}: no daemon is listening: {e}"
+                ) from e
+            return None
+        return connected
+
+    async def _find(self) -> list[Answer]:
+        """Ask for the daemon, and see that there is one, if allowed; give the answers of those that lead."""
+        config = self._config
+        try:
+            asker = Asker(self._group, self._reactor, self._say)
+            with asker:
+                if self._was_connected:  # it has gone; another one may be about to take its place
+                    answers = await asker.ask_often(_TAKEOVER_ATTEMPTS, _TAKEOVER / _TAKEOVER_ATTEMPTS)
+                elif config.lifespan_ms:
+                    answers = await asker.ask(_QUIET)
+                else:
+                    answers = await asker.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
+                if not answers and asker.problem is not None:
+                    raise asker.problem
+                if not answers:
+                    self._say(f"no reply from {self._group.address}/{self._group.port}")
+                if not answers and config.lifespan_ms:
+                    answers = await self._elect(asker)
+        except CannotListenError as e:
+            raise NoMulticast(f"{self._group}: {e.socketError}") from e
+        if not answers:
+            raise DaemonUnreachable(
+                ReturnCode.CONNECT_ERROR,
+                f"no daemon answers in {self._group}, and daemon-lifespan 0 forbids to start one",
+            )
+        return answers
+
+    async def _elect(self, asker: Asker) -> list[Answer]:
+        """Stand for election, or wait until somebody else has won."""
+        give_up = self._reactor.seconds() + START_TIMEOUT
+        candidacy: Candidacy | None = None
+        self.is_starting = True
+        try:
+            while not (answers := await asker.ask(_ASK_AGAIN if candidacy is not None else _ASK_AGAIN_LATER)):
+                if candidacy is not None and candidacy.has_ended:
+                    candidacy.end()
+                    candidacy = None
+                if candidacy is None:
+                    candidacy = self._stand()
+                if self._reactor.seconds() > give_up:
+                    raise DaemonUnreachable(
+                        ReturnCode.DAEMON_NOT_STARTED, f"{self._group}: nobody was elected within {START_TIMEOUT:g} s"
+                    )
+        finally:
+            self.is_starting = False
+            if candidacy is not None:
+                candidacy.end()
+        self._started()
+        return answers
+
+    def _stand(self) -> Candidacy | None:
+        """Stand for election, if no other process of this host does, and if nobody else has the unicast address."""
+        try:
+            seat = take_seat(self._group)
+        except SeatTaken:
+            return None
+        claim = None
+        if self._config.unicast_address:
+            try:
+                claim = claim_tcp(daemon_host(self._config), self._config.unicast_port)
+            except CannotClaim as e:
+                seat.close()
+                raise DaemonUnreachable(e.code, f"cannot start a daemon: {e}") from e
+        self._say(f"nobody leads {self._group}: standing for election")
+        return Candidacy(self._reactor, self._config, self._group, seat, claim, self._unblocked, self._say)
+
+
+class Candidacy:
+    """
+    Stands for election in the place of a daemon that is being started, and makes it lead.
+
+    @ivar has_ended: whether it is decided: the daemon leads, or another one does.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        group: Group,
+        seat: Seat,
+        claim: Claim | None,
+        unblocked: Unblocked,
+        say: Callable[[str], None],
+    ) -> None:
+        """
+        @param seat: of this host; it is the daemon's from now on.
+        @param claim: where the daemon is to listen, if not just anywhere; likewise.
+        """
+        self._reactor = reactor
+        self._group = group
+        self._say = say
+        self.has_ended = False
+        self._port: GroupPort | None = None
+        self._problem: BaseException | None = None
+        try:
+            self._start_daemon(config, seat, claim, unblocked)
+        finally:
+            seat.close()
+            if claim is not None:
+                claim.close()
+        timing = Timing(campaign=max(DEFAULT_TIMING.campaign, DEFAULT_TIMING.campaign * config.discovery_time))
+        self._member = GroupMember(group, None, reactor, system_instant, self._take_role, timing)
+        self._member.election.may_win = False
+        self._port = self._member.open()
+
+    def end(self) -> None:
+        """
+        Leave the group to the daemon, if it leads; otherwise, it goes.
+
+        @raise DaemonUnreachable: it could not be started.
+        """
+        self.has_ended = True
+        if self._port is not None:
+            self._port.stopListening()
+            self._port = None
+        assert self._candidate.transport is not None
+        self._candidate.transport.loseConnection()
+        if self._problem is not None:
+            raise self._problem
+
+    def _start_daemon(self, config: Config, seat: Seat, claim: Claim | None, unblocked: Unblocked) -> None:
+        ours, theirs = socket.socketpair()
+        launch = DaemonLaunch(self._reactor, config, unblocked)
+        options = [
+            *("--group", self._group.address),
+            *("--port", str(self._group.port)),
+            *("--interface", self._group.interface),
+            *("--discovery-ttl", str(self._group.ttl)),
+            *("--seat", launch.pass_on(seat.descriptors())),
+            *("--candidate", launch.pass_on([theirs.fileno()])),
+        ]
+        if claim is not None:
+            told = [*("--told", config.unicast_address), *("--unicast-port", str(config.unicast_port))]
+            options += [*told, "--inherit", launch.pass_on(claim.descriptors())]
+        with ours, theirs:
+            launch.start(options)
+            self._candidate = Candidate(self._on_ready)
+            ours.setblocking(False)
+            self._reactor.adoptStreamConnection(
+                ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: self._candidate)
+            )
+        launch.ended.addErrback(self._fail)
+
+    def _on_ready(self) -> None:
+        self._member.election.may_win = True
+
+    def _fail(self, failure: Failure) -> None:
+        self._problem = failure.value
+        self.has_ended = True
+
+    def _take_role(self, role: Role, leader: Standing | None) -> None:
+        if role is Role.LEADER:
+            self._say(f"elected: this host leads {self._group}")
+            self._candidate.hand_over(self._member.election.standing, system_instant().monotonic)
+            self._reactor.callLater(0, self.end)  # we have one more thing to announce: that somebody leads
+        elif leader is not None:
+            self._say(f"not elected: another host leads {self._group}")
+            self._reactor.callLater(0, self.end)

@@ -1,0 +1,157 @@
+"""The daemon's part in its group: it takes the seat of this host, stands for election, leads, stands by, yields."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from flom.core.election import DEFAULT_TIMING, Timing
+from flom.core.messages import Role, Standing
+from flom.errors import FlomError
+from flom.multicast import Group, GroupPort
+from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.discovery import GroupMember
+from flom.server.handover import Successor
+from flom.server.lifespan import LifespanService
+from flom.server.seat import Seat, SeatTaken
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """
+    In which group a daemon is, and as what.
+
+    @ivar told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
+    @ivar seat: of this host; C{None} to take it as soon as it is free.
+    @ivar candidate: a connection to the process that stands for election in our place, see L{flom.server.handover}.
+    @ivar stands_by: whether to stay while another daemon leads, to take over from it.
+    @ivar on_role: told what the daemon becomes.
+    """
+
+    group: Group
+    told: tuple[str, int]
+    timing: Timing = DEFAULT_TIMING
+    seat: Seat | None = None
+    candidate: socket.socket | None = None
+    stands_by: bool = True
+    on_role: Callable[[Role], None] = lambda role: None
+
+
+class MembershipService(Service):
+    """Has the arbiter grant locks for as long as this daemon leads its group."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        arbiter: DeferredArbiter,
+        lifespan: LifespanService,
+        membership: Membership,
+        end: Callable[[], None],
+    ) -> None:
+        """
+        @param lifespan: runs while this daemon leads.
+        @param end: called when the daemon is to end, because it does not stand by or cannot.
+        """
+        self._reactor = reactor
+        self._arbiter = arbiter
+        self._lifespan = lifespan
+        self._membership = membership
+        self._end = end
+        self._seat = membership.seat or Seat(membership.group)
+        self._member: GroupMember | None = None
+        self._port: GroupPort | None = None
+        self._retry: IDelayedCall | None = None
+        arbiter.retire()
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        candidate = self._membership.candidate
+        if candidate is None:
+            self._take_seat(is_first=True)
+        else:
+            successor = Successor(lambda: system_instant().monotonic, self._enter_as, self._end)
+            candidate.setblocking(False)
+            self._reactor.adoptStreamConnection(
+                candidate.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: successor)
+            )
+            candidate.close()
+
+    def stopService(self) -> Any:
+        super().stopService()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._lifespan.running:
+            self._lifespan.stopService()
+        if self._member is not None:
+            self._member.leave()
+        stopped = self._port.stopListening() if self._port is not None else None
+        self._seat.close()
+        return stopped
+
+    def _take_seat(self, *, is_first: bool = False) -> None:
+        """Go on when no other daemon of the group is on this host."""
+        self._retry = None
+        try:
+            self._seat.extend()
+        except SeatTaken as e:
+            if is_first:
+                self._log.info("waiting: {why}", why=str(e))
+                self._membership.on_role(Role.STANDBY)
+            self._retry = self._reactor.callLater(self._membership.timing.heartbeat, self._take_seat)
+        else:
+            self._enter(None)
+
+    def _enter_as(self, elected: Standing | None) -> None:
+        """Become a member, when the reactor runs already."""
+        try:
+            self._enter(elected)
+        except (FlomError, CannotListenError) as e:
+            self._log.critical("{why}", why=str(e))
+            self._end()
+
+    def _enter(self, elected: Standing | None) -> None:
+        """
+        Become a member of the group.
+
+        @param elected: as whom we lead at once; C{None} to stand for election.
+        """
+        membership = self._membership
+        self._member = GroupMember(
+            membership.group, membership.told, self._reactor, system_instant, self._take_role, membership.timing
+        )
+        self._port = self._member.open(elected)
+
+    def _take_role(self, role: Role, leader: Standing | None) -> None:
+        if role is Role.LEADER:
+            self._arbiter.resume()
+            self._lifespan.startService()
+        elif self._lifespan.running:
+            self._lifespan.stopService()
+            self._arbiter.on_change = self._await_last_holder
+            self._arbiter.retire()
+            self._await_last_holder()
+        elif role is Role.STANDBY and not self._membership.stands_by:
+            self._end()
+        self._membership.on_role(role)
+
+    def _await_last_holder(self) -> None:
+        """See whether those who held locks when we had to yield have given them back."""
+        if not self._arbiter.is_deserted:
+            return
+        self._arbiter.on_change = lambda: None
+        self._log.info("nobody holds a lock of this daemon any more")
+        assert self._member is not None
+        self._member.finished()
+        if not self._membership.stands_by:
+            self._end()
