@@ -34,8 +34,8 @@ class Timing:
     @ivar campaign: how long a candidate announces itself before it leads.
     """
 
-    heartbeat: float = 0.5
-    patience: float = 2.0
+    heartbeat: float = 0.4
+    patience: float = 1.75
     campaign: float = 0.5
 
     @property
