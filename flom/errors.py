@@ -175,6 +175,10 @@ class DaemonLost(FlomError):
     """The daemon closed the connection in the middle of a conversation."""
 
 
+class ShutdownNotAllowed(FlomError):
+    """A daemon refuses to end because of who wants it to."""
+
+
 class StandingBy(FlomError):
     """This daemon grants nothing, because another one of its group does."""
 

@@ -222,7 +222,8 @@ class GroupPort(udp.MulticastPort):
                 self._leave_by(interface)
                 self.socket.sendto(datagram, (self._group.address, self._group.port))
             except OSError as e:
-                problems.append(f"{interface.name}: {reason(e)}")
+                why = "it has no IPv6 address" if _lacks_address(e, self._group) else reason(e)
+                problems.append(f"{interface.name}: {why}")
         if len(problems) == len(interfaces):
             raise NoMulticast(f"{self._group.address}: nothing can be sent to it: {'; '.join(problems)}")
 
@@ -291,6 +292,10 @@ def stream_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint
     # HostnameEndpoint would lose the interface of fe80::1%eth0
     endpoint: IStreamClientEndpoint = (TCP6ClientEndpoint if "%" in host else HostnameEndpoint)(reactor, host, port)
     return endpoint
+
+
+def _lacks_address(error: OSError, group: Group) -> bool:
+    return group.is_ipv6 and error.errno == errno.EADDRNOTAVAIL
 
 
 def _resolve(name: str) -> IPv4Address | IPv6Address:

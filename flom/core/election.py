@@ -6,6 +6,9 @@ hears comes before it (L{rank}). A leader announces itself from time to time, an
 stand by; they stand for election when the leader says goodbye or has been silent for too long. Of two leaders, which
 only a parted network can bring about, the one that has led for a shorter time yields, once it is sure of the other.
 
+A candidate does not win if it does not even hear its own announcements, which the group carries back to it: it would
+not hear others either.
+
 What is said is a L{Standing}. Daemons of FLoM know nothing of all this: they lead, come before everybody, and are heard
 only when they are asked (L{FLOM}).
 """
@@ -108,7 +111,12 @@ class Yield:
     rival: Standing
 
 
-Action = Announce | Reply | Lead | Follow | Verify | Outrank | Yield
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """We would lead, but do not even hear ourselves: whoever leads would go unheard as well."""
+
+
+Action = Announce | Reply | Lead | Follow | Verify | Outrank | Yield | Deaf
 
 
 class Election:
@@ -136,6 +144,7 @@ class Election:
         self._is_yielding = False
         self._outranked = ("", now - timing.patience)  # who was last, and when
         self._rounds = 0  # announcements in a row that nothing was heard against
+        self._hears_itself = False
         self._stand(now, wall)
 
     @property
@@ -144,8 +153,14 @@ class Election:
         return Standing(self._node, self.role, self._since)
 
     def hear(self, other: Standing, now: float, wall: int) -> list[Action]:
-        """Take what another daemon says of itself, or L{FLOM} for the answer of one that says nothing."""
+        """
+        Take what a daemon says of itself, or L{FLOM} for the answer of one that says nothing.
+
+        What we say ourselves comes back from the group too. A candidate to whom it does not is behind a firewall, or
+        the like, and does not win.
+        """
         if other.node == self._node:
+            self._hears_itself = True
             return []
         match self.role, other.role:
             case Role.CANDIDATE, Role.LEADER:
@@ -226,16 +241,18 @@ class Election:
         self._become(Role.CANDIDATE, wall)
         self.leader = None
         self._rounds = 0
+        self._hears_itself = False
         self._round_began = self.deadline = now
 
     def _campaign(self, now: float, wall: int) -> list[Action]:
         """Announce ourselves once more, or win."""
         took, self._round_began = now - self._round_began, now
         self._rounds = 1 if took >= self._timing.stall else self._rounds + 1
-        if self._rounds > ROUNDS and self.may_win:
+        if self._rounds > ROUNDS and self.may_win and self._hears_itself:
             return self.lead(now, wall)
         self.deadline = now + self._timing.round
-        return [Announce(self.standing)]
+        is_deaf = self._rounds == ROUNDS + 1 and not self._hears_itself
+        return [*([Deaf()] if is_deaf else []), Announce(self.standing)]
 
     def _stand_by(self, now: float, wall: int) -> None:
         self._become(Role.STANDBY, wall)

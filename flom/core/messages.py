@@ -137,7 +137,7 @@ class Discovered:
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """Somebody wants the daemon to end; it is never answered."""
+    """Somebody wants the daemon to end; only a refusal is answered."""
 
     verb: ClassVar = 5
     step: ClassVar = 8
@@ -146,7 +146,15 @@ class Shutdown:
     peer_id: str | None = None
 
 
-Message = Lock | Answer | Unlock | Ping | Discover | Discovered | Shutdown
+@dataclass(frozen=True, slots=True)
+class ShutdownRefused:
+    """The daemon does not end, because whoever wants it must not; a daemon of FLoM never says so."""
+
+    verb: ClassVar = 5
+    step: ClassVar = 16
+
+
+Message = Lock | Answer | Unlock | Ping | Discover | Discovered | Shutdown | ShutdownRefused
 
 
 def kind(message: Message) -> str:

@@ -15,11 +15,23 @@ from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 from xml.sax.saxutils import escape
 
-from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Role, Shutdown, Standing, Unlock
+from flom.core.messages import (
+    Answer,
+    Discover,
+    Discovered,
+    Lock,
+    Message,
+    Ping,
+    Role,
+    Shutdown,
+    ShutdownRefused,
+    Standing,
+    Unlock,
+)
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, ResourceName, SimpleName, parse_name
 from flom.core.requests import check_quantity
-from flom.errors import InvalidName, LocalProtocolError, RemoteProtocolError
+from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError
 
 LEVEL: Final = 3
 """The protocol level; there is no other to negotiate."""
@@ -202,6 +214,10 @@ def _shutdown(found: dict[str, dict[str, str]]) -> Shutdown:
     return Shutdown(_number(shutdown["immediate"]) != 0, _peer_id(found))
 
 
+def _shutdown_refused(found: dict[str, dict[str, str]]) -> ShutdownRefused:
+    return ShutdownRefused()
+
+
 _BUILDERS: Final[dict[tuple[int, int], Callable[[dict[str, dict[str, str]]], Message]]] = {
     (1, 8): _lock,
     (1, 16): _answer,
@@ -213,6 +229,7 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[dict[str, dict[str, str]]], Mes
     (4, 8): _discover,
     (4, 16): _discovered,
     (5, 8): _shutdown,
+    (5, 16): _shutdown_refused,
 }
 
 
@@ -297,6 +314,8 @@ def _body(message: Message) -> str:
             return f'<network address={_quoted(message.address)} port="{message.port}"/>'
         case Shutdown():
             return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"/>'
+        case ShutdownRefused():
+            return f'<answer rc="{Outcome.IMPOSSIBLE:d}"/>'
         case Ping() | Discover():
             return ""
 

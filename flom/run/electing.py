@@ -223,7 +223,7 @@ class Candidacy:
             if claim is not None:
                 claim.close()
         timing = Timing(campaign=max(DEFAULT_TIMING.campaign, DEFAULT_TIMING.campaign * config.discovery_time))
-        self._member = GroupMember(group, None, reactor, system_instant, self._take_role, timing)
+        self._member = GroupMember(group, None, reactor, system_instant, self._take_role, timing, self._give_up)
         self._member.election.may_win = False
         self._port = self._member.open()
 
@@ -271,6 +271,9 @@ class Candidacy:
     def _fail(self, failure: Failure) -> None:
         self._problem = failure.value
         self.has_ended = True
+
+    def _give_up(self, why: str) -> None:
+        self._fail(Failure(DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, why)))
 
     def _take_role(self, role: Role, leader: Standing | None) -> None:
         if role is Role.LEADER:

@@ -12,7 +12,9 @@ from flom.errors import ConfigError
 _HELP: Final = frozenset({"-h", "-?", "--help"})
 _VERSION: Final = frozenset({"-v", "--version"})
 _CONFIG_FILE: Final = Setting("", "c", "config-file", ("", ""), "a configuration file, read last", str, str)
-_OPTIONS: Final = (*SETTINGS, _CONFIG_FILE)
+_QUIESCE: Final = Setting("", "x", "quiesce-exit", ("", ""), "end the daemon as soon as nobody needs it", None, str)
+_IMMEDIATE: Final = Setting("", "X", "immediate-exit", ("", ""), "end the daemon at once", None, str)
+_OPTIONS: Final = (*SETTINGS, _CONFIG_FILE, _QUIESCE, _IMMEDIATE)
 _BY_SHORT: Final = {setting.short: setting for setting in _OPTIONS if setting.short}
 _BY_LONG: Final = {setting.long: setting for setting in _OPTIONS}
 
@@ -24,6 +26,8 @@ class CommandLine:
 
     @ivar options: in the order in which they were given.
     @ivar command: the words of COMMAND.
+    @ivar quiesce: whether to end the daemon as soon as nobody needs it.
+    @ivar immediate: whether to end it at once; this counts if both are given.
     """
 
     options: list[tuple[Setting, str]] = field(default_factory=list)
@@ -31,6 +35,8 @@ class CommandLine:
     command: list[str] = field(default_factory=list)
     help: bool = False
     version: bool = False
+    quiesce: bool = False
+    immediate: bool = False
 
 
 def parse(words: Sequence[str]) -> CommandLine:
@@ -105,6 +111,10 @@ def _parse_cluster(line: CommandLine, letters: str, rest: list[str]) -> None:
 def _add(line: CommandLine, setting: Setting, value: str) -> None:
     if setting is _CONFIG_FILE:
         line.config_file = value
+    elif setting is _QUIESCE:
+        line.quiesce = True
+    elif setting is _IMMEDIATE:
+        line.immediate = True
     else:
         line.options.append((setting, value))
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from io import TextIOWrapper
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.python.failure import Failure
 
 from flom import __version__
 from flom.client.lock import RemoteArbiter, RemoteHeld
+from flom.client.shutdown import shut_down
 from flom.config import SETTINGS, Config, load, override
 from flom.core.messages import Lock
 from flom.core.names import HierarchicalName, SimpleName, parse_name
@@ -75,7 +77,8 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int] =
     except ConfigError as e:
         _complain(str(e))
         return ExitStatus.ERROR
-    if not line.command:
+    is_shutdown = line.quiesce or line.immediate
+    if not line.command and not is_shutdown:
         _complain("No command to execute!")
         return ExitStatus.CANNOT_EXECUTE
 
@@ -86,7 +89,8 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int] =
 
     def begin() -> None:
         watch.start(reactor, runner.signal)
-        Deferred.fromCoroutine(runner.run()).addErrback(_unexpected).addCallback(end)
+        job = runner.shut_down(line.immediate) if is_shutdown else runner.run()
+        Deferred.fromCoroutine(job).addErrback(_unexpected).addCallback(end)
 
     def end(status: int) -> None:
         statuses.append(status)
@@ -168,6 +172,23 @@ class Runner:
         except DaemonLost:
             return status or ExitStatus.ERROR  # the user was told when it happened
         return status
+
+    async def shut_down(self, immediate: bool) -> int:
+        """
+        Order the daemon to end; none is started for that.
+
+        @return: the status to exit with.
+        """
+        _tell(f"Starting FLoM daemon {'immediate' if immediate else 'quiesce'} shutdown...")
+        self._config = replace(self._config, lifespan_ms=0)
+        try:
+            endpoint = self._make_endpoint()
+            await shut_down(self._reactor, endpoint, endpoint.peer, immediate)
+        except FlomError as e:
+            complaint, status = self._explain(e)
+            _complain(complaint)
+            return status
+        return ExitStatus.OK
 
     async def _acquire(self) -> RemoteHeld:
         config = self._config

@@ -24,6 +24,7 @@ from flom.core.election import (
     FLOM,
     Action,
     Announce,
+    Deaf,
     Election,
     Follow,
     Lead,
@@ -43,6 +44,7 @@ MAX_AMPLIFICATION: Final = 64
 """Bytes by which an answer of more than FLoM's may be longer than its question."""
 
 _GOODBYES: Final = 3  # each of them may get lost
+_REJOIN: Final = 1.0  # seconds between two looks for new interfaces
 _REACH_TIMEOUT: Final = 2.0  # seconds for connecting to another leader
 
 
@@ -67,10 +69,13 @@ class GroupMember(DatagramProtocol):
         instant: Callable[[], Instant],
         on_role: Callable[[Role, Standing | None], None],
         timing: Timing = DEFAULT_TIMING,
+        on_deaf: Callable[[str], None] | None = None,
     ) -> None:
         """
         @param told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
             C{None} to answer nobody.
+        @param on_deaf: told, in words, that this daemon cannot be elected because it does not hear the group; by default
+            that is logged.
         @param reactor: has the timers, and connects to other leaders to see whether they are there.
         """
         self._group = group
@@ -79,11 +84,13 @@ class GroupMember(DatagramProtocol):
         self._clock: IReactorTime = reactor
         self._instant = instant
         self._on_role = on_role
+        self._on_deaf = on_deaf or (lambda why: self._log.error("{why}", why=why))
         self._host = gethostname()
         now, wall = self._now()
         self._election = Election(secrets.token_hex(8), now, wall, timing)
         self._timer: IDelayedCall | None = None
-        self._joined_at: float | None = None
+        self._joined_at = now
+        self._has_started = False
         self._elected: Standing | None = None
         self._is_silenced = False
         self._reaching: Deferred[None] | None = None
@@ -123,6 +130,7 @@ class GroupMember(DatagramProtocol):
             self._tick()
         else:
             self._act(self._election.lead(*self._now(), self._elected))
+        self._has_started = True
 
     def stopProtocol(self) -> None:
         self._stop_timer()
@@ -151,7 +159,7 @@ class GroupMember(DatagramProtocol):
 
     def _tick(self) -> None:
         self._timer = None
-        if self._joined_at is not None and self._now()[0] - self._joined_at >= 1:
+        if self._now()[0] - self._joined_at >= _REJOIN:
             self._join()
         self._act(self._election.tick(*self._now()))
 
@@ -188,6 +196,12 @@ class GroupMember(DatagramProtocol):
                         other=_name(rival, sender),
                         own=self._own_name(),
                     )
+                case Deaf():
+                    self._on_deaf(
+                        f"{self._group}: what this host sends to the group does not come back to it, so others would "
+                        "not be heard either: does a firewall drop it? No daemon is elected here; flomctl doctor may "
+                        "tell more"
+                    )
                 case Yield(rival):
                     self._log.error(
                         "two leaders of {group}: this one, {own}, yields to {other} and grants nothing more",
@@ -207,14 +221,11 @@ class GroupMember(DatagramProtocol):
             self._timer = None
 
     def _join(self) -> None:
-        """Join the group on interfaces that have come; that there is none is a reason not to start, but not to end."""
-        is_first = self._joined_at is None
+        """Join the group on interfaces that have come."""
         self._joined_at = self._now()[0]
         try:
             joined = self.transport.join()
         except NoMulticast as e:
-            if is_first:
-                raise
             self._complain(e)
             return
         for name in joined:
@@ -230,6 +241,9 @@ class GroupMember(DatagramProtocol):
             self._is_silenced = False
 
     def _complain(self, why: NoMulticast) -> None:
+        """Say that there is no way to the group: a reason not to start, but not to end."""
+        if not self._has_started:
+            raise why
         if not self._is_silenced:
             self._is_silenced = True
             self._log.error("{why}", why=str(why))

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
-from flom.core.messages import Message, Shutdown
+from flom.core.messages import Message, Shutdown, ShutdownRefused
 from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.core.session import InvalidLock, Release, ServerSession
 from flom.core.wire import MessageReader, encode
@@ -142,6 +142,7 @@ class LockProtocol(Protocol, TimeoutMixin):
             self._on_shutdown(immediate)
         else:
             self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=describe(self.transport))
+            self.transport.write(encode(ShutdownRefused()))
             self.hang_up()
 
     def _close(self, why: str) -> None:
