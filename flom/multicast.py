@@ -28,6 +28,7 @@ from flom.errors import ConfigError, FlomError, ReturnCode, reason, spell
 _SIOCGIFFLAGS: Final = 0x8913
 _IFF_UP: Final = 0x1
 _IFF_LOOPBACK: Final = 0x8
+_IFF_RUNNING: Final = 0x40
 _IFF_MULTICAST: Final = 0x1000
 
 # missing in Python's socket module; off, they keep us from datagrams to groups that others on this host have joined
@@ -93,9 +94,22 @@ class NetworkInterface:
         return bool(self.flags & _IFF_MULTICAST)
 
     @property
+    def has_carrier(self) -> bool:
+        """Whether something is at the other end of its cable."""
+        return bool(self.flags & _IFF_RUNNING)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether it leads nowhere but here."""
         return bool(self.flags & _IFF_LOOPBACK)
+
+    def use_for(self, sender: socket.socket) -> None:
+        """Have C{sender} send to groups by this interface."""
+        if sender.family == socket.AF_INET6:
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self.index)
+        else:
+            source = bytes((127, 0, 0, 1)) if self.is_loopback else bytes(4)
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("4x4si", source, self.index))
 
 
 def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Group:
@@ -219,7 +233,7 @@ class GroupPort(udp.MulticastPort):
         problems = []
         for interface in interfaces:
             try:
-                self._leave_by(interface)
+                interface.use_for(self.socket)
                 self.socket.sendto(datagram, (self._group.address, self._group.port))
             except OSError as e:
                 why = "it has no IPv6 address" if _lacks_address(e, self._group) else reason(e)
@@ -256,14 +270,6 @@ class GroupPort(udp.MulticastPort):
         else:
             request = struct.pack("4s4xi", IPv4Address(self._group.address).packed, interface.index)
             self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
-
-    def _leave_by(self, interface: NetworkInterface) -> None:
-        if self._group.is_ipv6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface.index)
-        else:
-            source = bytes((127, 0, 0, 1)) if interface.is_loopback else bytes(4)
-            request = struct.pack("4x4si", source, interface.index)
-            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
 
 
 def destination(reply: Discovered, sender: Sender, group: Group) -> str:

@@ -101,6 +101,17 @@ class Asker(DatagramProtocol):
         """What has come up to now, one answer for each daemon, the one to choose first."""
         return sorted(self._answers.values(), key=lambda answer: answer.preference)
 
+    @property
+    def port_number(self) -> int:
+        """The UDP port that we ask from."""
+        number: int = self._port.getHost().port
+        return number
+
+    async def collect(self, wait: float) -> None:
+        """Ask once, and take what comes within C{wait} seconds, however many have answered."""
+        self._send()
+        await deferLater(self._reactor, wait)
+
     async def ask(self, wait: float) -> list[Answer]:
         """
         Ask once.

@@ -74,8 +74,8 @@ class GroupMember(DatagramProtocol):
         """
         @param told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
             C{None} to answer nobody.
-        @param on_deaf: told, in words, that this daemon cannot be elected because it does not hear the group; by default
-            that is logged.
+        @param on_deaf: told, in words, that this daemon cannot be elected because it does not hear the group; by
+            default that is logged.
         @param reactor: has the timers, and connects to other leaders to see whether they are there.
         """
         self._group = group
