@@ -73,16 +73,18 @@ class Asker(DatagramProtocol):
         say: Callable[[str], None] = lambda text: None,
         *,
         everyone: bool = False,
+        orphaned: bool = False,
     ) -> None:
         """
         @param say: told what is sent and received.
         @param everyone: ask those who stand by too.
+        @param orphaned: see L{Discover.orphaned}.
         """
         self._group = group
         self._reactor = reactor
         self._clock: IReactorTime = reactor
         self._say = say
-        self._question = encode(Discover(group.address, everyone))
+        self._question = encode(Discover(group.address, everyone, orphaned))
         self._answers: dict[object, Answer] = {}
         self._first: Deferred[None] = Deferred()
         self._times = 0

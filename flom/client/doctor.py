@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 
-from flom.client.discovery import Answer, Asker
+from flom.client.discovery import Answer, Asker, connect_to_first
 from flom.core.messages import Discover, Role, Standing
 from flom.core.wire import decode
-from flom.errors import RemoteProtocolError, reason
+from flom.errors import DaemonUnreachable, RemoteProtocolError, reason
 from flom.multicast import Group, GroupPort, NetworkInterface, NoMulticast, Sender, list_interfaces
 
 _LISTEN: Final = 1.5
@@ -105,6 +105,9 @@ async def examine(reactor: Any, group: Group) -> AsyncIterator[Finding]:
             yield _check_loop(looped, group)
             for finding in _check_answers(asker.answers, listener, looped, group):
                 yield finding
+            for answer in asker.answers:
+                if answer.standing.role is Role.LEADER:
+                    yield await _check_connection(reactor, answer)
     finally:
         await port.stopListening()
 
@@ -214,6 +217,18 @@ def _check_answers(answers: list[Answer], listener: _Listener, looped: bool, gro
             )
         )
     return findings
+
+
+async def _check_connection(reactor: Any, answer: Answer) -> Finding:
+    """See whether clients could lock anything: that takes more than datagrams."""
+    try:
+        protocol = await connect_to_first(reactor, [answer], Factory.forProtocol(Protocol), lambda text: None)
+    except DaemonUnreachable as e:
+        why = f"{e}: does a firewall drop TCP? -a and -p give the daemon a port that can be let in"
+        return Finding(Verdict.FAILED, "connection", why)
+    assert protocol.transport is not None
+    protocol.transport.loseConnection()
+    return Finding(Verdict.OK, "connection", f"{answer.peer} takes connections")
 
 
 def _is_loopback(host: str) -> bool:

@@ -22,6 +22,9 @@ from flom.identity import unique_id
 from flom.interfaces import IArbiter, IHeld
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 
+POOL_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
+"""For those who wait in a pool: if the daemon's host has gone without a word, they should be at the next one soon."""
+
 _RETRY: Final = 0.1  # seconds, before the daemon that has taken over is asked
 _POOL_RETRIES: Final = 20
 
@@ -73,7 +76,8 @@ class RemoteArbiter:
         self._peer = peer
         self._clock = clock
         self._is_in_pool = is_in_pool
-        self._factory = _ClientFactory(peer, clock, keepalive)
+        self._keepalive = keepalive
+        self._factory = _ClientFactory(peer, clock, POOL_KEEPALIVE if is_in_pool else keepalive)
 
     def acquire(
         self,
@@ -104,6 +108,7 @@ class RemoteArbiter:
         if outcome is not Outcome.GRANTED:
             client.close()
             raise lock_refused(outcome, message.name, self._peer)
+        client.keep_alive(self._keepalive)
         return RemoteHeld(client, message.name, answer.element)
 
     async def _ask(self, message: Lock) -> tuple[LockClient, Answer]:

@@ -49,6 +49,10 @@ class LockClient(Protocol):
     def connectionMade(self) -> None:
         tune(self.transport, self._keepalive)
 
+    def keep_alive(self, keepalive: Keepalive) -> None:
+        """Change when the daemon is probed."""
+        tune(self.transport, keepalive)
+
     def lock(self, message: Lock) -> Deferred[Answer]:
         """
         Ask for a resource; cancelling gives up waiting by closing the connection.

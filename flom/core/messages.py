@@ -18,6 +18,7 @@ class Lock:
     @ivar quantity: 0 to 2**31 - 1.
     @ivar lifespan: seconds.
     @ivar peer_id: the sender's unique id (spec 9.3), if it gave one.
+    @ivar regains: whether the sender held this when its daemon went away, and still uses it; FLoM has no such thing.
     """
 
     verb: ClassVar = 1
@@ -30,6 +31,7 @@ class Lock:
     create: bool = False
     lifespan: float = 0.0
     peer_id: str | None = None
+    regains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Discover:
     @ivar group: the multicast group that is asked; a daemon of another one is silent. FLoM's askers do not tell it, nor
         can they be told more than where the daemon is.
     @ivar everyone: whether daemons that stand by are to answer too.
+    @ivar orphaned: whether the asker holds a lock of a daemon that has gone, and wants to regain it from its successor.
     @ivar standing: set if this is no question: a daemon tells the group what it is. FLoM's daemons answer all the
         same, and so we learn of them.
     """
@@ -111,6 +114,7 @@ class Discover:
 
     group: str = ""
     everyone: bool = False
+    orphaned: bool = False
     standing: Standing | None = None
 
 

@@ -45,6 +45,7 @@ class LockRequest:
     @ivar wait: queue if it cannot be granted now.
     @ivar create: make the resource if there is none.
     @ivar lifespan: seconds that an idle resource is to be remembered if this request creates it (spec 4.10).
+    @ivar regains: whether the session held it when another daemon went, whose place this one has taken.
     """
 
     session: SessionId
@@ -54,6 +55,7 @@ class LockRequest:
     wait: bool = True
     create: bool = True
     lifespan: float = 0.0
+    regains: bool = False
 
 
 @dataclass(frozen=True, slots=True)

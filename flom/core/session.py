@@ -122,7 +122,14 @@ class ServerSession:
             self._key = name.key
             self._state = _Server.BOUND
         return LockRequest(
-            self._id, name, message.mode, message.quantity, message.wait, message.create, message.lifespan
+            self._id,
+            name,
+            message.mode,
+            message.quantity,
+            message.wait,
+            message.create,
+            message.lifespan,
+            message.regains,
         )
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:

@@ -162,6 +162,7 @@ def _lock(found: dict[str, dict[str, str]]) -> Lock:
         create=_number(resource.get("create", "")) != 0,
         lifespan=max(-_INT32_MAX, min(_number(resource.get("lifespan", "")), _INT32_MAX)) / 1000,
         peer_id=_peer_id(found),
+        regains=_number(resource.get("regains", "")) != 0,
     )
 
 
@@ -184,7 +185,8 @@ def _ping(found: dict[str, dict[str, str]]) -> Ping:
 
 def _discover(found: dict[str, dict[str, str]]) -> Discover:
     msg = found["msg"]
-    return Discover(msg.get("group", ""), _number(msg.get("everyone", "")) != 0, _standing(msg))
+    everyone, orphaned = (_number(msg.get(what, "")) != 0 for what in ("everyone", "orphaned"))
+    return Discover(msg.get("group", ""), everyone, orphaned, _standing(msg))
 
 
 def _discovered(found: dict[str, dict[str, str]]) -> Discovered:
@@ -282,7 +284,9 @@ def _more(message: Message) -> str:
     match message:
         case Discover():
             group = f" group={_quoted(message.group)}" if message.group else ""
-            return group + (' everyone="1"' if message.everyone else "") + _spell_standing(message.standing)
+            everyone = ' everyone="1"' if message.everyone else ""
+            orphaned = ' orphaned="1"' if message.orphaned else ""
+            return group + everyone + orphaned + _spell_standing(message.standing)
         case Discovered(standing=Standing()):
             host, version = _quoted(message.host), _quoted(message.version)
             return f"{_spell_standing(message.standing)} host={host} version={version}"
@@ -299,10 +303,10 @@ def _spell_standing(standing: Standing | None) -> str:
 def _body(message: Message) -> str:
     match message:
         case Lock():
+            lifespan, regains = round(message.lifespan * 1000), ' regains="1"' if message.regains else ""
             return (
                 f"{_session(message.peer_id)}"
-                f'<resource name="{_encode_name(message.name)}"{_asked_for(message)} lifespan="'
-                f'{round(message.lifespan * 1000)}"/>'
+                f'<resource name="{_encode_name(message.name)}"{_asked_for(message)} lifespan="{lifespan}"{regains}/>'
             )
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""

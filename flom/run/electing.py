@@ -55,6 +55,7 @@ class GroupEndpoint:
     If a unicast address is configured too, the daemon is looked for there first, and started there (spec 7.1).
 
     @ivar is_starting: whether a daemon is being elected.
+    @ivar is_orphaned: whether to look for the successor of a daemon that we hold a lock of.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class GroupEndpoint:
         self._started = started
         self._was_connected = False
         self.is_starting = False
+        self.is_orphaned = False
 
     @property
     def peer(self) -> str:
@@ -126,7 +128,7 @@ class GroupEndpoint:
         """Ask for the daemon, and see that there is one, if allowed; give the answers of those that lead."""
         config = self._config
         try:
-            asker = Asker(self._group, self._reactor, self._say)
+            asker = Asker(self._group, self._reactor, self._say, orphaned=self.is_orphaned)
             with asker:
                 if self._was_connected:  # it has gone; another one may be about to take its place
                     answers = await asker.ask_often(_TAKEOVER_ATTEMPTS, _TAKEOVER / _TAKEOVER_ATTEMPTS)
@@ -278,7 +280,9 @@ class Candidacy:
     def _take_role(self, role: Role, leader: Standing | None) -> None:
         if role is Role.LEADER:
             self._say(f"elected: this host leads {self._group}")
-            self._candidate.hand_over(self._member.election.standing, system_instant().monotonic)
+            self._candidate.hand_over(
+                self._member.election.standing, system_instant().monotonic, has_orphans=self._member.has_orphans
+            )
             self._reactor.callLater(0, self.end)  # we have one more thing to announce: that somebody leads
         elif leader is not None:
             self._say(f"not elected: another host leads {self._group}")

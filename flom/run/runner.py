@@ -19,7 +19,7 @@ from flom.client.lock import RemoteArbiter, RemoteHeld
 from flom.client.shutdown import shut_down
 from flom.config import SETTINGS, Config, load, override
 from flom.core.messages import Lock
-from flom.core.names import HierarchicalName, SimpleName, parse_name
+from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.core.resources.timestamp import InvalidTimestampFormat
 from flom.errors import (
     CannotWait,
@@ -120,6 +120,7 @@ class Runner:
         self._child: Child | None = None
         self._status: int | None = None
         self._timer: IDelayedCall | None = None
+        self._regaining: Deferred[None] | None = None
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """
@@ -150,7 +151,7 @@ class Runner:
             complaint, refusal = self._explain(e)
             _complain(complaint)
             return refusal
-        held.lost.addCallback(self._lost)
+        self._keep(held)
         if held.element is not None:
             self._say(f"Locked element is '{held.element}'")
         try:
@@ -167,8 +168,10 @@ class Runner:
             self._status = status = int(ExitStatus.CANNOT_EXECUTE)
         else:
             self._status = status = await self._child.ended
+        if self._regaining is not None:
+            await self._regaining
         try:
-            await held.release(rollback=status != 0)
+            await self._held.release(rollback=status != 0)
         except DaemonLost:
             return status or ExitStatus.ERROR  # the user was told when it happened
         return status
@@ -193,9 +196,14 @@ class Runner:
     async def _acquire(self) -> RemoteHeld:
         config = self._config
         endpoint = self._make_endpoint()
-        is_in_pool = isinstance(endpoint, GroupEndpoint)
-        arbiter = RemoteArbiter(endpoint, endpoint.peer, self._reactor, config.keepalive, is_in_pool=is_in_pool)
-        lock = Lock(
+        self._arbiter = RemoteArbiter(
+            endpoint,
+            endpoint.peer,
+            self._reactor,
+            config.keepalive,
+            is_in_pool=isinstance(endpoint, GroupEndpoint),
+        )
+        self._lock = Lock(
             config.resource_name,
             config.lock_mode,
             config.quantity,
@@ -205,7 +213,7 @@ class Runner:
             peer_id=unique_id(),
         )
         self._endpoint = endpoint
-        self._acquiring = Deferred.fromCoroutine(arbiter.lock(lock))
+        self._acquiring = Deferred.fromCoroutine(self._arbiter.lock(self._lock))
         self._limit_wait()
         try:
             return await self._acquiring
@@ -285,7 +293,34 @@ class Runner:
             case _:
                 return str(error), ExitStatus.ERROR
 
+    def _keep(self, held: RemoteHeld) -> None:
+        """Hold C{held} from now on; if its daemon goes away, try to regain it."""
+        self._held = held
+        held.lost.addCallback(self._lost)
+
     def _lost(self, why: FlomError) -> None:
+        """Regain the lock from the daemon that takes over, or say that it is gone."""
+        name = parse_name(self._config.resource_name)
+        if isinstance(self._endpoint, GroupEndpoint) and isinstance(name, SimpleName | HierarchicalName | NumericName):
+            self._say(f"{why}, looking for the one that takes over")
+            self._regaining = Deferred.fromCoroutine(self._regain(self._endpoint, why))
+        else:
+            self._lament(why)
+
+    async def _regain(self, endpoint: GroupEndpoint, why: FlomError) -> None:
+        """Take the lock again, at another daemon, while the command runs on; nobody else can have it in between."""
+        endpoint.is_orphaned = True
+        try:
+            self._keep(await self._arbiter.lock(replace(self._lock, wait=False, create=True, regains=True)))
+        except FlomError as e:
+            self._lament(FlomError(f"{why}, and the lock was not regained ({e})"))
+        else:
+            self._say(f"{self._config.resource_name} regained")
+        finally:
+            endpoint.is_orphaned = False
+            self._regaining = None
+
+    def _lament(self, why: FlomError) -> None:
         """Say that the lock is gone; the command is left alone, because only its user knows whether that matters."""
         _complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked"))
 

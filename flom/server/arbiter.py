@@ -64,6 +64,8 @@ class DeferredArbiter:
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
         self._is_retired = False
+        self._grace: IDelayedCall | None = None
+        self._deferred: list[LockRequest] = []  # until the grace period ends
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -92,6 +94,8 @@ class DeferredArbiter:
         """Decide C{request}; the session is told before this returns, or right after the effect being told now."""
         if self._is_retired:
             self._carry_out([Refused(request, Outcome.BUSY)])
+        elif self._grace is not None and not request.regains:
+            self._deferred.append(request)
         else:
             self._carry_out(self._table.request(request, self._instant()))
 
@@ -101,6 +105,10 @@ class DeferredArbiter:
 
         @raise flom.errors.RemoteProtocolError: see L{LockTable.release}.
         """
+        for request in reversed(self._deferred):
+            if request.session == session:
+                self._deferred.remove(request)  # given up before it was decided
+                return
         self._carry_out(self._table.release(session, name, self._instant(), rollback=rollback))
         if self._is_retired:
             self._dismiss_idle()
@@ -119,6 +127,7 @@ class DeferredArbiter:
         """
         self._sessions.clear()
         self._effects.clear()
+        self._end_grace()
 
     def retire(self) -> None:
         """
@@ -127,13 +136,20 @@ class DeferredArbiter:
         Sessions that hold something may go on until they have given it back; all others are dismissed.
         """
         self._is_retired = True
+        self._end_grace()
         self._dismiss_idle()
 
-    def resume(self) -> None:
-        """Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere."""
+    def resume(self, grace: float = 0.0) -> None:
+        """
+        Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere.
+
+        @param grace: seconds in which only those are decided on who regain what they held there.
+        """
         self._table = LockTable(local_strftime)
         self._is_retired = False
         self._set_alarm()
+        if grace:
+            self._grace = self._clock.callLater(grace, self._end_grace)
 
     def acquire(
         self,
@@ -167,6 +183,16 @@ class DeferredArbiter:
         session = self.open(tell)
         self.request(LockRequest(session, resource, LockMode(mode), quantity, wait, create, lifespan))
         return granted
+
+    def _end_grace(self) -> None:
+        """Decide on those who have waited for the grace period to end, in their order."""
+        if self._grace is not None and self._grace.active():
+            self._grace.cancel()
+        self._grace = None
+        deferred, self._deferred = self._deferred, []
+        for request in deferred:
+            if request.session in self._sessions:
+                self.request(request)
 
     def _dismiss_idle(self) -> None:
         """Dismiss the sessions that hold nothing."""

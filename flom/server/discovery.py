@@ -43,6 +43,9 @@ from flom.multicast import Group, GroupPort, NoMulticast, Sender, destination, s
 MAX_AMPLIFICATION: Final = 64
 """Bytes by which an answer of more than FLoM's may be longer than its question."""
 
+ORPHAN_MEMORY: Final = 2.0
+"""Seconds for which somebody who wants to regain a lock is remembered; he asks several times a second."""
+
 _GOODBYES: Final = 3  # each of them may get lost
 _REJOIN: Final = 1.0  # seconds between two looks for new interfaces
 _REACH_TIMEOUT: Final = 2.0  # seconds for connecting to another leader
@@ -92,6 +95,7 @@ class GroupMember(DatagramProtocol):
         self._joined_at = now
         self._has_started = False
         self._elected: Standing | None = None
+        self._orphan_heard_at = now - ORPHAN_MEMORY
         self._is_silenced = False
         self._reaching: Deferred[None] | None = None
 
@@ -99,6 +103,11 @@ class GroupMember(DatagramProtocol):
     def election(self) -> Election:
         """What this daemon is to its group."""
         return self._election
+
+    @property
+    def has_orphans(self) -> bool:
+        """Whether some hold locks of a daemon that has gone, and want to regain them from its successor."""
+        return self._now()[0] - self._orphan_heard_at < ORPHAN_MEMORY
 
     def open(self, elected: Standing | None = None) -> GroupPort:
         """
@@ -254,7 +263,11 @@ class GroupMember(DatagramProtocol):
 
     def _answer(self, question: Discover, size: int, asker: Sender) -> None:
         """Tell the asker, and nobody else, where the daemon is; what is more than FLoM tells only if that is asked."""
-        if self._told is None or question.group not in ("", self._group.address):
+        if question.group not in ("", self._group.address):
+            return
+        if question.orphaned:
+            self._orphan_heard_at = self._now()[0]
+        if self._told is None:
             return
         if self._election.role is not Role.LEADER and not question.everyone:
             return

@@ -2,8 +2,8 @@
 How the process that was elected hands its office to the daemon that it has started.
 
 A daemon takes about as long to start as an election does; so C{flom-run} stands for election itself in the meantime.
-The two talk by a pair of sockets, in lines: the daemon says C{ready}, its candidate C{lead NODE SINCE WHEN} once it has
-won. If the candidate is beaten, or dies, the daemon sees its end of the pair close, and goes.
+The two talk by a pair of sockets, in lines: the daemon says C{ready}, its candidate C{lead NODE SINCE WHEN ORPHANS}
+once it has won. If the candidate is beaten, or dies, the daemon sees its end of the pair close, and goes.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ class Candidate(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._on_ready()  # it has nothing else to say
 
-    def hand_over(self, standing: Standing, now: float) -> None:
+    def hand_over(self, standing: Standing, now: float, *, has_orphans: bool) -> None:
         """
         Make the daemon lead as C{standing}.
 
         @param now: seconds on the monotonic clock, which all processes of a host share.
+        @param has_orphans: see L{flom.server.discovery.GroupMember.has_orphans}.
         """
         assert self.transport is not None
-        self.transport.write(f"lead {standing.node} {standing.since} {now}\n".encode("ascii"))
+        self.transport.write(f"lead {standing.node} {standing.since} {now} {has_orphans:d}\n".encode("ascii"))
 
 
 class Successor(LineOnlyReceiver):
@@ -50,11 +51,15 @@ class Successor(LineOnlyReceiver):
     transport: Any
 
     def __init__(
-        self, now: Callable[[], float], on_elected: Callable[[Standing | None], None], on_beaten: Callable[[], None]
+        self,
+        now: Callable[[], float],
+        on_elected: Callable[[Standing | None, bool], None],
+        on_beaten: Callable[[], None],
     ) -> None:
         """
         @param now: seconds on the monotonic clock.
-        @param on_elected: called with the office to take over; with C{None} if the victory was too long ago.
+        @param on_elected: called with the office to take over, or C{None} if the victory was too long ago; and whether
+            there are orphans.
         @param on_beaten: called if there is nothing to take over.
         """
         self._now = now
@@ -66,10 +71,10 @@ class Successor(LineOnlyReceiver):
         self.transport.write(b"ready\n")
 
     def lineReceived(self, line: bytes) -> None:
-        _, node, since, when = line.decode("ascii").split()
+        _, node, since, when, has_orphans = line.decode("ascii").split()
         self._is_elected = True
         is_fresh = self._now() - float(when) < FRESH
-        self._on_elected(Standing(node, Role.LEADER, int(since)) if is_fresh else None)
+        self._on_elected(Standing(node, Role.LEADER, int(since)) if is_fresh else None, has_orphans == "1")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._is_elected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
@@ -22,6 +22,9 @@ from flom.server.discovery import GroupMember
 from flom.server.handover import Successor
 from flom.server.lifespan import LifespanService
 from flom.server.seat import Seat, SeatTaken
+
+GRACE: Final = 0.4
+"""Seconds that a daemon leaves to those who hold locks of its predecessor, to regain them before others are served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class MembershipService(Service):
         self._member: GroupMember | None = None
         self._port: GroupPort | None = None
         self._retry: IDelayedCall | None = None
+        self._has_orphans = False
         arbiter.retire()
 
     def privilegedStartService(self) -> None:
@@ -112,8 +116,9 @@ class MembershipService(Service):
         else:
             self._enter(None)
 
-    def _enter_as(self, elected: Standing | None) -> None:
+    def _enter_as(self, elected: Standing | None, has_orphans: bool) -> None:
         """Become a member, when the reactor runs already."""
+        self._has_orphans = has_orphans
         try:
             self._enter(elected)
         except (FlomError, CannotListenError) as e:
@@ -133,8 +138,9 @@ class MembershipService(Service):
         self._port = self._member.open(elected)
 
     def _take_role(self, role: Role, leader: Standing | None) -> None:
+        assert self._member is not None
         if role is Role.LEADER:
-            self._arbiter.resume()
+            self._arbiter.resume(GRACE if self._has_orphans or self._member.has_orphans else 0.0)
             self._lifespan.startService()
         elif self._lifespan.running:
             self._lifespan.stopService()
@@ -147,11 +153,11 @@ class MembershipService(Service):
 
     def _await_last_holder(self) -> None:
         """See whether those who held locks when we had to yield have given them back."""
+        assert self._member is not None
         if not self._arbiter.is_deserted:
             return
         self._arbiter.on_change = lambda: None
         self._log.info("nobody holds a lock of this daemon any more")
-        assert self._member is not None
         self._member.finished()
         if not self._membership.stands_by:
             self._end()
