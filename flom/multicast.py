@@ -223,23 +223,26 @@ class GroupPort(udp.MulticastPort):
             raise NoMulticast(f"{self._group.address}: it cannot be joined on {names}: {reason(problem)}")
         return joined
 
-    def tell(self, datagram: bytes) -> None:
+    def tell(self, datagram: bytes) -> list[str]:
         """
         Send C{datagram} to the group by every interface.
 
+        @return: the names of those by which that was possible.
         @raise NoMulticast: that was not possible by any.
         """
         interfaces = usable_interfaces(self._group)
-        problems = []
+        told, problems = [], []
         for interface in interfaces:
             try:
                 interface.use_for(self.socket)
                 self.socket.sendto(datagram, (self._group.address, self._group.port))
+                told.append(interface.name)
             except OSError as e:
                 why = "it has no IPv6 address" if _lacks_address(e, self._group) else reason(e)
                 problems.append(f"{interface.name}: {why}")
         if len(problems) == len(interfaces):
             raise NoMulticast(f"{self._group.address}: nothing can be sent to it: {'; '.join(problems)}")
+        return told
 
     def createInternetSocket(self) -> socket.socket:
         created: socket.socket = super().createInternetSocket()

@@ -111,6 +111,7 @@ class Asker(DatagramProtocol):
 
     async def collect(self, wait: float) -> None:
         """Ask once, and take what comes within C{wait} seconds, however many have answered."""
+        self._times += 1
         self._send()
         await deferLater(self._reactor, wait)
 
@@ -167,7 +168,9 @@ class Asker(DatagramProtocol):
     def _send(self) -> None:
         """Ask the group, and the port of a daemon on this host, which hears us even where multicast does not work."""
         try:
-            self._port.tell(self._question)
+            told = self._port.tell(self._question)
+            if self._times == 1:
+                self._say(f"asked by {', '.join(told)}")
             self.problem = None
         except NoMulticast as e:
             self.problem = e

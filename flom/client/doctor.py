@@ -222,11 +222,10 @@ def _check_answers(answers: list[Answer], listener: _Listener, looped: bool, gro
 async def _check_connection(reactor: Any, answer: Answer) -> Finding:
     """See whether clients could lock anything: that takes more than datagrams."""
     try:
-        protocol = await connect_to_first(reactor, [answer], Factory.forProtocol(Protocol), lambda text: None)
+        protocol: Any = await connect_to_first(reactor, [answer], Factory.forProtocol(Protocol), lambda text: None)
     except DaemonUnreachable as e:
         why = f"{e}: does a firewall drop TCP? -a and -p give the daemon a port that can be let in"
         return Finding(Verdict.FAILED, "connection", why)
-    assert protocol.transport is not None
     protocol.transport.loseConnection()
     return Finding(Verdict.OK, "connection", f"{answer.peer} takes connections")
 

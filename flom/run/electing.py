@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,7 +24,7 @@ from flom.client.locator import daemon_host
 from flom.config import Config
 from flom.core.election import DEFAULT_TIMING, Timing
 from flom.core.messages import Role, Standing
-from flom.errors import DaemonUnreachable, ReturnCode
+from flom.errors import DaemonUnreachable, ReturnCode, reason
 from flom.multicast import Group, GroupPort, NoMulticast, stream_endpoint
 from flom.run.daemonize import START_TIMEOUT, DaemonLaunch, Unblocked
 from flom.server.arbiter import system_instant
@@ -38,8 +39,11 @@ _QUIET: Final = 0.05
 _ASK_AGAIN: Final = 0.05
 """Seconds between two questions while we stand for election."""
 
-_ASK_AGAIN_LATER: Final = 0.1
-"""Seconds between two questions while somebody else on this host does; there may be many of us."""
+_BACK_OFF: Final = 0.25
+"""Part of the time since we began that passes before the next question: there may be hundreds of us on this host."""
+
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds between two questions at most."""
 
 _TAKEOVER: Final = DEFAULT_TIMING.patience + DEFAULT_TIMING.campaign + 0.5
 """Seconds that daemons standing by need to replace one that has gone silently, and some more."""
@@ -54,7 +58,7 @@ class GroupEndpoint:
 
     If a unicast address is configured too, the daemon is looked for there first, and started there (spec 7.1).
 
-    @ivar is_starting: whether a daemon is being elected.
+    @ivar is_starting: whether we are starting a daemon, and stand for election in its place.
     @ivar is_orphaned: whether to look for the successor of a daemon that we hold a lock of.
     """
 
@@ -98,15 +102,22 @@ class GroupEndpoint:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        if self._config.unicast_address:
-            connected = await self._connect_directly(factory)
-            if connected is not None:
-                return connected
-        answers = await self._find()
-        if warning := choice_warning(answers, self._group):
-            self._warn(warning)
-        self._say(f"{self._group} is led by {describe(answers[0])}")
-        connected = await connect_to_first(self._reactor, answers, factory, self._say)
+        give_up = self._reactor.seconds() + _TAKEOVER
+        connected = None
+        while connected is None:
+            if self._config.unicast_address:
+                connected = await self._connect_directly(factory)
+            if connected is None:
+                answers = await self._find()
+                if warning := choice_warning(answers, self._group):
+                    self._warn(warning)
+                self._say(f"{self._group} is led by {describe(answers[0])}")
+                try:
+                    connected = await connect_to_first(self._reactor, answers, factory, self._say)
+                except DaemonUnreachable:
+                    if self._reactor.seconds() > give_up:
+                        raise
+                    await deferLater(self._reactor, _ASK_AGAIN)  # it has ended since it answered
         self._was_connected = True
         return connected
 
@@ -143,7 +154,7 @@ class GroupEndpoint:
                 if not answers and config.lifespan_ms:
                     answers = await self._elect(asker)
         except CannotListenError as e:
-            raise NoMulticast(f"{self._group}: {e.socketError}") from e
+            raise NoMulticast(f"{self._group}: {reason(e.socketError)}") from e
         if not answers:
             raise DaemonUnreachable(
                 ReturnCode.CONNECT_ERROR,
@@ -153,25 +164,29 @@ class GroupEndpoint:
 
     async def _elect(self, asker: Asker) -> list[Answer]:
         """Stand for election, or wait until somebody else has won."""
-        give_up = self._reactor.seconds() + START_TIMEOUT
+        began = self._reactor.seconds()
+        pause = _ASK_AGAIN
         candidacy: Candidacy | None = None
-        self.is_starting = True
         try:
-            while not (answers := await asker.ask(_ASK_AGAIN if candidacy is not None else _ASK_AGAIN_LATER)):
+            while not (answers := await asker.ask(pause)):
                 if candidacy is not None and candidacy.has_ended:
                     candidacy.end()
                     candidacy = None
                 if candidacy is None:
                     candidacy = self._stand()
-                if self._reactor.seconds() > give_up:
+                    self.is_starting = candidacy is not None
+                took = self._reactor.seconds() - began
+                pause = _ASK_AGAIN if candidacy else min(max(_ASK_AGAIN, took * _BACK_OFF), _LONGEST_PAUSE)
+                if took > START_TIMEOUT:
                     raise DaemonUnreachable(
                         ReturnCode.DAEMON_NOT_STARTED, f"{self._group}: nobody was elected within {START_TIMEOUT:g} s"
                     )
+            if self.is_starting:
+                self._started()
         finally:
             self.is_starting = False
             if candidacy is not None:
                 candidacy.end()
-        self._started()
         return answers
 
     def _stand(self) -> Candidacy | None:
