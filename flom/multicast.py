@@ -14,12 +14,15 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from twisted.internet import udp
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
 
 from flom.core.messages import Discovered
 from flom.core.wire import MAX_ANSWER_SIZE
@@ -34,6 +37,9 @@ _IFF_MULTICAST: Final = 0x1000
 # missing in Python's socket module; off, they keep us from datagrams to groups that others on this host have joined
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
+
+_PACKET_INFO: Final = struct.Struct("16sI")  # struct in6_pktinfo: where a datagram was sent to, and how it came
+_PACKET_INFO_SPACE: Final = socket.CMSG_SPACE(_PACKET_INFO.size)
 
 _DATAGRAMS_AT_ONCE: Final = 64  # that are read before it is somebody else's turn
 
@@ -188,6 +194,8 @@ class GroupPort(udp.MulticastPort):
     However many datagrams come in, others have their turn too.
     """
 
+    _log = Logger()
+
     def __init__(self, group: Group, protocol: DatagramProtocol, reactor: Any, *, is_member: bool) -> None:
         """
         @param is_member: listen on the group's port; it may be shared with other programs.
@@ -248,6 +256,7 @@ class GroupPort(udp.MulticastPort):
         created: socket.socket = super().createInternetSocket()
         if self._group.is_ipv6:
             created.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+            created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, self._group.ttl)
         else:
             created.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
@@ -257,14 +266,31 @@ class GroupPort(udp.MulticastPort):
     def doRead(self) -> None:
         for _ in range(_DATAGRAMS_AT_ONCE):
             try:
-                datagram, sender = self.socket.recvfrom(self.maxPacketSize)
+                datagram, about, _, sender = self.socket.recvmsg(self.maxPacketSize, _PACKET_INFO_SPACE)
             except OSError:
                 return  # nothing more, or a peer's port that was closed
+            if not self._is_by_our_interface(about):
+                continue
             host, port, *more = sender
             if more and more[1]:
                 with suppress(OSError):
                     host = f"{host}%{socket.if_indextoname(more[1])}"
-            self.protocol.datagramReceived(datagram, (host, port))
+            try:
+                self.protocol.datagramReceived(datagram, (host, port))
+            except Exception:
+                self._log.failure("taking a datagram of {sender}", sender=(host, port))
+
+    def _is_by_our_interface(self, about: list[tuple[int, int, bytes]]) -> bool:
+        """
+        Tell whether a datagram has come to the group by an interface where we have joined it, or was sent to us alone.
+
+        For IPv4, the kernel sees to that; for IPv6, it takes a member on one interface for a member on all.
+        """
+        for level, kind, data in about:
+            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+                address, index = _PACKET_INFO.unpack(data)
+                return not IPv6Address(address).is_multicast or index in self._joined
+        return True
 
     def _join(self, interface: NetworkInterface) -> None:
         if self._group.is_ipv6:
@@ -301,6 +327,18 @@ def stream_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint
     # HostnameEndpoint would lose the interface of fe80::1%eth0
     endpoint: IStreamClientEndpoint = (TCP6ClientEndpoint if "%" in host else HostnameEndpoint)(reactor, host, port)
     return endpoint
+
+
+def connect_within(
+    seconds: float, reactor: Any, host: str, port: int, factory: IProtocolFactory
+) -> Deferred[IProtocol]:
+    """Connect to L{stream_endpoint}; too late, it fires with L{ConnectError} as for every other reason."""
+
+    def give_up(result: object, timeout: float) -> NoReturn:
+        raise ConnectError(string=f"no answer within {timeout:g} s")
+
+    connecting: Deferred[IProtocol] = stream_endpoint(reactor, host, port).connect(factory)
+    return connecting.addTimeout(seconds, reactor, give_up)
 
 
 def _lacks_address(error: OSError, group: Group) -> bool:

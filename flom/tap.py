@@ -283,10 +283,11 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
     if options["candidate"] is None:
         return Membership(group, told, timing, on_role=_be_called_by_role)
     try:
-        seat = inherit_seat(group, map(int, options["seat"].split(",")))
+        seat = inherit_seat(group, map(int, (options["seat"] or "").split(",")))
         candidate = socket.socket(fileno=int(options["candidate"]))
     except (ValueError, OSError):
-        raise SystemExit("twistd flom: seat or candidate: no sockets") from None
+        given = f"seat: '{options['seat']}', candidate: '{options['candidate']}'"
+        raise SystemExit(f"twistd flom: {given}: not the sockets of a flom-run") from None
     return Membership(group, told, timing, seat, candidate, stands_by=False, on_role=_be_called_by_role)
 
 

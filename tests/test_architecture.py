@@ -16,13 +16,13 @@ PACKAGE: Final = Path(flom.__file__).parent
 LAYERS: Final = [
     ["flom.errors", "flom"],
     ["flom.core"],
-    ["flom.identity", "flom.keepalive", "flom.config", "flom.interfaces"],
+    ["flom.identity", "flom.keepalive", "flom.config", "flom.multicast", "flom.interfaces"],
     ["flom.server"],
     ["flom.client"],
-    ["flom.tap", "flom.run"],
+    ["flom.tap", "flom.run", "flom.ctl"],
 ]
 STRANGERS: Final = ("flom.server", "flom.client")
-DOORS: Final = ("flom.tap", "flom.run")
+DOORS: Final = ("flom.tap", "flom.run", "flom.ctl")
 
 MODULES: Final = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

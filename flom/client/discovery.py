@@ -17,7 +17,7 @@ from flom.core.election import FLOM, rank
 from flom.core.messages import Discover, Discovered, Role, Standing
 from flom.core.wire import MAX_ANSWER_SIZE, decode, encode
 from flom.errors import DaemonUnreachable, RemoteProtocolError, ReturnCode, spell
-from flom.multicast import Group, GroupPort, NoMulticast, Sender, destination, stream_endpoint
+from flom.multicast import Group, GroupPort, NoMulticast, Sender, connect_within, destination
 
 SETTLE: Final = 0.02
 """Seconds after the first answer in which others may come: all clients are to choose the same daemon."""
@@ -199,10 +199,8 @@ async def connect_to_first(
     problems = []
     for answer in answers:
         try:
-            endpoint = stream_endpoint(reactor, answer.host, answer.port)
-            connecting = endpoint.connect(factory).addTimeout(CONNECT_TIMEOUT, reactor)
-            connected: IProtocol = await connecting
-        except (ConnectError, DNSLookupError, TimeoutError, OSError, ValueError) as e:
+            connected = await connect_within(CONNECT_TIMEOUT, reactor, answer.host, answer.port, factory)
+        except (ConnectError, DNSLookupError, OSError, ValueError) as e:
             problems.append(f"{answer.peer} answers, but cannot be connected to: {e}")
             say(problems[-1])
         else:

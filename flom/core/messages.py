@@ -101,8 +101,8 @@ class Discover:
     """
     Somebody looks for a daemon; it travels in a datagram.
 
-    @ivar group: the multicast group that is asked; a daemon of another one is silent. FLoM's askers do not tell it, nor
-        can they be told more than where the daemon is.
+    @ivar group: the multicast group that is asked or told; daemons of others are not concerned. FLoM's askers do not
+        say it, nor can they be told more than where the daemon is.
     @ivar everyone: whether daemons that stand by are to answer too.
     @ivar orphaned: whether the asker holds a lock of a daemon that has gone, and wants to regain it from its successor.
     @ivar standing: set if this is no question: a daemon tells the group what it is. FLoM's daemons answer all the

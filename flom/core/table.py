@@ -109,6 +109,14 @@ class LockTable:
         record = self._sessions.get(session)
         return record is not None and any(binding.holdings for binding in record.bindings.values())
 
+    def waiting(self, session: SessionId) -> list[LockRequest]:
+        """Give what C{session} waits for, here or for the creation of a resource."""
+        record = self._sessions.get(session)
+        if record is None:
+            return []
+        queued = (requests for binding in record.bindings.values() for requests in binding.waiting.values())
+        return list(chain(record.incubated, chain.from_iterable(queued)))
+
     def withdraw(self, request: LockRequest) -> list[Effect]:
         """Forget C{request}, which was queued or put in the incubator and is still there; nobody gains by it."""
         session = self._sessions[request.session]

@@ -117,7 +117,7 @@ def encode(message: Message) -> bytes:
     """
     header = f'{_DECLARATION}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
     data = f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
-    if isinstance(message, Discover) and message.group:
+    if isinstance(message, Discover) and message.group and message.standing is None:
         data = data.removesuffix(_END).ljust(QUESTION_SIZE - len(_END)) + _END
     if len(data) > MAX_MESSAGE_SIZE:
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")

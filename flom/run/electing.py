@@ -165,6 +165,7 @@ class GroupEndpoint:
     async def _elect(self, asker: Asker) -> list[Answer]:
         """Stand for election, or wait until somebody else has won."""
         began = self._reactor.seconds()
+        give_up = START_TIMEOUT + _timing(self._config).campaign
         pause = _ASK_AGAIN
         candidacy: Candidacy | None = None
         try:
@@ -177,9 +178,9 @@ class GroupEndpoint:
                     self.is_starting = candidacy is not None
                 took = self._reactor.seconds() - began
                 pause = _ASK_AGAIN if candidacy else min(max(_ASK_AGAIN, took * _BACK_OFF), _LONGEST_PAUSE)
-                if took > START_TIMEOUT:
+                if took > give_up:
                     raise DaemonUnreachable(
-                        ReturnCode.DAEMON_NOT_STARTED, f"{self._group}: nobody was elected within {START_TIMEOUT:g} s"
+                        ReturnCode.DAEMON_NOT_STARTED, f"{self._group}: nobody was elected within {give_up:g} s"
                     )
             if self.is_starting:
                 self._started()
@@ -204,6 +205,11 @@ class GroupEndpoint:
                 raise DaemonUnreachable(e.code, f"cannot start a daemon: {e}") from e
         self._say(f"nobody leads {self._group}: standing for election")
         return Candidacy(self._reactor, self._config, self._group, seat, claim, self._unblocked, self._say)
+
+
+def _timing(config: Config) -> Timing:
+    """Give a candidate half of the time in which a group would have to be silent, if we were just to ask it."""
+    return Timing(campaign=max(DEFAULT_TIMING.campaign, config.discovery_time / 2))
 
 
 class Candidacy:
@@ -239,8 +245,9 @@ class Candidacy:
             seat.close()
             if claim is not None:
                 claim.close()
-        timing = Timing(campaign=max(DEFAULT_TIMING.campaign, DEFAULT_TIMING.campaign * config.discovery_time))
-        self._member = GroupMember(group, None, reactor, system_instant, self._take_role, timing, self._give_up)
+        self._member = GroupMember(
+            group, None, reactor, system_instant, self._take_role, _timing(config), self._give_up
+        )
         self._member.election.may_win = False
         self._port = self._member.open()
 

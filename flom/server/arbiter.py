@@ -106,7 +106,7 @@ class DeferredArbiter:
         @raise flom.errors.RemoteProtocolError: see L{LockTable.release}.
         """
         for request in reversed(self._deferred):
-            if request.session == session:
+            if request.session == session and request.name == name:
                 self._deferred.remove(request)  # given up before it was decided
                 return
         self._carry_out(self._table.release(session, name, self._instant(), rollback=rollback))
@@ -127,17 +127,24 @@ class DeferredArbiter:
         """
         self._sessions.clear()
         self._effects.clear()
-        self._end_grace()
+        self._stop_grace()
 
     def retire(self) -> None:
         """
         Grant nothing more, because another daemon does.
 
-        Sessions that hold something may go on until they have given it back; all others are dismissed.
+        Sessions that hold something may go on until they have given it back, and are refused whatever else they wait
+        for; all others are dismissed.
         """
         self._is_retired = True
-        self._end_grace()
+        refused = self._stop_grace()
+        for session in self._sessions:
+            if self._table.holds(session):
+                for request in self._table.waiting(session):
+                    self._table.withdraw(request)
+                    refused.append(request)
         self._dismiss_idle()
+        self._carry_out([Refused(request, Outcome.BUSY, delayed=True) for request in refused])
 
     def resume(self, grace: float = 0.0) -> None:
         """
@@ -176,7 +183,7 @@ class DeferredArbiter:
             elif isinstance(effect, Refused):
                 self.drop(session)
                 granted.errback(lock_refused(effect.outcome, name, "this process"))
-            elif effect is None:
+            elif effect is None and not granted.called:  # else it is dismissed for having nothing to give back any more
                 granted.errback(_standing_by(name))
 
         granted: Deferred[IHeld] = Deferred(canceller=lambda _: self.drop(session))
@@ -186,13 +193,17 @@ class DeferredArbiter:
 
     def _end_grace(self) -> None:
         """Decide on those who have waited for the grace period to end, in their order."""
+        for request in self._stop_grace():
+            if request.session in self._sessions:
+                self.request(request)
+
+    def _stop_grace(self) -> list[LockRequest]:
+        """End the grace period; give those who have waited for that."""
         if self._grace is not None and self._grace.active():
             self._grace.cancel()
         self._grace = None
         deferred, self._deferred = self._deferred, []
-        for request in deferred:
-            if request.session in self._sessions:
-                self.request(request)
+        return deferred
 
     def _dismiss_idle(self) -> None:
         """Dismiss the sessions that hold nothing."""

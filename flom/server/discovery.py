@@ -11,10 +11,10 @@ from contextlib import suppress
 from socket import gethostname
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import connectProtocol
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import DatagramProtocol, Protocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -38,7 +38,7 @@ from flom.core.messages import Discover, Discovered, Role, Standing
 from flom.core.requests import Instant
 from flom.core.wire import MAX_MESSAGE_SIZE, decode, encode
 from flom.errors import RemoteProtocolError, spell
-from flom.multicast import Group, GroupPort, NoMulticast, Sender, destination, stream_endpoint
+from flom.multicast import Group, GroupPort, NoMulticast, Sender, connect_within, destination
 
 MAX_AMPLIFICATION: Final = 64
 """Bytes by which an answer of more than FLoM's may be longer than its question."""
@@ -97,7 +97,7 @@ class GroupMember(DatagramProtocol):
         self._elected: Standing | None = None
         self._orphan_heard_at = now - ORPHAN_MEMORY
         self._is_silenced = False
-        self._reaching: Deferred[None] | None = None
+        self._reaching: Deferred[Any] | None = None
 
     @property
     def election(self) -> Election:
@@ -156,7 +156,8 @@ class GroupMember(DatagramProtocol):
             return
         match message:
             case Discover(standing=Standing() as other):
-                self._hear(other, addr, None)
+                if message.group == self._group.address:
+                    self._hear(other, addr, None)
             case Discover():
                 self._answer(message, len(datagram), addr)
             case Discovered(standing=None) | Discovered(standing=Standing(role=Role.LEADER)):
@@ -185,9 +186,9 @@ class GroupMember(DatagramProtocol):
         for action in actions:
             match action:
                 case Announce(standing):
-                    self._announce(encode(Discover(standing=standing)))
+                    self._announce(encode(Discover(self._group.address, standing=standing)))
                 case Reply(standing):
-                    self._send(encode(Discover(standing=standing)), sender)
+                    self._send(encode(Discover(self._group.address, standing=standing)), sender)
                 case Lead():
                     self._log.info("leading {group}", group=self._group)
                     self._on_role(Role.LEADER, None)
@@ -288,17 +289,19 @@ class GroupMember(DatagramProtocol):
         if self._reaching is not None:
             return
         host = destination(reply, sender, self._group)
-        endpoint = stream_endpoint(self._reactor, host, reply.port)
-        reaching = self._reaching = connectProtocol(endpoint, Protocol()).addTimeout(_REACH_TIMEOUT, self._clock)
+        factory = Factory.forProtocol(Protocol)
+        factory.noisy = False
+        reaching = self._reaching = connect_within(_REACH_TIMEOUT, self._reactor, host, reply.port, factory)
 
-        def reached(protocol: Protocol) -> None:
+        def reached(protocol: Any) -> None:
             self._reaching = None
-            assert protocol.transport is not None
             protocol.transport.loseConnection()
             self._act(self._election.yield_to(rival, *self._now()), sender, reply)
 
         def not_reached(failure: Failure) -> None:
             self._reaching = None
+            if failure.check(CancelledError, ConnectingCancelledError):
+                return  # we are leaving
             self._log.warn(
                 "{other} says that it leads {group}, but cannot be reached: {why}",
                 other=_name(rival, sender),

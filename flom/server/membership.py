@@ -15,8 +15,7 @@ from twisted.logger import Logger
 
 from flom.core.election import DEFAULT_TIMING, Timing
 from flom.core.messages import Role, Standing
-from flom.errors import FlomError
-from flom.multicast import Group, GroupPort
+from flom.multicast import Group, GroupPort, NoMulticast
 from flom.server.arbiter import DeferredArbiter, system_instant
 from flom.server.discovery import GroupMember
 from flom.server.handover import Successor
@@ -75,15 +74,17 @@ class MembershipService(Service):
         self._port: GroupPort | None = None
         self._retry: IDelayedCall | None = None
         self._has_orphans = False
+        self._is_finished = False
         arbiter.retire()
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
+        self._is_finished = False
         candidate = self._membership.candidate
         if candidate is None:
             self._take_seat(is_first=True)
         else:
-            successor = Successor(lambda: system_instant().monotonic, self._enter_as, self._end)
+            successor = Successor(lambda: system_instant().monotonic, self._succeed, self._finish)
             candidate.setblocking(False)
             self._reactor.adoptStreamConnection(
                 candidate.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: successor)
@@ -104,25 +105,40 @@ class MembershipService(Service):
         return stopped
 
     def _take_seat(self, *, is_first: bool = False) -> None:
-        """Go on when no other daemon of the group is on this host."""
+        """Become a member when no other daemon of the group is on this host."""
         self._retry = None
         try:
             self._seat.extend()
-        except SeatTaken as e:
+        except (SeatTaken, NoMulticast) as e:
             if is_first:
+                if isinstance(e, NoMulticast):
+                    raise
                 self._log.info("waiting: {why}", why=str(e))
                 self._membership.on_role(Role.STANDBY)
             self._retry = self._reactor.callLater(self._membership.timing.heartbeat, self._take_seat)
         else:
-            self._enter(None)
+            if is_first:
+                self._enter(None)
+            else:
+                self._try_to_enter(None)
 
-    def _enter_as(self, elected: Standing | None, has_orphans: bool) -> None:
-        """Become a member, when the reactor runs already."""
+    def _succeed(self, elected: Standing | None, has_orphans: bool) -> None:
+        """Take over from the process that was elected in our place."""
         self._has_orphans = has_orphans
+        self._try_to_enter(elected)
+
+    def _try_to_enter(self, elected: Standing | None) -> None:
+        """Become a member, when nobody is there any more who could be told that it is not possible."""
         try:
             self._enter(elected)
-        except (FlomError, CannotListenError) as e:
+        except (NoMulticast, CannotListenError) as e:
             self._log.critical("{why}", why=str(e))
+            self._finish()
+
+    def _finish(self) -> None:
+        """Have the daemon end; whoever does that wants to be asked once."""
+        if not self._is_finished:
+            self._is_finished = True
             self._end()
 
     def _enter(self, elected: Standing | None) -> None:
@@ -148,7 +164,7 @@ class MembershipService(Service):
             self._arbiter.retire()
             self._await_last_holder()
         elif role is Role.STANDBY and not self._membership.stands_by:
-            self._end()
+            self._finish()
         self._membership.on_role(role)
 
     def _await_last_holder(self) -> None:
@@ -160,4 +176,4 @@ class MembershipService(Service):
         self._log.info("nobody holds a lock of this daemon any more")
         self._member.finished()
         if not self._membership.stands_by:
-            self._end()
+            self._finish()

@@ -41,7 +41,7 @@ def replay_udp(transcript: Transcript) -> None:
     """Replay a recording of discovery; this host must have the addresses that it names."""
     arguments = transcript["daemon"].split()
     group = arguments[arguments.index("-A") + 1]
-    with Daemon(*arguments, ready="joined"):
+    with Daemon(*arguments, ready="leading"):
         family = socket.AF_INET6 if ":" in group else socket.AF_INET
         asked = group if transcript["to"] == "multicast" else _UNICAST
         _Replay(transcript, family, socket.SOCK_DGRAM, (asked, _PORT)).run()

@@ -27,8 +27,10 @@ class RememberingFactory(LockFactory):
     last: LockProtocol
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol:
-        self.last = super().buildProtocol(addr)
-        return self.last
+        protocol = super().buildProtocol(addr)
+        assert protocol is not None
+        self.last = protocol
+        return protocol
 
 
 @pytest.mark.parametrize(

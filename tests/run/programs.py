@@ -58,9 +58,9 @@ class Running:
         """Wait for its end; give its status, below 0 if a signal killed it."""
         return self.process.wait(PATIENCE)
 
-    def finish(self) -> subprocess.CompletedProcess[str]:
+    def finish(self, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Close its stdin and wait for its end, and for everybody who has its stdout and stderr."""
-        out, err = self.process.communicate(timeout=PATIENCE)
+        out, err = self.process.communicate(timeout=patience)
         return subprocess.CompletedProcess(
             self.process.args, self.process.returncode, (self._unread + out).decode(), err.decode()
         )
@@ -182,11 +182,11 @@ def command_line_of(pid: int) -> str:
         return ""
 
 
-def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait for what no event tells of."""
-    give_up = time.monotonic() + PATIENCE
+def eventually(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Wait for what no event tells of, for some seconds."""
+    give_up = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < give_up, f"{what} did not come true within {PATIENCE:g} s"
+        assert time.monotonic() < give_up, f"{what} did not come true within {patience:g} s"
         time.sleep(0.01)
 
 

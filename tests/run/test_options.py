@@ -78,6 +78,20 @@ ROWS = [
     ),
     Row("unicast_port", "p", "unicast-port", "-010", 8, "Daemon", "UnicastPort", "-8", "[Daemon]/UnicastPort=8"),
     Row(
+        "multicast_address",
+        "A",
+        "multicast-address",
+        "ff02::1",
+        "ff02::1",
+        "Daemon",
+        "MulticastAddress",
+        "ff02::1",
+        "[Daemon]/MulticastAddress='ff02::1'",
+    ),
+    Row(
+        "multicast_port", "P", "multicast-port", "-010", 8, "Daemon", "MulticastPort", "-8", "[Daemon]/MulticastPort=8"
+    ),
+    Row(
         "network_interface",
         "n",
         "network-interface",
@@ -87,6 +101,39 @@ ROWS = [
         "NetworkInterface",
         "lo",
         "[Network]/NetworkInterface='lo'",
+    ),
+    Row(
+        "discovery_attempts",
+        "D",
+        "discovery-attempts",
+        "-3",
+        3,
+        "Network",
+        "DiscoveryAttempts",
+        "3",
+        "[Network]/DiscoveryAttempts=3",
+    ),
+    Row(
+        "discovery_timeout_ms",
+        "I",
+        "discovery-timeout",
+        "0x10",
+        16,
+        "Network",
+        "DiscoveryTimeout",
+        "16",
+        "[Network]/DiscoveryTimeout=16",
+    ),
+    Row(
+        "discovery_ttl",
+        "",
+        "discovery-ttl",
+        "255",
+        255,
+        "Network",
+        "DiscoveryTTL",
+        "-255",
+        "[Network]/DiscoveryTTL=255",
     ),
     Row(
         "keepalive_time",
@@ -178,7 +225,12 @@ def test_the_verbose_lines_of_the_defaults_are_those_of_the_manual_in_its_order(
         "[Daemon]/Lifespan=5000",
         "[Daemon]/UnicastAddress=''",
         "[Daemon]/UnicastPort=28015",
+        "[Daemon]/MulticastAddress=''",
+        "[Daemon]/MulticastPort=28015",
         "[Network]/NetworkInterface=''",
+        "[Network]/DiscoveryAttempts=2",
+        "[Network]/DiscoveryTimeout=500",
+        "[Network]/DiscoveryTTL=1",
         "[Network]/TcpKeepaliveTime=60",
         "[Network]/TcpKeepaliveIntvl=10",
         "[Network]/TcpKeepaliveProbes=6",
@@ -196,6 +248,10 @@ def test_the_verbose_lines_of_the_defaults_are_those_of_the_manual_in_its_order(
         (["-l", "EX"], {"lock_mode": LockMode.PR}),
         (["-d", "5000"], {"lifespan_ms": 5}),
         (["-p", "28015"], {"unicast_port": 5}),
+        (["-P", "28015"], {"multicast_port": 5}),
+        (["-D", "2"], {"discovery_attempts": 5}),
+        (["-I", "500"], {"discovery_timeout_ms": 5}),
+        (["--discovery-ttl", "1"], {"discovery_ttl": 5}),
         (["--tcp-keepalive-time", "60"], {"keepalive_time": 5}),
         (["--tcp-keepalive-intvl", "10"], {"keepalive_interval": 5}),
         (["--tcp-keepalive-probes", "6"], {"keepalive_probes": 5}),
@@ -330,6 +386,11 @@ def test_a_bad_name_is_refused_whoever_gives_it(text: str) -> None:
         ("unicast-port", "0"),
         ("unicast-port", "65536"),
         ("unicast-port", "-65536"),
+        ("multicast-port", "0"),
+        ("multicast-port", "70000"),
+        ("discovery-timeout", "0"),
+        ("discovery-timeout", "3600001"),
+        ("discovery-ttl", "256"),
         ("resource-quantity", "-1"),
         ("tcp-keepalive-time", "0"),
         ("tcp-keepalive-time", "32768"),
@@ -352,6 +413,10 @@ def test_a_socket_name_may_have_107_bytes() -> None:
 def test_a_quantity_of_0_is_1() -> None:
     assert configure(["-q", "0"]).quantity == 1
     assert merge(Config(), "f", "[Resource]\nQuantity=0\n").quantity == 1
+
+
+def test_no_attempt_and_no_router_are_one_of_each() -> None:
+    assert configure(["-D", "0", "--discovery-ttl", "0"]) == Config(discovery_attempts=1, discovery_ttl=1)
 
 
 # the command line as a whole
@@ -533,18 +598,21 @@ def test_a_named_file_must_be_there(tmp_path: Path, name: str) -> None:
         load(named, {"HOME": str(tmp_path)})
 
 
-@pytest.mark.parametrize("place", ["[Daemon]\nMulticastAddress=239.0.0.1", "[TLS]\nTlsCertificate=/x"])
-def test_a_file_that_means_another_way_to_the_daemon_is_refused(place: str) -> None:
+def test_a_file_that_means_another_way_to_the_daemon_is_refused() -> None:
     with pytest.raises(ConfigError, match="not supported"):
-        merge(Config(), "f", place + "\n")
+        merge(Config(), "f", "[TLS]\nTlsCertificate=/x\n")
 
 
-def test_a_socket_and_a_host_at_the_same_time_are_refused_wherever_they_come_from() -> None:
-    config = configure(["-a", "here"], socket_name="/s")
+@pytest.mark.parametrize("words", [["-a", "here"], ["-A", "here"]], ids=["host", "group"])
+def test_a_socket_and_a_network_at_the_same_time_are_refused_wherever_they_come_from(words: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"'/s'.*'here'"):
-        config.check()
+        configure(words, socket_name="/s").check()
+    configure(words).check()
     Config(socket_name="/s").check()
-    Config(unicast_address="here").check()
+
+
+def test_a_host_and_a_group_are_no_contradiction() -> None:
+    configure(["-a", "here", "-A", "ff02::1"]).check()
 
 
 def test_the_default_socket_bears_the_name_of_the_passwd_entry(monkeypatch: pytest.MonkeyPatch) -> None:

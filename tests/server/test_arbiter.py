@@ -9,8 +9,8 @@ from twisted.python.failure import Failure
 
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.requests import Effect, Granted, LockRequest, Queued
-from flom.errors import CannotWait, InvalidName, LockBusy, LockImpossible
+from flom.core.requests import Effect, Granted, LockRequest, Queued, Refused
+from flom.errors import CannotWait, InvalidName, LockBusy, LockImpossible, Outcome, StandingBy
 from flom.interfaces import IHeld
 from flom.server.arbiter import DeferredArbiter
 
@@ -90,11 +90,11 @@ def test_a_callback_may_release_and_acquire_again(arbiter: DeferredArbiter) -> N
 
 
 def test_effects_of_one_session_are_told_in_order_even_if_a_callback_interferes(arbiter: DeferredArbiter) -> None:
-    told: list[Effect] = []
+    told: list[Effect | None] = []
     waits = arbiter.open(told.append)
     arbiter.request(LockRequest(waits, parse_name("R1"), create=False))
 
-    def release_at_once(effect: Effect) -> None:
+    def release_at_once(effect: Effect | None) -> None:
         if isinstance(effect, Granted):
             arbiter.release(creator, parse_name("R1"))
 
@@ -105,9 +105,9 @@ def test_effects_of_one_session_are_told_in_order_even_if_a_callback_interferes(
 
 
 def test_a_session_may_be_dropped_while_it_is_told_of_its_grant(arbiter: DeferredArbiter) -> None:
-    told: list[Effect] = []
+    told: list[Effect | None] = []
 
-    def leave(effect: Effect) -> None:
+    def leave(effect: Effect | None) -> None:
         arbiter.drop(brief)
 
     brief, next_one = arbiter.open(leave), arbiter.open(told.append)
@@ -151,3 +151,200 @@ def test_a_closed_arbiter_grants_nothing_more(arbiter: DeferredArbiter) -> None:
     arbiter.close()
     held.release()
     assert not waiting.called
+
+
+# another daemon grants the locks
+
+
+class Session:
+    """
+    A client.
+
+    @ivar told: what it was told; C{None} when it was dismissed.
+    """
+
+    def __init__(self, arbiter: DeferredArbiter) -> None:
+        self.told: list[Effect | None] = []
+        self._arbiter = arbiter
+        self._id = arbiter.open(self.told.append)
+
+    def ask(self, name: str, quantity: int = 1, *, regains: bool = False) -> Session:
+        self._arbiter.request(LockRequest(self._id, parse_name(name), quantity=quantity, regains=regains))
+        return self
+
+    def release(self, name: str) -> None:
+        self._arbiter.release(self._id, parse_name(name))
+
+    def leave(self) -> None:
+        """Lose the connection."""
+        self._arbiter.drop(self._id)
+
+    def heard(self) -> list[type]:
+        return [type(effect) for effect in self.told]
+
+
+NoneType = type(None)
+
+
+def test_a_retired_arbiter_grants_nothing_and_says_why(arbiter: DeferredArbiter) -> None:
+    arbiter.retire()
+    assert arbiter.is_retired
+    assert isinstance(error(arbiter.acquire("R1")), StandingBy)
+    assert isinstance(error(arbiter.acquire("no name")), InvalidName)
+    assert arbiter.is_deserted
+
+
+def test_one_that_resumes_does(arbiter: DeferredArbiter) -> None:
+    arbiter.retire()
+    arbiter.resume()
+    assert not arbiter.is_retired
+    assert now(arbiter.acquire("R1"))
+
+
+def test_who_waits_is_dismissed_and_who_holds_may_finish(arbiter: DeferredArbiter) -> None:
+    holder, waiter, newcomer = Session(arbiter).ask("R1"), Session(arbiter).ask("R1"), Session(arbiter)
+    arbiter.retire()
+    assert holder.heard() == [Granted]
+    assert waiter.heard() == [Queued, NoneType]
+    assert newcomer.heard() == [NoneType]
+    assert not arbiter.is_deserted
+    holder.release("R1")
+    assert holder.heard() == [Granted, NoneType]
+    assert arbiter.is_deserted
+
+
+def test_code_in_this_process_may_finish_too(arbiter: DeferredArbiter) -> None:
+    held, waiting = now(arbiter.acquire("R1")), arbiter.acquire("R1")
+    arbiter.retire()
+    assert isinstance(error(waiting), StandingBy)
+    assert not arbiter.is_deserted
+    held.release()
+    assert arbiter.is_deserted
+
+
+def test_a_dismissed_session_is_told_nothing_more(arbiter: DeferredArbiter) -> None:
+    holder, waiter = Session(arbiter).ask("R1"), Session(arbiter).ask("R1")
+    arbiter.retire()
+    holder.leave()
+    waiter.leave()
+    assert waiter.heard() == [Queued, NoneType]
+
+
+def test_a_holder_that_asks_for_more_is_refused(arbiter: DeferredArbiter) -> None:
+    holder = Session(arbiter).ask("N[3]")
+    arbiter.retire()
+    holder.ask("N[3]")
+    assert holder.heard() == [Granted, Refused]
+    assert isinstance(holder.told[-1], Refused)
+    assert holder.told[-1].outcome is Outcome.BUSY
+    assert not arbiter.is_deserted
+
+
+def test_a_holder_that_waits_for_more_does_not_get_it(arbiter: DeferredArbiter) -> None:
+    greedy, other = Session(arbiter).ask("N[3]"), Session(arbiter).ask("N[3]", 2)
+    greedy.ask("N[3]", 2)
+    arbiter.retire()
+    other.release("N[3]")
+    assert greedy.heard().count(Granted) == 1
+
+
+def test_a_holder_that_waits_for_more_is_told_that_it_waits_in_vain(arbiter: DeferredArbiter) -> None:
+    greedy = Session(arbiter).ask("R1").ask("R1")
+    arbiter.retire()
+    assert greedy.heard() == [Granted, Queued, Refused]
+
+
+def test_a_timestamp_that_is_due_later_is_not_granted_then(arbiter: DeferredArbiter, clock: Clock) -> None:
+    clock.advance(1000.25)
+    Session(arbiter).ask("_t_%s[2]")
+    waiter = Session(arbiter).ask("_t_%s[2]")
+    arbiter.retire()
+    clock.advance(10.0)
+    assert waiter.heard() == [Queued, NoneType]
+
+
+def test_what_was_locked_before_is_not_locked_when_it_resumes(arbiter: DeferredArbiter) -> None:
+    sequence, holder = Session(arbiter).ask("_s_a[1]"), Session(arbiter).ask("R1")
+    sequence.release("_s_a[1]")
+    arbiter.retire()
+    holder.leave()
+    sequence.leave()
+    arbiter.resume()
+    assert arbiter.is_idle
+    assert now(arbiter.acquire("R1", wait=False))
+    assert now(arbiter.acquire("_s_a[1]")).element == "1"
+
+
+def test_its_user_is_told_when_the_last_holder_has_gone(arbiter: DeferredArbiter) -> None:
+    holder, other = Session(arbiter).ask("R1"), Session(arbiter).ask("R2")
+    arbiter.retire()
+    deserted: list[bool] = []
+    arbiter.on_change = lambda: deserted.append(arbiter.is_deserted)
+    holder.release("R1")
+    other.leave()
+    assert deserted == [False, True]
+
+
+def test_who_is_dismissed_may_ask_again_at_once(arbiter: DeferredArbiter) -> None:
+    Session(arbiter).ask("R1")
+    again: list[Deferred[IHeld]] = []
+
+    def ask_again(failure: Failure) -> None:
+        again.append(arbiter.acquire("R1"))
+
+    for _ in range(3):
+        arbiter.acquire("R1").addErrback(ask_again)
+    arbiter.retire()
+    assert [type(error(deferred)) for deferred in again] == [StandingBy] * 3
+
+
+# it takes the place of a daemon that has gone
+
+
+@pytest.fixture
+def successor(arbiter: DeferredArbiter) -> DeferredArbiter:
+    """An arbiter that leaves some time to those who have held something before."""
+    arbiter.retire()
+    arbiter.resume(grace=0.5)
+    return arbiter
+
+
+def test_who_regains_is_served_first(successor: DeferredArbiter, clock: Clock) -> None:
+    hasty, holder = Session(successor).ask("R1"), Session(successor)
+    clock.advance(0.4)
+    assert hasty.heard() == []
+    holder.ask("R1", regains=True)
+    assert holder.heard() == [Granted]
+    clock.advance(0.1)
+    assert hasty.heard() == [Queued]
+
+
+def test_the_others_are_served_in_their_order_then(successor: DeferredArbiter, clock: Clock) -> None:
+    sessions = [Session(successor).ask("R1") for _ in range(3)]
+    clock.advance(0.5)
+    assert [session.heard() for session in sessions] == [[Granted], [Queued], [Queued]]
+    assert Session(successor).ask("R2").heard() == [Granted]
+
+
+def test_who_has_given_up_by_then_gets_nothing(successor: DeferredArbiter, clock: Clock) -> None:
+    gone, tired, patient = (Session(successor).ask("R1") for _ in range(3))
+    gone.leave()
+    tired.release("R1")
+    clock.advance(0.5)
+    assert [session.heard() for session in (gone, tired, patient)] == [[], [], [Granted]]
+
+
+def test_if_it_has_to_yield_before_that_they_are_dismissed(successor: DeferredArbiter, clock: Clock) -> None:
+    holder, waiter = Session(successor).ask("R1", regains=True), Session(successor).ask("R1")
+    successor.retire()
+    assert holder.heard() == [Granted]
+    assert waiter.heard() == [NoneType]  # and not refused: the other leader may let it wait
+    clock.advance(0.5)
+    assert waiter.heard() == [NoneType]
+
+
+def test_if_it_ends_before_that_nothing_is_left(successor: DeferredArbiter, clock: Clock) -> None:
+    waiter = Session(successor).ask("R1")
+    successor.close()
+    assert waiter.heard() == []
+    assert clock.getDelayedCalls() == []

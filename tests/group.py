@@ -1,0 +1,121 @@
+"""A multicast group without a network: ports that a test can look into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import DatagramProtocol
+
+from flom.core.messages import Discover, Message, Standing
+from flom.core.requests import Instant
+from flom.core.wire import decode
+from flom.multicast import Group, NoMulticast, Sender
+
+GROUP = Group("ff02::1", 28015)
+OWN: Sender = ("fe80::1%eth0", 28015)  # as the others see us
+ASKER: Sender = ("fe80::7%eth0", 40000)
+RIVAL: Sender = ("fe80::9%eth0", 28015)
+
+STEP = 0.01  # seconds; no timer of an election is as short
+
+
+class FakePort:
+    """
+    Stands in for a L{flom.multicast.GroupPort}; what is told to the group comes back, as the kernel sees to.
+
+    @ivar told: the messages to the group.
+    @ivar sent: the datagrams to somebody alone.
+    @cvar has_interfaces: whether there are any in the beginning.
+    @ivar interfaces: that lead to the group.
+    @ivar joined: the interfaces on which it has become a member, in order.
+    @ivar is_deaf: whether what it says does not come back.
+    """
+
+    has_interfaces = True
+
+    def __init__(self, group: Group, protocol: DatagramProtocol, reactor: Any, *, is_member: bool) -> None:
+        self.group = group
+        self.is_member = is_member
+        self.told: list[Message] = []
+        self.sent: list[tuple[bytes, Sender]] = []
+        self.interfaces = ["eth0"] if self.has_interfaces else []
+        self.joined: list[str] = []
+        self.is_deaf = False
+        self._protocol: Any = protocol  # it takes us for a real port
+        self._reactor = reactor
+        self._coming: list[IDelayedCall] = []
+
+    def startListening(self) -> None:
+        self._protocol.makeConnection(self)
+
+    def stopListening(self) -> Deferred[None]:
+        for call in self._coming:
+            if call.active():
+                call.cancel()
+        if self._protocol.transport is not None:
+            self._protocol.doStop()
+        return succeed(None)
+
+    def join(self) -> list[str]:
+        self._check()
+        joined = [name for name in self.interfaces if name not in self.joined]
+        self.joined += joined
+        return joined
+
+    def tell(self, datagram: bytes) -> list[str]:
+        self._check()
+        self.told.append(decode(datagram))
+        if self.is_member:
+            self._coming = [call for call in self._coming if call.active()]
+            self._coming.append(self._reactor.callLater(0, self._come_back, datagram))
+        return list(self.interfaces)
+
+    def write(self, datagram: bytes, addressee: Sender) -> None:
+        self.sent.append((datagram, addressee))
+
+    def hear(self, datagram: bytes, sender: Sender) -> None:
+        """Let a datagram come in."""
+        self._protocol.datagramReceived(datagram, sender)
+
+    def answers(self) -> list[tuple[Message, Sender]]:
+        """Give what was sent to somebody alone since the last call."""
+        sent, self.sent = self.sent, []
+        return [(decode(datagram), addressee) for datagram, addressee in sent]
+
+    def announced(self) -> list[Standing]:
+        """Give what was said of itself to the group since the last call."""
+        told, self.told = self.told, []
+        return [message.standing for message in told if isinstance(message, Discover) and message.standing is not None]
+
+    def _come_back(self, datagram: bytes) -> None:
+        if not self.is_deaf:
+            self.hear(datagram, OWN)
+
+    def _check(self) -> None:
+        if not self.interfaces:
+            raise NoMulticast(f"{self.group.address}: no network interface")
+
+
+def fake_ports(monkeypatch: pytest.MonkeyPatch, module: str) -> list[FakePort]:
+    """Have C{module} make fake ports; give those that it has made."""
+    made: list[FakePort] = []
+
+    def make(*arguments: Any, is_member: bool) -> FakePort:
+        made.append(FakePort(*arguments, is_member=is_member))
+        return made[-1]
+
+    monkeypatch.setattr(f"{module}.GroupPort", make)
+    return made
+
+
+def instant(clock: Any) -> Instant:
+    """Tell the time of both clocks by C{clock}, whose second 0 is in 2027."""
+    return Instant(clock.seconds(), 1_800_000_000 + clock.seconds())
+
+
+def pass_time(clock: Any, seconds: float) -> None:
+    """Let the time of C{clock} pass in small steps, so that no timer is late."""
+    clock.pump([STEP] * round(seconds / STEP))
