@@ -113,7 +113,7 @@ class Yield:
 
 @dataclass(frozen=True, slots=True)
 class Deaf:
-    """We would lead, but do not even hear ourselves: whoever leads would go unheard as well."""
+    """We would lead, but do not even hear ourselves: whoever leads would go unheard as well. We stand by instead."""
 
 
 Action = Announce | Reply | Lead | Follow | Verify | Outrank | Yield | Deaf
@@ -142,9 +142,12 @@ class Election:
         self._node = node
         self._timing = timing
         self._is_yielding = False
-        self._outranked = ("", now - timing.patience)  # who was last, and when
-        self._rounds = 0  # announcements in a row that nothing was heard against
+        self._outranked: tuple[Standing | None, float] = (None, now - timing.patience)  # the last one, and when
+        self._lost_at = now  # when the leader is taken for dead, if it is not heard before
+        self._rounds = 0  # in a row that nothing was heard against, since we hear ourselves
+        self._deaf_rounds = 0  # in a row that we have not heard ourselves
         self._hears_itself = False
+        self._is_deaf = False
         self._stand(now, wall)
 
     @property
@@ -161,6 +164,7 @@ class Election:
         """
         if other.node == self._node:
             self._hears_itself = True
+            self._is_deaf = False
             return []
         match self.role, other.role:
             case Role.CANDIDATE, Role.LEADER:
@@ -168,10 +172,10 @@ class Election:
                 return self._follow(other, now)
             case Role.CANDIDATE, Role.CANDIDATE if rank(other) < rank(self.standing):
                 self._stand_by(now, wall)
-            case Role.STANDBY, Role.LEADER if self.leader is None or rank(other) <= rank(self.leader):
+            case Role.STANDBY, Role.LEADER if self._is_as_good_as_ours(other):
                 return self._follow(other, now)
             case Role.STANDBY, Role.CANDIDATE if self.leader is None:
-                self._heard_at = now  # it will lead, or we shall hear of who does
+                self._lost_at = now + self._timing.patience  # it will lead, or we shall hear of who does
             case Role.STANDBY, Role.LEAVING if self.leader is not None and self.leader.node == other.node:
                 self.leader = None
                 if not self._is_yielding:
@@ -224,7 +228,7 @@ class Election:
 
     def was_unheard(self) -> None:
         """Take it that the last announcement could not be sent; a candidate that nobody can hear does not win."""
-        self._rounds = 0
+        self._rounds = self._deaf_rounds = -1  # the round that has begun with it does not count
 
     def leave(self) -> list[Action]:
         """Say goodbye; nothing else may be called after this."""
@@ -240,47 +244,65 @@ class Election:
         """Be a candidate."""
         self._become(Role.CANDIDATE, wall)
         self.leader = None
-        self._rounds = 0
+        self._rounds = self._deaf_rounds = 0
         self._hears_itself = False
         self._round_began = self.deadline = now
 
     def _campaign(self, now: float, wall: int) -> list[Action]:
         """Announce ourselves once more, or win."""
         took, self._round_began = now - self._round_began, now
-        self._rounds = 1 if took >= self._timing.stall else self._rounds + 1
-        if self._rounds > ROUNDS and self.may_win and self._hears_itself:
+        if took >= self._timing.stall:
+            self._rounds = self._deaf_rounds = 0
+        elif self._hears_itself:
+            self._rounds += 1
+        else:
+            self._deaf_rounds += 1
+        if self._rounds >= ROUNDS and self.may_win:
             return self.lead(now, wall)
+        if self._deaf_rounds > ROUNDS:
+            return self._step_back(now, wall)
         self.deadline = now + self._timing.round
-        is_deaf = self._rounds == ROUNDS + 1 and not self._hears_itself
-        return [*([Deaf()] if is_deaf else []), Announce(self.standing)]
+        return [Announce(self.standing)]
+
+    def _step_back(self, now: float, wall: int) -> list[Action]:
+        """Be no candidate until we hear ourselves: others would wait for one that cannot win."""
+        self._stand_by(now, wall)
+        self._is_deaf = True
+        return [Deaf()]
 
     def _stand_by(self, now: float, wall: int) -> None:
         self._become(Role.STANDBY, wall)
         self.leader = None
-        self._heard_at = now
+        self._lost_at = now + self._timing.patience
         self.deadline = now + self._timing.heartbeat
 
     def _follow(self, leader: Standing, now: float) -> list[Action]:
         is_new = leader != self.leader
         self.leader = leader
-        self._heard_at = now
+        self._lost_at = now + self._timing.patience
         return [Follow(leader)] if is_new else []
+
+    def _is_as_good_as_ours(self, other: Standing) -> bool:
+        """Tell whether C{other}, a leader, is the one to follow."""
+        ours = self.leader
+        return ours is None or other.node == ours.node or rank(other) < rank(ours)
 
     def _watch(self, now: float, wall: int) -> list[Action]:
         """Stand by, as long as there is somebody to stand by for."""
-        if now - self._heard_at >= self._timing.patience and not self._is_yielding:
+        can_stand = not self._is_yielding and not self._is_deaf
+        if can_stand and now >= self._lost_at:
             self._stand(now, wall)
             return self._campaign(now, wall)
         self.deadline = now + self._timing.heartbeat
-        if not self._is_yielding:
-            self.deadline = min(self.deadline, self._heard_at + self._timing.patience)
+        if can_stand:
+            self.deadline = min(self.deadline, self._lost_at)
         # a daemon of FLoM says that it is there only when it is asked; announcing ourselves does that
-        return [Announce(self.standing)] if self.leader == FLOM else []
+        return [Announce(self.standing)] if self.leader == FLOM or self._is_deaf else []
 
     def _insist(self, rival: Standing, now: float) -> list[Action]:
         """Tell C{rival} who leads; say so here too, unless it was said a moment ago."""
-        node, when = self._outranked
-        if node == rival.node or now - when < self._timing.patience:
+        last, when = self._outranked
+        if rival == last or now - when < self._timing.patience:
             return [Reply(self.standing)]
-        self._outranked = (rival.node, now)
+        self._outranked = (rival, now)
         return [Outrank(rival), Reply(self.standing)]

@@ -29,7 +29,7 @@ from flom.multicast import Group, GroupPort, NoMulticast, stream_endpoint
 from flom.run.daemonize import START_TIMEOUT, DaemonLaunch, Unblocked
 from flom.server.arbiter import system_instant
 from flom.server.discovery import GroupMember
-from flom.server.handover import Candidate
+from flom.server.handover import FRESH, Candidate
 from flom.server.listening import CannotClaim, Claim, claim_tcp
 from flom.server.seat import Seat, SeatTaken, take_seat
 
@@ -305,7 +305,7 @@ class Candidacy:
             self._candidate.hand_over(
                 self._member.election.standing, system_instant().monotonic, has_orphans=self._member.has_orphans
             )
-            self._reactor.callLater(0, self.end)  # we have one more thing to announce: that somebody leads
+            self._reactor.callLater(FRESH, self.end)  # we answer candidates until the daemon does
         elif leader is not None:
             self._say(f"not elected: another host leads {self._group}")
             self._reactor.callLater(0, self.end)

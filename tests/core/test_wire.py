@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,15 +13,29 @@ import pytest
 from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
-from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Shutdown, Unlock
+from flom.core.messages import (
+    Answer,
+    Discover,
+    Discovered,
+    Lock,
+    Message,
+    Ping,
+    Role,
+    Shutdown,
+    ShutdownRefused,
+    Standing,
+    Unlock,
+)
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
-from flom.core.wire import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE, MessageReader, decode, encode
+from flom.core.wire import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE, QUESTION_SIZE, MessageReader, decode, encode
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8" ?>'
 PEER_ID = "0123456789abcdef0123456789abcdef"
 SESSION = f'<session peerid="{PEER_ID}"/>'
+CANDIDATE = Standing("0123456789abcdef", Role.CANDIDATE, 1_700_000_000_000)
+LEADER = replace(CANDIDATE, role=Role.LEADER)
 
 
 def base64(name: str) -> str:
@@ -64,6 +79,13 @@ EXACT: list[tuple[Message, str]] = [
             '<resource name="Tls1XQ==" wait="1" quantity="3" create="1" lifespan="1"/></msg>'
         ),
     ),
+    (
+        Lock("R1", LockMode.EX, regains=True),
+        (
+            '<msg level="3" verb="1" step="8">'
+            '<resource name="UjE=" mode="5" wait="0" create="0" lifespan="0" regains="1"/></msg>'
+        ),
+    ),
     *(
         (
             Lock(name, wait=True, lifespan=-0.001, peer_id=PEER_ID),
@@ -100,6 +122,17 @@ EXACT: list[tuple[Message, str]] = [
     ),
     (Discovered("", 1), '<msg level="3" verb="4" step="16"><network address="" port="1"/></msg>'),
     (
+        Discover(standing=CANDIDATE),
+        ('<msg level="3" verb="4" step="8" node="0123456789abcdef" role="candidate" since="1700000000000"></msg>'),
+    ),
+    (
+        Discovered("", 28015, LEADER, "db1", "1.0"),
+        (
+            '<msg level="3" verb="4" step="16" node="0123456789abcdef" role="leader" since="1700000000000" '
+            'host="db1" version="1.0"><network address="" port="28015"/></msg>'
+        ),
+    ),
+    (
         Shutdown(immediate=False, peer_id=PEER_ID),
         f'<msg level="3" verb="5" step="8">{SESSION}<shutdown immediate="0"/></msg>',
     ),
@@ -107,6 +140,7 @@ EXACT: list[tuple[Message, str]] = [
         Shutdown(immediate=True, peer_id=PEER_ID),
         f'<msg level="3" verb="5" step="8">{SESSION}<shutdown immediate="1"/></msg>',
     ),
+    (ShutdownRefused(), '<msg level="3" verb="5" step="16"><answer rc="6"/></msg>'),
 ]
 
 MESSAGES = [message for message, _ in EXACT]
@@ -245,7 +279,7 @@ def test_another_level_is_not_understood(level: str) -> None:
         decode(f'<msg level="{level}" verb="4" step="8"></msg>'.encode())
 
 
-LEGAL_STEPS = {1: {8, 16, 24, 32}, 2: {8}, 3: {8, 16}, 4: {8, 16}, 5: {8}}
+LEGAL_STEPS = {1: {8, 16, 24, 32}, 2: {8}, 3: {8, 16}, 4: {8, 16}, 5: {8, 16}}
 
 
 def test_a_verb_and_a_step_make_a_message_or_do_not() -> None:
@@ -347,6 +381,18 @@ R1 = Lock("R1", LockMode.EX)
         (b'<?xml version="1.0"?>\n<msg step="8"\tverb="4"\n>\n</msg>', Discover()),
         (b'<msg verb="1" step="24"><answer rc="0" element="&lt;&#98;&quot;"/></msg>', Answer(24, 0, '<b"')),
         (body_of_lock('<session PeerID="a"/>'), R1),
+        (b'<msg verb="4" step="8" role="leader" since="9" host="a" version="1" new="1"></msg>', Discover()),
+        (b'<msg verb="4" step="8" group="239.1.1.1" everyone="1" new="1"></msg>', Discover("239.1.1.1", everyone=True)),
+        (
+            b'<msg verb="4" step="8" node="a" role="leaving" since="9" new="1" group=""></msg>',
+            Discover(standing=Standing("a", Role.LEAVING, 9)),
+        ),
+        (b'<msg verb="4" step="16" role="king" since="9"><network address="" port="1"/></msg>', Discovered("", 1)),
+        (
+            b'<msg verb="4" step="16" node="a" role="standby" new="1"><network address="" port="1" new="1"/></msg>',
+            Discovered("", 1, Standing("a", Role.STANDBY, 0)),
+        ),
+        (b'<msg verb="1" step="8" node="a" role="king" group="b"><resource name="UjE=" mode="5"/></msg>', R1),
         (b'<msg verb="1" step="16"></msg>', Answer(16, None)),
         (b'<msg verb="1" step="24"><answer/></msg>', Answer(24, None)),
     ],
@@ -427,6 +473,76 @@ def test_an_entity_may_not_even_be_declared(declaration: str, use: str) -> None:
         decode(f'<!DOCTYPE msg [{declaration}]><msg verb="4" step="8">{use}</msg>'.encode())
 
 
+# what only daemons and clients of ours say to each other in a group (docs/protocol.md, "In a group")
+
+
+def test_who_asks_as_flom_does_is_asked_for_78_bytes() -> None:
+    assert encode(Discover()) == DECLARATION.encode() + b'<msg level="3" verb="4" step="8"></msg>'
+    assert len(encode(Discover())) == 78
+
+
+def test_what_no_daemon_of_ours_says_is_not_written() -> None:
+    assert encode(Discovered("", 28015, host="db1", version="1.0")) == encode(Discovered("", 28015))
+
+
+ADDED = re.compile(rb' (group|everyone|orphaned|node|role|since|host|version)="[^"]*"| +(?=</msg>)')
+
+
+@pytest.mark.parametrize(
+    ("message", "plain"),
+    [
+        (Discover("239.1.1.1", everyone=True, orphaned=True), Discover()),
+        (Discover(standing=CANDIDATE), Discover()),
+        (Discovered("::1", 28015, LEADER, "db1", "1.0"), Discovered("::1", 28015)),
+    ],
+    ids=repr,
+)
+def test_without_attributes_of_msg_that_flom_ignores_it_is_what_flom_says(message: Message, plain: Message) -> None:
+    assert encode(message) != encode(plain)
+    declaration, msg = encode(message).split(b"<msg")
+    assert declaration + b"<msg" + ADDED.sub(b"", msg) == encode(plain)
+
+
+@pytest.mark.parametrize("group", ["239.1.1.1", "ff02::1", "ffff:" * 7 + "ffff"])
+@pytest.mark.parametrize("everyone", [True, False])
+@pytest.mark.parametrize("orphaned", [True, False])
+def test_a_question_that_names_its_group_is_filled_up(group: str, everyone: bool, orphaned: bool) -> None:
+    question = Discover(group, everyone, orphaned)
+    data = encode(question)
+    assert len(data) == QUESTION_SIZE
+    assert decode(data) == question
+    said = f' group="{group}"' + ' everyone="1"' * everyone + ' orphaned="1"' * orphaned
+    assert data.split() == f'{DECLARATION}<msg level="3" verb="4" step="8"{said}> </msg>'.encode().split()
+
+
+@pytest.mark.parametrize("size", [QUESTION_SIZE, QUESTION_SIZE + 1, MAX_MESSAGE_SIZE])
+def test_a_question_that_is_long_enough_is_not_filled_up(size: int) -> None:
+    question = Discover("x" * (size - len(encode(Discover())) - len(' group=""')))
+    assert len(encode(question)) == size
+    assert decode(encode(question)) == question
+
+
+def test_an_answer_from_the_longest_address_and_host_is_no_longer_than_its_question() -> None:
+    answer = Discovered("ffff:" * 7 + "ffff", 65535, replace(LEADER, role=Role.CANDIDATE), "h" * 64, "10.10.10")
+    assert len(encode(answer)) <= QUESTION_SIZE
+
+
+@pytest.mark.parametrize("role", ["", ' role=""', ' role="king"', ' role="LEADER"', ' role="leader "'])
+@pytest.mark.parametrize("step", [8, 16])
+def test_a_daemon_of_an_unknown_role_is_a_breach(role: str, step: int) -> None:
+    text = f'<msg verb="4" step="{step}" node="a"{role} since="9"><network address="" port="1"/></msg>'
+    with pytest.raises(RemoteProtocolError, match="a daemon of role"):
+        decode(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("since", "number"), [("", 0), (' since=""', 0), (' since="x"', 0), (' since="-5"', -5), (' since=" 7.9"', 7)]
+)
+def test_since_when_is_a_number_like_any_other(since: str, number: int) -> None:
+    text = f'<msg verb="4" step="8" node="a" role="leader"{since}></msg>'
+    assert decode(text.encode()) == Discover(standing=Standing("a", Role.LEADER, number))
+
+
 # round trips
 
 ELEMENT = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff"), max_size=40)
@@ -459,18 +575,24 @@ def locks(draw: st.DrawFn) -> Lock:
         draw(st.booleans()),
         draw(MILLISECONDS),
         draw(PEER_IDS),
+        draw(st.booleans()),
     )
 
 
 CODES = st.integers(-(2**31), 2**31 - 1)
+PORTS = st.integers(1, 65535)
+GROUPS = st.sampled_from(["", "239.1.1.1", "ff02::1"]) | ELEMENT
+STANDINGS = st.builds(Standing, ELEMENT, st.sampled_from(Role), st.integers(-(2**63), 2**63 - 1))
 ANY_MESSAGE = st.one_of(
     locks(),
     st.builds(Answer, st.just(16), CODES, st.none() | ELEMENT, PEER_IDS),
     st.builds(Answer, st.sampled_from([24, 32]), CODES, st.none() | ELEMENT),
     st.builds(Unlock, NAMES | st.just(""), st.booleans()),
-    st.builds(Discovered, ELEMENT, st.integers(1, 65535)),
+    st.builds(Discover, GROUPS, st.booleans(), st.booleans(), st.none() | STANDINGS),
+    st.builds(Discovered, ELEMENT, PORTS),
+    st.builds(Discovered, ELEMENT, PORTS, STANDINGS, ELEMENT, ELEMENT),
     st.builds(Shutdown, st.booleans(), PEER_IDS),
-    st.sampled_from([Ping(8), Ping(16), Discover()]),
+    st.sampled_from([Ping(8), Ping(16), ShutdownRefused()]),
 )
 
 

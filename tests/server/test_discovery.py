@@ -412,7 +412,7 @@ def test_who_does_not_even_hear_itself_says_so_and_does_not_win(member: Member, 
     [error] = errors(log)
     assert "does not come back" in error
     member.port.is_deaf = False
-    pass_time(member.reactor, 2 * DEFAULT_TIMING.campaign)
+    pass_time(member.reactor, 2 * (DEFAULT_TIMING.heartbeat + DEFAULT_TIMING.campaign))
     assert member.role is Role.LEADER
 
 
