@@ -22,6 +22,12 @@ from flom.multicast import Group, GroupPort, NoMulticast, Sender, connect_within
 SETTLE: Final = 0.02
 """Seconds after the first answer in which others may come: all clients are to choose the same daemon."""
 
+INTERREGNUM: Final = 30.0
+"""Seconds that those who stand by have to elect a leader."""
+
+ASK_AGAIN: Final = 0.17
+"""Seconds between two questions while there is none."""
+
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for connecting to a daemon that has just answered."""
 
@@ -77,17 +83,18 @@ class Asker(DatagramProtocol):
     ) -> None:
         """
         @param say: told what is sent and received.
-        @param everyone: ask those who stand by too.
+        @param everyone: ask those who stand by too, at once.
         @param orphaned: see L{Discover.orphaned}.
         """
         self._group = group
         self._reactor = reactor
         self._clock: IReactorTime = reactor
         self._say = say
-        self._question = encode(Discover(group.address, everyone, orphaned))
+        self._is_everyone_asked = everyone
+        self._is_orphaned = orphaned
         self._answers: dict[object, Answer] = {}
         self._first: Deferred[None] = Deferred()
-        self._times = 0
+        self._is_first = True
         self.problem: NoMulticast | None = None
         self._port = GroupPort(group, self, reactor, is_member=False)
 
@@ -104,6 +111,11 @@ class Asker(DatagramProtocol):
         return sorted(self._answers.values(), key=lambda answer: answer.preference)
 
     @property
+    def leaders(self) -> list[Answer]:
+        """The L{answers} of those who lead."""
+        return [answer for answer in self.answers if answer.standing.role is Role.LEADER]
+
+    @property
     def port_number(self) -> int:
         """The UDP port that we ask from."""
         number: int = self._port.getHost().port
@@ -111,7 +123,6 @@ class Asker(DatagramProtocol):
 
     async def collect(self, wait: float) -> None:
         """Ask once, and take what comes within C{wait} seconds, however many have answered."""
-        self._times += 1
         self._send()
         await deferLater(self._reactor, wait)
 
@@ -119,28 +130,33 @@ class Asker(DatagramProtocol):
         """
         Ask once.
 
-        @param wait: seconds to wait for a first answer.
-        @return: L{answers}.
+        @param wait: seconds to wait for a first answer of one who leads.
+        @return: L{leaders}.
         """
-        if not self._times:
-            text = " ".join(self._question.decode().split())
-            self._say(f"sending UDP multicast datagram to {self._group.address}/{self._group.port} ('{text}')")
-        self._times += 1
         self._send()
-        if not self._answers:
+        if not self.leaders:
             self._first = Deferred()
             try:
                 await self._first.addTimeout(wait, self._clock)
             except TimeoutError:
                 return []
         await deferLater(self._reactor, SETTLE)
-        return self.answers
+        return self.leaders
 
     async def ask_often(self, attempts: int, wait: float) -> list[Answer]:
-        """L{ask} until there is an answer, at most C{attempts} times."""
+        """
+        L{ask} until there is an answer, at most C{attempts} times.
+
+        If some stand by, there will be a leader soon: then we go on asking, for L{INTERREGNUM}.
+        """
         for _ in range(attempts):
-            if answers := await self.ask(wait):
-                return answers
+            if leaders := await self.ask(wait):
+                return leaders
+            self._is_everyone_asked = True
+        give_up = self._clock.seconds() + INTERREGNUM
+        while self._answers and self._clock.seconds() < give_up:
+            if leaders := await self.ask(ASK_AGAIN):
+                return leaders
         return []
 
     def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
@@ -158,25 +174,31 @@ class Asker(DatagramProtocol):
             return  # a daemon of FLoM, which does not know what group it was asked for
         answer = Answer(destination(reply, addr, self._group), reply.port, reply, addr)
         key = reply.standing.node if reply.standing else answer.peer
-        if key in self._answers:
+        known = self._answers.get(key)
+        if known is not None and known.standing == answer.standing:
             return
         self._say(f"reply from {where} is '{datagram.decode(errors='replace')}'")
         self._answers[key] = answer
-        if not self._first.called:
+        if answer.standing.role is Role.LEADER and not self._first.called:
             self._first.callback(None)
 
     def _send(self) -> None:
         """Ask the group, and the port of a daemon on this host, which hears us even where multicast does not work."""
+        question = encode(Discover(self._group.address, self._is_everyone_asked, self._is_orphaned))
+        is_first, self._is_first = self._is_first, False
+        if is_first:
+            text = " ".join(question.decode().split())
+            self._say(f"sending UDP multicast datagram to {self._group.address}/{self._group.port} ('{text}')")
         try:
-            told = self._port.tell(self._question)
-            if self._times == 1:
+            told = self._port.tell(question)
+            if is_first:
                 self._say(f"asked by {', '.join(told)}")
             self.problem = None
         except NoMulticast as e:
             self.problem = e
         if not self._group.interface:
             try:
-                self._port.write(self._question, ("::1" if self._group.is_ipv6 else "127.0.0.1", self._group.port))
+                self._port.write(question, ("::1" if self._group.is_ipv6 else "127.0.0.1", self._group.port))
             except OSError:
                 pass
 
@@ -210,7 +232,6 @@ async def connect_to_first(
 
 def choice_warning(answers: list[Answer], group: Group) -> str | None:
     """Tell what to warn of: more than one daemon that leads C{group}."""
-    leaders = [answer for answer in answers if answer.standing.role is Role.LEADER]
-    if len(leaders) < 2:
+    if len(answers) < 2:
         return None
-    return f"{len(leaders)} daemons lead {group}: {', '.join(map(describe, leaders))}; using the first"
+    return f"{len(answers)} daemons lead {group}: {', '.join(map(describe, answers))}; using the first"

@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.client.discovery import Answer, Asker, choice_warning, connect_to_first, describe
+from flom.client.discovery import ASK_AGAIN, Answer, Asker, choice_warning, connect_to_first, describe
 from flom.client.locator import daemon_host
 from flom.config import Config
 from flom.core.election import DEFAULT_TIMING, Timing
@@ -47,8 +47,6 @@ _LONGEST_PAUSE: Final = 1.0
 
 _TAKEOVER: Final = DEFAULT_TIMING.patience + DEFAULT_TIMING.campaign + 0.5
 """Seconds that daemons standing by need to replace one that has gone silently, and some more."""
-
-_TAKEOVER_ATTEMPTS: Final = 16
 
 
 @implementer(IStreamClientEndpoint)
@@ -142,7 +140,7 @@ class GroupEndpoint:
             asker = Asker(self._group, self._reactor, self._say, orphaned=self.is_orphaned)
             with asker:
                 if self._was_connected:  # it has gone; another one may be about to take its place
-                    answers = await asker.ask_often(_TAKEOVER_ATTEMPTS, _TAKEOVER / _TAKEOVER_ATTEMPTS)
+                    answers = await asker.ask_often(round(_TAKEOVER / ASK_AGAIN), ASK_AGAIN)
                 elif config.lifespan_ms:
                     answers = await asker.ask(_QUIET)
                 else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -16,7 +17,16 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from flom.client.discovery import CONNECT_TIMEOUT, SETTLE, Answer, Asker, choice_warning, connect_to_first
+from flom.client.discovery import (
+    ASK_AGAIN,
+    CONNECT_TIMEOUT,
+    INTERREGNUM,
+    SETTLE,
+    Answer,
+    Asker,
+    choice_warning,
+    connect_to_first,
+)
 from flom.core.messages import Discover, Discovered, Role, Standing
 from flom.core.wire import MAX_ANSWER_SIZE, encode
 from flom.errors import DaemonUnreachable
@@ -119,7 +129,24 @@ def test_silence_is_no_answer(search: Search) -> None:
 
 def test_it_is_asked_as_often_as_wanted(search: Search) -> None:
     assert search.start(search.asker.ask_often(3, 0.5)).after(1.5) == []
-    assert search.port.told == [Discover(GROUP.address)] * 3
+    assert search.port.told == [Discover(GROUP.address)] + 2 * [Discover(GROUP.address, everyone=True)]
+
+
+def test_while_some_stand_by_a_leader_is_waited_for(search: Search) -> None:
+    asking = search.start(search.asker.ask_often(2, 0.5))
+    pass_time(search.reactor, 0.9)
+    search.hear(STANDING_BY)
+    pass_time(search.reactor, 2.0)
+    elected = Standing("0" * 16, Role.LEADER, 1_900_000_000_000)
+    search.hear(replace(STANDING_BY, standing=elected))
+    [answer] = asking.after(ASK_AGAIN)
+    assert answer.standing == elected
+
+
+def test_but_not_for_ever(search: Search) -> None:
+    asking = search.start(search.asker.ask_often(2, 0.5))
+    search.hear(STANDING_BY)
+    assert asking.after(1.0 + INTERREGNUM + ASK_AGAIN) == []
 
 
 def test_an_answer_ends_the_asking(search: Search) -> None:
@@ -163,7 +190,8 @@ def test_whatever_comes_first_the_choice_is_the_same(ports: list[FakePort]) -> N
         asking = search.start(search.asker.ask(1.0))
         for reply, sender in order:
             search.hear(reply, sender)
-        assert [answer.reply for answer in asking.after(SETTLE)] == [OF_FLOM, OLDER, YOUNGER, STANDING_BY]
+        assert [answer.reply for answer in asking.after(SETTLE)] == [OF_FLOM, OLDER, YOUNGER]
+        assert [answer.reply for answer in search.asker.answers] == [OF_FLOM, OLDER, YOUNGER, STANDING_BY]
 
 
 def test_of_two_daemons_of_flom_too(ports: list[FakePort]) -> None:
@@ -201,7 +229,7 @@ def test_of_more_than_one_leader_the_user_is_warned(
 ) -> None:
     for reply, sender in zip(replies, (ALPHA, BETA, GAMMA), strict=False):
         search.hear(reply, sender)
-    warning = choice_warning(search.asker.answers, GROUP)
+    warning = choice_warning(search.asker.leaders, GROUP)
     if warned is None:
         assert warning is None
     else:
