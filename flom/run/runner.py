@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from io import TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -40,10 +40,12 @@ from flom.identity import unique_id
 from flom.multicast import make_group
 from flom.run.child import CannotExecute, Child, start_child
 from flom.run.daemonize import StartingEndpoint
-from flom.run.electing import GroupEndpoint
 from flom.run.ignoring import inherited_environment
 from flom.run.options import parse, usage
 from flom.run.signals import ENDING, SignalWatch
+
+if TYPE_CHECKING:
+    from flom.run.electing import GroupEndpoint
 
 _VERSION = f"""\
 FLoM: Free Lock Manager, on Twisted
@@ -121,6 +123,7 @@ class Runner:
         self._status: int | None = None
         self._timer: IDelayedCall | None = None
         self._regaining: Deferred[None] | None = None
+        self._group_endpoint: GroupEndpoint | None = None
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """
@@ -201,7 +204,7 @@ class Runner:
             endpoint.peer,
             self._reactor,
             config.keepalive,
-            is_in_pool=isinstance(endpoint, GroupEndpoint),
+            is_in_pool=self._group_endpoint is not None,
         )
         self._lock = Lock(
             config.resource_name,
@@ -229,10 +232,16 @@ class Runner:
         config, unblocked = self._config, self._watch.unblocked
         if not config.multicast_address:
             return StartingEndpoint(self._reactor, config, unblocked, self._say, self._limit_wait)
+
+        from flom.run.electing import GroupEndpoint  # the others need not wait for its import
+
         group = make_group(
             config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl
         )
-        return GroupEndpoint(self._reactor, config, group, unblocked, self._say, _warn, self._limit_wait)
+        self._group_endpoint = GroupEndpoint(
+            self._reactor, config, group, unblocked, self._say, _warn, self._limit_wait
+        )
+        return self._group_endpoint
 
     def _limit_wait(self) -> None:
         """Give the wait all of its time: when it begins, and again when it has taken a while to start a daemon."""
@@ -301,9 +310,10 @@ class Runner:
     def _lost(self, why: FlomError) -> None:
         """Regain the lock from the daemon that takes over, or say that it is gone."""
         name = parse_name(self._config.resource_name)
-        if isinstance(self._endpoint, GroupEndpoint) and isinstance(name, SimpleName | HierarchicalName | NumericName):
+        can_regain = isinstance(name, SimpleName | HierarchicalName | NumericName)  # the others have elements
+        if self._group_endpoint is not None and can_regain:
             self._say(f"{why}, looking for the one that takes over")
-            self._regaining = Deferred.fromCoroutine(self._regain(self._endpoint, why))
+            self._regaining = Deferred.fromCoroutine(self._regain(self._group_endpoint, why))
         else:
             self._lament(why)
 

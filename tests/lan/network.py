@@ -1,0 +1,273 @@
+"""A network of our own: hosts that a switch joins, cables that are pulled, datagrams that get lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from tests.daemon import BIN, FLOM_RUN
+from tests.netns import Host
+from tests.run.programs import PATIENCE, Programs, Running, command_line_of, eventually, name_of
+
+GROUP: Final = "ff02::1"
+PORT: Final = 28015
+
+_LED_BY: Final = re.compile(r" is led by .* \((?P<host>\S+), node (?P<node>\w+)\)$", re.MULTILINE)
+
+
+class LanHost(Host):
+    """
+    A host whose programs C{programs} knows.
+
+    Its name is also that of the machine, as its programs see it.
+    """
+
+    def __init__(self, name: str, programs: Programs, folder: Path) -> None:
+        """
+        @param folder: for the logs of daemons.
+        """
+        super().__init__(name)
+        self.members: list[Member] = []
+        self._programs = programs
+        self._folder = folder
+
+    def words(self, *command: str) -> list[str]:
+        named = ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', self.name]
+        return super().words(*named, *command)
+
+    def start(self, *command: str, **options: Any) -> Running:
+        """Start any program, see L{Programs.start_program}."""
+        return self._programs.start_program(*self.words(*command), **options)
+
+    def start_flom(self, *words: str, **options: Any) -> Running:
+        """Start C{flom-run}."""
+        return self.start(FLOM_RUN, *words, **options)
+
+    def flom(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run C{flom-run} to its end."""
+        return self.start_flom(*words).finish()
+
+    def hold(self, resource: str, *words: str, group: str = GROUP) -> Running:
+        """Run a command that holds C{resource} until its stdin is closed; give it when it runs."""
+        holder = self.start_flom(*in_group(group, "-r", resource, *words), "--", "sh", "-c", "echo held; cat")
+        assert holder.line() == "held"
+        return holder
+
+    def wait_for(self, resource: str, leader: Member) -> Running:
+        """Run a C{flom-run} that waits for C{resource}, held by somebody; give it when it waits at C{leader}."""
+        waiter = self.start_flom("-V", *in_group(GROUP, "-r", resource), "--", "echo", "ran")
+        eventually(lambda: self._has_heard(waiter, leader), f"{self.name} waiting at {leader.host.name}")
+        return waiter
+
+    def ask(self, *words: str, group: str = GROUP) -> tuple[str, str]:
+        """Ask who leads C{group}, by taking a lock there: give the name of the host, and the node."""
+        asked = self.flom("-V", *in_group(group, "-r", "asked", *words), "--", "true")
+        assert asked.returncode == 0, asked
+        return leaders_in(asked.stdout)[-1]
+
+    def join_group(self, *options: str, group: str = GROUP) -> Member:
+        """Start a daemon of C{group}, which takes part in its election."""
+        member = Member(self, self._folder / f"{self.name}-{len(self.members)}.log", "--group", group, *options)
+        self.members.append(member)
+        return member
+
+    def kill_all(self) -> None:
+        """Kill all of its processes."""
+        while pids := self.pids():  # again, because they may be starting others
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _has_heard(self, client: Running, leader: Member) -> bool:
+        """Tell whether C{client} has been answered by C{leader}, which is on another host: it is in the queue then."""
+        listed = self.run("ss", "-OtinpH", "state", "established", "dport", "=", f":{leader.port}")
+        return re.search(rf"pid={client.pid},.* bytes_received:", listed.stdout) is not None
+
+
+class Member:
+    """
+    C{twistd -n flom --group} on a host.
+
+    @ivar pid: its process id.
+    """
+
+    def __init__(self, host: LanHost, log: Path, *options: str) -> None:
+        self.host = host
+        self._log = log
+        with log.open("w") as file:
+            self._running = host.start(str(BIN / "twistd"), "-n", "--pidfile=", "flom", *options, stdout=file)
+        self.pid = self._running.pid
+
+    @property
+    def log(self) -> str:
+        """What it has logged up to now."""
+        return self._log.read_text()
+
+    @property
+    def port(self) -> int:
+        """Where it listens for TCP connections."""
+        listening = re.search(r"listening on IPv\dAddress\(.*port=(\d+)", self.log)
+        assert listening, self.log
+        return int(listening[1])
+
+    def address_for(self, client: Host) -> tuple[str, int, int, int]:
+        """Give its TCP address as sockets on another host want it."""
+        return (self.host.link_local(), self.port, 0, client.interface()["ifindex"])
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads its group, as far as it knows."""
+        return name_of(self.pid) == "flom" and self._last_role() == "leading"
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether it stands by for another one."""
+        return name_of(self.pid) == "flom-standby" and self._last_role() in ("standing by", "yields")
+
+    def await_log(self, text: str, patience: float = PATIENCE) -> str:
+        """Wait for a line with C{text}, and give the last one."""
+        eventually(lambda: text in self.log, f"{text!r} in the log of {self.host.name}", patience)
+        return [line for line in self.log.splitlines() if text in line][-1]
+
+    def signal(self, number: int) -> None:
+        self._running.signal(number)
+
+    def stop(self) -> int:
+        """End it in good order; give its exit status."""
+        self.signal(signal.SIGTERM)
+        return self._running.wait()
+
+    def _last_role(self) -> str:
+        """Give the role that it has logged last."""
+        roles = re.findall(r"\b(leading|standing by|yields)\b", self.log)
+        return roles[-1] if roles else ""
+
+
+class Lan:
+    """
+    Hosts joined by a switch; as a context manager, all of it is gone outside.
+
+    @ivar hosts: as many as were added.
+    """
+
+    def __init__(self, name: str, subnet: str, programs: Programs, folder: Path) -> None:
+        """
+        @param name: sets it apart from others of this process.
+        @param subnet: the first three of the four numbers of all IPv4 addresses here.
+        @param folder: for the logs of daemons.
+        """
+        self.hosts: list[LanHost] = []
+        self._name = name
+        self._subnet = subnet
+        self._programs = programs
+        self._folder = folder
+        self._stack = ExitStack()
+        self._switch = Host(f"{name}-switch-")
+        self._ports: dict[str, str] = {}  # of the switch, by the names of the hosts that they lead to
+
+    def __enter__(self) -> Lan:
+        self._stack.enter_context(self._switch)
+        # it floods multicast; to learn who wants it would take somebody who asks
+        self._switch.ip("link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
+        self._switch.ip("link", "set", "switch", "up")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stack.close()
+
+    def add_host(self) -> LanHost:
+        """Add a host, joined to this network by C{eth0}."""
+        host = LanHost(f"{self._name}-{len(self.hosts) + 1}-", self._programs, self._folder)
+        self._stack.enter_context(host)
+        self.hosts.append(host)
+        self.plug(host, "eth0")
+        return host
+
+    def add_hosts(self, number: int) -> list[LanHost]:
+        """Add some hosts."""
+        return [self.add_host() for _ in range(number)]
+
+    def plug(self, host: Host, interface: str) -> None:
+        """Join C{host} to this network by a new interface, with a link-local IPv6 address and an IPv4 one."""
+        number = len(self._ports) + 1
+        port = self._ports[host.name] = f"port{number}"
+        host.ip("link", "add", interface, "type", "veth", "peer", "name", port, "netns", self._switch.name)
+        self._switch.ip("link", "set", port, "master", "switch", "up")
+        host.ip("link", "set", interface, "up")
+        host.ip("addr", "add", f"{self._subnet}.{number}/24", "dev", interface)
+
+    def pull(self, host: Host) -> None:
+        """Pull the cable of C{host}; it notices."""
+        self._switch.ip("link", "set", self._ports[host.name], "down")
+
+    def put_back(self, host: Host) -> None:
+        """Put the cable of C{host} back."""
+        self._switch.ip("link", "set", self._ports[host.name], "up")
+
+    def cut_off(self, host: Host) -> None:
+        """Let nothing through to C{host} and from it; it does not notice."""
+        self._set_state(host, 0)  # disabled
+
+    def let_through(self, host: Host) -> None:
+        """Undo L{cut_off}."""
+        self._set_state(host, 3)  # forwarding
+
+    def crash(self, host: LanHost) -> None:
+        """Switch C{host} off: nothing comes from it any more, not even that its connections are closed."""
+        self.pull(host)
+        host.kill_all()
+
+    def lose_datagrams(self, percent: int) -> None:
+        """Have every host lose some of the datagrams that it receives, even those of its own."""
+        for host in self.hosts:
+            script = f"""
+                add table inet loss
+                add chain inet loss input {{ type filter hook input priority 0; }}
+                add rule inet loss input meta l4proto udp numgen random mod 100 < {percent} drop
+            """
+            host.run("nft", script, check=True)
+
+    def kill_all(self) -> None:
+        """Kill all processes on all hosts."""
+        for host in self.hosts:
+            host.kill_all()
+
+    def processes(self) -> dict[int, str]:
+        """Give the processes on all hosts, with their command lines."""
+        return {pid: command_line_of(pid) for host in self.hosts for pid in host.pids()}
+
+    def logs(self) -> str:
+        """Give the logs of all members of groups, as far as they can be read by a human."""
+        return "\n".join(f"{host.name}:\n{member.log[:10_000]}" for host in self.hosts for member in host.members)
+
+    def _set_state(self, host: Host, number: int) -> None:
+        """Set the state of the switch's port that leads to C{host}, by a number of the spanning tree protocol."""
+        words = ["link", "set", "dev", self._ports[host.name], "state", str(number)]
+        subprocess.run(["bridge", "-n", self._switch.name, *words], check=True)
+
+
+def in_group(group: str, *words: str) -> list[str]:
+    """Give the words that have C{flom-run} use the daemon of C{group}, and start none."""
+    return ["-A", group, "-d", "0", *words]
+
+
+def leaders_in(said: str) -> list[tuple[str, str]]:
+    """Give host and node of every leader, in order, that C{flom-run -V} has found."""
+    return [(found["host"], found["node"]) for found in _LED_BY.finditer(said)]
+
+
+def await_leader(members: list[Member], patience: float = PATIENCE) -> Member:
+    """Wait, some seconds at most, until one of C{members} leads and the others stand by; give it."""
+
+    def roles() -> list[str]:
+        return sorted("leads" if member.leads else "stands by" if member.stands_by else "?" for member in members)
+
+    eventually(lambda: roles() == ["leads"] + ["stands by"] * (len(members) - 1), "one leader", patience)
+    [leader] = [member for member in members if member.leads]
+    return leader

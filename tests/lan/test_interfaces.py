@@ -1,0 +1,172 @@
+"""Which interfaces lead to a group, and which groups there are."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+
+from tests.lan.network import GROUP, PORT, Lan, LanHost, await_leader
+from tests.netns import needs_network_namespaces
+
+pytestmark = needs_network_namespaces
+
+
+def share(host: LanHost, group: str) -> socket.socket:
+    """Give a socket of another program on C{host} that listens to C{group} too."""
+    interface = host.interface()["ifindex"]
+    if ":" in group:
+        shared = host.open_socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        membership = socket.inet_pton(socket.AF_INET6, group) + struct.pack("I", interface)
+        shared.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+    else:
+        shared = host.open_socket(socket.AF_INET, socket.SOCK_DGRAM)
+        membership = socket.inet_aton(group) + struct.pack("4xi", interface)
+        shared.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    shared.bind(("", PORT))
+    return shared
+
+
+@pytest.fixture
+def between(lan: Lan, other_lan: Lan) -> LanHost:
+    """A host that is in one network by C{eth0} and in another by C{eth1}."""
+    between = lan.add_host()
+    other_lan.plug(between, "eth1")
+    return between
+
+
+@pytest.mark.parametrize("group", ["ff02::f10", "ff02::1%eth0", "ff05::1", "239.1.1.1"])
+def test_groups_of_every_kind(group: str, lan: Lan) -> None:
+    one, two = lan.add_hosts(2)
+    assert one.flom("-A", group, "-d", "-1", "--", "true").returncode == 0
+    assert two.ask(group=group)[0] == one.name
+
+
+@pytest.mark.parametrize("group", ["ff05::1", "239.1.1.1"])
+def test_daemons_of_such_a_group_take_over_from_each_other(group: str, lan: Lan) -> None:
+    members = [host.join_group(group=group) for host in lan.add_hosts(2)]
+    leader = await_leader(members)
+    leader.stop()
+    members.remove(leader)
+    assert await_leader(members, 1.5) is members[0]
+    assert leader.host.ask(group=group)[0] == members[0].host.name
+
+
+@pytest.mark.parametrize("groups", [["ff02::1", "ff02::2"], ["239.1.1.1", "239.1.1.2"]], ids=" and ".join)
+def test_groups_on_one_port_are_separate(groups: list[str], lan: Lan) -> None:
+    one, two = lan.add_hosts(2)
+    leaders = [host.join_group(group=group) for host, group in zip([one, two], groups, strict=True)]
+    for leader in leaders:
+        await_leader([leader])
+    bystanders = [host.join_group(group=group) for host, group in zip([two, one], groups, strict=True)]
+    for leader, bystander in zip(leaders, bystanders, strict=True):
+        assert await_leader([leader, bystander]) is leader
+    client = lan.add_host()
+    for _ in range(2):
+        assert [client.ask(group=group)[0] for group in groups] == [one.name, two.name]
+    leaders[0].stop()
+    assert await_leader([bystanders[0]], 1.5) is bystanders[0]
+    assert [client.ask(group=group)[0] for group in groups] == [two.name] * 2
+    assert "two leaders" not in lan.logs()
+
+
+@pytest.mark.parametrize("group", ["ff02::1", "239.1.1.1"])
+def test_other_programs_may_use_the_group_too(group: str, lan: Lan) -> None:
+    one, two = lan.add_hosts(2)
+    with share(one, group), share(two, group):
+        members = [host.join_group(group=group) for host in (one, two)]
+        leader = await_leader(members)
+        with share(one, group), share(two, group):
+            assert [host.ask(group=group)[0] for host in (one, two)] == [leader.host.name] * 2
+        leader.stop()
+        members.remove(leader)
+        assert await_leader(members, 1.5) is members[0]
+
+
+@pytest.mark.parametrize("group", ["ff02::1", "239.1.1.1"])
+def test_daemons_are_found_by_every_interface(group: str, lan: Lan, other_lan: Lan, between: LanHost) -> None:
+    for network in (lan, other_lan):
+        elsewhere = network.add_host()
+        member = elsewhere.join_group(group=group)
+        await_leader([member])
+        assert between.ask(group=group)[0] == elsewhere.name
+        member.stop()
+
+
+@pytest.mark.parametrize("group", ["ff02::1", "239.1.1.1"])
+def test_an_interface_may_be_chosen(group: str, lan: Lan, other_lan: Lan, between: LanHost) -> None:
+    one, other = lan.add_host(), other_lan.add_host()
+    members = [host.join_group(group=group) for host in (one, other)]
+    for member in members:
+        await_leader([member])
+    assert between.ask("-n", "eth0", group=group)[0] == one.name
+    assert between.ask("-n", "eth1", group=group)[0] == other.name
+
+
+def test_of_two_leaders_every_client_chooses_the_same_and_warns(lan: Lan, other_lan: Lan, between: LanHost) -> None:
+    """They cannot hear each other, and the one that has led for longer would stay if they could."""
+    one, other = other_lan.add_host(), lan.add_host()
+    for host in (one, other):
+        await_leader([host.join_group()])
+    for _ in range(3):
+        ran = between.flom("-V", "-A", GROUP, "-d", "0", "--", "echo", "ran")
+        assert ran.returncode == 0
+        [warning] = ran.stderr.splitlines()
+        assert "2 daemons lead" in warning
+        assert one.name in warning
+        assert other.name in warning
+        assert one.name in ran.stdout.splitlines()[-2]
+
+
+@pytest.mark.parametrize("group", ["ff02::1", "239.1.1.1"])
+def test_two_pools_on_two_interfaces_of_one_host_are_separate(
+    group: str, lan: Lan, other_lan: Lan, between: LanHost
+) -> None:
+    one, other = lan.add_host(), other_lan.add_host()
+    pools = [between.join_group("--interface", name, group=group) for name in ("eth0", "eth1")]
+    for member in pools:
+        await_leader([member])
+    nodes = [between.ask("-n", name, group=group)[1] for name in ("eth0", "eth1")]
+    assert len(set(nodes)) == 2
+    assert [host.ask(group=group) for host in (one, other)] == [(between.name, node) for node in nodes]
+
+    for host, member in zip([one, other], pools, strict=True):  # each has its own one that stands by
+        await_leader([member, host.join_group(group=group)])
+    for host, member in zip([one, other], pools, strict=True):
+        member.stop()
+        await_leader(host.members, 1.5)
+    assert [between.ask("-n", name, group=group)[0] for name in ("eth0", "eth1")] == [one.name, other.name]
+    assert "two leaders" not in lan.logs() + other_lan.logs()
+
+
+@pytest.mark.parametrize("group", ["ff02::1", "239.1.1.1"])
+def test_a_host_in_two_networks_leads_both(group: str, lan: Lan, other_lan: Lan, between: LanHost) -> None:
+    leader = between.join_group(group=group)
+    await_leader([leader])
+    one, other = lan.add_host(), other_lan.add_host()
+    others = [host.join_group(group=group) for host in (one, other)]
+    assert await_leader([leader, *others]) is leader
+    assert {host.ask(group=group)[0] for host in (between, one, other)} == {between.name}
+
+
+def test_only_an_interface_that_is_up_is_used(lan: Lan, between: LanHost) -> None:
+    one = lan.add_host()
+    await_leader([one.join_group()])
+    between.ip("link", "set", "eth1", "down")
+    assert between.ask()[0] == one.name
+    between.ip("link", "set", "eth0", "down")
+    refused = between.flom("-A", GROUP, "-d", "-1", "--", "true")
+    assert (refused.returncode, refused.stderr.count("\n")) == (99, 1)
+    assert "no network interface is up and able to do multicast" in refused.stderr
+
+
+def test_an_interface_that_comes_up_later_is_joined(lan: Lan, between: LanHost) -> None:
+    one = lan.add_host()
+    between.ip("link", "set", "eth0", "down")
+    leader = between.join_group()
+    await_leader([leader])
+    between.ip("link", "set", "eth0", "up")
+    assert await_leader([leader, one.join_group()]) is leader
+    assert one.ask()[0] == between.name
