@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -57,7 +58,7 @@ async def discover(reactor: Any, group: Group, arguments: Namespace) -> int:
         if asker.problem is not None and not asker.answers:
             raise asker.problem
     for line in _table([_row(answer) for answer in asker.answers]):
-        print(line)
+        print("".join(character if character.isprintable() else "?" for character in line))
     if not asker.answers:
         print(f"flomctl: no daemon answers in {group}; flomctl doctor may tell why", file=sys.stderr)
         return FAILED
@@ -67,10 +68,11 @@ async def discover(reactor: Any, group: Group, arguments: Namespace) -> int:
 async def doctor(reactor: Any, group: Group, arguments: Namespace) -> int:
     """Print what is right and wrong with discovery in C{group}."""
     status = 0
-    async for finding in examine(reactor, group):
-        print(f"{finding.verdict.value:<8} {finding.check}: {finding.detail}", flush=True)
-        if finding.verdict is Verdict.FAILED:
-            status = FAILED
+    async with aclosing(examine(reactor, group)) as findings:
+        async for finding in findings:
+            print(f"{finding.verdict.value:<8} {finding.check}: {finding.detail}", flush=True)
+            if finding.verdict is Verdict.FAILED:
+                status = FAILED
     return status
 
 
@@ -116,8 +118,10 @@ def _run(reactor: Any, job: Callable[[], Awaitable[int]]) -> int:
         if isinstance(failure.value, BrokenPipeError):  # whoever has read this has seen enough
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
             return 0
-        failure.trap(FlomError, CannotListenError)
-        print(f"flomctl: {failure.getErrorMessage()}", file=sys.stderr)
+        why = failure.getErrorMessage()
+        if not failure.check(FlomError, CannotListenError):
+            why = f"internal error: {failure.value!r}"
+        print(f"flomctl: {why}", file=sys.stderr)
         return FAILED
 
     def end(status: int) -> None:

@@ -24,7 +24,6 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
-from flom.core.messages import Discovered
 from flom.core.wire import MAX_ANSWER_SIZE
 from flom.errors import ConfigError, FlomError, ReturnCode, reason, spell
 
@@ -131,13 +130,21 @@ def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Gr
         found = _resolve(address)
     if isinstance(found, IPv6Address):
         if found.scope_id is not None:
-            interface = interface or found.scope_id
+            interface = interface or _interface_of_zone(found.scope_id)
         found = found.ipv4_mapped or IPv6Address(int(found))
     if not found.is_multicast:
         raise ConfigError(f"multicast-address: '{address}' is not a multicast address")
     if interface:
         check_interface(interface)
     return Group(str(found), port, interface, ttl)
+
+
+def _interface_of_zone(zone: str) -> str:
+    """Give the name of an interface, which a zone may tell by its number too."""
+    try:
+        return socket.if_indextoname(int(zone))
+    except (ValueError, OSError, OverflowError):
+        return zone
 
 
 def check_interface(name: str) -> None:
@@ -205,6 +212,7 @@ class GroupPort(udp.MulticastPort):
         super().__init__(port, protocol, address, MAX_ANSWER_SIZE + 1, reactor, listenMultiple=is_member)
         self._group = group
         self._joined: set[int] = set()
+        self._refused: set[int] = set()
 
     def join(self) -> list[str]:
         """
@@ -223,6 +231,7 @@ class GroupPort(udp.MulticastPort):
                 except OSError as e:
                     if e.errno != errno.EADDRINUSE:  # a member already: the interface was down for a while
                         problem = e
+                        self._warn_of(interface, e)
                         continue
                 self._joined.add(interface.index)
                 joined.append(interface.name)
@@ -292,6 +301,17 @@ class GroupPort(udp.MulticastPort):
                 return not IPv6Address(address).is_multicast or index in self._joined
         return True
 
+    def _warn_of(self, interface: NetworkInterface, problem: OSError) -> None:
+        """Say once that we hear nothing of the group by C{interface}."""
+        if interface.index not in self._refused:
+            self._refused.add(interface.index)
+            self._log.warn(
+                "{group} cannot be joined on {interface}: {why}",
+                group=self._group.address,
+                interface=interface.name,
+                why=reason(problem),
+            )
+
     def _join(self, interface: NetworkInterface) -> None:
         if self._group.is_ipv6:
             request = struct.pack("16sI", IPv6Address(self._group.address).packed, interface.index)
@@ -301,16 +321,16 @@ class GroupPort(udp.MulticastPort):
             self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
 
 
-def destination(reply: Discovered, sender: Sender, group: Group) -> str:
+def destination(address: str, sender: Sender, group: Group) -> str:
     """
-    Tell the host that C{reply} sends clients to (spec 6.2).
+    Tell which host a daemon means by C{address}, the one that it tells (spec 6.2).
 
-    A link-local address in it carries no zone; it is that of whoever sent it, or of the interface that we ask by.
+    A link-local one carries no zone: that is the one of whoever sent it, or of the interface that we ask by.
     """
-    if not reply.address:
+    if not address:
         return sender[0]
     zone = sender[0].partition("%")[2] or group.interface
-    return f"{reply.address}%{zone}" if zone and is_link_local(reply.address) else reply.address
+    return f"{address}%{zone}" if zone and is_link_local(address) else address
 
 
 def is_link_local(host: str) -> bool:

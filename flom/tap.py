@@ -176,12 +176,16 @@ class _Daemon(MultiService):
     and takes as many connections as the system lets it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        """
+        @param name: what to be called at first.
+        """
         super().__init__()
+        self._name_at_first = name
         self._made_by = os.getpid()
 
     def privilegedStartService(self) -> None:
-        _be_called("flom")  # until it knows its role
+        _be_called(self._name_at_first)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -207,7 +211,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
 
     @raise SystemExit: it cannot have them.
     """
-    daemon = _Daemon()
+    daemon = _Daemon("flom" if options["group"] is None else "flom-candidate")
     try:
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
@@ -280,11 +284,13 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
         told = ("", claim.socket.getsockname()[1])
     if told[0] in ("0.0.0.0", "::"):
         told = ("", told[1])
+    told = (told[0].partition("%")[0], told[1])  # the zone is ours alone (spec 6.3)
     if options["candidate"] is None:
         return Membership(group, told, timing, on_role=_be_called_by_role)
     try:
         seat = inherit_seat(group, map(int, (options["seat"] or "").split(",")))
         candidate = socket.socket(fileno=int(options["candidate"]))
+        candidate.set_inheritable(False)
     except (ValueError, OSError):
         given = f"seat: '{options['seat']}', candidate: '{options['candidate']}'"
         raise SystemExit(f"twistd flom: {given}: not the sockets of a flom-run") from None

@@ -17,7 +17,6 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.testing import MemoryReactorClock
 
 import flom.multicast
-from flom.core.messages import Discovered
 from flom.errors import ConfigError
 from flom.multicast import (
     Group,
@@ -128,7 +127,7 @@ def test_a_group_is_written_as_people_do(group: Group, text: str) -> None:
 )
 def test_an_answer_leads_to_a_host(address: str, sender: str, interface: str, host: str) -> None:
     group = replace(GROUP6, interface=interface)
-    assert destination(Discovered(address, 40001), (sender, 28015), group) == host
+    assert destination(address, (sender, 28015), group) == host
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,13 @@ from flom.multicast import Group, GroupPort, NoMulticast, Sender, connect_within
 SETTLE: Final = 0.02
 """Seconds after the first answer in which others may come: all clients are to choose the same daemon."""
 
-INTERREGNUM: Final = 30.0
+INTERREGNUM: Final = 10.0
 """Seconds that those who stand by have to elect a leader."""
 
 ASK_AGAIN: Final = 0.17
 """Seconds between two questions while there is none."""
+
+_MOST_TRIED: Final = 3  # of those who answer, and most named in a warning: anybody can answer
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for connecting to a daemon that has just answered."""
@@ -172,7 +174,7 @@ class Asker(DatagramProtocol):
             return
         if reply.standing is None and ip_address(addr[0].partition("%")[0]).is_loopback:
             return  # a daemon of FLoM, which does not know what group it was asked for
-        answer = Answer(destination(reply, addr, self._group), reply.port, reply, addr)
+        answer = Answer(destination(reply.address, addr, self._group), reply.port, reply, addr)
         key = reply.standing.node if reply.standing else answer.peer
         known = self._answers.get(key)
         if known is not None and known.standing == answer.standing:
@@ -219,7 +221,7 @@ async def connect_to_first(
     @raise DaemonUnreachable: there is none.
     """
     problems = []
-    for answer in answers:
+    for answer in answers[:_MOST_TRIED]:
         try:
             connected = await connect_within(CONNECT_TIMEOUT, reactor, answer.host, answer.port, factory)
         except (ConnectError, DNSLookupError, OSError, ValueError) as e:
@@ -234,4 +236,5 @@ def choice_warning(answers: list[Answer], group: Group) -> str | None:
     """Tell what to warn of: more than one daemon that leads C{group}."""
     if len(answers) < 2:
         return None
-    return f"{len(answers)} daemons lead {group}: {', '.join(map(describe, answers))}; using the first"
+    named = ", ".join(map(describe, answers[:_MOST_TRIED])) + (", ..." if len(answers) > _MOST_TRIED else "")
+    return f"{len(answers)} daemons lead {group}: {named}; using the first"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -65,7 +65,7 @@ class _Listener(DatagramProtocol):
                 self.questions.append(addr)
 
 
-async def examine(reactor: Any, group: Group) -> AsyncIterator[Finding]:
+async def examine(reactor: Any, group: Group) -> AsyncGenerator[Finding, None]:
     """Look at everything that discovery in C{group} needs."""
     usable = []
     for interface in list_interfaces(group.interface):
@@ -116,7 +116,7 @@ def _check_interface(interface: NetworkInterface, group: Group) -> Finding | Non
     """Tell whether C{interface} can be used; C{None} if nobody would expect it to."""
     what = f"interface {interface.name}"
     if not interface.has_multicast:
-        if interface.is_loopback and not group.interface:
+        if not group.interface:
             return None
         return Finding(Verdict.FAILED, what, "cannot do multicast")
     if not interface.is_up:

@@ -27,6 +27,9 @@ FLOM: Final = Standing("", Role.LEADER, 0)
 """A daemon of FLoM 1.7.2, which cannot yield."""
 
 
+DEFAULT_CAMPAIGN: Final = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """
@@ -39,7 +42,7 @@ class Timing:
 
     heartbeat: float = 0.4
     patience: float = 1.75
-    campaign: float = 0.5
+    campaign: float = DEFAULT_CAMPAIGN
 
     @property
     def round(self) -> float:
@@ -49,7 +52,7 @@ class Timing:
     @property
     def stall(self) -> float:
         """A round as long as this: the machine was busy, and somebody else may have been elected unheard."""
-        return self.campaign / 3
+        return min(self.campaign, DEFAULT_CAMPAIGN) / 3
 
 
 DEFAULT_TIMING: Final = Timing()
@@ -72,8 +75,8 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """Tell it to the daemon that was just heard."""
+class Relay:
+    """Tell the daemon that was just heard, and nobody else, what another one is, whom it seems not to hear."""
 
     standing: Standing
 
@@ -116,7 +119,7 @@ class Deaf:
     """We would lead, but do not even hear ourselves: whoever leads would go unheard as well. We stand by instead."""
 
 
-Action = Announce | Reply | Lead | Follow | Verify | Outrank | Yield | Deaf
+Action = Announce | Relay | Lead | Follow | Verify | Outrank | Yield | Deaf
 
 
 class Election:
@@ -143,7 +146,10 @@ class Election:
         self._timing = timing
         self._is_yielding = False
         self._outranked: tuple[Standing | None, float] = (None, now - timing.patience)  # the last one, and when
+        self._can_vouch = False  # whether we have heard our leader ourselves
+        self._lost = ""  # the last leader that we have waited for in vain
         self._lost_at = now  # when the leader is taken for dead, if it is not heard before
+        self._announced_at = now - timing.round  # as a leader, in answer to somebody
         self._rounds = 0  # in a row that nothing was heard against, since we hear ourselves
         self._deaf_rounds = 0  # in a row that we have not heard ourselves
         self._hears_itself = False
@@ -174,18 +180,28 @@ class Election:
                 self._stand_by(now, wall)
             case Role.STANDBY, Role.LEADER if self._is_as_good_as_ours(other):
                 return self._follow(other, now)
+            case Role.STANDBY, Role.CANDIDATE if self.leader is not None and self._can_vouch and now < self._lost_at:
+                return [Relay(self.leader)]  # which may be busy just now
             case Role.STANDBY, Role.CANDIDATE if self.leader is None:
                 self._lost_at = now + self._timing.patience  # it will lead, or we shall hear of who does
             case Role.STANDBY, Role.LEAVING if self.leader is not None and self.leader.node == other.node:
-                self.leader = None
+                self.leader, self._lost = None, other.node
                 if not self._is_yielding:
                     self._stand(now, wall)
                     return self.tick(now, wall)
             case Role.LEADER, Role.CANDIDATE:
-                return [Reply(self.standing)]
+                return self._answer(now)
             case Role.LEADER, Role.LEADER:
                 return [Verify(other)] if rank(other) < rank(self.standing) else self._insist(other, now)
         return []
+
+    def hear_of(self, leader: Standing, now: float, wall: int) -> list[Action]:
+        """Take what another daemon says of the leader it follows. It may be gone; but we wait for it only once."""
+        if self.role is not Role.CANDIDATE or leader.role is not Role.LEADER or leader.node in (self._node, self._lost):
+            return []
+        actions = self.hear(leader, now, wall)
+        self._can_vouch = False  # hearsay ends here
+        return actions
 
     def tick(self, now: float, wall: int) -> list[Action]:
         """Do what time demands."""
@@ -279,6 +295,7 @@ class Election:
     def _follow(self, leader: Standing, now: float) -> list[Action]:
         is_new = leader != self.leader
         self.leader = leader
+        self._can_vouch = leader != FLOM
         self._lost_at = now + self._timing.patience
         return [Follow(leader)] if is_new else []
 
@@ -291,6 +308,7 @@ class Election:
         """Stand by, as long as there is somebody to stand by for."""
         can_stand = not self._is_yielding and not self._is_deaf
         if can_stand and now >= self._lost_at:
+            self._lost = self.leader.node if self.leader is not None else self._lost
             self._stand(now, wall)
             return self._campaign(now, wall)
         self.deadline = now + self._timing.heartbeat
@@ -303,6 +321,13 @@ class Election:
         """Tell C{rival} who leads; say so here too, unless it was said a moment ago."""
         last, when = self._outranked
         if rival == last or now - when < self._timing.patience:
-            return [Reply(self.standing)]
+            return self._answer(now)
         self._outranked = (rival, now)
-        return [Outrank(rival), Reply(self.standing)]
+        return [Outrank(rival), *self._answer(now)]
+
+    def _answer(self, now: float) -> list[Action]:
+        """Announce that we lead, but not more often than a candidate announces itself, however many there are."""
+        if now - self._announced_at < self._timing.round / 2:
+            return []
+        self._announced_at = now
+        return [Announce(self.standing)]

@@ -107,6 +107,9 @@ class Discover:
     @ivar orphaned: whether the asker holds a lock of a daemon that has gone, and wants to regain it from its successor.
     @ivar standing: set if this is no question: a daemon tells the group what it is. FLoM's daemons answer all the
         same, and so we learn of them.
+    @ivar relayed: whether it is another daemon that says so.
+    @ivar address: where that daemon listens, as in L{Discovered}.
+    @ivar port: likewise; 0 if it does not say.
     """
 
     verb: ClassVar = 4
@@ -116,6 +119,9 @@ class Discover:
     everyone: bool = False
     orphaned: bool = False
     standing: Standing | None = None
+    relayed: bool = False
+    address: str = ""
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

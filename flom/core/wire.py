@@ -45,6 +45,9 @@ MAX_ANSWER_SIZE: Final = 1023
 QUESTION_SIZE: Final = 320
 """Bytes that our own questions for a daemon have, so that no answer need be longer than its question."""
 
+MAX_SINCE: Final = 253402300799999
+"""Milliseconds since the epoch until the end of the year 9999: no daemon is what it is since later than that."""
+
 _END: Final = b"</msg>"
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 _INT: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
@@ -185,8 +188,11 @@ def _ping(found: dict[str, dict[str, str]]) -> Ping:
 
 def _discover(found: dict[str, dict[str, str]]) -> Discover:
     msg = found["msg"]
-    everyone, orphaned = (_number(msg.get(what, "")) != 0 for what in ("everyone", "orphaned"))
-    return Discover(msg.get("group", ""), everyone, orphaned, _standing(msg))
+    everyone, orphaned, relayed = (_number(msg.get(what, "")) != 0 for what in ("everyone", "orphaned", "relayed"))
+    address, port = msg.get("address", ""), _number(msg.get("port", ""))
+    if not 0 <= port < 65536:
+        raise RemoteProtocolError(f"a daemon on port {port}")
+    return Discover(msg.get("group", ""), everyone, orphaned, _standing(msg), relayed, address, port)
 
 
 def _discovered(found: dict[str, dict[str, str]]) -> Discovered:
@@ -203,8 +209,11 @@ def _discovered(found: dict[str, dict[str, str]]) -> Discovered:
 def _standing(msg: dict[str, str]) -> Standing | None:
     if "node" not in msg:
         return None
+    since = _number(msg.get("since", ""))
+    if not 0 <= since <= MAX_SINCE:
+        raise RemoteProtocolError(f"a daemon that is what it is since {since}")
     try:
-        return Standing(msg["node"], Role(msg.get("role")), _number(msg.get("since", "")))
+        return Standing(msg["node"], Role(msg.get("role")), since)
     except ValueError:
         raise RemoteProtocolError(f"a daemon of role {msg.get('role')!r}") from None
 
@@ -286,7 +295,9 @@ def _more(message: Message) -> str:
             group = f" group={_quoted(message.group)}" if message.group else ""
             everyone = ' everyone="1"' if message.everyone else ""
             orphaned = ' orphaned="1"' if message.orphaned else ""
-            return group + everyone + orphaned + _spell_standing(message.standing)
+            relayed = ' relayed="1"' if message.relayed else ""
+            place = f' address={_quoted(message.address)} port="{message.port}"' if message.port else ""
+            return group + everyone + orphaned + _spell_standing(message.standing) + relayed + place
         case Discovered(standing=Standing()):
             host, version = _quoted(message.host), _quoted(message.version)
             return f"{_spell_standing(message.standing)} host={host} version={version}"

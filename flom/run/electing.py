@@ -103,7 +103,7 @@ class GroupEndpoint:
         give_up = self._reactor.seconds() + _TAKEOVER
         connected = None
         while connected is None:
-            if self._config.unicast_address:
+            if self._config.unicast_address and not self._was_connected:  # who has sent us away may be standing by
                 connected = await self._connect_directly(factory)
             if connected is None:
                 answers = await self._find()
@@ -165,28 +165,38 @@ class GroupEndpoint:
         began = self._reactor.seconds()
         give_up = START_TIMEOUT + _timing(self._config).campaign
         pause = _ASK_AGAIN
+        stand_again = 0.0
         candidacy: Candidacy | None = None
         try:
             while not (answers := await asker.ask(pause)):
+                took = self._reactor.seconds() - began
                 if candidacy is not None and candidacy.has_ended:
                     candidacy.end()
+                    if candidacy.problem is not None:
+                        raise candidacy.problem
                     candidacy = None
-                if candidacy is None:
+                    stand_again = took + DEFAULT_TIMING.patience  # there is a leader, who should answer
+                if candidacy is None and took >= stand_again:
                     candidacy = self._stand()
-                    self.is_starting = candidacy is not None
-                took = self._reactor.seconds() - began
-                pause = _ASK_AGAIN if candidacy else min(max(_ASK_AGAIN, took * _BACK_OFF), _LONGEST_PAUSE)
+                self._note_start(candidacy is not None)
+                pause = _ASK_AGAIN
+                if candidacy is None and not self.is_orphaned:
+                    pause = min(max(_ASK_AGAIN, took * _BACK_OFF), _LONGEST_PAUSE)
                 if took > give_up:
                     raise DaemonUnreachable(
                         ReturnCode.DAEMON_NOT_STARTED, f"{self._group}: nobody was elected within {give_up:g} s"
                     )
-            if self.is_starting:
-                self._started()
         finally:
-            self.is_starting = False
+            self._note_start(False)
             if candidacy is not None:
                 candidacy.end()
         return answers
+
+    def _note_start(self, is_starting: bool) -> None:
+        """Note whether we are starting a daemon, and tell when that has ended."""
+        was_starting, self.is_starting = self.is_starting, is_starting
+        if was_starting and not is_starting:
+            self._started()
 
     def _stand(self) -> Candidacy | None:
         """Stand for election, if no other process of this host does, and if nobody else has the unicast address."""
@@ -214,7 +224,8 @@ class Candidacy:
     """
     Stands for election in the place of a daemon that is being started, and makes it lead.
 
-    @ivar has_ended: whether it is decided: the daemon leads, or another one does.
+    @ivar has_ended: whether it is decided: the daemon leads, or another one does, or there is a problem.
+    @ivar problem: why we cannot be elected.
     """
 
     def __init__(
@@ -236,33 +247,28 @@ class Candidacy:
         self._say = say
         self.has_ended = False
         self._port: GroupPort | None = None
-        self._problem: BaseException | None = None
+        self.problem: BaseException | None = None
+        self._candidate = Candidate(self._on_ready, self._on_gone)
+        self._member = GroupMember(
+            group, None, reactor, system_instant, self._take_role, _timing(config), self._give_up
+        )
+        self._member.election.may_win = False
         try:
+            self._port = self._member.open()
             self._start_daemon(config, seat, claim, unblocked)
         finally:
             seat.close()
             if claim is not None:
                 claim.close()
-        self._member = GroupMember(
-            group, None, reactor, system_instant, self._take_role, _timing(config), self._give_up
-        )
-        self._member.election.may_win = False
-        self._port = self._member.open()
 
     def end(self) -> None:
-        """
-        Leave the group to the daemon, if it leads; otherwise, it goes.
-
-        @raise DaemonUnreachable: it could not be started.
-        """
+        """Leave the group to the daemon, if it leads; otherwise, it goes."""
         self.has_ended = True
         if self._port is not None:
             self._port.stopListening()
             self._port = None
-        assert self._candidate.transport is not None
-        self._candidate.transport.loseConnection()
-        if self._problem is not None:
-            raise self._problem
+        if self._candidate.transport is not None:
+            self._candidate.transport.loseConnection()
 
     def _start_daemon(self, config: Config, seat: Seat, claim: Claim | None, unblocked: Unblocked) -> None:
         ours, theirs = socket.socketpair()
@@ -280,7 +286,6 @@ class Candidacy:
             options += [*told, "--inherit", launch.pass_on(claim.descriptors())]
         with ours, theirs:
             launch.start(options)
-            self._candidate = Candidate(self._on_ready)
             ours.setblocking(False)
             self._reactor.adoptStreamConnection(
                 ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: self._candidate)
@@ -290,8 +295,13 @@ class Candidacy:
     def _on_ready(self) -> None:
         self._member.election.may_win = True
 
+    def _on_gone(self) -> None:
+        """Note that the daemon has ended, before it was told to lead or afterwards."""
+        self._member.election.may_win = False
+        self.has_ended = True
+
     def _fail(self, failure: Failure) -> None:
-        self._problem = failure.value
+        self.problem = self.problem or failure.value
         self.has_ended = True
 
     def _give_up(self, why: str) -> None:
@@ -299,10 +309,10 @@ class Candidacy:
 
     def _take_role(self, role: Role, leader: Standing | None) -> None:
         if role is Role.LEADER:
-            self._say(f"elected: this host leads {self._group}")
             self._candidate.hand_over(
                 self._member.election.standing, system_instant().monotonic, has_orphans=self._member.has_orphans
             )
+            self._say(f"elected: this host leads {self._group}")  # afterwards: stdout may be blocked
             self._reactor.callLater(FRESH, self.end)  # we answer candidates until the daemon does
         elif leader is not None:
             self._say(f"not elected: another host leads {self._group}")

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from typing import Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -26,6 +27,13 @@ from flom.interfaces import IArbiter, IHeld
 
 Tell = Callable[[Effect | None], None]
 """Takes the effects that concern one session, or C{None} if it is dismissed; it may call the arbiter again."""
+
+
+REGAIN_TIME: Final = 30.0
+"""Seconds after it has begun to grant locks in which an arbiter lets those regain theirs who come late."""
+
+MAX_GRACE: Final = 3.0
+"""Seconds that a grace period may take in all."""
 
 
 def system_instant() -> Instant:
@@ -65,7 +73,10 @@ class DeferredArbiter:
         self._alarm_at = 0.0
         self._is_retired = False
         self._grace: IDelayedCall | None = None
+        self._grace_length = self._grace_limit = 0.0
         self._deferred: list[LockRequest] = []  # until the grace period ends
+        self._resumed_at = clock.seconds() - REGAIN_TIME
+        self._taken_since: set[str] = set()  # what others were granted in the time for regaining
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -91,11 +102,16 @@ class DeferredArbiter:
         return session
 
     def request(self, request: LockRequest) -> None:
-        """Decide C{request}; the session is told before this returns, or right after the effect being told now."""
+        """
+        Decide C{request}; the session is told before this returns, or right after the effect being told now. In a grace
+        period, see L{resume}, the decision may wait for its end.
+        """
         if self._is_retired:
             self._carry_out([Refused(request, Outcome.BUSY)])
         elif self._grace is not None and not request.regains:
             self._deferred.append(request)
+        elif request.regains and not self._can_be_regained(request.name):
+            self._carry_out([Refused(request, Outcome.BUSY)])
         else:
             self._carry_out(self._table.request(request, self._instant()))
 
@@ -155,7 +171,11 @@ class DeferredArbiter:
         self._table = LockTable(local_strftime)
         self._is_retired = False
         self._set_alarm()
+        self._resumed_at = self._clock.seconds()
+        self._taken_since.clear()
         if grace:
+            self._grace_length = grace
+            self._grace_limit = self._resumed_at + MAX_GRACE
             self._grace = self._clock.callLater(grace, self._end_grace)
 
     def acquire(
@@ -191,6 +211,11 @@ class DeferredArbiter:
         self.request(LockRequest(session, resource, LockMode(mode), quantity, wait, create, lifespan))
         return granted
 
+    def prolong_grace(self) -> None:
+        """Let the grace period, if there is one, begin anew: somebody still looks for us. There is a limit to that."""
+        if self._grace is not None and self._clock.seconds() + self._grace_length < self._grace_limit:
+            self._grace.reset(self._grace_length)
+
     def _end_grace(self) -> None:
         """Decide on those who have waited for the grace period to end, in their order."""
         for request in self._stop_grace():
@@ -204,6 +229,13 @@ class DeferredArbiter:
         self._grace = None
         deferred, self._deferred = self._deferred, []
         return deferred
+
+    def _can_be_regained(self, name: ResourceName) -> bool:
+        """Tell whether C{name} cannot have been anybody else's since it was lost."""
+        return self._is_regaining_time() and name.key not in self._taken_since
+
+    def _is_regaining_time(self) -> bool:
+        return self._clock.seconds() - self._resumed_at < REGAIN_TIME
 
     def _dismiss_idle(self) -> None:
         """Dismiss the sessions that hold nothing."""
@@ -223,6 +255,8 @@ class DeferredArbiter:
         self._telling = True
         while self._effects:
             effect = self._effects.popleft()
+            if isinstance(effect, Granted) and not effect.request.regains and self._is_regaining_time():
+                self._taken_since.add(effect.request.name.key)
             tell = self._sessions.get(effect.request.session)  # it may have been dropped meanwhile
             if tell is not None:
                 try:

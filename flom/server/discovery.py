@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from flom import __version__
@@ -29,7 +29,7 @@ from flom.core.election import (
     Follow,
     Lead,
     Outrank,
-    Reply,
+    Relay,
     Timing,
     Verify,
     Yield,
@@ -47,6 +47,7 @@ ORPHAN_MEMORY: Final = 2.0
 """Seconds for which somebody who wants to regain a lock is remembered; he asks several times a second."""
 
 _GOODBYES: Final = 3  # each of them may get lost
+_MENTION: Final = 1.0  # seconds between two lines in the log
 _REJOIN: Final = 1.0  # seconds between two looks for new interfaces
 _REACH_TIMEOUT: Final = 2.0  # seconds for connecting to another leader
 
@@ -73,12 +74,14 @@ class GroupMember(DatagramProtocol):
         on_role: Callable[[Role, Standing | None], None],
         timing: Timing = DEFAULT_TIMING,
         on_deaf: Callable[[str], None] | None = None,
+        on_orphan: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
             C{None} to answer nobody.
         @param on_deaf: told, in words, that this daemon cannot be elected because it does not hear the group; by
             default that is logged.
+        @param on_orphan: called when somebody looks for the successor of a daemon that he holds a lock of.
         @param reactor: has the timers, and connects to other leaders to see whether they are there.
         """
         self._group = group
@@ -87,6 +90,8 @@ class GroupMember(DatagramProtocol):
         self._clock: IReactorTime = reactor
         self._instant = instant
         self._on_role = on_role
+        self._shown_role: Role | None = None
+        self._on_orphan = on_orphan
         self._on_deaf = on_deaf or (lambda why: self._log.error("{why}", why=why))
         self._host = gethostname()
         now, wall = self._now()
@@ -98,6 +103,7 @@ class GroupMember(DatagramProtocol):
         self._orphan_heard_at = now - ORPHAN_MEMORY
         self._is_silenced = False
         self._reaching: Deferred[Any] | None = None
+        self._mentioned_at = now - _MENTION
 
     @property
     def election(self) -> Election:
@@ -134,7 +140,7 @@ class GroupMember(DatagramProtocol):
 
     def startProtocol(self) -> None:
         self._join()
-        self._on_role(self._election.role, None)
+        self._show_role(None)
         if self._elected is None:
             self._tick()
         else:
@@ -156,12 +162,16 @@ class GroupMember(DatagramProtocol):
             return
         match message:
             case Discover(standing=Standing() as other):
-                if message.group == self._group.address:
-                    self._hear(other, addr, None)
+                if message.group != self._group.address:
+                    pass
+                elif message.relayed:
+                    self._act(self._election.hear_of(other, *self._now()), addr)
+                else:
+                    self._hear(other, addr, message.address, message.port)
             case Discover():
                 self._answer(message, len(datagram), addr)
             case Discovered(standing=None) | Discovered(standing=Standing(role=Role.LEADER)):
-                self._hear(message.standing or FLOM, addr, message)
+                self._hear(message.standing or FLOM, addr, message.address, message.port)
 
     def _now(self) -> tuple[float, int]:
         now = self._instant()
@@ -173,32 +183,33 @@ class GroupMember(DatagramProtocol):
             self._join()
         self._act(self._election.tick(*self._now()))
 
-    def _hear(self, other: Standing, sender: Sender, reply: Discovered | None) -> None:
-        self._act(self._election.hear(other, *self._now()), sender, reply)
+    def _hear(self, other: Standing, sender: Sender, address: str, port: int) -> None:
+        where = destination(address, sender, self._group)
+        self._act(self._election.hear(other, *self._now()), sender, (where, port))
 
-    def _act(self, actions: list[Action], sender: Sender = ("", 0), reply: Discovered | None = None) -> None:
+    def _act(self, actions: list[Action], sender: Sender = ("", 0), place: Sender = ("", 0)) -> None:
         """
         Carry out C{actions}.
 
         @param sender: who was heard, if it was that which led to them.
-        @param reply: what it said, if it was asked.
+        @param place: where it listens for connections.
         """
         for action in actions:
             match action:
                 case Announce(standing):
-                    self._announce(encode(Discover(self._group.address, standing=standing)))
-                case Reply(standing):
-                    self._send(encode(Discover(self._group.address, standing=standing)), sender)
+                    self._announce(self._spell(standing))
+                case Relay(standing):
+                    self._send(encode(Discover(self._group.address, standing=standing, relayed=True)), sender)
                 case Lead():
                     self._log.info("leading {group}", group=self._group)
-                    self._on_role(Role.LEADER, None)
+                    self._show_role(None)
                 case Follow(leader):
                     self._log.info(
                         "standing by: {leader} leads {group}", leader=_name(leader, sender), group=self._group
                     )
-                    self._on_role(Role.STANDBY, leader)
+                    self._show_role(leader)
                 case Verify(rival):
-                    self._verify(rival, sender, reply)
+                    self._verify(rival, sender, place)
                 case Outrank(rival):
                     self._log.error(
                         "two leaders of {group}: {other} has to yield to this one, {own}",
@@ -219,11 +230,17 @@ class GroupMember(DatagramProtocol):
                         other=_name(rival, sender),
                         own=self._own_name(),
                     )
-                    self._on_role(Role.STANDBY, rival)
+                    self._show_role(rival)
+        if self._election.role is not self._shown_role:
+            self._show_role(None)
         self._stop_timer()
         if self.transport is not None:
             delay = max(0.0, self._election.deadline - self._now()[0])
             self._timer = self._clock.callLater(delay, self._tick)
+
+    def _show_role(self, leader: Standing | None) -> None:
+        self._shown_role = self._election.role
+        self._on_role(self._shown_role, leader)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -250,6 +267,10 @@ class GroupMember(DatagramProtocol):
         else:
             self._is_silenced = False
 
+    def _spell(self, standing: Standing) -> bytes:
+        address, port = self._told or ("", 0)
+        return encode(Discover(self._group.address, standing=standing, address=address, port=port))
+
     def _complain(self, why: NoMulticast) -> None:
         """Say that there is no way to the group: a reason not to start, but not to end."""
         if not self._has_started:
@@ -268,6 +289,7 @@ class GroupMember(DatagramProtocol):
             return
         if question.orphaned:
             self._orphan_heard_at = self._now()[0]
+            self._on_orphan()
         if self._told is None:
             return
         if self._election.role is not Role.LEADER and not question.everyone:
@@ -281,35 +303,39 @@ class GroupMember(DatagramProtocol):
         if self._election.role is Role.LEADER:
             self._send(plain, asker)
 
-    def _verify(self, rival: Standing, sender: Sender, reply: Discovered | None) -> None:
+    def _verify(self, rival: Standing, sender: Sender, place: Sender) -> None:
         """Yield to C{rival} if it can be reached: a datagram is easily forged, and clients could be kept from it."""
-        if reply is None:
-            self._send(encode(Discover(self._group.address)), sender)  # what it answers tells where it listens
+        if self._reaching is not None or not place[1]:
             return
-        if self._reaching is not None:
-            return
-        host = destination(reply, sender, self._group)
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False
-        reaching = self._reaching = connect_within(_REACH_TIMEOUT, self._reactor, host, reply.port, factory)
+        reaching = self._reaching = connect_within(_REACH_TIMEOUT, self._reactor, *place, factory)
 
         def reached(protocol: Any) -> None:
             self._reaching = None
+            peer, own = protocol.transport.getPeer(), protocol.transport.getHost()
             protocol.transport.loseConnection()
-            self._act(self._election.yield_to(rival, *self._now()), sender, reply)
+            if self._told is not None and (peer.host, peer.port) == (own.host, self._told[1]):
+                return  # that is this daemon: somebody has made it up
+            self._act(self._election.yield_to(rival, *self._now()), sender)
 
         def not_reached(failure: Failure) -> None:
             self._reaching = None
-            if failure.check(CancelledError, ConnectingCancelledError):
-                return  # we are leaving
-            self._log.warn(
-                "{other} says that it leads {group}, but cannot be reached: {why}",
-                other=_name(rival, sender),
-                group=self._group,
-                why=failure.getErrorMessage(),
-            )
+            if not failure.check(CancelledError, ConnectingCancelledError):  # as when we are leaving
+                why = failure.getErrorMessage()
+                text = "{other} says that it leads, but cannot be reached: {why}"
+                self._mention(text, rival, sender, LogLevel.warn, why=why)
 
         reaching.addCallbacks(reached, not_reached)
+
+    def _mention(
+        self, text: str, other: Standing, sender: Sender, level: Any = LogLevel.info, **fields: object
+    ) -> None:
+        """Log what anybody can bring about by a datagram, once a second at most."""
+        now, _ = self._now()
+        if now - self._mentioned_at >= _MENTION:
+            self._mentioned_at = now
+            self._log.emit(level, "{group}: " + text, group=self._group, other=_name(other, sender), **fields)
 
     def _own_name(self) -> str:
         return f"{self._election.standing.node} on {self._host}"

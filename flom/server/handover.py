@@ -24,14 +24,19 @@ FRESH: Final = 0.3
 class Candidate(Protocol):
     """The end of the process that stands for election."""
 
-    def __init__(self, on_ready: Callable[[], None]) -> None:
+    def __init__(self, on_ready: Callable[[], None], on_gone: Callable[[], None]) -> None:
         """
         @param on_ready: called when the daemon could lead.
+        @param on_gone: called when it has ended, or we have closed the connection.
         """
         self._on_ready = on_ready
+        self._on_gone = on_gone
 
     def dataReceived(self, data: bytes) -> None:
         self._on_ready()  # it has nothing else to say
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._on_gone()
 
     def hand_over(self, standing: Standing, now: float, *, has_orphans: bool) -> None:
         """

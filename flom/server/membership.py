@@ -22,7 +22,7 @@ from flom.server.handover import Successor
 from flom.server.lifespan import LifespanService
 from flom.server.seat import Seat, SeatTaken
 
-GRACE: Final = 0.4
+GRACE: Final = 0.5
 """Seconds that a daemon leaves to those who hold locks of its predecessor, to regain them before others are served."""
 
 
@@ -74,6 +74,7 @@ class MembershipService(Service):
         self._port: GroupPort | None = None
         self._retry: IDelayedCall | None = None
         self._has_orphans = False
+        self._has_followed = False
         self._is_finished = False
         arbiter.retire()
 
@@ -93,6 +94,7 @@ class MembershipService(Service):
 
     def stopService(self) -> Any:
         super().stopService()
+        self._is_finished = True  # whoever stops us need not be asked to
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -149,21 +151,29 @@ class MembershipService(Service):
         """
         membership = self._membership
         self._member = GroupMember(
-            membership.group, membership.told, self._reactor, system_instant, self._take_role, membership.timing
+            membership.group,
+            membership.told,
+            self._reactor,
+            system_instant,
+            self._take_role,
+            membership.timing,
+            on_orphan=self._arbiter.prolong_grace,
         )
         self._port = self._member.open(elected)
 
     def _take_role(self, role: Role, leader: Standing | None) -> None:
         assert self._member is not None
+        self._has_followed |= leader is not None
         if role is Role.LEADER:
-            self._arbiter.resume(GRACE if self._has_orphans or self._member.has_orphans else 0.0)
+            is_takeover = self._has_orphans or self._member.has_orphans or self._has_followed
+            self._arbiter.resume(GRACE if is_takeover else 0.0)
             self._lifespan.startService()
         elif self._lifespan.running:
             self._lifespan.stopService()
             self._arbiter.on_change = self._await_last_holder
             self._arbiter.retire()
             self._await_last_holder()
-        elif role is Role.STANDBY and not self._membership.stands_by:
+        elif leader is not None and not self._membership.stands_by and self._arbiter.is_deserted:
             self._finish()
         self._membership.on_role(role)
 

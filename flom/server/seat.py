@@ -75,4 +75,7 @@ def inherit_seat(group: Group, descriptors: Iterable[int]) -> Seat:
 
     @raise OSError: a descriptor is no socket.
     """
-    return Seat(group, [socket.socket(fileno=descriptor) for descriptor in descriptors])
+    inherited = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    for taken in inherited:
+        taken.set_inheritable(False)
+    return Seat(group, inherited)

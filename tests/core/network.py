@@ -23,7 +23,7 @@ from flom.core.election import (
     Follow,
     Lead,
     Outrank,
-    Reply,
+    Relay,
     Timing,
     Verify,
     Yield,
@@ -198,16 +198,16 @@ class Network:
 
     def _act(self, host: Host, actions: list[Action], sender: Host | None = None) -> None:
         for action in actions:
-            if not isinstance(action, Announce | Reply):
+            if not isinstance(action, Announce | Relay):
                 self._note(host, action)
             match action:
                 case Announce(standing):
                     for other in self.hosts:
                         self._send(standing, host, other)
                     self._ask_flom(host)
-                case Reply(standing):
+                case Relay(standing):
                     assert sender is not None
-                    self._send(standing, host, sender)
+                    self._send(standing, host, sender, relayed=True)
                 case Verify(rival):
                     self._verify(host, rival, sender)
                 case Yield():
@@ -231,19 +231,19 @@ class Network:
     def _is_lost(self) -> bool:
         return self.dice.random() < self.loss
 
-    def _send(self, standing: Standing, sender: Host | None, addressee: Host) -> None:
+    def _send(self, standing: Standing, sender: Host | None, addressee: Host, *, relayed: bool = False) -> None:
         """
         @param sender: C{None} for the daemon of FLoM.
         """
         if sender is addressee:  # what we announce comes back to us by no network
-            self.after(0.0, lambda: self._deliver(standing, sender, addressee))
+            self.after(0.0, lambda: self._deliver(standing, sender, addressee, relayed))
             return
         if sender is not None and sender.part != addressee.part:
             return
         for _ in range(2 if self.dice.random() < self._duplicates else 1):
             if not self._is_lost():
                 delay = self.dice.uniform(0.0, self._max_delay)
-                self.after(delay, lambda: self._deliver(standing, sender, addressee))
+                self.after(delay, lambda: self._deliver(standing, sender, addressee, relayed))
 
     def _ask_flom(self, asker: Host) -> None:
         def answer() -> None:
@@ -253,12 +253,13 @@ class Network:
         if not self._is_lost():
             self.after(self.dice.uniform(0.0, self._max_delay), answer)
 
-    def _deliver(self, standing: Standing, sender: Host | None, addressee: Host) -> None:
+    def _deliver(self, standing: Standing, sender: Host | None, addressee: Host, relayed: bool) -> None:
         if addressee.busy_until > self.now:  # and then it looks at its timers before it reads
             late = addressee.busy_until + self._lateness - self.now
-            self.after(late, lambda: self._deliver(standing, sender, addressee))
+            self.after(late, lambda: self._deliver(standing, sender, addressee, relayed))
         elif addressee.election is not None and not addressee.is_deaf:
-            self._act(addressee, addressee.election.hear(standing, *self._clocks(addressee)), sender)
+            hear = addressee.election.hear_of if relayed else addressee.election.hear
+            self._act(addressee, hear(standing, *self._clocks(addressee)), sender)
 
     def _verify(self, host: Host, rival: Standing, sender: Host | None) -> None:
         """Connect, which takes a round trip and minds no losses."""

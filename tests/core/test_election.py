@@ -21,7 +21,7 @@ from flom.core.election import (
     Follow,
     Lead,
     Outrank,
-    Reply,
+    Relay,
     Timing,
     Verify,
     Yield,
@@ -298,7 +298,25 @@ class TestStandby:
             assert daemon.wait(TIMING.patience - 1 / 1024) == []
             assert daemon.hear(BETTER) == []
 
-    @pytest.mark.parametrize("heard", [WORSE, *(other(role) for role in Role if role is not Role.LEADER)], ids=repr)
+    def test_a_candidate_is_told_of_the_leader_that_it_does_not_hear(self) -> None:
+        daemon = follower()
+        daemon.wait(TIMING.patience - 1 / 1024)
+        assert daemon.hear(other(Role.CANDIDATE)) == [Relay(BETTER)]
+        daemon.wait(1 / 1024)
+        assert daemon.hear(BETTER) == [Follow(BETTER)]
+
+    def test_but_not_of_one_that_it_has_only_been_told_of(self) -> None:
+        daemon = Daemon()
+        assert daemon.election.hear_of(BETTER, daemon.now, WALL) == [Follow(BETTER)]
+        assert daemon.hear(other(Role.CANDIDATE)) == []
+
+    def test_of_a_leader_that_has_gone_it_cannot_be_told_again(self) -> None:
+        daemon = follower()
+        daemon.wait(TIMING.patience)
+        assert daemon.role is Role.CANDIDATE
+        assert daemon.election.hear_of(BETTER, daemon.now, WALL) == []
+
+    @pytest.mark.parametrize("heard", [WORSE, other(Role.STANDBY), other(Role.LEAVING)], ids=repr)
     def test_others_do_not_end_the_silence(self, heard: Standing) -> None:
         daemon = follower()
         daemon.wait(TIMING.patience - 1 / 1024)
@@ -369,7 +387,7 @@ class TestLeader:
     @pytest.mark.parametrize("since", [0, WALL, 2 * WALL])
     def test_it_answers_a_candidate(self, since: int) -> None:
         daemon = leader()
-        assert daemon.hear(other(Role.CANDIDATE, since=since)) == [Reply(daemon.election.standing)]
+        assert daemon.hear(other(Role.CANDIDATE, since=since)) == [Announce(daemon.election.standing)]
 
     @pytest.mark.parametrize("role", [Role.STANDBY, Role.LEAVING])
     def test_it_does_not_mind_who_does_not_want_to_lead(self, role: Role) -> None:
@@ -384,22 +402,25 @@ class TestLeader:
 
     def test_it_tells_a_worse_leader_that_it_leads(self) -> None:
         daemon = leader()
-        assert daemon.hear(WORSE) == [Outrank(WORSE), Reply(daemon.election.standing)]
-        assert daemon.hear(WORSE) == [Reply(daemon.election.standing)]
+        assert daemon.hear(WORSE) == [Outrank(WORSE), Announce(daemon.election.standing)]
+        assert daemon.hear(WORSE) == []  # it was said a moment ago
+        daemon.wait(TIMING.round)
+        assert daemon.hear(WORSE) == [Announce(daemon.election.standing)]
         assert daemon.role is Role.LEADER
 
     def test_of_two_worse_leaders_it_says_so_at_some_distance(self) -> None:
         daemon = leader()
-        reply = Reply(daemon.election.standing)
+        reply = Announce(daemon.election.standing)
         even_worse = replace(WORSE, node="d")
         assert daemon.hear(WORSE) == [Outrank(WORSE), reply]
+        daemon.wait(TIMING.round)
         assert daemon.hear(even_worse) == [reply]
         daemon.wait(TIMING.patience)
         assert daemon.hear(even_worse) == [Outrank(even_worse), reply]
 
     def test_of_a_worse_leader_that_leads_for_the_second_time_it_says_so_again(self) -> None:
         daemon = leader()
-        reply = Reply(daemon.election.standing)
+        reply = Announce(daemon.election.standing)
         daemon.hear(WORSE)
         daemon.wait(3600.0)
         again = replace(WORSE, since=WORSE.since + 3_600_000)
@@ -408,7 +429,7 @@ class TestLeader:
     def test_of_two_leaders_exactly_one_makes_sure_and_the_other_insists(self) -> None:
         one, two = leader(), Daemon("c")
         two.wait(2 * TIMING.campaign)
-        assert one.hear(two.election.standing)[-1] == Reply(one.election.standing)
+        assert one.hear(two.election.standing)[-1] == Announce(one.election.standing)
         assert two.hear(one.election.standing) == [Verify(one.election.standing)]
 
     @pytest.mark.parametrize("lapse", [0.0, 10.0])

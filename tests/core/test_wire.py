@@ -28,7 +28,7 @@ from flom.core.messages import (
 )
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
-from flom.core.wire import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE, QUESTION_SIZE, MessageReader, decode, encode
+from flom.core.wire import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE, MAX_SINCE, QUESTION_SIZE, MessageReader, decode, encode
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8" ?>'
@@ -485,7 +485,7 @@ def test_what_no_daemon_of_ours_says_is_not_written() -> None:
     assert encode(Discovered("", 28015, host="db1", version="1.0")) == encode(Discovered("", 28015))
 
 
-ADDED = re.compile(rb' (group|everyone|orphaned|node|role|since|host|version)="[^"]*"| +(?=</msg>)')
+ADDED = re.compile(rb' (group|everyone|orphaned|relayed|node|role|since|host|version)="[^"]*"| +(?=</msg>)')
 
 
 @pytest.mark.parametrize(
@@ -535,12 +535,16 @@ def test_a_daemon_of_an_unknown_role_is_a_breach(role: str, step: int) -> None:
         decode(text.encode())
 
 
-@pytest.mark.parametrize(
-    ("since", "number"), [("", 0), (' since=""', 0), (' since="x"', 0), (' since="-5"', -5), (' since=" 7.9"', 7)]
-)
+@pytest.mark.parametrize(("since", "number"), [("", 0), (' since=""', 0), (' since="x"', 0), (' since=" 7.9"', 7)])
 def test_since_when_is_a_number_like_any_other(since: str, number: int) -> None:
     text = f'<msg verb="4" step="8" node="a" role="leader"{since}></msg>'
     assert decode(text.encode()) == Discover(standing=Standing("a", Role.LEADER, number))
+
+
+@pytest.mark.parametrize("since", [-1, MAX_SINCE + 1, 10**30])
+def test_nobody_is_what_he_is_since_a_time_that_no_calendar_has(since: int) -> None:
+    with pytest.raises(RemoteProtocolError, match="since"):
+        decode(f'<msg verb="4" step="8" node="a" role="leader" since="{since}"></msg>'.encode())
 
 
 # round trips
@@ -582,13 +586,14 @@ def locks(draw: st.DrawFn) -> Lock:
 CODES = st.integers(-(2**31), 2**31 - 1)
 PORTS = st.integers(1, 65535)
 GROUPS = st.sampled_from(["", "239.1.1.1", "ff02::1"]) | ELEMENT
-STANDINGS = st.builds(Standing, ELEMENT, st.sampled_from(Role), st.integers(-(2**63), 2**63 - 1))
+STANDINGS = st.builds(Standing, ELEMENT, st.sampled_from(Role), st.integers(0, MAX_SINCE))
 ANY_MESSAGE = st.one_of(
     locks(),
     st.builds(Answer, st.just(16), CODES, st.none() | ELEMENT, PEER_IDS),
     st.builds(Answer, st.sampled_from([24, 32]), CODES, st.none() | ELEMENT),
     st.builds(Unlock, NAMES | st.just(""), st.booleans()),
-    st.builds(Discover, GROUPS, st.booleans(), st.booleans(), st.none() | STANDINGS),
+    st.builds(Discover, GROUPS, st.booleans(), st.booleans(), st.none() | STANDINGS, st.booleans()),
+    st.builds(Discover, GROUPS, standing=STANDINGS, address=ELEMENT, port=PORTS),
     st.builds(Discovered, ELEMENT, PORTS),
     st.builds(Discovered, ELEMENT, PORTS, STANDINGS, ELEMENT, ELEMENT),
     st.builds(Shutdown, st.booleans(), PEER_IDS),

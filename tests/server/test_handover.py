@@ -26,7 +26,7 @@ class Handover:
         self.is_ready = False
         self.is_beaten = False
         self.elected: list[tuple[Standing | None, bool]] = []
-        self.candidate = Candidate(self._take_ready)
+        self.candidate = Candidate(self._take_ready, lambda: None)
         self.candidate_sends = StringTransport()
         self.candidate.makeConnection(self.candidate_sends)
         self.daemon = Successor(self.clock.seconds, self._take_office, self._take_defeat)

@@ -20,7 +20,7 @@ from flom.core.wire import encode
 from flom.errors import Outcome, StandingBy
 from flom.interfaces import IHeld
 from flom.multicast import NoMulticast
-from flom.server.arbiter import DeferredArbiter
+from flom.server.arbiter import MAX_GRACE, DeferredArbiter
 from flom.server.handover import Successor
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from flom.server.membership import GRACE, Membership, MembershipService
@@ -235,11 +235,34 @@ def test_whoever_still_uses_a_lock_of_its_predecessor_is_served_first(daemon: Da
     assert hasty.received() == [first(1)]
 
 
-def test_if_there_is_nobody_of_that_kind_all_are_served_at_once(daemon: Daemon) -> None:
+def test_if_there_is_nobody_of_that_kind_all_are_served_a_moment_later(daemon: Daemon) -> None:
     daemon.start().hear(OTHER)
     daemon.hear(GONE)
     daemon.pass_time(CAMPAIGN)
-    assert daemon.connect().send(lock()).received() == [first(0)]
+    client = daemon.connect().send(lock())
+    daemon.pass_time(GRACE)
+    assert client.received() == [first(0)]
+
+
+def test_as_long_as_somebody_looks_for_it_others_have_to_wait(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN)
+    hasty = daemon.connect().send(lock())
+    for _ in range(4):
+        daemon.port.hear(encode(Discover(GROUP.address, orphaned=True)), ASKER)
+        daemon.pass_time(GRACE / 2)
+    assert daemon.connect().send(lock(regains=1)).received() == [first(0)]
+    daemon.pass_time(MAX_GRACE)
+    assert hasty.received() == [first(1)]
+
+
+def test_what_others_have_had_since_is_not_regained(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN + GRACE)
+    daemon.connect().send(lock()).send(unlock()).leave()
+    assert daemon.connect().send(lock(regains=1)).received() == [first(4)]
 
 
 # it yields
