@@ -103,7 +103,7 @@ class GroupMember(DatagramProtocol):
         self._orphan_heard_at = now - ORPHAN_MEMORY
         self._is_silenced = False
         self._reaching: Deferred[Any] | None = None
-        self._mentioned_at = now - _MENTION
+        self._mentioned: dict[str, float] = {}  # what was logged when
 
     @property
     def election(self) -> Election:
@@ -158,7 +158,7 @@ class GroupMember(DatagramProtocol):
         try:
             message = decode(datagram)
         except RemoteProtocolError as e:
-            self._log.debug("ignoring a datagram of {sender}: {why}", sender=addr, why=str(e))
+            self._mention("ignoring a datagram of {sender}: {why}", sender=spell(*addr), why=str(e))
             return
         match message:
             case Discover(standing=Standing() as other):
@@ -204,9 +204,7 @@ class GroupMember(DatagramProtocol):
                     self._log.info("leading {group}", group=self._group)
                     self._show_role(None)
                 case Follow(leader):
-                    self._log.info(
-                        "standing by: {leader} leads {group}", leader=_name(leader, sender), group=self._group
-                    )
+                    self._mention("standing by: {other} leads", other=_name(leader, sender))
                     self._show_role(leader)
                 case Verify(rival):
                     self._verify(rival, sender, place)
@@ -324,18 +322,16 @@ class GroupMember(DatagramProtocol):
             if not failure.check(CancelledError, ConnectingCancelledError):  # as when we are leaving
                 why = failure.getErrorMessage()
                 text = "{other} says that it leads, but cannot be reached: {why}"
-                self._mention(text, rival, sender, LogLevel.warn, why=why)
+                self._mention(text, LogLevel.warn, other=_name(rival, sender), why=why)
 
         reaching.addCallbacks(reached, not_reached)
 
-    def _mention(
-        self, text: str, other: Standing, sender: Sender, level: Any = LogLevel.info, **fields: object
-    ) -> None:
-        """Log what anybody can bring about by a datagram, once a second at most."""
+    def _mention(self, text: str, level: Any = LogLevel.info, **fields: object) -> None:
+        """Log what anybody can bring about by a datagram, each thing once a second at most."""
         now, _ = self._now()
-        if now - self._mentioned_at >= _MENTION:
-            self._mentioned_at = now
-            self._log.emit(level, "{group}: " + text, group=self._group, other=_name(other, sender), **fields)
+        if now - self._mentioned.get(text, -_MENTION) >= _MENTION:
+            self._mentioned[text] = now
+            self._log.emit(level, "{group}: " + text, group=self._group, **fields)
 
     def _own_name(self) -> str:
         return f"{self._election.standing.node} on {self._host}"
