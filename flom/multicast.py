@@ -261,8 +261,23 @@ class GroupPort(udp.MulticastPort):
             raise NoMulticast(f"{self._group.address}: nothing can be sent to it: {'; '.join(problems)}")
         return told
 
+    def write(self, datagram: bytes, addr: Sender | None = None) -> None:
+        """
+        Send C{datagram} to C{addr}.
+
+        @raise OSError: there is no way to it.
+        """
+        assert addr is not None
+        host, _, zone = addr[0].partition("%")
+        # of an address with its zone, sendto would drop the zone, and the kernel would choose an interface for us
+        where = (host, addr[1], 0, socket.if_nametoindex(zone)) if zone else (host, addr[1])
+        self.socket.sendto(datagram, where)
+
     def createInternetSocket(self) -> socket.socket:
         created: socket.socket = super().createInternetSocket()
+        # SO_REUSEADDR, which Twisted sets too, is what FLoM shares the port by; among those who share it by this, the
+        # kernel may give a datagram to one that is not in its group
+        created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
         if self._group.is_ipv6:
             created.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
             created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)

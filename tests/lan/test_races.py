@@ -11,7 +11,7 @@ from tests.lan.network import GROUP, Lan, leaders_in
 from tests.netns import needs_network_namespaces, needs_nft
 from tests.run.programs import eventually, name_of
 
-ROUNDS: Final = int(os.environ.get("FLOM_LAN_ROUNDS") or 3)
+ROUNDS: Final = int(os.environ.get("FLOM_LAN_ROUNDS") or 2)
 """How often everybody starts anew."""
 
 PATIENCE: Final = 60.0  # seconds, for many processes on few processors

@@ -55,15 +55,6 @@ def test_a_cold_start_elects_and_a_warm_run_asks(lan: Lan) -> None:
     assert warm.stdout.endswith("\nran\n")
 
 
-def test_nobody_answers_and_nobody_may_be_started(lan: Lan) -> None:
-    one = lan.add_host()
-    refused = one.flom("-A", GROUP, "-d", "0", "--", "echo", "ran")
-    assert (refused.returncode, refused.stdout) == (99, "")
-    assert refused.stderr.count("\n") == 1
-    assert "ret_cod=-105" in refused.stderr
-    assert lan.processes() == {}
-
-
 def test_a_daemon_with_a_lifespan_ends_when_nobody_needs_it(lan: Lan) -> None:
     one = lan.add_host()
     for _ in range(2):
