@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -77,7 +78,10 @@ class RemoteArbiter:
         self._clock = clock
         self._is_in_pool = is_in_pool
         self._keepalive = keepalive
-        self._factory = _ClientFactory(peer, clock, POOL_KEEPALIVE if is_in_pool else keepalive)
+        waiting = keepalive
+        if is_in_pool:
+            waiting = Keepalive(*(min(pair) for pair in zip(astuple(keepalive), astuple(POOL_KEEPALIVE), strict=True)))
+        self._factory = _ClientFactory(peer, clock, waiting)
 
     def acquire(
         self,

@@ -191,8 +191,10 @@ class Election:
                     return self.tick(now, wall)
             case Role.LEADER, Role.CANDIDATE:
                 return self._answer(now)
+            case Role.LEADER, Role.LEADER if rank(other) < rank(self.standing):
+                return [Verify(other), *self._make_known(other, now)]
             case Role.LEADER, Role.LEADER:
-                return [Verify(other)] if rank(other) < rank(self.standing) else self._insist(other, now)
+                return self._insist(other, now)
         return []
 
     def hear_of(self, leader: Standing, now: float, wall: int) -> list[Action]:
@@ -316,6 +318,11 @@ class Election:
             self.deadline = min(self.deadline, self._lost_at)
         # a daemon of FLoM says that it is there only when it is asked; announcing ourselves does that
         return [Announce(self.standing)] if self.leader == FLOM or self._is_deaf else []
+
+    def _make_known(self, rival: Standing, now: float) -> list[Action]:
+        """Let C{rival} know that there are two, before we yield to it; not often, because it will answer."""
+        is_due = rival != FLOM and now - self._announced_at >= self._timing.heartbeat / 4
+        return self._answer(now) if is_due else []
 
     def _insist(self, rival: Standing, now: float) -> list[Action]:
         """Tell C{rival} who leads; say so here too, unless it was said a moment ago."""
