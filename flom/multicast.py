@@ -255,8 +255,7 @@ class GroupPort(udp.MulticastPort):
                 self.socket.sendto(datagram, (self._group.address, self._group.port))
                 told.append(interface.name)
             except OSError as e:
-                why = "it has no IPv6 address" if _lacks_address(e, self._group) else reason(e)
-                problems.append(f"{interface.name}: {why}")
+                problems.append(f"{interface.name}: {why_not_sent(e, self._group)}")
         if len(problems) == len(interfaces):
             raise NoMulticast(f"{self._group.address}: nothing can be sent to it: {'; '.join(problems)}")
         return told
@@ -357,6 +356,13 @@ def is_link_local(host: str) -> bool:
     return isinstance(address, IPv6Address) and address.is_link_local and address.scope_id is None
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether the address C{host}, perhaps with a zone, leads nowhere but here."""
+    address = ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
 def stream_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
     """Give what leads to C{port} of C{host}, a name or an address, perhaps with a zone."""
     # HostnameEndpoint would lose the interface of fe80::1%eth0
@@ -376,8 +382,10 @@ def connect_within(
     return connecting.addTimeout(seconds, reactor, give_up)
 
 
-def _lacks_address(error: OSError, group: Group) -> bool:
-    return group.is_ipv6 and error.errno == errno.EADDRNOTAVAIL
+def why_not_sent(error: OSError, group: Group) -> str:
+    """Tell in words why nothing can be sent to C{group}."""
+    lacks_address = group.is_ipv6 and error.errno == errno.EADDRNOTAVAIL
+    return "it has no IPv6 address" if lacks_address else reason(error)
 
 
 def _resolve(name: str) -> IPv4Address | IPv6Address:

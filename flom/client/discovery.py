@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import deferLater
 
@@ -17,7 +16,7 @@ from flom.core.election import FLOM, rank
 from flom.core.messages import Discover, Discovered, Role, Standing
 from flom.core.wire import MAX_ANSWER_SIZE, decode, encode
 from flom.errors import DaemonUnreachable, RemoteProtocolError, ReturnCode, spell
-from flom.multicast import Group, GroupPort, NoMulticast, Sender, connect_within, destination
+from flom.multicast import Group, GroupPort, NoMulticast, Sender, connect_within, destination, is_loopback
 
 SETTLE: Final = 0.02
 """Seconds after the first answer in which others may come: all clients are to choose the same daemon."""
@@ -90,7 +89,6 @@ class Asker(DatagramProtocol):
         """
         self._group = group
         self._reactor = reactor
-        self._clock: IReactorTime = reactor
         self._say = say
         self._is_everyone_asked = everyone
         self._is_orphaned = orphaned
@@ -139,7 +137,7 @@ class Asker(DatagramProtocol):
         if not self.leaders:
             self._first = Deferred()
             try:
-                await self._first.addTimeout(wait, self._clock)
+                await self._first.addTimeout(wait, self._reactor)
             except TimeoutError:
                 return []
         await deferLater(self._reactor, SETTLE)
@@ -155,8 +153,8 @@ class Asker(DatagramProtocol):
             if leaders := await self.ask(wait):
                 return leaders
             self._is_everyone_asked = True
-        give_up = self._clock.seconds() + INTERREGNUM
-        while self._answers and self._clock.seconds() < give_up:
+        give_up = self._reactor.seconds() + INTERREGNUM
+        while self._answers and self._reactor.seconds() < give_up:
             if leaders := await self.ask(ASK_AGAIN):
                 return leaders
         return []
@@ -172,7 +170,7 @@ class Asker(DatagramProtocol):
         except RemoteProtocolError as e:
             self._say(f"ignoring what came from {where}: {e}")
             return
-        if reply.standing is None and ip_address(addr[0].partition("%")[0]).is_loopback:
+        if reply.standing is None and is_loopback(addr[0]):
             return  # a daemon of FLoM, which does not know what group it was asked for
         answer = Answer(destination(reply.address, addr, self._group), reply.port, reply, addr)
         key = reply.standing.node if reply.standing else answer.peer

@@ -1,12 +1,12 @@
 """
 Why discovery does not work: real datagrams, sent and received, one finding a check.
 
-What a daemon of the group would do is done here too, on its port, but under no name of a daemon; nobody is disturbed.
+What a daemon of the group would do is done here too, on its port, but under no name of a daemon. For the second or two
+that this takes, a datagram that is sent to a daemon of this host alone may come here instead.
 """
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -21,7 +21,16 @@ from flom.client.discovery import Answer, Asker, connect_to_first
 from flom.core.messages import Discover, Role, Standing
 from flom.core.wire import decode
 from flom.errors import DaemonUnreachable, RemoteProtocolError, reason
-from flom.multicast import Group, GroupPort, NetworkInterface, NoMulticast, Sender, list_interfaces
+from flom.multicast import (
+    Group,
+    GroupPort,
+    NetworkInterface,
+    NoMulticast,
+    Sender,
+    is_loopback,
+    list_interfaces,
+    why_not_sent,
+)
 
 _LISTEN: Final = 1.5
 """Seconds to listen for announcements; a leader makes several in the meantime."""
@@ -100,14 +109,13 @@ async def examine(reactor: Any, group: Group) -> AsyncGenerator[Finding, None]:
             for _ in range(_ATTEMPTS):
                 await asker.collect(_LISTEN / _ATTEMPTS)
             own = asker.port_number
-            looped = any(sender[1] == own for sender in listener.questions if not _is_loopback(sender[0]))
+            looped = any(sender[1] == own for sender in listener.questions if not is_loopback(sender[0]))
             yield _check_send(asker, group)
             yield _check_loop(looped, group)
-            for finding in _check_answers(asker.answers, listener, looped, group):
+            for finding in _check_answers(asker, listener, looped, group):
                 yield finding
-            for answer in asker.answers:
-                if answer.standing.role is Role.LEADER:
-                    yield await _check_connection(reactor, answer)
+            for answer in asker.leaders:
+                yield await _check_connection(reactor, answer)
     finally:
         await port.stopListening()
 
@@ -146,8 +154,7 @@ def _check_route(interface: NetworkInterface, group: Group) -> Finding:
             interface.use_for(probe)
             probe.connect((group.address, group.port))
         except OSError as e:
-            why = "it has no IPv6 address" if group.is_ipv6 and e.errno == errno.EADDRNOTAVAIL else reason(e)
-            return Finding(Verdict.FAILED, what, f"{group.address} cannot be reached: {why}")
+            return Finding(Verdict.FAILED, what, f"{group.address} cannot be reached: {why_not_sent(e, group)}")
         source = probe.getsockname()[0]
     if source in ("0.0.0.0", "::"):
         return Finding(Verdict.FAILED, what, "there is no address to send from")
@@ -177,9 +184,10 @@ def _check_loop(looped: bool, group: Group) -> Finding:
     )
 
 
-def _check_answers(answers: list[Answer], listener: _Listener, looped: bool, group: Group) -> list[Finding]:
+def _check_answers(asker: Asker, listener: _Listener, looped: bool, group: Group) -> list[Finding]:
     """Compare who has answered with who was heard."""
     findings = []
+    answers, leaders = asker.answers, asker.leaders
     for answer in answers:
         heard = answer.standing.node in listener.leaders
         role = answer.standing.role
@@ -204,7 +212,6 @@ def _check_answers(answers: list[Answer], listener: _Listener, looped: bool, gro
                     f"to port {group.port}) or its answers here (UDP from port {group.port})",
                 )
             )
-    leaders = [answer for answer in answers if answer.standing.role is Role.LEADER]
     if len(leaders) > 1:
         findings.append(Finding(Verdict.FAILED, "leaders", f"{len(leaders)} daemons lead {group}; one should"))
     if not answers and not listener.leaders:
@@ -228,7 +235,3 @@ async def _check_connection(reactor: Any, answer: Answer) -> Finding:
         return Finding(Verdict.FAILED, "connection", why)
     protocol.transport.loseConnection()
     return Finding(Verdict.OK, "connection", f"{answer.peer} takes connections")
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("::1", "127.0.0.1")

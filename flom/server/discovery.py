@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -87,7 +87,6 @@ class GroupMember(DatagramProtocol):
         self._group = group
         self._told = told
         self._reactor = reactor
-        self._clock: IReactorTime = reactor
         self._instant = instant
         self._on_role = on_role
         self._shown_role: Role | None = None
@@ -234,7 +233,7 @@ class GroupMember(DatagramProtocol):
         self._stop_timer()
         if self.transport is not None:
             delay = max(0.0, self._election.deadline - self._now()[0])
-            self._timer = self._clock.callLater(delay, self._tick)
+            self._timer = self._reactor.callLater(delay, self._tick)
 
     def _show_role(self, leader: Standing | None) -> None:
         self._shown_role = self._election.role

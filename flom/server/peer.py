@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from flom.errors import spell
+from flom.multicast import is_loopback
 
 
 class Credentials(NamedTuple):
@@ -51,12 +51,6 @@ def may_end_daemon(transport: Any) -> bool:
     """
     peer, own = transport.getPeer(), transport.getHost()
     if isinstance(peer, (IPv4Address, IPv6Address)):
-        return peer.host == own.host or _is_loopback(peer.host)
+        return peer.host == own.host or is_loopback(peer.host)
     process = credentials(transport)
     return process is not None and process.uid in (0, os.geteuid())
-
-
-def _is_loopback(host: str) -> bool:
-    address = ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
