@@ -1,4 +1,4 @@
-"""The door of C{flomctl}: looking after the daemons of a multicast group."""
+"""The door of C{flomctl}: looking after the daemons of a multicast group, and certificates for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from twisted.internet.defer import Deferred
@@ -39,6 +40,8 @@ class _Parser(ArgumentParser):
 def main() -> None:
     """Run the program of this process's command line, and exit."""
     arguments = _parse(sys.argv[1:])
+    if arguments.reports:
+        sys.exit(_report(arguments))
     try:
         group = make_group(arguments.group, arguments.port, arguments.interface, arguments.discovery_ttl)
     except FlomError as e:
@@ -48,6 +51,30 @@ def main() -> None:
     from twisted.internet import reactor
 
     sys.exit(_run(reactor, lambda: arguments.command(reactor, group, arguments)))
+
+
+def make_authority(arguments: Namespace) -> list[str]:
+    """Make a certificate authority; tell what to do with it."""
+    from flom import certs  # the other commands need not wait for its import
+
+    authority = certs.make_authority(arguments.directory, arguments.days)
+    return [
+        f"authority: {authority.certificate}, {authority.key} (keep the key to yourself)",
+        f"next, for each host: flomctl certs issue {arguments.directory} --unique-id $(flom --unique-id)",
+    ]
+
+
+def issue_certificate(arguments: Namespace) -> list[str]:
+    """Make a certificate for a host; tell how it is used."""
+    from flom import certs
+    from flom.identity import unique_id
+
+    issued = certs.issue(arguments.directory, arguments.unique_id or unique_id(), arguments.days)
+    return [
+        f"--tls-certificate {issued.certificate}",
+        f"--tls-private-key {issued.key}",
+        f"--tls-ca-certificate {arguments.directory / certs.CA_CERTIFICATE}",
+    ]
 
 
 async def discover(reactor: Any, group: Group, arguments: Namespace) -> int:
@@ -86,6 +113,7 @@ def _parse(words: list[str]) -> Namespace:
     )
     parser = _Parser(prog="flomctl", description="Look after FLoM's lock daemons.")
     parser.add_argument("-v", "--version", action="version", version=f"flom {__version__}")
+    parser.set_defaults(reports=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("discover", parents=[of_group], help="list the daemons of a group")
     command.add_argument(
@@ -94,7 +122,39 @@ def _parse(words: list[str]) -> Namespace:
     command.set_defaults(command=discover)
     command = commands.add_parser("doctor", parents=[of_group], help="tell why the daemons of a group are not found")
     command.set_defaults(command=doctor)
+    command = commands.add_parser("certs", help="make certificates for TLS")
+    steps = command.add_subparsers(required=True, metavar="STEP")
+    step = steps.add_parser("init", help="make a certificate authority")
+    _add_certificate(step, make_authority, days=3650)
+    step = steps.add_parser("issue", help="make a certificate for a host, signed by the authority")
+    step.add_argument(
+        "--unique-id", metavar="ID", help="what flom --unique-id says there; by default, that of this host"
+    )
+    _add_certificate(step, issue_certificate, days=825)
     return parser.parse_args(words)
+
+
+def _add_certificate(step: ArgumentParser, report: Callable[[Namespace], list[str]], days: int) -> None:
+    step.add_argument("directory", type=Path, metavar="DIR", help="where the authority is")
+    step.add_argument(
+        "--days",
+        type=int,
+        choices=_Range(1, 36500),
+        default=days,
+        help="how long it is valid",
+    )
+    step.set_defaults(reports=report)
+
+
+def _report(arguments: Namespace) -> int:
+    """Run a command that needs no network; give its status."""
+    try:
+        for line in arguments.reports(arguments):
+            print(line)
+    except FlomError as e:
+        print(f"flomctl: {e}", file=sys.stderr)
+        return FAILED
+    return 0
 
 
 class _Range:

@@ -7,6 +7,7 @@ and what C{flom-run} exits with when it is not the command's own status is an L{
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -39,19 +40,29 @@ class ReturnCode(IntEnum):
 
     DAEMON_NOT_STARTED = -2
     INVALID_OPTION = -5
+    BUFFER_OVERFLOW = -9
     CONTAINER_FULL = -12
     PROTOCOL_ERROR = -13
     INVALID_RESOURCE_NAME = -14
     INVALID_NETWORK_INTERFACE = -20
+    PEER_ID_MISMATCH = -23
     INVALID_TIMESTAMP_FORMAT = -25
     BIND_ERROR = -101
     CONNECT_ERROR = -105
     GETADDRINFO_ERROR = -110
     OPEN_ERROR = -120
+    OPENDIR_ERROR = -121
+    REALPATH_ERROR = -125
     RECV_ERROR = -126
     SEND_ERROR = -130
     UNLINK_ERROR = -141
     KEY_FILE_LOAD_ERROR = -203
+    TLS_CA_CERTIFICATE_ERROR = -401
+    TLS_CERTIFICATE_ERROR = -403
+    TLS_PRIVATE_KEY_ERROR = -404
+    TLS_CONNECT_ERROR = -406
+    TLS_VERIFY_ERROR = -407
+    TLS_READ_ERROR = -409
 
     @property
     def text(self) -> str:
@@ -62,19 +73,31 @@ class ReturnCode(IntEnum):
 _TEXTS: Final = {
     ReturnCode.DAEMON_NOT_STARTED: "ERROR: flom command was not able to start a new daemon and/or connect to it",
     ReturnCode.INVALID_OPTION: "ERROR: a specified option is not valid",
+    ReturnCode.BUFFER_OVERFLOW: "ERROR: the process has been stopped to avoid a buffer overflow",
     ReturnCode.CONTAINER_FULL: "ERROR: the container is full and cannot store more elements",
     ReturnCode.PROTOCOL_ERROR: "ERROR: client/server protocol error, an unexpected packet of data was received",
     ReturnCode.INVALID_RESOURCE_NAME: "ERROR: invalid name for a resource",
-    ReturnCode.INVALID_NETWORK_INTERFACE: ("ERROR: the specified network interface is not valid for IPv6 networking"),
+    ReturnCode.INVALID_NETWORK_INTERFACE: "ERROR: the specified network interface is not valid for IPv6 networking",
+    ReturnCode.PEER_ID_MISMATCH: (
+        "ERROR: the unique ID sent by the peer does not match the CN field inside the X.509 provided certificate"
+    ),
     ReturnCode.INVALID_TIMESTAMP_FORMAT: "ERROR: format not valid for a timestamp resource",
     ReturnCode.BIND_ERROR: "ERROR: 'bind' function returned an error condition",
     ReturnCode.CONNECT_ERROR: "ERROR: 'connect' function returned an error condition",
     ReturnCode.GETADDRINFO_ERROR: "ERROR: 'getaddrinfo' function returned an error condition",
     ReturnCode.OPEN_ERROR: "ERROR: 'open' function returned an error condition",
+    ReturnCode.OPENDIR_ERROR: "ERROR: 'opendir' function returned an error condition",
+    ReturnCode.REALPATH_ERROR: "ERROR: 'realpath' function returned an error condition",
     ReturnCode.RECV_ERROR: "ERROR: 'recv' function returned an error condition",
     ReturnCode.SEND_ERROR: "ERROR: 'send' function returned an error condition",
     ReturnCode.UNLINK_ERROR: "ERROR: 'unlink' function returned an error condition",
     ReturnCode.KEY_FILE_LOAD_ERROR: "ERROR: 'g_key_file_load_from_file' function returned an error condition",
+    ReturnCode.TLS_CA_CERTIFICATE_ERROR: "ERROR: 'OpenSSL SSL_CTX_load_verify_locations' function returned an error",
+    ReturnCode.TLS_CERTIFICATE_ERROR: "ERROR: 'OpenSSL SSL_CTX_use_certificate_file' function returned an error",
+    ReturnCode.TLS_PRIVATE_KEY_ERROR: "ERROR: 'OpenSSL SSL_CTX_use_PrivateKey_file' function returned an error",
+    ReturnCode.TLS_CONNECT_ERROR: "ERROR: 'OpenSSL SSL_connect' function returned an error",
+    ReturnCode.TLS_VERIFY_ERROR: "ERROR: 'OpenSSL SSL_get_verify_result' function returned an error",
+    ReturnCode.TLS_READ_ERROR: "ERROR: 'OpenSSL SSL_read' function returned an error",
 }
 
 
@@ -171,6 +194,18 @@ class DaemonUnreachable(FlomError):
         self.code = code
 
 
+class TlsError(FlomError):
+    """
+    A connection cannot be secured, or whoever is at its other end cannot be trusted.
+
+    @ivar code: FLoM's code for the reason.
+    """
+
+    def __init__(self, code: ReturnCode, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
 class DaemonLost(FlomError):
     """The daemon closed the connection in the middle of a conversation."""
 
@@ -184,4 +219,16 @@ class StandingBy(FlomError):
 
 
 class ConfigError(FlomError):
-    """An option, a file or a key of it has a value that cannot be used."""
+    """
+    An option, a file or a key of it has a value that cannot be used.
+
+    @ivar code: FLoM's code for the reason.
+    @ivar on_stdout: lines that FLoM writes to stdout about it (spec 1.6).
+    """
+
+    def __init__(
+        self, why: str, code: ReturnCode = ReturnCode.INVALID_OPTION, *, on_stdout: Sequence[str] = ()
+    ) -> None:
+        super().__init__(why)
+        self.code = code
+        self.on_stdout = on_stdout

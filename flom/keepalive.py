@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
 
+from flom.transports import underlying
+
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
@@ -30,6 +32,7 @@ DEFAULT_KEEPALIVE: Final = Keepalive()
 
 def tune(transport: Any, keepalive: Keepalive) -> None:
     """Set C{transport} up; one that is not TCP is left as it is."""
+    transport = underlying(transport)
     is_tcp = ITCPTransport.providedBy(transport) and not IUNIXTransport.providedBy(transport)  # the latter are both
     if not is_tcp:
         return

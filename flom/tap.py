@@ -7,10 +7,11 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
@@ -19,41 +20,41 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python import usage
 
 from flom import __version__
-from flom.config import MAX_SOCKET_NAME, default_socket, read_c_int
-from flom.core.election import DEFAULT_TIMING, Timing
+from flom.config import DAEMON, SETTINGS, Config, default_socket, load_file, override
+from flom.config.values import read_socket_name
 from flom.core.messages import Role
-from flom.errors import FlomError
-from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
+from flom.errors import ConfigError, FlomError
 from flom.multicast import make_group
 from flom.server.arbiter import DeferredArbiter, system_instant
 from flom.server.listening import OPEN, PRIVATE, Claim, ClaimedEndpoint, claim_tcp, claim_unix, from_descriptors
 from flom.server.membership import Membership
+from flom.server.protocol import Terms
 from flom.server.seat import inherit_seat
 from flom.server.service import make_daemon
+from flom.trace import start_trace, tracer
+
+if TYPE_CHECKING:
+    from flom.tls import Tls
 
 
-def _number(option: str, low: int, high: int) -> Callable[[str], int]:
-    """Make what reads the value of C{option}."""
+_NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
+"""Settings that go by a shorter name here; FLoM's will do too."""
 
-    def read(text: str) -> int:
-        try:
-            value = read_c_int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise usage.UsageError(f"{option}: '{text}' is not a number from {low} to {high}")
-        return value
+_REPEATABLE: Final = ("listen", "socket-name", "unicast-address")
 
-    read.coerceDoc = f"From {low} to {high}."  # type: ignore[attr-defined]
-    return read
+_SETTINGS: Final = [setting for setting in SETTINGS if DAEMON in setting.programs and setting.long not in _REPEATABLE]
 
 
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
+def _warn(text: str) -> None:
+    print(f"twistd flom: warning: {text}", file=sys.stderr)
 
 
 class Options(usage.Options):
-    """What can be said after C{twistd flom}."""
+    """
+    What can be said after C{twistd flom}.
+
+    @ivar config: what options and file make together.
+    """
 
     synopsis = "[options]"
     longdesc = (
@@ -62,71 +63,26 @@ class Options(usage.Options):
     )
 
     optParameters = [
-        ["unicast-port", "p", 28015, "TCP port for every --unicast-address", _number("unicast-port", 1, 65535)],
-        [
-            "daemon-lifespan",
-            "d",
-            -1,
-            "end after so many milliseconds without a client; -1: never",
-            _number("daemon-lifespan", -(2**31), 2**31 - 1),
-        ],
-        ["group", "A", None, "be a daemon of this multicast group: lead it, or stand by for whoever leads"],
-        ["port", "P", 28015, "UDP port of the group", _number("port", 1, 65535)],
-        ["interface", "n", "", "network interface that leads to the group; by default all that can do multicast"],
-        ["discovery-ttl", None, 1, "routers, less one, that announcements may pass", _number("discovery-ttl", 1, 255)],
-        [
-            "heartbeat",
-            None,
-            _milliseconds(DEFAULT_TIMING.heartbeat),
-            "milliseconds between two announcements of the leader",
-            _number("heartbeat", 10, 60_000),
-        ],
-        [
-            "leader-timeout",
-            None,
-            _milliseconds(DEFAULT_TIMING.patience),
-            "milliseconds of silence after which the leader is taken for dead",
-            _number("leader-timeout", 20, 3_600_000),
-        ],
-        [
-            "election-time",
-            None,
-            _milliseconds(DEFAULT_TIMING.campaign),
-            "milliseconds without an objection after which a candidate leads",
-            _number("election-time", 100, 60_000),
-        ],
-        [
-            "tcp-keepalive-time",
-            None,
-            DEFAULT_KEEPALIVE.time,
-            "seconds of silence before a probe",
-            _number("tcp-keepalive-time", 1, 32767),
-        ],
-        [
-            "tcp-keepalive-intvl",
-            None,
-            DEFAULT_KEEPALIVE.interval,
-            "seconds between probes",
-            _number("tcp-keepalive-intvl", 1, 32767),
-        ],
-        [
-            "tcp-keepalive-probes",
-            None,
-            DEFAULT_KEEPALIVE.probes,
-            "probes before a peer is dead",
-            _number("tcp-keepalive-probes", 1, 127),
-        ],
+        *(
+            [_NAMES.get(setting.long, setting.long), setting.short or None, None, setting.help]
+            for setting in _SETTINGS
+            if setting.from_option is not None
+        ),
+        *([long, None, None, f"the same as --{short}"] for long, short in _NAMES.items()),
+        ["config-file", "c", None, "a configuration file as flom has it; options override it"],
         ["inherit", None, None, "internal: descriptors of a socket and its lock file, from flom-run"],
         ["told", None, None, "internal: the host to tell clients, where flom-run has claimed the address"],
         ["seat", None, None, "internal: descriptors of the seat of this host in the group, from flom-run"],
         ["candidate", None, None, "internal: descriptor of a socket to flom-run, which stands for election"],
     ]
+    optFlags = [
+        [setting.long, setting.short or None, setting.help] for setting in _SETTINGS if setting.from_option is None
+    ]
 
     def __init__(self) -> None:
         super().__init__()
-        self["listen"] = []
-        self["socket-name"] = []
-        self["unicast-address"] = []
+        for name in _REPEATABLE:
+            self[name] = []
 
     def opt_listen(self, description: str) -> None:
         """Listen on this Twisted endpoint, such as tcp:28015:interface=127.0.0.1 or systemd:domain=UNIX:index=0."""
@@ -134,10 +90,7 @@ class Options(usage.Options):
 
     def opt_socket_name(self, path: str) -> None:
         """Listen on this UNIX socket."""
-        full = os.path.abspath(path)  # twistd may change its directory
-        if not path or len(os.fsencode(full)) > MAX_SOCKET_NAME:
-            raise usage.UsageError(f"socket-name: '{path}' is empty or, in full, longer than {MAX_SOCKET_NAME} bytes")
-        self["socket-name"].append(full)
+        self["socket-name"].append(path)
 
     opt_s = opt_socket_name
 
@@ -160,12 +113,52 @@ class Options(usage.Options):
             raise SystemExit(f"twistd flom: {e}") from None
 
     def postOptions(self) -> None:
-        if self["daemon-lifespan"] == 0:
+        try:
+            self.config = self._configure()
+            self.config.check_tls()
+            self.config.check_election()
+            self._take_addresses()
+        except ConfigError as e:
+            raise usage.UsageError(str(e)) from None
+        if self.config.is_tls_halved:
+            raise usage.UsageError(f"TLS needs {' and '.join(self.config.missing_tls_files)} too")
+
+    def _configure(self) -> Config:
+        """
+        Put file and options together.
+
+        A lifespan of 0 in a file, which other programs read too, is for those that might start a daemon.
+        """
+        config = Config(lifespan_ms=-1)
+        if self["config-file"] is not None:
+            config = load_file(config, self["config-file"], _warn)
+            config = replace(config, lifespan_ms=config.lifespan_ms or -1)
+            if config.mount_point:
+                _warn(f"mount-point-vfs: nothing is mounted on '{config.mount_point}' yet")
+        given = []
+        for setting in _SETTINGS:
+            text = self[_NAMES.get(setting.long, setting.long)]
+            if text is None:
+                text = self[setting.long]
+            if text not in (None, 0):  # 0 is for a flag that was not given
+                given.append((setting, text))
+        config = override(config, given, _warn)
+        if config.lifespan_ms == 0:
             raise usage.UsageError("daemon-lifespan: 0 would be no daemon; -1 is for ever")
-        if self["leader-timeout"] < 2 * self["heartbeat"]:
-            raise usage.UsageError(
-                f"leader-timeout: {self['leader-timeout']} is less than two heartbeats of {self['heartbeat']}"
-            )
+        return config
+
+    def _take_addresses(self) -> None:
+        """Listen where the options say; if they do not, where the file says."""
+        config = self.config
+        self["listen"] = self["listen"] or list(config.listen)
+        self["socket-name"] = self["socket-name"] or ([config.socket_name] if config.socket_name else [])
+        self["unicast-address"] = self["unicast-address"] or (
+            [config.unicast_address] if config.unicast_address else []
+        )
+        if "" in self["socket-name"]:
+            raise usage.UsageError("socket-name: '' is an invalid value")
+        paths = map(os.path.abspath, self["socket-name"])  # twistd may change its directory
+        self["socket-name"] = [read_socket_name(path) for path in paths]
 
 
 class _Daemon(MultiService):
@@ -211,25 +204,37 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
 
     @raise SystemExit: it cannot have them.
     """
-    daemon = _Daemon("flom" if options["group"] is None else "flom-candidate")
+    config = options.config
+    daemon = _Daemon("flom-candidate" if config.multicast_address else "flom")
+    if config.daemon_trace_file:
+        start_trace(config.daemon_trace_file, config.append_trace_file, os.environ, _warn)
+        for setting in SETTINGS:
+            tracer("config").debug("%s", setting.show(config))
     try:
+        tls = _tls(config)
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
         membership = _membership(options, endpoints, reactor)
     except FlomError as e:
         raise SystemExit(f"twistd flom: {e}") from None
-    lifespan = options["daemon-lifespan"]
     make_daemon(
         reactor,
         DeferredArbiter(reactor, system_instant),
         endpoints,
-        lifespan=lifespan / 1000 if lifespan > 0 else None,
-        keepalive=Keepalive(
-            options["tcp-keepalive-time"], options["tcp-keepalive-intvl"], options["tcp-keepalive-probes"]
-        ),
+        lifespan=config.lifespan_ms / 1000 if config.lifespan_ms > 0 else None,
+        terms=Terms(config.keepalive, tls, allow_remote_shutdown=config.allow_remote_shutdown),
         membership=membership,
     ).setServiceParent(daemon)
     return daemon
+
+
+def _tls(config: Config) -> Tls | None:
+    if not config.is_tls:
+        return None
+
+    from flom.tls import tls_of  # the others need not wait for its import
+
+    return tls_of(config)
 
 
 def _claims(options: Options) -> list[Claim]:
@@ -243,8 +248,8 @@ def _claims(options: Options) -> list[Claim]:
         claims.append(claim_unix(path, OPEN))
     v6_only = "0.0.0.0" in options["unicast-address"]  # or else "::" would want that too
     for host in options["unicast-address"]:
-        claims.append(claim_tcp(host, options["unicast-port"], v6_only=v6_only))
-    if not claims and not options["listen"] and options["group"] is None:
+        claims.append(claim_tcp(host, options.config.unicast_port, v6_only=v6_only))
+    if not claims and not options["listen"] and not options.config.multicast_address:
         claims.append(claim_unix(default_socket(), PRIVATE))
     return claims
 
@@ -269,15 +274,16 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
 
     Without a unicast address, that takes a port of every address of this host.
     """
-    if options["group"] is None:
+    config = options.config
+    if not config.multicast_address:
         return None
-    group = make_group(options["group"], options["port"], options["interface"], options["discovery-ttl"])
-    timing = Timing(options["heartbeat"] / 1000, options["leader-timeout"] / 1000, options["election-time"] / 1000)
+    group = make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
+    timing = config.timing
     addresses = options["unicast-address"]
     if options["told"] is not None:
-        told = (options["told"], options["unicast-port"])
+        told = (options["told"], config.unicast_port)
     elif addresses:
-        told = (addresses[0], options["unicast-port"])
+        told = (addresses[0], config.unicast_port)
     else:
         claim = claim_tcp("::" if group.is_ipv6 else "0.0.0.0", 0)
         endpoints.append(ClaimedEndpoint(reactor, claim))

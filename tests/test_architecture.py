@@ -16,7 +16,17 @@ PACKAGE: Final = Path(flom.__file__).parent
 LAYERS: Final = [
     ["flom.errors", "flom"],
     ["flom.core"],
-    ["flom.identity", "flom.keepalive", "flom.config", "flom.multicast", "flom.interfaces"],
+    [
+        "flom.certs",
+        "flom.config",
+        "flom.identity",
+        "flom.interfaces",
+        "flom.keepalive",
+        "flom.multicast",
+        "flom.tls",
+        "flom.trace",
+        "flom.transports",
+    ],
     ["flom.server"],
     ["flom.client"],
     ["flom.tap", "flom.run", "flom.ctl"],

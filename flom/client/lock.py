@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
@@ -22,6 +22,9 @@ from flom.errors import DaemonLost, Outcome, lock_refused
 from flom.identity import unique_id
 from flom.interfaces import IArbiter, IHeld
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
+
+if TYPE_CHECKING:
+    from flom.tls import Tls
 
 POOL_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
 """For those who wait in a pool: if the daemon's host has gone without a word, they should be at the next one soon."""
@@ -65,15 +68,17 @@ class RemoteArbiter:
         clock: Any,
         keepalive: Keepalive = DEFAULT_KEEPALIVE,
         *,
+        tls: Tls | None = None,
         is_in_pool: bool = False,
     ) -> None:
         """
         @param endpoint: leads to the daemon.
+        @param tls: our end of TLS; C{None} for plain text.
         @param peer: names it in errors.
         @param is_in_pool: whether C{endpoint} leads to another daemon when that one has gone, so that who waits may
             go on waiting there.
         """
-        self._endpoint = endpoint
+        self._endpoint = endpoint if tls is None else tls.secure_client(endpoint)
         self._peer = peer
         self._clock = clock
         self._is_in_pool = is_in_pool
@@ -81,7 +86,7 @@ class RemoteArbiter:
         waiting = keepalive
         if is_in_pool:
             waiting = Keepalive(*(min(pair) for pair in zip(astuple(keepalive), astuple(POOL_KEEPALIVE), strict=True)))
-        self._factory = _ClientFactory(peer, clock, waiting)
+        self._factory = _ClientFactory(peer, clock, waiting, tls)
 
     def acquire(
         self,
@@ -147,10 +152,11 @@ class _ClientFactory(Factory):
 
     noisy = False
 
-    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive) -> None:
+    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive, tls: Tls | None) -> None:
         self._peer = peer
         self._clock = clock
         self._keepalive = keepalive
+        self._tls = tls
 
     def buildProtocol(self, addr: IAddress | None) -> LockClient:
-        return LockClient(self._peer, self._clock, self._keepalive)
+        return LockClient(self._peer, self._clock, self._keepalive, self._tls)

@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from flom.client.connection import DaemonConnection
 from flom.core.messages import Answer, Lock, Unlock
 from flom.core.session import ClientSession
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
-from flom.errors import DaemonLost, FlomError, Outcome, RemoteProtocolError
+from flom.errors import DaemonLost, FlomError, Outcome, RemoteProtocolError, TlsError
 from flom.keepalive import Keepalive, tune
+from flom.trace import tracer
+from flom.transports import close_our_side
+
+if TYPE_CHECKING:
+    from flom.tls import Tls
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that the daemon has for closing a connection after an unlock."""
 
 
-class LockClient(Protocol):
+_msg = tracer("msg")
+
+
+class LockClient(DaemonConnection):
     """
     One conversation.
 
-    @ivar lost: fires with L{DaemonLost} if the connection ends while the lock is held; otherwise never.
-    @ivar answered: whether the daemon has said anything.
+    @ivar lost: fires with the reason if the connection ends while the lock is held; otherwise never.
     """
 
     _log = Logger()
 
-    transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
-
-    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive) -> None:
+    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive, tls: Tls | None = None) -> None:
         """
-        @param peer: names the daemon in errors.
+        @param tls: see L{DaemonConnection}.
         """
+        super().__init__(peer, clock, tls)
         self.lost: Deferred[FlomError] = Deferred()
-        self.answered = False
-        self._peer = peer
-        self._clock = clock
         self._keepalive = keepalive
         self._reader = MessageReader(MAX_ANSWER_SIZE)
         self._session = ClientSession()
@@ -47,6 +51,7 @@ class LockClient(Protocol):
         self._closed: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
+        super().connectionMade()
         tune(self.transport, self._keepalive)
 
     def keep_alive(self, keepalive: Keepalive) -> None:
@@ -57,14 +62,15 @@ class LockClient(Protocol):
         """
         Ask for a resource; cancelling gives up waiting by closing the connection.
 
-        @return: fires with the answer that grants or refuses, with L{DaemonLost} or with L{RemoteProtocolError}.
+        @return: fires with the answer that grants or refuses, with L{DaemonLost}, L{RemoteProtocolError} or
+            L{TlsError}.
         @raise LocalProtocolError: C{message} is too long, or must not be sent now.
         """
         data = encode(message)
         self._session.send(message)
         decided: Deferred[Answer] = Deferred(canceller=lambda _: self.close())
         self._decided = decided
-        self.transport.write(data)
+        self._write(data)
         return decided
 
     def unlock(self, message: Unlock) -> Deferred[None]:
@@ -75,10 +81,10 @@ class LockClient(Protocol):
             it was gone before.
         """
         if self.lost.called:
-            return fail(DaemonLost(f"{self._peer} closed the connection"))
+            return fail(DaemonLost(f"{self.peer} closed the connection"))
         self._session.send(message)
-        self.transport.write(encode(message))
-        self.transport.loseWriteConnection()
+        self._write(encode(message))
+        close_our_side(self.transport)
         timer = self._clock.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
         return self._closed.addCallback(lambda _: timer.cancel() if timer.active() else None)
 
@@ -94,24 +100,35 @@ class LockClient(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.answered = True
+        _msg.debug("from %s: %r", self.peer, data)
         try:
             for message in self._reader.feed(data):
-                self._take(self._session.receive(message))
+                answer = self._session.receive(message)
+                if answer.step == 16:
+                    self.check_peer_id(answer.peer_id)
+                self._take(answer)
+        except TlsError as e:
+            self._fail(e)
+            self.transport.abortConnection()
         except RemoteProtocolError as e:
             if self._session.holds:
                 # to close would be to give up the lock under whoever relies on it
-                self._log.warn("{peer} sent what it must not: {why}", peer=self._peer, why=str(e))
+                self._log.warn("{peer} sent what it must not: {why}", peer=self.peer, why=str(e))
                 self._reader = MessageReader(MAX_ANSWER_SIZE)
             else:
-                self._fail(RemoteProtocolError(f"{self._peer}: {e}"))
+                self._fail(RemoteProtocolError(f"{self.peer}: {e}"))
                 self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        lost = DaemonLost(f"{self._peer} closed the connection")
+        lost = self.why_lost(reason)
         self._fail(lost)
         if self._session.holds:
             self.lost.callback(lost)
         self._closed.callback(None)
+
+    def _write(self, data: bytes) -> None:
+        _msg.debug("to %s: %r", self.peer, data)
+        self.transport.write(data)
 
     def _take(self, answer: Answer) -> None:
         if answer.code in (Outcome.QUEUED, Outcome.AWAITING_CREATION):

@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.endpoints import connectProtocol
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from flom.client.connection import DaemonConnection
 from flom.core.messages import Shutdown, ShutdownRefused
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
-from flom.errors import RemoteProtocolError, ShutdownNotAllowed
+from flom.errors import DaemonUnreachable, RemoteProtocolError, ShutdownNotAllowed, TlsError
 from flom.identity import unique_id
+
+if TYPE_CHECKING:
+    from flom.tls import Tls
 
 _REFUSAL_TIMEOUT: Final = 1.0
 """Seconds in which a refusal comes, if one does; a daemon that obeys need not say anything."""
 
 
-class _Order(Protocol):
-    """Sends the order and waits for what the daemon has to say."""
+_END_CHECKS: Final = 10
+_END_CHECK_INTERVAL: Final = 0.1  # seconds
 
-    transport: Any
 
-    def __init__(self, message: Shutdown) -> None:
+class _Order(DaemonConnection):
+    """
+    Sends the order and waits for what the daemon has to say.
+
+    @ivar sent: fires when the order is on its way, or with the reason why it never will be.
+    @ivar over: fires when the daemon has closed the connection, with whether it obeys; or with L{TlsError}.
+    """
+
+    def __init__(self, message: Shutdown, peer: str, clock: IReactorTime, tls: Tls | None) -> None:
+        super().__init__(peer, clock, tls)
         self._message = message
         self._reader = MessageReader(MAX_ANSWER_SIZE)
+        self.sent: Deferred[None] = Deferred()
         self.over: Deferred[bool] = Deferred()
 
     def connectionMade(self) -> None:
+        super().connectionMade()
         self.transport.write(encode(self._message))
+        if self._tls is None:
+            self.sent.callback(None)
+
+    def handshakeCompleted(self) -> None:
+        super().handshakeCompleted()
+        self.sent.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
         try:
@@ -41,23 +63,62 @@ class _Order(Protocol):
             self.over.callback(False)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.over.called:
+        why = self.why_lost(reason)
+        if not self.sent.called:
+            self.sent.errback(why)
+        elif self.over.called:
+            pass
+        elif isinstance(why, TlsError):
+            self.over.errback(why)
+        else:
             self.over.callback(True)
 
 
-async def shut_down(reactor: Any, endpoint: IStreamClientEndpoint, peer: str, immediate: bool) -> None:
+async def shut_down(
+    reactor: Any,
+    endpoint: IStreamClientEndpoint,
+    peer: str,
+    immediate: bool,
+    *,
+    tls: Tls | None = None,
+    is_in_pool: bool = False,
+) -> None:
     """
     Order the daemon that C{endpoint} leads to to end.
 
     @param immediate: at once, whoever holds locks; otherwise as soon as nobody needs it any more.
-    @raise ShutdownNotAllowed: it refuses. A daemon of FLoM never does.
+    @param tls: our end of TLS; C{None} for plain text.
+    @param is_in_pool: whether C{endpoint} leads to another daemon when that one has gone.
+    @raise ShutdownNotAllowed: it refuses, or is still there although it has closed the connection.
     @raise flom.errors.DaemonUnreachable: there is none.
+    @raise TlsError: it does not want to talk to us, or we not to it.
     """
-    order = await connectProtocol(endpoint, _Order(Shutdown(immediate, unique_id())))
+    secured = endpoint if tls is None else tls.secure_client(endpoint)
+    order = await connectProtocol(secured, _Order(Shutdown(immediate, unique_id()), peer, reactor, tls))
+    await order.sent
     try:
         is_obeyed = await order.over.addTimeout(_REFUSAL_TIMEOUT, reactor)
     except TimeoutError:
-        is_obeyed = True
-    order.transport.abortConnection()
+        return  # it ends when nobody needs it any more
+    finally:
+        order.transport.abortConnection()
     if not is_obeyed:
-        raise ShutdownNotAllowed(f"{peer} refuses to end: over TCP only its own host may order that")
+        raise ShutdownNotAllowed(
+            f"{peer} refuses to end: that is for its own user, its own host or a peer with a certificate to order"
+        )
+    if not is_in_pool and await _is_still_there(reactor, endpoint):
+        raise ShutdownNotAllowed(
+            f"{peer} has closed the connection, but has not ended: it may want TLS, or stand by for another daemon"
+        )
+
+
+async def _is_still_there(reactor: Any, endpoint: IStreamClientEndpoint) -> bool:
+    """Tell whether somebody still listens where the daemon was, which may need a moment to end."""
+    for _ in range(_END_CHECKS):
+        try:
+            probe = await connectProtocol(endpoint, Protocol())
+        except (DaemonUnreachable, ConnectError):
+            return False
+        probe.transport.abortConnection()
+        await deferLater(reactor, _END_CHECK_INTERVAL)
+    return True

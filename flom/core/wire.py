@@ -49,6 +49,7 @@ MAX_SINCE: Final = 253402300799999
 """Milliseconds since the epoch until the end of the year 9999: no daemon is what it is since later than that."""
 
 _END: Final = b"</msg>"
+_TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake begin
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 _INT: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 _INT32_MAX: Final = 2**31 - 1
@@ -80,6 +81,8 @@ class MessageReader:
             an end. The stream cannot be read further.
         """
         data = self._buffer + data
+        if data.startswith(_TLS_RECORDS):
+            raise RemoteProtocolError("it speaks TLS, which is not spoken here")
         start = 0
         while (end := data.find(_END, start)) >= 0:
             end += len(_END)

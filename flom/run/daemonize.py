@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -22,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.client.locator import daemon_host, is_crowded, locate, why_unreachable
-from flom.config import Config
+from flom.config import SETTINGS, Config
 from flom.errors import DaemonUnreachable, ReturnCode
 from flom.server.listening import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix
 
@@ -30,6 +31,25 @@ START_TIMEOUT: Final = 30.0
 """Seconds that a daemon has to start, whoever starts it (D-35)."""
 
 _RETRY: Final = 0.02  # seconds; for the moment until another starter listens, or a crowd before us is let in
+
+_PASSED_ON: Final = frozenset(
+    {
+        "daemon_trace_file",
+        "append_trace_file",
+        "keepalive_time",
+        "keepalive_interval",
+        "keepalive_probes",
+        "tls_certificate",
+        "tls_private_key",
+        "tls_ca_certificate",
+        "tls_check_peer_id",
+        "allow_remote_shutdown",
+        "heartbeat_ms",
+        "leader_timeout_ms",
+        "election_time_ms",
+    }
+)
+"""Fields of L{Config} that a daemon gets as we have them; where it listens is told by what it inherits."""
 
 Unblocked = Callable[[], AbstractContextManager[None]]
 """Makes a context in which processes may be made, see L{flom.run.signals.SignalWatch.unblocked}."""
@@ -156,14 +176,12 @@ class DaemonLaunch(ProcessProtocol):
         @param options: of C{twistd flom}, beside those that follow from the configuration.
         """
         config = self._config
-        words = [
-            *(sys.executable, "-m", __name__),
-            *("--daemon-lifespan", str(config.lifespan_ms)),
-            *("--tcp-keepalive-time", str(config.keepalive_time)),
-            *("--tcp-keepalive-intvl", str(config.keepalive_interval)),
-            *("--tcp-keepalive-probes", str(config.keepalive_probes)),
-            *options,
-        ]
+        if config.daemon_trace_file:
+            config = replace(config, daemon_trace_file=os.path.abspath(config.daemon_trace_file))
+        words = [sys.executable, "-m", __name__, "--daemon-lifespan", str(config.lifespan_ms), *options]
+        for setting in SETTINGS:
+            if setting.field in _PASSED_ON:
+                words += setting.as_option(config)
         inherited = dict(enumerate(self._descriptors, start=3))
         with open(os.devnull, "rb") as nothing, self._unblocked():
             self._reactor.spawnProcess(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -22,7 +23,7 @@ from zope.interface import implementer
 from flom.client.discovery import ASK_AGAIN, Answer, Asker, choice_warning, connect_to_first, describe
 from flom.client.locator import daemon_host
 from flom.config import Config
-from flom.core.election import DEFAULT_TIMING, Timing
+from flom.core.election import Timing
 from flom.core.messages import Role, Standing
 from flom.errors import DaemonUnreachable, ReturnCode, reason
 from flom.multicast import Group, GroupPort, NoMulticast, stream_endpoint
@@ -44,9 +45,6 @@ _BACK_OFF: Final = 0.25
 
 _LONGEST_PAUSE: Final = 1.0
 """Seconds between two questions at most."""
-
-_TAKEOVER: Final = DEFAULT_TIMING.patience + DEFAULT_TIMING.campaign + 0.5
-"""Seconds that daemons standing by need to replace one that has gone silently, and some more."""
 
 
 @implementer(IStreamClientEndpoint)
@@ -83,6 +81,8 @@ class GroupEndpoint:
         self._warn = warn
         self._started = started
         self._was_connected = False
+        timing = config.timing
+        self._takeover = timing.patience + timing.campaign + 0.5  # seconds, for those who stand by; and some more
         self.is_starting = False
         self.is_orphaned = False
 
@@ -100,7 +100,7 @@ class GroupEndpoint:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        give_up = self._reactor.seconds() + _TAKEOVER
+        give_up = self._reactor.seconds() + self._takeover
         connected = None
         while connected is None:
             if self._config.unicast_address and not self._was_connected:  # who has sent us away may be standing by
@@ -140,7 +140,7 @@ class GroupEndpoint:
             asker = Asker(self._group, self._reactor, self._say, orphaned=self.is_orphaned)
             with asker:
                 if self._was_connected:  # it has gone; another one may be about to take its place
-                    answers = await asker.ask_often(round(_TAKEOVER / ASK_AGAIN), ASK_AGAIN)
+                    answers = await asker.ask_often(round(self._takeover / ASK_AGAIN), ASK_AGAIN)
                 elif config.lifespan_ms:
                     answers = await asker.ask(_QUIET)
                 else:
@@ -175,7 +175,7 @@ class GroupEndpoint:
                     if candidacy.problem is not None:
                         raise candidacy.problem
                     candidacy = None
-                    stand_again = took + DEFAULT_TIMING.patience  # there is a leader, who should answer
+                    stand_again = took + self._config.timing.patience  # there is a leader, who should answer
                 if candidacy is None and took >= stand_again:
                     candidacy = self._stand()
                 self._note_start(candidacy is not None)
@@ -217,7 +217,8 @@ class GroupEndpoint:
 
 def _timing(config: Config) -> Timing:
     """Give a candidate half of the time in which a group would have to be silent, if we were just to ask it."""
-    return Timing(campaign=max(DEFAULT_TIMING.campaign, config.discovery_time / 2))
+    timing = config.timing
+    return replace(timing, campaign=max(timing.campaign, config.discovery_time / 2))
 
 
 class Candidacy:

@@ -1,5 +1,5 @@
 """
-The door of C{flom-run}.
+The door of C{flom-run}, and of C{flom}, which is the same program under FLoM's name.
 
 It imports little: signals are blocked before anything that takes long is imported, so that a Ctrl-C in the meantime is
 dealt with like any other, and what we have inherited is noted before anything is opened.
@@ -24,9 +24,9 @@ def main() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for good)
 
-    from flom.run.runner import run
+    from flom.run.program import run
 
-    sys.exit(run(sys.argv[1:], watch, descriptors))
+    sys.exit(run(os.path.basename(sys.argv[0]), sys.argv[1:], watch, descriptors))
 
 
 def inherited_descriptors() -> list[int]:

@@ -6,15 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from flom.config import SETTINGS, Setting
+from flom.config import RUNNER, SETTINGS, Setting
 from flom.errors import ConfigError
 
 _HELP: Final = frozenset({"-h", "-?", "--help"})
-_VERSION: Final = frozenset({"-v", "--version"})
-_CONFIG_FILE: Final = Setting("", "c", "config-file", ("", ""), "a configuration file, read last", str, str)
-_QUIESCE: Final = Setting("", "x", "quiesce-exit", ("", ""), "end the daemon as soon as nobody needs it", None, str)
-_IMMEDIATE: Final = Setting("", "X", "immediate-exit", ("", ""), "end the daemon at once", None, str)
-_OPTIONS: Final = (*SETTINGS, _CONFIG_FILE, _QUIESCE, _IMMEDIATE)
+
+
+def _action(field: str, short: str, long: str, help: str, *, takes_value: bool = False) -> Setting:
+    """What a command line can ask for, and no file."""
+    return Setting(field, short, long, ("", ""), help, str if takes_value else None, str, (RUNNER,))
+
+
+_ACTIONS: Final = (  # under the names of the fields of CommandLine
+    _action("version", "v", "version", "show the version"),
+    _action("config_file", "c", "config-file", "a configuration file, read last", takes_value=True),
+    _action("signal_list", "", "signal-list", "list the signals"),
+    _action("quiesce", "x", "quiesce-exit", "end the daemon as soon as nobody needs it"),
+    _action("immediate", "X", "immediate-exit", "end the daemon at once"),
+    _action("unique_id", "", "unique-id", "show the unique id that this host sends to daemons"),
+    _action(
+        "debug_feature",
+        "",
+        "debug-feature",
+        "try ipv6.multicast.server, ipv6.multicast.client, tls.server or tls.client",
+        takes_value=True,
+    ),
+)
+_OPTIONS: Final = (*_ACTIONS, *(setting for setting in SETTINGS if RUNNER in setting.programs))
 _BY_SHORT: Final = {setting.short: setting for setting in _OPTIONS if setting.short}
 _BY_LONG: Final = {setting.long: setting for setting in _OPTIONS}
 
@@ -35,8 +53,11 @@ class CommandLine:
     command: list[str] = field(default_factory=list)
     help: bool = False
     version: bool = False
+    signal_list: bool = False
+    unique_id: bool = False
     quiesce: bool = False
     immediate: bool = False
+    debug_feature: str | None = None
 
 
 def parse(words: Sequence[str]) -> CommandLine:
@@ -49,16 +70,13 @@ def parse(words: Sequence[str]) -> CommandLine:
     """
     line = CommandLine()
     rest = list(words)
-    while rest:
+    while rest and not line.help:
         word = rest.pop(0)
         if word == "--":
             line.command += rest
             break
         if word in _HELP:
             line.help = True
-            break
-        if word in _VERSION:
-            line.version = True
         elif word.startswith("--"):
             name, has_value, value = word[2:].partition("=")
             setting = _find(_BY_LONG, name, f"--{name}")
@@ -72,18 +90,17 @@ def parse(words: Sequence[str]) -> CommandLine:
     return line
 
 
-def usage() -> str:
-    """Write the help text."""
+def usage(program: str) -> str:
+    """Write the help text of C{program}."""
     lines = [
         "Usage:",
-        "  flom-run [OPTION...] [--] COMMAND [ARG...]",
+        f"  {program} [OPTION...] [-- command to execute]",
         "",
-        "Takes a lock, runs COMMAND, gives the lock back. COMMAND's last argument is the locked element, if the",
-        "resource has elements; FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT are in its environment.",
+        "Takes a lock, runs the command, gives the lock back. The command's last argument is the locked element, if",
+        "the resource has elements; FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT are in its environment.",
         "",
         "Help Options:",
-        "  -h, --help                     show this",
-        "  -v, --version                  show the version",
+        "  -h, --help                           show this",
         "",
         "Application Options:",
     ]
@@ -97,9 +114,9 @@ def usage() -> str:
 def _parse_cluster(line: CommandLine, letters: str, rest: list[str]) -> None:
     while letters:
         letter, letters = letters[0], letters[1:]
-        if f"-{letter}" in _VERSION:
-            line.version = True
-            continue
+        if f"-{letter}" in _HELP:
+            line.help = True
+            return
         setting = _find(_BY_SHORT, letter, f"-{letter}")
         if setting.from_option is None:
             _add(line, setting, "")
@@ -109,14 +126,12 @@ def _parse_cluster(line: CommandLine, letters: str, rest: list[str]) -> None:
 
 
 def _add(line: CommandLine, setting: Setting, value: str) -> None:
-    if setting is _CONFIG_FILE:
-        line.config_file = value
-    elif setting is _QUIESCE:
-        line.quiesce = True
-    elif setting is _IMMEDIATE:
-        line.immediate = True
-    else:
+    if setting not in _ACTIONS:
         line.options.append((setting, value))
+    elif setting.from_option is None:
+        setattr(line, setting.field, True)
+    else:
+        setattr(line, setting.field, value)
 
 
 def _find(settings: dict[str, Setting], name: str, word: str) -> Setting:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.python.failure import Failure
 
-from flom import __version__
 from flom.client.lock import RemoteArbiter, RemoteHeld
 from flom.client.shutdown import shut_down
-from flom.config import SETTINGS, Config, load, override
+from flom.config import SIGNAL_NAMES, Config
 from flom.core.messages import Lock
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.core.resources.timestamp import InvalidTimestampFormat
 from flom.errors import (
     CannotWait,
-    ConfigError,
     DaemonLost,
     DaemonUnreachable,
     ExitStatus,
@@ -35,72 +31,24 @@ from flom.errors import (
     Outcome,
     RemoteProtocolError,
     ReturnCode,
+    TlsError,
 )
 from flom.identity import unique_id
 from flom.multicast import make_group
 from flom.run.child import CannotExecute, Child, start_child
 from flom.run.daemonize import StartingEndpoint
 from flom.run.ignoring import inherited_environment
-from flom.run.options import parse, usage
+from flom.run.output import complain, tell, warn
 from flom.run.signals import ENDING, SignalWatch
+from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.run.electing import GroupEndpoint
+    from flom.tls import Tls
 
-_VERSION = f"""\
-FLoM: Free Lock Manager, on Twisted
-Package name: flom; package version: {__version__}; compatible with FLoM 1.7.2
-License: MIT"""
+_CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
-
-def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int] = ()) -> int:
-    """
-    Do what the command line C{words} says.
-
-    @param descriptors: those that were inherited for the command, beyond the standard three.
-
-    @return: the status to exit with (spec 1.5).
-    """
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
-    try:
-        line = parse(words)
-        if line.help:
-            _tell(usage())
-            return ExitStatus.OK
-        if line.version:
-            _tell(_VERSION)
-            return ExitStatus.OK
-        config = override(load(line.config_file, os.environ), line.options)
-        if config.verbose:
-            for setting in SETTINGS:
-                _tell(setting.show(config))
-        config.check()
-    except ConfigError as e:
-        _complain(str(e))
-        return ExitStatus.ERROR
-    is_shutdown = line.quiesce or line.immediate
-    if not line.command and not is_shutdown:
-        _complain("No command to execute!")
-        return ExitStatus.CANNOT_EXECUTE
-
-    from twisted.internet import reactor
-
-    runner = Runner(reactor, config, line.command, watch, descriptors)
-    statuses: list[int] = []
-
-    def begin() -> None:
-        watch.start(reactor, runner.signal)
-        job = runner.shut_down(line.immediate) if is_shutdown else runner.run()
-        Deferred.fromCoroutine(job).addErrback(_unexpected).addCallback(end)
-
-    def end(status: int) -> None:
-        statuses.append(status)
-        reactor.stop()
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return statuses[0]
+_trace = tracer("exec")
 
 
 class Runner:
@@ -131,12 +79,12 @@ class Runner:
 
         While the command runs, it is the command's, which has it already if the terminal sent it. Before that, it ends
         this process at once: the kernel closes the connection, and by that we leave the queue. Afterwards, it ends the
-        wait for the daemon to take the lock back.
+        wait for the daemon to take the lock back. While the command runs, the user may have it ignored (spec 8.3).
         """
         if self._status is not None:
             os._exit(self._status)
         if self._child is not None:
-            if not from_terminal:
+            if not from_terminal and number not in self._config.ignored_signals:
                 self._child.signal(number)
         elif number in ENDING:
             sys.stdout.flush()
@@ -152,7 +100,7 @@ class Runner:
             held = await self._acquire()
         except FlomError as e:
             complaint, refusal = self._explain(e)
-            _complain(complaint)
+            complain(complaint)
             return refusal
         self._keep(held)
         if held.element is not None:
@@ -166,11 +114,14 @@ class Runner:
                     inherit=[*self._descriptors, *([] if self._config.close else [held.fileno()])],
                     ignored=self._watch.ignored,
                 )
+                _trace.debug("running %s", self._command)
         except CannotExecute as e:
-            _complain(str(e))
+            complain(str(e))
             self._status = status = int(ExitStatus.CANNOT_EXECUTE)
         else:
+            self._ignore_signals()
             self._status = status = await self._child.ended
+            _trace.debug("%s has ended with status %d", self._command[0], status)
         if self._regaining is not None:
             await self._regaining
         try:
@@ -185,25 +136,34 @@ class Runner:
 
         @return: the status to exit with.
         """
-        _tell(f"Starting FLoM daemon {'immediate' if immediate else 'quiesce'} shutdown...")
+        tell(f"Starting FLoM daemon {'immediate' if immediate else 'quiesce'} shutdown...")
         self._config = replace(self._config, lifespan_ms=0)
         try:
             endpoint = self._make_endpoint()
-            await shut_down(self._reactor, endpoint, endpoint.peer, immediate)
+            await shut_down(
+                self._reactor,
+                endpoint,
+                endpoint.peer,
+                immediate,
+                tls=self._make_tls(),
+                is_in_pool=self._group_endpoint is not None,
+            )
         except FlomError as e:
             complaint, status = self._explain(e)
-            _complain(complaint)
+            complain(complaint)
             return status
         return ExitStatus.OK
 
     async def _acquire(self) -> RemoteHeld:
         config = self._config
+        tls = self._make_tls()  # before a daemon is started that could not use the files either
         endpoint = self._make_endpoint()
         self._arbiter = RemoteArbiter(
             endpoint,
             endpoint.peer,
             self._reactor,
             config.keepalive,
+            tls=tls,
             is_in_pool=self._group_endpoint is not None,
         )
         self._lock = Lock(
@@ -238,10 +198,28 @@ class Runner:
         group = make_group(
             config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl
         )
-        self._group_endpoint = GroupEndpoint(
-            self._reactor, config, group, unblocked, self._say, _warn, self._limit_wait
-        )
+        self._group_endpoint = GroupEndpoint(self._reactor, config, group, unblocked, self._say, warn, self._limit_wait)
         return self._group_endpoint
+
+    def _make_tls(self) -> Tls | None:
+        if not self._config.is_tls:
+            return None
+
+        from flom.tls import tls_of  # the others need not wait for its import
+
+        return tls_of(self._config)
+
+    def _ignore_signals(self) -> None:
+        """
+        Ignore what the user wants ignored, and does not come by L{signal}.
+
+        SIGCHLD tells us of the command's end, and does nothing else to us.
+        """
+        for number in self._config.ignored_signals:
+            if number in _CANNOT_BE_IGNORED:
+                complain(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
+            elif number != signal.SIGCHLD:
+                signal.signal(number, signal.SIG_IGN)
 
     def _limit_wait(self) -> None:
         """Give the wait all of its time: when it begins, and again when it has taken a while to start a daemon."""
@@ -289,6 +267,10 @@ class Runner:
                 return "Resource will never satisfy the request, the lock cannot be obtained", ExitStatus.ERROR
             case DaemonUnreachable(code=code):
                 return _failed("flom_client_connect", code, error), ExitStatus.ERROR
+            case TlsError(code=code):
+                is_connected = code in (ReturnCode.TLS_READ_ERROR, ReturnCode.PEER_ID_MISMATCH)
+                what = "flom_client_lock" if is_connected else "flom_client_connect"
+                return _failed(what, code, error), ExitStatus.ERROR
             case LockRefused():
                 return _failed("flom_client_lock", ReturnCode.INVALID_RESOURCE_NAME, error), ExitStatus.ERROR
             case InvalidTimestampFormat():
@@ -332,36 +314,12 @@ class Runner:
 
     def _lament(self, why: FlomError) -> None:
         """Say that the lock is gone; the command is left alone, because only its user knows whether that matters."""
-        _complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked"))
+        complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked"))
 
     def _say(self, text: str) -> None:
         if self._config.verbose:
-            _tell(text)
+            tell(text)
 
 
 def _failed(what: str, code: ReturnCode, why: object) -> str:
     return f"{what}: ret_cod={code} ({code.text}): {why}"
-
-
-def _tell(text: str) -> None:
-    """Write C{text} to stdout, as long as somebody reads it."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
-
-
-def _warn(text: str) -> None:
-    _complain(f"flom-run: warning: {text}")
-
-
-def _complain(text: str) -> None:
-    """Write C{text} to stderr in one line, whatever is in the values that it quotes."""
-    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
-
-
-def _unexpected(failure: Failure) -> int:
-    _complain(f"flom-run: internal error: {failure.value!r}")
-    return ExitStatus.ERROR

@@ -11,6 +11,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 
 from flom.errors import spell
 from flom.multicast import is_loopback
+from flom.transports import underlying
 
 
 class Credentials(NamedTuple):
@@ -23,7 +24,7 @@ class Credentials(NamedTuple):
 
 def credentials(transport: Any) -> Credentials | None:
     """Give the credentials of the process that connected C{transport}, if that is a UNIX socket."""
-    handle = transport.getHandle()
+    handle = underlying(transport).getHandle()
     if handle.family != socket.AF_UNIX:
         return None
     size = struct.calcsize("3i")
@@ -39,18 +40,20 @@ def describe(transport: Any) -> str:
         process = credentials(transport)
     except (AttributeError, OSError):
         process = None
-    return f"pid {process.pid} of uid {process.uid}" if process else str(address)
+    return f"pid {process.pid} of uid {process.uid}" if process else "a process of this host"
 
 
-def may_end_daemon(transport: Any) -> bool:
+def may_end_daemon(transport: Any, *, is_verified: bool) -> bool:
     """
     Tell whether the other end may shut the daemon down.
 
     FLoM lets everybody (D-29). We let the daemon's own user and root over a UNIX socket, and over TCP whoever is on
-    this host.
+    this host or has a certificate.
+
+    @param is_verified: whether TLS has shown that it has one that we trust.
     """
     peer, own = transport.getPeer(), transport.getHost()
     if isinstance(peer, (IPv4Address, IPv6Address)):
-        return peer.host == own.host or is_loopback(peer.host)
+        return is_verified or peer.host == own.host or is_loopback(peer.host)
     process = credentials(transport)
     return process is not None and process.uid in (0, os.geteuid())

@@ -3,28 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from logging import DEBUG
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from flom.core.messages import Message, Shutdown, ShutdownRefused
+from flom.core.messages import Lock, Message, Shutdown, ShutdownRefused
 from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.core.session import InvalidLock, Release, ServerSession
 from flom.core.wire import MessageReader, encode
-from flom.errors import Outcome, RemoteProtocolError
+from flom.errors import Outcome, RemoteProtocolError, TlsError
 from flom.identity import unique_id
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive, tune
 from flom.server.arbiter import DeferredArbiter
 from flom.server.peer import describe, may_end_daemon
+from flom.trace import tracer
+from flom.transports import close_our_side
+
+if TYPE_CHECKING:
+    from flom.tls import Tls
 
 MESSAGE_TIMEOUT: Final = 30.0
 """Seconds that a peer has for its first message, to end a message that it has begun, and to close when refused."""
 
 
+_conns = tracer("conns")
+_locker = tracer("locker")
+_msg = tracer("msg")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    On which terms clients are served.
+
+    @ivar tls: our end of TLS; C{None} for plain text.
+    @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once.
+    @ivar allow_remote_shutdown: whether everybody may do so.
+    """
+
+    keepalive: Keepalive = DEFAULT_KEEPALIVE
+    tls: Tls | None = None
+    on_shutdown: Callable[[bool], None] = lambda immediate: None
+    allow_remote_shutdown: bool = False
+
+
+DEFAULT_TERMS: Final = Terms()
+"""Plain text, and no way to end the daemon."""
+
+
+@implementer(IHandshakeListener)
 class LockProtocol(Protocol, TimeoutMixin):
     """
     One client.
@@ -40,8 +74,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         self,
         arbiter: DeferredArbiter,
         clock: IReactorTime,
-        keepalive: Keepalive,
-        on_shutdown: Callable[[bool], None],
+        terms: Terms,
         connected: set[LockProtocol],
     ) -> None:
         """
@@ -49,22 +82,31 @@ class LockProtocol(Protocol, TimeoutMixin):
         """
         self._clock = clock
         self._arbiter = arbiter
-        self._keepalive = keepalive
-        self._on_shutdown = on_shutdown
+        self._terms = terms
         self._connected = connected
+        self._is_secured = False
         self._reader = MessageReader()
 
     def connectionMade(self) -> None:
         self._connected.add(self)
         self._id = self._arbiter.open(self._tell)
         self._session = ServerSession(self._id)
-        tune(self.transport, self._keepalive)
+        tune(self.transport, self._terms.keepalive)
         self.transport.registerProducer(self.transport, True)
         self.setTimeout(MESSAGE_TIMEOUT)
+        if _conns.isEnabledFor(DEBUG):
+            _conns.debug("%s connected as %s", describe(self.transport), self._id)
+
+    def handshakeCompleted(self) -> None:
+        """See L{IHandshakeListener.handshakeCompleted}."""
+        assert self._terms.tls is not None
+        self._is_secured = True
+        self._terms.tls.note_handshake(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._session.is_over:
             return
+        _msg.debug("from %s: %r", self._id, data)
         completed = False
         try:
             for message in self._reader.feed(data):
@@ -93,11 +135,17 @@ class LockProtocol(Protocol, TimeoutMixin):
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        tls = self._terms.tls
+        if tls is not None and (problem := tls.why_lost(self.transport, reason, is_secured=self._is_secured)):
+            self._log_breach(str(problem))
+        _conns.debug("%s has gone: %s", self._id, reason.value)
         self._connected.discard(self)
         self.setTimeout(None)
         self._arbiter.drop(self._id)  # one way out, whatever the cause
 
     def _serve(self, message: Message) -> None:
+        if self._session.is_fresh and isinstance(message, Lock | Shutdown) and not self._is_trusted(message):
+            return
         match self._session.receive(message):
             case LockRequest() as request:
                 self._arbiter.request(request)
@@ -111,7 +159,20 @@ class LockProtocol(Protocol, TimeoutMixin):
             case None:
                 pass  # it comes after our last word
 
+    def _is_trusted(self, message: Lock | Shutdown) -> bool:
+        """Tell whether the client is who its certificate says, as far as that is wanted; if not, send it away."""
+        try:
+            if self._terms.tls is not None:
+                self._terms.tls.check_peer_id(self.transport, message.peer_id)
+        except TlsError as e:
+            if isinstance(message, Shutdown):
+                self.transport.write(encode(ShutdownRefused()))
+            self._close(str(e))
+            return False
+        return True
+
     def _tell(self, effect: Effect | None) -> None:
+        _locker.debug("to %s: %s", self._id, effect)
         match effect:
             case None:
                 self._session.end()
@@ -130,16 +191,19 @@ class LockProtocol(Protocol, TimeoutMixin):
         if answer is None:
             self._close(f"a timestamp format that cannot be used: {self._session.resource}")
             return
-        self.transport.write(encode(answer))
+        data = encode(answer)
+        _msg.debug("to %s: %r", self._id, data)
+        self.transport.write(data)
         if self._session.is_over:
             self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()
+            close_our_side(self.transport)
 
     def _shut_down(self, immediate: bool) -> None:
         kind = "immediate" if immediate else "quiesce"
-        if may_end_daemon(self.transport):
+        is_allowed = self._terms.allow_remote_shutdown
+        if is_allowed or may_end_daemon(self.transport, is_verified=self._is_secured):
             self._log.info("{kind} shutdown ordered by {peer}", kind=kind, peer=describe(self.transport))
-            self._on_shutdown(immediate)
+            self._terms.on_shutdown(immediate)
         else:
             self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=describe(self.transport))
             self.transport.write(encode(ShutdownRefused()))
@@ -163,17 +227,14 @@ class LockFactory(Factory):
         self,
         arbiter: DeferredArbiter,
         clock: IReactorTime,
-        keepalive: Keepalive = DEFAULT_KEEPALIVE,
-        on_shutdown: Callable[[bool], None] = lambda immediate: None,
+        terms: Terms = DEFAULT_TERMS,
     ) -> None:
         """
         @param clock: times out silent peers.
-        @param on_shutdown: called when a client that may do so orders the daemon to end; true: at once.
         """
         self._arbiter = arbiter
         self._clock = clock
-        self._keepalive = keepalive
-        self._on_shutdown = on_shutdown
+        self._terms = terms
         self._connected: set[LockProtocol] = set()
 
     def disconnect_all(self) -> None:
@@ -184,6 +245,6 @@ class LockFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
         if self._arbiter.is_retired:
             return None  # which closes the connection
-        protocol = LockProtocol(self._arbiter, self._clock, self._keepalive, self._on_shutdown, self._connected)
+        protocol = LockProtocol(self._arbiter, self._clock, self._terms, self._connected)
         protocol.factory = self
         return protocol

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
@@ -10,11 +11,13 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
-from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter
 from flom.server.lifespan import LifespanService
 from flom.server.membership import Membership, MembershipService
-from flom.server.protocol import LockFactory
+from flom.server.protocol import DEFAULT_TERMS, LockFactory, Terms
+from flom.trace import tracer
+
+_trace = tracer("daemon")
 
 
 def make_daemon(
@@ -23,7 +26,7 @@ def make_daemon(
     endpoints: Iterable[IStreamServerEndpoint],
     *,
     lifespan: float | None = None,
-    keepalive: Keepalive = DEFAULT_KEEPALIVE,
+    terms: Terms = DEFAULT_TERMS,
     membership: Membership | None = None,
     end: Callable[[], None] | None = None,
 ) -> MultiService:
@@ -32,6 +35,7 @@ def make_daemon(
 
     @param endpoints: where to listen; a start fails with C{CannotListenError} if one of them cannot.
     @param lifespan: seconds without a client or a resource after which the daemon ends; C{None} for never.
+    @param terms: for its clients; L{Terms.on_shutdown} is what C{end} or the lifespan make of it.
     @param membership: in which group it stands for election; it grants locks only while it leads. A start fails with
         L{flom.multicast.NoMulticast} if there is no way to the group. C{None} if it grants locks in any case.
     @param end: what it is for the daemon to end, because of its lifespan, because a client orders it, or because it was
@@ -42,14 +46,16 @@ def make_daemon(
     lifespan_service = LifespanService(arbiter, reactor, lifespan, end)
 
     def shut_down(immediate: bool) -> None:
+        _trace.debug("%s shutdown", "immediate" if immediate else "quiesce")
         if immediate:
             end()
         else:
             lifespan_service.quiesce()
 
-    factory = LockFactory(arbiter, reactor, keepalive, shut_down)
+    factory = LockFactory(arbiter, reactor, replace(terms, on_shutdown=shut_down))
+    serving = factory if terms.tls is None else terms.tls.secure_server(factory, reactor)
     for endpoint in endpoints:
-        _EndpointService(endpoint, factory).setServiceParent(daemon)
+        _EndpointService(endpoint, serving).setServiceParent(daemon)
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:
@@ -84,4 +90,5 @@ class _EndpointService(StreamServerEndpointService):
 
     def _tell(self, port: IListeningPort) -> IListeningPort:
         self._log.info("listening on {address}", address=port.getHost())
+        _trace.debug("listening on %s", port.getHost())
         return port

@@ -1,0 +1,103 @@
+"""What every connection to a daemon does about TLS, if it is to be used (spec 9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.errors import DaemonLost, FlomError, ReturnCode, TlsError
+from flom.identity import unique_id
+from flom.trace import tracer
+
+if TYPE_CHECKING:
+    from flom.tls import Tls
+
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds that a daemon has for the TLS handshake; one that does not speak TLS may wait for us for ever (D-03)."""
+
+_trace = tracer("client")
+
+_UNANSWERED: Final = " without an answer; it may want TLS"
+
+
+@implementer(IHandshakeListener)
+class DaemonConnection(Protocol):
+    """
+    The client's end of a connection.
+
+    @ivar peer: names the daemon in errors.
+    @ivar answered: whether the daemon has said anything.
+    """
+
+    transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
+
+    def __init__(self, peer: str, clock: IReactorTime, tls: Tls | None) -> None:
+        """
+        @param tls: our end of TLS, if the endpoint speaks it; C{None} for plain text.
+        """
+        self.peer = peer
+        self.answered = False
+        self._tls = tls
+        self._clock = clock
+        self._handshake: IDelayedCall | None = None
+        self._is_secured = False
+        self._has_timed_out = False
+
+    def connectionMade(self) -> None:
+        _trace.debug("connected to %s", self.peer)
+        if self._tls is not None:
+            self._handshake = self._clock.callLater(HANDSHAKE_TIMEOUT, self._time_out)
+
+    def handshakeCompleted(self) -> None:
+        """See L{IHandshakeListener.handshakeCompleted}."""
+        assert self._tls is not None
+        self._stop_timer()
+        self._is_secured = True
+        self._tls.note_handshake(self.transport)
+
+    def check_peer_id(self, peer_id: str | None) -> None:
+        """
+        Check that the daemon is who its certificate says, as far as that is wanted.
+
+        @raise TlsError: it is not.
+        """
+        if self._tls is not None:
+            try:
+                self._tls.check_peer_id(self.transport, peer_id)
+            except TlsError as e:
+                raise TlsError(e.code, f"{self.peer}: {e}") from None
+
+    def why_lost(self, reason: Failure) -> FlomError:
+        """Tell what C{reason}, by which the connection has ended, means."""
+        self._stop_timer()
+        _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
+        if self._tls is None:
+            return DaemonLost(f"{self.peer} closed the connection" + ("" if self.answered else _UNANSWERED))
+        if self._has_timed_out:
+            why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
+            return TlsError(ReturnCode.TLS_CONNECT_ERROR, why)
+        if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
+            return TlsError(error.code, f"{self.peer}: {error}")
+        if not self._is_secured:
+            return DaemonLost(f"{self.peer} closed the connection during the TLS handshake; it may not speak TLS")
+        if not self.answered and self._tls.own_name != unique_id():
+            return TlsError(
+                ReturnCode.TLS_READ_ERROR,
+                f"{self.peer} closed the connection without an answer; it may check peer ids, and our unique id "
+                f"'{unique_id()}' is not the common name '{self._tls.own_name}' of our certificate",
+            )
+        return DaemonLost(f"{self.peer} closed the connection")
+
+    def _time_out(self) -> None:
+        self._handshake = None
+        self._has_timed_out = True
+        self.transport.abortConnection()
+
+    def _stop_timer(self) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None

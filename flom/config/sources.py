@@ -1,0 +1,143 @@
+"""Where settings come from: key files and options, each of which overrides what came before (spec 1.4, 2)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from configparser import Error as KeyFileError
+from configparser import RawConfigParser
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from flom.config.settings import SETTINGS, Config, Setting
+from flom.config.values import Ignored
+from flom.errors import ConfigError, ReturnCode, reason
+
+SYSTEM_FILE: Final = "/etc/flom.conf"
+"""The file that is read first; then C{~/.flom}; then the one that C{-c} names."""
+
+Warn = Callable[[str], None]
+"""Is told what the user should know and what is no reason to stop."""
+
+
+def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], warn: Warn) -> Config:
+    """
+    Read the configuration files.
+
+    The system's and the user's may be missing; C{config_file}, if given, may not.
+
+    @raise ConfigError: a file cannot be read or has a bad value; the text names file, group and key.
+    """
+    config = Config()
+    for path in _standard_files(environ):
+        try:
+            text = _read(path)
+        except OSError:
+            continue
+        config = merge(config, path, text, warn)
+    return config if config_file is None else load_file(config, config_file, warn)
+
+
+def load_file(config: Config, path: str, warn: Warn) -> Config:
+    """
+    Override C{config} by the file C{path}.
+
+    @raise ConfigError: see L{load}.
+    """
+    try:
+        text = _read(path)
+    except (OSError, ValueError) as e:
+        flom_says = f"ERROR: error while loading file '{path}'"
+        why = f"{flom_says}: {reason(e) if isinstance(e, OSError) else e}"
+        raise _init_failed(ReturnCode.KEY_FILE_LOAD_ERROR, why, [flom_says]) from e
+    return merge(config, path, text, warn)
+
+
+def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
+    """
+    Override C{config} by the file C{path}.
+
+    @param text: what is in it; bytes that are not UTF-8 stand there as surrogates.
+    @raise ConfigError: see L{load}.
+    """
+    parser = RawConfigParser(
+        delimiters=("=",), comment_prefixes=("#",), strict=False, empty_lines_in_values=False, default_section=""
+    )
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys are case sensitive
+    try:
+        parser.read_string("\n".join(line.lstrip() for line in text.split("\n")), path)
+    except KeyFileError as e:
+        raise _bad(path, " ".join(str(e).split())) from e
+    for setting in SETTINGS:
+        raw = parser.get(*setting.place, fallback=None)
+        if raw is None:
+            continue
+        group, key = setting.place
+        value: Any
+        try:
+            value = _value(setting, raw)
+        except Ignored as e:
+            warn(f"{path}: [{group}] {key}: {e}")
+            value = e.rest
+        except (ValueError, ConfigError) as e:
+            why = f"[{group}] {key}={raw!r} is an invalid value"
+            if isinstance(e, ConfigError) and e.code is ReturnCode.REALPATH_ERROR:
+                raise _init_failed(e.code, f"{path}: {why}: no such file", []) from None
+            raise _bad(path, why) from None
+        if value is not None:
+            config = replace(config, **{setting.field: value})
+    return config
+
+
+def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn) -> Config:
+    """
+    Override C{config} by C{options}, settings and their texts, in this order.
+
+    @raise ConfigError: a text is no value for its setting.
+    """
+    given = set()
+    for setting, text in options:
+        try:
+            value: Any = True if setting.from_option is None else setting.from_option(text)
+        except Ignored as e:
+            warn(str(e))
+            continue
+        except ValueError:
+            raise ConfigError(f"{setting.long}: '{text}' is an invalid value") from None
+        if setting.accumulates and setting.field in given:
+            value = getattr(config, setting.field) + value
+        given.add(setting.field)
+        config = replace(config, **{setting.field: value})
+    return config
+
+
+def _standard_files(environ: dict[str, str] | os._Environ[str]) -> list[str]:
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return [SYSTEM_FILE] + ([] if home == "~" else [os.path.join(home, ".flom")])  # there may be no home
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text("utf-8", "surrogateescape")
+
+
+def _value(setting: Setting, raw: str) -> Any:
+    if any("\udc80" <= character <= "\udcff" for character in raw):
+        raise Ignored("a value that is not UTF-8 has no effect")  # spec 2.3
+    return setting.from_file(_unescape(raw))
+
+
+def _unescape(text: str) -> str:
+    """Undo the escapes of a key file; other pairs stay as they stand (spec 2.2)."""
+    escapes = {r"\s": " ", r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
+    return re.sub(r"\\.", lambda pair: escapes.get(pair[0], pair[0]), text)
+
+
+def _bad(path: str, why: str) -> ConfigError:
+    flom_says = f"ERROR: invalid configuration found in file '{path}'"
+    return _init_failed(ReturnCode.INVALID_OPTION, f"{flom_says}: {why}", [why, flom_says])
+
+
+def _init_failed(code: ReturnCode, why: str, on_stdout: list[str]) -> ConfigError:
+    return ConfigError(f"flom_config_init: ret_cod={code} ({why})", code, on_stdout=on_stdout)

@@ -1,0 +1,191 @@
+"""
+FLoM's debug features: one datagram or one TLS connection between two hosts, without a lock (spec 1.7).
+
+Each needs its other half on the other host: C{ipv6.multicast.server} and C{ipv6.multicast.client}, C{tls.server} and
+C{tls.client}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
+from twisted.internet.interfaces import IAddress, IHandshakeListener
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.client.connection import HANDSHAKE_TIMEOUT
+from flom.client.locator import daemon_host
+from flom.config import Config
+from flom.errors import DaemonLost, FlomError
+from flom.identity import unique_id
+from flom.multicast import GroupPort, Sender, make_group, stream_endpoint
+from flom.run.output import complain, tell
+from flom.server.listening import ClaimedEndpoint, claim_tcp
+from flom.tls import Tls, tls_of
+
+_END: Final = b"</msg>"
+_MOST: Final = 1024  # bytes of the other end's id
+
+FAILED: Final = 1
+"""Exit status: the feature has failed, or there is none of that name."""
+
+
+async def try_feature(reactor: Any, name: str, config: Config) -> int:
+    """
+    Try the debug feature C{name}.
+
+    @return: the status to exit with.
+    """
+    feature = _FEATURES.get(name.lower())
+    if feature is None:
+        complain(f"debug-feature: '{name}' is none of {', '.join(_FEATURES)}")
+        return FAILED
+    try:
+        await feature(reactor, config)
+    except TimeoutError:
+        complain(f"debug-feature: {name}: the other end says nothing")
+    except (FlomError, CannotListenError, ConnectError, DNSLookupError, OSError, ValueError) as e:
+        complain(f"debug-feature: {name}: {e}")
+    else:
+        return 0
+    return FAILED
+
+
+class _Datagrams(DatagramProtocol):
+    """Hands out what comes."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.arrived: Deferred[tuple[bytes, Sender]] = Deferred()
+
+    def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
+        if not self.arrived.called:
+            self.arrived.callback((datagram, addr))
+
+
+async def _serve_multicast(reactor: Any, config: Config) -> None:
+    datagrams = _Datagrams()
+    port = _open(reactor, config, datagrams, is_member=True)
+    try:
+        datagram, sender = await datagrams.arrived
+        tell(f"Arrived datagram is '{datagram.decode(errors='replace')}'")
+        port.write(b"WELCOME", sender)
+        tell("Sent datagram is 'WELCOME'")
+    finally:
+        port.stopListening()
+
+
+async def _ask_multicast(reactor: Any, config: Config) -> None:
+    datagrams = _Datagrams()
+    port = _open(reactor, config, datagrams, is_member=False)
+    try:
+        port.tell(b"HELLO")
+        tell("Sent datagram is 'HELLO'")
+        datagram, _ = await datagrams.arrived.addTimeout(config.discovery_time, reactor)
+        tell(f"Arrived datagram is '{datagram.decode(errors='replace')}'")
+    finally:
+        port.stopListening()
+
+
+def _open(reactor: Any, config: Config, datagrams: _Datagrams, *, is_member: bool) -> GroupPort:
+    if not config.multicast_address:
+        raise FlomError("it needs --multicast-address")
+    group = make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
+    port = GroupPort(group, datagrams, reactor, is_member=is_member)
+    port.startListening()
+    return port
+
+
+@implementer(IHandshakeListener)
+class _Exchange(Protocol):
+    """
+    Tells the other end our unique id, and hears its.
+
+    @ivar over: fires when the connection has ended, with what the other end has said, or with why it has not.
+    """
+
+    transport: Any
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._heard = b""
+        self._outcome: str | FlomError | None = None
+        self._is_secured = False
+        self.over: Deferred[str] = Deferred()
+
+    def handshakeCompleted(self) -> None:
+        """See L{IHandshakeListener.handshakeCompleted}."""
+        self._is_secured = True
+        self.transport.write(unique_id().encode() + _END)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._heard += data
+        if self._outcome is not None or (_END not in self._heard and len(self._heard) < _MOST):
+            return
+        peer_id = self._heard.partition(_END)[0].decode(errors="replace")
+        try:
+            self._tls.check_peer_id(self.transport, peer_id)
+        except FlomError as e:
+            self._outcome = e
+        else:
+            self._outcome = peer_id
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if isinstance(self._outcome, str):
+            self.over.callback(self._outcome)
+        else:
+            why = self._outcome or self._tls.why_lost(self.transport, reason, is_secured=self._is_secured)
+            self.over.errback(why or DaemonLost(f"the other end has closed the connection: {reason.value}"))
+
+
+class _ExchangeFactory(Factory):
+    """Serves the first who comes."""
+
+    noisy = False
+
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange: _Exchange | None = exchange
+
+    def buildProtocol(self, addr: IAddress | None) -> _Exchange | None:
+        exchange, self._exchange = self._exchange, None
+        return exchange
+
+
+async def _serve_tls(reactor: Any, config: Config) -> None:
+    tls = _tls(config)
+    exchange = _Exchange(tls)
+    claim = claim_tcp(daemon_host(config), config.unicast_port)
+    port = await ClaimedEndpoint(reactor, claim).listen(tls.secure_server(_ExchangeFactory(exchange), reactor))
+    try:
+        tell(f"Arrived unique id is '{await exchange.over}'")
+    finally:
+        port.stopListening()
+
+
+async def _ask_tls(reactor: Any, config: Config) -> None:
+    tls = _tls(config)
+    exchange = _Exchange(tls)
+    endpoint = stream_endpoint(reactor, daemon_host(config), config.unicast_port)
+    await connectProtocol(tls.secure_client(endpoint), exchange)
+    tell(f"Arrived unique id is '{await exchange.over.addTimeout(HANDSHAKE_TIMEOUT, reactor)}'")
+
+
+def _tls(config: Config) -> Tls:
+    if not config.unicast_address or not config.is_tls:
+        raise FlomError(f"it needs {', '.join(['unicast-address', *config.missing_tls_files])}")
+    return tls_of(config)
+
+
+_FEATURES: Final[dict[str, Callable[[Any, Config], Awaitable[None]]]] = {
+    "ipv6.multicast.server": _serve_multicast,
+    "ipv6.multicast.client": _ask_multicast,
+    "tls.server": _serve_tls,
+    "tls.client": _ask_tls,
+}

@@ -1,0 +1,27 @@
+"""What the program says: to stdout what was asked for, to stderr one line for whatever is wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+
+def tell(text: str) -> None:
+    """Write C{text} to stdout, as long as somebody reads it."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
+
+
+def warn(text: str) -> None:
+    """Say what the user should know and what is no reason to stop."""
+    complain(f"flom-run: warning: {text}")
+
+
+def complain(text: str) -> None:
+    """Write C{text} to stderr in one line, whatever is in the values that it quotes."""
+    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,182 @@
+"""What the command line asks for, in the order in which FLoM looks at it (spec 1.4)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Coroutine, Sequence
+from contextlib import suppress
+from datetime import datetime
+from io import TextIOWrapper
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from flom import __version__
+from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, load, override
+from flom.core.modes import LockMode
+from flom.core.names import (
+    HierarchicalName,
+    NumericName,
+    ResourceName,
+    SequenceName,
+    SetName,
+    SimpleName,
+    TimestampName,
+    parse_name,
+)
+from flom.errors import ConfigError, ExitStatus
+from flom.identity import unique_id
+from flom.run.options import CommandLine, parse, usage
+from flom.run.output import complain, tell, warn
+from flom.run.runner import Runner
+from flom.run.signals import SignalWatch
+from flom.trace import start_trace, tracer
+
+_VERSION = f"""\
+FLoM: Free Lock Manager
+Copyright (c) 2026 the FLoM on Twisted authors
+License: MIT
+Package name: flom; package version: 1.7.2; release date: 2024-03-02
+TLS supported protocol(s): TLS 1.2, TLS 1.3
+Access https://github.com/tiian/flom for project community activities
+Documentation is available at http://www.tiian.org/flom/
+This is no part of that project, but FLoM on Twisted {__version__}, which does what FLoM 1.7.2 does"""
+
+_DEBUG_FAILED = 1  # the status if a debug feature fails, or is none
+
+_TYPE_NUMBERS: dict[type[ResourceName], int] = {
+    SimpleName: 1,
+    NumericName: 2,
+    SetName: 3,
+    HierarchicalName: 4,
+    SequenceName: 5,
+    TimestampName: 6,
+}
+
+_trace = tracer("config")
+
+
+def run(program: str, words: Sequence[str], watch: SignalWatch, descriptors: Collection[int] = ()) -> int:
+    """
+    Do what the command line C{words} says.
+
+    @param program: the name that we were called by.
+    @param descriptors: those that were inherited for the command, beyond the standard three.
+    @return: the status to exit with (spec 1.5).
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
+    try:
+        line = parse(words)
+        if _inform(program, line):
+            return ExitStatus.OK
+        config = configure(line)
+    except ConfigError as e:
+        for said in e.on_stdout:
+            tell(said)
+        complain(str(e))
+        return ExitStatus.ERROR
+    is_shutdown = line.quiesce or line.immediate
+    if line.debug_feature is None and not is_shutdown and not line.command:
+        complain("No command to execute!")
+        return ExitStatus.CANNOT_EXECUTE
+
+    from twisted.internet import reactor
+
+    if line.debug_feature is not None:
+        from flom.run.debug import try_feature  # hardly anybody needs it
+
+        job = try_feature(reactor, line.debug_feature, config)
+        return _react(reactor, job, watch, lambda number, from_terminal: os._exit(128 + number), _DEBUG_FAILED)
+    runner = Runner(reactor, config, line.command, watch, descriptors)
+    job = runner.shut_down(line.immediate) if is_shutdown else runner.run()
+    return _react(reactor, job, watch, runner.signal, ExitStatus.ERROR)
+
+
+def configure(line: CommandLine) -> Config:
+    """
+    Put files and options together, and tell what was asked to be told of them.
+
+    @raise ConfigError: they make no sense.
+    """
+    config = override(load(line.config_file, os.environ, complain), line.options, complain)
+    start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
+    for setting in SETTINGS:
+        _trace.debug("%s", setting.show(config))
+        if config.verbose and RUNNER in setting.programs:
+            tell(setting.show(config))
+    config.check_transport()
+    if config.verbose:
+        for text in what_is_ignored(config):
+            _warn_as_glib_does(text)
+    config.check_tls()
+    config.check_election()
+    if config.is_tls_halved:
+        warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
+    if config.mount_point:
+        warn(f"mount-point-vfs: nothing is mounted on '{config.mount_point}' yet")
+    return config
+
+
+def what_is_ignored(config: Config) -> list[str]:
+    """Tell which settings have no effect on the type of resource that is to be locked (spec 1.6)."""
+    name = parse_name(config.resource_name)
+    number = _TYPE_NUMBERS[type(name)]
+    texts = []
+    if config.lock_mode is not LockMode.EX and not isinstance(name, SimpleName | HierarchicalName):
+        mode = config.lock_mode.name
+        texts.append(f"resource type {number} supports only exclusive mode; lock mode {mode} is ignored")
+    if config.quantity != 1 and not isinstance(name, NumericName):
+        texts.append(f"resource type {number} does not support quantity; {config.quantity} is ignored")
+    return texts
+
+
+def signal_table() -> str:
+    """Write the signals, four in a line (spec 1.3)."""
+    entries = [f"{number}) {name}\t" for number, name in enumerate(SIGNAL_NAMES, start=1)]
+    return "\n".join("".join(entries[start : start + 4]) for start in range(0, len(entries), 4))
+
+
+def _inform(program: str, line: CommandLine) -> bool:
+    """Print what C{line} asks for, if that takes no configuration; tell whether that is all."""
+    if line.help:
+        tell(usage(program))
+        return True
+    if line.version:
+        tell(_VERSION)
+    if line.signal_list:
+        tell(signal_table())
+    if line.version or line.signal_list:
+        return True
+    if line.unique_id:
+        tell(unique_id())
+    return line.unique_id
+
+
+def _warn_as_glib_does(text: str) -> None:
+    now = datetime.now().strftime("%H:%M:%S.%f")[:-3]
+    with suppress(OSError):
+        print(f"\n** (flom:{os.getpid()}): WARNING **: {now}: {text}\n", file=sys.stderr, flush=True)
+
+
+def _react(reactor: Any, job: Coroutine[Any, Any, int], watch: SignalWatch, signal: Any, failed: int) -> int:
+    """Run C{job} to its end; give its status."""
+    statuses: list[int] = []
+
+    def begin() -> None:
+        watch.start(reactor, signal)
+        Deferred.fromCoroutine(job).addErrback(unexpected).addCallback(end)
+
+    def unexpected(failure: Failure) -> int:
+        complain(f"flom-run: internal error: {failure.value!r}")
+        return failed
+
+    def end(status: int) -> None:
+        statuses.append(status)
+        reactor.stop()
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return statuses[0]

@@ -1,0 +1,91 @@
+"""
+The trace: what the program does, for somebody who looks for a fault (spec 2.6).
+
+The environment variable C{FLOM_TRACE_MASK} selects by the bits of L{TOPICS} what is traced. A line that is not wanted
+costs next to nothing: this is the standard library's logging, below the logger C{flom.trace}.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from flom.config.values import read_c_int
+
+MASK_VARIABLE: Final = "FLOM_TRACE_MASK"
+
+TOPICS: Final = {
+    "config": 0x2,
+    "exec": 0x4,
+    "client": 0x8,
+    "daemon": 0x10,
+    "conns": 0x20,
+    "msg": 0x80,
+    "locker": 0x100,
+    "tls": 0x200000,
+}
+"""What can be traced, under FLoM's numbers; its other bits select nothing here."""
+
+
+def tracer(topic: str) -> logging.Logger:
+    """Give what takes the lines of one of L{TOPICS}, by C{debug}."""
+    return logging.getLogger(f"flom.trace.{topic}")
+
+
+def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """
+    Trace from now on.
+
+    The file is made whatever the mask is; if it cannot be, nothing is traced.
+
+    @param path: the file; if it is empty, the trace goes to stderr.
+    @param append: whether to add to the file instead of replacing it.
+    @param environ: has the mask. Without one, a file gets everything, and stderr nothing.
+    @param warn: told what is wrong with the mask or the file.
+    """
+    mask = _mask(environ, warn)
+    handler: logging.Handler
+    if path:
+        try:
+            handler = logging.FileHandler(path, "a" if append else "w", "utf-8", errors="backslashreplace")
+        except (OSError, ValueError) as e:
+            warn(f"cannot trace to '{path}': {e}")
+            return
+    elif mask:
+        handler = logging.StreamHandler(sys.stderr)
+    else:
+        return
+    handler.setFormatter(_Lines())
+    root = logging.getLogger("flom.trace")
+    root.propagate = False
+    root.addHandler(handler)
+    for topic, bit in TOPICS.items():
+        if mask is None or mask & bit:
+            tracer(topic).setLevel(logging.DEBUG)
+
+
+class _Lines(logging.Formatter):
+    """Writes C{YYYY-MM-DD HH:MM:SS.uuuuuu [PID/THREAD] text}."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s [%(process)d/%(thread)d] %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("flom.trace.", "", 1).replace("\n", "\\n")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return datetime.fromtimestamp(record.created).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _mask(environ: Mapping[str, str], warn: Callable[[str], None]) -> int | None:
+    text = environ.get(MASK_VARIABLE)
+    if text is None:
+        return None
+    try:
+        return read_c_int(text)
+    except ValueError:
+        warn(f"{MASK_VARIABLE}: '{text}' is no number, nothing is traced")
+        return 0
