@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from logging import DEBUG
+from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import (
     IAddress,
@@ -74,8 +77,11 @@ class Tls:
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._take_verdict)
         self._problems: WeakKeyDictionary[SSL.Connection, str] = WeakKeyDictionary()
         self._connections = _Connections(context)
-        with open(certificate, "rb") as file:
-            self.own_name = _common_name(x509.load_pem_x509_certificate(file.read()))
+        try:
+            self.own_name = _common_name(x509.load_pem_x509_certificate(Path(certificate).read_bytes()))
+        except ValueError as e:
+            code = ReturnCode.TLS_CERTIFICATE_ERROR
+            raise TlsError(code, f"tls-certificate: '{certificate}' cannot be used: {e}") from e
 
     def secure_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Give an endpoint that speaks TLS over what C{endpoint} leads to."""
@@ -94,7 +100,10 @@ class Tls:
         """
         if not self.checks_peer_id:
             return
-        name = _common_name(_certificate(transport))
+        try:
+            name = _common_name(transport.getPeerCertificate().to_cryptography())
+        except ValueError as e:
+            raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"its certificate cannot be read: {e}") from e
         if peer_id != name:
             said = "it has sent no unique id" if peer_id is None else f"its unique id '{peer_id}' is not"
             wanted = f"the common name '{name}' of its certificate"
@@ -105,14 +114,14 @@ class Tls:
 
     def note_handshake(self, transport: Any) -> None:
         """Trace who the other end is, now that it is known."""
+        if not _trace.isEnabledFor(DEBUG):
+            return
         connection = transport.getHandle()
-        certificate = _certificate(transport)
         _trace.debug(
-            "%s, %s, subject %s, issuer %s",
+            "%s, %s, certificate %s",
             connection.get_protocol_version_name(),
             connection.get_cipher_name(),
-            certificate.subject.rfc4514_string(),
-            certificate.issuer.rfc4514_string(),
+            _names(connection.get_peer_certificate()),
         )
 
     def why_lost(self, transport: Any, reason: Failure, *, is_secured: bool) -> TlsError | None:
@@ -133,8 +142,8 @@ class Tls:
         """Take OpenSSL's verdict on one certificate of the other end, and keep what is wrong with it."""
         if not is_good:
             whose = "its certificate" if depth == 0 else "a certificate that its own depends on"
-            name = certificate.to_cryptography().subject.rfc4514_string()
-            self._problems[connection] = f"{whose} ({name}) {_PROBLEMS.get(error, f'has X.509 problem {error}')}"
+            what = _PROBLEMS.get(error, f"has X.509 problem {error}")
+            self._problems[connection] = f"{whose} ({_names(certificate)}) {what}"
         return bool(is_good)
 
 
@@ -236,9 +245,14 @@ _COMPLAINTS: Final = (  # parts of the texts of OpenSSL, most of which tell of a
 )
 
 
-def _certificate(transport: Any) -> x509.Certificate:
-    certificate: x509.Certificate = transport.getPeerCertificate().to_cryptography()
-    return certificate
+def _names(certificate: X509) -> str:
+    """Tell whose certificate it is and who has signed it; anybody can have written anything there."""
+    try:
+        parsed = certificate.to_cryptography()
+        text = f"{parsed.subject.rfc4514_string()}, issued by {parsed.issuer.rfc4514_string()}"
+    except ValueError:
+        return "malformed"
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _common_name(certificate: x509.Certificate) -> str | None:

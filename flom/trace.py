@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from flom.config.values import read_c_int
+from flom.config.values import read_c_number
 
 MASK_VARIABLE: Final = "FLOM_TRACE_MASK"
 
@@ -85,7 +85,7 @@ def _mask(environ: Mapping[str, str], warn: Callable[[str], None]) -> int | None
     if text is None:
         return None
     try:
-        return read_c_int(text)
+        return read_c_number(text)
     except ValueError:
         warn(f"{MASK_VARIABLE}: '{text}' is no number, nothing is traced")
         return 0

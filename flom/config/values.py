@@ -66,13 +66,18 @@ def read_mode(text: str) -> LockMode:
 
 
 def read_c_int(text: str) -> int:
-    """Read an integer as C's strtol does with base 0: C{0x} is hexadecimal, a leading 0 octal (spec 1.1)."""
+    """Read an integer of an option (spec 1.1): see L{read_c_number}; it must fit in 32 bits."""
+    return _in_32_bits(read_c_number(text))
+
+
+def read_c_number(text: str) -> int:
+    """Read an integer as C's strtol does with base 0: C{0x} is hexadecimal, a leading 0 octal."""
     match = re.fullmatch(r"\s*([+-]?)(0[xX])?([0-9a-fA-F]+)", text)
     if match is None:
         raise ValueError(text)
     sign, hexadecimal, digits = match.groups()
     base = 16 if hexadecimal else 8 if digits.startswith("0") else 10
-    return _in_32_bits(int(f"{sign}{digits}", base))
+    return int(f"{sign}{digits}", base)
 
 
 def read_decimal(text: str) -> int:

@@ -17,7 +17,7 @@ def tell(text: str) -> None:
 
 def warn(text: str) -> None:
     """Say what the user should know and what is no reason to stop."""
-    complain(f"flom-run: warning: {text}")
+    complain(f"flom: warning: {text}")
 
 
 def complain(text: str) -> None:

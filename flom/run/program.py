@@ -170,7 +170,7 @@ def _react(reactor: Any, job: Coroutine[Any, Any, int], watch: SignalWatch, sign
         Deferred.fromCoroutine(job).addErrback(unexpected).addCallback(end)
 
     def unexpected(failure: Failure) -> int:
-        complain(f"flom-run: internal error: {failure.value!r}")
+        complain(f"flom: internal error: {failure.value!r}")
         return failed
 
     def end(status: int) -> None:

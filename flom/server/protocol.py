@@ -85,6 +85,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         self._terms = terms
         self._connected = connected
         self._is_secured = False
+        self._name: str | None = None
         self._reader = MessageReader()
 
     def connectionMade(self) -> None:
@@ -94,8 +95,10 @@ class LockProtocol(Protocol, TimeoutMixin):
         tune(self.transport, self._terms.keepalive)
         self.transport.registerProducer(self.transport, True)
         self.setTimeout(MESSAGE_TIMEOUT)
+        if self._terms.tls is not None:
+            self._name = describe(self.transport)  # when TLS has failed, nobody can tell any more
         if _conns.isEnabledFor(DEBUG):
-            _conns.debug("%s connected as %s", describe(self.transport), self._id)
+            _conns.debug("%s connected as %s", self._peer, self._id)
 
     def handshakeCompleted(self) -> None:
         """See L{IHandshakeListener.handshakeCompleted}."""
@@ -152,12 +155,17 @@ class LockProtocol(Protocol, TimeoutMixin):
             case Release(name, rollback):
                 self._arbiter.release(self._id, name, rollback)
             case InvalidLock(name):
-                self._log.info("{peer} asked for {name!r}: no name", peer=describe(self.transport), name=name)
+                self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=name)
                 self._answer(Outcome.INVALID_NAME)
             case Shutdown(immediate):
                 self._shut_down(immediate)
             case None:
                 pass  # it comes after our last word
+
+    @property
+    def _peer(self) -> str:
+        """Names the other end for a log."""
+        return self._name or describe(self.transport)
 
     def _is_trusted(self, message: Lock | Shutdown) -> bool:
         """Tell whether the client is who its certificate says, as far as that is wanted; if not, send it away."""
@@ -202,10 +210,10 @@ class LockProtocol(Protocol, TimeoutMixin):
         kind = "immediate" if immediate else "quiesce"
         is_allowed = self._terms.allow_remote_shutdown
         if is_allowed or may_end_daemon(self.transport, is_verified=self._is_secured):
-            self._log.info("{kind} shutdown ordered by {peer}", kind=kind, peer=describe(self.transport))
+            self._log.info("{kind} shutdown ordered by {peer}", kind=kind, peer=self._peer)
             self._terms.on_shutdown(immediate)
         else:
-            self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=describe(self.transport))
+            self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
             self.transport.write(encode(ShutdownRefused()))
             self.hang_up()
 
@@ -215,7 +223,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         self.hang_up()
 
     def _log_breach(self, why: str) -> None:
-        self._log.warn("closing {peer}: {why}", peer=describe(self.transport), why=why)
+        self._log.warn("closing {peer}: {why}", peer=self._peer, why=why)
 
 
 class LockFactory(Factory):
