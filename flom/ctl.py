@@ -45,7 +45,7 @@ def main() -> None:
     try:
         group = make_group(arguments.group, arguments.port, arguments.interface, arguments.discovery_ttl)
     except FlomError as e:
-        print(f"flomctl: {e}", file=sys.stderr)
+        _complain(str(e))
         sys.exit(BAD_USAGE)
 
     from twisted.internet import reactor
@@ -69,7 +69,8 @@ def issue_certificate(arguments: Namespace) -> list[str]:
     from flom import certs
     from flom.identity import unique_id
 
-    issued = certs.issue(arguments.directory, arguments.unique_id or unique_id(), arguments.days)
+    name = unique_id() if arguments.unique_id is None else arguments.unique_id
+    issued = certs.issue(arguments.directory, name, arguments.days)
     return [
         f"--tls-certificate {issued.certificate}",
         f"--tls-private-key {issued.key}",
@@ -85,9 +86,9 @@ async def discover(reactor: Any, group: Group, arguments: Namespace) -> int:
         if asker.problem is not None and not asker.answers:
             raise asker.problem
     for line in _table([_row(answer) for answer in asker.answers]):
-        print("".join(character if character.isprintable() else "?" for character in line))
+        print(_printable(line))
     if not asker.answers:
-        print(f"flomctl: no daemon answers in {group}; flomctl doctor may tell why", file=sys.stderr)
+        _complain(f"no daemon answers in {group}; flomctl doctor may tell why")
         return FAILED
     return 0
 
@@ -152,7 +153,7 @@ def _report(arguments: Namespace) -> int:
         for line in arguments.reports(arguments):
             print(line)
     except FlomError as e:
-        print(f"flomctl: {e}", file=sys.stderr)
+        _complain(str(e))
         return FAILED
     return 0
 
@@ -181,7 +182,7 @@ def _run(reactor: Any, job: Callable[[], Awaitable[int]]) -> int:
         why = failure.getErrorMessage()
         if not failure.check(FlomError, CannotListenError):
             why = f"internal error: {failure.value!r}"
-        print(f"flomctl: {why}", file=sys.stderr)
+        _complain(why)
         return FAILED
 
     def end(status: int) -> None:
@@ -194,6 +195,15 @@ def _run(reactor: Any, job: Callable[[], Awaitable[int]]) -> int:
     reactor.callWhenRunning(begin)
     reactor.run()
     return statuses[0] if statuses else FAILED
+
+
+def _complain(why: str) -> None:
+    print(_printable(f"flomctl: {why}"), file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Keep what others have written from playing tricks on a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _row(answer: Answer) -> list[str]:

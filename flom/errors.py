@@ -207,7 +207,15 @@ class TlsError(FlomError):
 
 
 class DaemonLost(FlomError):
-    """The daemon closed the connection in the middle of a conversation."""
+    """
+    The daemon closed the connection in the middle of a conversation.
+
+    @ivar code: FLoM's code for it.
+    """
+
+    def __init__(self, why: str, code: ReturnCode = ReturnCode.RECV_ERROR) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class ShutdownNotAllowed(FlomError):

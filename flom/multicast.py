@@ -14,6 +14,7 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from twisted.internet import udp
@@ -159,6 +160,18 @@ def check_interface(name: str) -> None:
         raise ConfigError(
             f"network-interface: '{name}' is an invalid value (ret_cod={ReturnCode.INVALID_NETWORK_INTERFACE})"
         ) from None
+
+
+def has_ipv6_address(interface: str, table: str = "/proc/net/if_inet6") -> bool:
+    """
+    Tell whether a network interface has an IPv6 address.
+
+    @param table: the kernel's; there is none if it does not know IPv6.
+    """
+    try:
+        return any(line.split()[-1] == interface for line in Path(table).read_text().splitlines())
+    except FileNotFoundError:
+        return False
 
 
 def list_interfaces(only: str = "") -> list[NetworkInterface]:

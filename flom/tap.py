@@ -209,7 +209,10 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
     if config.daemon_trace_file:
         start_trace(config.daemon_trace_file, config.append_trace_file, os.environ, _warn)
         for setting in SETTINGS:
-            tracer("config").debug("%s", setting.show(config))
+            is_list = setting.long in _REPEATABLE
+            tracer("config").debug(
+                "%s", f"{setting.long}: {options[setting.long]}" if is_list else setting.show(config)
+            )
     try:
         tls = _tls(config)
         claims = _claims(options)

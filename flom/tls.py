@@ -9,6 +9,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
@@ -25,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.config import Config
-from flom.errors import ReturnCode, TlsError
+from flom.errors import ReturnCode, TlsError, reason
 from flom.trace import tracer
 
 _VERIFY_DEPTH: Final = 4  # certificates between the peer's and ours (spec 9.2)
@@ -59,29 +60,26 @@ class Tls:
         context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-        context.set_passwd_cb(lambda *_: b"")  # or else OpenSSL would ask on the terminal
+
+        def use_key(path: str) -> None:
+            key: Any = load_pem_private_key(Path(path).read_bytes(), None)
+            context.use_privatekey(key)
+            context.check_privatekey()
+
+        def note_name(path: str) -> None:
+            self.own_name = _common_name(x509.load_pem_x509_certificate(Path(path).read_bytes()))
+
         for option, path, use, code in (
             ("tls-certificate", certificate, context.use_certificate_chain_file, ReturnCode.TLS_CERTIFICATE_ERROR),
-            ("tls-private-key", private_key, context.use_privatekey_file, ReturnCode.TLS_PRIVATE_KEY_ERROR),
+            ("tls-certificate", certificate, note_name, ReturnCode.TLS_CERTIFICATE_ERROR),
+            ("tls-private-key", private_key, use_key, ReturnCode.TLS_PRIVATE_KEY_ERROR),
             ("tls-ca-certificate", ca_certificate, context.load_verify_locations, ReturnCode.TLS_CA_CERTIFICATE_ERROR),
         ):
             _use(option, path, use, code)
-        try:
-            context.check_privatekey()
-        except SSL.Error as e:
-            raise TlsError(
-                ReturnCode.TLS_PRIVATE_KEY_ERROR,
-                f"tls-private-key: '{private_key}' is not the key of the certificate '{certificate}'",
-            ) from e
         context.set_verify_depth(_VERIFY_DEPTH)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._take_verdict)
         self._problems: WeakKeyDictionary[SSL.Connection, str] = WeakKeyDictionary()
         self._connections = _Connections(context)
-        try:
-            self.own_name = _common_name(x509.load_pem_x509_certificate(Path(certificate).read_bytes()))
-        except ValueError as e:
-            code = ReturnCode.TLS_CERTIFICATE_ERROR
-            raise TlsError(code, f"tls-certificate: '{certificate}' cannot be used: {e}") from e
 
     def secure_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Give an endpoint that speaks TLS over what C{endpoint} leads to."""
@@ -102,15 +100,12 @@ class Tls:
             return
         try:
             name = _common_name(transport.getPeerCertificate().to_cryptography())
-        except ValueError as e:
+        except _UNREADABLE as e:
             raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"its certificate cannot be read: {e}") from e
-        if peer_id != name:
-            said = "it has sent no unique id" if peer_id is None else f"its unique id '{peer_id}' is not"
-            wanted = f"the common name '{name}' of its certificate"
-            raise TlsError(
-                ReturnCode.PEER_ID_MISMATCH,
-                f"{said}, but should be {wanted}" if peer_id is None else f"{said} {wanted}",
-            )
+        if peer_id is None or peer_id != name:
+            said = "it has sent no unique id" if peer_id is None else f"its unique id is '{peer_id}'"
+            named = "has no common name" if name is None else f"has the common name '{name}'"
+            raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"{said}, and its certificate {named}")
 
     def note_handshake(self, transport: Any) -> None:
         """Trace who the other end is, now that it is known."""
@@ -190,11 +185,21 @@ class _ServerFactory(TLSMemoryBIOFactory):
 
 def _use(option: str, path: str, use: Callable[[str], object], code: ReturnCode) -> None:
     try:
+        open(path, "rb").close()  # OpenSSL would not say why it cannot
         use(path)
+    except OSError as e:
+        why = reason(e)
     except SSL.Error as e:
-        raise TlsError(code, f"{option}: '{path}' cannot be used: {_in_words(e) or 'no PEM'}") from e
+        why = _in_words(e)
+    except (TypeError, *_UNREADABLE) as e:  # the first: it has a passphrase
+        why = str(e).partition("\n")[0]
+    else:
+        return
+    raise TlsError(code, f"{option}: '{path}' cannot be used: {why}")
 
 
+_UNREADABLE: Final = (ValueError, x509.InvalidVersion)  # what cryptography raises for what is no good certificate
+_MAX_NAMES: Final = 300  # characters of names that a stranger has chosen, and that end up in our log
 _STRANGE: Final = "does not come from the authority in tls-ca-certificate"
 _PROBLEMS: Final = {  # the numbers are OpenSSL's, X509_V_ERR_...
     2: _STRANGE,
@@ -239,7 +244,6 @@ _COMPLAINTS: Final = (  # parts of the texts of OpenSSL, most of which tell of a
     ("record layer failure", _NOT_TLS),
     ("unexpected message", _NOT_TLS),
     ("no start line", "there is no such thing in it, in PEM form"),
-    ("bad decrypt", "it has a passphrase"),
     ("key values mismatch", "it is not the key of the certificate"),
     ("key type mismatch", "it is not the key of the certificate"),
 )
@@ -250,9 +254,9 @@ def _names(certificate: X509) -> str:
     try:
         parsed = certificate.to_cryptography()
         text = f"{parsed.subject.rfc4514_string()}, issued by {parsed.issuer.rfc4514_string()}"
-    except ValueError:
+    except _UNREADABLE:
         return "malformed"
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return "".join(character if character.isprintable() else "?" for character in text[:_MAX_NAMES])
 
 
 def _common_name(certificate: x509.Certificate) -> str | None:

@@ -16,8 +16,11 @@ from flom.trace import tracer
 if TYPE_CHECKING:
     from flom.tls import Tls
 
-HANDSHAKE_TIMEOUT: Final = 10.0
-"""Seconds that a daemon has for the TLS handshake; one that does not speak TLS may wait for us for ever (D-03)."""
+HANDSHAKE_TIMEOUT: Final = 30.0
+"""
+Seconds that a daemon has for the TLS handshake. One that is being started needs some of them; one of FLoM's that does
+not speak TLS waits for us for ever (D-03).
+"""
 
 _trace = tracer("client")
 
@@ -84,13 +87,15 @@ class DaemonConnection(Protocol):
             return TlsError(error.code, f"{self.peer}: {error}")
         if not self._is_secured:
             return DaemonLost(f"{self.peer} closed the connection during the TLS handshake; it may not speak TLS")
-        if not self.answered and self._tls.own_name != unique_id():
-            return TlsError(
-                ReturnCode.TLS_READ_ERROR,
-                f"{self.peer} closed the connection without an answer; it may check peer ids, and our unique id "
-                f"'{unique_id()}' is not the common name '{self._tls.own_name}' of our certificate",
+        if self.answered:
+            return DaemonLost(f"{self.peer} closed the connection")
+        why = "it may not accept our certificate"
+        if self._tls.own_name != unique_id():
+            why = (
+                f"it may check peer ids, and our unique id '{unique_id()}' is not the common name "
+                f"'{self._tls.own_name}' of our certificate"
             )
-        return DaemonLost(f"{self.peer} closed the connection")
+        return DaemonLost(f"{self.peer} closed the connection without an answer; {why}", ReturnCode.TLS_READ_ERROR)
 
     def _time_out(self) -> None:
         self._handshake = None

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from flom.config import Config
 from flom.errors import DaemonUnreachable, ReturnCode, spell
-from flom.multicast import check_interface, is_link_local, stream_endpoint
+from flom.multicast import check_interface, has_ipv6_address, is_link_local, stream_endpoint
 
 
 class Location(NamedTuple):
@@ -49,7 +49,7 @@ def locate(config: Config, reactor: Any) -> Location:
         return Location(UNIXClientEndpoint(reactor, path), path)
     host, port = daemon_host(config), config.unicast_port
     peer = spell(host, port)
-    if not interface:
+    if not interface or not has_ipv6_address(interface):  # without, FLoM does not heed it either (spec 1.2)
         return Location(stream_endpoint(reactor, host, port), peer)
     return Location(_InterfaceEndpoint(reactor, host, port, interface), f"{peer} by {interface}")
 

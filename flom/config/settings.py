@@ -213,8 +213,10 @@ class Setting:
     def show(self, config: Config) -> str:
         """Write the line of C{--verbose} for this setting (spec 2.4)."""
         value = getattr(config, self.field)
-        if isinstance(value, tuple):
+        if self.field == "ignored_signals":
             value = ";".join(SIGNAL_NAMES[number - 1] for number in sorted(set(value)))
+        elif isinstance(value, tuple):
+            value = ";".join(value)
         shown = f"'{value}'" if isinstance(value, str) else f"{value:d}"
         return f"[{self.place[0]}]/{self.place[1]}={shown}"
 

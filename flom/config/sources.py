@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from configparser import Error as KeyFileError
-from configparser import RawConfigParser
+from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -49,9 +48,7 @@ def load_file(config: Config, path: str, warn: Warn) -> Config:
     try:
         text = _read(path)
     except (OSError, ValueError) as e:
-        flom_says = f"ERROR: error while loading file '{path}'"
-        why = f"{flom_says}: {reason(e) if isinstance(e, OSError) else e}"
-        raise _init_failed(ReturnCode.KEY_FILE_LOAD_ERROR, why, [flom_says]) from e
+        raise _cannot_load(path, reason(e) if isinstance(e, OSError) else str(e)) from e
     return merge(config, path, text, warn)
 
 
@@ -68,8 +65,10 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys are case sensitive
     try:
         parser.read_string("\n".join(line.lstrip() for line in text.split("\n")), path)
-    except KeyFileError as e:
-        raise _bad(path, " ".join(str(e).split())) from e
+    except ParsingError as e:
+        number = e.lineno if isinstance(e, MissingSectionHeaderError) else e.errors[0][0]
+        line = text.split("\n")[number - 1].strip()
+        raise _cannot_load(path, f"line {number}, '{line}', is neither a group nor a key with a value in one") from e
     for setting in SETTINGS:
         raw = parser.get(*setting.place, fallback=None)
         if raw is None:
@@ -132,6 +131,11 @@ def _unescape(text: str) -> str:
     """Undo the escapes of a key file; other pairs stay as they stand (spec 2.2)."""
     escapes = {r"\s": " ", r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
     return re.sub(r"\\.", lambda pair: escapes.get(pair[0], pair[0]), text)
+
+
+def _cannot_load(path: str, why: str) -> ConfigError:
+    flom_says = f"ERROR: error while loading file '{path}'"
+    return _init_failed(ReturnCode.KEY_FILE_LOAD_ERROR, f"{flom_says}: {why}", [flom_says])
 
 
 def _bad(path: str, why: str) -> ConfigError:

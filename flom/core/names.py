@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import ClassVar, Final
 
 from flom.errors import InvalidName
 
 DEFAULT_NAME: Final = "_RESOURCE"
 """What is locked when nobody says what; simple, and reserved to that use (spec 3)."""
+
+# each class has the number of its type, which FLoM prints (spec 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,14 @@ class _Whole:
 class SimpleName(_Whole):
     """One thing, locked in one of six modes."""
 
+    type_number: ClassVar = 1
+
 
 @dataclass(frozen=True, slots=True)
 class NumericName(_Whole):
     """C{total} like units, taken some at a time."""
+
+    type_number: ClassVar = 2
 
     total: int
 
@@ -45,12 +51,16 @@ class NumericName(_Whole):
 class SetName(_Whole):
     """Some things of which each holder gets one."""
 
+    type_number: ClassVar = 3
+
     elements: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class HierarchicalName:
     """A node of a tree; C{levels} leads there from the root."""
+
+    type_number: ClassVar = 4
 
     text: str
     levels: tuple[str, ...]
@@ -64,6 +74,8 @@ class HierarchicalName:
 class SequenceName(_Whole):
     """Numbers from 1 on, C{slots} of them out at a time; rolled back ones return if it is transactional."""
 
+    type_number: ClassVar = 5
+
     slots: int
     transactional: bool
 
@@ -71,6 +83,8 @@ class SequenceName(_Whole):
 @dataclass(frozen=True, slots=True)
 class TimestampName(_Whole):
     """Distinct times written in C{format}, C{slots} of them out at a time."""
+
+    type_number: ClassVar = 6
 
     format: str
     slots: int

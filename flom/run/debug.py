@@ -99,6 +99,8 @@ def _open(reactor: Any, config: Config, datagrams: _Datagrams, *, is_member: boo
     group = make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
     port = GroupPort(group, datagrams, reactor, is_member=is_member)
     port.startListening()
+    if is_member:
+        port.join()
     return port
 
 

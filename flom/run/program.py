@@ -16,16 +16,7 @@ from twisted.python.failure import Failure
 from flom import __version__
 from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, load, override
 from flom.core.modes import LockMode
-from flom.core.names import (
-    HierarchicalName,
-    NumericName,
-    ResourceName,
-    SequenceName,
-    SetName,
-    SimpleName,
-    TimestampName,
-    parse_name,
-)
+from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.errors import ConfigError, ExitStatus
 from flom.identity import unique_id
 from flom.run.options import CommandLine, parse, usage
@@ -45,15 +36,6 @@ Documentation is available at http://www.tiian.org/flom/
 This is no part of that project, but FLoM on Twisted {__version__}, which does what FLoM 1.7.2 does"""
 
 _DEBUG_FAILED = 1  # the status if a debug feature fails, or is none
-
-_TYPE_NUMBERS: dict[type[ResourceName], int] = {
-    SimpleName: 1,
-    NumericName: 2,
-    SetName: 3,
-    HierarchicalName: 4,
-    SequenceName: 5,
-    TimestampName: 6,
-}
 
 _trace = tracer("config")
 
@@ -123,7 +105,7 @@ def configure(line: CommandLine) -> Config:
 def what_is_ignored(config: Config) -> list[str]:
     """Tell which settings have no effect on the type of resource that is to be locked (spec 1.6)."""
     name = parse_name(config.resource_name)
-    number = _TYPE_NUMBERS[type(name)]
+    number = name.type_number
     texts = []
     if config.lock_mode is not LockMode.EX and not isinstance(name, SimpleName | HierarchicalName):
         mode = config.lock_mode.name

@@ -279,8 +279,8 @@ class Runner:
                 return _failed("flom_client_lock", ReturnCode.CONTAINER_FULL, error), ExitStatus.ERROR
             case RemoteProtocolError():
                 return _failed("flom_client_lock", ReturnCode.PROTOCOL_ERROR, error), ExitStatus.ERROR
-            case DaemonLost():
-                return _failed("flom_client_lock", ReturnCode.RECV_ERROR, error), ExitStatus.ERROR
+            case DaemonLost(code=code):
+                return _failed("flom_client_lock", code, error), ExitStatus.ERROR
             case _:
                 return str(error), ExitStatus.ERROR
 

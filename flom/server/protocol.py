@@ -133,9 +133,11 @@ class LockProtocol(Protocol, TimeoutMixin):
         self.transport.abortConnection()
 
     def hang_up(self) -> None:
-        """Close the connection as soon as everything that was said is sent."""
+        """Close the connection as soon as everything that was said is sent, or the other end has had its time."""
+        self._session.end()
         self.transport.unregisterProducer()  # a paused one would keep it open
         self.transport.loseConnection()
+        self.setTimeout(MESSAGE_TIMEOUT)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         tls = self._terms.tls

@@ -94,10 +94,27 @@ def test_what_is_no_answer_is_no_grant(messages: list[bytes]) -> None:
     assert conversation.transport.aborted
 
 
-def test_a_daemon_that_goes_away_is_no_grant() -> None:
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        ([], "the daemon closed the connection without an answer; it may want TLS"),
+        ([QUEUED], "the daemon closed the connection"),
+    ],
+    ids=["at once", "later"],
+)
+def test_a_daemon_that_goes_away_is_no_grant(messages: list[bytes], why: str) -> None:
     conversation = Conversation()
+    conversation.hear(*messages)
     conversation.client.connectionLost()
-    assert isinstance(conversation.outcome[0], DaemonLost)
+    [error] = conversation.outcome
+    assert isinstance(error, DaemonLost)
+    assert str(error) == why
+
+
+def test_a_daemon_that_speaks_tls_is_told_from_others_that_make_no_sense() -> None:
+    alert = b"\x15\x03\x03\x00\x02\x02\x28"
+    [error] = Conversation().hear(alert)
+    assert str(error) == "the daemon: it speaks TLS, which is not spoken here"
 
 
 def test_while_the_lock_is_held_nothing_the_daemon_says_ends_it() -> None:

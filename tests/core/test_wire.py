@@ -196,6 +196,15 @@ def test_the_reader_knows_whether_a_message_has_begun() -> None:
     assert not reader
 
 
+@pytest.mark.parametrize("records", [b"\x16\x03\x01\x02\x00", b"\x15\x03\x03\x00\x02"], ids=["handshake", "alert"])
+def test_a_peer_that_speaks_tls_is_recognised_by_its_first_two_bytes(records: bytes) -> None:
+    reader = MessageReader()
+    assert list(reader.feed(encode(Discover()))) == [Discover()]
+    assert list(reader.feed(records[:1])) == []
+    with pytest.raises(RemoteProtocolError, match="speaks TLS"):
+        list(reader.feed(records[1:2]))
+
+
 @pytest.mark.parametrize("end", [b"", b"/>", b"></msg >", b"></MSG>", b"></msg"])
 def test_a_message_without_its_end_is_waited_for(end: bytes) -> None:
     assert feed(b'<msg level="3" verb="4" step="8"' + end) == []

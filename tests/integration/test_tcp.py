@@ -16,7 +16,7 @@ from flom.client.lock import RemoteArbiter
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter
 from flom.server.listening import ClaimedEndpoint, claim_tcp
-from flom.server.protocol import LockFactory, LockProtocol
+from flom.server.protocol import LockFactory, LockProtocol, Terms
 
 loop: Any = reactor
 
@@ -39,7 +39,7 @@ class RememberingFactory(LockFactory):
 @pytest.mark.parametrize("keepalive", [DEFAULT_KEEPALIVE, Keepalive(7, 3, 2)], ids=["default", "chosen"])
 @pytest_twisted.ensureDeferred
 async def test_both_ends_have_no_delay_and_are_kept_alive(host: str, endpoint: Any, keepalive: Keepalive) -> None:
-    factory = RememberingFactory(DeferredArbiter(loop), loop, keepalive)
+    factory = RememberingFactory(DeferredArbiter(loop), loop, Terms(keepalive))
     claim = claim_tcp(host, 0)
     port_number = claim.socket.getsockname()[1]
     port = await ClaimedEndpoint(loop, claim).listen(factory)

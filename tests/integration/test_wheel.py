@@ -67,9 +67,17 @@ def test_twistd_runs_the_daemon_and_flom_run_uses_it(installation: Installation)
         daemon.communicate(timeout=30)
 
 
-def test_flom_run_starts_a_daemon(installation: Installation) -> None:
-    socket = str(installation.directory / "started")
-    assert installation.run("flom-run", "-s", socket, "-d", "1", "-i", "1", "--", "echo", "locked") == "locked\n"
+@pytest.mark.parametrize("program", ["flom", "flom-run"])
+def test_a_command_starts_a_daemon_by_either_name(installation: Installation, program: str) -> None:
+    socket = str(installation.directory / program)
+    assert installation.run(program, "-s", socket, "-d", "1", "-i", "1", "--", "echo", "locked") == "locked\n"
+
+
+def test_there_is_a_configuration_file_to_start_from(installation: Installation) -> None:
+    installed = installation.directory / "venv" / "share" / "doc" / "flom" / "flom.conf"
+    assert installed.read_text() == (CHECKOUT / "docs" / "flom.conf").read_text()
+    socket = str(installation.directory / "configured")
+    assert installation.run("flom", "-c", str(installed), "-s", socket, "-d", "1", "--", "echo", "locked") == "locked\n"
 
 
 def test_uninstalling_leaves_twisted_whole(installation: Installation) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flom.certs import issue, make_authority
+from flom.identity import unique_id
 from tests.lan.network import Lan
 from tests.run.programs import Programs
 
@@ -36,3 +38,20 @@ def other_lan(programs: Programs, tmp_path: Path) -> Iterator[Lan]:
         yield lan
         lan.kill_all()
         print(lan.logs())
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> list[str]:
+    """
+    The options that have a daemon or a command speak TLS and check the other end's unique id.
+
+    They are the same on all hosts: these share the id of the machine, so one certificate will do.
+    """
+    authority = make_authority(tmp_path / "certificates", days=1)
+    issued = issue(tmp_path / "certificates", unique_id(), days=1)
+    return [
+        *("--tls-certificate", str(issued.certificate)),
+        *("--tls-private-key", str(issued.key)),
+        *("--tls-ca-certificate", str(authority.certificate)),
+        *("--tls-check-peer-id", "yes"),
+    ]

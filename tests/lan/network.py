@@ -73,7 +73,11 @@ class LanHost(Host):
 
     def join_group(self, *options: str, group: str = GROUP) -> Member:
         """Start a daemon of C{group}, which takes part in its election."""
-        member = Member(self, self._folder / f"{self.name}-{len(self.members)}.log", "--group", group, *options)
+        return self.start_daemon("--group", group, *options)
+
+    def start_daemon(self, *options: str) -> Member:
+        """Start a daemon, of a group or not."""
+        member = Member(self, self._folder / f"{self.name}-{len(self.members)}.log", *options)
         self.members.append(member)
         return member
 
@@ -92,7 +96,7 @@ class LanHost(Host):
 
 class Member:
     """
-    C{twistd -n flom --group} on a host.
+    C{twistd -n flom} on a host, most often with C{--group}.
 
     @ivar pid: its process id.
     """

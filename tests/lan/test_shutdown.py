@@ -29,7 +29,9 @@ def test_immediately(leader: Member) -> None:
     assert holder.line() == "held"
     assert order(leader.host, "-X") == (0, ["Starting FLoM daemon immediate shutdown..."], [])
     eventually(lambda: not is_alive(leader.pid), "the end of the daemon")
-    holder.finish()
+    ended = holder.finish()  # its command was left alone, but the lock is gone: nobody takes over
+    assert ended.returncode == 99
+    assert "the command goes on unlocked" in ended.stderr
 
 
 def test_when_nobody_needs_it_any_more(leader: Member) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import flom.run.program
 from tests.daemon import Daemon
 from tests.run.peers import FakeDaemon
-from tests.run.programs import Programs
+from tests.run.programs import Programs, RunHere
 
 
 @pytest.fixture
@@ -17,6 +19,18 @@ def programs() -> Iterator[Programs]:
     """Processes that do not outlive the test."""
     with Programs() as programs:
         yield programs
+
+
+@pytest.fixture
+def run_here(capsys: pytest.CaptureFixture[str]) -> RunHere:
+    """Runs the program in our process, which is quicker; good for what ends before it looks for a daemon."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        status = flom.run.program.run("flom", words, None)  # type: ignore[arg-type]  # it comes to watch no signals
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(words, status, captured.out, captured.err)
+
+    return run
 
 
 @pytest.fixture

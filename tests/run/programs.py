@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 import uuid
@@ -18,6 +19,26 @@ from tests.daemon import FLOM_RUN
 PATIENCE = 20.0  # seconds until a process that does nothing fails the test
 
 _MARK = "FLOM_TEST_MARK"  # in the environment of our processes, and so of the daemons that they start
+
+
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs the program within this process: the fixture C{run_here}."""
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], status: int, *named: str, stdout: str = "") -> None:
+    """
+    Check that C{done} has run nothing and said why in one line.
+
+    @param named: what is in that line.
+    @param stdout: what FLoM writes there about it.
+    """
+    assert (done.returncode, done.stdout) == (status, stdout)
+    assert done.stderr.endswith("\n")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for word in named:
+        assert word in done.stderr
+    for word in ("Traceback", "internal error", "Success", "success"):
+        assert word not in done.stderr
 
 
 class Running:
@@ -188,6 +209,14 @@ def eventually(condition: Callable[[], object], what: str, patience: float = PAT
     while not condition():
         assert time.monotonic() < give_up, f"{what} did not come true within {patience:g} s"
         time.sleep(0.01)
+
+
+def free_port() -> int:
+    """Give a TCP port of 127.0.0.1 that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def ignoring(*numbers: signal.Signals) -> Callable[[], None]:

@@ -134,6 +134,12 @@ def test_words_reach_it_as_they_are(programs: Programs, at: list[str]) -> None:
     assert done.stdout == f"{words!a}\n"
 
 
+def test_words_and_names_need_not_be_ascii_whatever_the_locale(programs: Programs, address: str) -> None:
+    words = ["-s", address, "-r", "/grüße/é", "--", "sh", "-c", 'echo "$FLOM_RESOURCE" "$0"', "Ωμέγα"]
+    done = programs.run(*words, environment={"LC_ALL": "C"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "/grüße/é Ωμέγα\n", "")
+
+
 def signal_sets(output: str) -> dict[str, set[int]]:
     """Read what C{/proc/self/status} tells, as numbers of signals below the real-time ones."""
     sets = {}

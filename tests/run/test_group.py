@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import time
@@ -11,8 +12,7 @@ import pytest
 
 from tests.daemon import FLOM_RUN
 from tests.netns import Host, needs_network_namespaces
-from tests.run.programs import Programs, eventually
-from tests.run.test_bad_input import assert_refused
+from tests.run.programs import Programs, assert_refused, eventually
 
 GROUPS = ["ff02::1", "239.1.1.1"]
 QUICKLY = ["-D", "1", "-I", "100"]
@@ -166,6 +166,27 @@ def test_an_answer_that_is_none_is_passed_over(
     _, asker = noise.recvfrom(1024)
     noise.sendto(answer, asker)
     assert_refused(running.finish(), 99, "ret_cod=-105", "no daemon answers")
+
+
+@needs_network_namespaces
+def test_verbose_tells_what_is_asked_and_what_is_answered(programs: Programs, host: Host, noise: socket.socket) -> None:
+    words = ["-V", "-A", "ff02::5", "-n", "eth0", "-d", "0", "-D", "1", "-I", "500"]
+    running = programs.start_program(*host.words(FLOM_RUN, *words, *COMMAND))
+    question, asker = noise.recvfrom(1024)
+    answer = '<msg level="3" verb="4" step="16"><network address="" port="1"/></msg>'
+    noise.sendto(answer.encode(), asker)
+    lines = running.finish().stdout.splitlines()
+    asked = " ".join(question.decode().split())
+    assert f"sending UDP multicast datagram to ff02::5/28015 ('{asked}')" in lines
+    assert any(re.fullmatch(rf"reply from fe80:[0-9a-f:]+%eth0/28015 is '{answer}'", line) for line in lines)
+
+
+@needs_network_namespaces
+def test_verbose_tells_that_nobody_answers(programs: Programs, host: Host) -> None:
+    words = ["-V", "-A", "ff02::6", "-n", "eth0", "-d", "0", *QUICKLY]
+    done = programs.start_program(*host.words(FLOM_RUN, *words, *COMMAND)).finish()
+    assert done.stdout.splitlines()[-1] == "no reply from ff02::6/28015"
+    assert done.returncode == 99
 
 
 @needs_network_namespaces

@@ -203,6 +203,73 @@ def test_a_command_that_dies_of_the_signal_gives_its_status(
     assert (done.returncode, done.stderr) == (143, "")
 
 
+# signals that the user wants ignored
+
+
+def ignored_by(pid: int) -> set[int]:
+    """Give the signals that a process ignores."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn:")]
+    return {number for number in range(1, 32) if int(line.partition(":")[2], 16) >> (number - 1) & 1}
+
+
+def test_an_ignored_signal_is_not_passed_on_and_costs_nobody_the_lock(
+    programs: Programs, address: str, resource: str
+) -> None:
+    words = ["--ignore-signal=SIGTERM", "--ignore-signal=15", "--ignore-signal=SIGPROF"]
+    running = programs.start("-s", address, "-r", resource, *words, "--", *RECORD)
+    command = int(running.line())
+    eventually(lambda: {signal.SIGTERM, signal.SIGPROF} <= ignored_by(running.pid), "the signals are ignored")
+    assert not {signal.SIGTERM, signal.SIGPROF} & ignored_by(command)
+    for number in (signal.SIGTERM, signal.SIGPROF):
+        running.signal(number)
+    running.signal(signal.SIGWINCH)  # of two that wait, the kernel hands over the one with the lower number first
+    assert running.line() == "SIGWINCH"
+    assert is_locked(address, resource)
+    running.signal(signal.SIGUSR2)
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
+
+
+def test_a_signal_is_ignored_from_the_start_of_the_command_on_and_not_before(
+    programs: Programs, fake: FakeDaemon, tmp_path: Path
+) -> None:
+    running = programs.start("-s", str(tmp_path / "fake.sock"), "--ignore-signal=SIGTERM", "--", "echo", "ran")
+    conversation, _ = fake.accept()
+    conversation.answer(1)
+    running.signal(signal.SIGTERM)
+    assert conversation.read() is None
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
+
+
+def test_the_command_gets_an_ignored_signal_that_the_terminal_sends(
+    programs: Programs, address: str, resource: str, terminal: Terminal
+) -> None:
+    running = record_at(terminal, programs, "-s", address, "-r", resource, "--ignore-signal=SIGINT")
+    terminal.press(b"\x03")
+    assert running.line() == "SIGINT"
+    running.signal(signal.SIGINT)
+    running.signal(signal.SIGUSR2)
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
+
+
+def test_ignoring_sigchld_does_not_hide_the_end_of_the_command(programs: Programs, address: str, resource: str) -> None:
+    done = programs.run("-s", address, "-r", resource, "--ignore-signal=SIGCHLD", "--", "sh", "-c", "exit 5")
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
+
+
+def test_signals_that_cannot_be_ignored_and_words_that_are_none_are_told_and_the_command_runs(
+    programs: Programs, address: str, resource: str
+) -> None:
+    words = ["--ignore-signal=9", "--ignore-signal=SIGSTOP", "--ignore-signal=STOP"]
+    done = programs.run("-s", address, "-r", resource, *words, "--", "sh", "-c", "echo ran; exit 5")
+    assert (done.returncode, done.stdout) == (5, "ran\n")
+    not_a_signal, *others = done.stderr.splitlines()
+    assert not_a_signal.startswith("ignore-signal: 'STOP' is no signal")
+    assert others == ["Warning: couldn't ignore signal 9:SIGKILL", "Warning: couldn't ignore signal 19:SIGSTOP"]
+
+
 # SIGUSR2 takes the same way as a SIGINT that is passed on: when it has come, no other SIGINT is under way
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.run.peers import Client, is_locked
-from tests.run.programs import PATIENCE, Programs, eventually, is_alive, name_of
+from tests.run.programs import PATIENCE, Programs, eventually, free_port, is_alive, name_of
 
 LIFESPAN = ["-d", "300"]  # enough for a next command to find the daemon, because a resource is remembered for 2 s
 
@@ -105,13 +105,6 @@ def test_the_socket_may_be_named_relative_to_our_directory(programs: Programs, t
     assert not is_locked(str(tmp_path / "s"), "R1")
     done = programs.run("-s", "../s", "-d", "0", "--", *show, cwd=tmp_path / "two")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/two\n", "")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from flom.core.messages import Answer, Message
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader
+from flom.errors import ReturnCode, TlsError
 from flom.identity import unique_id
 from flom.server.arbiter import DeferredArbiter
-from flom.server.protocol import LockFactory, LockProtocol
+from flom.server.protocol import DEFAULT_TERMS, LockFactory, LockProtocol, Terms
 
 
 class Transport(StringTransport):
@@ -35,18 +39,51 @@ class Transport(StringTransport):
         self.loseConnection()
 
 
+def wrap(transport: Any) -> Any:
+    """Give a transport that sends its bytes by C{transport}, as TLS has one."""
+    wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+    wrapper.transport = transport
+    return wrapper
+
+
+class FakeTls:
+    """Stands in for a L{flom.tls.Tls} where it does not matter how a connection is secured."""
+
+    own_name = "our own"
+
+    def __init__(self, peer_id: str | None = None) -> None:
+        """
+        @param peer_id: the only one to be content with; C{None} if they are not checked.
+        """
+        self._peer_id = peer_id
+
+    def secure_client(self, endpoint: Any) -> Any:
+        return endpoint
+
+    def note_handshake(self, transport: Any) -> None:
+        pass
+
+    def check_peer_id(self, transport: Any, peer_id: str | None) -> None:
+        if self._peer_id not in (None, peer_id):
+            raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"its unique id '{peer_id}' is not '{self._peer_id}'")
+
+    def why_lost(self, transport: Any, reason: Any, *, is_secured: bool) -> None:
+        pass
+
+
 class Daemon:
     """
     A lock factory and its clients.
 
-    @ivar shutdowns: the shutdowns ordered so far; true for immediate ones.
+    @ivar shutdowns: the shutdowns carried out so far; true for immediate ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, terms: Terms = DEFAULT_TERMS) -> None:
         self.clock = Clock()
         self.shutdowns: list[bool] = []
         self.arbiter = DeferredArbiter(self.clock)
-        self.factory = LockFactory(self.arbiter, self.clock, on_shutdown=self.shutdowns.append)
+        self.terms = replace(terms, on_shutdown=self.shutdowns.append)
+        self.factory = LockFactory(self.arbiter, self.clock, self.terms)
 
     def connect(self, host: str = "127.0.0.1") -> Client:
         """Give a client that connects from C{host}."""

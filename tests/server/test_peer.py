@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from flom.server.peer import Credentials, credentials, describe, may_end_daemon
+from tests.server.connections import wrap
 
 
 class Handle:
@@ -69,13 +70,31 @@ STRANGER = os.geteuid() + 1
     ids=lambda value: value if isinstance(value, bool) else describe(value),
 )
 def test_the_daemons_user_root_and_this_host_may_end_it(transport: Transport, may: bool) -> None:
-    assert may_end_daemon(transport) is may
+    assert may_end_daemon(transport, is_verified=False) is may
+
+
+@pytest.mark.parametrize(
+    ("transport", "may"),
+    [
+        (tcp4("127.0.0.1"), True),
+        (tcp4("192.0.2.2"), True),
+        (tcp6("2001:db8::2"), True),
+        (tcp6("fe80::2%eth0", "fe80::1%eth0"), True),
+        (unix(os.geteuid()), True),
+        (unix(STRANGER), False),  # there the kernel knows better
+    ],
+    ids=lambda value: value if isinstance(value, bool) else describe(value),
+)
+def test_over_tcp_a_certificate_will_do_from_everywhere(transport: Transport, may: bool) -> None:
+    assert may_end_daemon(transport, is_verified=True) is may
 
 
 def test_the_kernel_tells_who_is_at_the_other_end_of_a_unix_socket() -> None:
     here, there = socket.socketpair(socket.AF_UNIX)
     with here, there:
-        assert credentials(Transport(None, None, here)) == Credentials(os.getpid(), os.geteuid(), os.getegid())
+        plain = Transport(None, None, here)
+        for transport in (plain, wrap(plain)):
+            assert credentials(transport) == Credentials(os.getpid(), os.geteuid(), os.getegid())
 
 
 def test_the_other_end_has_a_name_for_the_log() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import provider
 
-from flom.core.messages import Answer
-from flom.server.protocol import MESSAGE_TIMEOUT
-from tests.server.connections import Daemon, first, later, lock, unlock, xml
+from flom.core.messages import Answer, ShutdownRefused
+from flom.server.protocol import DEFAULT_TERMS, MESSAGE_TIMEOUT, Terms
+from tests.server.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
+from tests.server.logs import warnings
 
 HOLD = lock()
+
+TLS_HELLO = b"\x16\x03\x01\x02\x00"
 
 BREACHES = {
     "text that is no XML": b"hello</msg>",
@@ -41,6 +45,7 @@ BREACHES = {
     "a quantity that overflows": lock("N[3]", quantity=2**32 + 1),
     "a timestamp that never changes": lock("_t_%Y[1]"),
     "a timestamp too long to be told": lock("_t_" + "%c" * 15 + "[1]"),
+    "a TLS handshake": TLS_HELLO,
     "a message without an end": b"<msg" + b" " * 511,
     "a message of 512 bytes": lock()[:-6] + b" " * (512 - len(lock())) + b"</msg>",
 }
@@ -204,16 +209,73 @@ def test_a_waiter_is_never_refused_by_step_24() -> None:
     assert waiter.received() == [first(2), Answer(32, 6)]
 
 
-def test_a_shutdown_ordered_from_this_host_is_carried_out() -> None:
-    daemon = Daemon()
-    client = daemon.connect().send(xml(5, 8, '<shutdown immediate="1"/>'))
-    assert daemon.shutdowns == [True]
+ELSEWHERE = "192.0.2.66"
+
+SECURED: Any = FakeTls()
+
+
+def order(daemon: Daemon, host: str, immediate: int = 1) -> Client:
+    """Have somebody on C{host} order the daemon to end; over TLS, if it speaks that."""
+    client = daemon.connect(host)
+    if daemon.terms.tls is not None:
+        client.protocol.handshakeCompleted()
+    return client.send(xml(5, 8, f'<session peerid="0123"/><shutdown immediate="{immediate}"/>'))
+
+
+@pytest.mark.parametrize(
+    ("host", "terms"),
+    [
+        ("127.0.0.1", DEFAULT_TERMS),
+        (ELSEWHERE, Terms(allow_remote_shutdown=True)),
+        (ELSEWHERE, Terms(tls=SECURED)),
+    ],
+    ids=["from this host", "from elsewhere where everybody may", "with a certificate"],
+)
+@pytest.mark.parametrize(("immediate", "kind"), [(0, "quiesce"), (1, "immediate"), (-7, "immediate")])
+def test_a_shutdown_ordered_by_whoever_may_is_carried_out(
+    host: str, terms: Terms, immediate: int, kind: str, log: list[LogEvent]
+) -> None:
+    daemon = Daemon(terms)
+    client = order(daemon, host, immediate)
+    assert daemon.shutdowns == [immediate != 0]
     assert client.received() == []
+    assert not client.transport.disconnecting
+    assert f"{kind} shutdown ordered by {host}:40000" in map(formatEvent, log)
 
 
-def test_a_shutdown_ordered_from_elsewhere_is_not(breaches: list[LogEvent]) -> None:
+@pytest.mark.parametrize(("immediate", "kind"), [(0, "quiesce"), (1, "immediate")])
+def test_a_shutdown_ordered_by_anybody_else_is_refused_in_words(immediate: int, kind: str, log: list[LogEvent]) -> None:
     daemon = Daemon()
-    client = daemon.connect("192.0.2.66").send(xml(5, 8, '<shutdown immediate="1"/>'))
+    client = order(daemon, ELSEWHERE, immediate)
     assert daemon.shutdowns == []
+    assert client.received() == [ShutdownRefused()]
     assert client.transport.disconnecting
-    assert len(breaches) == 1
+    assert warnings(log) == [f"{kind} shutdown refused to {ELSEWHERE}:40000"]
+
+
+@pytest.mark.parametrize("host", [ELSEWHERE, "127.0.0.1"])
+def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_refused(
+    host: str, log: list[LogEvent]
+) -> None:
+    tls: Any = FakeTls("4567")
+    daemon = Daemon(Terms(tls=tls, allow_remote_shutdown=True))
+    client = order(daemon, host)
+    assert daemon.shutdowns == []
+    assert client.received() == [ShutdownRefused()]
+    assert client.transport.disconnecting
+    assert warnings(log) == [f"closing {host}:40000: its unique id '0123' is not '4567'"]
+
+
+def test_after_a_refused_order_nothing_of_the_connection_is_served() -> None:
+    daemon = Daemon()
+    client = order(daemon, ELSEWHERE).send(HOLD)
+    assert client.received() == [ShutdownRefused()]
+    assert daemon.connect().send(lock(wait=0)).received() == [first(0)]
+
+
+def test_the_log_tells_of_a_peer_that_speaks_tls_where_that_is_not_spoken(log: list[LogEvent]) -> None:
+    client = Daemon().connect()
+    for byte in TLS_HELLO:
+        client.send(bytes([byte]))
+    assert client.transport.disconnecting
+    assert warnings(log) == ["closing 127.0.0.1:40000: it speaks TLS, which is not spoken here"]

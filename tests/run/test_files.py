@@ -1,0 +1,140 @@
+"""Configuration files: their syntax, and which of them wins (spec 2.1, 2.2)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+import flom.config.sources
+from flom.config import SETTINGS, Config, load, override
+from flom.errors import ConfigError, ReturnCode
+from flom.run.options import parse
+from tests.run.reading import config_in, no_warning
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_later_sources_override_earlier_ones_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the number of sources that set it: the system's file sets all, the options only the last
+    system = "[Resource]\nName=System\nTimeout=1\nQuantity=1\nIdleLifespan=1\n"
+    monkeypatch.setattr(flom.config.sources, "SYSTEM_FILE", write(tmp_path / "flom.conf", system))
+    write(tmp_path / ".flom", "[Resource]\nTimeout=2\nQuantity=2\nIdleLifespan=2\n")
+    named = write(tmp_path / "named", "[Resource]\nQuantity=3\nIdleLifespan=3\n")
+    config = override(load(named, {"HOME": str(tmp_path)}, no_warning), parse(["-i", "4"]).options, no_warning)
+    assert config == Config(resource_name="System", timeout_ms=2, quantity=3, idle_lifespan_ms=4)
+
+
+def test_missing_standard_files_are_no_error(tmp_path: Path) -> None:
+    assert load(None, {"HOME": str(tmp_path)}, no_warning) == Config()
+
+
+def test_without_home_the_file_is_in_the_home_directory_of_the_passwd_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOME")
+    mine = pwd.getpwuid(os.getuid())
+    moved = pwd.struct_passwd((*mine[:5], str(tmp_path), mine[6]))
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: moved)
+    write(tmp_path / ".flom", "[Resource]\nName=Mine\n")
+    assert load(None, {}, no_warning).resource_name == "Mine"
+
+
+def test_a_file_can_switch_off_what_an_earlier_one_has_switched_on() -> None:
+    assert config_in("[Trace]\nVerbose=no\n", verbose=True) == Config()
+
+
+def test_no_group_has_to_be_there_and_unknown_ones_are_ignored() -> None:
+    assert config_in("") == Config()
+    assert config_in("[Other]\nName=X\n[Resource]\nColour=red\n") == Config()
+
+
+def test_names_of_groups_and_keys_are_case_sensitive() -> None:
+    assert config_in("[resource]\nName=A\n[Resource]\nname=B\n") == Config()
+
+
+def test_groups_and_keys_may_be_repeated_and_the_last_value_wins() -> None:
+    text = "[Resource]\nName=A\nName=B\n[Daemon]\nLifespan=1\n[Resource]\nTimeout=3\nName=C\n"
+    assert config_in(text) == Config(resource_name="C", lifespan_ms=1, timeout_ms=3)
+
+
+def test_comments_blank_lines_and_blanks_around_the_equals_sign_do_not_matter() -> None:
+    text = "# Name=A\n\n[Resource]\n  # more\n\nName = B\n  Timeout =\t4\n"
+    assert config_in(text) == Config(resource_name="B", timeout_ms=4)
+
+
+def test_only_a_line_of_its_own_is_a_comment() -> None:
+    assert config_in("[Daemon]\nSocketName=/tmp/a #1;2\n").socket_name == "/tmp/a #1;2"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r"/a\sb", "/a b"),
+        (r"/a\\b", "/a\\b"),
+        (r"/a\tb", "/a\tb"),
+        (r"/a\\sb", r"/a\sb"),
+        (r"/a\qb", r"/a\qb"),
+        ("/a%b", "/a%b"),
+        ('"a"', '"a"'),
+        ("/é", "/é"),
+    ],
+)
+def test_a_text_is_unescaped(written: str, read: str) -> None:
+    assert config_in(f"[Daemon]\nSocketName={written}\n").socket_name == read
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Name=R1\n", "Name=R1"),
+        ("[Resource\nName=R1\n", "[Resource"),
+        ("[Resource]\n  Name\n", "Name"),
+        ("# comment\njust words\n", "just words"),
+    ],
+)
+def test_a_file_that_is_no_key_file_cannot_be_loaded(text: str, line: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{re.escape(line)}'") as refused:
+        config_in(text, "/some/file")
+    assert "\n" not in str(refused.value)
+    assert refused.value.code is ReturnCode.KEY_FILE_LOAD_ERROR
+    assert refused.value.on_stdout == ["ERROR: error while loading file '/some/file'"]
+
+
+def test_a_bad_file_of_the_user_is_reported_too(tmp_path: Path) -> None:
+    write(tmp_path / ".flom", "no key file\n")
+    with pytest.raises(ConfigError, match=str(tmp_path / ".flom")):
+        load(None, {"HOME": str(tmp_path)}, no_warning)
+
+
+@pytest.mark.parametrize("name", ["missing", ""])
+def test_a_named_file_must_be_there(tmp_path: Path, name: str) -> None:
+    named = str(tmp_path / name)  # without a name, a directory
+    with pytest.raises(ConfigError, match=f"error while loading file '{named}'") as refused:
+        load(named, {"HOME": str(tmp_path)}, no_warning)
+    assert refused.value.code is ReturnCode.KEY_FILE_LOAD_ERROR
+
+
+def test_a_value_that_is_not_utf_8_has_no_effect_and_the_others_have(tmp_path: Path) -> None:
+    path = tmp_path / ".flom"
+    path.write_bytes(b"# b\xf6se\n[Resource]\nTimeout=5\nName=b\xf6se\n[Daemon]\nSocketName=/tmp/b\xc3\xb6se\n")
+    warnings: list[str] = []
+    config = load(None, {"HOME": str(tmp_path)}, warnings.append)
+    assert config == Config(timeout_ms=5, socket_name="/tmp/böse")
+    assert warnings == [f"{path}: [Resource] Name: a value that is not UTF-8 has no effect"]
+
+
+def test_the_annotated_file_of_the_docs_knows_every_key(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "flom.conf").read_text()
+    assert config_in(text) == Config()
+    keys = RawConfigParser(delimiters=("=",))
+    keys.optionxform = str  # type: ignore[assignment,method-assign]  # keys are case sensitive
+    keys.read_string(re.sub(r"^#(?=\w+=)", "", text, flags=re.MULTILINE))
+    assert {(group, key) for group in keys.sections() for key in keys[group]} == {it.place for it in SETTINGS}

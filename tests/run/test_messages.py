@@ -1,0 +1,387 @@
+"""
+The messages of the command, one by one: what is written where, and what follows (spec 1.4, 1.6).
+
+Of the rows of spec 1.6, these are elsewhere: what is asked of a multicast group, in test_group.py; a lock that is gone
+(C{flom_client_unlock}), answers that are none (C{flom_client_lock}) and the locked element, in test_status.py; signals
+that cannot be ignored, in test_signals.py; failures of TLS, in test_debug.py and tests/tls.
+
+These cannot happen here: C{global_res_name_preg_init}, because there is no regular expression for names that might be
+refused; C{Unable to execute command: '}, because SIGCHLD is never ignored, and a process that cannot be made is told of
+like a command that cannot be executed; a group that is missing in a file, because all may be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flom import __version__
+from flom.config import RUNNER, SETTINGS
+from flom.identity import unique_id
+from tests.daemon import BIN, Daemon
+from tests.run.peers import Client
+from tests.run.programs import Programs, RunHere, assert_refused
+
+SAME_TIME = (
+    "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication at the same time."
+)
+NOT_FULL = "ERROR: TLS check peer id can not be specified without full TLS configuration."
+INVALID = "Configuration is not valid, cannot go on!"
+NOT_LOADED = "flom_config_init: ret_cod=-203 ("
+NOT_OPENED = "flom_client_connect: ret_cod=-121 (ERROR: 'opendir' function returned an error condition)"
+LONG = "x" * 108
+
+FILES = {
+    "integer": "[Resource]\nTimeout=soon\n",
+    "name": "[Resource]\nName=_RESOURCE\n",
+    "signal": "[Monitor]\nIgnoredSignals=SIGTERM;TERM\n",
+    "socket": "[Daemon]\nSocketName=/s\n",
+    "syntax": "[Resource\n",
+    "tls": "[TLS]\nTlsCertificate=/no/such\n",
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """The directory, C{DIR} below, in which L{FILES} are."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def in_directory(directory: Path, texts: list[str]) -> list[str]:
+    return [text.replace("DIR", str(directory)) for text in texts]
+
+
+# the command line, the lines on stdout, and texts in the one line on stderr; the status is 99
+REFUSED = [
+    ("--bad", [], ["option parsing failed: Unknown option --bad"]),
+    ("-r", [], ["option parsing failed: Missing argument for -r"]),
+    ("-o soon", [], ["option parsing failed: ", "'soon'"]),
+    ("-o 2147483648", [], ["option parsing failed: ", "'2147483648'"]),
+    ("-c DIR/none", ["ERROR: error while loading file 'DIR/none'"], [NOT_LOADED, "no such file"]),
+    ("-c DIR", ["ERROR: error while loading file 'DIR'"], [NOT_LOADED, "directory"]),
+    ("-c DIR/syntax", ["ERROR: error while loading file 'DIR/syntax'"], [NOT_LOADED, "'[Resource'"]),
+    (
+        "-c DIR/integer",
+        ["[Resource] Timeout='soon' is an invalid value", "ERROR: invalid configuration found in file 'DIR/integer'"],
+        ["flom_config_init: ret_cod=-5", "[Resource] Timeout='soon'"],
+    ),
+    (
+        "-c DIR/name",
+        ["[Resource] Name='_RESOURCE' is an invalid value", "ERROR: invalid configuration found in file 'DIR/name'"],
+        ["flom_config_init: ret_cod=-5", "[Resource] Name='_RESOURCE'"],
+    ),
+    ("-c DIR/tls", [], ["flom_config_init: ret_cod=-125", "[TLS] TlsCertificate='/no/such'"]),
+    (
+        "-r _RESOURCE",
+        ["ERROR: '_RESOURCE' is a reserved resource name and can not be set by user"],
+        ["flom_config_set_resource_name: ret_cod=-14", "'_RESOURCE'"],
+    ),
+    (
+        "-r 1a",
+        ["ERROR: '1a' is not a valid name for a resource"],
+        ["flom_config_set_resource_name: ret_cod=-14", "'1a'"],
+    ),
+    ("-l read", [], ["lock-mode: 'read' is an invalid value"]),
+    ("-e 1", ["resource-create: '1' is an invalid value"], ["resource-create: '1' is an invalid value"]),
+    (f"-s {LONG}", [], [f"socket-name: '{LONG}' is an invalid value", "flom_client_connect: ret_cod=-9 (ERROR: "]),
+    ("-m DIR/none", [], ["mount-point-vfs: 'DIR/none' is an invalid value", NOT_OPENED]),
+    ("-m DIR/tls", [], ["mount-point-vfs: 'DIR/tls' is an invalid value", NOT_OPENED]),
+    ("--tls-certificate DIR/none", [], ["tls-certificate: 'DIR/none' is not a valid value"]),
+    ("--tls-private-key DIR/none", [], ["tls-private-key: 'DIR/none' is not a valid value"]),
+    ("--tls-ca-certificate DIR/none", [], ["tls-ca-certificate: 'DIR/none' is not a valid value"]),
+    ("--tls-check-peer-id 1", ["tls-check-peer-id: '1' is an invalid value"], ["tls-check-peer-id: '1' is an invalid"]),
+    ("--append-trace-file 1", [], ["append-trace-file: '1' is an invalid value"]),
+    ("-s /s -a host", [SAME_TIME], [INVALID, "socket-name '/s'", "unicast-address 'host'"]),
+    ("-s /s -A ff02::1", [SAME_TIME], [INVALID, "socket-name '/s'", "multicast-address 'ff02::1'"]),
+    ("-c DIR/socket -a host", [SAME_TIME], [INVALID, "socket-name '/s'", "unicast-address 'host'"]),
+    ("--tls-check-peer-id yes", [NOT_FULL], [INVALID, "tls-certificate and tls-private-key and tls-ca-certificate"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "stdout", "stderr"), REFUSED, ids=[line.replace(LONG, "LONG") for line, _, _ in REFUSED]
+)
+def test_what_is_wrong_is_told_where_flom_tells_it(
+    run_here: RunHere, files: Path, line: str, stdout: list[str], stderr: list[str]
+) -> None:
+    command = ["--", "echo", "ran"] if " " in line else []
+    done = run_here(*in_directory(files, line.split()), *command)
+    said = "".join(f"{text}\n" for text in in_directory(files, stdout))
+    assert_refused(done, 99, *in_directory(files, stderr), stdout=said)
+
+
+# the command line, and what stands in the one line on stderr that is no reason to stop
+WARNED_OF = [
+    ("-q -3", "Resource quantity ignored because negative values (-3) are meaningless"),
+    ("--ignore-signal TERM", "ignore-signal: 'TERM' is no signal"),
+    ("-c DIR/signal", "DIR/signal: [Monitor] IgnoredSignals: ignore-signal: 'TERM' is no signal"),
+    ("--tls-certificate DIR/tls", "TLS is not used, it needs tls-private-key and tls-ca-certificate too"),
+    ("-m DIR", "nothing is mounted on 'DIR' yet"),
+]
+
+
+@pytest.mark.parametrize(("line", "warning"), WARNED_OF, ids=[line for line, _ in WARNED_OF])
+def test_what_is_no_reason_to_stop_is_told_in_one_line(run_here: RunHere, files: Path, line: str, warning: str) -> None:
+    done = run_here(*in_directory(files, line.split()))
+    told, last = done.stderr.splitlines()
+    assert in_directory(files, [warning])[0] in told
+    assert last == "No command to execute!"
+    assert (done.returncode, done.stdout) == (97, "")
+
+
+# name, and what is said of the lock mode PR and of quantity 2
+IGNORED = [
+    ("R1", ["resource type 1 does not support quantity; 2 is ignored"]),
+    ("N[3]", ["resource type 2 supports only exclusive mode; lock mode PR is ignored"]),
+    (
+        "a.b",
+        [
+            "resource type 3 supports only exclusive mode; lock mode PR is ignored",
+            "resource type 3 does not support quantity; 2 is ignored",
+        ],
+    ),
+    ("/a/b", ["resource type 4 does not support quantity; 2 is ignored"]),
+    (
+        "_s_a[1]",
+        [
+            "resource type 5 supports only exclusive mode; lock mode PR is ignored",
+            "resource type 5 does not support quantity; 2 is ignored",
+        ],
+    ),
+    (
+        "_t_%S[1]",
+        [
+            "resource type 6 supports only exclusive mode; lock mode PR is ignored",
+            "resource type 6 does not support quantity; 2 is ignored",
+        ],
+    ),
+]
+
+GLIB_WARNING = re.compile(r"\n\*\* \(flom:\d+\): WARNING \*\*: \d\d:\d\d:\d\d\.\d{3}: (.*)\n\n")
+
+
+@pytest.mark.parametrize(("name", "warnings"), IGNORED, ids=[name for name, _ in IGNORED])
+def test_verbose_warns_of_what_the_type_of_the_resource_ignores(
+    run_here: RunHere, name: str, warnings: list[str]
+) -> None:
+    words = ["-r", name, "-l", "PR", "-q", "2"]
+    quiet = run_here(*words)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (97, "", "No command to execute!\n")
+    verbose = run_here("-V", *words)
+    assert GLIB_WARNING.findall(verbose.stderr) == warnings
+    assert GLIB_WARNING.sub("", verbose.stderr) == "No command to execute!\n"
+    assert {"[Resource]/LockMode=3", "[Resource]/Quantity=2"} <= set(verbose.stdout.splitlines())
+
+
+def test_verbose_does_not_warn_of_what_has_its_default(run_here: RunHere) -> None:
+    assert run_here("-V", "-r", "a.b", "-l", "EX", "-q", "1").stderr == "No command to execute!\n"
+
+
+# where there is a daemon, and where there is none
+
+
+@pytest.fixture(scope="module")
+def held(address: str) -> Iterator[None]:
+    """The resource C{held} is locked."""
+    with Client(address) as holder:
+        holder.ask("held")
+        yield
+
+
+# the command line, the status, and texts in the one line on stderr
+AT_A_DAEMON = [
+    ("-r held -o 0", 98, ["Resource already locked, the lock cannot be obtained"]),
+    ("-r held -o 100", 98, ["The lock was not obtained because timeout (100 milliseconds) expired"]),
+    ("-r none -e no -o 0", 96, ["The resource could be available in the future, but the requester can't wait"]),
+    ("-r N[3] -q 4", 99, ["Resource will never satisfy the request, the lock cannot be obtained"]),
+    ("-r _t_%Y[1]", 99, ["flom_client_lock: ret_cod=-25 (ERROR: format not valid for a timestamp resource)", "'%Y'"]),
+    ("-r " + "a" * 400, 99, ["flom_client_lock: ret_cod=-12 (ERROR: ", "too long"]),
+    ("-r free -- no-such-command -x", 97, ["Unable to execute command 'no-such-command'"]),
+]
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(("line", "status", "stderr"), AT_A_DAEMON, ids=[line[:40] for line, _, _ in AT_A_DAEMON])
+def test_a_lock_or_a_command_that_cannot_be_had_is_told(
+    programs: Programs, address: str, line: str, status: int, stderr: list[str]
+) -> None:
+    command = [] if "--" in line else ["--", "echo", "ran"]
+    assert_refused(programs.run("-s", address, *line.split(), *command), status, *stderr)
+
+
+# the command line, and texts in the one line on stderr; test_bad_input.py looks at more of what can be in the way
+WITHOUT_A_DAEMON = [
+    ("-s DIR/none -d 0", ["flom_client_connect: ret_cod=-105 (ERROR: 'connect' function", "DIR/none"]),
+    ("-a no..such -d 0", ["flom_client_connect: ret_cod=-110 (ERROR: 'getaddrinfo' function", "no..such"]),
+    ("-s DIR/none/s", ["flom_client_connect: ret_cod=-120 (ERROR: 'open' function", "DIR/none/s"]),
+    ("-s DIR", ["flom_client_connect: ret_cod=-141 (ERROR: 'unlink' function", "DIR"]),
+]
+
+
+@pytest.mark.parametrize(("line", "stderr"), WITHOUT_A_DAEMON, ids=[line for line, _ in WITHOUT_A_DAEMON])
+def test_a_daemon_that_cannot_be_had_is_told(programs: Programs, files: Path, line: str, stderr: list[str]) -> None:
+    done = programs.run(*in_directory(files, line.split()), "--", "echo", "ran")
+    assert_refused(done, 99, *in_directory(files, stderr))
+
+
+SHUTDOWNS = [("-x", "quiesce"), ("-X", "immediate"), ("-Xx", "immediate")]
+
+
+@pytest.mark.parametrize(("option", "how"), SHUTDOWNS[:2])
+def test_a_daemon_that_is_not_there_cannot_be_told_to_end(
+    programs: Programs, tmp_path: Path, option: str, how: str
+) -> None:
+    done = programs.run("-s", str(tmp_path / "s"), option)
+    assert_refused(done, 99, "flom_client_connect: ret_cod=-105", stdout=f"Starting FLoM daemon {how} shutdown...\n")
+
+
+@pytest.mark.parametrize(("option", "how"), SHUTDOWNS)
+def test_a_daemon_is_told_to_end_and_whatever_command_there_is_does_not_matter(
+    programs: Programs, daemon: Daemon, option: str, how: str
+) -> None:
+    done = programs.run("-s", daemon.socket, option, "--", "echo", "ran")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"Starting FLoM daemon {how} shutdown...\n", "")
+    assert daemon.process.wait(30) == 0
+
+
+# what is printed, and nothing else is done
+
+
+VERSION = [
+    "FLoM: Free Lock Manager",
+    "Copyright (c) ",
+    "License: ",
+    "Package name: flom; package version: 1.7.2; release date: 2024-03-02",
+    "TLS supported protocol(s): ",
+    "Access https://github.com/tiian/flom for project community activities",
+    "Documentation is available at http://www.tiian.org/flom/",
+]
+
+
+@pytest.mark.parametrize("option", ["-v", "--version"])
+def test_the_version_has_flom_s_seven_lines_and_one_of_ours(run_here: RunHere, option: str) -> None:
+    done = run_here(option)
+    *lines, ours = done.stdout.splitlines()
+    assert [line[: len(start)] for line, start in zip(lines, VERSION, strict=True)] == VERSION
+    assert __version__ in ours
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+SIGNALS = (
+    "1) SIGHUP\t2) SIGINT\t3) SIGQUIT\t4) SIGILL\t\n"
+    "5) SIGTRAP\t6) SIGABRT\t7) SIGBUS\t8) SIGFPE\t\n"
+    "9) SIGKILL\t10) SIGUSR1\t11) SIGSEGV\t12) SIGUSR2\t\n"
+    "13) SIGPIPE\t14) SIGALRM\t15) SIGTERM\t16) SIGSTKFLT\t\n"
+    "17) SIGCHLD\t18) SIGCONT\t19) SIGSTOP\t20) SIGTSTP\t\n"
+    "21) SIGTTIN\t22) SIGTTOU\t23) SIGURG\t24) SIGXCPU\t\n"
+    "25) SIGXFSZ\t26) SIGVTALRM\t27) SIGPROF\t28) SIGWINCH\t\n"
+    "29) SIGIO\t30) SIGPWR\t31) SIGSYS\t\n"
+)
+
+
+def test_the_list_of_signals_has_four_in_a_line(run_here: RunHere) -> None:
+    done = run_here("--signal-list")
+    assert (done.returncode, done.stdout, done.stderr) == (0, SIGNALS, "")
+
+
+def test_the_unique_id_is_that_of_the_machine(run_here: RunHere) -> None:
+    done = run_here("--unique-id")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{unique_id()}\n", "")
+    assert re.fullmatch("[0-9a-f]{32}\n", done.stdout)
+
+
+@pytest.mark.parametrize("option", ["-h", "-?", "--help", "-Vh"])
+def test_the_help_text_has_a_line_for_every_option(run_here: RunHere, option: str) -> None:
+    done = run_here("-r", "R1", option, "--bad")
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["Usage:", "  flom [OPTION...] [-- command to execute]"]
+    assert lines.index("Help Options:") < lines.index("Application Options:")
+    for setting in ("-v, --version ", "-c, --config-file ", "--debug-feature "):
+        assert len([line for line in lines if line.lstrip().startswith(setting)]) == 1
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("program", ["flom", "flom-run"])
+def test_flom_and_flom_run_are_one_program(programs: Programs, program: str) -> None:
+    done = programs.start_program(str(BIN / program), "--help").finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage:\n  {program} [OPTION...] [-- command to execute]\n")
+
+
+# what comes before what
+
+
+@pytest.mark.parametrize(
+    ("words", "starts"),
+    [
+        (["--signal-list", "--version"], ["FLoM: Free Lock Manager", "1) SIGHUP\t"]),
+        (["--unique-id", "--version"], ["FLoM: Free Lock Manager"]),
+        (["--unique-id", "--signal-list"], ["1) SIGHUP\t"]),
+        (["--unique-id"], [unique_id()]),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("bad", [["-c", "/no/such"], ["-r", "1a"], ["-s", "/s", "-a", "host"]], ids=" ".join)
+def test_what_is_printed_comes_before_any_configuration(
+    run_here: RunHere, words: list[str], starts: list[str], bad: list[str]
+) -> None:
+    done = run_here(*words, *bad)
+    found = [done.stdout.index(start) for start in starts]
+    assert found[0] == 0
+    assert found == sorted(found)
+    assert (unique_id() in done.stdout) == (words == ["--unique-id"])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_parsing_of_options_comes_before_the_version(run_here: RunHere) -> None:
+    assert_refused(run_here("--version", "--bad"), 99, "option parsing failed: Unknown option --bad")
+
+
+def test_files_come_before_options(run_here: RunHere, files: Path) -> None:
+    done = run_here("-r", "1a", "-c", str(files / "integer"))
+    assert done.stdout.endswith(f"ERROR: invalid configuration found in file '{files / 'integer'}'\n")
+
+
+def test_the_verbose_lines_come_before_what_is_wrong_as_a_whole(run_here: RunHere) -> None:
+    done = run_here("-V", "-s", "/s", "-a", "host", "-r", "a.b", "-q", "2", "--", "echo", "ran")
+    *dump, last = done.stdout.splitlines()
+    assert len(dump) == sum(RUNNER in setting.programs for setting in SETTINGS)
+    assert last == SAME_TIME
+    assert done.stderr.startswith(INVALID)  # and nothing of the quantity
+    assert done.returncode == 99
+
+
+def test_what_is_ignored_comes_before_a_peer_id_that_cannot_be_checked(run_here: RunHere) -> None:
+    done = run_here("-V", "-q", "2", "--tls-check-peer-id=yes", "--", "echo", "ran")
+    assert GLIB_WARNING.match(done.stderr)
+    assert GLIB_WARNING.sub("", done.stderr).startswith(INVALID)
+    assert done.stdout.splitlines()[-1] == NOT_FULL
+
+
+def test_the_verbose_lines_do_not_show_the_socket_that_is_used_without_any(run_here: RunHere) -> None:
+    assert "[Daemon]/SocketName=''" in run_here("-V").stdout.splitlines()
+    assert "[Daemon]/SocketName='s'" in run_here("-V", "-s", "s").stdout.splitlines()
+
+
+def test_the_configuration_is_checked_before_a_debug_feature_is_tried(run_here: RunHere) -> None:
+    done = run_here("--debug-feature=none", "-s", "/s", "-a", "host")
+    assert_refused(done, 99, INVALID, stdout=f"{SAME_TIME}\n")
+
+
+def test_a_debug_feature_comes_before_a_shutdown_and_takes_no_command(programs: Programs) -> None:
+    assert_refused(programs.run("--debug-feature=none", "-x"), 1, "debug-feature: 'none'")
+
+
+# as a process
+
+
+@pytest.mark.parametrize("line", ["--signal-list", "-r _RESOURCE -- echo ran", "-V"])
+def test_a_process_says_the_same(programs: Programs, run_here: RunHere, line: str) -> None:
+    here = run_here(*line.split())
+    there = programs.start_program(str(BIN / "flom"), *line.split()).finish()
+    assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)

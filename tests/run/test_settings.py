@@ -1,0 +1,463 @@
+"""Every setting: how options and files say it, how C{--verbose} shows it, what is no value (spec 1.2, 1.3, 2.4)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, Setting, override
+from flom.config.sources import merge
+from flom.config.values import read_bool, read_c_int, read_decimal, read_mode
+from flom.core.modes import LockMode
+from flom.errors import ConfigError, ReturnCode
+from flom.run.options import parse, usage
+from tests.run.programs import RunHere
+from tests.run.reading import config_in, config_of
+
+
+class Row(NamedTuple):
+    """One setting, said in every way; an empty C{text} is for a flag."""
+
+    field: str
+    short: str
+    long: str
+    text: str
+    value: Any
+    place: str
+    in_file: str
+    shown: str
+
+    @property
+    def group(self) -> str:
+        return self.place.partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        return self.place.partition("/")[2]
+
+
+ROWS = [
+    Row("daemon_trace_file", "t", "daemon-trace-file", "a", "a", "Trace/DaemonTraceFile", "a", "'a'"),
+    Row("command_trace_file", "T", "command-trace-file", "a", "a", "Trace/CommandTraceFile", "a", "'a'"),
+    Row("append_trace_file", "", "append-trace-file", "yes", True, "Trace/AppendTraceFile", "Y", "1"),
+    Row("verbose", "V", "verbose", "", True, "Trace/Verbose", "yes", "1"),
+    Row("resource_name", "r", "resource-name", "R1", "R1", "Resource/Name", "R1", "'R1'"),
+    Row("timeout_ms", "o", "resource-timeout", "0x10", 16, "Resource/Timeout", "16", "16"),
+    Row("quantity", "q", "resource-quantity", "3", 3, "Resource/Quantity", "-3", "3"),
+    Row("lock_mode", "l", "lock-mode", "pr", LockMode.PR, "Resource/LockMode", "PR", "3"),
+    Row("create", "e", "resource-create", "no", False, "Resource/Create", "n", "0"),
+    Row("idle_lifespan_ms", "i", "resource-idle-lifespan", "-700", 700, "Resource/IdleLifespan", "-700", "700"),
+    Row("socket_name", "s", "socket-name", "/a/b", "/a/b", "Daemon/SocketName", "/a/b", "'/a/b'"),
+    Row("lifespan_ms", "d", "daemon-lifespan", "-1", -1, "Daemon/Lifespan", "-1", "-1"),
+    Row("unicast_address", "a", "unicast-address", "::1", "::1", "Daemon/UnicastAddress", "::1", "'::1'"),
+    Row("unicast_port", "p", "unicast-port", "-010", 8, "Daemon/UnicastPort", "-8", "8"),
+    Row(
+        "multicast_address",
+        "A",
+        "multicast-address",
+        "ff02::1",
+        "ff02::1",
+        "Daemon/MulticastAddress",
+        "ff02::1",
+        "'ff02::1'",
+    ),
+    Row("multicast_port", "P", "multicast-port", "-010", 8, "Daemon/MulticastPort", "-8", "8"),
+    Row("mount_point", "m", "mount-point-vfs", "/", "/", "Daemon/MountPointVFS", "/", "'/'"),
+    Row("ignored_signals", "", "ignore-signal", "SIGTERM", (15,), "Monitor/IgnoredSignals", "15", "'SIGTERM'"),
+    Row("network_interface", "n", "network-interface", "lo", "lo", "Network/NetworkInterface", "lo", "'lo'"),
+    Row("discovery_attempts", "D", "discovery-attempts", "-3", 3, "Network/DiscoveryAttempts", "3", "3"),
+    Row("discovery_timeout_ms", "I", "discovery-timeout", "0x10", 16, "Network/DiscoveryTimeout", "16", "16"),
+    Row("discovery_ttl", "", "discovery-ttl", "255", 255, "Network/DiscoveryTTL", "-255", "255"),
+    Row("keepalive_time", "", "tcp-keepalive-time", "-61", 61, "Network/TcpKeepaliveTime", "61", "61"),
+    Row("keepalive_interval", "", "tcp-keepalive-intvl", "11", 11, "Network/TcpKeepaliveIntvl", "-11", "11"),
+    Row("keepalive_probes", "", "tcp-keepalive-probes", "7", 7, "Network/TcpKeepaliveProbes", "7", "7"),
+    Row("tls_certificate", "", "tls-certificate", "/etc/../", "/", "TLS/TlsCertificate", "/", "'/'"),
+    Row("tls_private_key", "", "tls-private-key", "/etc/../", "/", "TLS/TlsPrivateKey", "/", "'/'"),
+    Row("tls_ca_certificate", "", "tls-ca-certificate", "/etc/../", "/", "TLS/TlsCaCertificate", "/", "'/'"),
+    Row("tls_check_peer_id", "", "tls-check-peer-id", "Yes", True, "TLS/TlsCheckPeerId", "y", "1"),
+    Row("close", "", "close", "", True, "Command/Close", "yes", "1"),
+    Row("allow_remote_shutdown", "", "allow-remote-shutdown", "", True, "Daemon/AllowRemoteShutdown", "yes", "1"),
+    Row("heartbeat_ms", "", "heartbeat", "300", 300, "Daemon/Heartbeat", "300", "300"),
+    Row("leader_timeout_ms", "", "leader-timeout", "0x1000", 4096, "Daemon/LeaderTimeout", "4096", "4096"),
+    Row("election_time_ms", "", "election-time", "700", 700, "Daemon/ElectionTime", "700", "700"),
+]
+
+INTEGERS = [row for row in ROWS if type(row.value) is int]
+
+each_setting = pytest.mark.parametrize("row", ROWS, ids=[row.long for row in ROWS])
+
+
+def setting_of(row: Row) -> Setting:
+    (found,) = [setting for setting in SETTINGS if setting.long == row.long]
+    return found
+
+
+def test_this_table_knows_every_setting() -> None:
+    assert [row.field for row in ROWS] == [setting.field for setting in SETTINGS if RUNNER in setting.programs]
+
+
+@each_setting
+def test_an_option_is_read_in_every_form(row: Row) -> None:
+    value = [row.text] if row.text else []
+    forms = [[f"--{row.long}", *value], [f"--{row.long}={row.text}"]]
+    if row.short:
+        forms += [[f"-{row.short}", *value], [f"-{row.short}{row.text}"]]
+    for form in forms:
+        assert parse([*form, "--", "ls"]).command == ["ls"]
+        assert config_of(*form) == Config(**{row.field: row.value})
+
+
+@each_setting
+def test_a_key_of_a_file_sets_the_same(row: Row) -> None:
+    assert config_in(f"[{row.group}]\n{row.key}={row.in_file}\n") == Config(**{row.field: row.value})
+
+
+@each_setting
+def test_the_verbose_line_shows_it_under_its_key(row: Row) -> None:
+    assert setting_of(row).show(Config(**{row.field: row.value})) == f"[{row.group}]/{row.key}={row.shown}"
+
+
+@each_setting
+def test_the_help_text_tells_of_it(row: Row) -> None:
+    names = f"-{row.short}, --{row.long}" if row.short else f"    --{row.long}"
+    assert [line for line in usage("flom").splitlines() if line.startswith((f"  {names} ", f"  {names}\n"))]
+
+
+def test_verbose_shows_the_defaults_in_the_order_of_the_manual_and_then_what_is_ours(run_here: RunHere) -> None:
+    assert run_here("-V").stdout.splitlines() == [
+        "[Trace]/DaemonTraceFile=''",
+        "[Trace]/CommandTraceFile=''",
+        "[Trace]/AppendTraceFile=0",
+        "[Trace]/Verbose=1",
+        "[Resource]/Name='_RESOURCE'",
+        "[Resource]/Timeout=-1",
+        "[Resource]/Quantity=1",
+        "[Resource]/LockMode=5",
+        "[Resource]/Create=1",
+        "[Resource]/IdleLifespan=0",
+        "[Daemon]/SocketName=''",
+        "[Daemon]/Lifespan=5000",
+        "[Daemon]/UnicastAddress=''",
+        "[Daemon]/UnicastPort=28015",
+        "[Daemon]/MulticastAddress=''",
+        "[Daemon]/MulticastPort=28015",
+        "[Daemon]/MountPointVFS=''",
+        "[Monitor]/IgnoredSignals=''",
+        "[Network]/NetworkInterface=''",
+        "[Network]/DiscoveryAttempts=2",
+        "[Network]/DiscoveryTimeout=500",
+        "[Network]/DiscoveryTTL=1",
+        "[Network]/TcpKeepaliveTime=60",
+        "[Network]/TcpKeepaliveIntvl=10",
+        "[Network]/TcpKeepaliveProbes=6",
+        "[TLS]/TlsCertificate=''",
+        "[TLS]/TlsPrivateKey=''",
+        "[TLS]/TlsCaCertificate=''",
+        "[TLS]/TlsCheckPeerId=0",
+        "[Command]/Close=0",
+        "[Daemon]/AllowRemoteShutdown=0",
+        "[Daemon]/Heartbeat=400",
+        "[Daemon]/LeaderTimeout=1750",
+        "[Daemon]/ElectionTime=500",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "from_a_file"),
+    [
+        (["-o", "-1"], {"timeout_ms": 5}),
+        (["-q", "1"], {"quantity": 5}),
+        (["-e", "yes"], {"create": False}),
+        (["-i", "0"], {"idle_lifespan_ms": 5}),
+        (["-l", "EX"], {"lock_mode": LockMode.PR}),
+        (["-d", "5000"], {"lifespan_ms": 5}),
+        (["-p", "28015"], {"unicast_port": 5}),
+        (["-P", "28015"], {"multicast_port": 5}),
+        (["-D", "2"], {"discovery_attempts": 5}),
+        (["-I", "500"], {"discovery_timeout_ms": 5}),
+        (["--discovery-ttl", "1"], {"discovery_ttl": 5}),
+        (["--tcp-keepalive-time", "60"], {"keepalive_time": 5}),
+        (["--tcp-keepalive-intvl", "10"], {"keepalive_interval": 5}),
+        (["--tcp-keepalive-probes", "6"], {"keepalive_probes": 5}),
+        (["--tls-check-peer-id", "no"], {"tls_check_peer_id": True}),
+        (["--append-trace-file", "no"], {"append_trace_file": True}),
+    ],
+)
+def test_an_option_with_the_default_value_overrides_a_file_too(words: list[str], from_a_file: dict[str, Any]) -> None:
+    assert config_of(*words, **from_a_file) == Config()
+
+
+# integers
+
+
+@pytest.mark.parametrize("text", ["", "x", "5x", "5 ", "0x", "08", "1.5", "2147483648", "-2147483649", "٣"])
+def test_an_integer_option_that_is_none_is_refused_by_name(text: str) -> None:
+    for row in INTEGERS:
+        with pytest.raises(ConfigError, match=f"^option parsing failed: .*{row.long}: '{text}' is an invalid value"):
+            config_of(f"--{row.long}={text}")
+
+
+@pytest.mark.parametrize("text", ["", "x", "5x", "0x10", "1.5", "2147483648", "-2147483649"])
+def test_an_integer_of_a_file_that_is_none_is_refused_by_file_and_key(text: str) -> None:
+    for row in INTEGERS:
+        with pytest.raises(ConfigError, match=rf"'/etc/f'.*\[{row.group}\] {row.key}='{text}'"):
+            config_in(f"[{row.group}]\n{row.key}={text}\n", "/etc/f")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", 0),
+        ("12", 12),
+        ("+12", 12),
+        ("-12", -12),
+        ("  12", 12),
+        ("010", 8),
+        ("-010", -8),
+        ("0x1f", 31),
+        ("0XFF", 255),
+        ("-0x10", -16),
+        ("2147483647", 2**31 - 1),
+        ("-2147483648", -(2**31)),
+    ],
+)
+def test_an_integer_on_the_command_line_is_read_with_base_0(text: str, value: int) -> None:
+    assert read_c_int(text) == value
+    assert config_of("-o", text).timeout_ms == value
+
+
+@pytest.mark.parametrize(("text", "value"), [("12", 12), ("010", 10), ("-12", -12), ("+3", 3), (" 12 ", 12)])
+def test_an_integer_in_a_file_is_decimal(text: str, value: int) -> None:
+    assert read_decimal(text) == value
+    assert config_in(f"[Resource]\nTimeout={text}\n").timeout_ms == value
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("unicast-port", "0"),
+        ("unicast-port", "65536"),
+        ("unicast-port", "-65536"),
+        ("multicast-port", "0"),
+        ("multicast-port", "70000"),
+        ("discovery-timeout", "0"),
+        ("discovery-timeout", "3600001"),
+        ("discovery-ttl", "256"),
+        ("tcp-keepalive-time", "0"),
+        ("tcp-keepalive-time", "32768"),
+        ("tcp-keepalive-intvl", "0"),
+        ("tcp-keepalive-probes", "0"),
+        ("tcp-keepalive-probes", "128"),
+        ("heartbeat", "9"),
+        ("leader-timeout", "19"),
+        ("election-time", "99"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(option: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"{option}: '{text}' is an invalid value"):
+        config_of(f"--{option}={text}")
+
+
+def test_a_quantity_of_0_is_1() -> None:
+    assert config_of("-q", "0").quantity == 1
+    assert config_in("[Resource]\nQuantity=0\n").quantity == 1
+
+
+def test_a_negative_quantity_has_no_effect_as_an_option_and_no_sign_in_a_file() -> None:
+    warnings: list[str] = []
+    assert override(Config(quantity=5), parse(["-q", "-3"]).options, warnings.append).quantity == 5
+    assert warnings == ["Resource quantity ignored because negative values (-3) are meaningless"]
+    assert config_in("[Resource]\nQuantity=-3\n").quantity == 3
+
+
+def test_no_attempt_and_no_router_are_one_of_each() -> None:
+    assert config_of("-D", "0", "--discovery-ttl", "0") == Config(discovery_attempts=1, discovery_ttl=1)
+
+
+# yes or no, and lock modes
+
+
+YES_OR_NO = [
+    ("yes", True),
+    ("no", False),
+    ("y", True),
+    ("n", False),
+    ("YES", True),
+    ("No", False),
+    ("never", False),
+    ("any", False),
+    ("maybe", True),
+    ("yes or no", False),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), YES_OR_NO)
+def test_yes_or_no_is_searched_for(text: str, value: bool) -> None:
+    assert read_bool(text) is value
+    assert config_of("-e", text, "--tls-check-peer-id", text, "--append-trace-file", text) == Config(
+        create=value, tls_check_peer_id=value, append_trace_file=value
+    )
+    assert config_in(f"[Resource]\nCreate={text}\n").create is value
+
+
+@pytest.mark.parametrize("text", ["", "1", "0", "true"])
+@pytest.mark.parametrize("option", ["resource-create", "tls-check-peer-id", "append-trace-file"])
+def test_what_holds_neither_yes_nor_no_is_refused(option: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"{option}: '{text}' is an invalid value"):
+        config_of(f"--{option}", text)
+    (row,) = [row for row in ROWS if row.long == option]
+    with pytest.raises(ConfigError, match=rf"\[{row.group}\] {row.key}='{text}'"):
+        config_in(f"[{row.group}]\n{row.key}={text}\n")
+
+
+MODES = [
+    ("NL", LockMode.NL),
+    ("nulllock", LockMode.NL),
+    ("cr", LockMode.CR),
+    ("ConcurrentRead", LockMode.CR),
+    ("CW", LockMode.CW),
+    ("concurrentWRITE", LockMode.CW),
+    ("PR", LockMode.PR),
+    ("ProtectedRead", LockMode.PR),
+    ("PW", LockMode.PW),
+    ("ProtectedWrite", LockMode.PW),
+    ("EX", LockMode.EX),
+    ("Exclusive", LockMode.EX),
+    ("prot", LockMode.PR),
+    ("next", LockMode.EX),
+    ("EXPR", LockMode.PR),
+    ("PRPW", LockMode.PW),
+    ("EXNL", LockMode.NL),
+    ("CWCR", LockMode.CR),
+]
+
+
+@pytest.mark.parametrize(("text", "mode"), MODES)
+def test_a_lock_mode_is_searched_for_in_flom_s_order(text: str, mode: LockMode) -> None:
+    assert read_mode(text) is mode
+    assert config_of("-l", text).lock_mode is mode
+    assert config_in(f"[Resource]\nLockMode={text}\n").lock_mode is mode
+
+
+@pytest.mark.parametrize("text", ["", "5", "read"])
+def test_what_holds_no_lock_mode_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"lock-mode: '{text}' is an invalid value"):
+        config_of("-l", text)
+
+
+# names and paths
+
+
+@pytest.mark.parametrize("text", ["", "1a", "a b", "a_b", "/", "a..b", "N[x]", "_RESOURCE"])
+def test_a_bad_name_is_refused_whoever_gives_it(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{text}'".replace("[", r"\[")):
+        config_of("-r", text)
+    with pytest.raises(ConfigError, match=r"\[Resource\] Name="):
+        config_in(f"[Resource]\nName={text}\n")
+
+
+def test_a_name_and_a_path_need_not_be_ascii() -> None:
+    expected = Config(resource_name="/Ωμέγα/é", socket_name="/tmp/böse")
+    assert config_of("-r", "/Ωμέγα/é", "--socket-name=/tmp/böse") == expected
+    assert config_in("[Resource]\nName=/Ωμέγα/é\n[Daemon]\nSocketName=/tmp/böse\n") == expected
+
+
+def test_a_socket_name_may_have_107_bytes() -> None:
+    assert config_of("-s", "x" * 107).socket_name == "x" * 107
+    for too_long in ("x" * 108, "é" * 54):
+        with pytest.raises(ConfigError, match=f"socket-name: '{too_long}' is an invalid value"):
+            config_of("-s", too_long)
+        with pytest.raises(ConfigError, match=rf"\[Daemon\] SocketName='{too_long}'"):
+            config_in(f"[Daemon]\nSocketName={too_long}\n")
+
+
+TLS_FILES = [row for row in ROWS if row.long.startswith("tls-") and row.value == "/"]
+
+
+@pytest.mark.parametrize("row", TLS_FILES, ids=[row.long for row in TLS_FILES])
+def test_a_file_for_tls_becomes_an_absolute_path_without_links(
+    row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file.pem").touch()
+    (tmp_path / "link.pem").symlink_to("file.pem")
+    monkeypatch.chdir(tmp_path)
+    resolved: Any = os.path.realpath(tmp_path / "file.pem")
+    expected = Config(**{row.field: resolved})
+    assert config_of(f"--{row.long}", "link.pem") == expected
+    assert config_in(f"[{row.group}]\n{row.key}=link.pem\n") == expected
+
+
+@pytest.mark.parametrize("row", TLS_FILES, ids=[row.long for row in TLS_FILES])
+def test_a_file_for_tls_must_be_there(row: Row) -> None:
+    with pytest.raises(ConfigError, match=f"^{row.long}: '/no/such/file' is not a valid value"):
+        config_of(f"--{row.long}=/no/such/file")
+    with pytest.raises(ConfigError, match=rf"\[{row.group}\] {row.key}='/no/such/file'") as refused:
+        config_in(f"[{row.group}]\n{row.key}=/no/such/file\n")
+    assert (refused.value.code, refused.value.on_stdout) == (ReturnCode.REALPATH_ERROR, [])
+
+
+@pytest.mark.parametrize("kind", ["missing", "a file"])
+def test_a_mount_point_must_be_a_directory_that_can_be_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "mount"
+    if kind == "a file":
+        path.touch()
+    with pytest.raises(ConfigError, match=f"mount-point-vfs: '{path}' is an invalid value"):
+        config_of("-m", str(path))
+    with pytest.raises(ConfigError, match=rf"\[Daemon\] MountPointVFS='{path}'"):
+        config_in(f"[Daemon]\nMountPointVFS={path}\n")
+
+
+def test_a_file_names_endpoints_which_are_for_daemons_only() -> None:
+    text = "[Daemon]\nListen=tcp:28015:interface=127.0.0.1;systemd:domain=UNIX:index=0\n"
+    assert config_in(text).listen == ("tcp:28015:interface=127.0.0.1", "systemd:domain=UNIX:index=0")
+    with pytest.raises(ConfigError, match="Unknown option --listen"):
+        parse(["--listen", "tcp:28015"])
+
+
+# signals
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("SIGHUP", 1), ("SIGSYS", 31), ("1", 1), ("31", 31), ("2x", 2), ("015", 15)],
+)
+def test_a_signal_goes_by_its_name_or_by_a_number(text: str, number: int) -> None:
+    assert config_of("--ignore-signal", text).ignored_signals == (number,)
+    assert config_in(f"[Monitor]\nIgnoredSignals={text}\n").ignored_signals == (number,)
+
+
+def test_signals_are_numbered_as_on_this_machine() -> None:
+    for name in SIGNAL_NAMES:
+        if hasattr(signal, name):
+            assert SIGNAL_NAMES.index(name) + 1 == signal.Signals[name], name
+
+
+@pytest.mark.parametrize("text", ["TERM", "sigterm", "SIGTERMINATE", "0", "32", "-1", "SIGRTMIN"])
+def test_what_is_no_signal_is_passed_over_with_a_warning(text: str) -> None:
+    warnings: list[str] = []
+    words = ["--ignore-signal=SIGHUP", f"--ignore-signal={text}", "--ignore-signal=SIGINT"]
+    assert override(Config(), parse(words).options, warnings.append).ignored_signals == (1, 2)
+    in_file = f"[Monitor]\nIgnoredSignals=SIGHUP;{text};SIGINT\n"
+    assert merge(Config(), "/etc/f", in_file, warnings.append).ignored_signals == (1, 2)
+    by_option, by_file = warnings
+    assert by_option.startswith(f"ignore-signal: '{text}' is no signal")
+    assert by_file.startswith(f"/etc/f: [Monitor] IgnoredSignals: ignore-signal: '{text}' is no signal")
+
+
+def test_options_add_up_signals_and_replace_those_of_the_files() -> None:
+    assert config_of(ignored_signals=(1, 2)).ignored_signals == (1, 2)
+    words = ["--ignore-signal=SIGTERM", "-r", "R1", "--ignore-signal", "10"]
+    assert config_of(*words, ignored_signals=(1, 2)).ignored_signals == (15, 10)
+    later = config_in("[Monitor]\nIgnoredSignals=SIGTERM;10;\n", ignored_signals=(1, 2))
+    assert later.ignored_signals == (15, 10)
+
+
+def test_signals_are_shown_once_and_in_the_order_of_their_numbers() -> None:
+    words = ["SIGTERM", "1", "SIGKILL", "9", "SIGINT"]
+    config = config_of(*[f"--ignore-signal={word}" for word in words])
+    (setting,) = [setting for setting in SETTINGS if setting.field == "ignored_signals"]
+    assert setting.show(config) == "[Monitor]/IgnoredSignals='SIGHUP;SIGINT;SIGKILL;SIGTERM'"

@@ -1,0 +1,232 @@
+"""Locks over TLS: what travels is the same as in plain text, however it is cut into records (spec 9.1, D-03, D-14)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.logger import LogEvent
+from twisted.python.failure import Failure
+
+from flom.client.lock import RemoteArbiter
+from flom.client.shutdown import shut_down
+from flom.core.messages import Message
+from flom.core.wire import MAX_ANSWER_SIZE, MessageReader
+from flom.errors import DaemonLost, FlomError, ShutdownNotAllowed, TlsError
+from flom.interfaces import IHeld
+from flom.server.protocol import MESSAGE_TIMEOUT
+from flom.tls import Tls
+from tests.server.connections import first, later, lock, unlock, xml
+from tests.server.logs import warnings
+from tests.tls.authority import Files
+from tests.tls.memory import (
+    PEER,
+    Bare,
+    ByHand,
+    Daemon,
+    Endpoint,
+    Network,
+    ask,
+    bare_client,
+    bare_context,
+    bare_daemon,
+    is_served,
+)
+
+GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
+QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
+GRANTED_LATER = xml(1, 24, '<answer rc="0"/>')
+
+
+@pytest.fixture
+def daemon(network: Network, good: Files) -> Daemon:
+    """A daemon that speaks TLS."""
+    return Daemon(network, good.tls())
+
+
+def answers(end: Bare) -> list[Message]:
+    """Give what C{end} has been answered since the last call."""
+    data, end.received = end.received, b""
+    return list(MessageReader(MAX_ANSWER_SIZE).feed(data))
+
+
+# records
+
+
+def test_several_messages_may_come_in_one_record(network: Network, daemon: Daemon, good: Files, version: int) -> None:
+    data = lock() + unlock() + lock() + unlock()
+    end = bare_client(network, daemon.endpoint, bare_context(good), Bare(data))
+    assert end.transport.getHandle().get_protocol_version() == version
+    assert answers(end) == [first(0), first(0)]
+    assert is_served(network, daemon, good.tls())  # the lock is free, while the connection is still there
+    assert end.lost is None
+
+
+def test_a_message_may_come_in_many_records(network: Network, daemon: Daemon, good: Files, version: int) -> None:
+    data = [bytes([byte]) for byte in lock() + unlock()]
+    end = bare_client(network, daemon.endpoint, bare_context(good), Bare(*data))
+    assert answers(end) == [first(0)]
+    assert is_served(network, daemon, good.tls())
+
+
+def test_several_answers_may_come_in_one_record(network: Network, good: Files, version: int) -> None:
+    [held] = ask(network, bare_daemon(network, bare_context(good), lambda: Bare(QUEUED + GRANTED_LATER)), good.tls())
+    assert IHeld.providedBy(held)
+
+
+# other clients
+
+
+def test_a_slow_handshake_keeps_nobody_else_waiting(
+    network: Network, daemon: Daemon, good: Files, version: int
+) -> None:
+    slow = ByHand(network, daemon.endpoint, bare_context(good))
+    while flight := slow.next_of_handshake():
+        for byte in flight:
+            slow.end.transport.write(bytes([byte]))
+            network.settle()
+        assert is_served(network, daemon, good.tls())
+    slow.say(lock())
+    assert list(MessageReader(MAX_ANSWER_SIZE).feed(slow.hear())) == [first(0)]
+
+
+@pytest.mark.parametrize("breach", [b"hello</msg>", xml(3, 8), unlock(), b"\0" * 600, lock(mode=99)])
+def test_whoever_breaks_the_protocol_harms_nobody_else(
+    network: Network, daemon: Daemon, good: Files, log: list[LogEvent], breach: bytes
+) -> None:
+    holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
+    offender = bare_client(network, daemon.endpoint, bare_context(good), Bare(breach))
+    assert (offender.received, isinstance(offender.lost, ConnectionDone)) == (b"", True)
+    assert len(warnings(log)) == 1
+    assert (answers(holder), holder.lost) == ([first(0)], None)
+
+
+# the end
+
+
+@pytest.mark.parametrize("says_so", [True, False], ids=["with close_notify", "without"])
+def test_whoever_leaves_frees_the_lock_and_is_not_complained_of(
+    network: Network, daemon: Daemon, good: Files, log: list[LogEvent], version: int, says_so: bool
+) -> None:
+    holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
+    waiter = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
+    (holder.transport if says_so else holder.transport.transport).loseConnection()
+    network.settle()
+    assert answers(waiter) == [first(1), later(0)]
+    assert holder.lost is not None
+    assert warnings(log) == []
+
+
+def test_after_a_last_word_the_daemon_closes_even_if_the_client_does_not(
+    network: Network, daemon: Daemon, good: Files
+) -> None:
+    client = ByHand(network, daemon.endpoint, bare_context(good))
+    while flight := client.next_of_handshake():
+        client.end.transport.write(flight)
+        network.settle()
+    client.say(lock("1bad"))
+    assert list(MessageReader(MAX_ANSWER_SIZE).feed(client.hear())) == [first(-14)]
+    with pytest.raises(SSL.ZeroReturnError):
+        client.hear()
+    assert client.end.lost is None
+    network.pass_time(MESSAGE_TIMEOUT)
+    assert client.end.lost is not None
+
+
+def test_a_waiter_that_gives_up_leaves_the_queue(network: Network, daemon: Daemon, good: Files) -> None:
+    arbiter = RemoteArbiter(daemon.endpoint, PEER, network.clock, tls=good.tls())
+    [held] = ask(network, daemon.endpoint, good.tls())
+    assert not isinstance(held, FlomError)
+    waiting = arbiter.acquire("R1")
+    network.settle()
+    waiting.addErrback(lambda failure: None)
+    waiting.cancel()
+    network.settle()
+    held.release()
+    network.settle()
+    assert is_served(network, daemon, good.tls())
+
+
+def test_a_lock_that_is_lost_with_its_daemon_is_told(
+    network: Network, daemon: Daemon, good: Files, version: int
+) -> None:
+    [held] = ask(network, daemon.endpoint, good.tls())
+    assert not isinstance(held, FlomError)
+    told: list[FlomError] = []
+    held.lost.addCallback(told.append)
+    daemon.end()
+    network.settle()
+    [why] = told
+    assert isinstance(why, DaemonLost)
+
+
+# the end of the daemon
+
+
+def order(network: Network, endpoint: Endpoint, tls: Tls | None, *, immediate: bool = True) -> Exception | None:
+    """Let a client of ours order a daemon to end; give what it complains of."""
+    outcome: list[Exception | None] = []
+
+    def note(failure: Failure) -> None:
+        assert isinstance(failure.value, Exception)
+        outcome.append(failure.value)
+
+    ordered = shut_down(network.clock, endpoint, PEER, immediate, tls=tls)
+    Deferred.fromCoroutine(ordered).addCallbacks(outcome.append, note)
+    network.settle()
+    while not outcome:
+        network.pass_time(0.1)
+    return outcome[0]
+
+
+@pytest.mark.parametrize("immediate", [True, False])
+def test_whoever_has_a_good_certificate_may_end_the_daemon_wherever_it_is(
+    network: Network, daemon: Daemon, good: Files, version: int, immediate: bool
+) -> None:
+    assert order(network, daemon.endpoint, good.tls(), immediate=immediate) is None
+    assert daemon.shutdowns == [immediate]
+
+
+@pytest.mark.parametrize("immediate", [True, False])
+def test_whoever_fails_the_check_of_peer_ids_is_told_that_the_daemon_does_not_end(
+    network: Network, files: Mapping[str, Files], log: list[LogEvent], immediate: bool
+) -> None:
+    daemon = Daemon(network, files["good"].tls(checks_peer_id=True))
+    complaint = order(network, daemon.endpoint, files["somebody's"].tls(), immediate=immediate)
+    assert isinstance(complaint, ShutdownNotAllowed)
+    assert "refuses to end" in str(complaint)
+    assert daemon.shutdowns == []
+    [breach] = warnings(log)
+    assert "is not the common name" in breach
+    assert is_served(network, daemon, files["good"].tls())
+
+
+def test_whoever_has_a_bad_certificate_is_told_so(
+    network: Network, daemon: Daemon, files: Mapping[str, Files], version: int
+) -> None:
+    complaint = order(network, daemon.endpoint, files["expired"].tls())
+    assert isinstance(complaint, TlsError)
+    assert "has expired" in str(complaint)
+    assert daemon.shutdowns == []
+    assert is_served(network, daemon, files["good"].tls())
+
+
+def test_whoever_speaks_no_tls_is_told_that_the_daemon_is_still_there(
+    network: Network, daemon: Daemon, good: Files
+) -> None:
+    complaint = order(network, daemon.endpoint, None)
+    assert isinstance(complaint, ShutdownNotAllowed)
+    assert "it may want TLS" in str(complaint)
+    assert daemon.shutdowns == []
+    assert is_served(network, daemon, good.tls())
+
+
+def test_whoever_speaks_tls_to_a_daemon_that_does_not_is_told_so(network: Network, good: Files) -> None:
+    daemon = Daemon(network, None)
+    complaint = order(network, daemon.endpoint, good.tls())
+    assert "may not speak TLS" in str(complaint)
+    assert daemon.shutdowns == []
+    assert is_served(network, daemon, None)
