@@ -59,6 +59,12 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
     else:
         return
     handler.setFormatter(_Lines())
+
+    def give_up(record: logging.LogRecord) -> None:
+        warn(f"the trace ends here: {sys.exc_info()[1]}")
+        root.removeHandler(handler)
+
+    handler.handleError = give_up  # type: ignore[method-assign]  # or else every line would print a traceback
     root = logging.getLogger("flom.trace")
     root.propagate = False
     root.addHandler(handler)

@@ -41,6 +41,7 @@ def no_configuration_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Keep C{~/.flom} of whoever runs the tests out of them."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("FLOM_ELEMENT", raising=False)
+    monkeypatch.delenv("FLOM_TRACE_MASK", raising=False)
     assert not os.path.exists("/etc/flom.conf")
 
 

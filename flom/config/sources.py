@@ -64,7 +64,7 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys are case sensitive
     try:
-        parser.read_string("\n".join(line.lstrip() for line in text.split("\n")), path)
+        parser.read_string("\n".join(map(_tidy, text.split("\n"))), path)
     except ParsingError as e:
         number = e.lineno if isinstance(e, MissingSectionHeaderError) else e.errors[0][0]
         line = text.split("\n")[number - 1].strip()
@@ -81,7 +81,7 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
             warn(f"{path}: [{group}] {key}: {e}")
             value = e.rest
         except (ValueError, ConfigError) as e:
-            why = f"[{group}] {key}={raw!r} is an invalid value"
+            why = f"[{group}] {key}={_unescape(raw)!r} is an invalid value"
             if isinstance(e, ConfigError) and e.code is ReturnCode.REALPATH_ERROR:
                 raise _init_failed(e.code, f"{path}: {why}: no such file", []) from None
             raise _bad(path, why) from None
@@ -102,9 +102,11 @@ def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn)
             value: Any = True if setting.from_option is None else setting.from_option(text)
         except Ignored as e:
             warn(str(e))
-            continue
+            value = e.rest
         except ValueError:
             raise ConfigError(f"{setting.long}: '{text}' is an invalid value") from None
+        if value is None:
+            continue
         if setting.accumulates and setting.field in given:
             value = getattr(config, setting.field) + value
         given.add(setting.field)
@@ -119,6 +121,19 @@ def _standard_files(environ: dict[str, str] | os._Environ[str]) -> list[str]:
 
 def _read(path: str) -> str:
     return Path(path).read_text("utf-8", "surrogateescape")
+
+
+def _tidy(line: str) -> str:
+    """
+    Make C{line} one that configparser reads as GLib does.
+
+    It must not be taken to continue the line before, and blanks at the end of a value belong to it (spec 2.2).
+    """
+    line = line.strip("\r").lstrip()
+    value = line.rstrip(" \t")
+    if "=" not in value or value.startswith("["):
+        return line
+    return value + line[len(value) :].replace(" ", r"\s").replace("\t", r"\t")
 
 
 def _value(setting: Setting, raw: str) -> Any:

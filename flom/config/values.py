@@ -7,6 +7,7 @@ text is a value that nothing can be done with and FLoM goes on without it.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def read_c_int(text: str) -> int:
 
 def read_c_number(text: str) -> int:
     """Read an integer as C's strtol does with base 0: C{0x} is hexadecimal, a leading 0 octal."""
-    match = re.fullmatch(r"\s*([+-]?)(0[xX])?([0-9a-fA-F]+)", text)
+    match = re.fullmatch(r"[ \t\n\v\f\r]*([+-]?)(0[xX])?([0-9a-fA-F]+)", text)
     if match is None:
         raise ValueError(text)
     sign, hexadecimal, digits = match.groups()
@@ -123,6 +124,8 @@ def _signal(word: str) -> int | None:
 
 def read_socket_name(text: str) -> str:
     """Check the path of a UNIX socket, which the kernel limits."""
+    if "\0" in text:
+        raise ValueError(text)
     if len(os.fsencode(text)) > MAX_SOCKET_NAME:
         code = ReturnCode.BUFFER_OVERFLOW
         raise ConfigError(
@@ -150,6 +153,8 @@ def read_file(option: str) -> Callable[[str], str]:
 
     def read(text: str) -> str:
         try:
+            if not text:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             return os.path.realpath(text, strict=True)
         except (OSError, ValueError) as e:
             why = reason(e) if isinstance(e, OSError) else str(e)

@@ -22,7 +22,7 @@ from flom.identity import unique_id
 from flom.run.options import CommandLine, parse, usage
 from flom.run.output import complain, tell, warn
 from flom.run.runner import Runner
-from flom.run.signals import SignalWatch
+from flom.run.signals import ENDING, Receive, SignalWatch
 from flom.trace import start_trace, tracer
 
 _VERSION = f"""\
@@ -54,7 +54,8 @@ def run(program: str, words: Sequence[str], watch: SignalWatch, descriptors: Col
         line = parse(words)
         if _inform(program, line):
             return ExitStatus.OK
-        config = configure(line)
+        with watch.unblocked():  # a file may be a pipe that says nothing for long
+            config = configure(line)
     except ConfigError as e:
         for said in e.on_stdout:
             tell(said)
@@ -70,8 +71,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch, descriptors: Col
     if line.debug_feature is not None:
         from flom.run.debug import try_feature  # hardly anybody needs it
 
-        job = try_feature(reactor, line.debug_feature, config)
-        return _react(reactor, job, watch, lambda number, from_terminal: os._exit(128 + number), _DEBUG_FAILED)
+        return _react(reactor, try_feature(reactor, line.debug_feature, config), watch, _end_by, _DEBUG_FAILED)
     runner = Runner(reactor, config, line.command, watch, descriptors)
     job = runner.shut_down(line.immediate) if is_shutdown else runner.run()
     return _react(reactor, job, watch, runner.signal, ExitStatus.ERROR)
@@ -143,7 +143,12 @@ def _warn_as_glib_does(text: str) -> None:
         print(f"\n** (flom:{os.getpid()}): WARNING **: {now}: {text}\n", file=sys.stderr, flush=True)
 
 
-def _react(reactor: Any, job: Coroutine[Any, Any, int], watch: SignalWatch, signal: Any, failed: int) -> int:
+def _end_by(number: int, from_terminal: bool) -> None:
+    if number in ENDING:
+        os._exit(128 + number)
+
+
+def _react(reactor: Any, job: Coroutine[Any, Any, int], watch: SignalWatch, signal: Receive, failed: int) -> int:
     """Run C{job} to its end; give its status."""
     statuses: list[int] = []
 

@@ -43,6 +43,8 @@ class SignalWatch:
         """
         self.ignored = frozenset(number for number in _WATCHED if signal.getsignal(number) == signal.SIG_IGN)
         self._watched = _WATCHED - self.ignored
+        if signal.SIGINT in self._watched:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # in L{unblocked}, Python would raise KeyboardInterrupt
         signal.pthread_sigmask(signal.SIG_SETMASK, self._watched)
 
     def start(self, reactor: Any, receive: Receive) -> None:

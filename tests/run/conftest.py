@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,19 @@ def programs() -> Iterator[Programs]:
         yield programs
 
 
+class NoWatch:
+    """Watches no signals, because the program does not come to that."""
+
+    def unblocked(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 @pytest.fixture
 def run_here(capsys: pytest.CaptureFixture[str]) -> RunHere:
     """Runs the program in our process, which is quicker; good for what ends before it looks for a daemon."""
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        status = flom.run.program.run("flom", words, None)  # type: ignore[arg-type]  # it comes to watch no signals
+        status = flom.run.program.run("flom", words, NoWatch())  # type: ignore[arg-type]
         captured = capsys.readouterr()
         return subprocess.CompletedProcess(words, status, captured.out, captured.err)
 

@@ -114,6 +114,17 @@ def test_a_bad_file_of_the_user_is_reported_too(tmp_path: Path) -> None:
         load(None, {"HOME": str(tmp_path)}, no_warning)
 
 
+def test_blanks_at_the_end_belong_to_a_text_and_not_to_a_number() -> None:
+    config = config_in("[Daemon]\nSocketName=/tmp/a \t\n[Resource] \nTimeout=5 \n# x = y \n")
+    assert config == Config(socket_name="/tmp/a \t", timeout_ms=5)
+    with pytest.raises(ConfigError, match=r"Name='R1 '"):
+        config_in("[Resource]\nName=R1 \n")
+
+
+def test_lines_may_end_as_on_windows() -> None:
+    assert config_in("[Daemon]\r\nSocketName=/tmp/a\r\n").socket_name == "/tmp/a"
+
+
 @pytest.mark.parametrize("name", ["missing", ""])
 def test_a_named_file_must_be_there(tmp_path: Path, name: str) -> None:
     named = str(tmp_path / name)  # without a name, a directory

@@ -393,6 +393,8 @@ def test_a_file_for_tls_becomes_an_absolute_path_without_links(
 
 @pytest.mark.parametrize("row", TLS_FILES, ids=[row.long for row in TLS_FILES])
 def test_a_file_for_tls_must_be_there(row: Row) -> None:
+    with pytest.raises(ConfigError, match=f"^{row.long}: '' is not a valid value"):
+        config_of(f"--{row.long}=")
     with pytest.raises(ConfigError, match=f"^{row.long}: '/no/such/file' is not a valid value"):
         config_of(f"--{row.long}=/no/such/file")
     with pytest.raises(ConfigError, match=rf"\[{row.group}\] {row.key}='/no/such/file'") as refused:
@@ -446,6 +448,13 @@ def test_what_is_no_signal_is_passed_over_with_a_warning(text: str) -> None:
     by_option, by_file = warnings
     assert by_option.startswith(f"ignore-signal: '{text}' is no signal")
     assert by_file.startswith(f"/etc/f: [Monitor] IgnoredSignals: ignore-signal: '{text}' is no signal")
+
+
+def test_one_bad_word_in_an_option_leaves_the_others() -> None:
+    warnings: list[str] = []
+    config = override(Config(), parse(["--ignore-signal=SIGTERM;BAD"]).options, warnings.append)
+    assert config.ignored_signals == (15,)
+    assert len(warnings) == 1
 
 
 def test_options_add_up_signals_and_replace_those_of_the_files() -> None:

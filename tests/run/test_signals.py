@@ -166,6 +166,15 @@ def test_control_c_at_the_very_start_leaves_no_traceback(programs: Programs, add
 # while the command runs
 
 
+def test_a_signal_ends_the_wait_for_a_file_that_says_nothing(programs: Programs, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    waiting = programs.start("-c", str(pipe), "--", "true")
+    with open(pipe, "wb"):  # returns when the other end is open
+        waiting.signal(signal.SIGTERM)
+        assert waiting.wait() == -signal.SIGTERM
+
+
 def test_signals_are_passed_on_to_the_command(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--", *RECORD)
     running.line()

@@ -153,6 +153,15 @@ def test_a_file_that_cannot_be_made_does_not_keep_the_command_from_running(
     assert f"cannot trace to '{file}'" in done.stderr
 
 
+def test_a_file_that_takes_no_more_ends_the_trace_with_one_line(
+    programs: Programs, address: str, resource: str
+) -> None:
+    done = programs.run("-s", address, "-r", resource, "-T", "/dev/full", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert done.stderr.count("\n") == 1
+    assert "the trace ends here" in done.stderr
+
+
 def test_the_trace_follows_the_command_to_its_end(programs: Programs, address: str, resource: str, path: Path) -> None:
     words = ["-s", address, "-r", resource, "-T", str(path), "--", "sh", "-c", "exit 5"]
     running = programs.start(*words, environment={MASK_VARIABLE: "0x8c"})
