@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, NoReturn
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,7 @@ from twisted.python.failure import Failure
 from flom import __version__
 from flom.client.discovery import Answer, Asker
 from flom.client.doctor import Verdict, examine
-from flom.errors import FlomError
+from flom.errors import FlomError, one_line
 from flom.multicast import Group, make_group
 
 FAILED: Final = 1
@@ -34,7 +35,7 @@ class _Parser(ArgumentParser):
     """Complains in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_USAGE, f"{self.prog}: {message}\n")
+        self.exit(BAD_USAGE, one_line(f"{self.prog}: {message}") + "\n")
 
 
 def main() -> None:
@@ -60,7 +61,7 @@ def make_authority(arguments: Namespace) -> list[str]:
     authority = certs.make_authority(arguments.directory, arguments.days)
     return [
         f"authority: {authority.certificate}, {authority.key} (keep the key to yourself)",
-        f"next, for each host: flomctl certs issue {arguments.directory} --unique-id $(flom --unique-id)",
+        f"next, for each host: flomctl certs issue {quote(str(arguments.directory))} --unique-id $(flom --unique-id)",
     ]
 
 
@@ -72,9 +73,9 @@ def issue_certificate(arguments: Namespace) -> list[str]:
     name = unique_id() if arguments.unique_id is None else arguments.unique_id
     issued = certs.issue(arguments.directory, name, arguments.days)
     return [
-        f"--tls-certificate {issued.certificate}",
-        f"--tls-private-key {issued.key}",
-        f"--tls-ca-certificate {arguments.directory / certs.CA_CERTIFICATE}",
+        f"--tls-certificate {quote(str(issued.certificate))}",
+        f"--tls-private-key {quote(str(issued.key))}",
+        f"--tls-ca-certificate {quote(str(arguments.directory / certs.CA_CERTIFICATE))}",
     ]
 
 
@@ -86,7 +87,7 @@ async def discover(reactor: Any, group: Group, arguments: Namespace) -> int:
         if asker.problem is not None and not asker.answers:
             raise asker.problem
     for line in _table([_row(answer) for answer in asker.answers]):
-        print(_printable(line))
+        print(one_line(line))
     if not asker.answers:
         _complain(f"no daemon answers in {group}; flomctl doctor may tell why")
         return FAILED
@@ -198,12 +199,7 @@ def _run(reactor: Any, job: Callable[[], Awaitable[int]]) -> int:
 
 
 def _complain(why: str) -> None:
-    print(_printable(f"flomctl: {why}"), file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Keep what others have written from playing tricks on a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    print(one_line(f"flomctl: {why}"), file=sys.stderr)
 
 
 def _row(answer: Answer) -> list[str]:

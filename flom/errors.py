@@ -106,6 +106,11 @@ def spell(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def one_line(text: str) -> str:
+    """Write what does not print, such as a line feed in a value that C{text} quotes, as Python does."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def reason(error: OSError) -> str:
     """Tell in the system's words, and in lower case, what C{error} is about."""
     return (error.strerror or str(error)).lower()

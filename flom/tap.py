@@ -23,7 +23,7 @@ from flom import __version__
 from flom.config import DAEMON, SETTINGS, Config, default_socket, load_file, override
 from flom.config.values import read_socket_name
 from flom.core.messages import Role
-from flom.errors import ConfigError, FlomError
+from flom.errors import ConfigError, FlomError, one_line
 from flom.multicast import make_group
 from flom.server.arbiter import DeferredArbiter, system_instant
 from flom.server.listening import OPEN, PRIVATE, Claim, ClaimedEndpoint, claim_tcp, claim_unix, from_descriptors
@@ -46,7 +46,7 @@ _SETTINGS: Final = [setting for setting in SETTINGS if DAEMON in setting.program
 
 
 def _warn(text: str) -> None:
-    print(f"twistd flom: warning: {text}", file=sys.stderr)
+    print(one_line(f"twistd flom: warning: {text}"), file=sys.stderr)
 
 
 class Options(usage.Options):
@@ -110,7 +110,7 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as e:
-            raise SystemExit(f"twistd flom: {e}") from None
+            raise SystemExit(one_line(f"twistd flom: {e}")) from None
 
     def postOptions(self) -> None:
         try:
@@ -219,7 +219,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
         membership = _membership(options, endpoints, reactor)
     except FlomError as e:
-        raise SystemExit(f"twistd flom: {e}") from None
+        raise SystemExit(one_line(f"twistd flom: {e}")) from None
     make_daemon(
         reactor,
         DeferredArbiter(reactor, system_instant),

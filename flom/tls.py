@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.config import Config
-from flom.errors import ReturnCode, TlsError, reason
+from flom.errors import ReturnCode, TlsError, one_line, reason
 from flom.trace import tracer
 
 _VERIFY_DEPTH: Final = 4  # certificates between the peer's and ours (spec 9.2)
@@ -42,7 +42,7 @@ class Tls:
     verifies them afterwards, and closes.
 
     @ivar checks_peer_id: whether a peer's unique id must be the common name of its certificate (spec 9.4).
-    @ivar own_name: the common name of our own certificate.
+    @ivar own_name: the common name of our own certificate, if it has one.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Tls:
         @raise TlsError: one of them cannot be used.
         """
         self.checks_peer_id = checks_peer_id
+        self.own_name: str | None = None
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
@@ -81,6 +82,11 @@ class Tls:
         self._problems: WeakKeyDictionary[SSL.Connection, str] = WeakKeyDictionary()
         self._connections = _Connections(context)
 
+    @property
+    def own_naming(self) -> str:
+        """Tells the common name of our own certificate in words."""
+        return f"our certificate {_naming(self.own_name)}"
+
     def secure_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Give an endpoint that speaks TLS over what C{endpoint} leads to."""
         secured: IStreamClientEndpoint = wrapClientTLS(self._connections, endpoint)
@@ -104,8 +110,8 @@ class Tls:
             raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"its certificate cannot be read: {e}") from e
         if peer_id is None or peer_id != name:
             said = "it has sent no unique id" if peer_id is None else f"its unique id is '{peer_id}'"
-            named = "has no common name" if name is None else f"has the common name '{name}'"
-            raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"{said}, and its certificate {named}")
+            why = one_line(f"{said}, and its certificate {_naming(name)}")
+            raise TlsError(ReturnCode.PEER_ID_MISMATCH, why)
 
     def note_handshake(self, transport: Any) -> None:
         """Trace who the other end is, now that it is known."""
@@ -191,8 +197,10 @@ def _use(option: str, path: str, use: Callable[[str], object], code: ReturnCode)
         why = reason(e)
     except SSL.Error as e:
         why = _in_words(e)
-    except (TypeError, *_UNREADABLE) as e:  # the first: it has a passphrase
-        why = str(e).partition("\n")[0]
+    except TypeError:
+        why = "it has a passphrase"
+    except _UNREADABLE:
+        why = _NOT_THERE
     else:
         return
     raise TlsError(code, f"{option}: '{path}' cannot be used: {why}")
@@ -226,6 +234,7 @@ def _in_words(error: SSL.Error) -> str:
     return ", ".join(complaint for *_, complaint in complaints)
 
 
+_NOT_THERE: Final = "there is no such thing in it, in PEM form"
 _NOT_TLS: Final = "it does not speak TLS"
 _COMPLAINTS: Final = (  # parts of the texts of OpenSSL, most of which tell of an alert that the other end has sent
     ("alert unknown ca", "it does not trust the authority that our certificate comes from"),
@@ -243,9 +252,11 @@ _COMPLAINTS: Final = (  # parts of the texts of OpenSSL, most of which tell of a
     ("packet length too long", _NOT_TLS),
     ("record layer failure", _NOT_TLS),
     ("unexpected message", _NOT_TLS),
-    ("no start line", "there is no such thing in it, in PEM form"),
+    ("no start line", _NOT_THERE),
+    ("no certificate or crl found", _NOT_THERE),
     ("key values mismatch", "it is not the key of the certificate"),
     ("key type mismatch", "it is not the key of the certificate"),
+    ("no certificate assigned", "it is not the key of the certificate"),
 )
 
 
@@ -256,7 +267,11 @@ def _names(certificate: X509) -> str:
         text = f"{parsed.subject.rfc4514_string()}, issued by {parsed.issuer.rfc4514_string()}"
     except _UNREADABLE:
         return "malformed"
-    return "".join(character if character.isprintable() else "?" for character in text[:_MAX_NAMES])
+    return one_line(text[:_MAX_NAMES])
+
+
+def _naming(common_name: str | None) -> str:
+    return "has no common name" if common_name is None else f"has the common name '{common_name}'"
 
 
 def _common_name(certificate: x509.Certificate) -> str | None:

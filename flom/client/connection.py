@@ -91,10 +91,7 @@ class DaemonConnection(Protocol):
             return DaemonLost(f"{self.peer} closed the connection")
         why = "it may not accept our certificate"
         if self._tls.own_name != unique_id():
-            why = (
-                f"it may check peer ids, and our unique id '{unique_id()}' is not the common name "
-                f"'{self._tls.own_name}' of our certificate"
-            )
+            why = f"it may check peer ids: our unique id is '{unique_id()}', and {self._tls.own_naming}"
         return DaemonLost(f"{self.peer} closed the connection without an answer; {why}", ReturnCode.TLS_READ_ERROR)
 
     def _time_out(self) -> None:

@@ -6,6 +6,8 @@ import os
 import sys
 from contextlib import suppress
 
+from flom.errors import one_line
+
 
 def tell(text: str) -> None:
     """Write C{text} to stdout, as long as somebody reads it."""
@@ -22,6 +24,5 @@ def warn(text: str) -> None:
 
 def complain(text: str) -> None:
     """Write C{text} to stderr in one line, whatever is in the values that it quotes."""
-    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(text), file=sys.stderr, flush=True)

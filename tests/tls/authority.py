@@ -29,6 +29,12 @@ VALID: Final = (-1, 1)
 EXPIRED: Final = (-2, -1)
 NOT_YET_VALID: Final = (1, 2)
 
+MALFORMED: Final = {  # what stands in a certificate for "Texts", and what does to make it one that cannot be read
+    "no text": (b"\x0c\x05Texts", b"\x16\x05T\xff\xffts"),
+    "no time": (b"Z\x17\x0d", b"X\x17\x0d"),
+    "an unknown version": (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"),
+}
+
 Days = tuple[int, int]
 """From when to when something is valid, counted from now."""
 

@@ -106,6 +106,7 @@ class Daemon:
     """
     A daemon of ours.
 
+    @ivar arbiter: decides who holds what.
     @ivar endpoint: leads there.
     @ivar shutdowns: those ordered so far; true for an immediate one, by which it ends.
     """
@@ -113,7 +114,8 @@ class Daemon:
     def __init__(self, network: Network, tls: Tls | None) -> None:
         self.shutdowns: list[bool] = []
         clock = network.clock
-        self._factory = LockFactory(DeferredArbiter(clock), clock, Terms(tls=tls, on_shutdown=self._shut_down))
+        self.arbiter = DeferredArbiter(clock)
+        self._factory = LockFactory(self.arbiter, clock, Terms(tls=tls, on_shutdown=self._shut_down))
         self.endpoint = Endpoint(network, self._factory if tls is None else tls.secure_server(self._factory, clock))
 
     def end(self) -> None:
@@ -233,6 +235,11 @@ class ByHand:
         except SSL.WantReadError:
             return self._tls.bio_read(2**15)
         return b""
+
+    def shake_hands(self) -> None:
+        while flight := self.next_of_handshake():
+            self.end.transport.write(flight)
+            self._network.settle()
 
     def say(self, data: bytes) -> None:
         """Send C{data} when the handshake is over."""

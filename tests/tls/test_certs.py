@@ -164,10 +164,22 @@ def test_where_one_of_two_files_is_there_the_other_is_not_left_behind(certs: Cer
     assert names_in(directory) == [f"{unique_id()}.pem", "ca.key", "ca.pem"]
 
 
-@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "..", "a b", "é", "a*", "ca", "a" * 65, "-", "."])
+NO_IDS = ["", "-", ".", "..", "../up", "a/b", ".hidden", "a b", "a\nb", "é", "a*", "ca", "a" * 65]
+
+
+@pytest.mark.parametrize("name", NO_IDS)
 def test_an_id_that_is_none_is_refused(certs: Certs, directory: Path, name: str) -> None:
     assert "unique-id: " in refusal(certs("issue", directory, f"--unique-id={name}"))
     assert names_in(directory) == ["ca.key", "ca.pem"]
+
+
+def test_a_directory_of_two_lines_is_told_in_one(certs: Certs, tmp_path: Path) -> None:
+    assert refusal(certs("issue", tmp_path / "a\nb")).startswith(f"{tmp_path}/a\\nb/ca.pem: ")
+
+
+def test_a_word_of_two_lines_that_makes_no_sense_is_told_in_one(certs: Certs, directory: Path) -> None:
+    status, said = certs("issue", directory, "a\nb")
+    assert (status, said.count("\n")) == (2, 1)
 
 
 def test_without_an_authority_nothing_is_issued(certs: Certs, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from OpenSSL import SSL
@@ -16,12 +16,14 @@ from flom.client.shutdown import shut_down
 from flom.core.messages import Message
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader
 from flom.errors import DaemonLost, FlomError, ShutdownNotAllowed, TlsError
+from flom.identity import unique_id
 from flom.interfaces import IHeld
 from flom.server.protocol import MESSAGE_TIMEOUT
 from flom.tls import Tls
 from tests.server.connections import first, later, lock, unlock, xml
 from tests.server.logs import warnings
 from tests.tls.authority import Files
+from tests.tls.conftest import SOMEBODY
 from tests.tls.memory import (
     PEER,
     Bare,
@@ -124,9 +126,7 @@ def test_after_a_last_word_the_daemon_closes_even_if_the_client_does_not(
     network: Network, daemon: Daemon, good: Files
 ) -> None:
     client = ByHand(network, daemon.endpoint, bare_context(good))
-    while flight := client.next_of_handshake():
-        client.end.transport.write(flight)
-        network.settle()
+    client.shake_hands()
     client.say(lock("1bad"))
     assert list(MessageReader(MAX_ANSWER_SIZE).feed(client.hear())) == [first(-14)]
     with pytest.raises(SSL.ZeroReturnError):
@@ -134,6 +134,35 @@ def test_after_a_last_word_the_daemon_closes_even_if_the_client_does_not(
     assert client.end.lost is None
     network.pass_time(MESSAGE_TIMEOUT)
     assert client.end.lost is not None
+
+
+ENDS: Mapping[str, Callable[[Daemon], None]] = {
+    "that stands by": lambda daemon: daemon.arbiter.retire(),
+    "that ends": Daemon.end,
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_a_daemon_need_not_be_heard_by_those_it_sends_away(
+    network: Network, daemon: Daemon, good: Files, version: int, log: list[LogEvent], end: Callable[[Daemon], None]
+) -> None:
+    holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
+    waiter = ByHand(network, daemon.endpoint, bare_context(good))
+    waiter.shake_hands()
+    waiter.say(lock())
+    assert list(MessageReader(MAX_ANSWER_SIZE).feed(waiter.hear())) == [first(1)]
+    end(daemon)
+    network.pass_time(MESSAGE_TIMEOUT - 1)
+    assert waiter.end.lost is None
+    network.pass_time(1)
+    assert waiter.end.lost is not None
+    holder.transport.loseConnection()
+    network.settle()
+    network.pass_time(3600)
+    assert daemon.arbiter.is_deserted
+    daemon.end()  # whoever were still connected would be given time once more
+    assert network.clock.getDelayedCalls() == []
+    assert warnings(log) == []
 
 
 def test_a_waiter_that_gives_up_leaves_the_queue(network: Network, daemon: Daemon, good: Files) -> None:
@@ -182,11 +211,12 @@ def order(network: Network, endpoint: Endpoint, tls: Tls | None, *, immediate: b
     return outcome[0]
 
 
+@pytest.mark.parametrize("kind", ["good", "somebody's", "nameless"])
 @pytest.mark.parametrize("immediate", [True, False])
 def test_whoever_has_a_good_certificate_may_end_the_daemon_wherever_it_is(
-    network: Network, daemon: Daemon, good: Files, version: int, immediate: bool
+    network: Network, daemon: Daemon, files: Mapping[str, Files], version: int, immediate: bool, kind: str
 ) -> None:
-    assert order(network, daemon.endpoint, good.tls(), immediate=immediate) is None
+    assert order(network, daemon.endpoint, files[kind].tls(), immediate=immediate) is None
     assert daemon.shutdowns == [immediate]
 
 
@@ -200,7 +230,7 @@ def test_whoever_fails_the_check_of_peer_ids_is_told_that_the_daemon_does_not_en
     assert "refuses to end" in str(complaint)
     assert daemon.shutdowns == []
     [breach] = warnings(log)
-    assert "is not the common name" in breach
+    assert breach.endswith(f"its unique id is '{unique_id()}', and its certificate has the common name '{SOMEBODY}'")
     assert is_served(network, daemon, files["good"].tls())
 
 

@@ -11,7 +11,7 @@ from OpenSSL import crypto
 
 from flom.errors import ReturnCode, TlsError
 from flom.identity import unique_id
-from tests.tls.authority import Files
+from tests.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
 from tests.tls.conftest import SOMEBODY
 
 GARBLED = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"
@@ -52,20 +52,29 @@ def test_a_file_that_is_not_what_it_should_be_is_named(good: Files, path: Path, 
     option, code = OPTIONS[which]
     error = refusal(replace(good, **{which: str(path)}))
     assert error.code is code
-    assert str(error).startswith(f"{option}: '{path}' ")
+    assert str(error).startswith(f"{option}: '{path}' cannot be used: ")
+
+
+UNREADABLE = {"bad.pem": "no such file or directory", "": "is a directory", "file/bad.pem": "not a directory"}
 
 
 @pytest.mark.parametrize("which", OPTIONS)
-@pytest.mark.parametrize("where", ["bad.pem", "", "file/bad.pem"], ids=["missing", "directory", "below a file"])
-def test_a_file_that_cannot_be_read_is_named(good: Files, tmp_path: Path, which: str, where: str) -> None:
+@pytest.mark.parametrize(("where", "why"), UNREADABLE.items(), ids=UNREADABLE.values())
+def test_a_file_that_cannot_be_read_is_named(good: Files, tmp_path: Path, which: str, where: str, why: str) -> None:
     (tmp_path / "file").touch()
     option, code = OPTIONS[which]
     error = refusal(replace(good, **{which: str(tmp_path / where)}))
     assert error.code is code
-    assert str(error).startswith(f"{option}: '{tmp_path / where}' ")
+    assert str(error) == f"{option}: '{tmp_path / where}' cannot be used: {why}"
 
 
-@pytest.mark.parametrize("whose", ["somebody's", "for an RSA key"])
+OTHER_KEYS = [
+    "somebody's",
+    "for an RSA key",
+]
+
+
+@pytest.mark.parametrize("whose", OTHER_KEYS)
 def test_a_key_must_be_that_of_the_certificate(good: Files, files: Mapping[str, Files], whose: str) -> None:
     error = refusal(replace(good, key=files[whose].key))
     assert error.code is ReturnCode.TLS_PRIVATE_KEY_ERROR
@@ -77,7 +86,8 @@ def test_a_key_must_not_have_a_passphrase(files: Mapping[str, Files]) -> None:
     locked = files["locked"]
     error = refusal(locked)
     assert error.code is ReturnCode.TLS_PRIVATE_KEY_ERROR
-    assert str(error) == f"tls-private-key: '{locked.key}' cannot be used: it has a passphrase"
+    assert str(error).startswith(f"tls-private-key: '{locked.key}' cannot be used: ")
+    assert "it has a passphrase" in str(error)
 
 
 def test_certificate_and_key_may_share_a_file_with_other_text(good: Files, path: Path) -> None:
@@ -118,26 +128,46 @@ def test_a_peer_id_that_is_the_last_common_name_is_fine(good: Files, files: Mapp
 
 
 @pytest.mark.parametrize(
-    ("kind", "peer_id"),
+    ("kind", "peer_id", "named"),
     [
-        ("somebody's", unique_id()),
-        ("somebody's in the end", unique_id()),
-        ("in capitals", unique_id()),
-        ("nameless", unique_id()),
-        ("good", SOMEBODY),
-        ("good", ""),
-        ("good", None),
+        ("somebody's", unique_id(), f"has the common name '{SOMEBODY}'"),
+        ("somebody's in the end", unique_id(), f"has the common name '{SOMEBODY}'"),
+        ("in capitals", unique_id(), f"has the common name '{unique_id().upper()}'"),
+        ("nameless", unique_id(), "has no common name"),
+        ("nameless", "", "has no common name"),
+        ("nameless", None, "has no common name"),
+        ("good", SOMEBODY, f"has the common name '{unique_id()}'"),
+        ("good", "", f"has the common name '{unique_id()}'"),
+        ("good", None, f"has the common name '{unique_id()}'"),
     ],
 )
 def test_every_other_peer_id_is_refused(
-    good: Files, files: Mapping[str, Files], kind: str, peer_id: str | None
+    good: Files, files: Mapping[str, Files], kind: str, peer_id: str | None, named: str
 ) -> None:
     with pytest.raises(TlsError) as caught:
         good.tls(checks_peer_id=True).check_peer_id(Secured(files[kind]), peer_id)
     assert caught.value.code is ReturnCode.PEER_ID_MISMATCH
-    assert "common name" in str(caught.value)
-    if peer_id is not None:
-        assert f"'{peer_id}'" in str(caught.value)
+    said = "it has sent no unique id" if peer_id is None else f"its unique id is '{peer_id}'"
+    assert str(caught.value) == f"{said}, and its certificate {named}"
+
+
+@pytest.mark.parametrize(("right", "wrong"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_with_a_certificate_that_cannot_be_read_no_peer_id_will_do(
+    good: Files, tmp_path: Path, right: bytes, wrong: bytes
+) -> None:
+    odd = Authority(tmp_path / "odd", "Another authority").issue("odd", ["Texts"])
+    replace_in_certificate(odd.certificate, right, wrong)
+    with pytest.raises(TlsError) as caught:
+        good.tls(checks_peer_id=True).check_peer_id(Secured(odd), "Texts")
+    assert caught.value.code is ReturnCode.PEER_ID_MISMATCH
+    assert str(caught.value).isprintable()
+
+
+def test_a_common_name_is_told_in_one_line(good: Files, authority: Authority) -> None:
+    odd = authority.issue("odd", ["first\nsecond\x1b[31m"])
+    with pytest.raises(TlsError) as caught:
+        good.tls(checks_peer_id=True).check_peer_id(Secured(odd), unique_id())
+    assert str(caught.value).isprintable()
 
 
 def test_unless_it_is_to_be_checked_any_peer_id_will_do(good: Files, files: Mapping[str, Files]) -> None:

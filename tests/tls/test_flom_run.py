@@ -112,7 +112,8 @@ FAILURES = {
     "the key of another certificate": ("lenient", "for another key", [], CONNECT_404, ""),
     "no TLS": ("lenient", "", [], LOCK_126, "it does not speak TLS"),
     "a daemon with somebody's id": ("lenient", "good", CHECKED, LOCK_23, ""),
-    "somebody's id": ("strict", "somebody's", [], LOCK_409, "is not the common name"),
+    "somebody's id": ("strict", "somebody's", [], LOCK_409, "its certificate has the common name"),
+    "no common name": ("strict", "nameless", [], LOCK_409, "its certificate has no common name"),
     "no TLS at the daemon": ("plain", "good", [], LOCK_126, "it speaks TLS, which is not spoken here"),
 }
 
@@ -182,10 +183,13 @@ def test_no_daemon_is_started_that_could_not_use_the_files_either(
 
 
 @pytest.mark.parametrize("order", ["-x", "-X"])
-def test_a_daemon_is_ended(programs: Programs, good: Files, tmp_path: Path, order: str) -> None:
-    place = Place(tmp_path, *good.options(*CHECKED))
+@pytest.mark.parametrize(("kind", "more"), [("good", CHECKED), ("somebody's", [])], ids=["checked", "somebody's"])
+def test_a_daemon_is_ended(
+    programs: Programs, files: Mapping[str, Files], tmp_path: Path, kind: str, more: list[str], order: str
+) -> None:
+    place = Place(tmp_path, *files["good"].options(*more))
     with place.daemon:
-        done = programs.run(order, "-s", place.path, *good.options(*CHECKED))
+        done = programs.run(order, "-s", place.path, *files[kind].options(*more))
         assert (done.returncode, done.stderr) == (0, "")
         assert place.daemon.process.wait(30) == 0
 

@@ -12,12 +12,14 @@ from twisted.logger import LogEvent
 
 from flom.client.connection import HANDSHAKE_TIMEOUT
 from flom.errors import DaemonLost, FlomError, ReturnCode, TlsError
+from flom.identity import unique_id
 from flom.interfaces import IHeld
 from flom.server.arbiter import DeferredArbiter
 from flom.server.protocol import MESSAGE_TIMEOUT, LockFactory, Terms
-from tests.server.connections import lock
+from tests.server.connections import lock, xml
 from tests.server.logs import warnings
-from tests.tls.authority import Authority, Files, replace_in_certificate
+from tests.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
+from tests.tls.conftest import SOMEBODY
 from tests.tls.memory import Bare, Daemon, Network, ask, bare_client, bare_context, bare_daemon, is_served
 
 NOT_TRUSTED = "does not trust the authority that our certificate comes from"
@@ -84,6 +86,8 @@ def test_a_daemon_with_a_bad_certificate_is_not_talked_to(
     assert daemon_learns in breach
 
 
+MAX_NAMES = 300  # characters of what a certificate says about itself that are told
+
 NAMES = {
     "a name of two lines": ["first\nsecond"],
     "control characters": ["\x1b[31m\x07"],
@@ -101,17 +105,24 @@ def test_whatever_a_stranger_calls_himself_the_log_has_one_line(
     bare_client(network, daemon.endpoint, bare_context(stranger), Bare(lock()))
     [breach] = warnings(log)
     assert breach.isprintable()
-    assert STRANGE in breach
+    assert breach.endswith(f") {STRANGE}")
+    assert len(breach) < MAX_NAMES + 150
 
 
-MALFORMED = {
-    "no text": (b"\x0c\x05Texts", b"\x16\x05T\xff\xffts"),
-    "no time": (b"Z\x17\x0d", b"X\x17\x0d"),
-}
+def test_of_many_names_only_the_first_are_told(
+    network: Network, good: Files, tmp_path: Path, log: list[LogEvent]
+) -> None:
+    names = [f"name {number}" for number in range(100)]
+    stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", names)
+    bare_client(network, Daemon(network, good.tls()).endpoint, bare_context(stranger), Bare(lock()))
+    [breach] = warnings(log)
+    told = breach.removeprefix("closing 192.0.2.2:40000: its certificate (").removesuffix(f") {STRANGE}")
+    assert len(told) == MAX_NAMES
+    assert "CN=name 99,CN=name 98," in told
 
 
 @pytest.mark.parametrize(("right", "wrong"), MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_certificate_that_cannot_be_read_is_turned_away(
+def test_a_client_with_a_certificate_that_cannot_be_read_is_turned_away(
     network: Network, good: Files, tmp_path: Path, version: int, log: list[LogEvent], right: bytes, wrong: bytes
 ) -> None:
     stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", ["Texts"])
@@ -122,6 +133,18 @@ def test_a_certificate_that_cannot_be_read_is_turned_away(
     [breach] = warnings(log)
     assert breach.startswith("closing 192.0.2.2:40000: its certificate (malformed) ")
     assert is_served(network, daemon, good.tls())
+
+
+@pytest.mark.parametrize(("right", "wrong"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_daemon_with_a_certificate_that_cannot_be_read_is_not_talked_to(
+    network: Network, good: Files, tmp_path: Path, version: int, right: bytes, wrong: bytes
+) -> None:
+    stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", ["Texts"])
+    replace_in_certificate(stranger.certificate, right, wrong)
+    [error] = ask(network, bare_daemon(network, bare_context(stranger), Bare), good.tls())
+    assert isinstance(error, TlsError)
+    assert error.code is ReturnCode.TLS_VERIFY_ERROR
+    assert str(error).startswith("the daemon: its certificate (malformed) ")
 
 
 @pytest.mark.parametrize("branches", [4, 5])
@@ -171,6 +194,16 @@ def test_a_daemon_that_speaks_only_old_tls_is_not_talked_to(network: Network, go
     assert "another version of TLS than 1.2 or 1.3" in str(error)
 
 
+SILENT = "the daemon closed the connection without an answer"
+
+NOT_OURS = f"our unique id is '{unique_id()}', and our certificate has the common name '{SOMEBODY}'"
+
+HINTS = {
+    "good": "it may not accept our certificate",
+    "somebody's": f"it may check peer ids: {NOT_OURS}",
+}
+
+
 @pytest.mark.parametrize("checks_peer_id", [True, False])
 @pytest.mark.parametrize("kind", ["somebody's", "nameless"])
 def test_a_client_whose_certificate_is_somebody_s_is_turned_away_if_that_is_checked(
@@ -186,12 +219,12 @@ def test_a_client_whose_certificate_is_somebody_s_is_turned_away_if_that_is_chec
     if not checks_peer_id:
         assert IHeld.providedBy(outcome)
         return
-    assert isinstance(outcome, TlsError)
+    assert isinstance(outcome, DaemonLost)
     assert outcome.code is ReturnCode.TLS_READ_ERROR
-    assert "may check peer ids" in str(outcome)
-    [breach] = warnings(log)
-    assert "its unique id '" in breach
-    assert "' is not the common name '" in breach
+    assert str(outcome).startswith(f"{SILENT}; it may check peer ids: our ")
+    named = "has no common name" if kind == "nameless" else f"has the common name '{SOMEBODY}'"
+    why = f"closing 192.0.2.2:40000: its unique id is '{unique_id()}', and its certificate {named}"
+    assert warnings(log) == [why] * 2
     assert is_served(network, daemon, files["good"].tls())
 
 
@@ -203,8 +236,8 @@ def test_a_client_that_sends_no_id_is_turned_away_if_that_is_checked(
     end = bare_client(network, daemon.endpoint, bare_context(good), Bare(asked))
     assert end.received == b""
     assert end.lost is not None
-    [breach] = warnings(log)
-    assert "it has sent no unique id" in breach
+    why = f"it has sent no unique id, and its certificate has the common name '{unique_id()}'"
+    assert warnings(log) == [f"closing 192.0.2.2:40000: {why}"]
 
 
 @pytest.mark.parametrize("checks_peer_id", [True, False])
@@ -218,7 +251,8 @@ def test_a_daemon_whose_certificate_is_somebody_s_is_not_talked_to_if_that_is_ch
         return
     assert isinstance(outcome, TlsError)
     assert outcome.code is ReturnCode.PEER_ID_MISMATCH
-    assert "' is not the common name '" in str(outcome)
+    named = f"its unique id is '{unique_id()}', and its certificate has the common name '{SOMEBODY}'"
+    assert str(outcome) == f"the daemon: {named}"
     assert is_served(network, daemon, files["good"].tls())  # it has not granted what nobody took
 
 
@@ -294,7 +328,7 @@ def test_a_silent_daemon_is_left_in_the_end(network: Network, good: Files) -> No
     [error] = outcome
     assert isinstance(error, TlsError)
     assert error.code is ReturnCode.TLS_CONNECT_ERROR
-    assert str(error) == "the daemon: no TLS handshake within 10 s; it may not speak TLS"
+    assert str(error) == "the daemon: no TLS handshake within 30 s; it may not speak TLS"
     assert endpoint.connections == 1
 
 
@@ -312,11 +346,33 @@ def test_a_daemon_that_hangs_up_during_the_handshake_is_asked_once_more(network:
     assert endpoint.connections == 2
 
 
-def test_a_daemon_that_hangs_up_before_it_answers_is_asked_once_more(network: Network, good: Files) -> None:
-    endpoint = bare_daemon(network, bare_context(good), lambda: Bare(hangs_up=True))
-    [error] = ask(network, endpoint, good.tls())
+@pytest.mark.parametrize(("kind", "hint"), HINTS.items(), ids=HINTS)
+def test_a_daemon_that_hangs_up_before_it_answers_is_asked_once_more(
+    network: Network, files: Mapping[str, Files], version: int, kind: str, hint: str
+) -> None:
+    endpoint = bare_daemon(network, bare_context(files["good"]), lambda: Bare(hangs_up=True))
+    [error] = ask(network, endpoint, files[kind].tls())
     assert isinstance(error, DaemonLost)
-    assert str(error) == "the daemon closed the connection"
+    assert error.code is ReturnCode.TLS_READ_ERROR
+    assert str(error) == f"{SILENT}; {hint}"
+    assert endpoint.connections == 2
+
+
+def test_whoever_has_no_common_name_is_told_of_none(network: Network, files: Mapping[str, Files]) -> None:
+    endpoint = bare_daemon(network, bare_context(files["good"]), lambda: Bare(hangs_up=True))
+    [error] = ask(network, endpoint, files["nameless"].tls())
+    assert isinstance(error, DaemonLost)
+    assert "None" not in str(error)
+
+
+@pytest.mark.parametrize("kind", [*HINTS, "nameless"])
+def test_whoever_asks_once_more_is_served(
+    network: Network, files: Mapping[str, Files], version: int, kind: str
+) -> None:
+    ends = iter([Bare(hangs_up=True), Bare(xml(1, 16, '<session peerid="x"/><answer rc="0"/>'))])
+    endpoint = bare_daemon(network, bare_context(files["good"]), lambda: next(ends))
+    [held] = ask(network, endpoint, files[kind].tls())
+    assert IHeld.providedBy(held)
     assert endpoint.connections == 2
 
 
