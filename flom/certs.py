@@ -9,7 +9,8 @@ from secrets import token_hex
 from typing import Final, NamedTuple
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -27,6 +28,8 @@ CA_KEY: Final = "ca.key"
 
 MAX_UNIQUE_ID: Final = 64
 """Characters of the longest common name (RFC 5280)."""
+
+_WITHOUT_DIGEST: Final = (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
 
 _SKEW: Final = timedelta(hours=1)  # that the clock of another host may be behind
 
@@ -96,7 +99,7 @@ def issue(directory: Path, unique_id: str, days: int) -> Issued:
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
         )
-        .sign(authority_key, SHA256())
+        .sign(authority_key, None if isinstance(authority_key, _WITHOUT_DIGEST) else SHA256())
     )
     return _write(directory / f"{unique_id}.pem", certificate, directory / f"{unique_id}.key", key)
 
@@ -147,7 +150,7 @@ def _load_authority(directory: Path) -> tuple[x509.Certificate, CertificateIssue
         key = load_pem_private_key(path.read_bytes(), None)
     except OSError as e:
         raise CannotIssue(f"{path}: {reason(e)}; flomctl certs init makes an authority") from e
-    except (ValueError, TypeError) as e:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as e:
         raise CannotIssue(f"{path}: it cannot be used: {e}") from e
     if certificate.public_key() != key.public_key():
         raise CannotIssue(f"{path}: it is not the key of {CA_CERTIFICATE}")

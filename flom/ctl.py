@@ -41,8 +41,8 @@ class _Parser(ArgumentParser):
 def main() -> None:
     """Run the program of this process's command line, and exit."""
     arguments = _parse(sys.argv[1:])
-    if arguments.reports:
-        sys.exit(_report(arguments))
+    if arguments.local_command:
+        sys.exit(_run_locally(arguments))
     try:
         group = make_group(arguments.group, arguments.port, arguments.interface, arguments.discovery_ttl)
     except FlomError as e:
@@ -61,7 +61,8 @@ def make_authority(arguments: Namespace) -> list[str]:
     authority = certs.make_authority(arguments.directory, arguments.days)
     return [
         f"authority: {authority.certificate}, {authority.key} (keep the key to yourself)",
-        f"next, for each host: flomctl certs issue {quote(str(arguments.directory))} --unique-id $(flom --unique-id)",
+        f"next, for each host: flomctl certs issue {quote(str(arguments.directory))} --unique-id ID",
+        "where ID is what flom --unique-id says there",
     ]
 
 
@@ -115,7 +116,7 @@ def _parse(words: list[str]) -> Namespace:
     )
     parser = _Parser(prog="flomctl", description="Look after FLoM's lock daemons.")
     parser.add_argument("-v", "--version", action="version", version=f"flom {__version__}")
-    parser.set_defaults(reports=None)
+    parser.set_defaults(local_command=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("discover", parents=[of_group], help="list the daemons of a group")
     command.add_argument(
@@ -136,7 +137,7 @@ def _parse(words: list[str]) -> Namespace:
     return parser.parse_args(words)
 
 
-def _add_certificate(step: ArgumentParser, report: Callable[[Namespace], list[str]], days: int) -> None:
+def _add_certificate(step: ArgumentParser, command: Callable[[Namespace], list[str]], days: int) -> None:
     step.add_argument("directory", type=Path, metavar="DIR", help="where the authority is")
     step.add_argument(
         "--days",
@@ -145,18 +146,26 @@ def _add_certificate(step: ArgumentParser, report: Callable[[Namespace], list[st
         default=days,
         help="how long it is valid",
     )
-    step.set_defaults(reports=report)
+    step.set_defaults(local_command=command)
 
 
-def _report(arguments: Namespace) -> int:
-    """Run a command that needs no network; give its status."""
+def _run_locally(arguments: Namespace) -> int:
+    """Run a command that needs no network, and print what it says; give its status."""
     try:
-        for line in arguments.reports(arguments):
-            print(line)
-    except FlomError as e:
-        _complain(str(e))
-        return FAILED
+        print("\n".join(arguments.local_command(arguments)), flush=True)
+    except (FlomError, OSError) as e:
+        return _failed(e)
     return 0
+
+
+def _failed(error: BaseException | None) -> int:
+    """Say what went wrong; give the status."""
+    if isinstance(error, BrokenPipeError):  # whoever has read this has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
+        return 0
+    is_expected = isinstance(error, FlomError | CannotListenError | OSError)
+    _complain(str(error) if is_expected else f"internal error: {error!r}")
+    return FAILED
 
 
 class _Range:
@@ -177,14 +186,7 @@ def _run(reactor: Any, job: Callable[[], Awaitable[int]]) -> int:
     statuses: list[int] = []
 
     def failed(failure: Failure) -> int:
-        if isinstance(failure.value, BrokenPipeError):  # whoever has read this has seen enough
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
-            return 0
-        why = failure.getErrorMessage()
-        if not failure.check(FlomError, CannotListenError):
-            why = f"internal error: {failure.value!r}"
-        _complain(why)
-        return FAILED
+        return _failed(failure.value)
 
     def end(status: int) -> None:
         statuses.append(status)

@@ -29,6 +29,7 @@ class ExitStatus(IntEnum):
     """What C{flom-run} exits with when the command did not decide it (spec 1.5)."""
 
     OK = 0
+    DEBUG_FAILED = 1  # a debug feature has failed, or is none
     CANNOT_WAIT = 96
     CANNOT_EXECUTE = 97
     BUSY = 98

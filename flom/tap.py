@@ -155,8 +155,9 @@ class Options(usage.Options):
         self["unicast-address"] = self["unicast-address"] or (
             [config.unicast_address] if config.unicast_address else []
         )
-        if "" in self["socket-name"]:
-            raise usage.UsageError("socket-name: '' is an invalid value")
+        for option in ("socket-name", "unicast-address"):
+            if "" in self[option]:
+                raise usage.UsageError(f"{option}: '' is an invalid value")
         paths = map(os.path.abspath, self["socket-name"])  # twistd may change its directory
         self["socket-name"] = [read_socket_name(path) for path in paths]
 

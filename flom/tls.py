@@ -9,6 +9,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
@@ -110,7 +111,7 @@ class Tls:
             raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"its certificate cannot be read: {e}") from e
         if peer_id is None or peer_id != name:
             said = "it has sent no unique id" if peer_id is None else f"its unique id is '{peer_id}'"
-            why = one_line(f"{said}, and its certificate {_naming(name)}")
+            why = one_line(f"{said}, and its certificate {_naming(name)}")[:_MAX_NAMES]
             raise TlsError(ReturnCode.PEER_ID_MISMATCH, why)
 
     def note_handshake(self, transport: Any) -> None:
@@ -197,8 +198,8 @@ def _use(option: str, path: str, use: Callable[[str], object], code: ReturnCode)
         why = reason(e)
     except SSL.Error as e:
         why = _in_words(e)
-    except TypeError:
-        why = "it has a passphrase"
+    except TypeError as e:
+        why = "it has a passphrase" if "encrypted" in str(e) else _NOT_THERE
     except _UNREADABLE:
         why = _NOT_THERE
     else:
@@ -206,7 +207,8 @@ def _use(option: str, path: str, use: Callable[[str], object], code: ReturnCode)
     raise TlsError(code, f"{option}: '{path}' cannot be used: {why}")
 
 
-_UNREADABLE: Final = (ValueError, x509.InvalidVersion)  # what cryptography raises for what is no good certificate
+# what the cryptography package raises for what is no certificate or key, or none that it knows
+_UNREADABLE: Final = (ValueError, x509.InvalidVersion, UnsupportedAlgorithm)
 _MAX_NAMES: Final = 300  # characters of names that a stranger has chosen, and that end up in our log
 _STRANGE: Final = "does not come from the authority in tls-ca-certificate"
 _PROBLEMS: Final = {  # the numbers are OpenSSL's, X509_V_ERR_...
@@ -234,7 +236,7 @@ def _in_words(error: SSL.Error) -> str:
     return ", ".join(complaint for *_, complaint in complaints)
 
 
-_NOT_THERE: Final = "there is no such thing in it, in PEM form"
+_NOT_THERE: Final = "there is no such thing in it, in PEM form, or none of a known kind"
 _NOT_TLS: Final = "it does not speak TLS"
 _COMPLAINTS: Final = (  # parts of the texts of OpenSSL, most of which tell of an alert that the other end has sent
     ("alert unknown ca", "it does not trust the authority that our certificate comes from"),
@@ -267,7 +269,7 @@ def _names(certificate: X509) -> str:
         text = f"{parsed.subject.rfc4514_string()}, issued by {parsed.issuer.rfc4514_string()}"
     except _UNREADABLE:
         return "malformed"
-    return one_line(text[:_MAX_NAMES])
+    return one_line(text)[:_MAX_NAMES]
 
 
 def _naming(common_name: str | None) -> str:

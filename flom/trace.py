@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from flom.config.values import read_c_number
+from flom.errors import reason
 
 MASK_VARIABLE: Final = "FLOM_TRACE_MASK"
 
@@ -29,6 +30,8 @@ TOPICS: Final = {
 }
 """What can be traced, under FLoM's numbers; its other bits select nothing here."""
 
+_DEFAULT_MASK: Final = 0xFFFFFF & ~TOPICS["msg"] & ~TOPICS["locker"]  # for a file: all but what each message adds
+
 
 def tracer(topic: str) -> logging.Logger:
     """Give what takes the lines of one of L{TOPICS}, by C{debug}."""
@@ -43,7 +46,7 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
 
     @param path: the file; if it is empty, the trace goes to stderr.
     @param append: whether to add to the file instead of replacing it.
-    @param environ: has the mask. Without one, a file gets everything, and stderr nothing.
+    @param environ: has the mask. Without one, a file gets all topics but C{msg} and C{locker}, and stderr nothing.
     @param warn: told what is wrong with the mask or the file.
     """
     mask = _mask(environ, warn)
@@ -52,7 +55,7 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
         try:
             handler = logging.FileHandler(path, "a" if append else "w", "utf-8", errors="backslashreplace")
         except (OSError, ValueError) as e:
-            warn(f"cannot trace to '{path}': {e}")
+            warn(f"cannot trace to '{path}': {reason(e) if isinstance(e, OSError) else e}")
             return
     elif mask:
         handler = logging.StreamHandler(sys.stderr)
@@ -69,7 +72,7 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
     root.propagate = False
     root.addHandler(handler)
     for topic, bit in TOPICS.items():
-        if mask is None or mask & bit:
+        if (_DEFAULT_MASK if mask is None else mask) & bit:
             tracer(topic).setLevel(logging.DEBUG)
 
 

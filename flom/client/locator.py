@@ -39,14 +39,14 @@ def locate(config: Config, reactor: Any) -> Location:
     @raise ConfigError: there is no such network interface.
     @raise DaemonUnreachable: the default socket is somebody else's.
     """
-    interface = config.network_interface
-    if interface:
-        check_interface(interface)
     if not config.unicast_address:
         path = config.socket_path
         if not config.socket_name:
             _check_owner(path)
         return Location(UNIXClientEndpoint(reactor, path), path)
+    interface = config.network_interface
+    if interface:
+        check_interface(interface)
     host, port = daemon_host(config), config.unicast_port
     peer = spell(host, port)
     if not interface or not has_ipv6_address(interface):  # without, FLoM does not heed it either (spec 1.2)

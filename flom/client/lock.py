@@ -18,7 +18,7 @@ from flom.core.modes import LockMode
 from flom.core.names import TimestampName, parse_name
 from flom.core.requests import check_quantity
 from flom.core.resources.timestamp import unit_of
-from flom.errors import DaemonLost, Outcome, lock_refused
+from flom.errors import DaemonLost, Outcome, ReturnCode, lock_refused
 from flom.identity import unique_id
 from flom.interfaces import IArbiter, IHeld
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
@@ -136,9 +136,11 @@ class RemoteArbiter:
             assert isinstance(client, LockClient)
             try:
                 return client, await client.lock(message)
-            except DaemonLost:
+            except DaemonLost as e:
                 silent = 0 if client.answered else silent + 1
-                if silent > (_POOL_RETRIES if self._is_in_pool else 1) or (client.answered and not self._is_in_pool):
+                is_refusal = e.code is ReturnCode.TLS_READ_ERROR  # one that stands by would not have spoken TLS
+                retries = _POOL_RETRIES if self._is_in_pool and not is_refusal else 1
+                if silent > retries or (client.answered and not self._is_in_pool):
                     raise
             except BaseException:
                 client.close()

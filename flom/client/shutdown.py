@@ -17,6 +17,7 @@ from flom.core.messages import Shutdown, ShutdownRefused
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import DaemonUnreachable, RemoteProtocolError, ShutdownNotAllowed, TlsError
 from flom.identity import unique_id
+from flom.multicast import stream_endpoint
 
 if TYPE_CHECKING:
     from flom.tls import Tls
@@ -104,9 +105,12 @@ async def shut_down(
         order.transport.abortConnection()
     if not is_obeyed:
         raise ShutdownNotAllowed(
-            f"{peer} refuses to end: that is for its own user, its own host or a peer with a certificate to order"
+            f"{peer} refuses to end: that is for its own user, its own host or a peer that TLS makes it trust to order"
         )
-    if not is_in_pool and await _is_still_there(reactor, endpoint):
+    if is_in_pool:  # there may be another daemon by now
+        address = order.transport.getPeer()
+        endpoint = stream_endpoint(reactor, address.host, address.port)
+    if await _is_still_there(reactor, endpoint):
         raise ShutdownNotAllowed(
             f"{peer} has closed the connection, but has not ended: it may want TLS, or stand by for another daemon"
         )

@@ -25,17 +25,21 @@ def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], wa
     """
     Read the configuration files.
 
-    The system's and the user's may be missing; C{config_file}, if given, may not.
+    The system's and the user's may be missing, or be no key files, of which FLoM would not say a word (D-32);
+    C{config_file}, if given, may not.
 
     @raise ConfigError: a file cannot be read or has a bad value; the text names file, group and key.
     """
     config = Config()
     for path in _standard_files(environ):
         try:
-            text = _read(path)
+            config = merge(config, path, _read(path), warn)
         except OSError:
             continue
-        config = merge(config, path, text, warn)
+        except ConfigError as e:
+            if e.code is not ReturnCode.KEY_FILE_LOAD_ERROR:
+                raise
+            warn(f"{e}; going on without it")
     return config if config_file is None else load_file(config, config_file, warn)
 
 
@@ -83,7 +87,7 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
         except (ValueError, ConfigError) as e:
             why = f"[{group}] {key}={_unescape(raw)!r} is an invalid value"
             if isinstance(e, ConfigError) and e.code is ReturnCode.REALPATH_ERROR:
-                raise _init_failed(e.code, f"{path}: {why}: no such file", []) from None
+                raise _init_failed(e.code, f"{path}: {why}: {str(e).rpartition(': ')[2]}", []) from None
             raise _bad(path, why) from None
         if value is not None:
             config = replace(config, **{setting.field: value})
@@ -131,7 +135,7 @@ def _tidy(line: str) -> str:
     """
     line = line.strip("\r").lstrip()
     value = line.rstrip(" \t")
-    if "=" not in value or value.startswith("["):
+    if "=" not in value or value.endswith("=") or value.startswith("["):
         return line
     return value + line[len(value) :].replace(" ", r"\s").replace("\t", r"\t")
 
@@ -139,6 +143,8 @@ def _tidy(line: str) -> str:
 def _value(setting: Setting, raw: str) -> Any:
     if any("\udc80" <= character <= "\udcff" for character in raw):
         raise Ignored("a value that is not UTF-8 has no effect")  # spec 2.3
+    if "\0" in raw:
+        raise ValueError(raw)
     return setting.from_file(_unescape(raw))
 
 

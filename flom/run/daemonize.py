@@ -25,6 +25,7 @@ from zope.interface import implementer
 from flom.client.locator import daemon_host, is_crowded, locate, why_unreachable
 from flom.config import SETTINGS, Config
 from flom.errors import DaemonUnreachable, ReturnCode
+from flom.run.output import complain
 from flom.server.listening import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix
 
 START_TIMEOUT: Final = 30.0
@@ -39,10 +40,6 @@ _PASSED_ON: Final = frozenset(
         "keepalive_time",
         "keepalive_interval",
         "keepalive_probes",
-        "tls_certificate",
-        "tls_private_key",
-        "tls_ca_certificate",
-        "tls_check_peer_id",
         "allow_remote_shutdown",
         "heartbeat_ms",
         "leader_timeout_ms",
@@ -50,6 +47,8 @@ _PASSED_ON: Final = frozenset(
     }
 )
 """Fields of L{Config} that a daemon gets as we have them; where it listens is told by what it inherits."""
+
+_PASSED_ON_FOR_TLS: Final = frozenset({"tls_certificate", "tls_private_key", "tls_ca_certificate", "tls_check_peer_id"})
 
 Unblocked = Callable[[], AbstractContextManager[None]]
 """Makes a context in which processes may be made, see L{flom.run.signals.SignalWatch.unblocked}."""
@@ -180,7 +179,7 @@ class DaemonLaunch(ProcessProtocol):
             config = replace(config, daemon_trace_file=os.path.abspath(config.daemon_trace_file))
         words = [sys.executable, "-m", __name__, "--daemon-lifespan", str(config.lifespan_ms), *options]
         for setting in SETTINGS:
-            if setting.field in _PASSED_ON:
+            if setting.field in _PASSED_ON or (config.is_tls and setting.field in _PASSED_ON_FOR_TLS):
                 words += setting.as_option(config)
         inherited = dict(enumerate(self._descriptors, start=3))
         with open(os.devnull, "rb") as nothing, self._unblocked():
@@ -200,12 +199,19 @@ class DaemonLaunch(ProcessProtocol):
         if self.ended.called:
             return
         how: Any = reason.value  # a ProcessDone or a ProcessTerminated
+        lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
         if how.exitCode == 0:
+            for line in lines:
+                if line.startswith(COMPLAINT):
+                    complain(line)
             self.ended.callback(None)
         else:
-            lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
             why = lines[-1] if lines else str(how)
             self.ended.errback(DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, f"the daemon did not start: {why}"))
+
+
+COMPLAINT: Final = "twistd flom: "
+"""How a line begins that C{twistd flom} writes to stderr."""
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
-from twisted.internet.interfaces import IAddress, IHandshakeListener
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,7 +21,7 @@ from zope.interface import implementer
 from flom.client.connection import HANDSHAKE_TIMEOUT
 from flom.client.locator import daemon_host
 from flom.config import Config
-from flom.errors import DaemonLost, FlomError
+from flom.errors import DaemonLost, ExitStatus, FlomError, one_line
 from flom.identity import unique_id
 from flom.multicast import GroupPort, Sender, make_group, stream_endpoint
 from flom.run.output import complain, tell
@@ -30,9 +30,6 @@ from flom.tls import Tls, tls_of
 
 _END: Final = b"</msg>"
 _MOST: Final = 1024  # bytes of the other end's id
-
-FAILED: Final = 1
-"""Exit status: the feature has failed, or there is none of that name."""
 
 
 async def try_feature(reactor: Any, name: str, config: Config) -> int:
@@ -44,7 +41,7 @@ async def try_feature(reactor: Any, name: str, config: Config) -> int:
     feature = _FEATURES.get(name.lower())
     if feature is None:
         complain(f"debug-feature: '{name}' is none of {', '.join(_FEATURES)}")
-        return FAILED
+        return ExitStatus.DEBUG_FAILED
     try:
         await feature(reactor, config)
     except TimeoutError:
@@ -52,8 +49,8 @@ async def try_feature(reactor: Any, name: str, config: Config) -> int:
     except (FlomError, CannotListenError, ConnectError, DNSLookupError, OSError, ValueError) as e:
         complain(f"debug-feature: {name}: {e}")
     else:
-        return 0
-    return FAILED
+        return ExitStatus.OK
+    return ExitStatus.DEBUG_FAILED
 
 
 class _Datagrams(DatagramProtocol):
@@ -74,7 +71,7 @@ async def _serve_multicast(reactor: Any, config: Config) -> None:
     port = _open(reactor, config, datagrams, is_member=True)
     try:
         datagram, sender = await datagrams.arrived
-        tell(f"Arrived datagram is '{datagram.decode(errors='replace')}'")
+        tell(one_line(f"Arrived datagram is '{datagram.decode(errors='replace')}'"))
         port.write(b"WELCOME", sender)
         tell("Sent datagram is 'WELCOME'")
     finally:
@@ -88,7 +85,7 @@ async def _ask_multicast(reactor: Any, config: Config) -> None:
         port.tell(b"HELLO")
         tell("Sent datagram is 'HELLO'")
         datagram, _ = await datagrams.arrived.addTimeout(config.discovery_time, reactor)
-        tell(f"Arrived datagram is '{datagram.decode(errors='replace')}'")
+        tell(one_line(f"Arrived datagram is '{datagram.decode(errors='replace')}'"))
     finally:
         port.stopListening()
 
@@ -109,17 +106,21 @@ class _Exchange(Protocol):
     """
     Tells the other end our unique id, and hears its.
 
-    @ivar over: fires when the connection has ended, with what the other end has said, or with why it has not.
+    Whoever connects to a server and goes before TLS is there does not count.
     """
 
     transport: Any
 
-    def __init__(self, tls: Tls) -> None:
+    def __init__(self, tls: Tls, over: Deferred[str], *, is_server: bool) -> None:
+        """
+        @param over: fires when the first connection has ended, with what the other end said, or with why it did not.
+        """
         self._tls = tls
+        self._over = over
+        self._is_server = is_server
         self._heard = b""
         self._outcome: str | FlomError | None = None
         self._is_secured = False
-        self.over: Deferred[str] = Deferred()
 
     def handshakeCompleted(self) -> None:
         """See L{IHandshakeListener.handshakeCompleted}."""
@@ -140,43 +141,35 @@ class _Exchange(Protocol):
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._over.called:
+            return
         if isinstance(self._outcome, str):
-            self.over.callback(self._outcome)
-        else:
-            why = self._outcome or self._tls.why_lost(self.transport, reason, is_secured=self._is_secured)
-            self.over.errback(why or DaemonLost(f"the other end has closed the connection: {reason.value}"))
-
-
-class _ExchangeFactory(Factory):
-    """Serves the first who comes."""
-
-    noisy = False
-
-    def __init__(self, exchange: _Exchange) -> None:
-        self._exchange: _Exchange | None = exchange
-
-    def buildProtocol(self, addr: IAddress | None) -> _Exchange | None:
-        exchange, self._exchange = self._exchange, None
-        return exchange
+            self._over.callback(self._outcome)
+            return
+        why = self._outcome or self._tls.why_lost(self.transport, reason, is_secured=self._is_secured)
+        if why or self._is_secured or not self._is_server:
+            self._over.errback(why or DaemonLost(f"the other end has closed the connection: {reason.value}"))
 
 
 async def _serve_tls(reactor: Any, config: Config) -> None:
     tls = _tls(config)
-    exchange = _Exchange(tls)
+    over: Deferred[str] = Deferred()
+    factory = Factory.forProtocol(lambda: _Exchange(tls, over, is_server=True))
+    factory.noisy = False
     claim = claim_tcp(daemon_host(config), config.unicast_port)
-    port = await ClaimedEndpoint(reactor, claim).listen(tls.secure_server(_ExchangeFactory(exchange), reactor))
+    port = await ClaimedEndpoint(reactor, claim).listen(tls.secure_server(factory, reactor))
     try:
-        tell(f"Arrived unique id is '{await exchange.over}'")
+        tell(one_line(f"Arrived unique id is '{await over}'"))
     finally:
         port.stopListening()
 
 
 async def _ask_tls(reactor: Any, config: Config) -> None:
     tls = _tls(config)
-    exchange = _Exchange(tls)
+    over: Deferred[str] = Deferred()
     endpoint = stream_endpoint(reactor, daemon_host(config), config.unicast_port)
-    await connectProtocol(tls.secure_client(endpoint), exchange)
-    tell(f"Arrived unique id is '{await exchange.over.addTimeout(HANDSHAKE_TIMEOUT, reactor)}'")
+    await connectProtocol(tls.secure_client(endpoint), _Exchange(tls, over, is_server=False))
+    tell(one_line(f"Arrived unique id is '{await over.addTimeout(HANDSHAKE_TIMEOUT, reactor)}'"))
 
 
 def _tls(config: Config) -> Tls:

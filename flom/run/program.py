@@ -35,8 +35,6 @@ Access https://github.com/tiian/flom for project community activities
 Documentation is available at http://www.tiian.org/flom/
 This is no part of that project, but FLoM on Twisted {__version__}, which does what FLoM 1.7.2 does"""
 
-_DEBUG_FAILED = 1  # the status if a debug feature fails, or is none
-
 _trace = tracer("config")
 
 
@@ -71,7 +69,8 @@ def run(program: str, words: Sequence[str], watch: SignalWatch, descriptors: Col
     if line.debug_feature is not None:
         from flom.run.debug import try_feature  # hardly anybody needs it
 
-        return _react(reactor, try_feature(reactor, line.debug_feature, config), watch, _end_by, _DEBUG_FAILED)
+        job = try_feature(reactor, line.debug_feature, config)
+        return _react(reactor, job, watch, _end_by, ExitStatus.DEBUG_FAILED)
     runner = Runner(reactor, config, line.command, watch, descriptors)
     job = runner.shut_down(line.immediate) if is_shutdown else runner.run()
     return _react(reactor, job, watch, runner.signal, ExitStatus.ERROR)

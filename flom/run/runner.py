@@ -114,7 +114,7 @@ class Runner:
                     inherit=[*self._descriptors, *([] if self._config.close else [held.fileno()])],
                     ignored=self._watch.ignored,
                 )
-                _trace.debug("running %s", self._command)
+                _trace.debug("running %s", self._command[0])
         except CannotExecute as e:
             complain(str(e))
             self._status = status = int(ExitStatus.CANNOT_EXECUTE)

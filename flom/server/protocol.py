@@ -177,7 +177,9 @@ class LockProtocol(Protocol, TimeoutMixin):
         except TlsError as e:
             if isinstance(message, Shutdown):
                 self.transport.write(encode(ShutdownRefused()))
-            self._close(str(e))
+                self._close(f"shutdown refused, {e}")
+            else:
+                self._close(str(e))
             return False
         return True
 

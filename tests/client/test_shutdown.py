@@ -129,12 +129,27 @@ def test_whoever_still_listens_after_a_second_has_not_ended() -> None:
     assert ordering.is_over()
 
 
-def test_in_a_pool_another_daemon_may_listen_at_once() -> None:
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_in_a_pool_another_daemon_may_lead_at_once_and_the_old_one_be_gone_or_not(
+    monkeypatch: pytest.MonkeyPatch, has_ended: bool
+) -> None:
     ordering = Ordering(is_in_pool=True)
+    there = Daemon()
+    there.gone = ConnectionRefusedError() if has_ended else None
+    addresses = []
+
+    def stream_endpoint(reactor: object, host: str, port: int) -> Daemon:
+        addresses.append((host, port))
+        return there
+
+    monkeypatch.setattr("flom.client.shutdown.stream_endpoint", stream_endpoint)
     ordering.daemon.hang_up()
-    assert ordering.outcome == [None]
+    ordering.pass_time(1.1)
+    peer = ordering.daemon.connections[0].transport.getPeer()
+    assert addresses == [(peer.host, peer.port)]
+    [outcome] = ordering.outcome
+    assert (outcome is None) is has_ended
     assert len(ordering.daemon.connections) == 1
-    assert ordering.is_over()
 
 
 @pytest.mark.parametrize("is_in_pool", [False, True])

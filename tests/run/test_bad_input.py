@@ -84,11 +84,11 @@ def test_a_bad_value_in_the_user_s_file_gives_99(run_here: RunHere, tmp_path: Pa
 
 
 @pytest.mark.parametrize("text", ["neither group nor key", "Name=R1"])
-def test_a_user_s_file_that_is_no_key_file_gives_99(run_here: RunHere, tmp_path: Path, text: str) -> None:
-    path = tmp_path / ".flom"
+def test_a_named_file_that_is_no_key_file_gives_99(run_here: RunHere, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "conf"
     path.write_text(f"{text}\n")
     stdout = f"ERROR: error while loading file '{path}'\n"
-    assert_refused(run_here("--", "echo", "ran"), 99, str(path), f"'{text}'", stdout=stdout)
+    assert_refused(run_here("-c", str(path), "--", "echo", "ran"), 99, str(path), f"'{text}'", stdout=stdout)
 
 
 def test_a_path_that_stdout_cannot_show_is_no_problem_of_verbose(programs: Programs) -> None:

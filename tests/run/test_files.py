@@ -108,10 +108,27 @@ def test_a_file_that_is_no_key_file_cannot_be_loaded(text: str, line: str) -> No
     assert refused.value.on_stdout == ["ERROR: error while loading file '/some/file'"]
 
 
-def test_a_bad_file_of_the_user_is_reported_too(tmp_path: Path) -> None:
-    write(tmp_path / ".flom", "no key file\n")
-    with pytest.raises(ConfigError, match=str(tmp_path / ".flom")):
+def test_a_file_of_the_user_that_is_no_key_file_has_no_effect_but_a_warning(tmp_path: Path) -> None:
+    path = write(tmp_path / ".flom", "[Resource]\nTimeout=5\nno key file\n")
+    warnings: list[str] = []
+    assert load(None, {"HOME": str(tmp_path)}, warnings.append) == Config()
+    [warning] = warnings
+    assert f"'{path}': line 3, 'no key file', is neither" in warning
+
+
+def test_a_bad_value_in_the_file_of_the_user_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / ".flom", "[Resource]\nTimeout=soon\n")
+    with pytest.raises(ConfigError, match=rf"'{path}': \[Resource\] Timeout='soon'"):
         load(None, {"HOME": str(tmp_path)}, no_warning)
+
+
+def test_a_value_of_nothing_but_blanks_is_empty() -> None:
+    assert config_in("[Daemon]\nUnicastAddress= \nUnicastPort=5\n") == Config(unicast_port=5)
+
+
+def test_no_value_has_a_nul() -> None:
+    with pytest.raises(ConfigError, match=r"\[Daemon\] SocketName="):
+        config_in("[Daemon]\nSocketName=/tmp/a\0b\n")
 
 
 def test_blanks_at_the_end_belong_to_a_text_and_not_to_a_number() -> None:

@@ -50,6 +50,7 @@ class FakeTls:
     """Stands in for a L{flom.tls.Tls} where it does not matter how a connection is secured."""
 
     own_name = "our own"
+    own_naming = "our certificate has the common name 'our own'"
 
     def __init__(self, peer_id: str | None = None) -> None:
         """

@@ -263,7 +263,7 @@ def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_r
     assert daemon.shutdowns == []
     assert client.received() == [ShutdownRefused()]
     assert client.transport.disconnecting
-    assert warnings(log) == [f"closing {host}:40000: its unique id '0123' is not '4567'"]
+    assert warnings(log) == [f"closing {host}:40000: shutdown refused, its unique id '0123' is not '4567'"]
 
 
 def test_after_a_refused_order_nothing_of_the_connection_is_served() -> None:
