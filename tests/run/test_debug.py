@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +90,18 @@ async def test_both_ends_of_tls_tell_each_other_their_unique_id(
     assert await try_both(config, config) == (0, 0)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (ARRIVED * 2, "")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stranger_who_says_nothing_does_not_hold_up_the_server(
+    capsys: pytest.CaptureFixture[str], ours: Files
+) -> None:
+    config = ours.config(free_port())
+    serving = Deferred.fromCoroutine(try_feature(reactor, "tls.server", config))
+    with socket.create_connection((config.unicast_address, config.unicast_port)):
+        assert await try_feature(reactor, "tls.client", config) == 0
+        assert await serving == 0
+    assert capsys.readouterr().out == ARRIVED * 2
 
 
 @pytest_twisted.ensureDeferred

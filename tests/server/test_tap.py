@@ -340,6 +340,7 @@ def test_a_trace_that_cannot_be_written_is_no_reason_not_to_start(
         ["--tcp-keepalive-probes", "128"],
         ["--socket-name", "/" + "x" * 107],
         ["--socket-name", ""],
+        ["--unicast-address", ""],
         ["--socket-name", "\udcff" * 108],
         ["--colour", "red"],
     ],

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from flom.ctl import FAILED, main
 from flom.identity import unique_id
@@ -207,6 +210,17 @@ def test_an_authority_with_the_key_of_another_is_refused(certs: Certs, directory
     certs("init", tmp_path / "other")
     (tmp_path / "other" / "ca.key").replace(directory / "ca.key")
     assert refusal(certs("issue", directory)) == f"{directory}/ca.key: it is not the key of ca.pem"
+
+
+def test_an_authority_of_another_kind_issues_too(certs: Certs, tmp_path: Path) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mine")])
+    now = datetime.now(timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=3))
+    (tmp_path / "ca.pem").write_bytes(builder.sign(key, None).public_bytes(Encoding.PEM))
+    (tmp_path / "ca.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert certs("issue", tmp_path, "--unique-id", "a")[0] == 0
+    read_certificate(tmp_path / "a.pem").verify_directly_issued_by(read_certificate(tmp_path / "ca.pem"))
 
 
 def test_a_directory_that_cannot_be_made_is_named(certs: Certs, tmp_path: Path) -> None:

@@ -146,8 +146,12 @@ def test_a_failure_is_told_in_one_line_and_the_daemon_serves_on(
         assert place.serves(files["good"], resource)
 
 
-def test_with_half_of_the_files_there_is_no_tls_but_a_warning(programs: Programs, plain: Place, good: Files) -> None:
-    done = programs.run("-s", plain.path, "--tls-certificate", good.certificate, "--", "echo", "ran")
+@pytest.mark.parametrize("is_there", [False, True], ids=["of a daemon that is started", "of one that runs"])
+def test_with_half_of_the_files_there_is_no_tls_but_a_warning(
+    programs: Programs, plain: Place, good: Files, tmp_path: Path, is_there: bool
+) -> None:
+    path = plain.path if is_there else str(tmp_path / "s")
+    done = programs.run("-s", path, "-d", "300", "--tls-certificate", good.certificate, "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert re.fullmatch("flom.*: warning: .*tls-private-key and tls-ca-certificate.*\n", done.stderr)
 
