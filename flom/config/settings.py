@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from flom.config.values import (
-    MAX_SOCKET_NAME,
     SIGNAL_NAMES,
     absolute_within,
     quantity_of_option,
@@ -139,8 +138,7 @@ class Config:
 
         @raise ConfigError: it is not, or a relative path is too long in full.
         """
-        if len(os.fsencode(self.socket_path)) > MAX_SOCKET_NAME:
-            read_socket_name(self.socket_path)
+        read_socket_name(self.socket_path)  # in full it is longer than what was given
         for option, address in (
             ("unicast-address", self.unicast_address),
             ("multicast-address", self.multicast_address),
