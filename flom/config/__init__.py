@@ -7,11 +7,10 @@ override earlier ones, setting by setting.
 
 from flom.config.settings import DAEMON, RUNNER, SETTINGS, Config, Setting, default_socket
 from flom.config.sources import load, load_file, merge, override
-from flom.config.values import MAX_SOCKET_NAME, SIGNAL_NAMES
+from flom.config.values import SIGNAL_NAMES
 
 __all__ = [
     "DAEMON",
-    "MAX_SOCKET_NAME",
     "RUNNER",
     "SETTINGS",
     "SIGNAL_NAMES",
