@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flom.trace import MASK_VARIABLE, TOPICS
 from tests.daemon import Daemon
 from tests.integration.test_daemon import free_port
 from tests.run.programs import Programs, Running, eventually
@@ -53,7 +54,8 @@ def outcome(running: Running) -> tuple[int, str, str]:
 
 
 @pytest.fixture(params=["unix", "tcp"])
-def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+def scene(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setenv(MASK_VARIABLE, hex(TOPICS["locker"]))
     with Programs() as programs, Scene(request.param, tmp_path, programs) as scene:
         yield scene
 
