@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
 
 import flom.config.sources
-from flom.config import SETTINGS, Config, load, override
+from flom.config import Config, load, override
 from flom.errors import ConfigError, ReturnCode
 from flom.run.options import parse
 from tests.run.reading import config_in, no_warning
@@ -157,12 +156,3 @@ def test_a_value_that_is_not_utf_8_has_no_effect_and_the_others_have(tmp_path: P
     config = load(None, {"HOME": str(tmp_path)}, warnings.append)
     assert config == Config(timeout_ms=5, socket_name="/tmp/böse")
     assert warnings == [f"{path}: [Resource] Name: a value that is not UTF-8 has no effect"]
-
-
-def test_the_annotated_file_of_the_docs_knows_every_key(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "flom.conf").read_text()
-    assert config_in(text) == Config()
-    keys = RawConfigParser(delimiters=("=",))
-    keys.optionxform = str  # type: ignore[assignment,method-assign]  # keys are case sensitive
-    keys.read_string(re.sub(r"^#(?=\w+=)", "", text, flags=re.MULTILINE))
-    assert {(group, key) for group in keys.sections() for key in keys[group]} == {it.place for it in SETTINGS}
