@@ -27,16 +27,12 @@ class Scene:
         self.where = ["-s", path] if transport == "unix" else ["-a", "127.0.0.1", "-p", port]
         self.daemon = Daemon(*self.where, "--daemon-trace-file", str(self._trace), ready="listening on")
 
-    def __enter__(self) -> Scene:
-        self.daemon.__enter__()
+    def begin(self) -> None:
+        """Have the lock held and waited for."""
         self.holder = self.start("sh", "-c", "echo held; cat")
         assert self.holder.line() == "held"
         self.waiter = self.start("echo", "ran")
         eventually(lambda: "Queued(" in self._trace.read_text(), "somebody who waits")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.daemon.__exit__(None, None, None)
 
     def start(self, *command: str, resource: str = "R") -> Running:
         """Start a command under a lock."""
@@ -56,8 +52,11 @@ def outcome(running: Running) -> tuple[int, str, str]:
 @pytest.fixture(params=["unix", "tcp"])
 def scene(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv(MASK_VARIABLE, hex(TOPICS["locker"]))
-    with Programs() as programs, Scene(request.param, tmp_path, programs) as scene:
-        yield scene
+    with Programs() as programs:
+        scene = Scene(request.param, tmp_path, programs)
+        with scene.daemon:
+            scene.begin()
+            yield scene
 
 
 def test_at_once(scene: Scene) -> None:
