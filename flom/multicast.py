@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted.internet import udp
 from twisted.internet.defer import Deferred
@@ -27,6 +27,9 @@ from twisted.logger import Logger
 
 from flom.core.wire import MAX_ANSWER_SIZE
 from flom.errors import ConfigError, FlomError, ReturnCode, reason, spell
+
+if TYPE_CHECKING:
+    from flom.config import Config
 
 _SIOCGIFFLAGS: Final = 0x8913
 _IFF_UP: Final = 0x1
@@ -138,6 +141,15 @@ def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Gr
     if interface:
         check_interface(interface)
     return Group(str(found), port, interface, ttl)
+
+
+def group_of(config: Config) -> Group:
+    """
+    Make the group that C{config} means.
+
+    @raise ConfigError: see L{make_group}.
+    """
+    return make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
 
 
 def _interface_of_zone(zone: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
@@ -24,7 +24,7 @@ from flom.config import DAEMON, SETTINGS, Config, default_socket, load_file, ove
 from flom.config.values import read_socket_name
 from flom.core.messages import Role
 from flom.errors import ConfigError, FlomError, one_line
-from flom.multicast import make_group
+from flom.multicast import group_of
 from flom.server.arbiter import DeferredArbiter, system_instant
 from flom.server.listening import OPEN, PRIVATE, Claim, ClaimedEndpoint, claim_tcp, claim_unix, from_descriptors
 from flom.server.membership import Membership
@@ -32,10 +32,7 @@ from flom.server.protocol import Terms
 from flom.server.seat import inherit_seat
 from flom.server.service import make_daemon
 from flom.trace import start_trace, tracer
-
-if TYPE_CHECKING:
-    from flom.tls import Tls
-
+from flom.transports import tls_of
 
 _NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
 """Settings that go by a shorter name here; FLoM's will do too."""
@@ -215,7 +212,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
                 "%s", f"{setting.long}: {options[setting.long]}" if is_list else setting.show(config)
             )
     try:
-        tls = _tls(config)
+        tls = tls_of(config)
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
         membership = _membership(options, endpoints, reactor)
@@ -230,15 +227,6 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         membership=membership,
     ).setServiceParent(daemon)
     return daemon
-
-
-def _tls(config: Config) -> Tls | None:
-    if not config.is_tls:
-        return None
-
-    from flom.tls import tls_of  # the others need not wait for its import
-
-    return tls_of(config)
 
 
 def _claims(options: Options) -> list[Claim]:
@@ -281,7 +269,7 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
     config = options.config
     if not config.multicast_address:
         return None
-    group = make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
+    group = group_of(config)
     timing = config.timing
     addresses = options["unicast-address"]
     if options["told"] is not None:

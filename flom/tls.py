@@ -26,7 +26,6 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.config import Config
 from flom.errors import ReturnCode, TlsError, one_line, reason
 from flom.trace import tracer
 
@@ -147,20 +146,6 @@ class Tls:
             what = _PROBLEMS.get(error, f"has X.509 problem {error}")
             self._problems[connection] = f"{whose} ({_names(certificate)}) {what}"
         return bool(is_good)
-
-
-def tls_of(config: Config) -> Tls:
-    """
-    Give our end of TLS as C{config} wants it.
-
-    @raise TlsError: see L{Tls}.
-    """
-    return Tls(
-        config.tls_certificate,
-        config.tls_private_key,
-        config.tls_ca_certificate,
-        checks_peer_id=config.tls_check_peer_id,
-    )
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.protocols.policies import ProtocolWrapper
+
+if TYPE_CHECKING:
+    from flom.config import Config
+    from flom.tls import Tls
+
+
+def tls_of(config: Config) -> Tls | None:
+    """
+    Give our end of TLS as C{config} wants it; C{None} for plain text.
+
+    @raise TlsError: see L{Tls}.
+    """
+    if not config.is_tls:
+        return None
+
+    from flom.tls import Tls  # the others need not wait for its import
+
+    return Tls(
+        config.tls_certificate,
+        config.tls_private_key,
+        config.tls_ca_certificate,
+        checks_peer_id=config.tls_check_peer_id,
+    )
 
 
 def underlying(transport: Any) -> Any:

@@ -84,10 +84,10 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
         except Ignored as e:
             warn(f"{path}: [{group}] {key}: {e}")
             value = e.rest
-        except (ValueError, ConfigError) as e:
+        except (OSError, ValueError, ConfigError) as e:
             why = f"[{group}] {key}={_unescape(raw)!r} is an invalid value"
-            if isinstance(e, ConfigError) and e.code is ReturnCode.REALPATH_ERROR:
-                raise _init_failed(e.code, f"{path}: {why}: {str(e).rpartition(': ')[2]}", []) from None
+            if isinstance(e, OSError):
+                raise _init_failed(ReturnCode.REALPATH_ERROR, f"{path}: {why}: {reason(e)}", []) from None
             raise _bad(path, why) from None
         if value is not None:
             config = replace(config, **{setting.field: value})
@@ -107,6 +107,9 @@ def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn)
         except Ignored as e:
             warn(str(e))
             value = e.rest
+        except OSError as e:
+            why = f"{setting.long}: '{text}' is not a valid value: {reason(e)}"
+            raise ConfigError(why, ReturnCode.REALPATH_ERROR) from None
         except ValueError:
             raise ConfigError(f"{setting.long}: '{text}' is an invalid value") from None
         if value is None:

@@ -1,8 +1,9 @@
 """
 What the texts of options and files mean (spec 1.3, 2.2).
 
-Every reader raises L{ValueError} for a text that is no value, or a L{ConfigError} that says more; L{Ignored}, if the
-text is a value that nothing can be done with and FLoM goes on without it.
+Every reader raises L{ValueError} for a text that is no value, or a L{ConfigError} that says more; L{OSError}, if the
+text names a file that cannot be used; L{Ignored}, if it is a value that nothing can be done with, and FLoM goes on
+without it.
 """
 
 from __future__ import annotations
@@ -146,19 +147,15 @@ def read_directory(text: str) -> str:
     return text
 
 
-def read_file(option: str) -> Callable[[str], str]:
-    """Make what checks that a file is there; its absolute path, without links, is the value (spec 1.2)."""
+def read_file(text: str) -> str:
+    """
+    Give the absolute path, without links, of a file that must be there (spec 1.2).
 
-    def read(text: str) -> str:
-        try:
-            if not text:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            return os.path.realpath(text, strict=True)
-        except (OSError, ValueError) as e:
-            why = reason(e) if isinstance(e, OSError) else str(e)
-            raise ConfigError(f"{option}: '{text}' is not a valid value: {why}", ReturnCode.REALPATH_ERROR) from None
-
-    return read
+    @raise OSError: it is not.
+    """
+    if not text:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return os.path.realpath(text, strict=True)
 
 
 def told_on_stdout(option: str, read: Callable[[str], bool]) -> Callable[[str], bool]:

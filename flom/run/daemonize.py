@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.client.locator import daemon_host, is_crowded, locate, why_unreachable
-from flom.config import SETTINGS, Config
+from flom.config import DAEMON, SETTINGS, Config
 from flom.errors import DaemonUnreachable, ReturnCode
 from flom.run.output import complain
 from flom.server.listening import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix
@@ -33,22 +33,23 @@ START_TIMEOUT: Final = 30.0
 
 _RETRY: Final = 0.02  # seconds; for the moment until another starter listens, or a crowd before us is let in
 
-_PASSED_ON: Final = frozenset(
+_TOLD_OTHERWISE: Final = frozenset(
     {
-        "daemon_trace_file",
-        "append_trace_file",
-        "keepalive_time",
-        "keepalive_interval",
-        "keepalive_probes",
-        "allow_remote_shutdown",
-        "heartbeat_ms",
-        "leader_timeout_ms",
-        "election_time_ms",
+        "lifespan_ms",  # always, because a daemon has another default
+        "socket_name",  # where it listens, and in which group, by what it inherits and by options of its own
+        "unicast_address",
+        "unicast_port",
+        "multicast_address",
+        "multicast_port",
+        "network_interface",
+        "discovery_ttl",
+        "listen",  # not at all: it is for daemons that nobody starts for a command
     }
 )
-"""Fields of L{Config} that a daemon gets as we have them; where it listens is told by what it inherits."""
+"""Fields of L{Config} that a daemon does not get as we have them."""
 
-_PASSED_ON_FOR_TLS: Final = frozenset({"tls_certificate", "tls_private_key", "tls_ca_certificate", "tls_check_peer_id"})
+COMPLAINT: Final = "twistd flom: "
+"""How a line begins that C{twistd flom} writes to stderr."""
 
 Unblocked = Callable[[], AbstractContextManager[None]]
 """Makes a context in which processes may be made, see L{flom.run.signals.SignalWatch.unblocked}."""
@@ -179,7 +180,8 @@ class DaemonLaunch(ProcessProtocol):
             config = replace(config, daemon_trace_file=os.path.abspath(config.daemon_trace_file))
         words = [sys.executable, "-m", __name__, "--daemon-lifespan", str(config.lifespan_ms), *options]
         for setting in SETTINGS:
-            if setting.field in _PASSED_ON or (config.is_tls and setting.field in _PASSED_ON_FOR_TLS):
+            is_used = config.is_tls or setting.place[0] != "TLS"  # a daemon would refuse half of TLS's files
+            if DAEMON in setting.programs and setting.field not in _TOLD_OTHERWISE and is_used:
                 words += setting.as_option(config)
         inherited = dict(enumerate(self._descriptors, start=3))
         with open(os.devnull, "rb") as nothing, self._unblocked():
@@ -208,10 +210,6 @@ class DaemonLaunch(ProcessProtocol):
         else:
             why = lines[-1] if lines else str(how)
             self.ended.errback(DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, f"the daemon did not start: {why}"))
-
-
-COMPLAINT: Final = "twistd flom: "
-"""How a line begins that C{twistd flom} writes to stderr."""
 
 
 def main() -> None:

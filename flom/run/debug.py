@@ -23,10 +23,11 @@ from flom.client.locator import daemon_host
 from flom.config import Config
 from flom.errors import DaemonLost, ExitStatus, FlomError, one_line
 from flom.identity import unique_id
-from flom.multicast import GroupPort, Sender, make_group, stream_endpoint
+from flom.multicast import GroupPort, Sender, group_of, stream_endpoint
 from flom.run.output import complain, tell
 from flom.server.listening import ClaimedEndpoint, claim_tcp
-from flom.tls import Tls, tls_of
+from flom.tls import Tls
+from flom.transports import tls_of
 
 _END: Final = b"</msg>"
 _MOST: Final = 1024  # bytes of the other end's id
@@ -93,8 +94,7 @@ async def _ask_multicast(reactor: Any, config: Config) -> None:
 def _open(reactor: Any, config: Config, datagrams: _Datagrams, *, is_member: bool) -> GroupPort:
     if not config.multicast_address:
         raise FlomError("it needs --multicast-address")
-    group = make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
-    port = GroupPort(group, datagrams, reactor, is_member=is_member)
+    port = GroupPort(group_of(config), datagrams, reactor, is_member=is_member)
     port.startListening()
     if is_member:
         port.join()
@@ -173,9 +173,10 @@ async def _ask_tls(reactor: Any, config: Config) -> None:
 
 
 def _tls(config: Config) -> Tls:
-    if not config.unicast_address or not config.is_tls:
+    tls = tls_of(config)
+    if not config.unicast_address or tls is None:
         raise FlomError(f"it needs {', '.join(['unicast-address', *config.missing_tls_files])}")
-    return tls_of(config)
+    return tls
 
 
 _FEATURES: Final[dict[str, Callable[[Any, Config], Awaitable[None]]]] = {

@@ -85,9 +85,10 @@ def configure(line: CommandLine) -> Config:
     config = override(load(line.config_file, os.environ, complain), line.options, complain)
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
     for setting in SETTINGS:
-        _trace.debug("%s", setting.show(config))
+        shown = setting.show(config)
+        _trace.debug("%s", shown)
         if config.verbose and RUNNER in setting.programs:
-            tell(setting.show(config))
+            tell(shown)
     config.check_transport()
     if config.verbose:
         for text in what_is_ignored(config):

@@ -34,17 +34,17 @@ from flom.errors import (
     TlsError,
 )
 from flom.identity import unique_id
-from flom.multicast import make_group
+from flom.multicast import group_of
 from flom.run.child import CannotExecute, Child, start_child
 from flom.run.daemonize import StartingEndpoint
 from flom.run.ignoring import inherited_environment
 from flom.run.output import complain, tell, warn
 from flom.run.signals import ENDING, SignalWatch
 from flom.trace import tracer
+from flom.transports import tls_of
 
 if TYPE_CHECKING:
     from flom.run.electing import GroupEndpoint
-    from flom.tls import Tls
 
 _CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
@@ -145,7 +145,7 @@ class Runner:
                 endpoint,
                 endpoint.peer,
                 immediate,
-                tls=self._make_tls(),
+                tls=tls_of(self._config),
                 is_in_pool=self._group_endpoint is not None,
             )
         except FlomError as e:
@@ -156,7 +156,7 @@ class Runner:
 
     async def _acquire(self) -> RemoteHeld:
         config = self._config
-        tls = self._make_tls()  # before a daemon is started that could not use the files either
+        tls = tls_of(config)  # before a daemon is started that could not use the files either
         endpoint = self._make_endpoint()
         self._arbiter = RemoteArbiter(
             endpoint,
@@ -195,19 +195,10 @@ class Runner:
 
         from flom.run.electing import GroupEndpoint  # the others need not wait for its import
 
-        group = make_group(
-            config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl
+        self._group_endpoint = GroupEndpoint(
+            self._reactor, config, group_of(config), unblocked, self._say, warn, self._limit_wait
         )
-        self._group_endpoint = GroupEndpoint(self._reactor, config, group, unblocked, self._say, warn, self._limit_wait)
         return self._group_endpoint
-
-    def _make_tls(self) -> Tls | None:
-        if not self._config.is_tls:
-            return None
-
-        from flom.tls import tls_of  # the others need not wait for its import
-
-        return tls_of(self._config)
 
     def _ignore_signals(self) -> None:
         """
