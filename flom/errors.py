@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
+from flom.returncodes import ReturnCode as ReturnCode  # which its importers find here
+
 
 class Outcome(IntEnum):
     """What became of a lock request (spec 4.1); the number travels as C{rc} of an answer."""
@@ -36,72 +38,6 @@ class ExitStatus(IntEnum):
     ERROR = 99
 
 
-class ReturnCode(IntEnum):
-    """FLoM's codes of the errors that we report (spec 11.7)."""
-
-    DAEMON_NOT_STARTED = -2
-    INVALID_OPTION = -5
-    BUFFER_OVERFLOW = -9
-    CONTAINER_FULL = -12
-    PROTOCOL_ERROR = -13
-    INVALID_RESOURCE_NAME = -14
-    INVALID_NETWORK_INTERFACE = -20
-    PEER_ID_MISMATCH = -23
-    INVALID_TIMESTAMP_FORMAT = -25
-    BIND_ERROR = -101
-    CONNECT_ERROR = -105
-    GETADDRINFO_ERROR = -110
-    OPEN_ERROR = -120
-    OPENDIR_ERROR = -121
-    REALPATH_ERROR = -125
-    RECV_ERROR = -126
-    SEND_ERROR = -130
-    UNLINK_ERROR = -141
-    KEY_FILE_LOAD_ERROR = -203
-    TLS_CA_CERTIFICATE_ERROR = -401
-    TLS_CERTIFICATE_ERROR = -403
-    TLS_PRIVATE_KEY_ERROR = -404
-    TLS_CONNECT_ERROR = -406
-    TLS_VERIFY_ERROR = -407
-    TLS_READ_ERROR = -409
-
-    @property
-    def text(self) -> str:
-        """The text that belongs to the code (spec 11.7)."""
-        return _TEXTS[self]
-
-
-_TEXTS: Final = {
-    ReturnCode.DAEMON_NOT_STARTED: "ERROR: flom command was not able to start a new daemon and/or connect to it",
-    ReturnCode.INVALID_OPTION: "ERROR: a specified option is not valid",
-    ReturnCode.BUFFER_OVERFLOW: "ERROR: the process has been stopped to avoid a buffer overflow",
-    ReturnCode.CONTAINER_FULL: "ERROR: the container is full and cannot store more elements",
-    ReturnCode.PROTOCOL_ERROR: "ERROR: client/server protocol error, an unexpected packet of data was received",
-    ReturnCode.INVALID_RESOURCE_NAME: "ERROR: invalid name for a resource",
-    ReturnCode.INVALID_NETWORK_INTERFACE: "ERROR: the specified network interface is not valid for IPv6 networking",
-    ReturnCode.PEER_ID_MISMATCH: (
-        "ERROR: the unique ID sent by the peer does not match the CN field inside the X.509 provided certificate"
-    ),
-    ReturnCode.INVALID_TIMESTAMP_FORMAT: "ERROR: format not valid for a timestamp resource",
-    ReturnCode.BIND_ERROR: "ERROR: 'bind' function returned an error condition",
-    ReturnCode.CONNECT_ERROR: "ERROR: 'connect' function returned an error condition",
-    ReturnCode.GETADDRINFO_ERROR: "ERROR: 'getaddrinfo' function returned an error condition",
-    ReturnCode.OPEN_ERROR: "ERROR: 'open' function returned an error condition",
-    ReturnCode.OPENDIR_ERROR: "ERROR: 'opendir' function returned an error condition",
-    ReturnCode.REALPATH_ERROR: "ERROR: 'realpath' function returned an error condition",
-    ReturnCode.RECV_ERROR: "ERROR: 'recv' function returned an error condition",
-    ReturnCode.SEND_ERROR: "ERROR: 'send' function returned an error condition",
-    ReturnCode.UNLINK_ERROR: "ERROR: 'unlink' function returned an error condition",
-    ReturnCode.KEY_FILE_LOAD_ERROR: "ERROR: 'g_key_file_load_from_file' function returned an error condition",
-    ReturnCode.TLS_CA_CERTIFICATE_ERROR: "ERROR: 'OpenSSL SSL_CTX_load_verify_locations' function returned an error",
-    ReturnCode.TLS_CERTIFICATE_ERROR: "ERROR: 'OpenSSL SSL_CTX_use_certificate_file' function returned an error",
-    ReturnCode.TLS_PRIVATE_KEY_ERROR: "ERROR: 'OpenSSL SSL_CTX_use_PrivateKey_file' function returned an error",
-    ReturnCode.TLS_CONNECT_ERROR: "ERROR: 'OpenSSL SSL_connect' function returned an error",
-    ReturnCode.TLS_VERIFY_ERROR: "ERROR: 'OpenSSL SSL_get_verify_result' function returned an error",
-    ReturnCode.TLS_READ_ERROR: "ERROR: 'OpenSSL SSL_read' function returned an error",
-}
-
-
 def spell(host: str, port: int) -> str:
     """Write an address as people do, with an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -120,12 +56,25 @@ def reason(error: OSError) -> str:
 class FlomError(Exception):
     """Everything that this package raises on purpose; its text is one line that names what it is about."""
 
+    def concern(self, resource: str) -> None:
+        """Have the text begin with C{resource}, which was asked for when this came up."""
+        if not str(self).startswith(resource):
+            self.args = (f"{resource}: {self}",)
 
-class InvalidName(FlomError, ValueError):
+
+class InvalidRequest(FlomError, ValueError):
+    """What is asked for makes no sense, whoever is asked: a mode, a quantity or a time that is none."""
+
+
+class InvalidName(InvalidRequest):
     """A text that names no resource (spec 3)."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: object) -> None:
         super().__init__(f"{text!r} is not a valid name for a resource")
+
+
+class Misuse(FlomError, RuntimeError):
+    """Something of ours is used as it cannot be: twice, after its end, or before it holds anything."""
 
 
 class ProtocolError(FlomError):

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import Any, Final
-
-from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
-
-from flom.transports import underlying
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +21,14 @@ class Keepalive:
     interval: int = 10
     probes: int = 6
 
+    def tune(self, connection: socket.socket) -> None:
+        """Set C{connection}, a TCP one, up."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.time)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, self.interval)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, self.probes)
+
 
 DEFAULT_KEEPALIVE: Final = Keepalive()
 """FLoM's own values (spec 1.2)."""
-
-
-def tune(transport: Any, keepalive: Keepalive) -> None:
-    """Set C{transport} up; one that is not TCP is left as it is."""
-    transport = underlying(transport)
-    is_tcp = ITCPTransport.providedBy(transport) and not IUNIXTransport.providedBy(transport)  # the latter are both
-    if not is_tcp:
-        return
-    transport.setTcpNoDelay(True)
-    transport.setTcpKeepAlive(True)
-    handle: socket.socket = transport.getHandle()
-    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive.time)
-    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, keepalive.interval)
-    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, keepalive.probes)

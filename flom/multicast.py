@@ -170,7 +170,7 @@ def check_interface(name: str) -> None:
         socket.if_nametoindex(name)
     except OSError:
         raise ConfigError(
-            f"network-interface: '{name}' is an invalid value (ret_cod={ReturnCode.INVALID_NETWORK_INTERFACE})"
+            f"network-interface: '{name}' is an invalid value (ret_cod={ReturnCode.INVALID_IPV6_NETWORK_INTERFACE})"
         ) from None
 
 

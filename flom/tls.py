@@ -70,11 +70,12 @@ class Tls:
         def note_name(path: str) -> None:
             self.own_name = _common_name(x509.load_pem_x509_certificate(Path(path).read_bytes()))
 
+        use_certificate, use_ca = context.use_certificate_chain_file, context.load_verify_locations
         for option, path, use, code in (
-            ("tls-certificate", certificate, context.use_certificate_chain_file, ReturnCode.TLS_CERTIFICATE_ERROR),
-            ("tls-certificate", certificate, note_name, ReturnCode.TLS_CERTIFICATE_ERROR),
-            ("tls-private-key", private_key, use_key, ReturnCode.TLS_PRIVATE_KEY_ERROR),
-            ("tls-ca-certificate", ca_certificate, context.load_verify_locations, ReturnCode.TLS_CA_CERTIFICATE_ERROR),
+            ("tls-certificate", certificate, use_certificate, ReturnCode.SSL_CTX_USE_CERTIFICATE_FILE_ERROR),
+            ("tls-certificate", certificate, note_name, ReturnCode.SSL_CTX_USE_CERTIFICATE_FILE_ERROR),
+            ("tls-private-key", private_key, use_key, ReturnCode.SSL_CTX_USE_PRIVATEKEY_FILE_ERROR),
+            ("tls-ca-certificate", ca_certificate, use_ca, ReturnCode.SSL_CTX_LOAD_VERIFY_LOCATIONS_ERROR),
         ):
             _use(option, path, use, code)
         context.set_verify_depth(_VERIFY_DEPTH)
@@ -107,11 +108,11 @@ class Tls:
         try:
             name = _common_name(transport.getPeerCertificate().to_cryptography())
         except _UNREADABLE as e:
-            raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"its certificate cannot be read: {e}") from e
+            raise TlsError(ReturnCode.UNIQUE_ID_DOES_NOT_MATCH, f"its certificate cannot be read: {e}") from e
         if peer_id is None or peer_id != name:
             said = "it has sent no unique id" if peer_id is None else f"its unique id is '{peer_id}'"
             why = one_line(f"{said}, and its certificate {_naming(name)}")[:_MAX_NAMES]
-            raise TlsError(ReturnCode.PEER_ID_MISMATCH, why)
+            raise TlsError(ReturnCode.UNIQUE_ID_DOES_NOT_MATCH, why)
 
     def note_handshake(self, transport: Any) -> None:
         """Trace who the other end is, now that it is known."""
@@ -135,8 +136,8 @@ class Tls:
             return None
         problem = self._problems.get(transport.getHandle())
         if problem is not None:
-            return TlsError(ReturnCode.TLS_VERIFY_ERROR, problem)
-        code = ReturnCode.TLS_READ_ERROR if is_secured else ReturnCode.TLS_CONNECT_ERROR
+            return TlsError(ReturnCode.SSL_GET_VERIFY_RESULT_ERROR, problem)
+        code = ReturnCode.SSL_READ_ERROR if is_secured else ReturnCode.SSL_CONNECT_ERROR
         return TlsError(code, f"TLS failed: {_in_words(reason.value)}")
 
     def _take_verdict(self, connection: SSL.Connection, certificate: Any, error: int, depth: int, is_good: int) -> bool:

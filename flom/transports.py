@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
 from twisted.protocols.policies import ProtocolWrapper
 
 if TYPE_CHECKING:
     from flom.config import Config
+    from flom.keepalive import Keepalive
     from flom.tls import Tls
 
 
@@ -35,6 +37,14 @@ def underlying(transport: Any) -> Any:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
+
+
+def tune(transport: Any, keepalive: Keepalive) -> None:
+    """Set C{transport} up as all TCP connections of ours are; one that is not TCP is left as it is."""
+    transport = underlying(transport)
+    is_tcp = ITCPTransport.providedBy(transport) and not IUNIXTransport.providedBy(transport)  # the latter are both
+    if is_tcp:
+        keepalive.tune(transport.getHandle())
 
 
 def close_our_side(transport: Any) -> None:

@@ -82,7 +82,7 @@ class DaemonConnection(Protocol):
             return DaemonLost(f"{self.peer} closed the connection" + ("" if self.answered else _UNANSWERED))
         if self._has_timed_out:
             why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
-            return TlsError(ReturnCode.TLS_CONNECT_ERROR, why)
+            return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
         if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
             return TlsError(error.code, f"{self.peer}: {error}")
         if not self._is_secured:
@@ -92,7 +92,7 @@ class DaemonConnection(Protocol):
         why = "it may not accept our certificate"
         if self._tls.own_name != unique_id():
             why = f"it may check peer ids: our unique id is '{unique_id()}', and {self._tls.own_naming}"
-        return DaemonLost(f"{self.peer} closed the connection without an answer; {why}", ReturnCode.TLS_READ_ERROR)
+        return DaemonLost(f"{self.peer} closed the connection without an answer; {why}", ReturnCode.SSL_READ_ERROR)
 
     def _time_out(self) -> None:
         self._handshake = None

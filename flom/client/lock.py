@@ -138,7 +138,7 @@ class RemoteArbiter:
                 return client, await client.lock(message)
             except DaemonLost as e:
                 silent = 0 if client.answered else silent + 1
-                is_refusal = e.code is ReturnCode.TLS_READ_ERROR  # one that stands by would not have spoken TLS
+                is_refusal = e.code is ReturnCode.SSL_READ_ERROR  # one that stands by would not have spoken TLS
                 retries = _POOL_RETRIES if self._is_in_pool and not is_refusal else 1
                 if silent > retries or (client.answered and not self._is_in_pool):
                     raise

@@ -15,9 +15,9 @@ from flom.core.messages import Answer, Lock, Unlock
 from flom.core.session import ClientSession
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import DaemonLost, FlomError, Outcome, RemoteProtocolError, TlsError
-from flom.keepalive import Keepalive, tune
+from flom.keepalive import Keepalive
 from flom.trace import tracer
-from flom.transports import close_our_side
+from flom.transports import close_our_side, tune
 
 if TYPE_CHECKING:
     from flom.tls import Tls

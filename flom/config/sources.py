@@ -37,7 +37,7 @@ def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], wa
         except OSError:
             continue
         except ConfigError as e:
-            if e.code is not ReturnCode.KEY_FILE_LOAD_ERROR:
+            if e.code is not ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR:
                 raise
             warn(f"{e}; going on without it")
     return config if config_file is None else load_file(config, config_file, warn)
@@ -159,7 +159,7 @@ def _unescape(text: str) -> str:
 
 def _cannot_load(path: str, why: str) -> ConfigError:
     flom_says = f"ERROR: error while loading file '{path}'"
-    return _init_failed(ReturnCode.KEY_FILE_LOAD_ERROR, f"{flom_says}: {why}", [flom_says])
+    return _init_failed(ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR, f"{flom_says}: {why}", [flom_says])
 
 
 def _bad(path: str, why: str) -> ConfigError:

@@ -7,7 +7,7 @@ from typing import NamedTuple, NewType
 
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName
-from flom.errors import Outcome
+from flom.errors import InvalidRequest, Outcome
 
 SessionId = NewType("SessionId", int)
 """One client as the table knows it: over the wire, one connection."""
@@ -29,10 +29,10 @@ def check_quantity(quantity: int) -> int:
     """
     Give C{quantity} back.
 
-    @raise ValueError: it is not from 0 to 2**31 - 1; FLoM takes such, and gets its sums wrong (D-13).
+    @raise InvalidRequest: it is not from 0 to 2**31 - 1; FLoM takes such, and gets its sums wrong (D-13).
     """
-    if not 0 <= quantity < 2**31:
-        raise ValueError(f"quantity {quantity}")
+    if not isinstance(quantity, int) or not 0 <= quantity < 2**31:
+        raise InvalidRequest(f"quantity {quantity!r} is not a whole number from 0 to 2147483647")
     return quantity
 
 

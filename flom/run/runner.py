@@ -259,7 +259,7 @@ class Runner:
             case DaemonUnreachable(code=code):
                 return _failed("flom_client_connect", code, error), ExitStatus.ERROR
             case TlsError(code=code):
-                is_connected = code in (ReturnCode.TLS_READ_ERROR, ReturnCode.PEER_ID_MISMATCH)
+                is_connected = code in (ReturnCode.SSL_READ_ERROR, ReturnCode.UNIQUE_ID_DOES_NOT_MATCH)
                 what = "flom_client_lock" if is_connected else "flom_client_connect"
                 return _failed(what, code, error), ExitStatus.ERROR
             case LockRefused():

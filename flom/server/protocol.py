@@ -20,11 +20,11 @@ from flom.core.session import InvalidLock, Release, ServerSession
 from flom.core.wire import MessageReader, encode
 from flom.errors import Outcome, RemoteProtocolError, TlsError
 from flom.identity import unique_id
-from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive, tune
+from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter
 from flom.server.peer import describe, may_end_daemon
 from flom.trace import tracer
-from flom.transports import close_our_side
+from flom.transports import close_our_side, tune
 
 if TYPE_CHECKING:
     from flom.tls import Tls

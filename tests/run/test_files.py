@@ -103,7 +103,7 @@ def test_a_file_that_is_no_key_file_cannot_be_loaded(text: str, line: str) -> No
     with pytest.raises(ConfigError, match=f"'{re.escape(line)}'") as refused:
         config_in(text, "/some/file")
     assert "\n" not in str(refused.value)
-    assert refused.value.code is ReturnCode.KEY_FILE_LOAD_ERROR
+    assert refused.value.code is ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR
     assert refused.value.on_stdout == ["ERROR: error while loading file '/some/file'"]
 
 
@@ -146,7 +146,7 @@ def test_a_named_file_must_be_there(tmp_path: Path, name: str) -> None:
     named = str(tmp_path / name)  # without a name, a directory
     with pytest.raises(ConfigError, match=f"error while loading file '{named}'") as refused:
         load(named, {"HOME": str(tmp_path)}, no_warning)
-    assert refused.value.code is ReturnCode.KEY_FILE_LOAD_ERROR
+    assert refused.value.code is ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR
 
 
 def test_a_value_that_is_not_utf_8_has_no_effect_and_the_others_have(tmp_path: Path) -> None:

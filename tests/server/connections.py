@@ -66,7 +66,7 @@ class FakeTls:
 
     def check_peer_id(self, transport: Any, peer_id: str | None) -> None:
         if self._peer_id not in (None, peer_id):
-            raise TlsError(ReturnCode.PEER_ID_MISMATCH, f"its unique id '{peer_id}' is not '{self._peer_id}'")
+            raise TlsError(ReturnCode.UNIQUE_ID_DOES_NOT_MATCH, f"its unique id '{peer_id}' is not '{self._peer_id}'")
 
     def why_lost(self, transport: Any, reason: Any, *, is_secured: bool) -> None:
         pass

@@ -17,9 +17,9 @@ from tests.tls.conftest import SOMEBODY
 GARBLED = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"
 
 OPTIONS = {
-    "certificate": ("tls-certificate", ReturnCode.TLS_CERTIFICATE_ERROR),
-    "key": ("tls-private-key", ReturnCode.TLS_PRIVATE_KEY_ERROR),
-    "authority": ("tls-ca-certificate", ReturnCode.TLS_CA_CERTIFICATE_ERROR),
+    "certificate": ("tls-certificate", ReturnCode.SSL_CTX_USE_CERTIFICATE_FILE_ERROR),
+    "key": ("tls-private-key", ReturnCode.SSL_CTX_USE_PRIVATEKEY_FILE_ERROR),
+    "authority": ("tls-ca-certificate", ReturnCode.SSL_CTX_LOAD_VERIFY_LOCATIONS_ERROR),
 }
 
 CONTENTS = {
@@ -77,7 +77,7 @@ OTHER_KEYS = [
 @pytest.mark.parametrize("whose", OTHER_KEYS)
 def test_a_key_must_be_that_of_the_certificate(good: Files, files: Mapping[str, Files], whose: str) -> None:
     error = refusal(replace(good, key=files[whose].key))
-    assert error.code is ReturnCode.TLS_PRIVATE_KEY_ERROR
+    assert error.code is ReturnCode.SSL_CTX_USE_PRIVATEKEY_FILE_ERROR
     assert str(error).startswith(f"tls-private-key: '{files[whose].key}' ")
     assert "the key of the certificate" in str(error)
 
@@ -85,7 +85,7 @@ def test_a_key_must_be_that_of_the_certificate(good: Files, files: Mapping[str, 
 def test_a_key_must_not_have_a_passphrase(files: Mapping[str, Files]) -> None:
     locked = files["locked"]
     error = refusal(locked)
-    assert error.code is ReturnCode.TLS_PRIVATE_KEY_ERROR
+    assert error.code is ReturnCode.SSL_CTX_USE_PRIVATEKEY_FILE_ERROR
     assert str(error).startswith(f"tls-private-key: '{locked.key}' cannot be used: ")
     assert "it has a passphrase" in str(error)
 
@@ -146,7 +146,7 @@ def test_every_other_peer_id_is_refused(
 ) -> None:
     with pytest.raises(TlsError) as caught:
         good.tls(checks_peer_id=True).check_peer_id(Secured(files[kind]), peer_id)
-    assert caught.value.code is ReturnCode.PEER_ID_MISMATCH
+    assert caught.value.code is ReturnCode.UNIQUE_ID_DOES_NOT_MATCH
     said = "it has sent no unique id" if peer_id is None else f"its unique id is '{peer_id}'"
     assert str(caught.value) == f"{said}, and its certificate {named}"
 
@@ -159,7 +159,7 @@ def test_with_a_certificate_that_cannot_be_read_no_peer_id_will_do(
     replace_in_certificate(odd.certificate, right, wrong)
     with pytest.raises(TlsError) as caught:
         good.tls(checks_peer_id=True).check_peer_id(Secured(odd), "Texts")
-    assert caught.value.code is ReturnCode.PEER_ID_MISMATCH
+    assert caught.value.code is ReturnCode.UNIQUE_ID_DOES_NOT_MATCH
     assert str(caught.value).isprintable()
 
 

@@ -150,7 +150,7 @@ async def test_flom_s_daemon_looks_at_certificates_after_the_handshake_and_leave
         with pytest.raises(DaemonLost) as caught:
             await our_client(daemon.port, files["expired"].tls()).acquire("R1")
         await serving
-    assert caught.value.code is ReturnCode.TLS_READ_ERROR
+    assert caught.value.code is ReturnCode.SSL_READ_ERROR
     assert str(caught.value) == "the daemon closed the connection without an answer; it may not accept our certificate"
     assert daemon.log == ["certificate problem 10"] * 2
 
@@ -165,7 +165,7 @@ async def test_flom_s_daemon_leaves_whoever_has_another_id(
         with pytest.raises(DaemonLost) as caught:
             await our_client(daemon.port, files["somebody's"].tls()).acquire("R1")
         await serving
-    assert caught.value.code is ReturnCode.TLS_READ_ERROR
+    assert caught.value.code is ReturnCode.SSL_READ_ERROR
     assert "may check peer ids" in str(caught.value)
     assert daemon.log == ["peer id mismatch"] * 2
 
@@ -179,7 +179,7 @@ async def test_our_client_turns_flom_s_daemon_away_if_its_certificate_is_bad(
         with pytest.raises(TlsError) as caught:
             await our_client(daemon.port, files["good"].tls()).acquire("R1")
         await serving
-    assert caught.value.code is ReturnCode.TLS_VERIFY_ERROR
+    assert caught.value.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
     [why] = daemon.log
     assert "certificate expired" in why
 
@@ -193,5 +193,5 @@ async def test_our_client_turns_flom_s_daemon_away_if_its_id_is_another(
         with pytest.raises(TlsError) as caught:
             await our_client(daemon.port, files["good"].tls(checks_peer_id=True)).acquire("R1")
         await serving
-    assert caught.value.code is ReturnCode.PEER_ID_MISMATCH
+    assert caught.value.code is ReturnCode.UNIQUE_ID_DOES_NOT_MATCH
     assert daemon.log[0] == "lock R1"

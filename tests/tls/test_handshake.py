@@ -35,7 +35,7 @@ BAD = {  # what a certificate is: what its owner learns, what the other end says
 BAD_CLIENTS = BAD | {"for servers only": ("is not made for this purpose", "is not made for this purpose")}
 BAD_DAEMONS = BAD | {"for clients only": ("is not made for this purpose", "is not made for this purpose")}
 
-LATE = {SSL.TLS1_2_VERSION: ReturnCode.TLS_CONNECT_ERROR, SSL.TLS1_3_VERSION: ReturnCode.TLS_READ_ERROR}
+LATE = {SSL.TLS1_2_VERSION: ReturnCode.SSL_CONNECT_ERROR, SSL.TLS1_3_VERSION: ReturnCode.SSL_READ_ERROR}
 """How a client comes to know that the daemon refuses its certificate: in TLS 1.3, when its own handshake is over."""
 
 
@@ -78,7 +78,7 @@ def test_a_daemon_with_a_bad_certificate_is_not_talked_to(
     daemon_learns, client_says = BAD_DAEMONS[kind]
     [error] = ask(network, daemon.endpoint, files["good"].tls())
     assert isinstance(error, TlsError)
-    assert error.code is ReturnCode.TLS_VERIFY_ERROR
+    assert error.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
     assert str(error).startswith("the daemon: its certificate (")
     assert client_says in str(error)
     [breach] = warnings(log)
@@ -143,7 +143,7 @@ def test_a_daemon_with_a_certificate_that_cannot_be_read_is_not_talked_to(
     replace_in_certificate(stranger.certificate, right, wrong)
     [error] = ask(network, bare_daemon(network, bare_context(stranger), Bare), good.tls())
     assert isinstance(error, TlsError)
-    assert error.code is ReturnCode.TLS_VERIFY_ERROR
+    assert error.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
     assert str(error).startswith("the daemon: its certificate (malformed) ")
 
 
@@ -190,7 +190,7 @@ def test_a_client_that_speaks_only_old_tls_is_turned_away(
 def test_a_daemon_that_speaks_only_old_tls_is_not_talked_to(network: Network, good: Files, newest: int) -> None:
     [error] = ask(network, bare_daemon(network, bare_context(good, newest=newest), Bare), good.tls())
     assert isinstance(error, TlsError)
-    assert error.code is ReturnCode.TLS_CONNECT_ERROR
+    assert error.code is ReturnCode.SSL_CONNECT_ERROR
     assert "another version of TLS than 1.2 or 1.3" in str(error)
 
 
@@ -220,7 +220,7 @@ def test_a_client_whose_certificate_is_somebody_s_is_turned_away_if_that_is_chec
         assert IHeld.providedBy(outcome)
         return
     assert isinstance(outcome, DaemonLost)
-    assert outcome.code is ReturnCode.TLS_READ_ERROR
+    assert outcome.code is ReturnCode.SSL_READ_ERROR
     assert str(outcome).startswith(f"{SILENT}; it may check peer ids: our ")
     named = "has no common name" if kind == "nameless" else f"has the common name '{SOMEBODY}'"
     why = f"closing 192.0.2.2:40000: its unique id is '{unique_id()}', and its certificate {named}"
@@ -250,7 +250,7 @@ def test_a_daemon_whose_certificate_is_somebody_s_is_not_talked_to_if_that_is_ch
         assert IHeld.providedBy(outcome)
         return
     assert isinstance(outcome, TlsError)
-    assert outcome.code is ReturnCode.PEER_ID_MISMATCH
+    assert outcome.code is ReturnCode.UNIQUE_ID_DOES_NOT_MATCH
     named = f"its unique id is '{unique_id()}', and its certificate has the common name '{SOMEBODY}'"
     assert str(outcome) == f"the daemon: {named}"
     assert is_served(network, daemon, files["good"].tls())  # it has not granted what nobody took
@@ -297,7 +297,7 @@ def test_a_daemon_that_does_not_speak_tls_sends_whoever_does_away(
 def test_a_daemon_that_is_something_else_is_not_talked_to(network: Network, good: Files, greeting: bytes) -> None:
     [error] = ask(network, bare_daemon(network, None, lambda: Bare(greeting)), good.tls())
     assert isinstance(error, TlsError)
-    assert error.code is ReturnCode.TLS_CONNECT_ERROR
+    assert error.code is ReturnCode.SSL_CONNECT_ERROR
     assert "does not speak TLS" in str(error)
 
 
@@ -327,7 +327,7 @@ def test_a_silent_daemon_is_left_in_the_end(network: Network, good: Files) -> No
     network.pass_time(1)
     [error] = outcome
     assert isinstance(error, TlsError)
-    assert error.code is ReturnCode.TLS_CONNECT_ERROR
+    assert error.code is ReturnCode.SSL_CONNECT_ERROR
     assert str(error) == "the daemon: no TLS handshake within 30 s; it may not speak TLS"
     assert endpoint.connections == 1
 
@@ -353,7 +353,7 @@ def test_a_daemon_that_hangs_up_before_it_answers_is_asked_once_more(
     endpoint = bare_daemon(network, bare_context(files["good"]), lambda: Bare(hangs_up=True))
     [error] = ask(network, endpoint, files[kind].tls())
     assert isinstance(error, DaemonLost)
-    assert error.code is ReturnCode.TLS_READ_ERROR
+    assert error.code is ReturnCode.SSL_READ_ERROR
     assert str(error) == f"{SILENT}; {hint}"
     assert endpoint.connections == 2
 
