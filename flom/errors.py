@@ -77,6 +77,10 @@ class Misuse(FlomError, RuntimeError):
     """Something of ours is used as it cannot be: twice, after its end, or before it holds anything."""
 
 
+class Closed(Misuse):
+    """Who was asked for a lock has been closed, by this program itself."""
+
+
 class ProtocolError(FlomError):
     """The conversation between client and daemon was broken."""
 

@@ -225,6 +225,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         lifespan=config.lifespan_ms / 1000 if config.lifespan_ms > 0 else None,
         terms=Terms(config.keepalive, tls, allow_remote_shutdown=config.allow_remote_shutdown),
         membership=membership,
+        end=reactor.stop,
     ).setServiceParent(daemon)
     return daemon
 

@@ -1,17 +1,17 @@
-"""The client's end of a connection: one resource is asked for, held and given back (spec 5.5)."""
+"""The client's end of a connection: one resource is asked for, held and given back, perhaps again (spec 5.5)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from flom.client.connection import DaemonConnection
-from flom.core.messages import Answer, Lock, Unlock
+from flom.core.messages import Answer, Lock, Unlock, Unlocked
 from flom.core.session import ClientSession
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import DaemonLost, FlomError, Outcome, RemoteProtocolError, TlsError
@@ -33,7 +33,9 @@ class LockClient(DaemonConnection):
     """
     One conversation.
 
-    @ivar lost: fires with the reason if the connection ends while the lock is held; otherwise never.
+    @ivar lost: fires with the reason if the connection ends while the lock is held; otherwise never. Each lock has one
+        of its own.
+    @ivar closed: fires when the connection has ended.
     """
 
     _log = Logger()
@@ -47,8 +49,16 @@ class LockClient(DaemonConnection):
         self._keepalive = keepalive
         self._reader = MessageReader(MAX_ANSWER_SIZE)
         self._session = ClientSession()
+        self._resource = ""  # what was asked for last
         self._decided: Deferred[Answer] | None = None
-        self._closed: Deferred[None] = Deferred()
+        self._unlocked: Deferred[None] | None = None
+        self._deadline: IDelayedCall | None = None
+        self.closed: Deferred[None] = Deferred()
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another lock of the same resource can be asked for."""
+        return not self.closed.called and self._session.is_idle and (self._session.is_extended or not self.answered)
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -68,6 +78,9 @@ class LockClient(DaemonConnection):
         """
         data = encode(message)
         self._session.send(message)
+        self.answered = False
+        self.lost = Deferred()
+        self._resource = message.name
         decided: Deferred[Answer] = Deferred(canceller=lambda _: self.close())
         self._decided = decided
         self._write(data)
@@ -75,18 +88,24 @@ class LockClient(DaemonConnection):
 
     def unlock(self, message: Unlock) -> Deferred[None]:
         """
-        Give the lock back and close.
+        Give the lock back.
 
-        @return: fires when the daemon has closed its side too, or has not for L{CLOSE_TIMEOUT}; with L{DaemonLost} if
-            it was gone before.
+        A daemon that says when it has taken it leaves the connection as it is, see L{is_reusable}; any other one shows
+        that by closing it, as we do.
+
+        @return: fires when the daemon has taken it, or has not for L{CLOSE_TIMEOUT}; with L{DaemonLost} if it was gone
+            before.
         """
         if self.lost.called:
-            return fail(DaemonLost(f"{self.peer} closed the connection"))
+            return fail(DaemonLost(f"{message.name}: {self.peer} closed the connection"))
         self._session.send(message)
         self._write(encode(message))
-        close_our_side(self.transport)
-        timer = self._clock.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
-        return self._closed.addCallback(lambda _: timer.cancel() if timer.active() else None)
+        unlocked: Deferred[None] = Deferred()
+        self._unlocked = unlocked
+        self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
+        if self._session.is_idle:
+            close_our_side(self.transport)
+        return unlocked
 
     def close(self) -> None:
         """End the conversation at once; the daemon forgets whatever was asked or held."""
@@ -103,10 +122,13 @@ class LockClient(DaemonConnection):
         _msg.debug("from %s: %r", self.peer, data)
         try:
             for message in self._reader.feed(data):
-                answer = self._session.receive(message)
-                if answer.step == 16:
-                    self.check_peer_id(answer.peer_id)
-                self._take(answer)
+                match self._session.receive(message):
+                    case Answer() as answer:
+                        if answer.step == 16:
+                            self.check_peer_id(answer.peer_id)
+                        self._take(answer)
+                    case Unlocked():
+                        self._note_unlock()
         except TlsError as e:
             self._fail(e)
             self.transport.abortConnection()
@@ -123,8 +145,10 @@ class LockClient(DaemonConnection):
         lost = self.why_lost(reason)
         self._fail(lost)
         if self._session.holds:
+            lost.concern(self._resource)
             self.lost.callback(lost)
-        self._closed.callback(None)
+        self._note_unlock()
+        self.closed.callback(None)
 
     def _write(self, data: bytes) -> None:
         _msg.debug("to %s: %r", self.peer, data)
@@ -136,6 +160,14 @@ class LockClient(DaemonConnection):
         decided, self._decided = self._decided, None
         if decided is not None:
             decided.callback(answer)
+
+    def _note_unlock(self) -> None:
+        """Note that the daemon has taken what we have given back, if we have."""
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        unlocked, self._unlocked = self._unlocked, None
+        if unlocked is not None:
+            unlocked.callback(None)
 
     def _fail(self, error: Exception) -> None:
         decided, self._decided = self._decided, None

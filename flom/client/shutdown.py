@@ -105,7 +105,8 @@ async def shut_down(
         order.transport.abortConnection()
     if not is_obeyed:
         raise ShutdownNotAllowed(
-            f"{peer} refuses to end: that is for its own user, its own host or a peer that TLS makes it trust to order"
+            f"{peer} refuses to end: that is for its own user, its own host or a peer that TLS makes it trust to "
+            "order; if it is part of another program, for that alone"
         )
     if is_in_pool:  # there may be another daemon by now
         address = order.transport.getPeer()

@@ -19,6 +19,7 @@ class Lock:
     @ivar lifespan: seconds.
     @ivar peer_id: the sender's unique id (spec 9.3), if it gave one.
     @ivar regains: whether the sender held this when its daemon went away, and still uses it; FLoM has no such thing.
+    @ivar extended: whether the sender understands what FLoM's clients do not: L{Unlocked}.
     """
 
     verb: ClassVar = 1
@@ -32,6 +33,7 @@ class Lock:
     lifespan: float = 0.0
     peer_id: str | None = None
     regains: bool = False
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Answer:
     @ivar code: the number of an L{flom.errors.Outcome}; C{None} if there was none in the message.
     @ivar element: what was granted, for sets, sequences and timestamps.
     @ivar peer_id: the daemon's unique id; in step 16 only.
+    @ivar extended: whether the daemon does what FLoM's does not, for a client that understands it; in step 16 only.
     """
 
     verb: ClassVar = 1
@@ -51,17 +54,26 @@ class Answer:
     code: int | None
     element: str | None = None
     peer_id: str | None = None
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Unlock:
-    """A client gives back one holding, or gives up waiting; it is never answered."""
+    """A client gives back one holding, or gives up waiting; only L{Lock.extended} clients are answered."""
 
     verb: ClassVar = 2
     step: ClassVar = 8
 
     name: str
     rollback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """The daemon has taken an L{Unlock}; FLoM's daemons never say so."""
+
+    verb: ClassVar = 2
+    step: ClassVar = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +176,7 @@ class ShutdownRefused:
     step: ClassVar = 16
 
 
-Message = Lock | Answer | Unlock | Ping | Discover | Discovered | Shutdown | ShutdownRefused
+Message = Lock | Answer | Unlock | Unlocked | Ping | Discover | Discovered | Shutdown | ShutdownRefused
 
 
 def kind(message: Message) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from flom.core.messages import Answer, Lock, Message, Shutdown, Unlock, kind
+from flom.core.messages import Answer, Lock, Message, Shutdown, Unlock, Unlocked, kind
 from flom.core.names import ResourceName, parse_name
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError
@@ -52,6 +52,7 @@ class ServerSession:
         self._id = id
         self._state = _Server.FRESH
         self._key: str | None = None
+        self._is_extended = False
 
     @property
     def is_over(self) -> bool:
@@ -62,6 +63,11 @@ class ServerSession:
     def is_fresh(self) -> bool:
         """Whether the client has not said anything yet."""
         return self._state is _Server.FRESH
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether the client wants to hear that its unlocks were taken."""
+        return self._is_extended
 
     @property
     def resource(self) -> str | None:
@@ -108,7 +114,7 @@ class ServerSession:
         if not delayed:
             if outcome in _LAST_WORDS:
                 self._state = _Server.OVER
-            return Answer(16, outcome, element, peer_id)
+            return Answer(16, outcome, element, peer_id, self._is_extended)
         return Answer(24 if outcome in (Outcome.GRANTED, Outcome.QUEUED) else 32, outcome, element)
 
     def _lock(self, message: Lock) -> LockRequest | InvalidLock:
@@ -121,6 +127,7 @@ class ServerSession:
                 return InvalidLock(message.name)
             self._key = name.key
             self._state = _Server.BOUND
+            self._is_extended = message.extended
         return LockRequest(
             self._id,
             name,
@@ -147,10 +154,12 @@ class _Client(Enum):
     ASKED = auto()  # waits for the first answer
     WAITING = auto()  # was told to wait
     HOLDING = auto()
+    RELEASING = auto()  # has given back what it held, and waits for the daemon to say so
     OVER = auto()  # refused for good
 
 
 _DUE_IN: Final = {16: _Client.ASKED, 24: _Client.WAITING, 32: _Client.WAITING}
+_REFUSED_FOR_NOW: Final = frozenset({Outcome.BUSY, Outcome.IMPOSSIBLE})  # the daemon goes on listening (spec 5.6)
 
 
 class ClientSession:
@@ -163,11 +172,22 @@ class ClientSession:
     def __init__(self) -> None:
         self._state = _Client.IDLE
         self._name: str | None = None
+        self._is_extended = False
 
     @property
     def holds(self) -> bool:
         """Whether the lock is held."""
         return self._state is _Client.HOLDING
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether the daemon tells that it has taken an unlock; known once it has answered."""
+        return self._is_extended
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked or held, so that the next lock may be asked for."""
+        return self._state is _Client.IDLE
 
     def send(self, message: Lock | Unlock) -> None:
         """
@@ -176,32 +196,40 @@ class ClientSession:
         @raise LocalProtocolError: it must not be sent now.
         """
         match message:
-            case Lock() if self._state is _Client.IDLE and self._name in (None, message.name):
+            case Lock() if self._state is _Client.IDLE and self._is_bound_to(message.name):
                 self._name = message.name
                 self._state = _Client.ASKED
             case Unlock() if self._state is _Client.HOLDING and self._name == message.name:
-                self._state = _Client.IDLE
+                self._state = _Client.RELEASING if self._is_extended else _Client.IDLE
             case _:
                 state = self._state.name.lower()
                 raise LocalProtocolError(f"{kind(message)} of {message.name!r} while {state}: {self._name!r}")
 
-    def receive(self, message: Message) -> Answer:
+    def receive(self, message: Message) -> Answer | Unlocked:
         """
         Take what the daemon sent; an answer whose code is 1 or 2 means to wait on.
 
         @raise RemoteProtocolError: no answer was due, this is not the one, or it does not say what became of the
             request. FLoM takes the last for a grant (D-09).
         """
+        if isinstance(message, Unlocked) and self._state is _Client.RELEASING:
+            self._state = _Client.IDLE
+            return message
         if not isinstance(message, Answer) or self._state is not _DUE_IN[message.step]:
             raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state.name.lower()}")
         outcome = _outcome(message)
+        self._is_extended = self._is_extended or message.extended
         if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
             self._state = _Client.WAITING
         elif outcome is Outcome.GRANTED:
             self._state = _Client.HOLDING
         else:
-            self._state = _Client.OVER
+            self._state = _Client.IDLE if outcome in _REFUSED_FOR_NOW and self._is_extended else _Client.OVER
         return message
+
+    def _is_bound_to(self, name: str) -> bool:
+        """Tell whether C{name} may be asked for: the first lock binds the connection to its resource (spec 5.6)."""
+        return self._name is None or parse_name(name).key == parse_name(self._name).key
 
 
 def _outcome(answer: Answer) -> Outcome:

@@ -27,6 +27,7 @@ from flom.core.messages import (
     ShutdownRefused,
     Standing,
     Unlock,
+    Unlocked,
 )
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, ResourceName, SimpleName, parse_name
@@ -169,13 +170,14 @@ def _lock(found: dict[str, dict[str, str]]) -> Lock:
         lifespan=max(-_INT32_MAX, min(_number(resource.get("lifespan", "")), _INT32_MAX)) / 1000,
         peer_id=_peer_id(found),
         regains=_number(resource.get("regains", "")) != 0,
+        extended=_is_extended(found),
     )
 
 
 def _answer(found: dict[str, dict[str, str]]) -> Answer:
     answer = found.get("answer", {})
     code = _number(answer["rc"]) if "rc" in answer else None
-    return Answer(_number(found["msg"]["step"]), code, answer.get("element"), _peer_id(found))
+    return Answer(_number(found["msg"]["step"]), code, answer.get("element"), _peer_id(found), _is_extended(found))
 
 
 def _unlock(found: dict[str, dict[str, str]]) -> Unlock:
@@ -183,6 +185,10 @@ def _unlock(found: dict[str, dict[str, str]]) -> Unlock:
     if misplaced := _LOCK_ONLY & resource.keys():
         raise RemoteProtocolError(f"a {min(misplaced)} attribute in an unlock message")
     return Unlock(_decode_name(resource["name"]), _number(resource.get("rollback", "")) != 0)
+
+
+def _unlocked(found: dict[str, dict[str, str]]) -> Unlocked:
+    return Unlocked()
 
 
 def _ping(found: dict[str, dict[str, str]]) -> Ping:
@@ -238,6 +244,7 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[dict[str, dict[str, str]]], Mes
     (1, 24): _answer,
     (1, 32): _answer,
     (2, 8): _unlock,
+    (2, 16): _unlocked,
     (3, 8): _ping,
     (3, 16): _ping,
     (4, 8): _discover,
@@ -256,6 +263,10 @@ def _name_and_more(found: dict[str, dict[str, str]]) -> dict[str, str]:
 
 def _peer_id(found: dict[str, dict[str, str]]) -> str | None:
     return found.get("session", {}).get("peerid")
+
+
+def _is_extended(found: dict[str, dict[str, str]]) -> bool:
+    return _number(found["msg"].get("extended", "")) != 0
 
 
 def _number(text: str) -> int:
@@ -294,6 +305,8 @@ def _encode_name(name: str) -> str:
 def _more(message: Message) -> str:
     """Write what only daemons and clients of ours say, where FLoM's ignore it (spec 5.4)."""
     match message:
+        case Lock(extended=True) | Answer(extended=True, step=16):
+            return ' extended="1"'
         case Discover():
             group = f" group={_quoted(message.group)}" if message.group else ""
             everyone = ' everyone="1"' if message.everyone else ""
@@ -334,7 +347,7 @@ def _body(message: Message) -> str:
             return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"/>'
         case ShutdownRefused():
             return f'<answer rc="{Outcome.IMPOSSIBLE:d}"/>'
-        case Ping() | Discover():
+        case Ping() | Discover() | Unlocked():
             return ""
 
 

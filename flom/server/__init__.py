@@ -1,1 +1,6 @@
-"""The server carries out what the core decides: effects become bytes, Deferreds and timers."""
+"""
+The daemon carries the core's decisions out.
+
+For other programs: L{flom.server.arbiter.DeferredArbiter} grants locks in this process, and
+L{flom.server.service.make_daemon} makes a service by which others have them too, on any endpoints.
+"""

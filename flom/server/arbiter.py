@@ -18,11 +18,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from flom.acquisition import Acquisition, limit
+from flom.core.asking import ask
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
-from flom.core.requests import Effect, Granted, Instant, LockRequest, Refused, SessionId, check_quantity
+from flom.core.requests import Effect, Granted, Instant, LockRequest, Refused, SessionId
 from flom.core.table import LockTable
-from flom.errors import FlomError, Outcome, StandingBy, lock_refused
+from flom.errors import Closed, FlomError, Misuse, Outcome, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 
 Tell = Callable[[Effect | None], None]
@@ -34,6 +36,8 @@ REGAIN_TIME: Final = 30.0
 
 MAX_GRACE: Final = 3.0
 """Seconds that a grace period may take in all."""
+
+_HERE: Final = "this process"  # who refuses, in errors
 
 
 def system_instant() -> Instant:
@@ -72,6 +76,8 @@ class DeferredArbiter:
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
         self._is_retired = False
+        self._is_closed = False
+        self._local: dict[SessionId, _LocalClient] = {}
         self._grace: IDelayedCall | None = None
         self._grace_length = self._grace_limit = 0.0
         self._deferred: list[LockRequest] = []  # until the grace period ends
@@ -88,6 +94,11 @@ class DeferredArbiter:
     def is_retired(self) -> bool:
         """Whether nothing is granted, see L{retire}."""
         return self._is_retired
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is granted, see L{close}."""
+        return self._is_closed
 
     @property
     def is_deserted(self) -> bool:
@@ -132,6 +143,7 @@ class DeferredArbiter:
     def drop(self, session: SessionId) -> None:
         """End C{session}: free what it holds and forget what it waits for. It is told nothing more."""
         self._sessions.pop(session, None)
+        self._local.pop(session, None)
         self._carry_out(self._table.drop(session, self._instant()))
         self.on_change()
 
@@ -139,11 +151,17 @@ class DeferredArbiter:
         """
         Grant nothing more, because the daemon ends.
 
-        Holders lose their connections one after another; nobody must be granted what another's command still uses.
+        Holders lose their connections one after another; nobody must be granted what another's command still uses. Code
+        in this process that waits is told.
         """
+        self._is_closed = True
+        local, self._local = self._local, {}
         self._sessions.clear()
         self._effects.clear()
         self._stop_grace()
+        self._set_alarm()
+        for client in local.values():
+            client.dismiss()
 
     def retire(self) -> None:
         """
@@ -169,7 +187,7 @@ class DeferredArbiter:
         @param grace: seconds in which only those are decided on who regain what they held there.
         """
         self._table = LockTable(local_strftime)
-        self._is_retired = False
+        self._is_retired = self._is_closed = False
         self._set_alarm()
         self._resumed_at = self._clock.seconds()
         self._taken_since.clear()
@@ -181,40 +199,42 @@ class DeferredArbiter:
     def acquire(
         self,
         name: str,
-        mode: LockMode = LockMode.EX,
+        mode: LockMode | str | int = LockMode.EX,
         *,
         quantity: int = 1,
         wait: bool = True,
         create: bool = True,
         lifespan: float = 0.0,
-    ) -> Deferred[IHeld]:
-        """See L{IArbiter.acquire}."""
+        timeout: float | None = None,
+    ) -> Acquisition:
+        """See L{IArbiter.acquire}; once this is closed, it fires with L{Closed}."""
+        what = f"{name} at {_HERE}"
         try:
-            resource = parse_name(name)
-            check_quantity(quantity)
-        except ValueError:  # InvalidName is one
-            return fail()
-        if self._is_retired:
-            return fail(_standing_by(name))
-
-        def tell(effect: Effect | None) -> None:
-            if isinstance(effect, Granted):
-                granted.callback(_LocalHeld(self, effect))
-            elif isinstance(effect, Refused):
-                self.drop(session)
-                granted.errback(lock_refused(effect.outcome, name, "this process"))
-            elif effect is None and not granted.called:  # else it is dismissed for having nothing to give back any more
-                granted.errback(_standing_by(name))
-
-        granted: Deferred[IHeld] = Deferred(canceller=lambda _: self.drop(session))
-        session = self.open(tell)
-        self.request(LockRequest(session, resource, LockMode(mode), quantity, wait, create, lifespan))
-        return granted
+            asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
+            if self._is_closed or self._is_retired:
+                raise self.why_dismissed(what)
+        except FlomError:
+            return Acquisition(fail(), what)
+        client = _LocalClient(self, what)
+        self._local[client.session] = client
+        said = asked.message
+        self.request(
+            LockRequest(
+                client.session, parse_name(name), said.mode, said.quantity, said.wait, said.create, said.lifespan
+            )
+        )
+        return Acquisition(limit(client.granted, asked.timeout, self._clock, what), what)
 
     def prolong_grace(self) -> None:
         """Let the grace period, if there is one, begin anew: somebody still looks for us. There is a limit to that."""
         if self._grace is not None and self._clock.seconds() + self._grace_length < self._grace_limit:
             self._grace.reset(self._grace_length)
+
+    def why_dismissed(self, what: str) -> FlomError:
+        """Tell why C{what} is not granted, while this L{is_closed} or L{is_retired}."""
+        if self._is_closed:
+            return Closed(f"{what}: the arbiter was closed")
+        return StandingBy(f"{what}: this process stands by, another one grants locks")
 
     def _end_grace(self) -> None:
         """Decide on those who have waited for the grace period to end, in their order."""
@@ -268,7 +288,7 @@ class DeferredArbiter:
 
     def _set_alarm(self) -> None:
         """Have one timer, for the earliest of the table's deadlines."""
-        deadline = self._table.next_deadline()
+        deadline = None if self._is_closed else self._table.next_deadline()
         if self._alarm is not None:
             if deadline is not None and self._alarm_at <= deadline:
                 return
@@ -284,22 +304,56 @@ class DeferredArbiter:
         self.on_change()
 
 
-def _standing_by(name: str) -> StandingBy:
-    return StandingBy(f"{name}: this process stands by, another one grants locks")
+class _LocalClient:
+    """
+    Code in this process, as a session.
+
+    @ivar granted: fires with what it holds; cancelling leaves the queue.
+    """
+
+    def __init__(self, arbiter: DeferredArbiter, what: str) -> None:
+        """
+        @param what: names the lock in errors.
+        """
+        self._arbiter = arbiter
+        self._what = what
+        self.session = arbiter.open(self.tell)
+        self.granted: Deferred[IHeld] = Deferred(canceller=lambda _: arbiter.drop(self.session))
+
+    def tell(self, effect: Effect | None) -> None:
+        """See L{Tell}."""
+        match effect:
+            case Granted():
+                self.granted.callback(_LocalHeld(self._arbiter, effect, self._what))
+            case Refused(request=request, outcome=outcome):
+                self._arbiter.drop(self.session)
+                self.granted.errback(lock_refused(outcome, request.name.text, _HERE))
+            case None:
+                self.dismiss()
+
+    def dismiss(self) -> None:
+        """Learn that nothing is granted any more; what was granted may be kept and given back."""
+        if not self.granted.called:
+            self.granted.errback(self._arbiter.why_dismissed(self._what))
 
 
 @implementer(IHeld)
 class _LocalHeld:
     """A lock held by code in this process; it cannot be lost."""
 
-    def __init__(self, arbiter: DeferredArbiter, granted: Granted) -> None:
+    def __init__(self, arbiter: DeferredArbiter, granted: Granted, what: str) -> None:
         self._arbiter = arbiter
-        self._granted = granted
+        self._request = granted.request
+        self._what = what
+        self.is_released = False
         self.element = granted.element
         self.lost: Deferred[FlomError] = Deferred()
 
     def release(self, rollback: bool = False) -> Deferred[None]:
-        request = self._granted.request
-        self._arbiter.release(request.session, request.name, rollback)
-        self._arbiter.drop(request.session)
+        """See L{IHeld.release}."""
+        if self.is_released:
+            return fail(Misuse(f"{self._what}: not held any more"))
+        self.is_released = True
+        self._arbiter.release(self._request.session, self._request.name, rollback)
+        self._arbiter.drop(self._request.session)
         return succeed(None)

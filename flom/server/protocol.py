@@ -14,7 +14,7 @@ from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.core.messages import Lock, Message, Shutdown, ShutdownRefused
+from flom.core.messages import Lock, Message, Shutdown, ShutdownRefused, Unlocked
 from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.core.session import InvalidLock, Release, ServerSession
 from flom.core.wire import MessageReader, encode
@@ -44,13 +44,13 @@ class Terms:
     On which terms clients are served.
 
     @ivar tls: our end of TLS; C{None} for plain text.
-    @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once.
+    @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: nobody may.
     @ivar allow_remote_shutdown: whether everybody may do so.
     """
 
     keepalive: Keepalive = DEFAULT_KEEPALIVE
     tls: Tls | None = None
-    on_shutdown: Callable[[bool], None] = lambda immediate: None
+    on_shutdown: Callable[[bool], None] | None = None
     allow_remote_shutdown: bool = False
 
 
@@ -156,6 +156,8 @@ class LockProtocol(Protocol, TimeoutMixin):
                 self._arbiter.request(request)
             case Release(name, rollback):
                 self._arbiter.release(self._id, name, rollback)
+                if self._session.is_extended:
+                    self.transport.write(encode(Unlocked()))
             case InvalidLock(name):
                 self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=name)
                 self._answer(Outcome.INVALID_NAME)
@@ -212,10 +214,11 @@ class LockProtocol(Protocol, TimeoutMixin):
 
     def _shut_down(self, immediate: bool) -> None:
         kind = "immediate" if immediate else "quiesce"
+        end = self._terms.on_shutdown
         is_allowed = self._terms.allow_remote_shutdown
-        if is_allowed or may_end_daemon(self.transport, is_verified=self._is_secured):
+        if end and (is_allowed or may_end_daemon(self.transport, is_verified=self._is_secured)):
             self._log.info("{kind} shutdown ordered by {peer}", kind=kind, peer=self._peer)
-            self._terms.on_shutdown(immediate)
+            end(immediate)
         else:
             self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
             self.transport.write(encode(ShutdownRefused()))

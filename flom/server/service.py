@@ -31,37 +31,46 @@ def make_daemon(
     end: Callable[[], None] | None = None,
 ) -> MultiService:
     """
-    Put a daemon together.
+    Put a daemon together, to run alone or inside another program.
 
+    @param arbiter: grants the locks; code in the same process asks it for its own.
     @param endpoints: where to listen; a start fails with C{CannotListenError} if one of them cannot.
     @param lifespan: seconds without a client or a resource after which the daemon ends; C{None} for never.
-    @param terms: for its clients; L{Terms.on_shutdown} is what C{end} or the lifespan make of it.
+    @param terms: for its clients; L{Terms.on_shutdown} is what C{end} makes of it.
     @param membership: in which group it stands for election; it grants locks only while it leads. A start fails with
         L{flom.multicast.NoMulticast} if there is no way to the group. C{None} if it grants locks in any case.
     @param end: what it is for the daemon to end, because of its lifespan, because a client orders it, or because it was
-        not elected and does not stand by; by default, the reactor stops. It should at least stop the service.
+        not elected and does not stand by. It should at least stop the service. C{None} if it ends only when whoever
+        runs the service stops it: all orders of clients are refused then, and it can have no lifespan and no group.
+    @raise ValueError: C{end} is wanted.
     """
+    if end is None and (lifespan is not None or membership is not None):
+        raise ValueError("a daemon with a lifespan or a group must be told how to end")
     daemon = MultiService()
-    end = end or reactor.stop
-    lifespan_service = LifespanService(arbiter, reactor, lifespan, end)
+    end_daemon = end or _do_nothing
+    lifespan_service = LifespanService(arbiter, reactor, lifespan, end_daemon)
 
     def shut_down(immediate: bool) -> None:
         _trace.debug("%s shutdown", "immediate" if immediate else "quiesce")
         if immediate:
-            end()
+            end_daemon()
         else:
             lifespan_service.quiesce()
 
-    factory = LockFactory(arbiter, reactor, replace(terms, on_shutdown=shut_down))
+    factory = LockFactory(arbiter, reactor, replace(terms, on_shutdown=shut_down if end else None))
     serving = factory if terms.tls is None else terms.tls.secure_server(factory, reactor)
     for endpoint in endpoints:
         _EndpointService(endpoint, serving).setServiceParent(daemon)
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:
-        MembershipService(reactor, arbiter, lifespan_service, membership, end).setServiceParent(daemon)
+        MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon).setServiceParent(daemon)
     _ClientsService(arbiter, factory).setServiceParent(daemon)
     return daemon
+
+
+def _do_nothing() -> None:
+    """End nothing."""
 
 
 class _ClientsService(Service):
@@ -70,6 +79,11 @@ class _ClientsService(Service):
     def __init__(self, arbiter: DeferredArbiter, factory: LockFactory) -> None:
         self._arbiter = arbiter
         self._factory = factory
+
+    def startService(self) -> None:
+        super().startService()
+        if self._arbiter.is_closed:
+            self._arbiter.resume()  # the service was stopped before, and is started again
 
     def stopService(self) -> None:
         super().stopService()

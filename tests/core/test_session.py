@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Shutdown, Unlock
+from flom.core.messages import Answer, Discover, Discovered, Lock, Message, Ping, Shutdown, Unlock, Unlocked
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.requests import LockRequest, SessionId
@@ -291,5 +291,82 @@ def test_both_ends_understand_each_other_through_a_queue() -> None:
     for number, outcome in enumerate((Outcome.AWAITING_CREATION, Outcome.QUEUED, Outcome.GRANTED)):
         answer = server.answer(outcome, PEER_ID, delayed=number > 0)
         assert answer is not None
-        assert client.receive(answer).code == outcome
+        assert client.receive(answer) is answer
     assert client.holds
+
+
+# more than FLoM says
+
+
+EXTENDED = Lock("/a/b", LockMode.EX, wait=True, create=True, extended=True)
+
+
+def test_a_client_that_wants_to_hear_more_is_told_so_from_its_first_answer_on() -> None:
+    session = ServerSession(SessionId(7))
+    assert not session.is_extended
+    ask(session, EXTENDED)
+    assert session.is_extended
+    assert session.answer(Outcome.QUEUED, PEER_ID) == Answer(16, 1, None, PEER_ID, extended=True)
+    assert session.answer(Outcome.GRANTED, PEER_ID, delayed=True) == Answer(24, 0)
+
+
+def test_a_client_that_does_not_is_told_what_flom_says() -> None:
+    session = ServerSession(SessionId(7))
+    ask(session)
+    ask(session, Lock("R1", extended=True))  # it is the first lock that tells
+    assert not session.is_extended
+    assert session.answer(Outcome.GRANTED, PEER_ID) == Answer(16, 0, None, PEER_ID)
+
+
+def extended(*received: Answer) -> ClientSession:
+    """A client that has asked, and has heard C{received}."""
+    session = ClientSession()
+    session.send(EXTENDED)
+    for answer in received:
+        session.receive(answer)
+    return session
+
+
+GRANTED_MORE = Answer(16, 0, extended=True)
+
+
+def test_a_client_waits_until_its_unlock_was_taken_and_may_ask_again_then() -> None:
+    session = extended(GRANTED_MORE)
+    assert session.is_extended
+    session.send(Unlock("/a/b"))
+    assert not session.is_idle
+    with pytest.raises(LocalProtocolError):
+        session.send(EXTENDED)
+    assert session.receive(Unlocked()) == Unlocked()
+    assert session.is_idle
+    session.send(Lock("/a/c"))  # another node of the tree that the connection is bound to
+
+
+def test_with_a_daemon_of_flom_nothing_is_waited_for() -> None:
+    session = extended(Answer(16, 0))
+    session.send(Unlock("/a/b"))
+    assert session.is_idle
+    with pytest.raises(RemoteProtocolError):
+        session.receive(Unlocked())
+
+
+@pytest.mark.parametrize("code", [4, 6])
+def test_a_refusal_for_now_lets_the_client_ask_again(code: int) -> None:
+    session = extended(Answer(16, code, extended=True))
+    session.send(EXTENDED)
+    assert not session.holds
+
+
+@pytest.mark.parametrize("code", [5, -14])
+def test_a_last_word_does_not(code: int) -> None:
+    with pytest.raises(LocalProtocolError):
+        extended(Answer(16, code, extended=True)).send(EXTENDED)
+
+
+@pytest.mark.parametrize("received", [[], [GRANTED_MORE], [Answer(16, 1, extended=True)]])
+def test_an_unlock_that_nobody_has_sent_was_not_taken(received: list[Answer]) -> None:
+    session = extended(*received)
+    held = session.holds
+    with pytest.raises(RemoteProtocolError):
+        session.receive(Unlocked())
+    assert session.holds is held

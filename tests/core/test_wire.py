@@ -25,6 +25,7 @@ from flom.core.messages import (
     ShutdownRefused,
     Standing,
     Unlock,
+    Unlocked,
 )
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
@@ -86,6 +87,18 @@ EXACT: list[tuple[Message, str]] = [
             '<resource name="UjE=" mode="5" wait="0" create="0" lifespan="0" regains="1"/></msg>'
         ),
     ),
+    (
+        Lock("R1", LockMode.EX, wait=True, create=True, extended=True),
+        (
+            '<msg level="3" verb="1" step="8" extended="1">'
+            '<resource name="UjE=" mode="5" wait="1" create="1" lifespan="0"/></msg>'
+        ),
+    ),
+    (
+        Answer(16, 0, peer_id=PEER_ID, extended=True),
+        f'<msg level="3" verb="1" step="16" extended="1">{SESSION}<answer rc="0"/></msg>',
+    ),
+    (Unlocked(), '<msg level="3" verb="2" step="16"></msg>'),
     *(
         (
             Lock(name, wait=True, lifespan=-0.001, peer_id=PEER_ID),
@@ -288,7 +301,7 @@ def test_another_level_is_not_understood(level: str) -> None:
         decode(f'<msg level="{level}" verb="4" step="8"></msg>'.encode())
 
 
-LEGAL_STEPS = {1: {8, 16, 24, 32}, 2: {8}, 3: {8, 16}, 4: {8, 16}, 5: {8, 16}}
+LEGAL_STEPS = {1: {8, 16, 24, 32}, 2: {8, 16}, 3: {8, 16}, 4: {8, 16}, 5: {8, 16}}
 
 
 def test_a_verb_and_a_step_make_a_message_or_do_not() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -10,7 +12,17 @@ from twisted.python.failure import Failure
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.requests import Effect, Granted, LockRequest, Queued, Refused
-from flom.errors import CannotWait, InvalidName, LockBusy, LockImpossible, Outcome, StandingBy
+from flom.errors import (
+    CannotWait,
+    Closed,
+    InvalidName,
+    InvalidRequest,
+    LockBusy,
+    LockImpossible,
+    Misuse,
+    Outcome,
+    StandingBy,
+)
 from flom.interfaces import IHeld
 from flom.server.arbiter import DeferredArbiter
 
@@ -25,15 +37,18 @@ def arbiter(clock: Clock) -> DeferredArbiter:
     return DeferredArbiter(clock)
 
 
-def now(deferred: Deferred[IHeld]) -> IHeld:
+T = TypeVar("T")
+
+
+def now(deferred: Deferred[T]) -> T:
     """Give the result that C{deferred} has."""
-    results: list[IHeld] = []
+    results: list[T] = []
     deferred.addCallback(results.append)
     assert results, "nothing yet, or an error"
     return results[0]
 
 
-def error(deferred: Deferred[IHeld]) -> BaseException:
+def error(deferred: Deferred[Any]) -> BaseException:
     """Give the error that C{deferred} has."""
     errors: list[BaseException | None] = []
 
@@ -146,11 +161,122 @@ def test_an_arbiter_that_nobody_uses_is_idle_and_has_no_timer(arbiter: DeferredA
     assert clock.getDelayedCalls() == []
 
 
-def test_a_closed_arbiter_grants_nothing_more(arbiter: DeferredArbiter) -> None:
+def test_a_closed_arbiter_grants_nothing_more(arbiter: DeferredArbiter, clock: Clock) -> None:
     held, waiting = now(arbiter.acquire("R1")), arbiter.acquire("R1")
     arbiter.close()
-    held.release()
+    assert isinstance(error(waiting), Closed)
+    assert isinstance(error(arbiter.acquire("R2")), Closed)
+    assert not held.is_released
+    now(held.release())
+    assert clock.getDelayedCalls() == []
+
+
+def test_one_that_is_opened_again_does(arbiter: DeferredArbiter) -> None:
+    now(arbiter.acquire("R1"))
+    arbiter.close()
+    arbiter.resume()
+    assert now(arbiter.acquire("R1"))
+
+
+def test_what_is_released_twice_is_not_taken_from_the_next_holder(arbiter: DeferredArbiter) -> None:
+    held, waiting = now(arbiter.acquire("R1")), arbiter.acquire("R1")
+    now(held.release())
+    assert isinstance(error(held.release()), Misuse)
+    assert held.is_released
+    assert not now(waiting).is_released
+
+
+def test_time_runs_out_for_who_waits(arbiter: DeferredArbiter, clock: Clock) -> None:
+    held, waiting = now(arbiter.acquire("R1")), arbiter.acquire("R1", timeout=5)
+    clock.advance(4.9)
     assert not waiting.called
+    clock.advance(0.1)
+    assert str(error(waiting)) == "R1 at this process: not granted within 5 s"
+    now(held.release())
+    assert now(arbiter.acquire("R1", wait=False))
+
+
+def test_no_time_to_wait_is_not_to_wait(arbiter: DeferredArbiter) -> None:
+    now(arbiter.acquire("R1"))
+    assert isinstance(error(arbiter.acquire("R1", timeout=0)), LockBusy)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        *({"timeout": timeout} for timeout in (-1, float("nan"), "5", b"")),
+        *({"lifespan": lifespan} for lifespan in (-1, float("nan"), float("inf"), "5", None)),
+        *({"quantity": quantity} for quantity in (-1, 2**31, 1.5, "1", None)),
+        *({"mode": mode} for mode in ("", "EXX", "exclusive", 6, -1, None, 2.5)),
+    ],
+    ids=str,
+)
+def test_nonsense_is_refused_at_once(arbiter: DeferredArbiter, nonsense: dict[str, Any]) -> None:
+    refusal = error(arbiter.acquire("R1", **nonsense))
+    assert isinstance(refusal, InvalidRequest)
+    assert str(refusal).startswith("R1: ")
+    assert arbiter.is_idle
+
+
+@pytest.mark.parametrize("name", ["", "no name", "1a", None, 5, b"R1", "R1\n"])
+def test_a_name_that_is_none_is_refused_at_once(arbiter: DeferredArbiter, name: Any) -> None:
+    assert isinstance(error(arbiter.acquire(name)), InvalidName)
+
+
+def test_a_lock_is_given_back_at_the_end_of_its_block(arbiter: DeferredArbiter) -> None:
+    async def block(raises: bool) -> str | None:
+        async with arbiter.acquire("_S_a[1]") as held:
+            if raises:
+                raise KeyError("x")
+        return held.element
+
+    assert isinstance(error(Deferred.fromCoroutine(block(raises=True))), KeyError)
+    assert [now(Deferred.fromCoroutine(block(raises=False))) for _ in range(2)] == ["1", "2"]  # 1 was rolled back
+
+
+def test_a_block_may_give_its_lock_back_itself(arbiter: DeferredArbiter) -> None:
+    async def block() -> None:
+        async with arbiter.acquire("R1") as held:
+            await held.release()
+            await (await arbiter.acquire("R1", wait=False)).release()
+
+    now(Deferred.fromCoroutine(block()))
+
+
+def test_an_acquisition_is_for_one_block(arbiter: DeferredArbiter) -> None:
+    async def block() -> None:
+        acquisition = arbiter.acquire("R1")
+        async with acquisition, acquisition:
+            pass
+
+    assert isinstance(error(Deferred.fromCoroutine(block())), Misuse)
+    assert now(arbiter.acquire("R1", wait=False))
+
+
+@pytest.mark.parametrize("at", ["waiting", "inside"])
+def test_a_block_that_is_cancelled_leaves_no_lock_behind(arbiter: DeferredArbiter, at: str) -> None:
+    async def block() -> None:
+        async with arbiter.acquire("R1"):
+            await never
+
+    never: Deferred[None] = Deferred()
+    held = now(arbiter.acquire("R1"))
+    running = Deferred.fromCoroutine(block())
+    if at == "inside":
+        now(held.release())
+    running.cancel()
+    assert isinstance(error(running), CancelledError)
+    if at == "waiting":
+        now(held.release())
+    assert now(arbiter.acquire("R1", wait=False))
+
+
+def test_two_arbiters_have_nothing_in_common(clock: Clock) -> None:
+    here, there = DeferredArbiter(clock), DeferredArbiter(clock)
+    assert now(here.acquire("R1"))
+    assert now(there.acquire("R1"))
+    here.close()
+    assert now(there.acquire("R2"))
 
 
 # another daemon grants the locks

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import provider
 
-from flom.core.messages import Answer, ShutdownRefused
-from flom.server.protocol import DEFAULT_TERMS, MESSAGE_TIMEOUT, Terms
+from flom.core.messages import Answer, Message, ShutdownRefused, Unlocked
+from flom.server.protocol import DEFAULT_TERMS, MESSAGE_TIMEOUT, LockFactory, Terms
 from tests.server.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
 from tests.server.logs import warnings
 
@@ -279,3 +280,54 @@ def test_the_log_tells_of_a_peer_that_speaks_tls_where_that_is_not_spoken(log: l
         client.send(bytes([byte]))
     assert client.transport.disconnecting
     assert warnings(log) == ["closing 127.0.0.1:40000: it speaks TLS, which is not spoken here"]
+
+
+# more than FLoM says
+
+
+def extended(name: str = "R1", **attributes: Any) -> bytes:
+    """Write a lock message of a client of ours that wants to hear of its unlocks."""
+    return lock(name, **attributes).replace(b'step="8"', b'step="8" extended="1"')
+
+
+def first_of_ours(code: int, element: str | None = None) -> Message:
+    return replace(first(code, element), extended=True)
+
+
+def test_a_client_of_ours_hears_that_its_unlock_was_taken() -> None:
+    daemon = Daemon()
+    holder, waiter = daemon.connect(), daemon.connect()
+    assert holder.send(extended()).received() == [first_of_ours(0)]
+    assert waiter.send(extended()).received() == [first_of_ours(1)]
+    assert holder.send(unlock()).received() == [Unlocked()]
+    assert waiter.received() == [later(0)]
+
+
+def test_it_may_ask_and_give_back_in_one_breath() -> None:
+    client = Daemon().connect()
+    assert client.send((extended() + unlock()) * 3).received() == [first_of_ours(0), Unlocked()] * 3
+
+
+def test_it_hears_that_it_gave_up_waiting() -> None:
+    daemon = Daemon()
+    holder, waiter = daemon.connect().send(lock()), daemon.connect().send(extended())
+    assert waiter.send(unlock()).received() == [first_of_ours(1), Unlocked()]
+    holder.leave()
+    assert waiter.received() == []
+
+
+def test_an_unlock_of_flom_s_clients_is_not_answered() -> None:
+    client = Daemon().connect().send(HOLD)
+    assert client.received() == [first(0)]
+    assert client.send(unlock()).received() == []
+
+
+# programs that grant locks themselves
+
+
+def test_a_daemon_that_is_part_of_another_program_is_ended_by_no_client() -> None:
+    daemon = Daemon()
+    factory = LockFactory(daemon.arbiter, daemon.clock)  # whose terms say of no way to end
+    client = Client(factory, "127.0.0.1").send(xml(5, 8, '<shutdown immediate="1"/>'))
+    assert client.received() == [ShutdownRefused()]
+    assert daemon.shutdowns == []

@@ -53,22 +53,23 @@ class Network:
     Connections in memory.
 
     @ivar clock: the time at all their ends.
+    @ivar pumps: what carries the bytes, one for each connection.
     """
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self._pumps: list[IOPump] = []
+        self.pumps: list[IOPump] = []
 
     def link(self, client: IProtocol, server: IProtocol) -> None:
         """Connect the two."""
         ends = Transport(client, False, _THERE, _HERE), Transport(server, True, _HERE, _THERE)
-        self._pumps.append(IOPump(client, server, *ends, False, self.clock))
+        self.pumps.append(IOPump(client, server, *ends, False, self.clock))
         server.makeConnection(ends[1])
         client.makeConnection(ends[0])
 
     def settle(self) -> None:
         """Let everything arrive that is on its way, and what follows from it."""
-        while any(pump.flush() for pump in self._pumps):
+        while sum(bool(pump.pump()) for pump in self.pumps):  # all of them have their turn
             pass
 
     def pass_time(self, seconds: float) -> None:

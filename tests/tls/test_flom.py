@@ -151,7 +151,8 @@ async def test_flom_s_daemon_looks_at_certificates_after_the_handshake_and_leave
             await our_client(daemon.port, files["expired"].tls()).acquire("R1")
         await serving
     assert caught.value.code is ReturnCode.SSL_READ_ERROR
-    assert str(caught.value) == "the daemon closed the connection without an answer; it may not accept our certificate"
+    why = "R1: the daemon closed the connection without an answer; it may not accept our certificate"
+    assert str(caught.value) == why
     assert daemon.log == ["certificate problem 10"] * 2
 
 

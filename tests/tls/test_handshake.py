@@ -79,7 +79,7 @@ def test_a_daemon_with_a_bad_certificate_is_not_talked_to(
     [error] = ask(network, daemon.endpoint, files["good"].tls())
     assert isinstance(error, TlsError)
     assert error.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
-    assert str(error).startswith("the daemon: its certificate (")
+    assert str(error).startswith("R1: the daemon: its certificate (")
     assert client_says in str(error)
     [breach] = warnings(log)
     assert breach.startswith("closing 192.0.2.2:40000: ")
@@ -144,7 +144,7 @@ def test_a_daemon_with_a_certificate_that_cannot_be_read_is_not_talked_to(
     [error] = ask(network, bare_daemon(network, bare_context(stranger), Bare), good.tls())
     assert isinstance(error, TlsError)
     assert error.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
-    assert str(error).startswith("the daemon: its certificate (malformed) ")
+    assert str(error).startswith("R1: the daemon: its certificate (malformed) ")
 
 
 @pytest.mark.parametrize("branches", [4, 5])
@@ -194,7 +194,7 @@ def test_a_daemon_that_speaks_only_old_tls_is_not_talked_to(network: Network, go
     assert "another version of TLS than 1.2 or 1.3" in str(error)
 
 
-SILENT = "the daemon closed the connection without an answer"
+SILENT = "R1: the daemon closed the connection without an answer"
 
 NOT_OURS = f"our unique id is '{unique_id()}', and our certificate has the common name '{SOMEBODY}'"
 
@@ -252,7 +252,7 @@ def test_a_daemon_whose_certificate_is_somebody_s_is_not_talked_to_if_that_is_ch
     assert isinstance(outcome, TlsError)
     assert outcome.code is ReturnCode.UNIQUE_ID_DOES_NOT_MATCH
     named = f"its unique id is '{unique_id()}', and its certificate has the common name '{SOMEBODY}'"
-    assert str(outcome) == f"the daemon: {named}"
+    assert str(outcome) == f"R1: the daemon: {named}"
     assert is_served(network, daemon, files["good"].tls())  # it has not granted what nobody took
 
 
@@ -279,7 +279,7 @@ def test_a_client_that_does_not_speak_tls_is_turned_away(
 def test_a_client_of_ours_that_does_not_speak_tls_is_told_what_may_be_missing(network: Network, good: Files) -> None:
     [error] = ask(network, Daemon(network, good.tls()).endpoint, None)
     assert isinstance(error, DaemonLost)
-    assert str(error) == "the daemon closed the connection without an answer; it may want TLS"
+    assert str(error) == "R1: the daemon closed the connection without an answer; it may want TLS"
 
 
 def test_a_daemon_that_does_not_speak_tls_sends_whoever_does_away(
@@ -328,7 +328,7 @@ def test_a_silent_daemon_is_left_in_the_end(network: Network, good: Files) -> No
     [error] = outcome
     assert isinstance(error, TlsError)
     assert error.code is ReturnCode.SSL_CONNECT_ERROR
-    assert str(error) == "the daemon: no TLS handshake within 30 s; it may not speak TLS"
+    assert str(error) == "R1: the daemon: no TLS handshake within 30 s; it may not speak TLS"
     assert endpoint.connections == 1
 
 
