@@ -17,6 +17,7 @@ LAYERS: Final = [
     ["flom.errors", "flom.returncodes"],
     ["flom.core"],
     [
+        "flom.acquisition",
         "flom.certs",
         "flom.config",
         "flom.identity",

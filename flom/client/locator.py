@@ -5,19 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
+from flom.client.places import check_owner, daemon_host
 from flom.config import Config
 from flom.errors import DaemonUnreachable, ReturnCode, spell
 from flom.multicast import check_interface, has_ipv6_address, is_link_local, stream_endpoint
+
+CROWD_RETRY: Final = 0.02
+"""Seconds until the next attempt, when a crowd before us was not yet let in."""
 
 
 class Location(NamedTuple):
@@ -26,10 +30,12 @@ class Location(NamedTuple):
 
     @ivar endpoint: leads there.
     @ivar peer: names it to a user.
+    @ivar host: where it is to be found on the network; the empty string for a UNIX socket.
     """
 
     endpoint: IStreamClientEndpoint
     peer: str
+    host: str = ""
 
 
 def locate(config: Config, reactor: Any) -> Location:
@@ -42,7 +48,7 @@ def locate(config: Config, reactor: Any) -> Location:
     if not config.unicast_address:
         path = config.socket_path
         if not config.socket_name:
-            _check_owner(path)
+            check_owner(path)
         return Location(UNIXClientEndpoint(reactor, path), path)
     interface = config.network_interface
     if interface:
@@ -50,41 +56,80 @@ def locate(config: Config, reactor: Any) -> Location:
     host, port = daemon_host(config), config.unicast_port
     peer = spell(host, port)
     if not interface or not has_ipv6_address(interface):  # without, FLoM does not heed it either (spec 1.2)
-        return Location(stream_endpoint(reactor, host, port), peer)
-    return Location(_InterfaceEndpoint(reactor, host, port, interface), f"{peer} by {interface}")
+        return Location(stream_endpoint(reactor, host, port), peer, config.unicast_address)
+    endpoint = _InterfaceEndpoint(reactor, host, port, interface)
+    return Location(endpoint, f"{peer} by {interface}", config.unicast_address)
 
 
-def daemon_host(config: Config) -> str:
-    """Give the TCP host of the daemon, with the interface that leads there if it is a link-local address (D-18)."""
-    host, interface = config.unicast_address, config.network_interface
-    return f"{host}%{interface}" if interface and is_link_local(host) else host
-
-
-def why_unreachable(error: Exception, config: Config) -> DaemonUnreachable | None:
+def why_unreachable(error: Exception, location: Location) -> DaemonUnreachable | None:
     """
     Tell what C{error}, the outcome of an attempt to connect, means.
 
     @return: C{None} if there is just no daemon there, so that starting one may help (spec 7.1), or if it L{is_crowded}.
     """
     if isinstance(error, DNSLookupError | socket.gaierror | ValueError):  # the last: what cannot be a name
-        return DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{config.unicast_address}: no such host")
+        return DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{location.host}: no such host")
     code = getattr(error, "osError", None)
-    if config.unicast_address or is_crowded(error, config) or code in (errno.ENOENT, errno.ECONNREFUSED):
+    if location.host or is_crowded(error, location) or code in (errno.ENOENT, errno.ECONNREFUSED):
         return None
     why = os.strerror(code).lower() if code else str(error)
-    return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{config.socket_path}: {why}")
+    return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{location.peer}: {why}")
 
 
-def is_crowded(error: Exception, config: Config) -> bool:
+def is_crowded(error: Exception, location: Location) -> bool:
     """
     Tell whether C{error} means that a daemon is there, with more connections waiting than the kernel keeps for it.
 
     For a UNIX socket the kernel says so at once (EAGAIN), which Twisted takes for a connection on its way, until it
     fails without a reason.
     """
-    if config.unicast_address or not isinstance(error, ConnectError):
+    if location.host or not isinstance(error, ConnectError):
         return False
     return getattr(error, "osError", None) in (None, errno.EAGAIN)
+
+
+@implementer(IStreamClientEndpoint)
+class DaemonEndpoint:
+    """Leads to the daemon at one place, which may have a crowd before it."""
+
+    def __init__(self, reactor: Any, location: Location) -> None:
+        self._reactor = reactor
+        self._location = location
+
+    @property
+    def peer(self) -> str:
+        """Names the daemon to a user."""
+        return self._location.peer
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+
+        @return: may fire with L{DaemonUnreachable}.
+        """
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        began = self._reactor.seconds()
+        while True:
+            try:
+                return await self._location.endpoint.connect(factory)
+            except (ConnectError, DNSLookupError, OSError, ValueError) as e:
+                if unreachable := why_unreachable(e, self._location):
+                    raise unreachable from e
+                if is_crowded(e, self._location):
+                    await deferLater(self._reactor, CROWD_RETRY)
+                    continue
+            await self._do_about_absence(began)
+
+    async def _do_about_absence(self, began: float) -> None:
+        """
+        Do what there is to be done if nobody listens; afterwards, we try again.
+
+        @param began: when this search began, in seconds of the reactor's clock.
+        @raise DaemonUnreachable: there is nothing to be done.
+        """
+        raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{self.peer}: no daemon is listening")
 
 
 @implementer(IStreamClientEndpoint)
@@ -119,15 +164,3 @@ class _InterfaceEndpoint:
             else:
                 return connected
         raise problem
-
-
-def _check_owner(path: str) -> None:
-    """Refuse the default socket, whose name anybody can guess, if somebody else has put it there (D-37)."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return
-    if found.st_uid not in (0, os.getuid()) or stat.S_ISLNK(found.st_mode):
-        raise DaemonUnreachable(
-            ReturnCode.CONNECT_ERROR, f"{path}: it belongs to uid {found.st_uid}; choose another with --socket-name"
-        )

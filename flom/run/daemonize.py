@@ -15,14 +15,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from flom.client.locator import daemon_host, is_crowded, locate, why_unreachable
+from flom.client.locator import DaemonEndpoint, locate
+from flom.client.places import daemon_host
 from flom.config import DAEMON, SETTINGS, Config
 from flom.errors import DaemonUnreachable, ReturnCode
 from flom.run.output import complain
@@ -31,7 +29,7 @@ from flom.server.listening import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, 
 START_TIMEOUT: Final = 30.0
 """Seconds that a daemon has to start, whoever starts it (D-35)."""
 
-_RETRY: Final = 0.02  # seconds; for the moment until another starter listens, or a crowd before us is let in
+_RETRY: Final = 0.02  # seconds; for the moment until another starter listens
 
 _TOLD_OTHERWISE: Final = frozenset(
     {
@@ -55,8 +53,7 @@ Unblocked = Callable[[], AbstractContextManager[None]]
 """Makes a context in which processes may be made, see L{flom.run.signals.SignalWatch.unblocked}."""
 
 
-@implementer(IStreamClientEndpoint)
-class StartingEndpoint:
+class StartingEndpoint(DaemonEndpoint):
     """
     Leads to the daemon that the configuration means, started if need be and allowed.
 
@@ -74,58 +71,34 @@ class StartingEndpoint:
         """
         @param say: told what is done.
         @param started: called when a daemon has been started.
-        @raise FlomError: see L{locate}.
+        @raise FlomError: see L{flom.client.locator.locate}.
         """
-        self._reactor = reactor
+        super().__init__(reactor, locate(config, reactor))
         self._config = config
         self._unblocked = unblocked
         self._say = say
         self._started = started
         self.is_starting = False
-        self._location = locate(config, reactor)
 
-    @property
-    def peer(self) -> str:
-        """Names the daemon to a user."""
-        return self._location.peer
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """
-        See L{IStreamClientEndpoint.connect}.
-
-        @return: may fire with L{DaemonUnreachable}.
-        """
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        give_up = self._reactor.seconds() + START_TIMEOUT
-        while True:
-            try:
-                return await self._location.endpoint.connect(factory)
-            except (ConnectError, DNSLookupError, OSError, ValueError) as e:
-                if unreachable := why_unreachable(e, self._config):
-                    raise unreachable from e
-                if is_crowded(e, self._config):
-                    await deferLater(self._reactor, _RETRY)
-                    continue
-                if self._config.lifespan_ms == 0:
-                    raise DaemonUnreachable(
-                        ReturnCode.CONNECT_ERROR,
-                        f"{self.peer}: no daemon is listening, and daemon-lifespan 0 forbids to start one",
-                    ) from e
-            try:
-                claim = self._claim()
-            except CannotClaim as e:
-                if not e.is_taken or self._reactor.seconds() > give_up:
-                    raise DaemonUnreachable(e.code, f"cannot start a daemon: {e}") from e
-                await deferLater(self._reactor, _RETRY)
-            else:
-                self.is_starting = True
-                try:
-                    await self._start(claim)
-                finally:
-                    self.is_starting = False
-                self._started()
+    async def _do_about_absence(self, began: float) -> None:
+        if self._config.lifespan_ms == 0:
+            raise DaemonUnreachable(
+                ReturnCode.CONNECT_ERROR,
+                f"{self.peer}: no daemon is listening, and daemon-lifespan 0 forbids to start one",
+            )
+        try:
+            claim = self._claim()
+        except CannotClaim as e:
+            if not e.is_taken or self._reactor.seconds() > began + START_TIMEOUT:
+                raise DaemonUnreachable(e.code, f"cannot start a daemon: {e}") from e
+            await deferLater(self._reactor, _RETRY)
+            return
+        self.is_starting = True
+        try:
+            await self._start(claim)
+        finally:
+            self.is_starting = False
+        self._started()
 
     def _claim(self) -> Claim:
         config = self._config

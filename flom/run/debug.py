@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.client.connection import HANDSHAKE_TIMEOUT
-from flom.client.locator import daemon_host
+from flom.client.places import daemon_host
 from flom.config import Config
 from flom.errors import DaemonLost, ExitStatus, FlomError, one_line
 from flom.identity import unique_id

@@ -12,30 +12,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from flom.client.discovery import ASK_AGAIN, Answer, Asker, choice_warning, connect_to_first, describe
-from flom.client.locator import daemon_host
+from flom.client.discovery import Answer, Asker
+from flom.client.group import GroupEndpoint
+from flom.client.places import daemon_host
 from flom.config import Config
 from flom.core.election import Timing
 from flom.core.messages import Role, Standing
-from flom.errors import DaemonUnreachable, ReturnCode, reason
-from flom.multicast import Group, GroupPort, NoMulticast, stream_endpoint
+from flom.errors import DaemonUnreachable, ReturnCode
+from flom.multicast import Group, GroupPort
 from flom.run.daemonize import START_TIMEOUT, DaemonLaunch, Unblocked
 from flom.server.arbiter import system_instant
 from flom.server.discovery import GroupMember
 from flom.server.handover import FRESH, Candidate
 from flom.server.listening import CannotClaim, Claim, claim_tcp
 from flom.server.seat import Seat, SeatTaken, take_seat
-
-_QUIET: Final = 0.05
-"""Seconds without an answer after which a runner stands for election; daemons that lead answer within a few."""
 
 _ASK_AGAIN: Final = 0.05
 """Seconds between two questions while we stand for election."""
@@ -47,16 +40,16 @@ _LONGEST_PAUSE: Final = 1.0
 """Seconds between two questions at most."""
 
 
-@implementer(IStreamClientEndpoint)
-class GroupEndpoint:
+class ElectingEndpoint(GroupEndpoint):
     """
     Leads to the daemon of a group, elected if need be and allowed.
 
     If a unicast address is configured too, the daemon is looked for there first, and started there (spec 7.1).
 
     @ivar is_starting: whether we are starting a daemon, and stand for election in its place.
-    @ivar is_orphaned: whether to look for the successor of a daemon that we hold a lock of.
     """
+
+    _NOBODY = "no daemon answers in {group}, and daemon-lifespan 0 forbids to start one"
 
     def __init__(
         self,
@@ -73,92 +66,10 @@ class GroupEndpoint:
         @param warn: told what the user should know.
         @param started: called when a daemon has been elected.
         """
-        self._reactor = reactor
-        self._config = config
-        self._group = group
+        super().__init__(reactor, config, group, say, warn, may_elect=config.lifespan_ms != 0)
         self._unblocked = unblocked
-        self._say = say
-        self._warn = warn
         self._started = started
-        self._was_connected = False
-        timing = config.timing
-        self._takeover = timing.patience + timing.campaign + 0.5  # seconds, for those who stand by; and some more
         self.is_starting = False
-        self.is_orphaned = False
-
-    @property
-    def peer(self) -> str:
-        """Names the daemon to a user."""
-        return f"the daemon of {self._group}"
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """
-        See L{IStreamClientEndpoint.connect}.
-
-        @return: may fire with L{DaemonUnreachable} or L{NoMulticast}.
-        """
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        give_up = self._reactor.seconds() + self._takeover
-        connected = None
-        while connected is None:
-            if self._config.unicast_address and not self._was_connected:  # who has sent us away may be standing by
-                connected = await self._connect_directly(factory)
-            if connected is None:
-                answers = await self._find()
-                if warning := choice_warning(answers, self._group):
-                    self._warn(warning)
-                self._say(f"{self._group} is led by {describe(answers[0])}")
-                try:
-                    connected = await connect_to_first(self._reactor, answers, factory, self._say)
-                except DaemonUnreachable:
-                    if self._reactor.seconds() > give_up:
-                        raise
-                    await deferLater(self._reactor, _ASK_AGAIN)  # it has ended since it answered
-        self._was_connected = True
-        return connected
-
-    async def _connect_directly(self, factory: IProtocolFactory) -> IProtocol | None:
-        """Try the unicast address; C{None} if nobody is there and a daemon may be started."""
-        config = self._config
-        endpoint = stream_endpoint(self._reactor, daemon_host(config), config.unicast_port)
-        try:
-            connected: IProtocol = await endpoint.connect(factory)
-        except (ConnectError, DNSLookupError, OSError, ValueError) as e:
-            if config.lifespan_ms == 0:
-                raise DaemonUnreachable(
-                    ReturnCode.CONNECT_ERROR, f"{config.unicast_address}: no daemon is listening: {e}"
-                ) from e
-            return None
-        return connected
-
-    async def _find(self) -> list[Answer]:
-        """Ask for the daemon, and see that there is one, if allowed; give the answers of those that lead."""
-        config = self._config
-        try:
-            asker = Asker(self._group, self._reactor, self._say, orphaned=self.is_orphaned)
-            with asker:
-                if self._was_connected:  # it has gone; another one may be about to take its place
-                    answers = await asker.ask_often(round(self._takeover / ASK_AGAIN), ASK_AGAIN)
-                elif config.lifespan_ms:
-                    answers = await asker.ask(_QUIET)
-                else:
-                    answers = await asker.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
-                if not answers and asker.problem is not None:
-                    raise asker.problem
-                if not answers:
-                    self._say(f"no reply from {self._group.address}/{self._group.port}")
-                if not answers and config.lifespan_ms:
-                    answers = await self._elect(asker)
-        except CannotListenError as e:
-            raise NoMulticast(f"{self._group}: {reason(e.socketError)}") from e
-        if not answers:
-            raise DaemonUnreachable(
-                ReturnCode.CONNECT_ERROR,
-                f"no daemon answers in {self._group}, and daemon-lifespan 0 forbids to start one",
-            )
-        return answers
 
     async def _elect(self, asker: Asker) -> list[Answer]:
         """Stand for election, or wait until somebody else has won."""

@@ -44,7 +44,7 @@ from flom.trace import tracer
 from flom.transports import tls_of
 
 if TYPE_CHECKING:
-    from flom.run.electing import GroupEndpoint
+    from flom.run.electing import ElectingEndpoint
 
 _CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
@@ -71,7 +71,7 @@ class Runner:
         self._status: int | None = None
         self._timer: IDelayedCall | None = None
         self._regaining: Deferred[None] | None = None
-        self._group_endpoint: GroupEndpoint | None = None
+        self._group_endpoint: ElectingEndpoint | None = None
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """
@@ -187,15 +187,15 @@ class Runner:
         finally:
             self._stop_timer()
 
-    def _make_endpoint(self) -> StartingEndpoint | GroupEndpoint:
+    def _make_endpoint(self) -> StartingEndpoint | ElectingEndpoint:
         """Give what leads to the daemon that is meant, started or elected if need be."""
         config, unblocked = self._config, self._watch.unblocked
         if not config.multicast_address:
             return StartingEndpoint(self._reactor, config, unblocked, self._say, self._limit_wait)
 
-        from flom.run.electing import GroupEndpoint  # the others need not wait for its import
+        from flom.run.electing import ElectingEndpoint  # the others need not wait for its import
 
-        self._group_endpoint = GroupEndpoint(
+        self._group_endpoint = ElectingEndpoint(
             self._reactor, config, group_of(config), unblocked, self._say, warn, self._limit_wait
         )
         return self._group_endpoint
@@ -290,7 +290,7 @@ class Runner:
         else:
             self._lament(why)
 
-    async def _regain(self, endpoint: GroupEndpoint, why: FlomError) -> None:
+    async def _regain(self, endpoint: ElectingEndpoint, why: FlomError) -> None:
         """Take the lock again, at another daemon, while the command runs on; nobody else can have it in between."""
         endpoint.is_orphaned = True
         try:

@@ -1,0 +1,53 @@
+"""Locks for tasks of asyncio, under Twisted's asyncio reactor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from twisted.python.failure import Failure
+
+from flom.acquisition import Acquisition, give_back
+from flom.interfaces import IHeld
+
+
+@asynccontextmanager
+async def holding(acquisition: Acquisition) -> AsyncIterator[IHeld]:
+    """
+    Wait for a lock in a task of asyncio; it is given back at the end of the block.
+
+    A task that is cancelled leaves the queue. If the lock was granted at that very moment, it is given back, which
+    C{await acquisition.asFuture(loop)} alone could not do.
+
+    @raise FlomError: see L{flom.interfaces.IArbiter.acquire}.
+    """
+    acquisition.note_use()
+    loop = asyncio.get_running_loop()
+    decided: asyncio.Future[None] = loop.create_future()
+    decisions: list[IHeld | Failure] = []
+
+    def take(decision: IHeld | Failure) -> None:
+        decisions.append(decision)
+        if not decided.done():
+            decided.set_result(None)
+
+    acquisition.addBoth(take)
+    try:
+        await decided
+    except asyncio.CancelledError:
+        acquisition.cancel()
+        [decision] = decisions
+        if not isinstance(decision, Failure):
+            decision.release()
+        raise
+    [decision] = decisions
+    if isinstance(decision, Failure):
+        assert decision.value is not None
+        raise decision.value
+    try:
+        yield decision
+    except BaseException as e:
+        await give_back(decision, e).asFuture(loop)
+        raise
+    await give_back(decision, None).asFuture(loop)
