@@ -1,3 +1,21 @@
-"""FLoM, the Free Lock Manager, on Twisted: runs commands under locks, on one host or many."""
+"""
+FLoM, the Free Lock Manager, on Twisted: runs commands under locks, on one host or many.
+
+C{from flom import lock} gives locks to Python programs. C{from flom import *} gives the names of FLoM's own library, to
+programs that were written for that. Both are imported when they are first asked for.
+"""
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name == "lock":
+        from flom.client.blocking import lock
+
+        return lock
+    if name in ("__all__", "TRUE", "FALSE") or name.startswith(("flom_", "FLOM_")):
+        from flom import libflom
+
+        if hasattr(libflom, name):
+            return getattr(libflom, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

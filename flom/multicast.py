@@ -219,6 +219,47 @@ def usable_interfaces(group: Group) -> list[NetworkInterface]:
     return usable
 
 
+def set_up(talking: socket.socket, group: Group) -> None:
+    """Set up a UDP socket of the family of C{group}, for what is said to it and heard from it."""
+    if group.is_ipv6:
+        talking.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+        talking.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        talking.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, group.ttl)
+    else:
+        talking.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+        talking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.ttl)
+
+
+def tell_group(talking: socket.socket, group: Group, datagram: bytes) -> list[str]:
+    """
+    Send C{datagram} to C{group} by every interface.
+
+    @return: the names of those by which that was possible.
+    @raise NoMulticast: that was not possible by any.
+    """
+    interfaces = usable_interfaces(group)
+    told, problems = [], []
+    for interface in interfaces:
+        try:
+            interface.use_for(talking)
+            talking.sendto(datagram, (group.address, group.port))
+            told.append(interface.name)
+        except OSError as e:
+            problems.append(f"{interface.name}: {why_not_sent(e, group)}")
+    if len(problems) == len(interfaces):
+        raise NoMulticast(f"{group.address}: nothing can be sent to it: {'; '.join(problems)}")
+    return told
+
+
+def sender_of(address: Any) -> Sender:
+    """Give what a datagram came from, C{address} as the socket tells it, with its zone if that has one."""
+    host, port, *more = address
+    if more and more[1]:
+        with suppress(OSError):
+            host = f"{host}%{socket.if_indextoname(more[1])}"
+    return host, port
+
+
 class GroupPort(udp.MulticastPort):
     """
     A UDP port for talking to a group, and, as a member, for hearing what is said in it.
@@ -272,18 +313,7 @@ class GroupPort(udp.MulticastPort):
         @return: the names of those by which that was possible.
         @raise NoMulticast: that was not possible by any.
         """
-        interfaces = usable_interfaces(self._group)
-        told, problems = [], []
-        for interface in interfaces:
-            try:
-                interface.use_for(self.socket)
-                self.socket.sendto(datagram, (self._group.address, self._group.port))
-                told.append(interface.name)
-            except OSError as e:
-                problems.append(f"{interface.name}: {why_not_sent(e, self._group)}")
-        if len(problems) == len(interfaces):
-            raise NoMulticast(f"{self._group.address}: nothing can be sent to it: {'; '.join(problems)}")
-        return told
+        return tell_group(self.socket, self._group, datagram)
 
     def write(self, datagram: bytes, addr: Sender | None = None) -> None:
         """
@@ -302,13 +332,7 @@ class GroupPort(udp.MulticastPort):
         # SO_REUSEADDR, which Twisted sets too, is what FLoM shares the port by; among those who share it by this, the
         # kernel may give a datagram to one that is not in its group
         created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
-        if self._group.is_ipv6:
-            created.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
-            created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, self._group.ttl)
-        else:
-            created.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-            created.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, self._group.ttl)
+        set_up(created, self._group)
         return created
 
     def doRead(self) -> None:
@@ -319,14 +343,10 @@ class GroupPort(udp.MulticastPort):
                 return  # nothing more, or a peer's port that was closed
             if not self._is_by_our_interface(about):
                 continue
-            host, port, *more = sender
-            if more and more[1]:
-                with suppress(OSError):
-                    host = f"{host}%{socket.if_indextoname(more[1])}"
             try:
-                self.protocol.datagramReceived(datagram, (host, port))
+                self.protocol.datagramReceived(datagram, sender_of(sender))
             except Exception:
-                self._log.failure("taking a datagram of {sender}", sender=(host, port))
+                self._log.failure("taking a datagram of {sender}", sender=sender)
 
     def _is_by_our_interface(self, about: list[tuple[int, int, bytes]]) -> bool:
         """

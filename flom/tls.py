@@ -88,6 +88,10 @@ class Tls:
         """Tells the common name of our own certificate in words."""
         return f"our certificate {_naming(self.own_name)}"
 
+    def new_connection(self) -> SSL.Connection:
+        """Give OpenSSL's part of one more connection, with bytes going in and out of memory."""
+        return self._connections.make()
+
     def secure_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Give an endpoint that speaks TLS over what C{endpoint} leads to."""
         secured: IStreamClientEndpoint = wrapClientTLS(self._connections, endpoint)
@@ -158,13 +162,14 @@ class _Connections:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """See L{IOpenSSLClientConnectionCreator}."""
-        return self._connection()
+        return self.make()
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """See L{IOpenSSLServerConnectionCreator}."""
-        return self._connection()
+        return self.make()
 
-    def _connection(self) -> SSL.Connection:
+    def make(self) -> SSL.Connection:
+        """Make one, for either end."""
         return SSL.Connection(self._context, None)
 
 

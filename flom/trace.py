@@ -40,7 +40,7 @@ def tracer(topic: str) -> logging.Logger:
 
 def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """
-    Trace from now on.
+    Trace from now on, to this file and no more to an earlier one.
 
     The file is made whatever the mask is; if it cannot be, nothing is traced.
 
@@ -49,6 +49,8 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
     @param environ: has the mask. Without one, a file gets all topics but C{msg} and C{locker}, and stderr nothing.
     @param warn: told what is wrong with the mask or the file.
     """
+    root = logging.getLogger("flom.trace")
+    _stop(root)
     mask = _mask(environ, warn)
     handler: logging.Handler
     if path:
@@ -68,12 +70,21 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
         root.removeHandler(handler)
 
     handler.handleError = give_up  # type: ignore[method-assign]  # or else every line would print a traceback
-    root = logging.getLogger("flom.trace")
     root.propagate = False
     root.addHandler(handler)
     for topic, bit in TOPICS.items():
         if (_DEFAULT_MASK if mask is None else mask) & bit:
             tracer(topic).setLevel(logging.DEBUG)
+
+
+def _stop(root: logging.Logger) -> None:
+    for handler in root.handlers[:]:
+        if isinstance(handler.formatter, _Lines):
+            root.removeHandler(handler)
+            handler.close()
+            root.propagate = True
+    for topic in TOPICS:
+        tracer(topic).setLevel(logging.NOTSET)
 
 
 class _Lines(logging.Formatter):

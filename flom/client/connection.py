@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.errors import DaemonLost, FlomError, ReturnCode, TlsError
-from flom.identity import unique_id
+from flom.client.endings import HANDSHAKE_TIMEOUT, why_closed
+from flom.errors import FlomError, ReturnCode, TlsError
 from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.tls import Tls
 
-HANDSHAKE_TIMEOUT: Final = 30.0
-"""
-Seconds that a daemon has for the TLS handshake. One that is being started needs some of them; one of FLoM's that does
-not speak TLS waits for us for ever (D-03).
-"""
-
 _trace = tracer("client")
-
-_UNANSWERED: Final = " without an answer; it may want TLS"
 
 
 @implementer(IHandshakeListener)
@@ -78,21 +70,13 @@ class DaemonConnection(Protocol):
         """Tell what C{reason}, by which the connection has ended, means."""
         self._stop_timer()
         _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
-        if self._tls is None:
-            return DaemonLost(f"{self.peer} closed the connection" + ("" if self.answered else _UNANSWERED))
-        if self._has_timed_out:
-            why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
-            return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
-        if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
-            return TlsError(error.code, f"{self.peer}: {error}")
-        if not self._is_secured:
-            return DaemonLost(f"{self.peer} closed the connection during the TLS handshake; it may not speak TLS")
-        if self.answered:
-            return DaemonLost(f"{self.peer} closed the connection")
-        why = "it may not accept our certificate"
-        if self._tls.own_name != unique_id():
-            why = f"it may check peer ids: our unique id is '{unique_id()}', and {self._tls.own_naming}"
-        return DaemonLost(f"{self.peer} closed the connection without an answer; {why}", ReturnCode.SSL_READ_ERROR)
+        if self._tls is not None:
+            if self._has_timed_out:
+                why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
+                return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
+            if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
+                return TlsError(error.code, f"{self.peer}: {error}")
+        return why_closed(self.peer, answered=self.answered, tls=self._tls, is_secured=self._is_secured)
 
     def _time_out(self) -> None:
         self._handshake = None

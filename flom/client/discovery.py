@@ -62,11 +62,60 @@ class Answer:
         return (*rank(self.standing), self.peer)
 
 
+class Answers:
+    """
+    What daemons of a group have said, one answer for each of them.
+
+    What is no answer is passed over, whoever sent it, and we go on waiting (D-11).
+    """
+
+    def __init__(self, group: Group, say: Callable[[str], None]) -> None:
+        """
+        @param say: told what is received.
+        """
+        self._group = group
+        self._say = say
+        self._found: dict[object, Answer] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self._found)
+
+    @property
+    def all(self) -> list[Answer]:
+        """All of them, the one to choose first."""
+        return sorted(self._found.values(), key=lambda answer: answer.preference)
+
+    @property
+    def leaders(self) -> list[Answer]:
+        """Those of daemons that lead, the one to choose first."""
+        return [answer for answer in self.all if answer.standing.role is Role.LEADER]
+
+    def take(self, datagram: bytes, sender: Sender) -> None:
+        """Take what has come from C{sender}."""
+        where = f"{sender[0]}/{sender[1]}"
+        try:
+            if len(datagram) > MAX_ANSWER_SIZE:
+                raise RemoteProtocolError(f"more than {MAX_ANSWER_SIZE} bytes")
+            reply = decode(datagram)
+            if not isinstance(reply, Discovered):
+                raise RemoteProtocolError("no answer")
+        except RemoteProtocolError as e:
+            self._say(f"ignoring what came from {where}: {e}")
+            return
+        if reply.standing is None and is_loopback(sender[0]):
+            return  # a daemon of FLoM, which does not know what group it was asked for
+        answer = Answer(destination(reply.address, sender, self._group), reply.port, reply, sender)
+        key = reply.standing.node if reply.standing else answer.peer
+        known = self._found.get(key)
+        if known is None or known.standing != answer.standing:
+            self._say(f"reply from {where} is '{datagram.decode(errors='replace')}'")
+            self._found[key] = answer
+
+
 class Asker(DatagramProtocol):
     """
     Asks a group who leads it, and collects the answers.
-
-    What is no answer is passed over, whoever sent it, and we go on waiting (D-11).
 
     @ivar problem: why nothing could be sent to the group the last time, if that was so.
     """
@@ -92,7 +141,7 @@ class Asker(DatagramProtocol):
         self._say = say
         self._is_everyone_asked = everyone
         self._is_orphaned = orphaned
-        self._answers: dict[object, Answer] = {}
+        self._answers = Answers(group, say)
         self._first: Deferred[None] = Deferred()
         self._is_first = True
         self.problem: NoMulticast | None = None
@@ -108,12 +157,12 @@ class Asker(DatagramProtocol):
     @property
     def answers(self) -> list[Answer]:
         """What has come up to now, one answer for each daemon, the one to choose first."""
-        return sorted(self._answers.values(), key=lambda answer: answer.preference)
+        return self._answers.all
 
     @property
     def leaders(self) -> list[Answer]:
         """The L{answers} of those who lead."""
-        return [answer for answer in self.answers if answer.standing.role is Role.LEADER]
+        return self._answers.leaders
 
     @property
     def port_number(self) -> int:
@@ -160,26 +209,8 @@ class Asker(DatagramProtocol):
         return []
 
     def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
-        where = f"{addr[0]}/{addr[1]}"
-        try:
-            if len(datagram) > MAX_ANSWER_SIZE:
-                raise RemoteProtocolError(f"more than {MAX_ANSWER_SIZE} bytes")
-            reply = decode(datagram)
-            if not isinstance(reply, Discovered):
-                raise RemoteProtocolError("no answer")
-        except RemoteProtocolError as e:
-            self._say(f"ignoring what came from {where}: {e}")
-            return
-        if reply.standing is None and is_loopback(addr[0]):
-            return  # a daemon of FLoM, which does not know what group it was asked for
-        answer = Answer(destination(reply.address, addr, self._group), reply.port, reply, addr)
-        key = reply.standing.node if reply.standing else answer.peer
-        known = self._answers.get(key)
-        if known is not None and known.standing == answer.standing:
-            return
-        self._say(f"reply from {where} is '{datagram.decode(errors='replace')}'")
-        self._answers[key] = answer
-        if answer.standing.role is Role.LEADER and not self._first.called:
+        self._answers.take(datagram, addr)
+        if self.leaders and not self._first.called:
             self._first.callback(None)
 
     def _send(self) -> None:

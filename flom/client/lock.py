@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.acquisition import Acquisition, limit
+from flom.client.endings import RETRY, Patience, while_waiting
 from flom.client.pool import ConnectionPool
 from flom.client.protocol import LockClient
 from flom.core.asking import ask
@@ -33,7 +34,6 @@ from flom.errors import (
     LocalProtocolError,
     Misuse,
     Outcome,
-    ReturnCode,
     lock_refused,
 )
 from flom.identity import unique_id
@@ -42,12 +42,6 @@ from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 
 if TYPE_CHECKING:
     from flom.tls import Tls
-
-POOL_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
-"""For those who wait in a pool: if the daemon's host has gone without a word, they should be at the next one soon."""
-
-_RETRY: Final = 0.1  # seconds, before the daemon that has taken over is asked
-_POOL_RETRIES: Final = 20
 
 MAX_ASKING: Final = 8
 """
@@ -133,10 +127,7 @@ class RemoteArbiter:
         self._clock = clock
         self._is_in_pool = is_in_pool
         self._keepalive = keepalive
-        waiting = keepalive
-        if is_in_pool:
-            waiting = Keepalive(*(min(pair) for pair in zip(astuple(keepalive), astuple(POOL_KEEPALIVE), strict=True)))
-        self._factory = _ClientFactory(peer, clock, waiting, tls)
+        self._factory = _ClientFactory(peer, clock, while_waiting(keepalive) if is_in_pool else keepalive, tls)
         self._is_extended = keep > 0
         self._on_lost = on_lost
         self._pool = ConnectionPool(clock, keep)
@@ -252,13 +243,8 @@ class RemoteArbiter:
         return client
 
     async def _ask(self, message: Lock) -> tuple[LockClient, Answer]:
-        """
-        Give the daemon's decision.
-
-        Ask again if we were connected to a daemon at the moment it ended, which has said nothing yet; and in a pool,
-        whenever the daemon that we wait at has gone.
-        """
-        silent = 0
+        """Give the daemon's decision; if the daemon goes first, ask again as long as L{Patience} lasts."""
+        patience = Patience(is_in_pool=self._is_in_pool)
         while True:
             kept = self._pool.take(parse_name(message.name).key)
             client = kept or await self._connect()
@@ -268,16 +254,12 @@ class RemoteArbiter:
                 self._on_lost()
                 if kept and not client.answered:
                     continue  # it had ended while nobody looked
-                silent = 0 if client.answered else silent + 1
-                is_refusal = e.code is ReturnCode.SSL_READ_ERROR  # one that stands by would not have spoken TLS
-                retries = _POOL_RETRIES if self._is_in_pool and not is_refusal else 1
-                if silent > retries or (client.answered and not self._is_in_pool):
-                    raise
+                patience.bear(e, answered=client.answered)
             except BaseException:
                 client.close()
                 raise
             if self._is_in_pool:
-                await deferLater(self._clock, _RETRY)
+                await deferLater(self._clock, RETRY)
 
 
 class _ClientFactory(Factory):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from flom.client.connection import DaemonConnection
+from flom.client.endings import CLOSE_TIMEOUT
 from flom.core.messages import Answer, Lock, Unlock, Unlocked
 from flom.core.session import ClientSession
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
@@ -21,10 +22,6 @@ from flom.transports import close_our_side, tune
 
 if TYPE_CHECKING:
     from flom.tls import Tls
-
-CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that the daemon has for closing a connection after an unlock."""
-
 
 _msg = tracer("msg")
 

@@ -18,7 +18,7 @@ from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, conne
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.client.connection import HANDSHAKE_TIMEOUT
+from flom.client.endings import HANDSHAKE_TIMEOUT
 from flom.client.places import daemon_host
 from flom.config import Config
 from flom.errors import DaemonLost, ExitStatus, FlomError, one_line

@@ -6,7 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from flom.client.protocol import CLOSE_TIMEOUT, LockClient
+from flom.client.endings import CLOSE_TIMEOUT
+from flom.client.protocol import LockClient
 from flom.core.messages import Answer, Lock, Unlock
 from flom.core.modes import LockMode
 from flom.core.wire import MessageReader

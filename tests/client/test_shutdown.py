@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.client.connection import HANDSHAKE_TIMEOUT
+from flom.client.endings import HANDSHAKE_TIMEOUT
 from flom.client.shutdown import shut_down
 from flom.core.messages import Message, Shutdown, ShutdownRefused
 from flom.core.wire import MessageReader, encode

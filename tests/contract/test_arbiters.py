@@ -1,30 +1,41 @@
-"""Whoever provides L{IArbiter} grants, refuses, waits and forgets alike: in this process and over every transport."""
+"""
+Whoever gives locks grants, refuses, waits and forgets alike: the arbiter in this process, the Twisted client over every
+transport, the blocking client, and FLoM's library.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from zope.interface.verify import verifyObject
 
-from flom.client.lock import RemoteArbiter
+from flom.client import connect
 from flom.core.modes import LockMode
-from flom.errors import CannotWait, InvalidName, LockBusy, LockImpossible
+from flom.errors import CannotWait, InvalidName, InvalidRequest, LockBusy, LockImpossible, LockTimeout, Misuse
 from flom.interfaces import IArbiter, IHeld
 from flom.server.arbiter import DeferredArbiter, system_instant
 from flom.server.listening import ClaimedEndpoint, claim_tcp, claim_unix
 from flom.server.service import make_daemon
+from tests.contract.clients import Blocking, FlomLibrary
 
 loop: Any = reactor
 
+DEFERRED: Final = ("local", "unix", "tcp4", "tcp6")
+"""Those that provide L{IArbiter}."""
 
-@pytest_twisted.async_yield_fixture(params=["local", "unix", "tcp4", "tcp6"])
+OURS: Final = (*DEFERRED, "blocking")
+"""Those that refuse what makes no sense; FLoM's library makes something of it."""
+
+EVERYBODY: Final = (*OURS, "flom")
+
+
+@pytest_twisted.async_yield_fixture(params=EVERYBODY)
 async def arbiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
     """An arbiter with nothing in it."""
     local = DeferredArbiter(loop, system_instant)
@@ -34,14 +45,22 @@ async def arbiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     daemon = make_daemon(loop, local, [ClaimedEndpoint(loop, claim) for claim in claims])
     daemon.privilegedStartService()
     daemon.startService()
-    clients = {
-        "unix": UNIXClientEndpoint(loop, path),
-        "tcp4": TCP4ClientEndpoint(loop, "127.0.0.1", ports[0]),
-        "tcp6": TCP6ClientEndpoint(loop, "::1", ports[1]),
-    }
-    yield local if request.param == "local" else RemoteArbiter(clients[request.param], request.param, loop)
+    endpoints = {"unix": f"unix:{path}", "tcp4": f"tcp:127.0.0.1:{ports[0]}", "tcp6": rf"tcp:\:\:1:{ports[1]}"}
+    match request.param:
+        case "local":
+            yield local
+        case "blocking":
+            yield Blocking(path)
+        case "flom":
+            yield FlomLibrary(path)
+        case transport:
+            async with await connect(loop, endpoints[transport]) as client:
+                yield client
     await daemon.stopService()
 
+
+ours = pytest.mark.parametrize("arbiter", OURS, indirect=True)
+deferred = pytest.mark.parametrize("arbiter", DEFERRED, indirect=True)
 
 Arbiter = Any  # an IArbiter; mypy-zope knows no parameter of a test as a provider
 
@@ -56,6 +75,7 @@ def turns_away(error: type[Exception]) -> Callable[[Deferred[IHeld]], Awaitable[
     return check
 
 
+@deferred
 @pytest_twisted.ensureDeferred
 async def test_it_keeps_the_contract(arbiter: Arbiter) -> None:
     assert verifyObject(IArbiter, arbiter)
@@ -86,7 +106,36 @@ async def test_what_cannot_be_is_refused(arbiter: Arbiter) -> None:
     await turns_away(LockImpossible)(arbiter.acquire("N[3]", quantity=4))
     await turns_away(CannotWait)(arbiter.acquire("R9", wait=False, create=False))
     await turns_away(InvalidName)(arbiter.acquire("no name"))
-    await turns_away(ValueError)(arbiter.acquire("N[3]", quantity=-1))
+
+
+@ours
+@pytest_twisted.ensureDeferred
+async def test_what_makes_no_sense_is_refused(arbiter: Arbiter) -> None:
+    await turns_away(InvalidRequest)(arbiter.acquire("N[3]", quantity=-1))
+    await turns_away(InvalidRequest)(arbiter.acquire("R1", "XX"))
+    await turns_away(InvalidRequest)(arbiter.acquire("R1", timeout=-1))
+    await turns_away(InvalidRequest)(arbiter.acquire("R1", timeout="soon"))
+    await turns_away(InvalidRequest)(arbiter.acquire("_t_%d[1]"))
+    await (await arbiter.acquire("R1", wait=False)).release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mode_may_be_a_name_or_a_number(arbiter: Arbiter) -> None:
+    readers = [await arbiter.acquire("R1", mode) for mode in ("PR", "pr", 3, LockMode.PR)]
+    await turns_away(LockBusy)(arbiter.acquire("R1", "CW", wait=False))
+    for reader in readers:
+        await reader.release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_released_cannot_be_released_again(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1")
+    await held.release()
+    next_one = await arbiter.acquire("R1")
+    with pytest.raises(Misuse):
+        await held.release()
+    await turns_away(LockBusy)(arbiter.acquire("R1", wait=False))
+    await next_one.release()
 
 
 @pytest_twisted.ensureDeferred
@@ -134,6 +183,7 @@ async def test_who_may_not_create_waits_for_somebody_who_may(arbiter: Arbiter) -
     await (await waiting).release()
 
 
+@deferred
 @pytest_twisted.ensureDeferred
 async def test_cancelling_leaves_the_queue(arbiter: Arbiter) -> None:
     held = await arbiter.acquire("R1")
@@ -148,10 +198,44 @@ async def test_cancelling_leaves_the_queue(arbiter: Arbiter) -> None:
     await (await patient).release()
 
 
+@deferred
 @pytest_twisted.ensureDeferred
-async def test_a_wait_may_have_a_limit(arbiter: Arbiter) -> None:
+async def test_a_wait_may_be_timed_out_like_every_deferred(arbiter: Arbiter) -> None:
     held = await arbiter.acquire("R1")
     with pytest.raises(TimeoutError):
         await arbiter.acquire("R1").addTimeout(0.05, loop)
     await held.release()
     await (await arbiter.acquire("R1", wait=False)).release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_was_not_granted_it_in_time_leaves_the_queue(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1")
+    await turns_away(LockTimeout)(arbiter.acquire("R1", timeout=0.05))
+    await held.release()
+    await (await arbiter.acquire("R1", wait=False)).release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_time_to_wait_is_not_to_wait(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1")
+    await turns_away(LockBusy)(arbiter.acquire("R1", timeout=0))
+    await held.release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_resource_is_remembered_for_its_lifespan(arbiter: Arbiter) -> None:
+    for value in ("1", "2"):
+        held = await arbiter.acquire("_s_a[1]", lifespan=60)
+        assert held.element == value
+        await held.release()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_timestamp_is_given_once(arbiter: Arbiter) -> None:
+    given = []
+    for _ in range(3):
+        held = await arbiter.acquire("_t_%S#ffffff[2]")
+        given.append(held.element)
+        await held.release()
+    assert len(set(given)) == 3

@@ -62,7 +62,7 @@ class LanHost(Host):
     def wait_for(self, resource: str, leader: Member) -> Running:
         """Run a C{flom-run} that waits for C{resource}, held by somebody; give it when it waits at C{leader}."""
         waiter = self.start_flom("-V", *in_group(GROUP, "-r", resource), "--", "echo", "ran")
-        eventually(lambda: self._has_heard(waiter, leader), f"{self.name} waiting at {leader.host.name}")
+        eventually(lambda: self.has_heard(waiter, leader), f"{self.name} waiting at {leader.host.name}")
         return waiter
 
     def ask(self, *words: str, group: str = GROUP) -> tuple[str, str]:
@@ -88,7 +88,7 @@ class LanHost(Host):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    def _has_heard(self, client: Running, leader: Member) -> bool:
+    def has_heard(self, client: Running, leader: Member) -> bool:
         """Tell whether C{client} has been answered by C{leader}, which is on another host: it is in the queue then."""
         listed = self.run("ss", "-OtinpH", "state", "established", "dport", "=", f":{leader.port}")
         return re.search(rf"pid={client.pid},.* bytes_received:", listed.stdout) is not None

@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.logger import LogEvent
 
-from flom.client.connection import HANDSHAKE_TIMEOUT
+from flom.client.endings import HANDSHAKE_TIMEOUT
 from flom.errors import DaemonLost, FlomError, ReturnCode, TlsError
 from flom.identity import unique_id
 from flom.interfaces import IHeld

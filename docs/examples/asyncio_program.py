@@ -1,0 +1,36 @@
+"""A program of asyncio: some tasks share one client, and take turns. Usage: asyncio_program.py ENDPOINT"""
+
+import asyncio
+import sys
+from typing import Any
+
+from twisted.internet import asyncioreactor
+
+from flom.client import connect
+from flom.client.aio import holding
+
+
+def twisted_reactor() -> Any:
+    """Give Twisted's reactor on the loop that runs; without the second step, no host name would be looked up."""
+    asyncioreactor.install(asyncio.get_running_loop())
+    from twisted.internet import reactor
+
+    reactor.startRunning(installSignalHandlers=False)  # type: ignore[attr-defined]
+    return reactor
+
+
+async def main(endpoint: str) -> None:
+    loop = asyncio.get_running_loop()
+    locks = await connect(twisted_reactor(), endpoint).asFuture(loop)
+
+    async def work(number: int) -> None:
+        async with holding(locks.acquire("backup", timeout=30)):
+            print(f"task {number} begins")
+            await asyncio.sleep(0.01)
+            print(f"task {number} ends")
+
+    await asyncio.gather(*(work(number) for number in range(3)))
+    await locks.close().asFuture(loop)
+
+
+asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,89 @@
+"""What a handle is, and what it is made from: the configuration of the process (spec 11.1, 11.2)."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeGuard
+
+from flom.config import Config, load
+from flom.errors import ConfigError, one_line
+from flom.trace import start_trace
+
+if TYPE_CHECKING:
+    from flom.client.conversation import Conversation
+
+
+class flom_handle_t:
+    """
+    One lock, or none yet. It is no use until C{flom_handle_init} has seen it, unless C{flom_handle_new} has made it.
+
+    Two threads must not use one at the same time.
+
+    @ivar state: a C{FLOM_HANDLE_STATE_...}; 0 before C{flom_handle_init}.
+    @ivar conn: the connection that has the lock, while it is held.
+    @ivar config: the properties; each handle has its own.
+    @ivar locked_element: see C{flom_handle_get_locked_element}.
+    @ivar thisown: whether C{flom_handle_t()} has made it. It is there because SWIG has it.
+    """
+
+    def __init__(self) -> None:
+        self.state = 0
+        self.conn: Conversation | None = None
+        self.config: Config | None = None
+        self.locked_element: str | None = None
+        self.thisown = True
+
+
+def is_given(handle: object, function: str) -> TypeGuard[flom_handle_t]:
+    """
+    Tell whether C{handle}, the first argument of C{function}, is one; otherwise it is C{None}.
+
+    @raise TypeError: it is neither.
+    """
+    if handle is not None and not isinstance(handle, flom_handle_t):
+        raise wrong_type(function, 1, "flom_handle_t *")
+    return handle is not None
+
+
+def wrong_type(function: str, argument: int, type_name: str) -> TypeError:
+    """Make the error that a wrong argument is, in SWIG's words."""
+    return TypeError(f"in method '{function}', argument {argument} of type '{type_name}'")
+
+
+_defaults: Config | None = None
+
+
+def defaults() -> Config:
+    """
+    Give the properties that a new handle has; the configuration files are read when this is first asked for.
+
+    @raise ConfigError: the files make no sense; the next call reads them again.
+    """
+    global _defaults
+    if _defaults is None:
+        try:
+            config = load(None, os.environ, warnings.warn)
+            config.check_transport()
+            config.check_tls()
+        except ConfigError as e:
+            for line in e.on_stdout:
+                with suppress(OSError, ValueError):  # nobody need be there to read it
+                    print(one_line(line), flush=True)
+            raise
+        if config.is_tls_halved:
+            warnings.warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too", stacklevel=1)
+        if not config.unicast_address and not config.multicast_address:
+            config = replace(config, socket_name=config.socket_path)
+        start_trace(config.command_trace_file, config.append_trace_file, os.environ, warnings.warn)
+        _defaults = replace(config, lifespan_ms=0)  # no daemon is ever started from here
+    return _defaults
+
+
+def config_of(handle: flom_handle_t) -> Config:
+    """Give the properties of C{handle}; without any, those that it would have if it were new (spec 11.3)."""
+    if handle.config is not None:
+        return handle.config
+    return Config() if _defaults is None else _defaults

@@ -1,0 +1,107 @@
+"""Those who wait for their locks in a thread, made to look like the ones that have Deferreds."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+import flom
+from flom.client.blocking import BlockingLock, Held
+from flom.core.asking import as_mode
+from flom.errors import CannotWait, FlomError, InvalidName, LockBusy, LockImpossible, LockTimeout, Misuse, ReturnCode
+
+
+class BlockingHeld:
+    """What L{flom.lock} has taken."""
+
+    def __init__(self, held: Held) -> None:
+        self.element = held.element
+        self._held = held
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        return deferToThread(self._held.release, rollback)
+
+
+class Blocking:
+    """L{flom.lock}."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+
+    def acquire(self, name: str, mode: Any = "EX", **asked: Any) -> Deferred[BlockingHeld]:
+        def acquire() -> BlockingHeld:
+            lock: BlockingLock = flom.lock(name, mode, socket=self._socket, start=False, **asked)
+            return BlockingHeld(lock.acquire())
+
+        return deferToThread(acquire)
+
+
+_ERRORS: Final[dict[int, type[Exception]]] = {
+    flom.FLOM_RC_LOCK_BUSY: LockBusy,
+    flom.FLOM_RC_LOCK_CANT_WAIT: CannotWait,
+    flom.FLOM_RC_LOCK_IMPOSSIBLE: LockImpossible,
+    flom.FLOM_RC_NETWORK_TIMEOUT: LockTimeout,
+    flom.FLOM_RC_INVALID_RESOURCE_NAME: InvalidName,
+    flom.FLOM_RC_API_INVALID_SEQUENCE: Misuse,
+}
+
+
+def check(code: int) -> None:
+    """Raise what means the same as the return code C{code} of FLoM's library."""
+    if code in (flom.FLOM_RC_OK, flom.FLOM_RC_RESOURCE_IS_NOT_TRANSACTIONAL):
+        return
+    error = _ERRORS.get(code, FlomError)
+    refusal = error.__new__(error)
+    refusal.args = (f"{ReturnCode(code)!r}: {flom.flom_strerror(code)}",)  # type: ignore[call-arg]
+    raise refusal
+
+
+class FlomHeld:
+    """A locked handle."""
+
+    def __init__(self, handle: flom.flom_handle_t) -> None:
+        self.element = flom.flom_handle_get_locked_element(handle)
+        self._handle = handle
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        unlock = flom.flom_handle_unlock_rollback if rollback else flom.flom_handle_unlock
+        return deferToThread(lambda: check(unlock(self._handle)))
+
+
+class FlomLibrary:
+    """C{from flom import *}."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+
+    def acquire(
+        self,
+        name: str,
+        mode: Any = "EX",
+        *,
+        quantity: int = 1,
+        wait: bool = True,
+        create: bool = True,
+        lifespan: float = 0.0,
+        timeout: float | None = None,
+    ) -> Deferred[FlomHeld]:
+        def acquire() -> FlomHeld:
+            handle = flom.flom_handle_t()
+            timeout_ms = 0 if not wait else -1 if timeout is None else round(timeout * 1000)
+            for code in (
+                flom.flom_handle_init(handle),
+                flom.flom_handle_set_socket_name(handle, self._socket),
+                flom.flom_handle_set_resource_name(handle, name),
+                flom.flom_handle_set_lock_mode(handle, int(as_mode(mode))),
+                flom.flom_handle_set_resource_quantity(handle, quantity),
+                flom.flom_handle_set_resource_create(handle, create),
+                flom.flom_handle_set_resource_idle_lifespan(handle, round(lifespan * 1000)),
+                flom.flom_handle_set_resource_timeout(handle, timeout_ms),
+                flom.flom_handle_lock(handle),
+            ):
+                check(code)
+            return FlomHeld(handle)
+
+        return deferToThread(acquire)

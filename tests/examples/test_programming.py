@@ -1,0 +1,79 @@
+"""The example programs of docs/programming.md do what it says they do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from tests.daemon import FLOM_RUN, Daemon
+from tests.run.programs import Programs
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+
+def output(example: str, *arguments: str) -> list[str]:
+    """Run C{example}; give the lines that it prints."""
+    program = [sys.executable, "-W", "error", str(EXAMPLES / example), *arguments]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout.splitlines()
+
+
+def test_a_twisted_program(daemon: Daemon) -> None:
+    where = f"unix:{daemon.socket}"
+    assert output("nightly.py", where) == [
+        "others may read too",
+        "held at once: red and green",
+        f"red.green at {where}: not granted within 0.1 s",
+    ]
+
+
+def test_a_program_of_asyncio(daemon: Daemon) -> None:
+    lines = output("asyncio_program.py", f"unix:{daemon.socket}")
+    assert sorted(lines) == [f"task {number} {what}" for number in range(3) for what in ("begins", "ends")]
+    assert [line.split()[2] for line in lines] == ["begins", "ends"] * 3
+
+
+def test_a_script(tmp_path: Path) -> None:
+    socket = str(tmp_path / "flom.sock")
+    assert output("script.py", socket) == [
+        "the first lock starts the daemon",
+        "this one got red",
+        "fetch: alone",
+        f"backup at {socket}: locked by somebody else",
+    ]
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    with Programs() as programs:
+        yield programs
+
+
+def test_a_web_application_shares_its_locks_with_commands(programs: Programs, tmp_path: Path) -> None:
+    socket = str(tmp_path / "flom.sock")
+    application = programs.start_program(sys.executable, str(EXAMPLES / "web_application.py"), socket)
+    url = application.line()
+    assert [get(url) for _ in range(2)] == [b"/stock/bolts: 1\n", b"/stock/bolts: 2\n"]
+    command = programs.start("-s", socket, "-d", "0", "-r", "/stock", "--", "sh", "-c", "echo held; read _")
+    assert command.line() == "held"
+    request = programs.start_program(
+        sys.executable, "-c", f"from urllib.request import urlopen; print(urlopen('{url}').read())"
+    )
+    assert get(url.replace("/stock/bolts", "/other")) == b"/other: 1\n"
+    command.finish()
+    assert request.line() == "b'/stock/bolts: 3\\n'"
+    refused = subprocess.run([FLOM_RUN, "-s", socket, "-X"], capture_output=True, text=True)
+    assert (refused.returncode, "part of another program" in refused.stderr) == (99, True)
+    assert get(url) == b"/stock/bolts: 4\n"
+
+
+def get(url: str) -> bytes:
+    with urlopen(url, timeout=30) as answer:
+        page: bytes = answer.read()
+    return page
