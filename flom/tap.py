@@ -31,6 +31,7 @@ from flom.server.membership import Membership
 from flom.server.protocol import Terms
 from flom.server.seat import inherit_seat
 from flom.server.service import make_daemon
+from flom.server.status import Census
 from flom.trace import start_trace, tracer
 from flom.transports import tls_of
 
@@ -130,8 +131,6 @@ class Options(usage.Options):
         if self["config-file"] is not None:
             config = load_file(config, self["config-file"], _warn)
             config = replace(config, lifespan_ms=config.lifespan_ms or -1)
-            if config.mount_point:
-                _warn(f"mount-point-vfs: nothing is mounted on '{config.mount_point}' yet")
         given = []
         for setting in _SETTINGS:
             text = self[_NAMES.get(setting.long, setting.long)]
@@ -218,15 +217,30 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         membership = _membership(options, endpoints, reactor)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
+    arbiter, census = DeferredArbiter(reactor, system_instant), Census()
     make_daemon(
         reactor,
-        DeferredArbiter(reactor, system_instant),
+        arbiter,
         endpoints,
         lifespan=config.lifespan_ms / 1000 if config.lifespan_ms > 0 else None,
-        terms=Terms(config.keepalive, tls, allow_remote_shutdown=config.allow_remote_shutdown),
+        terms=Terms(
+            config.keepalive,
+            tls,
+            allow_remote_shutdown=config.allow_remote_shutdown,
+            status_for_all=config.status_for == "all",
+        ),
         membership=membership,
         end=reactor.stop,
+        census=census,
     ).setServiceParent(daemon)
+    if config.http:
+        from flom.server.web import web_service  # its import takes long, and few need it
+
+        web_service(reactor, _endpoint(config.http, "http", reactor), arbiter, census).setServiceParent(daemon)
+    if config.mount_point:
+        from flom.server.mount import MountService
+
+        MountService(reactor, os.path.abspath(config.mount_point), arbiter, census).setServiceParent(daemon)
     return daemon
 
 
@@ -250,15 +264,20 @@ def _claims(options: Options) -> list[Claim]:
 def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
     endpoints = []
     for description in options["listen"]:
-        try:
-            endpoint = serverFromString(reactor, description)
-        except (ValueError, TypeError, LookupError) as e:
-            raise SystemExit(f"twistd flom: listen: '{description}' is no endpoint: {e}") from None
+        endpoint = _endpoint(description, "listen", reactor)
         if isinstance(endpoint, AdoptedStreamServerEndpoint) and endpoint.addressFamily == socket.AF_UNIX:
             # systemd's; Twisted would open it to everybody, and remove it in the end
             endpoint = ClaimedEndpoint(reactor, Claim(socket.socket(fileno=endpoint.fileno), is_borrowed=True))
         endpoints.append(endpoint)
     return endpoints
+
+
+def _endpoint(description: str, option: str, reactor: Any) -> IStreamServerEndpoint:
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    except (ValueError, TypeError, LookupError) as e:
+        raise SystemExit(f"twistd flom: {option}: '{description}' is no endpoint: {e}") from None
+    return endpoint
 
 
 def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reactor: Any) -> Membership | None:

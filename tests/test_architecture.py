@@ -24,6 +24,7 @@ LAYERS: Final = [
         "flom.interfaces",
         "flom.keepalive",
         "flom.multicast",
+        "flom.status",
         "flom.tls",
         "flom.trace",
         "flom.transports",

@@ -128,6 +128,7 @@ class Conversation:
 
     @ivar peer: names the daemon in errors.
     @ivar answered: whether the daemon has said anything.
+    @ivar stream: the bytes of it.
     """
 
     def __init__(self, stream: Stream, peer: str, keepalive: Keepalive | None = None) -> None:
@@ -136,7 +137,7 @@ class Conversation:
         """
         self.peer = peer
         self.answered = False
-        self._stream = stream
+        self.stream = stream
         self._keepalive = keepalive
         self._reader = MessageReader(MAX_ANSWER_SIZE)
         self._session = ClientSession()
@@ -167,7 +168,7 @@ class Conversation:
                 answer = self._ask(message, NEVER if deadline is None else deadline, signals)
             if answer.code == Outcome.GRANTED and self._keepalive is not None:
                 with suppress(OSError):
-                    self._keepalive.tune(self._stream.socket)
+                    self._keepalive.tune(self.stream.socket)
             return answer
         except BaseException:
             self.close()
@@ -188,10 +189,10 @@ class Conversation:
                 raise ConnectionResetError
             data = encode(message)
             _msg.debug("to %s: %r", self.peer, data)
-            self._stream.send(data, deadline)
+            self.stream.send(data, deadline)
             with suppress(OSError):  # it has gone now, perhaps because of what we have just said
-                self._stream.shut_down(deadline)
-            while self._stream.receive(deadline):
+                self.stream.shut_down(deadline)
+            while self.stream.receive(deadline):
                 pass
         except OSError:
             raise DaemonLost(f"{self.peer} closed the connection", ReturnCode.SEND_ERROR) from None
@@ -204,18 +205,18 @@ class Conversation:
 
     def close(self) -> None:
         """End the conversation, if it has not ended; the daemon forgets whatever was asked or held."""
-        close_socket(self._stream.socket)
+        close_socket(self.stream.socket)
 
     def fileno(self) -> int:
         """Give the descriptor of the connection, -1 if it is closed: whoever has it open keeps the lock."""
-        return self._stream.socket.fileno()
+        return self.stream.socket.fileno()
 
     @property
     def is_lost(self) -> bool:
         """Whether the daemon has closed the connection, as far as it was open; to find out takes no time."""
         if not self._is_lost and self.fileno() >= 0:
             try:
-                while self._stream.receive(0.0):
+                while self.stream.receive(0.0):
                     _trace.debug("%s says what it must not", self.peer)  # to close would be to give up the lock
                 self._is_lost = True
             except LockTimeout:
@@ -233,9 +234,9 @@ class Conversation:
         _msg.debug("to %s: %r", self.peer, data)
         try:
             with suppress(OSError):  # it has gone; it may have said why
-                self._stream.send(data, deadline)
+                self.stream.send(data, deadline)
             while True:
-                if (answer := self._hear(self._stream.receive(deadline, signals))) is not None:
+                if (answer := self._hear(self.stream.receive(deadline, signals))) is not None:
                     return answer
         except LockTimeout:
             raise LockTimeout(f"{message.name} at {self.peer}: not granted in time") from None
@@ -247,14 +248,14 @@ class Conversation:
     def _hear(self, data: bytes) -> Answer | None:
         """Take what the daemon has said; give its decision, if that is one."""
         if not data:
-            raise self._stream.why_ended(self.peer, answered=self.answered)
+            raise self.stream.why_ended(self.peer, answered=self.answered)
         self.answered = True
         _msg.debug("from %s: %r", self.peer, data)
         for message in self._reader.feed(data):
             answer = self._session.receive(message)
             assert isinstance(answer, Answer)  # there is nothing else that could be due
             if answer.step == 16:
-                self._stream.check_peer_id(answer.peer_id)
+                self.stream.check_peer_id(answer.peer_id)
             if answer.code not in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
                 return answer  # what may follow it has no meaning
         return None

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from flom.client.connection import DaemonConnection
-from flom.core.messages import Shutdown, ShutdownRefused
+from flom.core.messages import ManagementRefused, Shutdown
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import DaemonUnreachable, RemoteProtocolError, ShutdownNotAllowed, TlsError
 from flom.identity import unique_id
@@ -57,7 +57,7 @@ class _Order(DaemonConnection):
 
     def dataReceived(self, data: bytes) -> None:
         try:
-            is_refused = any(isinstance(message, ShutdownRefused) for message in self._reader.feed(data))
+            is_refused = any(isinstance(message, ManagementRefused) for message in self._reader.feed(data))
         except RemoteProtocolError:
             is_refused = False
         if is_refused and not self.over.called:

@@ -26,6 +26,7 @@ from flom.config.values import (
     read_name,
     read_signals,
     read_socket_name,
+    read_status_for,
     told_on_stdout,
     within,
 )
@@ -84,6 +85,9 @@ class Config:
     leader_timeout_ms: int = 1750
     election_time_ms: int = 500
     listen: tuple[str, ...] = ()
+    http: str = ""
+    status_for: str = "trusted"
+    log_grants: bool = False
 
     @property
     def socket_path(self) -> str:
@@ -385,8 +389,8 @@ SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
     _text(
         "mount_point",
         ("m", "mount-point-vfs", "Daemon", "MountPointVFS"),
-        "directory for a view of the daemon's locks; nothing is mounted yet",
-        RUNNER,
+        "empty directory for a view of what the daemon holds, as a file system",
+        *(RUNNER, DAEMON),
         check=read_directory,
     ),
     _setting(
@@ -515,6 +519,25 @@ SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
         lambda text: tuple(filter(None, text.split(";"))),
         (DAEMON,),
         accumulates=True,
+    ),
+    _text(
+        "http",
+        ("", "http", "Daemon", "Http"),
+        "Twisted endpoint for a web page, metrics and health, such as tcp:9180:interface=127.0.0.1; off without",
+        DAEMON,
+    ),
+    _text(
+        "status_for",
+        ("", "status-for", "Daemon", "StatusFor"),
+        "all or trusted: who may see what the daemon holds; trusted are those who may end it",
+        DAEMON,
+        check=read_status_for,
+    ),
+    _flag(
+        "log_grants",
+        ("", "log-grants", "Daemon", "LogGrants"),
+        "log every grant and release, too",
+        DAEMON,
     ),
 )
 

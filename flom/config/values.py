@@ -147,6 +147,13 @@ def read_directory(text: str) -> str:
     return text
 
 
+def read_status_for(text: str) -> str:
+    """Check who may see what a daemon holds."""
+    if text not in ("all", "trusted"):
+        raise ValueError(text)
+    return text
+
+
 def read_file(text: str) -> str:
     """
     Give the absolute path, without links, of a file that must be there (spec 1.2).

@@ -169,14 +169,55 @@ class Shutdown:
 
 
 @dataclass(frozen=True, slots=True)
-class ShutdownRefused:
-    """The daemon does not end, because whoever wants it must not; a daemon of FLoM never says so."""
+class StatusRequest:
+    """
+    Somebody wants to see what the daemon holds. A daemon of FLoM dies of it (D-01).
+
+    @ivar name: of the only resource to show; C{None} for all.
+    """
+
+    verb: ClassVar = 5
+    step: ClassVar = 8
+
+    name: str | None = None
+    peer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFollows:
+    """
+    The daemon says that its status comes after this message.
+
+    @ivar size: bytes of it.
+    """
+
+    verb: ClassVar = 5
+    step: ClassVar = 16
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementRefused:
+    """The daemon does not do what somebody wants who must not; a daemon of FLoM never says so."""
 
     verb: ClassVar = 5
     step: ClassVar = 16
 
 
-Message = Lock | Answer | Unlock | Unlocked | Ping | Discover | Discovered | Shutdown | ShutdownRefused
+Message = (
+    Lock
+    | Answer
+    | Unlock
+    | Unlocked
+    | Ping
+    | Discover
+    | Discovered
+    | Shutdown
+    | StatusRequest
+    | StatusFollows
+    | ManagementRefused
+)
 
 
 def kind(message: Message) -> str:

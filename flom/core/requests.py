@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, NewType
 
 from flom.core.modes import LockMode
@@ -67,12 +67,14 @@ class Granted:
         late writer. A new daemon starts again at 1.
     @ivar element: which one, for sets, sequences and timestamps.
     @ivar delayed: whether the session was told to wait before.
+    @ivar waited: seconds since it had asked.
     """
 
     request: LockRequest
     token: int
     element: str | None = None
     delayed: bool = False
+    waited: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +109,16 @@ class Refused:
     delayed: bool = False
 
 
-Effect = Granted | Queued | Incubated | Refused
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """
+    The session holds it no longer.
+
+    @ivar held: seconds since it was granted.
+    """
+
+    request: LockRequest
+    held: float = field(compare=False)
+
+
+Effect = Granted | Queued | Incubated | Refused | Ended

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from flom.core.messages import Answer, Lock, Message, Shutdown, Unlock, Unlocked, kind
+from flom.core.messages import Answer, Lock, Message, Shutdown, StatusRequest, Unlock, Unlocked, kind
 from flom.core.names import ResourceName, parse_name
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError
@@ -27,22 +27,33 @@ class InvalidLock:
     name: str
 
 
-Order = LockRequest | Release | InvalidLock | Shutdown
+Order = LockRequest | Release | InvalidLock | Shutdown | StatusRequest
 
 
 class _Server(Enum):
     FRESH = auto()  # nothing was said yet
     BOUND = auto()  # the first lock message has bound it to a resource, for ever
+    WATCHING = auto()  # it wants to see what is held, once or again and again
     OVER = auto()  # the last word was said: what still comes is ignored
 
 
 _SERVED_IN: Final[dict[_Server, tuple[type, ...]]] = {
-    _Server.FRESH: (Lock, Shutdown),
+    _Server.FRESH: (Lock, Shutdown, StatusRequest),
     _Server.BOUND: (Lock, Unlock),
+    _Server.WATCHING: (StatusRequest,),
+}
+
+_WHEN: Final = {
+    _Server.FRESH: "before any lock",
+    _Server.BOUND: "after a lock",
+    _Server.WATCHING: "after a request for the status",
 }
 
 _LAST_WORDS: Final = frozenset({Outcome.CANNOT_WAIT, Outcome.INVALID_NAME})
-"""After these the daemon closes its side (spec 5.6), and what the client still sends has no effect (D-17)."""
+"""
+After these the daemon closes its side (spec 5.6), and what the client still sends has no effect (D-17). A client of ours
+may go on after the first.
+"""
 
 
 class ServerSession:
@@ -82,8 +93,10 @@ class ServerSession:
         """
         if self._state is _Server.OVER:
             return None
+        if self._is_extended and isinstance(message, StatusRequest):
+            return message
         if not isinstance(message, _SERVED_IN[self._state]):
-            when = "before any lock" if self.is_fresh else "after a lock"
+            when = _WHEN[self._state]
             raise RemoteProtocolError(f"{kind(message)} {when}")
         match message:
             case Lock():
@@ -92,6 +105,9 @@ class ServerSession:
                 return Release(self._bound_name(message), message.rollback)
             case Shutdown():
                 self._state = _Server.OVER
+                return message
+            case StatusRequest():
+                self._state = _Server.WATCHING
                 return message
         raise AssertionError(message)
 
@@ -112,7 +128,7 @@ class ServerSession:
         if outcome is Outcome.INVALID_TIMESTAMP_FORMAT:
             return None
         if not delayed:
-            if outcome in _LAST_WORDS:
+            if outcome in _LAST_WORDS and not self._is_extended:  # it may go on
                 self._state = _Server.OVER
             return Answer(16, outcome, element, peer_id, self._is_extended)
         return Answer(24 if outcome in (Outcome.GRANTED, Outcome.QUEUED) else 32, outcome, element)
@@ -159,7 +175,8 @@ class _Client(Enum):
 
 
 _DUE_IN: Final = {16: _Client.ASKED, 24: _Client.WAITING, 32: _Client.WAITING}
-_REFUSED_FOR_NOW: Final = frozenset({Outcome.BUSY, Outcome.IMPOSSIBLE})  # the daemon goes on listening (spec 5.6)
+_REFUSED_FOR_NOW: Final = frozenset({Outcome.BUSY, Outcome.IMPOSSIBLE, Outcome.CANNOT_WAIT})
+"""After these a daemon of ours goes on listening to a client of ours."""
 
 
 class ClientSession:

@@ -10,16 +10,34 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 from itertools import chain, count
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from flom.core.names import ResourceName
-from flom.core.requests import Effect, Granted, Incubated, Instant, LockRequest, Queued, Refused, SessionId
+from flom.core.requests import Effect, Ended, Granted, Incubated, Instant, LockRequest, Queued, Refused, SessionId
 from flom.core.resources import Resource, Strftime, make_resource
 from flom.core.resources.base import Holding
 from flom.core.resources.timestamp import InvalidTimestampFormat
+from flom.core.tally import Tally
+from flom.core.view import Claim, ResourceView, TableView
 from flom.errors import Outcome, RemoteProtocolError
 
+_NUMBER: Final = itemgetter(Claim._fields.index("number"))
+_GRANTED: Final = itemgetter(Claim._fields.index("since"), Claim._fields.index("number"))
+
 _IDLE_PERIOD: Final = 1.0  # seconds; an idle resource is forgotten after two periods, its lifespan being the first
+
+
+class _Arrival(NamedTuple):
+    """
+    When somebody began to wait.
+
+    @ivar number: see L{flom.core.view.Claim}.
+    @ivar since: in seconds of the monotonic clock.
+    """
+
+    number: int
+    since: float
 
 
 @dataclass(slots=True)
@@ -32,7 +50,7 @@ class _Binding:
 
     entry: _Entry
     holdings: dict[str, list[Holding]] = field(default_factory=dict)
-    waiting: dict[str, dict[LockRequest, None]] = field(default_factory=dict)
+    waiting: dict[str, dict[LockRequest, _Arrival]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +58,9 @@ class _Entry:
     """A resource and how long it is to live (spec 4.10)."""
 
     key: str
+    name: str
+    number: int
+    since: float
     resource: Resource
     retention: float
     sessions: int = 0  # that are bound to it
@@ -52,15 +73,20 @@ class _Session:
     """Everything that has to go when the session goes."""
 
     bindings: dict[str, _Binding] = field(default_factory=dict)
-    incubated: dict[LockRequest, None] = field(default_factory=dict)
+    incubated: dict[LockRequest, _Arrival] = field(default_factory=dict)
 
 
 class LockTable:
-    """All resources of one arbiter."""
+    """
+    All resources of one arbiter.
 
-    def __init__(self, strftime: Strftime) -> None:
+    @ivar tally: what it has done so far.
+    """
+
+    def __init__(self, strftime: Strftime, tally: Tally | None = None) -> None:
         """
         @param strftime: writes the texts of timestamp resources.
+        @param tally: of the table whose place this takes; C{None} if there was none.
         """
         self._strftime = strftime
         self._entries: dict[str, _Entry] = {}
@@ -69,6 +95,8 @@ class LockTable:
         self._alarms: list[tuple[float, int, _Entry]] = []
         self._alarm_numbers = count()
         self._tokens = count(1)
+        self._numbers = count(2)  # as FLoM's daemon numbers what it shows (spec 10)
+        self.tally = tally or Tally()
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to remember: a resource, be it idle, or a request that awaits one."""
@@ -89,20 +117,46 @@ class LockTable:
             try:
                 resource = make_resource(request.name, self._strftime)
             except InvalidTimestampFormat:
-                effects.append(Refused(request, Outcome.INVALID_TIMESTAMP_FORMAT))
+                effects.append(self._refuse(request, Outcome.INVALID_TIMESTAMP_FORMAT))
             else:
-                entry = self._entries[key] = _Entry(key, resource, _retention(request.lifespan))
+                number, retention = next(self._numbers), _retention(request.lifespan)
+                entry = _Entry(key, request.name.text, number, now.monotonic, resource, retention)
+                self._entries[key] = entry
                 self._decide(entry, request, now, effects)
                 for incubated in self._incubator.pop(key, ()):
-                    del self._sessions[incubated.session].incubated[incubated]
-                    self._decide(entry, incubated, now, effects, delayed=True)
+                    arrival = self._sessions[incubated.session].incubated.pop(incubated)
+                    self._decide(entry, incubated, now, effects, arrival)
         elif request.wait:
             self._incubator.setdefault(key, {})[request] = None
-            self._session(request.session).incubated[request] = None
+            self._session(request.session).incubated[request] = self._arrival(now)
             effects.append(Incubated(request))
         else:
-            effects.append(Refused(request, Outcome.CANNOT_WAIT))
+            effects.append(self._refuse(request, Outcome.CANNOT_WAIT))
         return effects
+
+    def view(self, key: str | None = None) -> TableView:
+        """
+        Show who holds what and who waits for it, at a cost that grows with what is shown alone.
+
+        @param key: of the only resource to show; C{None} for all.
+        """
+        entries = self._entries.values() if key is None else filter(None, [self._entries.get(key)])
+        held: dict[str, list[Claim]] = {entry.key: [] for entry in entries}
+        waiting: dict[str, list[Claim]] = {shown: [] for shown in held}
+        incubator: list[Claim] = []
+        for session in self._sessions.values():
+            for request, arrival in session.incubated.items():
+                if key in (None, request.name.key):
+                    incubator.append(Claim(arrival.number, request, arrival.since))
+            bindings = session.bindings
+            for binding in bindings.values() if key is None else filter(None, [bindings.get(key)]):
+                for holding in chain.from_iterable(binding.holdings.values()):
+                    claim = Claim(holding.number, holding.request, holding.since, holding.element)
+                    held[binding.entry.key].append(claim)
+                for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
+                    waiting[binding.entry.key].append(Claim(arrival.number, request, arrival.since))
+        resources = [self._view(self._entries[shown], held[shown], waiting[shown]) for shown in held]
+        return TableView(resources, sorted(incubator, key=_NUMBER))
 
     def holds(self, session: SessionId) -> bool:
         """Tell whether C{session} holds anything."""
@@ -148,7 +202,7 @@ class LockTable:
             if not holdings:
                 del binding.holdings[name.text]
             resource.give_back(holding, rollback)
-            return self._serve(binding.entry, now, [])
+            return self._serve(binding.entry, now, [self._end(holding, now)])
         if resource.unlock_needs_holding:
             raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")
         if waiting := binding.waiting.get(name.text):
@@ -169,6 +223,7 @@ class LockTable:
                 entry.resource.withdraw(request)
             for holding in chain.from_iterable(binding.holdings.values()):
                 entry.resource.give_back(holding, rollback=True)
+                effects.append(self._end(holding, now))
             entry.sessions -= 1
             if binding.holdings:
                 self._serve(entry, now, effects)
@@ -193,22 +248,48 @@ class LockTable:
         """Tell the monotonic second at which L{expire} may have something to do."""
         return self._alarms[0][0] if self._alarms else None
 
+    def _view(self, entry: _Entry, holders: list[Claim], waiters: list[Claim]) -> ResourceView:
+        idle_until = None if entry.sessions else entry.idle_until
+        free = entry.resource.free()
+        return ResourceView(
+            entry.number,
+            entry.name,
+            entry.since,
+            sorted(holders, key=_GRANTED),
+            sorted(waiters, key=_NUMBER),
+            free,
+            idle_until,
+        )
+
     def _decide(
-        self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect], *, delayed: bool = False
+        self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect], arrival: _Arrival | None = None
     ) -> None:
+        """
+        Grant, queue or refuse C{request}.
+
+        @param arrival: when it has come, if it was told to wait before.
+        """
         resource = entry.resource
+        delayed = arrival is not None
         binding = self._bind(request.session, entry)
         if resource.fits(request, now):
-            effects.append(self._grant(binding, request, now, delayed))
+            effects.append(self._grant(binding, request, now, arrival or self._arrival(now), delayed=delayed))
         elif resource.never_fits(request):
-            effects.append(Refused(request, Outcome.IMPOSSIBLE, delayed))
+            effects.append(self._refuse(request, Outcome.IMPOSSIBLE, delayed=delayed))
         elif not request.wait:
-            effects.append(Refused(request, Outcome.BUSY, delayed))
+            effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed))
         else:
             resource.enqueue(request)
-            binding.waiting.setdefault(request.name.text, {})[request] = None
+            binding.waiting.setdefault(request.name.text, {})[request] = arrival or self._arrival(now)
             effects.append(Queued(request, delayed))
             self._await_chance(entry, now)
+
+    def _arrival(self, now: Instant) -> _Arrival:
+        return _Arrival(next(self._numbers), now.monotonic)
+
+    def _refuse(self, request: LockRequest, outcome: Outcome, *, delayed: bool = False) -> Refused:
+        self.tally.refuse(outcome)
+        return Refused(request, outcome, delayed)
 
     def _session(self, session: SessionId) -> _Session:
         record = self._sessions.get(session)
@@ -224,27 +305,38 @@ class LockTable:
             entry.sessions += 1
         return binding
 
-    def _grant(self, binding: _Binding, request: LockRequest, now: Instant, delayed: bool) -> Granted:
+    def _grant(
+        self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival, *, delayed: bool
+    ) -> Granted:
         holding = binding.entry.resource.take(request, now)
+        holding.number, holding.since = arrival.number, now.monotonic
         binding.holdings.setdefault(request.name.text, []).append(holding)
-        return Granted(request, next(self._tokens), holding.element, delayed)
+        waited = now.monotonic - arrival.since
+        self.tally.grant(now.monotonic, waited)
+        return Granted(request, next(self._tokens), holding.element, delayed, waited)
+
+    def _end(self, holding: Holding, now: Instant) -> Ended:
+        held = now.monotonic - holding.since
+        self.tally.held.add(held)
+        return Ended(holding.request, held)
 
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Grant to every waiter that fits now, in the order of arrival (spec 4.2, rule 3)."""
         resource = entry.resource
         while (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
-            self._leave_queue(binding, waiter)
-            effects.append(self._grant(binding, waiter, now, delayed=True))
+            arrival = self._leave_queue(binding, waiter)
+            effects.append(self._grant(binding, waiter, now, arrival, delayed=True))
         self._await_chance(entry, now)
         return effects
 
-    def _leave_queue(self, binding: _Binding, request: LockRequest) -> None:
+    def _leave_queue(self, binding: _Binding, request: LockRequest) -> _Arrival:
         waiting = binding.waiting[request.name.text]
-        del waiting[request]
+        arrival = waiting.pop(request)
         if not waiting:
             del binding.waiting[request.name.text]
         binding.entry.resource.withdraw(request)
+        return arrival
 
     def _hatch(self, session: _Session, request: LockRequest) -> None:
         """Take C{request} out of the incubator."""

@@ -20,12 +20,14 @@ from flom.core.messages import (
     Discover,
     Discovered,
     Lock,
+    ManagementRefused,
     Message,
     Ping,
     Role,
     Shutdown,
-    ShutdownRefused,
     Standing,
+    StatusFollows,
+    StatusRequest,
     Unlock,
     Unlocked,
 )
@@ -46,16 +48,23 @@ MAX_ANSWER_SIZE: Final = 1023
 QUESTION_SIZE: Final = 320
 """Bytes that our own questions for a daemon have, so that no answer need be longer than its question."""
 
+MAX_STATUS_SIZE: Final = 2**30
+"""Bytes of the longest status that a client waits for."""
+
 MAX_SINCE: Final = 253402300799999
 """Milliseconds since the epoch until the end of the year 9999: no daemon is what it is since later than that."""
 
-_END: Final = b"</msg>"
+END_OF_MESSAGE: Final = b"</msg>"
+"""There is nothing else that tells where a message ends (spec 5.1)."""
+
+"""There is nothing else that tells where a message ends (spec 5.1)."""
+
 _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake begin
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 _INT: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 _INT32_MAX: Final = 2**31 - 1
 _LOCK_ONLY: Final = frozenset({"mode", "wait", "quantity", "create", "lifespan"})
-_KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown"})
+_KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown", "status"})
 
 
 class MessageReader:
@@ -85,8 +94,8 @@ class MessageReader:
         if data.startswith(_TLS_RECORDS):
             raise RemoteProtocolError("it speaks TLS, which is not spoken here")
         start = 0
-        while (end := data.find(_END, start)) >= 0:
-            end += len(_END)
+        while (end := data.find(END_OF_MESSAGE, start)) >= 0:
+            end += len(END_OF_MESSAGE)
             self._check_size(end - start)
             yield decode(data[start:end])
             start = end
@@ -125,7 +134,7 @@ def encode(message: Message) -> bytes:
     header = f'{_DECLARATION}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
     data = f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
     if isinstance(message, Discover) and message.group and message.standing is None:
-        data = data.removesuffix(_END).ljust(QUESTION_SIZE - len(_END)) + _END
+        data = data.removesuffix(END_OF_MESSAGE).ljust(QUESTION_SIZE - len(END_OF_MESSAGE)) + END_OF_MESSAGE
     if len(data) > MAX_MESSAGE_SIZE:
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
     return data
@@ -227,15 +236,23 @@ def _standing(msg: dict[str, str]) -> Standing | None:
         raise RemoteProtocolError(f"a daemon of role {msg.get('role')!r}") from None
 
 
-def _shutdown(found: dict[str, dict[str, str]]) -> Shutdown:
+def _management(found: dict[str, dict[str, str]]) -> Shutdown | StatusRequest:
+    if "status" in found:
+        name = found["status"].get("name")
+        return StatusRequest(None if name is None else _decode_name(name), _peer_id(found))
     shutdown = found.get("shutdown", {})
     if set(shutdown) != {"immediate"}:
         raise RemoteProtocolError("a management message whose shutdown tag does not say just immediate")
     return Shutdown(_number(shutdown["immediate"]) != 0, _peer_id(found))
 
 
-def _shutdown_refused(found: dict[str, dict[str, str]]) -> ShutdownRefused:
-    return ShutdownRefused()
+def _managed(found: dict[str, dict[str, str]]) -> StatusFollows | ManagementRefused:
+    if "status" not in found:
+        return ManagementRefused()
+    size = _number(found["status"].get("size", ""))
+    if not 0 < size <= MAX_STATUS_SIZE:
+        raise RemoteProtocolError(f"a status of {size} bytes")
+    return StatusFollows(size)
 
 
 _BUILDERS: Final[dict[tuple[int, int], Callable[[dict[str, dict[str, str]]], Message]]] = {
@@ -249,8 +266,8 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[dict[str, dict[str, str]]], Mes
     (3, 16): _ping,
     (4, 8): _discover,
     (4, 16): _discovered,
-    (5, 8): _shutdown,
-    (5, 16): _shutdown_refused,
+    (5, 8): _management,
+    (5, 16): _managed,
 }
 
 
@@ -345,7 +362,12 @@ def _body(message: Message) -> str:
             return f'<network address={_quoted(message.address)} port="{message.port}"/>'
         case Shutdown():
             return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"/>'
-        case ShutdownRefused():
+        case StatusRequest():
+            name = "" if message.name is None else f' name="{_encode_name(message.name)}"'
+            return f"{_session(message.peer_id)}<status{name}/>"
+        case StatusFollows():
+            return f'<status size="{message.size}"/>'
+        case ManagementRefused():
             return f'<answer rc="{Outcome.IMPOSSIBLE:d}"/>'
         case Ping() | Discover() | Unlocked():
             return ""

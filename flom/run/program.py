@@ -97,8 +97,6 @@ def configure(line: CommandLine) -> Config:
     config.check_election()
     if config.is_tls_halved:
         warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
-    if config.mount_point:
-        warn(f"mount-point-vfs: nothing is mounted on '{config.mount_point}' yet")
     return config
 
 

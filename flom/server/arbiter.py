@@ -7,6 +7,7 @@ Connections use it through L{DeferredArbiter.open}; code in the same process thr
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,10 +23,13 @@ from flom.acquisition import Acquisition, limit
 from flom.core.asking import ask
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
-from flom.core.requests import Effect, Granted, Instant, LockRequest, Refused, SessionId
+from flom.core.requests import Effect, Ended, Granted, Instant, LockRequest, Refused, SessionId
 from flom.core.table import LockTable
+from flom.core.tally import Tally
+from flom.core.view import TableView
 from flom.errors import Closed, FlomError, Misuse, Outcome, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
+from flom.server.peer import Peer
 
 Tell = Callable[[Effect | None], None]
 """Takes the effects that concern one session, or C{None} if it is dismissed; it may call the arbiter again."""
@@ -38,6 +42,7 @@ MAX_GRACE: Final = 3.0
 """Seconds that a grace period may take in all."""
 
 _HERE: Final = "this process"  # who refuses, in errors
+_HERE_PEER: Final = Peer(_HERE, pid=os.getpid(), uid=os.geteuid())
 
 
 def system_instant() -> Instant:
@@ -70,6 +75,7 @@ class DeferredArbiter:
         self._instant = instant or (lambda: Instant(clock.seconds(), clock.seconds()))
         self._table = LockTable(local_strftime)
         self._sessions: dict[SessionId, Tell] = {}
+        self._peers: dict[SessionId, Callable[[], Peer]] = {}
         self._ids = count(1)
         self._effects: deque[Effect] = deque()
         self._telling = False
@@ -105,10 +111,38 @@ class DeferredArbiter:
         """Whether nobody is connected."""
         return not self._sessions
 
-    def open(self, tell: Tell) -> SessionId:
-        """Begin a session; C{tell} is given what becomes of its requests, in order."""
+    @property
+    def tally(self) -> Tally:
+        """What was granted and refused so far."""
+        return self._table.tally
+
+    @property
+    def sessions(self) -> int:
+        """How many there are."""
+        return len(self._sessions)
+
+    def now(self) -> Instant:
+        """Read the clocks."""
+        return self._instant()
+
+    def view(self, key: str | None = None) -> TableView:
+        """Show who holds what; see L{LockTable.view}."""
+        return self._table.view(key)
+
+    def peer(self, session: SessionId) -> Peer:
+        """Tell who C{session} is; it is one that holds or waits for something."""
+        return self._peers[session]()
+
+    def open(self, tell: Tell, peer: Callable[[], Peer] = lambda: _HERE_PEER) -> SessionId:
+        """
+        Begin a session.
+
+        @param tell: given what becomes of its requests, in order.
+        @param peer: tells who it is.
+        """
         session = SessionId(next(self._ids))
         self._sessions[session] = tell
+        self._peers[session] = peer
         self.on_change()
         return session
 
@@ -145,6 +179,7 @@ class DeferredArbiter:
         self._sessions.pop(session, None)
         self._local.pop(session, None)
         self._carry_out(self._table.drop(session, self._instant()))
+        self._peers.pop(session, None)
         self.on_change()
 
     def close(self) -> None:
@@ -186,7 +221,7 @@ class DeferredArbiter:
 
         @param grace: seconds in which only those are decided on who regain what they held there.
         """
-        self._table = LockTable(local_strftime)
+        self._table = LockTable(local_strftime, self._table.tally)
         self._is_retired = self._is_closed = False
         self._set_alarm()
         self._resumed_at = self._clock.seconds()
@@ -275,6 +310,8 @@ class DeferredArbiter:
         self._telling = True
         while self._effects:
             effect = self._effects.popleft()
+            if isinstance(effect, Ended):
+                continue
             if isinstance(effect, Granted) and not effect.request.regains and self._is_regaining_time():
                 self._taken_since.add(effect.request.name.key)
             tell = self._sessions.get(effect.request.session)  # it may have been dropped meanwhile

@@ -75,12 +75,14 @@ class GroupMember(DatagramProtocol):
         timing: Timing = DEFAULT_TIMING,
         on_deaf: Callable[[str], None] | None = None,
         on_orphan: Callable[[], None] = lambda: None,
+        on_question: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
             C{None} to answer nobody.
         @param on_deaf: told, in words, that this daemon cannot be elected because it does not hear the group; by
             default that is logged.
+        @param on_question: called when somebody asks for a daemon of the group.
         @param on_orphan: called when somebody looks for the successor of a daemon that he holds a lock of.
         @param reactor: has the timers, and connects to other leaders to see whether they are there.
         """
@@ -91,6 +93,7 @@ class GroupMember(DatagramProtocol):
         self._on_role = on_role
         self._shown_role: Role | None = None
         self._on_orphan = on_orphan
+        self._on_question = on_question
         self._on_deaf = on_deaf or (lambda why: self._log.error("{why}", why=why))
         self._host = gethostname()
         now, wall = self._now()
@@ -284,6 +287,7 @@ class GroupMember(DatagramProtocol):
         """Tell the asker, and nobody else, where the daemon is; what is more than FLoM tells only if that is asked."""
         if question.group not in ("", self._group.address):
             return
+        self._on_question()
         if question.orphaned:
             self._orphan_heard_at = self._now()[0]
             self._on_orphan()

@@ -36,6 +36,7 @@ class Membership:
     @ivar candidate: a connection to the process that stands for election in our place, see L{flom.server.handover}.
     @ivar stands_by: whether to stay while another daemon leads, to take over from it.
     @ivar on_role: told what the daemon becomes.
+    @ivar on_question: called when somebody asks for a daemon of the group.
     """
 
     group: Group
@@ -45,6 +46,7 @@ class Membership:
     candidate: socket.socket | None = None
     stands_by: bool = True
     on_role: Callable[[Role], None] = lambda role: None
+    on_question: Callable[[], None] = lambda: None
 
 
 class MembershipService(Service):
@@ -158,6 +160,7 @@ class MembershipService(Service):
             self._take_role,
             membership.timing,
             on_orphan=self._arbiter.prolong_grace,
+            on_question=membership.on_question,
         )
         self._port = self._member.open(elected)
 

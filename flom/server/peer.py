@@ -22,6 +22,41 @@ class Credentials(NamedTuple):
     gid: int
 
 
+def spell_endpoint(address: Any) -> str:
+    """Name the C{address} that a port listens on."""
+    if isinstance(address, IPv4Address | IPv6Address):
+        return spell(address.host, address.port)
+    name = address.name
+    return os.fsdecode(name) if name else str(address)
+
+
+class Peer(NamedTuple):
+    """
+    The other end, as it is shown to others.
+
+    @ivar address: see L{flom.status.Party.address}.
+    @ivar peer_id: the unique id that it has sent, if it has.
+    """
+
+    address: str
+    peer_id: str | None = None
+    pid: int | None = None
+    uid: int | None = None
+
+
+def peer_of(transport: Any, peer_id: str | None) -> Peer:
+    """
+    Tell who is at the other end of C{transport}.
+
+    @param peer_id: the unique id that it has sent.
+    """
+    address = transport.getPeer()
+    if isinstance(address, IPv4Address | IPv6Address):
+        return Peer(f"{address.host}/{address.port}", peer_id)
+    process = _credentials_if_told(transport)
+    return Peer("localhost/", peer_id, process and process.pid, process and process.uid)
+
+
 def credentials(transport: Any) -> Credentials | None:
     """Give the credentials of the process that connected C{transport}, if that is a UNIX socket."""
     handle = underlying(transport).getHandle()
@@ -36,19 +71,23 @@ def describe(transport: Any) -> str:
     address = transport.getPeer()
     if isinstance(address, IPv4Address | IPv6Address):
         return spell(address.host, address.port)
-    try:
-        process = credentials(transport)
-    except (AttributeError, OSError):
-        process = None
+    process = _credentials_if_told(transport)
     return f"pid {process.pid} of uid {process.uid}" if process else "a process of this host"
 
 
-def may_end_daemon(transport: Any, *, is_verified: bool) -> bool:
-    """
-    Tell whether the other end may shut the daemon down.
+def _credentials_if_told(transport: Any) -> Credentials | None:
+    try:
+        return credentials(transport)
+    except (AttributeError, OSError):
+        return None
 
-    FLoM lets everybody (D-29). We let the daemon's own user and root over a UNIX socket, and over TCP whoever is on
-    this host or has a certificate.
+
+def is_trusted(transport: Any, *, is_verified: bool) -> bool:
+    """
+    Tell whether the other end may shut the daemon down, and see what it holds.
+
+    FLoM lets everybody do so (D-29). We let the daemon's own user and root over a UNIX socket, and over TCP whoever is
+    on this host or has a certificate.
 
     @param is_verified: whether TLS has shown that it has one that we trust.
     """

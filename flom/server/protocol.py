@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from logging import DEBUG
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
@@ -14,15 +15,18 @@ from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.core.messages import Lock, Message, Shutdown, ShutdownRefused, Unlocked
+from flom.core.messages import Lock, ManagementRefused, Message, Shutdown, StatusFollows, StatusRequest, Unlocked
+from flom.core.names import parse_name
 from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.core.session import InvalidLock, Release, ServerSession
 from flom.core.wire import MessageReader, encode
-from flom.errors import Outcome, RemoteProtocolError, TlsError
+from flom.errors import InvalidName, Outcome, RemoteProtocolError, TlsError
 from flom.identity import unique_id
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter
-from flom.server.peer import describe, may_end_daemon
+from flom.server.peer import Peer, describe, is_trusted, peer_of
+from flom.server.status import Census, take_status
+from flom.status import Status
 from flom.trace import tracer
 from flom.transports import close_our_side, tune
 
@@ -46,12 +50,14 @@ class Terms:
     @ivar tls: our end of TLS; C{None} for plain text.
     @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: nobody may.
     @ivar allow_remote_shutdown: whether everybody may do so.
+    @ivar status_for_all: whether everybody may see what is held.
     """
 
     keepalive: Keepalive = DEFAULT_KEEPALIVE
     tls: Tls | None = None
     on_shutdown: Callable[[bool], None] | None = None
     allow_remote_shutdown: bool = False
+    status_for_all: bool = False
 
 
 DEFAULT_TERMS: Final = Terms()
@@ -75,22 +81,27 @@ class LockProtocol(Protocol, TimeoutMixin):
         arbiter: DeferredArbiter,
         clock: IReactorTime,
         terms: Terms,
+        census: Census,
         connected: set[LockProtocol],
     ) -> None:
         """
+        @param census: what is shown of the daemon beside its locks; connections are counted in it.
         @param connected: holds this protocol for as long as it is connected.
         """
         self._clock = clock
         self._arbiter = arbiter
         self._terms = terms
+        self._census = census
         self._connected = connected
         self._is_secured = False
         self._name: str | None = None
+        self._peer_id: str | None = None
         self._reader = MessageReader()
 
     def connectionMade(self) -> None:
         self._connected.add(self)
-        self._id = self._arbiter.open(self._tell)
+        self._census.connections += 1
+        self._id = self._arbiter.open(self._tell, self._who)
         self._session = ServerSession(self._id)
         tune(self.transport, self._terms.keepalive)
         self.transport.registerProducer(self.transport, True)
@@ -149,8 +160,10 @@ class LockProtocol(Protocol, TimeoutMixin):
         self._arbiter.drop(self._id)  # one way out, whatever the cause
 
     def _serve(self, message: Message) -> None:
-        if self._session.is_fresh and isinstance(message, Lock | Shutdown) and not self._is_trusted(message):
-            return
+        if self._session.is_fresh and isinstance(message, Lock | Shutdown | StatusRequest):
+            self._peer_id = message.peer_id and intern(message.peer_id)  # most have the same
+            if not self._has_the_right_id(message):
+                return
         match self._session.receive(message):
             case LockRequest() as request:
                 self._arbiter.request(request)
@@ -163,25 +176,28 @@ class LockProtocol(Protocol, TimeoutMixin):
                 self._answer(Outcome.INVALID_NAME)
             case Shutdown(immediate):
                 self._shut_down(immediate)
+            case StatusRequest(name):
+                self._show(name)
             case None:
                 pass  # it comes after our last word
+
+    def _who(self) -> Peer:
+        return peer_of(self.transport, self._peer_id)
 
     @property
     def _peer(self) -> str:
         """Names the other end for a log."""
         return self._name or describe(self.transport)
 
-    def _is_trusted(self, message: Lock | Shutdown) -> bool:
+    def _has_the_right_id(self, message: Lock | Shutdown | StatusRequest) -> bool:
         """Tell whether the client is who its certificate says, as far as that is wanted; if not, send it away."""
         try:
             if self._terms.tls is not None:
                 self._terms.tls.check_peer_id(self.transport, message.peer_id)
         except TlsError as e:
-            if isinstance(message, Shutdown):
-                self.transport.write(encode(ShutdownRefused()))
-                self._close(f"shutdown refused, {e}")
-            else:
-                self._close(str(e))
+            if not isinstance(message, Lock):
+                self.transport.write(encode(ManagementRefused()))
+            self._close(f"shutdown refused, {e}" if isinstance(message, Shutdown) else str(e))
             return False
         return True
 
@@ -216,13 +232,31 @@ class LockProtocol(Protocol, TimeoutMixin):
         kind = "immediate" if immediate else "quiesce"
         end = self._terms.on_shutdown
         is_allowed = self._terms.allow_remote_shutdown
-        if end and (is_allowed or may_end_daemon(self.transport, is_verified=self._is_secured)):
+        if end and (is_allowed or is_trusted(self.transport, is_verified=self._is_secured)):
             self._log.info("{kind} shutdown ordered by {peer}", kind=kind, peer=self._peer)
             end(immediate)
         else:
             self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
-            self.transport.write(encode(ShutdownRefused()))
+            self.transport.write(encode(ManagementRefused()))
             self.hang_up()
+
+    def _show(self, name: str | None) -> None:
+        """Send what is held, or C{name} alone, to whoever may see it."""
+        if not (self._terms.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
+            self._log.info("status refused to {peer}", peer=self._peer)
+            self.transport.write(encode(ManagementRefused()))
+            return
+        try:
+            key = None if name is None else parse_name(name).key
+        except InvalidName as e:
+            raise RemoteProtocolError(str(e)) from e
+        status = take_status(self._arbiter, self._census, key)
+        self._clock.callLater(0, self._send_status, status)  # grants may come in between
+
+    def _send_status(self, status: Status) -> None:
+        if self in self._connected:
+            data = status.as_json().encode()
+            self.transport.writeSequence([encode(StatusFollows(len(data))), data])
 
     def _close(self, why: str) -> None:
         self._log_breach(why)
@@ -230,6 +264,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         self.hang_up()
 
     def _log_breach(self, why: str) -> None:
+        self._census.protocol_errors += 1
         self._log.warn("closing {peer}: {why}", peer=self._peer, why=why)
 
 
@@ -243,10 +278,13 @@ class LockFactory(Factory):
         arbiter: DeferredArbiter,
         clock: IReactorTime,
         terms: Terms = DEFAULT_TERMS,
+        census: Census | None = None,
     ) -> None:
         """
         @param clock: times out silent peers.
+        @param census: what is shown of the daemon beside its locks; by default, one of its own.
         """
+        self._census = census or Census()
         self._arbiter = arbiter
         self._clock = clock
         self._terms = terms
@@ -260,6 +298,6 @@ class LockFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
         if self._arbiter.is_retired:
             return None  # which closes the connection
-        protocol = LockProtocol(self._arbiter, self._clock, self._terms, self._connected)
+        protocol = LockProtocol(self._arbiter, self._clock, self._terms, self._census, self._connected)
         protocol.factory = self
         return protocol

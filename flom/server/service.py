@@ -8,13 +8,16 @@ from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService, Service
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from flom.core.messages import Role
 from flom.server.arbiter import DeferredArbiter
 from flom.server.lifespan import LifespanService
 from flom.server.membership import Membership, MembershipService
+from flom.server.peer import spell_endpoint
 from flom.server.protocol import DEFAULT_TERMS, LockFactory, Terms
+from flom.server.status import Census
 from flom.trace import tracer
 
 _trace = tracer("daemon")
@@ -29,6 +32,7 @@ def make_daemon(
     terms: Terms = DEFAULT_TERMS,
     membership: Membership | None = None,
     end: Callable[[], None] | None = None,
+    census: Census | None = None,
 ) -> MultiService:
     """
     Put a daemon together, to run alone or inside another program.
@@ -42,11 +46,13 @@ def make_daemon(
     @param end: what it is for the daemon to end, because of its lifespan, because a client orders it, or because it was
         not elected and does not stand by. It should at least stop the service. C{None} if it ends only when whoever
         runs the service stops it: all orders of clients are refused then, and it can have no lifespan and no group.
+    @param census: what is shown of the daemon beside its locks (L{flom.server.status}); kept up to date here.
     @raise ValueError: C{end} is wanted.
     """
     if end is None and (lifespan is not None or membership is not None):
         raise ValueError("a daemon with a lifespan or a group must be told how to end")
     daemon = MultiService()
+    census = census or Census()
     end_daemon = end or _do_nothing
     lifespan_service = LifespanService(arbiter, reactor, lifespan, end_daemon)
 
@@ -57,16 +63,32 @@ def make_daemon(
         else:
             lifespan_service.quiesce()
 
-    factory = LockFactory(arbiter, reactor, replace(terms, on_shutdown=shut_down if end else None))
+    factory = LockFactory(arbiter, reactor, replace(terms, on_shutdown=shut_down if end else None), census)
     serving = factory if terms.tls is None else terms.tls.secure_server(factory, reactor)
     for endpoint in endpoints:
-        _EndpointService(endpoint, serving).setServiceParent(daemon)
+        _EndpointService(endpoint, serving, census).setServiceParent(daemon)
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:
+        membership = _counted(membership, census)
         MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon).setServiceParent(daemon)
     _ClientsService(arbiter, factory).setServiceParent(daemon)
     return daemon
+
+
+def _counted(membership: Membership, census: Census) -> Membership:
+    """Have C{census} kept up to date by what happens in the group."""
+
+    def note_role(role: Role) -> None:
+        census.role = role.value
+        membership.on_role(role)
+
+    def count_question() -> None:
+        census.discoveries += 1
+        membership.on_question()
+
+    census.group = str(membership.group)
+    return replace(membership, on_role=note_role, on_question=count_question)
 
 
 def _do_nothing() -> None:
@@ -97,6 +119,10 @@ class _EndpointService(StreamServerEndpointService):
     _log = Logger()
     _raiseSynchronously = True  # as strports.service sets it
 
+    def __init__(self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory, census: Census) -> None:
+        super().__init__(endpoint, factory)
+        self._census = census
+
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         assert self._waitingForPort is not None
@@ -104,5 +130,6 @@ class _EndpointService(StreamServerEndpointService):
 
     def _tell(self, port: IListeningPort) -> IListeningPort:
         self._log.info("listening on {address}", address=port.getHost())
+        self._census.endpoints.append(spell_endpoint(port.getHost()))
         _trace.debug("listening on %s", port.getHost())
         return port

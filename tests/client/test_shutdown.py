@@ -14,13 +14,13 @@ from zope.interface import implementer
 
 from flom.client.endings import HANDSHAKE_TIMEOUT
 from flom.client.shutdown import shut_down
-from flom.core.messages import Message, Shutdown, ShutdownRefused
+from flom.core.messages import ManagementRefused, Message, Shutdown
 from flom.core.wire import MessageReader, encode
 from flom.errors import DaemonLost, DaemonUnreachable, ReturnCode, ShutdownNotAllowed, TlsError
 from flom.identity import unique_id
 from tests.server.connections import FakeTls, Transport, xml
 
-REFUSAL = encode(ShutdownRefused())
+REFUSAL = encode(ManagementRefused())
 
 GONE = [
     ConnectionRefusedError(),

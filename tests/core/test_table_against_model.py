@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, ResourceName, parse_name
-from flom.core.requests import Effect, Granted, Instant, LockRequest, SessionId
+from flom.core.requests import Effect, Ended, Granted, Instant, LockRequest, SessionId
 from flom.core.resources.hierarchical import HierarchicalResource
 from flom.core.table import LockTable
 from flom.errors import RemoteProtocolError
@@ -51,6 +51,8 @@ def by_resource(effects: list[Effect]) -> dict[ResourceName, list[Effect]]:
     """What happens at one resource has an order; what happens at two at the same time has none, and so their tokens."""
     groups: defaultdict[ResourceName, list[Effect]] = defaultdict(list)
     for effect in effects:
+        if isinstance(effect, Ended):
+            continue  # nobody is told
         first = next((name for name in groups if same_resource(name, effect.request.name)), effect.request.name)
         groups[first].append(replace(effect, token=0) if isinstance(effect, Granted) else effect)
     return dict(groups)

@@ -23,7 +23,7 @@ import pytest
 
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.requests import Effect, Granted, Incubated, Instant, LockRequest, Queued, SessionId
+from flom.core.requests import Effect, Ended, Granted, Incubated, Instant, LockRequest, Queued, Refused, SessionId
 from flom.core.table import LockTable
 from flom.errors import RemoteProtocolError
 
@@ -516,6 +516,8 @@ class Script:
     def write(self, caller: str, effects: list[Effect]) -> str:
         texts = []
         for effect in effects:
+            if isinstance(effect, Ended):
+                continue  # nobody is told
             session = str(effect.request.session)
             texts.append(f"{session} {what(effect)}" if session != caller else what(effect))
         return ", ".join(texts) or "nothing"
@@ -551,8 +553,9 @@ def what(effect: Effect) -> str:
             return "queued"
         case Incubated():
             return "incubated"
-        case _:
-            return effect.outcome.name.lower().replace("_", " ")
+        case Refused(outcome=outcome):
+            return outcome.name.lower().replace("_", " ")
+    raise AssertionError(effect)
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)

@@ -18,11 +18,11 @@ from flom.core.messages import (
     Discover,
     Discovered,
     Lock,
+    ManagementRefused,
     Message,
     Ping,
     Role,
     Shutdown,
-    ShutdownRefused,
     Standing,
     Unlock,
     Unlocked,
@@ -153,7 +153,7 @@ EXACT: list[tuple[Message, str]] = [
         Shutdown(immediate=True, peer_id=PEER_ID),
         f'<msg level="3" verb="5" step="8">{SESSION}<shutdown immediate="1"/></msg>',
     ),
-    (ShutdownRefused(), '<msg level="3" verb="5" step="16"><answer rc="6"/></msg>'),
+    (ManagementRefused(), '<msg level="3" verb="5" step="16"><answer rc="6"/></msg>'),
 ]
 
 MESSAGES = [message for message, _ in EXACT]
@@ -619,7 +619,7 @@ ANY_MESSAGE = st.one_of(
     st.builds(Discovered, ELEMENT, PORTS),
     st.builds(Discovered, ELEMENT, PORTS, STANDINGS, ELEMENT, ELEMENT),
     st.builds(Shutdown, st.booleans(), PEER_IDS),
-    st.sampled_from([Ping(8), Ping(16), ShutdownRefused()]),
+    st.sampled_from([Ping(8), Ping(16), ManagementRefused()]),
 )
 
 

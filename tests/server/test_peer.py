@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
-from flom.server.peer import Credentials, credentials, describe, may_end_daemon
+from flom.server.peer import Credentials, credentials, describe, is_trusted
 from tests.server.connections import wrap
 
 
@@ -70,7 +70,7 @@ STRANGER = os.geteuid() + 1
     ids=lambda value: value if isinstance(value, bool) else describe(value),
 )
 def test_the_daemons_user_root_and_this_host_may_end_it(transport: Transport, may: bool) -> None:
-    assert may_end_daemon(transport, is_verified=False) is may
+    assert is_trusted(transport, is_verified=False) is may
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_daemons_user_root_and_this_host_may_end_it(transport: Transport, ma
     ids=lambda value: value if isinstance(value, bool) else describe(value),
 )
 def test_over_tcp_a_certificate_will_do_from_everywhere(transport: Transport, may: bool) -> None:
-    assert may_end_daemon(transport, is_verified=True) is may
+    assert is_trusted(transport, is_verified=True) is may
 
 
 def test_the_kernel_tells_who_is_at_the_other_end_of_a_unix_socket() -> None:

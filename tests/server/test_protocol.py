@@ -10,7 +10,7 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import provider
 
-from flom.core.messages import Answer, Message, ShutdownRefused, Unlocked
+from flom.core.messages import Answer, ManagementRefused, Message, Unlocked
 from flom.server.protocol import DEFAULT_TERMS, MESSAGE_TIMEOUT, LockFactory, Terms
 from tests.server.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
 from tests.server.logs import warnings
@@ -249,7 +249,7 @@ def test_a_shutdown_ordered_by_anybody_else_is_refused_in_words(immediate: int, 
     daemon = Daemon()
     client = order(daemon, ELSEWHERE, immediate)
     assert daemon.shutdowns == []
-    assert client.received() == [ShutdownRefused()]
+    assert client.received() == [ManagementRefused()]
     assert client.transport.disconnecting
     assert warnings(log) == [f"{kind} shutdown refused to {ELSEWHERE}:40000"]
 
@@ -262,7 +262,7 @@ def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_r
     daemon = Daemon(Terms(tls=tls, allow_remote_shutdown=True))
     client = order(daemon, host)
     assert daemon.shutdowns == []
-    assert client.received() == [ShutdownRefused()]
+    assert client.received() == [ManagementRefused()]
     assert client.transport.disconnecting
     assert warnings(log) == [f"closing {host}:40000: shutdown refused, its unique id '0123' is not '4567'"]
 
@@ -270,7 +270,7 @@ def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_r
 def test_after_a_refused_order_nothing_of_the_connection_is_served() -> None:
     daemon = Daemon()
     client = order(daemon, ELSEWHERE).send(HOLD)
-    assert client.received() == [ShutdownRefused()]
+    assert client.received() == [ManagementRefused()]
     assert daemon.connect().send(lock(wait=0)).received() == [first(0)]
 
 
@@ -329,5 +329,5 @@ def test_a_daemon_that_is_part_of_another_program_is_ended_by_no_client() -> Non
     daemon = Daemon()
     factory = LockFactory(daemon.arbiter, daemon.clock)  # whose terms say of no way to end
     client = Client(factory, "127.0.0.1").send(xml(5, 8, '<shutdown immediate="1"/>'))
-    assert client.received() == [ShutdownRefused()]
+    assert client.received() == [ManagementRefused()]
     assert daemon.shutdowns == []

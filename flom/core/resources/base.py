@@ -21,11 +21,15 @@ class Holding:
 
     @ivar element: the text that the holder is told, for the types that have one.
     @ivar slot: the rule's own number for it: the position of a set's element, the value of a sequence.
+    @ivar number: see L{flom.core.view.Claim}; it and C{since} are the table's.
+    @ivar since: when it was granted, in seconds of the monotonic clock.
     """
 
     request: LockRequest
     element: str | None = None
     slot: int = 0
+    number: int = 0
+    since: float = 0.0
 
 
 class Resource(ABC):
@@ -73,6 +77,10 @@ class Resource(ABC):
 
     def next_chance(self, now: Instant) -> float | None:
         """Tell in how many seconds a waiter may fit although nothing is released; C{None} if never."""
+        return None
+
+    def free(self) -> int | tuple[str, ...] | None:
+        """Tell what is left, see L{flom.core.view.ResourceView}."""
         return None
 
     def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:

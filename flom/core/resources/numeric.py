@@ -28,6 +28,9 @@ class NumericResource(Resource):
     def give_back(self, holding: Holding, rollback: bool) -> None:
         self._left += holding.request.quantity
 
+    def free(self) -> int:
+        return self._left
+
     def enqueue(self, request: LockRequest) -> None:
         self._queue.append(request)
 

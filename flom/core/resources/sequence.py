@@ -38,3 +38,6 @@ class SequenceResource(OneQueueResource):
         self._left += 1
         if rollback and self._transactional:
             self._rolled_back.append(holding.slot)
+
+    def free(self) -> int:
+        return self._left

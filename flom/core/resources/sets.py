@@ -36,5 +36,8 @@ class SetResource(OneQueueResource):
         self._free[holding.slot] = True
         self._left += 1
 
+    def free(self) -> tuple[str, ...]:
+        return tuple(element for element, is_free in zip(self._elements, self._free, strict=True) if is_free)
+
     def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
         return holdings.pop(min(range(len(holdings)), key=lambda index: holdings[index].slot))

@@ -59,6 +59,9 @@ class TimestampResource(OneQueueResource):
     def give_back(self, holding: Holding, rollback: bool) -> None:
         self._left += 1
 
+    def free(self) -> int:
+        return self._left
+
     def next_chance(self, now: Instant) -> float | None:
         if not self._queue or self._left <= 0:
             return None

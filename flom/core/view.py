@@ -1,0 +1,55 @@
+"""The lock table as others may see it: who holds what, and who waits for it, as values."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flom.core.requests import LockRequest
+
+
+class Claim(NamedTuple):
+    """
+    Somebody holds something, or waits for it.
+
+    @ivar number: names it; no two claims or resources of a table have the same, and who came later has the higher.
+    @ivar since: when it began to hold or to wait, in seconds of the monotonic clock.
+    @ivar element: which one it holds, for sets, sequences and timestamps.
+    """
+
+    number: int
+    request: LockRequest
+    since: float
+    element: str | None = None
+
+
+class ResourceView(NamedTuple):
+    """
+    One resource.
+
+    @ivar number: see L{Claim}.
+    @ivar name: what it was called when it was made.
+    @ivar since: when that was, in seconds of the monotonic clock.
+    @ivar holders: in the order in which they were granted it.
+    @ivar waiters: in the order of arrival.
+    @ivar free: what is left: units, elements or slots; C{None} for types that have no such number.
+    @ivar idle_until: when it will be forgotten, if nobody is there; otherwise C{None}.
+    """
+
+    number: int
+    name: str
+    since: float
+    holders: list[Claim]
+    waiters: list[Claim]
+    free: int | tuple[str, ...] | None
+    idle_until: float | None
+
+
+class TableView(NamedTuple):
+    """
+    All of it.
+
+    @ivar incubator: who waits for a resource to be made, in the order of arrival for each resource.
+    """
+
+    resources: list[ResourceView]
+    incubator: list[Claim]
