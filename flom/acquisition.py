@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from types import TracebackType
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from flom.errors import LockTimeout, Misuse
-from flom.interfaces import IHeld
+from flom.errors import FlomError, LockTimeout, Misuse
 
 
-class Acquisition(Deferred[IHeld]):
+class Held(Protocol):
     """
-    Fires with an L{IHeld} that is its receiver's to release.
+    A lock that is held, for type checkers that know nothing of zope's interfaces; see L{flom.interfaces.IHeld}.
+    """
+
+    element: str | None
+    is_released: bool
+    is_lost: bool
+    lost: Deferred[FlomError]
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        """See L{flom.interfaces.IHeld.release}."""
+
+
+class Acquisition(Deferred[Held]):
+    """
+    Fires with a L{Held} that is its receiver's to release.
 
     C{async with} waits for it, and gives the lock back in the end; with rollback if the body has raised. It is for one
     use, like every Deferred. Cancelling it gives up waiting.
     """
 
-    def __init__(self, waiting: Deferred[IHeld], what: str) -> None:
+    def __init__(self, waiting: Deferred[Held], what: str) -> None:
         """
         @param waiting: fires when it is decided; cancelled if this is.
         @param what: names the lock in errors.
@@ -40,30 +55,37 @@ class Acquisition(Deferred[IHeld]):
             raise Misuse(f"{self._what}: acquired already; every lock wants an acquire of its own")
         self._is_used = True
 
-    async def __aenter__(self) -> IHeld:
+    def __await__(self) -> Generator[Any, None, Held]:
         self.note_use()
+        return super().__await__()
+
+    async def __aenter__(self) -> Held:
         self._held = await self
         return self._held
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await give_back(self._held, error)
+        given_back = give_back(self._held, error)
+        if kind is GeneratorExit:  # nobody runs this any more, so nothing can be waited for
+            given_back.addErrback(lambda failure: None)
+        else:
+            await given_back
 
 
-def give_back(held: IHeld, error: BaseException | None) -> Deferred[None]:
+def give_back(held: Held, error: BaseException | None) -> Deferred[None]:
     """
     Give C{held} back at the end of a block, if the block has not done that itself.
 
     @param error: what has ended the block, if it was not its last line.
     @return: fires with L{flom.errors.DaemonLost} if the lock was lost, and C{error} does not tell something else.
     """
-    if held.is_released or (error is not None and held.lost.called):
+    if held.is_released or (error is not None and held.is_lost):
         return succeed(None)
     return held.release(rollback=error is not None)
 
 
-def limit(waiting: Deferred[IHeld], timeout: float | None, clock: IReactorTime, what: str) -> Deferred[IHeld]:
+def limit(waiting: Deferred[Held], timeout: float | None, clock: IReactorTime, what: str) -> Deferred[Held]:
     """
     Have C{waiting} fail with L{LockTimeout} if it takes too long.
 
@@ -73,7 +95,7 @@ def limit(waiting: Deferred[IHeld], timeout: float | None, clock: IReactorTime, 
     if timeout is None:
         return waiting
 
-    def expire(result: IHeld | Failure, seconds: float) -> IHeld | Failure:
+    def expire(result: Held | Failure, seconds: float) -> Held | Failure:
         if isinstance(result, Failure) and result.check(CancelledError):
             return Failure(LockTimeout(f"{what}: not granted within {seconds:g} s"))
         return result  # it was decided before

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from flom.returncodes import ReturnCode as ReturnCode  # which its importers find here
 
@@ -54,12 +54,30 @@ def reason(error: OSError) -> str:
 
 
 class FlomError(Exception):
-    """Everything that this package raises on purpose; its text is one line that names what it is about."""
+    """
+    Everything that this package raises on purpose; its text is one line that names what it is about.
+
+    @ivar resource: what was asked for when this came up, if it was something; the text begins with it.
+    """
+
+    resource: str | None = None
 
     def concern(self, resource: str) -> None:
         """Have the text begin with C{resource}, which was asked for when this came up."""
-        if not str(self).startswith(resource):
+        if self.resource is None:
+            self.resource = resource
             self.args = (f"{resource}: {self}",)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let this cross to another process, as the errors of a worker do."""
+        return _restore, (type(self), self.args), self.__dict__
+
+
+def _restore(kind: type[FlomError], args: tuple[Any, ...]) -> FlomError:
+    """Make an error as it was, whatever its class wants to be made from."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class InvalidRequest(FlomError, ValueError):
@@ -86,7 +104,17 @@ class ProtocolError(FlomError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke it: log it and close the connection."""
+    """
+    The peer broke it: log it and close the connection.
+
+    @ivar log_id: FLoM's id for a line in the log about it, if it has one (spec 7.7).
+    @ivar code: FLoM's code for it (spec 5.5).
+    """
+
+    def __init__(self, why: str, log_id: str = "", code: ReturnCode = ReturnCode.PROTOCOL_ERROR) -> None:
+        super().__init__(why)
+        self.log_id = log_id
+        self.code = code
 
 
 class LocalProtocolError(ProtocolError):
@@ -103,6 +131,7 @@ class LockRefused(FlomError):
     def __init__(self, outcome: Outcome, resource: str, peer: str) -> None:
         super().__init__(f"{resource} at {peer}: {_WHY[outcome]}")
         self.outcome = outcome
+        self.resource = resource
 
 
 class LockBusy(LockRefused):

@@ -19,6 +19,7 @@ class IHeld(Interface):
 
     element: str | None = Attribute("Which one was granted, for sets, sequences and timestamps.")
     is_released: bool = Attribute("Whether it was given back, or was to be when it was lost already.")
+    is_lost: bool = Attribute("Whether it was gone before it was released.")
     lost: Deferred[FlomError] = Attribute(
         "Its result is why the lock was gone before it was released; if it was not, this never fires."
     )

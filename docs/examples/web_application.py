@@ -8,17 +8,19 @@ C{flom-run -s SOCKET -r /stock/bolts -- CMD} waits, and the other way round.
 import sys
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater, react
+from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from flom.errors import FlomError
-from flom.interfaces import IArbiter
 from flom.server.arbiter import DeferredArbiter
 from flom.server.listening import PRIVATE, ClaimedEndpoint, claim_unix
 from flom.server.service import make_daemon
+
+log = Logger()
 
 
 class Stock(Resource):
@@ -26,7 +28,7 @@ class Stock(Resource):
 
     isLeaf = True
 
-    def __init__(self, reactor: Any, locks: IArbiter) -> None:
+    def __init__(self, reactor: Any, locks: DeferredArbiter) -> None:
         super().__init__()
         self._reactor = reactor
         self._locks = locks
@@ -35,7 +37,8 @@ class Stock(Resource):
     def render_GET(self, request: Request) -> int:
         handling = Deferred.fromCoroutine(self._handle(request))
         request.notifyFinish().addErrback(lambda _: handling.cancel())  # the browser has gone: leave the queue
-        handling.addErrback(lambda failure: None)
+        handling.addErrback(lambda failure: failure.trap(CancelledError))
+        handling.addErrback(lambda failure: log.failure("handling {request}", failure, request=request))
         return NOT_DONE_YET
 
     async def _handle(self, request: Request) -> None:

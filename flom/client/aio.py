@@ -8,12 +8,11 @@ from contextlib import asynccontextmanager
 
 from twisted.python.failure import Failure
 
-from flom.acquisition import Acquisition, give_back
-from flom.interfaces import IHeld
+from flom.acquisition import Acquisition, Held, give_back
 
 
 @asynccontextmanager
-async def holding(acquisition: Acquisition) -> AsyncIterator[IHeld]:
+async def holding(acquisition: Acquisition) -> AsyncIterator[Held]:
     """
     Wait for a lock in a task of asyncio; it is given back at the end of the block.
 
@@ -25,9 +24,9 @@ async def holding(acquisition: Acquisition) -> AsyncIterator[IHeld]:
     acquisition.note_use()
     loop = asyncio.get_running_loop()
     decided: asyncio.Future[None] = loop.create_future()
-    decisions: list[IHeld | Failure] = []
+    decisions: list[Held | Failure] = []
 
-    def take(decision: IHeld | Failure) -> None:
+    def take(decision: Held | Failure) -> None:
         decisions.append(decision)
         if not decided.done():
             decided.set_result(None)

@@ -27,7 +27,7 @@ from typing import Final, ParamSpec, TypeVar
 from flom.client.conversation import Conversation, NoDaemon, connect, prepare
 from flom.client.endings import RETRY, Patience
 from flom.client.forking import guard
-from flom.client.places import peer_of
+from flom.client.places import ASK_AGAIN, QUIET, peer_of
 from flom.client.starter import daemon_started
 from flom.config import Config, load
 from flom.core.asking import Asked, ask
@@ -44,9 +44,6 @@ from flom.errors import (
     lock_refused,
 )
 from flom.identity import unique_id
-
-_QUICK_LOOK_MS: Final = 50  # for a group that a daemon may be started for; daemons that lead answer within a few
-_ASK_AGAIN_MS: Final = 170  # between two questions while another daemon takes over
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -96,6 +93,8 @@ def lock(
     asked = asked._replace(message=replace(asked.message, peer_id=unique_id()))
     try:
         encode(asked.message)
+        if not isinstance(start, int):
+            raise InvalidRequest(f"start {start!r} is neither true nor false")
         whereabouts = _configure(config, socket, address, port, group)
     except FlomError as e:
         e.concern(name)
@@ -231,6 +230,17 @@ class BlockingLock:
                 self._acquirer = 0
             raise
 
+    def release(self, rollback: bool = False) -> None:
+        """
+        Give back what this has taken last; see L{Held.release}.
+
+        @raise Misuse: it has taken nothing, or that was given back.
+        """
+        held = self._held
+        if held is None:
+            raise Misuse(f"{self._asked.message.name}: not held by this lock object")
+        held.release(rollback)
+
     def __enter__(self) -> Held:
         self._entered = self.acquire()
         return self._entered
@@ -264,6 +274,8 @@ class BlockingLock:
 
         @raise Misuse: C{function} returns before it has run.
         """
+        if not callable(function):
+            raise Misuse(f"{self._asked.message.name}: {function!r} is no function that could be decorated")
         if any(is_kind(function) for is_kind in _RUN_LATER):
             what = getattr(function, "__qualname__", repr(function))
             raise Misuse(f"{self._asked.message.name}: {what} would run when its lock was given back already")
@@ -367,14 +379,12 @@ class _Attempt:
                 if not self._may_start:
                     raise
         config = replace(config, unicast_address="")
-        if has_started:
-            pass
-        elif self._was_connected:  # another daemon may be about to take the place of the one that has gone
-            takeover_ms = 1000 * (config.timing.patience + config.timing.campaign + 0.5)
-            attempts = round(takeover_ms / _ASK_AGAIN_MS)
-            config = replace(config, discovery_attempts=attempts, discovery_timeout_ms=_ASK_AGAIN_MS)
-        elif self._may_start:
-            config = replace(config, discovery_attempts=1, discovery_timeout_ms=_QUICK_LOOK_MS)
+        attempts, wait = config.discovery_attempts, config.discovery_timeout_ms / 1000
+        if self._was_connected:  # another daemon may be about to take the place of the one that has gone
+            attempts, wait = round((config.timing.patience + config.timing.campaign + 0.5) / ASK_AGAIN), ASK_AGAIN
+        elif self._may_start and not has_started:
+            attempts, wait = 1, QUIET
+        config = replace(config, discovery_attempts=attempts, discovery_timeout_ms=round(wait * 1000))
         return connect(config, deadline=self._deadline, warn=_warn)
 
 
@@ -388,15 +398,21 @@ def _configure(
     """Put files and arguments together; see L{lock}."""
     if config is None:
         config = load(None, os.environ, _warn)
+    elif not isinstance(config, Config):
+        raise InvalidRequest(f"config {config!r} is no Config")
     if not (socket is None and address is None and group is None):
         config = replace(
             config,
-            socket_name="" if socket is None else os.fspath(socket),
-            unicast_address=address or "",
-            multicast_address=group or "",
+            socket_name="" if socket is None else _place("socket", _path(socket)),
+            unicast_address="" if address is None else _place("address", address),
+            multicast_address="" if group is None else _place("group", group),
         )
+    if group is not None:
+        from flom.multicast import group_of  # it imports Twisted
+
+        group_of(config)
     if port is not None:
-        if not isinstance(port, int) or not 1 <= port <= 65535:
+        if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
             raise InvalidRequest(f"port {port!r} is not a whole number from 1 to 65535")
         if config.unicast_address:
             config = replace(config, unicast_port=port)
@@ -412,6 +428,18 @@ def _configure(
     if config.socket_name:
         config = replace(config, socket_name=config.socket_path)  # it stays there if we change directory
     return config
+
+
+def _place(what: str, text: object) -> str:
+    """Check that C{text} may say where a daemon is."""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidRequest(f"{what} {text!r} names no place")
+    return text
+
+
+def _path(socket: object) -> object:
+    """Give C{socket} as a text, if it is a path of any kind."""
+    return os.fsdecode(socket) if isinstance(socket, (str, bytes, os.PathLike)) else socket
 
 
 def _warn(text: str) -> None:

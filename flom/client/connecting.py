@@ -14,7 +14,8 @@ from flom.client.group import GroupEndpoint
 from flom.client.locator import DaemonEndpoint, Location, locate
 from flom.client.lock import RemoteArbiter
 from flom.config import Config, load
-from flom.errors import ConfigError, InvalidRequest
+from flom.config.values import read_socket_name
+from flom.errors import ConfigError, InvalidRequest, one_line
 from flom.multicast import group_of
 from flom.trace import tracer
 from flom.transports import tls_of
@@ -49,6 +50,8 @@ async def _connect(
     reactor: Any, where: str | Config | IStreamClientEndpoint | None, group: str | None
 ) -> RemoteArbiter:
     if group is not None:
+        if not isinstance(group, str) or not group:
+            raise InvalidRequest(f"group {group!r} is no address")
         if where is not None:
             raise InvalidRequest(f"{where!r} and group {group!r}: the daemon is to be looked for in one of them")
         where = Config(multicast_address=group)
@@ -91,7 +94,9 @@ def _client_by_endpoint(reactor: Any, where: str | IStreamClientEndpoint) -> Rem
         endpoint = where
     else:
         raise InvalidRequest(f"{where!r} is neither an endpoint nor a Config")
-    peer = where if isinstance(where, str) else str(where)
+    if isinstance(endpoint, UNIXClientEndpoint):
+        read_socket_name(endpoint._path)  # Twisted would try again and again with one that is too long
+    peer = one_line(str(where))
     location = Location(endpoint, peer, "" if isinstance(endpoint, UNIXClientEndpoint) else peer)
     return RemoteArbiter(DaemonEndpoint(reactor, location), peer, reactor, keep=KEEP)
 

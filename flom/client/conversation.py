@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flom.client.endings import CLOSE_TIMEOUT, while_waiting
 from flom.client.forking import close_socket, open_socket
-from flom.client.places import check_owner, daemon_host, peer_of
+from flom.client.places import ASK_AGAIN, CROWD_RETRY, check_owner, daemon_host, peer_of
 from flom.client.stream import NEVER, Stream, signals_noted, wait_for
 from flom.client.stream import Interrupted as Interrupted  # which its users find here
 from flom.config import Config
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT: Final = 30.0  # seconds for one address, whose host may have nothing to say to us
 _FOUND_TIMEOUT: Final = 5.0  # seconds for connecting to a daemon that has just answered
 _MOST_TRIED: Final = 3  # of those who answer: anybody can
-_RETRY: Final = 0.02  # seconds, until a crowd before us is let in
-_ASK_AGAIN: Final = 0.17  # seconds, before a group is asked again whose daemon has just gone
 
 _trace = tracer("client")
 _msg = tracer("msg")
@@ -243,7 +241,7 @@ class Conversation:
         except Interrupted:
             raise Interrupted(f"{message.name} at {self.peer}: interrupted by a signal") from None
         except RemoteProtocolError as e:
-            raise RemoteProtocolError(f"{self.peer}: {e}") from None
+            raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
 
     def _hear(self, data: bytes) -> Answer | None:
         """Take what the daemon has said; give its decision, if that is one."""
@@ -275,7 +273,7 @@ def _connect_unix(config: Config, deadline: float) -> tuple[socket.socket, str]:
         except (OSError, ValueError) as e:
             number = getattr(e, "errno", None)
             if number == errno.EAGAIN:  # more connections are waiting than the kernel keeps for the daemon
-                _pause(_RETRY, deadline)
+                _pause(CROWD_RETRY, deadline)
             elif number in (errno.ENOENT, errno.ECONNREFUSED):
                 raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{path}: no daemon is listening") from e
             else:
@@ -363,7 +361,7 @@ def _connect_to_leader(config: Config, deadline: float, warn: Callable[[str], No
         except DaemonUnreachable:
             if monotonic() > give_up:
                 raise
-        _pause(_ASK_AGAIN, deadline)
+        _pause(ASK_AGAIN, deadline)
 
 
 def _find(group: Group, config: Config, deadline: float, warn: Callable[[str], None]) -> list[Found]:

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import deferLater
 
+from flom.client.places import ASK_AGAIN
 from flom.core.election import FLOM, rank
 from flom.core.messages import Discover, Discovered, Role, Standing
 from flom.core.wire import MAX_ANSWER_SIZE, decode, encode
@@ -23,9 +24,6 @@ SETTLE: Final = 0.02
 
 INTERREGNUM: Final = 10.0
 """Seconds that those who stand by have to elect a leader."""
-
-ASK_AGAIN: Final = 0.17
-"""Seconds between two questions while there is none."""
 
 _MOST_TRIED: Final = 3  # of those who answer, and most named in a warning: anybody can answer
 

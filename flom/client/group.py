@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
@@ -11,14 +11,11 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from flom.client.discovery import ASK_AGAIN, Answer, Asker, choice_warning, connect_to_first, describe
-from flom.client.places import daemon_host
+from flom.client.discovery import Answer, Asker, choice_warning, connect_to_first, describe
+from flom.client.places import ASK_AGAIN, QUIET, daemon_host
 from flom.config import Config
 from flom.errors import DaemonUnreachable, ReturnCode, reason
 from flom.multicast import Group, NoMulticast, stream_endpoint
-
-QUIET: Final = 0.05
-"""Seconds without an answer after which a runner stands for election; daemons that lead answer within a few."""
 
 
 @implementer(IStreamClientEndpoint)
@@ -102,7 +99,7 @@ class GroupEndpoint:
                 except DaemonUnreachable:
                     if self._reactor.seconds() > give_up:
                         raise
-                    await deferLater(self._reactor, QUIET)  # it has ended since it answered
+                    await deferLater(self._reactor, ASK_AGAIN)  # it has ended since it answered
         self._was_connected = True
         return connected
 

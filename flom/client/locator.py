@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP6ClientEndpoint, UNIXClientEndpoint
@@ -15,13 +15,10 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from flom.client.places import check_owner, daemon_host
+from flom.client.places import CROWD_RETRY, check_owner, daemon_host
 from flom.config import Config
-from flom.errors import DaemonUnreachable, ReturnCode, spell
+from flom.errors import DaemonUnreachable, ReturnCode, one_line, spell
 from flom.multicast import check_interface, has_ipv6_address, is_link_local, stream_endpoint
-
-CROWD_RETRY: Final = 0.02
-"""Seconds until the next attempt, when a crowd before us was not yet let in."""
 
 
 class Location(NamedTuple):
@@ -114,22 +111,28 @@ class DaemonEndpoint:
         while True:
             try:
                 return await self._location.endpoint.connect(factory)
-            except (ConnectError, DNSLookupError, OSError, ValueError) as e:
+            except (ConnectError, DNSLookupError, OSError, OverflowError, ValueError) as e:
+                problem = e
                 if unreachable := why_unreachable(e, self._location):
                     raise unreachable from e
                 if is_crowded(e, self._location):
                     await deferLater(self._reactor, CROWD_RETRY)
                     continue
-            await self._do_about_absence(began)
+            await self._do_about_absence(began, problem)
 
-    async def _do_about_absence(self, began: float) -> None:
+    async def _do_about_absence(self, began: float, problem: Exception) -> None:
         """
         Do what there is to be done if nobody listens; afterwards, we try again.
 
         @param began: when this search began, in seconds of the reactor's clock.
+        @param problem: what came of the last attempt to connect.
         @raise DaemonUnreachable: there is nothing to be done.
         """
-        raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{self.peer}: no daemon is listening")
+        number = getattr(problem, "osError", None)
+        why = "no daemon is listening"
+        if number not in (errno.ENOENT, errno.ECONNREFUSED):
+            why = os.strerror(number).lower() if number else one_line(str(problem))
+        raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{self.peer}: {why}")
 
 
 @implementer(IStreamClientEndpoint)

@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.acquisition import Acquisition, limit
+from flom.acquisition import Acquisition, Held, limit
 from flom.client.endings import RETRY, Patience, while_waiting
 from flom.client.pool import ConnectionPool
 from flom.client.protocol import LockClient
@@ -68,24 +68,34 @@ class RemoteHeld:
         @param pool: where the connection goes in the end.
         """
         self.element = element
-        self.lost = client.lost
+        self.lost: Deferred[FlomError] = Deferred()
+        client.lost.addCallback(self._note_loss)
         self._client = client
         self._name = name
         self._pool = pool
         self.is_released = False
+        self.is_lost = False
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
         if self.is_released:
             return fail(Misuse(f"{self._name} at {self._client.peer}: not held any more"))
         self.is_released = True
+        if self.is_lost:
+            return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
         released: Deferred[None] = Deferred()
+        self._pool.expect(self._client)
         self._client.unlock(Unlock(self._name, rollback)).addCallback(self._give_back).chainDeferred(released)
         return released
 
     def fileno(self) -> int:
         """Give the descriptor of the connection: whoever has it open keeps the lock."""
         return self._client.fileno()
+
+    def _note_loss(self, why: FlomError) -> None:
+        self.is_lost = True
+        if not self.lost.called:  # else nobody wants to hear of it any more
+            self.lost.callback(why)
 
     def _give_back(self, _: None) -> None:
         self._pool.put(self._client, parse_name(self._name).key)
@@ -127,12 +137,13 @@ class RemoteArbiter:
         self._clock = clock
         self._is_in_pool = is_in_pool
         self._keepalive = keepalive
-        self._factory = _ClientFactory(peer, clock, while_waiting(keepalive) if is_in_pool else keepalive, tls)
+        self._waiting_keepalive = while_waiting(keepalive) if is_in_pool else keepalive
+        self._factory = _ClientFactory(peer, clock, self._waiting_keepalive, tls)
         self._is_extended = keep > 0
         self._on_lost = on_lost
         self._pool = ConnectionPool(clock, keep)
         self._turns: dict[Lock, DeferredSemaphore] = {}
-        self._undecided: set[Deferred[IHeld]] = set()
+        self._undecided: set[Deferred[Held]] = set()
         self._is_closed = False
 
     def acquire(
@@ -202,13 +213,14 @@ class RemoteArbiter:
     ) -> None:
         await self.close()
 
-    async def _take_turn(self, message: Lock, what: str) -> IHeld:
+    async def _take_turn(self, message: Lock, what: str) -> Held:
         """Ask when not too many others ask for the same."""
         if self._is_closed:
             raise Closed(f"{what}: this client was closed")
         turns = self._turns.setdefault(message, DeferredSemaphore(MAX_ASKING))
         try:
-            held: IHeld = await turns.run(lambda: Deferred.fromCoroutine(self.lock(self._extend(message))))
+            held: RemoteHeld = await turns.run(lambda: Deferred.fromCoroutine(self.lock(self._extend(message))))
+            held.lost.addCallback(_name_it, message.name)
             return held
         except FlomError as e:
             e.concern(message.name)
@@ -221,7 +233,7 @@ class RemoteArbiter:
             if turns.tokens == turns.limit:
                 self._turns.pop(message, None)
 
-    def _note_decision(self, result: IHeld | Failure, waiting: Deferred[IHeld]) -> IHeld | Failure:
+    def _note_decision(self, result: Held | Failure, waiting: Deferred[Held]) -> Held | Failure:
         self._undecided.discard(waiting)
         return result
 
@@ -247,6 +259,8 @@ class RemoteArbiter:
         patience = Patience(is_in_pool=self._is_in_pool)
         while True:
             kept = self._pool.take(parse_name(message.name).key)
+            if kept:
+                kept.keep_alive(self._waiting_keepalive)
             client = kept or await self._connect()
             try:
                 return client, await client.lock(message)
@@ -260,6 +274,11 @@ class RemoteArbiter:
                 raise
             if self._is_in_pool:
                 await deferLater(self._clock, RETRY)
+
+
+def _name_it(why: FlomError, name: str) -> FlomError:
+    why.concern(name)
+    return why
 
 
 class _ClientFactory(Factory):

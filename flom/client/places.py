@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Final
 
 from flom.config import Config
 from flom.errors import DaemonUnreachable, ReturnCode, spell
+
+CROWD_RETRY: Final = 0.02
+"""Seconds until the next attempt, when a crowd before us was not yet let in."""
+
+QUIET: Final = 0.05
+"""Seconds without an answer after which a runner stands for election; daemons that lead answer within a few."""
+
+ASK_AGAIN: Final = 0.17
+"""Seconds between two questions while there is no leader, and before a group is asked again whose leader has gone."""
 
 
 def daemon_host(config: Config) -> str:

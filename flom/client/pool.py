@@ -27,10 +27,16 @@ class ConnectionPool:
         self._clock = clock
         self._keep = keep
         self._kept: dict[LockClient, IDelayedCall] = {}
+        self._coming: set[LockClient] = set()
         self._by_resource: defaultdict[str, list[LockClient]] = defaultdict(list)
+
+    def expect(self, client: LockClient) -> None:
+        """Note that C{client} will be L{put} here as soon as its lock is given back."""
+        self._coming.add(client)
 
     def put(self, client: LockClient, resource: str = ANY) -> None:
         """Keep C{client} if it is of use, and otherwise have it end."""
+        self._coming.discard(client)
         if not self._keep or not client.is_reusable or len(self._kept) >= MAX_KEPT:
             client.close()
             return
@@ -50,7 +56,7 @@ class ConnectionPool:
     def close(self) -> Deferred[None]:
         """Keep nothing any more; fires when the connections have ended."""
         self._keep = 0.0
-        ending = []
+        ending = [client.closed for client in self._coming]
         for resource, clients in list(self._by_resource.items()):
             for client in list(clients):
                 ending.append(client.closed)

@@ -32,6 +32,7 @@ class LockClient(DaemonConnection):
 
     @ivar lost: fires with the reason if the connection ends while the lock is held; otherwise never. Each lock has one
         of its own.
+    @ivar is_lost: whether that has happened.
     @ivar closed: fires when the connection has ended.
     """
 
@@ -43,10 +44,10 @@ class LockClient(DaemonConnection):
         """
         super().__init__(peer, clock, tls)
         self.lost: Deferred[FlomError] = Deferred()
+        self.is_lost = False
         self._keepalive = keepalive
         self._reader = MessageReader(MAX_ANSWER_SIZE)
         self._session = ClientSession()
-        self._resource = ""  # what was asked for last
         self._decided: Deferred[Answer] | None = None
         self._unlocked: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
@@ -77,7 +78,6 @@ class LockClient(DaemonConnection):
         self._session.send(message)
         self.answered = False
         self.lost = Deferred()
-        self._resource = message.name
         decided: Deferred[Answer] = Deferred(canceller=lambda _: self.close())
         self._decided = decided
         self._write(data)
@@ -93,8 +93,8 @@ class LockClient(DaemonConnection):
         @return: fires when the daemon has taken it, or has not for L{CLOSE_TIMEOUT}; with L{DaemonLost} if it was gone
             before.
         """
-        if self.lost.called:
-            return fail(DaemonLost(f"{message.name}: {self.peer} closed the connection"))
+        if self.is_lost:
+            return fail(DaemonLost(f"{self.peer} closed the connection"))
         self._session.send(message)
         self._write(encode(message))
         unlocked: Deferred[None] = Deferred()
@@ -142,8 +142,9 @@ class LockClient(DaemonConnection):
         lost = self.why_lost(reason)
         self._fail(lost)
         if self._session.holds:
-            lost.concern(self._resource)
-            self.lost.callback(lost)
+            self.is_lost = True
+            if not self.lost.called:  # whoever does not want to hear of it any more has cancelled it
+                self.lost.callback(lost)
         self._note_unlock()
         self.closed.callback(None)
 

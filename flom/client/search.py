@@ -9,7 +9,8 @@ from select import POLLIN
 from time import monotonic
 from types import TracebackType
 
-from flom.client.discovery import ASK_AGAIN, INTERREGNUM, SETTLE, Answer, Answers
+from flom.client.discovery import INTERREGNUM, SETTLE, Answer, Answers
+from flom.client.places import ASK_AGAIN
 from flom.client.stream import wait_for
 from flom.core.messages import Discover
 from flom.core.wire import MAX_ANSWER_SIZE, encode

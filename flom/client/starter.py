@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from select import POLLIN, poll
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from flom.config import RUNNER, SETTINGS, Config
 from flom.errors import DaemonUnreachable, ReturnCode, reason
 
 _PATIENCE: Final = 150.0  # seconds, more than the helper gives the daemon to start and the group to elect it
+
+_OURS: Final = str(Path(__file__).parents[2])  # from where this package is imported
 
 _GROUPS: Final = frozenset({"Daemon", "Network", "TLS"})
 _TRACE: Final = frozenset({"daemon_trace_file", "append_trace_file"})
@@ -66,10 +69,13 @@ def _start_helper(words: list[str]) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,  # by the end of which it notices ours
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd="/",  # where it imports nothing from where we happen to be
+            cwd="/",  # where it imports nothing from where we happen to be, but for ourselves
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [_OURS, os.environ.get("PYTHONPATH")]))},
         )
-    except OSError as e:
-        why = f"cannot start a daemon: '{sys.executable}' cannot be run: {reason(e)}"
+    except (OSError, TypeError) as e:  # the latter: nobody knows where Python is
+        why = reason(e) if isinstance(e, OSError) else "no such program"
+
+        why = f"cannot start a daemon: '{sys.executable}' cannot be run: {why}"
         raise DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, why) from e
 
 

@@ -40,6 +40,8 @@ class StatusReader:
         self.peer = peer
         self._stream = stream
         self._received = b""
+        self._is_owed = False  # an answer; who has waited in vain for one may ask again
+        self._size: int | None = None  # of the status that is arriving
 
     def read(self, name: str | None = None, timeout: float = TIMEOUT) -> Status:
         """
@@ -53,22 +55,14 @@ class StatusReader:
         @raise RemoteProtocolError: it says what is no status.
         """
         deadline = monotonic() + timeout
+        if self._is_owed:
+            self._receive_status(deadline)  # the answer that was too late for its question
         try:
             self._stream.send(encode(StatusRequest(name, unique_id())), deadline)
         except OSError:
             raise why_closed(self.peer, answered=True, tls=None, is_secured=False) from None
-        match decode(self._receive_message(deadline)):
-            case StatusFollows(size):
-                while len(self._received) < size:
-                    self._receive(deadline)
-                data, self._received = self._received[:size], self._received[size:]
-                return from_json(data)
-            case ManagementRefused():
-                raise NoStatus(
-                    f"{self.peer} does not show us what it holds: that is for its own user, its own host or a peer "
-                    "that TLS makes it trust, unless it runs with --status-for all"
-                )
-        raise RemoteProtocolError(f"{self.peer}: not what was asked for")
+        self._is_owed = True
+        return self._receive_status(deadline)
 
     def close(self) -> None:
         """End the connection."""
@@ -79,6 +73,25 @@ class StatusReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _receive_status(self, deadline: float) -> Status:
+        if self._size is None:
+            match decode(self._receive_message(deadline)):
+                case StatusFollows(size):
+                    self._size = size
+                case ManagementRefused():
+                    self._is_owed = False
+                    raise NoStatus(
+                        f"{self.peer} does not show us what it holds: that is for its own user, its own host or a "
+                        "peer that TLS makes it trust, unless it runs with --status-for all"
+                    )
+                case _:
+                    raise RemoteProtocolError(f"{self.peer}: not what was asked for")
+        while len(self._received) < self._size:
+            self._receive(deadline)
+        data, self._received = self._received[: self._size], self._received[self._size :]
+        self._size, self._is_owed = None, False
+        return from_json(data)
 
     def _receive_message(self, deadline: float) -> bytes:
         while (end := self._received.find(END_OF_MESSAGE)) < 0:
@@ -122,5 +135,5 @@ def _is_ours(conversation: Conversation, deadline: float) -> bool:
 
     It is asked for a resource that nobody has, without making it or waiting for it.
     """
-    nobody_s = f"nobodys{os.urandom(8).hex()}"
-    return conversation.lock(Lock(nobody_s, LockMode.NL, peer_id=unique_id(), extended=True), deadline).extended
+    probe = f"statusprobe{os.urandom(8).hex()}"
+    return conversation.lock(Lock(probe, LockMode.NL, peer_id=unique_id(), extended=True), deadline).extended

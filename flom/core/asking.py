@@ -15,12 +15,17 @@ MAX_LIFESPAN: Final = 2_147_483.0
 """Seconds of the longest lifespan of an idle resource that a message can carry."""
 
 
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds that a daemon has for answering somebody who does not want to wait."""
+
+
 class Asked(NamedTuple):
     """
     A request that makes sense.
 
     @ivar message: says it to a daemon.
-    @ivar timeout: seconds to wait for the lock; C{None} for as long as it takes.
+    @ivar timeout: seconds to wait for the lock, or for the answer of who does not want to wait; C{None} for as long as
+        it takes.
     """
 
     message: Lock
@@ -60,12 +65,17 @@ def ask(
             raise InvalidRequest(f"timeout {timeout!r} is not a number of seconds, 0 or more")
         if not (_is_number(lifespan) and 0 <= lifespan <= MAX_LIFESPAN):
             raise InvalidRequest(f"lifespan {lifespan!r} is not a number of seconds from 0 to {MAX_LIFESPAN:.0f}")
+        for what, value in (("wait", wait), ("create", create)):
+            if not isinstance(value, int):
+                raise InvalidRequest(f"{what} {value!r} is neither true nor false")
         is_to_wait = bool(wait) and timeout != 0
         message = Lock(name, as_mode(mode), check_quantity(quantity), is_to_wait, bool(create), lifespan)
     except InvalidRequest as e:
         e.concern(name)
         raise
-    return Asked(message, None if timeout in (0, float("inf")) else timeout)
+    if not is_to_wait:
+        timeout = ANSWER_TIMEOUT
+    return Asked(message, None if timeout == float("inf") else timeout)
 
 
 def as_mode(mode: LockMode | str | int) -> LockMode:
@@ -81,4 +91,8 @@ def as_mode(mode: LockMode | str | int) -> LockMode:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and value == value  # the latter: not a NaN
+    """Tell whether C{value} is one that a clock can work with."""
+    try:
+        return isinstance(value, int | float) and float(value) == value  # the latter: not a NaN
+    except OverflowError:
+        return False

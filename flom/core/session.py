@@ -51,8 +51,8 @@ _WHEN: Final = {
 
 _LAST_WORDS: Final = frozenset({Outcome.CANNOT_WAIT, Outcome.INVALID_NAME})
 """
-After these the daemon closes its side (spec 5.6), and what the client still sends has no effect (D-17). A client of ours
-may go on after the first.
+After these the daemon closes its side (spec 5.6), and what the client still sends has no effect (D-17). A client of
+ours may go on after the first.
 """
 
 
@@ -161,7 +161,8 @@ class ServerSession:
         except InvalidName as e:
             raise RemoteProtocolError(str(e)) from e
         if name.key != self._key:
-            raise RemoteProtocolError(f"{kind(message)} of {name.text!r} on a connection bound to {self._key!r}")
+            why = f"{kind(message)} of {name.text!r} on a connection bound to {self._key!r}"
+            raise RemoteProtocolError(why, "FLM009W" if isinstance(message, Unlock) else "")
         return name
 
 

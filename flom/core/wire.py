@@ -34,7 +34,7 @@ from flom.core.messages import (
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, ResourceName, SimpleName, parse_name
 from flom.core.requests import check_quantity
-from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError
+from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError, ReturnCode
 
 LEVEL: Final = 3
 """The protocol level; there is no other to negotiate."""
@@ -104,7 +104,8 @@ class MessageReader:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_size:
-            raise RemoteProtocolError(f"a message of more than {self._max_size} bytes")
+            why = f"a message of more than {self._max_size} bytes"
+            raise RemoteProtocolError(why, code=ReturnCode.BUFFER_OVERFLOW)
 
 
 def decode(data: bytes) -> Message:
@@ -117,7 +118,8 @@ def decode(data: bytes) -> Message:
     attributes = _parse(data)
     msg = attributes["msg"]
     if "level" in msg and _number(msg["level"]) != LEVEL:
-        raise RemoteProtocolError(f"protocol level {msg['level']!r}, not {LEVEL}")
+        why = f"protocol level {msg['level']!r}, not {LEVEL}"
+        raise RemoteProtocolError(why, "FLM006W", ReturnCode.PROTOCOL_LEVEL_MISMATCH)
     verb, step = _number(msg.get("verb", "")), _number(msg.get("step", ""))
     build = _BUILDERS.get((verb, step))
     if build is None:
@@ -160,7 +162,7 @@ def _parse(data: bytes) -> dict[str, dict[str, str]]:
     try:
         parser.Parse(data.lstrip(), True)
     except ExpatError as e:
-        raise RemoteProtocolError(f"not XML: {e}") from e
+        raise RemoteProtocolError(f"not XML: {e}", code=ReturnCode.MSG_DESERIALIZE_ERROR) from e
     if "msg" not in found:
         raise RemoteProtocolError("no msg tag")
     return found

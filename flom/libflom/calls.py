@@ -11,6 +11,7 @@ from typing import Final
 from flom.client.conversation import Conversation, Interrupted, connect, prepare
 from flom.client.endings import Patience
 from flom.config import Config, default_socket
+from flom.core.asking import ANSWER_TIMEOUT
 from flom.core.messages import Answer, Lock, Unlock
 from flom.core.names import SequenceName, parse_name
 from flom.errors import (
@@ -37,7 +38,6 @@ _LOCKABLE: Final[frozenset[int]] = frozenset({HandleState.INIT, HandleState.CONN
 _UNLOCKABLE: Final[frozenset[int]] = frozenset({HandleState.LOCKED, HandleState.CONNECTED})
 _CLEANABLE: Final[frozenset[int]] = frozenset({HandleState.INIT, HandleState.DISCONNECTED})
 
-_ANSWER_TIMEOUT: Final = 30.0  # seconds that a daemon has for answering somebody who does not want to wait
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _TEXTS: Final = {int(code): code.text for code in ReturnCode}
@@ -173,7 +173,7 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
 def _ask(handle: flom_handle_t, config: Config) -> tuple[Conversation, Answer]:
     """Give the daemon's decision; ask once more if it ended at the moment when we were connected, without a word."""
     prepare(config)
-    deadline = None if config.timeout_ms < 0 else time.monotonic() + (config.timeout_ms / 1000 or _ANSWER_TIMEOUT)
+    deadline = None if config.timeout_ms < 0 else time.monotonic() + (config.timeout_ms / 1000 or ANSWER_TIMEOUT)
     message = Lock(
         config.resource_name,
         config.lock_mode,
@@ -221,26 +221,16 @@ def _clear(handle: flom_handle_t) -> None:
     handle.state = int(HandleState.CLEANED)
 
 
-_BROKEN: Final = (  # parts of the texts of a L{RemoteProtocolError}, where FLoM has a code of its own (spec 5.1, 5.5)
-    (": protocol level ", ReturnCode.PROTOCOL_LEVEL_MISMATCH),
-    (": not XML", ReturnCode.MSG_DESERIALIZE_ERROR),
-    (": a message of more than ", ReturnCode.BUFFER_OVERFLOW),
-    ("", ReturnCode.PROTOCOL_ERROR),
-)
-
-
 def _code_of(error: FlomError, config: Config) -> ReturnCode:
     """Give FLoM's code for C{error}, by which has ended what was asked for with C{config}."""
     _trace.debug("%s", error)
     match error:
-        case DaemonUnreachable() | DaemonLost() | TlsError() | ConfigError():
+        case DaemonUnreachable() | DaemonLost() | RemoteProtocolError() | TlsError() | ConfigError():
             return error.code
         case LockTimeout():
             return ReturnCode.NETWORK_TIMEOUT
         case Interrupted():
             return ReturnCode.POLL_ERROR if config.timeout_ms > 0 else ReturnCode.RECV_ERROR
-        case RemoteProtocolError():
-            return next(code for part, code in _BROKEN if part in str(error))
         case LocalProtocolError():
             return ReturnCode.CONTAINER_FULL
         case Misuse():

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from flom.acquisition import Acquisition, limit
+from flom.acquisition import Acquisition, Held, limit
 from flom.core.asking import ask
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
@@ -27,7 +27,7 @@ from flom.core.requests import Effect, Ended, Granted, Instant, LockRequest, Ref
 from flom.core.table import LockTable
 from flom.core.tally import Tally
 from flom.core.view import TableView
-from flom.errors import Closed, FlomError, Misuse, Outcome, StandingBy, lock_refused
+from flom.errors import Closed, DaemonLost, FlomError, Misuse, Outcome, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 from flom.server.peer import Peer
 
@@ -65,13 +65,17 @@ class DeferredArbiter:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, instant: Callable[[], Instant] | None = None) -> None:
+    def __init__(
+        self, clock: IReactorTime, instant: Callable[[], Instant] | None = None, *, log_grants: bool = False
+    ) -> None:
         """
+        @param log_grants: whether to log every grant and release; refusals are logged in any case.
         @param clock: has the timers; the reactor, or a C{task.Clock} in tests.
         @param instant: tells the time; by default, C{clock} does. A daemon passes L{system_instant}, because a
             reactor's clock goes wherever the administrator sets it.
         """
         self._clock = clock
+        self._log_grants = log_grants
         self._instant = instant or (lambda: Instant(clock.seconds(), clock.seconds()))
         self._table = LockTable(local_strftime)
         self._sessions: dict[SessionId, Tell] = {}
@@ -83,6 +87,7 @@ class DeferredArbiter:
         self._alarm_at = 0.0
         self._is_retired = False
         self._is_closed = False
+        self._is_served = False
         self._local: dict[SessionId, _LocalClient] = {}
         self._grace: IDelayedCall | None = None
         self._grace_length = self._grace_limit = 0.0
@@ -121,6 +126,16 @@ class DeferredArbiter:
         """How many there are."""
         return len(self._sessions)
 
+    def serve(self) -> None:
+        """
+        Note that a daemon serves this.
+
+        @raise ValueError: one does.
+        """
+        if self._is_served:
+            raise ValueError("this arbiter has a daemon already; give that all the endpoints")
+        self._is_served = True
+
     def now(self) -> Instant:
         """Read the clocks."""
         return self._instant()
@@ -151,7 +166,7 @@ class DeferredArbiter:
         Decide C{request}; the session is told before this returns, or right after the effect being told now. In a grace
         period, see L{resume}, the decision may wait for its end.
         """
-        if self._is_retired:
+        if self._is_retired or self._is_closed:
             self._carry_out([Refused(request, Outcome.BUSY)])
         elif self._grace is not None and not request.regains:
             self._deferred.append(request)
@@ -187,16 +202,20 @@ class DeferredArbiter:
         Grant nothing more, because the daemon ends.
 
         Holders lose their connections one after another; nobody must be granted what another's command still uses. Code
-        in this process that waits is told.
+        in this process that waits is told; what it holds, it keeps.
         """
         self._is_closed = True
-        local, self._local = self._local, {}
         self._sessions.clear()
         self._effects.clear()
         self._stop_grace()
         self._set_alarm()
-        for client in local.values():
+        for client in list(self._local.values()):
             client.dismiss()
+
+    def reopen(self) -> None:
+        """Grant locks again after L{close}; what code in this process holds, it still holds."""
+        self._is_closed = False
+        self._set_alarm()
 
     def retire(self) -> None:
         """
@@ -217,13 +236,17 @@ class DeferredArbiter:
 
     def resume(self, grace: float = 0.0) -> None:
         """
-        Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere.
+        Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere. Code in this process
+        that still holds a lock has lost it.
 
         @param grace: seconds in which only those are decided on who regain what they held there.
         """
         self._table = LockTable(local_strftime, self._table.tally)
-        self._is_retired = self._is_closed = False
+        self._is_retired = False
         self._set_alarm()
+        local, self._local = self._local, {}
+        for client in local.values():
+            client.lose()
         self._resumed_at = self._clock.seconds()
         self._taken_since.clear()
         if grace:
@@ -310,6 +333,8 @@ class DeferredArbiter:
         self._telling = True
         while self._effects:
             effect = self._effects.popleft()
+            if self._log_grants or isinstance(effect, Refused):
+                self._log_effect(effect)
             if isinstance(effect, Ended):
                 continue
             if isinstance(effect, Granted) and not effect.request.regains and self._is_regaining_time():
@@ -322,6 +347,24 @@ class DeferredArbiter:
                     self._log.failure("telling a session of {effect}", effect=effect)
         self._telling = False
         self._set_alarm()
+
+    def _log_effect(self, effect: Effect) -> None:
+        """Log a grant, a release or a refusal, each in one line."""
+        request = effect.request
+        tell_peer = self._peers.get(request.session)
+        about = {
+            "resource": request.name.text,
+            "mode": request.mode.name,
+            "peer": "somebody" if tell_peer is None else tell_peer().name,
+        }
+        match effect:
+            case Granted(waited=waited):
+                self._log.debug("{resource} ({mode}) granted to {peer} after {waited:.3f} s", waited=waited, **about)
+            case Ended(held=held):
+                self._log.debug("{resource} ({mode}) given back by {peer} after {held:.3f} s", held=held, **about)
+            case Refused(outcome=outcome):
+                why = outcome.name.lower().replace("_", " ")
+                self._log.info("{resource} ({mode}) refused to {peer}: {why}", why=why, **about)
 
     def _set_alarm(self) -> None:
         """Have one timer, for the earliest of the table's deadlines."""
@@ -354,14 +397,16 @@ class _LocalClient:
         """
         self._arbiter = arbiter
         self._what = what
+        self._held: _LocalHeld | None = None
         self.session = arbiter.open(self.tell)
-        self.granted: Deferred[IHeld] = Deferred(canceller=lambda _: arbiter.drop(self.session))
+        self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
 
     def tell(self, effect: Effect | None) -> None:
         """See L{Tell}."""
         match effect:
             case Granted():
-                self.granted.callback(_LocalHeld(self._arbiter, effect, self._what))
+                self._held = _LocalHeld(self._arbiter, effect, self._what)
+                self.granted.callback(self._held)
             case Refused(request=request, outcome=outcome):
                 self._arbiter.drop(self.session)
                 self.granted.errback(lock_refused(outcome, request.name.text, _HERE))
@@ -371,26 +416,44 @@ class _LocalClient:
     def dismiss(self) -> None:
         """Learn that nothing is granted any more; what was granted may be kept and given back."""
         if not self.granted.called:
+            self._arbiter.drop(self.session)
             self.granted.errback(self._arbiter.why_dismissed(self._what))
+
+    def lose(self) -> None:
+        """Learn that what was granted may be somebody else's by now."""
+        if self._held is not None:
+            self._held.lose()
 
 
 @implementer(IHeld)
 class _LocalHeld:
-    """A lock held by code in this process; it cannot be lost."""
+    """A lock held by code in this process; it is lost only if another daemon of the group has led meanwhile."""
 
     def __init__(self, arbiter: DeferredArbiter, granted: Granted, what: str) -> None:
         self._arbiter = arbiter
         self._request = granted.request
         self._what = what
         self.is_released = False
-        self.element = granted.element
+        self.is_lost = False
+        self.element: str | None = granted.element
         self.lost: Deferred[FlomError] = Deferred()
+
+    def lose(self) -> None:
+        """Learn that somebody else may have it by now."""
+        self.is_lost = True
+        if not self.lost.called:
+            self.lost.callback(self._why_lost())
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
         if self.is_released:
             return fail(Misuse(f"{self._what}: not held any more"))
         self.is_released = True
+        if self.is_lost:
+            return fail(self._why_lost())
         self._arbiter.release(self._request.session, self._request.name, rollback)
         self._arbiter.drop(self._request.session)
         return succeed(None)
+
+    def _why_lost(self) -> DaemonLost:
+        return DaemonLost(f"{self._what}: another daemon has led the group meanwhile")

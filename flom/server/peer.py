@@ -43,6 +43,11 @@ class Peer(NamedTuple):
     pid: int | None = None
     uid: int | None = None
 
+    @property
+    def name(self) -> str:
+        """Names it in a log."""
+        return self.address if self.pid is None else f"pid {self.pid} of uid {self.uid}"
+
 
 def peer_of(transport: Any, peer_id: str | None) -> Peer:
     """

@@ -20,7 +20,7 @@ from flom.core.names import parse_name
 from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.core.session import InvalidLock, Release, ServerSession
 from flom.core.wire import MessageReader, encode
-from flom.errors import InvalidName, Outcome, RemoteProtocolError, TlsError
+from flom.errors import InvalidName, Outcome, RemoteProtocolError, ReturnCode, TlsError
 from flom.identity import unique_id
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter
@@ -127,7 +127,7 @@ class LockProtocol(Protocol, TimeoutMixin):
                 self._serve(message)
                 completed = True
         except RemoteProtocolError as e:
-            self._close(str(e))
+            self._close(str(e), e.log_id)
         if self._session.is_over:
             self.setTimeout(MESSAGE_TIMEOUT)
         elif not self._reader:
@@ -153,7 +153,8 @@ class LockProtocol(Protocol, TimeoutMixin):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         tls = self._terms.tls
         if tls is not None and (problem := tls.why_lost(self.transport, reason, is_secured=self._is_secured)):
-            self._log_breach(str(problem))
+            is_verdict = problem.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
+            self._log_breach(str(problem), "FLM017E" if is_verdict else "")
         _conns.debug("%s has gone: %s", self._id, reason.value)
         self._connected.discard(self)
         self.setTimeout(None)
@@ -197,7 +198,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         except TlsError as e:
             if not isinstance(message, Lock):
                 self.transport.write(encode(ManagementRefused()))
-            self._close(f"shutdown refused, {e}" if isinstance(message, Shutdown) else str(e))
+            self._close(f"shutdown refused, {e}" if isinstance(message, Shutdown) else str(e), "FLM013E")
             return False
         return True
 
@@ -233,7 +234,8 @@ class LockProtocol(Protocol, TimeoutMixin):
         end = self._terms.on_shutdown
         is_allowed = self._terms.allow_remote_shutdown
         if end and (is_allowed or is_trusted(self.transport, is_verified=self._is_secured)):
-            self._log.info("{kind} shutdown ordered by {peer}", kind=kind, peer=self._peer)
+            log_id = "FLM007N" if immediate else "FLM008N"
+            self._log.info("{log_id} {kind} shutdown ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
             end(immediate)
         else:
             self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
@@ -258,14 +260,17 @@ class LockProtocol(Protocol, TimeoutMixin):
             data = status.as_json().encode()
             self.transport.writeSequence([encode(StatusFollows(len(data))), data])
 
-    def _close(self, why: str) -> None:
-        self._log_breach(why)
+    def _close(self, why: str, log_id: str = "") -> None:
+        self._log_breach(why, log_id)
         self._session.end()
         self.hang_up()
 
-    def _log_breach(self, why: str) -> None:
+    def _log_breach(self, why: str, log_id: str = "") -> None:
         self._census.protocol_errors += 1
-        self._log.warn("closing {peer}: {why}", peer=self._peer, why=why)
+        if log_id:
+            self._log.warn("{log_id} closing {peer}: {why}", log_id=log_id, peer=self._peer, why=why)
+        else:
+            self._log.warn("closing {peer}: {why}", peer=self._peer, why=why)
 
 
 class LockFactory(Factory):
@@ -296,7 +301,7 @@ class LockFactory(Factory):
             protocol.hang_up()
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
-        if self._arbiter.is_retired:
+        if self._arbiter.is_retired or self._arbiter.is_closed:
             return None  # which closes the connection
         protocol = LockProtocol(self._arbiter, self._clock, self._terms, self._census, self._connected)
         protocol.factory = self

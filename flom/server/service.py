@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService, Service
+from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 
@@ -47,8 +48,9 @@ def make_daemon(
         not elected and does not stand by. It should at least stop the service. C{None} if it ends only when whoever
         runs the service stops it: all orders of clients are refused then, and it can have no lifespan and no group.
     @param census: what is shown of the daemon beside its locks (L{flom.server.status}); kept up to date here.
-    @raise ValueError: C{end} is wanted.
+    @raise ValueError: C{end} is wanted, or C{arbiter} has a daemon already, with whose end it would grant nothing more.
     """
+    arbiter.serve()
     if end is None and (lifespan is not None or membership is not None):
         raise ValueError("a daemon with a lifespan or a group must be told how to end")
     daemon = MultiService()
@@ -98,6 +100,8 @@ def _do_nothing() -> None:
 class _ClientsService(Service):
     """Sends the clients away when the daemon stops."""
 
+    _log = Logger()
+
     def __init__(self, arbiter: DeferredArbiter, factory: LockFactory) -> None:
         self._arbiter = arbiter
         self._factory = factory
@@ -105,10 +109,12 @@ class _ClientsService(Service):
     def startService(self) -> None:
         super().startService()
         if self._arbiter.is_closed:
-            self._arbiter.resume()  # the service was stopped before, and is started again
+            self._arbiter.reopen()  # the service was stopped before, and is started again
+        self._log.info("{log_id} ready", log_id="FLM003N")
 
     def stopService(self) -> None:
         super().stopService()
+        self._log.info("{log_id} ending", log_id="FLM004N")
         self._arbiter.close()  # first: the locks of those who are sent away must not go to those who still wait
         self._factory.disconnect_all()
 
@@ -129,7 +135,9 @@ class _EndpointService(StreamServerEndpointService):
         self._waitingForPort.addCallback(self._tell)
 
     def _tell(self, port: IListeningPort) -> IListeningPort:
-        self._log.info("listening on {address}", address=port.getHost())
-        self._census.endpoints.append(spell_endpoint(port.getHost()))
+        address = spell_endpoint(port.getHost())
+        is_unix = isinstance(port.getHost(), UNIXAddress)
+        self._log.info("{log_id} listening on {address}", log_id="FLM000I" if is_unix else "FLM001I", address=address)
+        self._census.endpoints.append(address)
         _trace.debug("listening on %s", port.getHost())
         return port

@@ -8,10 +8,9 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.task import Clock
 
-from flom.acquisition import Acquisition
+from flom.acquisition import Acquisition, Held
 from flom.client.aio import holding
 from flom.errors import LockBusy, Misuse
-from flom.interfaces import IHeld
 from flom.server.arbiter import DeferredArbiter
 
 
@@ -21,7 +20,7 @@ def locks() -> DeferredArbiter:
 
 
 def is_free(locks: DeferredArbiter) -> bool:
-    free: list[IHeld] = []
+    free: list[Held] = []
     locks.acquire("R1", wait=False).addCallbacks(free.append, lambda failure: None)
     for held in free:
         held.release()

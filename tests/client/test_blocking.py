@@ -27,6 +27,7 @@ from flom.errors import (
     ConfigError,
     DaemonLost,
     DaemonUnreachable,
+    FlomError,
     InvalidName,
     InvalidRequest,
     LocalProtocolError,
@@ -676,3 +677,39 @@ def test_nothing_is_left_to_be_collected(daemon: Daemon) -> None:
         with pytest.raises(LockTimeout), lock("R", socket=daemon.socket), lock("R", socket=daemon.socket, timeout=0.01):
             pass
     assert isinstance(lock("R", socket=daemon.socket), BlockingLock)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *({"socket": socket} for socket in ("", 5, "a\0b")),
+        *({"address": address} for address in ("", 5, "a\0b")),
+        *({"group": group} for group in ("", 5, "nonsense", "192.0.2.1")),
+        {"address": "127.0.0.1", "port": True},
+        {"config": "x"},
+        {"config": {}},
+        {"start": "no"},
+    ],
+    ids=str,
+)
+def test_what_is_no_place_is_refused_at_the_call(place: dict[str, Any]) -> None:
+    with pytest.raises(FlomError) as refused:
+        lock("R1", **place)
+    assert str(refused.value).startswith("R1: ")
+    assert str(refused.value).isprintable()
+
+
+def test_a_lock_object_gives_back_what_it_has_taken(daemon: Daemon) -> None:
+    taken = lock("R1", socket=daemon.socket)
+    with pytest.raises(Misuse, match="not held by this lock object"):
+        taken.release()
+    taken.acquire()
+    taken.release()
+    with pytest.raises(Misuse, match="not held any more"):
+        taken.release()
+
+
+@pytest.mark.parametrize("thing", [None, 5])
+def test_what_cannot_be_called_cannot_be_decorated(thing: Any) -> None:
+    with pytest.raises(Misuse, match="no function"):
+        lock("R1")(thing)

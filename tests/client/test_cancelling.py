@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from flom.acquisition import Held
 from flom.client.lock import MAX_ASKING, RemoteArbiter
 from flom.errors import Closed
 from flom.interfaces import IHeld
@@ -57,7 +58,7 @@ class Scene:
         self._endpoint = SlowEndpoint(self.daemon.endpoint)
         self.client = RemoteArbiter(self._endpoint, "the daemon", self.network.clock, keep=2.0)
         self.was_inside = False
-        self._holder: list[IHeld] = []
+        self._holder: list[Held] = []
         if busy:
             self.daemon.arbiter.acquire("R1").addCallback(self._holder.append)
         self._others = [Deferred.fromCoroutine(self._use()) for _ in range(others)]
@@ -99,7 +100,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
 
 def check_free(scene: Scene) -> None:
     """Check that nobody holds the lock or waits for it."""
-    free: list[IHeld | Failure] = []
+    free: list[Held | Failure] = []
     scene.daemon.arbiter.acquire("R1", wait=False).addBoth(free.append)
     assert IHeld.providedBy(free[0]), free
     free[0].release()

@@ -74,6 +74,9 @@ NOWHERE = "nowhere.invalid"
         (Config(unicast_address="127.0.0.1", unicast_port=1), DaemonUnreachable, "127.0.0.1:1: no daemon is listening"),
         (Config(unicast_address=NOWHERE), DaemonUnreachable, f"{NOWHERE}: no such host"),
         ("unix:/etc/passwd", DaemonUnreachable, "unix:/etc/passwd: no daemon is listening"),
+        ("unix:/" + "x" * 107, ConfigError, "it has more than 107 bytes"),
+        ("tcp:127.0.0.1:99999", DaemonUnreachable, "tcp:127.0.0.1:99999: connect"),
+        ("tcp:a\nb:1", DaemonUnreachable, r"tcp:a\nb:1: no such host"),
     ],
     ids=str,
 )
@@ -87,6 +90,8 @@ async def test_what_is_no_place_is_told_in_one_line(where: Any, error: type[Flom
 
 @pytest_twisted.ensureDeferred
 async def test_a_place_and_a_group_are_one_too_many() -> None:
+    with pytest.raises(InvalidRequest, match="group '' is no address"):
+        await connect(loop, group="")
     with pytest.raises(InvalidRequest, match="in one of them"):
         await connect(loop, "unix:/s", group="ff02::1")
 

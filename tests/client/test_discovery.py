@@ -18,7 +18,6 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from flom.client.discovery import (
-    ASK_AGAIN,
     CONNECT_TIMEOUT,
     INTERREGNUM,
     SETTLE,
@@ -27,6 +26,7 @@ from flom.client.discovery import (
     choice_warning,
     connect_to_first,
 )
+from flom.client.places import ASK_AGAIN
 from flom.core.messages import Discover, Discovered, Role, Standing
 from flom.core.wire import MAX_ANSWER_SIZE, encode
 from flom.errors import DaemonUnreachable

@@ -9,12 +9,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from flom.acquisition import Held
 from flom.client.lock import RemoteArbiter
 from flom.client.protocol import LockClient
 from flom.core.messages import Lock
 from flom.core.wire import MessageReader
 from flom.errors import DaemonLost, LockBusy
-from flom.interfaces import IHeld
 from tests.server.connections import Transport, xml
 
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
@@ -60,7 +60,7 @@ class Asking:
     def __init__(self, *, is_in_pool: bool) -> None:
         self.clock = Clock()
         self.daemons = Daemons()
-        self.outcome: list[IHeld | BaseException] = []
+        self.outcome: list[Held | BaseException] = []
         arbiter = RemoteArbiter(self.daemons, "the daemon", self.clock, is_in_pool=is_in_pool)
         self.waiting = arbiter.acquire("R1")
         self.waiting.addCallbacks(self.outcome.append, self._take)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from flom.acquisition import Acquisition
+from flom.acquisition import Acquisition, Held
 from flom.client.lock import MAX_ASKING, RemoteArbiter
 from flom.client.pool import MAX_KEPT
+from flom.core.asking import ANSWER_TIMEOUT
 from flom.errors import Closed, DaemonLost, FlomError, LockBusy, LockImpossible, LockTimeout, Misuse
-from flom.interfaces import IHeld
 from flom.server.protocol import LockProtocol
 from tests.tls.memory import Daemon, Network
 
@@ -35,12 +35,12 @@ class Locks:
         self.network.settle()
         return acquisition
 
-    def hold(self, name: str = "R1", **asked: Any) -> IHeld:
-        held: list[IHeld] = []
+    def hold(self, name: str = "R1", **asked: Any) -> Held:
+        held: list[Held] = []
         self.acquire(name, **asked).addCallback(held.append)
         return held[0]
 
-    def release(self, held: IHeld, rollback: bool = False) -> None:
+    def release(self, held: Held, rollback: bool = False) -> None:
         done = held.release(rollback)
         self.network.settle()
         assert done.called
@@ -294,6 +294,38 @@ def test_a_closed_client_gives_up_what_it_waits_for_and_asks_no_more(locks: Lock
     locks.release(held)
     assert locks.is_deserted is False  # there is the code in the daemon's process
     locks.daemon.arbiter.close()
+
+
+def test_who_does_not_want_to_wait_does_not_wait_for_ever_for_an_answer(locks: Locks) -> None:
+    locks.release(locks.hold())
+    silent = locks.client.acquire("R1", wait=False)  # nothing arrives any more
+    locks.network.clock.advance(ANSWER_TIMEOUT)
+    assert isinstance(error(silent), LockTimeout)
+
+
+def test_a_closed_client_waits_for_locks_that_are_being_given_back(locks: Locks) -> None:
+    held = locks.hold()
+    released, closed = held.release(), locks.client.close()
+    assert not closed.called
+    locks.network.settle()
+    assert released.called
+    assert closed.called
+    assert locks.is_deserted
+
+
+def test_an_acquisition_that_was_awaited_is_used(locks: Locks) -> None:
+    async def block() -> None:
+        acquisition = locks.client.acquire("R1")
+        held = await acquisition
+        try:
+            async with acquisition:
+                pass
+        finally:
+            await held.release()
+
+    done = Deferred.fromCoroutine(block())
+    locks.network.settle()
+    assert isinstance(error(done), Misuse)
 
 
 def test_a_client_is_closed_at_the_end_of_its_block(locks: Locks) -> None:

@@ -15,6 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from zope.interface.verify import verifyObject
 
+from flom.acquisition import Held
 from flom.client import connect
 from flom.core.modes import LockMode
 from flom.errors import CannotWait, InvalidName, InvalidRequest, LockBusy, LockImpossible, LockTimeout, Misuse
@@ -65,10 +66,10 @@ deferred = pytest.mark.parametrize("arbiter", DEFERRED, indirect=True)
 Arbiter = Any  # an IArbiter; mypy-zope knows no parameter of a test as a provider
 
 
-def turns_away(error: type[Exception]) -> Callable[[Deferred[IHeld]], Awaitable[None]]:
+def turns_away(error: type[Exception]) -> Callable[[Deferred[Held]], Awaitable[None]]:
     """Check that what is waited for fails with C{error}."""
 
-    async def check(waiting: Deferred[IHeld]) -> None:
+    async def check(waiting: Deferred[Held]) -> None:
         with pytest.raises(error):
             await waiting
 

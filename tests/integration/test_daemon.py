@@ -62,7 +62,7 @@ def test_all_listeners_share_one_arbiter(tmp_path: Path) -> None:
     port, path, other_path = free_port(), str(tmp_path / "a"), str(tmp_path / "b")
     arguments = ["--socket-name", path, "--unicast-address", "127.0.0.1", "--unicast-address", "::1"]
     arguments += ["--unicast-port", str(port), "--listen", f"unix:{other_path}"]
-    with Daemon(*arguments, ready=repr(other_path)):
+    with Daemon(*arguments, ready=f"on {other_path}"):
         addresses: list[str | tuple[str, int]] = [path, ("127.0.0.1", port), ("::1", port), other_path]
         holder = connect(path)
         assert ask(holder, lock()) == b"0"

@@ -116,7 +116,7 @@ class Member:
     @property
     def port(self) -> int:
         """Where it listens for TCP connections."""
-        listening = re.search(r"listening on IPv\dAddress\(.*port=(\d+)", self.log)
+        listening = re.search(r"FLM001I listening on .*:(\d+)$", self.log, re.MULTILINE)
         assert listening, self.log
         return int(listening[1])
 

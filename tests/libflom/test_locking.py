@@ -205,7 +205,7 @@ def test_a_timeout_of_0_is_not_to_wait(faked: flom_handle_t, fake: FakeDaemon) -
 def test_who_does_not_want_to_wait_does_not_wait_for_a_daemon_that_says_nothing(
     faked: flom_handle_t, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "_ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(calls, "ANSWER_TIMEOUT", 0.2)
     flom_handle_set_resource_timeout(faked, 0)
     assert flom_handle_lock(faked) == FLOM_RC_NETWORK_TIMEOUT
 

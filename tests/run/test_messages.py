@@ -121,7 +121,6 @@ WARNED_OF = [
     ("--ignore-signal TERM", "ignore-signal: 'TERM' is no signal"),
     ("-c DIR/signal", "DIR/signal: [Monitor] IgnoredSignals: ignore-signal: 'TERM' is no signal"),
     ("--tls-certificate DIR/tls", "TLS is not used, it needs tls-private-key and tls-ca-certificate too"),
-    ("-m DIR", "nothing is mounted on 'DIR' yet"),
 ]
 
 

@@ -9,12 +9,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from flom.acquisition import Held
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.requests import Effect, Granted, LockRequest, Queued, Refused
 from flom.errors import (
     CannotWait,
     Closed,
+    DaemonLost,
     InvalidName,
     InvalidRequest,
     LockBusy,
@@ -23,7 +25,6 @@ from flom.errors import (
     Outcome,
     StandingBy,
 )
-from flom.interfaces import IHeld
 from flom.server.arbiter import DeferredArbiter
 
 
@@ -93,7 +94,7 @@ def test_the_element_of_a_set_comes_with_the_lock(arbiter: DeferredArbiter) -> N
 def test_a_callback_may_release_and_acquire_again(arbiter: DeferredArbiter) -> None:
     order: list[str] = []
 
-    def use(held: IHeld, who: str) -> None:
+    def use(held: Held, who: str) -> None:
         order.append(who)
         if len(order) < 5:
             arbiter.acquire("R1").addCallback(use, who)
@@ -172,10 +173,29 @@ def test_a_closed_arbiter_grants_nothing_more(arbiter: DeferredArbiter, clock: C
 
 
 def test_one_that_is_opened_again_does(arbiter: DeferredArbiter) -> None:
-    now(arbiter.acquire("R1"))
+    held, waiting = now(arbiter.acquire("R1")), arbiter.acquire("R1")
     arbiter.close()
+    assert isinstance(error(waiting), Closed)
+    arbiter.reopen()
+    next_one = arbiter.acquire("R1")
+    assert not next_one.called
+    now(held.release())
+    assert now(next_one)
+
+
+def test_who_holds_a_lock_when_another_daemon_has_led_meanwhile_has_lost_it(arbiter: DeferredArbiter) -> None:
+    held = now(arbiter.acquire("R1"))
+    arbiter.retire()
     arbiter.resume()
+    assert held.is_lost
+    assert isinstance(now(held.lost), DaemonLost)
     assert now(arbiter.acquire("R1"))
+    assert isinstance(error(held.release()), DaemonLost)
+
+
+def test_a_closed_arbiter_grants_nothing_to_connections_either(arbiter: DeferredArbiter) -> None:
+    arbiter.close()
+    assert Session(arbiter).ask("R1").heard() == [Refused]
 
 
 def test_what_is_released_twice_is_not_taken_from_the_next_holder(arbiter: DeferredArbiter) -> None:
@@ -204,7 +224,8 @@ def test_no_time_to_wait_is_not_to_wait(arbiter: DeferredArbiter) -> None:
 @pytest.mark.parametrize(
     "nonsense",
     [
-        *({"timeout": timeout} for timeout in (-1, float("nan"), "5", b"")),
+        *({"timeout": timeout} for timeout in (-1, float("nan"), "5", b"", 10**400)),
+        *({"wait": wait} for wait in ("no", None)),
         *({"lifespan": lifespan} for lifespan in (-1, float("nan"), float("inf"), "5", None)),
         *({"quantity": quantity} for quantity in (-1, 2**31, 1.5, "1", None)),
         *({"mode": mode} for mode in ("", "EXX", "exclusive", 6, -1, None, 2.5)),
@@ -413,7 +434,7 @@ def test_its_user_is_told_when_the_last_holder_has_gone(arbiter: DeferredArbiter
 
 def test_who_is_dismissed_may_ask_again_at_once(arbiter: DeferredArbiter) -> None:
     Session(arbiter).ask("R1")
-    again: list[Deferred[IHeld]] = []
+    again: list[Deferred[Held]] = []
 
     def ask_again(failure: Failure) -> None:
         again.append(arbiter.acquire("R1"))

@@ -93,6 +93,29 @@ async def test_when_it_stops_who_waits_is_told_and_who_holds_is_left_alone(tmp_p
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_it_holds_when_it_stops_it_holds_when_it_is_started_again(tmp_path: Path) -> None:
+    program = Program(serverFromString(loop, f"unix:{tmp_path}/sock"))
+    async with program:
+        held = await program.locks.acquire("R1")
+        waiting = program.locks.acquire("R1")
+    with pytest.raises(Closed):
+        await waiting
+    async with program, await connect(loop, f"unix:{tmp_path}/sock") as others:
+        with pytest.raises(LockBusy):
+            await others.acquire("R1", wait=False)
+        await held.release()
+        await (await others.acquire("R1", wait=False)).release()
+
+
+def test_an_arbiter_has_one_daemon() -> None:
+    clock = Clock()
+    arbiter = DeferredArbiter(clock)
+    make_daemon(clock, arbiter, [])
+    with pytest.raises(ValueError, match="has a daemon already"):
+        make_daemon(clock, arbiter, [])
+
+
+@pytest_twisted.ensureDeferred
 async def test_it_may_be_started_again(tmp_path: Path) -> None:
     program = Program(serverFromString(loop, f"unix:{tmp_path}/sock"))
     for _ in range(2):

@@ -14,11 +14,11 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
+from flom.acquisition import Held
 from flom.core.election import DEFAULT_TIMING
 from flom.core.messages import Discover, Discovered, Role, Standing
 from flom.core.wire import encode
 from flom.errors import Outcome, StandingBy
-from flom.interfaces import IHeld
 from flom.multicast import NoMulticast
 from flom.server.arbiter import MAX_GRACE, DeferredArbiter
 from flom.server.handover import Successor
@@ -148,7 +148,7 @@ def daemon(ports: list[FakePort], membership: dict[str, Any]) -> Daemon:
 stands_by_for_nobody = pytest.mark.parametrize("membership", [{"stands_by": False}], ids=[""])
 
 
-def errors_of(deferred: Deferred[IHeld]) -> list[type[BaseException] | None]:
+def errors_of(deferred: Deferred[Held]) -> list[type[BaseException] | None]:
     """Give what C{deferred} has failed with."""
     errors: list[type[BaseException] | None] = []
 

@@ -232,7 +232,9 @@ def order(daemon: Daemon, host: str, immediate: int = 1) -> Client:
     ],
     ids=["from this host", "from elsewhere where everybody may", "with a certificate"],
 )
-@pytest.mark.parametrize(("immediate", "kind"), [(0, "quiesce"), (1, "immediate"), (-7, "immediate")])
+@pytest.mark.parametrize(
+    ("immediate", "kind"), [(0, "FLM008N quiesce"), (1, "FLM007N immediate"), (-7, "FLM007N immediate")]
+)
 def test_a_shutdown_ordered_by_whoever_may_is_carried_out(
     host: str, terms: Terms, immediate: int, kind: str, log: list[LogEvent]
 ) -> None:
@@ -264,7 +266,7 @@ def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_r
     assert daemon.shutdowns == []
     assert client.received() == [ManagementRefused()]
     assert client.transport.disconnecting
-    assert warnings(log) == [f"closing {host}:40000: shutdown refused, its unique id '0123' is not '4567'"]
+    assert warnings(log) == [f"FLM013E closing {host}:40000: shutdown refused, its unique id '0123' is not '4567'"]
 
 
 def test_after_a_refused_order_nothing_of_the_connection_is_served() -> None:

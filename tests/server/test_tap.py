@@ -54,6 +54,10 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "socket_name": ("/flom", ["/flom"]),
     "unicast_address": ("::1", ["::1"]),
     "listen": ("tcp:1", ["tcp:1"]),
+    "mount_point": ("/", "/"),
+    "http": ("tcp:1", "tcp:1"),
+    "status_for": ("all", "all"),
+    "log_grants": ("yes", True),
 }
 """How each setting may be said, by its field, and what that means; those of TLS go together only."""
 
@@ -162,9 +166,8 @@ def test_what_a_file_says_to_commands_is_checked_and_has_no_effect(tmp_path: Pat
     ("text", "told"),
     [
         ("[Monitor]\nIgnoredSignals=SIGNAL\n", "[Monitor] IgnoredSignals: ignore-signal: 'SIGNAL' is no signal"),
-        ("[Daemon]\nMountPointVFS=/\n", "mount-point-vfs: nothing is mounted on '/'"),
     ],
-    ids=["a signal that is none", "a mount point"],
+    ids=["a signal that is none"],
 )
 def test_what_has_no_effect_is_told_in_one_line(
     text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

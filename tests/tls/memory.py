@@ -25,9 +25,9 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump
 from zope.interface import implementer, implementer_only
 
+from flom.acquisition import Held
 from flom.client.lock import RemoteArbiter
 from flom.errors import FlomError
-from flom.interfaces import IHeld
 from flom.server.arbiter import DeferredArbiter
 from flom.server.protocol import LockFactory, Terms
 from flom.tls import Tls
@@ -129,9 +129,9 @@ class Daemon:
             self.end()
 
 
-def ask(network: Network, endpoint: IStreamClientEndpoint, tls: Tls | None) -> list[IHeld | FlomError]:
+def ask(network: Network, endpoint: IStreamClientEndpoint, tls: Tls | None) -> list[Held | FlomError]:
     """Let a client of ours ask for a lock; give what becomes of that, as soon as it does."""
-    outcome: list[IHeld | FlomError] = []
+    outcome: list[Held | FlomError] = []
 
     def note(failure: Failure) -> None:
         assert isinstance(failure.value, FlomError), failure.getTraceback()

@@ -32,7 +32,7 @@ class Place:
         self.path = str(directory / "flom.sock")
         self.port = free_port()
         where = ["--socket-name", self.path, "--unicast-address", "127.0.0.1", "--unicast-address", "::1"]
-        self.daemon = Daemon(*where, "--unicast-port", str(self.port), *options, ready="host='::1'")
+        self.daemon = Daemon(*where, "--unicast-port", str(self.port), *options, ready="on [::1]")
 
     def serves(self, files: Files, resource: str) -> bool:
         """Tell whether somebody over TLS gets C{resource}."""

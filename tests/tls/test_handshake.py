@@ -65,7 +65,7 @@ def test_a_client_with_a_bad_certificate_is_turned_away(
     assert error.code is LATE[version]
     assert client_learns in str(error)
     [breach] = warnings(log)
-    assert breach.startswith("closing 192.0.2.2:40000: its certificate (")
+    assert breach.startswith("FLM017E closing 192.0.2.2:40000: its certificate (")
     assert daemon_says in breach
     assert is_served(network, daemon, files["good"].tls())
 
@@ -116,7 +116,7 @@ def test_of_many_names_only_the_first_are_told(
     stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", names)
     bare_client(network, Daemon(network, good.tls()).endpoint, bare_context(stranger), Bare(lock()))
     [breach] = warnings(log)
-    told = breach.removeprefix("closing 192.0.2.2:40000: its certificate (").removesuffix(f") {STRANGE}")
+    told = breach.removeprefix("FLM017E closing 192.0.2.2:40000: its certificate (").removesuffix(f") {STRANGE}")
     assert len(told) == MAX_NAMES
     assert "CN=name 99,CN=name 98," in told
 
@@ -131,7 +131,7 @@ def test_a_client_with_a_certificate_that_cannot_be_read_is_turned_away(
     end = bare_client(network, daemon.endpoint, bare_context(stranger), Bare(lock()))
     assert "alert" in str(end.lost)
     [breach] = warnings(log)
-    assert breach.startswith("closing 192.0.2.2:40000: its certificate (malformed) ")
+    assert breach.startswith("FLM017E closing 192.0.2.2:40000: its certificate (malformed) ")
     assert is_served(network, daemon, good.tls())
 
 
@@ -223,7 +223,7 @@ def test_a_client_whose_certificate_is_somebody_s_is_turned_away_if_that_is_chec
     assert outcome.code is ReturnCode.SSL_READ_ERROR
     assert str(outcome).startswith(f"{SILENT}; it may check peer ids: our ")
     named = "has no common name" if kind == "nameless" else f"has the common name '{SOMEBODY}'"
-    why = f"closing 192.0.2.2:40000: its unique id is '{unique_id()}', and its certificate {named}"
+    why = f"FLM013E closing 192.0.2.2:40000: its unique id is '{unique_id()}', and its certificate {named}"
     assert warnings(log) == [why] * 2
     assert is_served(network, daemon, files["good"].tls())
 
@@ -237,7 +237,7 @@ def test_a_client_that_sends_no_id_is_turned_away_if_that_is_checked(
     assert end.received == b""
     assert end.lost is not None
     why = f"it has sent no unique id, and its certificate has the common name '{unique_id()}'"
-    assert warnings(log) == [f"closing 192.0.2.2:40000: {why}"]
+    assert warnings(log) == [f"FLM013E closing 192.0.2.2:40000: {why}"]
 
 
 @pytest.mark.parametrize("checks_peer_id", [True, False])
