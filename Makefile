@@ -15,7 +15,7 @@ RUFF_STYLE := --isolated --config 'line-length = 120'
 RUFF_RULES := --select B,C4,E,F,I,ISC,PIE,PT,RET,RUF,SIM,UP,W --ignore RUF005,RUF012,SIM105,UP040 --target-version py310
 PATHS := flom tests twisted
 
-.PHONY: run test test-lan lint types check format clean
+.PHONY: run test test-lan bench lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(CMD),sh -c '$(subst ','\'',$(CMD))')
@@ -24,6 +24,9 @@ test: lint types check  ## everything that CI runs
 
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
 	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/lan
+
+bench: $(VENV)/tested  ## how long a snapshot of the daemon holds up grants
+	$(BIN)/python -m tests.bench.snapshot
 
 lint: $(VENV)/tested
 	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) $(PATHS)

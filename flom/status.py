@@ -7,7 +7,7 @@ L{flom.server.status} makes it from an arbiter; it travels as JSON (docs/protoco
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
@@ -153,20 +153,47 @@ class Status:
 
     def as_json(self) -> str:
         """Write it; L{from_json} reads it."""
-        return json.dumps(self, default=_as_dict, separators=(",", ":"))
+        return "".join(self.json_pieces())
+
+    def json_pieces(self) -> Iterator[str]:
+        """Write it a little at a time, for whoever has other things to do in between."""
+        yield f'{{"daemon":{_dumps(self.daemon)},"resources":['
+        comma = ""
+        for resource in self.resources:
+            yield comma + _dumps(resource)[:-1]
+            for kind in ("holders", "waiters"):
+                yield f',"{kind}":'
+                yield from _list_pieces(getattr(resource, kind))
+            yield "}"
+            comma = ","
+        yield '],"incubator":'
+        yield from _list_pieces(self.incubator)
+        yield "}"
+
+
+_PIECE: Final = 500  # parties that are written at once
+
+
+def _list_pieces(parties: tuple[Party, ...]) -> Iterator[str]:
+    comma = "["
+    for start in range(0, len(parties), _PIECE):
+        found = [dict(zip(Party._fields, party, strict=True)) for party in parties[start : start + _PIECE]]
+        yield comma + _dumps(found)[1:-1]
+        comma = ","
+    yield "]" if parties else "[]"
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, default=_as_dict, separators=(",", ":"))
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
-    found = {name: getattr(value, name) for name in _FIELDS[type(value)]}
-    for name in _PARTIES & found.keys():
-        found[name] = [dict(zip(Party._fields, party, strict=True)) for party in found[name]]
-    return found
+    return {name: getattr(value, name) for name in _FIELDS[type(value)] if name not in ("holders", "waiters")}
 
 
-_PARTIES: Final = frozenset({"holders", "waiters", "incubator"})
 _FIELDS: Final[dict[Any, tuple[str, ...]]] = {
     Party: Party._fields,
-    **{kind: tuple(field.name for field in fields(kind)) for kind in (ResourceStatus, Counts, DaemonStatus, Status)},
+    **{kind: tuple(field.name for field in fields(kind)) for kind in (ResourceStatus, Counts, DaemonStatus)},
 }
 
 

@@ -144,9 +144,10 @@ class DeferredArbiter:
         """Show who holds what; see L{LockTable.view}."""
         return self._table.view(key)
 
-    def peer(self, session: SessionId) -> Peer:
-        """Tell who C{session} is; it is one that holds or waits for something."""
-        return self._peers[session]()
+    def peer(self, session: SessionId) -> Peer | None:
+        """Tell who C{session} is; C{None} if it has gone."""
+        tell = self._peers.get(session)
+        return None if tell is None else tell()
 
     def open(self, tell: Tell, peer: Callable[[], Peer] = lambda: _HERE_PEER) -> SessionId:
         """

@@ -256,7 +256,9 @@ class GroupMember(DatagramProtocol):
             self._complain(e)
             return
         for name in joined:
-            self._log.info("joined {group} on {interface}", group=self._group, interface=name)
+            self._log.info(
+                "{log_id} joined {group} on {interface}", log_id="FLM002I", group=self._group, interface=name
+            )
 
     def _announce(self, datagram: bytes) -> None:
         try:

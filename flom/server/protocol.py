@@ -25,8 +25,7 @@ from flom.identity import unique_id
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter
 from flom.server.peer import Peer, describe, is_trusted, peer_of
-from flom.server.status import Census, take_status
-from flom.status import Status
+from flom.server.status import Census, write_status
 from flom.trace import tracer
 from flom.transports import close_our_side, tune
 
@@ -252,12 +251,10 @@ class LockProtocol(Protocol, TimeoutMixin):
             key = None if name is None else parse_name(name).key
         except InvalidName as e:
             raise RemoteProtocolError(str(e)) from e
-        status = take_status(self._arbiter, self._census, key)
-        self._clock.callLater(0, self._send_status, status)  # grants may come in between
+        write_status(self._arbiter, self._census, self._clock, key).addCallback(self._send_status)
 
-    def _send_status(self, status: Status) -> None:
+    def _send_status(self, data: bytes) -> None:
         if self in self._connected:
-            data = status.as_json().encode()
             self.transport.writeSequence([encode(StatusFollows(len(data))), data])
 
     def _close(self, why: str, log_id: str = "") -> None:

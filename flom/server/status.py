@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from socket import gethostname
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Cooperator
 
 from flom import __version__
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
@@ -16,6 +21,9 @@ from flom.core.tally import BOUNDS, Histogram
 from flom.core.view import Claim, ResourceView
 from flom.server.arbiter import DeferredArbiter
 from flom.status import TYPES, Counts, DaemonStatus, Party, ResourceStatus, Status
+
+_PIECE: Final = 500
+"""Parties that are told of at once."""
 
 
 @dataclass(slots=True)
@@ -47,12 +55,59 @@ def take_status(arbiter: DeferredArbiter, census: Census, key: str | None = None
     @param key: of the only resource to tell of; C{None} for all.
     """
     with _nothing_collected():
-        view, now = arbiter.view(key), arbiter.now().monotonic
-        return Status(
-            _daemon(arbiter, census),
-            tuple(_resource(arbiter, resource, now) for resource in view.resources),
-            tuple(_parties(arbiter, [claim], now)[0] for claim in view.incubator),
-        )
+        *_, status = _take_pieces(arbiter, census, key)
+    assert status is not None
+    return status
+
+
+def write_status(
+    arbiter: DeferredArbiter, census: Census, clock: IReactorTime, key: str | None = None
+) -> Deferred[bytes]:
+    """
+    Tell what C{arbiter} holds at this moment, as JSON; a little at a time, so that grants may come in between.
+
+    Whoever has gone when it is their turn is left out.
+
+    @param key: see L{take_status}.
+    """
+    pieces: list[str] = []
+
+    def write() -> Iterator[None]:
+        for status in _take_pieces(arbiter, census, key):
+            if status is not None:
+                for piece in status.json_pieces():
+                    pieces.append(piece)
+                    yield
+            yield
+
+    def write_unhindered() -> Iterator[None]:
+        steps = write()
+        is_over = False
+        while not is_over:
+            with _nothing_collected():
+                is_over = next(steps, steps) is steps
+            yield
+
+    cooperator = Cooperator(scheduler=lambda step: clock.callLater(0, step))
+    return cooperator.coiterate(write_unhindered()).addCallback(lambda _: "".join(pieces).encode())
+
+
+def _take_pieces(arbiter: DeferredArbiter, census: Census, key: str | None) -> Iterator[Status | None]:
+    """Take the status in pieces, of which the last is the whole."""
+    view, now = arbiter.view(key), arbiter.now().monotonic
+    daemon = _daemon(arbiter, census)
+    yield None
+    resources = []
+    for resource in view.resources:
+        holders: list[Party] = []
+        waiters: list[Party] = []
+        for claims, parties in ((resource.holders, holders), (resource.waiters, waiters)):
+            for start in range(0, len(claims), _PIECE):
+                parties += _parties(arbiter, claims[start : start + _PIECE], now)
+                yield None
+        resources.append(_resource(resource, tuple(holders), tuple(waiters), now))
+    incubator = [party for claim in view.incubator for party in _parties(arbiter, [claim], now)]
+    yield Status(daemon, tuple(resources), tuple(incubator))
 
 
 @contextmanager
@@ -98,30 +153,27 @@ def _buckets(histogram: Histogram) -> dict[str, int]:
     return dict(zip([*(f"{bound:g}" for bound in BOUNDS), "inf"], histogram.buckets, strict=True))
 
 
-def _resource(arbiter: DeferredArbiter, view: ResourceView, now: float) -> ResourceStatus:
+def _resource(view: ResourceView, holders: tuple[Party, ...], waiters: tuple[Party, ...], now: float) -> ResourceStatus:
     return ResourceStatus(
         view.number,
         view.name,
         TYPES[parse_name(view.name).type_number],
         round(now - view.since, 3),
-        _parties(arbiter, view.holders, now),
-        _parties(arbiter, view.waiters, now),
+        holders,
+        waiters,
         view.free,
         None if view.idle_until is None else round(max(0.0, view.idle_until - now), 3),
     )
 
 
-def _parties(arbiter: DeferredArbiter, claims: list[Claim], now: float) -> tuple[Party, ...]:
+def _parties(arbiter: DeferredArbiter, claims: list[Claim], now: float) -> list[Party]:
     """Tell who has made C{claims}, all of them to one resource."""
-    if not claims:
-        return ()
     name = claims[0].request.name
     has_mode, has_quantity = isinstance(name, SimpleName | HierarchicalName), isinstance(name, NumericName)
-    peer = arbiter.peer
-    return tuple(
+    return [
         Party(
             number,
-            *peer(request.session),
+            *peer,
             request.name.text,
             request.mode.name if has_mode else None,
             request.quantity if has_quantity else None,
@@ -129,4 +181,5 @@ def _parties(arbiter: DeferredArbiter, claims: list[Claim], now: float) -> tuple
             round(now - since, 3),
         )
         for number, request, since, element in claims
-    )
+        if (peer := arbiter.peer(request.session)) is not None
+    ]

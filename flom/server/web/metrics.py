@@ -1,0 +1,102 @@
+"""
+What a daemon holds and has done, for Prometheus.
+
+No resource and no client is a label: there are as many of them as people think of, and Prometheus would keep a series
+for each of them for ever. Whoever wants names asks for C{/status.json}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from flom import __version__
+from flom.core.messages import Role
+from flom.core.tally import BOUNDS, Histogram
+from flom.errors import Outcome
+from flom.server.arbiter import DeferredArbiter
+from flom.server.status import Census
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # OpenMetrics has no flom_connections beside a _total
+
+NO_GROUP: Final = "none"
+"""The role of a daemon that is in no group; to Prometheus, an empty label is no label."""
+
+_REASONS: Final = (Outcome.BUSY, Outcome.CANNOT_WAIT, Outcome.IMPOSSIBLE, Outcome.INVALID_TIMESTAMP_FORMAT)
+
+
+def write_metrics(arbiter: DeferredArbiter, census: Census) -> bytes:
+    """Write what is known of a daemon in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)  # our own: the global one would mix up daemons in one process
+    registry.register(_Collector(arbiter, census))
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    """Gives the metrics of one daemon."""
+
+    def __init__(self, arbiter: DeferredArbiter, census: Census) -> None:
+        self._arbiter = arbiter
+        self._census = census
+
+    def collect(self) -> Iterator[Metric]:
+        census, tally, view = self._census, self._arbiter.tally, self._arbiter.view()
+        holders = sum(len(resource.holders) for resource in view.resources)
+        waiters = sum(len(resource.waiters) for resource in view.resources)
+        yield InfoMetricFamily("flom", "The daemon.", value={"version": __version__})
+        yield GaugeMetricFamily("flom_start_time_seconds", "When the daemon began.", value=census.started)
+        yield _roles(census.role)
+        yield GaugeMetricFamily("flom_resources", "Resources that are remembered.", value=len(view.resources))
+        yield GaugeMetricFamily("flom_holders", "Locks that are held.", value=holders)
+        yield GaugeMetricFamily("flom_waiters", "Requests that wait for a lock.", value=waiters)
+        yield GaugeMetricFamily(
+            "flom_incubated", "Requests that wait for a resource to be made.", value=len(view.incubator)
+        )
+        yield GaugeMetricFamily("flom_connections", "Clients that are connected.", value=self._arbiter.sessions)
+        yield CounterMetricFamily("flom_connections", "Connections of clients so far.", value=census.connections)
+        yield CounterMetricFamily("flom_grants", "Locks granted.", value=tally.granted)
+        yield _refusals(tally.refused)
+        yield CounterMetricFamily(
+            "flom_protocol_errors", "Connections closed because they broke the protocol.", value=census.protocol_errors
+        )
+        yield CounterMetricFamily(
+            "flom_discovery_requests", "Questions asked of its group that it has heard.", value=census.discoveries
+        )
+        yield _histogram("flom_wait_seconds", "From request to grant.", tally.waited)
+        yield _histogram("flom_hold_seconds", "From grant to release.", tally.held)
+
+
+def _roles(present: str) -> Metric:
+    family = GaugeMetricFamily("flom_role", "What the daemon is to its group: 1 for its role.", labels=["role"])
+    for role in (NO_GROUP, *(role.value for role in Role)):
+        family.add_metric([role], float(role == (present or NO_GROUP)))
+    return family
+
+
+def _refusals(refused: Mapping[Outcome, int]) -> Metric:
+    """Count refusals; every reason is there from the start, so that its first one shows as an increase."""
+    family = CounterMetricFamily("flom_refusals", "Requests refused.", labels=["reason"])
+    for outcome, times in (dict.fromkeys(_REASONS, 0) | dict(refused)).items():
+        family.add_metric([outcome.name.lower()], times)
+    return family
+
+
+def _histogram(name: str, documentation: str, histogram: Histogram) -> Metric:
+    """Write C{histogram}; each of Prometheus' buckets counts those below it too."""
+    bounds = [floatToGoString(bound) for bound in (*BOUNDS, float("inf"))]
+    cumulative = [float(times) for times in accumulate(histogram.buckets)]
+    return HistogramMetricFamily(
+        name, documentation, buckets=list(zip(bounds, cumulative, strict=True)), sum_value=histogram.total
+    )

@@ -1,0 +1,105 @@
+"""The page as somebody sees it who looks at it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from selenium.webdriver import Chrome
+from selenium.webdriver.support.ui import WebDriverWait
+
+PATIENCE = 20.0  # seconds until something that does not appear fails the test
+
+
+class Page:
+    """What a browser shows."""
+
+    def __init__(self, browser: Chrome) -> None:
+        self._browser = browser
+
+    def open(self, port: int) -> None:
+        """Go to the daemon's page, and mark it, so that a reload would be seen."""
+        self._browser.get(f"http://127.0.0.1:{port}/")
+        self.run("window.mark = 'not reloaded'")
+        self.wait_until("document.querySelector('#tiles').children.length > 0")
+
+    @property
+    def is_reloaded(self) -> bool:
+        return bool(self.run("return window.mark !== 'not reloaded'"))
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """Run C{script} in the page."""
+        return self._browser.execute_script(script, *arguments)
+
+    def wait_until(self, condition: str, *arguments: Any) -> None:
+        """Wait until an expression in JavaScript is true."""
+        wait = WebDriverWait(self._browser, PATIENCE, 0.05)
+        wait.until(lambda _: self.run(f"return Boolean({condition})", *arguments), condition)
+
+    def names(self) -> list[str]:
+        """Give the names of the resources shown, in order."""
+        found: list[str] = self.run("return [...document.querySelectorAll('.card h3')].map((one) => one.textContent)")
+        return found
+
+    def holders(self, resource: str) -> list[str]:
+        """Give who is said to hold C{resource}."""
+        return self._parties(resource, "holders")
+
+    def waiters(self, resource: str) -> list[str]:
+        """Give who is said to wait for C{resource}."""
+        return self._parties(resource, "waiters")
+
+    def _parties(self, resource: str, kind: str) -> list[str]:
+        script = """
+        const [name, kind] = arguments;
+        const card = [...document.querySelectorAll('.card')].find((one) => one.firstChild.textContent === name);
+        if (!card) return [];
+        return [...card.querySelectorAll(`.${kind} li`)].map((one) => one.querySelector('.who').textContent);
+        """
+        found: list[str] = self.run(script, resource, kind)
+        return found
+
+    def wait_for(self, resource: str, holders: int, waiters: int) -> None:
+        """Wait until so many are shown."""
+        wait = WebDriverWait(self._browser, PATIENCE, 0.05)
+        shown = f"{resource}: {holders} holders, {waiters} waiters"
+        wait.until(lambda _: (len(self.holders(resource)), len(self.waiters(resource))) == (holders, waiters), shown)
+
+    def wait_for_absence(self, resource: str) -> None:
+        """Wait until C{resource} is not shown."""
+        WebDriverWait(self._browser, PATIENCE, 0.05).until(lambda _: resource not in self.names(), f"no {resource}")
+
+    def drawn(self, resource: str) -> dict[str, list[str]] | None:
+        """Give who is drawn as holder and as waiter of C{resource}, and which lines; C{None} if nothing is drawn."""
+        script = """
+        const [name] = arguments;
+        const graph = [...document.querySelectorAll('.graph')].find((one) => one.firstChild.textContent === name);
+        if (!graph) return null;
+        const texts = (selector) => [...graph.querySelectorAll(selector)].map((one) => one.textContent);
+        return {
+          holders: texts('.holder text:not(.for)'),
+          waiters: texts('.waiter text:not(.for)'),
+          lines: [...graph.querySelectorAll('.blocks, .behind')].map((one) => one.getAttribute('class')),
+        };
+        """
+        found: dict[str, list[str]] | None = self.run(script, resource)
+        return found
+
+    def complaints(self) -> list[str]:
+        """Give what the browser has logged since the last call."""
+        return [entry["message"] for entry in self._browser.get_log("browser")]
+
+    def filter(self, text: str) -> None:
+        """Type C{text} into the filter."""
+        box = self._browser.find_element("id", "filter")
+        box.clear()
+        box.send_keys(text)
+
+    def resize(self, width: int, height: int, *, mobile: bool = False) -> None:
+        """Be a screen of this size."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+        self._browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def prefer(self, scheme: str) -> None:
+        """Be in the hands of somebody who likes it C{light} or C{dark}."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

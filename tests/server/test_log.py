@@ -1,0 +1,109 @@
+"""What the log says of locks: refusals always, grants if wanted, with fields that log processors can use."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, formatEvent
+
+from flom.server.arbiter import DeferredArbiter
+from tests.daemon import BIN, FLOM_RUN, Daemon
+from tests.run.programs import eventually
+from tests.server.connections import Daemon as MemoryDaemon
+from tests.server.connections import lock, unlock, xml
+from tests.server.logs import warnings
+
+
+def lines(log: list[LogEvent], level: LogLevel) -> list[str | None]:
+    return [formatEvent(event) for event in log if event.get("log_level") is level]
+
+
+def test_a_refusal_is_one_line(log: list[LogEvent]) -> None:
+    daemon = MemoryDaemon()
+    daemon.connect().send(lock())
+    daemon.connect("192.0.2.7").send(lock(mode=3, wait=0))
+    assert lines(log, LogLevel.info) == ["R1 (PR) refused to 192.0.2.7/40000: busy"]
+    assert lines(log, LogLevel.debug) == []
+
+
+def test_grants_are_logged_if_that_is_wanted_with_the_times(log: list[LogEvent]) -> None:
+    clock = Clock()
+    arbiter = DeferredArbiter(clock, log_grants=True)
+    arbiter.acquire("R1").addCallback(lambda held: clock.callLater(1.5, held.release))
+    arbiter.acquire("R1")
+    clock.advance(1.5)
+    here = arbiter.view().resources[0].holders[0].request.session
+    peer = arbiter.peer(here)
+    assert peer is not None
+    assert lines(log, LogLevel.debug) == [
+        f"R1 (EX) granted to {peer.name} after 0.000 s",
+        f"R1 (EX) given back by {peer.name} after 1.500 s",
+        f"R1 (EX) granted to {peer.name} after 1.500 s",
+    ]
+    granted = log[-1]
+    assert (granted["resource"], granted["mode"], granted["waited"]) == ("R1", "EX", 1.5)
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (xml(1, 8, '<resource name="UjE="/>', level=4), "FLM006W closing 127.0.0.1:40000: protocol level '4', not 3"),
+        (
+            lock() + unlock("R2"),
+            "FLM009W closing 127.0.0.1:40000: unlock of 'R2' on a connection bound to 'R1'",
+        ),
+        (xml(3, 8), "closing 127.0.0.1:40000: ping before any lock"),
+    ],
+)
+def test_what_breaks_the_protocol_goes_by_flom_s_id_if_it_has_one(said: bytes, line: str, log: list[LogEvent]) -> None:
+    MemoryDaemon().connect().send(said)
+    assert warnings(log) == [line]
+
+
+def test_a_daemon_tells_its_life_under_flom_s_ids(tmp_path: Path) -> None:
+    path = str(tmp_path / "sock")
+    with Daemon("--socket-name", path, ready="FLM003N") as daemon:
+        subprocess.run([FLOM_RUN, "-s", path, "-x"], check=True, stdout=subprocess.DEVNULL)
+        rest, _ = daemon.process.communicate(timeout=30)
+    said = daemon.log + rest
+    for line in (
+        f"FLM000I listening on {path}",
+        "FLM003N ready",
+        "FLM008N quiesce shutdown ordered by",
+        "FLM004N ending",
+    ):
+        assert line in said
+
+
+def is_listening(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
+def test_a_log_of_json_has_the_fields(tmp_path: Path) -> None:
+    path, log = str(tmp_path / "sock"), tmp_path / "log.json"
+    program = tmp_path / "observer.py"
+    program.write_text(
+        "from twisted.logger import jsonFileLogObserver\n"
+        f"def make(): return jsonFileLogObserver(open({str(log)!r}, 'w', buffering=1))\n"
+    )
+    command = [str(BIN / "twistd"), "-n", "--pidfile=", "--logger", "observer.make"]
+    command += ["flom", "--socket-name", path, "--log-grants"]
+    daemon = subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, stderr=subprocess.PIPE)
+    try:
+        eventually(lambda: is_listening(path), "a daemon")
+        subprocess.run([FLOM_RUN, "-s", path, "-d", "0", "-r", "R1", "--", "true"], check=True)
+        daemon.terminate()
+        _, said = daemon.communicate(timeout=30)
+    finally:
+        daemon.kill()
+    assert said == b""
+    events = [json.loads(record) for record in log.read_text().split("\x1e") if record]
+    assert [(event["resource"], "waited" in event) for event in events if event.get("mode") == "EX"] == [
+        *(("R1", True), ("R1", False)),
+    ]
