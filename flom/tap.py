@@ -217,7 +217,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         membership = _membership(options, endpoints, reactor)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
-    arbiter, census = DeferredArbiter(reactor, system_instant), Census()
+    arbiter, census = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants), Census()
     make_daemon(
         reactor,
         arbiter,
@@ -240,7 +240,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
     if config.mount_point:
         from flom.server.mount import MountService
 
-        MountService(reactor, os.path.abspath(config.mount_point), arbiter, census).setServiceParent(daemon)
+        MountService(reactor, os.path.realpath(config.mount_point), arbiter, census).setServiceParent(daemon)
     return daemon
 
 

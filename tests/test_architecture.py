@@ -31,11 +31,11 @@ LAYERS: Final = [
     ],
     ["flom.server"],
     ["flom.client"],
-    ["flom.tap", "flom.run", "flom.ctl", "flom.libflom"],
+    ["flom.tap", "flom.run", "flom.ctl", "flom.libflom", "flom.vfs"],
     ["flom"],
 ]
 STRANGERS: Final = ("flom.server", "flom.client")
-DOORS: Final = ("flom.tap", "flom.run", "flom.ctl")
+DOORS: Final = ("flom.tap", "flom.run", "flom.ctl", "flom.vfs")
 
 MODULES: Final = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -11,7 +11,7 @@ from flom.client.conversation import Conversation, connect
 from flom.client.endings import why_closed
 from flom.client.stream import Stream
 from flom.config import Config
-from flom.core.messages import Lock, ManagementRefused, StatusFollows, StatusRequest
+from flom.core.messages import STATUS_PROBE, Lock, ManagementRefused, StatusFollows, StatusRequest
 from flom.core.modes import LockMode
 from flom.core.wire import END_OF_MESSAGE, MAX_ANSWER_SIZE, decode, encode
 from flom.errors import FlomError, RemoteProtocolError
@@ -135,5 +135,5 @@ def _is_ours(conversation: Conversation, deadline: float) -> bool:
 
     It is asked for a resource that nobody has, without making it or waiting for it.
     """
-    probe = f"statusprobe{os.urandom(8).hex()}"
+    probe = f"{STATUS_PROBE}{os.urandom(8).hex()}"
     return conversation.lock(Lock(probe, LockMode.NL, peer_id=unique_id(), extended=True), deadline).extended

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 from collections.abc import Callable
 from typing import Final
 
@@ -141,6 +142,8 @@ def read_directory(text: str) -> str:
     except (OSError, ValueError) as e:
         code = ReturnCode.OPENDIR_ERROR
         why = reason(e) if isinstance(e, OSError) else str(e)
+        if isinstance(e, OSError) and e.errno == errno.ENOTCONN:
+            why += f": a daemon that was killed has left it; 'fusermount3 -u {shlex.quote(text)}' removes it"
         raise ConfigError(
             f"mount-point-vfs: '{text}' is an invalid value, {why}; flom_client_connect: ret_cod={code} ({code.text})"
         ) from None

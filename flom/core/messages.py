@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from flom.core.modes import LockMode
+
+STATUS_PROBE: Final = "statusprobe"
+"""How the names begin by which a client finds out whether a daemon is ours (docs/protocol.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class StartingEndpoint(DaemonEndpoint):
         self._started = started
         self.is_starting = False
 
-    async def _do_about_absence(self, began: float) -> None:
+    async def _do_about_absence(self, began: float, problem: Exception) -> None:
         if self._config.lifespan_ms == 0:
             raise DaemonUnreachable(
                 ReturnCode.CONNECT_ERROR,
@@ -151,6 +151,8 @@ class DaemonLaunch(ProcessProtocol):
         config = self._config
         if config.daemon_trace_file:
             config = replace(config, daemon_trace_file=os.path.abspath(config.daemon_trace_file))
+        if config.mount_point:
+            config = replace(config, mount_point=os.path.abspath(config.mount_point))
         words = [sys.executable, "-m", __name__, "--daemon-lifespan", str(config.lifespan_ms), *options]
         for setting in SETTINGS:
             is_used = config.is_tls or setting.place[0] != "TLS"  # a daemon would refuse half of TLS's files

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from select import POLLOUT, poll
+from unicodedata import east_asian_width
 
 from flom.errors import one_line
+
+_is_shown = False  # whether there is something on the terminal's line that goes away
 
 
 def tell(text: str) -> None:
     """Write C{text} to stdout, as long as somebody reads it."""
+    hide()
     try:
         print(text, flush=True)
     except OSError:
@@ -24,5 +29,52 @@ def warn(text: str) -> None:
 
 def complain(text: str) -> None:
     """Write C{text} to stderr in one line, whatever is in the values that it quotes."""
+    hide()
     with suppress(OSError):
         print(one_line(text), file=sys.stderr, flush=True)
+
+
+def can_show() -> bool:
+    """Tell whether stdout is a terminal on which a line can be written again and again, and which is ours just now."""
+    try:
+        number = sys.stdout.fileno()
+        return os.isatty(number) and os.environ.get("TERM") != "dumb" and os.tcgetpgrp(number) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
+def show(text: str) -> None:
+    """Write C{text} to the terminal in the place of what was shown before, until something else is said."""
+    global _is_shown
+    with suppress(OSError):
+        if _would_block():
+            return
+        width = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1  # the last one might begin a new line
+        _is_shown = True
+        print(f"\r{_cut(one_line(text), width)}\x1b[K", end="", flush=True)
+
+
+def hide() -> None:
+    """Leave the terminal's line as if nothing had been shown."""
+    global _is_shown
+    if _is_shown:
+        _is_shown = False
+        with suppress(OSError):
+            if not _would_block():
+                print("\r\x1b[K", end="", flush=True)
+
+
+def _would_block() -> bool:
+    """Tell whether the terminal takes nothing now, as after Ctrl-S: nobody is to wait because of what is shown."""
+    poller = poll()
+    poller.register(sys.stdout.fileno(), POLLOUT)
+    return not poller.poll(0)
+
+
+def _cut(text: str, width: int) -> str:
+    """Give what of C{text} fits into C{width} columns."""
+    for end, character in enumerate(text):
+        width -= 2 if east_asian_width(character) in "WF" else 1
+        if width < 0:
+            return text[:end]
+    return text

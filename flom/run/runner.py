@@ -40,6 +40,7 @@ from flom.run.daemonize import StartingEndpoint
 from flom.run.ignoring import inherited_environment
 from flom.run.output import complain, tell, warn
 from flom.run.signals import ENDING, SignalWatch
+from flom.run.waiting import WaitReport
 from flom.trace import tracer
 from flom.transports import tls_of
 
@@ -72,6 +73,7 @@ class Runner:
         self._timer: IDelayedCall | None = None
         self._regaining: Deferred[None] | None = None
         self._group_endpoint: ElectingEndpoint | None = None
+        self._report = WaitReport(reactor, config)
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """
@@ -87,6 +89,7 @@ class Runner:
             if not from_terminal and number not in self._config.ignored_signals:
                 self._child.signal(number)
         elif number in ENDING:
+            self._report.stop()
             sys.stdout.flush()
             os._exit(128 + number)
 
@@ -159,7 +162,7 @@ class Runner:
         tls = tls_of(config)  # before a daemon is started that could not use the files either
         endpoint = self._make_endpoint()
         self._arbiter = RemoteArbiter(
-            endpoint,
+            self._report.watch(endpoint) if config.verbose else endpoint,
             endpoint.peer,
             self._reactor,
             config.keepalive,
@@ -185,6 +188,7 @@ class Runner:
                 f"The lock was not obtained because timeout ({config.timeout_ms} milliseconds) expired"
             ) from None
         finally:
+            self._report.stop()
             self._stop_timer()
 
     def _make_endpoint(self) -> StartingEndpoint | ElectingEndpoint:

@@ -15,7 +15,16 @@ from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.core.messages import Lock, ManagementRefused, Message, Shutdown, StatusFollows, StatusRequest, Unlocked
+from flom.core.messages import (
+    STATUS_PROBE,
+    Lock,
+    ManagementRefused,
+    Message,
+    Shutdown,
+    StatusFollows,
+    StatusRequest,
+    Unlocked,
+)
 from flom.core.names import parse_name
 from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.core.session import InvalidLock, Release, ServerSession
@@ -165,6 +174,8 @@ class LockProtocol(Protocol, TimeoutMixin):
             if not self._has_the_right_id(message):
                 return
         match self._session.receive(message):
+            case LockRequest(wait=False, create=False) as probe if probe.name.text.startswith(STATUS_PROBE):
+                self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
             case LockRequest() as request:
                 self._arbiter.request(request)
             case Release(name, rollback):

@@ -128,10 +128,12 @@ def test_it_is_shown_to_whoever_has_a_certificate() -> None:
 def test_a_client_of_ours_may_ask_after_the_question_that_harms_nobody() -> None:
     daemon = Daemon()
     client = daemon.connect()
-    probe = lock("nobody", wait=0, create=0).replace(b'step="8"', b'step="8" extended="1"')
+    probe = lock("statusprobe01", wait=0, create=0).replace(b'step="8"', b'step="8" extended="1"')
     [answer] = client.send(probe).received()
     assert answer.extended  # type: ignore[union-attr]
-    assert isinstance(ask(daemon, client), Status)
+    status = ask(daemon, client)
+    assert isinstance(status, Status)
+    assert status.daemon.counts.refused == {}
 
 
 def test_a_client_of_flom_s_that_has_locked_may_not() -> None:

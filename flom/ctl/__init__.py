@@ -1,0 +1,6 @@
+"""The door of C{flomctl}: looking after daemons, seeing what they hold, and certificates for them."""
+
+from flom.ctl.main import main
+from flom.ctl.output import BAD_USAGE, FAILED
+
+__all__ = ["BAD_USAGE", "FAILED", "main"]

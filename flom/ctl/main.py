@@ -1,0 +1,142 @@
+"""
+The commands of C{flomctl}.
+
+Each is imported when it is called for: no command waits for what only another one needs.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final
+
+from flom import __version__
+from flom.ctl.options import Parser, Range, add_place
+from flom.ctl.output import BAD_USAGE, complain, failed
+from flom.errors import ConfigError
+
+SORT_KEYS: Final = ("waiters", "waiting", "held", "name")
+"""What C{flomctl top} sorts by."""
+
+
+def main() -> None:
+    """Run the program of this process's command line, and exit."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be text, nor the terminal take all of it
+    arguments = _parse(sys.argv[1:])
+    try:
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+    except ConfigError as e:
+        complain(str(e))
+        status = BAD_USAGE
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    except Exception as e:
+        status = failed(e)
+    sys.exit(status)
+
+
+def _parse(words: list[str]) -> Namespace:
+    parser = Parser(prog="flomctl", description="Look after FLoM's lock daemons, and see what they hold.")
+    parser.add_argument("-v", "--version", action="version", version=f"flom {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, help in (
+        ("status", _status, "show who holds what, and who waits for it"),
+        ("top", _top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
+    ):
+        command = commands.add_parser(name, help=help)
+        command.add_argument("glob", nargs="?", metavar="RESOURCE-GLOB", help="a pattern for names, such as 'db*'")
+        add_place(command)
+        command.set_defaults(run=run)
+        if run is _status:
+            command.add_argument("--json", action="store_true", help="write all of it as one line of JSON")
+        else:
+            command.add_argument("--sort", choices=SORT_KEYS, default=SORT_KEYS[0], help="what comes first")
+    command = commands.add_parser("wait-for", help="show who blocks whom at a resource; status 3 for a deadlock")
+    command.add_argument("resource", metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
+    add_place(command)
+    command.set_defaults(run=_wait_for)
+    _add_discovery(commands.add_parser)
+    _add_certs(commands.add_parser("certs", help="make certificates for TLS"))
+    return parser.parse_args(words)
+
+
+def _add_discovery(add_parser: Callable[..., ArgumentParser]) -> None:
+    of_group = Parser(add_help=False)
+    of_group.add_argument("-A", "--group", required=True, metavar="ADDRESS", help="the multicast group")
+    of_group.add_argument("-P", "--port", type=int, choices=Range(1, 65535), default=28015, help="its UDP port")
+    of_group.add_argument("-n", "--interface", default="", metavar="NAME", help="the only network interface to use")
+    of_group.add_argument(
+        "--discovery-ttl", type=int, choices=Range(1, 255), default=1, help="routers, less one, that may be passed"
+    )
+    command = add_parser("discover", parents=[of_group], help="list the daemons of a group")
+    command.add_argument(
+        "-w", "--wait", type=int, choices=Range(1, 60_000), default=1000, help="milliseconds to wait for answers"
+    )
+    command.set_defaults(run=_discover)
+    command = add_parser("doctor", parents=[of_group], help="tell why the daemons of a group are not found")
+    command.set_defaults(run=_doctor)
+
+
+def _add_certs(command: ArgumentParser) -> None:
+    steps = command.add_subparsers(required=True, metavar="STEP")
+    step = steps.add_parser("init", help="make a certificate authority")
+    _add_certificate(step, _make_authority, days=3650)
+    step = steps.add_parser("issue", help="make a certificate for a host, signed by the authority")
+    step.add_argument(
+        "--unique-id", metavar="ID", help="what flom --unique-id says there; by default, that of this host"
+    )
+    _add_certificate(step, _issue_certificate, days=825)
+
+
+def _add_certificate(step: ArgumentParser, run: Callable[[Namespace], int], days: int) -> None:
+    step.add_argument("directory", type=Path, metavar="DIR", help="where the authority is")
+    step.add_argument("--days", type=int, choices=Range(1, 36500), default=days, help="how long it is valid")
+    step.set_defaults(run=run)
+
+
+def _status(arguments: Namespace) -> int:
+    from flom.ctl.status import show_status
+
+    return show_status(arguments)
+
+
+def _top(arguments: Namespace) -> int:
+    from flom.ctl.top import show_live
+
+    return show_live(arguments)
+
+
+def _wait_for(arguments: Namespace) -> int:
+    from flom.ctl.wait_for import show_waiting
+
+    return show_waiting(arguments)
+
+
+def _discover(arguments: Namespace) -> int:
+    from flom.ctl.group import discover, run_in_group
+
+    return run_in_group(discover, arguments)
+
+
+def _doctor(arguments: Namespace) -> int:
+    from flom.ctl.group import doctor, run_in_group
+
+    return run_in_group(doctor, arguments)
+
+
+def _make_authority(arguments: Namespace) -> int:
+    from flom.ctl.certificates import make_authority
+
+    return make_authority(arguments)
+
+
+def _issue_certificate(arguments: Namespace) -> int:
+    from flom.ctl.certificates import issue_certificate
+
+    return issue_certificate(arguments)

@@ -1,0 +1,103 @@
+"""The command line of C{flomctl}, and where it says that the daemon is."""
+
+from __future__ import annotations
+
+import os
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final, NoReturn
+
+from flom.config import SETTINGS, Config, Setting, load, override
+from flom.ctl.output import BAD_USAGE, complain
+from flom.errors import ConfigError, one_line
+
+_PLACES: Final = ("socket_name", "unicast_address", "multicast_address")  # one of them at a time
+
+_DETAILS: Final = (
+    "unicast_port",
+    "multicast_port",
+    "network_interface",
+    "discovery_attempts",
+    "discovery_timeout_ms",
+    "discovery_ttl",
+    "tls_certificate",
+    "tls_private_key",
+    "tls_ca_certificate",
+    "tls_check_peer_id",
+)
+
+_ALSO: Final = {"multicast_address": ["--group"], "network_interface": ["--interface"]}  # as in flomctl discover
+
+
+class Parser(ArgumentParser):
+    """Complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_USAGE, one_line(f"{self.prog}: {message}") + "\n")
+
+
+class Range:
+    """The numbers from one to another, as C{choices} that argparse can spell."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self._range = range(low, high + 1)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._range
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((f"{self._range[0]} to {self._range[-1]}",))
+
+
+class _Note(Action):
+    """Keeps a setting and its text for later, in the order in which they are given."""
+
+    def __init__(self, setting: Setting, **others: Any) -> None:
+        super().__init__(**others)
+        self._setting = setting
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
+        namespace.given = [*namespace.given, (self._setting, values)]
+
+
+def add_place(parser: ArgumentParser) -> None:
+    """Let C{parser} take what says where the daemon is, as C{flom-run} does."""
+    settings = {setting.field: setting for setting in SETTINGS}
+    places = parser.add_mutually_exclusive_group()
+    for field in _PLACES:
+        _add(places, settings[field])
+    for field in _DETAILS:
+        _add(parser, settings[field])
+    parser.add_argument("-c", "--config-file", metavar="FILE", help="a configuration file, read last")
+    parser.set_defaults(given=[])
+
+
+def config_of(arguments: Namespace) -> Config:
+    """
+    Tell where the daemon is: where the options say, otherwise where C{flom-run} would look for it.
+
+    A place among the options is instead of one in a file.
+
+    @raise ConfigError: files and options make no sense.
+    """
+    config = load(arguments.config_file, os.environ, _warn)
+    if any(setting.field in _PLACES for setting, _ in arguments.given):
+        config = replace(config, socket_name="", unicast_address="", multicast_address="")
+    config = override(config, arguments.given, _warn)
+    config.check_transport()
+    config.check_tls()
+    if config.is_tls_halved:
+        raise ConfigError(f"TLS needs {' and '.join(config.missing_tls_files)} too")
+    return config
+
+
+def _add(parser: Any, setting: Setting) -> None:
+    names = [f"-{setting.short}"] if setting.short else []
+    names += [*_ALSO.get(setting.field, []), f"--{setting.long}"]
+    help = setting.help.replace("%", "%%")
+    parser.add_argument(*names, action=_Note, setting=setting, dest=setting.field, metavar="VALUE", help=help)
+
+
+def _warn(text: str) -> None:
+    complain(f"warning: {text}")

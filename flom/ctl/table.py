@@ -1,0 +1,246 @@
+"""Who holds what and who waits for it, as rows, for people and for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any, Final, NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flom.client.wording import spell_party, spell_seconds, spell_wish
+from flom.core.names import parse_name
+from flom.errors import InvalidName, one_line
+from flom.identity import unique_id
+from flom.status import TYPES, DaemonStatus, Party, ResourceStatus, Status
+
+HEADING: Final = ("RESOURCE", "TYPE", "FREE", "STATE", "WHO", "MODE", "ELEMENT", "FOR")
+PLAIN_HEADING: Final = (
+    *("RESOURCE", "TYPE", "FREE", "STATE", "PID", "UID", "ADDRESS", "MACHINE", "MODE", "ELEMENT", "SECONDS"),
+)
+
+_ID_SHOWN: Final = 8  # characters of another machine's id
+
+_WIDTH_OF_ALL: Final = 72  # columns of a terminal
+_LONG: Final = ("RESOURCE", "FREE", "WHO", "ELEMENT")  # what need not stand in one line
+_OFTEN_EMPTY: Final = ("FREE", "MODE", "ELEMENT")
+
+_STYLES: Final = {"holds": "green", "waits": "yellow", "incubated": "magenta", "idle": "dim"}
+
+
+class Row(NamedTuple):
+    """
+    Somebody who holds or waits, or a resource that nobody uses.
+
+    @ivar name: of the resource; for a hierarchy, the node.
+    @ivar free: what is left of the resource, in words.
+    @ivar state: C{"holds"} and so on.
+    @ivar party: who; C{None} for a resource that is idle.
+    @ivar seconds: for how long that has been so.
+    """
+
+    name: str
+    type: str
+    free: str
+    state: str
+    party: Party | None
+    seconds: float
+
+
+class Section(NamedTuple):
+    """
+    The rows of one resource.
+
+    @ivar waiters: how many there are.
+    @ivar waiting: for how many seconds the first of them has waited.
+    @ivar held: for how many seconds it has been held.
+    """
+
+    name: str
+    waiters: int
+    waiting: float
+    held: float
+    rows: list[Row]
+
+
+ORDERS: Final[dict[str, Callable[[Section], Any]]] = {
+    "waiters": lambda section: (-section.waiters, section.name),
+    "waiting": lambda section: (-section.waiting, section.name),
+    "held": lambda section: (-section.held, section.name),
+    "name": lambda section: (section.name,),
+}
+"""What a user may sort by."""
+
+
+def blocked_first(section: Section) -> Any:
+    """Sort by whether anybody waits, then by name."""
+    return (section.waiters == 0, section.name)
+
+
+def select(status: Status, glob: str | None) -> Status:
+    """Leave what matches C{glob}: by the resource's name, or by that of a node which is held or waited for."""
+    if glob is None:
+        return status
+    pattern = glob
+
+    def matches(name: str) -> bool:
+        return fnmatchcase(name, pattern)
+
+    def is_wanted(resource: ResourceStatus) -> bool:
+        names = {party.name for party in (*resource.holders, *resource.waiters)}
+        return any(map(matches, {resource.name, *names}))
+
+    return replace(
+        status,
+        resources=tuple(filter(is_wanted, status.resources)),
+        incubator=tuple(party for party in status.incubator if matches(party.name)),
+    )
+
+
+def sections_of(status: Status, order: Callable[[Section], Any]) -> list[Section]:
+    """Write C{status}, one section a resource, holders before waiters."""
+    sections = [_section(resource) for resource in status.resources]
+    incubated: defaultdict[str, list[Party]] = defaultdict(list)
+    for party in status.incubator:
+        incubated[party.name].append(party)
+    for name, parties in incubated.items():
+        rows = [Row(name, type_of(name), "-", "incubated", party, party.seconds) for party in parties]
+        sections.append(Section(name, len(rows), max(row.seconds for row in rows), 0.0, rows))
+    return sorted(sections, key=order)
+
+
+def type_of(name: str) -> str:
+    """Tell the type of the resource C{name}."""
+    try:
+        return TYPES[parse_name(name).type_number]
+    except InvalidName:
+        return "-"
+
+
+def describe_daemon(daemon: DaemonStatus) -> str:
+    """Write what is to be known of the daemon, in one line."""
+    since = datetime.fromtimestamp(daemon.started).strftime("%Y-%m-%d %H:%M:%S")
+    place = f"{daemon.role or 'member'} of {daemon.group}, " if daemon.group else ""
+    connections = "connection" if daemon.connected == 1 else "connections"
+    return one_line(
+        f"flom {daemon.version} on {daemon.host}, pid {daemon.pid}, {place}"
+        f"up {spell_seconds(daemon.now - daemon.started)} since {since}, "
+        f"{daemon.grants_per_second:.1f} grants/s, {daemon.connected} {connections}"
+    )
+
+
+def plain_lines(sections: Iterable[Section]) -> list[str]:
+    """Write C{sections} for C{cut} and C{awk}: columns parted by tabs, nothing shortened, C{-} where there is none."""
+    lines = ["\t".join(PLAIN_HEADING)]
+    for section in sections:
+        for row in section.rows:
+            who = ("-",) * 6 if row.party is None else _plain_party(row.party)
+            cells = (row.name, row.type, row.free, row.state, *who, f"{row.seconds:.1f}")
+            lines.append("\t".join(map(one_line, cells)))
+    return lines
+
+
+def make_table(sections: Sequence[Section], width: int, *, most: int | None = None, folds: bool = True) -> Table:
+    """
+    Lay C{sections} out for a terminal, without columns in which there is nothing.
+
+    @param width: of the terminal; a narrow one has no room for the types.
+    @param most: rows to show at most.
+    @param folds: whether what does not fit goes on in the next line; otherwise it is cut.
+    """
+    rows = [_cells(row, number, section.rows) for section in sections for number, row in enumerate(section.rows)][:most]
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    columns = [column for column, heading in enumerate(HEADING) if _has_room(heading, width, rows, column)]
+    for column in columns:
+        can_fold = folds and HEADING[column] in _LONG
+        table.add_column(
+            HEADING[column],
+            no_wrap=not can_fold,
+            overflow="fold" if can_fold else "ellipsis",
+            justify="right" if HEADING[column] == "FOR" else "left",
+        )
+    for cells in rows:
+        table.add_row(*(cells[column] for column in columns))
+    return table
+
+
+def make_console(file: Any = None) -> Console:
+    """Make what writes to the terminal; colours are for a terminal only, and C{NO_COLOR} is heeded."""
+    out = file or sys.stdout
+    return Console(file=out, force_terminal=out.isatty(), markup=False, highlight=False, emoji=False)
+
+
+def _section(resource: ResourceStatus) -> Section:
+    free = _spell_free(resource.free)
+
+    def row(state: str, party: Party) -> Row:
+        return Row(party.name, resource.type, free, state, party, party.seconds)
+
+    rows = [row("holds", party) for party in resource.holders] + [row("waits", party) for party in resource.waiters]
+    if not rows:
+        rows = [Row(resource.name, resource.type, free, "idle", None, resource.idle_left or 0.0)]
+    waiting = max((party.seconds for party in resource.waiters), default=0.0)
+    held = max((party.seconds for party in resource.holders), default=0.0)
+    return Section(resource.name, len(resource.waiters), waiting, held, rows)
+
+
+def _spell_free(free: int | tuple[str, ...] | None) -> str:
+    if isinstance(free, int):
+        return str(free)
+    return ",".join(free or ()) or "-"
+
+
+def _plain_party(party: Party) -> tuple[str, ...]:
+    return (
+        "-" if party.pid is None else str(party.pid),
+        "-" if party.uid is None else str(party.uid),
+        party.address or "-",
+        party.peer_id or "-",
+        _spell_mode(party) or "-",
+        party.element or "-",
+    )
+
+
+def _spell_mode(party: Party) -> str:
+    return "" if party.mode is None and party.quantity is None else spell_wish(party)
+
+
+def _has_room(heading: str, width: int, rows: list[list[Text]], column: int) -> bool:
+    if heading == "TYPE" and width < _WIDTH_OF_ALL:
+        return False
+    return heading not in _OFTEN_EMPTY or any(cells[column] for cells in rows)
+
+
+def _cells(row: Row, number: int, rows: list[Row]) -> list[Text]:
+    """
+    Write a row, in C{Text}, because a name is no markup.
+
+    @param number: which of C{rows}, those of the resource, it is: what is the same above is not written again.
+    """
+    party, style = row.party, _STYLES[row.state]
+    who = mode = element = ""
+    duration = spell_seconds(row.seconds)
+    if party is None:
+        duration += " left"
+    else:
+        who, mode, element = spell_party(party), _spell_mode(party), party.element or ""
+        if party.peer_id not in (None, unique_id()):
+            who += f" @{party.peer_id[:_ID_SHOWN]}"
+    is_first = number == 0
+    name = row.name if is_first or row.name != rows[number - 1].name else ""
+    free = row.free if is_first and row.free != "-" else ""
+    return [
+        Text(one_line(name), "bold"),
+        Text(row.type if is_first else ""),
+        Text(one_line(free)),
+        Text(row.state, style),
+        *map(Text, map(one_line, (who, mode, element))),
+        Text(duration, style),
+    ]
