@@ -16,6 +16,7 @@ EXAMPLES: Final = {
     "resource_name": "backup",
     "socket_name": "/run/flom.sock",
     "unicast_address": "lockhost.example",
+    "http": "tcp:9180:interface=127.0.0.1",
     "multicast_address": "ff02::1",
     "network_interface": "eth0",
     "ignored_signals": (15, 1),
