@@ -15,8 +15,8 @@ MAX_LIFESPAN: Final = 2_147_483.0
 """Seconds of the longest lifespan of an idle resource that a message can carry."""
 
 
-ANSWER_TIMEOUT: Final = 30.0
-"""Seconds that a daemon has for answering somebody who does not want to wait."""
+ANSWER_TIMEOUT: Final = 60.0
+"""Seconds that a daemon has for answering somebody who does not want to wait; more than it has for a TLS handshake."""
 
 
 class Asked(NamedTuple):

@@ -81,7 +81,7 @@ def test_a_holder_is_told_and_finds_the_next_leader_for_its_next_lock(lan: Lan) 
     leader.signal(signal.SIGKILL)
     assert program.line() == "lost"
     program.say("")
-    assert program.line() == f"DaemonLost R: the daemon of [{GROUP}]:{PORT} closed the connection"
+    assert program.line() == f"DaemonLost R at the daemon of [{GROUP}]:{PORT}: the daemon closed the connection"
     assert program.line() == "held"
     assert program.finish().stdout == ""
 

@@ -129,7 +129,9 @@ class Daemon:
             self.end()
 
 
-def ask(network: Network, endpoint: IStreamClientEndpoint, tls: Tls | None) -> list[Held | FlomError]:
+def ask(
+    network: Network, endpoint: IStreamClientEndpoint, tls: Tls | None, *, wait: bool = False
+) -> list[Held | FlomError]:
     """Let a client of ours ask for a lock; give what becomes of that, as soon as it does."""
     outcome: list[Held | FlomError] = []
 
@@ -137,7 +139,7 @@ def ask(network: Network, endpoint: IStreamClientEndpoint, tls: Tls | None) -> l
         assert isinstance(failure.value, FlomError), failure.getTraceback()
         outcome.append(failure.value)
 
-    RemoteArbiter(endpoint, PEER, network.clock, tls=tls).acquire("R1", wait=False).addCallbacks(outcome.append, note)
+    RemoteArbiter(endpoint, PEER, network.clock, tls=tls).acquire("R1", wait=wait).addCallbacks(outcome.append, note)
     network.settle()
     return outcome
 

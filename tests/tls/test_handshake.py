@@ -333,7 +333,7 @@ def test_a_silent_daemon_is_left_in_the_end(network: Network, good: Files) -> No
 
 
 def test_after_the_handshake_a_daemon_may_take_its_time(network: Network, good: Files) -> None:
-    outcome = ask(network, bare_daemon(network, bare_context(good), Bare), good.tls())
+    outcome = ask(network, bare_daemon(network, bare_context(good), Bare), good.tls(), wait=True)
     network.pass_time(24 * 3600)
     assert outcome == []
 
