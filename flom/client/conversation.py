@@ -231,8 +231,11 @@ class Conversation:
         self._session.send(message)
         _msg.debug("to %s: %r", self.peer, data)
         try:
-            with suppress(OSError):  # it has gone; it may have said why
+            try:
                 self.stream.send(data, deadline)
+            except OSError as e:  # it has gone; it may have said why
+                if e.errno is None:
+                    raise  # what the handler of a signal has raised just then
             while True:
                 if (answer := self._hear(self.stream.receive(deadline, signals))) is not None:
                     return answer

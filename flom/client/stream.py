@@ -69,6 +69,8 @@ class Stream:
             except BlockingIOError:
                 wait_for(self.socket, POLLIN, deadline, signals)
             except OSError as e:
+                if e.errno is None:
+                    raise  # it is not the socket's, but what the handler of a signal has raised just then
                 _trace.debug("connection has ended: %s", e)
                 return b""
 

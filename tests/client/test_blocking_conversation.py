@@ -441,3 +441,37 @@ def test_a_real_daemon_grants_and_takes_back(daemon: Daemon) -> None:
         assert peers.is_locked(daemon.socket, "R1")
         conversation.unlock(Unlock("R1"))
         assert not peers.is_locked(daemon.socket, "R1")
+
+
+@pytest.mark.parametrize("moment", ["send", "receive"])
+def test_what_a_handler_raises_at_the_wrong_moment_is_not_taken_for_the_end(
+    monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        conversation = Conversation(RingingStream(ours, moment), "the daemon")
+        with pytest.raises(TimeoutError, match="the alarm"):
+            conversation.lock(Lock("R1"), monotonic() + 10)
+        assert conversation.fileno() == -1
+
+
+class RingingStream(Stream):
+    """A connection that a signal interrupts while something is sent or received."""
+
+    def __init__(self, connected: socket.socket, moment: str) -> None:
+        super().__init__(connected)
+        self.socket = _Ringing(connected, moment)  # type: ignore[assignment]
+
+
+class _Ringing:
+    """A socket in whose calls the handler of an alarm raises."""
+
+    def __init__(self, connected: socket.socket, moment: str) -> None:
+        self._connected = connected
+        self._moment = "recv" if moment == "receive" else moment
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._moment:
+            raise TimeoutError("the alarm")
+        return getattr(self._connected, name)
