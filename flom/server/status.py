@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from socket import gethostname
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator
+from twisted.python.failure import Failure
 
 from flom import __version__
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
@@ -80,16 +81,16 @@ def write_status(
                     yield
             yield
 
-    def write_unhindered() -> Iterator[None]:
-        steps = write()
-        is_over = False
-        while not is_over:
-            with _nothing_collected():
-                is_over = next(steps, steps) is steps
-            yield
+    def finish(result: object) -> bytes:
+        uncollected.close()
+        if isinstance(result, Failure):
+            result.raiseException()
+        return "".join(pieces).encode()
 
+    uncollected = ExitStack()
+    uncollected.enter_context(_nothing_collected())
     cooperator = Cooperator(scheduler=lambda step: clock.callLater(0, step))
-    return cooperator.coiterate(write_unhindered()).addCallback(lambda _: "".join(pieces).encode())
+    return cooperator.coiterate(write()).addBoth(finish)
 
 
 def _take_pieces(arbiter: DeferredArbiter, census: Census, key: str | None) -> Iterator[Status | None]:

@@ -101,7 +101,7 @@ def main() -> int:
         f"  without a snapshot  median {median(undisturbed) * 1000:7.2f} ms, longest {max(undisturbed) * 1000:7.2f} ms"
     )
     print(f"  during a snapshot   median {median(disturbed) * 1000:7.2f} ms, longest {max(disturbed) * 1000:7.2f} ms")
-    is_little = median(disturbed) < LIMIT
+    is_little = max(disturbed) < LIMIT
     print(f"  a snapshot holds up grants for {'less' if is_little else 'MORE'} than {LIMIT * 1000:.0f} ms")
     return 0 if is_little else 1
 
