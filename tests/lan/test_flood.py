@@ -51,8 +51,9 @@ def test_locks_are_granted_all_the_same(flooded: Flooded) -> None:
     for _ in range(20):
         with FlomClient(client, flooded.leader.address_for(client)) as connection:
             assert connection.lock("R") == "0"
-    for _ in range(2):  # many a question gets lost in the flood
-        assert client.flom("-A", GROUP, "-d", "0", "-D", "100", "-I", "100", "--", "true").returncode == 0
+    for _ in range(2):  # many a question gets lost in the flood, so it is asked more often than anybody would
+        command = client.start_flom("-A", GROUP, "-d", "0", "-D", "400", "-I", "100", "--", "true")
+        assert command.finish(60).returncode == 0
 
 
 def test_the_leader_goes_on_leading(flooded: Flooded) -> None:
