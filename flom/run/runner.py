@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 
 from flom.client.lock import RemoteArbiter, RemoteHeld
 from flom.client.shutdown import shut_down
@@ -40,12 +40,12 @@ from flom.run.daemonize import StartingEndpoint
 from flom.run.ignoring import inherited_environment
 from flom.run.output import complain, tell, warn
 from flom.run.signals import ENDING, SignalWatch
-from flom.run.waiting import WaitReport
 from flom.trace import tracer
 from flom.transports import tls_of
 
 if TYPE_CHECKING:
     from flom.run.electing import ElectingEndpoint
+    from flom.run.waiting import WaitReport
 
 _CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
@@ -73,7 +73,7 @@ class Runner:
         self._timer: IDelayedCall | None = None
         self._regaining: Deferred[None] | None = None
         self._group_endpoint: ElectingEndpoint | None = None
-        self._report = WaitReport(reactor, config)
+        self._report: WaitReport | None = None
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """
@@ -89,7 +89,7 @@ class Runner:
             if not from_terminal and number not in self._config.ignored_signals:
                 self._child.signal(number)
         elif number in ENDING:
-            self._report.stop()
+            self._stop_report()
             sys.stdout.flush()
             os._exit(128 + number)
 
@@ -162,7 +162,7 @@ class Runner:
         tls = tls_of(config)  # before a daemon is started that could not use the files either
         endpoint = self._make_endpoint()
         self._arbiter = RemoteArbiter(
-            self._report.watch(endpoint) if config.verbose else endpoint,
+            self._watched(endpoint) if config.verbose else endpoint,
             endpoint.peer,
             self._reactor,
             config.keepalive,
@@ -188,8 +188,19 @@ class Runner:
                 f"The lock was not obtained because timeout ({config.timeout_ms} milliseconds) expired"
             ) from None
         finally:
-            self._report.stop()
+            self._stop_report()
             self._stop_timer()
+
+    def _watched(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
+        """Give what leads where C{endpoint} does, and have the user told what is waited for there."""
+        from flom.run.waiting import WaitReport  # who does not want to be told need not wait for its import
+
+        self._report = WaitReport(self._reactor, self._config)
+        return self._report.watch(endpoint)
+
+    def _stop_report(self) -> None:
+        if self._report is not None:
+            self._report.stop()
 
     def _make_endpoint(self) -> StartingEndpoint | ElectingEndpoint:
         """Give what leads to the daemon that is meant, started or elected if need be."""
