@@ -91,6 +91,10 @@ class InvalidName(InvalidRequest):
         super().__init__(f"{text!r} is not a valid name for a resource")
 
 
+class InvalidTimestampFormat(InvalidRequest):
+    """Nothing in the format of a timestamp changes at least once an hour, or its text is too long to be given out."""
+
+
 class Misuse(FlomError, RuntimeError):
     """Something of ours is used as it cannot be: twice, after its end, or before it holds anything."""
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from hashlib import sha256
-from pathlib import Path
-from socket import gethostname
 
 _SOURCES = ("/var/lib/dbus/machine-id", "/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
@@ -27,9 +24,14 @@ def find_unique_id(sources: Iterable[str]) -> str:
     """Give the first id that stands in one of the files C{sources}."""
     for source in sources:
         try:
-            text = Path(source).read_text("ascii", "replace").strip().replace("-", "").lower()
+            with open(source, encoding="ascii", errors="replace") as file:
+                text = file.read().strip().replace("-", "").lower()
         except OSError:
             continue
         if re.fullmatch("[0-9a-f]{32}", text):
             return text
+
+    from hashlib import sha256  # which nearly every host can do without
+    from socket import gethostname
+
     return sha256(gethostname().encode()).hexdigest()[:32]

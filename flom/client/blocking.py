@@ -24,10 +24,11 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
 
-from flom.client.conversation import Conversation, NoDaemon, connect, prepare
+from flom.client.conversation import Conversation, connect
 from flom.client.endings import RETRY, Patience
 from flom.client.forking import guard
 from flom.client.places import ASK_AGAIN, QUIET, peer_of
+from flom.client.reaching import NoDaemon, prepare
 from flom.client.starter import daemon_started
 from flom.config import Config, load
 from flom.core.asking import Asked, ask

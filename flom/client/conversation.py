@@ -1,27 +1,22 @@
 """
 The client's end of a connection, without a reactor: one resource is asked for, held and given back (spec 5.5).
 
-Nothing here starts a daemon or asks again; see L{flom.client.blocking} for what a script wants. Twisted is imported
-for TLS, for groups and for C{network-interface} only.
+Nothing here starts a daemon or asks again; see L{flom.client.blocking} for what a script wants.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from importlib import import_module
-from select import POLLOUT
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final
+from time import monotonic
+from typing import TYPE_CHECKING
 
-from flom.client.endings import CLOSE_TIMEOUT, while_waiting
-from flom.client.forking import close_socket, open_socket
-from flom.client.places import ASK_AGAIN, CROWD_RETRY, check_owner, daemon_host, peer_of
-from flom.client.stream import NEVER, Stream, signals_noted, wait_for
+from flom.client.endings import CLOSE_TIMEOUT
+from flom.client.forking import close_socket
+from flom.client.reaching import reach, too_late
+from flom.client.stream import NEVER, Stream, signals_noted
 from flom.client.stream import Interrupted as Interrupted  # which its users find here
 from flom.config import Config
 from flom.core.messages import Answer, Lock, Unlock
@@ -29,45 +24,22 @@ from flom.core.session import ClientSession
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import (
     DaemonLost,
-    DaemonUnreachable,
     FlomError,
     LockTimeout,
     Misuse,
     Outcome,
     RemoteProtocolError,
     ReturnCode,
-    reason,
-    spell,
 )
 from flom.identity import unique_id
 from flom.keepalive import Keepalive
 from flom.trace import tracer
 
 if TYPE_CHECKING:
-    from flom.client.discovery import Answer as Found
-    from flom.multicast import Group
     from flom.tls import Tls
-
-_CONNECT_TIMEOUT: Final = 30.0  # seconds for one address, whose host may have nothing to say to us
-_FOUND_TIMEOUT: Final = 5.0  # seconds for connecting to a daemon that has just answered
-_MOST_TRIED: Final = 3  # of those who answer: anybody can
 
 _trace = tracer("client")
 _msg = tracer("msg")
-
-
-class NoDaemon(DaemonUnreachable):
-    """There is just no daemon there, so that starting one may help (spec 7.1)."""
-
-
-def prepare(config: Config) -> None:
-    """Import what L{connect} will want, which may take longer than there is time until a deadline."""
-    if config.network_interface:
-        import_module("flom.multicast")
-    if config.multicast_address:
-        import_module("flom.client.search")
-    if config.is_tls:
-        import_module("flom.client.secure_stream")
 
 
 def connect(
@@ -76,46 +48,26 @@ def connect(
     """
     Connect to the daemon that C{config} means; none is started.
 
-    To look up the name of a host may take longer than C{deadline}; nothing else does.
+    See L{reach}, which has the same parameters and raises the same errors.
 
-    @param deadline: a time of C{time.monotonic}; C{None} if it does not matter how long it takes.
-    @param warn: told what the user should know.
-    @raise DaemonUnreachable: there is none, or it cannot be talked to.
-    @raise DaemonLost: it went away during the TLS handshake.
+    @raise DaemonLost: the daemon went away during the TLS handshake.
     @raise flom.errors.TlsError: a file for TLS cannot be used, or one of the two ends does not trust the other.
-    @raise flom.errors.ConfigError: there is no such group or network interface.
-    @raise flom.multicast.NoMulticast: nothing can be sent to the group.
-    @raise LockTimeout: it is C{deadline}.
     """
     tls = None
     if config.is_tls:
         from flom.transports import tls_of
 
         tls = tls_of(config)
-    limit = NEVER if deadline is None else deadline
-    keepalive: Keepalive | None = config.keepalive
-    waiting = keepalive
+    connected, peer, keepalive = reach(config, deadline=deadline, warn=warn)
     try:
-        if config.unicast_address:
-            connected, peer = _connect_tcp(config, limit)
-        elif config.multicast_address:
-            connected, peer = _connect_to_leader(config, limit, warn)
-        else:
-            connected, peer = _connect_unix(config, limit)
-            keepalive = None
-        try:
-            if keepalive is not None:
-                waiting = while_waiting(keepalive) if config.multicast_address else keepalive
-                with suppress(OSError):  # it is gone already, as we shall see
-                    waiting.tune(connected)
-            _trace.debug("connected to %s", peer)
-            stream = Stream(connected) if tls is None else _secure(connected, tls, peer, limit)
-            return Conversation(stream, peer, None if waiting is keepalive else keepalive)
-        except BaseException:
-            close_socket(connected)
-            raise
+        stream = Stream(connected) if tls is None else _secure(connected, tls, peer, deadline)
     except LockTimeout:
-        raise LockTimeout(f"{peer_of(config)}: not connected in time") from None
+        close_socket(connected)
+        raise too_late(config) from None
+    except BaseException:
+        close_socket(connected)
+        raise
+    return Conversation(stream, peer, keepalive)
 
 
 class Conversation:
@@ -266,143 +218,9 @@ class Conversation:
             raise Misuse(f"{self.peer}: this connection is closed, or another process's")
 
 
-def _connect_unix(config: Config, deadline: float) -> tuple[socket.socket, str]:
-    path = config.socket_path
-    if not config.socket_name:
-        check_owner(path)
-    while True:
-        try:
-            return _connect(socket.AF_UNIX, path, deadline), path
-        except (OSError, ValueError) as e:
-            number = getattr(e, "errno", None)
-            if number == errno.EAGAIN:  # more connections are waiting than the kernel keeps for the daemon
-                _pause(CROWD_RETRY, deadline)
-            elif number in (errno.ENOENT, errno.ECONNREFUSED):
-                raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{path}: no daemon is listening") from e
-            else:
-                why = reason(e) if isinstance(e, OSError) else str(e)
-                raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{path}: {why}") from e
-
-
-def _connect_tcp(config: Config, deadline: float) -> tuple[socket.socket, str]:
-    host, port, interface = daemon_host(config), config.unicast_port, config.network_interface
-    peer = spell(host, port)
-    if interface:
-        from flom.multicast import check_interface, has_ipv6_address
-
-        check_interface(interface)
-        if not has_ipv6_address(interface):
-            interface = ""  # without, FLoM does not heed it either (spec 1.2)
-    if interface:
-        peer = f"{peer} by {interface}"
-    try:
-        return _connect_to_host(host, port, interface, deadline, _CONNECT_TIMEOUT), peer
-    except (socket.gaierror, ValueError) as e:  # the latter: what cannot be a name
-        raise DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{config.unicast_address}: no such host") from e
-    except OSError as e:
-        raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{peer}: no daemon is listening: {reason(e)}") from e
-
-
-def _connect_to_host(host: str, port: int, interface: str, deadline: float, patience: float) -> socket.socket:
-    """
-    Connect to the first address of C{host} that can be connected to.
-
-    @param interface: over IPv6 alone, and to link-local addresses by this one; the empty string if it does not matter.
-    @param patience: seconds for each address.
-    """
-    family = socket.AF_INET6 if interface else socket.AF_UNSPEC
-    address: Any
-    problem = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
-    for found, _, _, _, address in socket.getaddrinfo(host, port, family, socket.SOCK_STREAM):
-        if interface and _is_link_local(address):
-            address = (address[0], address[1], 0, socket.if_nametoindex(interface))
-        limit = monotonic() + patience
-        try:
-            return _connect(found, address, min(deadline, limit))
-        except LockTimeout:
-            if deadline < limit:
-                raise
-            problem = OSError(errno.ETIMEDOUT, f"no answer within {patience:g} s")
-        except OSError as e:
-            problem = e
-    raise problem
-
-
-def _is_link_local(address: tuple[Any, ...]) -> bool:
-    from flom.multicast import is_link_local
-
-    return is_link_local(str(address[0]))
-
-
-def _connect(family: int, address: Any, deadline: float) -> socket.socket:
-    connecting = open_socket(family, socket.SOCK_STREAM)
-    try:
-        try:
-            connecting.connect(address)
-        except BlockingIOError as e:
-            if e.errno != errno.EINPROGRESS:
-                raise
-            wait_for(connecting, POLLOUT, deadline)
-            if problem := connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise OSError(problem, os.strerror(problem)) from None
-    except BaseException:
-        close_socket(connecting)
-        raise
-    return connecting
-
-
-def _connect_to_leader(config: Config, deadline: float, warn: Callable[[str], None]) -> tuple[socket.socket, str]:
-    """Ask the group for its daemon, and connect to it; again, if it has gone since it answered."""
-    from flom.multicast import group_of
-
-    group, timing = group_of(config), config.timing
-    give_up = monotonic() + timing.patience + timing.campaign
-    while True:
-        found = _find(group, config, deadline, warn)
-        try:
-            return _connect_to_first(found, deadline)
-        except DaemonUnreachable:
-            if monotonic() > give_up:
-                raise
-        _pause(ASK_AGAIN, deadline)
-
-
-def _find(group: Group, config: Config, deadline: float, warn: Callable[[str], None]) -> list[Found]:
-    from flom.client.discovery import choice_warning
-    from flom.client.search import Search
-
-    with Search(group, deadline, _trace.debug) as search:
-        found = search.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
-    if not found:
-        raise search.problem or NoDaemon(ReturnCode.CONNECT_ERROR, f"no daemon answers in {group}")
-    if warning := choice_warning(found, group):
-        warn(warning)
-    return found
-
-
-def _connect_to_first(found: list[Found], deadline: float) -> tuple[socket.socket, str]:
-    problems = []
-    for answer in found[:_MOST_TRIED]:
-        try:
-            return _connect_to_host(answer.host, answer.port, "", deadline, _FOUND_TIMEOUT), answer.peer
-        except (OSError, ValueError) as e:
-            why = reason(e) if isinstance(e, OSError) else str(e)
-            problems.append(f"{answer.peer} answers, but cannot be connected to: {why}")
-            _trace.debug("%s", problems[-1])
-    raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, problems[0])
-
-
-def _secure(connected: socket.socket, tls: Tls, peer: str, deadline: float) -> Stream:
+def _secure(connected: socket.socket, tls: Tls, peer: str, deadline: float | None) -> Stream:
     from flom.client.secure_stream import SecureStream
 
     stream = SecureStream(connected, tls, peer)
-    stream.shake_hands(deadline)
+    stream.shake_hands(NEVER if deadline is None else deadline)
     return stream
-
-
-def _pause(seconds: float, deadline: float) -> None:
-    """Let some time pass, unless it is C{deadline}."""
-    left = deadline - monotonic()
-    if left <= 0:
-        raise LockTimeout("too late")
-    sleep(min(seconds, left))

@@ -19,12 +19,10 @@ from flom.acquisition import Acquisition, Held, limit
 from flom.client.endings import RETRY, Patience, while_waiting
 from flom.client.pool import ConnectionPool
 from flom.client.protocol import LockClient
-from flom.core.asking import ask
+from flom.core.asking import ask, check_lock
 from flom.core.messages import Answer, Lock, Unlock
 from flom.core.modes import LockMode
-from flom.core.names import TimestampName, parse_name
-from flom.core.requests import check_quantity
-from flom.core.resources.timestamp import unit_of
+from flom.core.names import parse_name
 from flom.core.wire import encode
 from flom.errors import (
     Closed,
@@ -174,10 +172,7 @@ class RemoteArbiter:
 
         @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
         """
-        name = parse_name(message.name)
-        if isinstance(name, TimestampName):
-            unit_of(name.format)
-        check_quantity(message.quantity)
+        name = check_lock(message)
         client, answer = await self._ask(message)
         outcome = Outcome(answer.code or 0)
         if outcome is not Outcome.GRANTED:

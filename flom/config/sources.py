@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from flom.config.settings import SETTINGS, Config, Setting
@@ -63,6 +61,8 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
     @param text: what is in it; bytes that are not UTF-8 stand there as surrogates.
     @raise ConfigError: see L{load}.
     """
+    from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser  # mostly there is no file
+
     parser = RawConfigParser(
         delimiters=("=",), comment_prefixes=("#",), strict=False, empty_lines_in_values=False, default_section=""
     )
@@ -127,7 +127,8 @@ def _standard_files(environ: dict[str, str] | os._Environ[str]) -> list[str]:
 
 
 def _read(path: str) -> str:
-    return Path(path).read_text("utf-8", "surrogateescape")
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
 
 
 def _tidy(line: str) -> str:

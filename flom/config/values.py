@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shlex
 from collections.abc import Callable
 from typing import Final
 
@@ -136,14 +135,18 @@ def read_socket_name(text: str) -> str:
 
 
 def read_directory(text: str) -> str:
-    """Check that C{text} is a directory that can be opened: what is to be mounted on must be there (spec 1.2)."""
+    """
+    Check that C{text} is a directory that can be opened: what is to be mounted on must be there (spec 1.2).
+
+    A dead mount, which a daemon that was killed may have left, is let through: the next one takes it away.
+    """
     try:
         os.scandir(text).close()
     except (OSError, ValueError) as e:
+        if isinstance(e, OSError) and e.errno == errno.ENOTCONN:
+            return text
         code = ReturnCode.OPENDIR_ERROR
         why = reason(e) if isinstance(e, OSError) else str(e)
-        if isinstance(e, OSError) and e.errno == errno.ENOTCONN:
-            why += f": a daemon that was killed has left it; 'fusermount3 -u {shlex.quote(text)}' removes it"
         raise ConfigError(
             f"mount-point-vfs: '{text}' is an invalid value, {why}; flom_client_connect: ret_cod={code} ({code.text})"
         ) from None

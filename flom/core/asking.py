@@ -6,9 +6,8 @@ from typing import Final, NamedTuple
 
 from flom.core.messages import Lock
 from flom.core.modes import LockMode
-from flom.core.names import TimestampName, parse_name
+from flom.core.names import ResourceName, TimestampName, parse_name
 from flom.core.requests import check_quantity
-from flom.core.resources.timestamp import unit_of
 from flom.errors import InvalidName, InvalidRequest
 
 MAX_LIFESPAN: Final = 2_147_483.0
@@ -59,8 +58,7 @@ def ask(
         raise InvalidName(name)
     parsed = parse_name(name)
     try:
-        if isinstance(parsed, TimestampName):
-            unit_of(parsed.format)
+        _check_format(parsed)
         if timeout is not None and not (_is_number(timeout) and timeout >= 0):
             raise InvalidRequest(f"timeout {timeout!r} is not a number of seconds, 0 or more")
         if not (_is_number(lifespan) and 0 <= lifespan <= MAX_LIFESPAN):
@@ -76,6 +74,26 @@ def ask(
     if not is_to_wait:
         timeout = ANSWER_TIMEOUT
     return Asked(message, None if timeout == float("inf") else timeout)
+
+
+def check_lock(message: Lock) -> ResourceName:
+    """
+    Check that C{message} asks for something that a daemon may grant.
+
+    @return: the name of it.
+    @raise InvalidRequest: it asks for nothing of the kind; see L{ask}.
+    """
+    name = parse_name(message.name)
+    _check_format(name)
+    check_quantity(message.quantity)
+    return name
+
+
+def _check_format(name: ResourceName) -> None:
+    if isinstance(name, TimestampName):
+        from flom.core.resources.timestamp import unit_of  # the others need not wait for its import
+
+        unit_of(name.format)
 
 
 def as_mode(mode: LockMode | str | int) -> LockMode:

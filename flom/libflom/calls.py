@@ -8,8 +8,9 @@ import warnings
 from dataclasses import replace
 from typing import Final
 
-from flom.client.conversation import Conversation, Interrupted, connect, prepare
+from flom.client.conversation import Conversation, Interrupted, connect
 from flom.client.endings import Patience
+from flom.client.reaching import prepare
 from flom.config import Config, default_socket
 from flom.core.asking import ANSWER_TIMEOUT
 from flom.core.messages import Answer, Lock, Unlock

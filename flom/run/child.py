@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -13,12 +12,8 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from flom.errors import FlomError, reason
 from flom.run import ignoring
-
-
-class CannotExecute(FlomError):
-    """The command cannot be started."""
+from flom.run.command import execute
 
 
 class Child(ProcessProtocol):
@@ -58,26 +53,18 @@ def start_child(
 
     @param inherit: descriptors that it gets beside stdin, stdout and stderr, under the same numbers.
     @param ignored: signals that it is to ignore, as we do because whoever started us wanted it.
-    @raise CannotExecute: there is no such command, or it is no program.
+    @raise flom.run.command.CannotExecute: there is no such command, or it is no program.
     """
-    if not command[0]:
-        raise CannotExecute("Unable to execute command '': it has no name")
-    words = [os.fsencode(word) for word in command]
+    wrapper: list[str] = []
     if ignored:
         numbers = ",".join(str(int(number)) for number in sorted(ignored))
-        program = [sys.executable, "-I", "-S", ignoring.__file__, numbers]
-        words = [*map(os.fsencode, program), *words]
+        wrapper = [sys.executable, "-I", "-S", ignoring.__file__, numbers]
     child_fds = {number: number for number in (0, 1, 2, *inherit)}
     child = Child()
-    try:
-        try:
-            reactor.spawnProcess(child, words[0], words, env=environment, childFDs=child_fds)
-        except OSError as e:
-            if e.errno != errno.ENOEXEC:
-                raise
-            words = [os.fsencode(word) for word in ignoring.as_script(command)]
-            reactor.spawnProcess(child, words[0], words, env=environment, childFDs=child_fds)
-    except (OSError, ValueError) as e:
-        why = reason(e) if isinstance(e, OSError) else str(e)
-        raise CannotExecute(f"Unable to execute command '{command[0]}': {why}") from e
+
+    def spawn(words: Sequence[str]) -> None:
+        encoded = [os.fsencode(word) for word in (*wrapper, *words)]
+        reactor.spawnProcess(child, encoded[0], encoded, env=environment, childFDs=child_fds)
+
+    execute(command, spawn)
     return child

@@ -25,7 +25,8 @@ from flom.errors import DaemonLost, ExitStatus, FlomError, one_line
 from flom.identity import unique_id
 from flom.multicast import GroupPort, Sender, group_of, stream_endpoint
 from flom.run.output import complain, tell
-from flom.server.listening import ClaimedEndpoint, claim_tcp
+from flom.server.claim import claim_tcp
+from flom.server.listening import ClaimedEndpoint
 from flom.tls import Tls
 from flom.transports import tls_of
 

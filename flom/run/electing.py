@@ -23,11 +23,12 @@ from flom.core.election import Timing
 from flom.core.messages import Role, Standing
 from flom.errors import DaemonUnreachable, ReturnCode
 from flom.multicast import Group, GroupPort
-from flom.run.daemonize import START_TIMEOUT, DaemonLaunch, Unblocked
+from flom.run.daemonize import DaemonLaunch
+from flom.run.launch import START_TIMEOUT, Unblocked
 from flom.server.arbiter import system_instant
+from flom.server.claim import CannotClaim, Claim, claim_tcp
 from flom.server.discovery import GroupMember
 from flom.server.handover import FRESH, Candidate
-from flom.server.listening import CannotClaim, Claim, claim_tcp
 from flom.server.seat import Seat, SeatTaken, take_seat
 
 _ASK_AGAIN: Final = 0.05

@@ -7,21 +7,22 @@ nohup is for. It starts this program instead, which needs nothing but the standa
 
 import errno
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def inherited_environment() -> dict[bytes, bytes]:
     """Give the environment as this process got it; in the C locale, Python adds a variable to C{os.environ}."""
-    variables = Path("/proc/self/environ").read_bytes().split(b"\0")
+    with open("/proc/self/environ", "rb") as environment:
+        variables = environment.read().split(b"\0")
     return dict(variable.split(b"=", 1) for variable in variables if b"=" in variable)
 
 
 def as_script(command: Sequence[str]) -> list[str]:
     """Give the words that run C{command}, whose header the kernel does not know, by the shell, as execvp(3) has it."""
+    import shutil  # hardly any command needs it
+
     return ["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]]
 
 

@@ -7,6 +7,7 @@ dealt with like any other, and what we have inherited is noted before anything i
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -15,6 +16,7 @@ from flom.run.signals import SignalWatch
 
 def main() -> None:
     """Run the program of this process's command line, and exit."""
+    gc.disable()  # what is imported is there to stay, and most of us end before there is anything to collect
     watch = SignalWatch()
     descriptors = inherited_descriptors()
     for descriptor in range(3):
@@ -46,4 +48,4 @@ def _open_if_closed(descriptor: int) -> None:
     try:
         os.fstat(descriptor)
     except OSError:
-        os.open(os.devnull, os.O_RDWR)
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

@@ -6,7 +6,6 @@ import os
 import sys
 from contextlib import suppress
 from select import POLLOUT, poll
-from unicodedata import east_asian_width
 
 from flom.errors import one_line
 
@@ -25,6 +24,11 @@ def tell(text: str) -> None:
 def warn(text: str) -> None:
     """Say what the user should know and what is no reason to stop."""
     complain(f"flom: warning: {text}")
+
+
+def complain_of_bug(error: BaseException | None) -> None:
+    """Say that something has happened that must not."""
+    complain(f"flom: internal error: {error!r}")
 
 
 def complain(text: str) -> None:
@@ -73,6 +77,8 @@ def _would_block() -> bool:
 
 def _cut(text: str, width: int) -> str:
     """Give what of C{text} fits into C{width} columns."""
+    from unicodedata import east_asian_width  # for nothing else
+
     for end, character in enumerate(text):
         width -= 2 if east_asian_width(character) in "WF" else 1
         if width < 0:

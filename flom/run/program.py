@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import datetime
 from io import TextIOWrapper
-from typing import Any
-
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+from logging import DEBUG
 
 from flom import __version__
 from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, load, override
@@ -19,10 +15,10 @@ from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.errors import ConfigError, ExitStatus
 from flom.identity import unique_id
+from flom.run.direct import DirectRunner, is_direct
 from flom.run.options import CommandLine, parse, usage
-from flom.run.output import complain, tell, warn
-from flom.run.runner import Runner
-from flom.run.signals import ENDING, Receive, SignalWatch
+from flom.run.output import complain, complain_of_bug, tell, warn
+from flom.run.signals import SignalWatch
 from flom.trace import start_trace, tracer
 
 _VERSION = f"""\
@@ -64,16 +60,18 @@ def run(program: str, words: Sequence[str], watch: SignalWatch, descriptors: Col
         complain("No command to execute!")
         return ExitStatus.CANNOT_EXECUTE
 
-    from twisted.internet import reactor
+    if line.debug_feature is None and not is_shutdown and is_direct(config):
+        direct = DirectRunner(config, line.command, watch, descriptors)
+        watch.start(direct.signal)
+        try:
+            return direct.run()
+        except Exception as e:
+            complain_of_bug(e)
+            return ExitStatus.ERROR
 
-    if line.debug_feature is not None:
-        from flom.run.debug import try_feature  # hardly anybody needs it
+    from flom.run.reacting import run_with_reactor  # most commands need not wait for its import
 
-        job = try_feature(reactor, line.debug_feature, config)
-        return _react(reactor, job, watch, _end_by, ExitStatus.DEBUG_FAILED)
-    runner = Runner(reactor, config, line.command, watch, descriptors)
-    job = runner.shut_down(line.immediate) if is_shutdown else runner.run()
-    return _react(reactor, job, watch, runner.signal, ExitStatus.ERROR)
+    return run_with_reactor(line, config, watch, descriptors)
 
 
 def configure(line: CommandLine) -> Config:
@@ -84,11 +82,12 @@ def configure(line: CommandLine) -> Config:
     """
     config = override(load(line.config_file, os.environ, complain), line.options, complain)
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
-    for setting in SETTINGS:
-        shown = setting.show(config)
-        _trace.debug("%s", shown)
-        if config.verbose and RUNNER in setting.programs:
-            tell(shown)
+    if config.verbose or _trace.isEnabledFor(DEBUG):
+        for setting in SETTINGS:
+            shown = setting.show(config)
+            _trace.debug("%s", shown)
+            if config.verbose and RUNNER in setting.programs:
+                tell(shown)
     config.check_transport()
     if config.verbose:
         for text in what_is_ignored(config):
@@ -136,32 +135,8 @@ def _inform(program: str, line: CommandLine) -> bool:
 
 
 def _warn_as_glib_does(text: str) -> None:
+    from datetime import datetime  # hardly anybody needs it
+
     now = datetime.now().strftime("%H:%M:%S.%f")[:-3]
     with suppress(OSError):
         print(f"\n** (flom:{os.getpid()}): WARNING **: {now}: {text}\n", file=sys.stderr, flush=True)
-
-
-def _end_by(number: int, from_terminal: bool) -> None:
-    if number in ENDING:
-        os._exit(128 + number)
-
-
-def _react(reactor: Any, job: Coroutine[Any, Any, int], watch: SignalWatch, signal: Receive, failed: int) -> int:
-    """Run C{job} to its end; give its status."""
-    statuses: list[int] = []
-
-    def begin() -> None:
-        watch.start(reactor, signal)
-        Deferred.fromCoroutine(job).addErrback(unexpected).addCallback(end)
-
-    def unexpected(failure: Failure) -> int:
-        complain(f"flom: internal error: {failure.value!r}")
-        return failed
-
-    def end(status: int) -> None:
-        statuses.append(status)
-        reactor.stop()
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return statuses[0]

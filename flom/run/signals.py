@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 ENDING: Final = frozenset(
     {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTERM}
@@ -28,7 +28,7 @@ Receive = Callable[[int, bool], None]
 
 class SignalWatch:
     """
-    Turns signals into calls in the reactor's thread.
+    Turns signals into calls.
 
     Signals that were ignored when the program started, as by nohup, stay ignored.
 
@@ -47,9 +47,12 @@ class SignalWatch:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # in L{unblocked}, Python would raise KeyboardInterrupt
         signal.pthread_sigmask(signal.SIG_SETMASK, self._watched)
 
-    def start(self, reactor: Any, receive: Receive) -> None:
-        """Have C{receive} called from now on, also with the signals that came before; the reactor must be running."""
-        self._reactor = reactor
+    def start(self, receive: Receive) -> None:
+        """
+        Have C{receive} called from now on, also with the signals that came before.
+
+        @param receive: is called in a thread of its own, and in the moments of L{unblocked} in the main one.
+        """
         self._receive = receive
         for number in self._watched:
             # for the moments of L{unblocked}; it replaces the reactor's handlers, which would stop it
@@ -66,10 +69,10 @@ class SignalWatch:
             signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
 
     def _note(self, number: int, frame: object) -> None:
-        """Take a signal of such a moment, in the middle of whatever goes on; what it means is seen to afterwards."""
-        self._reactor.callFromThread(self._receive, number, False)
+        """Take a signal of such a moment, in the middle of whatever goes on."""
+        self._receive(number, False)
 
     def _wait(self) -> None:
         while True:
             info = signal.sigwaitinfo(self._watched)
-            self._reactor.callFromThread(self._receive, info.si_signo, info.si_code == _SI_KERNEL)
+            self._receive(info.si_signo, info.si_code == _SI_KERNEL)

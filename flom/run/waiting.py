@@ -62,7 +62,7 @@ class WaitReport:
             self._timer.cancel()
 
     def _begin(self, transport: Any) -> None:
-        from flom.client.conversation import prepare  # those who get their lock at once need not wait for this
+        from flom.client.reaching import prepare  # those who get their lock at once need not wait for this
 
         self._given_up = Event()
         with suppress(Exception):

@@ -1,136 +1,19 @@
-"""
-Claiming the addresses that a daemon listens on.
-
-L{claim_unix} and L{claim_tcp} bind and listen before anything else happens, so that of two daemons that start at the
-same moment one wins and the other is told, and clients that come early wait in the kernel. The claim may be handed to
-another process, which is how C{flom-run} starts a daemon; L{ClaimedEndpoint} serves it with Twisted.
-"""
+"""Serving, with Twisted, an address that was claimed before (L{flom.server.claim})."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import socket
-import stat
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, execute
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.errors import FlomError, ReturnCode, reason, spell
-
-PRIVATE: Final = 0o600
-"""Permissions of the default socket, which is its user's alone."""
-
-OPEN: Final = 0o777
-"""Permissions of a socket whose path the user chose (spec 7.2)."""
-
-_BACKLOG: Final = 4096  # connections that the kernel keeps for us; it takes its own limit if that is lower
-
-
-class CannotClaim(FlomError):
-    """
-    The address cannot be listened on.
-
-    @ivar is_taken: whether that is because a daemon, or somebody else, is there already.
-    @ivar code: FLoM's code for it.
-    """
-
-    def __init__(self, where: str, why: str, *, is_taken: bool = False, code: ReturnCode) -> None:
-        super().__init__(f"{where}: {why}")
-        self.is_taken = is_taken
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """
-    A listening socket.
-
-    @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives (spec 7.2).
-    @ivar is_borrowed: whether somebody else, such as systemd, goes on listening when we are gone.
-    """
-
-    socket: socket.socket
-    lock: int | None = None
-    is_borrowed: bool = False
-
-    def descriptors(self) -> list[int]:
-        """Give what another process needs to take the claim over by L{from_descriptors}."""
-        return [self.socket.fileno()] + ([] if self.lock is None else [self.lock])
-
-    def close(self) -> None:
-        """Give up the claim, or leave it to the process that has taken it over."""
-        self.socket.close()
-        if self.lock is not None:
-            os.close(self.lock)
-
-
-def from_descriptors(listening: int, lock: int | None = None) -> Claim:
-    """Take over a claim that was inherited."""
-    for descriptor in (listening, lock):
-        if descriptor is not None:
-            os.set_inheritable(descriptor, False)
-    return Claim(socket.socket(fileno=listening), lock)
-
-
-def claim_unix(path: str, mode: int) -> Claim:
-    """
-    Listen on the UNIX socket C{path}; a stale socket there is replaced, nothing else is (D-15).
-
-    @param mode: the socket's permissions, which it has from the first moment on.
-    @raise CannotClaim: somebody else listens there, or it is not possible.
-    """
-    lock = _lock_beside(path, mode)
-    try:
-        _remove_stale(path)
-        return Claim(_bind_unix(path, mode), lock)
-    except CannotClaim:
-        os.close(lock)
-        raise
-
-
-def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
-    """
-    Listen on C{port} of C{host}, a name or an address, IPv4 or IPv6.
-
-    @param host: the empty string for every address of this host.
-    @param port: 0 for any that is free.
-    @param v6_only: keep an IPv6 socket from taking IPv4 connections too, as C{::} otherwise does.
-    @raise CannotClaim: somebody else listens there, or C{host} is not here.
-    """
-    where = spell(host, port)
-    try:
-        candidates = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as e:
-        raise CannotClaim(where, reason(e), code=ReturnCode.GETADDRINFO_ERROR) from e
-    problem = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-    for family, kind, protocol, _, address in candidates:
-        try:
-            listening = socket.socket(family, kind, protocol)
-        except OSError as e:
-            problem = e
-            continue
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if v6_only and family == socket.AF_INET6:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listening.bind(address)
-            listening.listen(_BACKLOG)
-            return Claim(listening)
-        except OSError as e:
-            listening.close()
-            problem = e
-            if e.errno == errno.EADDRINUSE:
-                break  # on another address of the host, this would be a second daemon beside the one that is there
-    is_taken = problem.errno == errno.EADDRINUSE
-    raise CannotClaim(where, reason(problem), is_taken=is_taken, code=ReturnCode.DAEMON_NOT_STARTED)
+from flom.server.claim import BACKLOG, Claim
 
 
 @implementer(IStreamServerEndpoint)
@@ -147,6 +30,9 @@ class ClaimedEndpoint:
         listening.setblocking(False)
         if listening.family == socket.AF_UNIX:
             return execute(_listen_unix, self._claim, factory, self._reactor)
+
+        from twisted.internet.endpoints import AdoptedStreamServerEndpoint  # UNIX sockets need not wait for its import
+
         endpoint = AdoptedStreamServerEndpoint(self._reactor, listening.detach(), listening.family)
         port: Deferred[IListeningPort] = endpoint.listen(factory)
         return port
@@ -154,79 +40,47 @@ class ClaimedEndpoint:
 
 class _ClaimedUNIXPort(unix.Port):
     """
-    A port on a UNIX socket that is bound already.
+    A port on a UNIX socket that is bound already, and has the permissions that it is to have.
 
     C{reactor.adoptStreamPort} would do, but for a moment it would open the socket to everybody.
     """
 
     def __init__(self, claim: Claim, factory: IProtocolFactory, reactor: Any) -> None:
         path = claim.socket.getsockname()
-        mode = stat.S_IMODE(os.stat(path).st_mode)
-        super().__init__(path, factory, backlog=_BACKLOG, mode=mode, reactor=reactor)
-        self._preexistingSocket = claim.socket
-        self._is_borrowed = claim.is_borrowed
+        super().__init__(path, factory, backlog=BACKLOG, reactor=reactor)
+        self._claimed = claim.socket
+        self._made = None if claim.is_borrowed else _identity(path)
+
+    def startListening(self) -> None:
+        """Do what Twisted does, but for changing the permissions of whatever may be at the path by now."""
+        tcp._reservedFD.reserve()
+        log.msg(f"{self._getLogPrefix(self.factory)} starting on {os.fsdecode(self._bindPath)!r}")
+        factory: Any = self.factory
+        factory.doStart()
+        self._claimed.listen(self.backlog)
+        self.connected = True
+        self.socket = self._claimed
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]  # as Twisted does
+        self.numberAccepts = 100
+        self.startReading()
 
     def connectionLost(self, reason: Failure) -> None:
-        if not self._is_borrowed and os.path.lexists(self._bindPath):
+        if self._made is not None and self._made == _identity(self._bindPath):
             super().connectionLost(reason)  # removes the socket
         else:
             tcp.Port.connectionLost(self, reason)
+
+
+def _identity(path: str | bytes) -> tuple[int, int] | None:
+    """Tell the file at C{path} from another one that may be there later; C{None} if none is there."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _listen_unix(claim: Claim, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
     port = _ClaimedUNIXPort(claim, factory, reactor)
     port.startListening()
     return port
-
-
-def _bind_unix(path: str, mode: int) -> socket.socket:
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o777 & ~mode)
-    try:
-        listening.bind(path)
-        listening.listen(_BACKLOG)
-    except OSError as e:
-        listening.close()
-        raise CannotClaim(path, reason(e), code=ReturnCode.BIND_ERROR) from e
-    finally:
-        os.umask(mask)
-    return listening
-
-
-def _lock_beside(path: str, mode: int) -> int:
-    """Lock the file that keeps a second daemon away from C{path}; FLoM's daemons heed it too (spec 7.2)."""
-    name = path + ".lock"
-    mask = os.umask(0o777 & ~(mode & 0o666))
-    try:
-        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except OSError as e:
-        raise CannotClaim(name, reason(e), code=ReturnCode.OPEN_ERROR) from e
-    finally:
-        os.umask(mask)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        os.close(lock)
-        raise _taken(path) from e
-    return lock
-
-
-def _remove_stale(path: str) -> None:
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise CannotClaim(path, "is there and is no socket", code=ReturnCode.UNLINK_ERROR)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        if probe.connect_ex(path) in (0, errno.EAGAIN):
-            raise _taken(path)
-    try:
-        os.unlink(path)
-    except OSError as e:
-        raise CannotClaim(path, reason(e), code=ReturnCode.UNLINK_ERROR) from e
-
-
-def _taken(path: str) -> CannotClaim:
-    return CannotClaim(path, "another daemon is listening there", is_taken=True, code=ReturnCode.DAEMON_NOT_STARTED)

@@ -27,7 +27,8 @@ from flom.core.messages import StatusFollows, StatusRequest
 from flom.core.wire import MessageReader, encode
 from flom.errors import RemoteProtocolError, reason
 from flom.server.arbiter import DeferredArbiter
-from flom.server.status import Census, write_status
+from flom.server.census import Census
+from flom.server.status import write_status
 
 RESTART: Final = 1.0
 """Seconds after which what was killed is started again."""

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from flom.errors import spell
-from flom.multicast import is_loopback
 from flom.transports import underlying
 
 
@@ -71,6 +70,15 @@ def credentials(transport: Any) -> Credentials | None:
     return Credentials(*struct.unpack("3i", handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
 
 
+def origin_of(transport: Any) -> str:
+    """Name what the other end has in common with others from the same place: an IP address, or a user of this host."""
+    address = transport.getPeer()
+    if isinstance(address, IPv4Address | IPv6Address):
+        return address.host
+    process = _credentials_if_told(transport)
+    return f"uid {process.uid}" if process else "this host"
+
+
 def describe(transport: Any) -> str:
     """Name the other end for a log."""
     address = transport.getPeer()
@@ -98,6 +106,8 @@ def is_trusted(transport: Any, *, is_verified: bool) -> bool:
     """
     peer, own = transport.getPeer(), transport.getHost()
     if isinstance(peer, (IPv4Address, IPv6Address)):
+        from flom.multicast import is_loopback  # few need it
+
         return is_verified or peer.host == own.host or is_loopback(peer.host)
     process = credentials(transport)
     return process is not None and process.uid in (0, os.geteuid())

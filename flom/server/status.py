@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from socket import gethostname
 from typing import Final
 
@@ -21,32 +19,11 @@ from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_nam
 from flom.core.tally import BOUNDS, Histogram
 from flom.core.view import Claim, ResourceView
 from flom.server.arbiter import DeferredArbiter
+from flom.server.census import Census
 from flom.status import TYPES, Counts, DaemonStatus, Party, ResourceStatus, Status
 
 _PIECE: Final = 500
 """Parties that are told of at once."""
-
-
-@dataclass(slots=True)
-class Census:
-    """
-    What is known of a daemon beside its locks.
-
-    @ivar endpoints: where it listens.
-    @ivar group: the multicast group, or the empty string.
-    @ivar role: see L{DaemonStatus.role}.
-    @ivar connections: how many there were.
-    @ivar protocol_errors: how many of them broke the protocol.
-    @ivar discoveries: how many questions of its group it was asked.
-    """
-
-    started: float = field(default_factory=time.time)
-    endpoints: list[str] = field(default_factory=list)
-    group: str = ""
-    role: str = ""
-    connections: int = 0
-    protocol_errors: int = 0
-    discoveries: int = 0
 
 
 def take_status(arbiter: DeferredArbiter, census: Census, key: str | None = None) -> Status:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import flom.client.conversation
-from flom.client.conversation import Conversation, Interrupted, NoDaemon, connect
+from flom.client.conversation import Conversation, Interrupted, connect
+from flom.client.reaching import NoDaemon
 from flom.client.stream import Stream
 from flom.config import Config
 from flom.core.messages import Lock, Unlock

@@ -15,10 +15,13 @@ from twisted.internet.interfaces import IAddress
 from flom.client.lock import RemoteArbiter
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.arbiter import DeferredArbiter
-from flom.server.listening import ClaimedEndpoint, claim_tcp
+from flom.server.claim import claim_tcp
+from flom.server.listening import ClaimedEndpoint
 from flom.server.protocol import LockFactory, LockProtocol, Terms
 
 loop: Any = reactor
+
+LONGEST = Keepalive(32767, 32767, 127)
 
 
 class RememberingFactory(LockFactory):
@@ -36,7 +39,7 @@ class RememberingFactory(LockFactory):
 @pytest.mark.parametrize(
     ("host", "endpoint"), [("127.0.0.1", TCP4ClientEndpoint), ("::1", TCP6ClientEndpoint)], ids=["IPv4", "IPv6"]
 )
-@pytest.mark.parametrize("keepalive", [DEFAULT_KEEPALIVE, Keepalive(7, 3, 2)], ids=["default", "chosen"])
+@pytest.mark.parametrize("keepalive", [DEFAULT_KEEPALIVE, Keepalive(7, 3, 2), LONGEST])
 @pytest_twisted.ensureDeferred
 async def test_both_ends_have_no_delay_and_are_kept_alive(host: str, endpoint: Any, keepalive: Keepalive) -> None:
     factory = RememberingFactory(DeferredArbiter(loop), loop, Terms(keepalive))
@@ -56,6 +59,7 @@ async def test_both_ends_have_no_delay_and_are_kept_alive(host: str, endpoint: A
             )
             == keepalive
         )
+        assert end.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == min(keepalive.patience * 1000, 2**31 - 1)
     end.detach()
     await held.release()
     await maybeDeferred(port.stopListening)

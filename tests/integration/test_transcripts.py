@@ -18,7 +18,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from flom.server.arbiter import DeferredArbiter, system_instant
-from flom.server.listening import ClaimedEndpoint, claim_unix
+from flom.server.claim import claim_unix
+from flom.server.listening import ClaimedEndpoint
 from flom.server.service import make_daemon
 from tests.integration.replay import TRANSCRIPTS, Transcript, replay_unix
 from tests.netns import Host, needs_network_namespaces

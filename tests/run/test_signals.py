@@ -138,7 +138,7 @@ def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port:
 
 def test_a_signal_ends_the_wait_for_a_daemon_that_is_being_started(programs: Programs, tmp_path: Path) -> None:
     running = programs.start("-s", str(tmp_path / "s"), "-d", "300", "--", "echo", "ran")
-    eventually(lambda: any("flom.run.daemonize" in line for line in programs.command_lines()), "the daemon's start")
+    eventually(lambda: any("flom.run.daemon" in line for line in programs.command_lines()), "the daemon's start")
     running.signal(signal.SIGTERM)
     assert running.wait() == 143
     assert running.process.stderr is not None
@@ -150,7 +150,7 @@ IMPATIENT = """
 import os, signal, sys
 class Finder:
     def find_spec(self, name, path, target=None):
-        if name == "twisted.internet.defer":
+        if name == "flom.client.conversation":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
 """
@@ -317,13 +317,13 @@ def test_a_signal_to_us_alone_reaches_the_command_once_at_a_terminal_too(
 # a program that starts flom-run with something done at the moment before the command is started
 AT_THE_START = """
 import os, signal
-import flom.run.runner as runner
+import flom.run.direct as direct
 from flom.run.main import main
-start_child = runner.start_child
-def start(*words, **options):
+spawn = direct._spawn
+def start(*arguments):
     os.kill(os.getpid(), signal.SIGTERM)
-    return start_child(*words, **options)
-runner.start_child = start
+    return spawn(*arguments)
+direct._spawn = start
 main()
 """
 

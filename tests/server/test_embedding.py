@@ -16,7 +16,8 @@ from twisted.internet.task import Clock
 from flom.client import connect
 from flom.errors import Closed, LockBusy
 from flom.server.arbiter import DeferredArbiter
-from flom.server.listening import PRIVATE, ClaimedEndpoint, claim_unix
+from flom.server.claim import PRIVATE, claim_unix
+from flom.server.listening import ClaimedEndpoint
 from flom.server.service import make_daemon
 
 loop: Any = reactor

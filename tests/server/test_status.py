@@ -12,8 +12,9 @@ from flom.core.messages import ManagementRefused, StatusFollows, StatusRequest
 from flom.core.wire import END_OF_MESSAGE, decode, encode
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
+from flom.server.census import Census
 from flom.server.protocol import Terms
-from flom.server.status import Census, take_status
+from flom.server.status import take_status
 from flom.status import Party, Status, from_json
 from tests.server.connections import Client, Daemon, FakeTls, lock, unlock, xml
 

@@ -26,7 +26,8 @@ from twisted.python.failure import Failure
 from flom.core.messages import Role
 from flom.core.tally import BOUNDS, MEMORY
 from flom.server.arbiter import DeferredArbiter
-from flom.server.status import Census, take_status
+from flom.server.census import Census
+from flom.server.status import take_status
 from flom.server.web import serving, snapshots, web_service
 from flom.server.web.answers import Answers
 from flom.server.web.serving import IDLE_TIME, MAX_CONNECTIONS, WebFactory

@@ -17,7 +17,8 @@ from twisted.logger import LogEvent
 from flom.client.lock import RemoteArbiter
 from flom.errors import DaemonLost, ReturnCode, TlsError
 from flom.server.arbiter import DeferredArbiter
-from flom.server.listening import ClaimedEndpoint, claim_tcp
+from flom.server.claim import claim_tcp
+from flom.server.listening import ClaimedEndpoint
 from flom.server.protocol import Terms
 from flom.server.service import make_daemon
 from flom.tls import Tls

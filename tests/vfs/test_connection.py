@@ -11,8 +11,8 @@ from flom.core.names import parse_name
 from flom.core.requests import LockRequest
 from flom.core.wire import END_OF_MESSAGE, decode, encode
 from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.census import Census
 from flom.server.mount import StatusProtocol
-from flom.server.status import Census
 from flom.status import Status, from_json
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from flom.core.requests import Instant, LockRequest
 from flom.core.resources.base import Holding, OneQueueResource, Strftime
-from flom.errors import InvalidRequest
+from flom.errors import InvalidTimestampFormat
 
 MAX_TEXT: Final = 320
 """Characters of the longest text given out: an answer that carries it stays below 512 bytes (spec 5.1, D-26)."""
@@ -21,10 +21,6 @@ _MICROSECOND: Final = 1e-6  # the shortest time to wait, in seconds
 
 # 2026-09-23 12:34:56 UTC, a Wednesday in September: no weekday and no month has a longer English name
 _LONGEST: Final = 1790166896.123456
-
-
-class InvalidTimestampFormat(InvalidRequest):
-    """Nothing in the format changes at least once an hour, or its text is longer than L{MAX_TEXT}."""
 
 
 class TimestampResource(OneQueueResource):

@@ -14,7 +14,7 @@ from flom.core.messages import Role
 from flom.core.modes import LockMode, compatible
 from flom.core.tally import MEMORY
 from flom.server.arbiter import DeferredArbiter
-from flom.server.status import Census
+from flom.server.census import Census
 from flom.server.web.metrics import CONTENT_TYPE
 from flom.server.web.snapshots import Snapshots
 

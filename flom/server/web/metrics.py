@@ -27,7 +27,7 @@ from flom.core.messages import Role
 from flom.core.tally import BOUNDS, Histogram
 from flom.errors import Outcome
 from flom.server.arbiter import DeferredArbiter
-from flom.server.status import Census
+from flom.server.census import Census
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # OpenMetrics has no flom_connections beside a _total
 

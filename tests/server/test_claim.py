@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flom.server.listening import CannotClaim, Claim, claim_tcp, claim_unix, from_descriptors
+from flom.server.claim import CannotClaim, Claim, claim_tcp, claim_unix, from_descriptors
 
 
 @pytest.fixture

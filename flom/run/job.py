@@ -1,0 +1,183 @@
+"""
+One command that is to run under a lock, by whichever way the lock comes: what it is told, which signals reach it, and
+what is said of what goes wrong (spec 8).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from flom.config import SIGNAL_NAMES, Config
+from flom.core.names import HierarchicalName, SimpleName, parse_name
+from flom.errors import (
+    CannotWait,
+    DaemonLost,
+    DaemonUnreachable,
+    ExitStatus,
+    FlomError,
+    InvalidTimestampFormat,
+    LocalProtocolError,
+    LockBusy,
+    LockRefused,
+    LockTimeout,
+    Outcome,
+    RemoteProtocolError,
+    ReturnCode,
+    TlsError,
+)
+from flom.identity import unique_id
+from flom.run.ignoring import inherited_environment
+from flom.run.output import complain, tell
+from flom.run.signals import ENDING, SignalWatch
+from flom.trace import tracer
+
+if TYPE_CHECKING:
+    from flom.core.messages import Lock
+
+_CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
+
+_trace = tracer("exec")
+
+
+class RunningChild(Protocol):
+    """A command that was started."""
+
+    def signal(self, number: int) -> None:
+        """Send it a signal; if it has ended by now, nothing happens."""
+
+
+class Job:
+    """One command and its lock; L{flom.run.direct} and L{flom.run.runner} are the two ways to the lock."""
+
+    def __init__(
+        self, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
+    ) -> None:
+        """
+        @param descriptors: those that the command gets beside stdin, stdout and stderr.
+        """
+        self._config = config
+        self._command = command
+        self._watch = watch
+        self._descriptors = descriptors
+        self._child: RunningChild | None = None
+        self._status: int | None = None
+
+    def _request(self) -> Lock:
+        """Say what is to be locked."""
+        from flom.core.messages import Lock  # who starts a daemon first need not wait for its import
+
+        config = self._config
+        return Lock(
+            config.resource_name,
+            config.lock_mode,
+            config.quantity,
+            wait=config.timeout_ms != 0,
+            create=config.create,
+            lifespan=config.idle_lifespan_ms / 1000,
+            peer_id=unique_id(),
+        )
+
+    def signal(self, number: int, from_terminal: bool) -> None:
+        """
+        Take a signal.
+
+        While the command runs, it is the command's, which has it already if the terminal sent it. Before that, it ends
+        this process at once: the kernel closes the connection, and by that we leave the queue. Afterwards, it ends the
+        wait for the daemon to take the lock back. While the command runs, the user may have it ignored (spec 8.3).
+        """
+        if self._status is not None:
+            os._exit(self._status)
+        if self._child is not None:
+            if not from_terminal and number not in self._config.ignored_signals:
+                self._child.signal(number)
+        elif number in ENDING:
+            self._leave()
+            os._exit(128 + number)
+
+    def _leave(self) -> None:
+        """Do what is to be done before a signal ends us while we wait for the lock."""
+
+    def _words(self, element: str | None) -> list[str]:
+        """Give the words of the command, of which the element is the last."""
+        return [*self._command, *([] if element is None else [element])]
+
+    def _note_end(self, status: int) -> None:
+        """Take note that the command has ended."""
+        self._status = status
+        _trace.debug("%s has ended with status %d", self._command[0], status)
+
+    def _ignore_signals(self) -> None:
+        """
+        Ignore what the user wants ignored, and does not come by L{signal}.
+
+        SIGCHLD tells us of the command's end, and does nothing else to us.
+        """
+        for number in self._config.ignored_signals:
+            if number in _CANNOT_BE_IGNORED:
+                complain(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
+            elif number != signal.SIGCHLD:
+                signal.signal(number, signal.SIG_IGN)
+
+    def _environment(self, element: str | None) -> dict[bytes, bytes]:
+        """Give ours, and what the command may want to know of its lock."""
+        config = self._config
+        name = parse_name(config.resource_name)
+        told = {
+            "FLOM_RESOURCE": config.resource_name,
+            "FLOM_LOCK_MODE": config.lock_mode.name if isinstance(name, SimpleName | HierarchicalName) else "EX",
+            "FLOM_ELEMENT": element,
+        }
+        environment = inherited_environment()
+        for key, value in told.items():
+            environment.pop(os.fsencode(key), None)  # of a flom-run around this one
+            if value is not None:
+                environment[os.fsencode(key)] = os.fsencode(value)
+        return environment
+
+    def _explain(self, error: Exception) -> tuple[str, ExitStatus]:
+        """Tell what to say of C{error}, and what to exit with (spec 1.5, 1.6)."""
+        match error:
+            case LockTimeout():
+                return str(error), ExitStatus.BUSY
+            case LockBusy():
+                return "Resource already locked, the lock cannot be obtained", ExitStatus.BUSY
+            case CannotWait():
+                return (
+                    "The resource could be available in the future, but the requester can't wait",
+                    ExitStatus.CANNOT_WAIT,
+                )
+            case LockRefused(outcome=Outcome.IMPOSSIBLE):
+                return "Resource will never satisfy the request, the lock cannot be obtained", ExitStatus.ERROR
+            case DaemonUnreachable(code=code):
+                return _failed("flom_client_connect", code, error), ExitStatus.ERROR
+            case TlsError(code=code):
+                is_connected = code in (ReturnCode.SSL_READ_ERROR, ReturnCode.UNIQUE_ID_DOES_NOT_MATCH)
+                what = "flom_client_lock" if is_connected else "flom_client_connect"
+                return _failed(what, code, error), ExitStatus.ERROR
+            case LockRefused():
+                return _failed("flom_client_lock", ReturnCode.INVALID_RESOURCE_NAME, error), ExitStatus.ERROR
+            case InvalidTimestampFormat():
+                return _failed("flom_client_lock", ReturnCode.INVALID_TIMESTAMP_FORMAT, error), ExitStatus.ERROR
+            case LocalProtocolError():
+                return _failed("flom_client_lock", ReturnCode.CONTAINER_FULL, error), ExitStatus.ERROR
+            case RemoteProtocolError():
+                return _failed("flom_client_lock", ReturnCode.PROTOCOL_ERROR, error), ExitStatus.ERROR
+            case DaemonLost(code=code):
+                return _failed("flom_client_lock", code, error), ExitStatus.ERROR
+            case _:
+                return str(error), ExitStatus.ERROR
+
+    def _lament(self, why: FlomError) -> None:
+        """Say that the lock is gone; the command is left alone, because only its user knows whether that matters."""
+        complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked"))
+
+    def _say(self, text: str) -> None:
+        if self._config.verbose:
+            tell(text)
+
+
+def _failed(what: str, code: ReturnCode, why: object) -> str:
+    return f"{what}: ret_cod={code} ({code.text}): {why}"
