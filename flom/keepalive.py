@@ -21,6 +21,11 @@ class Keepalive:
     interval: int = 10
     probes: int = 6
 
+    @property
+    def patience(self) -> int:
+        """Seconds after which a peer that has gone is taken for dead."""
+        return self.time + self.interval * self.probes
+
     def tune(self, connection: socket.socket) -> None:
         """Set C{connection}, a TCP one, up."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -28,6 +33,8 @@ class Keepalive:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.time)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, self.interval)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, self.probes)
+        # who has yet to confirm something is not probed: the kernel sends it again and again, for a quarter of an hour
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(self.patience * 1000, 2**31 - 1))
 
 
 DEFAULT_KEEPALIVE: Final = Keepalive()

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted.application.service import MultiService
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python import usage
@@ -24,16 +23,18 @@ from flom.config import DAEMON, SETTINGS, Config, default_socket, load_file, ove
 from flom.config.values import read_socket_name
 from flom.core.messages import Role
 from flom.errors import ConfigError, FlomError, one_line
-from flom.multicast import group_of
 from flom.server.arbiter import DeferredArbiter, system_instant
-from flom.server.listening import OPEN, PRIVATE, Claim, ClaimedEndpoint, claim_tcp, claim_unix, from_descriptors
-from flom.server.membership import Membership
+from flom.server.census import Census
+from flom.server.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
+from flom.server.limits import Limits
+from flom.server.listening import ClaimedEndpoint
 from flom.server.protocol import Terms
-from flom.server.seat import inherit_seat
 from flom.server.service import make_daemon
-from flom.server.status import Census
 from flom.trace import start_trace, tracer
 from flom.transports import tls_of
+
+if TYPE_CHECKING:
+    from flom.server.membership import Membership
 
 _NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
 """Settings that go by a shorter name here; FLoM's will do too."""
@@ -162,8 +163,8 @@ class _Daemon(MultiService):
     """
     The service that twistd starts.
 
-    It says in one line why it cannot start, is found by C{pgrep flom}, ignores SIGHUP as FLoM's daemon does (spec 7.2),
-    and takes as many connections as the system lets it.
+    It says in one line why it cannot start, is found by C{pgrep flom}, ignores SIGHUP as FLoM's daemon does (spec 7.2)
+    and other signals that are no order to end, and takes as many connections as the system lets it.
     """
 
     def __init__(self, name: str) -> None:
@@ -176,7 +177,9 @@ class _Daemon(MultiService):
 
     def privilegedStartService(self) -> None:
         _be_called(self._name_at_first)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            if signal.getsignal(number) is signal.SIG_DFL:  # twistd may turn its log file over at SIGUSR1
+                signal.signal(number, signal.SIG_IGN)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         try:
@@ -190,9 +193,17 @@ class _Daemon(MultiService):
 
 def makeService(options: Options) -> MultiService:
     """Make what twistd runs."""
-    from twisted.internet import reactor
+    from twisted.internet import reactor as the_reactor
 
+    reactor: Any = the_reactor
+    reactor.addSystemEventTrigger("before", "shutdown", _heed_no_more_orders)
     return makeDaemon(options, reactor)
+
+
+def _heed_no_more_orders() -> None:
+    """Let nothing that should end the daemon disturb its end, which has begun."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def makeDaemon(options: Options, reactor: Any) -> MultiService:
@@ -217,7 +228,9 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         membership = _membership(options, endpoints, reactor)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
-    arbiter, census = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants), Census()
+    limits = _limits(config)
+    arbiter = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants, limits=limits)
+    census = Census()
     make_daemon(
         reactor,
         arbiter,
@@ -228,6 +241,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
             tls,
             allow_remote_shutdown=config.allow_remote_shutdown,
             status_for_all=config.status_for == "all",
+            limits=limits,
         ),
         membership=membership,
         end=reactor.stop,
@@ -242,6 +256,18 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
 
         MountService(reactor, os.path.realpath(config.mount_point), arbiter, census).setServiceParent(daemon)
     return daemon
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        config.max_connections,
+        config.max_connections_per_peer,
+        config.max_waiters,
+        config.max_resources,
+        config.max_message_size,
+        config.message_timeout_ms / 1000,
+        config.unread_timeout_ms / 1000,
+    )
 
 
 def _claims(options: Options) -> list[Claim]:
@@ -262,6 +288,8 @@ def _claims(options: Options) -> list[Claim]:
 
 
 def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
+    from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+
     endpoints = []
     for description in options["listen"]:
         endpoint = _endpoint(description, "listen", reactor)
@@ -273,6 +301,8 @@ def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
 
 
 def _endpoint(description: str, option: str, reactor: Any) -> IStreamServerEndpoint:
+    from twisted.internet.endpoints import serverFromString
+
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except (ValueError, TypeError, LookupError) as e:
@@ -289,6 +319,11 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
     config = options.config
     if not config.multicast_address:
         return None
+
+    from flom.multicast import group_of  # the others need not wait for its import
+    from flom.server.membership import Membership
+    from flom.server.seat import inherit_seat
+
     group = group_of(config)
     timing = config.timing
     addresses = options["unicast-address"]

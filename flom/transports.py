@@ -57,3 +57,9 @@ def close_our_side(transport: Any) -> None:
         transport.loseConnection()
     else:
         transport.loseWriteConnection()
+
+
+def unsent(transport: Any) -> tuple[object, int]:
+    """Give what differs as soon as some of the bytes that wait to be sent by C{transport} have been."""
+    transport = underlying(transport)
+    return transport.dataBuffer, transport.offset

@@ -47,6 +47,7 @@ class Config:
     @ivar ignored_signals: numbers, 1 to 31.
     @ivar socket_name: a path, or the empty string for the socket of the user.
     @ivar lifespan_ms: of a daemon that has to be started: below 0 for ever, 0 to start none.
+    @ivar max_connections: 0 for no limit, here and in the other limits that are numbers.
     @ivar listen: Twisted's descriptions of endpoints.
     """
 
@@ -84,6 +85,13 @@ class Config:
     heartbeat_ms: int = 400
     leader_timeout_ms: int = 1750
     election_time_ms: int = 500
+    max_connections: int = 50_000
+    max_connections_per_peer: int = 20_000
+    max_waiters: int = 50_000
+    max_resources: int = 1_000_000
+    max_message_size: int = 511
+    message_timeout_ms: int = 30_000
+    unread_timeout_ms: int = 30_000
     listen: tuple[str, ...] = ()
     http: str = ""
     status_for: str = "trusted"
@@ -283,6 +291,8 @@ def _flag(field: str, names: Names, help: str, *programs: str) -> Setting:
 
 _PORT: Final = absolute_within(1, 65535)
 _SECONDS: Final = absolute_within(1, 32767)  # what the kernel takes
+_COUNT: Final = within(0, 2**31 - 1)
+_LIMITED_MS: Final = within(10, 3_600_000)
 
 SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
     _text(
@@ -510,6 +520,55 @@ SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
         "milliseconds without an objection after which a candidate leads",
         *(RUNNER, DAEMON),
         check=within(100, 60_000),
+    ),
+    _integer(
+        "max_connections",
+        ("", "max-connections", "Limits", "MaxConnections"),
+        "connections in all, beyond which the daemon closes new ones; 0: no limit",
+        *(RUNNER, DAEMON),
+        check=_COUNT,
+    ),
+    _integer(
+        "max_connections_per_peer",
+        ("", "max-connections-per-peer", "Limits", "MaxConnectionsPerPeer"),
+        "the same for one IP address, or one user over UNIX sockets; 0: no limit",
+        *(RUNNER, DAEMON),
+        check=_COUNT,
+    ),
+    _integer(
+        "max_waiters",
+        ("", "max-waiters", "Limits", "MaxWaiters"),
+        "waiters for one resource, beyond which nobody may wait for it; 0: no limit",
+        *(RUNNER, DAEMON),
+        check=_COUNT,
+    ),
+    _integer(
+        "max_resources",
+        ("", "max-resources", "Limits", "MaxResources"),
+        "resources, beyond which no other is created; 0: no limit",
+        *(RUNNER, DAEMON),
+        check=_COUNT,
+    ),
+    _integer(
+        "max_message_size",
+        ("", "max-message-size", "Limits", "MaxMessageSize"),
+        "bytes of the longest message that the daemon takes",
+        *(RUNNER, DAEMON),
+        check=within(511, 65536),
+    ),
+    _integer(
+        "message_timeout_ms",
+        ("", "message-timeout", "Limits", "MessageTimeout"),
+        "milliseconds that a client has for its first message, and to end one that it has begun",
+        *(RUNNER, DAEMON),
+        check=_LIMITED_MS,
+    ),
+    _integer(
+        "unread_timeout_ms",
+        ("", "unread-timeout", "Limits", "UnreadTimeout"),
+        "milliseconds after which a client is sent away that does not read its answers",
+        *(RUNNER, DAEMON),
+        check=_LIMITED_MS,
     ),
     _setting(
         "listen",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple, NewType
 
 from flom.core.modes import LockMode
@@ -96,17 +97,26 @@ class Incubated:
     request: LockRequest
 
 
+class Limit(Enum):
+    """What a table can have too many of; the value says so in a log."""
+
+    WAITERS = "max-waiters"
+    RESOURCES = "max-resources"
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """
     The answer is no and nothing is left of the request.
 
     @ivar delayed: whether the session was told to wait before.
+    @ivar limit: which limit of the table would be exceeded, if that is why.
     """
 
     request: LockRequest
     outcome: Outcome
     delayed: bool = False
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,23 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from flom.core.names import ResourceName
-from flom.core.requests import Effect, Ended, Granted, Incubated, Instant, LockRequest, Queued, Refused, SessionId
+from flom.core.requests import (
+    Effect,
+    Ended,
+    Granted,
+    Incubated,
+    Instant,
+    Limit,
+    LockRequest,
+    Queued,
+    Refused,
+    SessionId,
+)
 from flom.core.resources import Resource, Strftime, make_resource
 from flom.core.resources.base import Holding
-from flom.core.resources.timestamp import InvalidTimestampFormat
 from flom.core.tally import Tally
 from flom.core.view import Claim, ResourceView, TableView
-from flom.errors import Outcome, RemoteProtocolError
+from flom.errors import InvalidTimestampFormat, Outcome, RemoteProtocolError
 
 _NUMBER: Final = itemgetter(Claim._fields.index("number"))
 _GRANTED: Final = itemgetter(Claim._fields.index("since"), Claim._fields.index("number"))
@@ -64,6 +74,7 @@ class _Entry:
     resource: Resource
     retention: float
     sessions: int = 0  # that are bound to it
+    waiters: int = 0
     idle_until: float = 0.0
     alarm: float | None = None  # when the table looks at it next
 
@@ -83,12 +94,18 @@ class LockTable:
     @ivar tally: what it has done so far.
     """
 
-    def __init__(self, strftime: Strftime, tally: Tally | None = None) -> None:
+    def __init__(
+        self, strftime: Strftime, tally: Tally | None = None, *, max_waiters: int = 0, max_resources: int = 0
+    ) -> None:
         """
         @param strftime: writes the texts of timestamp resources.
         @param tally: of the table whose place this takes; C{None} if there was none.
+        @param max_waiters: for one resource, be it yet to be created; one more is refused; 0 for no limit.
+        @param max_resources: a request that would create one more is refused; 0 for no limit.
         """
         self._strftime = strftime
+        self._max_waiters = max_waiters
+        self._max_resources = max_resources
         self._entries: dict[str, _Entry] = {}
         self._sessions: dict[SessionId, _Session] = {}
         self._incubator: dict[str, dict[LockRequest, None]] = {}
@@ -113,6 +130,8 @@ class LockTable:
         entry = self._entries.get(key)
         if entry is not None:
             self._decide(entry, request, now, effects)
+        elif request.create and 0 < self._max_resources <= len(self._entries):
+            effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.RESOURCES))
         elif request.create:
             try:
                 resource = make_resource(request.name, self._strftime)
@@ -126,6 +145,8 @@ class LockTable:
                 for incubated in self._incubator.pop(key, ()):
                     arrival = self._sessions[incubated.session].incubated.pop(incubated)
                     self._decide(entry, incubated, now, effects, arrival)
+        elif request.wait and 0 < self._max_waiters <= len(self._incubator.get(key, ())):
+            effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.WAITERS))
         elif request.wait:
             self._incubator.setdefault(key, {})[request] = None
             self._session(request.session).incubated[request] = self._arrival(now)
@@ -221,6 +242,7 @@ class LockTable:
             entry = binding.entry
             for request in chain.from_iterable(binding.waiting.values()):
                 entry.resource.withdraw(request)
+                entry.waiters -= 1
             for holding in chain.from_iterable(binding.holdings.values()):
                 entry.resource.give_back(holding, rollback=True)
                 effects.append(self._end(holding, now))
@@ -278,8 +300,11 @@ class LockTable:
             effects.append(self._refuse(request, Outcome.IMPOSSIBLE, delayed=delayed))
         elif not request.wait:
             effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed))
+        elif not delayed and 0 < self._max_waiters <= entry.waiters:
+            effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.WAITERS))
         else:
             resource.enqueue(request)
+            entry.waiters += 1
             binding.waiting.setdefault(request.name.text, {})[request] = arrival or self._arrival(now)
             effects.append(Queued(request, delayed))
             self._await_chance(entry, now)
@@ -287,9 +312,11 @@ class LockTable:
     def _arrival(self, now: Instant) -> _Arrival:
         return _Arrival(next(self._numbers), now.monotonic)
 
-    def _refuse(self, request: LockRequest, outcome: Outcome, *, delayed: bool = False) -> Refused:
+    def _refuse(
+        self, request: LockRequest, outcome: Outcome, *, delayed: bool = False, limit: Limit | None = None
+    ) -> Refused:
         self.tally.refuse(outcome)
-        return Refused(request, outcome, delayed)
+        return Refused(request, outcome, delayed, limit)
 
     def _session(self, session: SessionId) -> _Session:
         record = self._sessions.get(session)
@@ -336,6 +363,7 @@ class LockTable:
         if not waiting:
             del binding.waiting[request.name.text]
         binding.entry.resource.withdraw(request)
+        binding.entry.waiters -= 1
         return arrival
 
     def _hatch(self, session: _Session, request: LockRequest) -> None:

@@ -23,12 +23,13 @@ from flom.acquisition import Acquisition, Held, limit
 from flom.core.asking import ask
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
-from flom.core.requests import Effect, Ended, Granted, Instant, LockRequest, Refused, SessionId
+from flom.core.requests import Effect, Ended, Granted, Instant, Limit, LockRequest, Refused, SessionId
 from flom.core.table import LockTable
 from flom.core.tally import Tally
 from flom.core.view import TableView
 from flom.errors import Closed, DaemonLost, FlomError, Misuse, Outcome, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
+from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
 from flom.server.peer import Peer
 
 Tell = Callable[[Effect | None], None]
@@ -66,18 +67,26 @@ class DeferredArbiter:
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, instant: Callable[[], Instant] | None = None, *, log_grants: bool = False
+        self,
+        clock: IReactorTime,
+        instant: Callable[[], Instant] | None = None,
+        *,
+        log_grants: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """
         @param log_grants: whether to log every grant and release; refusals are logged in any case.
         @param clock: has the timers; the reactor, or a C{task.Clock} in tests.
         @param instant: tells the time; by default, C{clock} does. A daemon passes L{system_instant}, because a
             reactor's clock goes wherever the administrator sets it.
+        @param limits: of which those of waiters and of resources are minded here.
         """
         self._clock = clock
         self._log_grants = log_grants
         self._instant = instant or (lambda: Instant(clock.seconds(), clock.seconds()))
-        self._table = LockTable(local_strftime)
+        self._limits = limits
+        self._refusals = Refusals(clock)
+        self._table = self._make_table()
         self._sessions: dict[SessionId, Tell] = {}
         self._peers: dict[SessionId, Callable[[], Peer]] = {}
         self._ids = count(1)
@@ -242,7 +251,7 @@ class DeferredArbiter:
 
         @param grace: seconds in which only those are decided on who regain what they held there.
         """
-        self._table = LockTable(local_strftime, self._table.tally)
+        self._table = self._make_table(self._table.tally)
         self._is_retired = False
         self._set_alarm()
         local, self._local = self._local, {}
@@ -294,6 +303,10 @@ class DeferredArbiter:
         if self._is_closed:
             return Closed(f"{what}: the arbiter was closed")
         return StandingBy(f"{what}: this process stands by, another one grants locks")
+
+    def _make_table(self, tally: Tally | None = None) -> LockTable:
+        limits = self._limits
+        return LockTable(local_strftime, tally, max_waiters=limits.waiters, max_resources=limits.resources)
 
     def _end_grace(self) -> None:
         """Decide on those who have waited for the grace period to end, in their order."""
@@ -363,6 +376,8 @@ class DeferredArbiter:
                 self._log.debug("{resource} ({mode}) granted to {peer} after {waited:.3f} s", waited=waited, **about)
             case Ended(held=held):
                 self._log.debug("{resource} ({mode}) given back by {peer} after {held:.3f} s", held=held, **about)
+            case Refused(limit=Limit() as limit):
+                self._refusals.tell(limit.value, "{resource} ({mode}) refused to {peer}", **about)
             case Refused(outcome=outcome):
                 why = outcome.name.lower().replace("_", " ")
                 self._log.info("{resource} ({mode}) refused to {peer}: {why}", why=why, **about)

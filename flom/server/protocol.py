@@ -8,7 +8,7 @@ from logging import DEBUG
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
@@ -32,18 +32,16 @@ from flom.core.wire import MessageReader, encode
 from flom.errors import InvalidName, Outcome, RemoteProtocolError, ReturnCode, TlsError
 from flom.identity import unique_id
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
+from flom.server.accepting import Door
 from flom.server.arbiter import DeferredArbiter
+from flom.server.census import Census
+from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
 from flom.server.peer import Peer, describe, is_trusted, peer_of
-from flom.server.status import Census, write_status
 from flom.trace import tracer
-from flom.transports import close_our_side, tune
+from flom.transports import close_our_side, tune, unsent
 
 if TYPE_CHECKING:
     from flom.tls import Tls
-
-MESSAGE_TIMEOUT: Final = 30.0
-"""Seconds that a peer has for its first message, to end a message that it has begun, and to close when refused."""
-
 
 _conns = tracer("conns")
 _locker = tracer("locker")
@@ -59,6 +57,7 @@ class Terms:
     @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: nobody may.
     @ivar allow_remote_shutdown: whether everybody may do so.
     @ivar status_for_all: whether everybody may see what is held.
+    @ivar limits: what they may use at most; give them to the arbiter too, which minds waiters and resources.
     """
 
     keepalive: Keepalive = DEFAULT_KEEPALIVE
@@ -66,18 +65,20 @@ class Terms:
     on_shutdown: Callable[[bool], None] | None = None
     allow_remote_shutdown: bool = False
     status_for_all: bool = False
+    limits: Limits = DEFAULT_LIMITS
 
 
 DEFAULT_TERMS: Final = Terms()
 """Plain text, and no way to end the daemon."""
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IPushProducer)
 class LockProtocol(Protocol, TimeoutMixin):
     """
     One client.
 
-    While it does not read its answers, nothing more is read from it, so that they cannot pile up here.
+    While it does not read its answers, nothing more is read from it, so that they cannot pile up here; this is the
+    producer that the transport pauses for that.
     """
 
     _log = Logger()
@@ -91,29 +92,39 @@ class LockProtocol(Protocol, TimeoutMixin):
         terms: Terms,
         census: Census,
         connected: set[LockProtocol],
+        door: Door,
+        refusals: Refusals,
     ) -> None:
         """
         @param census: what is shown of the daemon beside its locks; connections are counted in it.
         @param connected: holds this protocol for as long as it is connected.
+        @param refusals: told of the limits that it exceeds.
         """
         self._clock = clock
         self._arbiter = arbiter
         self._terms = terms
         self._census = census
         self._connected = connected
+        self._door = door
+        self._refusals = refusals
+        self._unread: IDelayedCall | None = None
         self._is_secured = False
         self._name: str | None = None
         self._peer_id: str | None = None
-        self._reader = MessageReader()
+        self._reader = MessageReader(terms.limits.message_size)
 
     def connectionMade(self) -> None:
+        self._origin = self._door.enter(self.transport)
+        if self._origin is None:
+            self.transport.abortConnection()
+            return
         self._connected.add(self)
         self._census.connections += 1
         self._id = self._arbiter.open(self._tell, self._who)
         self._session = ServerSession(self._id)
         tune(self.transport, self._terms.keepalive)
-        self.transport.registerProducer(self.transport, True)
-        self.setTimeout(MESSAGE_TIMEOUT)
+        self.transport.registerProducer(self, True)
+        self._limit_time()
         if self._terms.tls is not None:
             self._name = describe(self.transport)  # when TLS has failed, nobody can tell any more
         if _conns.isEnabledFor(DEBUG):
@@ -137,28 +148,45 @@ class LockProtocol(Protocol, TimeoutMixin):
         except RemoteProtocolError as e:
             self._close(str(e), e.log_id)
         if self._session.is_over:
-            self.setTimeout(MESSAGE_TIMEOUT)
+            self._limit_time()
         elif not self._reader:
             self.setTimeout(None)
         elif completed or self.timeOut is None:
-            self.setTimeout(MESSAGE_TIMEOUT)
+            self._limit_time()
+
+    def pauseProducing(self) -> None:
+        """See L{IPushProducer.pauseProducing}: too many answers are unread."""
+        self.transport.pauseProducing()
+        self._watch_unread()
+
+    def resumeProducing(self) -> None:
+        """See L{IPushProducer.resumeProducing}: the answers are on their way."""
+        self._forget_unread()
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """See L{IPushProducer.stopProducing}: the connection is closed."""
+        self._forget_unread()
 
     def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
         return self._clock.callLater(period, func)  # TimeoutMixin would take the global reactor's
 
     def timeoutConnection(self) -> None:
         if not self._session.is_over:
-            self._log_breach(f"no whole message within {MESSAGE_TIMEOUT:g} s")
+            self._exceed("message-timeout", f"no whole message within {self._terms.limits.message_timeout:g} s")
         self.transport.abortConnection()
 
     def hang_up(self) -> None:
         """Close the connection as soon as everything that was said is sent, or the other end has had its time."""
         self._session.end()
-        self.transport.unregisterProducer()  # a paused one would keep it open
+        self._end_producing()  # a paused producer would keep it open
         self.transport.loseConnection()
-        self.setTimeout(MESSAGE_TIMEOUT)
+        self._limit_time()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._door.leave(self._origin)
+        if self._origin is None:
+            return  # it was not let in
         tls = self._terms.tls
         if tls is not None and (problem := tls.why_lost(self.transport, reason, is_secured=self._is_secured)):
             is_verdict = problem.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
@@ -166,6 +194,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         _conns.debug("%s has gone: %s", self._id, reason.value)
         self._connected.discard(self)
         self.setTimeout(None)
+        self._forget_unread()
         self._arbiter.drop(self._id)  # one way out, whatever the cause
 
     def _serve(self, message: Message) -> None:
@@ -236,7 +265,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         _msg.debug("to %s: %r", self._id, data)
         self.transport.write(data)
         if self._session.is_over:
-            self.transport.unregisterProducer()
+            self._end_producing()
             close_our_side(self.transport)
 
     def _shut_down(self, immediate: bool) -> None:
@@ -262,11 +291,47 @@ class LockProtocol(Protocol, TimeoutMixin):
             key = None if name is None else parse_name(name).key
         except InvalidName as e:
             raise RemoteProtocolError(str(e)) from e
+
+        from flom.server.status import write_status  # most clients never ask
+
         write_status(self._arbiter, self._census, self._clock, key).addCallback(self._send_status)
 
     def _send_status(self, data: bytes) -> None:
         if self in self._connected:
             self.transport.writeSequence([encode(StatusFollows(len(data))), data])
+
+    def _limit_time(self) -> None:
+        """Give the peer its time for a message, or to close the connection."""
+        self.setTimeout(self._terms.limits.message_timeout)
+
+    def _watch_unread(self) -> None:
+        """End the connection if the peer has not taken more of its answers after a while."""
+        unread_timeout = self._terms.limits.unread_timeout
+        self._unread = self._clock.callLater(unread_timeout, self._see_whether_read, unsent(self.transport))
+
+    def _see_whether_read(self, unsent_before: tuple[object, int]) -> None:
+        buffer, offset = unsent_before
+        buffer_now, offset_now = unsent(self.transport)
+        if buffer is not buffer_now or offset != offset_now:
+            self._watch_unread()
+            return
+        self._unread = None
+        self._exceed("unread-timeout", f"it has read no answer within {self._terms.limits.unread_timeout:g} s")
+        self._session.end()
+        self.transport.abortConnection()
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _end_producing(self) -> None:
+        self._forget_unread()
+        self.transport.unregisterProducer()
+
+    def _exceed(self, limit: str, why: str) -> None:
+        self._census.protocol_errors += 1
+        self._refusals.tell(limit, "closing {peer}: {why}", peer=self._peer, why=why)
 
     def _close(self, why: str, log_id: str = "") -> None:
         self._log_breach(why, log_id)
@@ -282,7 +347,11 @@ class LockProtocol(Protocol, TimeoutMixin):
 
 
 class LockFactory(Factory):
-    """Makes the daemon's end of every connection, be it TCP or UNIX; all share one arbiter."""
+    """
+    Makes the daemon's end of every connection, be it TCP or UNIX; all share one arbiter.
+
+    @ivar door: where they come in; it should know the ports.
+    """
 
     noisy = False
 
@@ -302,6 +371,8 @@ class LockFactory(Factory):
         self._clock = clock
         self._terms = terms
         self._connected: set[LockProtocol] = set()
+        self._refusals = Refusals(clock)
+        self.door = Door(clock, terms.limits, self._refusals)
 
     def disconnect_all(self) -> None:
         """Close every connection."""
@@ -311,6 +382,8 @@ class LockFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
         if self._arbiter.is_retired or self._arbiter.is_closed:
             return None  # which closes the connection
-        protocol = LockProtocol(self._arbiter, self._clock, self._terms, self._census, self._connected)
+        protocol = LockProtocol(
+            self._arbiter, self._clock, self._terms, self._census, self._connected, self.door, self._refusals
+        )
         protocol.factory = self
         return protocol

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from flom.core.messages import Role
+from flom.server.accepting import Door
 from flom.server.arbiter import DeferredArbiter
+from flom.server.census import Census
 from flom.server.lifespan import LifespanService
-from flom.server.membership import Membership, MembershipService
 from flom.server.peer import spell_endpoint
 from flom.server.protocol import DEFAULT_TERMS, LockFactory, Terms
-from flom.server.status import Census
 from flom.trace import tracer
+
+if TYPE_CHECKING:
+    from flom.server.membership import Membership
 
 _trace = tracer("daemon")
 
@@ -68,10 +72,12 @@ def make_daemon(
     factory = LockFactory(arbiter, reactor, replace(terms, on_shutdown=shut_down if end else None), census)
     serving = factory if terms.tls is None else terms.tls.secure_server(factory, reactor)
     for endpoint in endpoints:
-        _EndpointService(endpoint, serving, census).setServiceParent(daemon)
+        _EndpointService(endpoint, serving, census, factory.door).setServiceParent(daemon)
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:
+        from flom.server.membership import MembershipService  # the others need not wait for its import
+
         membership = _counted(membership, census)
         MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon).setServiceParent(daemon)
     _ClientsService(arbiter, factory).setServiceParent(daemon)
@@ -119,25 +125,49 @@ class _ClientsService(Service):
         self._factory.disconnect_all()
 
 
-class _EndpointService(StreamServerEndpointService):
+class _EndpointService(Service):
     """Listens, or fails to start: no daemon is better than a deaf one."""
 
     _log = Logger()
-    _raiseSynchronously = True  # as strports.service sets it
 
-    def __init__(self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory, census: Census) -> None:
-        super().__init__(endpoint, factory)
+    def __init__(self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory, census: Census, door: Door) -> None:
+        self._endpoint = endpoint
+        self._factory = factory
         self._census = census
+        self._door = door
+        self._listening: Deferred[IListeningPort | None] | None = None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        assert self._waitingForPort is not None
-        self._waitingForPort.addCallback(self._tell)
+        failures: list[Failure] = []
+        self._listening = self._endpoint.listen(self._factory).addCallback(self._tell).addErrback(failures.append)
+        for failure in failures:  # of ours, none comes later
+            failure.raiseException()
+
+    def startService(self) -> None:
+        super().startService()
+        if self._listening is None:
+            self.privilegedStartService()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        assert self._listening is not None
+        listening, self._listening = self._listening, None
+        listening.cancel()
+        return listening.addCallback(self._stop)
+
+    def _stop(self, port: IListeningPort | None) -> Deferred[None] | None:
+        if port is None:
+            return None
+        self._door.forget(port)
+        stopped: Deferred[None] | None = port.stopListening()
+        return stopped
 
     def _tell(self, port: IListeningPort) -> IListeningPort:
         address = spell_endpoint(port.getHost())
         is_unix = isinstance(port.getHost(), UNIXAddress)
         self._log.info("{log_id} listening on {address}", log_id="FLM000I" if is_unix else "FLM001I", address=address)
         self._census.endpoints.append(address)
+        self._door.watch(port)
         _trace.debug("listening on %s", port.getHost())
         return port

@@ -252,18 +252,3 @@ def test_every_address_of_both_families_may_be_listened_on(tmp_path: Path) -> No
         holder = connect(("127.0.0.1", port))
         assert ask(holder, lock()) == b"0"
         assert ask(connect(("::1", port)), lock(wait=0)) == b"4"
-
-
-def test_when_descriptors_run_out_holders_and_waiters_go_on(tmp_path: Path) -> None:
-    with Daemon("--socket-name", str(tmp_path / "flom.sock"), descriptors=40) as daemon:
-        holder, waiter = connect(daemon.socket), connect(daemon.socket)
-        assert ask(holder, lock()) == b"0"
-        assert ask(waiter, lock()) == b"1"
-        crowd = [connect(daemon.socket) for _ in range(60)]
-        daemon.wait_for_log("EMFILE")
-        holder.sendall(unlock())
-        assert code(waiter) == b"0"
-        for connection in crowd:
-            connection.close()
-        waiter.close()
-        assert ask(connect(daemon.socket), lock()) == b"0"

@@ -84,6 +84,13 @@ ROWS = [
     Row("heartbeat_ms", "", "heartbeat", "300", 300, "Daemon/Heartbeat", "300", "300"),
     Row("leader_timeout_ms", "", "leader-timeout", "0x1000", 4096, "Daemon/LeaderTimeout", "4096", "4096"),
     Row("election_time_ms", "", "election-time", "700", 700, "Daemon/ElectionTime", "700", "700"),
+    Row("max_connections", "", "max-connections", "0", 0, "Limits/MaxConnections", "0", "0"),
+    Row("max_connections_per_peer", "", "max-connections-per-peer", "7", 7, "Limits/MaxConnectionsPerPeer", "7", "7"),
+    Row("max_waiters", "", "max-waiters", "7", 7, "Limits/MaxWaiters", "7", "7"),
+    Row("max_resources", "", "max-resources", "7", 7, "Limits/MaxResources", "7", "7"),
+    Row("max_message_size", "", "max-message-size", "65536", 65536, "Limits/MaxMessageSize", "65536", "65536"),
+    Row("message_timeout_ms", "", "message-timeout", "700", 700, "Limits/MessageTimeout", "700", "700"),
+    Row("unread_timeout_ms", "", "unread-timeout", "700", 700, "Limits/UnreadTimeout", "700", "700"),
 ]
 
 INTEGERS = [row for row in ROWS if type(row.value) is int]
@@ -163,6 +170,13 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual_and_then_what_is_
         "[Daemon]/Heartbeat=400",
         "[Daemon]/LeaderTimeout=1750",
         "[Daemon]/ElectionTime=500",
+        "[Limits]/MaxConnections=50000",
+        "[Limits]/MaxConnectionsPerPeer=20000",
+        "[Limits]/MaxWaiters=50000",
+        "[Limits]/MaxResources=1000000",
+        "[Limits]/MaxMessageSize=511",
+        "[Limits]/MessageTimeout=30000",
+        "[Limits]/UnreadTimeout=30000",
     ]
 
 
@@ -255,6 +269,15 @@ def test_an_integer_in_a_file_is_decimal(text: str, value: int) -> None:
         ("heartbeat", "9"),
         ("leader-timeout", "19"),
         ("election-time", "99"),
+        ("max-connections", "-1"),
+        ("max-connections-per-peer", "-1"),
+        ("max-waiters", "-1"),
+        ("max-resources", "-1"),
+        ("max-message-size", "510"),
+        ("max-message-size", "65537"),
+        ("message-timeout", "9"),
+        ("unread-timeout", "9"),
+        ("unread-timeout", "3600001"),
     ],
 )
 def test_a_number_out_of_range_is_refused(option: str, text: str) -> None:

@@ -26,10 +26,14 @@ class Transport(StringTransport):
 
     @ivar half_closed: whether our side is closed.
     @ivar aborted: whether the connection was thrown away.
+    @ivar dataBuffer: what is to be sent to a peer that reads nothing.
+    @ivar offset: how much of that has been sent.
     """
 
     half_closed = False
     aborted = False
+    dataBuffer = b""
+    offset = 0
 
     def loseWriteConnection(self) -> None:
         self.half_closed = True
@@ -82,7 +86,7 @@ class Daemon:
     def __init__(self, terms: Terms = DEFAULT_TERMS) -> None:
         self.clock = Clock()
         self.shutdowns: list[bool] = []
-        self.arbiter = DeferredArbiter(self.clock)
+        self.arbiter = DeferredArbiter(self.clock, limits=terms.limits)
         self.terms = replace(terms, on_shutdown=self.shutdowns.append)
         self.factory = LockFactory(self.arbiter, self.clock, self.terms)
 

@@ -17,5 +17,10 @@ def warnings(log: Iterable[LogEvent]) -> list[str]:
     return _texts(log, LogLevel.warn)
 
 
+def informed(log: Iterable[LogEvent]) -> list[str]:
+    """Give the texts in C{log} that only inform."""
+    return _texts(log, LogLevel.info)
+
+
 def _texts(log: Iterable[LogEvent], level: object) -> list[str]:
     return [formatEvent(event) for event in log if event.get("log_level") is level]

@@ -11,7 +11,8 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from zope.interface import provider
 
 from flom.core.messages import Answer, ManagementRefused, Message, Unlocked
-from flom.server.protocol import DEFAULT_TERMS, MESSAGE_TIMEOUT, LockFactory, Terms
+from flom.server.limits import DEFAULT_LIMITS
+from flom.server.protocol import DEFAULT_TERMS, LockFactory, Terms
 from tests.server.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
 from tests.server.logs import warnings
 
@@ -158,7 +159,7 @@ def test_after_a_last_word_our_side_is_closed_and_nothing_more_is_granted(reques
 def test_a_peer_that_never_says_anything_is_sent_away() -> None:
     daemon = Daemon()
     client = daemon.connect()
-    daemon.clock.advance(MESSAGE_TIMEOUT)
+    daemon.clock.advance(DEFAULT_LIMITS.message_timeout)
     assert client.transport.aborted
 
 
@@ -166,10 +167,10 @@ def test_a_peer_that_stops_in_the_middle_of_a_message_is_sent_away(breaches: lis
     daemon = Daemon()
     client = daemon.connect().send(HOLD + unlock()[:20])
     for byte in unlock()[20:29]:  # nor does a byte now and then help
-        daemon.clock.advance(MESSAGE_TIMEOUT / 10)
+        daemon.clock.advance(DEFAULT_LIMITS.message_timeout / 10)
         client.send(bytes([byte]))
     assert not client.transport.aborted
-    daemon.clock.advance(MESSAGE_TIMEOUT / 10)
+    daemon.clock.advance(DEFAULT_LIMITS.message_timeout / 10)
     assert client.transport.aborted
     assert len(breaches) == 1
 
@@ -186,13 +187,17 @@ def test_a_peer_between_messages_may_take_its_time() -> None:
 def test_a_refused_peer_that_does_not_close_is_closed() -> None:
     daemon = Daemon()
     client = daemon.connect().send(lock("1bad"))
-    daemon.clock.advance(MESSAGE_TIMEOUT)
+    daemon.clock.advance(DEFAULT_LIMITS.message_timeout)
     assert client.transport.aborted
 
 
 def test_a_peer_that_does_not_read_its_answers_is_not_read_either() -> None:
     client = Daemon().connect()
-    assert (client.transport.producer, client.transport.streaming) == (client.transport, True)
+    assert (client.transport.producer, client.transport.streaming) == (client.protocol, True)
+    client.protocol.pauseProducing()
+    assert client.transport.producerState == "paused"
+    client.protocol.resumeProducing()
+    assert client.transport.producerState == "producing"
 
 
 def test_holders_and_waiters_that_vanish_together_leave_the_rest_in_order() -> None:

@@ -19,6 +19,7 @@ from flom.config import DAEMON, SETTINGS, Config, Setting
 from flom.core.election import DEFAULT_TIMING, Timing
 from flom.keepalive import Keepalive
 from flom.multicast import Group, NetworkInterface
+from flom.server.limits import Limits
 from flom.server.membership import Membership
 from flom.server.protocol import Terms
 from flom.server.seat import take_seat
@@ -51,6 +52,13 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "heartbeat_ms": ("300", 300),
     "leader_timeout_ms": ("2000", 2000),
     "election_time_ms": ("600", 600),
+    "max_connections": ("0", 0),
+    "max_connections_per_peer": ("7", 7),
+    "max_waiters": ("7", 7),
+    "max_resources": ("7", 7),
+    "max_message_size": ("1000", 1000),
+    "message_timeout_ms": ("700", 700),
+    "unread_timeout_ms": ("700", 700),
     "socket_name": ("/flom", ["/flom"]),
     "unicast_address": ("::1", ["::1"]),
     "listen": ("tcp:1", ["tcp:1"]),
@@ -339,6 +347,14 @@ def test_a_trace_that_cannot_be_written_is_no_reason_not_to_start(
         ["--leader-timeout", "soon"],
         ["--leader-timeout", "500"],  # less than two heartbeats
         ["--election-time", "99"],
+        ["--max-connections", "-1"],
+        ["--max-connections-per-peer", "-1"],
+        ["--max-waiters", "many"],
+        ["--max-resources", "2147483648"],
+        ["--max-message-size", "510"],
+        ["--max-message-size", "65537"],
+        ["--message-timeout", "0"],
+        ["--unread-timeout", "0"],
         ["--tcp-keepalive-time", "0"],
         ["--tcp-keepalive-probes", "128"],
         ["--socket-name", "/" + "x" * 107],
@@ -435,6 +451,13 @@ def test_its_user_may_choose_other_terms(monkeypatch: pytest.MonkeyPatch, tmp_pa
     words = ["--allow-remote-shutdown", "--tcp-keepalive-time", "7", "--tcp-keepalive-intvl", "3"]
     terms = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
     assert terms == Terms(Keepalive(7, 3, 6), allow_remote_shutdown=True)
+
+
+def test_its_user_may_set_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ["--max-connections", "1", "--max-connections-per-peer", "2", "--max-waiters", "3", "--max-resources", "4"]
+    words += ["--max-message-size", "600", "--message-timeout", "700", "--unread-timeout", "800"]
+    terms = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
+    assert terms == Terms(limits=Limits(1, 2, 3, 4, 600, 0.7, 0.8))
 
 
 # in a group

@@ -18,7 +18,7 @@ from flom.core.wire import MAX_ANSWER_SIZE, MessageReader
 from flom.errors import DaemonLost, FlomError, ShutdownNotAllowed, TlsError
 from flom.identity import unique_id
 from flom.interfaces import IHeld
-from flom.server.protocol import MESSAGE_TIMEOUT
+from flom.server.limits import DEFAULT_LIMITS
 from flom.tls import Tls
 from tests.server.connections import first, later, lock, unlock, xml
 from tests.server.logs import warnings
@@ -132,7 +132,7 @@ def test_after_a_last_word_the_daemon_closes_even_if_the_client_does_not(
     with pytest.raises(SSL.ZeroReturnError):
         client.hear()
     assert client.end.lost is None
-    network.pass_time(MESSAGE_TIMEOUT)
+    network.pass_time(DEFAULT_LIMITS.message_timeout)
     assert client.end.lost is not None
 
 
@@ -152,7 +152,7 @@ def test_a_daemon_need_not_be_heard_by_those_it_sends_away(
     waiter.say(lock())
     assert list(MessageReader(MAX_ANSWER_SIZE).feed(waiter.hear())) == [first(1)]
     end(daemon)
-    network.pass_time(MESSAGE_TIMEOUT - 1)
+    network.pass_time(DEFAULT_LIMITS.message_timeout - 1)
     assert waiter.end.lost is None
     network.pass_time(1)
     assert waiter.end.lost is not None

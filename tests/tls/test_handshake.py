@@ -15,7 +15,8 @@ from flom.errors import DaemonLost, FlomError, ReturnCode, TlsError
 from flom.identity import unique_id
 from flom.interfaces import IHeld
 from flom.server.arbiter import DeferredArbiter
-from flom.server.protocol import MESSAGE_TIMEOUT, LockFactory, Terms
+from flom.server.limits import DEFAULT_LIMITS
+from flom.server.protocol import LockFactory, Terms
 from tests.server.connections import lock, xml
 from tests.server.logs import warnings
 from tests.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
@@ -304,18 +305,18 @@ def test_a_daemon_that_is_something_else_is_not_talked_to(network: Network, good
 def test_a_silent_client_is_sent_away_in_the_end(network: Network, good: Files, log: list[LogEvent]) -> None:
     daemon = Daemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, None, Bare())
-    network.pass_time(MESSAGE_TIMEOUT - 1)
+    network.pass_time(DEFAULT_LIMITS.message_timeout - 1)
     assert end.lost is None
     assert is_served(network, daemon, good.tls())
     network.pass_time(1)
     assert end.lost is not None
-    assert warnings(log) == ["closing 192.0.2.2:40000: no whole message within 30 s"]
+    assert warnings(log) == ["message-timeout: closing 192.0.2.2:40000: no whole message within 30 s"]
 
 
 def test_a_client_that_is_silent_after_the_handshake_is_sent_away_in_the_end(network: Network, good: Files) -> None:
     daemon = Daemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, bare_context(good), Bare())
-    network.pass_time(MESSAGE_TIMEOUT)
+    network.pass_time(DEFAULT_LIMITS.message_timeout)
     assert end.lost is not None
 
 

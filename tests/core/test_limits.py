@@ -1,0 +1,106 @@
+"""What a table has at most: waiters for one resource, and resources."""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+from typing import Any
+
+import pytest
+
+from flom.core.names import parse_name
+from flom.core.requests import Effect, Granted, Incubated, Instant, Limit, LockRequest, Queued, Refused, SessionId
+from flom.core.table import LockTable
+from flom.errors import Outcome
+
+NOW = Instant(0.0, 0.0)
+
+SESSIONS = count(1)
+
+
+def table_of(**limits: Any) -> LockTable:
+    return LockTable(lambda format, wall: time.strftime(format, time.gmtime(wall)), **limits)
+
+
+def ask(table: LockTable, name: str, now: Instant = NOW, **wishes: Any) -> list[Effect]:
+    """Have a new session ask for C{name}."""
+    return table.request(LockRequest(SessionId(next(SESSIONS)), parse_name(name), **wishes), now)
+
+
+def leave(table: LockTable, effect: Effect) -> list[Effect]:
+    """Drop the session that C{effect} concerns."""
+    return table.drop(effect.request.session, NOW)
+
+
+def refusal(effects: list[Effect]) -> Limit | None:
+    """Tell which limit was exceeded: the only effect is a refusal as to who does not want to wait."""
+    [refused] = effects
+    assert isinstance(refused, Refused)
+    assert refused.outcome is Outcome.BUSY
+    return refused.limit
+
+
+@pytest.mark.parametrize("name", ["R1", "/a/b", "licences[1]", "red.green", "_s_seq[1]"])
+def test_who_would_be_one_waiter_too_many_is_refused_like_one_who_does_not_wait(name: str) -> None:
+    table = table_of(max_waiters=2)
+    while isinstance(ask(table, name)[0], Granted):
+        pass
+    [second] = ask(table, name)
+    assert isinstance(second, Queued)
+    assert refusal(ask(table, name)) is Limit.WAITERS
+    assert refusal(ask(table, name, wait=False)) is None
+    leave(table, second)
+    assert isinstance(ask(table, name)[0], Queued)
+    assert refusal(ask(table, name)) is Limit.WAITERS
+
+
+def test_who_is_granted_does_not_wait_any_more() -> None:
+    table = table_of(max_waiters=1)
+    [holder] = ask(table, "R1")
+    ask(table, "R1")
+    leave(table, holder)
+    assert isinstance(ask(table, "R1")[0], Queued)
+
+
+def test_each_resource_has_its_own_waiters() -> None:
+    table = table_of(max_waiters=1)
+    for name in ("R1", "R2", "R3"):
+        assert [type(ask(table, name)[0]) for _ in range(3)] == [Granted, Queued, Refused]
+
+
+def test_the_limit_does_not_concern_who_need_not_wait() -> None:
+    table = table_of(max_waiters=1)
+    ask(table, "R1", quantity=1)
+    ask(table, "R1")
+    assert [type(ask(table, "N[5]")[0]) for _ in range(5)] == [Granted] * 5
+
+
+def test_who_awaits_the_creation_of_a_resource_waits_for_it_too() -> None:
+    table = table_of(max_waiters=2)
+    first, second = (ask(table, "R1", create=False)[0] for _ in range(2))
+    assert isinstance(first, Incubated)
+    assert refusal(ask(table, "R1", create=False)) is Limit.WAITERS
+    created = ask(table, "R1")
+    assert [type(effect) for effect in created] == [Granted, Queued, Queued]
+    assert refusal(ask(table, "R1")) is Limit.WAITERS
+    assert [effect.request for effect in leave(table, created[0]) if isinstance(effect, Granted)] == [first.request]
+    leave(table, second)
+    assert isinstance(ask(table, "R1")[0], Queued)
+
+
+def test_one_resource_too_many_is_not_created() -> None:
+    table = table_of(max_resources=2)
+    [first], _ = ask(table, "R1"), ask(table, "R2")
+    assert refusal(ask(table, "R3")) is Limit.RESOURCES
+    assert isinstance(ask(table, "R2")[0], Queued)  # it is there already
+    assert isinstance(ask(table, "R3", create=False)[0], Incubated)
+    leave(table, first)
+    assert refusal(ask(table, "R3")) is Limit.RESOURCES  # R1 is remembered for a while
+    later = Instant(60.0, 60.0)
+    assert [type(effect) for effect in ask(table, "R3", later)] == [Granted, Queued]
+
+
+def test_without_limits_there_are_none() -> None:
+    table = table_of()
+    assert [type(ask(table, "R1")[0]) for _ in range(1000)] == [Granted] + [Queued] * 999
+    assert {type(ask(table, f"R{number}")[0]) for number in range(2, 1000)} == {Granted}
