@@ -4,6 +4,10 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 CMD ?=
 ROUNDS ?=
+SECONDS ?= 60
+MINUTES ?= 1
+SEED ?=
+BENCH ?=
 PYTEST_ARGS ?=
 
 PIP_INSTALL := $(BIN)/pip install -q --disable-pip-version-check --no-cache-dir
@@ -15,7 +19,7 @@ RUFF_STYLE := --isolated --config 'line-length = 120'
 RUFF_RULES := --select B,C4,E,F,I,ISC,PIE,PT,RET,RUF,SIM,UP,W --ignore RUF005,RUF012,SIM105,UP040 --target-version py310
 PATHS := flom tests twisted
 
-.PHONY: run test test-lan bench lint types check format clean
+.PHONY: run test test-lan bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(CMD),sh -c '$(subst ','\'',$(CMD))')
@@ -25,8 +29,14 @@ test: lint types check  ## everything that CI runs
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
 	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/lan
 
-bench: $(VENV)/tested  ## how long a snapshot of the daemon holds up grants
-	$(BIN)/python -m tests.bench.snapshot
+bench: $(VENV)/tested  ## how fast it is, beside bare Twisted: all, or BENCH='own --seconds 2' and so on
+	$(BIN)/python -m tests.bench $(BENCH)
+
+fuzz: $(VENV)/tested  ## inputs that nobody should send, for SECONDS=60, with SEED=... if one is to be repeated
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV)/tested  ## clients that are killed, stopped and cut off, for MINUTES=1, with SEED=...
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/tested
 	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) $(PATHS)

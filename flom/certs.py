@@ -145,9 +145,9 @@ def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
 def _load_authority(directory: Path) -> tuple[x509.Certificate, CertificateIssuerPrivateKeyTypes]:
     path = directory / CA_CERTIFICATE
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        certificate = x509.load_pem_x509_certificate(_read(path))
         path = directory / CA_KEY
-        key = load_pem_private_key(path.read_bytes(), None)
+        key = load_pem_private_key(_read(path), None)
     except OSError as e:
         raise CannotIssue(f"{path}: {reason(e)}; flomctl certs init makes an authority") from e
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as e:
@@ -157,6 +157,12 @@ def _load_authority(directory: Path) -> tuple[x509.Certificate, CertificateIssue
     if certificate.not_valid_after_utc < datetime.now(timezone.utc):
         raise CannotIssue(f"{directory / CA_CERTIFICATE}: it has expired")
     return certificate, key  # type: ignore[return-value]  # it has signed its own certificate
+
+
+def _read(path: Path) -> bytes:
+    """Read a file; if it is a pipe, do not wait for anybody."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        return file.read()
 
 
 def _write(

@@ -7,11 +7,13 @@ costs next to nothing: this is the standard library's logging, below the logger 
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import stat
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from flom.config.values import read_c_number
 from flom.errors import reason
@@ -55,7 +57,7 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
     handler: logging.Handler
     if path:
         try:
-            handler = logging.FileHandler(path, "a" if append else "w", "utf-8", errors="backslashreplace")
+            handler = _File(path, "a" if append else "w", "utf-8", errors="backslashreplace")
         except (OSError, ValueError) as e:
             warn(f"cannot trace to '{path}': {reason(e) if isinstance(e, OSError) else e}")
             return
@@ -87,6 +89,34 @@ def _stop(root: logging.Logger) -> None:
         tracer(topic).setLevel(logging.NOTSET)
 
 
+class _File(logging.FileHandler):
+    """
+    A file that holds nobody up, and that somebody else cannot put in another one's place.
+
+    If it is a pipe, somebody must be reading it already; once it is full, the trace ends.
+    """
+
+    def _open(self) -> Any:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_open_safely)
+
+
+def _open_safely(path: str, flags: int) -> int:
+    """Open C{path}, without waiting for anybody, and not by a link of another user, who may have planted it."""
+    flags |= os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError:
+        if not os.path.islink(path):
+            raise
+        owner = os.lstat(path).st_uid
+        if owner not in (0, os.geteuid()):
+            raise OSError(errno.ELOOP, f"it is a link that belongs to uid {owner}") from None
+        descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.set_blocking(descriptor, True)
+    return descriptor
+
+
 class _Lines(logging.Formatter):
     """Writes C{YYYY-MM-DD HH:MM:SS.uuuuuu [PID/THREAD] text}."""
 
@@ -97,6 +127,8 @@ class _Lines(logging.Formatter):
         return super().format(record).replace("flom.trace.", "", 1).replace("\n", "\\n")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        from datetime import datetime  # who traces nothing need not wait for its import
+
         return datetime.fromtimestamp(record.created).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 

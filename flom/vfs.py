@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property, partial
 from itertools import count
-from select import POLLRDHUP, poll
+from select import POLLPRI, POLLRDHUP, poll
 from threading import Thread
 from time import monotonic
 from typing import Any, Final, NoReturn, TypeAlias
@@ -54,6 +54,10 @@ _LONG_NAMES: Final = {
 assert _LONG_NAMES.keys() == LockMode.__members__.keys()
 
 _ROOT, _JSON, _STATUS, _INCUBATOR, _LOCKERS = range(1, 6)  # inodes
+_SUBTYPE: Final = "flom"
+_TYPE: Final = f"fuse.{_SUBTYPE}"
+"""Of our mounts, as the kernel calls it."""
+
 _NUMBERED: Final = 8
 """An inode is that many times the number of a party or resource, and from 1 for what is in its directory."""
 
@@ -303,12 +307,42 @@ def unmounting(directory: str) -> list[str]:
     return ["fusermount3", "-u", "-z", "-q", "--", directory]
 
 
+def make_room(directory: str) -> None:
+    """
+    See that what a killed daemon has mounted at C{directory} is gone, so that the next one finds its place.
+
+    If its process was killed too, the mount is taken away; if it was not, it is about to do so itself, and has a moment
+    for that. What is no mount of ours is left alone, and so is that of a daemon which lives.
+    """
+    give_up = monotonic() + TIMEOUT
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        changes = poll()
+        changes.register(mounts, POLLPRI)
+        while type_of_mount(directory) == _TYPE:
+            if _is_dead(directory):
+                subprocess.run(unmounting(directory), stdin=subprocess.DEVNULL, timeout=TIMEOUT)
+                return
+            left = give_up - monotonic()
+            if left <= 0:
+                return
+            changes.poll(left * 1000)
+
+
+def _is_dead(directory: str) -> bool:
+    """Tell whether the process is gone that has mounted at C{directory}."""
+    try:
+        os.stat(directory)
+    except OSError as e:
+        return e.errno == errno.ENOTCONN
+    return False
+
+
 def why_not(directory: str) -> str | None:
     """Tell why nothing can be mounted at C{directory}, as far as that can be seen without trying."""
     try:
         if not stat.S_ISDIR(os.stat(directory).st_mode):
             return "it is no directory"
-        if is_mounted(directory):
+        if type_of_mount(directory) is not None:
             return "something is mounted there already"
         if os.listdir(directory):
             return "it is not empty"
@@ -323,10 +357,19 @@ def why_not(directory: str) -> str | None:
     return None
 
 
-def is_mounted(directory: str) -> bool:
-    """Tell whether something is mounted at C{directory}, an absolute path without links; even something dead."""
+def type_of_mount(directory: str) -> str | None:
+    """
+    Give the type of what is mounted at C{directory}, even if it is dead; C{None} if nothing is.
+
+    @param directory: an absolute path without links.
+    """
+    found = None
     with open("/proc/self/mountinfo", "rb") as mounts:
-        return os.fsencode(directory) in {_unescape(line.split()[4]) for line in mounts}
+        for line in mounts:
+            place, _, source = line.partition(b" - ")
+            if _unescape(place.split()[4]) == os.fsencode(directory):
+                found = source.split()[0].decode()  # the last one covers the others
+    return found
 
 
 def _unescape(path: bytes) -> bytes:
@@ -372,6 +415,8 @@ def main() -> None:
     directory = sys.argv[1]
     with suppress(OSError):
         os.setsid()  # what a terminal sends to the daemon's group is for the daemon, and we end after it
+    with suppress(OSError, subprocess.SubprocessError):
+        make_room(directory)  # if it cannot, we say what is there
     if why := why_not(directory):
         _refuse(why)
     fuse = _fuse()
@@ -393,7 +438,7 @@ def main() -> None:
             foreground=True,
             nothreads=True,
             fsname="flom",
-            subtype="flom",
+            subtype=_SUBTYPE,
             ro=True,
             use_ino=True,
             direct_io=True,

@@ -1,5 +1,5 @@
 """
-How long a snapshot of the daemon holds up grants, while 10,000 wait: C{make bench}.
+How long a snapshot of the daemon holds up grants, while 10,000 wait.
 
 One client locks and unlocks a resource of its own, again and again; every now and then somebody asks for the status.
 What is told is the longest of the one client's waits in which a snapshot fell, beside those without.
@@ -7,14 +7,11 @@ What is told is the longest of the one client's waits in which a snapshot fell, 
 
 from __future__ import annotations
 
-import resource
 import socket
-import sys
-import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Final
@@ -24,7 +21,8 @@ from flom.config import Config
 from flom.core.messages import Lock, Unlock
 from flom.core.modes import LockMode
 from flom.core.wire import END_OF_MESSAGE, encode
-from tests.daemon import Daemon
+from tests.bench.report import Bench
+from tests.bench.servers import running_daemon
 
 WAITERS: Final = 10_000
 SNAPSHOTS: Final = 20
@@ -83,28 +81,18 @@ def ask(path: str, told: Connection) -> None:
             reader.read()
 
 
-def main() -> int:
-    """Measure, and tell whether it is little enough."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "flom.sock")
-        with Daemon("--socket-name", path, descriptors=most):
-            waiters = []
-            for _ in range(WAITERS):
-                waiters.append(connect(path))
-                waiters[-1].sendall(QUEUED)
-                hear(waiters[-1])
-            undisturbed, disturbed = measure(path)
-    print(f"{WAITERS} waiters, a round of lock, grant and unlock:")
-    print(
-        f"  without a snapshot  median {median(undisturbed) * 1000:7.2f} ms, longest {max(undisturbed) * 1000:7.2f} ms"
-    )
-    print(f"  during a snapshot   median {median(disturbed) * 1000:7.2f} ms, longest {max(disturbed) * 1000:7.2f} ms")
-    is_little = max(disturbed) < LIMIT
-    print(f"  a snapshot holds up grants for {'less' if is_little else 'MORE'} than {LIMIT * 1000:.0f} ms")
-    return 0 if is_little else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure_snapshot(bench: Bench) -> None:
+    """A snapshot holds up grants for little time, however much there is to show."""
+    report = bench.report
+    with running_daemon() as daemon, ExitStack() as waiters:
+        for _ in range(WAITERS):
+            waiter = waiters.enter_context(connect(daemon.socket))
+            waiter.sendall(QUEUED)
+            hear(waiter)
+        undisturbed, disturbed = measure(daemon.socket)
+    flag = report.judge("snapshot: longest ms that one holds up a grant", max(disturbed) * 1000, most=LIMIT * 1000)
+    report.say(f"\nsnapshot: {WAITERS} waiters, a round of lock, grant and unlock")
+    for when, took, note in (("without a snapshot", undisturbed, ""), ("during a snapshot", disturbed, flag)):
+        middle, longest = median(took) * 1000, max(took) * 1000
+        report.say(f"  {when:18}  median {middle:7.2f} ms, longest {longest:7.2f} ms{note}")
+    report.results["snapshot"] = {"waiters": WAITERS, "without": undisturbed, "during": disturbed}

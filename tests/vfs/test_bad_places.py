@@ -75,25 +75,6 @@ def test_a_place_where_anything_is_mounted_is_left_alone(place: Path, tmp_path: 
     assert "tmpfs" in line
 
 
-@needs_fuse
-@needs_root
-@pytest.mark.parametrize("program", ["flom-run", "twistd flom"])
-def test_what_killed_processes_have_left_is_refused_with_the_way_out(
-    dead_place: Path, tmp_path: Path, programs: Programs, program: str
-) -> None:
-    way_out = f"fusermount3 -u {dead_place}"
-    socket = str(tmp_path / "flom.sock")
-    if program == "flom-run":
-        done = programs.run("-s", socket, "-m", str(dead_place), "--", "echo", "ran")
-        assert_refused(done, 99, str(dead_place), "ret_cod=-121", "not connected", way_out)
-    else:
-        done = run(str(BIN / "twistd"), "-n", "--pidfile=", "flom", "-s", socket, "-m", str(dead_place))
-        assert_refused(done, 1, "twistd flom: ", "not connected", way_out)
-    assert run(*way_out.split()).returncode == 0
-    with Daemon("-s", socket, "-m", str(dead_place), ready="FLM022I mounted at"):
-        pass
-
-
 def assert_told_by(daemon: Running, socket: str, why: str) -> None:
     """Check that C{daemon} says in one line that nothing is shown, and grants locks."""
     while REFUSED not in (line := daemon.line()):
