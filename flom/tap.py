@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -182,6 +183,8 @@ class _Daemon(MultiService):
                 signal.signal(number, signal.SIG_IGN)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        gc.freeze()  # what is there now is there to stay
+        gc.set_threshold(10_000, 20, 20)  # connections come and go in great numbers, and hardly leave cycles behind
         try:
             super().privilegedStartService()
         except (CannotListenError, FlomError, OSError, OverflowError, ValueError) as e:

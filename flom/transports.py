@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
+from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 
 if TYPE_CHECKING:
@@ -42,9 +45,36 @@ def underlying(transport: Any) -> Any:
 def tune(transport: Any, keepalive: Keepalive) -> None:
     """Set C{transport} up as all TCP connections of ours are; one that is not TCP is left as it is."""
     transport = underlying(transport)
-    is_tcp = ITCPTransport.providedBy(transport) and not IUNIXTransport.providedBy(transport)  # the latter are both
-    if is_tcp:
+    if _is_tcp(transport.__class__):
         keepalive.tune(transport.getHandle())
+
+
+@cache
+def _is_tcp(kind: type) -> bool:
+    return ITCPTransport.implementedBy(kind) and not IUNIXTransport.implementedBy(kind)  # the latter are both
+
+
+def sender(transport: Any) -> Callable[[bytes], None]:
+    """
+    Give what sends bytes by C{transport}, at once if that is possible.
+
+    C{transport.write} leaves that to the next turn of the reactor, which costs more than the sending itself.
+    """
+    if not isinstance(transport, Connection):
+        return transport.write  # type: ignore[no-any-return]  # TLS, for one, has to see them first
+
+    def send(data: bytes) -> None:
+        if not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting):
+            try:
+                sent = transport.socket.send(data)
+            except OSError:
+                sent = 0  # whatever it is, write will find it too
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
+
+    return send
 
 
 def close_our_side(transport: Any) -> None:

@@ -16,8 +16,11 @@ class LockMode(IntEnum):
     PW = 4  # protected write: one writer beside concurrent readers
     EX = 5  # exclusive
 
+    __hash__ = int.__hash__  # that of an enumeration is written in Python, and modes are keys everywhere
+
 
 NL, CR, CW, PR, PW, EX = LockMode
+_HOW_MANY: Final = len(LockMode)
 
 _COMPATIBLE_WITH: Final = {
     NL: {NL, CR, CW, PR, PW, EX},
@@ -45,7 +48,7 @@ class HeldModes:
     __slots__ = ("_counts", "_held")
 
     def __init__(self) -> None:
-        self._counts = [0] * len(LockMode)
+        self._counts = [0] * _HOW_MANY
         self._held = 0  # bit 1 << mode for every mode with a count
 
     def __bool__(self) -> bool:

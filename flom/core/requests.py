@@ -1,4 +1,9 @@
-"""What is asked of the lock table and what follows from it, as values."""
+"""
+What is asked of the lock table and what follows from it, as values.
+
+Nobody changes them once they are made. They are not frozen, because to make a frozen one takes longer than to decide
+what it says.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +42,7 @@ def check_quantity(quantity: int) -> int:
     return quantity
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class LockRequest:
     """
     Somebody wants to hold something; no two requests are equal, whatever they ask for.
@@ -59,7 +64,7 @@ class LockRequest:
     regains: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Granted:
     """
     The session holds what it asked for.
@@ -78,7 +83,7 @@ class Granted:
     waited: float = field(default=0.0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Queued:
     """
     The session waits for others to release.
@@ -90,7 +95,7 @@ class Queued:
     delayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incubated:
     """The session waits for somebody to create the resource (spec 4.9)."""
 
@@ -104,7 +109,7 @@ class Limit(Enum):
     RESOURCES = "max-resources"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refused:
     """
     The answer is no and nothing is left of the request.
@@ -119,7 +124,7 @@ class Refused:
     limit: Limit | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ended:
     """
     The session holds it no longer.

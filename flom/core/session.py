@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
-from flom.core.messages import Answer, Lock, Message, Shutdown, StatusRequest, Unlock, Unlocked, kind
+from flom.core.messages import (
+    Answer,
+    Lock,
+    Message,
+    Shutdown,
+    StatusRequest,
+    Unlock,
+    Unlocked,
+    kind,
+)
 from flom.core.names import ResourceName, parse_name
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """The client gives back C{name}, or gives up waiting for it."""
 
     name: ResourceName
     rollback: bool
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidLock:
+class InvalidLock(NamedTuple):
     """The client asked for something that is no name; answer so, then stop listening to it."""
 
     name: str
@@ -34,12 +41,11 @@ class _Server(Enum):
     FRESH = auto()  # nothing was said yet
     BOUND = auto()  # the first lock message has bound it to a resource, for ever
     WATCHING = auto()  # it wants to see what is held, once or again and again
-    OVER = auto()  # the last word was said: what still comes is ignored
 
 
 _SERVED_IN: Final[dict[_Server, tuple[type, ...]]] = {
     _Server.FRESH: (Lock, Shutdown, StatusRequest),
-    _Server.BOUND: (Lock, Unlock),
+    _Server.BOUND: (),  # but for what may be said again and again
     _Server.WATCHING: (StatusRequest,),
 }
 
@@ -56,19 +62,25 @@ ours may go on after the first.
 """
 
 
+_answer: Final = lru_cache(maxsize=1024)(Answer)  # there are few
+
+
 class ServerSession:
-    """One connection, seen from the daemon."""
+    """
+    One connection, seen from the daemon.
+
+    @ivar is_over: whether the daemon has said its last word.
+    @ivar is_extended: whether the client wants to hear that its unlocks were taken.
+    """
+
+    __slots__ = ("_id", "_name", "_state", "is_extended", "is_over")
 
     def __init__(self, id: SessionId) -> None:
         self._id = id
         self._state = _Server.FRESH
-        self._key: str | None = None
-        self._is_extended = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the daemon has said its last word."""
-        return self._state is _Server.OVER
+        self._name: ResourceName | None = None  # what was asked for last
+        self.is_extended = False
+        self.is_over = False
 
     @property
     def is_fresh(self) -> bool:
@@ -76,14 +88,9 @@ class ServerSession:
         return self._state is _Server.FRESH
 
     @property
-    def is_extended(self) -> bool:
-        """Whether the client wants to hear that its unlocks were taken."""
-        return self._is_extended
-
-    @property
     def resource(self) -> str | None:
         """The resource that the connection is bound to."""
-        return self._key
+        return None if self._name is None else self._name.key
 
     def receive(self, message: Message) -> Order | None:
         """
@@ -91,20 +98,23 @@ class ServerSession:
 
         @raise RemoteProtocolError: it must not come now.
         """
-        if self._state is _Server.OVER:
+        if self.is_over:
             return None
-        if self._is_extended and isinstance(message, StatusRequest):
-            return message
+        if self._state is _Server.BOUND:
+            if isinstance(message, Unlock):
+                return Release(self._bound_name(message), message.rollback)
+            if isinstance(message, Lock):
+                return self._lock(message)
+            if self.is_extended and isinstance(message, StatusRequest):
+                return message
         if not isinstance(message, _SERVED_IN[self._state]):
             when = _WHEN[self._state]
             raise RemoteProtocolError(f"{kind(message)} {when}")
         match message:
             case Lock():
                 return self._lock(message)
-            case Unlock():
-                return Release(self._bound_name(message), message.rollback)
             case Shutdown():
-                self._state = _Server.OVER
+                self.is_over = True
                 return message
             case StatusRequest():
                 self._state = _Server.WATCHING
@@ -113,7 +123,7 @@ class ServerSession:
 
     def end(self) -> None:
         """Ignore whatever still comes: the connection is being closed."""
-        self._state = _Server.OVER
+        self.is_over = True
 
     def answer(
         self, outcome: Outcome, peer_id: str, element: str | None = None, *, delayed: bool = False
@@ -128,22 +138,22 @@ class ServerSession:
         if outcome is Outcome.INVALID_TIMESTAMP_FORMAT:
             return None
         if not delayed:
-            if outcome in _LAST_WORDS and not self._is_extended:  # it may go on
-                self._state = _Server.OVER
-            return Answer(16, outcome, element, peer_id, self._is_extended)
-        return Answer(24 if outcome in (Outcome.GRANTED, Outcome.QUEUED) else 32, outcome, element)
+            if outcome in _LAST_WORDS and not self.is_extended:  # it may go on
+                self.is_over = True
+            return _answer(16, outcome, element, peer_id, self.is_extended)
+        return _answer(24 if outcome in (Outcome.GRANTED, Outcome.QUEUED) else 32, outcome, element)
 
     def _lock(self, message: Lock) -> LockRequest | InvalidLock:
-        if self._key is not None:
+        if self._name is not None:
             name = self._bound_name(message)
         else:
             try:
                 name = parse_name(message.name)
             except InvalidName:
                 return InvalidLock(message.name)
-            self._key = name.key
+            self._name = name
             self._state = _Server.BOUND
-            self._is_extended = message.extended
+            self.is_extended = message.extended
         return LockRequest(
             self._id,
             name,
@@ -156,13 +166,17 @@ class ServerSession:
         )
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:
+        assert self._name is not None
+        if message.name == self._name.text:  # mostly
+            return self._name
         try:
             name = parse_name(message.name)
         except InvalidName as e:
             raise RemoteProtocolError(str(e)) from e
-        if name.key != self._key:
-            why = f"{kind(message)} of {name.text!r} on a connection bound to {self._key!r}"
+        if name.key != self._name.key:
+            why = f"{kind(message)} of {name.text!r} on a connection bound to {self._name.key!r}"
             raise RemoteProtocolError(why, "FLM009W" if isinstance(message, Unlock) else "")
+        self._name = name
         return name
 
 

@@ -125,7 +125,7 @@ class LockTable:
 
         If it creates the resource, those who waited for that follow (spec 4.9).
         """
-        effects = self.expire(now)
+        effects = self.expire(now) if self._is_due(now) else []
         key = request.name.key
         entry = self._entries.get(key)
         if entry is not None:
@@ -295,7 +295,7 @@ class LockTable:
         delayed = arrival is not None
         binding = self._bind(request.session, entry)
         if resource.fits(request, now):
-            effects.append(self._grant(binding, request, now, arrival or self._arrival(now), delayed=delayed))
+            effects.append(self._grant(binding, request, now, arrival))
         elif resource.never_fits(request):
             effects.append(self._refuse(request, Outcome.IMPOSSIBLE, delayed=delayed))
         elif not request.wait:
@@ -325,22 +325,33 @@ class LockTable:
         return record
 
     def _bind(self, session: SessionId, entry: _Entry) -> _Binding:
-        bindings = self._session(session).bindings
-        binding = bindings.get(entry.key)
+        record = self._sessions.get(session) or self._session(session)
+        binding = record.bindings.get(entry.key)
         if binding is None:
-            binding = bindings[entry.key] = _Binding(entry)
+            binding = record.bindings[entry.key] = _Binding(entry)
             entry.sessions += 1
         return binding
 
-    def _grant(
-        self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival, *, delayed: bool
-    ) -> Granted:
+    def _grant(self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival | None) -> Granted:
+        """
+        Grant C{request}, which fits.
+
+        @param arrival: when it has come, if it was told to wait.
+        """
+        moment = now.monotonic
         holding = binding.entry.resource.take(request, now)
-        holding.number, holding.since = arrival.number, now.monotonic
-        binding.holdings.setdefault(request.name.text, []).append(holding)
-        waited = now.monotonic - arrival.since
-        self.tally.grant(now.monotonic, waited)
-        return Granted(request, next(self._tokens), holding.element, delayed, waited)
+        holding.since = moment
+        if arrival is None:
+            holding.number, waited = next(self._numbers), 0.0
+        else:
+            holding.number, waited = arrival.number, moment - arrival.since
+        held = binding.holdings.get(request.name.text)
+        if held is None:
+            binding.holdings[request.name.text] = [holding]
+        else:
+            held.append(holding)
+        self.tally.grant(moment, waited)
+        return Granted(request, next(self._tokens), holding.element, arrival is not None, waited)
 
     def _end(self, holding: Holding, now: Instant) -> Ended:
         held = now.monotonic - holding.since
@@ -353,7 +364,7 @@ class LockTable:
         while (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
             arrival = self._leave_queue(binding, waiter)
-            effects.append(self._grant(binding, waiter, now, arrival, delayed=True))
+            effects.append(self._grant(binding, waiter, now, arrival))
         self._await_chance(entry, now)
         return effects
 
@@ -384,6 +395,9 @@ class LockTable:
         if entry.alarm is None or when < entry.alarm:
             entry.alarm = when
             heapq.heappush(self._alarms, (when, next(self._alarm_numbers), entry))
+
+    def _is_due(self, now: Instant) -> bool:
+        return bool(self._alarms) and self._alarms[0][0] <= now.monotonic
 
     def _due(self, now: float) -> list[_Entry]:
         """Give the entries whose alarm goes off, each once, whatever alarm is set for it next."""

@@ -64,13 +64,14 @@ class Tally:
     @ivar held: the times from grant to release.
     """
 
-    __slots__ = ("_seconds", "held", "refused", "waited")
+    __slots__ = ("_last", "_seconds", "held", "refused", "waited")
 
     def __init__(self) -> None:
         self.refused: dict[Outcome, int] = {}
         self.waited = Histogram()
         self.held = Histogram()
         self._seconds: deque[list[float]] = deque(maxlen=MEMORY)  # which second, grants, time waited
+        self._last = [-1.0, 0, 0.0]  # of these
 
     @property
     def granted(self) -> int:
@@ -86,9 +87,10 @@ class Tally:
         """
         self.waited.add(waited)
         second = now // 1
-        if not self._seconds or self._seconds[-1][0] != second:
-            self._seconds.append([second, 0, 0.0])
-        last = self._seconds[-1]
+        last = self._last
+        if last[0] != second:
+            last = self._last = [second, 0, 0.0]
+            self._seconds.append(last)
         last[1] += 1
         last[2] += waited
 

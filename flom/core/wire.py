@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 
@@ -56,10 +57,22 @@ MAX_SINCE: Final = 253402300799999
 END_OF_MESSAGE: Final = b"</msg>"
 """There is nothing else that tells where a message ends (spec 5.1)."""
 
-"""There is nothing else that tells where a message ends (spec 5.1)."""
+# most clients say the same again and again, and so do those of one host; what was read last need not be read again
+_REMEMBERED: Final = 8192
+_REMEMBERED_SIZE: Final = 1024  # bytes at most of each, so that all of it is some ten million at most
 
 _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake begin
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
+_USUAL_LOCK: Final = re.compile(
+    rb'<\?xml version="1\.0" encoding="UTF-8" \?><msg level="3" verb="1" step="8"( extended="1")?>'
+    rb'<session peerid="([0-9A-Za-z]*)"/>'
+    rb'<resource name="([0-9A-Za-z+/]*={0,2})"(?: mode="([0-5])")? wait="([01])"(?: quantity="([0-9]{1,9})")?'
+    rb' create="([01])" lifespan="([0-9]{1,9})"/></msg>'
+)
+_USUAL_UNLOCK: Final = re.compile(
+    rb'<\?xml version="1\.0" encoding="UTF-8" \?><msg level="3" verb="2" step="8">'
+    rb'<resource name="([0-9A-Za-z+/]*={0,2})" rollback="([01])" /></msg>'
+)
 _REFERENCES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 _INT: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 _INT32_MAX: Final = 2**31 - 1
@@ -81,7 +94,7 @@ class MessageReader:
         """Tell whether a message has begun and not ended."""
         return bool(self._buffer)
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes) -> Iterable[Message]:
         """
         Take bytes as they arrived; give the messages they complete, one by one (spec 5.1). Nothing happens before the
         first is asked for.
@@ -90,6 +103,11 @@ class MessageReader:
         @raise RemoteProtocolError: when asked for a message that is none, or that has reached the size bound without
             an end. The stream cannot be read further.
         """
+        if not self._buffer and len(data) <= _REMEMBERED_SIZE and (messages := _read_whole(data, self._max_size)):
+            return messages
+        return self._read(data)
+
+    def _read(self, data: bytes) -> Iterator[Message]:
         data = self._buffer + data
         if data.startswith(_TLS_RECORDS):
             raise RemoteProtocolError("it speaks TLS, which is not spoken here")
@@ -108,11 +126,32 @@ class MessageReader:
             raise RemoteProtocolError(why, code=ReturnCode.BUFFER_OVERFLOW)
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _read_whole(data: bytes, max_size: int) -> tuple[Message, ...]:
+    """Read C{data} if it is just messages of at most C{max_size} bytes; give none otherwise."""
+    *pieces, rest = data.split(END_OF_MESSAGE)
+    if rest or max(map(len, pieces), default=0) + len(END_OF_MESSAGE) > max_size or data.startswith(_TLS_RECORDS):
+        return ()
+    try:
+        return tuple(decode(piece + END_OF_MESSAGE) for piece in pieces)
+    except RemoteProtocolError:
+        return ()  # those before the one that is wrong are to be heard first
+
+
 def decode(data: bytes) -> Message:
     """
     Read one message.
 
     @param data: all of it, and nothing else.
+    @raise RemoteProtocolError: it is none.
+    """
+    return _read_usual(data) or read_xml(data)
+
+
+def read_xml(data: bytes) -> Message:
+    """
+    Read one message, however it is spelled; see L{decode}, which gives the same, sooner.
+
     @raise RemoteProtocolError: it is none.
     """
     attributes = _parse(data)
@@ -127,6 +166,7 @@ def decode(data: bytes) -> Message:
     return build(attributes)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def encode(message: Message) -> bytes:
     """
     Write C{message} as FLoM does, to the order of attributes.
@@ -140,6 +180,26 @@ def encode(message: Message) -> bytes:
     if len(data) > MAX_MESSAGE_SIZE:
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
     return data
+
+
+def _read_usual(data: bytes) -> Lock | Unlock | None:
+    """Read a lock or an unlock that is spelled as FLoM's clients and ours do; C{None} if it is anything else."""
+    if match := _USUAL_UNLOCK.fullmatch(data):
+        name, rollback = match.groups()
+        return Unlock(_decode_name(name.decode()), rollback == b"1")
+    if match := _USUAL_LOCK.fullmatch(data):
+        extended, peer_id, name, mode, wait, quantity, create, lifespan = match.groups()
+        return Lock(
+            name=_decode_name(name.decode()),
+            mode=LockMode(int(mode or 0)),
+            quantity=int(quantity or 0),
+            wait=wait == b"1",
+            create=create == b"1",
+            lifespan=int(lifespan) / 1000,
+            peer_id=peer_id.decode(),
+            extended=extended is not None,
+        )
+    return None
 
 
 def _parse(data: bytes) -> dict[str, dict[str, str]]:
@@ -291,7 +351,12 @@ def _is_extended(found: dict[str, dict[str, str]]) -> bool:
 def _number(text: str) -> int:
     """Read as C's strtol does: what follows the number does not matter, and no number is 0 (spec 5.2)."""
     match = _INT.match(text)
-    return int(match[1]) if match else 0
+    if match is None:
+        return 0
+    try:
+        return int(match[1])
+    except ValueError:  # Python takes some thousands of digits
+        raise RemoteProtocolError(f"a number of {len(match[1])} digits") from None
 
 
 def _mode(text: str) -> LockMode:

@@ -101,7 +101,7 @@ class DeferredArbiter:
         self._grace: IDelayedCall | None = None
         self._grace_length = self._grace_limit = 0.0
         self._deferred: list[LockRequest] = []  # until the grace period ends
-        self._resumed_at = clock.seconds() - REGAIN_TIME
+        self._resumed_at: float | None = None
         self._taken_since: set[str] = set()  # what others were granted in the time for regaining
         self.on_change: Callable[[], None] = lambda: None
 
@@ -191,7 +191,7 @@ class DeferredArbiter:
 
         @raise flom.errors.RemoteProtocolError: see L{LockTable.release}.
         """
-        for request in reversed(self._deferred):
+        for request in reversed(self._deferred) if self._deferred else ():
             if request.session == session and request.name == name:
                 self._deferred.remove(request)  # given up before it was decided
                 return
@@ -257,11 +257,11 @@ class DeferredArbiter:
         local, self._local = self._local, {}
         for client in local.values():
             client.lose()
-        self._resumed_at = self._clock.seconds()
+        self._resumed_at = now = self._clock.seconds()
         self._taken_since.clear()
         if grace:
             self._grace_length = grace
-            self._grace_limit = self._resumed_at + MAX_GRACE
+            self._grace_limit = now + MAX_GRACE
             self._grace = self._clock.callLater(grace, self._end_grace)
 
     def acquire(
@@ -327,7 +327,7 @@ class DeferredArbiter:
         return self._is_regaining_time() and name.key not in self._taken_since
 
     def _is_regaining_time(self) -> bool:
-        return self._clock.seconds() - self._resumed_at < REGAIN_TIME
+        return self._resumed_at is not None and self._clock.seconds() - self._resumed_at < REGAIN_TIME
 
     def _dismiss_idle(self) -> None:
         """Dismiss the sessions that hold nothing."""
@@ -341,26 +341,40 @@ class DeferredArbiter:
             self.on_change()
 
     def _carry_out(self, effects: list[Effect]) -> None:
-        self._effects.extend(effects)
         if self._telling:
-            return  # called by somebody who is being told: the loop below goes on with these, in order
+            self._effects.extend(effects)  # called by somebody who is being told: these come after the others
+            return
         self._telling = True
+        for effect in effects:
+            if self._log_grants or not isinstance(effect, Ended):
+                self._tell(effect)
         while self._effects:
-            effect = self._effects.popleft()
-            if self._log_grants or isinstance(effect, Refused):
-                self._log_effect(effect)
-            if isinstance(effect, Ended):
-                continue
-            if isinstance(effect, Granted) and not effect.request.regains and self._is_regaining_time():
-                self._taken_since.add(effect.request.name.key)
-            tell = self._sessions.get(effect.request.session)  # it may have been dropped meanwhile
-            if tell is not None:
-                try:
-                    tell(effect)
-                except Exception:
-                    self._log.failure("telling a session of {effect}", effect=effect)
+            self._tell(self._effects.popleft())
         self._telling = False
-        self._set_alarm()
+        if self._alarm is not None or self._table.next_deadline() is not None:
+            self._set_alarm()
+
+    def _tell(self, effect: Effect) -> None:
+        """Tell the session that C{effect} concerns, if it is still there."""
+        if self._log_grants or isinstance(effect, Refused):
+            self._log_effect(effect)
+        if isinstance(effect, Ended):
+            return
+        request = effect.request
+        if self._resumed_at is not None and isinstance(effect, Granted) and not request.regains:
+            self._note_taken(request.name.key)
+        tell = self._sessions.get(request.session)  # it may have been dropped meanwhile
+        if tell is None:
+            return
+        try:
+            tell(effect)
+        except Exception:
+            self._log.failure("telling a session of {effect}", effect=effect)
+
+    def _note_taken(self, key: str) -> None:
+        """Note that C{key} cannot be regained any more by whoever comes late."""
+        if self._is_regaining_time():
+            self._taken_since.add(key)
 
     def _log_effect(self, effect: Effect) -> None:
         """Log a grant, a release or a refusal, each in one line."""

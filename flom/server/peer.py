@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from flom.errors import spell
 from flom.transports import underlying
+
+
+_UCRED: Final = struct.Struct("3i")
 
 
 class Credentials(NamedTuple):
@@ -66,8 +69,7 @@ def credentials(transport: Any) -> Credentials | None:
     handle = underlying(transport).getHandle()
     if handle.family != socket.AF_UNIX:
         return None
-    size = struct.calcsize("3i")
-    return Credentials(*struct.unpack("3i", handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
+    return Credentials._make(_UCRED.unpack(handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))
 
 
 def origin_of(transport: Any) -> str:

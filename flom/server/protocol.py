@@ -38,7 +38,7 @@ from flom.server.census import Census
 from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
 from flom.server.peer import Peer, describe, is_trusted, peer_of
 from flom.trace import tracer
-from flom.transports import close_our_side, tune, unsent
+from flom.transports import close_our_side, sender, tune, underlying, unsent
 
 if TYPE_CHECKING:
     from flom.tls import Tls
@@ -116,12 +116,14 @@ class LockProtocol(Protocol, TimeoutMixin):
     def connectionMade(self) -> None:
         self._origin = self._door.enter(self.transport)
         if self._origin is None:
-            self.transport.abortConnection()
+            underlying(self.transport).loseConnection()  # a reset might look as if nobody listened
             return
         self._connected.add(self)
         self._census.connections += 1
         self._id = self._arbiter.open(self._tell, self._who)
         self._session = ServerSession(self._id)
+        self._send = sender(self.transport)
+        self._is_traced = _msg.isEnabledFor(DEBUG) or _locker.isEnabledFor(DEBUG)
         tune(self.transport, self._terms.keepalive)
         self.transport.registerProducer(self, True)
         self._limit_time()
@@ -139,7 +141,8 @@ class LockProtocol(Protocol, TimeoutMixin):
     def dataReceived(self, data: bytes) -> None:
         if self._session.is_over:
             return
-        _msg.debug("from %s: %r", self._id, data)
+        if self._is_traced:
+            _msg.debug("from %s: %r", self._id, data)
         completed = False
         try:
             for message in self._reader.feed(data):
@@ -150,7 +153,8 @@ class LockProtocol(Protocol, TimeoutMixin):
         if self._session.is_over:
             self._limit_time()
         elif not self._reader:
-            self.setTimeout(None)
+            if self.timeOut is not None:
+                self.setTimeout(None)
         elif completed or self.timeOut is None:
             self._limit_time()
 
@@ -210,7 +214,7 @@ class LockProtocol(Protocol, TimeoutMixin):
             case Release(name, rollback):
                 self._arbiter.release(self._id, name, rollback)
                 if self._session.is_extended:
-                    self.transport.write(encode(Unlocked()))
+                    self._send(encode(Unlocked()))
             case InvalidLock(name):
                 self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=name)
                 self._answer(Outcome.INVALID_NAME)
@@ -242,11 +246,9 @@ class LockProtocol(Protocol, TimeoutMixin):
         return True
 
     def _tell(self, effect: Effect | None) -> None:
-        _locker.debug("to %s: %s", self._id, effect)
+        if self._is_traced:
+            _locker.debug("to %s: %s", self._id, effect)
         match effect:
-            case None:
-                self._session.end()
-                self.hang_up()
             case Granted(element=element, delayed=delayed):
                 self._answer(Outcome.GRANTED, element, delayed=delayed)
             case Queued(delayed=delayed):
@@ -255,6 +257,9 @@ class LockProtocol(Protocol, TimeoutMixin):
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
                 self._answer(outcome, delayed=delayed)
+            case None:
+                self._session.end()
+                self.hang_up()
 
     def _answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> None:
         answer = self._session.answer(outcome, unique_id(), element, delayed=delayed)
@@ -262,11 +267,13 @@ class LockProtocol(Protocol, TimeoutMixin):
             self._close(f"a timestamp format that cannot be used: {self._session.resource}")
             return
         data = encode(answer)
-        _msg.debug("to %s: %r", self._id, data)
-        self.transport.write(data)
+        if self._is_traced:
+            _msg.debug("to %s: %r", self._id, data)
+        self._send(data)
         if self._session.is_over:
             self._end_producing()
             close_our_side(self.transport)
+            self._arbiter.drop(self._id)  # whatever it waited for, or held: it could not be told any more
 
     def _shut_down(self, immediate: bool) -> None:
         kind = "immediate" if immediate else "quiesce"

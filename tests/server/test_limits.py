@@ -36,7 +36,7 @@ def test_a_connection_too_many_is_closed_at_once_and_those_before_it_go_on(log: 
     daemon = limited(connections=2)
     holder, waiter = daemon.connect().send(HOLD), daemon.connect().send(HOLD)
     surplus = daemon.connect("192.0.2.7")
-    assert surplus.transport.aborted
+    assert surplus.transport.disconnecting
     surplus.leave()
     assert warnings(log) == ["max-connections: closing 192.0.2.7:40000: there are 2 connections"]
     holder.leave()
@@ -47,7 +47,7 @@ def test_a_connection_too_many_is_closed_at_once_and_those_before_it_go_on(log: 
 def test_one_host_cannot_take_all_connections(log: list[LogEvent]) -> None:
     daemon = limited(connections_per_peer=2)
     greedy = [daemon.connect("192.0.2.7") for _ in range(3)]
-    assert [client.transport.aborted for client in greedy] == [False, False, True]
+    assert [client.transport.disconnecting for client in greedy] == [False, False, True]
     assert warnings(log) == ["max-connections-per-peer: closing 192.0.2.7:40000: 192.0.2.7 has 2 connections"]
     assert is_served(daemon, "192.0.2.8")
     for client in greedy:
@@ -60,9 +60,9 @@ def test_nor_can_one_user_over_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> 
     user = 7
     monkeypatch.setattr("flom.server.peer.credentials", lambda transport: Credentials(1, user, 1))
     monkeypatch.setattr("tests.server.connections.IPv4Address", lambda kind, host, port: UNIXAddress(None))
-    assert [daemon.connect().transport.aborted for _ in range(3)] == [False, False, True]
+    assert [daemon.connect().transport.disconnecting for _ in range(3)] == [False, False, True]
     user = 8
-    assert not daemon.connect().transport.aborted
+    assert not daemon.connect().transport.disconnecting
 
 
 def test_0_is_for_no_limit() -> None:

@@ -9,7 +9,6 @@ The first waiter of the root is then the one that fits. A change somewhere is to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
 
 from flom.core.modes import HeldModes, LockMode
@@ -53,7 +52,7 @@ class HierarchicalResource(Resource):
     def __init__(self) -> None:
         self._root = _Node("", None)  # above the first level; nobody can hold it
         self._arrivals = count()
-        self._waiting = dict.fromkeys(LockMode, 0)
+        self._waiting: dict[LockMode, int] = {}  # how many, in each mode that anybody waits in
 
     def fits(self, request: LockRequest, now: Instant) -> bool:
         mode = request.mode
@@ -86,18 +85,22 @@ class HierarchicalResource(Resource):
     def enqueue(self, request: LockRequest) -> None:
         node = self._node(request)
         node.queues.append(request, next(self._arrivals))
-        self._waiting[request.mode] += 1
+        self._waiting[request.mode] = self._waiting.get(request.mode, 0) + 1
         self._tell_ancestors(node, request.mode)
 
     def withdraw(self, request: LockRequest) -> None:
         node = self._node(request)
         node.queues.remove(request)
         self._waiting[request.mode] -= 1
+        if not self._waiting[request.mode]:
+            del self._waiting[request.mode]
         self._tell_ancestors(node, request.mode)
         _prune(node)
 
     def next_waiter(self, now: Instant) -> LockRequest | None:
-        firsts = [(self._root.first_waiter(mode), mode) for mode, waiting in self._waiting.items() if waiting]
+        if not self._waiting:
+            return None
+        firsts = [(self._root.first_waiter(mode), mode) for mode in self._waiting]
         arrival, mode = min(firsts, default=(NEVER, LockMode.NL))
         if arrival == NEVER:
             return None
@@ -120,7 +123,7 @@ class HierarchicalResource(Resource):
 
     def _tell_ancestors(self, node: _Node, *modes: LockMode) -> None:
         """Let the ancestors know who waits first at C{node}, in C{modes} or else in all that anybody waits in."""
-        for mode in modes or [mode for mode, waiting in self._waiting.items() if waiting]:
+        for mode in modes or self._waiting:
             child = node
             for parent in _ancestors(node):
                 parent.children_with_waiters.setdefault(mode, Earliest()).set(child, child.first_waiter(mode))
@@ -132,11 +135,13 @@ def _levels(request: LockRequest) -> tuple[str, ...]:
     return request.name.levels
 
 
-def _ancestors(node: _Node) -> Iterator[_Node]:
+def _ancestors(node: _Node) -> list[_Node]:
     """Give the nodes above C{node}, from its parent to the root."""
+    ancestors = []
     while node.parent is not None:
         node = node.parent
-        yield node
+        ancestors.append(node)
+    return ancestors
 
 
 def _prune(node: _Node) -> None:

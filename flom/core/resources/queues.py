@@ -152,8 +152,13 @@ class QuantityQueue:
         self._set_quantity(place, request.quantity)
 
     def _set_quantity(self, place: int, quantity: float) -> None:
+        least = self._least
         node = place + len(self._slots)
-        self._least[node] = quantity
+        least[node] = quantity
         while node > 1:
             node //= 2
-            self._least[node] = min(self._least[2 * node], self._least[2 * node + 1])
+            left, right = least[2 * node], least[2 * node + 1]
+            lower = left if left < right else right
+            if least[node] == lower:
+                return  # and so are those above
+            least[node] = lower

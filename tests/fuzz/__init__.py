@@ -1,0 +1,1 @@
+"""Inputs that nobody should send, and who holds what meanwhile."""

@@ -1,0 +1,29 @@
+"""Among checked clients and vandals, a real daemon lives, tells the truth, forgets everything and does not grow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.fuzz.live import LiveRun
+
+SECONDS: Final = 2.0
+"""How long each load goes on; make fuzz takes longer."""
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_a_daemon_survives_a_crowd(tmp_path: Path, seed: int) -> None:
+    with LiveRun(tmp_path, seed) as live:
+        for _ in range(3):
+            live.load(SECONDS)
+        live.finish()
+    assert live.grants > 100
+    assert live.did["vandals"] > 100
+
+
+def test_thousands_of_malformed_messages_harm_nobody(tmp_path: Path) -> None:
+    with LiveRun(tmp_path, 2) as live:
+        live.storm(2000)
+        live.finish()

@@ -1,0 +1,107 @@
+"""A daemon whose log, memory and table are looked at: L{Watched}."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final
+
+from tests.daemon import BIN, Daemon
+from tests.fuzz.checker import Wrong
+
+FORGOTTEN_WITHIN: Final = 20.0
+"""Seconds after which nothing must be left of what clients of ours have locked; lifespans are up to 1.5 s."""
+
+_ALARMING: Final = ("Traceback", "Unhandled", "Failure", "failure", "Error:", "MemoryError")
+
+
+class Watched(Daemon):
+    """
+    A daemon with room for thousands of clients; its log is read as it comes, so that it never waits for us.
+
+    @ivar alarming: lines of its log that tell of a fault of its own.
+    @ivar lines: how many lines there were.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        super().__init__(*arguments, descriptors=4096)
+        self.lines = 0
+        self.alarming: list[str] = []
+
+    def __enter__(self) -> Watched:
+        super().__enter__()
+        self._reader = Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        return self
+
+    def _read_log(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines += 1
+            if any(word in line for word in _ALARMING) or (self.alarming and len(self.alarming) < 50):
+                self.alarming.append(line)  # what follows the first tells more
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(30)
+        self._reader.join(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def stop(self) -> int:
+        """End it in good order; give its exit status."""
+        self.process.terminate()
+        self.process.wait(30)
+        self._reader.join(30)
+        return self.process.returncode
+
+    @property
+    def rss(self) -> int:
+        """KiB of memory that it takes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+    def status(self) -> dict[str, Any]:
+        """Give what C{flomctl} shows of it."""
+        shown = subprocess.run(
+            [str(BIN / "flomctl"), "status", "-s", self.socket, "--json"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if shown.returncode != 0:
+            raise Wrong(f"flomctl cannot show the daemon: {shown.stderr}")
+        status: dict[str, Any] = json.loads(shown.stdout)
+        return status
+
+    def check(self) -> None:
+        """
+        See that it lives, that its table is empty (or soon will be), and that its log tells of no fault.
+
+        @raise Wrong: it is not so.
+        """
+        deadline = monotonic() + FORGOTTEN_WITHIN
+        while (status := self.status())["resources"] or status["incubator"] or status["daemon"]["connected"] > 1:
+            if monotonic() > deadline:
+                left = {what: status[what] for what in ("resources", "incubator")}
+                left["connected"] = status["daemon"]["connected"]
+                raise Wrong(f"everybody has gone, and this is left: {left}")
+            Event().wait(0.2)
+        if self.process.poll() is not None:
+            raise Wrong(f"the daemon has ended: {self.process.returncode}")
+        self.check_log()
+
+    def check_log(self) -> None:
+        """
+        See that its log tells of no fault.
+
+        @raise Wrong: it does.
+        """
+        if self.alarming:
+            raise Wrong("the log tells of a fault:\n" + "".join(self.alarming))
