@@ -83,11 +83,6 @@ class ServerSession:
         self.is_over = False
 
     @property
-    def is_fresh(self) -> bool:
-        """Whether the client has not said anything yet."""
-        return self._state is _Server.FRESH
-
-    @property
     def resource(self) -> str | None:
         """The resource that the connection is bound to."""
         return None if self._name is None else self._name.key

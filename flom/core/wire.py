@@ -57,9 +57,8 @@ MAX_SINCE: Final = 253402300799999
 END_OF_MESSAGE: Final = b"</msg>"
 """There is nothing else that tells where a message ends (spec 5.1)."""
 
-# most clients say the same again and again, and so do those of one host; what was read last need not be read again
-_REMEMBERED: Final = 8192
-_REMEMBERED_SIZE: Final = 1024  # bytes at most of each, so that all of it is some ten million at most
+_REMEMBERED: Final = 4  # reads of one stream; who uses a connection again says the same again
+_REMEMBERED_SIZE: Final = 1024  # bytes at most of each
 
 _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake begin
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
@@ -89,6 +88,7 @@ class MessageReader:
         """
         self._max_size = max_size
         self._buffer = b""
+        self._remembered: dict[bytes, tuple[Message, ...]] = {}
 
     def __bool__(self) -> bool:
         """Tell whether a message has begun and not ended."""
@@ -103,9 +103,24 @@ class MessageReader:
         @raise RemoteProtocolError: when asked for a message that is none, or that has reached the size bound without
             an end. The stream cannot be read further.
         """
-        if not self._buffer and len(data) <= _REMEMBERED_SIZE and (messages := _read_whole(data, self._max_size)):
-            return messages
-        return self._read(data)
+        if self._buffer:
+            return self._read(data)
+        return self._remembered.get(data) or self._read_whole(data) or self._read(data)
+
+    def _read_whole(self, data: bytes) -> tuple[Message, ...]:
+        """Read C{data} if it is just some messages, and remember them; give none otherwise."""
+        *pieces, rest = data.split(END_OF_MESSAGE) if len(data) <= _REMEMBERED_SIZE else [data]
+        longest = max(map(len, pieces), default=0) + len(END_OF_MESSAGE)
+        if rest or longest > self._max_size or data.startswith(_TLS_RECORDS):
+            return ()
+        try:
+            messages = tuple(decode(piece + END_OF_MESSAGE) for piece in pieces)
+        except RemoteProtocolError:
+            return ()  # those before the one that is wrong are to be heard first
+        if len(self._remembered) == _REMEMBERED:
+            self._remembered.clear()
+        self._remembered[data] = messages
+        return messages
 
     def _read(self, data: bytes) -> Iterator[Message]:
         data = self._buffer + data
@@ -126,18 +141,7 @@ class MessageReader:
             raise RemoteProtocolError(why, code=ReturnCode.BUFFER_OVERFLOW)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _read_whole(data: bytes, max_size: int) -> tuple[Message, ...]:
-    """Read C{data} if it is just messages of at most C{max_size} bytes; give none otherwise."""
-    *pieces, rest = data.split(END_OF_MESSAGE)
-    if rest or max(map(len, pieces), default=0) + len(END_OF_MESSAGE) > max_size or data.startswith(_TLS_RECORDS):
-        return ()
-    try:
-        return tuple(decode(piece + END_OF_MESSAGE) for piece in pieces)
-    except RemoteProtocolError:
-        return ()  # those before the one that is wrong are to be heard first
-
-
+@lru_cache(maxsize=4096)  # who connects again says the same again
 def decode(data: bytes) -> Message:
     """
     Read one message.
@@ -166,7 +170,7 @@ def read_xml(data: bytes) -> Message:
     return build(attributes)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=1024)  # answers, of which there are few
 def encode(message: Message) -> bytes:
     """
     Write C{message} as FLoM does, to the order of attributes.

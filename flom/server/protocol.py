@@ -110,6 +110,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         self._unread: IDelayedCall | None = None
         self._is_secured = False
         self._name: str | None = None
+        self._is_introduced = False
         self._peer_id: str | None = None
         self._reader = MessageReader(terms.limits.message_size)
 
@@ -202,19 +203,21 @@ class LockProtocol(Protocol, TimeoutMixin):
         self._arbiter.drop(self._id)  # one way out, whatever the cause
 
     def _serve(self, message: Message) -> None:
-        if self._session.is_fresh and isinstance(message, Lock | Shutdown | StatusRequest):
+        if not self._is_introduced and isinstance(message, Lock | Shutdown | StatusRequest):
+            self._is_introduced = True
             self._peer_id = message.peer_id and intern(message.peer_id)  # most have the same
             if not self._has_the_right_id(message):
                 return
         match self._session.receive(message):
-            case LockRequest(wait=False, create=False) as probe if probe.name.text.startswith(STATUS_PROBE):
-                self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
-            case LockRequest() as request:
-                self._arbiter.request(request)
-            case Release(name, rollback):
-                self._arbiter.release(self._id, name, rollback)
+            case Release() as order:
+                self._arbiter.release(self._id, order.name, order.rollback)
                 if self._session.is_extended:
                     self._send(encode(Unlocked()))
+            case LockRequest() as request:
+                if not (request.wait or request.create) and request.name.text.startswith(STATUS_PROBE):
+                    self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
+                else:
+                    self._arbiter.request(request)
             case InvalidLock(name):
                 self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=name)
                 self._answer(Outcome.INVALID_NAME)
@@ -249,10 +252,10 @@ class LockProtocol(Protocol, TimeoutMixin):
         if self._is_traced:
             _locker.debug("to %s: %s", self._id, effect)
         match effect:
-            case Granted(element=element, delayed=delayed):
-                self._answer(Outcome.GRANTED, element, delayed=delayed)
-            case Queued(delayed=delayed):
-                self._answer(Outcome.QUEUED, delayed=delayed)
+            case Granted():
+                self._answer(Outcome.GRANTED, effect.element, delayed=effect.delayed)
+            case Queued():
+                self._answer(Outcome.QUEUED, delayed=effect.delayed)
             case Incubated():
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):

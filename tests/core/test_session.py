@@ -90,12 +90,6 @@ class TestServer:
         with pytest.raises(RemoteProtocolError):
             session.receive(Unlock("/i/x"))
 
-    def test_it_is_fresh_until_the_first_message(self) -> None:
-        session = ServerSession(SessionId(7))
-        assert session.is_fresh
-        ask(session)
-        assert not session.is_fresh
-
     @pytest.mark.parametrize(
         "outcome", [Outcome.GRANTED, Outcome.QUEUED, Outcome.AWAITING_CREATION, Outcome.BUSY, Outcome.IMPOSSIBLE]
     )

@@ -9,6 +9,7 @@ The first waiter of the root is then the one that fits. A change somewhere is to
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import count
 
 from flom.core.modes import HeldModes, LockMode
@@ -46,6 +47,17 @@ class _Node:
         return not (self.children or self.held or self.queues)
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class _NodeHolding(Holding):
+    """
+    A holding of a node.
+
+    @ivar node: it.
+    """
+
+    node: _Node
+
+
 class HierarchicalResource(Resource):
     """All nodes below one root; requests queue for the tree."""
 
@@ -68,18 +80,27 @@ class HierarchicalResource(Resource):
 
     def take(self, request: LockRequest, now: Instant) -> Holding:
         node = self._node(request)
-        node.held.add(request.mode)
-        for ancestor in _ancestors(node):
-            ancestor.below.add(request.mode)
-        self._tell_ancestors(node)
-        return Holding(request)
+        mode = request.mode
+        node.held.add(mode)
+        ancestor = node.parent
+        while ancestor is not None:
+            ancestor.below.add(mode)
+            ancestor = ancestor.parent
+        if self._waiting:
+            self._tell_ancestors(node)
+        return _NodeHolding(request, node=node)
 
     def give_back(self, holding: Holding, rollback: bool) -> None:
-        node = self._node(holding.request)
-        node.held.remove(holding.request.mode)
-        for ancestor in _ancestors(node):
-            ancestor.below.remove(holding.request.mode)
-        self._tell_ancestors(node)
+        assert isinstance(holding, _NodeHolding)
+        node = holding.node
+        mode = holding.request.mode
+        node.held.remove(mode)
+        ancestor = node.parent
+        while ancestor is not None:
+            ancestor.below.remove(mode)
+            ancestor = ancestor.parent
+        if self._waiting:
+            self._tell_ancestors(node)
         _prune(node)
 
     def enqueue(self, request: LockRequest) -> None:
