@@ -12,7 +12,6 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from flom.errors import spell
 from flom.transports import underlying
 
-
 _UCRED: Final = struct.Struct("3i")
 
 

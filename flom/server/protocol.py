@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -35,6 +34,7 @@ from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.accepting import Door
 from flom.server.arbiter import DeferredArbiter
 from flom.server.census import Census
+from flom.server.deadlines import Deadlines
 from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
 from flom.server.peer import Peer, describe, is_trusted, peer_of
 from flom.trace import tracer
@@ -73,7 +73,7 @@ DEFAULT_TERMS: Final = Terms()
 
 
 @implementer(IHandshakeListener, IPushProducer)
-class LockProtocol(Protocol, TimeoutMixin):
+class LockProtocol(Protocol):
     """
     One client.
 
@@ -85,59 +85,44 @@ class LockProtocol(Protocol, TimeoutMixin):
 
     transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
 
-    def __init__(
-        self,
-        arbiter: DeferredArbiter,
-        clock: IReactorTime,
-        terms: Terms,
-        census: Census,
-        connected: set[LockProtocol],
-        door: Door,
-        refusals: Refusals,
-    ) -> None:
+    def __init__(self, shared: LockFactory) -> None:
         """
-        @param census: what is shown of the daemon beside its locks; connections are counted in it.
-        @param connected: holds this protocol for as long as it is connected.
-        @param refusals: told of the limits that it exceeds.
+        @param shared: what it has in common with all others of a daemon.
         """
-        self._clock = clock
-        self._arbiter = arbiter
-        self._terms = terms
-        self._census = census
-        self._connected = connected
-        self._door = door
-        self._refusals = refusals
+        self._shared = shared
+        self._arbiter = shared.arbiter
+        self._deadlines = shared.deadlines
         self._unread: IDelayedCall | None = None
         self._is_secured = False
         self._name: str | None = None
         self._is_introduced = False
         self._peer_id: str | None = None
-        self._reader = MessageReader(terms.limits.message_size)
+        self._reader = MessageReader(shared.terms.limits.message_size)
 
     def connectionMade(self) -> None:
-        self._origin = self._door.enter(self.transport)
+        self._origin = self._shared.door.enter(self.transport)
         if self._origin is None:
             underlying(self.transport).loseConnection()  # a reset might look as if nobody listened
             return
-        self._connected.add(self)
-        self._census.connections += 1
+        self._shared.connected.add(self)
+        self._shared.census.connections += 1
         self._id = self._arbiter.open(self._tell, self._who)
         self._session = ServerSession(self._id)
         self._send = sender(self.transport)
         self._is_traced = _msg.isEnabledFor(DEBUG) or _locker.isEnabledFor(DEBUG)
-        tune(self.transport, self._terms.keepalive)
+        tune(self.transport, self._shared.terms.keepalive)
         self.transport.registerProducer(self, True)
-        self._limit_time()
-        if self._terms.tls is not None:
+        self._deadlines.set(self)
+        if self._shared.terms.tls is not None:
             self._name = describe(self.transport)  # when TLS has failed, nobody can tell any more
         if _conns.isEnabledFor(DEBUG):
             _conns.debug("%s connected as %s", self._peer, self._id)
 
     def handshakeCompleted(self) -> None:
         """See L{IHandshakeListener.handshakeCompleted}."""
-        assert self._terms.tls is not None
+        assert self._shared.terms.tls is not None
         self._is_secured = True
-        self._terms.tls.note_handshake(self.transport)
+        self._shared.terms.tls.note_handshake(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._session.is_over:
@@ -152,12 +137,11 @@ class LockProtocol(Protocol, TimeoutMixin):
         except RemoteProtocolError as e:
             self._close(str(e), e.log_id)
         if self._session.is_over:
-            self._limit_time()
+            self._deadlines.set(self)
         elif not self._reader:
-            if self.timeOut is not None:
-                self.setTimeout(None)
-        elif completed or self.timeOut is None:
-            self._limit_time()
+            self._deadlines.clear(self)
+        elif completed or self not in self._deadlines:
+            self._deadlines.set(self)
 
     def pauseProducing(self) -> None:
         """See L{IPushProducer.pauseProducing}: too many answers are unread."""
@@ -173,12 +157,10 @@ class LockProtocol(Protocol, TimeoutMixin):
         """See L{IPushProducer.stopProducing}: the connection is closed."""
         self._forget_unread()
 
-    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
-        return self._clock.callLater(period, func)  # TimeoutMixin would take the global reactor's
-
-    def timeoutConnection(self) -> None:
+    def time_out(self) -> None:
+        """End the connection, because a message did not come in time, or because it does not end by itself."""
         if not self._session.is_over:
-            self._exceed("message-timeout", f"no whole message within {self._terms.limits.message_timeout:g} s")
+            self._exceed("message-timeout", f"no whole message within {self._shared.terms.limits.message_timeout:g} s")
         self.transport.abortConnection()
 
     def hang_up(self) -> None:
@@ -186,19 +168,19 @@ class LockProtocol(Protocol, TimeoutMixin):
         self._session.end()
         self._end_producing()  # a paused producer would keep it open
         self.transport.loseConnection()
-        self._limit_time()
+        self._deadlines.set(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._door.leave(self._origin)
+        self._shared.door.leave(self._origin)
         if self._origin is None:
             return  # it was not let in
-        tls = self._terms.tls
+        tls = self._shared.terms.tls
         if tls is not None and (problem := tls.why_lost(self.transport, reason, is_secured=self._is_secured)):
             is_verdict = problem.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
             self._log_breach(str(problem), "FLM017E" if is_verdict else "")
         _conns.debug("%s has gone: %s", self._id, reason.value)
-        self._connected.discard(self)
-        self.setTimeout(None)
+        self._shared.connected.discard(self)
+        self._deadlines.clear(self)
         self._forget_unread()
         self._arbiter.drop(self._id)  # one way out, whatever the cause
 
@@ -239,8 +221,8 @@ class LockProtocol(Protocol, TimeoutMixin):
     def _has_the_right_id(self, message: Lock | Shutdown | StatusRequest) -> bool:
         """Tell whether the client is who its certificate says, as far as that is wanted; if not, send it away."""
         try:
-            if self._terms.tls is not None:
-                self._terms.tls.check_peer_id(self.transport, message.peer_id)
+            if self._shared.terms.tls is not None:
+                self._shared.terms.tls.check_peer_id(self.transport, message.peer_id)
         except TlsError as e:
             if not isinstance(message, Lock):
                 self.transport.write(encode(ManagementRefused()))
@@ -280,8 +262,8 @@ class LockProtocol(Protocol, TimeoutMixin):
 
     def _shut_down(self, immediate: bool) -> None:
         kind = "immediate" if immediate else "quiesce"
-        end = self._terms.on_shutdown
-        is_allowed = self._terms.allow_remote_shutdown
+        end = self._shared.terms.on_shutdown
+        is_allowed = self._shared.terms.allow_remote_shutdown
         if end and (is_allowed or is_trusted(self.transport, is_verified=self._is_secured)):
             log_id = "FLM007N" if immediate else "FLM008N"
             self._log.info("{log_id} {kind} shutdown ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
@@ -293,7 +275,7 @@ class LockProtocol(Protocol, TimeoutMixin):
 
     def _show(self, name: str | None) -> None:
         """Send what is held, or C{name} alone, to whoever may see it."""
-        if not (self._terms.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
+        if not (self._shared.terms.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
             self._log.info("status refused to {peer}", peer=self._peer)
             self.transport.write(encode(ManagementRefused()))
             return
@@ -304,20 +286,16 @@ class LockProtocol(Protocol, TimeoutMixin):
 
         from flom.server.status import write_status  # most clients never ask
 
-        write_status(self._arbiter, self._census, self._clock, key).addCallback(self._send_status)
+        write_status(self._arbiter, self._shared.census, self._shared.clock, key).addCallback(self._send_status)
 
     def _send_status(self, data: bytes) -> None:
-        if self in self._connected:
+        if self in self._shared.connected:
             self.transport.writeSequence([encode(StatusFollows(len(data))), data])
-
-    def _limit_time(self) -> None:
-        """Give the peer its time for a message, or to close the connection."""
-        self.setTimeout(self._terms.limits.message_timeout)
 
     def _watch_unread(self) -> None:
         """End the connection if the peer has not taken more of its answers after a while."""
-        unread_timeout = self._terms.limits.unread_timeout
-        self._unread = self._clock.callLater(unread_timeout, self._see_whether_read, unsent(self.transport))
+        unread_timeout = self._shared.terms.limits.unread_timeout
+        self._unread = self._shared.clock.callLater(unread_timeout, self._see_whether_read, unsent(self.transport))
 
     def _see_whether_read(self, unsent_before: tuple[object, int]) -> None:
         buffer, offset = unsent_before
@@ -326,7 +304,7 @@ class LockProtocol(Protocol, TimeoutMixin):
             self._watch_unread()
             return
         self._unread = None
-        self._exceed("unread-timeout", f"it has read no answer within {self._terms.limits.unread_timeout:g} s")
+        self._exceed("unread-timeout", f"it has read no answer within {self._shared.terms.limits.unread_timeout:g} s")
         self._session.end()
         self.transport.abortConnection()
 
@@ -340,8 +318,8 @@ class LockProtocol(Protocol, TimeoutMixin):
         self.transport.unregisterProducer()
 
     def _exceed(self, limit: str, why: str) -> None:
-        self._census.protocol_errors += 1
-        self._refusals.tell(limit, "closing {peer}: {why}", peer=self._peer, why=why)
+        self._shared.census.protocol_errors += 1
+        self._shared.refusals.tell(limit, "closing {peer}: {why}", peer=self._peer, why=why)
 
     def _close(self, why: str, log_id: str = "") -> None:
         self._log_breach(why, log_id)
@@ -349,7 +327,7 @@ class LockProtocol(Protocol, TimeoutMixin):
         self.hang_up()
 
     def _log_breach(self, why: str, log_id: str = "") -> None:
-        self._census.protocol_errors += 1
+        self._shared.census.protocol_errors += 1
         if log_id:
             self._log.warn("{log_id} closing {peer}: {why}", log_id=log_id, peer=self._peer, why=why)
         else:
@@ -360,7 +338,10 @@ class LockFactory(Factory):
     """
     Makes the daemon's end of every connection, be it TCP or UNIX; all share one arbiter.
 
+    @ivar connected: holds each for as long as it is connected.
     @ivar door: where they come in; it should know the ports.
+    @ivar deadlines: for messages, and for the other end to close the connection.
+    @ivar refusals: told of the limits that are exceeded.
     """
 
     noisy = False
@@ -376,24 +357,23 @@ class LockFactory(Factory):
         @param clock: times out silent peers.
         @param census: what is shown of the daemon beside its locks; by default, one of its own.
         """
-        self._census = census or Census()
-        self._arbiter = arbiter
-        self._clock = clock
-        self._terms = terms
-        self._connected: set[LockProtocol] = set()
-        self._refusals = Refusals(clock)
-        self.door = Door(clock, terms.limits, self._refusals)
+        self.census = census or Census()
+        self.arbiter = arbiter
+        self.clock = clock
+        self.terms = terms
+        self.connected: set[LockProtocol] = set()
+        self.refusals = Refusals(clock)
+        self.deadlines = Deadlines(clock, terms.limits.message_timeout, LockProtocol.time_out)
+        self.door = Door(clock, terms.limits, self.refusals)
 
     def disconnect_all(self) -> None:
         """Close every connection."""
-        for protocol in list(self._connected):
+        for protocol in list(self.connected):
             protocol.hang_up()
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
-        if self._arbiter.is_retired or self._arbiter.is_closed:
+        if self.arbiter.is_retired or self.arbiter.is_closed:
             return None  # which closes the connection
-        protocol = LockProtocol(
-            self._arbiter, self._clock, self._terms, self._census, self._connected, self.door, self._refusals
-        )
+        protocol = LockProtocol(self)
         protocol.factory = self
         return protocol
