@@ -42,7 +42,7 @@ def why_closed(peer: str, *, answered: bool, tls: Tls | None, is_secured: bool) 
     if answered:
         return DaemonLost(closed)
     if tls is None:
-        return DaemonLost(f"{closed} without an answer; it may want TLS")
+        return DaemonLost(f"{closed} without an answer; it may want TLS, or have reached a limit")
     if not is_secured:
         return DaemonLost(f"{closed} during the TLS handshake; it may not speak TLS")
     why = "it may not accept our certificate"

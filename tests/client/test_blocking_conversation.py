@@ -159,7 +159,7 @@ def test_what_is_no_answer_is_no_grant(scene: Scene, messages: list[bytes]) -> N
 @pytest.mark.parametrize(
     ("messages", "why", "answered"),
     [
-        ([], "the daemon closed the connection without an answer; it may want TLS", False),
+        ([], "the daemon closed the connection without an answer; it may want TLS, or have reached a limit", False),
         ([b"<?xml"], "the daemon closed the connection", True),
         ([QUEUED], "the daemon closed the connection", True),
     ],

@@ -98,7 +98,7 @@ def test_what_is_no_answer_is_no_grant(messages: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("messages", "why"),
     [
-        ([], "the daemon closed the connection without an answer; it may want TLS"),
+        ([], "the daemon closed the connection without an answer; it may want TLS, or have reached a limit"),
         ([QUEUED], "the daemon closed the connection"),
     ],
     ids=["at once", "later"],

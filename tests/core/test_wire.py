@@ -190,10 +190,10 @@ def test_messages_may_be_cut_anywhere(cuts: list[int]) -> None:
 
 
 def test_a_message_is_given_before_what_follows_it_is_found_to_be_none() -> None:
-    messages = MessageReader().feed(encode(Discover()) + b"garbage</msg>" + encode(Discover()))
+    messages = iter(MessageReader().feed(encode(Discover()) + b"garbage</msg>" + encode(Discover())))
     assert next(messages) == Discover()
     with pytest.raises(RemoteProtocolError):
-        next(iter(messages))
+        next(messages)
 
 
 def test_white_space_may_stand_between_messages() -> None:
