@@ -64,7 +64,8 @@ def sender(transport: Any) -> Callable[[bytes], None]:
         return transport.write  # type: ignore[no-any-return]  # TLS, for one, has to see them first
 
     def send(data: bytes) -> None:
-        if not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting):
+        is_open = transport.connected and not (transport.disconnecting or transport._aborting)
+        if is_open and not (transport.dataBuffer or transport._tempDataBuffer):
             try:
                 sent = transport.socket.send(data)
             except OSError:

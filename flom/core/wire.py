@@ -141,7 +141,6 @@ class MessageReader:
             raise RemoteProtocolError(why, code=ReturnCode.BUFFER_OVERFLOW)
 
 
-@lru_cache(maxsize=4096)  # who connects again says the same again
 def decode(data: bytes) -> Message:
     """
     Read one message.
@@ -149,6 +148,11 @@ def decode(data: bytes) -> Message:
     @param data: all of it, and nothing else.
     @raise RemoteProtocolError: it is none.
     """
+    return _remember(data) if len(data) <= MAX_MESSAGE_SIZE else read_xml(data)
+
+
+@lru_cache(maxsize=4096)  # who connects again says the same again
+def _remember(data: bytes) -> Message:
     return _read_usual(data) or read_xml(data)
 
 

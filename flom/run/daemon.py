@@ -26,8 +26,8 @@ def main(words: Sequence[str]) -> None:
     """
     gc.disable()  # what is imported is there to stay
     ready = _detach()
-    has_tls = any(word.startswith("--tls-") for word in words)
-    with nullcontext() if has_tls else lean_imports():
+    may_need_tls = any(word.startswith(("--tls-", "--http")) for word in words)
+    with nullcontext() if may_need_tls else lean_imports():
         from twisted.internet import reactor as the_reactor
         from twisted.python.log import startLoggingWithObserver
         from twisted.python.syslog import SyslogObserver
@@ -38,6 +38,7 @@ def main(words: Sequence[str]) -> None:
         options = Options()
         options.parseOptions(words)
         service = makeService(options)
+    os.umask(0o077)  # as twistd has it
     startLoggingWithObserver(SyslogObserver("flom").emit)
     service.privilegedStartService()
     service.startService()
@@ -64,7 +65,6 @@ def _detach() -> int:
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.umask(0o077)
     return writing
 
 

@@ -54,9 +54,10 @@ class StartingEndpoint(DaemonEndpoint):
         self._say = say
         self._started = started
         self.is_starting = False
+        self._starts = 0
 
     async def _do_about_absence(self, began: float, problem: Exception) -> None:
-        check_may_start(self._config, self.peer)
+        check_may_start(self._config, self.peer, self._starts)
         try:
             claim = claim_place(self._config)
         except CannotClaim as e:
@@ -65,6 +66,7 @@ class StartingEndpoint(DaemonEndpoint):
             await deferLater(self._reactor, RETRY)
             return
         self.is_starting = True
+        self._starts += 1
         try:
             await self._start(claim)
         finally:

@@ -52,6 +52,7 @@ class DirectRunner(Job):
         self, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
     ) -> None:
         super().__init__(config, command, watch, descriptors)
+        self._starts = 0  # of daemons
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
 
     def signal(self, number: int, from_terminal: bool) -> None:
@@ -133,11 +134,17 @@ class DirectRunner(Job):
 
     def _start_daemon(self, began: float) -> None:
         """Start a daemon, unless somebody else is just doing so; afterwards, we try again."""
-        from flom.run.launch import RETRY, START_TIMEOUT, Launch, check_may_start, claim_place  # mostly there is one
+        from flom.run.launch import (  # mostly there is one
+            RETRY,
+            START_TIMEOUT,
+            Launch,
+            check_may_start,
+            claim_place,
+        )
         from flom.server.claim import CannotClaim
 
         peer = peer_of(self._config)
-        check_may_start(self._config, peer)
+        check_may_start(self._config, peer, self._starts)
         try:
             claim = claim_place(self._config)
         except CannotClaim as e:
@@ -148,6 +155,7 @@ class DirectRunner(Job):
             sleep(RETRY)
             return
         try:
+            self._starts += 1
             launch = Launch(self._config, claim, self._watch.unblocked)
             import_module("flom.client.conversation")  # which takes a while, and so does the daemon
             launch.wait(peer)
@@ -162,7 +170,9 @@ class DirectRunner(Job):
             os.set_inheritable(conversation.fileno(), True)
         try:
             with self._starting:
-                self._child = child = execute(self._words(element), lambda words: _spawn(words, environment))
+                pid = execute(self._words(element), lambda words: _spawn(words, environment))
+                child = _Child(pid)
+                self._note_start(child)
         except CannotExecute as e:
             complain(str(e))
             self._status = int(ExitStatus.CANNOT_EXECUTE)
@@ -175,6 +185,8 @@ class DirectRunner(Job):
 
     def _watch_over(self, child: _Child, conversation: Conversation) -> None:
         """Wait until the command has ended; if the daemon goes before that, say so."""
+        if child.fileno() < 0:
+            return
         waiting = poll()
         waiting.register(child, POLLIN)
         waiting.register(conversation, POLLIN)
@@ -185,20 +197,26 @@ class DirectRunner(Job):
 
 
 class _Child:
-    """A running command, as the kernel knows it: its number is its own for as long as we have the descriptor."""
+    """A running command."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._descriptor = os.pidfd_open(pid)
+        try:
+            self._descriptor = os.pidfd_open(pid)
+        except OSError:  # there is no descriptor left
+            self._descriptor = -1
 
     def fileno(self) -> int:
-        """Give what can be read from when it has ended."""
+        """Give what can be read from when it has ended; -1 if we have nothing of the kind."""
         return self._descriptor
 
     def signal(self, number: int) -> None:
         """See L{flom.run.job.RunningChild.signal}."""
         with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._descriptor, number)
+            if self._descriptor < 0:
+                os.kill(self._pid, number)
+            else:
+                signal.pidfd_send_signal(self._descriptor, number)  # which cannot hit another process
 
     def status(self) -> int:
         """Give what it has exited with, or 128 and the number of the signal that killed it."""
@@ -207,14 +225,16 @@ class _Child:
         return code if code >= 0 else 128 - code
 
 
-def _spawn(words: Sequence[str], environment: dict[bytes, bytes]) -> _Child:
+def _spawn(words: Sequence[str], environment: dict[bytes, bytes]) -> int:
     """
     Start a program with our terminal, process group, working directory and inheritable descriptors.
 
     What was ignored when we started stays ignored, as by nohup.
+
+    @return: the number of the process.
     """
     encoded = [os.fsencode(word) for word in words]
-    return _Child(os.posix_spawnp(encoded[0], encoded, environment, setsigmask=(), setsigdef=_PYTHON_IGNORES))
+    return os.posix_spawnp(encoded[0], encoded, environment, setsigmask=(), setsigdef=_PYTHON_IGNORES)
 
 
 def _has_pidfds() -> bool:

@@ -16,7 +16,7 @@ def inherited_environment() -> dict[bytes, bytes]:
     """Give the environment as this process got it; in the C locale, Python adds a variable to C{os.environ}."""
     with open("/proc/self/environ", "rb") as environment:
         variables = environment.read().split(b"\0")
-    return dict(variable.split(b"=", 1) for variable in variables if b"=" in variable)
+    return dict(variable.split(b"=", 1) for variable in variables if variable.find(b"=") > 0)
 
 
 def as_script(command: Sequence[str]) -> list[str]:

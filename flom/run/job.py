@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Collection, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 from flom.config import SIGNAL_NAMES, Config
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
 
 _CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
+_UNCERTAIN: Final = 0.01
+"""
+Seconds after the start of the command in which a signal that the terminal has sent may have come before the command
+was there to get it: then it gets it from us, better twice than never.
+"""
+
 _trace = tracer("exec")
 
 
@@ -63,11 +70,14 @@ class Job:
         self._watch = watch
         self._descriptors = descriptors
         self._child: RunningChild | None = None
+        self._started_at = 0.0  # in seconds of the monotonic clock
         self._status: int | None = None
 
     def _request(self) -> Lock:
         """Say what is to be locked."""
-        from flom.core.messages import Lock  # who starts a daemon first need not wait for its import
+        from flom.core.messages import (
+            Lock,  # who starts a daemon first need not wait for its import
+        )
 
         config = self._config
         return Lock(
@@ -91,11 +101,18 @@ class Job:
         if self._status is not None:
             os._exit(self._status)
         if self._child is not None:
-            if not from_terminal and number not in self._config.ignored_signals:
+            has_it = from_terminal and monotonic() > self._started_at + _UNCERTAIN
+            if not has_it and number not in self._config.ignored_signals:
                 self._child.signal(number)
         elif number in ENDING:
             self._leave()
             os._exit(128 + number)
+
+    def _note_start(self, child: RunningChild) -> None:
+        """Take note that the command runs."""
+        self._child = child
+        self._started_at = monotonic()
+        _trace.debug("running %s", self._command[0])
 
     def _leave(self) -> None:
         """Do what is to be done before a signal ends us while we wait for the lock."""

@@ -24,6 +24,9 @@ from flom.server.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix
 START_TIMEOUT: Final = 30.0
 """Seconds that a daemon has to start, whoever starts it (D-35)."""
 
+MOST_STARTS: Final = 10
+"""A daemon with a short lifespan may have ended before whoever started it is connected; not so often, though."""
+
 RETRY: Final = 0.02
 """Seconds until the next attempt; for the moment until another starter listens."""
 
@@ -49,12 +52,17 @@ Unblocked = Callable[[], AbstractContextManager[None]]
 """Makes a context in which processes may be made, see L{flom.run.signals.SignalWatch.unblocked}."""
 
 
-def check_may_start(config: Config, peer: str) -> None:
+def check_may_start(config: Config, peer: str, starts: int) -> None:
     """
-    Check that the user does not want no daemon to be started.
+    Check that a daemon may be started.
 
-    @raise DaemonUnreachable: that is the case.
+    @param starts: how often that was done before.
+    @raise DaemonUnreachable: the user does not want it, or it was of no use.
     """
+    if starts >= MOST_STARTS:
+        raise DaemonUnreachable(
+            ReturnCode.DAEMON_NOT_STARTED, f"{peer}: a daemon was started {starts} times, and does not listen"
+        )
     if config.lifespan_ms == 0:
         raise DaemonUnreachable(
             ReturnCode.CONNECT_ERROR, f"{peer}: no daemon is listening, and daemon-lifespan 0 forbids to start one"
@@ -142,4 +150,5 @@ class Launch:
         except subprocess.TimeoutExpired:
             raise not_ready(peer) from None
         code = self._process.returncode
-        check_ready(code if code >= 0 else None, f"its start was ended by signal {-code}", complaint)
+        how = f"it was ended by signal {-code}" if code < 0 else "it has ended"
+        check_ready(code if code >= 0 else None, how, complaint)

@@ -71,14 +71,14 @@ class Runner(Job):
             self._say(f"Locked element is '{held.element}'")
         try:
             with self._watch.unblocked():
-                self._child = child = start_child(
+                child = start_child(
                     self._reactor,
                     self._words(held.element),
                     self._environment(held.element),
                     inherit=[*self._descriptors, *([] if self._config.close else [held.fileno()])],
                     ignored=self._watch.ignored,
                 )
-                _trace.debug("running %s", self._command[0])
+                self._note_start(child)
         except CannotExecute as e:
             complain(str(e))
             self._status = status = int(ExitStatus.CANNOT_EXECUTE)
@@ -146,7 +146,9 @@ class Runner(Job):
 
     def _watched(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Give what leads where C{endpoint} does, and have the user told what is waited for there."""
-        from flom.run.waiting import WaitReport  # who does not want to be told need not wait for its import
+        from flom.run.waiting import (
+            WaitReport,  # who does not want to be told need not wait for its import
+        )
 
         self._report = WaitReport(self._reactor, self._config)
         return self._report.watch(endpoint)
@@ -164,7 +166,9 @@ class Runner(Job):
         if not config.multicast_address:
             return StartingEndpoint(self._reactor, config, unblocked, self._say, self._limit_wait)
 
-        from flom.run.electing import ElectingEndpoint  # the others need not wait for its import
+        from flom.run.electing import (
+            ElectingEndpoint,  # the others need not wait for its import
+        )
 
         self._group_endpoint = ElectingEndpoint(
             self._reactor, config, group_of(config), unblocked, self._say, warn, self._limit_wait

@@ -40,6 +40,8 @@ def room_for_connections() -> int:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     try:
         taken = len(os.listdir("/proc/self/fd")) - 1  # one of them was for this
+    except FileNotFoundError:
+        taken = 0  # there is no /proc
     except OSError:
         return 0
     return most - min(RESERVE, most // 4) - taken

@@ -219,6 +219,7 @@ class DeferredArbiter:
         self._effects.clear()
         self._stop_grace()
         self._set_alarm()
+        self._refusals.stop()
         for client in list(self._local.values()):
             client.dismiss()
 

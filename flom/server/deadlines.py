@@ -23,6 +23,7 @@ class Deadlines(Generic[T]):
         self._missed = missed
         self._due: dict[T, float] = {}  # the earliest first
         self._timer: IDelayedCall | None = None
+        self._is_looking = False
 
     def __contains__(self, who: T) -> bool:
         """Tell whether C{who} was set and not cleared."""
@@ -32,7 +33,7 @@ class Deadlines(Generic[T]):
         """Give C{who} its time, from now on, whatever it had before."""
         self._due.pop(who, None)
         self._due[who] = self._clock.seconds() + self._seconds
-        if self._timer is None:
+        if self._timer is None and not self._is_looking:
             self._timer = self._clock.callLater(self._seconds, self._look)
 
     def clear(self, who: T) -> None:
@@ -44,11 +45,16 @@ class Deadlines(Generic[T]):
 
     def _look(self) -> None:
         self._timer = None
+        self._is_looking = True
         now = self._clock.seconds()
-        while self._due:
-            who, when = next(iter(self._due.items()))
-            if when > now:
-                self._timer = self._clock.callLater(when - now, self._look)
-                return
-            del self._due[who]
-            self._missed(who)
+        try:
+            while self._due:
+                who, when = next(iter(self._due.items()))
+                if when > now:
+                    break
+                del self._due[who]
+                self._missed(who)
+        finally:
+            self._is_looking = False
+            if self._due:
+                self._timer = self._clock.callLater(max(0.0, next(iter(self._due.values())) - now), self._look)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from flom.core.wire import MAX_MESSAGE_SIZE
@@ -51,6 +51,7 @@ class Refusals:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._untold: dict[str, int] = {}
+        self._timers: dict[str, IDelayedCall] = {}
 
     def tell(self, limit: str, format: str, **fields: Any) -> None:
         """
@@ -65,11 +66,19 @@ class Refusals:
         self._log.warn("{limit}: " + format, limit=limit, **fields)
         self._stay_silent(limit)
 
+    def stop(self) -> None:
+        """Leave what was not told untold."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._untold.clear()
+
     def _stay_silent(self, limit: str) -> None:
         self._untold[limit] = 0
-        self._clock.callLater(SILENCE, self._sum_up, limit)
+        self._timers[limit] = self._clock.callLater(SILENCE, self._sum_up, limit)
 
     def _sum_up(self, limit: str) -> None:
+        del self._timers[limit]
         untold = self._untold.pop(limit)
         if untold:
             self._log.warn(

@@ -39,7 +39,7 @@ class ClaimedEndpoint:
 
 
 class _Connection(unix.Server):
-    """A connection over a UNIX socket by which nobody passes descriptors: the kernel closes them, and we read faster."""
+    """A connection over a UNIX socket by which nobody passes descriptors: we need not look for any."""
 
     doRead = tcp.Server.doRead  # type: ignore[assignment]
 

@@ -146,11 +146,16 @@ class LockProtocol(Protocol):
     def pauseProducing(self) -> None:
         """See L{IPushProducer.pauseProducing}: too many answers are unread."""
         self.transport.pauseProducing()
-        self._watch_unread()
+        if not self._session.is_over:
+            self._deadlines.clear(self)  # it is we who do not read
+        if self._unread is None:
+            self._watch_unread()
 
     def resumeProducing(self) -> None:
         """See L{IPushProducer.resumeProducing}: the answers are on their way."""
         self._forget_unread()
+        if self._reader and not self._session.is_over:
+            self._deadlines.set(self)
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -370,6 +375,7 @@ class LockFactory(Factory):
         """Close every connection."""
         for protocol in list(self.connected):
             protocol.hang_up()
+        self.refusals.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
         if self.arbiter.is_retired or self.arbiter.is_closed:

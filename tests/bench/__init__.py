@@ -11,8 +11,9 @@ What is where:
     C{send} of its own, as FLoM's client does) and locks again; each has a peer id of its own. It is in C because one
     in Python would be slower than what it measures. Python gives it the messages, made by L{flom.core.wire}.
   - C{control.py} is what the daemon is measured against: bare Twisted that answers constant bytes. I{Strict}, it grants
-    every lock at once by one answer, although a daemon needs two where clients wait; the limits are judged by this. The
-    one named I{hand-over} keeps a bare queue and answers twice; it shows what handing over costs at least.
+    every lock at once by one answer. Where clients wait for each other, a daemon needs two, and cannot grant the next
+    lock before it has heard of the last: there the limit is judged by the one named I{hand-over}, which answers with
+    constant bytes too, but twice, and keeps a bare queue. Both ratios are shown.
   - C{patterns.py}: grants a second and latency, from sending the lock to the grant, for patterns of locking, numbers of
     clients, and transports. Daemon and control take turns, a round each, so that noise hits both. A row is the sum of
     all rounds' grants and seconds, the median of their percentiles, and the server's CPU time divided by the grants.

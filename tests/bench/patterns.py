@@ -30,7 +30,7 @@ class Pattern:
     @ivar slots: how many can hold at a time, where clients wait for each other; 0 where they do not.
     @ivar churns: whether a connection serves for one lock.
     @ivar clients: how many at a time.
-    @ivar least: the ratio to the strict control's throughput that there must be.
+    @ivar least: the ratio to the control's throughput that there must be.
     """
 
     name: str
@@ -117,10 +117,9 @@ def alternate(
 def print_header(bench: Bench) -> None:
     """Say what the columns of L{measure}'s lines are."""
     bench.report.say(
-        "grants/s, ms from lock to grant (median, 99 %), µs of the server's CPU for a grant; ratio of grants/s,"
-    )
-    bench.report.say(
-        "which is judged, and of CPU: where they differ much, something else on the machine was in the way"
+        "grants/s, ms from lock to grant (median, 99 %), µs of the server's CPU for a grant; ratios of grants/s and of\n"
+        "CPU: where they differ much, something else on the machine was in the way. That of grants/s is judged;\n"
+        "where clients wait for each other, that to the control that lets them wait too (hand-over)."
     )
     bench.report.say(
         f"{'pattern':8}{'clients':>7} {'via':4} |{'daemon':>8}{'p50':>9}{'p99':>9}{'CPU':>6} |"
@@ -142,14 +141,15 @@ def measure(bench: Bench, pattern: Pattern) -> None:
             ratio = daemon.grants_per_second / control.grants_per_second
             cpu_ratio = control.cpu_us / daemon.cpu_us if daemon.cpu_us else 0.0
             what = f"{pattern.name}, {clients} clients over {transport}"
-            flag = report.judge(f"{what}: ratio to the control", ratio, least=pattern.least)
+            judged = daemon.grants_per_second / hand_over.grants_per_second if hand_over else ratio
+            flag = report.judge(f"{what}: ratio to the control", judged, least=pattern.least)
             if errors := sum(summary.errors for summary in seen.values()):
                 flag += report.judge(f"{what}: errors", errors, most=0)
             row = {"clients": clients, "transport": transport, "ratio": ratio, "cpu_ratio": cpu_ratio}
             tail = ""
             if hand_over:
-                row["ratio_to_hand_over"] = daemon.grants_per_second / hand_over.grants_per_second
-                tail = f"{hand_over.grants_per_second:8.0f}{row['ratio_to_hand_over']:6.2f}"
+                row["ratio_to_hand_over"] = judged
+                tail = f"{hand_over.grants_per_second:8.0f}{judged:6.2f}"
             rows.append({**row, **{name: asdict(summary) for name, summary in seen.items()}})
             report.say(
                 f"{pattern.name:8}{clients:7} {transport:4} |{_columns(daemon)} |{_columns(control)} |"

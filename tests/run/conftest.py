@@ -16,9 +16,9 @@ from tests.run.programs import Programs, RunHere
 
 
 @pytest.fixture
-def programs() -> Iterator[Programs]:
-    """Processes that do not outlive the test."""
-    with Programs() as programs:
+def programs(request: pytest.FixtureRequest) -> Iterator[Programs]:
+    """Processes that do not outlive the test; those of C{flom-run} take the way that L{both_ways} says."""
+    with Programs(getattr(request, "param", {})) as programs:
         yield programs
 
 

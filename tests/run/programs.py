@@ -14,12 +14,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from tests.daemon import FLOM_RUN
 
 PATIENCE = 20.0  # seconds until a process that does nothing fails the test
 
 _MARK = "FLOM_TEST_MARK"  # in the environment of our processes, and so of the daemons that they start
 
+BY_REACTOR = {"PYTHONPATH": str(Path(__file__).with_name("without_pidfds"))}
+"""An environment in which C{flom-run} waits with a reactor, because Python cannot wait for a process by itself."""
+
+both_ways = pytest.mark.parametrize("programs", [{}, BY_REACTOR], ids=["direct", "reactor"], indirect=True)
+"""For tests of what must be the same by both of C{flom-run}'s ways to a lock."""
 
 RunHere = Callable[..., subprocess.CompletedProcess[str]]
 """Runs the program within this process: the fixture C{run_here}."""
@@ -90,8 +97,12 @@ class Running:
 class Programs:
     """Starts programs; as a context manager, they and what they have started are gone outside."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """
+        @param environment: what to add to ours for each of them.
+        """
         self._mark = uuid.uuid4().hex
+        self._environment = dict(environment or {})
         self._running: list[Running] = []
 
     def start(self, *words: str, **options: Any) -> Running:
@@ -121,7 +132,7 @@ class Programs:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
-                env=os.environ | {_MARK: self._mark} | dict(environment or {}),
+                env=os.environ | {_MARK: self._mark} | self._environment | dict(environment or {}),
                 cwd=cwd,
                 start_new_session=own_session,
                 pass_fds=pass_fds,

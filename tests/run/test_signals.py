@@ -16,7 +16,7 @@ import pytest
 from flom.core.messages import Unlock
 from flom.errors import Outcome
 from tests.run.peers import Client, FakeDaemon, is_locked
-from tests.run.programs import Programs, Running, eventually, ignoring, is_alive
+from tests.run.programs import Programs, Running, both_ways, eventually, ignoring, is_alive
 
 # a command that writes down the signals it gets, in their order, until it gets SIGUSR2, and where it is to be found
 RECORDER = """
@@ -66,6 +66,7 @@ def terminal() -> Iterator[Terminal]:
 # before the command runs
 
 
+@both_ways
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_wait_at_once_and_leaves_the_queue(
     programs: Programs, fake: FakeDaemon, tmp_path: Path, number: signal.Signals
@@ -79,6 +80,7 @@ def test_a_signal_ends_the_wait_at_once_and_leaves_the_queue(
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
 
 
+@both_ways
 def test_control_c_ends_the_wait(programs: Programs, fake: FakeDaemon, terminal: Terminal, tmp_path: Path) -> None:
     running = programs.start(
         "-s",
@@ -120,6 +122,7 @@ def attempts_to_connect(port: int) -> int:
     return Path("/proc/net/tcp").read_text().count(f"0100007F:{port:04X} 02")
 
 
+@both_ways
 def test_a_signal_ends_an_attempt_to_connect(programs: Programs, full_port: int) -> None:
     before = attempts_to_connect(full_port)
     running = programs.start("-a", "127.0.0.1", "-p", str(full_port), "--", "echo", "ran")
@@ -129,6 +132,7 @@ def test_a_signal_ends_an_attempt_to_connect(programs: Programs, full_port: int)
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
 
 
+@both_ways
 def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port: int) -> None:
     done = programs.run("-a", "127.0.0.1", "-p", str(full_port), "-o", "400", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (98, "")
@@ -136,6 +140,7 @@ def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port:
     assert "400 milliseconds" in done.stderr
 
 
+@both_ways
 def test_a_signal_ends_the_wait_for_a_daemon_that_is_being_started(programs: Programs, tmp_path: Path) -> None:
     running = programs.start("-s", str(tmp_path / "s"), "-d", "300", "--", "echo", "ran")
     eventually(lambda: any("flom.run.daemon" in line for line in programs.command_lines()), "the daemon's start")
@@ -175,6 +180,7 @@ def test_a_signal_ends_the_wait_for_a_file_that_says_nothing(programs: Programs,
         assert waiting.wait() == -signal.SIGTERM
 
 
+@both_ways
 def test_signals_are_passed_on_to_the_command(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--", *RECORD)
     running.line()
@@ -185,6 +191,7 @@ def test_signals_are_passed_on_to_the_command(programs: Programs, address: str, 
     assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
 
 
+@both_ways
 def test_the_lock_is_held_until_the_command_has_ended(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--", *RECORD)
     running.line()
@@ -198,6 +205,7 @@ def test_the_lock_is_held_until_the_command_has_ended(programs: Programs, addres
     assert running.finish().returncode == 5
 
 
+@both_ways
 def test_a_command_that_dies_of_the_signal_gives_its_status(
     programs: Programs, fake: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -221,6 +229,7 @@ def ignored_by(pid: int) -> set[int]:
     return {number for number in range(1, 32) if int(line.partition(":")[2], 16) >> (number - 1) & 1}
 
 
+@both_ways
 def test_an_ignored_signal_is_not_passed_on_and_costs_nobody_the_lock(
     programs: Programs, address: str, resource: str
 ) -> None:
@@ -239,6 +248,7 @@ def test_an_ignored_signal_is_not_passed_on_and_costs_nobody_the_lock(
     assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
 
 
+@both_ways
 def test_a_signal_is_ignored_from_the_start_of_the_command_on_and_not_before(
     programs: Programs, fake: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -251,6 +261,7 @@ def test_a_signal_is_ignored_from_the_start_of_the_command_on_and_not_before(
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
 
 
+@both_ways
 def test_the_command_gets_an_ignored_signal_that_the_terminal_sends(
     programs: Programs, address: str, resource: str, terminal: Terminal
 ) -> None:
@@ -263,6 +274,7 @@ def test_the_command_gets_an_ignored_signal_that_the_terminal_sends(
     assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
 
 
+@both_ways
 def test_ignoring_sigchld_does_not_hide_the_end_of_the_command(programs: Programs, address: str, resource: str) -> None:
     done = programs.run("-s", address, "-r", resource, "--ignore-signal=SIGCHLD", "--", "sh", "-c", "exit 5")
     assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
@@ -288,6 +300,7 @@ def record_at(terminal: Terminal, programs: Programs, *words: str) -> Running:
     return running
 
 
+@both_ways
 def test_control_c_reaches_the_command_once(
     programs: Programs, address: str, resource: str, terminal: Terminal
 ) -> None:
@@ -302,6 +315,7 @@ def test_control_c_reaches_the_command_once(
     assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
 
 
+@both_ways
 def test_a_signal_to_us_alone_reaches_the_command_once_at_a_terminal_too(
     programs: Programs, address: str, resource: str, terminal: Terminal
 ) -> None:
@@ -317,17 +331,18 @@ def test_a_signal_to_us_alone_reaches_the_command_once_at_a_terminal_too(
 # a program that starts flom-run with something done at the moment before the command is started
 AT_THE_START = """
 import os, signal
-import flom.run.direct as direct
+import flom.run.command as command
 from flom.run.main import main
-spawn = direct._spawn
+execute = command.execute
 def start(*arguments):
     os.kill(os.getpid(), signal.SIGTERM)
-    return spawn(*arguments)
-direct._spawn = start
+    return execute(*arguments)
+command.execute = start  # before anybody imports it
 main()
 """
 
 
+@both_ways
 def test_a_signal_at_the_moment_of_the_start_is_not_lost(programs: Programs, address: str, resource: str) -> None:
     script = "echo ran; read line"
     running = programs.start_program(
@@ -349,6 +364,7 @@ def killed_holder(programs: Programs, address: str, resource: str, *words: str) 
     return command, running
 
 
+@both_ways
 def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
     programs: Programs, address: str, resource: str
 ) -> None:
@@ -361,6 +377,7 @@ def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
         assert waiter.next() is Outcome.GRANTED
 
 
+@both_ways
 def test_with_close_the_lock_ends_with_us(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--close", "--", *RECORD)
     command = int(running.line())
@@ -374,6 +391,7 @@ def test_with_close_the_lock_ends_with_us(programs: Programs, address: str, reso
 # how we were started
 
 
+@both_ways
 def test_an_ignored_hangup_ends_neither_the_wait_nor_the_command(
     programs: Programs, fake: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -389,6 +407,7 @@ def test_an_ignored_hangup_ends_neither_the_wait_nor_the_command(
     assert running.line() == "SIGUSR2"
 
 
+@both_ways
 def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_ignored(
     programs: Programs, address: str, resource: str
 ) -> None:
@@ -396,6 +415,7 @@ def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_i
     assert programs.run(*words, first=ignoring(signal.SIGCHLD)).returncode == 5
 
 
+@both_ways
 def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_blocked(
     programs: Programs, address: str, resource: str
 ) -> None:

@@ -166,6 +166,27 @@ def test_who_reads_slowly_may_go_on() -> None:
     assert not client.transport.aborted
 
 
+def test_who_has_read_everything_is_left_alone_however_often_it_was_paused_before() -> None:
+    daemon = limited(unread_timeout=5.0)
+    client = daemon.connect().send(HOLD)
+    client.protocol.pauseProducing()
+    client.protocol.pauseProducing()  # Twisted does so at every write to a buffer that is full
+    client.protocol.resumeProducing()
+    daemon.clock.advance(3600)
+    assert not client.transport.aborted
+
+
+def test_half_a_message_does_not_count_while_it_is_we_who_do_not_read() -> None:
+    daemon = limited(unread_timeout=50.0, message_timeout=5.0)
+    client = daemon.connect().send(HOLD).send(unlock()[:5])
+    client.protocol.pauseProducing()
+    daemon.clock.advance(49)
+    assert not client.transport.aborted
+    client.protocol.resumeProducing()
+    daemon.clock.advance(5)
+    assert client.transport.aborted
+
+
 @pytest.mark.parametrize("end", ["leave", "refuse", "stop"])
 def test_who_has_gone_is_not_watched(end: str, log: list[LogEvent]) -> None:
     daemon = limited()
@@ -182,6 +203,14 @@ def test_who_has_gone_is_not_watched(end: str, log: list[LogEvent]) -> None:
 
 
 # the log
+
+
+def test_nothing_is_left_to_be_told_when_the_daemon_has_stopped() -> None:
+    daemon = limited(connections=1)
+    for _ in range(3):
+        daemon.connect()
+    daemon.factory.disconnect_all()
+    assert [call for call in daemon.clock.getDelayedCalls() if "sum_up" in str(call)] == []
 
 
 def test_a_flood_of_refusals_is_one_line_and_then_one_that_counts(log: list[LogEvent]) -> None:

@@ -22,12 +22,17 @@ from tests.fuzz.checker import Wrong
 from tests.fuzz.crowd import PATIENCE, Address
 
 _COMMAND: Final = """
+trap '' TERM
 how=$1 directory=$2 file=$3 seconds=$4 element=$5
 test "$file" != place || file=place-$element
 flock -n -E 75 "$how" "$directory/$file" sleep "$seconds"
 test $? != 75 || echo "$file" >> "$directory/violations"
 """
-"""flom-run appends what the lock yields, if it yields something."""
+"""
+flom-run appends what the lock yields, if it yields something.
+
+SIGTERM would end the shell, and with it the command and the lock, before what the shell has started.
+"""
 
 _KINDS: Final = [
     (["-r", "job"], "-x", "job"),

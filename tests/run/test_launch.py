@@ -1,0 +1,110 @@
+"""A daemon that does not come up: what its starter says of it, by both ways (spec 7.1)."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.run.programs import Programs, Running, both_ways
+
+# flom-run, whose daemon is run by the program that is its first argument, and which waits for it for less long
+STARTER = """
+import sys
+import flom.run.launch as launch
+from flom.run.main import main
+sys.executable = sys.argv.pop(1)
+launch.START_TIMEOUT = float(sys.argv.pop(1))
+main()
+"""
+LONG_ENOUGH = 20.0
+
+
+def start(programs: Programs, path: Path, script: str, *words: str, timeout: float = LONG_ENOUGH) -> Running:
+    """Start C{flom-run}, whose daemon on C{path} is C{script}; that gets the arguments for Python."""
+    shell = path.with_name("script")
+    shell.write_text(f"#!/bin/sh\n{script}\n")
+    shell.chmod(0o755)
+    where = ["-s", str(path), "-d", "300", *words, "--", "echo", "ran"]
+    return programs.start_program(sys.executable, "-c", STARTER, str(shell), str(timeout), *where)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s"
+
+
+DID_NOT_START = r"flom_client_connect: ret_cod=-\d+ \([^)]*\): the daemon did not start: "
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo first >&2; echo last >&2; echo >&2; exit 1", "last"),
+        ("exit 3", ".+"),
+        ("kill -9 $$", ".*signal 9.*"),
+    ],
+)
+def test_why_it_has_not_started_is_its_last_line_or_how_it_ended(
+    programs: Programs, path: Path, script: str, why: str
+) -> None:
+    done = start(programs, path, script).finish()
+    assert (done.returncode, done.stdout) == (99, "")
+    assert re.fullmatch(f"{DID_NOT_START}{why}\n", done.stderr), done.stderr
+
+
+@both_ways
+def test_a_daemon_that_is_not_ready_in_time_is_waited_for_no_more(programs: Programs, path: Path) -> None:
+    done = start(programs, path, "exec sleep 60 2>&-", timeout=0.3).finish()
+    assert (done.returncode, done.stdout) == (99, "")
+    assert re.fullmatch(
+        rf"flom_client_connect: ret_cod=-\d+ \([^)]*\): {path}: the daemon was not ready within 0.3 s\n", done.stderr
+    ), done.stderr
+
+
+@both_ways
+def test_a_ready_daemon_s_own_warnings_are_passed_on_and_nothing_else(programs: Programs, path: Path) -> None:
+    script = f"echo 'twistd flom: warning: beware' >&2; echo 'from some library' >&2; exec '{sys.executable}' \"$@\""
+    done = start(programs, path, script).finish()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "twistd flom: warning: beware\n")
+
+
+@both_ways
+def test_a_daemon_that_is_ready_and_does_not_listen_is_not_started_for_ever(programs: Programs, path: Path) -> None:
+    done = start(programs, path, "exit 0").finish()
+    assert (done.returncode, done.stdout) == (99, "")
+    assert f"{path}: a daemon was started 10 times, and does not listen\n" in done.stderr
+
+
+# somebody else starts one, and does not come to an end
+
+
+@pytest.fixture
+def other_starter(path: Path) -> Iterator[None]:
+    """Has the right to start a daemon, and does not do it."""
+    with Path(f"{path}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@both_ways
+@pytest.mark.usefixtures("other_starter")
+def test_another_starter_has_the_time_that_a_daemon_has(programs: Programs, path: Path) -> None:
+    done = start(programs, path, "exit 1", timeout=0.3).finish()
+    assert (done.returncode, done.stdout) == (99, "")
+    assert f"cannot start a daemon: {path}: another daemon is listening there\n" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@both_ways
+@pytest.mark.usefixtures("other_starter")
+def test_who_cannot_wait_for_so_long_does_not_wait_for_another_starter_either(programs: Programs, path: Path) -> None:
+    done = start(programs, path, "exit 1", "-o", "200").finish()
+    assert (done.returncode, done.stdout) == (98, "")
+    assert "timeout (200 milliseconds) expired" in done.stderr
+    assert done.stderr.count("\n") == 1
