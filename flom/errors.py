@@ -26,6 +26,8 @@ class Outcome(IntEnum):
     INVALID_NAME = -14
     INVALID_TIMESTAMP_FORMAT = -25  # never answered: the daemon closes the connection instead (spec 4.1)
 
+    __hash__ = int.__hash__  # that of an enumeration is written in Python, and every answer is looked up
+
 
 class ExitStatus(IntEnum):
     """What C{flom-run} exits with when the command did not decide it (spec 1.5)."""

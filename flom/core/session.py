@@ -62,6 +62,11 @@ ours may go on after the first.
 """
 
 
+_NEXT_WORDS: Final = frozenset({Outcome.GRANTED, Outcome.QUEUED})
+"""Who waits is told these by step 24, anything else by step 32."""
+
+_NEVER_SAID: Final = frozenset({Outcome.INVALID_TIMESTAMP_FORMAT})
+
 _answer: Final = lru_cache(maxsize=1024)(Answer)  # there are few
 
 
@@ -95,7 +100,7 @@ class ServerSession:
         """
         if self.is_over:
             return None
-        if self._state is _Server.BOUND:
+        if self._name is not None:  # a lock has bound it
             if isinstance(message, Unlock):
                 return Release(self._bound_name(message), message.rollback)
             if isinstance(message, Lock):
@@ -130,13 +135,13 @@ class ServerSession:
 
         @param delayed: whether this request was answered before, by telling to wait.
         """
-        if outcome is Outcome.INVALID_TIMESTAMP_FORMAT:
+        if outcome in _NEVER_SAID:
             return None
         if not delayed:
             if outcome in _LAST_WORDS and not self.is_extended:  # it may go on
                 self.is_over = True
             return _answer(16, outcome, element, peer_id, self.is_extended)
-        return _answer(24 if outcome in (Outcome.GRANTED, Outcome.QUEUED) else 32, outcome, element)
+        return _answer(24 if outcome in _NEXT_WORDS else 32, outcome, element)
 
     def _lock(self, message: Lock) -> LockRequest | InvalidLock:
         if self._name is not None:

@@ -365,7 +365,8 @@ class LockTable:
             binding = self._sessions[waiter.session].bindings[entry.key]
             arrival = self._leave_queue(binding, waiter)
             effects.append(self._grant(binding, waiter, now, arrival))
-        self._await_chance(entry, now)
+        if resource.waits_for_time:
+            self._await_chance(entry, now)
         return effects
 
     def _leave_queue(self, binding: _Binding, request: LockRequest) -> _Arrival:

@@ -117,8 +117,8 @@ def alternate(
 def print_header(bench: Bench) -> None:
     """Say what the columns of L{measure}'s lines are."""
     bench.report.say(
-        "grants/s, ms from lock to grant (median, 99 %), µs of the server's CPU for a grant; ratios of grants/s and of\n"
-        "CPU: where they differ much, something else on the machine was in the way. That of grants/s is judged;\n"
+        "grants/s, ms from lock to grant (median, 99 %), µs of the server's CPU for a grant; ratios of grants/s and\n"
+        "of CPU: where they differ much, something else on the machine was in the way. That of grants/s is judged;\n"
         "where clients wait for each other, that to the control that lets them wait too (hand-over)."
     )
     bench.report.say(

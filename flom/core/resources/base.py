@@ -40,6 +40,9 @@ class Resource(ABC):
     at a cost that does not grow with the number of those that do not fit (but for a logarithm).
     """
 
+    waits_for_time: ClassVar[bool] = False
+    """Whether a waiter may come to fit although nothing is released, see L{next_chance}."""
+
     unlock_needs_holding: ClassVar[bool] = False
     """Whether an unlock by a session that holds nothing breaks the protocol (spec 4.7) or is ignored."""
 

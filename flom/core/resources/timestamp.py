@@ -30,6 +30,8 @@ class TimestampResource(OneQueueResource):
     The unit is the smallest that the format shows, from a microsecond to an hour.
     """
 
+    waits_for_time = True
+
     def __init__(self, format: str, slots: int, strftime: Strftime) -> None:
         """
         @param format: as strftime's, and C{#f} to C{#ffffff} for fractions of a second.
