@@ -19,11 +19,18 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 from twisted.logger import Logger
 
+from flom.server.claim import BACKLOG
 from flom.server.limits import Limits, Refusals
 from flom.server.peer import describe, origin_of
 
 RESERVE: Final = 64
 """Descriptors that are kept for everything but connections; if there are few in all, a quarter of them."""
+
+AT_ONCE: Final = BACKLOG
+"""
+Connections accepted before anybody else has a turn: all that the kernel keeps for us. In a storm it has no room for
+more, and who comes over TCP tries again a second later.
+"""
 
 CALM: Final = 1.0
 """Seconds without running out again after which the log says that connections are accepted again."""
@@ -143,11 +150,11 @@ class Door:
         """Have C{port} accept as many of those who come as there is room for."""
         if self._next_look is not None:
             return  # the reactor had noticed the port before it was told not to
-        if self._room < port.numberAccepts + RESERVE:
+        if self._room < AT_ONCE + RESERVE:
             self._update_room()
         if self._room > 0 and (self._accepts or self._can_open()):
             room = self._room
-            port.numberAccepts = min(port.numberAccepts, room)
+            port.numberAccepts = min(AT_ONCE, room)
             accept()
             self._accepts = self._room < room
             return
