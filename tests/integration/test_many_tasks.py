@@ -56,7 +56,7 @@ async def test_no_two_of_them_are_ever_inside_and_all_are_served(daemon: Daemon)
     async with await connect(loop, f"unix:{daemon.socket}") as locks:
         await gatherResults([Deferred.fromCoroutine(work(number)) for number in range(TASKS)], consumeErrors=True)
     assert inside.served == 2 * TASKS
-    assert most - before < TASKS / 2  # connections are for those who ask, not for every task
+    assert most - before < 0.6 * TASKS  # connections are for those who ask, not for every task
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
