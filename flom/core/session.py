@@ -6,16 +6,7 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from flom.core.messages import (
-    Answer,
-    Lock,
-    Message,
-    Shutdown,
-    StatusRequest,
-    Unlock,
-    Unlocked,
-    kind,
-)
+from flom.core.messages import Answer, Lock, Message, Shutdown, StatusRequest, Unlock, Unlocked, kind
 from flom.core.names import ResourceName, parse_name
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidName, LocalProtocolError, Outcome, RemoteProtocolError

@@ -43,7 +43,6 @@ def main(words: Sequence[str]) -> None:
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-    gc.freeze()
     gc.enable()
     _close_standard_streams()
     os.write(ready, _READY)

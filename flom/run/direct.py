@@ -70,9 +70,7 @@ class DirectRunner(Job):
         try:
             conversation, answer = self._acquire()
         except FlomError as e:
-            complaint, refusal = self._explain(e)
-            complain(complaint)
-            return refusal
+            return self._lament_refusal(e)
         status = self._run_command(conversation, answer.element)
 
         from flom.core.messages import Unlock
@@ -93,9 +91,7 @@ class DirectRunner(Job):
         try:
             return self._ask(self._reach())
         except LockTimeout:
-            raise LockTimeout(
-                f"The lock was not obtained because timeout ({self._config.timeout_ms} milliseconds) expired"
-            ) from None
+            raise self._timed_out() from None
 
     def _ask(self, reached: Reached) -> tuple[Conversation, Answer]:
         """Ask for the lock; once more, if the daemon has ended in the moment when we were connected."""

@@ -187,6 +187,18 @@ class Job:
             case _:
                 return str(error), ExitStatus.ERROR
 
+    def _lament_refusal(self, error: FlomError) -> ExitStatus:
+        """Say why there is no lock, or no shutdown; give what to exit with."""
+        complaint, status = self._explain(error)
+        complain(complaint)
+        return status
+
+    def _timed_out(self) -> LockTimeout:
+        """Make the error that tells that the user's timeout is over."""
+        return LockTimeout(
+            f"The lock was not obtained because timeout ({self._config.timeout_ms} milliseconds) expired"
+        )
+
     def _lament(self, why: FlomError) -> None:
         """Say that the lock is gone; the command is left alone, because only its user knows whether that matters."""
         complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked"))

@@ -13,12 +13,7 @@ from flom.client.lock import RemoteArbiter, RemoteHeld
 from flom.client.shutdown import shut_down
 from flom.config import Config
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
-from flom.errors import (
-    DaemonLost,
-    ExitStatus,
-    FlomError,
-    LockTimeout,
-)
+from flom.errors import DaemonLost, ExitStatus, FlomError
 from flom.multicast import group_of
 from flom.run.child import start_child
 from flom.run.command import CannotExecute
@@ -63,9 +58,7 @@ class Runner(Job):
         try:
             held = await self._acquire()
         except FlomError as e:
-            complaint, refusal = self._explain(e)
-            complain(complaint)
-            return refusal
+            return self._lament_refusal(e)
         self._keep(held)
         if held.element is not None:
             self._say(f"Locked element is '{held.element}'")
@@ -113,9 +106,7 @@ class Runner(Job):
                 is_in_pool=self._group_endpoint is not None,
             )
         except FlomError as e:
-            complaint, status = self._explain(e)
-            complain(complaint)
-            return status
+            return self._lament_refusal(e)
         return ExitStatus.OK
 
     async def _acquire(self) -> RemoteHeld:
@@ -137,9 +128,7 @@ class Runner(Job):
         try:
             return await self._acquiring
         except CancelledError:
-            raise LockTimeout(
-                f"The lock was not obtained because timeout ({config.timeout_ms} milliseconds) expired"
-            ) from None
+            raise self._timed_out() from None
         finally:
             self._stop_report()
             self._stop_timer()
