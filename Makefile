@@ -19,7 +19,7 @@ RUFF_STYLE := --isolated --config 'line-length = 120'
 RUFF_RULES := --select B,C4,E,F,I,ISC,PIE,PT,RET,RUF,SIM,UP,W --ignore RUF005,RUF012,SIM105,UP040 --target-version py310
 PATHS := flom tests twisted
 
-.PHONY: run test test-lan bench fuzz soak lint types check format clean
+.PHONY: run test test-lan test-others bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(CMD),sh -c '$(subst ','\'',$(CMD))')
@@ -45,8 +45,13 @@ lint: $(VENV)/tested
 types: $(VENV)/tested
 	$(BIN)/mypy
 
+# those on hosts of their own mostly wait for each other, so the others need not wait for them
 check: $(VENV)/tested
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@echo 'two halves of the tests run side by side; each shows what it saw when it is done'
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-lan test-others
+
+test-others: $(VENV)/tested
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore tests/lan
 
 format: $(VENV)/tested  ## put the code into the shape that lint wants
 	-$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) --fix --quiet $(PATHS)
