@@ -7,26 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from zope.interface import provider
 
 from tests.daemon import Daemon
+from tests.failures import failures_logged
 
 
 @pytest.fixture(autouse=True)
 def no_logged_failures() -> Iterator[None]:
     """Fail a test during which a failure was logged: nobody would have seen it otherwise."""
-    failures: list[LogEvent] = []
-
-    @provider(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        if "log_failure" in event:
-            failures.append(event)
-
-    globalLogPublisher.addObserver(observe)
-    yield
-    globalLogPublisher.removeObserver(observe)
-    assert not failures, failures[0]["log_failure"].getTraceback()
+    with failures_logged() as failures:
+        yield
+    assert not failures, failures[0].getTraceback()
 
 
 @pytest.fixture

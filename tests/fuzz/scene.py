@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from zope.interface import provider
 
 from flom.core.messages import Message, Unlock
 from flom.core.view import Claim as Shown
@@ -20,6 +16,7 @@ from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
 from flom.server.protocol import DEFAULT_TERMS, LockFactory, LockProtocol
+from tests.failures import failures_logged
 from tests.fuzz.checker import Checker, Claim, Witness, Wrong, key_of
 from tests.fuzz.malformed import cut, garbage
 from tests.fuzz.messages import NAMES, any_message, spelled, valid_lock
@@ -103,7 +100,7 @@ class Scene:
                 self._check()
             self._clock.advance(IDLE)
         if failures:
-            raise Wrong(failures[0])
+            raise Wrong(failures[0].getTraceback())
         if not self._arbiter.is_idle:
             raise Wrong(f"everybody has gone, and this is left: {self._arbiter.view()}")
 
@@ -216,20 +213,3 @@ def _count(claims: list[Shown]) -> Counter[Claim]:
     return Counter(
         Claim(request.name.text, int(request.mode), request.quantity, element) for _, request, _, element in claims
     )
-
-
-@contextmanager
-def failures_logged() -> Iterator[list[str]]:
-    """Collect the tracebacks that are logged meanwhile."""
-    failures: list[str] = []
-
-    @provider(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        if "log_failure" in event:
-            failures.append(event["log_failure"].getTraceback())
-
-    globalLogPublisher.addObserver(observe)
-    try:
-        yield failures
-    finally:
-        globalLogPublisher.removeObserver(observe)
