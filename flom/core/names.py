@@ -8,7 +8,7 @@ the same: the whole text, or the first level of a hierarchy, whose nodes live an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar, Final
 
@@ -21,25 +21,30 @@ DEFAULT_NAME: Final = "_RESOURCE"
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
-    """A name that stands for a resource of its own."""
+class _Name:
+    """
+    @ivar key: of the resource; kept, because it is asked for again and again.
+    """
 
     text: str
+    key: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> str:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self._key())
+
+    def _key(self) -> str:
         return self.text
 
 
 @dataclass(frozen=True, slots=True)
-class SimpleName(_Whole):
+class SimpleName(_Name):
     """One thing, locked in one of six modes."""
 
     type_number: ClassVar = 1
 
 
 @dataclass(frozen=True, slots=True)
-class NumericName(_Whole):
+class NumericName(_Name):
     """C{total} like units, taken some at a time."""
 
     type_number: ClassVar = 2
@@ -48,7 +53,7 @@ class NumericName(_Whole):
 
 
 @dataclass(frozen=True, slots=True)
-class SetName(_Whole):
+class SetName(_Name):
     """Some things of which each holder gets one."""
 
     type_number: ClassVar = 3
@@ -57,21 +62,19 @@ class SetName(_Whole):
 
 
 @dataclass(frozen=True, slots=True)
-class HierarchicalName:
+class HierarchicalName(_Name):
     """A node of a tree; C{levels} leads there from the root."""
 
     type_number: ClassVar = 4
 
-    text: str
     levels: tuple[str, ...]
 
-    @property
-    def key(self) -> str:
+    def _key(self) -> str:
         return "/" + self.levels[0]
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceName(_Whole):
+class SequenceName(_Name):
     """Numbers from 1 on, C{slots} of them out at a time; rolled back ones return if it is transactional."""
 
     type_number: ClassVar = 5
@@ -81,7 +84,7 @@ class SequenceName(_Whole):
 
 
 @dataclass(frozen=True, slots=True)
-class TimestampName(_Whole):
+class TimestampName(_Name):
     """Distinct times written in C{format}, C{slots} of them out at a time."""
 
     type_number: ClassVar = 6

@@ -128,14 +128,14 @@ class SideBySide(RuleBasedStateMachine):
         assert bool(self.table) == bool(self.model.resources or self.model.incubator)
 
     @invariant()
-    def keeps_only_the_nodes_that_are_held_or_waited_for(self) -> None:
+    def keeps_only_the_nodes_below_the_root_that_are_held_or_waited_for(self) -> None:
         used = {
             levels[:depth]
             for resource in self.model.resources
             for request in [*(holder.request for holder in resource.holders), *resource.queue]
             if isinstance(request.name, HierarchicalName)
             for levels in [request.name.levels]
-            for depth in range(1, len(levels) + 1)
+            for depth in range(2, len(levels) + 1)
         }
         assert count_nodes(self.table) == len(used)
 

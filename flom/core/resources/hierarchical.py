@@ -5,6 +5,8 @@ A request fits if its mode is compatible with every holder of an ancestor, of th
 that neither a request nor a release has to walk the tree or the queue, each node knows the modes held below it and, for
 each mode, its first waiter: the first, among those at and below the node, that nothing held at or below the node stops.
 The first waiter of the root is then the one that fits. A change somewhere is told to the ancestors, one by one.
+
+Every node of a resource is the root or below it: its name begins with the root's, which gives the resource its key.
 """
 
 from __future__ import annotations
@@ -62,21 +64,21 @@ class HierarchicalResource(Resource):
     """All nodes below one root; requests queue for the tree."""
 
     def __init__(self) -> None:
-        self._root = _Node("", None)  # above the first level; nobody can hold it
+        self._root = _Node("", None)
         self._arrivals = count()
         self._waiting: dict[LockMode, int] = {}  # how many, in each mode that anybody waits in
 
     def fits(self, request: LockRequest, now: Instant) -> bool:
         mode = request.mode
         node = self._root
-        for level in _levels(request):
+        for level in _levels_below_root(request):
+            if not node.held.admits(mode):
+                return False
             child = node.children.get(level)
             if child is None:
                 return True
             node = child
-            if not node.held.admits(mode):
-                return False
-        return node.below.admits(mode)
+        return node.held.admits(mode) and node.below.admits(mode)
 
     def take(self, request: LockRequest, now: Instant) -> Holding:
         node = self._node(request)
@@ -135,7 +137,7 @@ class HierarchicalResource(Resource):
     def _node(self, request: LockRequest) -> _Node:
         """Give the node that C{request} names, made if it was not there."""
         node = self._root
-        for level in _levels(request):
+        for level in _levels_below_root(request):
             child = node.children.get(level)
             if child is None:
                 child = node.children[level] = _Node(level, node)
@@ -151,9 +153,9 @@ class HierarchicalResource(Resource):
                 child = parent
 
 
-def _levels(request: LockRequest) -> tuple[str, ...]:
+def _levels_below_root(request: LockRequest) -> tuple[str, ...]:
     assert isinstance(request.name, HierarchicalName)
-    return request.name.levels
+    return request.name.levels[1:]
 
 
 def _ancestors(node: _Node) -> list[_Node]:
