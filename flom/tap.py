@@ -31,6 +31,7 @@ from flom.server.limits import Limits
 from flom.server.listening import ClaimedEndpoint
 from flom.server.protocol import Terms
 from flom.server.service import make_daemon
+from flom.server.turns import hasten
 from flom.trace import start_trace, tracer
 from flom.transports import tls_of
 
@@ -200,6 +201,7 @@ def makeService(options: Options) -> MultiService:
 
     reactor: Any = the_reactor
     reactor.addSystemEventTrigger("before", "shutdown", _heed_no_more_orders)
+    hasten(reactor)
     return makeDaemon(options, reactor)
 
 
