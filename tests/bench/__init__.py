@@ -15,7 +15,8 @@ What is where:
     lock before it has heard of the last: there the limit is judged by the one named I{hand-over}, which answers with
     constant bytes too, but twice, and keeps a bare queue. Both ratios are shown.
   - C{patterns.py}: grants a second and latency, from sending the lock to the grant, for patterns of locking, numbers of
-    clients, and transports. Daemon and control take turns, a round each, so that noise hits both. A row is the sum of
+    clients, and transports. Daemon and control take turns, a round each, and are compared round by round, because the
+    machine may be slower in one than in the next: the ratio is the median of theirs. The rest of a row is the sum of
     all rounds' grants and seconds, the median of their percentiles, and the server's CPU time divided by the grants.
     Connecting, and what precedes the first answer to the last client, is not measured, except by C{churn}.
   - C{scaling.py}: how it grows with waiters and resources; memory; connections all at once; fairness.

@@ -75,8 +75,8 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the daemon and flom-run.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(MEASUREMENTS)}; default: all")
-    parser.add_argument("--seconds", type=_positive(float), default=0.5, help="of one run (%(default)s)")
-    parser.add_argument("--rounds", type=_positive(int), default=2, help="runs of each kind (%(default)s)")
+    parser.add_argument("--seconds", type=_positive(float), default=0.3, help="of one run (%(default)s)")
+    parser.add_argument("--rounds", type=_positive(int), default=5, help="runs of each kind (%(default)s)")
     parser.add_argument("--clients", type=_counts, metavar="N,...", help="how many at a time, in patterns")
     parser.add_argument("--transport", choices=TRANSPORTS, help="in patterns and storms; default: both")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="file to write (%(default)s)")

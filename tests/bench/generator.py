@@ -46,6 +46,11 @@ class Run:
     first_grant_max_us: float
     cpu_seconds: float
 
+    @property
+    def grants_per_second(self) -> float:
+        """How many there were in a second."""
+        return self.grants / self.seconds
+
 
 class Generator:
     """The compiled programs."""

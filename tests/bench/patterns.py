@@ -100,9 +100,19 @@ def summarize(runs: Sequence[Run]) -> Summary:
     )
 
 
+def median_ratio(runs: Sequence[Run], of: Sequence[Run]) -> float:
+    """
+    Compare grants a second round by round: the machine may be slower in one round than in the next.
+
+    @param runs: one for each round.
+    @param of: what they are compared with, likewise.
+    """
+    return median(ours.grants_per_second / theirs.grants_per_second for ours, theirs in zip(runs, of, strict=True))
+
+
 def alternate(
     bench: Bench, pattern: Pattern, servers: Sequence[Server], transport: str, clients: int
-) -> dict[str, Summary]:
+) -> dict[str, list[Run]]:
     """Load C{servers} in turn, round by round; give what was seen, by their names."""
     lines = messages(map(pattern.resource, range(clients)), pattern.mode)
     flags = ["churn"] if pattern.churns else []
@@ -111,15 +121,15 @@ def alternate(
     for _ in range(bench.rounds):
         for server in servers:
             runs[server.name].append(bench.generator.run(server, transport, lines, clients, *flags, seconds=seconds))
-    return {name: summarize(its_runs) for name, its_runs in runs.items()}
+    return runs
 
 
 def print_header(bench: Bench) -> None:
     """Say what the columns of L{measure}'s lines are."""
     bench.report.say(
-        "grants/s, ms from lock to grant (median, 99 %), µs of the server's CPU for a grant; ratios of grants/s and\n"
-        "of CPU: where they differ much, something else on the machine was in the way. That of grants/s is judged;\n"
-        "where clients wait for each other, that to the control that lets them wait too (hand-over)."
+        "grants/s, ms from lock to grant (median, 99 %), µs of the server's CPU for a grant; ratios of grants/s (the\n"
+        "median of the rounds) and of CPU: where they differ much, something else on the machine was in the way. That\n"
+        "of grants/s is judged; where clients wait for each other, that to the control that lets them wait (hand-over)."
     )
     bench.report.say(
         f"{'pattern':8}{'clients':>7} {'via':4} |{'daemon':>8}{'p50':>9}{'p99':>9}{'CPU':>6} |"
@@ -136,12 +146,13 @@ def measure(bench: Bench, pattern: Pattern) -> None:
     rows = report.results.setdefault(pattern.name, [])
     for clients in bench.clients or pattern.clients:
         for transport in bench.transports:
-            seen = alternate(bench, pattern, servers, transport, clients)
+            runs = alternate(bench, pattern, servers, transport, clients)
+            seen = {name: summarize(its_runs) for name, its_runs in runs.items()}
             daemon, control, hand_over = seen["daemon"], seen["control"], seen.get("hand-over")
-            ratio = daemon.grants_per_second / control.grants_per_second
+            ratio = median_ratio(runs["daemon"], runs["control"])
             cpu_ratio = control.cpu_us / daemon.cpu_us if daemon.cpu_us else 0.0
             what = f"{pattern.name}, {clients} clients over {transport}"
-            judged = daemon.grants_per_second / hand_over.grants_per_second if hand_over else ratio
+            judged = median_ratio(runs["daemon"], runs["hand-over"]) if hand_over else ratio
             flag = report.judge(f"{what}: ratio to the control", judged, least=pattern.least)
             if errors := sum(summary.errors for summary in seen.values()):
                 flag += report.judge(f"{what}: errors", errors, most=0)

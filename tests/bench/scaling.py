@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from tests.bench.generator import Run
-from tests.bench.patterns import PATTERNS, Summary, messages, summarize
+from tests.bench.patterns import PATTERNS, Summary, median_ratio, messages, summarize
 from tests.bench.report import Bench
 from tests.bench.servers import Server, running_daemon
 from tests.bench.snapshot import connect, hear
@@ -38,7 +38,7 @@ def measure_waiters(bench: Bench) -> None:
     for clients in WAITERS:
         rates[clients] = summarize(runs[clients])
         report.say(f"  {clients:6} clients: {_rate(rates[clients])}")
-    ratio = rates[10].grants_per_second / rates[10_000].grants_per_second
+    ratio = median_ratio(runs[10], runs[10_000])
     cpu_ratio = rates[10_000].cpu_us / rates[10].cpu_us
     flag = report.judge("waiters: what a grant costs with 10,000, relative to 10", ratio, most=1.5)
     report.say(f"  a grant with 10,000 waiters costs {ratio:.2f} times one with 10 ({cpu_ratio:.2f} by CPU){flag}")
