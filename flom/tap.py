@@ -269,6 +269,7 @@ def _limits(config: Config) -> Limits:
         config.max_connections_per_peer,
         config.max_waiters,
         config.max_resources,
+        config.max_locks_per_connection,
         config.max_message_size,
         config.message_timeout_ms / 1000,
         config.unread_timeout_ms / 1000,

@@ -89,6 +89,7 @@ class Config:
     max_connections_per_peer: int = 20_000
     max_waiters: int = 50_000
     max_resources: int = 1_000_000
+    max_locks_per_connection: int = 10_000
     max_message_size: int = 511
     message_timeout_ms: int = 30_000
     unread_timeout_ms: int = 30_000
@@ -546,6 +547,13 @@ SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
         "max_resources",
         ("", "max-resources", "Limits", "MaxResources"),
         "resources, beyond which no other is created; 0: no limit",
+        *(RUNNER, DAEMON),
+        check=_COUNT,
+    ),
+    _integer(
+        "max_locks_per_connection",
+        ("", "max-locks-per-connection", "Limits", "MaxLocksPerConnection"),
+        "locks of one connection, beyond which it gets no other; 0: no limit",
         *(RUNNER, DAEMON),
         check=_COUNT,
     ),

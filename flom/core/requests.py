@@ -107,6 +107,7 @@ class Limit(Enum):
 
     WAITERS = "max-waiters"
     RESOURCES = "max-resources"
+    LOCKS = "max-locks-per-connection"
 
 
 @dataclass(slots=True)

@@ -56,9 +56,12 @@ class _Binding:
     What one session holds and waits for at one resource, by name and oldest first.
 
     It stays until the session is dropped. Only a hierarchy has more than one name.
+
+    @ivar locks: how many it holds and waits for.
     """
 
     entry: _Entry
+    locks: int = 0
     holdings: dict[str, list[Holding]] = field(default_factory=dict)
     waiting: dict[str, dict[LockRequest, _Arrival]] = field(default_factory=dict)
 
@@ -95,17 +98,25 @@ class LockTable:
     """
 
     def __init__(
-        self, strftime: Strftime, tally: Tally | None = None, *, max_waiters: int = 0, max_resources: int = 0
+        self,
+        strftime: Strftime,
+        tally: Tally | None = None,
+        *,
+        max_waiters: int = 0,
+        max_resources: int = 0,
+        max_locks: int = 0,
     ) -> None:
         """
         @param strftime: writes the texts of timestamp resources.
         @param tally: of the table whose place this takes; C{None} if there was none.
         @param max_waiters: for one resource, be it yet to be created; one more is refused; 0 for no limit.
         @param max_resources: a request that would create one more is refused; 0 for no limit.
+        @param max_locks: that one session holds and waits for at one resource; one more is refused; 0 for no limit.
         """
         self._strftime = strftime
         self._max_waiters = max_waiters
         self._max_resources = max_resources
+        self._max_locks = max_locks
         self._entries: dict[str, _Entry] = {}
         self._sessions: dict[SessionId, _Session] = {}
         self._incubator: dict[str, dict[LockRequest, None]] = {}
@@ -198,7 +209,7 @@ class LockTable:
         if request in session.incubated:
             self._hatch(session, request)
         else:
-            self._leave_queue(session.bindings[request.name.key], request)
+            self._give_up(session.bindings[request.name.key], request)
         return []
 
     def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
@@ -222,12 +233,13 @@ class LockTable:
             holding = resource.pop_first_to_unlock(holdings)
             if not holdings:
                 del binding.holdings[name.text]
+            binding.locks -= 1
             resource.give_back(holding, rollback)
             return self._serve(binding.entry, now, [self._end(holding, now)])
         if resource.unlock_needs_holding:
             raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")
         if waiting := binding.waiting.get(name.text):
-            self._leave_queue(binding, next(reversed(waiting)))
+            self._give_up(binding, next(reversed(waiting)))
         return []
 
     def drop(self, session: SessionId, now: Instant) -> list[Effect]:
@@ -294,7 +306,10 @@ class LockTable:
         resource = entry.resource
         delayed = arrival is not None
         binding = self._bind(request.session, entry)
-        if resource.fits(request, now):
+        if 0 < self._max_locks <= binding.locks:
+            effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed, limit=Limit.LOCKS))
+        elif resource.fits(request, now):
+            binding.locks += 1
             effects.append(self._grant(binding, request, now, arrival))
         elif resource.never_fits(request):
             effects.append(self._refuse(request, Outcome.IMPOSSIBLE, delayed=delayed))
@@ -304,6 +319,7 @@ class LockTable:
             effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.WAITERS))
         else:
             resource.enqueue(request)
+            binding.locks += 1
             entry.waiters += 1
             binding.waiting.setdefault(request.name.text, {})[request] = arrival or self._arrival(now)
             effects.append(Queued(request, delayed))
@@ -368,6 +384,11 @@ class LockTable:
         if resource.waits_for_time:
             self._await_chance(entry, now)
         return effects
+
+    def _give_up(self, binding: _Binding, request: LockRequest) -> None:
+        """Forget C{request}, which waits."""
+        self._leave_queue(binding, request)
+        binding.locks -= 1
 
     def _leave_queue(self, binding: _Binding, request: LockRequest) -> _Arrival:
         waiting = binding.waiting[request.name.text]

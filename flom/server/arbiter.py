@@ -307,7 +307,13 @@ class DeferredArbiter:
 
     def _make_table(self, tally: Tally | None = None) -> LockTable:
         limits = self._limits
-        return LockTable(local_strftime, tally, max_waiters=limits.waiters, max_resources=limits.resources)
+        return LockTable(
+            local_strftime,
+            tally,
+            max_waiters=limits.waiters,
+            max_resources=limits.resources,
+            max_locks=limits.locks_per_connection,
+        )
 
     def _end_grace(self) -> None:
         """Decide on those who have waited for the grace period to end, in their order."""

@@ -1,4 +1,4 @@
-"""What a table has at most: waiters for one resource, and resources."""
+"""What a table has at most: waiters for one resource, resources, and locks of one session."""
 
 from __future__ import annotations
 
@@ -98,6 +98,58 @@ def test_one_resource_too_many_is_not_created() -> None:
     assert refusal(ask(table, "R3")) is Limit.RESOURCES  # R1 is remembered for a while
     later = Instant(60.0, 60.0)
     assert [type(effect) for effect in ask(table, "R3", later)] == [Granted, Queued]
+
+
+SESSION = SessionId(1000)
+
+
+def ask_again(table: LockTable, name: str, **wishes: Any) -> list[Effect]:
+    """Have always the same session ask for C{name}."""
+    return table.request(LockRequest(SESSION, parse_name(name), **wishes), NOW)
+
+
+def test_one_session_has_so_many_locks_at_most_be_they_held_or_waited_for() -> None:
+    table = table_of(max_locks=4)
+    [other] = ask(table, "N[3]", quantity=1)
+    assert [type(ask_again(table, "N[3]")[0]) for _ in range(4)] == [Granted, Granted, Queued, Queued]
+    assert refusal(ask_again(table, "N[3]")) is Limit.LOCKS
+    leave(table, other)  # which grants what it waits for: as many as before
+    assert refusal(ask_again(table, "N[3]")) is Limit.LOCKS
+    assert isinstance(ask(table, "N[3]")[0], Queued)  # another session
+
+
+@pytest.mark.parametrize("name", ["R1", "/a/b", "licences[9]", "red.green", "_s_seq[9]"])
+def test_who_gives_one_back_or_gives_up_waiting_may_have_another(name: str) -> None:
+    table = table_of(max_locks=2)
+    ask_again(table, name)
+    ask_again(table, name)
+    for _ in range(3):
+        assert refusal(ask_again(table, name)) is Limit.LOCKS
+        table.release(SESSION, parse_name(name), NOW)
+        assert isinstance(ask_again(table, name)[0], Granted | Queued)
+
+
+def test_who_gives_up_waiting_may_wait_again() -> None:
+    table = table_of(max_locks=1)
+    ask(table, "R1")
+    for _ in range(3):
+        [queued] = ask_again(table, "R1")
+        assert isinstance(queued, Queued)
+        assert refusal(ask_again(table, "R1")) is Limit.LOCKS
+        table.withdraw(queued.request)
+
+
+def test_the_nodes_of_a_tree_count_together() -> None:
+    table = table_of(max_locks=2)
+    assert [type(ask_again(table, f"/a/{node}")[0]) for node in "xy"] == [Granted, Granted]
+    assert refusal(ask_again(table, "/a/z")) is Limit.LOCKS
+
+
+def test_who_has_awaited_the_creation_of_a_resource_in_vain_is_told_so() -> None:
+    table = table_of(max_locks=1)
+    first, second = (ask_again(table, "R1", create=False)[0] for _ in range(2))
+    _, queued, refused = ask(table, "R1")
+    assert (queued, refused) == (Queued(first.request, True), Refused(second.request, Outcome.BUSY, True, Limit.LOCKS))
 
 
 def test_without_limits_there_are_none() -> None:

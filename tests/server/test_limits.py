@@ -100,6 +100,16 @@ def test_one_resource_too_many_is_locked(log: list[LogEvent]) -> None:
     assert daemon.connect().send(HOLD).received() == [first(1)]
 
 
+def test_one_lock_too_many_of_one_connection_is_locked(log: list[LogEvent]) -> None:
+    daemon = limited(locks_per_connection=2)
+    greedy = daemon.connect("192.0.2.7")
+    for _ in range(3):
+        greedy.send(lock("R1", mode=0))
+    assert greedy.received() == [first(0), first(0), first(4)]
+    assert warnings(log) == ["max-locks-per-connection: R1 (NL) refused to 192.0.2.7/40000"]
+    assert daemon.connect().send(lock("R1", mode=0)).received() == [first(0)]
+
+
 # messages
 
 

@@ -56,6 +56,7 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "max_connections_per_peer": ("7", 7),
     "max_waiters": ("7", 7),
     "max_resources": ("7", 7),
+    "max_locks_per_connection": ("7", 7),
     "max_message_size": ("1000", 1000),
     "message_timeout_ms": ("700", 700),
     "unread_timeout_ms": ("700", 700),
@@ -455,9 +456,10 @@ def test_its_user_may_choose_other_terms(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_its_user_may_set_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = ["--max-connections", "1", "--max-connections-per-peer", "2", "--max-waiters", "3", "--max-resources", "4"]
-    words += ["--max-message-size", "600", "--message-timeout", "700", "--unread-timeout", "800"]
+    words += ["--max-locks-per-connection", "5", "--max-message-size", "600"]
+    words += ["--message-timeout", "700", "--unread-timeout", "800"]
     terms = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
-    assert terms == Terms(limits=Limits(1, 2, 3, 4, 600, 0.7, 0.8))
+    assert terms == Terms(limits=Limits(1, 2, 3, 4, 5, 600, 0.7, 0.8))
 
 
 # in a group
