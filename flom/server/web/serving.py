@@ -16,11 +16,12 @@ from typing import Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotiationFactory, IReactorTime
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request, datetimeToString
+from zope.interface import implementer
 
 from flom.multicast import is_loopback
 from flom.server.web.answers import Answer, Answers, in_words
@@ -148,6 +149,7 @@ class _Channel(HTTPChannel):
         super().connectionLost(reason)
 
 
+@implementer(IProtocolNegotiationFactory)
 class WebFactory(ServerFactory[_Channel]):
     """
     What connections share.
@@ -167,6 +169,10 @@ class WebFactory(ServerFactory[_Channel]):
         channel = _Channel()
         channel.factory = self
         return channel
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """See L{IProtocolNegotiationFactory}: with TLS, clients want to be told, or they do not talk."""
+        return [b"http/1.1"]
 
     def log(self, request: Request) -> None:
         """Twisted calls this at the end of each; there would be one a second for every browser."""
