@@ -12,10 +12,12 @@ from twisted.internet.task import Clock
 
 from flom.core.messages import Message, Unlock
 from flom.core.view import Claim as Shown
+from flom.core.view import TableView
 from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
-from flom.server.protocol import DEFAULT_TERMS, LockFactory, LockProtocol
+from flom.server.limits import DEFAULT_LIMITS, Limits
+from flom.server.protocol import LockFactory, LockProtocol, Terms
 from tests.failures import failures_logged
 from tests.fuzz.checker import Checker, Claim, Witness, Wrong, key_of
 from tests.fuzz.malformed import cut, garbage
@@ -74,12 +76,13 @@ class Scene:
     @ivar script: what was done so far, in words.
     """
 
-    def __init__(self, random: Random, *, names: list[str] = NAMES) -> None:
+    def __init__(self, random: Random, *, names: list[str] = NAMES, limits: Limits = DEFAULT_LIMITS) -> None:
         self._random = random
         self._names = names
+        self._limits = limits
         self._clock = Clock()
-        self._arbiter = DeferredArbiter(self._clock)
-        self._factory = LockFactory(self._arbiter, self._clock, DEFAULT_TERMS)
+        self._arbiter = DeferredArbiter(self._clock, limits=limits)
+        self._factory = LockFactory(self._arbiter, self._clock, Terms(limits=limits))
         self._clients: list[Client] = []
         self._numbers = count(1)
         self.checker = Checker()
@@ -129,6 +132,7 @@ class Scene:
         self.script.append(f"{number} connects")
         protocol.makeConnection(wire)
         self._clients.append(client)
+        self._hear()
 
     def _advance(self, seconds: float) -> None:
         self.script.append(f"{seconds} s pass")
@@ -183,6 +187,7 @@ class Scene:
         """Compare what the daemon shows with what the clients were told."""
         self.checker.check_nobody_is_forgotten()
         view = self._arbiter.view()
+        self._check_limits(view)
         held = {key_of(resource.name): _count(resource.holders) for resource in view.resources}
         waiting = {key_of(resource.name): _count(resource.waiters) for resource in view.resources}
         for claim in view.incubator:
@@ -196,6 +201,19 @@ class Scene:
             ):
                 if shown != told:
                     raise Wrong(f"{what} of {key}: {dict(shown)} in the daemon, {dict(told)} were told so")
+
+    def _check_limits(self, view: TableView) -> None:
+        """See that nobody has more than there may be."""
+        limits = self._limits
+        locks = Counter(claim.request.session for each in view.resources for claim in [*each.holders, *each.waiters])
+        for what, most, counts in (
+            ("connections", limits.connections, [len(self._clients)]),
+            ("resources", limits.resources, [len(view.resources)]),
+            ("waiters", limits.waiters, [len(resource.waiters) for resource in view.resources]),
+            ("locks", limits.locks_per_connection, locks.values()),
+        ):
+            if max(counts, default=0) > most:
+                raise Wrong(f"there may be {most} {what}, and there are more: {view}")
 
 
 def names_in(data: bytes) -> set[str]:

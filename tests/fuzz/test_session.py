@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flom.core.messages import Lock, Message, Unlock
 from flom.core.wire import encode
+from flom.server.limits import Limits
 from tests.fuzz.malformed import cut, garbage
 from tests.fuzz.messages import NAMES, any_message, spelled, valid_lock
 from tests.fuzz.properties import check_sessions
@@ -42,6 +43,22 @@ def test_clients_that_all_want_the_same_are_told_the_truth(name: str) -> None:
     names = [each for each in NAMES if each.startswith(name)] if name == "/t" else [name]
     for seed in range(6):
         Scene(Random(seed), names=names).play(100)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(connections=4),
+        Limits(waiters=1),
+        Limits(resources=2),
+        Limits(locks_per_connection=2),
+        Limits(5, 5, 2, 3, 3),
+    ],
+    ids=["connections", "waiters", "resources", "locks", "all"],
+)
+def test_whoever_exceeds_a_limit_is_told_the_truth_and_the_others_do_not_notice(limits: Limits) -> None:
+    for seed in range(12):
+        Scene(Random(seed), limits=limits).play(100)
 
 
 @pytest.mark.parametrize("seed", range(12))
