@@ -47,11 +47,15 @@ types: $(VENV)/tested
 
 # those on hosts of their own mostly wait for each other, so the others need not wait for them
 check: $(VENV)/tested
+ifneq ($(PYTEST_ARGS),)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+else
 	@echo 'two halves of the tests run side by side; each shows what it saw when it is done'
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-lan test-others
+endif
 
 test-others: $(VENV)/tested
-	$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore tests/lan
+	$(BIN)/python -m pytest --ignore tests/lan
 
 format: $(VENV)/tested  ## put the code into the shape that lint wants
 	-$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) --fix --quiet $(PATHS)

@@ -111,7 +111,8 @@ class LockTable:
         @param tally: of the table whose place this takes; C{None} if there was none.
         @param max_waiters: for one resource, be it yet to be created; one more is refused; 0 for no limit.
         @param max_resources: a request that would create one more is refused; 0 for no limit.
-        @param max_locks: that one session holds and waits for at one resource; one more is refused; 0 for no limit.
+        @param max_locks: that one session holds and waits for at one resource, be it yet to be created; one more is
+            refused; 0 for no limit.
         """
         self._strftime = strftime
         self._max_waiters = max_waiters
@@ -156,14 +157,16 @@ class LockTable:
                 for incubated in self._incubator.pop(key, ()):
                     arrival = self._sessions[incubated.session].incubated.pop(incubated)
                     self._decide(entry, incubated, now, effects, arrival)
-        elif request.wait and 0 < self._max_waiters <= len(self._incubator.get(key, ())):
+        elif not request.wait:
+            effects.append(self._refuse(request, Outcome.CANNOT_WAIT))
+        elif 0 < self._max_waiters <= len(self._incubator.get(key, ())):
             effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.WAITERS))
-        elif request.wait:
+        elif 0 < self._max_locks <= len(self._session(request.session).incubated):
+            effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.LOCKS))
+        else:
             self._incubator.setdefault(key, {})[request] = None
             self._session(request.session).incubated[request] = self._arrival(now)
             effects.append(Incubated(request))
-        else:
-            effects.append(self._refuse(request, Outcome.CANNOT_WAIT))
         return effects
 
     def view(self, key: str | None = None) -> TableView:

@@ -79,7 +79,7 @@ class DeferredArbiter:
         @param clock: has the timers; the reactor, or a C{task.Clock} in tests.
         @param instant: tells the time; by default, C{clock} does. A daemon passes L{system_instant}, because a
             reactor's clock goes wherever the administrator sets it.
-        @param limits: of which those of waiters and of resources are minded here.
+        @param limits: of which those of waiters, resources and locks are minded here.
         """
         self._clock = clock
         self._log_grants = log_grants

@@ -23,7 +23,7 @@ class Limits:
     @ivar connections_per_peer: from one IP address, or of one user over UNIX sockets; one more is closed at once.
     @ivar waiters: for one resource, be it yet to be created; one more is refused as if it did not want to wait.
     @ivar resources: a request that would create one more is refused.
-    @ivar locks_per_connection: that it holds and waits for; one more is refused.
+    @ivar locks_per_connection: that it holds and waits for, of its resource; one more is refused.
     @ivar message_size: bytes of one message, 511 or more; a longer one ends its connection.
     @ivar message_timeout: seconds, more than 0, until the first message is complete, and to complete any other that has
         begun; then the connection ends. How the bytes come in does not matter.

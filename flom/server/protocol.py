@@ -57,7 +57,7 @@ class Terms:
     @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: nobody may.
     @ivar allow_remote_shutdown: whether everybody may do so.
     @ivar status_for_all: whether everybody may see what is held.
-    @ivar limits: what they may use at most; give them to the arbiter too, which minds waiters and resources.
+    @ivar limits: what they may use at most; give them to the arbiter too, which minds waiters, resources and locks.
     """
 
     keepalive: Keepalive = DEFAULT_KEEPALIVE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from select import EPOLLIN, EPOLLOUT
@@ -19,11 +18,11 @@ def hasten(reactor: Any) -> bool:
     Have C{reactor} read without a log context for each event, which takes longer than a small message does.
 
     Such a context adds where it comes from to what is logged by C{twisted.python.log.msg}; whoever logs for a
-    connection of ours says so anyway.
+    connection of ours says so anyway. What fails, and what ends, has one still.
 
     @return: whether that is possible: C{reactor} uses epoll, and Twisted is as we know it.
     """
-    if not (isinstance(reactor, EPollReactor) and all(hasattr(reactor, part) for part in _PARTS)):
+    if not (type(reactor) is EPollReactor and all(hasattr(reactor, part) for part in _PARTS)):
         return False
     turn: Callable[[float | None], None] = partial(_turn, reactor)
     reactor.doIteration = turn  # type: ignore[method-assign]  # which its main loop calls
@@ -32,7 +31,7 @@ def hasten(reactor: Any) -> bool:
 
 def _turn(reactor: Any, timeout: float | None) -> None:
     """
-    Do what C{EPollReactor.doPoll} does.
+    Do what C{EPollReactor.doPoll} does, but for asking each descriptor whether it has been closed.
 
     @param timeout: seconds to wait for something to happen; C{None}: for ever.
     """
@@ -45,9 +44,9 @@ def _turn(reactor: Any, timeout: float | None) -> None:
             log.callWithLogger(selectable, reactor._doReadOrWrite, selectable, descriptor, event)
             continue
         try:
-            why = selectable.doRead()
-        except BaseException:
-            why = sys.exc_info()[1]
-            log.err()
+            why, has_read = selectable.doRead(), True
+        except BaseException as e:
+            why, has_read = e, False
+            log.callWithLogger(selectable, log.err)
         if why:
-            reactor._disconnectSelectable(selectable, why, True)
+            log.callWithLogger(selectable, reactor._disconnectSelectable, selectable, why, has_read)

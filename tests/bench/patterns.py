@@ -15,9 +15,9 @@ from tests.bench.report import Bench
 from tests.bench.servers import Server
 
 CROWD: Final = 10_000
-"""From so many clients on, a run is longer: in half a second not everybody has a turn."""
+"""From so many clients on, a run is longer, or else not everybody would have a turn."""
 
-CROWD_FACTOR: Final = 4
+CROWD_FACTOR: Final = 6
 
 
 @dataclass(frozen=True, slots=True)

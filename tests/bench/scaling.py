@@ -31,7 +31,7 @@ def measure_waiters(bench: Bench) -> None:
     for _ in range(bench.rounds):
         for clients in WAITERS:
             lines = messages(map(PATTERNS["same"].resource, range(clients)))
-            run = bench.generator.run(bench.servers.daemon, "unix", lines, clients, seconds=2 * bench.seconds)
+            run = bench.generator.run(bench.servers.daemon, "unix", lines, clients, seconds=4 * bench.seconds)
             runs[clients].append(run)
     report.say("\nwaiters: clients on one resource, over unix")
     rates: dict[int, Summary] = {}

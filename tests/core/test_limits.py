@@ -145,11 +145,13 @@ def test_the_nodes_of_a_tree_count_together() -> None:
     assert refusal(ask_again(table, "/a/z")) is Limit.LOCKS
 
 
-def test_who_has_awaited_the_creation_of_a_resource_in_vain_is_told_so() -> None:
-    table = table_of(max_locks=1)
+def test_who_awaits_the_creation_of_a_resource_has_so_many_places_at_most() -> None:
+    table = table_of(max_locks=2)
     first, second = (ask_again(table, "R1", create=False)[0] for _ in range(2))
-    _, queued, refused = ask(table, "R1")
-    assert (queued, refused) == (Queued(first.request, True), Refused(second.request, Outcome.BUSY, True, Limit.LOCKS))
+    assert refusal(ask_again(table, "R1", create=False)) is Limit.LOCKS
+    assert isinstance(ask(table, "R1", create=False)[0], Incubated)  # another session
+    assert ask(table, "R1")[1:3] == [Queued(first.request, True), Queued(second.request, True)]
+    assert refusal(ask_again(table, "R1")) is Limit.LOCKS
 
 
 def test_without_limits_there_are_none() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.watched import FORGOTTEN_WITHIN, what_is_left
+from tests.fuzz.watched import what_is_left
 
 _HELD = {"name": "R", "holders": [{"number": 7}], "waiters": [], "idle_left": None}
 _QUEUED = {"name": "R", "holders": [], "waiters": [{"number": 7}], "idle_left": None}
@@ -26,9 +26,11 @@ def _status(*resources: dict[str, Any], incubator: int = 0, connected: int = 1) 
         (_status(incubator=1), {"incubator"}),
         (_status(connected=2), {"connected"}),
         (_status({**_IDLE, "idle_left": None}), {"resources"}),
-        (_status({**_IDLE, "idle_left": FORGOTTEN_WITHIN}), {"resources"}),
+        (_status({**_IDLE, "idle_left": -0.5}), {"resources"}),
+        (_status({**_IDLE, "idle_left": 9.9}), {"resources"}),
+        (_status({**_IDLE, "idle_left": 10.1}), set()),
         (_status({**_IDLE, "idle_left": 2147463.194}), set()),
     ],
 )
 def test_nobody_may_be_left_but_a_resource_that_was_asked_to_stay(status: dict[str, Any], left: set[str]) -> None:
-    assert set(what_is_left(status)) == left
+    assert set(what_is_left(status, patience=10.0)) == left

@@ -87,7 +87,7 @@ class Watched(Daemon):
         @raise Wrong: it is not so.
         """
         deadline = monotonic() + FORGOTTEN_WITHIN
-        while left := what_is_left(self.status()):
+        while left := what_is_left(self.status(), max(0.0, deadline - monotonic())):
             if monotonic() > deadline:
                 raise Wrong(f"everybody has gone, and this is left: {left}")
             Event().wait(0.2)
@@ -105,18 +105,20 @@ class Watched(Daemon):
             raise Wrong("the log tells of a fault:\n" + "".join(self.alarming))
 
 
-def what_is_left(status: dict[str, Any]) -> dict[str, Any]:
+def what_is_left(status: dict[str, Any], patience: float) -> dict[str, Any]:
     """
     Give what there is in a status that must not be there when everybody has gone.
 
     A mutated message may ask for a lifespan of up to 24 days: a resource that nobody has, and that will be
-    forgotten later than we wait for, was asked to stay.
+    forgotten later than we wait, was asked to stay.
+
+    @param patience: seconds that we still wait.
     """
     left = {
         "resources": [
             resource
             for resource in status["resources"]
-            if resource["holders"] or resource["waiters"] or (resource["idle_left"] or 0.0) <= FORGOTTEN_WITHIN
+            if resource["holders"] or resource["waiters"] or (resource["idle_left"] or 0.0) <= patience
         ],
         "incubator": status["incubator"],
         "connected": max(0, status["daemon"]["connected"] - 1),  # not who asks

@@ -31,6 +31,7 @@ class End:
         self.socket = socket
         self.did: list[str] = []
         self.on_read: Callable[[], Any] = lambda: None
+        self.on_lost: Callable[[], None] = lambda: None
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -48,6 +49,12 @@ class End:
 
     def connectionLost(self, reason: Failure) -> None:
         self.did.append(f"lost: {reason.getErrorMessage()}")
+        self.on_lost()
+
+
+def close(reactor: Any) -> None:
+    """Close what it would be woken by."""
+    reactor.waker.connectionLost(Failure(CONNECTION_DONE))
 
 
 @pytest.fixture
@@ -69,6 +76,7 @@ def reactor(pairs: list[tuple[End, socket.socket]]) -> Iterator[Any]:
         reactor.addReader(end)
     yield reactor
     reactor.removeAll()
+    close(reactor)
 
 
 @pytest.fixture
@@ -125,6 +133,19 @@ class TestFailing:
         assert end.did == ["read b'oops'", "lost: so it is"]
         assert [failure.getErrorMessage() for failure in no_logged_failures] == ["so it is"]
 
+    def test_the_others_are_read_in_the_same_turn_whatever_the_end_of_one_brings(
+        self, reactor: Any, pairs: list[tuple[End, socket.socket]], no_logged_failures: list[Failure]
+    ) -> None:
+        def fail() -> None:
+            raise ZeroDivisionError("so it is")
+
+        for end, other in pairs:
+            end.on_read = end.on_lost = fail
+            other.send(b"oops")
+        reactor.doIteration(0)
+        assert [end.did for end, _ in pairs] == [["read b'oops'", "lost: so it is"]] * 2
+        assert len(no_logged_failures) == 4
+
 
 def test_whoever_goes_in_a_turn_has_no_part_in_the_rest_of_it(
     reactor: Any, pairs: list[tuple[End, socket.socket]]
@@ -138,9 +159,18 @@ def test_whoever_goes_in_a_turn_has_no_part_in_the_rest_of_it(
     assert first.did + second.did == ["read b'me'"]
 
 
-@pytest.mark.parametrize("make", [Clock, PollReactor])
+class Special(EPollReactor):
+    """One that may have turns of its own."""
+
+
+@pytest.mark.parametrize("make", [PollReactor, Special])
 def test_another_reactor_is_left_alone(make: Callable[[], Any]) -> None:
     other = make()
     before = dict(vars(other))
     assert not hasten(other)
     assert vars(other) == before
+    close(other)
+
+
+def test_a_clock_is_left_alone() -> None:
+    assert not hasten(Clock())
