@@ -38,6 +38,7 @@ class Daemon:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="surrogateescape",
         )
         self.log = ""
         self.wait_for_log(self.ready)

@@ -27,7 +27,7 @@ from flom.core.requests import Effect, Ended, Granted, Instant, Limit, LockReque
 from flom.core.table import LockTable
 from flom.core.tally import Tally
 from flom.core.view import TableView
-from flom.errors import Closed, DaemonLost, FlomError, Misuse, Outcome, StandingBy, lock_refused
+from flom.errors import Closed, DaemonLost, FlomError, Misuse, Outcome, StandingBy, lock_refused, one_line
 from flom.interfaces import IArbiter, IHeld
 from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
 from flom.server.peer import Peer
@@ -388,7 +388,7 @@ class DeferredArbiter:
         request = effect.request
         tell_peer = self._peers.get(request.session)
         about = {
-            "resource": request.name.text,
+            "resource": one_line(request.name.text),  # it need not be text, but the log must
             "mode": request.mode.name,
             "peer": "somebody" if tell_peer is None else tell_peer().name,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from threading import Event, Thread
@@ -16,7 +17,8 @@ from tests.fuzz.checker import Wrong
 FORGOTTEN_WITHIN: Final = 20.0
 """Seconds after which nobody must be left, and no resource of clients of ours, whose lifespans are up to 1.5 s."""
 
-_ALARMING: Final = ("Traceback", "Unhandled", "Failure", "failure", "Error:", "MemoryError")
+_ALARMING: Final = re.compile("Traceback|Unhandled|[Ff]ailure|Error:|MemoryError|[\udc80-\udcff]")
+"""What no line of its log may have in it; the last are bytes that are no UTF-8."""
 
 
 class Watched(Daemon):
@@ -42,7 +44,7 @@ class Watched(Daemon):
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines += 1
-            if any(word in line for word in _ALARMING) or (self.alarming and len(self.alarming) < 50):
+            if _ALARMING.search(line) or (self.alarming and len(self.alarming) < 50):
                 self.alarming.append(line)  # what follows the first tells more
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

@@ -11,6 +11,9 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
+from flom.core.messages import Lock
+from flom.core.modes import LockMode
+from flom.core.wire import encode
 from flom.server.arbiter import DeferredArbiter
 from tests.daemon import BIN, FLOM_RUN, Daemon
 from tests.run.programs import eventually
@@ -29,6 +32,14 @@ def test_a_refusal_is_one_line(log: list[LogEvent]) -> None:
     daemon.connect("192.0.2.7").send(lock(mode=3, wait=0))
     assert lines(log, LogLevel.info) == ["R1 (PR) refused to 192.0.2.7/40000: busy"]
     assert lines(log, LogLevel.debug) == []
+
+
+@pytest.mark.parametrize("name", ["/a/\udcb7", "/a/\u2028b", "/a/\u200fb"])
+def test_a_name_that_does_not_print_is_spelled_as_python_does(name: str, log: list[LogEvent]) -> None:
+    daemon = MemoryDaemon()
+    daemon.connect().send(encode(Lock(name, LockMode.EX, create=True)))
+    daemon.connect("192.0.2.7").send(encode(Lock(name, LockMode.EX)))
+    assert lines(log, LogLevel.info) == [f"{ascii(name)[1:-1]} (EX) refused to 192.0.2.7/40000: busy"]
 
 
 def test_grants_are_logged_if_that_is_wanted_with_the_times(log: list[LogEvent]) -> None:
