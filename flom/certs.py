@@ -99,9 +99,18 @@ def issue(directory: Path, unique_id: str, days: int) -> Issued:
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
         )
+        .add_extension(_identifier_of(authority), critical=False)  # without, strict clients of the web page refuse it
         .sign(authority_key, None if isinstance(authority_key, _WITHOUT_DIGEST) else SHA256())
     )
     return _write(directory / f"{unique_id}.pem", certificate, directory / f"{unique_id}.key", key)
+
+
+def _identifier_of(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    try:
+        identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
 def _name(common_name: str) -> x509.Name:
