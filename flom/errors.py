@@ -40,6 +40,9 @@ class ExitStatus(IntEnum):
     ERROR = 99
 
 
+_MAX_CUT: Final = 500  # characters: all of a message of FLoM's
+
+
 def spell(host: str, port: int) -> str:
     """Write an address as people do, with an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -48,6 +51,11 @@ def spell(host: str, port: int) -> str:
 def one_line(text: str) -> str:
     """Write what does not print, such as a line feed in a value that C{text} quotes, as Python does."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def cut(text: str) -> str:
+    """Give no more of C{text}, which somebody else has chosen, than a log takes again and again."""
+    return text if len(text) <= _MAX_CUT else f"{text[:_MAX_CUT]}..."
 
 
 def reason(error: OSError) -> str:

@@ -17,6 +17,14 @@ from flom.errors import InvalidName
 DEFAULT_NAME: Final = "_RESOURCE"
 """What is locked when nobody says what; simple, and reserved to that use (spec 3)."""
 
+MAX_TEXT: Final = 320
+"""
+Characters of the longest text that is given out, an element of a set or a time: an answer that carries it stays below
+512 bytes (spec 5.1, D-26).
+"""
+
+_USUAL: Final = 511  # characters; longer ones, which FLoM does not know, are not kept: there would be no end of memory
+
 # each class has the number of its type, which FLoM prints (spec 3)
 
 
@@ -106,7 +114,6 @@ _TIMESTAMP: Final = re.compile(r"_t_([%#A-Za-z][%#.:\\A-Za-z0-9]*)\[([0-9]+)\]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-@lru_cache(maxsize=4096)
 def parse_name(text: str) -> ResourceName:
     """
     Tell what C{text} names.
@@ -114,6 +121,10 @@ def parse_name(text: str) -> ResourceName:
     @param text: the name; bytes that are not UTF-8 stand in it as lone surrogates (C{surrogateescape}).
     @raise InvalidName: it names nothing.
     """
+    return _parse_usual(text) if len(text) <= _USUAL else _parse(text)
+
+
+def _parse(text: str) -> ResourceName:
     if _CONTROL.search(text):
         raise InvalidName(text)
     if _SIMPLE.fullmatch(text):
@@ -121,7 +132,10 @@ def parse_name(text: str) -> ResourceName:
     if match := _NUMERIC.fullmatch(text):
         return NumericName(text, _as_c_int(match[1]))
     if _SET.fullmatch(text):
-        return SetName(text, tuple(text.split(".")))
+        elements = tuple(text.split("."))
+        if max(map(len, elements)) > MAX_TEXT:
+            raise InvalidName(text)
+        return SetName(text, elements)
     if _HIERARCHICAL.fullmatch(text):
         return HierarchicalName(text, tuple(text[1:].split("/")))
     if match := _SEQUENCE.fullmatch(text):
@@ -129,6 +143,9 @@ def parse_name(text: str) -> ResourceName:
     if match := _TIMESTAMP.fullmatch(text):
         return TimestampName(text, match[1], _as_c_int(match[2]))
     raise InvalidName(text)
+
+
+_parse_usual = lru_cache(maxsize=4096)(_parse)
 
 
 def _as_c_int(digits: str) -> int:

@@ -84,10 +84,28 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Session:
-    """Everything that has to go when the session goes."""
+    """
+    Everything that has to go when the session goes.
+
+    @ivar incubated_by_name: the same as C{incubated}, by the names that were asked for and oldest first.
+    """
 
     bindings: dict[str, _Binding] = field(default_factory=dict)
     incubated: dict[LockRequest, _Arrival] = field(default_factory=dict)
+    incubated_by_name: dict[str, dict[LockRequest, None]] = field(default_factory=dict)
+
+    def incubate(self, request: LockRequest, arrival: _Arrival) -> None:
+        """Note that C{request} awaits the creation of its resource."""
+        self.incubated[request] = arrival
+        self.incubated_by_name.setdefault(request.name.text, {})[request] = None
+
+    def hatch(self, request: LockRequest) -> _Arrival:
+        """Note that C{request} does so no longer; tell when it has come."""
+        same = self.incubated_by_name[request.name.text]
+        del same[request]
+        if not same:
+            del self.incubated_by_name[request.name.text]
+        return self.incubated.pop(request)
 
 
 class LockTable:
@@ -155,7 +173,7 @@ class LockTable:
                 self._entries[key] = entry
                 self._decide(entry, request, now, effects)
                 for incubated in self._incubator.pop(key, ()):
-                    arrival = self._sessions[incubated.session].incubated.pop(incubated)
+                    arrival = self._sessions[incubated.session].hatch(incubated)
                     self._decide(entry, incubated, now, effects, arrival)
         elif not request.wait:
             effects.append(self._refuse(request, Outcome.CANNOT_WAIT))
@@ -165,7 +183,7 @@ class LockTable:
             effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.LOCKS))
         else:
             self._incubator.setdefault(key, {})[request] = None
-            self._session(request.session).incubated[request] = self._arrival(now)
+            self._session(request.session).incubate(request, self._arrival(now))
             effects.append(Incubated(request))
         return effects
 
@@ -227,10 +245,8 @@ class LockTable:
             return []
         binding = record.bindings.get(name.key)
         if binding is None:
-            for request in reversed(record.incubated):
-                if request.name == name:
-                    return self.withdraw(request)
-            return []
+            incubated = record.incubated_by_name.get(name.text)
+            return self.withdraw(next(reversed(incubated))) if incubated else []
         resource = binding.entry.resource
         if holdings := binding.holdings.get(name.text):
             holding = resource.pop_first_to_unlock(holdings)
@@ -404,7 +420,7 @@ class LockTable:
 
     def _hatch(self, session: _Session, request: LockRequest) -> None:
         """Take C{request} out of the incubator."""
-        del session.incubated[request]
+        session.hatch(request)
         key = request.name.key
         del self._incubator[key][request]
         if not self._incubator[key]:

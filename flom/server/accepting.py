@@ -42,6 +42,11 @@ MEASURE_EVERY: Final = 10.0
 """Seconds after which descriptors are counted again at the earliest; that may take some hundredths of a second."""
 
 
+def reserve() -> int:
+    """Tell how many descriptors are kept for everything but connections."""
+    return min(RESERVE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+
+
 def room_for_connections() -> int:
     """Tell how many descriptors there are for connections, at a cost that grows with those that are open."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -51,7 +56,7 @@ def room_for_connections() -> int:
         taken = 0  # there is no /proc
     except OSError:
         return 0
-    return most - min(RESERVE, most // 4) - taken
+    return most - reserve() - taken
 
 
 def can_open() -> bool:

@@ -27,7 +27,7 @@ from flom.core.requests import Effect, Ended, Granted, Instant, Limit, LockReque
 from flom.core.table import LockTable
 from flom.core.tally import Tally
 from flom.core.view import TableView
-from flom.errors import Closed, DaemonLost, FlomError, Misuse, Outcome, StandingBy, lock_refused, one_line
+from flom.errors import Closed, DaemonLost, FlomError, Misuse, Outcome, StandingBy, cut, lock_refused, one_line
 from flom.interfaces import IArbiter, IHeld
 from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
 from flom.server.peer import Peer
@@ -386,9 +386,11 @@ class DeferredArbiter:
     def _log_effect(self, effect: Effect) -> None:
         """Log a grant, a release or a refusal, each in one line."""
         request = effect.request
+        if isinstance(effect, Refused) and effect.limit is None and not self._refusals.may_tell("refusals"):
+            return
         tell_peer = self._peers.get(request.session)
         about = {
-            "resource": one_line(request.name.text),  # it need not be text, but the log must
+            "resource": cut(one_line(request.name.text)),  # it need not be text, but the log must
             "mode": request.mode.name,
             "peer": "somebody" if tell_peer is None else tell_peer().name,
         }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from logging import DEBUG
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -28,7 +30,7 @@ from flom.core.names import parse_name
 from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.core.session import InvalidLock, Release, ServerSession
 from flom.core.wire import MessageReader, encode
-from flom.errors import InvalidName, Outcome, RemoteProtocolError, ReturnCode, TlsError
+from flom.errors import InvalidName, Outcome, RemoteProtocolError, ReturnCode, TlsError, cut
 from flom.identity import unique_id
 from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.accepting import Door
@@ -41,11 +43,16 @@ from flom.trace import tracer
 from flom.transports import close_our_side, sender, tune, underlying, unsent
 
 if TYPE_CHECKING:
+    from flom.server.status import Statuses
     from flom.tls import Tls
 
 _conns = tracer("conns")
 _locker = tracer("locker")
 _msg = tracer("msg")
+
+
+MOST_TO_SHOW: Final = 100
+"""Requests for the status of one connection that wait to be answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +100,14 @@ class LockProtocol(Protocol):
         self._arbiter = shared.arbiter
         self._deadlines = shared.deadlines
         self._unread: IDelayedCall | None = None
+        self._to_show: list[str | None] = []
         self._is_secured = False
         self._name: str | None = None
         self._is_introduced = False
         self._peer_id: str | None = None
         self._reader = MessageReader(shared.terms.limits.message_size)
+        self._showing: Deferred[bytes] | None = None
+        self._known: Peer | None = None
 
     def connectionMade(self) -> None:
         self._origin = self._shared.door.enter(self.transport)
@@ -157,6 +167,7 @@ class LockProtocol(Protocol):
         if self._reader and not self._session.is_over:
             self._deadlines.set(self)
         self.transport.resumeProducing()
+        self._show_next()
 
     def stopProducing(self) -> None:
         """See L{IPushProducer.stopProducing}: the connection is closed."""
@@ -171,6 +182,7 @@ class LockProtocol(Protocol):
     def hang_up(self) -> None:
         """Close the connection as soon as everything that was said is sent, or the other end has had its time."""
         self._session.end()
+        self._to_show.clear()
         self._end_producing()  # a paused producer would keep it open
         self.transport.loseConnection()
         self._deadlines.set(self)
@@ -185,6 +197,8 @@ class LockProtocol(Protocol):
             self._log_breach(str(problem), "FLM017E" if is_verdict else "")
         _conns.debug("%s has gone: %s", self._id, reason.value)
         self._shared.connected.discard(self)
+        if self._showing is not None:
+            self._showing.cancel()
         self._deadlines.clear(self)
         self._forget_unread()
         self._arbiter.drop(self._id)  # one way out, whatever the cause
@@ -206,7 +220,8 @@ class LockProtocol(Protocol):
                 else:
                     self._arbiter.request(request)
             case InvalidLock(name):
-                self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=name)
+                if self._shared.refusals.may_tell("invalid names"):
+                    self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=cut(name))
                 self._answer(Outcome.INVALID_NAME)
             case Shutdown(immediate):
                 self._shut_down(immediate)
@@ -216,7 +231,11 @@ class LockProtocol(Protocol):
                 pass  # it comes after our last word
 
     def _who(self) -> Peer:
-        return peer_of(self.transport, self._peer_id)
+        if self._known is None or not self._is_introduced:
+            self._known = peer_of(
+                self.transport, self._peer_id
+            )  # at the end of the connection, nobody can tell any more
+        return self._known
 
     @property
     def _peer(self) -> str:
@@ -274,28 +293,36 @@ class LockProtocol(Protocol):
             self._log.info("{log_id} {kind} shutdown ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
             end(immediate)
         else:
-            self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
+            if self._shared.refusals.may_tell("shutdowns refused"):
+                self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
             self.transport.write(encode(ManagementRefused()))
             self.hang_up()
 
     def _show(self, name: str | None) -> None:
         """Send what is held, or C{name} alone, to whoever may see it."""
         if not (self._shared.terms.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
-            self._log.info("status refused to {peer}", peer=self._peer)
+            if self._shared.refusals.may_tell("statuses refused"):
+                self._log.info("status refused to {peer}", peer=self._peer)
             self.transport.write(encode(ManagementRefused()))
             return
         try:
-            key = None if name is None else parse_name(name).key
+            self._to_show.append(None if name is None else parse_name(name).key)
         except InvalidName as e:
             raise RemoteProtocolError(str(e)) from e
+        if len(self._to_show) > MOST_TO_SHOW:
+            raise RemoteProtocolError(f"more than {MOST_TO_SHOW} requests for the status before they are answered")
+        self._show_next()
 
-        from flom.server.status import write_status  # most clients never ask
-
-        write_status(self._arbiter, self._shared.census, self._shared.clock, key).addCallback(self._send_status)
+    def _show_next(self) -> None:
+        """Answer a request for the status when the answer to the one before is on its way: it may be large."""
+        if self._to_show and self._showing is None and self._unread is None:
+            self._showing = self._shared.statuses.write(self._to_show.pop(0))
+            self._showing.addCallback(self._send_status).addErrback(Failure.trap, CancelledError)
 
     def _send_status(self, data: bytes) -> None:
-        if self in self._shared.connected:
-            self.transport.writeSequence([encode(StatusFollows(len(data))), data])
+        self._showing = None
+        self.transport.writeSequence([encode(StatusFollows(len(data))), data])
+        self._show_next()
 
     def _watch_unread(self) -> None:
         """End the connection if the peer has not taken more of its answers after a while."""
@@ -333,10 +360,9 @@ class LockProtocol(Protocol):
 
     def _log_breach(self, why: str, log_id: str = "") -> None:
         self._shared.census.protocol_errors += 1
-        if log_id:
-            self._log.warn("{log_id} closing {peer}: {why}", log_id=log_id, peer=self._peer, why=why)
-        else:
-            self._log.warn("closing {peer}: {why}", peer=self._peer, why=why)
+        if self._shared.refusals.may_tell("breaches of the protocol"):
+            format = "{log_id} closing {peer}: {why}" if log_id else "closing {peer}: {why}"
+            self._log.warn(format, log_id=log_id, peer=self._peer, why=cut(why))
 
 
 class LockFactory(Factory):
@@ -370,6 +396,13 @@ class LockFactory(Factory):
         self.refusals = Refusals(clock)
         self.deadlines = Deadlines(clock, terms.limits.message_timeout, LockProtocol.time_out)
         self.door = Door(clock, terms.limits, self.refusals)
+
+    @cached_property
+    def statuses(self) -> Statuses:
+        """What those are given who ask what is held."""
+        from flom.server.status import Statuses  # most clients never ask
+
+        return Statuses(self.arbiter, self.census, self.clock)
 
     def disconnect_all(self) -> None:
         """Close every connection."""

@@ -70,6 +70,42 @@ def write_status(
     return cooperator.coiterate(write()).addBoth(finish)
 
 
+class Statuses:
+    """Statuses for many who ask, written one after another; who asks while one is written shares the next."""
+
+    def __init__(self, arbiter: DeferredArbiter, census: Census, clock: IReactorTime) -> None:
+        """
+        @param clock: has the turns in which work is done.
+        """
+        self._arbiter = arbiter
+        self._census = census
+        self._clock = clock
+        self._asked: dict[str | None, list[Deferred[bytes]]] = {}
+        self._is_writing = False
+
+    def write(self, key: str | None) -> Deferred[bytes]:
+        """See L{write_status}; the moment is a later one if another status is being written. May be cancelled."""
+        waiting = self._asked.setdefault(key, [])
+        asked: Deferred[bytes] = Deferred(waiting.remove)
+        waiting.append(asked)
+        self._write_next()
+        return asked
+
+    def _write_next(self) -> None:
+        while self._asked and not self._is_writing:
+            key, waiting = next(iter(self._asked.items()))
+            del self._asked[key]
+            if waiting:
+                self._is_writing = True
+                write_status(self._arbiter, self._census, self._clock, key).addBoth(self._tell, waiting)
+
+    def _tell(self, made: bytes | Failure, waiting: list[Deferred[bytes]]) -> None:
+        self._is_writing = False
+        while waiting:
+            waiting.pop(0).callback(made)  # a failure too
+        self._write_next()
+
+
 def _take_pieces(arbiter: DeferredArbiter, census: Census, key: str | None) -> Iterator[Status | None]:
     """Take the status in pieces, of which the last is the whole."""
     view, now = arbiter.view(key), arbiter.now().monotonic

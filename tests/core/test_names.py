@@ -95,3 +95,10 @@ def test_whatever_is_read_reads_as_itself_or_is_invalid(text: str) -> None:
         return
     assert name.text == text
     assert name.key in (text, "/" + text.split("/")[1] if text.startswith("/") else text)
+
+
+def test_names_that_are_longer_than_any_of_flom_s_are_not_kept() -> None:
+    usual, long = "/" + "a" * 510, "/" + "a" * 511
+    assert parse_name(usual) is parse_name(usual)
+    assert parse_name(long) == parse_name(long)
+    assert parse_name(long) is not parse_name(long)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flom.core.names import parse_name
+from flom.core.names import MAX_TEXT, parse_name
 from flom.core.requests import Effect, Granted, Instant, LockRequest, Queued, Refused, SessionId
-from flom.core.resources.timestamp import MAX_TEXT, TimestampResource
+from flom.core.resources.timestamp import TimestampResource
 from flom.core.table import LockTable
 from flom.errors import Outcome
 

@@ -9,6 +9,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
+from flom.core.names import MAX_TEXT
 from flom.server.limits import SILENCE, Limits, Refusals
 from flom.server.peer import Credentials
 from flom.server.protocol import Terms
@@ -118,6 +119,13 @@ def test_a_message_may_be_as_long_as_the_limit_says() -> None:
     assert daemon.connect().send(HOLD.replace(b"<msg ", b"<msg".ljust(600 - len(HOLD) + 5))).received() == [first(0)]
     offender = daemon.connect().send(HOLD.replace(b"<msg ", b"<msg".ljust(601 - len(HOLD) + 5)))
     assert (offender.received(), offender.transport.disconnecting) == ([], True)
+
+
+def test_an_element_that_no_answer_can_tell_makes_no_name() -> None:
+    daemon = limited(message_size=2000)
+    longest, too_long = ("e" * length + ".f" for length in (MAX_TEXT, MAX_TEXT + 1))
+    assert daemon.connect().send(lock(longest)).received() == [first(0, "e" * MAX_TEXT)]
+    assert daemon.connect().send(lock(too_long)).received() == [first(-14)]
 
 
 def test_a_client_has_its_time_for_its_first_message(log: list[LogEvent]) -> None:

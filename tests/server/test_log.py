@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -15,6 +16,8 @@ from flom.core.messages import Lock
 from flom.core.modes import LockMode
 from flom.core.wire import encode
 from flom.server.arbiter import DeferredArbiter
+from flom.server.limits import MANY, SILENCE, Limits
+from flom.server.protocol import Terms
 from tests.daemon import BIN, FLOM_RUN, Daemon
 from tests.run.programs import eventually
 from tests.server.connections import Daemon as MemoryDaemon
@@ -118,3 +121,47 @@ def test_a_log_of_json_has_the_fields(tmp_path: Path) -> None:
     assert [(event["resource"], "waited" in event) for event in events if event.get("mode") == "EX"] == [
         *(("R1", True), ("R1", False)),
     ]
+
+
+def test_the_end_of_a_connection_tells_who_it_was(tmp_path: Path) -> None:
+    path = str(tmp_path / "sock")
+    with Daemon("--socket-name", path, "--log-grants") as daemon:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(lock())
+            assert b'rc="0"' in client.recv(1000)
+        daemon.wait_for_log("given back by")
+    assert f"R1 (EX) given back by pid {os.getpid()} of uid {os.geteuid()} after" in daemon.log
+
+
+@pytest.mark.parametrize(
+    ("offence", "kind", "sorts"),
+    [
+        (lock(wait=0), "refusals", [LogLevel.info]),
+        (lock("-"), "invalid names", [LogLevel.info]),
+        (xml(3, 8), "breaches of the protocol", [LogLevel.warn]),
+    ],
+)
+def test_what_anybody_can_do_again_and_again_does_not_fill_the_disk(
+    offence: bytes, kind: str, sorts: list[LogLevel], log: list[LogEvent]
+) -> None:
+    daemon = MemoryDaemon()
+    daemon.connect().send(lock())
+    for _ in range(1000):
+        daemon.connect().send(offence)
+    assert [event.get("log_level") for event in log] == sorts * MANY
+    daemon.clock.advance(SILENCE)
+    assert warnings(log)[-1] == f"{kind}: {1000 - MANY} more in the last 10 s"
+    daemon.clock.advance(SILENCE)
+    del log[:]
+    daemon.connect().send(offence)
+    assert len(log) == 1
+
+
+def test_what_a_client_says_is_not_quoted_at_any_length(log: list[LogEvent]) -> None:
+    daemon = MemoryDaemon(Terms(limits=Limits(message_size=65_536)))
+    for _ in range(2):
+        daemon.connect().send(lock("/" + "a" * 40_000, wait=0))
+    daemon.connect().send(lock("-" * 40_000))
+    daemon.connect().send(xml(1, 8, '<resource name="UjE="/>', level=int("4" * 4000)))
+    assert [len(formatEvent(event)) < 700 for event in log] == [True] * 3

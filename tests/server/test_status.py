@@ -6,17 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from twisted.internet.task import Clock
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogEvent
 
 from flom.core.messages import ManagementRefused, StatusFollows, StatusRequest
 from flom.core.wire import END_OF_MESSAGE, decode, encode
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
 from flom.server.census import Census
-from flom.server.protocol import Terms
-from flom.server.status import take_status
+from flom.server.protocol import MOST_TO_SHOW, Terms
+from flom.server.status import Statuses, take_status
 from flom.status import Party, Status, from_json
 from tests.server.connections import Client, Daemon, FakeTls, lock, unlock, xml
+from tests.server.logs import warnings
 
 HOST = "127.0.0.1"
 
@@ -39,6 +42,66 @@ def status_of(daemon: Daemon, name: str | None = None) -> Status:
     status = ask(daemon, daemon.connect(), name)
     assert isinstance(status, Status)
     return status
+
+
+def statuses(client: Client) -> int:
+    """Tell how many statuses have come since the last call."""
+    data: bytes = client.transport.value()
+    client.transport.clear()
+    return data.count(END_OF_MESSAGE)
+
+
+def test_one_after_the_other_is_answered_however_many_are_asked_for() -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(lock("R1"))
+    client.send(xml(1, 8, '<resource name="UjE="/>'))
+    other = daemon.connect()
+    for _ in range(3):
+        other.send(encode(StatusRequest(None)) + encode(StatusRequest("R1")))
+    assert statuses(other) == 0
+    daemon.clock.pump([0] * 60)
+    assert statuses(other) == 6
+
+
+def test_who_asks_and_asks_and_does_not_wait_is_sent_away(log: list[LogEvent]) -> None:
+    daemon = Daemon()
+    client = daemon.connect()
+    client.send(encode(StatusRequest(None)) * (MOST_TO_SHOW + 1))
+    assert not client.transport.disconnecting
+    client.send(encode(StatusRequest(None)))
+    assert client.transport.disconnecting
+    [line] = warnings(log)
+    assert line.endswith("more than 100 requests for the status before they are answered")
+
+
+def test_the_next_is_not_written_before_the_last_is_on_its_way() -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(encode(StatusRequest(None)) * 3)
+    client.protocol.pauseProducing()  # what came first is more than is taken
+    daemon.clock.pump([0] * 60)
+    assert statuses(client) == 1
+    client.protocol.resumeProducing()
+    daemon.clock.pump([0] * 60)
+    assert statuses(client) == 2
+
+
+def test_those_who_ask_while_one_is_written_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str | None] = []
+
+    def write(arbiter: Any, census: Any, clock: Any, key: str | None) -> Deferred[bytes]:
+        written.append(key)
+        return deferLater(clock, 1.0, lambda: str(len(written)).encode())
+
+    monkeypatch.setattr("flom.server.status.write_status", write)
+    clock = Clock()
+    statuses = Statuses(DeferredArbiter(clock), Census(), clock)
+    got: list[bytes] = []
+    for key, leaves in ((None, False), (None, False), (None, False), (None, True), ("R1", True)):
+        asked = statuses.write(key).addCallback(got.append).addErrback(lambda failure: failure.trap(CancelledError))
+        if leaves:
+            asked.cancel()
+    clock.pump([1.0] * 4)
+    assert (written, got) == ([None, None], [b"1", b"2", b"2"])
 
 
 def test_it_tells_who_holds_what_and_who_waits() -> None:

@@ -481,6 +481,15 @@ def test_there_are_only_so_many_connections(web: Web) -> None:
     assert web.factory.buildProtocol(None) is not None
 
 
+def test_they_never_take_more_than_half_of_the_descriptors_that_are_kept(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flom.server.web.serving.reserve", lambda: 10)
+    connections = [web.connect()[0] for _ in range(5)]
+    assert web.factory.buildProtocol(None) is None
+    assert len(connections) == 5
+
+
 def test_a_connection_may_be_used_again(web: Web) -> None:
     channel, transport = web.connect()
     for _ in range(3):

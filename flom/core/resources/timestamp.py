@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from flom.core.names import MAX_TEXT
 from flom.core.requests import Instant, LockRequest
 from flom.core.resources.base import Holding, OneQueueResource, Strftime
 from flom.errors import InvalidTimestampFormat
-
-MAX_TEXT: Final = 320
-"""Characters of the longest text given out: an answer that carries it stays below 512 bytes (spec 5.1, D-26)."""
 
 _FRACTION: Final = re.compile(r"#(f{1,6})")
 _CONVERSION: Final = re.compile(r"%(.)")

@@ -24,10 +24,11 @@ from twisted.web.http import HTTPChannel, Request, datetimeToString
 from zope.interface import implementer
 
 from flom.multicast import is_loopback
+from flom.server.accepting import reserve
 from flom.server.web.answers import Answer, Answers, in_words
 
-MAX_CONNECTIONS: Final = 100
-"""How many there may be; more are closed at once. Descriptors are for those who want locks."""
+MAX_CONNECTIONS: Final = 32
+"""How many there may be, but no more than half of the descriptors that are kept; more are closed at once."""
 
 IDLE_TIME: Final = 30
 """Seconds after which a connection that says nothing is closed."""
@@ -164,7 +165,7 @@ class WebFactory(ServerFactory[_Channel]):
         self.connections: set[_Channel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> _Channel | None:
-        if len(self.connections) >= MAX_CONNECTIONS:
+        if len(self.connections) >= min(MAX_CONNECTIONS, reserve() // 2):
             return None
         channel = _Channel()
         channel.factory = self
