@@ -89,7 +89,7 @@ class Config:
     max_connections_per_peer: int = 20_000
     max_waiters: int = 50_000
     max_resources: int = 1_000_000
-    max_locks_per_connection: int = 10_000
+    max_locks_per_connection: int = 1_000
     max_message_size: int = 511
     message_timeout_ms: int = 30_000
     unread_timeout_ms: int = 30_000

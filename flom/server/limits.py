@@ -39,7 +39,7 @@ class Limits:
     connections_per_peer: int = 20_000
     waiters: int = 50_000
     resources: int = 1_000_000
-    locks_per_connection: int = 10_000
+    locks_per_connection: int = 1_000
     message_size: int = MAX_MESSAGE_SIZE
     message_timeout: float = 30.0
     unread_timeout: float = 30.0

@@ -175,7 +175,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual_and_then_what_is_
         "[Limits]/MaxConnectionsPerPeer=20000",
         "[Limits]/MaxWaiters=50000",
         "[Limits]/MaxResources=1000000",
-        "[Limits]/MaxLocksPerConnection=10000",
+        "[Limits]/MaxLocksPerConnection=1000",
         "[Limits]/MaxMessageSize=511",
         "[Limits]/MessageTimeout=30000",
         "[Limits]/UnreadTimeout=30000",
