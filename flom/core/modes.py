@@ -20,7 +20,6 @@ class LockMode(IntEnum):
 
 
 NL, CR, CW, PR, PW, EX = LockMode
-_HOW_MANY: Final = len(LockMode)
 
 _COMPATIBLE_WITH: Final = {
     NL: {NL, CR, CW, PR, PW, EX},
@@ -31,10 +30,16 @@ _COMPATIBLE_WITH: Final = {
     EX: {NL},
 }
 
-# _CONFLICTS[asked] has the bit 1 << held set for every held mode that stops it
-_CONFLICTS: Final = tuple(
-    sum(1 << held for held in LockMode if asked not in _COMPATIBLE_WITH[held]) for asked in LockMode
+_BITS: Final = 32  # of each mode's count in a number that counts holders; so many have room in no memory
+
+ONE_HOLDER: Final = tuple(1 << _BITS * mode for mode in LockMode)
+"""For each mode: the number that counts one holder; the sum of such numbers counts all of them, each mode by itself."""
+
+IN_THE_WAY: Final = tuple(
+    sum(ONE_HOLDER[held] * ((1 << _BITS) - 1) for held in LockMode if asked not in _COMPATIBLE_WITH[held])
+    for asked in LockMode
 )
+"""For each mode: which bits of a number that counts holders are set, some of them, if somebody stops that mode."""
 
 
 def compatible(held: LockMode, asked: LockMode) -> bool:
@@ -45,26 +50,22 @@ def compatible(held: LockMode, asked: LockMode) -> bool:
 class HeldModes:
     """How many hold in each mode: all that it takes to decide the next request, whatever the number of holders."""
 
-    __slots__ = ("_counts", "_held")
+    __slots__ = ("_holders",)
 
     def __init__(self) -> None:
-        self._counts = [0] * _HOW_MANY
-        self._held = 0  # bit 1 << mode for every mode with a count
+        self._holders = 0
 
     def __bool__(self) -> bool:
-        return bool(self._held)
+        return bool(self._holders)
 
     def admits(self, asked: LockMode) -> bool:
         """Tell whether C{asked} is compatible with every holder."""
-        return not _CONFLICTS[asked] & self._held
+        return not self._holders & IN_THE_WAY[asked]
 
     def add(self, mode: LockMode) -> None:
         """One more holds in C{mode}."""
-        self._counts[mode] += 1
-        self._held |= 1 << mode
+        self._holders += ONE_HOLDER[mode]
 
     def remove(self, mode: LockMode) -> None:
         """One fewer holds in C{mode}."""
-        self._counts[mode] -= 1
-        if not self._counts[mode]:
-            self._held &= ~(1 << mode)
+        self._holders -= ONE_HOLDER[mode]

@@ -69,6 +69,9 @@ class Earliest(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []  # also holds entries that self._arrivals no longer backs
         self._pushed = 0
 
+    def __bool__(self) -> bool:
+        return bool(self._arrivals)
+
     def set(self, key: K, arrival: float) -> None:
         """Give C{key} the number C{arrival}; with L{NEVER}, forget it."""
         if self._arrivals.get(key, NEVER) == arrival:
