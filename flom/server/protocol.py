@@ -100,12 +100,12 @@ class LockProtocol(Protocol):
         self._arbiter = shared.arbiter
         self._deadlines = shared.deadlines
         self._unread: IDelayedCall | None = None
-        self._to_show: list[str | None] = []
         self._is_secured = False
         self._name: str | None = None
         self._is_introduced = False
         self._peer_id: str | None = None
         self._reader = MessageReader(shared.terms.limits.message_size)
+        self._to_show: list[str | None] = []
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
 

@@ -12,9 +12,7 @@ import pytest
 
 from tests.daemon import FLOM_RUN, Daemon
 from tests.integration.test_daemon import ask, code, connect, free_port
-from tests.server.connections import lock, unlock, xml
-
-STATUS = xml(5, 8, "<status/>")
+from tests.server.connections import lock, unlock
 
 
 def is_cut_off(connection: socket.socket) -> bool:
@@ -97,7 +95,7 @@ def test_who_never_reads_is_cut_off(over: str, wary: Wary) -> None:
         deaf.settimeout(0.05)
         try:
             for _ in range(100_000):
-                deaf.sendall(STATUS)
+                deaf.sendall(lock("R2", mode=1))
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             pass
         wary.wait_for_log("unread-timeout: closing")
