@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from tests.fuzz.live import LiveRun
+from tests.fuzz.checker import Wrong
+from tests.fuzz.live import LiveRun, check_memory
 
 SECONDS: Final = 2.0
 """How long each load goes on; make fuzz takes longer."""
@@ -27,3 +28,11 @@ def test_thousands_of_malformed_messages_harm_nobody(tmp_path: Path) -> None:
     with LiveRun(tmp_path, 2) as live:
         live.storm(2000)
         live.finish()
+
+
+def test_memory_may_grow_at_first_and_not_for_ever() -> None:
+    check_memory([])
+    check_memory([50_000])
+    check_memory([50_000, 55_000, 58_000, 59_000, 59_000, 59_000])
+    with pytest.raises(Wrong, match="memory grows"):
+        check_memory([50_000 + 1000 * load for load in range(9)])

@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.fuzz.checker import Checker, Wrong
 from tests.fuzz.crowd import Address, Crowd, Vandal
-from tests.fuzz.live import GROWTH, free_port
+from tests.fuzz.live import check_memory, free_port
 from tests.fuzz.watched import Watched
 from tests.soak.herd import Herd
 from tests.soak.runners import Runners
@@ -78,9 +78,7 @@ class Soak:
 
         @raise Wrong: it is not so.
         """
-        filled = self.samples[len(self.samples) // 3]  # caches have grown until then, some by the rarest of messages
-        if self.samples[-1] > filled + GROWTH:
-            raise Wrong(f"memory grows, in KiB: {self.samples}")
+        check_memory(self.samples)
         if self.daemon.stop() not in (0, -signal.SIGTERM):
             raise Wrong(f"the daemon ended with {self.daemon.process.returncode}")
         self.daemon.check_log()
