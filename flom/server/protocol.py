@@ -145,7 +145,8 @@ class LockProtocol(Protocol):
                 self._serve(message)
                 completed = True
         except RemoteProtocolError as e:
-            self._close(str(e), e.log_id)
+            if not self._session.is_over:  # or else it comes after our last word
+                self._close(str(e), e.log_id)
         if self._session.is_over:
             self._deadlines.set(self)
         elif not self._reader:

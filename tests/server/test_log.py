@@ -79,6 +79,16 @@ def test_what_breaks_the_protocol_goes_by_flom_s_id_if_it_has_one(said: bytes, l
     assert warnings(log) == [line]
 
 
+def test_what_comes_after_our_last_word_is_no_breach_in_whatever_pieces_it_comes(log: list[LogEvent]) -> None:
+    last, malformed = lock(wait=0, create=0), xml(1, 8, '<resource name="UjE="/>', level=4)
+    for pieces in ([last + malformed], [last, malformed]):
+        client = MemoryDaemon().connect()
+        for piece in pieces:
+            client.send(piece)
+        assert client.transport.half_closed
+    assert warnings(log) == []
+
+
 def test_a_daemon_tells_its_life_under_flom_s_ids(tmp_path: Path) -> None:
     path = str(tmp_path / "sock")
     with Daemon("--socket-name", path, ready="FLM003N") as daemon:
