@@ -233,9 +233,8 @@ class LockProtocol(Protocol):
 
     def _who(self) -> Peer:
         if self._known is None or not self._is_introduced:
-            self._known = peer_of(
-                self.transport, self._peer_id
-            )  # at the end of the connection, nobody can tell any more
+            # kept, because at the end of the connection nobody can tell any more
+            self._known = peer_of(self.transport, self._peer_id)
         return self._known
 
     @property

@@ -160,7 +160,11 @@ def count_nodes(table: LockTable) -> int:
         entry.resource._root for entry in table._entries.values() if isinstance(entry.resource, HierarchicalResource)
     ]
     for node in nodes:  # it grows meanwhile
-        nodes.extend(node.children.values())
+        children = node._children  # several, a single one, or none
+        if isinstance(children, dict):
+            nodes.extend(children.values())
+        elif children is not None:
+            nodes.append(children)
     return sum(node.parent is not None for node in nodes)
 
 

@@ -46,14 +46,6 @@ class _Node:
         self.queues: ModeQueues | None = None
         self.first_waiters: dict[LockMode, Earliest[_Node]] | None = None
 
-    @property
-    def children(self) -> dict[str, _Node]:
-        """The nodes one level below, by level."""
-        children = self._children
-        if isinstance(children, _Node):
-            return {children.level: children}
-        return children or {}
-
     def child(self, level: str) -> _Node | None:
         """Give the child at C{level}."""
         children = self._children
