@@ -27,16 +27,16 @@ run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='
 test: lint types check  ## everything that CI runs
 
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
-	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/lan
+	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/scenarios/lan
 
 bench: $(VENV)/tested  ## how fast it is, beside bare Twisted: all, or BENCH='own --seconds 2' and so on
-	$(BIN)/python -m tests.bench $(BENCH)
+	$(BIN)/python -m tests.tools.bench $(BENCH)
 
 fuzz: $(VENV)/tested  ## inputs that nobody should send, for SECONDS=60, with SEED=... if one is to be repeated
-	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.tools.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 soak: $(VENV)/tested  ## clients that are killed, stopped and cut off, for MINUTES=1, with SEED=...
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.tools.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/tested
 	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) $(PATHS)
@@ -55,7 +55,7 @@ else
 endif
 
 test-others: $(VENV)/tested
-	$(BIN)/python -m pytest --ignore tests/lan
+	$(BIN)/python -m pytest --ignore tests/scenarios/lan
 
 format: $(VENV)/tested  ## put the code into the shape that lint wants
 	-$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) --fix --quiet $(PATHS)

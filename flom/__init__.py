@@ -5,12 +5,12 @@ C{from flom import lock} gives locks to Python programs. C{from flom import *} g
 programs that were written for that. Both are imported when they are first asked for.
 """
 
-__version__ = "0.1.0"
+from flom._version import __version__ as __version__
 
 
 def __getattr__(name: str) -> object:
     if name == "lock":
-        from flom.client.blocking import lock
+        from flom.client.blocking.lock import lock
 
         return lock
     if name in ("__all__", "TRUE", "FALSE") or name.startswith(("flom_", "FLOM_")):

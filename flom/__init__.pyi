@@ -1,4 +1,4 @@
-from flom.client.blocking import lock as lock
+from flom.client.blocking.lock import lock as lock
 from flom.libflom import *  # noqa: F403
 from flom.libflom import __all__ as __all__
 

@@ -8,59 +8,9 @@ and what C{flom-run} exits with when it is not the command's own status is an L{
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
 from typing import Any, Final
 
-from flom.returncodes import ReturnCode as ReturnCode  # which its importers find here
-
-
-class Outcome(IntEnum):
-    """What became of a lock request (spec 4.1); the number travels as C{rc} of an answer."""
-
-    GRANTED = 0
-    QUEUED = 1
-    AWAITING_CREATION = 2
-    BUSY = 4
-    CANNOT_WAIT = 5
-    IMPOSSIBLE = 6
-    INVALID_NAME = -14
-    INVALID_TIMESTAMP_FORMAT = -25  # never answered: the daemon closes the connection instead (spec 4.1)
-
-    __hash__ = int.__hash__  # that of an enumeration is written in Python, and every answer is looked up
-
-
-class ExitStatus(IntEnum):
-    """What C{flom-run} exits with when the command did not decide it (spec 1.5)."""
-
-    OK = 0
-    DEBUG_FAILED = 1  # a debug feature has failed, or is none
-    CANNOT_WAIT = 96
-    CANNOT_EXECUTE = 97
-    BUSY = 98
-    ERROR = 99
-
-
-_MAX_CUT: Final = 500  # characters: all of a message of FLoM's
-
-
-def spell(host: str, port: int) -> str:
-    """Write an address as people do, with an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def one_line(text: str) -> str:
-    """Write what does not print, such as a line feed in a value that C{text} quotes, as Python does."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-
-
-def cut(text: str) -> str:
-    """Give no more of C{text}, which somebody else has chosen, than a log takes again and again."""
-    return text if len(text) <= _MAX_CUT else f"{text[:_MAX_CUT]}..."
-
-
-def reason(error: OSError) -> str:
-    """Tell in the system's words, and in lower case, what C{error} is about."""
-    return (error.strerror or str(error)).lower()
+from flom.codes import Outcome, ReturnCode
 
 
 class FlomError(Exception):

@@ -35,7 +35,7 @@ class IHeld(Interface):
 
 
 class IArbiter(Interface):
-    """Grants locks, in this process (L{flom.server.arbiter}) or in a daemon (L{flom.client.lock})."""
+    """Grants locks, in this process (L{flom.server.arbiter}) or in a daemon (L{flom.client.deferred.arbiter})."""
 
     def acquire(
         name: str,

@@ -19,24 +19,25 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python import usage
 
-from flom import __version__
+from flom._version import __version__
 from flom.config import DAEMON, SETTINGS, Config, default_socket, load_file, override
-from flom.config.values import read_socket_name
-from flom.core.messages import Role
-from flom.errors import ConfigError, FlomError, one_line
+from flom.config.parsers import read_socket_name
+from flom.core.protocol.messages import Role
+from flom.errors import ConfigError, FlomError
+from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
+from flom.reactor.loop import hasten
+from flom.reactor.ports import ClaimedEndpoint
+from flom.reactor.transports import tls_of
 from flom.server.arbiter import DeferredArbiter, system_instant
-from flom.server.census import Census
-from flom.server.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
+from flom.server.connection import Terms
+from flom.server.counters import Census
 from flom.server.limits import Limits
-from flom.server.listening import ClaimedEndpoint
-from flom.server.protocol import Terms
 from flom.server.service import make_daemon
-from flom.server.turns import hasten
+from flom.text import one_line
 from flom.trace import start_trace, tracer
-from flom.transports import tls_of
 
 if TYPE_CHECKING:
-    from flom.server.membership import Membership
+    from flom.server.group.service import Membership
 
 _NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
 """Settings that go by a shorter name here; FLoM's will do too."""
@@ -257,7 +258,7 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
 
         web_service(reactor, _endpoint(config.http, "http", reactor), arbiter, census).setServiceParent(daemon)
     if config.mount_point:
-        from flom.server.mount import MountService
+        from flom.server.vfs import MountService
 
         MountService(reactor, os.path.realpath(config.mount_point), arbiter, census).setServiceParent(daemon)
     return daemon
@@ -326,9 +327,9 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
     if not config.multicast_address:
         return None
 
-    from flom.multicast import group_of  # the others need not wait for its import
-    from flom.server.membership import Membership
-    from flom.server.seat import inherit_seat
+    from flom.net.multicast import group_of  # the others need not wait for its import
+    from flom.server.group.host_seat import inherit_seat
+    from flom.server.group.service import Membership
 
     group = group_of(config)
     timing = config.timing

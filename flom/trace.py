@@ -15,8 +15,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from flom.config.values import read_c_number
-from flom.errors import reason
+from flom.config.parsers import read_c_number
+from flom.text import reason
 
 MASK_VARIABLE: Final = "FLOM_TRACE_MASK"
 

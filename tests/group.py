@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 
-from flom.core.messages import Discover, Message, Standing
+from flom.core.protocol.messages import Discover, Message, Standing
+from flom.core.protocol.wire import decode
 from flom.core.requests import Instant
-from flom.core.wire import decode
-from flom.multicast import Group, NoMulticast, Sender
+from flom.net.multicast import Group, NoMulticast, Sender
 
 GROUP = Group("ff02::1", 28015)
 OWN: Sender = ("fe80::1%eth0", 28015)  # as the others see us
@@ -24,7 +24,7 @@ STEP = 0.01  # seconds; no timer of an election is as short
 
 class FakePort:
     """
-    Stands in for a L{flom.multicast.GroupPort}; what is told to the group comes back, as the kernel sees to.
+    Stands in for a L{flom.net.multicast.GroupPort}; what is told to the group comes back, as the kernel sees to.
 
     @ivar told: the messages to the group.
     @ivar sent: the datagrams to somebody alone.

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet import asyncioreactor
 
 from flom.client import connect
-from flom.client.aio import holding
+from flom.client.deferred.asyncio import holding
 
 
 def twisted_reactor() -> Any:

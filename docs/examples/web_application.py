@@ -17,8 +17,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from flom.errors import FlomError
 from flom.server.arbiter import DeferredArbiter
-from flom.server.claim import PRIVATE, claim_unix
-from flom.server.listening import ClaimedEndpoint
+from flom.net.claim import PRIVATE, claim_unix
+from flom.reactor.ports import ClaimedEndpoint
 from flom.server.service import make_daemon
 
 log = Logger()

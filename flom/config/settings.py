@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from flom.config.values import (
+from flom.config.parsers import (
     SIGNAL_NAMES,
     absolute_within,
     quantity_of_option,
@@ -33,10 +33,10 @@ from flom.config.values import (
 from flom.core.modes import LockMode
 from flom.core.names import DEFAULT_NAME
 from flom.errors import ConfigError
-from flom.keepalive import DEFAULT_KEEPALIVE, Keepalive
+from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 
 if TYPE_CHECKING:
-    from flom.core.election import Timing
+    from flom.core.group.election import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Config:
     @property
     def timing(self) -> Timing:
         """The three settings of elections as one value."""
-        from flom.core.election import Timing  # most commands need not wait for its import
+        from flom.core.group.election import Timing  # most commands need not wait for its import
 
         return Timing(self.heartbeat_ms / 1000, self.leader_timeout_ms / 1000, self.election_time_ms / 1000)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from flom.core.messages import Lock
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, TimestampName, parse_name
+from flom.core.protocol.messages import Lock
 from flom.core.requests import check_quantity
 from flom.errors import InvalidName, InvalidRequest
 
@@ -91,7 +91,7 @@ def check_lock(message: Lock) -> ResourceName:
 
 def _check_format(name: ResourceName) -> None:
     if isinstance(name, TimestampName):
-        from flom.core.resources.timestamp import unit_of  # the others need not wait for its import
+        from flom.core.locks.resources.timestamp import unit_of  # the others need not wait for its import
 
         unit_of(name.format)
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, NewType
 
+from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName
-from flom.errors import InvalidRequest, Outcome
+from flom.errors import InvalidRequest
 
 SessionId = NewType("SessionId", int)
 """One client as the table knows it: over the wire, one connection."""

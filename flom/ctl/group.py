@@ -12,11 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
-from flom.client.discovery import Answer, Asker
-from flom.client.doctor import Verdict, examine
+from flom.client.deferred.discovery import Answer, Asker
+from flom.ctl.doctor import Verdict, examine
 from flom.ctl.output import BAD_USAGE, FAILED, complain, failed
-from flom.errors import FlomError, one_line
-from flom.multicast import Group, make_group
+from flom.errors import FlomError
+from flom.net.multicast import Group, make_group
+from flom.text import one_line
 
 _ASKED: Final = 3  # times, for datagrams get lost
 

@@ -14,7 +14,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from flom import __version__
+from flom._version import __version__
 from flom.ctl.options import Parser, Range, add_place
 from flom.ctl.output import BAD_USAGE, complain, failed
 from flom.errors import ConfigError
@@ -131,12 +131,12 @@ def _doctor(arguments: Namespace) -> int:
 
 
 def _make_authority(arguments: Namespace) -> int:
-    from flom.ctl.certificates import make_authority
+    from flom.ctl.certs import make_authority
 
     return make_authority(arguments)
 
 
 def _issue_certificate(arguments: Namespace) -> int:
-    from flom.ctl.certificates import issue_certificate
+    from flom.ctl.certs import issue_certificate
 
     return issue_certificate(arguments)

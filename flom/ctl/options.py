@@ -10,7 +10,8 @@ from typing import Any, Final, NoReturn
 
 from flom.config import SETTINGS, Config, Setting, load, override
 from flom.ctl.output import BAD_USAGE, complain
-from flom.errors import ConfigError, one_line
+from flom.errors import ConfigError
+from flom.text import one_line
 
 _PLACES: Final = ("socket_name", "unicast_address", "multicast_address")  # one of them at a time
 

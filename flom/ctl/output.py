@@ -6,7 +6,8 @@ import os
 import sys
 from typing import Final
 
-from flom.errors import FlomError, one_line
+from flom.errors import FlomError
+from flom.text import one_line
 
 FAILED: Final = 1
 """Exit status: nobody answered, nothing was found, or a check has failed."""

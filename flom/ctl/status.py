@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from flom.client.status import open_status
+from flom.client.blocking.status import open_status
 from flom.ctl.options import config_of
 from flom.ctl.output import FAILED, complain
 from flom.ctl.table import (
@@ -17,7 +17,7 @@ from flom.ctl.table import (
     sections_of,
     select,
 )
-from flom.status import Status
+from flom.status.model import Status
 
 
 def show_status(arguments: Namespace) -> int:

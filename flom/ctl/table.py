@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flom.client.wording import spell_party, spell_seconds, spell_wish
 from flom.core.names import parse_name
-from flom.errors import InvalidName, one_line
-from flom.identity import unique_id
-from flom.status import TYPES, DaemonStatus, Party, ResourceStatus, Status
+from flom.errors import InvalidName
+from flom.net.machine_id import unique_id
+from flom.status.model import TYPES, DaemonStatus, Party, ResourceStatus, Status
+from flom.status.wording import spell_party, spell_seconds, spell_wish
+from flom.text import one_line
 
 HEADING: Final = ("RESOURCE", "TYPE", "FREE", "STATE", "WHO", "MODE", "ELEMENT", "FOR")
 PLAIN_HEADING: Final = (

@@ -11,15 +11,16 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from flom.client.status import TIMEOUT, StatusReader, open_status
+from flom.client.blocking.status import TIMEOUT, StatusReader, open_status
 from flom.config import Config
 from flom.ctl.options import config_of
 from flom.ctl.output import BAD_USAGE, complain
 from flom.ctl.screen import Ended, Screen
 from flom.ctl.status import warn
 from flom.ctl.table import ORDERS, describe_daemon, make_table, sections_of, select
-from flom.errors import FlomError, one_line
-from flom.status import Status
+from flom.errors import FlomError
+from flom.status.model import Status
+from flom.text import one_line
 
 _PERIOD: Final = 1.0  # seconds from one picture to the next
 _PATIENCE: Final = 2.0  # seconds that a daemon has, while the keys wait

@@ -19,16 +19,17 @@ from typing import Final, NamedTuple
 from rich.text import Text
 from rich.tree import Tree
 
-from flom.client.status import open_status
-from flom.client.wording import spell_party, spell_seconds, spell_wish
+from flom.client.blocking.status import open_status
 from flom.config import Config
 from flom.core.names import parse_name
 from flom.ctl.options import config_of
 from flom.ctl.output import BAD_USAGE, FAILED, complain
 from flom.ctl.status import warn
 from flom.ctl.table import make_console
-from flom.errors import InvalidName, one_line
-from flom.status import Party, ResourceStatus, Status
+from flom.errors import InvalidName
+from flom.status.model import Party, ResourceStatus, Status
+from flom.status.wording import spell_party, spell_seconds, spell_wish
+from flom.text import one_line
 
 DEADLOCK: Final = 3
 """Exit status: some of those who wait will do so for ever."""

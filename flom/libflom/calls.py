@@ -8,13 +8,14 @@ import warnings
 from dataclasses import replace
 from typing import Final
 
-from flom.client.conversation import Conversation, Interrupted, connect
-from flom.client.endings import Patience
-from flom.client.reaching import prepare
+from flom.client.blocking.connection import Conversation, Interrupted, connect
+from flom.client.blocking.dial import prepare
+from flom.client.retry import Patience
+from flom.codes import Outcome, ReturnCode
 from flom.config import Config, default_socket
 from flom.core.asking import ANSWER_TIMEOUT
-from flom.core.messages import Answer, Lock, Unlock
 from flom.core.names import SequenceName, parse_name
+from flom.core.protocol.messages import Answer, Lock, Unlock
 from flom.errors import (
     ConfigError,
     DaemonLost,
@@ -23,14 +24,12 @@ from flom.errors import (
     LocalProtocolError,
     LockTimeout,
     Misuse,
-    Outcome,
     RemoteProtocolError,
-    ReturnCode,
     TlsError,
 )
-from flom.identity import unique_id
 from flom.libflom.constants import HandleState
 from flom.libflom.handle import defaults, flom_handle_t, is_given, wrong_type
+from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
 _trace = tracer("client")

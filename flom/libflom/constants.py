@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from flom.codes import ExitStatus, ReturnCode
 from flom.core.modes import LockMode
-from flom.errors import ExitStatus, ReturnCode
 
 
 class HandleState(IntEnum):

@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from flom.config import Config, load
-from flom.errors import ConfigError, one_line
+from flom.errors import ConfigError
+from flom.text import one_line
 from flom.trace import start_trace
 
 if TYPE_CHECKING:
-    from flom.client.conversation import Conversation
+    from flom.client.blocking.connection import Conversation
 
 
 class flom_handle_t:

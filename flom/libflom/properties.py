@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, TypeVar
 
+from flom.codes import ReturnCode
 from flom.config import Config
-from flom.config.values import MAX_SOCKET_NAME, Ignored, absolute_within, read_file, within
+from flom.config.parsers import MAX_SOCKET_NAME, Ignored, absolute_within, read_file, within
 from flom.core.modes import LockMode
 from flom.core.names import DEFAULT_NAME, parse_name
-from flom.errors import InvalidName, ReturnCode
+from flom.errors import InvalidName
 from flom.libflom.constants import HandleState
 from flom.libflom.handle import config_of, flom_handle_t, is_given, wrong_type
 from flom.trace import start_trace
@@ -120,7 +121,7 @@ def _socket_name(text: str) -> str:
 
 
 def _interface(text: str) -> str:
-    from flom.multicast import has_ipv6_address  # its import is slow, and few need it
+    from flom.net.multicast import has_ipv6_address  # its import is slow, and few need it
 
     if not has_ipv6_address(text):
         raise _Refused(ReturnCode.INVALID_IPV6_NETWORK_INTERFACE)

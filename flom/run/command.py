@@ -6,8 +6,9 @@ import errno
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from flom.errors import FlomError, reason
+from flom.errors import FlomError
 from flom.run.ignoring import as_script
+from flom.text import reason
 
 _T = TypeVar("_T")
 

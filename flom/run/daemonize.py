@@ -12,9 +12,10 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from flom.client.locator import DaemonEndpoint, locate
+from flom.client.deferred.locator import DaemonEndpoint, locate
 from flom.config import Config
 from flom.errors import DaemonUnreachable
+from flom.net.claim import CannotClaim, Claim
 from flom.run.launch import (
     RETRY,
     START_TIMEOUT,
@@ -25,7 +26,6 @@ from flom.run.launch import (
     daemon_words,
     not_ready,
 )
-from flom.server.claim import CannotClaim, Claim
 
 
 class StartingEndpoint(DaemonEndpoint):
@@ -46,7 +46,7 @@ class StartingEndpoint(DaemonEndpoint):
         """
         @param say: told what is done.
         @param started: called when a daemon has been started.
-        @raise FlomError: see L{flom.client.locator.locate}.
+        @raise FlomError: see L{flom.client.deferred.locator.locate}.
         """
         super().__init__(reactor, locate(config, reactor))
         self._config = config

@@ -18,17 +18,21 @@ from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, conne
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.client.endings import HANDSHAKE_TIMEOUT
-from flom.client.places import daemon_host
+from flom.client.addresses import daemon_host
+from flom.client.retry import HANDSHAKE_TIMEOUT
+from flom.codes import ExitStatus
 from flom.config import Config
-from flom.errors import DaemonLost, ExitStatus, FlomError, one_line
-from flom.identity import unique_id
-from flom.multicast import GroupPort, Sender, group_of, stream_endpoint
+from flom.errors import DaemonLost, FlomError
+from flom.net.claim import claim_tcp
+from flom.net.machine_id import unique_id
+from flom.net.multicast import Sender, group_of
+from flom.reactor.endpoints import stream_endpoint
+from flom.reactor.multicast_port import GroupPort
+from flom.reactor.ports import ClaimedEndpoint
+from flom.reactor.transports import tls_of
 from flom.run.output import complain, tell
-from flom.server.claim import claim_tcp
-from flom.server.listening import ClaimedEndpoint
-from flom.tls import Tls
-from flom.transports import tls_of
+from flom.text import one_line
+from flom.tls.context import Tls
 
 _END: Final = b"</msg>"
 _MOST: Final = 1024  # bytes of the other end's id

@@ -17,20 +17,21 @@ from threading import RLock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
-from flom.client.places import peer_of
-from flom.client.reaching import NoDaemon, Reached, reach
-from flom.client.stream import Stream
+from flom.client.addresses import peer_of
+from flom.client.blocking.dial import NoDaemon, Reached, reach
+from flom.client.blocking.stream import Stream
+from flom.codes import ExitStatus, Outcome
 from flom.config import Config
 from flom.core.names import TimestampName, parse_name
-from flom.errors import DaemonLost, DaemonUnreachable, ExitStatus, FlomError, LockTimeout, Outcome, lock_refused
+from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, lock_refused
 from flom.run.command import CannotExecute, execute
 from flom.run.job import Job
 from flom.run.output import complain
 from flom.run.signals import SignalWatch
 
 if TYPE_CHECKING:
-    from flom.client.conversation import Conversation
-    from flom.core.messages import Answer
+    from flom.client.blocking.connection import Conversation
+    from flom.core.protocol.messages import Answer
 
 _PYTHON_IGNORES: Final = (signal.SIGPIPE, signal.SIGXFSZ)  # for itself: the command is to have them as they were
 
@@ -73,7 +74,7 @@ class DirectRunner(Job):
             return self._lament_refusal(e)
         status = self._run_command(conversation, answer.element)
 
-        from flom.core.messages import Unlock
+        from flom.core.protocol.messages import Unlock
 
         try:
             conversation.unlock(Unlock(self._config.resource_name, rollback=status != 0))
@@ -95,8 +96,8 @@ class DirectRunner(Job):
 
     def _ask(self, reached: Reached) -> tuple[Conversation, Answer]:
         """Ask for the lock; once more, if the daemon has ended in the moment when we were connected."""
-        from flom.client.conversation import Conversation
-        from flom.client.endings import Patience
+        from flom.client.blocking.connection import Conversation
+        from flom.client.retry import Patience
 
         patience = Patience(is_in_pool=False)
         request = self._request()
@@ -130,6 +131,7 @@ class DirectRunner(Job):
 
     def _start_daemon(self, began: float) -> None:
         """Start a daemon, unless somebody else is just doing so; afterwards, we try again."""
+        from flom.net.claim import CannotClaim
         from flom.run.launch import (  # mostly there is one
             RETRY,
             START_TIMEOUT,
@@ -137,7 +139,6 @@ class DirectRunner(Job):
             check_may_start,
             claim_place,
         )
-        from flom.server.claim import CannotClaim
 
         peer = peer_of(self._config)
         check_may_start(self._config, peer, self._starts)
@@ -153,7 +154,7 @@ class DirectRunner(Job):
         try:
             self._starts += 1
             launch = Launch(self._config, claim, self._watch.unblocked)
-            import_module("flom.client.conversation")  # which takes a while, and so does the daemon
+            import_module("flom.client.blocking.connection")  # which takes a while, and so does the daemon
             launch.wait(peer)
         finally:
             claim.close()

@@ -15,21 +15,23 @@ from typing import Any, Final
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from flom.client.discovery import Answer, Asker
-from flom.client.group import GroupEndpoint
-from flom.client.places import daemon_host
+from flom.client.addresses import daemon_host
+from flom.client.deferred.discovery import Answer, Asker
+from flom.client.deferred.group import GroupEndpoint
+from flom.codes import ReturnCode
 from flom.config import Config
-from flom.core.election import Timing
-from flom.core.messages import Role, Standing
-from flom.errors import DaemonUnreachable, ReturnCode
-from flom.multicast import Group, GroupPort
+from flom.core.group.election import Timing
+from flom.core.protocol.messages import Role, Standing
+from flom.errors import DaemonUnreachable
+from flom.net.claim import CannotClaim, Claim, claim_tcp
+from flom.net.multicast import Group
+from flom.reactor.multicast_port import GroupPort
 from flom.run.daemonize import DaemonLaunch
 from flom.run.launch import START_TIMEOUT, Unblocked
 from flom.server.arbiter import system_instant
-from flom.server.claim import CannotClaim, Claim, claim_tcp
-from flom.server.discovery import GroupMember
-from flom.server.handover import FRESH, Candidate
-from flom.server.seat import Seat, SeatTaken, take_seat
+from flom.server.group.handover import FRESH, Candidate
+from flom.server.group.host_seat import Seat, SeatTaken, take_seat
+from flom.server.group.member import GroupMember
 
 _ASK_AGAIN: Final = 0.05
 """Seconds between two questions while we stand for election."""

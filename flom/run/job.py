@@ -11,32 +11,30 @@ from collections.abc import Collection, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
+from flom.codes import ExitStatus, Outcome, ReturnCode
 from flom.config import SIGNAL_NAMES, Config
 from flom.core.names import HierarchicalName, SimpleName, parse_name
 from flom.errors import (
     CannotWait,
     DaemonLost,
     DaemonUnreachable,
-    ExitStatus,
     FlomError,
     InvalidTimestampFormat,
     LocalProtocolError,
     LockBusy,
     LockRefused,
     LockTimeout,
-    Outcome,
     RemoteProtocolError,
-    ReturnCode,
     TlsError,
 )
-from flom.identity import unique_id
+from flom.net.machine_id import unique_id
 from flom.run.ignoring import inherited_environment
 from flom.run.output import complain, tell
 from flom.run.signals import ENDING, SignalWatch
 from flom.trace import tracer
 
 if TYPE_CHECKING:
-    from flom.core.messages import Lock
+    from flom.core.protocol.messages import Lock
 
 _CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
@@ -75,9 +73,7 @@ class Job:
 
     def _request(self) -> Lock:
         """Say what is to be locked."""
-        from flom.core.messages import (
-            Lock,  # who starts a daemon first need not wait for its import
-        )
+        from flom.core.protocol.messages import Lock  # who starts a daemon first need not wait for its import
 
         config = self._config
         return Lock(

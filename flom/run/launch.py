@@ -15,11 +15,12 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
-from flom.client.places import daemon_host
+from flom.client.addresses import daemon_host
+from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config
-from flom.errors import DaemonUnreachable, ReturnCode
+from flom.errors import DaemonUnreachable
+from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix
 from flom.run.output import complain
-from flom.server.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix
 
 START_TIMEOUT: Final = 30.0
 """Seconds that a daemon has to start, whoever starts it (D-35)."""
@@ -73,7 +74,7 @@ def claim_place(config: Config) -> Claim:
     """
     Listen where C{config} wants the daemon.
 
-    @raise flom.server.claim.CannotClaim: somebody else does, or it is not possible.
+    @raise flom.net.claim.CannotClaim: somebody else does, or it is not possible.
     """
     if config.unicast_address:
         return claim_tcp(daemon_host(config), config.unicast_port)
@@ -90,7 +91,7 @@ def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
         config = replace(config, daemon_trace_file=os.path.abspath(config.daemon_trace_file))
     if config.mount_point:
         config = replace(config, mount_point=os.path.abspath(config.mount_point))
-    words = [sys.executable, "-m", "flom.run.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
+    words = [sys.executable, "-m", "flom.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
     for setting in SETTINGS:
         is_used = config.is_tls or setting.place[0] != "TLS"  # a daemon would refuse half of TLS's files
         if DAEMON in setting.programs and setting.field not in _TOLD_OTHERWISE and is_used:

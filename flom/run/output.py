@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from select import POLLOUT, poll
 
-from flom.errors import one_line
+from flom.text import one_line
 
 _is_shown = False  # whether there is something on the terminal's line that goes away
 

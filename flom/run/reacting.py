@@ -10,9 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from flom.codes import ExitStatus
 from flom.config import Config
-from flom.errors import ExitStatus
-from flom.run.options import CommandLine
+from flom.run.command_line import CommandLine
 from flom.run.output import complain_of_bug
 from flom.run.runner import Runner
 from flom.run.signals import ENDING, Receive, SignalWatch

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 
-from flom.client.lock import RemoteArbiter, RemoteHeld
-from flom.client.shutdown import shut_down
+from flom.client.deferred.arbiter import RemoteArbiter, RemoteHeld
+from flom.client.deferred.shutdown import shut_down
+from flom.codes import ExitStatus
 from flom.config import Config
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
-from flom.errors import DaemonLost, ExitStatus, FlomError
-from flom.multicast import group_of
+from flom.errors import DaemonLost, FlomError
+from flom.net.multicast import group_of
+from flom.reactor.transports import tls_of
 from flom.run.child import start_child
 from flom.run.command import CannotExecute
 from flom.run.daemonize import StartingEndpoint
@@ -22,11 +24,10 @@ from flom.run.job import Job
 from flom.run.output import complain, tell, warn
 from flom.run.signals import SignalWatch
 from flom.trace import tracer
-from flom.transports import tls_of
 
 if TYPE_CHECKING:
     from flom.run.electing import ElectingEndpoint
-    from flom.run.waiting import WaitReport
+    from flom.run.wait_report import WaitReport
 
 _trace = tracer("exec")
 
@@ -135,9 +136,7 @@ class Runner(Job):
 
     def _watched(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Give what leads where C{endpoint} does, and have the user told what is waited for there."""
-        from flom.run.waiting import (
-            WaitReport,  # who does not want to be told need not wait for its import
-        )
+        from flom.run.wait_report import WaitReport  # who does not want to be told need not wait for its import
 
         self._report = WaitReport(self._reactor, self._config)
         return self._report.watch(endpoint)

@@ -1,5 +1,5 @@
 """
-Starts a daemon for a program without a reactor (L{flom.client.starter}).
+Starts a daemon for a program without a reactor (L{flom.client.blocking.launch}).
 
 The options are those of C{flom-run} that say where the daemon is and how it is to be; no file is read. When the daemon
 is ready we say so on stdout, and stay connected to it until our stdin ends: otherwise one with a short lifespan might
@@ -22,11 +22,12 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
+from flom.codes import ExitStatus
 from flom.config import Config, override
-from flom.errors import ExitStatus, FlomError
-from flom.multicast import group_of
+from flom.errors import FlomError
+from flom.net.multicast import group_of
+from flom.run.command_line import parse
 from flom.run.daemonize import StartingEndpoint
-from flom.run.options import parse
 from flom.run.output import complain, tell, warn
 
 if TYPE_CHECKING:

@@ -20,17 +20,19 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from flom.acquisition import Acquisition, Held, limit
+from flom.codes import Outcome
 from flom.core.asking import ask
+from flom.core.locks.snapshot import TableView
+from flom.core.locks.statistics import Tally
+from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
 from flom.core.requests import Effect, Ended, Granted, Instant, Limit, LockRequest, Refused, SessionId
-from flom.core.table import LockTable
-from flom.core.tally import Tally
-from flom.core.view import TableView
-from flom.errors import Closed, DaemonLost, FlomError, Misuse, Outcome, StandingBy, cut, lock_refused, one_line
+from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
 from flom.server.peer import Peer
+from flom.text import one_line, truncate
 
 Tell = Callable[[Effect | None], None]
 """Takes the effects that concern one session, or C{None} if it is dismissed; it may call the arbiter again."""
@@ -390,7 +392,7 @@ class DeferredArbiter:
             return
         tell_peer = self._peers.get(request.session)
         about = {
-            "resource": cut(one_line(request.name.text)),  # it need not be text, but the log must
+            "resource": truncate(one_line(request.name.text)),  # it need not be text, but the log must
             "mode": request.mode.name,
             "peer": "somebody" if tell_peer is None else tell_peer().name,
         }

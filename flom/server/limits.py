@@ -8,7 +8,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from flom.core.wire import MAX_MESSAGE_SIZE
+from flom.core.protocol.wire import MAX_MESSAGE_SIZE
 
 SILENCE: Final = 10.0
 """Seconds that the log says no more of a limit, once it has said that one was exceeded."""

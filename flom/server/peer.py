@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
-from flom.errors import spell
-from flom.transports import underlying
+from flom.reactor.transports import underlying
+from flom.text import host_port
 
 _UCRED: Final = struct.Struct("3i")
 
@@ -26,7 +26,7 @@ class Credentials(NamedTuple):
 def spell_endpoint(address: Any) -> str:
     """Name the C{address} that a port listens on."""
     if isinstance(address, IPv4Address | IPv6Address):
-        return spell(address.host, address.port)
+        return host_port(address.host, address.port)
     name = address.name
     return os.fsdecode(name) if name else str(address)
 
@@ -35,7 +35,7 @@ class Peer(NamedTuple):
     """
     The other end, as it is shown to others.
 
-    @ivar address: see L{flom.status.Party.address}.
+    @ivar address: see L{flom.status.model.Party.address}.
     @ivar peer_id: the unique id that it has sent, if it has.
     """
 
@@ -84,7 +84,7 @@ def describe(transport: Any) -> str:
     """Name the other end for a log."""
     address = transport.getPeer()
     if isinstance(address, IPv4Address | IPv6Address):
-        return spell(address.host, address.port)
+        return host_port(address.host, address.port)
     process = _credentials_if_told(transport)
     return f"pid {process.pid} of uid {process.uid}" if process else "a process of this host"
 
@@ -107,7 +107,7 @@ def is_trusted(transport: Any, *, is_verified: bool) -> bool:
     """
     peer, own = transport.getPeer(), transport.getHost()
     if isinstance(peer, (IPv4Address, IPv6Address)):
-        from flom.multicast import is_loopback  # few need it
+        from flom.net.multicast import is_loopback  # few need it
 
         return is_verified or peer.host == own.host or is_loopback(peer.host)
     process = credentials(transport)

@@ -13,17 +13,17 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from flom.core.messages import Role
-from flom.server.accepting import Door
+from flom.core.protocol.messages import Role
+from flom.server.admission import Door
 from flom.server.arbiter import DeferredArbiter
-from flom.server.census import Census
+from flom.server.connection import DEFAULT_TERMS, LockFactory, Terms
+from flom.server.counters import Census
 from flom.server.lifespan import LifespanService
 from flom.server.peer import spell_endpoint
-from flom.server.protocol import DEFAULT_TERMS, LockFactory, Terms
 from flom.trace import tracer
 
 if TYPE_CHECKING:
-    from flom.server.membership import Membership
+    from flom.server.group.service import Membership
 
 _trace = tracer("daemon")
 
@@ -47,11 +47,11 @@ def make_daemon(
     @param lifespan: seconds without a client or a resource after which the daemon ends; C{None} for never.
     @param terms: for its clients; L{Terms.on_shutdown} is what C{end} makes of it.
     @param membership: in which group it stands for election; it grants locks only while it leads. A start fails with
-        L{flom.multicast.NoMulticast} if there is no way to the group. C{None} if it grants locks in any case.
+        L{flom.net.multicast.NoMulticast} if there is no way to the group. C{None} if it grants locks in any case.
     @param end: what it is for the daemon to end, because of its lifespan, because a client orders it, or because it was
         not elected and does not stand by. It should at least stop the service. C{None} if it ends only when whoever
         runs the service stops it: all orders of clients are refused then, and it can have no lifespan and no group.
-    @param census: what is shown of the daemon beside its locks (L{flom.server.status}); kept up to date here.
+    @param census: what is shown of the daemon beside its locks (L{flom.server.snapshot}); kept up to date here.
     @raise ValueError: C{end} is wanted, or C{arbiter} has a daemon already, with whose end it would grant nothing more.
     """
     arbiter.serve()
@@ -76,7 +76,7 @@ def make_daemon(
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:
-        from flom.server.membership import MembershipService  # the others need not wait for its import
+        from flom.server.group.service import MembershipService  # the others need not wait for its import
 
         membership = _counted(membership, census)
         MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon).setServiceParent(daemon)

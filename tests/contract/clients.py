@@ -8,9 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 import flom
-from flom.client.blocking import BlockingLock, Held
+from flom.client.blocking.lock import BlockingLock, Held
+from flom.codes import ReturnCode
 from flom.core.asking import as_mode
-from flom.errors import CannotWait, FlomError, InvalidName, LockBusy, LockImpossible, LockTimeout, Misuse, ReturnCode
+from flom.errors import CannotWait, FlomError, InvalidName, LockBusy, LockImpossible, LockTimeout, Misuse
 
 
 class BlockingHeld:

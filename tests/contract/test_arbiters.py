@@ -20,9 +20,9 @@ from flom.client import connect
 from flom.core.modes import LockMode
 from flom.errors import CannotWait, InvalidName, InvalidRequest, LockBusy, LockImpossible, LockTimeout, Misuse
 from flom.interfaces import IArbiter, IHeld
+from flom.net.claim import claim_tcp, claim_unix
+from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter, system_instant
-from flom.server.claim import claim_tcp, claim_unix
-from flom.server.listening import ClaimedEndpoint
 from flom.server.service import make_daemon
 from tests.contract.clients import Blocking, FlomLibrary
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
+from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.names import (
     HierarchicalName,
@@ -18,7 +19,7 @@ from flom.core.names import (
     TimestampName,
 )
 from flom.core.requests import Effect, Granted, Incubated, Instant, LockRequest, Queued, Refused, SessionId
-from flom.errors import Outcome, RemoteProtocolError
+from flom.errors import RemoteProtocolError
 
 # spec 4.3; rows: held, columns: asked, both in the order NL CR CW PR PW EX
 MATRIX: Final = (

@@ -13,7 +13,7 @@ from itertools import count
 from random import Random
 from typing import Final
 
-from flom.core.election import (
+from flom.core.group.election import (
     DEFAULT_TIMING,
     FLOM,
     Action,
@@ -28,7 +28,7 @@ from flom.core.election import (
     Verify,
     Yield,
 )
-from flom.core.messages import Role, Standing
+from flom.core.protocol.messages import Role, Standing
 
 WALL_AT_START: Final = 1_700_000_000.0
 RESOLUTION: Final = 2**-20

@@ -6,10 +6,10 @@ import socket
 import subprocess
 from typing import Any
 
-from flom.core.messages import Answer, Lock
+from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.errors import Outcome
-from flom.identity import unique_id
+from flom.core.protocol.messages import Answer, Lock
+from flom.net.machine_id import unique_id
 from tests.daemon import BIN
 from tests.run.peers import Conversation
 from tests.run.programs import Programs

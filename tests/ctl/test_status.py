@@ -10,17 +10,17 @@ from threading import Thread
 
 import pytest
 
-from flom import __version__
-from flom.core.messages import Answer, Lock, ManagementRefused, StatusRequest
+from flom._version import __version__
+from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.errors import Outcome
-from flom.identity import unique_id
+from flom.core.protocol.messages import Answer, Lock, ManagementRefused, StatusRequest
+from flom.net.machine_id import unique_id
 from tests.ctl.peers import FLOMCTL, Locks, flomctl, rows_of
 from tests.ctl.terminal import Terminal
 from tests.daemon import Daemon
 from tests.run.peers import FakeDaemon
 from tests.run.programs import PATIENCE, Programs, assert_refused, free_port
-from tests.tls.authority import Authority
+from tests.scenarios.tls.authority import Authority
 
 CR, PR, EX = LockMode.CR, LockMode.PR, LockMode.EX
 GRANTED, QUEUED = Outcome.GRANTED, Outcome.QUEUED

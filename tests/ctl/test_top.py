@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.errors import Outcome
 from tests.ctl.peers import FLOMCTL, Locks, flomctl
 from tests.ctl.terminal import FIRST_SCREEN, HIDDEN, OTHER_SCREEN, SHOWN, Terminal
 from tests.daemon import Daemon

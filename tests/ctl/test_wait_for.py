@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.ctl.wait_for import DEADLOCK
-from flom.errors import Outcome
 from tests.ctl.peers import FLOMCTL, Locks, flomctl
 from tests.ctl.terminal import Terminal
 from tests.daemon import FLOM_RUN, Daemon

@@ -74,18 +74,18 @@ from flom import (
     flom_handle_unlock,
     flom_handle_unlock_rollback,
 )
-from flom.core.messages import Answer, Unlock
+from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.errors import Outcome
-from flom.identity import unique_id
+from flom.core.protocol.messages import Answer, Unlock
 from flom.libflom import calls
+from flom.net.machine_id import unique_id
 from tests.daemon import Daemon
 from tests.libflom.conftest import MakeHandle
 from tests.run.peers import PATIENCE, Client, Conversation, FakeDaemon, is_locked
-from tests.tls.authority import Files
-from tests.tls.conftest import authority as authority
-from tests.tls.conftest import files as files
-from tests.tls.conftest import good as good
+from tests.scenarios.tls.authority import Files
+from tests.scenarios.tls.conftest import authority as authority
+from tests.scenarios.tls.conftest import files as files
+from tests.scenarios.tls.conftest import good as good
 
 
 @pytest.fixture

@@ -118,7 +118,10 @@ def test_functions_know_their_names() -> None:
 
 
 def test_the_package_alone_imports_nothing_of_ours() -> None:
-    assert python("import sys, flom; print([name for name in sys.modules if name.startswith('flom')])") == "['flom']\n"
+    assert (
+        python("import sys, flom; print([name for name in sys.modules if name.startswith('flom')])")
+        == "['flom._version', 'flom']\n"
+    )
 
 
 def test_the_star_imports_neither_twisted_nor_openssl() -> None:
@@ -131,8 +134,8 @@ def test_the_star_hides_nothing_of_ours() -> None:
     program = """
 lock = "mine"
 from flom import *
-import flom, flom.errors, flom.libflom
-print(lock, flom.errors.ExitStatus.OK.value, flom.__version__)
+import flom, flom.codes, flom.libflom
+print(lock, flom.codes.ExitStatus.OK.value, flom.__version__)
 """
     assert python(program) == f"mine 0 {flom.__version__}\n"
 
@@ -181,7 +184,7 @@ def test_the_stub_has_the_same_attributes_of_a_handle() -> None:
 def test_a_type_checker_knows_them_all(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text("""
 from flom import *
-from flom.errors import ExitStatus
+from flom.codes import ExitStatus
 
 lock = "a name of the user's own"
 

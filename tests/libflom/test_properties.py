@@ -30,7 +30,7 @@ from flom import (
     flom_handle_t,
 )
 from flom.config import default_socket
-from flom.multicast import has_ipv6_address
+from flom.net.multicast import has_ipv6_address
 from tests.libflom.conftest import MakeHandle
 
 INIT, DISCONNECTED = FLOM_HANDLE_STATE_INIT, FLOM_HANDLE_STATE_DISCONNECTED

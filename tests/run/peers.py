@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from types import TracebackType
 
-from flom.core.messages import Answer, Lock, Message
+from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.core.wire import MAX_ANSWER_SIZE, MessageReader, encode
-from flom.errors import Outcome
+from flom.core.protocol.messages import Answer, Lock, Message
+from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
 
 PATIENCE = 20.0  # seconds until a peer that says nothing fails the test
 

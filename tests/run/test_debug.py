@@ -11,10 +11,10 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from flom.certs import issue, make_authority
 from flom.config import Config
-from flom.identity import unique_id
+from flom.net.machine_id import unique_id
 from flom.run.debug import try_feature
+from flom.tls.authority import issue, make_authority
 from tests.run.programs import Programs, assert_refused, eventually, free_port
 
 ARRIVED = f"Arrived unique id is '{unique_id()}'\n"

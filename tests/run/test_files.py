@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import flom.config.sources
+import flom.config.files
+from flom.codes import ReturnCode
 from flom.config import Config, load, override
-from flom.errors import ConfigError, ReturnCode
-from flom.run.options import parse
+from flom.errors import ConfigError
+from flom.run.command_line import parse
 from tests.run.reading import config_in, no_warning
 
 
@@ -24,7 +25,7 @@ def write(path: Path, text: str) -> str:
 def test_later_sources_override_earlier_ones_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the number of sources that set it: the system's file sets all, the options only the last
     system = "[Resource]\nName=System\nTimeout=1\nQuantity=1\nIdleLifespan=1\n"
-    monkeypatch.setattr(flom.config.sources, "SYSTEM_FILE", write(tmp_path / "flom.conf", system))
+    monkeypatch.setattr(flom.config.files, "SYSTEM_FILE", write(tmp_path / "flom.conf", system))
     write(tmp_path / ".flom", "[Resource]\nTimeout=2\nQuantity=2\nIdleLifespan=2\n")
     named = write(tmp_path / "named", "[Resource]\nQuantity=3\nIdleLifespan=3\n")
     config = override(load(named, {"HOME": str(tmp_path)}, no_warning), parse(["-i", "4"]).options, no_warning)

@@ -95,7 +95,7 @@ def test_the_start_of_a_daemon_takes_no_more_than_it_must(
     starter = noted(tmp_path, "flom-run")
     assert within(SLOW - {"subprocess"}, starter) == []
     assert len(starter) <= 123, sorted(starter)
-    daemon = noted(tmp_path, "daemon.py")
+    daemon = noted(tmp_path, "__main__.py")
     assert "twisted.internet.reactor" in daemon
     unwanted = ["OpenSSL", "asyncio", "cryptography", "http.cookiejar", "twisted.web", "twisted.scripts", "ssl"]
     assert within(unwanted, daemon) == []
@@ -112,6 +112,6 @@ def test_a_python_that_cannot_wait_for_a_process_takes_the_long_way(
 
 
 def test_a_program_that_wants_locks_without_a_reactor_imports_none() -> None:
-    script = "import sys, flom.client.blocking; print(*sys.modules)"
+    script = "import sys, flom.client.blocking.lock; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert within(["twisted", "zope", "OpenSSL", "cryptography", "asyncio"], set(done.stdout.split())) == []

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from flom import __version__
+from flom._version import __version__
 from flom.config import RUNNER, SETTINGS
-from flom.identity import unique_id
+from flom.net.machine_id import unique_id
 from tests.daemon import BIN, Daemon
 from tests.run.peers import Client
 from tests.run.programs import Programs, RunHere, assert_refused

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from flom.codes import ReturnCode
 from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, Setting, override
-from flom.config.sources import merge
-from flom.config.values import read_bool, read_c_int, read_decimal, read_mode
+from flom.config.files import merge
+from flom.config.parsers import read_bool, read_c_int, read_decimal, read_mode
 from flom.core.modes import LockMode
-from flom.errors import ConfigError, ReturnCode
-from flom.run.options import parse, usage
+from flom.errors import ConfigError
+from flom.run.command_line import parse, usage
 from tests.run.programs import RunHere
 from tests.run.reading import config_in, config_of
 

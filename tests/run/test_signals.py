@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from flom.core.messages import Unlock
-from flom.errors import Outcome
+from flom.codes import Outcome
+from flom.core.protocol.messages import Unlock
 from tests.run.peers import Client, FakeDaemon, is_locked
 from tests.run.programs import Programs, Running, both_ways, eventually, ignoring, is_alive
 
@@ -143,7 +143,7 @@ def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port:
 @both_ways
 def test_a_signal_ends_the_wait_for_a_daemon_that_is_being_started(programs: Programs, tmp_path: Path) -> None:
     running = programs.start("-s", str(tmp_path / "s"), "-d", "300", "--", "echo", "ran")
-    eventually(lambda: any("flom.run.daemon" in line for line in programs.command_lines()), "the daemon's start")
+    eventually(lambda: any("flom.daemon" in line for line in programs.command_lines()), "the daemon's start")
     running.signal(signal.SIGTERM)
     assert running.wait() == 143
     assert running.process.stderr is not None
@@ -155,7 +155,7 @@ IMPATIENT = """
 import os, signal, sys
 class Finder:
     def find_spec(self, name, path, target=None):
-        if name == "flom.client.conversation":
+        if name == "flom.client.blocking.connection":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
 """

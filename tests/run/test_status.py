@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flom.core.messages import Lock, Unlock
+from flom.core.protocol.messages import Lock, Unlock
 from tests.run.peers import Client, Conversation, FakeDaemon, is_locked
 from tests.run.programs import Programs, Running, both_ways
 

@@ -14,7 +14,7 @@ from tests.group import FakePort, fake_ports
 @pytest.fixture
 def ports(monkeypatch: pytest.MonkeyPatch) -> list[FakePort]:
     """The ports that daemons open: fakes."""
-    return fake_ports(monkeypatch, "flom.server.discovery")
+    return fake_ports(monkeypatch, "flom.server.group.member")
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
-from flom.core.messages import Answer, Message
-from flom.core.wire import MAX_ANSWER_SIZE, MessageReader
-from flom.errors import ReturnCode, TlsError
-from flom.identity import unique_id
+from flom.codes import ReturnCode
+from flom.core.protocol.messages import Answer, Message
+from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader
+from flom.errors import TlsError
+from flom.net.machine_id import unique_id
 from flom.server.arbiter import DeferredArbiter
-from flom.server.protocol import DEFAULT_TERMS, LockFactory, LockProtocol, Terms
+from flom.server.connection import DEFAULT_TERMS, LockFactory, LockProtocol, Terms
 
 
 class Transport(StringTransport):
@@ -51,7 +52,7 @@ def wrap(transport: Any) -> Any:
 
 
 class FakeTls:
-    """Stands in for a L{flom.tls.Tls} where it does not matter how a connection is secured."""
+    """Stands in for a L{flom.tls.context.Tls} where it does not matter how a connection is secured."""
 
     own_name = "our own"
     own_naming = "our certificate has the common name 'our own'"

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from flom.acquisition import Held
+from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.requests import Effect, Granted, LockRequest, Queued, Refused
@@ -22,7 +23,6 @@ from flom.errors import (
     LockBusy,
     LockImpossible,
     Misuse,
-    Outcome,
     StandingBy,
 )
 from flom.server.arbiter import DeferredArbiter

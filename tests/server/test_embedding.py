@@ -15,9 +15,9 @@ from twisted.internet.task import Clock
 
 from flom.client import connect
 from flom.errors import Closed, LockBusy
+from flom.net.claim import PRIVATE, claim_unix
+from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
-from flom.server.claim import PRIVATE, claim_unix
-from flom.server.listening import ClaimedEndpoint
 from flom.server.service import make_daemon
 
 loop: Any = reactor

@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from flom.core.names import MAX_TEXT
+from flom.server.connection import Terms
 from flom.server.limits import SILENCE, Limits, Refusals
 from flom.server.peer import Credentials
-from flom.server.protocol import Terms
 from tests.server.connections import Client, Daemon, first, later, lock, unlock, xml
 from tests.server.logs import informed, warnings
 

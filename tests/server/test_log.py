@@ -12,12 +12,12 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
-from flom.core.messages import Lock
 from flom.core.modes import LockMode
-from flom.core.wire import encode
+from flom.core.protocol.messages import Lock
+from flom.core.protocol.wire import encode
 from flom.server.arbiter import DeferredArbiter
+from flom.server.connection import Terms
 from flom.server.limits import MANY, SILENCE, Limits
-from flom.server.protocol import Terms
 from tests.daemon import BIN, FLOM_RUN, Daemon
 from tests.run.programs import eventually
 from tests.server.connections import Daemon as MemoryDaemon

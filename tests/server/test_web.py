@@ -23,16 +23,16 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from flom.core.messages import Role
-from flom.core.tally import BOUNDS, MEMORY
+from flom.core.locks.statistics import BOUNDS, MEMORY
+from flom.core.protocol.messages import Role
 from flom.server.arbiter import DeferredArbiter
-from flom.server.census import Census
-from flom.server.status import take_status
+from flom.server.counters import Census
+from flom.server.snapshot import take_status
 from flom.server.web import serving, snapshots, web_service
 from flom.server.web.answers import Answers
 from flom.server.web.serving import IDLE_TIME, MAX_CONNECTIONS, WebFactory
 from flom.server.web.snapshots import LIFETIME, SHARE, Snapshots
-from flom.status import from_json
+from flom.status.model import from_json
 from tests.daemon import BIN, Daemon
 from tests.run.programs import free_port
 

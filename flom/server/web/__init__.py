@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
 from flom.server.arbiter import DeferredArbiter
-from flom.server.census import Census
+from flom.server.counters import Census
 from flom.server.web.answers import Answers
 from flom.server.web.serving import WebFactory
 from flom.server.web.snapshots import Snapshots

@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 
-from flom.core.messages import Role
+from flom.core.locks.statistics import MEMORY
 from flom.core.modes import LockMode, compatible
-from flom.core.tally import MEMORY
+from flom.core.protocol.messages import Role
 from flom.server.arbiter import DeferredArbiter
-from flom.server.census import Census
+from flom.server.counters import Census
 from flom.server.web.metrics import CONTENT_TYPE
 from flom.server.web.snapshots import Snapshots
 

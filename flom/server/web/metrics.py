@@ -22,12 +22,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from flom import __version__
-from flom.core.messages import Role
-from flom.core.tally import BOUNDS, Histogram
-from flom.errors import Outcome
+from flom._version import __version__
+from flom.codes import Outcome
+from flom.core.locks.statistics import BOUNDS, Histogram
+from flom.core.protocol.messages import Role
 from flom.server.arbiter import DeferredArbiter
-from flom.server.census import Census
+from flom.server.counters import Census
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # OpenMetrics has no flom_connections beside a _total
 

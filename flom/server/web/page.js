@@ -243,7 +243,7 @@ function showIncubator(incubator) {
   show($("incubated-more"), found.length > shown.length ? `and ${found.length - shown.length} more` : "");
 }
 
-// who blocks whom: the rule of flom.status.ResourceStatus.blockers
+// who blocks whom: the rule of flom.status.model.ResourceStatus.blockers
 
 let compatible = {};
 

@@ -23,8 +23,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request, datetimeToString
 from zope.interface import implementer
 
-from flom.multicast import is_loopback
-from flom.server.accepting import reserve
+from flom.net.multicast import is_loopback
+from flom.server.admission import reserve
 from flom.server.web.answers import Answer, Answers, in_words
 
 MAX_CONNECTIONS: Final = 32

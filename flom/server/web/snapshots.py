@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from flom.server.arbiter import DeferredArbiter
-from flom.server.census import Census
-from flom.server.status import write_status
+from flom.server.counters import Census
+from flom.server.snapshot import write_status
 from flom.server.web.metrics import write_metrics
 
 LIFETIME: Final = 1.0

@@ -1,0 +1,57 @@
+"""What the configuration says of where the daemon is, and which rules hold there (spec 6.1, 6.4)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Final
+
+from flom.codes import ReturnCode
+from flom.config import Config
+from flom.errors import DaemonUnreachable
+from flom.text import host_port
+
+CROWD_RETRY: Final = 0.02
+"""Seconds until the next attempt, when a crowd before us was not yet let in."""
+
+QUIET: Final = 0.05
+"""Seconds without an answer after which a runner stands for election; daemons that lead answer within a few."""
+
+ASK_AGAIN: Final = 0.17
+"""Seconds between two questions while there is no leader, and before a group is asked again whose leader has gone."""
+
+
+def daemon_host(config: Config) -> str:
+    """Give the TCP host of the daemon, with the interface that leads there if it is a link-local address (D-18)."""
+    host, interface = config.unicast_address, config.network_interface
+    if not interface:
+        return host
+
+    from flom.net.multicast import is_link_local  # it imports Twisted
+
+    return f"{host}%{interface}" if is_link_local(host) else host
+
+
+def peer_of(config: Config) -> str:
+    """Name the daemon that C{config} means to a user."""
+    if config.unicast_address:
+        return host_port(daemon_host(config), config.unicast_port)
+    if config.multicast_address:
+        return f"the daemon of {host_port(config.multicast_address, config.multicast_port)}"
+    return config.socket_path
+
+
+def check_owner(path: str) -> None:
+    """
+    Refuse the default socket, whose name anybody can guess, if somebody else has put it there (D-37).
+
+    @raise DaemonUnreachable: somebody else has.
+    """
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return
+    if found.st_uid not in (0, os.getuid()) or stat.S_ISLNK(found.st_mode):
+        raise DaemonUnreachable(
+            ReturnCode.CONNECT_ERROR, f"{path}: it belongs to uid {found.st_uid}; choose another with --socket-name"
+        )

@@ -1,0 +1,219 @@
+"""
+The client's end of a connection, without a reactor: one resource is asked for, held and given back (spec 5.5).
+
+Nothing here starts a daemon or asks again; see L{flom.client.blocking.lock} for what a script wants.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from flom.client.blocking.dial import reach, too_late
+from flom.client.blocking.fork_safety import close_socket
+from flom.client.blocking.stream import NEVER, Stream, signals_noted
+from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
+from flom.client.retry import CLOSE_TIMEOUT
+from flom.codes import Outcome, ReturnCode
+from flom.config import Config
+from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.core.protocol.session import ClientSession
+from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
+from flom.errors import DaemonLost, FlomError, LockTimeout, Misuse, RemoteProtocolError
+from flom.net.keepalive import Keepalive
+from flom.net.machine_id import unique_id
+from flom.trace import tracer
+
+if TYPE_CHECKING:
+    from flom.tls.context import Tls
+
+_trace = tracer("client")
+_msg = tracer("msg")
+
+
+def connect(
+    config: Config, *, deadline: float | None = None, warn: Callable[[str], None] = _trace.debug
+) -> Conversation:
+    """
+    Connect to the daemon that C{config} means; none is started.
+
+    See L{reach}, which has the same parameters and raises the same errors.
+
+    @raise DaemonLost: the daemon went away during the TLS handshake.
+    @raise flom.errors.TlsError: a file for TLS cannot be used, or one of the two ends does not trust the other.
+    """
+    tls = None
+    if config.is_tls:
+        from flom.reactor.transports import tls_of
+
+        tls = tls_of(config)
+    connected, peer, keepalive = reach(config, deadline=deadline, warn=warn)
+    try:
+        stream = Stream(connected) if tls is None else _secure(connected, tls, peer, deadline)
+    except LockTimeout:
+        close_socket(connected)
+        raise too_late(config) from None
+    except BaseException:
+        close_socket(connected)
+        raise
+    return Conversation(stream, peer, keepalive)
+
+
+class Conversation:
+    """
+    A connection to a daemon, for one resource (spec 5.6).
+
+    It belongs to the process that has made it; in a forked child, it is closed.
+
+    @ivar peer: names the daemon in errors.
+    @ivar answered: whether the daemon has said anything.
+    @ivar stream: the bytes of it.
+    """
+
+    def __init__(self, stream: Stream, peer: str, keepalive: Keepalive | None = None) -> None:
+        """
+        @param keepalive: when the daemon is to be probed once the lock is held; C{None} to leave that as it is.
+        """
+        self.peer = peer
+        self.answered = False
+        self.stream = stream
+        self._keepalive = keepalive
+        self._reader = MessageReader(MAX_ANSWER_SIZE)
+        self._session = ClientSession()
+        self._is_lost = False
+
+    def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Answer:
+        """
+        Ask for a resource, and wait for the daemon's decision.
+
+        Whatever is raised, KeyboardInterrupt for example, the connection is closed before, so that the daemon forgets
+        the request.
+
+        @param message: our unique id is added if it has none.
+        @param deadline: a time of C{time.monotonic}; C{None} to wait as long as it takes.
+        @param interrupts: whether a signal ends the wait if it has a handler in Python, whatever that has done; in
+            other threads than the main one, none does.
+        @return: what grants the lock or refuses it.
+        @raise LockTimeout: it is C{deadline}.
+        @raise DaemonLost: the daemon has gone.
+        @raise Interrupted: a signal came; only with C{interrupts}.
+        @raise RemoteProtocolError: the daemon has said what is no answer.
+        @raise flom.errors.LocalProtocolError: C{message} is too long, or must not be sent now.
+        @raise flom.errors.TlsError: one of the two ends does not trust the other.
+        """
+        try:
+            self._check_open()
+            with signals_noted() if interrupts else nullcontext() as signals:
+                answer = self._ask(message, NEVER if deadline is None else deadline, signals)
+            if answer.code == Outcome.GRANTED and self._keepalive is not None:
+                with suppress(OSError):
+                    self._keepalive.tune(self.stream.socket)
+            return answer
+        except BaseException:
+            self.close()
+            raise
+
+    def unlock(self, message: Unlock) -> None:
+        """
+        Give the lock back, wait until the daemon has taken it, at most L{CLOSE_TIMEOUT}, and close the connection.
+
+        @raise DaemonLost: the daemon was gone before.
+        @raise flom.errors.LocalProtocolError: there is no lock to give back; nothing has happened.
+        """
+        self._check_open()
+        self._session.send(message)
+        deadline = monotonic() + CLOSE_TIMEOUT
+        try:
+            if self.is_lost:
+                raise ConnectionResetError
+            data = encode(message)
+            _msg.debug("to %s: %r", self.peer, data)
+            self.stream.send(data, deadline)
+            with suppress(OSError):  # it has gone now, perhaps because of what we have just said
+                self.stream.shut_down(deadline)
+            while self.stream.receive(deadline):
+                pass
+        except OSError:
+            raise DaemonLost(f"{self.peer} closed the connection", ReturnCode.SEND_ERROR) from None
+        except LockTimeout:
+            _trace.debug("%s does not close the connection", self.peer)
+        except FlomError as e:
+            _trace.debug("connection to %s has ended: %s", self.peer, e)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the conversation, if it has not ended; the daemon forgets whatever was asked or held."""
+        close_socket(self.stream.socket)
+
+    def fileno(self) -> int:
+        """Give the descriptor of the connection, -1 if it is closed: whoever has it open keeps the lock."""
+        return self.stream.socket.fileno()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the daemon has closed the connection, as far as it was open; to find out takes no time."""
+        if not self._is_lost and self.fileno() >= 0:
+            try:
+                while self.stream.receive(0.0):
+                    _trace.debug("%s says what it must not", self.peer)  # to close would be to give up the lock
+                self._is_lost = True
+            except LockTimeout:
+                pass  # it has nothing to say
+            except FlomError as e:
+                _trace.debug("connection to %s has ended: %s", self.peer, e)
+                self._is_lost = True
+        return self._is_lost
+
+    def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Answer:
+        if message.peer_id is None:
+            message = replace(message, peer_id=unique_id())
+        data = encode(message)
+        self._session.send(message)
+        _msg.debug("to %s: %r", self.peer, data)
+        try:
+            try:
+                self.stream.send(data, deadline)
+            except OSError as e:  # it has gone; it may have said why
+                if e.errno is None:
+                    raise  # what the handler of a signal has raised just then
+            while True:
+                if (answer := self._hear(self.stream.receive(deadline, signals))) is not None:
+                    return answer
+        except LockTimeout:
+            raise LockTimeout(f"{message.name} at {self.peer}: not granted in time") from None
+        except Interrupted:
+            raise Interrupted(f"{message.name} at {self.peer}: interrupted by a signal") from None
+        except RemoteProtocolError as e:
+            raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
+
+    def _hear(self, data: bytes) -> Answer | None:
+        """Take what the daemon has said; give its decision, if that is one."""
+        if not data:
+            raise self.stream.why_ended(self.peer, answered=self.answered)
+        self.answered = True
+        _msg.debug("from %s: %r", self.peer, data)
+        for message in self._reader.feed(data):
+            answer = self._session.receive(message)
+            assert isinstance(answer, Answer)  # there is nothing else that could be due
+            if answer.step == 16:
+                self.stream.check_peer_id(answer.peer_id)
+            if answer.code not in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
+                return answer  # what may follow it has no meaning
+        return None
+
+    def _check_open(self) -> None:
+        if self.fileno() < 0:
+            raise Misuse(f"{self.peer}: this connection is closed, or another process's")
+
+
+def _secure(connected: socket.socket, tls: Tls, peer: str, deadline: float | None) -> Stream:
+    from flom.client.blocking.tls import SecureStream
+
+    stream = SecureStream(connected, tls, peer)
+    stream.shake_hands(NEVER if deadline is None else deadline)
+    return stream

@@ -1,0 +1,440 @@
+"""
+Locks for plain scripts, which have no reactor: whoever asks waits.
+
+    from flom import lock
+
+    with lock("red.green.blue", timeout=5) as held:
+        print(held.element)
+
+A lock belongs to the process that has taken it. A child that is forked while it is held has no part in it: the lock
+ends with the parent, and the child cannot give it back. A program that is run can keep it, if it is given the
+connection by C{subprocess.run(..., pass_fds=[held.fileno()])}: the lock is held then until that program has ended too,
+or C{held} is released. C{subprocess} cannot pass it on together with C{preexec_fn}.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Final, ParamSpec, TypeVar
+
+from flom.client.addresses import ASK_AGAIN, QUIET, peer_of
+from flom.client.blocking.connection import Conversation, connect
+from flom.client.blocking.dial import NoDaemon, prepare
+from flom.client.blocking.fork_safety import guard
+from flom.client.blocking.launch import daemon_started
+from flom.client.retry import RETRY, Patience
+from flom.codes import Outcome
+from flom.config import Config, load
+from flom.core.asking import Asked, ask
+from flom.core.modes import LockMode
+from flom.core.protocol.messages import Answer, Unlock
+from flom.core.protocol.wire import encode
+from flom.errors import DaemonLost, FlomError, InvalidRequest, LockTimeout, Misuse, lock_refused
+from flom.net.machine_id import unique_id
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def lock(
+    name: str,
+    mode: LockMode | str | int = LockMode.EX,
+    *,
+    timeout: float | None = None,
+    quantity: int = 1,
+    wait: bool = True,
+    create: bool = True,
+    lifespan: float = 0.0,
+    config: Config | None = None,
+    socket: str | os.PathLike[str] | None = None,
+    address: str | None = None,
+    port: int | None = None,
+    group: str | None = None,
+    start: bool = True,
+) -> BlockingLock:
+    """
+    Make a lock, which is taken by C{with}, by C{acquire}, or by every call of the function that it decorates.
+
+    Where the daemon is, how it is talked to and how long it lives if it has to be started is configured as for
+    C{flom-run}; what is locked, and how, is said here alone.
+
+    @param name: the resource (spec 3).
+    @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
+    @param timeout: seconds to wait at most, without those that it takes us to start a daemon; 0 is not to wait, C{None}
+        as long as it takes.
+    @param quantity: units of a numeric resource, 0 to 2**31 - 1.
+    @param wait: wait if it cannot be granted now.
+    @param create: make the resource if there is none.
+    @param lifespan: seconds that the resource is to be remembered while idle, if this makes it.
+    @param config: the configuration; by default, that of the files C{/etc/flom.conf} and C{~/.flom}.
+    @param socket: the daemon's UNIX socket. This, C{address} and C{group} replace what is configured of all three.
+    @param address: the daemon's host, a name or an address.
+    @param port: the TCP port there; if there is only a group, that of the group.
+    @param group: the address of a multicast group.
+    @param start: start a daemon if there is none, unless the configured daemon-lifespan is 0.
+    @raise InvalidRequest: an argument makes no sense; L{flom.errors.InvalidName}, if it is the name.
+    @raise flom.errors.LocalProtocolError: the name is too long for a message.
+    @raise flom.errors.ConfigError: the configuration makes no sense, or does not together with the arguments.
+    """
+    asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
+    asked = asked._replace(message=replace(asked.message, peer_id=unique_id()))
+    try:
+        encode(asked.message)
+        if not isinstance(start, int):
+            raise InvalidRequest(f"start {start!r} is neither true nor false")
+        whereabouts = _configure(config, socket, address, port, group)
+    except FlomError as e:
+        e.concern(name)
+        raise
+    return BlockingLock(asked, whereabouts, start=start)
+
+
+class Held:
+    """
+    A lock that is held.
+
+    It is held until it is released, or until neither this nor the L{BlockingLock} is used any more.
+
+    @ivar resource: the name of what is locked.
+    @ivar element: which one was granted, for sets, sequences and timestamps.
+    """
+
+    def __init__(self, resource: str, element: str | None, conversation: Conversation) -> None:
+        self.resource = resource
+        self.element = element
+        self._conversation = conversation
+        self._owner = os.getpid()
+        self._is_released = False
+
+    @property
+    def is_released(self) -> bool:
+        """Whether it was given back."""
+        return self._is_released
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this process that has to give it back, and has not done so."""
+        return self._owner == os.getpid() and not self._is_released
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the daemon has gone, and the lock with it."""
+        return self._conversation.is_lost
+
+    def release(self, rollback: bool = False) -> None:
+        """
+        Give the lock back, once.
+
+        @param rollback: return the value of a transactional sequence (spec 4.7); nothing for other types.
+        @raise DaemonLost: the daemon was gone before.
+        @raise Misuse: it was released before, or is another process's.
+        """
+        try:
+            with guard:
+                self._check_ours()
+                self._is_released = True
+            self._conversation.unlock(Unlock(self.resource, rollback))
+        except Misuse:
+            raise
+        except BaseException as e:
+            self.drop()
+            if isinstance(e, FlomError):
+                e.concern(self.resource)
+            raise
+
+    def drop(self) -> None:
+        """Give the lock back without a word, if it is ours: the daemon sees the connection end, and rolls back."""
+        self._is_released = True
+        self._conversation.close()
+
+    def fileno(self) -> int:
+        """
+        Give the descriptor of the connection: whoever has it open keeps the lock.
+
+        @raise Misuse: see L{release}.
+        """
+        self._check_ours()
+        return self._conversation.fileno()
+
+    def _check_ours(self) -> None:
+        if self._is_released:
+            raise Misuse(f"{self.resource} at {self._conversation.peer}: not held any more")
+        if not self.is_ours:
+            raise Misuse(
+                f"{self.resource} at {self._conversation.peer}: held by process {self._owner}, not by this one"
+            )
+
+
+class BlockingLock:
+    """
+    A lock that can be taken, given back and taken again; see L{lock}.
+
+    Whoever wants it at the same time, another thread for example, wants an object of its own: with this one, it is
+    L{Misuse}. A function that is decorated has one for each call.
+    """
+
+    def __init__(self, asked: Asked, config: Config, *, start: bool) -> None:
+        """
+        @param config: says where the daemon is.
+        @param start: whether one may be started.
+        """
+        self._asked = asked
+        self._config = config
+        self._start = start
+        self._acquirer = 0  # the process, while it tries to
+        self._held: Held | None = None
+        self._entered: Held | None = None
+
+    def acquire(self) -> Held:
+        """
+        Take the lock.
+
+        Whatever is raised, KeyboardInterrupt for example, nothing is left of the request.
+
+        @return: what is to be released in the end.
+        @raise flom.errors.LockRefused: the daemon says no.
+        @raise LockTimeout: the lock did not come in time.
+        @raise flom.errors.DaemonUnreachable: there is no daemon, and none could be started.
+        @raise DaemonLost: the daemon went away.
+        @raise Misuse: this is held, or being acquired.
+        @raise FlomError: something else is wrong; see L{connect} and L{Conversation.lock}.
+        """
+        attempt = _Attempt(self._asked, self._config, start=self._start)
+        is_ours = False
+        try:
+            with guard:
+                if self._acquirer == os.getpid() or (self._held is not None and self._held.is_ours):
+                    raise Misuse(f"{self._asked.message.name}: held or being acquired already by this lock object")
+                is_ours = True
+                self._acquirer = os.getpid()
+            self._held = held = attempt.succeed()
+            self._acquirer = 0
+            return held
+        except BaseException:
+            attempt.give_up()
+            if is_ours:
+                self._held = None
+                self._acquirer = 0
+            raise
+
+    def release(self, rollback: bool = False) -> None:
+        """
+        Give back what this has taken last; see L{Held.release}.
+
+        @raise Misuse: it has taken nothing, or that was given back.
+        """
+        held = self._held
+        if held is None:
+            raise Misuse(f"{self._asked.message.name}: not held by this lock object")
+        held.release(rollback)
+
+    def __enter__(self) -> Held:
+        self._entered = self.acquire()
+        return self._entered
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """
+        Give the lock back, if that was not done before, with rollback if the body has raised.
+
+        What the body has raised is more telling than what may be raised here.
+
+        @raise FlomError: see L{Held.release}.
+        """
+        entered = self._entered
+        try:
+            self._entered = None
+            if entered is not None and not entered.is_released:
+                entered.release(rollback=error is not None)
+        except FlomError:
+            if error is None:
+                raise
+        except BaseException:  # an interrupt, perhaps before the lock was given back
+            if entered is not None:
+                entered.drop()
+            raise
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """
+        Have each call of C{function} take a lock of its own.
+
+        @raise Misuse: C{function} returns before it has run.
+        """
+        if not callable(function):
+            raise Misuse(f"{self._asked.message.name}: {function!r} is no function that could be decorated")
+        if any(is_kind(function) for is_kind in _RUN_LATER):
+            what = getattr(function, "__qualname__", repr(function))
+            raise Misuse(f"{self._asked.message.name}: {what} would run when its lock was given back already")
+
+        @functools.wraps(function)
+        def locked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            with BlockingLock(self._asked, self._config, start=self._start):
+                return function(*args, **kwargs)
+
+        return locked
+
+
+_RUN_LATER: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
+class _Attempt:
+    """Takes a lock once, at whatever daemon there is in the end."""
+
+    def __init__(self, asked: Asked, config: Config, *, start: bool) -> None:
+        self._message, self._timeout = asked
+        self._config = config
+        self._may_start = start and config.lifespan_ms != 0
+        self._is_in_pool = bool(config.multicast_address)
+        self._was_connected = False
+        self._conversation: Conversation | None = None
+        self._deadline: float | None = None
+
+    def succeed(self) -> Held:
+        """Take the lock; see L{BlockingLock.acquire}."""
+        name = self._message.name
+        prepare(self._config)
+        self._limit_wait()
+        try:
+            conversation, answer = self._ask()
+        except LockTimeout:
+            peer = peer_of(self._config) if self._conversation is None else self._conversation.peer
+            raise LockTimeout(f"{name} at {peer}: not granted within {self._timeout:g} s") from None
+        except FlomError as e:
+            e.concern(name)
+            raise
+        outcome = Outcome(answer.code or 0)
+        if outcome is not Outcome.GRANTED:
+            raise lock_refused(outcome, name, conversation.peer)
+        return Held(name, answer.element, conversation)
+
+    def give_up(self) -> None:
+        """Leave nothing behind."""
+        if self._conversation is not None:
+            self._conversation.close()
+
+    def _limit_wait(self) -> None:
+        """Give the wait all of its time: when it begins, and again when it has taken a while to start a daemon."""
+        self._deadline = None if self._timeout is None else monotonic() + self._timeout
+
+    def _ask(self) -> tuple[Conversation, Answer]:
+        """Give the daemon's decision; if the daemon goes first, ask again as long as L{Patience} lasts."""
+        patience = Patience(is_in_pool=self._is_in_pool)
+        while True:
+            self._conversation = None
+            try:
+                self._conversation = conversation = self._connect()
+                self._was_connected = True
+                return conversation, conversation.lock(self._message, self._deadline)
+            except DaemonLost as e:
+                patience.bear(e, answered=self._conversation is not None and self._conversation.answered)
+                self._was_connected = True
+            if self._is_in_pool:
+                self._pause()
+
+    def _pause(self) -> None:
+        left = RETRY if self._deadline is None else min(RETRY, self._deadline - monotonic())
+        if left <= 0:
+            raise LockTimeout("too late")
+        sleep(left)
+
+    def _connect(self) -> Conversation:
+        """Connect to the daemon, started if need be and allowed."""
+        try:
+            return self._look(has_started=False)
+        except NoDaemon:
+            if not self._may_start:
+                raise
+        with daemon_started(self._config, _warn):
+            self._limit_wait()
+            return self._look(has_started=True)
+
+    def _look(self, *, has_started: bool) -> Conversation:
+        """
+        Connect to the daemon, if there is one.
+
+        If a unicast address and a group are configured, the daemon is looked for there first; but who has sent us away
+        may be standing by there.
+        """
+        config = self._config
+        if not self._is_in_pool:
+            return connect(config, deadline=self._deadline, warn=_warn)
+        if config.unicast_address and not self._was_connected:
+            try:
+                return connect(config, deadline=self._deadline, warn=_warn)
+            except NoDaemon:
+                if not self._may_start:
+                    raise
+        config = replace(config, unicast_address="")
+        attempts, wait = config.discovery_attempts, config.discovery_timeout_ms / 1000
+        if self._was_connected:  # another daemon may be about to take the place of the one that has gone
+            attempts, wait = round((config.timing.patience + config.timing.campaign + 0.5) / ASK_AGAIN), ASK_AGAIN
+        elif self._may_start and not has_started:
+            attempts, wait = 1, QUIET
+        config = replace(config, discovery_attempts=attempts, discovery_timeout_ms=round(wait * 1000))
+        return connect(config, deadline=self._deadline, warn=_warn)
+
+
+def _configure(
+    config: Config | None,
+    socket: str | os.PathLike[str] | None,
+    address: str | None,
+    port: int | None,
+    group: str | None,
+) -> Config:
+    """Put files and arguments together; see L{lock}."""
+    if config is None:
+        config = load(None, os.environ, _warn)
+    elif not isinstance(config, Config):
+        raise InvalidRequest(f"config {config!r} is no Config")
+    if not (socket is None and address is None and group is None):
+        config = replace(
+            config,
+            socket_name="" if socket is None else _place("socket", _path(socket)),
+            unicast_address="" if address is None else _place("address", address),
+            multicast_address="" if group is None else _place("group", group),
+        )
+    if group is not None:
+        from flom.net.multicast import group_of  # it imports Twisted
+
+        group_of(config)
+    if port is not None:
+        if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
+            raise InvalidRequest(f"port {port!r} is not a whole number from 1 to 65535")
+        if config.unicast_address:
+            config = replace(config, unicast_port=port)
+        elif config.multicast_address:
+            config = replace(config, multicast_port=port)
+        else:
+            raise InvalidRequest(f"port {port} is of no use without an address or a group")
+    config.check_transport()
+    config.check_tls()
+    config.check_election()
+    if config.is_tls_halved:
+        _warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
+    if config.socket_name:
+        config = replace(config, socket_name=config.socket_path)  # it stays there if we change directory
+    return config
+
+
+def _place(what: str, text: object) -> str:
+    """Check that C{text} may say where a daemon is."""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidRequest(f"{what} {text!r} names no place")
+    return text
+
+
+def _path(socket: object) -> object:
+    """Give C{socket} as a text, if it is a path of any kind."""
+    return os.fsdecode(socket) if isinstance(socket, (str, bytes, os.PathLike)) else socket
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=3)

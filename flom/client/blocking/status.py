@@ -1,0 +1,139 @@
+"""Seeing what a daemon holds, without a reactor (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from flom.client.blocking.connection import Conversation, connect
+from flom.client.blocking.stream import Stream
+from flom.client.retry import why_closed
+from flom.config import Config
+from flom.core.modes import LockMode
+from flom.core.protocol.messages import STATUS_PROBE, Lock, ManagementRefused, StatusFollows, StatusRequest
+from flom.core.protocol.wire import END_OF_MESSAGE, MAX_ANSWER_SIZE, decode, encode
+from flom.errors import FlomError, RemoteProtocolError
+from flom.net.machine_id import unique_id
+from flom.status.model import Status, from_json
+
+TIMEOUT: Final = 10.0
+"""Seconds that a daemon has for its status."""
+
+
+class NoStatus(FlomError):
+    """A daemon does not tell what it holds: it cannot, or we must not see it."""
+
+
+class StatusReader:
+    """
+    Asks a daemon what it holds, as often as one likes, over one connection.
+
+    @ivar peer: names the daemon in errors.
+    """
+
+    def __init__(self, stream: Stream, peer: str) -> None:
+        """
+        @param stream: leads to a daemon that is known to be ours; one of FLoM's would die of the question (D-01).
+        """
+        self.peer = peer
+        self._stream = stream
+        self._received = b""
+        self._is_owed = False  # an answer; who has waited in vain for one may ask again
+        self._size: int | None = None  # of the status that is arriving
+
+    def read(self, name: str | None = None, timeout: float = TIMEOUT) -> Status:
+        """
+        Ask what the daemon holds.
+
+        @param name: of the only resource to ask for; C{None} for all.
+        @param timeout: seconds.
+        @raise NoStatus: we must not see it.
+        @raise flom.errors.DaemonLost: the daemon has gone.
+        @raise flom.errors.LockTimeout: it says nothing.
+        @raise RemoteProtocolError: it says what is no status.
+        """
+        deadline = monotonic() + timeout
+        if self._is_owed:
+            self._receive_status(deadline)  # the answer that was too late for its question
+        try:
+            self._stream.send(encode(StatusRequest(name, unique_id())), deadline)
+        except OSError:
+            raise why_closed(self.peer, answered=True, tls=None, is_secured=False) from None
+        self._is_owed = True
+        return self._receive_status(deadline)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._stream.socket.close()
+
+    def __enter__(self) -> StatusReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _receive_status(self, deadline: float) -> Status:
+        if self._size is None:
+            match decode(self._receive_message(deadline)):
+                case StatusFollows(size):
+                    self._size = size
+                case ManagementRefused():
+                    self._is_owed = False
+                    raise NoStatus(
+                        f"{self.peer} does not show us what it holds: that is for its own user, its own host or a "
+                        "peer that TLS makes it trust, unless it runs with --status-for all"
+                    )
+                case _:
+                    raise RemoteProtocolError(f"{self.peer}: not what was asked for")
+        while len(self._received) < self._size:
+            self._receive(deadline)
+        data, self._received = self._received[: self._size], self._received[self._size :]
+        self._size, self._is_owed = None, False
+        return from_json(data)
+
+    def _receive_message(self, deadline: float) -> bytes:
+        while (end := self._received.find(END_OF_MESSAGE)) < 0:
+            if len(self._received) > MAX_ANSWER_SIZE:
+                raise RemoteProtocolError(f"{self.peer}: a message of more than {MAX_ANSWER_SIZE} bytes")
+            self._receive(deadline)
+        end += len(END_OF_MESSAGE)
+        message, self._received = self._received[:end], self._received[end:]
+        return message
+
+    def _receive(self, deadline: float) -> None:
+        data = self._stream.receive(deadline)
+        if not data:
+            raise self._stream.why_ended(self.peer, answered=True)
+        self._received += data
+
+
+def open_status(config: Config, warn: Callable[[str], None], timeout: float = TIMEOUT) -> StatusReader:
+    """
+    Connect to the daemon that C{config} means, to see what it holds; none is started.
+
+    @param warn: told what the user should know.
+    @param timeout: seconds for connecting.
+    @raise NoStatus: it is a daemon of FLoM's, which has nothing of the kind.
+    @raise FlomError: see L{connect} and L{flom.client.blocking.connection.Conversation.lock}.
+    """
+    deadline = monotonic() + timeout
+    conversation = connect(config, deadline=deadline, warn=warn)
+    try:
+        if not _is_ours(conversation, deadline):
+            raise NoStatus(f"{conversation.peer} is a daemon of FLoM's, which cannot tell what it holds")
+    except BaseException:
+        conversation.close()
+        raise
+    return StatusReader(conversation.stream, conversation.peer)
+
+
+def _is_ours(conversation: Conversation, deadline: float) -> bool:
+    """
+    Find out whether the daemon is ours, by an exchange that harms none of FLoM's.
+
+    It is asked for a resource that nobody has, without making it or waiting for it.
+    """
+    probe = f"{STATUS_PROBE}{os.urandom(8).hex()}"
+    return conversation.lock(Lock(probe, LockMode.NL, peer_id=unique_id(), extended=True), deadline).extended

@@ -1,0 +1,147 @@
+"""Bytes over a socket, without a reactor: every wait ends at a deadline, and may end at a signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import ceil
+from select import POLLIN, POLLOUT, poll
+from time import monotonic
+from typing import Final
+
+from flom.client.retry import why_closed
+from flom.errors import FlomError, LockTimeout
+from flom.trace import tracer
+
+NEVER: Final = float("inf")
+"""The deadline of a wait that takes as long as it takes."""
+
+_LONGEST_POLL: Final = 86_400.0  # seconds; the kernel would not take much more
+_CHUNK: Final = 65_536  # bytes
+
+_trace = tracer("client")
+
+
+class Interrupted(FlomError):
+    """A signal came during the wait, and its handler has run."""
+
+
+class Stream:
+    """
+    A connection in plain text.
+
+    A deadline is a time of C{time.monotonic}; L{NEVER} is one that does not come.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        """
+        @param connected: one that does not block.
+        """
+        self.socket = connected
+
+    def send(self, data: bytes, deadline: float) -> None:
+        """
+        Send all of C{data}.
+
+        @raise OSError: the other end has gone.
+        @raise LockTimeout: it does not read.
+        """
+        while data:
+            try:
+                data = data[self.socket.send(data, socket.MSG_NOSIGNAL) :]
+            except BlockingIOError:
+                wait_for(self.socket, POLLOUT, deadline)
+
+    def receive(self, deadline: float, signals: socket.socket | None = None) -> bytes:
+        """
+        Wait for some bytes; give none if the other end has gone.
+
+        @param signals: see L{wait_for}.
+        @raise LockTimeout: nothing has come.
+        @raise Interrupted: see L{wait_for}.
+        """
+        while True:
+            try:
+                return self.socket.recv(_CHUNK)
+            except BlockingIOError:
+                wait_for(self.socket, POLLIN, deadline, signals)
+            except OSError as e:
+                if e.errno is None:
+                    raise  # it is not the socket's, but what the handler of a signal has raised just then
+                _trace.debug("connection has ended: %s", e)
+                return b""
+
+    def shut_down(self, deadline: float) -> None:
+        """
+        Tell the other end that nothing more comes, while it may go on sending.
+
+        @raise OSError: it has gone.
+        """
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def why_ended(self, peer: str, *, answered: bool) -> FlomError:
+        """
+        Tell what it means that the other end has gone.
+
+        @param answered: whether it had said anything.
+        """
+        return why_closed(peer, answered=answered, tls=None, is_secured=False)
+
+    def check_peer_id(self, peer_id: str | None) -> None:
+        """
+        Check that the other end is who its certificate says, as far as that is wanted.
+
+        @raise flom.errors.TlsError: it is not.
+        """
+
+
+def wait_for(waiting: socket.socket, event: int, deadline: float, signals: socket.socket | None = None) -> None:
+    """
+    Wait until something can be done with the socket C{waiting}.
+
+    @param event: what: C{POLLIN} or C{POLLOUT}.
+    @param signals: what L{signals_noted} has given; a signal ends the wait then.
+    @raise LockTimeout: nothing can, and it is C{deadline}.
+    @raise Interrupted: there was a signal.
+    """
+    poller = poll()
+    poller.register(waiting, event)
+    if signals is not None:
+        poller.register(signals, POLLIN)
+    while True:
+        left = max(0.0, min(deadline - monotonic(), _LONGEST_POLL))
+        ready = [descriptor for descriptor, _ in poller.poll(ceil(left * 1000))]
+        if waiting.fileno() in ready:
+            return
+        if ready:
+            raise Interrupted("interrupted by a signal")
+        if monotonic() >= deadline:
+            raise LockTimeout("too late")
+
+
+@contextmanager
+def signals_noted() -> Iterator[socket.socket | None]:
+    """
+    Have signals whose handlers are in Python noted.
+
+    @return: what can be read from when there was one; C{None} in other threads than the main one, which gets them.
+    """
+    noted, noting = socket.socketpair()
+    with noted, noting:
+        noted.setblocking(False)
+        noting.setblocking(False)
+        try:
+            previous = signal.set_wakeup_fd(noting.fileno(), warn_on_full_buffer=False)
+        except ValueError:
+            yield None
+            return
+        try:
+            yield noted
+        finally:
+            signal.set_wakeup_fd(previous)
+            if previous >= 0:  # whoever notes them otherwise has missed some
+                with suppress(OSError):
+                    os.write(previous, noted.recv(_CHUNK))

@@ -1,0 +1,283 @@
+"""Locks of a daemon as Deferreds: the remote arbiter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.acquisition import Acquisition, Held, limit
+from flom.client.deferred.connection import LockClient
+from flom.client.deferred.connection_pool import ConnectionPool
+from flom.client.retry import RETRY, Patience, while_waiting
+from flom.codes import Outcome
+from flom.core.asking import ask, check_lock
+from flom.core.modes import LockMode
+from flom.core.names import parse_name
+from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.core.protocol.wire import encode
+from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProtocolError, Misuse, lock_refused
+from flom.interfaces import IArbiter, IHeld
+from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
+from flom.net.machine_id import unique_id
+
+if TYPE_CHECKING:
+    from flom.tls.context import Tls
+
+MAX_ASKING: Final = 8
+"""
+Requests that ask for the very same at one time; more of them wait here, in their order.
+
+When the first of them cannot be granted, neither can the others, so a thousand tasks that want one lock need not be a
+thousand connections.
+"""
+
+_Own = TypeVar("_Own", bound="RemoteArbiter")
+
+
+@implementer(IHeld)
+class RemoteHeld:
+    """
+    A lock that a daemon has granted us.
+
+    @ivar element: see L{IHeld}.
+    @ivar lost: see L{IHeld}; it fires with L{flom.errors.DaemonLost}.
+    """
+
+    def __init__(self, client: LockClient, name: str, element: str | None, pool: ConnectionPool) -> None:
+        """
+        @param pool: where the connection goes in the end.
+        """
+        self.element = element
+        self.lost: Deferred[FlomError] = Deferred()
+        client.lost.addCallback(self._note_loss)
+        self._client = client
+        self._name = name
+        self._pool = pool
+        self.is_released = False
+        self.is_lost = False
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        """See L{IHeld.release}."""
+        if self.is_released:
+            return fail(Misuse(f"{self._name} at {self._client.peer}: not held any more"))
+        self.is_released = True
+        if self.is_lost:
+            return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
+        released: Deferred[None] = Deferred()
+        self._pool.expect(self._client)
+        self._client.unlock(Unlock(self._name, rollback)).addCallback(self._give_back).chainDeferred(released)
+        return released
+
+    def fileno(self) -> int:
+        """Give the descriptor of the connection: whoever has it open keeps the lock."""
+        return self._client.fileno()
+
+    def _note_loss(self, why: FlomError) -> None:
+        self.is_lost = True
+        if not self.lost.called:  # else nobody wants to hear of it any more
+            self.lost.callback(why)
+
+    def _give_back(self, _: None) -> None:
+        self._pool.put(self._client, parse_name(self._name).key)
+
+
+@implementer(IArbiter)
+class RemoteArbiter:
+    """
+    Asks a daemon.
+
+    The protocol wants a connection for each lock that is held or waited for (spec 5.6). A daemon of ours lets us keep
+    them for the next locks of the same resources.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        peer: str,
+        clock: Any,
+        keepalive: Keepalive = DEFAULT_KEEPALIVE,
+        *,
+        tls: Tls | None = None,
+        is_in_pool: bool = False,
+        keep: float = 0.0,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        @param endpoint: leads to the daemon.
+        @param tls: our end of TLS; C{None} for plain text.
+        @param peer: names it in errors.
+        @param is_in_pool: whether C{endpoint} leads to another daemon when that one has gone, so that who waits may
+            go on waiting there.
+        @param keep: seconds that a connection is kept after its lock was released; the daemon knows the resource for
+            so much longer, and does not end. 0 to keep none.
+        @param on_lost: called when a daemon has closed a connection on which something was asked.
+        """
+        self._endpoint = endpoint if tls is None else tls.secure_client(endpoint)
+        self._peer = peer
+        self._clock = clock
+        self._is_in_pool = is_in_pool
+        self._keepalive = keepalive
+        self._waiting_keepalive = while_waiting(keepalive) if is_in_pool else keepalive
+        self._factory = _ClientFactory(peer, clock, self._waiting_keepalive, tls)
+        self._is_extended = keep > 0
+        self._on_lost = on_lost
+        self._pool = ConnectionPool(clock, keep)
+        self._turns: dict[Lock, DeferredSemaphore] = {}
+        self._undecided: set[Deferred[Held]] = set()
+        self._is_closed = False
+
+    def acquire(
+        self,
+        name: str,
+        mode: LockMode | str | int = LockMode.EX,
+        *,
+        quantity: int = 1,
+        wait: bool = True,
+        create: bool = True,
+        lifespan: float = 0.0,
+        timeout: float | None = None,
+    ) -> Acquisition:
+        """See L{IArbiter.acquire}; once this is closed, it fires with L{Closed}."""
+        what = f"{name} at {self._peer}"
+        try:
+            asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
+        except InvalidRequest:
+            return Acquisition(fail(), what)
+        waiting = Deferred.fromCoroutine(self._take_turn(replace(asked.message, peer_id=unique_id()), what))
+        self._undecided.add(waiting)
+        waiting.addBoth(self._note_decision, waiting)
+        return Acquisition(limit(waiting, asked.timeout, self._clock, what), what)
+
+    async def lock(self, message: Lock) -> RemoteHeld:
+        """
+        Ask for what C{message} says; see L{IArbiter.acquire}.
+
+        @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
+        """
+        name = check_lock(message)
+        client, answer = await self._ask(message)
+        outcome = Outcome(answer.code or 0)
+        if outcome is not Outcome.GRANTED:
+            self._pool.put(client, name.key)
+            raise lock_refused(outcome, message.name, self._peer)
+        client.keep_alive(self._keepalive)
+        return RemoteHeld(client, message.name, answer.element, self._pool)
+
+    async def probe(self) -> None:
+        """
+        See that there is a daemon.
+
+        @raise flom.errors.FlomError: there is none, or none that talks to us.
+        """
+        self._pool.put(await self._connect())
+
+    def close(self) -> Deferred[None]:
+        """
+        Give up what is waited for, and all connections that hold nothing; locks that are held stay so.
+
+        @return: fires when the connections have ended.
+        """
+        self._is_closed = True
+        for waiting in list(self._undecided):
+            waiting.cancel()
+        return self._pool.close()
+
+    async def __aenter__(self: _Own) -> _Own:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _take_turn(self, message: Lock, what: str) -> Held:
+        """Ask when not too many others ask for the same."""
+        if self._is_closed:
+            raise Closed(f"{what}: this client was closed")
+        turns = self._turns.setdefault(message, DeferredSemaphore(MAX_ASKING))
+        try:
+            held: RemoteHeld = await turns.run(lambda: Deferred.fromCoroutine(self.lock(self._extend(message))))
+            held.lost.addCallback(_name_it, message.name)
+            return held
+        except FlomError as e:
+            e.concern(message.name)
+            raise
+        except CancelledError:
+            if self._is_closed:
+                raise Closed(f"{what}: this client was closed") from None
+            raise
+        finally:
+            if turns.tokens == turns.limit:
+                self._turns.pop(message, None)
+
+    def _note_decision(self, result: Held | Failure, waiting: Deferred[Held]) -> Held | Failure:
+        self._undecided.discard(waiting)
+        return result
+
+    def _extend(self, message: Lock) -> Lock:
+        """Say that we understand more than FLoM's clients, if we do and there is room for that in C{message}."""
+        extended = replace(message, extended=self._is_extended)
+        try:
+            encode(extended)
+        except LocalProtocolError:
+            return message
+        return extended
+
+    async def _connect(self) -> LockClient:
+        try:
+            client = await self._endpoint.connect(self._factory)
+        except ConnectingCancelledError as e:
+            raise CancelledError from e  # whatever is cancelled, our caller sees one kind of error
+        assert isinstance(client, LockClient)
+        return client
+
+    async def _ask(self, message: Lock) -> tuple[LockClient, Answer]:
+        """Give the daemon's decision; if the daemon goes first, ask again as long as L{Patience} lasts."""
+        patience = Patience(is_in_pool=self._is_in_pool)
+        while True:
+            kept = self._pool.take(parse_name(message.name).key)
+            if kept:
+                kept.keep_alive(self._waiting_keepalive)
+            client = kept or await self._connect()
+            try:
+                return client, await client.lock(message)
+            except DaemonLost as e:
+                self._on_lost()
+                if kept and not client.answered:
+                    continue  # it had ended while nobody looked
+                patience.bear(e, answered=client.answered)
+            except BaseException:
+                client.close()
+                raise
+            if self._is_in_pool:
+                await deferLater(self._clock, RETRY)
+
+
+def _name_it(why: FlomError, name: str) -> FlomError:
+    why.concern(name)
+    return why
+
+
+class _ClientFactory(Factory):
+    """Makes the client's end of each connection to one daemon."""
+
+    noisy = False
+
+    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive, tls: Tls | None) -> None:
+        self._peer = peer
+        self._clock = clock
+        self._keepalive = keepalive
+        self._tls = tls
+
+    def buildProtocol(self, addr: IAddress | None) -> LockClient:
+        return LockClient(self._peer, self._clock, self._keepalive, self._tls)

@@ -1,0 +1,106 @@
+"""From what a program says of where its daemon is to a client of that daemon."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
+
+from flom.client.deferred.arbiter import RemoteArbiter
+from flom.client.deferred.group import GroupEndpoint
+from flom.client.deferred.locator import DaemonEndpoint, Location, locate
+from flom.config import Config, load
+from flom.config.parsers import read_socket_name
+from flom.errors import ConfigError, InvalidRequest
+from flom.net.multicast import group_of
+from flom.reactor.transports import tls_of
+from flom.text import one_line
+from flom.trace import tracer
+
+KEEP: Final = 2.0
+"""Seconds that a connection is kept for the next lock of its resource."""
+
+_log = Logger()
+_trace = tracer("client")
+
+
+def connect(
+    reactor: Any, where: str | Config | IStreamClientEndpoint | None = None, *, group: str | None = None
+) -> Deferred[RemoteArbiter]:
+    """
+    Find the daemon, and give a client for any number of its locks, held at once or one after another.
+
+    No daemon is started. If it goes away and comes back, or another one of its group takes over, the client finds it.
+
+    @param where: a Twisted client endpoint or its description, such as C{"unix:/run/flom.sock"} or
+        C{"tcp:lockhost:28015"}; or a L{Config}, of which what concerns connections counts. Without it and without
+        C{group}, the files that C{flom-run} reads tell, and without those it is the socket of the user.
+    @param group: a multicast group, such as C{"ff02::1"}.
+    @return: fires when there is a daemon that takes connections; with L{flom.errors.ConfigError} if this says no place,
+        with L{flom.errors.DaemonUnreachable} if nobody is there, with L{flom.errors.TlsError} if a file for TLS cannot
+        be used. Whether both ends trust each other shows with the first lock.
+    """
+    return Deferred.fromCoroutine(_connect(reactor, where, group))
+
+
+async def _connect(
+    reactor: Any, where: str | Config | IStreamClientEndpoint | None, group: str | None
+) -> RemoteArbiter:
+    if group is not None:
+        if not isinstance(group, str) or not group:
+            raise InvalidRequest(f"group {group!r} is no address")
+        if where is not None:
+            raise InvalidRequest(f"{where!r} and group {group!r}: the daemon is to be looked for in one of them")
+        where = Config(multicast_address=group)
+    if where is None:
+        where = load(None, os.environ, _warn)
+    client = _client_by_config(reactor, where) if isinstance(where, Config) else _client_by_endpoint(reactor, where)
+    await client.probe()
+    return client
+
+
+def _client_by_config(reactor: Any, config: Config) -> RemoteArbiter:
+    config.check_transport()
+    config.check_tls()
+    tls = tls_of(config)
+    if config.multicast_address:
+        endpoint = GroupEndpoint(reactor, config, group_of(config), _trace.debug, _warn, remembers=True)
+        return RemoteArbiter(
+            endpoint,
+            endpoint.peer,
+            reactor,
+            config.keepalive,
+            tls=tls,
+            is_in_pool=True,
+            keep=KEEP,
+            on_lost=endpoint.forget,
+        )
+    location = locate(config, reactor)
+    return RemoteArbiter(
+        DaemonEndpoint(reactor, location), location.peer, reactor, config.keepalive, tls=tls, keep=KEEP
+    )
+
+
+def _client_by_endpoint(reactor: Any, where: str | IStreamClientEndpoint) -> RemoteArbiter:
+    if isinstance(where, str):
+        try:
+            endpoint = clientFromString(reactor, where)
+        except (ValueError, TypeError, LookupError) as e:
+            raise ConfigError(f"{where!r} is no client endpoint: {e}") from None
+    elif IStreamClientEndpoint.providedBy(where):
+        endpoint = where
+    else:
+        raise InvalidRequest(f"{where!r} is neither an endpoint nor a Config")
+    if isinstance(endpoint, UNIXClientEndpoint):
+        read_socket_name(endpoint._path)  # Twisted would try again and again with one that is too long
+    peer = one_line(str(where))
+    location = Location(endpoint, peer, "" if isinstance(endpoint, UNIXClientEndpoint) else peer)
+    return RemoteArbiter(DaemonEndpoint(reactor, location), peer, reactor, keep=KEEP)
+
+
+def _warn(text: str) -> None:
+    _log.warn("{text}", text=text)

@@ -1,0 +1,83 @@
+"""What it means that a daemon has closed the connection, and how often to ask again."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Final
+
+from flom.codes import ReturnCode
+from flom.errors import DaemonLost
+from flom.net.keepalive import Keepalive
+from flom.net.machine_id import unique_id
+
+if TYPE_CHECKING:
+    from flom.tls.context import Tls
+
+HANDSHAKE_TIMEOUT: Final = 30.0
+"""
+Seconds that a daemon has for the TLS handshake. One that is being started needs some of them; one of FLoM's that does
+not speak TLS waits for us for ever (D-03).
+"""
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that the daemon has for taking an unlock."""
+
+RETRY: Final = 0.1
+"""Seconds before the daemon that has taken over in a pool is asked."""
+
+POOL_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
+"""For those who wait in a pool: if the daemon's host has gone without a word, they should be at the next one soon."""
+
+_POOL_RETRIES: Final = 20
+
+
+def why_closed(peer: str, *, answered: bool, tls: Tls | None, is_secured: bool) -> DaemonLost:
+    """
+    Tell what it means that C{peer} has closed the connection, without OpenSSL having anything to say about it.
+
+    @param answered: whether it had said anything.
+    @param tls: our end of TLS; C{None} for plain text.
+    @param is_secured: whether the handshake was over.
+    """
+    closed = f"{peer} closed the connection"
+    if answered:
+        return DaemonLost(closed)
+    if tls is None:
+        return DaemonLost(f"{closed} without an answer; it may want TLS, or have reached a limit")
+    if not is_secured:
+        return DaemonLost(f"{closed} during the TLS handshake; it may not speak TLS")
+    why = "it may not accept our certificate"
+    if tls.own_name != unique_id():
+        why = f"it may check peer ids: our unique id is '{unique_id()}', and {tls.own_naming}"
+    return DaemonLost(f"{closed} without an answer; {why}", ReturnCode.SSL_READ_ERROR)
+
+
+class Patience:
+    """
+    How often somebody asks again whose daemon has gone without a decision.
+
+    Once, if it ended at the moment when we were connected, and has said nothing yet; and in a pool, whenever the daemon
+    that we wait at has gone.
+    """
+
+    def __init__(self, *, is_in_pool: bool) -> None:
+        self._is_in_pool = is_in_pool
+        self._silent = 0
+
+    def bear(self, loss: DaemonLost, *, answered: bool) -> None:
+        """
+        Bear C{loss}, so that the caller may ask again.
+
+        @param answered: whether the daemon had said anything to the request.
+        @raise DaemonLost: that is enough.
+        """
+        self._silent = 0 if answered else self._silent + 1
+        is_refusal = loss.code is ReturnCode.SSL_READ_ERROR  # one that stands by would not have spoken TLS
+        retries = _POOL_RETRIES if self._is_in_pool and not is_refusal else 1
+        if self._silent > retries or (answered and not self._is_in_pool):
+            raise loss
+
+
+def while_waiting(keepalive: Keepalive) -> Keepalive:
+    """Give when the daemon of a pool is probed while we wait there: at C{keepalive}, or earlier."""
+    return Keepalive(*map(min, astuple(keepalive), astuple(POOL_KEEPALIVE)))

@@ -1,0 +1,205 @@
+"""Numbers that FLoM's users and peers know: outcomes on the wire, exit statuses, and return codes with their texts."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Outcome(IntEnum):
+    """What became of a lock request (spec 4.1); the number travels as C{rc} of an answer."""
+
+    GRANTED = 0
+    QUEUED = 1
+    AWAITING_CREATION = 2
+    BUSY = 4
+    CANNOT_WAIT = 5
+    IMPOSSIBLE = 6
+    INVALID_NAME = -14
+    INVALID_TIMESTAMP_FORMAT = -25  # never answered: the daemon closes the connection instead (spec 4.1)
+
+    __hash__ = int.__hash__  # that of an enumeration is written in Python, and every answer is looked up
+
+
+class ExitStatus(IntEnum):
+    """What C{flom-run} exits with when the command did not decide it (spec 1.5)."""
+
+    OK = 0
+    DEBUG_FAILED = 1  # a debug feature has failed, or is none
+    CANNOT_WAIT = 96
+    CANNOT_EXECUTE = 97
+    BUSY = 98
+    ERROR = 99
+
+
+class ReturnCode(IntEnum):
+    """
+    What a function of FLoM's library returns, and what C{flom} prints as C{ret_cod=N}.
+
+    From 1 on it is an outcome or a warning, below 0 an error. The text may name a C function that failed; ours has the
+    same code in the same situation, whatever it calls.
+
+    @ivar text: the text that belongs to the code.
+    """
+
+    text: str
+
+    def __new__(cls, value: int, text: str) -> ReturnCode:
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.text = text
+        return code
+
+    INACTIVE_FEATURE = 13, "WARNING: a feature is inactive and a piece of code was skipped"
+    RESOURCE_IS_NOT_TRANSACTIONAL = (
+        12,
+        "WARNING: a transactional operations has been requested for a non transactional resource",
+    )
+    API_IMMUTABLE_HANDLE = 11, "WARNING: the handle can not be changed at this time"
+    ELEMENT_NAME_NOT_AVAILABLE = 10, "WARNING: the name of the locked element is not available"
+    NETWORK_TIMEOUT = 9, "WARNING: network operation timeout"
+    CONNECTION_CLOSED = 8, "WARNING: peer has closed socket connection"
+    CONNECTION_REFUSED = 7, "WARNING: peer is not ready to accept a connection"
+    LOCK_IMPOSSIBLE = 6, "INFO: the lock can not be obtained because the resource will never satisfy the lock request"
+    LOCK_CANT_WAIT = 5, "INFO: the lock can not be obtained because the requester can not wait resource availability"
+    LOCK_BUSY = 4, "INFO: the lock can not be obtained because the resource is already locked"
+    LOCK_CANT_LOCK = 3, "INFO: the lock can not be obtained, generic issue"
+    LOCK_WAIT_RESOURCE = (
+        2,
+        "INFO: the asked resource is not available, the task must wait resource creation by a something else",
+    )
+    LOCK_ENQUEUED = 1, "INFO: the lock can not be obtained now, but the request was enqueued"
+    OK = 0, "OK: no error"
+
+    INTERNAL_ERROR = -1, "ERROR: internal error / unexpected condition / code bug"
+    DAEMON_NOT_STARTED = -2, "ERROR: flom command was not able to start a new daemon and/or connect to it"
+    NETWORK_EVENT_ERROR = -3, "ERROR: an unespected network event raised"
+    NULL_OBJECT = -4, "ERROR: the object is null"
+    INVALID_OPTION = -5, "ERROR: a specified option is not valid"
+    OBJ_CORRUPTED = -6, "ERROR: object is corrupted"
+    OUT_OF_RANGE = -7, "ERROR: an argument is out of range"
+    INVALID_PREFIX_SIZE = -8, "ERROR: the number of chars of the prefix of the message is wrong"
+    BUFFER_OVERFLOW = -9, "ERROR: the process has been stopped to avoid a buffer overflow"
+    INVALID_MSG_LENGTH = -10, "ERROR: the length of the message differs from prefix"
+    INVALID_PROPERTY_VALUE = -11, "ERROR: a value of a property is invalid"
+    CONTAINER_FULL = -12, "ERROR: the container is full and cannot store more elements"
+    PROTOCOL_ERROR = -13, "ERROR: client/server protocol error, an unexpected packet of data was received"
+    INVALID_RESOURCE_NAME = -14, "ERROR: invalid name for a resource"
+    PROTOCOL_LEVEL_MISMATCH = -15, "ERROR: client and server are not aligned to the same communication level"
+    MSG_DESERIALIZE_ERROR = -16, "ERROR: XML message deserialization"
+    API_INVALID_SEQUENCE = -17, "ERROR: API function called using an invalid sequence"
+    INVALID_AI_FAMILY_ERROR = -18, "ERROR: address family is not a valid IP address family (AF_INET, AF_INET6)"
+    INVALID_IP_ADDRESS = -19, "ERROR: the specified IP address is not valid for the current function"
+    INVALID_IPV6_NETWORK_INTERFACE = -20, "ERROR: the specified network interface is not valid for IPv6 networking"
+    NEW_OBJ = -21, "ERROR: creation of a new object in the heap failed"
+    NO_CERTIFICATE = -22, "ERROR: the peer did not supply a valid certificate for a TLS/SSL connection"
+    UNIQUE_ID_DOES_NOT_MATCH = (
+        -23,
+        "ERROR: the unique ID sent by the peer does not match the CN field inside the X.509 provided certificate",
+    )
+    NO_TLS_CONNECTION = -24, "ERROR: the connection is not a TLS connection, but a TLS operation was requested"
+    INVALID_TIMESTAMP_FORMAT = -25, "ERROR: format not valid for a timestamp resource"
+    RESOURCE_INIT_ERROR = -26, "ERROR: the resource can not be initialized"
+    CONNECTION_CLOSED_BY_SERVER = -27, "ERROR: the server has unilaterally closed the connection"
+    OBJ_NOT_FOUND_ERROR = -28, "ERROR: object not found"
+
+    # of functions of the system
+    ACCEPT_ERROR = -100, "ERROR: 'accept' function returned an error condition"
+    BIND_ERROR = -101, "ERROR: 'bind' function returned an error condition"
+    CHDIR_ERROR = -102, "ERROR: 'chdir' function returned an error condition"
+    CLOSE_ERROR = -103, "ERROR: 'close' function returned an error condition"
+    CLOSEDIR_ERROR = -104, "ERROR: 'closedir' function returned an error condition"
+    CONNECT_ERROR = -105, "ERROR: 'connect' function returned an error condition"
+    EXECVP_ERROR = -106, "ERROR: 'execvp' function returned an error condition"
+    FCNTL_ERROR = -107, "ERROR: 'fcntl' function returned an error condition"
+    FLOCK_ERROR = -108, "ERROR: 'flock' function returned an error condition"
+    FORK_ERROR = -109, "ERROR: 'fork' function returned an error condition"
+    GETADDRINFO_ERROR = -110, "ERROR: 'getaddrinfo' function returned an error condition"
+    GETIFADDRS_ERROR = -111, "ERROR: 'getifaddrs' function returned an error condition"
+    GETNAMEINFO_ERROR = -112, "ERROR: 'getnameinfo' function returned an error condition"
+    GETSOCKNAME_ERROR = -113, "ERROR: 'getsockname' function returned an error condition"
+    GETSOCKOPT_ERROR = -114, "ERROR: 'getsockopt' function returned an error condition"
+    GETTIMEOFDAY_ERROR = -115, "ERROR: 'gettimeofday' function returned an error condition"
+    INET_NTOP_ERROR = -116, "ERROR: 'inet_ntop' function returned an error condition"
+    LISTEN_ERROR = -117, "ERROR: 'listen' function returned an error condition"
+    LOCALTIME_R_ERROR = -118, "ERROR: 'localtime_r' function returned an error condition"
+    MALLOC_ERROR = -119, "ERROR: 'malloc'/'g_malloc' function returned an error condition"
+    OPEN_ERROR = -120, "ERROR: 'open' function returned an error condition"
+    OPENDIR_ERROR = -121, "ERROR: 'opendir' function returned an error condition"
+    PIPE_ERROR = -122, "ERROR: 'pipe' function returned an error condition"
+    POLL_ERROR = -123, "ERROR: 'poll' function returned an error condition"
+    READ_ERROR = -124, "ERROR: 'read' function returned an error condition"
+    REALPATH_ERROR = -125, "ERROR: 'realpath' function returned an error condition"
+    RECV_ERROR = -126, "ERROR: 'recv' function returned an error condition"
+    RECVFROM_ERROR = -127, "ERROR: 'recvfrom' function returned an error condition"
+    REGCOMP_ERROR = -128, "ERROR: 'regcomp' function returned an error condition"
+    REGEXEC_ERROR = -129, "ERROR: 'regexec' function returned an error condition"
+    SEND_ERROR = -130, "ERROR: 'send' function returned an error condition"
+    SENDTO_ERROR = -131, "ERROR: 'sendto' function returned an error condition"
+    SETSID_ERROR = -132, "ERROR: 'setsid' function returned an error condition"
+    SETSOCKOPT_ERROR = -133, "ERROR: 'setsockopt' function returned an error condition"
+    SIGACTION_ERROR = -134, "ERROR: 'sigaction' function returned an error condition"
+    SIGADDSET_ERROR = -135, "ERROR: 'sigaddset' function returned an error condition"
+    SIGEMPTYSET_ERROR = -136, "ERROR: 'sigemptyset' function returned an error condition"
+    SIGNAL_ERROR = -137, "ERROR: 'signal' function returned an error condition"
+    SIGPROCMASK_ERROR = -138, "ERROR: 'sigprocmask' function returned an error condition"
+    SOCKET_ERROR = -139, "ERROR: 'socket' function returned an error condition"
+    SNPRINTF_ERROR = (
+        -140,
+        "ERROR: 'snprintf' function was not able to write the complete content due to insufficient buffer space",
+    )
+    UNLINK_ERROR = -141, "ERROR: 'unlink' function returned an error condition"
+    WAIT_ERROR = -142, "ERROR: 'wait' function returned an error condition"
+    WRITE_ERROR = -143, "ERROR: 'write' function returned an error condition"
+
+    # of functions of GLib
+    G_ARRAY_NEW_ERROR = -200, "ERROR: 'g_array_new' function returned an error condition"
+    G_BASE64_DECODE_ERROR = -201, "ERROR: 'g_base64_decode' function returned an error condition"
+    G_BASE64_ENCODE_ERROR = -202, "ERROR: 'g_base64_encode' function returned an error condition"
+    G_KEY_FILE_LOAD_FROM_FILE_ERROR = -203, "ERROR: 'g_key_file_load_from_file' function returned an error condition"
+    G_KEY_FILE_NEW_ERROR = -204, "ERROR: 'g_key_file_new' function returned an error condition"
+    G_MARKUP_PARSE_CONTEXT_NEW_ERROR = -205, "ERROR: 'g_markup_parse_context_new' function returned an error condition"
+    G_MARKUP_PARSE_CONTEXT_PARSE_ERROR = (
+        -206,
+        "ERROR: 'g_markup_parse_context_parse' function returned an error condition",
+    )
+    G_NODE_APPEND_DATA_ERROR = -207, "ERROR: 'g_node_append_data' function returned an error condition"
+    G_NODE_NEW_ERROR = -208, "ERROR: 'g_node_new' function returned an error condition"
+    G_NODE_PREPEND_DATA_ERROR = -209, "ERROR: 'g_node_prepend_data' function returned an error condition"
+    G_PTR_ARRAY_REMOVE_INDEX_FAST_ERROR = (
+        -210,
+        "ERROR: 'g_ptr_array_remove_index_fast' function returned an error condition",
+    )
+    G_QUEUE_NEW_ERROR = -211, "ERROR: 'g_queue_new' function returned an error condition"
+    G_STRDUP_ERROR = -212, "ERROR: 'g_strdup' function returned an error condition"
+    G_STRNDUP_ERROR = -213, "ERROR: 'g_strndup' function returned an error condition"
+    G_STRSPLIT_ERROR = -214, "ERROR: 'g_strsplit' function returned an error condition"
+    G_THREAD_NEW_ERROR = -215, "ERROR: 'g_thread_new' function returned an error condition"
+    G_TRY_MALLOC_ERROR = -216, "ERROR: 'g_try_malloc'/'g_try_malloc0' function returned an error condition"
+    G_TRY_REALLOC_ERROR = -217, "ERROR: 'g_try_realloc' function returned an error condition"
+
+    # of FLoM's binding to Java
+    GET_FIELD_ID_ERROR = -300, "ERROR: 'JNI GetFieldID' function returned NULL pointer"
+    GET_OBJECT_CLASS_ERROR = -301, "ERROR: 'JNI GetObjectClass' function returned NULL pointer"
+    NEW_DIRECT_BYTE_BUFFER_ERROR = -302, "ERROR: 'JNI NewDirectByteBuffer' function returned NULL pointer"
+
+    # of OpenSSL
+    SSL_CTX_CHECK_PRIVATE_KEY_ERROR = -400, "ERROR: 'OpenSSL SSL_CTX_check_private_key' function returned an error"
+    SSL_CTX_LOAD_VERIFY_LOCATIONS_ERROR = (
+        -401,
+        "ERROR: 'OpenSSL SSL_CTX_load_verify_locations' function returned an error",
+    )
+    SSL_CTX_NEW_ERROR = -402, "ERROR: 'OpenSSL SSL_CTX_new' function returned an error"
+    SSL_CTX_USE_CERTIFICATE_FILE_ERROR = (
+        -403,
+        "ERROR: 'OpenSSL SSL_CTX_use_certificate_file' function returned an error",
+    )
+    SSL_CTX_USE_PRIVATEKEY_FILE_ERROR = -404, "ERROR: 'OpenSSL SSL_CTX_use_PrivateKey_file' function returned an error"
+    SSL_ACCEPT_ERROR = -405, "ERROR: unknown error"
+    SSL_CONNECT_ERROR = -406, "ERROR: 'OpenSSL SSL_connect' function returned an error"
+    SSL_GET_VERIFY_RESULT_ERROR = -407, "ERROR: 'OpenSSL SSL_get_verify_result' function returned an error"
+    SSL_NEW_ERROR = -408, "ERROR: 'OpenSSL SSL_new' function returned an error"
+    SSL_READ_ERROR = -409, "ERROR: 'OpenSSL SSL_read' function returned an error"
+    SSL_SET_EX_DATA_ERROR = -410, "ERROR: 'OpenSSL SSL_set_ex_data' function returned an error"
+    SSL_SET_FD_ERROR = -411, "ERROR: 'OpenSSL SSL_set_fd' function returned an error"
+    SSL_WRITE_ERROR = -412, "ERROR: 'OpenSSL SSL_write' function returned an error"
+    TLS_NO_VALID_METHOD = -413, "ERROR: no valid TLS/SSL method was found"

@@ -1,0 +1,174 @@
+"""Where settings come from: key files and options, each of which overrides what came before (spec 1.4, 2)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from flom.codes import ReturnCode
+from flom.config.parsers import Ignored
+from flom.config.settings import SETTINGS, Config, Setting
+from flom.errors import ConfigError
+from flom.text import reason
+
+SYSTEM_FILE: Final = "/etc/flom.conf"
+"""The file that is read first; then C{~/.flom}; then the one that C{-c} names."""
+
+Warn = Callable[[str], None]
+"""Is told what the user should know and what is no reason to stop."""
+
+
+def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], warn: Warn) -> Config:
+    """
+    Read the configuration files.
+
+    The system's and the user's may be missing, or be no key files, of which FLoM would not say a word (D-32);
+    C{config_file}, if given, may not.
+
+    @raise ConfigError: a file cannot be read or has a bad value; the text names file, group and key.
+    """
+    config = Config()
+    for path in _standard_files(environ):
+        try:
+            config = merge(config, path, _read(path), warn)
+        except OSError:
+            continue
+        except ConfigError as e:
+            if e.code is not ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR:
+                raise
+            warn(f"{e}; going on without it")
+    return config if config_file is None else load_file(config, config_file, warn)
+
+
+def load_file(config: Config, path: str, warn: Warn) -> Config:
+    """
+    Override C{config} by the file C{path}.
+
+    @raise ConfigError: see L{load}.
+    """
+    try:
+        text = _read(path)
+    except (OSError, ValueError) as e:
+        raise _cannot_load(path, reason(e) if isinstance(e, OSError) else str(e)) from e
+    return merge(config, path, text, warn)
+
+
+def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
+    """
+    Override C{config} by the file C{path}.
+
+    @param text: what is in it; bytes that are not UTF-8 stand there as surrogates.
+    @raise ConfigError: see L{load}.
+    """
+    from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser  # mostly there is no file
+
+    parser = RawConfigParser(
+        delimiters=("=",), comment_prefixes=("#",), strict=False, empty_lines_in_values=False, default_section=""
+    )
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys are case sensitive
+    try:
+        parser.read_string("\n".join(map(_tidy, text.split("\n"))), path)
+    except ParsingError as e:
+        number = e.lineno if isinstance(e, MissingSectionHeaderError) else e.errors[0][0]
+        line = text.split("\n")[number - 1].strip()
+        raise _cannot_load(path, f"line {number}, '{line}', is neither a group nor a key with a value in one") from e
+    for setting in SETTINGS:
+        raw = parser.get(*setting.place, fallback=None)
+        if raw is None:
+            continue
+        group, key = setting.place
+        value: Any
+        try:
+            value = _value(setting, raw)
+        except Ignored as e:
+            warn(f"{path}: [{group}] {key}: {e}")
+            value = e.rest
+        except (OSError, ValueError, ConfigError) as e:
+            why = f"[{group}] {key}={_unescape(raw)!r} is an invalid value"
+            if isinstance(e, OSError):
+                raise _init_failed(ReturnCode.REALPATH_ERROR, f"{path}: {why}: {reason(e)}", []) from None
+            raise _bad(path, why) from None
+        if value is not None:
+            config = replace(config, **{setting.field: value})
+    return config
+
+
+def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn) -> Config:
+    """
+    Override C{config} by C{options}, settings and their texts, in this order.
+
+    @raise ConfigError: a text is no value for its setting.
+    """
+    given = set()
+    for setting, text in options:
+        try:
+            value: Any = True if setting.from_option is None else setting.from_option(text)
+        except Ignored as e:
+            warn(str(e))
+            value = e.rest
+        except OSError as e:
+            why = f"{setting.long}: '{text}' is not a valid value: {reason(e)}"
+            raise ConfigError(why, ReturnCode.REALPATH_ERROR) from None
+        except ValueError:
+            raise ConfigError(f"{setting.long}: '{text}' is an invalid value") from None
+        if value is None:
+            continue
+        if setting.accumulates and setting.field in given:
+            value = getattr(config, setting.field) + value
+        given.add(setting.field)
+        config = replace(config, **{setting.field: value})
+    return config
+
+
+def _standard_files(environ: dict[str, str] | os._Environ[str]) -> list[str]:
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return [SYSTEM_FILE] + ([] if home == "~" else [os.path.join(home, ".flom")])  # there may be no home
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+def _tidy(line: str) -> str:
+    """
+    Make C{line} one that configparser reads as GLib does.
+
+    It must not be taken to continue the line before, and blanks at the end of a value belong to it (spec 2.2).
+    """
+    line = line.strip("\r").lstrip()
+    value = line.rstrip(" \t")
+    if "=" not in value or value.endswith("=") or value.startswith("["):
+        return line
+    return value + line[len(value) :].replace(" ", r"\s").replace("\t", r"\t")
+
+
+def _value(setting: Setting, raw: str) -> Any:
+    if any("\udc80" <= character <= "\udcff" for character in raw):
+        raise Ignored("a value that is not UTF-8 has no effect")  # spec 2.3
+    if "\0" in raw:
+        raise ValueError(raw)
+    return setting.from_file(_unescape(raw))
+
+
+def _unescape(text: str) -> str:
+    """Undo the escapes of a key file; other pairs stay as they stand (spec 2.2)."""
+    escapes = {r"\s": " ", r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
+    return re.sub(r"\\.", lambda pair: escapes.get(pair[0], pair[0]), text)
+
+
+def _cannot_load(path: str, why: str) -> ConfigError:
+    flom_says = f"ERROR: error while loading file '{path}'"
+    return _init_failed(ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR, f"{flom_says}: {why}", [flom_says])
+
+
+def _bad(path: str, why: str) -> ConfigError:
+    flom_says = f"ERROR: invalid configuration found in file '{path}'"
+    return _init_failed(ReturnCode.INVALID_OPTION, f"{flom_says}: {why}", [why, flom_says])
+
+
+def _init_failed(code: ReturnCode, why: str, on_stdout: list[str]) -> ConfigError:
+    return ConfigError(f"flom_config_init: ret_cod={code} ({why})", code, on_stdout=on_stdout)

@@ -1,0 +1,110 @@
+"""What the lock table asks of a resource, whatever its type."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from flom.core.requests import Instant, LockRequest
+
+Strftime = Callable[[str, float], str]
+"""C's strftime for the local time zone: a format and seconds since the epoch give a text."""
+
+
+@dataclass(slots=True, eq=False)
+class Holding:
+    """
+    What one grant gave.
+
+    @ivar element: the text that the holder is told, for the types that have one.
+    @ivar slot: the rule's own number for it: the position of a set's element, the value of a sequence.
+    @ivar number: see L{flom.core.locks.snapshot.Claim}; it and C{since} are the table's.
+    @ivar since: when it was granted, in seconds of the monotonic clock.
+    """
+
+    request: LockRequest
+    element: str | None = None
+    slot: int = 0
+    number: int = 0
+    since: float = 0.0
+
+
+class Resource(ABC):
+    """
+    Who holds a resource and who waits for it.
+
+    A rule never looks at the whole queue: L{next_waiter} must find the first waiter that fits, in the order of arrival,
+    at a cost that does not grow with the number of those that do not fit (but for a logarithm).
+    """
+
+    waits_for_time: ClassVar[bool] = False
+    """Whether a waiter may come to fit although nothing is released, see L{next_chance}."""
+
+    unlock_needs_holding: ClassVar[bool] = False
+    """Whether an unlock by a session that holds nothing breaks the protocol (spec 4.7) or is ignored."""
+
+    @abstractmethod
+    def fits(self, request: LockRequest, now: Instant) -> bool:
+        """Tell whether C{request} can be granted beside what is held now; who waits does not matter (spec 4.2)."""
+
+    def never_fits(self, request: LockRequest) -> bool:
+        """Tell whether C{request}, which does not fit, would not even if nobody held anything."""
+        return False
+
+    @abstractmethod
+    def take(self, request: LockRequest, now: Instant) -> Holding:
+        """Grant C{request}, which fits."""
+
+    @abstractmethod
+    def give_back(self, holding: Holding, rollback: bool) -> None:
+        """
+        End C{holding}.
+
+        @param rollback: undo what it was for, where the type knows how (spec 4.7).
+        """
+
+    @abstractmethod
+    def enqueue(self, request: LockRequest) -> None:
+        """Put C{request} at the end of the queue."""
+
+    @abstractmethod
+    def withdraw(self, request: LockRequest) -> None:
+        """Take C{request} out of the queue."""
+
+    @abstractmethod
+    def next_waiter(self, now: Instant) -> LockRequest | None:
+        """Find the first waiter that fits, and leave it in the queue."""
+
+    def next_chance(self, now: Instant) -> float | None:
+        """Tell in how many seconds a waiter may fit although nothing is released; C{None} if never."""
+        return None
+
+    def free(self) -> int | tuple[str, ...] | None:
+        """Tell what is left, see L{flom.core.locks.snapshot.ResourceView}."""
+        return None
+
+    def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
+        """Take out of a session's holdings, oldest first, the one that an unlock ends (spec 4.2, rule 7)."""
+        return holdings.pop()
+
+
+class OneQueueResource(Resource):
+    """A resource whose waiters all want the same, so that the first of them fits whenever any does."""
+
+    def __init__(self) -> None:
+        self._queue: OrderedDict[LockRequest, None] = OrderedDict()
+
+    def enqueue(self, request: LockRequest) -> None:
+        self._queue[request] = None
+
+    def withdraw(self, request: LockRequest) -> None:
+        del self._queue[request]
+
+    def next_waiter(self, now: Instant) -> LockRequest | None:
+        if not self._queue:
+            return None
+        first = next(iter(self._queue))
+        return first if self.fits(first, now) else None

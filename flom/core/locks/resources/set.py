@@ -1,0 +1,43 @@
+"""Sets: every holder gets one element for itself (spec 4.5)."""
+
+from __future__ import annotations
+
+from flom.core.locks.resources.base import Holding, OneQueueResource
+from flom.core.requests import Instant, LockRequest
+
+
+class SetResource(OneQueueResource):
+    """
+    Granted if an element is free.
+
+    The search for it starts one further with each grant, whichever element the grant before took, so that elements are
+    used in turn.
+    """
+
+    def __init__(self, elements: tuple[str, ...]) -> None:
+        super().__init__()
+        self._elements = elements
+        self._free = [True] * len(elements)
+        self._left = len(elements)
+        self._start = 0
+
+    def fits(self, request: LockRequest, now: Instant) -> bool:
+        return self._left > 0
+
+    def take(self, request: LockRequest, now: Instant) -> Holding:
+        count = len(self._elements)
+        slot = next(slot % count for slot in range(self._start, self._start + count) if self._free[slot % count])
+        self._start = (self._start + 1) % count
+        self._free[slot] = False
+        self._left -= 1
+        return Holding(request, self._elements[slot], slot)
+
+    def give_back(self, holding: Holding, rollback: bool) -> None:
+        self._free[holding.slot] = True
+        self._left += 1
+
+    def free(self) -> tuple[str, ...]:
+        return tuple(element for element, is_free in zip(self._elements, self._free, strict=True) if is_free)
+
+    def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
+        return holdings.pop(min(range(len(holdings)), key=lambda index: holdings[index].slot))

@@ -1,0 +1,457 @@
+"""
+The lock table: who holds what, who waits for it, and what follows from each call (spec 4).
+
+A call takes the present moment and returns its consequences as values, in the order in which they are to be told. It
+never costs more because many others wait: see L{flom.core.locks.resources.base.Resource}.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from itertools import chain, count
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+from flom.codes import Outcome
+from flom.core.locks.resources import Resource, Strftime, make_resource
+from flom.core.locks.resources.base import Holding
+from flom.core.locks.snapshot import Claim, ResourceView, TableView
+from flom.core.locks.statistics import Tally
+from flom.core.names import ResourceName
+from flom.core.requests import (
+    Effect,
+    Ended,
+    Granted,
+    Incubated,
+    Instant,
+    Limit,
+    LockRequest,
+    Queued,
+    Refused,
+    SessionId,
+)
+from flom.errors import InvalidTimestampFormat, RemoteProtocolError
+
+_NUMBER: Final = itemgetter(Claim._fields.index("number"))
+_GRANTED: Final = itemgetter(Claim._fields.index("since"), Claim._fields.index("number"))
+
+_IDLE_PERIOD: Final = 1.0  # seconds; an idle resource is forgotten after two periods, its lifespan being the first
+
+
+class _Arrival(NamedTuple):
+    """
+    When somebody began to wait.
+
+    @ivar number: see L{flom.core.locks.snapshot.Claim}.
+    @ivar since: in seconds of the monotonic clock.
+    """
+
+    number: int
+    since: float
+
+
+@dataclass(slots=True)
+class _Binding:
+    """
+    What one session holds and waits for at one resource, by name and oldest first.
+
+    It stays until the session is dropped. Only a hierarchy has more than one name.
+
+    @ivar locks: how many it holds and waits for.
+    """
+
+    entry: _Entry
+    locks: int = 0
+    holdings: dict[str, list[Holding]] = field(default_factory=dict)
+    waiting: dict[str, dict[LockRequest, _Arrival]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A resource and how long it is to live (spec 4.10)."""
+
+    key: str
+    name: str
+    number: int
+    since: float
+    resource: Resource
+    retention: float
+    sessions: int = 0  # that are bound to it
+    waiters: int = 0
+    idle_until: float = 0.0
+    alarm: float | None = None  # when the table looks at it next
+
+
+@dataclass(slots=True)
+class _Session:
+    """
+    Everything that has to go when the session goes.
+
+    @ivar incubated_by_name: the same as C{incubated}, by the names that were asked for and oldest first.
+    """
+
+    bindings: dict[str, _Binding] = field(default_factory=dict)
+    incubated: dict[LockRequest, _Arrival] = field(default_factory=dict)
+    incubated_by_name: dict[str, dict[LockRequest, None]] = field(default_factory=dict)
+
+    def incubate(self, request: LockRequest, arrival: _Arrival) -> None:
+        """Note that C{request} awaits the creation of its resource."""
+        self.incubated[request] = arrival
+        self.incubated_by_name.setdefault(request.name.text, {})[request] = None
+
+    def hatch(self, request: LockRequest) -> _Arrival:
+        """Note that C{request} does so no longer; tell when it has come."""
+        same = self.incubated_by_name[request.name.text]
+        del same[request]
+        if not same:
+            del self.incubated_by_name[request.name.text]
+        return self.incubated.pop(request)
+
+
+class LockTable:
+    """
+    All resources of one arbiter.
+
+    @ivar tally: what it has done so far.
+    """
+
+    def __init__(
+        self,
+        strftime: Strftime,
+        tally: Tally | None = None,
+        *,
+        max_waiters: int = 0,
+        max_resources: int = 0,
+        max_locks: int = 0,
+    ) -> None:
+        """
+        @param strftime: writes the texts of timestamp resources.
+        @param tally: of the table whose place this takes; C{None} if there was none.
+        @param max_waiters: for one resource, be it yet to be created; one more is refused; 0 for no limit.
+        @param max_resources: a request that would create one more is refused; 0 for no limit.
+        @param max_locks: that one session holds and waits for at one resource, be it yet to be created; one more is
+            refused; 0 for no limit.
+        """
+        self._strftime = strftime
+        self._max_waiters = max_waiters
+        self._max_resources = max_resources
+        self._max_locks = max_locks
+        self._entries: dict[str, _Entry] = {}
+        self._sessions: dict[SessionId, _Session] = {}
+        self._incubator: dict[str, dict[LockRequest, None]] = {}
+        self._alarms: list[tuple[float, int, _Entry]] = []
+        self._alarm_numbers = count()
+        self._tokens = count(1)
+        self._numbers = count(2)  # as FLoM's daemon numbers what it shows (spec 10)
+        self.tally = tally or Tally()
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to remember: a resource, be it idle, or a request that awaits one."""
+        return bool(self._entries or self._incubator)
+
+    def request(self, request: LockRequest, now: Instant) -> list[Effect]:
+        """
+        Decide C{request}: it is granted, queued, put in the incubator or refused.
+
+        If it creates the resource, those who waited for that follow (spec 4.9).
+        """
+        effects = self.expire(now) if self._is_due(now) else []
+        key = request.name.key
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._decide(entry, request, now, effects)
+        elif request.create and 0 < self._max_resources <= len(self._entries):
+            effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.RESOURCES))
+        elif request.create:
+            try:
+                resource = make_resource(request.name, self._strftime)
+            except InvalidTimestampFormat:
+                effects.append(self._refuse(request, Outcome.INVALID_TIMESTAMP_FORMAT))
+            else:
+                number, retention = next(self._numbers), _retention(request.lifespan)
+                entry = _Entry(key, request.name.text, number, now.monotonic, resource, retention)
+                self._entries[key] = entry
+                self._decide(entry, request, now, effects)
+                for incubated in self._incubator.pop(key, ()):
+                    arrival = self._sessions[incubated.session].hatch(incubated)
+                    self._decide(entry, incubated, now, effects, arrival)
+        elif not request.wait:
+            effects.append(self._refuse(request, Outcome.CANNOT_WAIT))
+        elif 0 < self._max_waiters <= len(self._incubator.get(key, ())):
+            effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.WAITERS))
+        elif 0 < self._max_locks <= len(self._session(request.session).incubated):
+            effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.LOCKS))
+        else:
+            self._incubator.setdefault(key, {})[request] = None
+            self._session(request.session).incubate(request, self._arrival(now))
+            effects.append(Incubated(request))
+        return effects
+
+    def view(self, key: str | None = None) -> TableView:
+        """
+        Show who holds what and who waits for it, at a cost that grows with what is shown alone.
+
+        @param key: of the only resource to show; C{None} for all.
+        """
+        entries = self._entries.values() if key is None else filter(None, [self._entries.get(key)])
+        held: dict[str, list[Claim]] = {entry.key: [] for entry in entries}
+        waiting: dict[str, list[Claim]] = {shown: [] for shown in held}
+        incubator: list[Claim] = []
+        for session in self._sessions.values():
+            for request, arrival in session.incubated.items():
+                if key in (None, request.name.key):
+                    incubator.append(Claim(arrival.number, request, arrival.since))
+            bindings = session.bindings
+            for binding in bindings.values() if key is None else filter(None, [bindings.get(key)]):
+                for holding in chain.from_iterable(binding.holdings.values()):
+                    claim = Claim(holding.number, holding.request, holding.since, holding.element)
+                    held[binding.entry.key].append(claim)
+                for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
+                    waiting[binding.entry.key].append(Claim(arrival.number, request, arrival.since))
+        resources = [self._view(self._entries[shown], held[shown], waiting[shown]) for shown in held]
+        return TableView(resources, sorted(incubator, key=_NUMBER))
+
+    def holds(self, session: SessionId) -> bool:
+        """Tell whether C{session} holds anything."""
+        record = self._sessions.get(session)
+        return record is not None and any(binding.holdings for binding in record.bindings.values())
+
+    def waiting(self, session: SessionId) -> list[LockRequest]:
+        """Give what C{session} waits for, here or for the creation of a resource."""
+        record = self._sessions.get(session)
+        if record is None:
+            return []
+        queued = (requests for binding in record.bindings.values() for requests in binding.waiting.values())
+        return list(chain(record.incubated, chain.from_iterable(queued)))
+
+    def withdraw(self, request: LockRequest) -> list[Effect]:
+        """Forget C{request}, which was queued or put in the incubator and is still there; nobody gains by it."""
+        session = self._sessions[request.session]
+        if request in session.incubated:
+            self._hatch(session, request)
+        else:
+            self._give_up(session.bindings[request.name.key], request)
+        return []
+
+    def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
+        """
+        End one holding of C{name}, or else give up waiting for it (spec 4.2): nothing happens if there is neither.
+
+        @param rollback: see L{Resource.give_back}.
+        @raise RemoteProtocolError: C{name} is a sequence that the session is bound to and does not hold (spec 4.7).
+        """
+        record = self._sessions.get(session)
+        if record is None:
+            return []
+        binding = record.bindings.get(name.key)
+        if binding is None:
+            incubated = record.incubated_by_name.get(name.text)
+            return self.withdraw(next(reversed(incubated))) if incubated else []
+        resource = binding.entry.resource
+        if holdings := binding.holdings.get(name.text):
+            holding = resource.pop_first_to_unlock(holdings)
+            if not holdings:
+                del binding.holdings[name.text]
+            binding.locks -= 1
+            resource.give_back(holding, rollback)
+            return self._serve(binding.entry, now, [self._end(holding, now)])
+        if resource.unlock_needs_holding:
+            raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")
+        if waiting := binding.waiting.get(name.text):
+            self._give_up(binding, next(reversed(waiting)))
+        return []
+
+    def drop(self, session: SessionId, now: Instant) -> list[Effect]:
+        """Free everything that C{session} holds, by rolling back, and take it out of every queue: it is gone."""
+        record = self._sessions.pop(session, None)
+        effects: list[Effect] = []
+        if record is None:
+            return effects
+        for request in list(record.incubated):
+            self._hatch(record, request)
+        for binding in record.bindings.values():
+            entry = binding.entry
+            for request in chain.from_iterable(binding.waiting.values()):
+                entry.resource.withdraw(request)
+                entry.waiters -= 1
+            for holding in chain.from_iterable(binding.holdings.values()):
+                entry.resource.give_back(holding, rollback=True)
+                effects.append(self._end(holding, now))
+            entry.sessions -= 1
+            if binding.holdings:
+                self._serve(entry, now, effects)
+            if not entry.sessions:
+                entry.idle_until = now.monotonic + entry.retention
+                self._set_alarm(entry, entry.idle_until)
+        return effects
+
+    def expire(self, now: Instant) -> list[Effect]:
+        """Do what is due: forget resources that were idle for long enough, grant timestamps of a new unit."""
+        effects: list[Effect] = []
+        for entry in self._due(now.monotonic):
+            if entry.sessions:
+                self._serve(entry, now, effects)
+            elif now.monotonic >= entry.idle_until:
+                del self._entries[entry.key]
+            else:
+                self._set_alarm(entry, entry.idle_until)
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """Tell the monotonic second at which L{expire} may have something to do."""
+        return self._alarms[0][0] if self._alarms else None
+
+    def _view(self, entry: _Entry, holders: list[Claim], waiters: list[Claim]) -> ResourceView:
+        idle_until = None if entry.sessions else entry.idle_until
+        free = entry.resource.free()
+        return ResourceView(
+            entry.number,
+            entry.name,
+            entry.since,
+            sorted(holders, key=_GRANTED),
+            sorted(waiters, key=_NUMBER),
+            free,
+            idle_until,
+        )
+
+    def _decide(
+        self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect], arrival: _Arrival | None = None
+    ) -> None:
+        """
+        Grant, queue or refuse C{request}.
+
+        @param arrival: when it has come, if it was told to wait before.
+        """
+        resource = entry.resource
+        delayed = arrival is not None
+        binding = self._bind(request.session, entry)
+        if 0 < self._max_locks <= binding.locks:
+            effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed, limit=Limit.LOCKS))
+        elif resource.fits(request, now):
+            binding.locks += 1
+            effects.append(self._grant(binding, request, now, arrival))
+        elif resource.never_fits(request):
+            effects.append(self._refuse(request, Outcome.IMPOSSIBLE, delayed=delayed))
+        elif not request.wait:
+            effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed))
+        elif not delayed and 0 < self._max_waiters <= entry.waiters:
+            effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.WAITERS))
+        else:
+            resource.enqueue(request)
+            binding.locks += 1
+            entry.waiters += 1
+            binding.waiting.setdefault(request.name.text, {})[request] = arrival or self._arrival(now)
+            effects.append(Queued(request, delayed))
+            self._await_chance(entry, now)
+
+    def _arrival(self, now: Instant) -> _Arrival:
+        return _Arrival(next(self._numbers), now.monotonic)
+
+    def _refuse(
+        self, request: LockRequest, outcome: Outcome, *, delayed: bool = False, limit: Limit | None = None
+    ) -> Refused:
+        self.tally.refuse(outcome)
+        return Refused(request, outcome, delayed, limit)
+
+    def _session(self, session: SessionId) -> _Session:
+        record = self._sessions.get(session)
+        if record is None:
+            record = self._sessions[session] = _Session()
+        return record
+
+    def _bind(self, session: SessionId, entry: _Entry) -> _Binding:
+        record = self._sessions.get(session) or self._session(session)
+        binding = record.bindings.get(entry.key)
+        if binding is None:
+            binding = record.bindings[entry.key] = _Binding(entry)
+            entry.sessions += 1
+        return binding
+
+    def _grant(self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival | None) -> Granted:
+        """
+        Grant C{request}, which fits.
+
+        @param arrival: when it has come, if it was told to wait.
+        """
+        moment = now.monotonic
+        holding = binding.entry.resource.take(request, now)
+        holding.since = moment
+        if arrival is None:
+            holding.number, waited = next(self._numbers), 0.0
+        else:
+            holding.number, waited = arrival.number, moment - arrival.since
+        held = binding.holdings.get(request.name.text)
+        if held is None:
+            binding.holdings[request.name.text] = [holding]
+        else:
+            held.append(holding)
+        self.tally.grant(moment, waited)
+        return Granted(request, next(self._tokens), holding.element, arrival is not None, waited)
+
+    def _end(self, holding: Holding, now: Instant) -> Ended:
+        held = now.monotonic - holding.since
+        self.tally.held.add(held)
+        return Ended(holding.request, held)
+
+    def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
+        """Grant to every waiter that fits now, in the order of arrival (spec 4.2, rule 3)."""
+        resource = entry.resource
+        while (waiter := resource.next_waiter(now)) is not None:
+            binding = self._sessions[waiter.session].bindings[entry.key]
+            arrival = self._leave_queue(binding, waiter)
+            effects.append(self._grant(binding, waiter, now, arrival))
+        if resource.waits_for_time:
+            self._await_chance(entry, now)
+        return effects
+
+    def _give_up(self, binding: _Binding, request: LockRequest) -> None:
+        """Forget C{request}, which waits."""
+        self._leave_queue(binding, request)
+        binding.locks -= 1
+
+    def _leave_queue(self, binding: _Binding, request: LockRequest) -> _Arrival:
+        waiting = binding.waiting[request.name.text]
+        arrival = waiting.pop(request)
+        if not waiting:
+            del binding.waiting[request.name.text]
+        binding.entry.resource.withdraw(request)
+        binding.entry.waiters -= 1
+        return arrival
+
+    def _hatch(self, session: _Session, request: LockRequest) -> None:
+        """Take C{request} out of the incubator."""
+        session.hatch(request)
+        key = request.name.key
+        del self._incubator[key][request]
+        if not self._incubator[key]:
+            del self._incubator[key]
+
+    def _await_chance(self, entry: _Entry, now: Instant) -> None:
+        delay = entry.resource.next_chance(now)
+        if delay is not None:
+            self._set_alarm(entry, now.monotonic + delay)
+
+    def _set_alarm(self, entry: _Entry, when: float) -> None:
+        """Have L{expire} look at C{entry} at C{when}; it keeps only the earliest alarm of an entry."""
+        if entry.alarm is None or when < entry.alarm:
+            entry.alarm = when
+            heapq.heappush(self._alarms, (when, next(self._alarm_numbers), entry))
+
+    def _is_due(self, now: Instant) -> bool:
+        return bool(self._alarms) and self._alarms[0][0] <= now.monotonic
+
+    def _due(self, now: float) -> list[_Entry]:
+        """Give the entries whose alarm goes off, each once, whatever alarm is set for it next."""
+        due = []
+        while self._alarms and self._alarms[0][0] <= now:
+            when, _, entry = heapq.heappop(self._alarms)
+            if entry.alarm == when:
+                entry.alarm = None
+                due.append(entry)
+        return due
+
+
+def _retention(lifespan: float) -> float:
+    """Tell how many seconds a resource created with C{lifespan} is remembered while idle (spec 4.10)."""
+    return (lifespan if lifespan > 0 else _IDLE_PERIOD) + _IDLE_PERIOD

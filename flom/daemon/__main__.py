@@ -1,0 +1,79 @@
+"""
+The daemon that was started for a command; the arguments are those of C{twistd flom}.
+
+It is the same service, and logs to syslog. But somebody waits for it: it imports what it needs, and nothing else.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Final
+
+from flom.daemon.slim_imports import lean_imports
+
+_READY: Final = b"0"
+
+
+def main(words: Sequence[str]) -> None:
+    """
+    Become a daemon; the process that was called ends when the daemon is ready, with status 0, or cannot be, with 1.
+
+    @param words: the arguments.
+    """
+    gc.disable()  # what is imported is there to stay
+    ready = _detach()
+    may_need_tls = any(word.startswith(("--tls-", "--http")) for word in words)
+    with nullcontext() if may_need_tls else lean_imports():
+        from twisted.internet import reactor as the_reactor
+        from twisted.python.log import startLoggingWithObserver
+        from twisted.python.syslog import SyslogObserver
+
+        from flom.tap import Options, makeService
+
+        reactor: Any = the_reactor
+        options = Options()
+        options.parseOptions(words)
+        service = makeService(options)
+    os.umask(0o077)  # as twistd has it
+    startLoggingWithObserver(SyslogObserver("flom").emit)
+    service.privilegedStartService()
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    gc.enable()
+    _close_standard_streams()
+    os.write(ready, _READY)
+    os.close(ready)
+    reactor.run()
+
+
+def _detach() -> int:
+    """
+    Go on in a process that has no terminal and that nobody waits for.
+
+    @return: a descriptor to write to when the daemon is ready.
+    """
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(writing)
+        os._exit(0 if os.read(reading, 1) == _READY else 1)
+    os.close(reading)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    return writing
+
+
+def _close_standard_streams() -> None:
+    """Let go of those of the starter, who waits for the end of what we complain of."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,290 @@
+"""
+A multicast group as the kernel sees it: which interfaces lead to it, joining it on each, sending by each.
+
+Twisted's own C{joinGroup} wants the address of an interface, which need not have one. Here interfaces go by their
+index, for IPv4 and IPv6 alike (ip(7), ipv6(7)).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flom.codes import ReturnCode
+from flom.errors import ConfigError, FlomError
+from flom.text import host_port, reason
+
+if TYPE_CHECKING:
+    from flom.config import Config
+
+_SIOCGIFFLAGS: Final = 0x8913
+_IFF_UP: Final = 0x1
+_IFF_LOOPBACK: Final = 0x8
+_IFF_RUNNING: Final = 0x40
+_IFF_MULTICAST: Final = 0x1000
+
+# missing in Python's socket module; off, they keep us from datagrams to groups that others on this host have joined
+_IP_MULTICAST_ALL: Final = 49
+_IPV6_MULTICAST_ALL: Final = 29
+
+Sender = tuple[str, int]
+"""Where a datagram came from: an address, with its zone if it is link-local, and a port."""
+
+
+class NoMulticast(FlomError):
+    """Nothing can be sent to the group, or it cannot be joined, on any interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """
+    Where daemons and those who look for them meet.
+
+    @ivar address: a multicast address, IPv4 or IPv6, without a zone.
+    @ivar port: the UDP port that the daemons listen on.
+    @ivar interface: the only one to use; the empty string for every one that can.
+    @ivar ttl: how many routers minus one a datagram may pass, 1 to 255.
+    """
+
+    address: str
+    port: int
+    interface: str = ""
+    ttl: int = 1
+
+    def __str__(self) -> str:
+        by = f" by {self.interface}" if self.interface else ""
+        return host_port(self.address, self.port) + by
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Tell the family."""
+        return ":" in self.address
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInterface:
+    """
+    A network interface.
+
+    @ivar index: by which the kernel knows it.
+    """
+
+    index: int
+    name: str
+    flags: int
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is switched on."""
+        return bool(self.flags & _IFF_UP)
+
+    @property
+    def has_multicast(self) -> bool:
+        """Whether it can do multicast."""
+        return bool(self.flags & _IFF_MULTICAST)
+
+    @property
+    def has_carrier(self) -> bool:
+        """Whether something is at the other end of its cable."""
+        return bool(self.flags & _IFF_RUNNING)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it leads nowhere but here."""
+        return bool(self.flags & _IFF_LOOPBACK)
+
+    def use_for(self, sender: socket.socket) -> None:
+        """Have C{sender} send to groups by this interface."""
+        if sender.family == socket.AF_INET6:
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self.index)
+        else:
+            source = bytes((127, 0, 0, 1)) if self.is_loopback else bytes(4)
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("4x4si", source, self.index))
+
+
+def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Group:
+    """
+    Make a group out of what a user says.
+
+    @param address: an address, or a name that stands for one. It may have a zone, as in C{ff02::1%eth0}.
+    @raise ConfigError: it is no multicast address, or there is no such interface.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        found = _resolve(address)
+    if isinstance(found, IPv6Address):
+        if found.scope_id is not None:
+            interface = interface or _interface_of_zone(found.scope_id)
+        found = found.ipv4_mapped or IPv6Address(int(found))
+    if not found.is_multicast:
+        raise ConfigError(f"multicast-address: '{address}' is not a multicast address")
+    if interface:
+        check_interface(interface)
+    return Group(str(found), port, interface, ttl)
+
+
+def group_of(config: Config) -> Group:
+    """
+    Make the group that C{config} means.
+
+    @raise ConfigError: see L{make_group}.
+    """
+    return make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
+
+
+def _interface_of_zone(zone: str) -> str:
+    """Give the name of an interface, which a zone may tell by its number too."""
+    try:
+        return socket.if_indextoname(int(zone))
+    except (ValueError, OSError, OverflowError):
+        return zone
+
+
+def check_interface(name: str) -> None:
+    """
+    Check that there is a network interface C{name}.
+
+    @raise ConfigError: there is none.
+    """
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        raise ConfigError(
+            f"network-interface: '{name}' is an invalid value (ret_cod={ReturnCode.INVALID_IPV6_NETWORK_INTERFACE})"
+        ) from None
+
+
+def has_ipv6_address(interface: str, table: str = "/proc/net/if_inet6") -> bool:
+    """
+    Tell whether a network interface has an IPv6 address.
+
+    @param table: the kernel's; there is none if it does not know IPv6.
+    """
+    try:
+        return any(line.split()[-1] == interface for line in Path(table).read_text().splitlines())
+    except FileNotFoundError:
+        return False
+
+
+def list_interfaces(only: str = "") -> list[NetworkInterface]:
+    """
+    List the network interfaces of this host.
+
+    @param only: the name of the only one to list; the empty string for all.
+    """
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for index, name in socket.if_nameindex():
+            if only not in ("", name):
+                continue
+            try:
+                answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0))
+            except OSError:
+                continue  # it has gone just now
+            found.append(NetworkInterface(index, name, struct.unpack("16xH14x", answer)[0]))
+    return found
+
+
+def usable_interfaces(group: Group) -> list[NetworkInterface]:
+    """
+    Give the interfaces that may lead to C{group}.
+
+    @raise NoMulticast: there are none.
+    """
+    candidates = list_interfaces(group.interface)
+    usable = [interface for interface in candidates if interface.is_up and interface.has_multicast]
+    if not usable:
+        which = f"network-interface: '{group.interface}'" if group.interface else "no network interface"
+        raise NoMulticast(f"{group.address}: {which} is {'not ' if group.interface else ''}up and able to do multicast")
+    return usable
+
+
+def set_up(talking: socket.socket, group: Group) -> None:
+    """Set up a UDP socket of the family of C{group}, for what is said to it and heard from it."""
+    if group.is_ipv6:
+        talking.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+        talking.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        talking.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, group.ttl)
+    else:
+        talking.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+        talking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.ttl)
+
+
+def tell_group(talking: socket.socket, group: Group, datagram: bytes) -> list[str]:
+    """
+    Send C{datagram} to C{group} by every interface.
+
+    @return: the names of those by which that was possible.
+    @raise NoMulticast: that was not possible by any.
+    """
+    interfaces = usable_interfaces(group)
+    told, problems = [], []
+    for interface in interfaces:
+        try:
+            interface.use_for(talking)
+            talking.sendto(datagram, (group.address, group.port))
+            told.append(interface.name)
+        except OSError as e:
+            problems.append(f"{interface.name}: {why_not_sent(e, group)}")
+    if len(problems) == len(interfaces):
+        raise NoMulticast(f"{group.address}: nothing can be sent to it: {'; '.join(problems)}")
+    return told
+
+
+def sender_of(address: Any) -> Sender:
+    """Give what a datagram came from, C{address} as the socket tells it, with its zone if that has one."""
+    host, port, *more = address
+    if more and more[1]:
+        with suppress(OSError):
+            host = f"{host}%{socket.if_indextoname(more[1])}"
+    return host, port
+
+
+def destination(address: str, sender: Sender, group: Group) -> str:
+    """
+    Tell which host a daemon means by C{address}, the one that it tells (spec 6.2).
+
+    A link-local one carries no zone: that is the one of whoever sent it, or of the interface that we ask by.
+    """
+    if not address:
+        return sender[0]
+    zone = sender[0].partition("%")[2] or group.interface
+    return f"{address}%{zone}" if zone and is_link_local(address) else address
+
+
+def is_link_local(host: str) -> bool:
+    """Tell whether C{host} is a link-local IPv6 address that does not say by which interface."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return isinstance(address, IPv6Address) and address.is_link_local and address.scope_id is None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether the address C{host}, perhaps with a zone, leads nowhere but here."""
+    address = ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def why_not_sent(error: OSError, group: Group) -> str:
+    """Tell in words why nothing can be sent to C{group}."""
+    lacks_address = group.is_ipv6 and error.errno == errno.EADDRNOTAVAIL
+    return "it has no IPv6 address" if lacks_address else reason(error)
+
+
+def _resolve(name: str) -> IPv4Address | IPv6Address:
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except (OSError, ValueError):
+        raise ConfigError(f"multicast-address: '{name}' is not a multicast address") from None
+    return ip_address(found[0][4][0])

@@ -1,0 +1,96 @@
+"""What connections of ours have in common, whether TLS lies between us and the socket or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
+from twisted.internet.tcp import Connection
+from twisted.protocols.policies import ProtocolWrapper
+
+if TYPE_CHECKING:
+    from flom.config import Config
+    from flom.net.keepalive import Keepalive
+    from flom.tls.context import Tls
+
+
+def tls_of(config: Config) -> Tls | None:
+    """
+    Give our end of TLS as C{config} wants it; C{None} for plain text.
+
+    @raise TlsError: see L{Tls}.
+    """
+    if not config.is_tls:
+        return None
+
+    from flom.tls.context import Tls  # the others need not wait for its import
+
+    return Tls(
+        config.tls_certificate,
+        config.tls_private_key,
+        config.tls_ca_certificate,
+        checks_peer_id=config.tls_check_peer_id,
+    )
+
+
+def underlying(transport: Any) -> Any:
+    """Give what C{transport} sends its bytes by: under TLS, the transport below that; otherwise itself."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport
+
+
+def tune(transport: Any, keepalive: Keepalive) -> None:
+    """Set C{transport} up as all TCP connections of ours are; one that is not TCP is left as it is."""
+    transport = underlying(transport)
+    if _is_tcp(transport.__class__):
+        keepalive.tune(transport.getHandle())
+
+
+@cache
+def _is_tcp(kind: type) -> bool:
+    return ITCPTransport.implementedBy(kind) and not IUNIXTransport.implementedBy(kind)  # the latter are both
+
+
+def sender(transport: Any) -> Callable[[bytes], None]:
+    """
+    Give what sends bytes by C{transport}, at once if that is possible.
+
+    C{transport.write} leaves that to the next turn of the reactor, which costs more than the sending itself.
+    """
+    if not isinstance(transport, Connection):
+        return transport.write  # type: ignore[no-any-return]  # TLS, for one, has to see them first
+
+    def send(data: bytes) -> None:
+        is_open = transport.connected and not (transport.disconnecting or transport._aborting)
+        if is_open and not (transport.dataBuffer or transport._tempDataBuffer):
+            try:
+                sent = transport.socket.send(data)
+            except OSError:
+                sent = 0  # whatever it is, write will find it too
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
+
+    return send
+
+
+def close_our_side(transport: Any) -> None:
+    """
+    Tell the other end that nothing more comes, while it may go on sending.
+
+    TLS has no such thing; there, the connection ends when the other end has agreed.
+    """
+    if isinstance(transport, ProtocolWrapper):
+        transport.loseConnection()
+    else:
+        transport.loseWriteConnection()
+
+
+def unsent(transport: Any) -> tuple[object, int]:
+    """Give what differs as soon as some of the bytes that wait to be sent by C{transport} have been."""
+    transport = underlying(transport)
+    return transport.dataBuffer, transport.offset

@@ -1,0 +1,420 @@
+"""The daemon's end of a connection: bytes come in and go out, the arbiter decides between (spec 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from logging import DEBUG
+from sys import intern
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.codes import Outcome, ReturnCode
+from flom.core.names import parse_name
+from flom.core.protocol.messages import (
+    STATUS_PROBE,
+    Lock,
+    ManagementRefused,
+    Message,
+    Shutdown,
+    StatusFollows,
+    StatusRequest,
+    Unlocked,
+)
+from flom.core.protocol.session import InvalidLock, Release, ServerSession
+from flom.core.protocol.wire import MessageReader, encode
+from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
+from flom.errors import InvalidName, RemoteProtocolError, TlsError
+from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
+from flom.net.machine_id import unique_id
+from flom.reactor.transports import close_our_side, sender, tune, underlying, unsent
+from flom.server.admission import Door
+from flom.server.arbiter import DeferredArbiter
+from flom.server.counters import Census
+from flom.server.deadlines import Deadlines
+from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
+from flom.server.peer import Peer, describe, is_trusted, peer_of
+from flom.text import truncate
+from flom.trace import tracer
+
+if TYPE_CHECKING:
+    from flom.server.snapshot import Statuses
+    from flom.tls.context import Tls
+
+_conns = tracer("conns")
+_locker = tracer("locker")
+_msg = tracer("msg")
+
+
+MOST_TO_SHOW: Final = 100
+"""Requests for the status of one connection that wait to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    On which terms clients are served.
+
+    @ivar tls: our end of TLS; C{None} for plain text.
+    @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: nobody may.
+    @ivar allow_remote_shutdown: whether everybody may do so.
+    @ivar status_for_all: whether everybody may see what is held.
+    @ivar limits: what they may use at most; give them to the arbiter too, which minds waiters, resources and locks.
+    """
+
+    keepalive: Keepalive = DEFAULT_KEEPALIVE
+    tls: Tls | None = None
+    on_shutdown: Callable[[bool], None] | None = None
+    allow_remote_shutdown: bool = False
+    status_for_all: bool = False
+    limits: Limits = DEFAULT_LIMITS
+
+
+DEFAULT_TERMS: Final = Terms()
+"""Plain text, and no way to end the daemon."""
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class LockProtocol(Protocol):
+    """
+    One client.
+
+    While it does not read its answers, nothing more is read from it, so that they cannot pile up here; this is the
+    producer that the transport pauses for that.
+    """
+
+    _log = Logger()
+
+    transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
+
+    def __init__(self, shared: LockFactory) -> None:
+        """
+        @param shared: what it has in common with all others of a daemon.
+        """
+        self._shared = shared
+        self._arbiter = shared.arbiter
+        self._deadlines = shared.deadlines
+        self._unread: IDelayedCall | None = None
+        self._is_secured = False
+        self._name: str | None = None
+        self._is_introduced = False
+        self._peer_id: str | None = None
+        self._reader = MessageReader(shared.terms.limits.message_size)
+        self._to_show: list[str | None] = []
+        self._showing: Deferred[bytes] | None = None
+        self._known: Peer | None = None
+
+    def connectionMade(self) -> None:
+        self._origin = self._shared.door.enter(self.transport)
+        if self._origin is None:
+            underlying(self.transport).loseConnection()  # a reset might look as if nobody listened
+            return
+        self._shared.connected.add(self)
+        self._shared.census.connections += 1
+        self._id = self._arbiter.open(self._tell, self._who)
+        self._session = ServerSession(self._id)
+        self._send = sender(self.transport)
+        self._is_traced = _msg.isEnabledFor(DEBUG) or _locker.isEnabledFor(DEBUG)
+        tune(self.transport, self._shared.terms.keepalive)
+        self.transport.registerProducer(self, True)
+        self._deadlines.set(self)
+        if self._shared.terms.tls is not None:
+            self._name = describe(self.transport)  # when TLS has failed, nobody can tell any more
+        if _conns.isEnabledFor(DEBUG):
+            _conns.debug("%s connected as %s", self._peer, self._id)
+
+    def handshakeCompleted(self) -> None:
+        """See L{IHandshakeListener.handshakeCompleted}."""
+        assert self._shared.terms.tls is not None
+        self._is_secured = True
+        self._shared.terms.tls.note_handshake(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._session.is_over:
+            return
+        if self._is_traced:
+            _msg.debug("from %s: %r", self._id, data)
+        completed = False
+        try:
+            for message in self._reader.feed(data):
+                self._serve(message)
+                completed = True
+        except RemoteProtocolError as e:
+            if not self._session.is_over:  # or else it comes after our last word
+                self._close(str(e), e.log_id)
+        if self._session.is_over:
+            self._deadlines.set(self)
+        elif not self._reader:
+            self._deadlines.clear(self)
+        elif completed or self not in self._deadlines:
+            self._deadlines.set(self)
+
+    def pauseProducing(self) -> None:
+        """See L{IPushProducer.pauseProducing}: too many answers are unread."""
+        self.transport.pauseProducing()
+        if not self._session.is_over:
+            self._deadlines.clear(self)  # it is we who do not read
+        if self._unread is None:
+            self._watch_unread()
+
+    def resumeProducing(self) -> None:
+        """See L{IPushProducer.resumeProducing}: the answers are on their way."""
+        self._forget_unread()
+        if self._reader and not self._session.is_over:
+            self._deadlines.set(self)
+        self.transport.resumeProducing()
+        self._show_next()
+
+    def stopProducing(self) -> None:
+        """See L{IPushProducer.stopProducing}: the connection is closed."""
+        self._forget_unread()
+
+    def time_out(self) -> None:
+        """End the connection, because a message did not come in time, or because it does not end by itself."""
+        if not self._session.is_over:
+            self._exceed("message-timeout", f"no whole message within {self._shared.terms.limits.message_timeout:g} s")
+        self.transport.abortConnection()
+
+    def hang_up(self) -> None:
+        """Close the connection as soon as everything that was said is sent, or the other end has had its time."""
+        self._session.end()
+        self._to_show.clear()
+        self._end_producing()  # a paused producer would keep it open
+        self.transport.loseConnection()
+        self._deadlines.set(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._shared.door.leave(self._origin)
+        if self._origin is None:
+            return  # it was not let in
+        tls = self._shared.terms.tls
+        if tls is not None and (problem := tls.why_lost(self.transport, reason, is_secured=self._is_secured)):
+            is_verdict = problem.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
+            self._log_breach(str(problem), "FLM017E" if is_verdict else "")
+        _conns.debug("%s has gone: %s", self._id, reason.value)
+        self._shared.connected.discard(self)
+        if self._showing is not None:
+            self._showing.cancel()
+        self._deadlines.clear(self)
+        self._forget_unread()
+        self._arbiter.drop(self._id)  # one way out, whatever the cause
+
+    def _serve(self, message: Message) -> None:
+        if not self._is_introduced and isinstance(message, Lock | Shutdown | StatusRequest):
+            self._is_introduced = True
+            self._peer_id = message.peer_id and intern(message.peer_id)  # most have the same
+            if not self._has_the_right_id(message):
+                return
+        match self._session.receive(message):
+            case Release() as order:
+                self._arbiter.release(self._id, order.name, order.rollback)
+                if self._session.is_extended:
+                    self._send(encode(Unlocked()))
+            case LockRequest() as request:
+                if not (request.wait or request.create) and request.name.text.startswith(STATUS_PROBE):
+                    self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
+                else:
+                    self._arbiter.request(request)
+            case InvalidLock(name):
+                if self._shared.refusals.may_tell("invalid names"):
+                    self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=truncate(name))
+                self._answer(Outcome.INVALID_NAME)
+            case Shutdown(immediate):
+                self._shut_down(immediate)
+            case StatusRequest(name):
+                self._show(name)
+            case None:
+                pass  # it comes after our last word
+
+    def _who(self) -> Peer:
+        if self._known is None or not self._is_introduced:
+            # kept, because at the end of the connection nobody can tell any more
+            self._known = peer_of(self.transport, self._peer_id)
+        return self._known
+
+    @property
+    def _peer(self) -> str:
+        """Names the other end for a log."""
+        return self._name or describe(self.transport)
+
+    def _has_the_right_id(self, message: Lock | Shutdown | StatusRequest) -> bool:
+        """Tell whether the client is who its certificate says, as far as that is wanted; if not, send it away."""
+        try:
+            if self._shared.terms.tls is not None:
+                self._shared.terms.tls.check_peer_id(self.transport, message.peer_id)
+        except TlsError as e:
+            if not isinstance(message, Lock):
+                self.transport.write(encode(ManagementRefused()))
+            self._close(f"shutdown refused, {e}" if isinstance(message, Shutdown) else str(e), "FLM013E")
+            return False
+        return True
+
+    def _tell(self, effect: Effect | None) -> None:
+        if self._is_traced:
+            _locker.debug("to %s: %s", self._id, effect)
+        match effect:
+            case Granted():
+                self._answer(Outcome.GRANTED, effect.element, delayed=effect.delayed)
+            case Queued():
+                self._answer(Outcome.QUEUED, delayed=effect.delayed)
+            case Incubated():
+                self._answer(Outcome.AWAITING_CREATION)
+            case Refused(outcome=outcome, delayed=delayed):
+                self._answer(outcome, delayed=delayed)
+            case None:
+                self._session.end()
+                self.hang_up()
+
+    def _answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> None:
+        answer = self._session.answer(outcome, unique_id(), element, delayed=delayed)
+        if answer is None:
+            self._close(f"a timestamp format that cannot be used: {self._session.resource}")
+            return
+        data = encode(answer)
+        if self._is_traced:
+            _msg.debug("to %s: %r", self._id, data)
+        self._send(data)
+        if self._session.is_over:
+            self._end_producing()
+            close_our_side(self.transport)
+            self._arbiter.drop(self._id)  # whatever it waited for, or held: it could not be told any more
+
+    def _shut_down(self, immediate: bool) -> None:
+        kind = "immediate" if immediate else "quiesce"
+        end = self._shared.terms.on_shutdown
+        is_allowed = self._shared.terms.allow_remote_shutdown
+        if end and (is_allowed or is_trusted(self.transport, is_verified=self._is_secured)):
+            log_id = "FLM007N" if immediate else "FLM008N"
+            self._log.info("{log_id} {kind} shutdown ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
+            end(immediate)
+        else:
+            if self._shared.refusals.may_tell("shutdowns refused"):
+                self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
+            self.transport.write(encode(ManagementRefused()))
+            self.hang_up()
+
+    def _show(self, name: str | None) -> None:
+        """Send what is held, or C{name} alone, to whoever may see it."""
+        if not (self._shared.terms.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
+            if self._shared.refusals.may_tell("statuses refused"):
+                self._log.info("status refused to {peer}", peer=self._peer)
+            self.transport.write(encode(ManagementRefused()))
+            return
+        try:
+            self._to_show.append(None if name is None else parse_name(name).key)
+        except InvalidName as e:
+            raise RemoteProtocolError(str(e)) from e
+        if len(self._to_show) > MOST_TO_SHOW:
+            raise RemoteProtocolError(f"more than {MOST_TO_SHOW} requests for the status before they are answered")
+        self._show_next()
+
+    def _show_next(self) -> None:
+        """Answer a request for the status when the answer to the one before is on its way: it may be large."""
+        if self._to_show and self._showing is None and self._unread is None:
+            self._showing = self._shared.statuses.write(self._to_show.pop(0))
+            self._showing.addCallback(self._send_status).addErrback(Failure.trap, CancelledError)
+
+    def _send_status(self, data: bytes) -> None:
+        self._showing = None
+        self.transport.writeSequence([encode(StatusFollows(len(data))), data])
+        self._show_next()
+
+    def _watch_unread(self) -> None:
+        """End the connection if the peer has not taken more of its answers after a while."""
+        unread_timeout = self._shared.terms.limits.unread_timeout
+        self._unread = self._shared.clock.callLater(unread_timeout, self._see_whether_read, unsent(self.transport))
+
+    def _see_whether_read(self, unsent_before: tuple[object, int]) -> None:
+        buffer, offset = unsent_before
+        buffer_now, offset_now = unsent(self.transport)
+        if buffer is not buffer_now or offset != offset_now:
+            self._watch_unread()
+            return
+        self._unread = None
+        self._exceed("unread-timeout", f"it has read no answer within {self._shared.terms.limits.unread_timeout:g} s")
+        self._session.end()
+        self.transport.abortConnection()
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _end_producing(self) -> None:
+        self._forget_unread()
+        self.transport.unregisterProducer()
+
+    def _exceed(self, limit: str, why: str) -> None:
+        self._shared.census.protocol_errors += 1
+        self._shared.refusals.tell(limit, "closing {peer}: {why}", peer=self._peer, why=why)
+
+    def _close(self, why: str, log_id: str = "") -> None:
+        self._log_breach(why, log_id)
+        self._session.end()
+        self.hang_up()
+
+    def _log_breach(self, why: str, log_id: str = "") -> None:
+        self._shared.census.protocol_errors += 1
+        if self._shared.refusals.may_tell("breaches of the protocol"):
+            format = "{log_id} closing {peer}: {why}" if log_id else "closing {peer}: {why}"
+            self._log.warn(format, log_id=log_id, peer=self._peer, why=truncate(why))
+
+
+class LockFactory(Factory):
+    """
+    Makes the daemon's end of every connection, be it TCP or UNIX; all share one arbiter.
+
+    @ivar connected: holds each for as long as it is connected.
+    @ivar door: where they come in; it should know the ports.
+    @ivar deadlines: for messages, and for the other end to close the connection.
+    @ivar refusals: told of the limits that are exceeded.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        arbiter: DeferredArbiter,
+        clock: IReactorTime,
+        terms: Terms = DEFAULT_TERMS,
+        census: Census | None = None,
+    ) -> None:
+        """
+        @param clock: times out silent peers.
+        @param census: what is shown of the daemon beside its locks; by default, one of its own.
+        """
+        self.census = census or Census()
+        self.arbiter = arbiter
+        self.clock = clock
+        self.terms = terms
+        self.connected: set[LockProtocol] = set()
+        self.refusals = Refusals(clock)
+        self.deadlines = Deadlines(clock, terms.limits.message_timeout, LockProtocol.time_out)
+        self.door = Door(clock, terms.limits, self.refusals)
+
+    @cached_property
+    def statuses(self) -> Statuses:
+        """What those are given who ask what is held."""
+        from flom.server.snapshot import Statuses  # most clients never ask
+
+        return Statuses(self.arbiter, self.census, self.clock)
+
+    def disconnect_all(self) -> None:
+        """Close every connection."""
+        for protocol in list(self.connected):
+            protocol.hang_up()
+        self.refusals.stop()
+
+    def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
+        if self.arbiter.is_retired or self.arbiter.is_closed:
+            return None  # which closes the connection
+        protocol = LockProtocol(self)
+        protocol.factory = self
+        return protocol

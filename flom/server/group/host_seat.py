@@ -1,0 +1,81 @@
+"""
+The seat of a group on this host: of the daemons that would lead or stand by here, only the one that has it may.
+
+It is exact, whatever happens to datagrams: the kernel gives each name of an abstract UNIX socket to one process, for as
+long as that lives, and to each network namespace its own names. Nothing is left behind, and no file needs permissions.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+from flom.errors import FlomError
+from flom.net.multicast import Group, usable_interfaces
+
+
+class SeatTaken(FlomError):
+    """Another daemon on this host has it."""
+
+
+class Seat:
+    """The right to be a group's daemon on this host, as sockets: one for each interface that leads to the group."""
+
+    def __init__(self, group: Group, inherited: Iterable[socket.socket] = ()) -> None:
+        self._group = group
+        self._sockets = {bytes(taken.getsockname()): taken for taken in inherited}
+
+    def extend(self) -> None:
+        """
+        Take the seat for every interface that leads to the group now; what is ours already stays so.
+
+        @raise SeatTaken: for one of them it is somebody else's. Then nothing has changed.
+        @raise flom.net.multicast.NoMulticast: there is no such interface.
+        """
+        added: dict[bytes, socket.socket] = {}
+        for interface in usable_interfaces(self._group):
+            name = f"\0flom-seat/{self._group.address}/{self._group.port}/{interface.index}".encode()
+            if name in self._sockets:
+                continue
+            seat = added[name] = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                seat.bind(name)
+            except OSError:
+                for taken in added.values():
+                    taken.close()
+                raise SeatTaken(f"another daemon on this host is in {self._group} already") from None
+        self._sockets |= added
+
+    def descriptors(self) -> list[int]:
+        """Give what another process needs to take the seat over by L{inherit_seat}."""
+        return [taken.fileno() for taken in self._sockets.values()]
+
+    def close(self) -> None:
+        """Leave the seat, or leave it to the process that has inherited it."""
+        for taken in self._sockets.values():
+            taken.close()
+        self._sockets.clear()
+
+
+def take_seat(group: Group) -> Seat:
+    """
+    Take the seat of C{group}.
+
+    @raise SeatTaken: it is somebody else's.
+    @raise flom.net.multicast.NoMulticast: there is no interface for it.
+    """
+    seat = Seat(group)
+    seat.extend()
+    return seat
+
+
+def inherit_seat(group: Group, descriptors: Iterable[int]) -> Seat:
+    """
+    Take over a seat from the process that has started this one.
+
+    @raise OSError: a descriptor is no socket.
+    """
+    inherited = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    for taken in inherited:
+        taken.set_inheritable(False)
+    return Seat(group, inherited)

@@ -1,0 +1,193 @@
+"""The daemon's part in its group: it takes the seat of this host, stands for election, leads, stands by, yields."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from flom.core.group.election import DEFAULT_TIMING, Timing
+from flom.core.protocol.messages import Role, Standing
+from flom.net.multicast import Group, NoMulticast
+from flom.reactor.multicast_port import GroupPort
+from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.group.handover import Successor
+from flom.server.group.host_seat import Seat, SeatTaken
+from flom.server.group.member import GroupMember
+from flom.server.lifespan import LifespanService
+
+GRACE: Final = 0.5
+"""Seconds that a daemon leaves to those who hold locks of its predecessor, to regain them before others are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """
+    In which group a daemon is, and as what.
+
+    @ivar told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
+    @ivar seat: of this host; C{None} to take it as soon as it is free.
+    @ivar candidate: a connection to the process that stands for election in our place, see L{flom.server.group.handover}.
+    @ivar stands_by: whether to stay while another daemon leads, to take over from it.
+    @ivar on_role: told what the daemon becomes.
+    @ivar on_question: called when somebody asks for a daemon of the group.
+    """
+
+    group: Group
+    told: tuple[str, int]
+    timing: Timing = DEFAULT_TIMING
+    seat: Seat | None = None
+    candidate: socket.socket | None = None
+    stands_by: bool = True
+    on_role: Callable[[Role], None] = lambda role: None
+    on_question: Callable[[], None] = lambda: None
+
+
+class MembershipService(Service):
+    """Has the arbiter grant locks for as long as this daemon leads its group."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        arbiter: DeferredArbiter,
+        lifespan: LifespanService,
+        membership: Membership,
+        end: Callable[[], None],
+    ) -> None:
+        """
+        @param lifespan: runs while this daemon leads.
+        @param end: called when the daemon is to end, because it does not stand by or cannot.
+        """
+        self._reactor = reactor
+        self._arbiter = arbiter
+        self._lifespan = lifespan
+        self._membership = membership
+        self._end = end
+        self._seat = membership.seat or Seat(membership.group)
+        self._member: GroupMember | None = None
+        self._port: GroupPort | None = None
+        self._retry: IDelayedCall | None = None
+        self._has_orphans = False
+        self._has_followed = False
+        self._is_finished = False
+        arbiter.retire()
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._is_finished = False
+        candidate = self._membership.candidate
+        if candidate is None:
+            self._take_seat(is_first=True)
+        else:
+            successor = Successor(lambda: system_instant().monotonic, self._succeed, self._finish)
+            candidate.setblocking(False)
+            self._reactor.adoptStreamConnection(
+                candidate.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: successor)
+            )
+            candidate.close()
+
+    def stopService(self) -> Any:
+        super().stopService()
+        self._is_finished = True  # whoever stops us need not be asked to
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._lifespan.running:
+            self._lifespan.stopService()
+        if self._member is not None:
+            self._member.leave()
+        stopped = self._port.stopListening() if self._port is not None else None
+        self._seat.close()
+        return stopped
+
+    def _take_seat(self, *, is_first: bool = False) -> None:
+        """Become a member when no other daemon of the group is on this host."""
+        self._retry = None
+        try:
+            self._seat.extend()
+        except (SeatTaken, NoMulticast) as e:
+            if is_first:
+                if isinstance(e, NoMulticast):
+                    raise
+                self._log.info("waiting: {why}", why=str(e))
+                self._membership.on_role(Role.STANDBY)
+            self._retry = self._reactor.callLater(self._membership.timing.heartbeat, self._take_seat)
+        else:
+            if is_first:
+                self._enter(None)
+            else:
+                self._try_to_enter(None)
+
+    def _succeed(self, elected: Standing | None, has_orphans: bool) -> None:
+        """Take over from the process that was elected in our place."""
+        self._has_orphans = has_orphans
+        self._try_to_enter(elected)
+
+    def _try_to_enter(self, elected: Standing | None) -> None:
+        """Become a member, when nobody is there any more who could be told that it is not possible."""
+        try:
+            self._enter(elected)
+        except (NoMulticast, CannotListenError) as e:
+            self._log.critical("{why}", why=str(e))
+            self._finish()
+
+    def _finish(self) -> None:
+        """Have the daemon end; whoever does that wants to be asked once."""
+        if not self._is_finished:
+            self._is_finished = True
+            self._end()
+
+    def _enter(self, elected: Standing | None) -> None:
+        """
+        Become a member of the group.
+
+        @param elected: as whom we lead at once; C{None} to stand for election.
+        """
+        membership = self._membership
+        self._member = GroupMember(
+            membership.group,
+            membership.told,
+            self._reactor,
+            system_instant,
+            self._take_role,
+            membership.timing,
+            on_orphan=self._arbiter.prolong_grace,
+            on_question=membership.on_question,
+        )
+        self._port = self._member.open(elected)
+
+    def _take_role(self, role: Role, leader: Standing | None) -> None:
+        assert self._member is not None
+        self._has_followed |= leader is not None
+        if role is Role.LEADER:
+            is_takeover = self._has_orphans or self._member.has_orphans or self._has_followed
+            self._arbiter.resume(GRACE if is_takeover else 0.0)
+            self._lifespan.startService()
+        elif self._lifespan.running:
+            self._lifespan.stopService()
+            self._arbiter.on_change = self._await_last_holder
+            self._arbiter.retire()
+            self._await_last_holder()
+        elif leader is not None and not self._membership.stands_by and self._arbiter.is_deserted:
+            self._finish()
+        self._membership.on_role(role)
+
+    def _await_last_holder(self) -> None:
+        """See whether those who held locks when we had to yield have given them back."""
+        assert self._member is not None
+        if not self._arbiter.is_deserted:
+            return
+        self._arbiter.on_change = lambda: None
+        self._log.info("nobody holds a lock of this daemon any more")
+        self._member.finished()
+        if not self._membership.stands_by:
+            self._finish()

@@ -1,0 +1,261 @@
+"""
+What a daemon holds as a file system: a process of its own shows it, L{flom.vfs}, for as long as the daemon runs.
+
+The daemon hands it one end of a pair of sockets, and answers at the other. It waits for nothing there, and never
+looks at the directory: the process may be stopped, and whoever reads the files may be stuck.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
+from twisted.internet.task import deferLater
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from flom.core.protocol.messages import StatusFollows, StatusRequest
+from flom.core.protocol.wire import MessageReader, encode
+from flom.errors import RemoteProtocolError
+from flom.server.arbiter import DeferredArbiter
+from flom.server.counters import Census
+from flom.server.snapshot import write_status
+from flom.text import reason
+
+RESTART: Final = 1.0
+"""Seconds after which what was killed is started again."""
+
+END_TIMEOUT: Final = 2.0
+"""Seconds that the process has to unmount and to end when the daemon does."""
+
+_MOST_SAID: Final = 4096  # bytes of what it has said that are kept
+
+
+class MountService(Service):
+    """
+    Shows what the daemon holds at a directory, for as long as the daemon runs.
+
+    If that is not possible, the log says why and the daemon goes on. If the process is killed, it is started again; if
+    somebody unmounts the directory, that is what they want.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, directory: str, arbiter: DeferredArbiter, census: Census) -> None:
+        """
+        @param directory: where to mount; an absolute path without links.
+        """
+        self._reactor = reactor
+        self._directory = directory
+        self._arbiter = arbiter
+        self._census = census
+        self._process: ShowingProcess | None = None
+        self._pause: Deferred[None] | None = None
+        self._ended: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None] | None:
+        """End it; the daemon stays until it is unmounted, so that the next one finds its place."""
+        super().stopService()
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._process is not None:
+            self._process.end()
+        return self._ended
+
+    def _begin(self) -> None:
+        if self.running:
+            self._ended = Deferred.fromCoroutine(self._show())
+            self._ended.addErrback(self._log_fault)
+
+    def _log_fault(self, failure: Failure) -> None:
+        self._log.failure("showing what is held in {directory}", failure, directory=self._directory)
+
+    async def _show(self) -> None:
+        while self.running and await self._show_once():
+            self._pause = deferLater(self._reactor, RESTART)
+            try:
+                await self._pause
+            except CancelledError:
+                pass
+            finally:
+                self._pause = None
+
+    async def _show_once(self) -> bool:
+        """Run the process until it ends; tell whether it should run again."""
+        process = ShowingProcess(self._reactor, self._directory, self._note_mount)
+        try:
+            process.start(StatusProtocol(self._arbiter, self._reactor, self._census))
+        except OSError as e:
+            self._log_refusal(reason(e))
+            return False
+        self._process = process
+        try:
+            how = await process.ended
+        finally:
+            self._process = None
+        if how.signal is not None or (how.exitCode and process.has_mounted):
+            if process.has_mounted:  # otherwise, what is mounted there may be somebody else's
+                await self._unmount()
+            if self.running:
+                self._log.warn(
+                    "{log_id} what shows {directory} has died and is started again: {how}",
+                    log_id="FLM025E",
+                    directory=self._directory,
+                    how=how,
+                )
+            return True
+        if not process.has_mounted:
+            self._log_refusal(process.complaint or str(how))
+        elif self.running:
+            self._log.warn(
+                "{log_id} {directory} was unmounted by somebody else", log_id="FLM023I", directory=self._directory
+            )
+        else:
+            self._log.info("{log_id} unmounted {directory}", log_id="FLM023I", directory=self._directory)
+        return False
+
+    def _note_mount(self) -> None:
+        self._log.info(
+            "{log_id} mounted at {directory}: what this daemon holds", log_id="FLM022I", directory=self._directory
+        )
+
+    def _log_refusal(self, why: str) -> None:
+        if self.running:
+            self._log.error(
+                "{log_id} mount-point-vfs: nothing is shown in {directory}: {why}",
+                log_id="FLM021E",
+                directory=self._directory,
+                why=why,
+            )
+
+    async def _unmount(self) -> None:
+        """Take away what a killed process has left."""
+        program = shutil.which("fusermount3")
+        if program is None:
+            return  # it has gone in the meantime
+        words = ["-u", "-z", "--", self._directory]
+        _, said, status = await getProcessOutputAndValue(program, words, reactor=self._reactor)
+        if status:
+            why = said.decode("utf-8", "replace").strip()
+            self._log.warn(
+                "{log_id} cannot unmount {directory}: {why}", log_id="FLM024W", directory=self._directory, why=why
+            )
+
+
+class ShowingProcess(ProcessProtocol):
+    """
+    L{flom.vfs}.
+
+    @ivar ended: fires with a C{ProcessDone} or a C{ProcessTerminated} when it has.
+    @ivar has_mounted: whether it could do what it is for.
+    """
+
+    transport: Any
+
+    def __init__(self, reactor: Any, directory: str, on_mounted: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._directory = directory
+        self._on_mounted = on_mounted
+        self._said = b""
+        self._connection: StatusProtocol | None = None
+        self._timeout: IDelayedCall | None = None
+        self.ended: Deferred[Any] = Deferred()
+        self.has_mounted = False
+
+    @property
+    def complaint(self) -> str:
+        """The last line that it has said."""
+        lines = self._said.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def start(self, connection: StatusProtocol) -> None:
+        """
+        Start it.
+
+        @param connection: our end of the connection to it.
+        @raise OSError: it cannot be started.
+        """
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            self._reactor.spawnProcess(
+                self,
+                sys.executable,
+                [sys.executable, "-m", "flom.vfs", self._directory],
+                env=None,
+                path="/",  # it imports nothing from where the daemon happens to be
+                childFDs={0: theirs.fileno(), 1: "r", 2: "r"},
+            )
+            self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: connection))
+        self._connection = connection
+
+    def end(self) -> None:
+        """Close its connection, by which it ends; kill it if it does not."""
+        if self._connection is not None:
+            self._connection.transport.abortConnection()  # it may not read what is still to be sent
+        self._timeout = self._reactor.callLater(END_TIMEOUT, self._kill)
+
+    def _kill(self) -> None:
+        self._timeout = None
+        try:
+            self.transport.signalProcess("KILL")
+        except ProcessExitedAlready:
+            pass
+
+    def outReceived(self, data: bytes) -> None:
+        self.has_mounted = True  # it says nothing else
+        self._on_mounted()
+
+    def errReceived(self, data: bytes) -> None:
+        self._said = (self._said + data)[-_MOST_SAID:]
+
+    def processEnded(self, reason: Failure) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+        self.ended.callback(reason.value)
+
+
+class StatusProtocol(Protocol):
+    """
+    The daemon's end of a connection to somebody who may see what it holds, and can do nothing else.
+
+    That is no client: the daemon does not stay for it.
+    """
+
+    _log = Logger()
+
+    transport: Any
+
+    def __init__(self, arbiter: DeferredArbiter, clock: IReactorTime, census: Census) -> None:
+        self._arbiter = arbiter
+        self._clock = clock
+        self._census = census
+        self._reader = MessageReader()
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            for message in self._reader.feed(data):
+                match message:
+                    case StatusRequest(name=None):
+                        write_status(self._arbiter, self._census, self._clock).addCallback(self._send)
+                    case _:
+                        raise RemoteProtocolError(f"not a question for all that is held: {message}")
+        except RemoteProtocolError as e:
+            self._log.error("closing the connection of flom.vfs: {why}", why=e)
+            self.transport.loseConnection()
+
+    def _send(self, data: bytes) -> None:
+        self.transport.writeSequence([encode(StatusFollows(len(data))), data])

@@ -1,0 +1,27 @@
+"""How values are written for people: on one line, not too long, and in the system's words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MAX_CUT: Final = 500  # characters: all of a message of FLoM's
+
+
+def host_port(host: str, port: int) -> str:
+    """Write an address as people do, with an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def one_line(text: str) -> str:
+    """Write what does not print, such as a line feed in a value that C{text} quotes, as Python does."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def truncate(text: str) -> str:
+    """Give no more of C{text}, which somebody else has chosen, than a log takes again and again."""
+    return text if len(text) <= _MAX_CUT else f"{text[:_MAX_CUT]}..."
+
+
+def reason(error: OSError) -> str:
+    """Tell in the system's words, and in lower case, what C{error} is about."""
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,478 @@
+"""The client's end of a connection, without a reactor: what it takes for a grant, and how it ends (spec 5.5)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+import flom.client.blocking.connection
+from flom.client.blocking.connection import Conversation, Interrupted, connect
+from flom.client.blocking.dial import NoDaemon
+from flom.client.blocking.stream import Stream
+from flom.codes import ReturnCode
+from flom.config import Config
+from flom.core.modes import LockMode
+from flom.core.protocol.messages import Lock, Unlock
+from flom.errors import (
+    ConfigError,
+    DaemonLost,
+    DaemonUnreachable,
+    LocalProtocolError,
+    LockTimeout,
+    Misuse,
+    RemoteProtocolError,
+)
+from flom.net.machine_id import unique_id
+from tests.daemon import Daemon
+from tests.run import peers
+from tests.run.programs import eventually, free_port
+from tests.server.connections import xml
+
+LOCK = Lock("R1", LockMode.EX, wait=True, create=True)
+GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
+QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
+INCUBATED = xml(1, 16, '<session peerid="x"/><answer rc="2"/>')
+STILL_QUEUED = xml(1, 24, '<answer rc="1"/>')
+GRANTED_LATER = xml(1, 24, '<answer rc="0"/>')
+
+
+class ByteByByte(Stream):
+    """A connection that delivers one byte at a time."""
+
+    def receive(self, deadline: float, signals: socket.socket | None = None) -> bytes:
+        try:
+            return self.socket.recv(1)
+        except BlockingIOError:
+            return super().receive(deadline, signals)
+
+
+class Scene:
+    """
+    A client, and a daemon that the test plays.
+
+    @ivar client: ours.
+    @ivar daemon: the other end.
+    """
+
+    def __init__(self, kind: type[Stream] = Stream) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self.client = Conversation(kind(ours), "the daemon")
+        self.daemon = peers.Conversation(theirs)
+
+    def hear(self, *messages: bytes) -> Scene:
+        """Have C{messages} waiting for the client before it asks."""
+        for message in messages:
+            self.daemon.send(message)
+        return self
+
+    def hold(self) -> Scene:
+        """Have the client hold the lock."""
+        self.hear(GRANTED).client.lock(LOCK)
+        assert self.daemon.read() is not None
+        return self
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the client has closed the connection, after all that it has said."""
+        while self.daemon.read() is not None:
+            pass
+        return True
+
+    def close(self) -> None:
+        self.client.close()
+        self.daemon.close()
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    scene.close()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Callable[..., Any]]:
+    """Runs a function in another thread, and gives its future."""
+    with ThreadPoolExecutor() as threads:
+        yield threads.submit
+
+
+# what the daemon says
+
+
+@pytest.mark.parametrize("kind", [Stream, ByteByByte], ids=["as it comes", "in pieces"])
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([GRANTED], 0),
+        ([QUEUED, GRANTED_LATER], 0),
+        ([QUEUED, STILL_QUEUED, STILL_QUEUED, GRANTED_LATER], 0),
+        ([INCUBATED, STILL_QUEUED, GRANTED_LATER], 0),
+        ([QUEUED, xml(1, 32, '<answer rc="0"/>')], 0),
+        ([xml(1, 16, '<answer rc="4"/>')], 4),
+        ([xml(1, 16, '<answer rc="-14"/>')], -14),
+        ([INCUBATED, xml(1, 24, '<answer rc="6"/>')], 6),
+        ([QUEUED, xml(1, 24, '<answer rc="4"/>')], 4),  # D-09
+        ([QUEUED, xml(1, 32, '<answer rc="6"/>')], 6),
+    ],
+)
+def test_the_code_of_an_answer_decides_whatever_its_step(kind: type[Stream], messages: list[bytes], code: int) -> None:
+    scene = Scene(kind).hear(*messages)
+    assert scene.client.lock(LOCK).code == code
+    scene.close()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [xml(1, 16)],
+        [xml(1, 16, "<answer/>")],
+        [QUEUED, xml(1, 24)],
+        [xml(1, 16, '<answer rc="77"/>')],
+        [GRANTED_LATER],
+        [QUEUED, GRANTED],
+        [xml(2, 8, '<resource name="UjE="/>')],
+        [xml(2, 16)],
+        [b"hello</msg>"],
+        [b"x" * 1024],
+        [xml(1, 16, '<answer rc="0"/>', level=4)],
+        [b"\x15\x03\x03\x00\x02\x02\x28"],
+    ],
+)
+def test_what_is_no_answer_is_no_grant(scene: Scene, messages: list[bytes]) -> None:
+    with pytest.raises(RemoteProtocolError, match=r"^the daemon: "):
+        scene.hear(*messages).client.lock(LOCK)
+    assert scene.is_given_up
+
+
+@pytest.mark.parametrize(
+    ("messages", "why", "answered"),
+    [
+        ([], "the daemon closed the connection without an answer; it may want TLS, or have reached a limit", False),
+        ([b"<?xml"], "the daemon closed the connection", True),
+        ([QUEUED], "the daemon closed the connection", True),
+    ],
+    ids=["at once", "in the middle of a word", "later"],
+)
+def test_a_daemon_that_goes_away_is_no_grant(scene: Scene, messages: list[bytes], why: str, answered: bool) -> None:
+    scene.hear(*messages).daemon.close()
+    with pytest.raises(DaemonLost) as caught:
+        scene.client.lock(LOCK)
+    assert str(caught.value) == why
+    assert scene.client.answered == answered
+
+
+def test_our_unique_id_is_told(scene: Scene) -> None:
+    scene.hear(GRANTED).client.lock(LOCK)
+    told = scene.daemon.read()
+    assert isinstance(told, Lock)
+    assert told.peer_id == unique_id()
+
+
+def test_what_would_be_too_long_for_the_daemon_is_not_sent(scene: Scene) -> None:
+    with pytest.raises(LocalProtocolError, match="too long"):
+        scene.client.lock(Lock("R" * 400))
+    assert scene.daemon.read() is None
+
+
+def test_a_connection_is_good_for_one_lock_at_a_time(scene: Scene) -> None:
+    scene.hold()
+    with pytest.raises(LocalProtocolError):
+        scene.client.lock(LOCK)
+    with pytest.raises(Misuse):
+        scene.client.lock(LOCK)
+
+
+# the end of the wait
+
+
+@pytest.mark.parametrize("messages", [[], [b"<?xml"], [QUEUED], [INCUBATED]])
+def test_a_daemon_that_says_nothing_is_not_waited_for_for_ever(scene: Scene, messages: list[bytes]) -> None:
+    with pytest.raises(LockTimeout, match="R1 at the daemon: not granted in time"):
+        scene.hear(*messages).client.lock(LOCK, monotonic() + 0.05)
+    assert scene.is_given_up
+
+
+def test_a_daemon_that_tells_to_wait_again_and_again_gains_no_time(scene: Scene, elsewhere: Callable[..., Any]) -> None:
+    def stall() -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while True:
+                scene.daemon.send(STILL_QUEUED)
+
+    scene.hear(QUEUED)
+    stalling = elsewhere(stall)
+    with pytest.raises(LockTimeout):
+        scene.client.lock(LOCK, monotonic() + 0.05)
+    stalling.result()
+
+
+def test_an_interrupt_closes_the_connection(scene: Scene, elsewhere: Callable[..., Any]) -> None:
+    def interrupt() -> None:
+        scene.daemon.read()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    interrupting = elsewhere(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        scene.client.lock(LOCK)
+    interrupting.result()
+    assert scene.is_given_up
+
+
+@pytest.fixture
+def handled() -> Iterator[list[int]]:
+    """Handles SIGUSR1 as long as the test lasts, and notes that."""
+    numbers: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: numbers.append(number))
+    yield numbers
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_that_is_handled_ends_no_wait(scene: Scene, elsewhere: Callable[..., Any], handled: list[int]) -> None:
+    def disturb() -> None:
+        scene.daemon.read()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        eventually(lambda: handled, "the handler")
+        scene.daemon.send(GRANTED)
+
+    disturbing = elsewhere(disturb)
+    assert scene.client.lock(LOCK).code == 0
+    disturbing.result()
+
+
+def interrupt_wait(scene: Scene, elsewhere: Callable[..., Any]) -> None:
+    """Have a signal come while the client waits, which that ends."""
+
+    def disturb() -> None:
+        scene.daemon.read()
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    disturbing = elsewhere(disturb)
+    with pytest.raises(Interrupted, match="R1 at the daemon"):
+        scene.client.lock(LOCK, interrupts=True)
+    disturbing.result()
+
+
+def test_but_it_does_if_that_is_wanted(scene: Scene, elsewhere: Callable[..., Any], handled: list[int]) -> None:
+    interrupt_wait(scene, elsewhere)
+    assert handled == [signal.SIGUSR1]
+    assert scene.is_given_up
+
+
+def test_whoever_else_waits_for_signals_is_told_of_them(
+    scene: Scene, elsewhere: Callable[..., Any], handled: list[int]
+) -> None:
+    noted, noting = socket.socketpair()
+    noting.setblocking(False)
+    with noted, noting:
+        before = signal.set_wakeup_fd(noting.fileno())
+        try:
+            interrupt_wait(scene, elsewhere)
+            assert noted.recv(9) == bytes([signal.SIGUSR1])
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert noted.recv(9) == bytes([signal.SIGUSR1])
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+def test_other_threads_get_no_signals(scene: Scene, elsewhere: Callable[..., Any]) -> None:
+    scene.hear(GRANTED)
+    assert elsewhere(scene.client.lock, LOCK, interrupts=True).result().code == 0
+
+
+# while it is held, and afterwards
+
+
+def test_while_the_lock_is_held_nothing_the_daemon_says_ends_it(scene: Scene) -> None:
+    scene.hold().hear(b"hello</msg>", STILL_QUEUED)
+    assert not scene.client.is_lost
+    assert scene.client.fileno() >= 0
+
+
+def test_a_lock_that_is_lost_is_noticed(scene: Scene) -> None:
+    scene.hold().hear(b"hello")
+    scene.daemon.close()
+    assert scene.client.is_lost
+    with pytest.raises(DaemonLost, match="the daemon closed the connection") as caught:
+        scene.client.unlock(Unlock("R1"))
+    assert caught.value.code is ReturnCode.SEND_ERROR
+    assert scene.client.fileno() == -1
+
+
+def test_an_unlock_closes_our_side_and_waits_for_the_daemons(scene: Scene, elsewhere: Callable[..., Any]) -> None:
+    unlocking = elsewhere(scene.hold().client.unlock, Unlock("R1", rollback=True))
+    assert scene.daemon.read() == Unlock("R1", rollback=True)
+    assert scene.daemon.read() is None
+    assert not unlocking.done()
+    scene.daemon.close()
+    unlocking.result()
+    assert scene.client.fileno() == -1
+    assert not scene.client.is_lost
+
+
+def test_a_daemon_that_does_not_close_is_not_waited_for_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flom.client.blocking.connection, "CLOSE_TIMEOUT", 0.05)
+    scene.hold().client.unlock(Unlock("R1"))
+    assert scene.is_given_up
+
+
+def test_what_is_not_held_is_not_unlocked(scene: Scene) -> None:
+    with pytest.raises(LocalProtocolError):
+        scene.client.unlock(Unlock("R1"))
+
+
+def test_to_close_is_to_give_up_once_and_for_all(scene: Scene) -> None:
+    scene.hold().client.close()
+    scene.client.close()
+    assert scene.daemon.read() is None
+    for use in (lambda: scene.client.lock(LOCK), lambda: scene.client.unlock(Unlock("R1"))):
+        with pytest.raises(Misuse, match="the daemon"):
+            use()
+
+
+# where the daemon is
+
+
+@pytest.mark.parametrize("make", [lambda path: None, Path.touch], ids=["nothing", "a file"])
+def test_nobody_is_there(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "flom.sock"
+    make(path)
+    with pytest.raises(NoDaemon, match=f"^{path}: no daemon is listening$") as caught:
+        connect(Config(socket_name=str(path)))
+    assert caught.value.code is ReturnCode.CONNECT_ERROR
+
+
+def test_there_cannot_be_anybody(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DaemonUnreachable, match=r"file/flom.sock: not a directory") as caught:
+        connect(Config(socket_name=str(tmp_path / "file" / "flom.sock")))
+    assert not isinstance(caught.value, NoDaemon)
+
+
+def test_the_default_socket_must_be_our_own(tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = tmp_path / "flom-somebody"
+    monkeypatch.setattr("flom.config.settings.default_socket", lambda: str(link))
+    link.symlink_to(daemon.socket)
+    with pytest.raises(DaemonUnreachable, match="it belongs to uid"):
+        connect(Config())
+    connect(Config(socket_name=str(link))).close()  # whoever names it knows what it is
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Iterator[socket.socket]:
+    """A UNIX socket where nobody is let in any more."""
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
+        listening.bind(str(tmp_path / "flom.sock"))
+        listening.listen(0)
+        first.connect(listening.getsockname())
+        yield listening
+
+
+def test_a_crowd_is_waited_for(crowded: socket.socket, elsewhere: Callable[..., Any]) -> None:
+    config = Config(socket_name=crowded.getsockname())
+    with pytest.raises(LockTimeout, match="not connected in time"):
+        connect(config, deadline=monotonic() + 0.05)
+    connecting = elsewhere(connect, config)
+    crowded.accept()[0].close()
+    connecting.result().close()
+
+
+def test_over_tcp_a_dead_daemon_is_noticed_and_nothing_is_delayed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        config = Config(unicast_address="127.0.0.1", unicast_port=port, keepalive_time=7)
+        conversation = connect(config)
+        assert conversation.peer == f"127.0.0.1:{port}"
+        with socket.socket(fileno=os.dup(conversation.fileno())) as connected:
+            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+        conversation.close()
+
+
+def test_all_addresses_of_a_host_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+        connect(Config(unicast_address="somewhere", unicast_port=port)).close()
+
+
+def test_nobody_is_there_over_tcp() -> None:
+    port = free_port()
+    with pytest.raises(NoDaemon, match=f"127.0.0.1:{port}: no daemon is listening: connection refused"):
+        connect(Config(unicast_address="127.0.0.1", unicast_port=port))
+
+
+def test_there_is_no_such_host() -> None:
+    with pytest.raises(DaemonUnreachable, match="no such host") as caught:
+        connect(Config(unicast_address="x" * 64))
+    assert caught.value.code is ReturnCode.GETADDRINFO_ERROR
+    assert not isinstance(caught.value, NoDaemon)
+
+
+def test_there_is_no_such_interface() -> None:
+    with pytest.raises(ConfigError, match="nosuch0"):
+        connect(Config(unicast_address="127.0.0.1", network_interface="nosuch0"))
+
+
+def test_by_an_interface_only_ipv6_is_spoken() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
+        port = listening.getsockname()[1]
+        config = Config(unicast_address="::1", unicast_port=port, network_interface="lo")
+        connect(config).close()
+        with pytest.raises(DaemonUnreachable, match="no such host"):
+            connect(Config(unicast_address="127.0.0.1", unicast_port=port, network_interface="lo"))
+
+
+def test_a_real_daemon_grants_and_takes_back(daemon: Daemon) -> None:
+    config = Config(socket_name=daemon.socket)
+    for _ in range(2):
+        conversation = connect(config)
+        assert conversation.lock(LOCK).code == 0
+        assert peers.is_locked(daemon.socket, "R1")
+        conversation.unlock(Unlock("R1"))
+        assert not peers.is_locked(daemon.socket, "R1")
+
+
+@pytest.mark.parametrize("moment", ["send", "receive"])
+def test_what_a_handler_raises_at_the_wrong_moment_is_not_taken_for_the_end(
+    monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        conversation = Conversation(RingingStream(ours, moment), "the daemon")
+        with pytest.raises(TimeoutError, match="the alarm"):
+            conversation.lock(Lock("R1"), monotonic() + 10)
+        assert conversation.fileno() == -1
+
+
+class RingingStream(Stream):
+    """A connection that a signal interrupts while something is sent or received."""
+
+    def __init__(self, connected: socket.socket, moment: str) -> None:
+        super().__init__(connected)
+        self.socket = _Ringing(connected, moment)  # type: ignore[assignment]
+
+
+class _Ringing:
+    """A socket in whose calls the handler of an alarm raises."""
+
+    def __init__(self, connected: socket.socket, moment: str) -> None:
+        self._connected = connected
+        self._moment = "recv" if moment == "receive" else moment
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._moment:
+            raise TimeoutError("the alarm")
+        return getattr(self._connected, name)

@@ -1,0 +1,179 @@
+"""The lock table does, step by step, what a plain reading of the spec does (tests/core/model.py)."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import replace
+from typing import ClassVar, Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from flom.core.locks.resources.hierarchical import HierarchicalResource
+from flom.core.locks.table import LockTable
+from flom.core.modes import LockMode
+from flom.core.names import HierarchicalName, ResourceName, parse_name
+from flom.core.requests import Effect, Ended, Granted, Instant, LockRequest, SessionId
+from flom.errors import RemoteProtocolError
+from tests.core.model import Model, same_resource
+
+TREE: Final = ["/h", "/h/x", "/h/x/y", "/h/x/y/z", "/h/x/y/w", "/h/x/v", "/h/xy", "/h/u/y"]
+
+FAMILIES: Final[dict[str, list[str]]] = {
+    "simple": ["R1", "r1"],
+    "numeric": ["N[3]", "N[5]", "N[0]", "N[2147483648]"],
+    "set": ["red.green.blue", "u.u"],
+    "one tree": TREE,
+    "two deep trees": ["/g/" + "/".join("abcdefgh"[:depth]) for depth in (1, 3, 5, 8)] + ["/g/a/c/c", "/i", "/i/a"],
+    "sequence": ["_s_a[2]", "_S_a[1]", "_S_b[3]", "_s_c[0]"],
+    "timestamp": ["_t_%H:%M:%S#f[2]", "_t_%S[1]", "_t_%M[1]", "_t_%H[2]", "_t_x#ff[3]", "_t_%S[0]", "_t_%Y[1]"],
+    "all": ["_RESOURCE", "N[2]", "a.b", "/h/x", "/h/x/y", "_S_a[1]", "_t_%S[2]"],
+}
+
+WALL_AT_START: Final = 1_699_963_190.0  # ten seconds before noon, UTC
+SECONDS: Final = [1 / 64, 1 / 2, 1.0, 1.5, 3.0, 3600.0]  # sums of these are exact
+
+sessions = st.integers(1, 5).map(SessionId)
+modes = st.sampled_from(LockMode)
+quantities = st.integers(0, 4)
+names = st.runner().flatmap(lambda machine: st.sampled_from(machine.names))
+waiting = st.runner().flatmap(lambda machine: st.sampled_from(machine.model.waiting()))
+
+
+def strftime(format: str, wall: float) -> str:
+    return time.strftime(format, time.gmtime(wall))
+
+
+def by_resource(effects: list[Effect]) -> dict[ResourceName, list[Effect]]:
+    """What happens at one resource has an order; what happens at two at the same time has none, and so their tokens."""
+    groups: defaultdict[ResourceName, list[Effect]] = defaultdict(list)
+    for effect in effects:
+        if isinstance(effect, Ended):
+            continue  # nobody is told
+        first = next((name for name in groups if same_resource(name, effect.request.name)), effect.request.name)
+        groups[first].append(replace(effect, token=0) if isinstance(effect, Granted) else effect)
+    return dict(groups)
+
+
+def tokens(effects: list[Effect]) -> list[int]:
+    return [effect.token for effect in effects if isinstance(effect, Granted)]
+
+
+class SideBySide(RuleBasedStateMachine):
+    """Both are told the same."""
+
+    texts: ClassVar[list[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = [parse_name(text) for text in self.texts]
+        self.now = Instant(100.0, WALL_AT_START)
+        self.table = LockTable(strftime)
+        self.model = Model(strftime)
+
+    @rule(session=sessions, name=names, mode=modes, quantity=quantities)
+    def request(self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int) -> None:
+        self.ask(LockRequest(session, name, mode, quantity))
+
+    @rule(
+        session=sessions,
+        name=names,
+        mode=modes,
+        quantity=quantities,
+        wait=st.booleans(),
+        create=st.booleans(),
+        lifespan=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 3.0]),
+    )
+    def request_with_options(
+        self,
+        session: SessionId,
+        name: ResourceName,
+        mode: LockMode,
+        quantity: int,
+        wait: bool,
+        create: bool,
+        lifespan: float,
+    ) -> None:
+        self.ask(LockRequest(session, name, mode, quantity, wait, create, lifespan))
+
+    @precondition(lambda self: self.model.waiting())
+    @rule(request=waiting)
+    def withdraw(self, request: LockRequest) -> None:
+        self.compare(self.table.withdraw(request), self.model.withdraw(request))
+
+    @rule(session=sessions, name=names, rollback=st.booleans())
+    def release(self, session: SessionId, name: ResourceName, rollback: bool) -> None:
+        try:
+            expected = self.model.release(session, name, self.now, rollback=rollback)
+        except RemoteProtocolError:
+            with pytest.raises(RemoteProtocolError):
+                self.table.release(session, name, self.now, rollback=rollback)
+        else:
+            self.compare(self.table.release(session, name, self.now, rollback=rollback), expected)
+
+    @rule(session=sessions)
+    def drop(self, session: SessionId) -> None:
+        self.compare(self.table.drop(session, self.now), self.model.drop(session, self.now))
+
+    @rule(seconds=st.sampled_from(SECONDS))
+    def pass_time(self, seconds: float) -> None:
+        self.now = Instant(self.now.monotonic + seconds, self.now.wall + seconds)
+        self.compare(self.table.expire(self.now), self.model.expire(self.now))
+
+    @invariant()
+    def remembers_as_much(self) -> None:
+        assert bool(self.table) == bool(self.model.resources or self.model.incubator)
+
+    @invariant()
+    def keeps_only_the_nodes_below_the_root_that_are_held_or_waited_for(self) -> None:
+        used = {
+            levels[:depth]
+            for resource in self.model.resources
+            for request in [*(holder.request for holder in resource.holders), *resource.queue]
+            if isinstance(request.name, HierarchicalName)
+            for levels in [request.name.levels]
+            for depth in range(2, len(levels) + 1)
+        }
+        assert count_nodes(self.table) == len(used)
+
+    def teardown(self) -> None:
+        for session in range(1, 6):
+            self.drop(SessionId(session))
+        self.pass_time(60.0)
+        assert not self.table
+        self.pass_time(3600.0)  # the unit for which a timestamp's waiter waited is over, too
+        assert self.table.next_deadline() is None
+
+    def ask(self, request: LockRequest) -> None:
+        self.compare(self.table.request(request, self.now), self.model.request(request, self.now))
+
+    def compare(self, actual: list[Effect], expected: list[Effect]) -> None:
+        assert by_resource(actual) == by_resource(expected)
+        assert tokens(actual) == tokens(expected)
+
+
+def count_nodes(table: LockTable) -> int:
+    nodes = [
+        entry.resource._root for entry in table._entries.values() if isinstance(entry.resource, HierarchicalResource)
+    ]
+    for node in nodes:  # it grows meanwhile
+        children = node._children  # several, a single one, or none
+        if isinstance(children, dict):
+            nodes.extend(children.values())
+        elif children is not None:
+            nodes.append(children)
+    return sum(node.parent is not None for node in nodes)
+
+
+@pytest.mark.parametrize("names", FAMILIES.values(), ids=FAMILIES)
+def test_the_table_does_what_the_model_does(names: list[str]) -> None:
+    class OneFamily(SideBySide):
+        texts = names
+
+    run_state_machine_as_test(
+        OneFamily,
+        settings=settings(max_examples=120, stateful_step_count=50, suppress_health_check=list(HealthCheck)),
+    )

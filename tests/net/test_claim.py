@@ -1,0 +1,144 @@
+"""Claiming addresses: one wins, a stale socket is replaced, nothing else is touched."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flom.net.claim import CannotClaim, Claim, claim_tcp, claim_unix, from_descriptors
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "flom.sock")
+
+
+@pytest.fixture
+def claim(path: str) -> Iterator[Claim]:
+    claim = claim_unix(path, 0o600)
+    yield claim
+    claim.close()
+
+
+def refusal(path: str) -> CannotClaim:
+    """Give the reason why C{path} cannot be claimed."""
+    with pytest.raises(CannotClaim) as raised:
+        claim_unix(path, 0o600)
+    assert path in str(raised.value)
+    return raised.value
+
+
+def connect(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+
+
+def test_clients_can_connect_from_the_moment_of_the_claim(claim: Claim, path: str) -> None:
+    connect(path)
+
+
+def test_a_second_claim_is_told_that_the_first_is_there(claim: Claim, path: str) -> None:
+    assert refusal(path).is_taken
+
+
+def test_the_socket_of_a_dead_daemon_is_replaced(path: str) -> None:
+    claim_unix(path, 0o600).close()
+    claim_unix(path, 0o600).close()
+
+
+def test_a_live_socket_is_not_replaced_though_nobody_has_the_lock_file(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen()
+        assert refusal(path).is_taken
+        connect(path)
+
+
+def test_a_file_at_the_path_stays(path: str) -> None:
+    Path(path).write_text("precious")
+    assert not refusal(path).is_taken
+    assert Path(path).read_text() == "precious"
+
+
+def test_a_directory_at_the_path_stays(path: str) -> None:
+    os.mkdir(path)
+    assert not refusal(path).is_taken
+    assert os.path.isdir(path)
+
+
+def test_a_link_at_the_path_is_not_followed(path: str, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("precious")
+    os.symlink(target, path)
+    assert not refusal(path).is_taken
+    assert target.read_text() == "precious"
+
+
+def test_a_link_at_the_path_of_the_lock_file_is_not_followed(path: str, tmp_path: Path) -> None:
+    os.symlink(tmp_path / "target", path + ".lock")
+    refusal(path)
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    assert not refusal(str(tmp_path / "nowhere" / "flom.sock")).is_taken
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o777])
+def test_the_socket_has_its_permissions(mode: int, path: str) -> None:
+    claim = claim_unix(path, mode)
+    assert stat.S_IMODE(os.stat(path).st_mode) == mode
+    assert stat.S_IMODE(os.stat(path + ".lock").st_mode) == mode & 0o666
+    claim.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_tcp_port_is_claimed_once(host: str) -> None:
+    claim = claim_tcp(host, 0)
+    port = claim.socket.getsockname()[1]
+    with pytest.raises(CannotClaim, match=str(port)) as raised:
+        claim_tcp(host, port)
+    assert raised.value.is_taken
+    claim.close()
+
+
+def test_of_a_host_with_several_addresses_the_second_is_no_way_round_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def both(host: str, port: int, **_: Any) -> list[Any]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", port)),
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    claim = claim_tcp("localhost", 0)
+    with pytest.raises(CannotClaim) as raised:
+        claim_tcp("localhost", claim.socket.getsockname()[1])
+    assert raised.value.is_taken
+    claim.close()
+
+
+def test_an_address_of_another_host_is_refused() -> None:
+    with pytest.raises(CannotClaim, match=r"192\.0\.2\.99:28015: cannot assign"):
+        claim_tcp("192.0.2.99", 28015)
+
+
+def test_a_host_that_does_not_exist_is_named() -> None:
+    with pytest.raises(CannotClaim, match=r"no\.such\.invalid"):
+        claim_tcp("no.such.invalid", 28015)
+
+
+def test_a_claim_can_be_taken_over(path: str) -> None:
+    given = claim_unix(path, 0o600)
+    taken = from_descriptors(*map(os.dup, given.descriptors()))
+    given.close()
+    assert refusal(path).is_taken
+    taken.close()
+    claim_unix(path, 0o600).close()

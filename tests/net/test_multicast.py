@@ -1,0 +1,504 @@
+"""Multicast groups: what names one, which interfaces lead to it, and what is heard in it."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.testing import MemoryReactorClock
+
+import flom.net.multicast
+from flom.errors import ConfigError
+from flom.net.multicast import (
+    Group,
+    NetworkInterface,
+    NoMulticast,
+    Sender,
+    destination,
+    is_link_local,
+    list_interfaces,
+    make_group,
+    usable_interfaces,
+)
+from flom.reactor.endpoints import stream_endpoint
+from flom.reactor.multicast_port import GroupPort
+from tests.netns import Host, needs_network_namespaces
+
+_IP_RECVTTL: Final = 12  # ip(7); missing in Python's socket module
+
+PATIENCE = 5.0  # seconds until a datagram that does not come fails the test
+
+GROUP4, GROUP6 = Group("239.1.1.1", 28015), Group("ff02::1", 28015)
+
+# what a user says
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("ff02::1", "ff02::1"),
+        ("FF05:0::A", "ff05::a"),
+        ("239.1.1.1", "239.1.1.1"),
+        ("::ffff:239.1.1.1", "239.1.1.1"),
+        ("::ffff:ef01:101", "239.1.1.1"),
+    ],
+)
+def test_a_group_is_told_by_an_address(text: str, address: str) -> None:
+    group = make_group(text, 28015, ttl=3)
+    assert group == Group(address, 28015, "", 3)
+    assert group.is_ipv6 == (":" in address)
+
+
+def test_a_name_will_do_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(name: str, *_: Any, **__: Any) -> list[Any]:
+        assert name == "locks.example.org"
+        return [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("ff05::17", 0, 0, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert make_group("locks.example.org", 28015) == Group("ff05::17", 28015)
+
+
+@pytest.mark.parametrize(("text", "interface"), [("ff02::1%lo", ""), ("ff02::1", "lo"), ("ff02::1%lo", "lo")])
+def test_a_zone_is_an_interface(text: str, interface: str) -> None:
+    assert make_group(text, 28015, interface) == Group("ff02::1", 28015, "lo")
+
+
+def test_an_interface_that_is_named_comes_before_a_zone() -> None:
+    assert make_group("ff02::1%nosuch0", 28015, "lo").interface == "lo"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["192.0.2.1", "255.255.255.255", "fe80::1%lo", "::", "::ffff:192.0.2.1", "no.such.invalid", "", "a b", "x" * 300],
+)
+def test_what_is_no_multicast_address_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        make_group(text, 28015)
+    assert str(raised.value) == f"multicast-address: '{text}' is not a multicast address"
+
+
+@pytest.mark.parametrize(
+    ("text", "interface"), [("ff02::1", "nosuch0"), ("ff02::1%nosuch0", ""), ("239.1.1.1", "nosuch0")]
+)
+def test_an_interface_that_is_not_there_is_refused_by_name(text: str, interface: str) -> None:
+    with pytest.raises(ConfigError, match="network-interface: 'nosuch0'"):
+        make_group(text, 28015, interface)
+
+
+@pytest.mark.parametrize(
+    ("group", "text"),
+    [
+        (GROUP4, "239.1.1.1:28015"),
+        (GROUP6, "[ff02::1]:28015"),
+        (replace(GROUP6, interface="eth0"), "[ff02::1]:28015 by eth0"),
+    ],
+)
+def test_a_group_is_written_as_people_do(group: Group, text: str) -> None:
+    assert str(group) == text
+
+
+# where an answer leads to
+
+
+@pytest.mark.parametrize(
+    ("address", "sender", "interface", "host"),
+    [
+        ("", "192.0.2.1", "", "192.0.2.1"),
+        ("", "fe80::1%eth0", "", "fe80::1%eth0"),
+        ("", "2001:db8::1", "eth0", "2001:db8::1"),
+        ("db.example.org", "fe80::1%eth0", "", "db.example.org"),
+        ("192.0.2.9", "192.0.2.1", "eth0", "192.0.2.9"),
+        ("2001:db8::9", "fe80::1%eth0", "eth0", "2001:db8::9"),
+        ("fe80::9", "fe80::1%eth0", "", "fe80::9%eth0"),
+        ("fe80::9", "fe80::1%eth0", "eth1", "fe80::9%eth0"),
+        ("fe80::9", "2001:db8::1", "eth1", "fe80::9%eth1"),
+        ("fe80::9", "2001:db8::1", "", "fe80::9"),
+        ("fe80::9%eth1", "fe80::1%eth0", "", "fe80::9%eth1"),
+    ],
+)
+def test_an_answer_leads_to_a_host(address: str, sender: str, interface: str, host: str) -> None:
+    group = replace(GROUP6, interface=interface)
+    assert destination(address, (sender, 28015), group) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("fe80::1", True),
+        ("febf::1", True),
+        ("fe80::1%eth0", False),
+        ("2001:db8::1", False),
+        ("::1", False),
+        ("169.254.0.1", False),
+        ("fe80.example.org", False),
+        ("", False),
+    ],
+)
+def test_a_link_local_address_wants_an_interface(host: str, expected: bool) -> None:
+    assert is_link_local(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [("fe80::1%eth0", TCP6ClientEndpoint), ("::1", HostnameEndpoint), ("db.example.org", HostnameEndpoint)],
+)
+@pytest.mark.filterwarnings("ignore:Passing HostnameEndpoint")
+def test_an_endpoint_keeps_the_interface(host: str, kind: type) -> None:
+    assert type(stream_endpoint(MemoryReactorClock(), host, 28015)) is kind
+
+
+# interfaces
+
+
+def test_every_host_has_a_loopback_interface() -> None:
+    [loopback] = list_interfaces("lo")
+    assert (loopback.index, loopback.name) == (socket.if_nametoindex("lo"), "lo")
+    assert loopback.is_loopback
+    assert loopback in list_interfaces()
+    assert list_interfaces("nosuch0") == []
+
+
+UP, LOOPBACK, MULTICAST = 0x1, 0x8, 0x1000
+
+
+@pytest.mark.parametrize(
+    ("flags", "interface", "usable"),
+    [
+        ([UP | MULTICAST, UP | MULTICAST], "", ["if0", "if1"]),
+        ([UP | MULTICAST, UP | MULTICAST], "if1", ["if1"]),
+        ([UP | LOOPBACK, UP | MULTICAST], "", ["if1"]),
+        ([MULTICAST, UP | MULTICAST], "", ["if1"]),
+        ([UP | LOOPBACK | MULTICAST], "", ["if0"]),
+    ],
+)
+def test_those_that_are_up_and_do_multicast_lead_to_a_group(
+    monkeypatch: pytest.MonkeyPatch, flags: list[int], interface: str, usable: list[str]
+) -> None:
+    has_interfaces(monkeypatch, flags)
+    assert [found.name for found in usable_interfaces(replace(GROUP6, interface=interface))] == usable
+
+
+@pytest.mark.parametrize(
+    ("flags", "interface", "why"),
+    [
+        ([UP | LOOPBACK, MULTICAST], "", "ff02::1: no network interface is up and able to do multicast"),
+        ([], "", "ff02::1: no network interface is up and able to do multicast"),
+        ([UP, UP | MULTICAST], "if0", "ff02::1: network-interface: 'if0' is not up and able to do multicast"),
+        ([UP | MULTICAST], "if9", "ff02::1: network-interface: 'if9' is not up and able to do multicast"),
+    ],
+)
+def test_if_there_is_none_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, flags: list[int], interface: str, why: str
+) -> None:
+    has_interfaces(monkeypatch, flags)
+    with pytest.raises(NoMulticast) as raised:
+        usable_interfaces(replace(GROUP6, interface=interface))
+    assert str(raised.value) == why
+
+
+def has_interfaces(monkeypatch: pytest.MonkeyPatch, flags: list[int]) -> None:
+    """Have this host have the interfaces C{if0}, C{if1} and so on, with these flags."""
+    interfaces = [NetworkInterface(number + 1, f"if{number}", each) for number, each in enumerate(flags)]
+    monkeypatch.setattr(
+        flom.net.multicast, "list_interfaces", lambda only: [each for each in interfaces if only in ("", each.name)]
+    )
+
+
+# real datagrams
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    """A host with the two ends of a cable, C{eth0} and C{eth1}; only C{eth0} has an IPv4 address."""
+    with Host("flomgroup") as host:
+        host.add_interface("192.0.2.10/24")
+        yield host
+
+
+@pytest.fixture
+def here(host: Host) -> Iterator[Host]:
+    """The same host; the test is on it."""
+    with host.inside():
+        yield host
+
+
+class Listener(DatagramProtocol):
+    """
+    One who talks to a group.
+
+    @ivar heard: what has come, and from where.
+    """
+
+    def __init__(self, group: Group, *, is_member: bool) -> None:
+        self.heard: list[tuple[bytes, Sender]] = []
+        self.reactor = MemoryReactorClock()
+        self.port = GroupPort(group, self, self.reactor, is_member=is_member)
+
+    def __enter__(self) -> Listener:
+        self.port.startListening()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.port.stopListening()
+        self.reactor.advance(0)
+
+    @property
+    def number(self) -> int:
+        """The port's number."""
+        number: int = self.port.getHost().port
+        return number
+
+    def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
+        self.heard.append((datagram, addr))
+
+    def wait_for(self, is_there: Callable[[list[tuple[bytes, Sender]]], object]) -> list[tuple[bytes, Sender]]:
+        """Hear until something is there."""
+        while not is_there(self.heard):
+            readable, _, _ = select.select([self.port], [], [], PATIENCE)
+            assert readable, f"that did not come, but {self.heard}"
+            self.port.doRead()
+        return self.heard
+
+    def is_silent(self) -> bool:
+        """Tell whether nothing has come."""
+        self.port.doRead()
+        return not self.heard
+
+
+def member(group: Group) -> Listener:
+    """Make a member of C{group} on all its interfaces."""
+    listener = Listener(group, is_member=True)
+    listener.startProtocol = listener.port.join  # type: ignore[method-assign]
+    return listener
+
+
+@contextmanager
+def another_program(group: Group, *, shares: bool = True, interface: str = "eth0") -> Iterator[socket.socket]:
+    """Make a program as FLoM is, with C{SO_REUSEADDR} alone, a member by one interface."""
+    family = socket.AF_INET6 if group.is_ipv6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as other:
+        other.settimeout(PATIENCE)
+        if shares:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("", group.port))
+        packed = socket.inet_pton(family, group.address)
+        index = socket.if_nametoindex(interface)
+        if group.is_ipv6:
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, packed + struct.pack("I", index))
+        else:
+            other.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, packed + struct.pack("4xi", index))
+        yield other
+
+
+@contextmanager
+def a_second_cable(host: Host) -> Iterator[None]:
+    """Give C{host} two more interfaces, C{eth2} and C{eth3}."""
+    host.ip("link", "add", "eth2", "type", "veth", "peer", "name", "eth3")
+    host.ip("link", "set", "eth2", "up")
+    host.ip("link", "set", "eth3", "up")
+    try:
+        yield
+    finally:
+        host.ip("link", "delete", "eth2")
+
+
+each_family = pytest.mark.parametrize("group", [GROUP4, GROUP6], ids=["IPv4", "IPv6"])
+
+
+@needs_network_namespaces
+@each_family
+def test_a_member_hears_what_is_told_to_the_group_on_its_own_host_too(here: Host, group: Group) -> None:
+    with member(group) as listener, Listener(group, is_member=False) as asker:
+        asker.port.tell(b"hello")
+        [(datagram, sender), *_] = listener.wait_for(len)
+        assert datagram == b"hello"
+        assert sender[1] == asker.number
+        listener.port.write(b"hello yourself", sender)
+        assert asker.wait_for(len)[0][0] == b"hello yourself"
+
+
+@needs_network_namespaces
+@pytest.mark.parametrize("address", ["ff01::1", "ff02::1", "ff02::1234", "ff05::1234", "ff08::1", "224.0.0.251"])
+def test_groups_of_every_scope_will_do(here: Host, address: str) -> None:
+    with member(replace(GROUP6, address=address)) as listener:
+        listener.port.tell(b"hello")
+        listener.wait_for(len)
+
+
+@needs_network_namespaces
+def test_a_link_local_sender_comes_with_its_interface(here: Host) -> None:
+    with member(GROUP6) as listener:
+        listener.port.tell(b"hello")
+        senders = {f"{here.link_local(name)}%{name}" for name in ("eth0", "eth1")}
+        listener.wait_for(lambda heard: {sender[0] for _, sender in heard} >= senders)
+
+
+@needs_network_namespaces
+@each_family
+def test_without_a_name_every_interface_is_used(here: Host, group: Group) -> None:
+    with member(group) as listener:
+        assert listener.port.join() == []  # it is a member already
+        with another_program(group, interface="eth1") as on_eth1, Listener(group, is_member=False) as asker:
+            asker.port.tell(b"hello")
+            assert on_eth1.recv(100) == b"hello"
+        listener.wait_for(len)
+
+
+@needs_network_namespaces
+def test_with_a_name_only_that_interface_is_told(here: Host) -> None:
+    with member(GROUP6) as listener, Listener(replace(GROUP6, interface="eth0"), is_member=False) as asker:
+        asker.port.tell(b"hello")
+        heard = listener.wait_for(lambda heard: len(heard) == 2)  # on both ends of the cable
+        assert {sender[0] for _, sender in heard} == {f"{here.link_local('eth0')}%{name}" for name in ("eth0", "eth1")}
+
+
+@needs_network_namespaces
+@each_family
+def test_with_a_name_only_that_interface_is_listened_on(here: Host, group: Group) -> None:
+    by_eth1, by_eth2 = replace(group, interface="eth1"), replace(group, interface="eth2")
+    with a_second_cable(here), member(by_eth1) as listener, member(by_eth2) as elsewhere:
+        listener.port.tell(b"hello")
+        listener.wait_for(len)
+        assert elsewhere.is_silent()
+
+
+@needs_network_namespaces
+@each_family
+def test_other_groups_on_the_same_port_are_not_heard(here: Host, group: Group) -> None:
+    other = replace(group, address="ff02::2" if group.is_ipv6 else "239.2.2.2")
+    with member(group) as listener, member(other) as stranger:
+        stranger.port.tell(b"not for you")
+        stranger.wait_for(len)
+        assert listener.is_silent()
+
+
+@needs_network_namespaces
+@each_family
+def test_the_port_is_shared_with_another_program(here: Host, group: Group) -> None:
+    with ExitStack() as stack:
+        other = stack.enter_context(another_program(group))
+        listeners = [stack.enter_context(member(group)) for _ in range(2)]
+        stack.enter_context(Listener(group, is_member=False)).port.tell(b"hello")
+        assert other.recv(100) == b"hello"
+        for listener in listeners:
+            listener.wait_for(len)
+
+
+@needs_network_namespaces
+@each_family
+def test_a_port_that_another_program_does_not_share_is_taken(here: Host, group: Group) -> None:
+    with another_program(group, shares=False), pytest.raises(CannotListenError, match=r"28015.*in use"):
+        member(group).port.startListening()
+
+
+@needs_network_namespaces
+@each_family
+@pytest.mark.parametrize("ttl", [1, 7, 255])
+def test_a_datagram_has_as_many_hops_as_it_is_given(here: Host, group: Group, ttl: int) -> None:
+    asker = Listener(replace(group, ttl=ttl), is_member=False)
+    with another_program(group) as other, asker:
+        if group.is_ipv6:
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        else:
+            other.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+        asker.port.tell(b"hello")
+        _, [(_, _, hops)], *_ = other.recvmsg(100, 100)
+        assert struct.unpack("i", hops) == (ttl,)
+
+
+@needs_network_namespaces
+@each_family
+def test_an_interface_that_was_down_is_joined_again(here: Host, group: Group) -> None:
+    with member(group) as listener:
+        here.ip("link", "set", "eth1", "down")
+        assert listener.port.join() == []
+        here.ip("link", "set", "eth1", "up")
+        assert listener.port.join() == ["eth1"]
+
+
+@needs_network_namespaces
+def test_new_interfaces_are_joined(here: Host) -> None:
+    with member(GROUP6) as listener:
+        with a_second_cable(here):
+            assert sorted(listener.port.join()) == ["eth2", "eth3"]
+        assert listener.port.join() == []
+
+
+@needs_network_namespaces
+@each_family
+def test_without_an_interface_nothing_can_be_joined_or_told(host: Host, group: Group) -> None:
+    with Host("flomalone") as alone, alone.inside(), Listener(group, is_member=True) as listener:
+        for attempt in (listener.port.join, lambda: listener.port.tell(b"hello")):
+            with pytest.raises(NoMulticast, match=f"{group.address}: no network interface"):
+                attempt()
+
+
+@needs_network_namespaces
+def test_where_ipv6_is_switched_off_that_is_said() -> None:
+    with Host("flomsix") as host, host.inside():
+        host.add_interface()
+        host.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", check=True)
+        with Listener(GROUP6, is_member=True) as listener, pytest.raises(NoMulticast, match="no IPv6 address"):
+            listener.port.tell(b"hello")
+
+
+@needs_network_namespaces
+@pytest.mark.parametrize("datagram", [b"", b"noise"], ids=["empty", "short"])
+def test_a_flood_leaves_others_their_turn(here: Host, datagram: bytes) -> None:
+    with member(GROUP4) as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+        for _ in range(150):
+            flood.sendto(datagram, ("127.0.0.1", GROUP4.port))
+        listener.port.doRead()
+        assert 0 < len(listener.heard) < 100
+        listener.wait_for(lambda heard: len(heard) == 150)
+
+
+@needs_network_namespaces
+def test_a_port_at_which_nobody_was_any_more_does_not_deafen(here: Host) -> None:
+    with member(GROUP4) as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+            gone.bind(("127.0.0.1", 0))
+            nobody = gone.getsockname()
+        listener.port.write(b"are you there", nobody)
+        asker.sendto(b"hello", ("127.0.0.1", GROUP4.port))
+        assert listener.wait_for(len)[0][0] == b"hello"
+
+
+@needs_network_namespaces
+def test_a_datagram_longer_than_any_of_ours_does_not_seem_to_be_one(here: Host) -> None:
+    with member(GROUP4) as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        asker.sendto(b"x" * 60000, ("127.0.0.1", GROUP4.port))
+        [(datagram, _)] = listener.wait_for(len)
+        assert len(datagram) == 1024
+
+
+class TestFault:
+    """A fault of our own."""
+
+    @pytest.fixture(autouse=True)
+    def no_logged_failures(self) -> None:
+        """It may be logged."""
+
+    @needs_network_namespaces
+    def test_it_costs_a_datagram_and_not_the_port(self, here: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        with member(GROUP4) as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            take = listener.datagramReceived
+
+            def stumble(datagram: bytes, sender: Sender) -> None:
+                if datagram == b"stumble":
+                    raise ZeroDivisionError
+                take(datagram, sender)
+
+            monkeypatch.setattr(listener, "datagramReceived", stumble)
+            for datagram in (b"stumble", b"hello"):
+                asker.sendto(datagram, ("127.0.0.1", GROUP4.port))
+            assert listener.wait_for(len)[0][0] == b"hello"

@@ -1,0 +1,176 @@
+"""A reactor whose turns are ours does what it did before."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.interfaces import IReadWriteDescriptor
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.pollreactor import PollReactor
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.reactor.loop import hasten
+from tests.failures import failures_logged
+
+
+@implementer(IReadWriteDescriptor)
+class End:
+    """
+    One end of a pair of sockets.
+
+    @ivar did: what the reactor has had it do.
+    """
+
+    def __init__(self, socket: socket.socket) -> None:
+        self.socket = socket
+        self.did: list[str] = []
+        self.on_read: Callable[[], Any] = lambda: None
+        self.on_lost: Callable[[], None] = lambda: None
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "end"
+
+    def doRead(self) -> Failure | None:
+        self.did.append(f"read {self.socket.recv(100)!r}")
+        why: Failure | None = self.on_read()
+        return why
+
+    def doWrite(self) -> None:
+        self.did.append("write")
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.did.append(f"lost: {reason.getErrorMessage()}")
+        self.on_lost()
+
+
+def close(reactor: Any) -> None:
+    """Close what it would be woken by."""
+    reactor.waker.connectionLost(Failure(CONNECTION_DONE))
+
+
+@pytest.fixture
+def pairs() -> Iterator[list[tuple[End, socket.socket]]]:
+    """Two ends for the reactor, each with the one that the test has."""
+    pairs = [socket.socketpair() for _ in range(2)]
+    yield [(End(ours), theirs) for ours, theirs in pairs]
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
+
+
+@pytest.fixture
+def reactor(pairs: list[tuple[End, socket.socket]]) -> Iterator[Any]:
+    """A reactor of our own that reads from the ends."""
+    reactor: Any = EPollReactor()
+    assert hasten(reactor), "this Twisted is not as we know it"
+    for end, _ in pairs:
+        reactor.addReader(end)
+    yield reactor
+    reactor.removeAll()
+    close(reactor)
+
+
+@pytest.fixture
+def end(pairs: list[tuple[End, socket.socket]]) -> End:
+    return pairs[0][0]
+
+
+@pytest.fixture
+def other(pairs: list[tuple[End, socket.socket]]) -> socket.socket:
+    return pairs[0][1]
+
+
+def test_what_can_be_read_is_read(reactor: Any, end: End, other: socket.socket) -> None:
+    reactor.doIteration(0)
+    other.send(b"hello")
+    reactor.doIteration(None)
+    reactor.doIteration(0)
+    assert end.did == ["read b'hello'"]
+
+
+def test_whoever_writes_writes(reactor: Any, end: End, other: socket.socket) -> None:
+    reactor.addWriter(end)
+    reactor.doIteration(0)
+    other.send(b"hello")
+    reactor.doIteration(0)
+    assert end.did == ["write", "read b'hello'", "write"]
+
+
+def test_whoever_has_nothing_more_to_read_is_disconnected(reactor: Any, end: End, other: socket.socket) -> None:
+    end.on_read = lambda: CONNECTION_DONE
+    other.send(b"bye")
+    reactor.doIteration(0)
+    reactor.doIteration(0)
+    assert end.did == ["read b'bye'", "lost: Connection was closed cleanly."]
+
+
+class TestFailing:
+    @pytest.fixture
+    def no_logged_failures(self) -> Iterator[list[Failure]]:
+        """Give them: here there is to be one."""
+        with failures_logged() as failures:
+            yield failures
+
+    def test_whoever_fails_is_disconnected_and_the_log_says_why(
+        self, reactor: Any, end: End, other: socket.socket, no_logged_failures: list[Failure]
+    ) -> None:
+        def fail() -> None:
+            raise ZeroDivisionError("so it is")
+
+        end.on_read = fail
+        other.send(b"oops")
+        reactor.doIteration(0)
+        reactor.doIteration(0)
+        assert end.did == ["read b'oops'", "lost: so it is"]
+        assert [failure.getErrorMessage() for failure in no_logged_failures] == ["so it is"]
+
+    def test_the_others_are_read_in_the_same_turn_whatever_the_end_of_one_brings(
+        self, reactor: Any, pairs: list[tuple[End, socket.socket]], no_logged_failures: list[Failure]
+    ) -> None:
+        def fail() -> None:
+            raise ZeroDivisionError("so it is")
+
+        for end, other in pairs:
+            end.on_read = end.on_lost = fail
+            other.send(b"oops")
+        reactor.doIteration(0)
+        assert [end.did for end, _ in pairs] == [["read b'oops'", "lost: so it is"]] * 2
+        assert len(no_logged_failures) == 4
+
+
+def test_whoever_goes_in_a_turn_has_no_part_in_the_rest_of_it(
+    reactor: Any, pairs: list[tuple[End, socket.socket]]
+) -> None:
+    (first, to_first), (second, to_second) = pairs
+    first.on_read = lambda: reactor.removeReader(second)
+    second.on_read = lambda: reactor.removeReader(first)
+    to_first.send(b"me")
+    to_second.send(b"me")
+    reactor.doIteration(0)
+    assert first.did + second.did == ["read b'me'"]
+
+
+class Special(EPollReactor):
+    """One that may have turns of its own."""
+
+
+@pytest.mark.parametrize("make", [PollReactor, Special])
+def test_another_reactor_is_left_alone(make: Callable[[], Any]) -> None:
+    other = make()
+    before = dict(vars(other))
+    assert not hasten(other)
+    assert vars(other) == before
+    close(other)
+
+
+def test_a_clock_is_left_alone() -> None:
+    assert not hasten(Clock())

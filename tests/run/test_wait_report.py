@@ -1,0 +1,205 @@
+"""C{flom-run -V} tells somebody who waits for what, and because of whom."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flom.codes import Outcome
+from flom.core.protocol.messages import Answer, ManagementRefused, StatusRequest
+from tests.ctl.terminal import Terminal
+from tests.daemon import FLOM_RUN, Daemon
+from tests.run.peers import Client, FakeDaemon
+from tests.run.programs import Programs, free_port
+from tests.scenarios.tls.authority import Authority
+
+QUEUED = Outcome.QUEUED
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """A terminal for one program."""
+    with Terminal() as terminal:
+        yield terminal
+
+
+@pytest.fixture
+def holder(address: str, resource: str) -> Iterator[Client]:
+    """Holds the resource."""
+    with Client(address) as holder:
+        assert holder.ask(resource) == Outcome.GRANTED
+        yield holder
+
+
+def told(line: str) -> str:
+    """Give C{line} without how long anything has been so."""
+    return re.sub(r"for \d+ s", "for N s", line)
+
+
+def by_us() -> str:
+    return f"pid {os.getpid()} (uid {os.getuid()})"
+
+
+# in a file
+
+
+def test_it_is_told_once(programs: Programs, address: str, resource: str, holder: Client) -> None:
+    running = programs.start("-V", "-s", address, "-r", resource, "--", "echo", "ran")
+    while not (line := running.line()).startswith("waiting"):
+        pass
+    assert told(line) == f"waiting for {resource} (EX): next in line, held by {by_us()} for N s"
+    holder.close()
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+
+
+def test_those_ahead_and_the_other_holders_are_counted(programs: Programs, address: str) -> None:
+    with Client(address) as one, Client(address) as other, Client(address) as first, Client(address) as second:
+        for client in (one, other, first, second):
+            client.ask("counted[2]", wait=True)
+        running = programs.start("-V", "-s", address, "-r", "counted[2]", "-q", "2", "--", "true")
+        while not (line := running.line()).startswith("waiting"):
+            pass
+        assert told(line) == f"waiting for counted[2] (2): 2 ahead, held by {by_us()} for N s and 1 other"
+        running.signal(signal.SIGTERM)
+        running.wait()
+
+
+def test_who_waits_for_a_resource_to_be_made(programs: Programs, address: str, resource: str) -> None:
+    running = programs.start("-V", "-s", address, "-r", resource, "-e", "no", "--", "true")
+    while not (line := running.line()).startswith("waiting"):
+        pass
+    assert line == f"waiting for {resource}: nobody has made it yet"
+    with Client(address) as maker:
+        maker.ask(resource)
+    assert running.finish().returncode == 0
+
+
+def test_without_verbose_nothing_is_told(programs: Programs, daemon: Daemon) -> None:
+    with Client(daemon.socket) as holder:
+        holder.ask("R1")
+        done = programs.run("-s", daemon.socket, "-r", "R1", "-o", "1000", "--", "true")
+    assert (done.returncode, done.stdout) == (98, "")
+
+
+@pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize(("listens_on", "host"), [("127.0.0.1", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "::1")])
+def test_over_tcp(programs: Programs, tmp_path: Path, listens_on: str, host: str, with_tls: bool) -> None:
+    port = str(free_port())
+    options = Authority(tmp_path / "ca", "ca").issue("host").options() if with_tls else []
+    ready = "LockFactory (TLS) starting on" if with_tls else "LockFactory starting on"
+    place = ["-a", host, "-p", port, "-r", "R1", *options]
+    with Daemon("--unicast-address", listens_on, "--unicast-port", port, *options, ready=ready):
+        holder = programs.start(*place, "--", "sh", "-c", "echo held; read go")
+        assert holder.line() == "held"
+        waiter = programs.start("-V", *place, "--", "true")
+        while not (line := waiter.line()).startswith("waiting"):
+            pass
+        assert re.fullmatch(r"waiting for R1 \(EX\): next in line, held by \S+/\d+ for \d+ s", line)
+        holder.say("go")
+        assert waiter.finish().returncode == 0
+
+
+# on a terminal
+
+
+def test_it_is_brought_up_to_date_in_its_place(
+    programs: Programs, address: str, resource: str, terminal: Terminal, holder: Client
+) -> None:
+    running = terminal.start(programs, FLOM_RUN, "-V", "-s", address, "-r", resource, "--", "echo", "ran")
+    terminal.see(f"waiting for {resource} (EX): next in line, held by {by_us()} for ")
+    shown = terminal.lines
+    terminal.watch(lambda lines: lines != shown and "waiting" in lines[-1], "another time")
+    assert [line.startswith("waiting") for line in terminal.lines].count(True) == 1
+    holder.close()
+    done = terminal.finish(running)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert terminal.lines[-1] == "ran"
+    assert not any("waiting" in line for line in terminal.lines)
+
+
+def test_a_narrow_terminal_has_one_line_too(programs: Programs, address: str, resource: str, holder: Client) -> None:
+    with Terminal(30, 50) as terminal:
+        running = terminal.start(programs, FLOM_RUN, "-V", "-s", address, "-r", resource, "--", "echo", "ran")
+        terminal.see("waiting for ")
+        shown = terminal.written.count(b"waiting for")
+        terminal.watch(lambda _: terminal.written.count(b"waiting for") > shown + 1, "more of it")
+        assert len([line for line in terminal.lines if line.startswith("waiting")]) == 1
+        running.signal(signal.SIGTERM)
+        assert terminal.finish(running).returncode == 143
+        assert not any("waiting" in line for line in terminal.lines)
+
+
+def test_a_timeout_is_told_on_a_line_of_its_own(
+    programs: Programs, address: str, resource: str, terminal: Terminal, holder: Client
+) -> None:
+    running = terminal.start(programs, FLOM_RUN, "-V", "-s", address, "-r", resource, "-o", "1500", "--", "true")
+    terminal.see("waiting for ")
+    done = terminal.finish(running)
+    assert (done.returncode, done.stderr.count("\n")) == (98, 1)
+    assert not any("waiting" in line for line in terminal.lines)
+
+
+# what must not do any harm
+
+
+def test_a_daemon_of_flom_s_is_asked_for_nothing_that_it_does_not_know(
+    programs: Programs, fake: FakeDaemon, tmp_path: Path
+) -> None:
+    running = programs.start("-V", "-s", str(tmp_path / "fake.sock"), "-r", "R1", "--", "echo", "ran")
+    lock, _ = fake.accept()
+    lock.answer(1)
+    other, asked = fake.accept()
+    assert (asked.wait, asked.create) == (False, False)
+    other.answer(0)  # as one would that grants whatever is asked for
+    while (message := other.read()) is not None:
+        assert not isinstance(message, StatusRequest)
+    lock.answer(0, step=24)
+    lock.read()
+    lock.close()
+    done = running.finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "waiting" not in done.stdout
+
+
+def test_a_daemon_that_does_not_tell(programs: Programs, fake: FakeDaemon, tmp_path: Path) -> None:
+    running = programs.start("-V", "-s", str(tmp_path / "fake.sock"), "-r", "R1", "--", "echo", "ran")
+    lock, _ = fake.accept()
+    lock.answer(1)
+    other, _ = fake.accept()
+    other.say(Answer(16, Outcome.CANNOT_WAIT, None, "0" * 32, extended=True))
+    assert isinstance(other.read(), StatusRequest)
+    other.say(ManagementRefused())
+    assert other.read() is None
+    lock.answer(0, step=24)
+    lock.read()
+    lock.close()
+    done = running.finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "waiting" not in done.stdout
+
+
+@pytest.mark.parametrize("ending", ["grant", "signal", "timeout"])
+def test_a_daemon_that_says_nothing_delays_no_end(
+    programs: Programs, fake: FakeDaemon, tmp_path: Path, ending: str
+) -> None:
+    limit = ["-o", "1000"] if ending == "timeout" else []
+    running = programs.start("-V", "-s", str(tmp_path / "fake.sock"), "-r", "R1", *limit, "--", "echo", "ran")
+    lock, _ = fake.accept()
+    lock.answer(1)
+    other, _ = fake.accept()  # which gets no answer
+    if ending == "grant":
+        lock.answer(0, step=24)
+        lock.read()
+        lock.close()
+    elif ending == "signal":
+        running.signal(signal.SIGINT)
+    done = running.finish(patience=5)  # the thread would wait for ten seconds
+    assert done.returncode == {"grant": 0, "signal": 130, "timeout": 98}[ending]
+    assert "Traceback" not in done.stderr
+    other.close()

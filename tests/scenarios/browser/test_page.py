@@ -1,0 +1,242 @@
+"""The page in a real browser: locks come and go on it without a reload, and names stay text."""
+
+from __future__ import annotations
+
+import json
+import signal
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from flom.status.model import ResourceStatus, from_json
+from tests.daemon import Daemon
+from tests.run.programs import Programs, Running, eventually, free_port
+from tests.scenarios.browser.page import Page
+
+NASTY = "/<script>alert(1)</script>"
+
+
+@pytest.fixture
+def port() -> int:
+    """Where the page is."""
+    return free_port()
+
+
+def start_daemon(sock: str, port: int) -> Daemon:
+    return Daemon("--socket-name", sock, "--http", f"tcp:{port}:interface=127.0.0.1", ready="WebFactory starting")
+
+
+@pytest.fixture
+def shown(sock: str, port: int, page: Page) -> Iterator[Page]:
+    """The page of a daemon that is there."""
+    with start_daemon(sock, port):
+        page.open(port)
+        yield page
+
+
+class Locks:
+    """Commands under locks."""
+
+    def __init__(self, programs: Programs, sock: str) -> None:
+        self._programs = programs
+        self._sock = sock
+
+    def hold(self, *words: str) -> Running:
+        """Have a command run under the lock that C{words} describe."""
+        running = self.ask(*words)
+        assert running.line() == "held"
+        return running
+
+    def ask(self, *words: str) -> Running:
+        """Begin the same without waiting; it ends when its stdin does."""
+        return self._programs.start("-s", self._sock, *words, "--", "sh", "-c", "echo held; read line")
+
+
+@pytest.fixture
+def locks(programs: Programs, sock: str) -> Locks:
+    return Locks(programs, sock)
+
+
+def resource_at(port: int, name: str) -> ResourceStatus:
+    """Ask the daemon itself."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status.json", timeout=20) as answer:
+        status = from_json(answer.read())
+    [resource] = [resource for resource in status.resources if resource.name == name]
+    return resource
+
+
+def test_locks_appear_move_from_waiting_to_holding_and_vanish(shown: Page, locks: Locks) -> None:
+    shown.wait_until("!document.querySelector('#nothing').hidden")
+    first = locks.hold("-r", "backup")
+    shown.wait_for("backup", 1, 0)
+    [holder] = shown.holders("backup")
+    second = locks.ask("-r", "backup")
+    shown.wait_for("backup", 1, 1)
+    [waiter] = shown.waiters("backup")
+    assert waiter != holder
+    assert shown.drawn("backup") == {"holders": [f"EX {holder}"], "waiters": [f"EX {waiter}"], "lines": ["blocks"] * 2}
+    first.finish()
+    shown.wait_for("backup", 1, 0)
+    assert shown.holders("backup") == [waiter]
+    shown.wait_until("document.querySelector('#blocking').hidden")
+    second.finish()
+    shown.wait_for_absence("backup")
+    assert not shown.is_reloaded
+    assert shown.complaints() == []
+
+
+def test_a_name_stays_text(shown: Page, locks: Locks) -> None:
+    holder, waiter = locks.hold("-r", NASTY), locks.ask("-r", NASTY)
+    shown.wait_for(NASTY, 1, 1)
+    shown.wait_until("document.querySelector('.graph svg')")
+    shown.filter(NASTY)
+    shown.wait_until("document.querySelector('#shown').textContent === '1 of 1 resource'")
+    assert shown.run("return document.querySelectorAll('script').length") == 1
+    assert shown.complaints() == []
+    for running in (holder, waiter):
+        running.finish()
+
+
+def test_the_browser_itself_would_not_let_a_name_become_markup(shown: Page) -> None:
+    with pytest.raises(Exception, match="TrustedHTML"):
+        shown.run("document.body.innerHTML = arguments[0]", NASTY)
+
+
+def test_who_blocks_whom_is_who_the_daemon_says(shown: Page, locks: Locks, port: int) -> None:
+    for words in (["-r", "/a/b"], ["-r", "/a/c"], ["-r", "/d", "-l", "PR"]):
+        locks.hold(*words)
+    waiting = [locks.ask("-r", name) for name in ("/a/b/x", "/a", "/d")]
+    for resource in ("/a/b", "/d"):
+        shown.wait_until(
+            "[...document.querySelectorAll('.card')].some((one) => one.querySelector('h3').textContent === arguments[0]"
+            " && one.querySelectorAll('.waiters li').length === arguments[1])",
+            resource,
+            2 if resource == "/a/b" else 1,
+        )
+    tree = resource_at(port, "/a/b")
+    blockers = {waiter.pid: [holder.pid for holder in tree.blockers(waiter)] for waiter in tree.waiters}
+    assert sorted(map(len, blockers.values())) == [1, 2]
+    shown.wait_until("document.querySelectorAll('.graph svg').length === 2")
+    drawn = shown.drawn("/a/b")
+    assert drawn is not None
+    assert {text.split()[2] for text in drawn["holders"]} == {str(pid) for pids in blockers.values() for pid in pids}
+    assert {text.split()[2] for text in drawn["waiters"]} == {str(pid) for pid in blockers}
+    assert len(drawn["lines"]) == 2 + 3  # from each waiter to a joint, and from there to each holder
+    for running in waiting:
+        running.signal(signal.SIGKILL)
+
+
+def test_what_is_held_is_told(shown: Page, locks: Locks) -> None:
+    locks.hold("-r", "seats[10]", "-q", "3")
+    locks.hold("-r", "red.green.blue")
+    locks.ask("-r", "later", "--resource-create", "no")
+    shown.wait_for("seats[10]", 1, 0)
+    shown.wait_for("red.green.blue", 1, 0)
+    text = shown.run("return document.body.innerText")
+    assert "7 free" in text
+    assert "free: " in text
+    shown.wait_until("!document.querySelector('#incubator').hidden")
+    shown.wait_until("document.querySelector('#incubated').textContent.includes('later')")
+    assert "grants per second" in text
+
+
+def test_the_past_is_there_when_the_page_is_opened(sock: str, port: int, page: Page, locks: Locks) -> None:
+    with start_daemon(sock, port):
+        first = locks.hold("-r", "backup")
+        second = locks.ask("-r", "backup")
+        eventually(lambda: resource_at(port, "backup").waiters, "that the second one waits")
+        first.finish()
+        assert second.line() == "held"
+        page.open(port)
+        page.wait_until("document.querySelector('#plot-grants path').getAttribute('d')")
+        page.wait_until("document.querySelector('#plot-waits path').getAttribute('d')")
+
+
+def test_blocked_resources_come_first_and_the_filter_finds_any(shown: Page, locks: Locks) -> None:
+    for number in range(4):
+        locks.hold("-r", f"job{number}")
+    locks.ask("-r", "job2")
+    shown.wait_for("job2", 1, 1)
+    shown.wait_for("job3", 1, 0)
+    assert shown.names() == ["job2", "job0", "job1", "job3"]
+    shown.filter("JOB3")
+    shown.wait_until("document.querySelectorAll('.card').length === 1")
+    assert shown.names() == ["job3"]
+    [who] = shown.holders("job3")
+    shown.filter(who)
+    shown.wait_until("document.querySelector('#shown').textContent === '1 of 4 resources'")
+    shown.filter("nowhere")
+    shown.wait_until("document.querySelector('#nothing').textContent.includes('filter')")
+    assert not shown.complaints()
+
+
+def test_a_daemon_that_is_killed_and_started_again_is_noticed(sock: str, port: int, page: Page, locks: Locks) -> None:
+    with start_daemon(sock, port) as daemon:
+        page.open(port)
+        locks.hold("-r", "backup")
+        page.wait_for("backup", 1, 0)
+        daemon.process.kill()
+        page.wait_until("document.querySelector('#trouble').textContent.includes('unreachable since')")
+        page.wait_until("document.querySelector('#state').textContent === 'unreachable'")
+    with start_daemon(sock, port):
+        page.wait_until("document.querySelector('#trouble').hidden")
+        page.wait_for_absence("backup")
+        locks.hold("-r", "another")
+        page.wait_for("another", 1, 0)
+    assert not page.is_reloaded
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_scrolls_one_way_only(shown: Page, locks: Locks, scheme: str) -> None:
+    shown.resize(360, 740, mobile=True)
+    shown.prefer(scheme)
+    long = "/" + "/".join(["quite-a-long-name"] * 12)
+    for name in (long, "n" * 120):
+        locks.hold("-r", name)
+        locks.ask("-r", name)
+        shown.wait_for(name, 1, 1)
+    shown.wait_until("document.querySelectorAll('.graph svg').length === 2")
+    assert shown.run("return document.documentElement.scrollWidth") <= 360
+    ground = shown.run("return getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(20, 23, 26)") is (scheme == "dark")
+
+
+def test_nothing_is_fetched_from_elsewhere(shown: Page, port: int) -> None:
+    fetched = shown.run("return performance.getEntriesByType('resource').map((one) => one.name)")
+    assert {url.rpartition("/")[0] for url in fetched} == {f"http://127.0.0.1:{port}"}
+
+
+def test_hundreds_are_capped_and_said_to_be(shown: Page, port: int) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status.json", timeout=20) as answer:
+        status = json.load(answer)
+    party = {"number": 0, "address": "localhost/", "peer_id": None, "pid": 1, "uid": 0, "name": "", "mode": "EX"}
+    party |= {"quantity": None, "element": None, "seconds": 5.0}
+
+    def parties(first: int, many: int) -> list[dict[str, object]]:
+        return [party | {"number": first + number, "pid": first + number} for number in range(many)]
+
+    status["resources"] = [
+        {"number": number * 1000, "name": f"job{number}", "type": "simple", "seconds": 9.0, "free": None}
+        | {"idle_left": None, "holders": parties(number * 1000 + 1, 1), "waiters": parties(number * 1000 + 2, 300)}
+        for number in range(200)
+    ]
+    shown.run(
+        """
+        const [status, there] = [arguments[0], window.fetch];
+        const answer = (path, options) => path === 'status.json' ? new Response(status) : there(path, options);
+        window.fetch = async (path, options) => answer(path, options);
+        """,
+        json.dumps(status),
+    )
+    shown.wait_until("document.querySelectorAll('.card').length === 60")
+    assert shown.run("return document.querySelector('#more').textContent") == "Show 60 more of 140"
+    shown.wait_until("document.querySelectorAll('.graph svg').length === 12")
+    text = shown.run("return document.body.innerText")
+    assert "and 292 more" in text
+    assert "292 more waiters not drawn" in text
+    assert "188 more blocked resources are not drawn" in text
+    shown.run("document.querySelector('#more').click()")
+    shown.wait_until("document.querySelectorAll('.card').length === 120")
+    shown.filter("300")  # a process somewhere in the middle of a queue
+    shown.wait_until("document.querySelector('.card .waiters li .who').textContent.includes('300')")

@@ -1,0 +1,103 @@
+"""SIGKILL leaves nothing that hinders the next start, even one at the same moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import BIN, Daemon
+from tests.netns import Host, needs_network_namespaces
+from tests.run.programs import Programs, command_line_of, eventually
+from tests.scenarios.integration.test_daemon import ask, connect, free_port
+from tests.server.connections import lock
+
+KILLS = [signal.SIGKILL, signal.SIGQUIT]
+each_kill = pytest.mark.parametrize("number", KILLS, ids=lambda number: number.name)
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    """Processes that do not outlive the test."""
+    with Programs() as programs:
+        yield programs
+
+
+def kill(daemon: Daemon, number: signal.Signals = signal.SIGKILL) -> None:
+    daemon.process.send_signal(number)
+    daemon.process.wait(30)
+
+
+@each_kill
+def test_the_next_one_listens_on_the_same_path(tmp_path: Path, number: signal.Signals) -> None:
+    path = str(tmp_path / "flom.sock")
+    with Daemon("--socket-name", path) as killed:
+        holder = connect(path)
+        assert ask(holder, lock()) == b"0"
+        kill(killed, number)
+    assert sorted(os.listdir(tmp_path)) == ["flom.sock", "flom.sock.lock"]
+    with Daemon("--socket-name", path) as daemon:
+        assert ask(connect(path), lock()) == b"0"
+        daemon.stop()
+    assert os.listdir(tmp_path) == ["flom.sock.lock"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_next_one_listens_on_the_same_port_while_old_connections_linger(host: str) -> None:
+    port = free_port()
+    where = ["--unicast-address", host, "--unicast-port", str(port)]
+    with Daemon(*where) as killed:
+        holder = connect((host, port))
+        assert ask(holder, lock()) == b"0"
+        kill(killed)  # the kernel has closed first, so it is the daemon's port that has to wait
+        with Daemon(*where):
+            assert ask(connect((host, port)), lock()) == b"0"
+        holder.close()
+        with Daemon(*where):
+            assert ask(connect((host, port)), lock()) == b"0"
+
+
+@pytest.mark.parametrize("where", ["unix", "tcp"])
+def test_the_next_command_starts_another_at_once(programs: Programs, tmp_path: Path, where: str) -> None:
+    words = ["-s", str(tmp_path / "s")] if where == "unix" else ["-a", "127.0.0.1", "-p", str(free_port())]
+    for _ in range(3):
+        assert programs.run(*words, "-d", "60000", "--", "true").returncode == 0
+        [pid] = programs.daemons()
+        os.kill(pid, signal.SIGKILL)
+        done = programs.run(*words, "-d", "60000", "--", "echo", "ran")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+        [pid] = programs.daemons()
+        os.kill(pid, signal.SIGKILL)
+
+
+@needs_network_namespaces
+def test_the_next_one_gets_the_seat_of_its_host(programs: Programs) -> None:
+    with Host("flomkill") as host:
+        host.add_interface("192.0.2.10/24")
+        words = host.words(str(BIN / "flom-run"), "-A", "239.1.1.1", "-d", "60000", "--", "echo", "ran")
+        for _ in range(2):
+            done = programs.start_program(*words).finish()
+            assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+            [pid] = [pid for pid in host.pids() if "flom.run" in command_line_of(pid)]
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda: not host.pids(), "its end")
+
+
+def test_a_pid_file_that_is_left_is_replaced_by_twistd(tmp_path: Path) -> None:
+    pidfile, path = tmp_path / "pid", str(tmp_path / "flom.sock")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    pidfile.write_text(str(dead.pid))
+    words = [str(BIN / "twistd"), "-n", f"--pidfile={pidfile}", "flom", "-s", path]
+    daemon = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    try:
+        eventually(lambda: pidfile.exists() and pidfile.read_text() == str(daemon.pid), "its own pid")
+        eventually(lambda: os.path.exists(path), "its socket")
+    finally:
+        daemon.terminate()
+        daemon.wait(30)
+    assert not pidfile.exists()

@@ -1,0 +1,79 @@
+"""What everybody sees when a daemon is told to end, at once or as soon as nobody needs it (spec 7.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flom.trace import MASK_VARIABLE, TOPICS
+from tests.daemon import Daemon
+from tests.run.programs import Programs, Running, eventually
+from tests.scenarios.integration.test_daemon import free_port
+
+
+class Scene:
+    """
+    A daemon, a command that holds a lock of it, and another that waits for that.
+
+    @ivar where: the options that mean this daemon.
+    """
+
+    def __init__(self, transport: str, folder: Path, programs: Programs) -> None:
+        self._programs = programs
+        self._trace = folder / "trace"
+        path, port = str(folder / "flom.sock"), str(free_port())
+        self.where = ["-s", path] if transport == "unix" else ["-a", "127.0.0.1", "-p", port]
+        self.daemon = Daemon(*self.where, "--daemon-trace-file", str(self._trace), ready="listening on")
+
+    def begin(self) -> None:
+        """Have the lock held and waited for."""
+        self.holder = self.start("sh", "-c", "echo held; cat")
+        assert self.holder.line() == "held"
+        self.waiter = self.start("echo", "ran")
+        eventually(lambda: "Queued(" in self._trace.read_text(), "somebody who waits")
+
+    def start(self, *command: str, resource: str = "R") -> Running:
+        """Start a command under a lock."""
+        return self._programs.start(*self.where, "-d", "0", "-r", resource, "--", *command)
+
+    def order(self, option: str) -> tuple[int, str, str]:
+        """Order the daemon to end; give the status, and what was said on stdout and stderr."""
+        return outcome(self._programs.start(*self.where, option))
+
+
+def outcome(running: Running) -> tuple[int, str, str]:
+    """Wait for its end; give the status, and what was said on stdout and stderr."""
+    done = running.finish()
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def scene(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setenv(MASK_VARIABLE, hex(TOPICS["locker"]))
+    with Programs() as programs:
+        scene = Scene(request.param, tmp_path, programs)
+        with scene.daemon:
+            scene.begin()
+            yield scene
+
+
+def test_at_once(scene: Scene) -> None:
+    assert scene.order("-X") == (0, "Starting FLoM daemon immediate shutdown...\n", "")
+    assert scene.daemon.process.wait(30) == 0
+    status, said, complaint = outcome(scene.waiter)
+    assert (status, said, complaint.count("\n")) == (99, "", 1)
+    assert complaint.startswith("flom_client_lock: ret_cod=-126 ")
+    status, said, complaint = outcome(scene.holder)  # whose command was left alone
+    assert (status, said, complaint.count("\n")) == (99, "", 1)
+    assert complaint.startswith("flom_client_unlock: ret_cod=-130 ")
+
+
+def test_when_nobody_needs_it_any_more(scene: Scene) -> None:
+    assert scene.order("-x") == (0, "Starting FLoM daemon quiesce shutdown...\n", "")
+    assert outcome(scene.start("echo", "served", resource="another")) == (0, "served\n", "")
+    assert scene.daemon.process.poll() is None
+    assert outcome(scene.holder) == (0, "", "")
+    assert outcome(scene.waiter) == (0, "ran\n", "")
+    assert scene.daemon.process.wait(30) == 0

@@ -1,0 +1,133 @@
+"""A takeover does not end a lock before its command has ended: whoever holds one regains it from the new leader."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.netns import needs_network_namespaces
+from tests.run.programs import Running, eventually
+from tests.scenarios.lan.flom_peers import FlomClient
+from tests.scenarios.lan.marks import Marks
+from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader, in_group
+
+pytestmark = needs_network_namespaces
+
+ways_to_go = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+
+
+@pytest.fixture
+def pool(lan: Lan) -> list[Member]:
+    """Two daemons, the leader first, and a host without one."""
+    members = [host.join_group() for host in lan.add_hosts(2)]
+    leader = await_leader(members)
+    lan.add_host()
+    return sorted(members, key=lambda member: member is not leader)
+
+
+def is_free(host: LanHost, *words: str) -> bool:
+    """Tell whether a lock can be had at once."""
+    return host.flom(*in_group(GROUP, *words, "-o", "0"), "--", "true").returncode == 0
+
+
+def hold(host: LanHost, *words: str) -> Running:
+    """Run a command under a lock that ends when its stdin does, and tells what it does about the lock."""
+    holder = host.start_flom("-V", *in_group(GROUP, *words), "--", "sh", "-c", "echo held; cat")
+    eventually(lambda: holder.line() == "held", "held")
+    return holder
+
+
+@ways_to_go
+def test_commands_that_exclude_each_other_do_so_across_takeovers(
+    number: signal.Signals, lan: Lan, tmp_path: Path
+) -> None:
+    marks = Marks(tmp_path / "marks")
+    members = [host.join_group() for host in lan.add_hosts(3)]
+    await_leader(members)
+    client = lan.add_host()
+    runners = [client.start_flom(*in_group(GROUP), "--", *marks.command(2.0)) for _ in range(4)]
+    for _ in range(2):
+        begun = len(marks.holdings())
+        eventually(lambda begun=begun: len(marks.holdings()) > begun, "another one begins")  # type: ignore[misc]
+        leader = await_leader(members)
+        members.remove(leader)
+        leader.signal(number)
+    ended = [runner.finish() for runner in runners]
+    assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 4
+    assert len(marks.holdings()) == 4
+    assert marks.overlaps() == []
+
+
+@pytest.mark.parametrize(
+    ("held", "excluded", "admitted"),
+    [
+        (["-r", "R"], ["-r", "R", "-l", "PR"], ["-r", "R", "-l", "NL"]),
+        (["-r", "R", "-l", "PR"], ["-r", "R"], ["-r", "R", "-l", "PR"]),
+        (["-r", "N[3]", "-q", "2"], ["-r", "N[3]", "-q", "2"], ["-r", "N[3]", "-q", "1"]),
+        (["-r", "/a/b"], ["-r", "/a"], ["-r", "/a/c"]),
+    ],
+    ids=["exclusive", "shared", "numeric", "hierarchical"],
+)
+def test_what_was_held_is_held(
+    held: list[str], excluded: list[str], admitted: list[str], lan: Lan, pool: list[Member]
+) -> None:
+    leader, successor = pool
+    client = lan.hosts[-1]
+    holder = hold(client, *held)
+    leader.signal(signal.SIGKILL)
+    await_leader([successor])
+    assert not is_free(client, *excluded)
+    assert is_free(client, *admitted)
+    finished = holder.finish()
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "regained" in finished.stdout
+    assert is_free(client, *excluded)
+
+
+def test_an_element_is_not_regained_and_the_user_is_told(lan: Lan, pool: list[Member]) -> None:
+    leader, successor = pool
+    holder = hold(lan.hosts[-1], "-r", "red.green")
+    leader.signal(signal.SIGKILL)
+    await_leader([successor])
+    finished = holder.finish()
+    assert finished.returncode == 99
+    assert "goes on unlocked" in finished.stderr
+
+
+def test_a_lock_that_somebody_else_has_got_is_not_regained_and_the_user_is_told(lan: Lan, pool: list[Member]) -> None:
+    leader, successor = pool
+    holder = hold(lan.hosts[-1], "-r", "R")
+    holder.signal(signal.SIGSTOP)  # it cannot say in time that it holds something
+    leader.signal(signal.SIGKILL)
+    await_leader([successor])
+    with FlomClient(leader.host, successor.address_for(leader.host)) as other:
+        assert other.lock("R") == "0"
+        holder.signal(signal.SIGCONT)
+        finished = holder.finish()
+    assert finished.returncode == 99
+    assert "not regained" in finished.stderr
+
+
+def test_without_anybody_who_takes_over_the_user_is_told(lan: Lan) -> None:
+    one, two = lan.add_hosts(2)
+    leader = one.join_group()
+    await_leader([leader])
+    holder = hold(two, "-r", "R")
+    leader.signal(signal.SIGKILL)
+    eventually(lambda: "looking for the one that takes over" in holder.line(), "the loss noticed")
+    finished = holder.finish()
+    assert finished.returncode == 99
+    assert "not regained" in finished.stderr
+
+
+def test_a_daemon_is_elected_to_regain_a_lock_if_that_is_allowed(lan: Lan) -> None:
+    one, two = lan.add_hosts(2)
+    leader = one.join_group()
+    await_leader([leader])
+    holder = two.start_flom("-V", "-A", GROUP, "-d", "-1", "--", "sh", "-c", "echo held; cat")
+    eventually(lambda: holder.line() == "held", "held")
+    leader.signal(signal.SIGKILL)
+    assert not is_free(one, "-D", "20")
+    assert holder.finish().returncode == 0

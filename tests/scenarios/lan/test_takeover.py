@@ -1,0 +1,81 @@
+"""Three daemons of a group: when the leader goes, whichever way, another one leads, and those who wait move there."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.netns import needs_network_namespaces
+from tests.scenarios.lan.network import GROUP, Lan, Member, await_leader, leaders_in
+
+pytestmark = needs_network_namespaces
+
+IMPATIENT = ["--tcp-keepalive-time", "1", "--tcp-keepalive-intvl", "1", "--tcp-keepalive-probes", "1"]
+"""Options of a holder that is to notice soon that the leader has fallen silent; who waits does so by itself."""
+
+
+def stop(lan: Lan, leader: Member) -> None:
+    leader.signal(signal.SIGTERM)
+
+
+def kill(lan: Lan, leader: Member) -> None:
+    leader.signal(signal.SIGKILL)
+
+
+def crash(lan: Lan, leader: Member) -> None:
+    lan.crash(leader.host)
+
+
+def cut_off(lan: Lan, leader: Member) -> None:
+    lan.cut_off(leader.host)
+
+
+@pytest.mark.parametrize(
+    ("remove", "seconds"),
+    [(stop, 1.5), (kill, 3), (crash, 3), (cut_off, 3)],
+    ids=["stopped", "killed", "crashed", "cut off"],
+)
+def test_another_one_leads_and_whoever_waits_moves_there(
+    remove: Callable[[Lan, Member], None], seconds: float, lan: Lan
+) -> None:
+    members = [host.join_group() for host in lan.add_hosts(3)]
+    leader = await_leader(members)
+    others = [member for member in members if member is not leader]
+    assert leader.host.ask()[0] == leader.host.name
+    holder = others[0].host.hold("R", *IMPATIENT)
+    waiter = others[1].host.wait_for("R", leader)
+
+    remove(lan, leader)
+    successor = await_leader(others, seconds)
+
+    for member in others:
+        assert member.host.ask()[0] == successor.host.name
+    holder.finish()
+    waited = waiter.finish()
+    assert (waited.returncode, waited.stdout.splitlines()[-1]) == (0, "ran")
+    assert [host for host, _ in leaders_in(waited.stdout)] == [leader.host.name, successor.host.name]
+
+
+def test_one_after_the_other_leads_until_nobody_is_left(lan: Lan) -> None:
+    members = [host.join_group() for host in lan.add_hosts(3)]
+    client = lan.add_host()
+    while members:
+        leader = await_leader(members)
+        assert client.ask()[0] == leader.host.name
+        assert leader.stop() == -signal.SIGTERM
+        members.remove(leader)
+    assert client.flom("-A", GROUP, "-d", "0", "--", "true").returncode == 99
+
+
+def test_of_the_daemons_of_one_host_one_takes_part(lan: Lan) -> None:
+    one = lan.add_host()
+    first = one.join_group()
+    await_leader([first])
+    second = one.join_group()
+    second.await_log("waiting: ")
+    assert not second.leads
+    first.signal(signal.SIGKILL)
+    await_leader([second])
+    assert one.ask()[0] == one.name

@@ -1,0 +1,21 @@
+"""A group whose daemon speaks TLS: it is elected and found as ever, and serves those whom it trusts (spec 9.1)."""
+
+from __future__ import annotations
+
+from tests.netns import needs_network_namespaces
+from tests.scenarios.lan.network import GROUP, Lan
+
+pytestmark = needs_network_namespaces
+
+
+def test_hosts_with_certificates_share_the_locks_of_a_daemon_that_they_have_elected(lan: Lan, tls: list[str]) -> None:
+    one, two = lan.add_hosts(2)
+    assert one.flom("-A", GROUP, "-d", "-1", *tls, "--", "true").returncode == 0
+    holder = two.hold("R", *tls)
+    assert one.flom("-A", GROUP, "-d", "-1", "-r", "R", "-o", "0", *tls, "--", "true").returncode == 98
+    assert one.ask(*tls) == two.ask(*tls)
+
+    stranger = two.flom("-A", GROUP, "-d", "-1", "-r", "S", "--", "echo", "ran")
+    assert (stranger.returncode, stranger.stdout) == (99, "")
+    assert "it may want TLS" in stranger.stderr
+    assert holder.finish().returncode == 0

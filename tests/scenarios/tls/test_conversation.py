@@ -1,0 +1,262 @@
+"""Locks over TLS: what travels is the same as in plain text, however it is cut into records (spec 9.1, D-03, D-14)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.logger import LogEvent
+from twisted.python.failure import Failure
+
+from flom.client.deferred.arbiter import RemoteArbiter
+from flom.client.deferred.shutdown import shut_down
+from flom.core.protocol.messages import Message
+from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader
+from flom.errors import DaemonLost, FlomError, ShutdownNotAllowed, TlsError
+from flom.interfaces import IHeld
+from flom.net.machine_id import unique_id
+from flom.server.limits import DEFAULT_LIMITS
+from flom.tls.context import Tls
+from tests.scenarios.tls.authority import Files
+from tests.scenarios.tls.conftest import SOMEBODY
+from tests.scenarios.tls.memory import (
+    PEER,
+    Bare,
+    ByHand,
+    Daemon,
+    Endpoint,
+    Network,
+    ask,
+    bare_client,
+    bare_context,
+    bare_daemon,
+    is_served,
+)
+from tests.server.connections import first, later, lock, unlock, xml
+from tests.server.logs import warnings
+
+GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
+QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
+GRANTED_LATER = xml(1, 24, '<answer rc="0"/>')
+
+
+@pytest.fixture
+def daemon(network: Network, good: Files) -> Daemon:
+    """A daemon that speaks TLS."""
+    return Daemon(network, good.tls())
+
+
+def answers(end: Bare) -> list[Message]:
+    """Give what C{end} has been answered since the last call."""
+    data, end.received = end.received, b""
+    return list(MessageReader(MAX_ANSWER_SIZE).feed(data))
+
+
+# records
+
+
+def test_several_messages_may_come_in_one_record(network: Network, daemon: Daemon, good: Files, version: int) -> None:
+    data = lock() + unlock() + lock() + unlock()
+    end = bare_client(network, daemon.endpoint, bare_context(good), Bare(data))
+    assert end.transport.getHandle().get_protocol_version() == version
+    assert answers(end) == [first(0), first(0)]
+    assert is_served(network, daemon, good.tls())  # the lock is free, while the connection is still there
+    assert end.lost is None
+
+
+def test_a_message_may_come_in_many_records(network: Network, daemon: Daemon, good: Files, version: int) -> None:
+    data = [bytes([byte]) for byte in lock() + unlock()]
+    end = bare_client(network, daemon.endpoint, bare_context(good), Bare(*data))
+    assert answers(end) == [first(0)]
+    assert is_served(network, daemon, good.tls())
+
+
+def test_several_answers_may_come_in_one_record(network: Network, good: Files, version: int) -> None:
+    [held] = ask(network, bare_daemon(network, bare_context(good), lambda: Bare(QUEUED + GRANTED_LATER)), good.tls())
+    assert IHeld.providedBy(held)
+
+
+# other clients
+
+
+def test_a_slow_handshake_keeps_nobody_else_waiting(
+    network: Network, daemon: Daemon, good: Files, version: int
+) -> None:
+    slow = ByHand(network, daemon.endpoint, bare_context(good))
+    while flight := slow.next_of_handshake():
+        for byte in flight:
+            slow.end.transport.write(bytes([byte]))
+            network.settle()
+        assert is_served(network, daemon, good.tls())
+    slow.say(lock())
+    assert list(MessageReader(MAX_ANSWER_SIZE).feed(slow.hear())) == [first(0)]
+
+
+@pytest.mark.parametrize("breach", [b"hello</msg>", xml(3, 8), unlock(), b"\0" * 600, lock(mode=99)])
+def test_whoever_breaks_the_protocol_harms_nobody_else(
+    network: Network, daemon: Daemon, good: Files, log: list[LogEvent], breach: bytes
+) -> None:
+    holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
+    offender = bare_client(network, daemon.endpoint, bare_context(good), Bare(breach))
+    assert (offender.received, isinstance(offender.lost, ConnectionDone)) == (b"", True)
+    assert len(warnings(log)) == 1
+    assert (answers(holder), holder.lost) == ([first(0)], None)
+
+
+# the end
+
+
+@pytest.mark.parametrize("says_so", [True, False], ids=["with close_notify", "without"])
+def test_whoever_leaves_frees_the_lock_and_is_not_complained_of(
+    network: Network, daemon: Daemon, good: Files, log: list[LogEvent], version: int, says_so: bool
+) -> None:
+    holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
+    waiter = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
+    (holder.transport if says_so else holder.transport.transport).loseConnection()
+    network.settle()
+    assert answers(waiter) == [first(1), later(0)]
+    assert holder.lost is not None
+    assert warnings(log) == []
+
+
+def test_after_a_last_word_the_daemon_closes_even_if_the_client_does_not(
+    network: Network, daemon: Daemon, good: Files
+) -> None:
+    client = ByHand(network, daemon.endpoint, bare_context(good))
+    client.shake_hands()
+    client.say(lock("1bad"))
+    assert list(MessageReader(MAX_ANSWER_SIZE).feed(client.hear())) == [first(-14)]
+    with pytest.raises(SSL.ZeroReturnError):
+        client.hear()
+    assert client.end.lost is None
+    network.pass_time(DEFAULT_LIMITS.message_timeout)
+    assert client.end.lost is not None
+
+
+ENDS: Mapping[str, Callable[[Daemon], None]] = {
+    "that stands by": lambda daemon: daemon.arbiter.retire(),
+    "that ends": Daemon.end,
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_a_daemon_need_not_be_heard_by_those_it_sends_away(
+    network: Network, daemon: Daemon, good: Files, version: int, log: list[LogEvent], end: Callable[[Daemon], None]
+) -> None:
+    holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
+    waiter = ByHand(network, daemon.endpoint, bare_context(good))
+    waiter.shake_hands()
+    waiter.say(lock())
+    assert list(MessageReader(MAX_ANSWER_SIZE).feed(waiter.hear())) == [first(1)]
+    end(daemon)
+    network.pass_time(DEFAULT_LIMITS.message_timeout - 1)
+    assert waiter.end.lost is None
+    network.pass_time(1)
+    assert waiter.end.lost is not None
+    holder.transport.loseConnection()
+    network.settle()
+    network.pass_time(3600)
+    assert daemon.arbiter.is_deserted
+    daemon.end()  # whoever were still connected would be given time once more
+    assert network.clock.getDelayedCalls() == []
+    assert warnings(log) == []
+
+
+def test_a_waiter_that_gives_up_leaves_the_queue(network: Network, daemon: Daemon, good: Files) -> None:
+    arbiter = RemoteArbiter(daemon.endpoint, PEER, network.clock, tls=good.tls())
+    [held] = ask(network, daemon.endpoint, good.tls())
+    assert not isinstance(held, FlomError)
+    waiting = arbiter.acquire("R1")
+    network.settle()
+    waiting.addErrback(lambda failure: None)
+    waiting.cancel()
+    network.settle()
+    held.release()
+    network.settle()
+    assert is_served(network, daemon, good.tls())
+
+
+def test_a_lock_that_is_lost_with_its_daemon_is_told(
+    network: Network, daemon: Daemon, good: Files, version: int
+) -> None:
+    [held] = ask(network, daemon.endpoint, good.tls())
+    assert not isinstance(held, FlomError)
+    told: list[FlomError] = []
+    held.lost.addCallback(told.append)
+    daemon.end()
+    network.settle()
+    [why] = told
+    assert isinstance(why, DaemonLost)
+
+
+# the end of the daemon
+
+
+def order(network: Network, endpoint: Endpoint, tls: Tls | None, *, immediate: bool = True) -> Exception | None:
+    """Let a client of ours order a daemon to end; give what it complains of."""
+    outcome: list[Exception | None] = []
+
+    def note(failure: Failure) -> None:
+        assert isinstance(failure.value, Exception)
+        outcome.append(failure.value)
+
+    ordered = shut_down(network.clock, endpoint, PEER, immediate, tls=tls)
+    Deferred.fromCoroutine(ordered).addCallbacks(outcome.append, note)
+    network.settle()
+    while not outcome:
+        network.pass_time(0.1)
+    return outcome[0]
+
+
+@pytest.mark.parametrize("kind", ["good", "somebody's", "nameless"])
+@pytest.mark.parametrize("immediate", [True, False])
+def test_whoever_has_a_good_certificate_may_end_the_daemon_wherever_it_is(
+    network: Network, daemon: Daemon, files: Mapping[str, Files], version: int, immediate: bool, kind: str
+) -> None:
+    assert order(network, daemon.endpoint, files[kind].tls(), immediate=immediate) is None
+    assert daemon.shutdowns == [immediate]
+
+
+@pytest.mark.parametrize("immediate", [True, False])
+def test_whoever_fails_the_check_of_peer_ids_is_told_that_the_daemon_does_not_end(
+    network: Network, files: Mapping[str, Files], log: list[LogEvent], immediate: bool
+) -> None:
+    daemon = Daemon(network, files["good"].tls(checks_peer_id=True))
+    complaint = order(network, daemon.endpoint, files["somebody's"].tls(), immediate=immediate)
+    assert isinstance(complaint, ShutdownNotAllowed)
+    assert "refuses to end" in str(complaint)
+    assert daemon.shutdowns == []
+    [breach] = warnings(log)
+    assert breach.endswith(f"its unique id is '{unique_id()}', and its certificate has the common name '{SOMEBODY}'")
+    assert is_served(network, daemon, files["good"].tls())
+
+
+def test_whoever_has_a_bad_certificate_is_told_so(
+    network: Network, daemon: Daemon, files: Mapping[str, Files], version: int
+) -> None:
+    complaint = order(network, daemon.endpoint, files["expired"].tls())
+    assert isinstance(complaint, TlsError)
+    assert "has expired" in str(complaint)
+    assert daemon.shutdowns == []
+    assert is_served(network, daemon, files["good"].tls())
+
+
+def test_whoever_speaks_no_tls_is_told_that_the_daemon_is_still_there(
+    network: Network, daemon: Daemon, good: Files
+) -> None:
+    complaint = order(network, daemon.endpoint, None)
+    assert isinstance(complaint, ShutdownNotAllowed)
+    assert "it may want TLS" in str(complaint)
+    assert daemon.shutdowns == []
+    assert is_served(network, daemon, good.tls())
+
+
+def test_whoever_speaks_tls_to_a_daemon_that_does_not_is_told_so(network: Network, good: Files) -> None:
+    daemon = Daemon(network, None)
+    complaint = order(network, daemon.endpoint, good.tls())
+    assert "may not speak TLS" in str(complaint)
+    assert daemon.shutdowns == []
+    assert is_served(network, daemon, None)

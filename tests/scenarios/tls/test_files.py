@@ -1,0 +1,175 @@
+"""What is made of the files for TLS, and of the names in certificates (spec 9.2, 9.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from OpenSSL import crypto
+
+from flom.codes import ReturnCode
+from flom.errors import TlsError
+from flom.net.machine_id import unique_id
+from tests.scenarios.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
+from tests.scenarios.tls.conftest import SOMEBODY
+
+GARBLED = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"
+
+OPTIONS = {
+    "certificate": ("tls-certificate", ReturnCode.SSL_CTX_USE_CERTIFICATE_FILE_ERROR),
+    "key": ("tls-private-key", ReturnCode.SSL_CTX_USE_PRIVATEKEY_FILE_ERROR),
+    "authority": ("tls-ca-certificate", ReturnCode.SSL_CTX_LOAD_VERIFY_LOCATIONS_ERROR),
+}
+
+CONTENTS = {
+    "nothing": "",
+    "no PEM": "hello\n",
+    "a certificate that is none": GARBLED.format("CERTIFICATE"),
+    "a key that is none": GARBLED.format("PRIVATE KEY"),
+    "something else": GARBLED.format("DH PARAMETERS"),
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that is not there."""
+    return tmp_path / "bad.pem"
+
+
+def refusal(files: Files) -> TlsError:
+    """Give the one line that tells why C{files} cannot be used."""
+    with pytest.raises(TlsError) as caught:
+        files.tls()
+    assert str(caught.value).isprintable()
+    return caught.value
+
+
+@pytest.mark.parametrize("which", OPTIONS)
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
+def test_a_file_that_is_not_what_it_should_be_is_named(good: Files, path: Path, which: str, content: str) -> None:
+    path.write_text(content)
+    option, code = OPTIONS[which]
+    error = refusal(replace(good, **{which: str(path)}))
+    assert error.code is code
+    assert str(error).startswith(f"{option}: '{path}' cannot be used: ")
+
+
+UNREADABLE = {"bad.pem": "no such file or directory", "": "is a directory", "file/bad.pem": "not a directory"}
+
+
+@pytest.mark.parametrize("which", OPTIONS)
+@pytest.mark.parametrize(("where", "why"), UNREADABLE.items(), ids=UNREADABLE.values())
+def test_a_file_that_cannot_be_read_is_named(good: Files, tmp_path: Path, which: str, where: str, why: str) -> None:
+    (tmp_path / "file").touch()
+    option, code = OPTIONS[which]
+    error = refusal(replace(good, **{which: str(tmp_path / where)}))
+    assert error.code is code
+    assert str(error) == f"{option}: '{tmp_path / where}' cannot be used: {why}"
+
+
+OTHER_KEYS = [
+    "somebody's",
+    "for an RSA key",
+]
+
+
+@pytest.mark.parametrize("whose", OTHER_KEYS)
+def test_a_key_must_be_that_of_the_certificate(good: Files, files: Mapping[str, Files], whose: str) -> None:
+    error = refusal(replace(good, key=files[whose].key))
+    assert error.code is ReturnCode.SSL_CTX_USE_PRIVATEKEY_FILE_ERROR
+    assert str(error).startswith(f"tls-private-key: '{files[whose].key}' ")
+    assert "the key of the certificate" in str(error)
+
+
+def test_a_key_must_not_have_a_passphrase(files: Mapping[str, Files]) -> None:
+    locked = files["locked"]
+    error = refusal(locked)
+    assert error.code is ReturnCode.SSL_CTX_USE_PRIVATEKEY_FILE_ERROR
+    assert str(error).startswith(f"tls-private-key: '{locked.key}' cannot be used: ")
+    assert "it has a passphrase" in str(error)
+
+
+def test_certificate_and_key_may_share_a_file_with_other_text(good: Files, path: Path) -> None:
+    path.write_text("Certificate:\n" + Path(good.certificate).read_text() + "Key:\n" + Path(good.key).read_text())
+    assert replace(good, certificate=str(path), key=str(path)).tls().own_name == unique_id()
+
+
+NAMES = {
+    "good": unique_id(),
+    "from a branch": unique_id(),
+    "somebody's": SOMEBODY,
+    "somebody's at first": unique_id(),
+    "somebody's in the end": SOMEBODY,
+    "nameless": None,
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES.items(), ids=NAMES)
+def test_our_name_is_the_last_common_name_of_the_first_certificate(
+    files: Mapping[str, Files], kind: str, name: str | None
+) -> None:
+    assert files[kind].tls().own_name == name
+
+
+class Secured:
+    """A connection to somebody with the certificate in C{files}."""
+
+    def __init__(self, files: Files) -> None:
+        self._certificate = crypto.load_certificate(crypto.FILETYPE_PEM, Path(files.certificate).read_bytes())
+
+    def getPeerCertificate(self) -> crypto.X509:
+        return self._certificate
+
+
+@pytest.mark.parametrize("kind", ["good", "somebody's at first"])
+def test_a_peer_id_that_is_the_last_common_name_is_fine(good: Files, files: Mapping[str, Files], kind: str) -> None:
+    good.tls(checks_peer_id=True).check_peer_id(Secured(files[kind]), unique_id())
+
+
+@pytest.mark.parametrize(
+    ("kind", "peer_id", "named"),
+    [
+        ("somebody's", unique_id(), f"has the common name '{SOMEBODY}'"),
+        ("somebody's in the end", unique_id(), f"has the common name '{SOMEBODY}'"),
+        ("in capitals", unique_id(), f"has the common name '{unique_id().upper()}'"),
+        ("nameless", unique_id(), "has no common name"),
+        ("nameless", "", "has no common name"),
+        ("nameless", None, "has no common name"),
+        ("good", SOMEBODY, f"has the common name '{unique_id()}'"),
+        ("good", "", f"has the common name '{unique_id()}'"),
+        ("good", None, f"has the common name '{unique_id()}'"),
+    ],
+)
+def test_every_other_peer_id_is_refused(
+    good: Files, files: Mapping[str, Files], kind: str, peer_id: str | None, named: str
+) -> None:
+    with pytest.raises(TlsError) as caught:
+        good.tls(checks_peer_id=True).check_peer_id(Secured(files[kind]), peer_id)
+    assert caught.value.code is ReturnCode.UNIQUE_ID_DOES_NOT_MATCH
+    said = "it has sent no unique id" if peer_id is None else f"its unique id is '{peer_id}'"
+    assert str(caught.value) == f"{said}, and its certificate {named}"
+
+
+@pytest.mark.parametrize(("right", "wrong"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_with_a_certificate_that_cannot_be_read_no_peer_id_will_do(
+    good: Files, tmp_path: Path, right: bytes, wrong: bytes
+) -> None:
+    odd = Authority(tmp_path / "odd", "Another authority").issue("odd", ["Texts"])
+    replace_in_certificate(odd.certificate, right, wrong)
+    with pytest.raises(TlsError) as caught:
+        good.tls(checks_peer_id=True).check_peer_id(Secured(odd), "Texts")
+    assert caught.value.code is ReturnCode.UNIQUE_ID_DOES_NOT_MATCH
+    assert str(caught.value).isprintable()
+
+
+def test_a_common_name_is_told_in_one_line(good: Files, authority: Authority) -> None:
+    odd = authority.issue("odd", ["first\nsecond\x1b[31m"])
+    with pytest.raises(TlsError) as caught:
+        good.tls(checks_peer_id=True).check_peer_id(Secured(odd), unique_id())
+    assert str(caught.value).isprintable()
+
+
+def test_unless_it_is_to_be_checked_any_peer_id_will_do(good: Files, files: Mapping[str, Files]) -> None:
+    good.tls().check_peer_id(Secured(files["somebody's"]), None)

@@ -1,0 +1,437 @@
+"""A daemon in its group: what it answers and what it ignores, whom it yields to, and what it does about interfaces."""
+
+from __future__ import annotations
+
+from socket import gethostname
+
+import pytest
+from twisted.internet.address import IPv6Address
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import LogEvent
+from twisted.python.failure import Failure
+
+from flom._version import __version__
+from flom.core.group.election import DEFAULT_TIMING, FLOM
+from flom.core.protocol.messages import Discover, Discovered, Role, Standing
+from flom.core.protocol.wire import encode
+from flom.net.multicast import NoMulticast
+from flom.server.group.member import MAX_AMPLIFICATION, GroupMember
+from tests.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
+from tests.server.connections import lock, unlock, xml
+from tests.server.logs import errors, warnings
+
+QUESTION = Discover(GROUP.address)
+PLAIN_QUESTION = b'<?xml version="1.0" encoding="UTF-8" ?><msg level="3" verb="4" step="8"></msg>'
+PLAIN_ANSWER = (
+    b'<?xml version="1.0" encoding="UTF-8" ?><msg level="3" verb="4" step="16"><network address="" port="40001"/></msg>'
+)
+
+OLDER_LEADER = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
+YOUNGER_LEADER = Standing("0123456789abcdef", Role.LEADER, 1_900_000_000_000)
+
+
+class Member:
+    """
+    A daemon that is a candidate in L{GROUP}, and its port.
+
+    @ivar roles: what it has become, one after another.
+    """
+
+    def __init__(self, ports: list[FakePort], told: tuple[str, int] | None = ("", 40001)) -> None:
+        self.reactor = MemoryReactorClock()
+        self.roles: list[Role] = []
+        self.member = GroupMember(
+            GROUP, told, self.reactor, lambda: instant(self.reactor), lambda role, _: self.roles.append(role)
+        )
+        self._ports = ports
+
+    @property
+    def role(self) -> Role:
+        return self.roles[-1]
+
+    @property
+    def standing(self) -> Standing:
+        return self.member.election.standing
+
+    def open(self, elected: Standing | None = None) -> Member:
+        self.member.open(elected)
+        self.port = self._ports[-1]
+        return self
+
+    def win(self) -> Member:
+        """Let it be elected."""
+        self.open()
+        pass_time(self.reactor, 2 * DEFAULT_TIMING.campaign)
+        assert self.role is Role.LEADER
+        self.port.announced()
+        return self
+
+    def follow(self, leader: Standing = OLDER_LEADER) -> Member:
+        """Let it stand by."""
+        self.open()
+        self.hear_of(leader)
+        assert self.role is Role.STANDBY
+        return self
+
+    def hear_of(self, other: Standing) -> None:
+        """Let another daemon, L{RIVAL}, tell what it is."""
+        self.port.hear(encode(Discover(GROUP.address, standing=other)), RIVAL)
+
+    def hear_reply(self, standing: Standing | None = OLDER_LEADER, address: str = "") -> None:
+        """Let the other daemon answer a question."""
+        self.port.hear(encode(Discovered(address, 40009, standing, "beta", "1")), RIVAL)
+
+    def connecting(self) -> list[tuple[str, int]]:
+        """Give where it has begun to connect to."""
+        return [(host, port) for host, port, *_ in self.reactor.tcpClients]
+
+    def connect(self) -> StringTransport:
+        """Let it connect to where it wants to."""
+        [(host, port, factory, *_)] = self.reactor.tcpClients
+        connection = factory.buildProtocol(IPv6Address("TCP", host, port))
+        assert connection is not None
+        transport = StringTransport()
+        connection.makeConnection(transport)
+        return transport
+
+    def refuse(self) -> None:
+        """Let nobody be there where it wants to connect to."""
+        [(_, _, factory, *_)] = self.reactor.tcpClients
+        factory.clientConnectionFailed(self.reactor.connectors[0], Failure(ConnectionRefusedError()))
+
+
+@pytest.fixture
+def member(ports: list[FakePort]) -> Member:
+    return Member(ports)
+
+
+# who looks for a daemon
+
+
+def test_an_asker_of_flom_is_answered_as_flom_does(member: Member) -> None:
+    assert encode(Discover()) == PLAIN_QUESTION
+    member.win().port.hear(PLAIN_QUESTION, ASKER)
+    assert member.port.sent == [(PLAIN_ANSWER, ASKER)]
+
+
+@pytest.mark.parametrize("question", [Discover(), QUESTION], ids=["plain", "ours"])
+def test_who_does_not_lead_says_nothing(question: Discover, ports: list[FakePort]) -> None:
+    for member in (Member(ports).open(), Member(ports).follow()):
+        member.port.hear(encode(question), ASKER)
+        assert member.port.answers() == []
+
+
+def test_an_asker_of_ours_is_told_more(member: Member) -> None:
+    member.win().port.hear(encode(QUESTION), ASKER)
+    answer = Discovered("", 40001, member.standing, gethostname(), __version__)
+    assert member.port.answers() == [(answer, ASKER)]
+
+
+def test_a_configured_address_is_told_as_it_is(ports: list[FakePort]) -> None:
+    member = Member(ports, told=("db.example.org", 28016)).win()
+    for question in (Discover(), QUESTION):
+        member.port.hear(encode(question), ASKER)
+    for answer, _ in member.port.answers():
+        assert isinstance(answer, Discovered)
+        assert (answer.address, answer.port) == ("db.example.org", 28016)
+
+
+def test_a_question_for_another_group_is_not_answered(member: Member) -> None:
+    member.win().port.hear(encode(Discover("ff02::2")), ASKER)
+    assert member.port.answers() == []
+
+
+def test_who_stands_by_answers_if_everyone_is_asked(ports: list[FakePort]) -> None:
+    for member in (Member(ports).open(), Member(ports).follow()):
+        member.port.hear(encode(Discover(GROUP.address, everyone=True)), ASKER)
+        [(answer, _)] = member.port.answers()
+        assert isinstance(answer, Discovered)
+        assert answer.standing == member.standing
+        assert answer.standing.role is not Role.LEADER
+
+
+def test_but_never_so_that_a_client_of_flom_would_take_it_for_the_daemon(member: Member) -> None:
+    member.follow().port.hear(encode(Discover(everyone=True)), ASKER)
+    assert member.port.answers() == []
+
+
+def test_who_stands_for_a_daemon_that_is_being_started_answers_nobody(ports: list[FakePort]) -> None:
+    member = Member(ports, told=None).win()
+    for question in (Discover(), QUESTION, Discover(GROUP.address, everyone=True)):
+        member.port.hear(encode(question), ASKER)
+    assert member.port.answers() == []
+
+
+@pytest.mark.parametrize("host", ["a", "h" * 64])
+@pytest.mark.parametrize("address", ["", "a" * 63 + ".example.org", "a." * 110 + "example.org"])
+@pytest.mark.parametrize("everyone", [False, True])
+def test_an_answer_is_little_longer_than_the_question(
+    ports: list[FakePort], monkeypatch: pytest.MonkeyPatch, host: str, address: str, everyone: bool
+) -> None:
+    monkeypatch.setattr("flom.server.group.member.gethostname", lambda: host)
+    whole = encode(Discover(GROUP.address, everyone))
+    brief = xml(4, 8).replace(b'step="8"', b'step="8" group="ff02::1"' + b' everyone="1"' * everyone)
+    for member in (Member(ports, (address, 40001)).win(), Member(ports, (address, 40001)).follow()):
+        for question in (whole, brief):
+            member.port.hear(question, ASKER)
+            [size] = [len(answer) for answer, _ in member.port.sent] or [0]
+            of_flom = len(encode(Discovered(address, 40001))) if member.role is Role.LEADER else 0
+            assert size <= max(len(question) + MAX_AMPLIFICATION, of_flom)
+            member.port.answers()
+
+
+def test_for_an_asker_of_ours_there_is_room_enough(ports: list[FakePort], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flom.server.group.member.gethostname", lambda: "h" * 64)
+    member = Member(ports, told=("a" * 63 + ".example.org", 40001)).win()
+    member.port.hear(encode(QUESTION), ASKER)
+    [(answer, _)] = member.port.answers()
+    assert isinstance(answer, Discovered)
+    assert answer.standing == member.standing
+
+
+# what is for nobody (D-24)
+
+
+NOISE = {
+    "nothing": b"",
+    "text that is no XML": b"hello",
+    "a question cut off": encode(Discover())[:-1],
+    "a question too long": encode(Discover()) + b" " * 500,
+    "an answer": encode(Discovered("", 1)),
+    "an answer without an address": xml(4, 16),
+    "an answer without a port": xml(4, 16, '<network address=""/>'),
+    "an answer with a port that is none": xml(4, 16, '<network address="" port="70000"/>'),
+    "a daemon of an unknown role": encode(Discover(GROUP.address, standing=OLDER_LEADER)).replace(
+        b'"leader"', b'"king"'
+    ),
+    "a daemon cut off": encode(Discover(GROUP.address, standing=OLDER_LEADER))[:-1],
+    "a ping": xml(3, 8),
+    "another level": xml(4, 8, level=2),
+    "an unknown tag": xml(4, 8, '<foo a="1"/>'),
+    "a shutdown": xml(5, 8, '<shutdown immediate="1"/>'),
+    "a lock": lock(),
+    "an unlock": unlock(),
+    "as many bytes as a datagram can have": b"\xff" * 60000,
+}
+
+
+@pytest.mark.parametrize("datagram", NOISE.values(), ids=NOISE.keys())
+def test_anything_else_is_ignored(datagram: bytes, member: Member) -> None:
+    member.win().port.hear(datagram, ASKER)
+    assert member.port.answers() == []
+    member.port.hear(encode(Discover()), ASKER)  # a part of a question, for one, does not poison the next
+    assert member.port.sent == [(PLAIN_ANSWER, ASKER)]
+    assert member.role is Role.LEADER
+
+
+# the others of the group
+
+
+def test_a_candidate_is_told_at_once_who_leads(member: Member) -> None:
+    member.win().hear_of(Standing("0123456789abcdef", Role.CANDIDATE, 1))
+    assert member.port.announced() == [member.standing]
+    assert member.port.answers() == []  # the port there may be shared with a daemon of another group
+
+
+def test_a_candidate_that_does_not_hear_the_leader_is_told_by_those_who_do(member: Member) -> None:
+    member.follow().hear_of(Standing("0123456789abcdef", Role.CANDIDATE, 1))
+    relayed = Discover(GROUP.address, standing=OLDER_LEADER, relayed=True)
+    assert member.port.answers() == [(relayed, RIVAL)]
+
+
+def test_what_is_told_of_a_leader_keeps_a_candidate_back(member: Member) -> None:
+    member.open()
+    member.port.hear(encode(Discover(GROUP.address, standing=OLDER_LEADER, relayed=True)), RIVAL)
+    assert member.role is Role.STANDBY
+
+
+def test_an_announcement_says_where_the_leader_listens(member: Member) -> None:
+    member.win()
+    pass_time(member.reactor, DEFAULT_TIMING.heartbeat)
+    assert {(told.address, told.port) for told in member.port.told if isinstance(told, Discover)} == {("", 40001)}
+
+
+def test_it_leads_in_the_place_of_a_candidate_that_has_won(member: Member) -> None:
+    elected = Standing("0123456789abcdef", Role.LEADER, 1_800_000_000_000)
+    member.open(elected)
+    assert member.role is Role.LEADER
+    assert member.port.announced() == [elected]
+
+
+def test_who_leads_says_goodbye_more_than_once(member: Member) -> None:
+    standing = member.win().standing
+    member.member.leave()
+    assert member.port.announced() == [Standing(standing.node, Role.LEAVING, standing.since)] * 3
+    member.port.stopListening()
+    assert member.reactor.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("leader", [None, OLDER_LEADER], ids=["a candidate", "standing by"])
+def test_who_does_not_lead_goes_without_a_word(member: Member, leader: Standing | None) -> None:
+    if leader is None:
+        member.open()
+    else:
+        member.follow(leader)
+    member.port.announced()
+    member.member.leave()
+    member.port.stopListening()
+    assert member.port.announced() == []
+    assert member.reactor.getDelayedCalls() == []
+
+
+def test_who_stands_by_leads_when_the_leader_says_goodbye(member: Member) -> None:
+    member.follow().hear_of(Standing(OLDER_LEADER.node, Role.LEAVING, OLDER_LEADER.since))
+    pass_time(member.reactor, 2 * DEFAULT_TIMING.campaign)
+    assert member.role is Role.LEADER
+
+
+# two leaders
+
+
+def test_a_rival_that_does_not_say_where_it_is_was_forged(member: Member) -> None:
+    member.win()
+    for _ in range(10):
+        member.hear_of(OLDER_LEADER)
+        pass_time(member.reactor, 1.0)
+    assert member.role is Role.LEADER
+    assert member.standing in member.port.announced()
+
+
+def test_a_rival_that_cannot_be_reached_is_not_yielded_to(member: Member, log: list[LogEvent]) -> None:
+    member.win().hear_reply()
+    assert member.connecting() == [("fe80::9%eth0", 40009)]
+    member.refuse()
+    assert member.role is Role.LEADER
+    [warning] = warnings(log)
+    assert OLDER_LEADER.node in warning
+    assert "refused" in warning
+
+
+def test_nor_is_one_that_just_does_not_answer(member: Member, log: list[LogEvent]) -> None:
+    member.win().hear_reply()
+    pass_time(member.reactor, 5.0)
+    assert member.role is Role.LEADER
+    assert len(warnings(log)) == 1
+
+
+def test_a_rival_that_can_be_reached_is_yielded_to(member: Member, log: list[LogEvent]) -> None:
+    own = member.win().standing
+    member.hear_of(OLDER_LEADER)
+    member.hear_reply()
+    assert member.roles == [Role.CANDIDATE, Role.LEADER]
+    assert member.connect().disconnecting
+    assert member.roles == [Role.CANDIDATE, Role.LEADER, Role.STANDBY]
+    [error] = errors(log)
+    assert own.node in error
+    assert OLDER_LEADER.node in error
+    assert "fe80::9%eth0" in error
+
+
+def test_it_is_reached_where_it_says_that_it_is(member: Member) -> None:
+    member.win().hear_reply(address="fe80::5")
+    assert member.connecting() == [("fe80::5%eth0", 40009)]
+
+
+def test_a_rival_that_came_later_has_to_yield_to_us(member: Member, log: list[LogEvent]) -> None:
+    member.win().hear_of(YOUNGER_LEADER)
+    member.hear_reply(YOUNGER_LEADER)
+    assert member.standing in member.port.announced()
+    assert member.connecting() == []
+    assert member.role is Role.LEADER
+    [error] = errors(log)
+    assert member.standing.node in error
+    assert YOUNGER_LEADER.node in error
+
+
+def test_a_daemon_of_flom_is_yielded_to(member: Member, log: list[LogEvent]) -> None:
+    own = member.win().standing
+    member.hear_reply(standing=None)
+    member.connect()
+    assert member.role is Role.STANDBY
+    assert member.member.election.leader == FLOM
+    [error] = errors(log)
+    assert own.node in error
+    assert "FLoM at [fe80::9%eth0]:28015" in error
+
+
+def test_however_many_rivals_are_forged_one_at_a_time_is_connected_to(member: Member) -> None:
+    member.win()
+    for number in range(100):
+        member.hear_reply(Standing(f"{number:016x}", Role.LEADER, number))
+    assert len(member.connecting()) == 1
+    member.refuse()
+    member.hear_reply()
+    assert len(member.connecting()) == 2
+
+
+def test_a_daemon_that_ends_reaches_for_nobody_any_more(member: Member) -> None:
+    member.win().hear_reply()
+    member.member.leave()
+    member.port.stopListening()
+    assert member.reactor.connectors[0].stoppedConnecting
+    assert member.reactor.getDelayedCalls() == []
+
+
+# interfaces come and go
+
+
+def test_it_is_a_member_on_every_interface(member: Member) -> None:
+    member.open()
+    assert member.port.joined == ["eth0"]
+    assert member.port.is_member
+
+
+def test_new_interfaces_are_joined_later(member: Member) -> None:
+    member.win().port.interfaces.append("eth1")
+    pass_time(member.reactor, 2.0)
+    assert member.port.joined == ["eth0", "eth1"]
+
+
+def test_without_an_interface_it_does_not_start(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakePort, "has_interfaces", False)
+    with pytest.raises(NoMulticast, match="no network interface"):
+        member.open()
+
+
+def test_who_loses_all_interfaces_says_so_once_and_does_not_win_unheard(member: Member, log: list[LogEvent]) -> None:
+    member.open()
+    member.port.interfaces.clear()
+    pass_time(member.reactor, 30.0)
+    assert member.roles == [Role.CANDIDATE]
+    assert errors(log) == ["ff02::1: no network interface"]
+    member.port.interfaces.append("eth0")
+    pass_time(member.reactor, 2 * DEFAULT_TIMING.campaign)
+    assert member.role is Role.LEADER
+
+
+def test_who_loses_them_a_second_time_says_so_again(member: Member, log: list[LogEvent]) -> None:
+    member.win()
+    for _ in range(2):
+        member.port.interfaces.clear()
+        pass_time(member.reactor, 5.0)
+        member.port.interfaces.append("eth0")
+        pass_time(member.reactor, 5.0)
+    assert len(errors(log)) == 2
+    assert member.role is Role.LEADER
+
+
+def test_who_does_not_even_hear_itself_says_so_and_does_not_win(member: Member, log: list[LogEvent]) -> None:
+    member.open()
+    member.port.is_deaf = True
+    pass_time(member.reactor, 30.0)
+    assert member.roles == [Role.CANDIDATE, Role.STANDBY]
+    [error] = errors(log)
+    assert "does not come back" in error
+    member.port.is_deaf = False
+    pass_time(member.reactor, 2 * (DEFAULT_TIMING.heartbeat + DEFAULT_TIMING.campaign))
+    assert member.role is Role.LEADER
+
+
+def test_what_cannot_be_sent_to_an_asker_is_as_good_as_lost(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(datagram: bytes, addressee: object) -> None:
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(member.win().port, "write", fail)
+    member.port.hear(PLAIN_QUESTION, ASKER)
+    assert member.role is Role.LEADER

@@ -1,0 +1,505 @@
+"""A daemon grants locks for as long as it leads its group, and only then."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import LogEvent
+from twisted.python.failure import Failure
+
+from flom.acquisition import Held
+from flom.codes import Outcome
+from flom.core.group.election import DEFAULT_TIMING
+from flom.core.protocol.messages import Discover, Discovered, Role, Standing
+from flom.core.protocol.wire import encode
+from flom.errors import StandingBy
+from flom.net.multicast import NoMulticast
+from flom.server.arbiter import MAX_GRACE, DeferredArbiter
+from flom.server.connection import LockFactory
+from flom.server.group.handover import Successor
+from flom.server.group.host_seat import Seat, SeatTaken
+from flom.server.group.service import GRACE, Membership, MembershipService
+from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
+from tests.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
+from tests.server.connections import Client, first, later, lock, unlock
+
+OTHER = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
+GONE = Standing(OTHER.node, Role.LEAVING, OTHER.since)
+CAMPAIGN = 2 * DEFAULT_TIMING.campaign  # enough for an election
+
+
+class FakeSeat(Seat):
+    """
+    The seat of a host, as the test wants it.
+
+    @ivar problem: why it cannot be taken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(GROUP)
+        self.problem: Exception | None = None
+        self.is_taken = False
+
+    def extend(self) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.is_taken = True
+
+    def close(self) -> None:
+        self.is_taken = False
+
+
+class Daemon:
+    """
+    A daemon in L{GROUP}, without a network.
+
+    @ivar ends: how often it was told to end.
+    @ivar names: what it was to be called.
+    """
+
+    def __init__(self, ports: list[FakePort], lifespan: float | None = None, **membership: Any) -> None:
+        self.reactor = MemoryReactorClock()
+        self.arbiter = DeferredArbiter(self.reactor)
+        self.factory = LockFactory(self.arbiter, self.reactor)
+        self.seat = FakeSeat()
+        self.ends = 0
+        self.names: list[Role] = []
+        self._ports = ports
+        self.service = MembershipService(
+            self.reactor,
+            self.arbiter,
+            LifespanService(self.arbiter, self.reactor, lifespan, self._end),
+            Membership(GROUP, ("", 40001), seat=self.seat, on_role=self.names.append, **membership),
+            self._end,
+        )
+
+    @property
+    def port(self) -> FakePort:
+        return self._ports[-1]
+
+    def start(self) -> Daemon:
+        self.service.privilegedStartService()
+        self.service.startService()
+        return self
+
+    def pass_time(self, seconds: float) -> None:
+        pass_time(self.reactor, seconds)
+
+    def win(self) -> Daemon:
+        """Let it be elected."""
+        self.start().pass_time(CAMPAIGN)
+        assert self.names[-1] is Role.LEADER
+        return self
+
+    def hear(self, other: Standing) -> None:
+        """Let it hear what another daemon is."""
+        self.port.hear(encode(Discover(GROUP.address, standing=other)), RIVAL)
+
+    def yield_to_other(self) -> None:
+        """Let it hear of another leader that is there and has led for longer."""
+        self.port.hear(encode(Discovered("", 40009, OTHER)), RIVAL)
+        [(_, _, factory, *_)] = self.reactor.tcpClients
+        self.reactor.tcpClients.clear()
+        connection = factory.buildProtocol(IPv6Address("TCP", "fe80::9%eth0", 40009))
+        assert connection is not None
+        connection.makeConnection(StringTransport())
+
+    def connect(self) -> Client:
+        return Client(self.factory, "192.0.2.7")
+
+    @property
+    def lets_in(self) -> bool:
+        """Whether a new connection is served."""
+        return self.factory.buildProtocol(None) is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether those who look for a daemon are sent to it."""
+        self.port.hear(encode(Discover()), ASKER)
+        return bool(self.port.answers())
+
+    def _end(self) -> None:
+        self.ends += 1
+
+
+@pytest.fixture(autouse=True)
+def one_clock(monkeypatch: pytest.MonkeyPatch, daemon: Daemon) -> None:
+    """Have the members of groups go by the clock of the test."""
+    monkeypatch.setattr("flom.server.group.service.system_instant", lambda: instant(daemon.reactor))
+
+
+@pytest.fixture
+def membership() -> dict[str, Any]:
+    """What is special about the daemon."""
+    return {}
+
+
+@pytest.fixture
+def daemon(ports: list[FakePort], membership: dict[str, Any]) -> Daemon:
+    return Daemon(ports, **membership)
+
+
+stands_by_for_nobody = pytest.mark.parametrize("membership", [{"stands_by": False}], ids=[""])
+
+
+def errors_of(deferred: Deferred[Held]) -> list[type[BaseException] | None]:
+    """Give what C{deferred} has failed with."""
+    errors: list[type[BaseException] | None] = []
+
+    def take(failure: Failure) -> None:
+        errors.append(failure.type)
+
+    deferred.addErrback(take)
+    return errors
+
+
+# it comes to lead
+
+
+def test_before_it_leads_it_grants_nothing(daemon: Daemon) -> None:
+    daemon.start()
+    assert daemon.names == [Role.CANDIDATE]
+    assert not daemon.lets_in
+    assert not daemon.answers
+    assert errors_of(daemon.arbiter.acquire("R1")) == [StandingBy]
+
+
+def test_when_it_leads_it_grants_locks(daemon: Daemon) -> None:
+    daemon.win()
+    assert daemon.names == [Role.CANDIDATE, Role.LEADER]
+    assert daemon.answers
+    assert daemon.connect().send(lock()).received() == [first(0)]
+    assert errors_of(daemon.arbiter.acquire("R2")) == []
+
+
+def test_while_another_one_leads_it_stands_by(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.pass_time(1.0)
+    assert daemon.names == [Role.CANDIDATE, Role.STANDBY]
+    assert not daemon.lets_in
+    assert not daemon.answers
+    assert errors_of(daemon.arbiter.acquire("R1")) == [StandingBy]
+    assert daemon.ends == 0
+
+
+def test_it_takes_over_when_that_one_goes(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN)
+    assert daemon.names[-1] is Role.LEADER
+    assert daemon.lets_in
+
+
+@stands_by_for_nobody
+def test_a_daemon_that_does_not_stand_by_ends_when_another_one_leads(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(Standing("fedcba9876543210", Role.LEADER, OTHER.since - 1))  # who leads there is not settled yet
+    assert daemon.ends == 1
+
+
+def test_without_a_way_to_the_group_it_does_not_start(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakePort, "has_interfaces", False)
+    with pytest.raises(NoMulticast):
+        daemon.start()
+
+
+def test_stopped_it_says_goodbye_and_leaves_its_seat(daemon: Daemon) -> None:
+    daemon.win()
+    daemon.port.announced()
+    daemon.service.stopService()
+    assert {standing.role for standing in daemon.port.announced()} == {Role.LEAVING}
+    assert not daemon.seat.is_taken
+    assert daemon.reactor.getDelayedCalls() == []
+
+
+# some hold locks of the daemon that has led before
+
+
+def test_whoever_still_uses_a_lock_of_its_predecessor_is_served_first(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    orphaned = encode(Discover(GROUP.address, orphaned=True))
+    for _ in range(100):
+        if not daemon.lets_in:
+            daemon.port.hear(orphaned, ASKER)
+            daemon.pass_time(0.01)
+    hasty, holder = daemon.connect().send(lock()), daemon.connect().send(lock(regains=1))
+    assert (hasty.received(), holder.received()) == ([], [first(0)])
+    daemon.pass_time(GRACE)
+    assert hasty.received() == [first(1)]
+
+
+def test_if_there_is_nobody_of_that_kind_all_are_served_a_moment_later(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN)
+    client = daemon.connect().send(lock())
+    daemon.pass_time(GRACE)
+    assert client.received() == [first(0)]
+
+
+def test_as_long_as_somebody_looks_for_it_others_have_to_wait(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN)
+    hasty = daemon.connect().send(lock())
+    for _ in range(4):
+        daemon.port.hear(encode(Discover(GROUP.address, orphaned=True)), ASKER)
+        daemon.pass_time(GRACE / 2)
+    assert daemon.connect().send(lock(regains=1)).received() == [first(0)]
+    daemon.pass_time(MAX_GRACE)
+    assert hasty.received() == [first(1)]
+
+
+def test_what_others_have_had_since_is_not_regained(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN + GRACE)
+    daemon.connect().send(lock()).send(unlock()).leave()
+    assert daemon.connect().send(lock(regains=1)).received() == [first(4)]
+
+
+# it yields
+
+
+def test_its_waiters_are_sent_to_the_other_leader_and_its_holder_may_finish(daemon: Daemon) -> None:
+    holder, waiter = daemon.win().connect().send(lock()), daemon.connect().send(lock())
+    newcomer = daemon.connect()
+    daemon.yield_to_other()
+    assert daemon.names[-1] is Role.STANDBY
+    assert [client.transport.disconnecting for client in (holder, waiter, newcomer)] == [False, True, True]
+    assert waiter.received() == [first(1)]
+    for client in (waiter, newcomer):
+        client.leave()
+    daemon.pass_time(60.0)
+    assert not holder.transport.disconnecting
+    holder.send(unlock())
+    assert holder.transport.disconnecting
+    assert daemon.ends == 0
+
+
+def test_what_its_holder_gives_back_goes_to_nobody(daemon: Daemon) -> None:
+    holder, waiter = daemon.win().connect().send(lock()), daemon.connect().send(lock())
+    daemon.yield_to_other()
+    holder.send(unlock())  # before the waiter's connection is gone
+    assert waiter.received() == [first(1)]
+    assert not daemon.lets_in
+
+
+def test_a_holder_that_asks_for_more_is_refused(daemon: Daemon) -> None:
+    holder = daemon.win().connect().send(lock("N[3]", quantity=1))
+    daemon.yield_to_other()
+    holder.send(lock("N[3]", quantity=1))
+    assert holder.received() == [first(0), first(Outcome.BUSY)]
+    assert not holder.transport.disconnecting
+
+
+def test_a_holder_that_waits_for_more_does_not_get_it(daemon: Daemon) -> None:
+    greedy, other = daemon.win().connect(), daemon.connect()
+    greedy.send(lock("N[3]", quantity=1))
+    other.send(lock("N[3]", quantity=2))
+    greedy.send(lock("N[3]", quantity=2))
+    daemon.yield_to_other()
+    other.send(unlock("N[3]"))
+    assert later(0) not in greedy.received()
+
+
+def test_code_in_the_same_process_is_sent_away_too(daemon: Daemon) -> None:
+    held = daemon.win().arbiter.acquire("R1")
+    waiting = errors_of(daemon.arbiter.acquire("R1"))
+    daemon.yield_to_other()
+    assert waiting == [StandingBy]
+    assert errors_of(held) == []
+    assert errors_of(daemon.arbiter.acquire("R2")) == [StandingBy]
+
+
+def test_only_when_the_last_holder_is_gone_it_stands_for_election_again(daemon: Daemon) -> None:
+    holder = daemon.win().connect().send(lock())
+    daemon.yield_to_other()
+    daemon.hear(GONE)
+    daemon.pass_time(60.0)
+    assert daemon.names == [Role.CANDIDATE, Role.LEADER, Role.STANDBY]
+    holder.leave()
+    daemon.pass_time(DEFAULT_TIMING.patience + CAMPAIGN)
+    assert daemon.names[-1] is Role.LEADER
+    assert daemon.connect().send(lock()).received() == [first(0)]
+
+
+def test_without_holders_it_can_take_over_at_once(daemon: Daemon) -> None:
+    daemon.win().yield_to_other()
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN)
+    assert daemon.names[-1] is Role.LEADER
+
+
+@stands_by_for_nobody
+def test_a_daemon_that_does_not_stand_by_ends_after_its_last_holder(daemon: Daemon) -> None:
+    holder = daemon.win().connect().send(lock())
+    daemon.yield_to_other()
+    daemon.pass_time(60.0)
+    assert daemon.ends == 0
+    holder.send(unlock())
+    holder.leave()
+    assert daemon.ends == 1
+
+
+@stands_by_for_nobody
+def test_without_a_holder_it_ends_at_once_and_once(daemon: Daemon) -> None:
+    waiter = daemon.win().connect()
+    daemon.yield_to_other()
+    waiter.leave()
+    assert daemon.ends == 1
+
+
+# the seat of its host
+
+
+def test_while_another_daemon_has_the_seat_it_waits(daemon: Daemon, ports: list[FakePort], log: list[LogEvent]) -> None:
+    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.start().pass_time(60.0)
+    assert ports == []  # it does not even join the group
+    assert daemon.names == [Role.STANDBY]
+    assert not daemon.lets_in
+    assert len([event for event in log if "somebody else's" in str(event.get("why"))]) == 1
+
+
+def test_it_takes_the_seat_when_that_is_free(daemon: Daemon) -> None:
+    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.start().pass_time(10.0)
+    daemon.seat.problem = None
+    daemon.pass_time(DEFAULT_TIMING.heartbeat + CAMPAIGN)
+    assert daemon.seat.is_taken
+    assert daemon.names[-1] is Role.LEADER
+
+
+def test_stopped_it_does_not_wait_any_more(daemon: Daemon) -> None:
+    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.start().service.stopService()
+    assert daemon.reactor.getDelayedCalls() == []
+
+
+def test_who_waits_does_not_mind_that_there_is_no_interface_for_a_moment(daemon: Daemon) -> None:
+    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.start().pass_time(10.0)
+    daemon.seat.problem = NoMulticast("no network interface")
+    daemon.pass_time(10.0)
+    daemon.seat.problem = None
+    daemon.pass_time(DEFAULT_TIMING.heartbeat + CAMPAIGN)
+    assert daemon.names[-1] is Role.LEADER
+
+
+def test_who_has_waited_and_finds_the_port_taken_ends(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, log: list[LogEvent]
+) -> None:
+    def fail(port: FakePort) -> None:
+        raise CannotListenError("::", 28015, OSError("address already in use"))
+
+    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.start()
+    monkeypatch.setattr(FakePort, "startListening", fail)
+    daemon.seat.problem = None
+    daemon.pass_time(DEFAULT_TIMING.heartbeat)
+    assert daemon.ends == 1
+    assert any("already in use" in str(event.get("why")) for event in log)
+
+
+# its lifespan
+
+
+@pytest.mark.parametrize("membership", [{"lifespan": 10.0}], ids=[""])
+def test_its_lifespan_counts_only_while_it_leads(daemon: Daemon) -> None:
+    daemon.start().hear(OTHER)
+    for _ in range(100):
+        daemon.hear(OTHER)
+        daemon.pass_time(1.0)
+    assert daemon.ends == 0
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN + 9.0)
+    assert daemon.ends == 0
+    daemon.pass_time(2.0)
+    assert daemon.ends == 1
+
+
+@pytest.mark.parametrize("membership", [{"lifespan": 1.0}], ids=[""])
+def test_a_leader_that_nobody_needs_ends(daemon: Daemon) -> None:
+    daemon.win().pass_time(FIRST_CLIENT_TIMEOUT)
+    assert daemon.ends == 1
+
+
+@pytest.mark.parametrize("membership", [{"lifespan": 10.0}], ids=[""])
+def test_one_that_has_yielded_does_not_end_by_it(daemon: Daemon) -> None:
+    daemon.win().yield_to_other()
+    for _ in range(100):
+        daemon.hear(OTHER)
+        daemon.pass_time(1.0)
+    assert daemon.ends == 0
+
+
+# started by a process that stands for election in its place
+
+
+class TestSuccessor:
+    """Such a daemon has its seat, waits for the outcome, and does not stand by."""
+
+    @pytest.fixture
+    def candidate(self) -> Any:
+        """The daemon's end of the connection."""
+        ours, theirs = socket.socketpair()
+        with closing(ours), closing(theirs):
+            yield theirs
+
+    @pytest.fixture
+    def membership(self, candidate: socket.socket) -> dict[str, Any]:
+        return {"candidate": candidate, "stands_by": False}
+
+    def connect(self, daemon: Daemon) -> Successor:
+        [(_, _, factory)] = daemon.start().reactor.adoptedStreamConnections
+        successor = factory.buildProtocol(None)
+        assert isinstance(successor, Successor)
+        successor.makeConnection(StringTransport())
+        return successor
+
+    def test_until_it_is_decided_it_grants_nothing_and_is_no_member(
+        self, daemon: Daemon, ports: list[FakePort]
+    ) -> None:
+        self.connect(daemon)
+        assert ports == []
+        assert not daemon.lets_in
+
+    def test_it_leads_at_once_as_the_candidate_that_has_won(self, daemon: Daemon) -> None:
+        self.connect(daemon).dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 0\n")
+        assert daemon.names[-1] is Role.LEADER
+        assert daemon.lets_in
+        assert daemon.port.announced() == [Standing("0123456789abcdef", Role.LEADER, 1_800_000_000_000)]
+
+    def test_it_is_told_of_those_who_hold_something_of_its_predecessor(self, daemon: Daemon) -> None:
+        self.connect(daemon).dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 1\n")
+        hasty, holder = daemon.connect().send(lock()), daemon.connect().send(lock(regains=1))
+        assert (hasty.received(), holder.received()) == ([], [first(0)])
+
+    def test_after_too_long_a_time_it_has_to_win_itself(self, daemon: Daemon) -> None:
+        successor = self.connect(daemon)
+        daemon.pass_time(1.0)
+        successor.dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 0\n")
+        assert not daemon.lets_in
+        daemon.pass_time(CAMPAIGN)
+        assert daemon.lets_in
+
+    def test_without_a_victory_it_ends(self, daemon: Daemon) -> None:
+        self.connect(daemon).connectionLost()
+        assert daemon.ends == 1
+
+    def test_if_it_cannot_join_the_group_it_says_why_and_ends(
+        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, log: list[LogEvent]
+    ) -> None:
+        monkeypatch.setattr(FakePort, "has_interfaces", False)
+        self.connect(daemon).dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 0\n")
+        assert daemon.ends == 1
+        assert any("no network interface" in str(event.get("why")) for event in log)

@@ -1,0 +1,340 @@
+"""The daemon's end of a connection: what is answered, and what ends it without harm to anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import provider
+
+from flom.core.protocol.messages import Answer, ManagementRefused, Message, Unlocked
+from flom.server.connection import DEFAULT_TERMS, LockFactory, Terms
+from flom.server.limits import DEFAULT_LIMITS
+from tests.server.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
+from tests.server.logs import warnings
+
+HOLD = lock()
+
+TLS_HELLO = b"\x16\x03\x01\x02\x00"
+
+BREACHES = {
+    "text that is no XML": b"hello</msg>",
+    "tags that do not match": b"<msg level='3' verb='1' step='8'><a></b></msg>",
+    "an unknown entity": b"<msg level='3' verb='1' step='8'>&nope;</msg>",
+    "an entity of its own": b"<!DOCTYPE msg [<!ENTITY a 'b'>]><msg level='3' verb='1' step='8'>&a;</msg>",
+    "invalid UTF-8": b"<msg level='3' verb='1' step='8'>\xff\xfe</msg>",
+    "NUL bytes": b"\0\0\0\0</msg>",
+    "verb 0": xml(0, 8),
+    "verb 9": xml(9, 8),
+    "an unlock before any lock": unlock(),
+    "a ping": xml(3, 8),
+    "an answer to a ping": xml(3, 16),
+    "discovery on a stream": xml(4, 8),
+    "an answer": xml(1, 16, '<answer rc="0"/>'),
+    "a lock that names nothing": xml(1, 8, '<resource mode="5"/>'),
+    "a lock without a resource": xml(1, 8),
+    "management without an order": xml(5, 8),
+    "a shutdown that does not say how": xml(5, 8, "<shutdown/>"),
+    "a resource before the message": b'<resource name="UjE="/>' + xml(1, 8),
+    "another level": xml(1, 8, '<resource name="UjE="/>', level=4),
+    "a mode out of range": lock(mode=6),
+    "a mode far out of range": lock(mode=100000000),
+    "a negative mode": lock(mode=-1),
+    "a negative quantity": lock("N[3]", quantity=-2),
+    "a quantity that overflows": lock("N[3]", quantity=2**32 + 1),
+    "a timestamp that never changes": lock("_t_%Y[1]"),
+    "a timestamp too long to be told": lock("_t_" + "%c" * 15 + "[1]"),
+    "a TLS handshake": TLS_HELLO,
+    "a message without an end": b"<msg" + b" " * 511,
+    "a message of 512 bytes": lock()[:-6] + b" " * (512 - len(lock())) + b"</msg>",
+}
+
+LATER_BREACHES = {what: breach for what, breach in BREACHES.items() if what != "an unlock before any lock"} | {
+    "an unlock of another name": unlock("R2"),
+    "an unlock of no name": unlock("no name"),
+    "a lock of another name": lock("R2"),
+    "an unlock with a mode": xml(2, 8, '<resource name="UjE=" mode="5"/>'),
+    "a lock with a rollback": lock(rollback=0),
+    "a shutdown": xml(5, 8, '<shutdown immediate="1"/>'),
+}
+
+
+@pytest.fixture
+def breaches() -> Iterator[list[LogEvent]]:
+    """What was logged as a breach of the protocol."""
+    logged: list[LogEvent] = []
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] is LogLevel.warn:
+            logged.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield logged
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_the_lock_of_a_lost_connection_goes_to_the_next_waiter() -> None:
+    daemon = Daemon()
+    holder = daemon.connect().send(HOLD)
+    waiter = daemon.connect().send(HOLD)
+    assert waiter.received() == [first(1)]
+    holder.leave()
+    assert waiter.received() == [later(0)]
+
+
+def test_messages_may_come_byte_by_byte() -> None:
+    daemon = Daemon()
+    client = daemon.connect()
+    for byte in HOLD + unlock() + HOLD:
+        client.send(bytes([byte]))
+    assert client.received() == [first(0), first(0)]
+
+
+def test_messages_may_come_all_at_once() -> None:
+    client = Daemon().connect().send(HOLD + unlock() + HOLD + unlock())
+    assert client.received() == [first(0), first(0)]
+
+
+@pytest.mark.parametrize("breach", BREACHES.values(), ids=BREACHES.keys())
+def test_a_first_message_that_breaks_the_protocol_ends_only_its_connection(
+    breach: bytes, breaches: list[LogEvent]
+) -> None:
+    daemon = Daemon()
+    holder = daemon.connect().send(HOLD)
+    waiter = daemon.connect().send(HOLD)
+    offender = daemon.connect().send(breach)
+    assert offender.transport.disconnecting
+    assert offender.received() == []
+    assert len(breaches) == 1
+    offender.send(HOLD)  # it may go on sending until it notices
+    offender.leave()
+    assert [client.transport.disconnecting for client in (holder, waiter)] == [False, False]
+    holder.send(unlock())
+    assert waiter.received() == [first(1), later(0)]
+
+
+@pytest.mark.parametrize("breach", LATER_BREACHES.values(), ids=LATER_BREACHES.keys())
+def test_a_later_message_that_breaks_the_protocol_costs_the_lock(breach: bytes, breaches: list[LogEvent]) -> None:
+    daemon = Daemon()
+    offender = daemon.connect().send(HOLD)
+    waiter = daemon.connect().send(HOLD)
+    offender.send(breach)
+    assert offender.transport.disconnecting
+    assert len(breaches) == 1
+    offender.leave()
+    assert waiter.received() == [first(1), later(0)]
+
+
+def test_what_comes_before_a_breach_in_one_segment_is_served() -> None:
+    client = Daemon().connect().send(HOLD + b"hello</msg>")
+    assert client.received() == [first(0)]
+    assert client.transport.disconnecting
+
+
+def test_after_a_breach_nothing_of_the_connection_is_served() -> None:
+    daemon = Daemon()
+    offender = daemon.connect().send(b"hello</msg>" + HOLD)
+    offender.send(HOLD)
+    assert offender.received() == []
+    assert daemon.connect().send(lock(wait=0)).received() == [first(0)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"), [(lock("1bad"), -14), (lock("R1", create=0, wait=0), 5)], ids=["invalid name", "can't wait"]
+)
+def test_after_a_last_word_our_side_is_closed_and_nothing_more_is_granted(request_: bytes, code: int) -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(request_)
+    assert client.received() == [first(code)]
+    assert client.transport.half_closed
+    client.send(HOLD)
+    assert client.received() == []
+    assert daemon.connect().send(lock(wait=0)).received() == [first(0)]
+
+
+def test_a_peer_that_never_says_anything_is_sent_away() -> None:
+    daemon = Daemon()
+    client = daemon.connect()
+    daemon.clock.advance(DEFAULT_LIMITS.message_timeout)
+    assert client.transport.aborted
+
+
+def test_a_peer_that_stops_in_the_middle_of_a_message_is_sent_away(breaches: list[LogEvent]) -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(HOLD + unlock()[:20])
+    for byte in unlock()[20:29]:  # nor does a byte now and then help
+        daemon.clock.advance(DEFAULT_LIMITS.message_timeout / 10)
+        client.send(bytes([byte]))
+    assert not client.transport.aborted
+    daemon.clock.advance(DEFAULT_LIMITS.message_timeout / 10)
+    assert client.transport.aborted
+    assert len(breaches) == 1
+
+
+def test_a_peer_between_messages_may_take_its_time() -> None:
+    daemon = Daemon()
+    holder = daemon.connect().send(HOLD)
+    waiter = daemon.connect().send(HOLD)
+    daemon.clock.advance(24 * 3600)
+    assert not holder.transport.aborted
+    assert not waiter.transport.aborted
+
+
+def test_a_refused_peer_that_does_not_close_is_closed() -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(lock("1bad"))
+    daemon.clock.advance(DEFAULT_LIMITS.message_timeout)
+    assert client.transport.aborted
+
+
+def test_a_peer_that_does_not_read_its_answers_is_not_read_either() -> None:
+    client = Daemon().connect()
+    assert (client.transport.producer, client.transport.streaming) == (client.protocol, True)
+    client.protocol.pauseProducing()
+    assert client.transport.producerState == "paused"
+    client.protocol.resumeProducing()
+    assert client.transport.producerState == "producing"
+
+
+def test_holders_and_waiters_that_vanish_together_leave_the_rest_in_order() -> None:
+    daemon = Daemon()
+    clients = [daemon.connect().send(HOLD) for _ in range(5)]
+    for gone in (1, 0, 2, 3):
+        clients[gone].leave()
+    assert clients[4].received() == [first(1), later(0)]
+
+
+def test_a_waiter_is_never_refused_by_step_24() -> None:
+    daemon = Daemon()
+    waiter = daemon.connect().send(lock("N[3]", quantity=5, create=0))
+    daemon.connect().send(lock("N[3]", quantity=1))
+    assert waiter.received() == [first(2), Answer(32, 6)]
+
+
+ELSEWHERE = "192.0.2.66"
+
+SECURED: Any = FakeTls()
+
+
+def order(daemon: Daemon, host: str, immediate: int = 1) -> Client:
+    """Have somebody on C{host} order the daemon to end; over TLS, if it speaks that."""
+    client = daemon.connect(host)
+    if daemon.terms.tls is not None:
+        client.protocol.handshakeCompleted()
+    return client.send(xml(5, 8, f'<session peerid="0123"/><shutdown immediate="{immediate}"/>'))
+
+
+@pytest.mark.parametrize(
+    ("host", "terms"),
+    [
+        ("127.0.0.1", DEFAULT_TERMS),
+        (ELSEWHERE, Terms(allow_remote_shutdown=True)),
+        (ELSEWHERE, Terms(tls=SECURED)),
+    ],
+    ids=["from this host", "from elsewhere where everybody may", "with a certificate"],
+)
+@pytest.mark.parametrize(
+    ("immediate", "kind"), [(0, "FLM008N quiesce"), (1, "FLM007N immediate"), (-7, "FLM007N immediate")]
+)
+def test_a_shutdown_ordered_by_whoever_may_is_carried_out(
+    host: str, terms: Terms, immediate: int, kind: str, log: list[LogEvent]
+) -> None:
+    daemon = Daemon(terms)
+    client = order(daemon, host, immediate)
+    assert daemon.shutdowns == [immediate != 0]
+    assert client.received() == []
+    assert not client.transport.disconnecting
+    assert f"{kind} shutdown ordered by {host}:40000" in map(formatEvent, log)
+
+
+@pytest.mark.parametrize(("immediate", "kind"), [(0, "quiesce"), (1, "immediate")])
+def test_a_shutdown_ordered_by_anybody_else_is_refused_in_words(immediate: int, kind: str, log: list[LogEvent]) -> None:
+    daemon = Daemon()
+    client = order(daemon, ELSEWHERE, immediate)
+    assert daemon.shutdowns == []
+    assert client.received() == [ManagementRefused()]
+    assert client.transport.disconnecting
+    assert warnings(log) == [f"{kind} shutdown refused to {ELSEWHERE}:40000"]
+
+
+@pytest.mark.parametrize("host", [ELSEWHERE, "127.0.0.1"])
+def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_refused(
+    host: str, log: list[LogEvent]
+) -> None:
+    tls: Any = FakeTls("4567")
+    daemon = Daemon(Terms(tls=tls, allow_remote_shutdown=True))
+    client = order(daemon, host)
+    assert daemon.shutdowns == []
+    assert client.received() == [ManagementRefused()]
+    assert client.transport.disconnecting
+    assert warnings(log) == [f"FLM013E closing {host}:40000: shutdown refused, its unique id '0123' is not '4567'"]
+
+
+def test_after_a_refused_order_nothing_of_the_connection_is_served() -> None:
+    daemon = Daemon()
+    client = order(daemon, ELSEWHERE).send(HOLD)
+    assert client.received() == [ManagementRefused()]
+    assert daemon.connect().send(lock(wait=0)).received() == [first(0)]
+
+
+def test_the_log_tells_of_a_peer_that_speaks_tls_where_that_is_not_spoken(log: list[LogEvent]) -> None:
+    client = Daemon().connect()
+    for byte in TLS_HELLO:
+        client.send(bytes([byte]))
+    assert client.transport.disconnecting
+    assert warnings(log) == ["closing 127.0.0.1:40000: it speaks TLS, which is not spoken here"]
+
+
+# more than FLoM says
+
+
+def extended(name: str = "R1", **attributes: Any) -> bytes:
+    """Write a lock message of a client of ours that wants to hear of its unlocks."""
+    return lock(name, **attributes).replace(b'step="8"', b'step="8" extended="1"')
+
+
+def first_of_ours(code: int, element: str | None = None) -> Message:
+    return replace(first(code, element), extended=True)
+
+
+def test_a_client_of_ours_hears_that_its_unlock_was_taken() -> None:
+    daemon = Daemon()
+    holder, waiter = daemon.connect(), daemon.connect()
+    assert holder.send(extended()).received() == [first_of_ours(0)]
+    assert waiter.send(extended()).received() == [first_of_ours(1)]
+    assert holder.send(unlock()).received() == [Unlocked()]
+    assert waiter.received() == [later(0)]
+
+
+def test_it_may_ask_and_give_back_in_one_breath() -> None:
+    client = Daemon().connect()
+    assert client.send((extended() + unlock()) * 3).received() == [first_of_ours(0), Unlocked()] * 3
+
+
+def test_it_hears_that_it_gave_up_waiting() -> None:
+    daemon = Daemon()
+    holder, waiter = daemon.connect().send(lock()), daemon.connect().send(extended())
+    assert waiter.send(unlock()).received() == [first_of_ours(1), Unlocked()]
+    holder.leave()
+    assert waiter.received() == []
+
+
+def test_an_unlock_of_flom_s_clients_is_not_answered() -> None:
+    client = Daemon().connect().send(HOLD)
+    assert client.received() == [first(0)]
+    assert client.send(unlock()).received() == []
+
+
+# programs that grant locks themselves
+
+
+def test_a_daemon_that_is_part_of_another_program_is_ended_by_no_client() -> None:
+    daemon = Daemon()
+    factory = LockFactory(daemon.arbiter, daemon.clock)  # whose terms say of no way to end
+    client = Client(factory, "127.0.0.1").send(xml(5, 8, '<shutdown immediate="1"/>'))
+    assert client.received() == [ManagementRefused()]
+    assert daemon.shutdowns == []

@@ -1,0 +1,289 @@
+"""What a daemon holds, as others see it: over the wire, as JSON, and only those who may."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogEvent
+
+from flom.core.protocol.messages import ManagementRefused, StatusFollows, StatusRequest
+from flom.core.protocol.wire import END_OF_MESSAGE, decode, encode
+from flom.errors import RemoteProtocolError
+from flom.server.arbiter import DeferredArbiter
+from flom.server.connection import MOST_TO_SHOW, Terms
+from flom.server.counters import Census
+from flom.server.snapshot import Statuses, take_status
+from flom.status.model import Party, Status, from_json
+from tests.server.connections import Client, Daemon, FakeTls, lock, unlock, xml
+from tests.server.logs import warnings
+
+HOST = "127.0.0.1"
+
+
+def ask(daemon: Daemon, client: Client, name: str | None = None) -> Status | ManagementRefused:
+    """Let C{client} ask for the status; give what comes."""
+    client.transport.clear()
+    client.send(encode(StatusRequest(name)))
+    daemon.clock.advance(0)
+    header, _, rest = client.transport.value().partition(END_OF_MESSAGE)
+    message = decode(header + END_OF_MESSAGE)
+    if isinstance(message, StatusFollows):
+        assert len(rest) == message.size
+        return from_json(rest)
+    assert isinstance(message, ManagementRefused)
+    return message
+
+
+def status_of(daemon: Daemon, name: str | None = None) -> Status:
+    status = ask(daemon, daemon.connect(), name)
+    assert isinstance(status, Status)
+    return status
+
+
+def statuses(client: Client) -> int:
+    """Tell how many statuses have come since the last call."""
+    data: bytes = client.transport.value()
+    client.transport.clear()
+    return data.count(END_OF_MESSAGE)
+
+
+def test_one_after_the_other_is_answered_however_many_are_asked_for() -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(lock("R1"))
+    client.send(xml(1, 8, '<resource name="UjE="/>'))
+    other = daemon.connect()
+    for _ in range(3):
+        other.send(encode(StatusRequest(None)) + encode(StatusRequest("R1")))
+    assert statuses(other) == 0
+    daemon.clock.pump([0] * 60)
+    assert statuses(other) == 6
+
+
+def test_who_asks_and_asks_and_does_not_wait_is_sent_away(log: list[LogEvent]) -> None:
+    daemon = Daemon()
+    client = daemon.connect()
+    client.send(encode(StatusRequest(None)) * (MOST_TO_SHOW + 1))
+    assert not client.transport.disconnecting
+    client.send(encode(StatusRequest(None)))
+    assert client.transport.disconnecting
+    [line] = warnings(log)
+    assert line.endswith("more than 100 requests for the status before they are answered")
+
+
+def test_the_next_is_not_written_before_the_last_is_on_its_way() -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(encode(StatusRequest(None)) * 3)
+    client.protocol.pauseProducing()  # what came first is more than is taken
+    daemon.clock.pump([0] * 60)
+    assert statuses(client) == 1
+    client.protocol.resumeProducing()
+    daemon.clock.pump([0] * 60)
+    assert statuses(client) == 2
+
+
+def test_those_who_ask_while_one_is_written_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str | None] = []
+
+    def write(arbiter: Any, census: Any, clock: Any, key: str | None) -> Deferred[bytes]:
+        written.append(key)
+        return deferLater(clock, 1.0, lambda: str(len(written)).encode())
+
+    monkeypatch.setattr("flom.server.snapshot.write_status", write)
+    clock = Clock()
+    statuses = Statuses(DeferredArbiter(clock), Census(), clock)
+    got: list[bytes] = []
+    for key, leaves in ((None, False), (None, False), (None, False), (None, True), ("R1", True)):
+        asked = statuses.write(key).addCallback(got.append).addErrback(lambda failure: failure.trap(CancelledError))
+        if leaves:
+            asked.cancel()
+    clock.pump([1.0] * 4)
+    assert (written, got) == ([None, None], [b"1", b"2", b"2"])
+
+
+def test_it_tells_who_holds_what_and_who_waits() -> None:
+    daemon = Daemon()
+    daemon.connect().send(lock("R1", mode=3))
+    daemon.clock.advance(1.5)
+    daemon.connect("192.0.2.7").send(lock("R1"))
+    daemon.clock.advance(0.5)
+    [resource] = status_of(daemon).resources
+    assert (resource.name, resource.type, resource.seconds, resource.free, resource.idle_left) == (
+        *("R1", "simple", 2.0, None, None),
+    )
+    assert resource.holders == (Party(3, f"{HOST}/40000", "0123", None, None, "R1", "PR", None, None, 2.0),)
+    assert resource.waiters == (Party(4, "192.0.2.7/40000", "0123", None, None, "R1", "EX", None, None, 0.5),)
+
+
+@pytest.mark.parametrize(
+    ("name", "type", "mode", "quantity", "element", "free"),
+    [
+        ("N[5]", "numeric", None, 2, None, 3),
+        ("red.green", "set", None, None, "red", ("green",)),
+        ("/a/b", "hierarchical", "EX", None, None, None),
+        ("_S_a[2]", "sequence", None, None, "1", 1),
+    ],
+)
+def test_each_type_shows_what_it_has(
+    name: str, type: str, mode: str | None, quantity: int | None, element: str | None, free: Any
+) -> None:
+    daemon = Daemon()
+    daemon.connect().send(lock(name, quantity=2))
+    [resource] = status_of(daemon).resources
+    assert (resource.type, resource.free) == (type, free)
+    assert resource.holders[0][5:9] == (name, mode, quantity, element)
+
+
+def test_it_tells_of_the_daemon_and_its_counts() -> None:
+    daemon = Daemon()
+    daemon.connect().send(lock())
+    daemon.connect().send(lock(wait=0))
+    daemon.connect().send(b"nonsense</msg>")
+    told = status_of(daemon).daemon
+    assert (told.version, told.group, told.role) == ("0.1.0", "", "")
+    assert told.counts.granted == 1
+    assert told.counts.refused == {"busy": 1}
+    assert (told.counts.connections, told.counts.protocol_errors) == (4, 1)
+    assert sum(told.counts.waited.values()) == 1
+
+
+def test_who_waits_for_creation_is_told() -> None:
+    daemon = Daemon()
+    daemon.connect().send(lock("R1", create=0))
+    [party] = status_of(daemon).incubator
+    assert party.name == "R1"
+
+
+def test_one_resource_may_be_asked_for_and_more_than_once() -> None:
+    daemon = Daemon()
+    for name in ("R1", "R2", "/a/b"):
+        daemon.connect().send(lock(name))
+    client = daemon.connect()
+    for wanted, shown in (("R1", ["R1"]), ("/a", ["/a/b"]), ("R9", []), (None, ["R1", "R2", "/a/b"])):
+        status = ask(daemon, client, wanted)
+        assert isinstance(status, Status)
+        assert [resource.name for resource in status.resources] == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "terms", "may"),
+    [
+        (HOST, Terms(), True),
+        ("192.0.2.7", Terms(), False),
+        ("192.0.2.7", Terms(status_for_all=True), True),
+    ],
+)
+def test_it_is_shown_to_whoever_may_see_it(host: str, terms: Terms, may: bool) -> None:
+    daemon = Daemon(terms)
+    assert isinstance(ask(daemon, daemon.connect(host)), Status) is may
+
+
+def test_it_is_shown_to_whoever_has_a_certificate() -> None:
+    daemon = Daemon(replace(Terms(), tls=FakeTls()))  # type: ignore[arg-type]
+    stranger, trusted = daemon.connect("192.0.2.7"), daemon.connect("192.0.2.7")
+    trusted.protocol.handshakeCompleted()
+    assert isinstance(ask(daemon, stranger), ManagementRefused)
+    assert isinstance(ask(daemon, trusted), Status)
+
+
+def test_a_client_of_ours_may_ask_after_the_question_that_harms_nobody() -> None:
+    daemon = Daemon()
+    client = daemon.connect()
+    probe = lock("statusprobe01", wait=0, create=0).replace(b'step="8"', b'step="8" extended="1"')
+    [answer] = client.send(probe).received()
+    assert answer.extended  # type: ignore[union-attr]
+    status = ask(daemon, client)
+    assert isinstance(status, Status)
+    assert status.daemon.counts.refused == {}
+
+
+def test_a_client_of_flom_s_that_has_locked_may_not() -> None:
+    client = Daemon().connect().send(lock())
+    client.send(encode(StatusRequest()))
+    assert client.transport.disconnecting
+
+
+def test_who_asks_for_the_status_may_not_lock_on_the_same_connection() -> None:
+    daemon = Daemon()
+    client = daemon.connect()
+    ask(daemon, client)
+    assert client.send(lock()).transport.disconnecting
+
+
+def test_who_has_gone_is_not_told() -> None:
+    daemon = Daemon()
+    client = daemon.connect().send(encode(StatusRequest()))
+    client.leave()
+    daemon.clock.advance(0)
+    assert client.transport.value() == b""
+
+
+@pytest.mark.parametrize("asked", [xml(5, 8, '<status name="%%"/>'), xml(5, 8, '<status name="bm8gbmFtZQ=="/>')])
+def test_a_name_that_is_none_ends_the_connection(asked: bytes) -> None:
+    client = Daemon().connect().send(asked)
+    assert client.transport.disconnecting
+
+
+def test_a_lock_of_this_process_is_shown_as_such() -> None:
+    arbiter = DeferredArbiter(Clock())
+    arbiter.acquire("R1")
+    [resource] = take_status(arbiter, Census()).resources
+    assert resource.holders[0].address == "this process"
+    assert resource.holders[0].pid is not None
+
+
+# as JSON
+
+
+def test_what_is_written_can_be_read() -> None:
+    daemon = Daemon()
+    for name in ("R1", "R1", "N[5]", "red.green", "/a/b"):
+        daemon.connect().send(lock(name))
+    daemon.connect().send(lock("R9", create=0))
+    gone = daemon.connect().send(lock("R3") + unlock("R3"))
+    gone.leave()
+    status = status_of(daemon)
+    assert from_json(status.as_json()) == status
+    assert from_json(status.as_json().replace('"resources":', '"more":{},"resources":')) == status
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", '{"daemon":{}}', '{"daemon":null,"resources":[],"incubator":[]}']
+)
+def test_what_is_no_status_is_told(text: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="no status"):
+        from_json(text)
+
+
+# who blocks whom
+
+
+def blockers(*asked: tuple[str, dict[str, Any]]) -> list[list[int]]:
+    """Give, for each waiter, the places of those who block it among C{asked}."""
+    daemon = Daemon()
+    for name, attributes in asked:
+        daemon.connect().send(lock(name, **attributes))
+    [resource] = status_of(daemon).resources
+    first = resource.number + 1
+    return [[holder.number - first for holder in resource.blockers(waiter)] for waiter in resource.waiters]
+
+
+@pytest.mark.parametrize(
+    ("asked", "blocked"),
+    [
+        ([("R1", {"mode": 3}), ("R1", {"mode": 1}), ("R1", {"mode": 2})], [[0]]),
+        ([("R1", {"mode": 3}), ("R1", {"mode": 1}), ("R1", {"mode": 5})], [[0, 1]]),
+        ([("/a/b", {}), ("/a/c", {}), ("/a", {})], [[0, 1]]),
+        ([("/a/b", {}), ("/a/c", {}), ("/a/b/d", {})], [[0]]),
+        ([("/a/b", {}), ("/a/bc", {}), ("/a/b", {})], [[0]]),
+        ([("N[5]", {"quantity": 3}), ("N[5]", {"quantity": 0}), ("N[5]", {"quantity": 4})], [[0]]),
+        ([("r.g", {}), ("r.g", {}), ("r.g", {})], [[0, 1]]),
+    ],
+)
+def test_a_waiter_is_blocked_by_holders_in_its_way(
+    asked: list[tuple[str, dict[str, Any]]], blocked: list[list[int]]
+) -> None:
+    assert blockers(*asked) == blocked

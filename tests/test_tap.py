@@ -1,0 +1,537 @@
+"""C{twistd flom}: options become a daemon, or one line that says what is wrong with them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+
+from flom.config import DAEMON, SETTINGS, Config, Setting
+from flom.core.group.election import DEFAULT_TIMING, Timing
+from flom.net.keepalive import Keepalive
+from flom.net.multicast import Group, NetworkInterface
+from flom.server.connection import Terms
+from flom.server.group.host_seat import take_seat
+from flom.server.group.service import Membership
+from flom.server.limits import Limits
+from flom.server.service import make_daemon
+from flom.tap import Options, makeDaemon
+from flom.tls.authority import issue, make_authority
+from flom.trace import TOPICS, tracer
+
+
+def parse(*words: str) -> Options:
+    options = Options()
+    options.parseOptions(list(words))
+    return options
+
+
+OWN_SETTINGS: Final = [setting for setting in SETTINGS if DAEMON in setting.programs]
+
+VALUES: Final[dict[str, tuple[str, Any]]] = {
+    "daemon_trace_file": ("/trace", "/trace"),
+    "append_trace_file": ("yes", True),
+    "lifespan_ms": ("700", 700),
+    "unicast_port": ("28016", 28016),
+    "multicast_address": ("ff02::2", "ff02::2"),
+    "multicast_port": ("28016", 28016),
+    "network_interface": ("eth0", "eth0"),
+    "discovery_ttl": ("3", 3),
+    "keepalive_time": ("7", 7),
+    "keepalive_interval": ("3", 3),
+    "keepalive_probes": ("2", 2),
+    "allow_remote_shutdown": ("yes", True),
+    "heartbeat_ms": ("300", 300),
+    "leader_timeout_ms": ("2000", 2000),
+    "election_time_ms": ("600", 600),
+    "max_connections": ("0", 0),
+    "max_connections_per_peer": ("7", 7),
+    "max_waiters": ("7", 7),
+    "max_resources": ("7", 7),
+    "max_locks_per_connection": ("7", 7),
+    "max_message_size": ("1000", 1000),
+    "message_timeout_ms": ("700", 700),
+    "unread_timeout_ms": ("700", 700),
+    "socket_name": ("/flom", ["/flom"]),
+    "unicast_address": ("::1", ["::1"]),
+    "listen": ("tcp:1", ["tcp:1"]),
+    "mount_point": ("/", "/"),
+    "http": ("tcp:1", "tcp:1"),
+    "status_for": ("all", "all"),
+    "log_grants": ("yes", True),
+}
+"""How each setting may be said, by its field, and what that means; those of TLS go together only."""
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def value_of(setting: Setting, options: Options) -> Any:
+    """Give what C{options} say of C{setting}; the addresses, of which there may be many, are lists."""
+    is_address = setting.field in ("socket_name", "unicast_address", "listen")
+    return options[setting.long] if is_address else getattr(options.config, setting.field)
+
+
+@pytest.mark.parametrize(
+    "setting", [setting for setting in OWN_SETTINGS if setting.place[0] != "TLS"], ids=lambda setting: setting.long
+)
+def test_a_setting_may_be_an_option_or_stand_in_a_file(setting: Setting, tmp_path: Path) -> None:
+    text, value = VALUES[setting.field]
+    group, key = setting.place
+    file = write(tmp_path / "flom.conf", f"[{group}]\n{key}={text}\n")
+    as_option = [f"--{setting.long}"] if setting.from_option is None else [f"--{setting.long}", text]
+    assert value_of(setting, parse()) != value
+    assert value_of(setting, parse(*as_option)) == value
+    assert value_of(setting, parse("--config-file", file)) == value
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (["--group", "ff02::2"], "multicast_address", "ff02::2"),
+        (["-A", "ff02::2"], "multicast_address", "ff02::2"),
+        (["--port", "28016"], "multicast_port", 28016),
+        (["-P", "28016"], "multicast_port", 28016),
+        (["--interface", "eth0"], "network_interface", "eth0"),
+        (["-n", "eth0"], "network_interface", "eth0"),
+        (["-p", "28016"], "unicast_port", 28016),
+        (["-d", "-7"], "lifespan_ms", -7),
+        (["-t", "/trace"], "daemon_trace_file", "/trace"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_some_settings_go_by_shorter_names_too(words: list[str], field: str, value: object) -> None:
+    assert getattr(parse(*words).config, field) == value
+
+
+def test_help_tells_of_every_setting() -> None:
+    told = parse().getUsage()
+    assert [setting.long for setting in OWN_SETTINGS if f"--{setting.long}" not in told] == []
+
+
+def test_what_is_for_commands_is_no_option() -> None:
+    for setting in SETTINGS:
+        if DAEMON not in setting.programs:
+            with pytest.raises(SystemExit, match=f"option --{setting.long} not recognized"):
+                parse(f"--{setting.long}")
+
+
+def test_without_options_it_is_there_for_ever_and_everything_else_is_as_for_commands() -> None:
+    assert parse().config == Config(lifespan_ms=-1)
+
+
+def test_a_relative_path_is_meant_from_where_we_are() -> None:
+    assert parse("--socket-name", "flom.sock")["socket-name"] == [str(Path("flom.sock").absolute())]
+
+
+# configuration files
+
+
+def test_options_override_a_file_setting_by_setting(tmp_path: Path) -> None:
+    file = write(tmp_path / "flom.conf", "[Daemon]\nLifespan=1\nUnicastPort=1\n[Network]\nDiscoveryTTL=2\n")
+    expected = Config(lifespan_ms=3, unicast_port=1, discovery_ttl=1)
+    assert parse("-d", "3", "-c", file, "--discovery-ttl", "1").config == expected
+
+
+def test_a_lifespan_of_0_in_a_file_is_for_commands_only(tmp_path: Path) -> None:
+    file = write(tmp_path / "flom.conf", "[Daemon]\nLifespan=0\n")
+    assert parse("-c", file).config.lifespan_ms == -1
+    assert parse("-c", file, "-d", "700").config.lifespan_ms == 700
+
+
+def test_addresses_among_the_options_replace_those_of_the_file(tmp_path: Path) -> None:
+    text = "[Daemon]\nSocketName=/file\nUnicastAddress=::1\nListen=tcp:1;tcp:2\n"
+    file = write(tmp_path / "flom.conf", text)
+    options = parse("-c", file, "-s", "/a", "-s", "/b", "-a", "::2", "--listen", "tcp:3", "--listen", "tcp:4")
+    assert options["socket-name"] == ["/a", "/b"]
+    assert options["unicast-address"] == ["::2"]
+    assert options["listen"] == ["tcp:3", "tcp:4"]
+    assert parse("-c", file)["listen"] == ["tcp:1", "tcp:2"]
+
+
+def test_a_relative_path_in_a_file_is_meant_from_where_we_are_too(tmp_path: Path) -> None:
+    file = write(tmp_path / "flom.conf", "[Daemon]\nSocketName=flom.sock\n")
+    assert parse("-c", file)["socket-name"] == [str(Path("flom.sock").absolute())]
+
+
+def test_what_a_file_says_to_commands_is_checked_and_has_no_effect(tmp_path: Path) -> None:
+    text = "[Resource]\nName={name}\n[Network]\nDiscoveryAttempts=7\n"
+    parse("-c", write(tmp_path / "good.conf", text.format(name="R1")))
+    with pytest.raises(SystemExit, match=r"bad\.conf.*\[Resource\] Name='1bad'"):
+        parse("-c", write(tmp_path / "bad.conf", text.format(name="1bad")))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[Monitor]\nIgnoredSignals=SIGNAL\n", "[Monitor] IgnoredSignals: ignore-signal: 'SIGNAL' is no signal"),
+    ],
+    ids=["a signal that is none"],
+)
+def test_what_has_no_effect_is_told_in_one_line(
+    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parse("-c", write(tmp_path / "flom.conf", text))
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("twistd flom: warning: ")
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("no key file", ["no key file"]),
+        ("[Daemon]\nLifespan=soon\n", ["[Daemon] Lifespan='soon'"]),
+        ("[Daemon]\nUnicastPort=70000\n", ["[Daemon] UnicastPort='70000'"]),
+        ("[Daemon]\nMulticastPort=0\n", ["[Daemon] MulticastPort='0'"]),
+        ("[Daemon]\nHeartbeat=9\n", ["[Daemon] Heartbeat='9'"]),
+        ("[Daemon]\nElectionTime=0x200\n", ["[Daemon] ElectionTime='0x200'"]),
+        ("[Daemon]\nAllowRemoteShutdown=perhaps\n", ["[Daemon] AllowRemoteShutdown='perhaps'"]),
+        (f"[Daemon]\nSocketName=/{'x' * 107}\n", ["[Daemon] SocketName='/xxx"]),
+        ("[Network]\nDiscoveryTTL=256\n", ["[Network] DiscoveryTTL='256'"]),
+        ("[Network]\nTcpKeepaliveTime=0\n", ["[Network] TcpKeepaliveTime='0'"]),
+        ("[TLS]\nTlsCertificate=/nowhere.pem\n", ["[TLS] TlsCertificate='/nowhere.pem'"]),
+        ("[TLS]\nTlsCheckPeerId=perhaps\n", ["[TLS] TlsCheckPeerId='perhaps'"]),
+    ],
+    ids=lambda value: value.strip().split("\n")[-1][:40] if isinstance(value, str) else "",
+)
+def test_a_bad_file_ends_the_program_with_one_line_that_names_file_group_and_key(
+    text: str, named: list[str], tmp_path: Path
+) -> None:
+    file = write(tmp_path / "flom.conf", text)
+    with pytest.raises(SystemExit) as raised:
+        parse("-c", file)
+    line = str(raised.value)
+    assert "\n" not in line
+    assert line.startswith("twistd flom: ")
+    assert [part for part in [file, *named] if part not in line] == []
+
+
+@pytest.mark.parametrize("name", ["nowhere.conf", ""], ids=["missing", "a directory"])
+def test_a_file_that_cannot_be_read_ends_the_program_with_one_line_that_names_it(name: str, tmp_path: Path) -> None:
+    file = str(tmp_path / name)
+    with pytest.raises(SystemExit, match=f"^twistd flom: .*{file}.*$"):
+        parse("--config-file", file)
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The options that it takes to speak TLS, and their files."""
+    directory = tmp_path_factory.mktemp("tls")
+    authority = make_authority(directory, 1)
+    issued = issue(directory, "daemon", 1)
+    return {
+        "--tls-certificate": str(issued.certificate),
+        "--tls-private-key": str(issued.key),
+        "--tls-ca-certificate": str(authority.certificate),
+    }
+
+
+def words_of(options: Mapping[str, str]) -> list[str]:
+    return [word for option in options.items() for word in option]
+
+
+def test_three_files_make_it_speak_tls(
+    certificate: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ["-s", str(tmp_path / "flom.sock"), *words_of(certificate), "--tls-check-peer-id", "yes"]
+    tls = terms_of(monkeypatch, *words).tls
+    assert tls is not None
+    assert (tls.own_name, tls.checks_peer_id) == ("daemon", True)
+
+
+def test_the_files_may_be_named_in_a_file(
+    certificate: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    places = {setting.long: setting.place for setting in SETTINGS}
+    lines = [f"{places[option[2:]][1]}={path}" for option, path in certificate.items()]
+    file = write(tmp_path / "flom.conf", "\n".join(["[TLS]", *lines]))
+    tls = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), "-c", file).tls
+    assert tls is not None
+    assert not tls.checks_peer_id
+
+
+@pytest.mark.parametrize("missing", ["--tls-certificate", "--tls-private-key", "--tls-ca-certificate"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_some_of_the_files_are_not_enough(missing: str, number: int, certificate: dict[str, str]) -> None:
+    """A command goes on in plain text; a daemon that did would be there for the wrong ones."""
+    given = {option: path for option, path in certificate.items() if (option == missing) == (number == 1)}
+    with pytest.raises(SystemExit) as raised:
+        parse(*words_of(given))
+    needed = " and ".join(option[2:] for option in certificate if option not in given)
+    assert str(raised.value) == f"twistd flom: TLS needs {needed} too"
+
+
+def test_peer_ids_cannot_be_checked_in_plain_text() -> None:
+    with pytest.raises(SystemExit, match="tls-check-peer-id needs tls-certificate and ") as raised:
+        parse("--tls-check-peer-id", "yes")
+    assert "\n" not in str(raised.value)
+
+
+def test_files_that_cannot_be_used_end_the_program_with_one_line(certificate: dict[str, str], tmp_path: Path) -> None:
+    swapped = {**certificate, "--tls-private-key": certificate["--tls-certificate"]}
+    with pytest.raises(SystemExit, match=r"^twistd flom: tls-private-key: '.*daemon\.pem' cannot be used") as raised:
+        makeDaemon(parse("-s", str(tmp_path / "flom.sock"), *words_of(swapped)), MemoryReactorClock())
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "flom.sock").exists()
+
+
+# the trace
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    """Let a trace that the test starts end with it."""
+    yield
+    root = logging.getLogger("flom.trace")
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.propagate = True
+    for topic in TOPICS:
+        tracer(topic).setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize(("append", "kept"), [("no", []), ("yes", ["earlier"])])
+@pytest.mark.usefixtures("traced")
+def test_it_traces_to_a_file_from_the_settings_on(append: str, kept: list[str], tmp_path: Path) -> None:
+    file = write(tmp_path / "trace", "earlier\n")
+    words = ["--daemon-trace-file", file, "--append-trace-file", append, "-s", str(tmp_path / "flom.sock")]
+    daemon = makeDaemon(parse(*words, "--heartbeat", "300"), MemoryReactorClock())
+    daemon.startService()
+    lines = Path(file).read_text().splitlines()
+    assert lines[: -len(SETTINGS) - 1] == kept
+    pattern = rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{6}} \[{os.getpid()}/\d+\] "
+    texts = [re.sub(f"^{pattern}", "", line) for line in lines[len(kept) :]]
+    assert texts[0] == f"config: [Trace]/DaemonTraceFile='{file}'"
+    assert "config: [Daemon]/Heartbeat=300" in texts
+    assert texts[-1].startswith("daemon: listening on UNIXAddress(")
+    daemon.stopService()
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_trace_that_cannot_be_written_is_no_reason_not_to_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "nowhere" / "trace")
+    makeDaemon(parse("-t", file, "-s", str(tmp_path / "flom.sock")), MemoryReactorClock())
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"twistd flom: warning: cannot trace to '{file}'")
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--daemon-lifespan", "0"],
+        ["--daemon-lifespan", "soon"],
+        ["--unicast-port", "70000"],
+        ["--port", "0"],
+        ["--port", "70000"],
+        ["--discovery-ttl", "256"],
+        ["--heartbeat", "9"],
+        ["--leader-timeout", "soon"],
+        ["--leader-timeout", "500"],  # less than two heartbeats
+        ["--election-time", "99"],
+        ["--max-connections", "-1"],
+        ["--max-connections-per-peer", "-1"],
+        ["--max-waiters", "many"],
+        ["--max-resources", "2147483648"],
+        ["--max-message-size", "510"],
+        ["--max-message-size", "65537"],
+        ["--message-timeout", "0"],
+        ["--unread-timeout", "0"],
+        ["--tcp-keepalive-time", "0"],
+        ["--tcp-keepalive-probes", "128"],
+        ["--socket-name", "/" + "x" * 107],
+        ["--socket-name", ""],
+        ["--unicast-address", ""],
+        ["--socket-name", "\udcff" * 108],
+        ["--colour", "red"],
+    ],
+    ids=" ".join,
+)
+def test_a_bad_option_ends_the_program_with_one_line_that_names_it(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse(*words)
+    assert "\n" not in str(raised.value)
+    assert words[0][2:] in str(raised.value) or words[1] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--listen", "nonsense"],
+        ["--listen", "tcp:x"],
+        ["--unicast-address", "192.0.2.99"],
+        ["--socket-name", "/nowhere/flom.sock"],
+        ["--inherit", "99"],
+        ["--inherit", "x"],
+        ["--group", "192.0.2.1"],
+        ["--group", "no.such.invalid"],
+        ["--interface", "nosuch0", "--group", "ff02::1"],
+        ["--candidate", "99", "--seat", "99", "--group", "ff02::1"],
+        ["--candidate", "99", "--group", "ff02::1"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_listened_on_ends_the_program_with_one_line_that_names_it(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        makeDaemon(parse(*words), MemoryReactorClock())
+    assert "\n" not in str(raised.value)
+    assert words[1] in str(raised.value) or words[0][2:] in str(raised.value)
+
+
+def test_a_second_daemon_on_one_path_is_told_so(tmp_path: Path) -> None:
+    options = parse("--socket-name", str(tmp_path / "flom.sock"))
+    first = makeDaemon(options, MemoryReactorClock())
+    with pytest.raises(SystemExit, match="another daemon is listening there"):
+        makeDaemon(options, MemoryReactorClock())
+    del first
+
+
+# what is made of them
+
+
+def made(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
+    """Give what the daemon is made of that C{words} describe."""
+    parts: dict[str, Any] = {}
+
+    def watch(*arguments: Any, **options: Any) -> Any:
+        parts.update(options)
+        return make_daemon(*arguments, **options)
+
+    monkeypatch.setattr("flom.tap.make_daemon", watch)
+    makeDaemon(parse(*words), MemoryReactorClock())
+    return parts
+
+
+def terms_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> Terms:
+    """Give the terms on which the daemon serves clients that C{words} describe."""
+    terms = made(monkeypatch, *words)["terms"]
+    assert isinstance(terms, Terms)
+    return terms
+
+
+def membership_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> Membership | None:
+    """Give in which group, and as what, the daemon is that C{words} describe."""
+    membership = made(monkeypatch, *words)["membership"]
+    assert membership is None or isinstance(membership, Membership)
+    return membership
+
+
+@pytest.mark.parametrize(("words", "lifespan"), [([], None), (["-d", "-7"], None), (["-d", "700"], 0.7)])
+def test_a_lifespan_is_told_in_milliseconds_and_every_negative_one_is_for_ever(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], lifespan: float | None
+) -> None:
+    assert made(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)["lifespan"] == lifespan
+
+
+def test_clients_are_served_in_plain_text_and_strangers_may_not_end_the_daemon(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock")) == Terms()
+
+
+def test_its_user_may_choose_other_terms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ["--allow-remote-shutdown", "--tcp-keepalive-time", "7", "--tcp-keepalive-intvl", "3"]
+    terms = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
+    assert terms == Terms(Keepalive(7, 3, 6), allow_remote_shutdown=True)
+
+
+def test_its_user_may_set_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ["--max-connections", "1", "--max-connections-per-peer", "2", "--max-waiters", "3", "--max-resources", "4"]
+    words += ["--max-locks-per-connection", "5", "--max-message-size", "600"]
+    words += ["--message-timeout", "700", "--unread-timeout", "800"]
+    terms = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
+    assert terms == Terms(limits=Limits(1, 2, 3, 4, 5, 600, 0.7, 0.8))
+
+
+# in a group
+
+
+def test_without_a_group_it_is_in_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert membership_of(monkeypatch, "--socket-name", str(tmp_path / "flom.sock")) is None
+
+
+def test_in_a_group_it_stands_by_and_finds_its_seat_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    membership = membership_of(monkeypatch, "--group", "ff02::1%lo", "--port", "28016", "--discovery-ttl", "3")
+    assert membership is not None
+    assert membership.group == Group("ff02::1", 28016, "lo", 3)
+    assert membership.stands_by
+    assert (membership.seat, membership.candidate) == (None, None)
+    assert membership.timing == DEFAULT_TIMING
+
+
+def test_its_timing_is_told_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--heartbeat", "100", "--leader-timeout", "1000", "--election-time", "250"]
+    membership = membership_of(monkeypatch, "--group", "ff02::1", *words)
+    assert membership is not None
+    assert membership.timing == Timing(heartbeat=0.1, patience=1.0, campaign=0.25)
+
+
+@pytest.mark.parametrize("group", ["ff02::1", "239.1.1.1"])
+def test_without_an_address_it_takes_any_port_and_tells_that(monkeypatch: pytest.MonkeyPatch, group: str) -> None:
+    membership = membership_of(monkeypatch, "--group", group)
+    assert membership is not None
+    host, port = membership.told
+    assert host == ""
+    assert port not in (0, 28015)
+
+
+def test_an_address_is_told_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--group", "239.1.1.1", "-a", "localhost", "-p", str(free_port())]
+    membership = membership_of(monkeypatch, *words)
+    assert membership is not None
+    assert membership.told == ("localhost", int(words[-1]))
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+def test_an_address_that_means_all_of_them_is_told_by_the_answer_itself(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    words = ["--group", "239.1.1.1", "-a", address, "-p", str(free_port())]
+    membership = membership_of(monkeypatch, *words)
+    assert membership is not None
+    assert membership.told == ("", int(words[-1]))
+
+
+def test_what_a_runner_has_started_takes_over_its_seat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flom.server.group.host_seat.usable_interfaces", lambda group: [NetworkInterface(1, "lo", 0)])
+    seat = take_seat(Group("ff02::1", os.getpid()))
+    ours, theirs = socket.socketpair()
+    with closing(seat), ours, theirs:
+        membership = membership_of(
+            monkeypatch,
+            *("--group", "ff02::1"),
+            *("--seat", str(os.dup(seat.descriptors()[0]))),
+            *("--candidate", str(os.dup(theirs.fileno()))),
+        )
+        assert membership is not None
+        assert membership.seat is not None
+        assert membership.candidate is not None
+        assert not membership.stands_by
+        membership.seat.close()
+        membership.candidate.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,95 @@
+"""
+What clients of daily life may send, in any order.
+
+All choices are those of a C{random.Random}, so that a seed, hypothesis or a fuzzer can make them.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from random import Random
+from typing import Any, Final
+
+from flom.core.modes import LockMode
+from flom.core.protocol.messages import (
+    Answer,
+    Discover,
+    Discovered,
+    Lock,
+    Message,
+    Ping,
+    Shutdown,
+    StatusRequest,
+    Unlock,
+    Unlocked,
+)
+from flom.core.protocol.wire import MessageReader, encode
+from flom.errors import LocalProtocolError, RemoteProtocolError
+
+PEER_ID: Final = "0123456789abcdef0123456789abcdef"
+
+NAMES: Final = [
+    "R1",
+    "R2",
+    "N[3]",
+    "red.green.blue",
+    "/t",
+    "/t/a",
+    "/t/a/b",
+    "/t/c",
+    "_s_q[2]",
+    "_S_q[2]",
+    "_t_%s#fff[2]",
+]
+"""At least one resource of each type, so few that clients meet."""
+
+
+def valid_lock(random: Random, name: str, **attributes: Any) -> Lock:
+    """Ask for C{name} in any way that its type knows."""
+    has_mode = name.startswith("/") or name.isalnum()
+    asked: dict[str, Any] = {
+        "mode": random.choice(list(LockMode)) if has_mode else LockMode.NL,
+        "quantity": random.choice([0, 1, 1, 2, 3, 4]) if name.startswith("N[") else 0,
+        "wait": random.random() < 0.8,
+        "create": random.random() < 0.85,
+        "lifespan": random.choice([0.0, 0.0, 0.5, 1.5]),
+        "peer_id": random.choice([PEER_ID, PEER_ID, None]),
+        "regains": random.random() < 0.02,
+    }
+    return Lock(name, **asked | attributes)
+
+
+def any_message(random: Random) -> Message:
+    """Give a valid message, whoever may send it and whenever."""
+    name = random.choice([*NAMES, "no name"]) if random.random() < 0.1 else random.choice(NAMES)
+    match random.randrange(12):
+        case 0:
+            return StatusRequest(random.choice([None, "R1", "R1", "nobody has this"]))
+        case 1:
+            return Shutdown(immediate=random.random() < 0.5)
+        case 2:
+            others: list[Message] = [Ping(8), Ping(16), Discover(), Unlocked(), Discovered("", 1)]
+            return random.choice(others)
+        case 3:
+            return Answer(random.choice([16, 24, 32]), random.choice([0, 1, 2, 4, 5, 6, -14, 99]))
+        case 4 | 5 | 6:
+            return Unlock(name, rollback=random.random() < 0.3)
+        case _:
+            return valid_lock(random, name, extended=random.random() < 0.3)
+
+
+def spelled(message: Message) -> bytes:
+    """Write C{message}, even a lock of what is no name."""
+    try:
+        return encode(message)
+    except LocalProtocolError:
+        name = b64encode(getattr(message, "name", "").encode()).decode()
+        return f'<msg level="3" verb="1" step="8"><resource name="{name}" mode="5" wait="1" create="1"/></msg>'.encode()
+
+
+def orders_shutdown(data: bytes) -> bool:
+    """Tell whether a daemon that is sent C{data} would end as it was told to."""
+    try:
+        return any(isinstance(message, Shutdown) for message in MessageReader().feed(data))
+    except RemoteProtocolError:
+        return False  # nothing is read after it, and those before were none

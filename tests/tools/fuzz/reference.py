@@ -1,0 +1,177 @@
+"""
+Reading a message the slow way: by a parser of XML, then tag by tag as docs/protocol.md has it.
+
+Nothing of flom.core.protocol.wire is used, so that whatever shorter ways are taken there can be compared with this.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from typing import Final
+from xml.parsers.expat import ExpatError, ParserCreate
+
+from flom.codes import ReturnCode
+from flom.core.modes import LockMode
+from flom.core.protocol.messages import (
+    Answer,
+    Discover,
+    Discovered,
+    Lock,
+    ManagementRefused,
+    Message,
+    Ping,
+    Role,
+    Shutdown,
+    Standing,
+    StatusFollows,
+    StatusRequest,
+    Unlock,
+    Unlocked,
+)
+from flom.errors import RemoteProtocolError
+
+Attributes = dict[str, str]
+
+_KNOWN: Final = ("msg", "session", "resource", "answer", "network", "shutdown", "status")
+_NOT_IN_UNLOCK: Final = ("mode", "wait", "quantity", "create", "lifespan")
+_LONGEST_LIFESPAN_MS: Final = 2**31 - 1
+_LARGEST: Final = 2**31 - 1
+_LAST_MS: Final = 253402300799999
+_LARGEST_STATUS: Final = 2**30
+
+
+def read_slowly(data: bytes) -> Message:
+    """
+    Read one message.
+
+    @raise RemoteProtocolError: it is none.
+    """
+    tags = _tags(data)
+    msg = tags["msg"]
+    if "level" in msg and strtol(msg["level"]) != 3:
+        raise RemoteProtocolError("another level", "FLM006W", ReturnCode.PROTOCOL_LEVEL_MISMATCH)
+    resource, session = tags.get("resource", {}), tags.get("session", {})
+    answer, network = tags.get("answer", {}), tags.get("network", {})
+    peer_id = session.get("peerid")
+    match strtol(msg.get("verb", "")), strtol(msg.get("step", "")):
+        case 1, 8:
+            if "name" not in resource or "rollback" in resource:
+                raise _breach()
+            return Lock(
+                _name(resource["name"]),
+                _mode(resource.get("mode", "0")),
+                _within(0, strtol(resource.get("quantity", "0")), _LARGEST),
+                _is_set(resource, "wait"),
+                _is_set(resource, "create"),
+                sorted((-_LONGEST_LIFESPAN_MS, strtol(resource.get("lifespan", "")), _LONGEST_LIFESPAN_MS))[1] / 1000,
+                peer_id,
+                _is_set(resource, "regains"),
+                _is_set(msg, "extended"),
+            )
+        case 1, (16 | 24 | 32) as step:
+            code = strtol(answer["rc"]) if "rc" in answer else None
+            return Answer(step, code, answer.get("element"), peer_id, _is_set(msg, "extended"))
+        case 2, 8:
+            if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
+                raise _breach()
+            return Unlock(_name(resource["name"]), _is_set(resource, "rollback"))
+        case 2, 16:
+            return Unlocked()
+        case 3, (8 | 16) as step:
+            return Ping(step)
+        case 4, 8:
+            port = _within(0, strtol(msg.get("port", "")), 65535)
+            everyone, orphaned, relayed = (_is_set(msg, what) for what in ("everyone", "orphaned", "relayed"))
+            group, address = msg.get("group", ""), msg.get("address", "")
+            return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port)
+        case 4, 16:
+            if "address" not in network:
+                raise _breach()
+            port = _within(1, strtol(network.get("port", "")), 65535)
+            return Discovered(network["address"], port, _standing(msg), msg.get("host", ""), msg.get("version", ""))
+        case 5, 8:
+            if "status" in tags:
+                status = tags["status"]
+                return StatusRequest(_name(status["name"]) if "name" in status else None, peer_id)
+            if list(tags.get("shutdown", {})) != ["immediate"]:
+                raise _breach()
+            return Shutdown(_is_set(tags["shutdown"], "immediate"), peer_id)
+        case 5, 16:
+            if "status" in tags:
+                return StatusFollows(_within(1, strtol(tags["status"].get("size", "")), _LARGEST_STATUS))
+            return ManagementRefused()
+    raise _breach()
+
+
+def strtol(text: str) -> int:
+    """Read a number as C does: blanks, a sign, digits, and whatever follows; 0 if there is none."""
+    text = text.lstrip(" \t\n\v\f\r")
+    sign, text = (-1, text[1:]) if text[:1] == "-" else (1, text[1:] if text[:1] == "+" else text)
+    digits = text[: len(text) - len(text.lstrip("0123456789"))]
+    return sign * int(digits or "0")
+
+
+def _tags(data: bytes) -> dict[str, Attributes]:
+    """Give each known tag's attributes; of repeated ones the last."""
+    found: dict[str, Attributes] = {}
+
+    def element(tag: str, attributes: Attributes) -> None:
+        if tag in _KNOWN:
+            found[tag] = found.get(tag, {}) | attributes
+        elif attributes:
+            raise _breach()
+
+    def document_type(name: str, system: str | None, public: str | None, has_subset: int) -> None:
+        if system or public or has_subset:
+            raise _breach()
+
+    parser = ParserCreate("UTF-8")
+    parser.StartElementHandler = element
+    parser.StartDoctypeDeclHandler = document_type
+    try:
+        parser.Parse(data.lstrip(), True)
+    except ExpatError as e:
+        raise RemoteProtocolError(str(e), code=ReturnCode.MSG_DESERIALIZE_ERROR) from e
+    if "msg" not in found:
+        raise _breach()
+    return found
+
+
+def _breach() -> RemoteProtocolError:
+    return RemoteProtocolError("no message")
+
+
+def _is_set(attributes: Attributes, name: str) -> bool:
+    return strtol(attributes.get(name, "")) != 0
+
+
+def _within(least: int, number: int, most: int) -> int:
+    if not least <= number <= most:
+        raise _breach()
+    return number
+
+
+def _name(text: str) -> str:
+    try:
+        return b64decode(text.encode()).decode("utf-8", "surrogateescape")
+    except Base64Error:
+        return ""
+
+
+def _mode(text: str) -> LockMode:
+    begin = text.lstrip(" \t\n\v\f\r")
+    digit = begin[1:2] if begin[:1] in ("+", "-") else begin[:1]
+    if digit not in tuple("0123456789"):
+        raise _breach()  # FLoM takes a mode that is no number for NL, which protects from nothing
+    return LockMode(_within(0, strtol(text), 5))
+
+
+def _standing(msg: Attributes) -> Standing | None:
+    if "node" not in msg:
+        return None
+    since = _within(0, strtol(msg.get("since", "")), _LAST_MS)
+    try:
+        return Standing(msg["node"], Role(msg.get("role")), since)
+    except ValueError:
+        raise _breach() from None

@@ -1,0 +1,233 @@
+"""A daemon and its clients in one process, bytes in and bytes out, without a network: L{Scene}."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from flom.core.locks.snapshot import Claim as Shown
+from flom.core.locks.snapshot import TableView
+from flom.core.protocol.messages import Message, Unlock
+from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
+from flom.errors import RemoteProtocolError
+from flom.server.arbiter import DeferredArbiter
+from flom.server.connection import LockFactory, LockProtocol, Terms
+from flom.server.limits import DEFAULT_LIMITS, Limits
+from tests.failures import failures_logged
+from tests.server.connections import Transport
+from tests.tools.fuzz.checker import Checker, Claim, Witness, Wrong, key_of
+from tests.tools.fuzz.malformed import cut, garbage
+from tests.tools.fuzz.messages import NAMES, any_message, spelled, valid_lock
+
+IDLE: float = 60.0
+"""Seconds after which nothing is remembered of a resource that nobody uses."""
+
+
+class Wire(Transport):
+    """A transport that, as real ones, sends nothing after its end, or after that of our side."""
+
+    def write(self, data: bytes) -> None:
+        if not (self.half_closed or self.disconnecting):
+            super().write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        self.write(b"".join(data))
+
+
+@dataclass(eq=False)
+class Client:
+    """One connection: what it is bound to, and what it may still say."""
+
+    number: int
+    protocol: LockProtocol
+    wire: Wire
+    witness: Witness
+    key: str
+    extended: bool
+    reader: MessageReader = field(default_factory=lambda: MessageReader(MAX_ANSWER_SIZE))
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the daemon has closed the connection, or its side of it."""
+        return self.wire.disconnecting or self.wire.half_closed or self.wire.aborted
+
+    def hear(self) -> None:
+        """Take what the daemon has said since the last call."""
+        data = self.wire.value()
+        self.wire.clear()
+        if self.witness.is_vague:
+            return
+        heard = list(self.reader.feed(data))
+        if b"".join(encode(message) for message in heard) != data:
+            raise Wrong(f"this is not how an answer is spelled: {data!r}")
+        for message in heard:
+            self.witness.hears(message)
+
+
+class Scene:
+    """
+    Plays what a C{Random} makes up, and checks after each turn that the clients were told the truth.
+
+    @ivar script: what was done so far, in words.
+    """
+
+    def __init__(self, random: Random, *, names: list[str] = NAMES, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._random = random
+        self._names = names
+        self._limits = limits
+        self._clock = Clock()
+        self._arbiter = DeferredArbiter(self._clock, limits=limits)
+        self._factory = LockFactory(self._arbiter, self._clock, Terms(limits=limits))
+        self._clients: list[Client] = []
+        self._numbers = count(1)
+        self.checker = Checker()
+        self.script: list[str] = []
+
+    def play(self, turns: int) -> None:
+        """
+        Take C{turns} turns, then let everybody go.
+
+        @raise Wrong: the daemon did what it must not.
+        """
+        with failures_logged() as failures:
+            for _ in range(turns):
+                self._turn()
+                self._check()
+            while self._clients:
+                self._part(self._random.choice(self._clients))
+                self._check()
+            self._clock.advance(IDLE)
+        if failures:
+            raise Wrong(failures[0].getTraceback())
+        if not self._arbiter.is_idle:
+            raise Wrong(f"everybody has gone, and this is left: {self._arbiter.view()}")
+
+    def _turn(self) -> None:
+        random, what = self._random, self._random.random()
+        if not self._clients or (what < 0.12 and len(self._clients) < 12):
+            self._connect()
+        elif what < 0.2:
+            self._advance(random.choice([0.001, 0.1, 1.0, 2.5, 31.0]))
+        else:
+            client = random.choice(self._clients)
+            if what < 0.25 or (client.is_closing and what < 0.6):
+                self._part(client)
+            elif client.is_closing or what < 0.3:
+                self._go_astray(client)
+            else:
+                self._say(client)
+
+    def _connect(self) -> None:
+        protocol = self._factory.buildProtocol(None)
+        assert isinstance(protocol, LockProtocol)
+        random, wire = self._random, Wire()
+        number = next(self._numbers)
+        key = key_of(random.choice(self._names))
+        client = Client(number, protocol, wire, Witness(self.checker), key, extended=random.random() < 0.3)
+        self.script.append(f"{number} connects")
+        protocol.makeConnection(wire)
+        self._clients.append(client)
+        self._hear()
+
+    def _advance(self, seconds: float) -> None:
+        self.script.append(f"{seconds} s pass")
+        self._clock.advance(seconds)
+        self._hear()
+
+    def _say(self, client: Client) -> None:
+        """Send a message about the client's resource, cut anywhere; it is said when its last byte has left."""
+        random = self._random
+        name = random.choice([name for name in self._names if key_of(name) == client.key])
+        message: Message
+        if random.random() < 0.4:
+            message = Unlock(name, rollback=random.random() < 0.5)
+        else:
+            message = valid_lock(random, name, extended=client.extended)
+        self.script.append(f"{client.number} says {message}")
+        *begun, last = [piece for piece in cut(random, encode(message)) if piece]
+        for piece in begun:
+            client.protocol.dataReceived(piece)
+        client.witness.says(message)
+        client.protocol.dataReceived(last)
+        self._hear()
+
+    def _go_astray(self, client: Client) -> None:
+        """Send anything."""
+        random = self._random
+        data = spelled(any_message(random)) if random.random() < 0.5 else garbage(random)
+        self.script.append(f"{client.number} sends {data!r}")
+        if not client.is_closing:
+            client.witness.goes_astray({client.key} | {key_of(name) for name in names_in(data)})
+        for piece in cut(random, data):
+            if not client.wire.disconnecting:
+                client.protocol.dataReceived(piece)
+        self._hear()
+
+    def _part(self, client: Client) -> None:
+        self.script.append(f"{client.number} is gone")
+        client.witness.leaves()
+        self._clients.remove(client)
+        client.protocol.connectionLost()
+        self._hear()
+
+    def _hear(self) -> None:
+        """Let everybody take its answers, then go if the daemon has closed its connection."""
+        for client in self._clients:
+            client.hear()
+        for client in self._clients[:]:
+            if client.wire.disconnecting and client in self._clients:
+                self._part(client)
+
+    def _check(self) -> None:
+        """Compare what the daemon shows with what the clients were told."""
+        self.checker.check_nobody_is_forgotten()
+        view = self._arbiter.view()
+        self._check_limits(view)
+        held = {key_of(resource.name): _count(resource.holders) for resource in view.resources}
+        waiting = {key_of(resource.name): _count(resource.waiters) for resource in view.resources}
+        for claim in view.incubator:
+            waiting.setdefault(key_of(claim.request.name.text), Counter()).update(_count([claim]))
+        for key in held.keys() | waiting.keys() | self.checker.keys():
+            if self.checker.is_vague(key):
+                continue
+            for what, shown, told in (
+                ("holders", held.get(key, Counter()), self.checker.held(key)),
+                ("waiters", waiting.get(key, Counter()), self.checker.waited_for(key)),
+            ):
+                if shown != told:
+                    raise Wrong(f"{what} of {key}: {dict(shown)} in the daemon, {dict(told)} were told so")
+
+    def _check_limits(self, view: TableView) -> None:
+        """See that nobody has more than there may be."""
+        limits = self._limits
+        locks = Counter(claim.request.session for each in view.resources for claim in [*each.holders, *each.waiters])
+        for what, most, counts in (
+            ("connections", limits.connections, [len(self._clients)]),
+            ("resources", limits.resources, [len(view.resources)]),
+            ("waiters", limits.waiters, [len(resource.waiters) for resource in view.resources]),
+            ("locks", limits.locks_per_connection, locks.values()),
+        ):
+            if max(counts, default=0) > most:
+                raise Wrong(f"there may be {most} {what}, and there are more: {view}")
+
+
+def names_in(data: bytes) -> set[str]:
+    """Give the names in the messages that C{data} begins with."""
+    names = set()
+    try:
+        for message in MessageReader().feed(data):
+            names.add(str(getattr(message, "name", "")))
+    except RemoteProtocolError:
+        pass  # those before it count
+    return names
+
+
+def _count(claims: list[Shown]) -> Counter[Claim]:
+    return Counter(
+        Claim(request.name.text, int(request.mode), request.quantity, element) for _, request, _, element in claims
+    )
