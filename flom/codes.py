@@ -6,7 +6,10 @@ from enum import IntEnum
 
 
 class Outcome(IntEnum):
-    """What became of a lock request (spec 4.1); the number travels as C{rc} of an answer."""
+    """
+    What became of a lock request (docs/compatibility.md, "Outcomes of a request"); the number travels as C{rc} of an
+    answer.
+    """
 
     GRANTED = 0
     QUEUED = 1
@@ -15,13 +18,14 @@ class Outcome(IntEnum):
     CANNOT_WAIT = 5
     IMPOSSIBLE = 6
     INVALID_NAME = -14
-    INVALID_TIMESTAMP_FORMAT = -25  # never answered: the daemon closes the connection instead (spec 4.1)
+    # never answered: the daemon closes the connection instead (docs/compatibility.md, "Outcomes of a request")
+    INVALID_TIMESTAMP_FORMAT = -25
 
     __hash__ = int.__hash__  # that of an enumeration is written in Python, and every answer is looked up
 
 
 class ExitStatus(IntEnum):
-    """What C{flom-run} exits with when the command did not decide it (spec 1.5)."""
+    """What C{flom-run} exits with when the command did not decide it (docs/compatibility.md, "Exit statuses")."""
 
     OK = 0
     DEBUG_FAILED = 1  # a debug feature has failed, or is none

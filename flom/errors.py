@@ -45,7 +45,7 @@ class InvalidRequest(FlomError, ValueError):
 
 
 class InvalidName(InvalidRequest):
-    """A text that names no resource (spec 3)."""
+    """A text that names no resource (docs/compatibility.md, "Resource names")."""
 
     def __init__(self, text: object) -> None:
         super().__init__(f"{text!r} is not a valid name for a resource")
@@ -71,8 +71,8 @@ class RemoteProtocolError(ProtocolError):
     """
     The peer broke it: log it and close the connection.
 
-    @ivar log_id: FLoM's id for a line in the log about it, if it has one (spec 7.7).
-    @ivar code: FLoM's code for it (spec 5.5).
+    @ivar log_id: FLoM's id for a line in the log about it, if it has one (docs/compatibility.md, "Log ids").
+    @ivar code: FLoM's code for it (docs/compatibility.md, "Protocol: client").
     """
 
     def __init__(self, why: str, log_id: str = "", code: ReturnCode = ReturnCode.PROTOCOL_ERROR) -> None:
@@ -183,7 +183,7 @@ class ConfigError(FlomError):
     An option, a file or a key of it has a value that cannot be used.
 
     @ivar code: FLoM's code for the reason.
-    @ivar on_stdout: lines that FLoM writes to stdout about it (spec 1.6).
+    @ivar on_stdout: lines that FLoM writes to stdout about it (docs/compatibility.md, "Messages").
     """
 
     def __init__(

@@ -28,7 +28,8 @@ class IHeld(Interface):
         """
         Give the lock back, once.
 
-        @param rollback: return the value of a transactional sequence (spec 4.7); nothing for other types.
+        @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences"); nothing for
+            other types.
         @return: fires when the arbiter has it; with L{flom.errors.DaemonLost} if the lock was lost before, with
             L{flom.errors.Misuse} if it was released before. To cancel it is not to wait for that.
         """
@@ -52,12 +53,13 @@ class IArbiter(Interface):
 
         Cancelling the Deferred gives up waiting: the request leaves the queue.
 
-        @param name: the resource (spec 3).
+        @param name: the resource (docs/compatibility.md, "Resource names").
         @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
         @param quantity: units of a numeric resource, 0 to 2**31 - 1.
         @param wait: wait if it cannot be granted now.
         @param create: make the resource if there is none.
-        @param lifespan: seconds that the resource is to be remembered while idle, if this makes it (spec 4.10).
+        @param lifespan: seconds that the resource is to be remembered while idle, if this makes it
+            (docs/compatibility.md, "Idle resources").
         @param timeout: seconds to wait at most; 0 is not to wait, C{None} as long as it takes.
         @return: fires with an L{IHeld}, or with L{flom.errors.LockRefused}, L{flom.errors.LockTimeout},
             L{flom.errors.InvalidRequest} or another L{flom.errors.FlomError}, whose text names the resource. It can be

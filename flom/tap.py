@@ -166,8 +166,9 @@ class _Daemon(MultiService):
     """
     The service that twistd starts.
 
-    It says in one line why it cannot start, is found by C{pgrep flom}, ignores SIGHUP as FLoM's daemon does (spec 7.2)
-    and other signals that are no order to end, and takes as many connections as the system lets it.
+    It says in one line why it cannot start, is found by C{pgrep flom}, ignores SIGHUP as FLoM's daemon does
+    (docs/compatibility.md, "Start of a daemon") and other signals that are no order to end, and takes as many
+    connections as the system lets it.
     """
 
     def __init__(self, name: str) -> None:
@@ -344,7 +345,8 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
         told = ("", claim.socket.getsockname()[1])
     if told[0] in ("0.0.0.0", "::"):
         told = ("", told[1])
-    told = (told[0].partition("%")[0], told[1])  # the zone is ours alone (spec 6.3)
+    # the zone is ours alone (docs/compatibility.md, "Discovery by the daemon")
+    told = (told[0].partition("%")[0], told[1])
     if options["candidate"] is None:
         return Membership(group, told, timing, on_role=_be_called_by_role)
     try:

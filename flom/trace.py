@@ -1,5 +1,5 @@
 """
-The trace: what the program does, for somebody who looks for a fault (spec 2.6).
+The trace: what the program does, for somebody who looks for a fault (docs/compatibility.md, "Traces").
 
 The environment variable C{FLOM_TRACE_MASK} selects by the bits of L{TOPICS} what is traced. A line that is not wanted
 costs next to nothing: this is the standard library's logging, below the logger C{flom.trace}.

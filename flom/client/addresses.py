@@ -1,4 +1,7 @@
-"""What the configuration says of where the daemon is, and which rules hold there (spec 6.1, 6.4)."""
+"""
+What the configuration says of where the daemon is, and which rules hold there
+(docs/compatibility.md, "Ways to the daemon", "TCP connections").
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ ASK_AGAIN: Final = 0.17
 
 
 def daemon_host(config: Config) -> str:
-    """Give the TCP host of the daemon, with the interface that leads there if it is a link-local address (D-18)."""
+    """
+    Give the TCP host of the daemon, with the interface that leads there if it is a link-local address
+    (docs/compatibility.md, "The scope of an interface may be that of no link").
+    """
     host, interface = config.unicast_address, config.network_interface
     if not interface:
         return host
@@ -43,7 +49,8 @@ def peer_of(config: Config) -> str:
 
 def check_owner(path: str) -> None:
     """
-    Refuse the default socket, whose name anybody can guess, if somebody else has put it there (D-37).
+    Refuse the default socket, whose name anybody can guess, if somebody else has put it there
+    (docs/compatibility.md, "The default socket has a name that can be guessed").
 
     @raise DaemonUnreachable: somebody else has.
     """

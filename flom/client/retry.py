@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HANDSHAKE_TIMEOUT: Final = 30.0
 """
 Seconds that a daemon has for the TLS handshake. One that is being started needs some of them; one of FLoM's that does
-not speak TLS waits for us for ever (D-03).
+not speak TLS waits for us for ever (docs/compatibility.md, "One silent client blocks all others").
 """
 
 CLOSE_TIMEOUT: Final = 5.0

@@ -1,4 +1,7 @@
-"""Where settings come from: key files and options, each of which overrides what came before (spec 1.4, 2)."""
+"""
+Where settings come from: key files and options, each of which overrides what came before
+(docs/compatibility.md, "Order of actions", "Configuration files").
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], wa
     """
     Read the configuration files.
 
-    The system's and the user's may be missing, or be no key files, of which FLoM would not say a word (D-32);
-    C{config_file}, if given, may not.
+    The system's and the user's may be missing, or be no key files, of which FLoM would not say a word
+    (docs/compatibility.md, "Errors in files are passed over in silence"); C{config_file}, if given, may not.
 
     @raise ConfigError: a file cannot be read or has a bad value; the text names file, group and key.
     """
@@ -137,7 +140,8 @@ def _tidy(line: str) -> str:
     """
     Make C{line} one that configparser reads as GLib does.
 
-    It must not be taken to continue the line before, and blanks at the end of a value belong to it (spec 2.2).
+    It must not be taken to continue the line before, and blanks at the end of a value belong to it
+    (docs/compatibility.md, "Syntax of files").
     """
     line = line.strip("\r").lstrip()
     value = line.rstrip(" \t")
@@ -148,14 +152,14 @@ def _tidy(line: str) -> str:
 
 def _value(setting: Setting, raw: str) -> Any:
     if any("\udc80" <= character <= "\udcff" for character in raw):
-        raise Ignored("a value that is not UTF-8 has no effect")  # spec 2.3
+        raise Ignored("a value that is not UTF-8 has no effect")  # docs/compatibility.md, "Groups and keys"
     if "\0" in raw:
         raise ValueError(raw)
     return setting.from_file(_unescape(raw))
 
 
 def _unescape(text: str) -> str:
-    """Undo the escapes of a key file; other pairs stay as they stand (spec 2.2)."""
+    """Undo the escapes of a key file; other pairs stay as they stand (docs/compatibility.md, "Syntax of files")."""
     escapes = {r"\s": " ", r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
     return re.sub(r"\\.", lambda pair: escapes.get(pair[0], pair[0]), text)
 

@@ -1,5 +1,5 @@
 """
-What the texts of options and files mean (spec 1.3, 2.2).
+What the texts of options and files mean (docs/compatibility.md, "Values of options", "Syntax of files").
 
 Every reader raises L{ValueError} for a text that is no value, or a L{ConfigError} that says more; L{OSError}, if the
 text names a file that cannot be used; L{Ignored}, if it is a value that nothing can be done with, and FLoM goes on
@@ -29,7 +29,7 @@ _SIGNALS: Final = (
 )
 
 SIGNAL_NAMES: Final = [f"SIG{name}" for name in _SIGNALS.split()]
-"""The names of the signals from 1 on, as on Linux on most machines (spec 1.3)."""
+"""The names of the signals from 1 on, as on Linux on most machines (docs/compatibility.md, "Values of options")."""
 
 
 class Ignored(Exception):
@@ -45,7 +45,7 @@ class Ignored(Exception):
 
 
 def read_bool(text: str) -> bool:
-    """Find a yes or a no in C{text}, as FLoM does (spec 1.3)."""
+    """Find a yes or a no in C{text}, as FLoM does (docs/compatibility.md, "Values of options")."""
     lowered = text.lower()
     for word, value in (("no", False), ("yes", True), ("n", False), ("y", True)):
         if word in lowered:
@@ -54,7 +54,10 @@ def read_bool(text: str) -> bool:
 
 
 def read_mode(text: str) -> LockMode:
-    """Find a lock mode in C{text}, as FLoM does: the first of these that occurs (spec 1.3)."""
+    """
+    Find a lock mode in C{text}, as FLoM does: the first of these that occurs
+    (docs/compatibility.md, "Values of options").
+    """
     lowered = text.lower()
     for long, mode in (
         ("nulllock", LockMode.NL),
@@ -70,7 +73,10 @@ def read_mode(text: str) -> LockMode:
 
 
 def read_c_int(text: str) -> int:
-    """Read an integer of an option (spec 1.1): see L{read_c_number}; it must fit in 32 bits."""
+    """
+    Read an integer of an option (docs/compatibility.md, "Parsing of options"): see L{read_c_number}; it must fit in 32
+    bits.
+    """
     return _in_32_bits(read_c_number(text))
 
 
@@ -85,7 +91,7 @@ def read_c_number(text: str) -> int:
 
 
 def read_decimal(text: str) -> int:
-    """Read an integer of a file: decimal only (spec 2.3)."""
+    """Read an integer of a file: decimal only (docs/compatibility.md, "Groups and keys")."""
     if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
         raise ValueError(text)
     return _in_32_bits(int(text))
@@ -106,7 +112,8 @@ def read_name(text: str) -> str:
 
 def read_signals(text: str) -> tuple[int, ...]:
     """
-    Read signals, separated by C{;}: numbers, of which the leading digits suffice, or L{SIGNAL_NAMES} (spec 1.3).
+    Read signals, separated by C{;}: numbers, of which the leading digits suffice, or L{SIGNAL_NAMES}
+    (docs/compatibility.md, "Values of options").
 
     @raise Ignored: some are neither.
     """
@@ -138,7 +145,8 @@ def read_socket_name(text: str) -> str:
 
 def read_directory(text: str) -> str:
     """
-    Check that C{text} is a directory that can be opened: what is to be mounted on must be there (spec 1.2).
+    Check that C{text} is a directory that can be opened: what is to be mounted on must be there
+    (docs/compatibility.md, "Options").
 
     A dead mount, which a daemon that was killed may have left, is let through: the next one takes it away.
     """
@@ -164,7 +172,7 @@ def read_status_for(text: str) -> str:
 
 def read_file(text: str) -> str:
     """
-    Give the absolute path, without links, of a file that must be there (spec 1.2).
+    Give the absolute path, without links, of a file that must be there (docs/compatibility.md, "Options").
 
     @raise OSError: it is not.
     """
@@ -174,7 +182,10 @@ def read_file(text: str) -> str:
 
 
 def told_on_stdout(option: str, read: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Have what C{read} refuses refused on stdout too, where FLoM does so for C{option} (spec 1.6)."""
+    """
+    Have what C{read} refuses refused on stdout too, where FLoM does so for C{option}
+    (docs/compatibility.md, "Messages").
+    """
 
     def read_and_tell(text: str) -> bool:
         try:
@@ -204,7 +215,7 @@ def absolute_within(low: int, high: int) -> Callable[[int], int]:
 
 
 def quantity_of_option(value: int) -> int:
-    """Take 0 for 1, and nothing for a negative number, as FLoM does (spec 1.2)."""
+    """Take 0 for 1, and nothing for a negative number, as FLoM does (docs/compatibility.md, "Options")."""
     if value < 0:
         raise Ignored(f"Resource quantity ignored because negative values ({value}) are meaningless")
     return value or 1

@@ -127,7 +127,10 @@ class Config:
 
     @property
     def missing_tls_files(self) -> list[str]:
-        """The options that would have to be given for TLS, which takes all three files (spec 9.1)."""
+        """
+        The options that would have to be given for TLS, which takes all three files
+        (docs/compatibility.md, "When TLS is used").
+        """
         files = {
             "tls-certificate": self.tls_certificate,
             "tls-private-key": self.tls_private_key,
@@ -147,7 +150,7 @@ class Config:
 
     def check_transport(self) -> None:
         """
-        Check that the daemon is to be looked for in one kind of place (spec 1.4).
+        Check that the daemon is to be looked for in one kind of place (docs/compatibility.md, "Order of actions").
 
         @raise ConfigError: it is not, or a relative path is too long in full.
         """
@@ -222,7 +225,7 @@ class Setting:
     accumulates: bool = False
 
     def show(self, config: Config) -> str:
-        """Write the line of C{--verbose} for this setting (spec 2.4)."""
+        """Write the line of C{--verbose} for this setting (docs/compatibility.md, "Verbose output")."""
         value = getattr(config, self.field)
         if self.field == "ignored_signals":
             value = ";".join(SIGNAL_NAMES[number - 1] for number in sorted(set(value)))
@@ -295,7 +298,7 @@ _SECONDS: Final = absolute_within(1, 32767)  # what the kernel takes
 _COUNT: Final = within(0, 2**31 - 1)
 _LIMITED_MS: Final = within(10, 3_600_000)
 
-SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
+SETTINGS: Final = (  # in the order of --verbose (docs/compatibility.md, "Verbose output"), then our own
     _text(
         "daemon_trace_file",
         ("t", "daemon-trace-file", "Trace", "DaemonTraceFile"),
@@ -610,7 +613,10 @@ SETTINGS: Final = (  # in the order of --verbose (spec 2.4), then our own
 
 
 def default_socket() -> str:
-    """Give the socket of the user who runs this: FLoM's own rule, so that both find each other (spec 2.5)."""
+    """
+    Give the socket of the user who runs this: FLoM's own rule, so that both find each other
+    (docs/compatibility.md, "Default address").
+    """
     try:
         login = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

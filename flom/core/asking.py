@@ -44,7 +44,7 @@ def ask(
     """
     Check what a program asks for.
 
-    @param name: the resource (spec 3).
+    @param name: the resource (docs/compatibility.md, "Resource names").
     @param mode: a L{LockMode}, its name or its number.
     @param quantity: units of a numeric resource, 0 to 2**31 - 1.
     @param wait: wait if it cannot be granted now.

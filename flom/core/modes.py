@@ -1,4 +1,4 @@
-"""The six lock modes and what goes with what (spec 4.3)."""
+"""The six lock modes and what goes with what (docs/compatibility.md, "Lock modes")."""
 
 from __future__ import annotations
 

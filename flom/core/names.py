@@ -1,8 +1,9 @@
 """
-Resource names: the name alone decides what type a resource is of (spec 3).
+Resource names: the name alone decides what type a resource is of (docs/compatibility.md, "Resource names").
 
 L{parse_name} turns a text into a frozen value, one class a type. Two names are the same resource when their C{key} is
-the same: the whole text, or the first level of a hierarchy, whose nodes live and queue together (spec 4.6).
+the same: the whole text, or the first level of a hierarchy, whose nodes live and queue together
+(docs/compatibility.md, "Hierarchical resources").
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from typing import ClassVar, Final
 from flom.errors import InvalidName
 
 DEFAULT_NAME: Final = "_RESOURCE"
-"""What is locked when nobody says what; simple, and reserved to that use (spec 3)."""
+"""What is locked when nobody says what; simple, and reserved to that use (docs/compatibility.md, "Resource names")."""
 
 MAX_TEXT: Final = 320
 """
 Characters of the longest text that is given out, an element of a set or a time: an answer that carries it stays below
-512 bytes (spec 5.1, D-26).
+512 bytes (docs/compatibility.md, "Protocol: framing", "A long timestamp is never answered").
 """
 
 _USUAL: Final = 511  # characters; longer ones, which FLoM does not know, are not kept: there would be no end of memory
 
-# each class has the number of its type, which FLoM prints (spec 3)
+# each class has the number of its type, which FLoM prints (docs/compatibility.md, "Resource names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,9 @@ _parse_usual = lru_cache(maxsize=4096)(_parse)
 
 
 def _as_c_int(digits: str) -> int:
-    """Read C{digits} as FLoM does: as a C long that saturates, cut to 32 bits (spec 3)."""
+    """
+    Read C{digits} as FLoM does: as a C long that saturates, cut to 32 bits (docs/compatibility.md, "Resource names").
+    """
     significant = digits.lstrip("0") or "0"
     value = int(significant) if len(significant) < 20 else 2**63
     low = min(value, 2**63 - 1) & 0xFFFFFFFF

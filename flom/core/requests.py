@@ -36,7 +36,8 @@ def check_quantity(quantity: int) -> int:
     """
     Give C{quantity} back.
 
-    @raise InvalidRequest: it is not from 0 to 2**31 - 1; FLoM takes such, and gets its sums wrong (D-13).
+    @raise InvalidRequest: it is not from 0 to 2**31 - 1; FLoM takes such, and gets its sums wrong
+        (docs/compatibility.md, "A negative quantity adds units").
     """
     if not isinstance(quantity, int) or not 0 <= quantity < 2**31:
         raise InvalidRequest(f"quantity {quantity!r} is not a whole number from 0 to 2147483647")
@@ -51,7 +52,8 @@ class LockRequest:
     @ivar quantity: units of a numeric resource, 0 or more; the other types ignore it.
     @ivar wait: queue if it cannot be granted now.
     @ivar create: make the resource if there is none.
-    @ivar lifespan: seconds that an idle resource is to be remembered if this request creates it (spec 4.10).
+    @ivar lifespan: seconds that an idle resource is to be remembered if this request creates it
+        (docs/compatibility.md, "Idle resources").
     @ivar regains: whether the session held it when another daemon went, whose place this one has taken.
     """
 
@@ -98,7 +100,7 @@ class Queued:
 
 @dataclass(slots=True)
 class Incubated:
-    """The session waits for somebody to create the resource (spec 4.9)."""
+    """The session waits for somebody to create the resource (docs/compatibility.md, "Requests that do not create")."""
 
     request: LockRequest
 

@@ -1,5 +1,6 @@
 """
-FLoM's library for Python, name for name, for programs that were written for it (spec 11, docs/libflom.md).
+FLoM's library for Python, name for name, for programs that were written for it
+(docs/compatibility.md, "Client library", docs/libflom.md).
 
 Most names are made from tables; what type checkers read is C{__init__.pyi}, beside this.
 """

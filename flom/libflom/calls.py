@@ -1,4 +1,4 @@
-"""The functions that make handles, lock with them and end them (spec 11.2)."""
+"""The functions that make handles, lock with them and end them (docs/compatibility.md, "Library: states")."""
 
 from __future__ import annotations
 
@@ -153,7 +153,8 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
     Connect and lock; give a return code.
 
     What fails after connecting leaves C{handle} connected by FLoM's rules; but there is no connection any more on which
-    something could be granted behind its back (D-10, D-28).
+    something could be granted behind its back (docs/compatibility.md,
+    "After busy, a handle acts on its first resource", "After a timeout the request stays queued").
 
     @raise FlomError: for L{_code_of}.
     """
@@ -184,7 +185,9 @@ def _ask(handle: flom_handle_t, config: Config) -> tuple[Conversation, Answer]:
         peer_id=unique_id(),
     )
     if config.socket_name == default_socket():
-        config = replace(config, socket_name="")  # so that it is not used if somebody else has made it (D-37)
+        # so that it is not used if somebody else has made it (docs/compatibility.md,
+        # "The default socket has a name that can be guessed")
+        config = replace(config, socket_name="")
     before, patience = handle.state, Patience(is_in_pool=False)
     while True:
         handle.state = before
@@ -200,7 +203,10 @@ def _ask(handle: flom_handle_t, config: Config) -> tuple[Conversation, Answer]:
 
 
 def _disconnect(handle: flom_handle_t, *, rollback: bool = False) -> ReturnCode:
-    """Give back what C{handle} has locked, if it has. Whatever comes of it, it is disconnected afterwards (D-38)."""
+    """
+    Give back what C{handle} has locked, if it has. Whatever comes of it, it is disconnected afterwards
+    (docs/compatibility.md, "A handle stays locked when its daemon has died").
+    """
     conversation, handle.conn = handle.conn, None
     handle.state = int(HandleState.DISCONNECTED)
     handle.locked_element = None

@@ -1,4 +1,6 @@
-"""FLoM's constants, as plain integers under its own names (spec 11.4, 11.7)."""
+"""
+FLoM's constants, as plain integers under its own names (docs/compatibility.md, "Library: constants", "Return codes").
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from flom.core.modes import LockMode
 
 
 class HandleState(IntEnum):
-    """What a handle can be; memory that no function has seen yet is in state 0 (spec 11.2)."""
+    """
+    What a handle can be; memory that no function has seen yet is in state 0 (docs/compatibility.md, "Library: states").
+    """
 
     INIT = 22
     CONNECTED = 23

@@ -1,4 +1,7 @@
-"""What a handle is, and what it is made from: the configuration of the process (spec 11.1, 11.2)."""
+"""
+What a handle is, and what it is made from: the configuration of the process
+(docs/compatibility.md, "Library: set-up", "Library: states").
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,10 @@ def defaults() -> Config:
 
 
 def config_of(handle: flom_handle_t) -> Config:
-    """Give the properties of C{handle}; without any, those that it would have if it were new (spec 11.3)."""
+    """
+    Give the properties of C{handle}; without any, those that it would have if it were new
+    (docs/compatibility.md, "Library: properties").
+    """
     if handle.config is not None:
         return handle.config
     return Config() if _defaults is None else _defaults

@@ -1,5 +1,5 @@
 """
-The twenty properties of a handle (spec 11.3).
+The twenty properties of a handle (docs/compatibility.md, "Library: properties").
 
 A row of L{PROPERTIES} says what one is; its getter and its setter are made from that. The values live in a
 L{Config}, in which the empty string stands for C's null pointer.

@@ -24,7 +24,7 @@ PRIVATE: Final = 0o600
 """Permissions of the default socket, which is its user's alone."""
 
 OPEN: Final = 0o777
-"""Permissions of a socket whose path the user chose (spec 7.2)."""
+"""Permissions of a socket whose path the user chose (docs/compatibility.md, "Start of a daemon")."""
 
 BACKLOG: Final = 4096
 """Connections that the kernel is to keep for us; it takes its own limit if that is lower."""
@@ -49,7 +49,8 @@ class Claim:
     """
     A listening socket.
 
-    @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives (spec 7.2).
+    @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives
+        (docs/compatibility.md, "Start of a daemon").
     @ivar is_borrowed: whether somebody else, such as systemd, goes on listening when we are gone.
     """
 
@@ -78,7 +79,8 @@ def from_descriptors(listening: int, lock: int | None = None) -> Claim:
 
 def claim_unix(path: str, mode: int) -> Claim:
     """
-    Listen on the UNIX socket C{path}; a stale socket there is replaced, nothing else is (D-15).
+    Listen on the UNIX socket C{path}; a stale socket there is replaced, nothing else is
+    (docs/compatibility.md, "A file at the path of the socket is deleted").
 
     @param mode: the socket's permissions, which it has from the first moment on.
     @raise CannotClaim: somebody else listens there, or it is not possible.
@@ -144,7 +146,10 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
 
 
 def _lock_beside(path: str, mode: int) -> int:
-    """Lock the file that keeps a second daemon away from C{path}; FLoM's daemons heed it too (spec 7.2)."""
+    """
+    Lock the file that keeps a second daemon away from C{path}; FLoM's daemons heed it too
+    (docs/compatibility.md, "Start of a daemon").
+    """
     name = path + ".lock"
     mask = os.umask(0o777 & ~(mode & 0o666))
     try:

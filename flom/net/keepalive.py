@@ -1,4 +1,7 @@
-"""What every TCP connection of ours is set to, at both ends: no delay, and a dead peer noticed (spec 7.4, D-36)."""
+"""
+What every TCP connection of ours is set to, at both ends: no delay, and a dead peer noticed
+(docs/compatibility.md, "Keepalive", "IPv6 connections have no keepalive").
+"""
 
 from __future__ import annotations
 
@@ -38,4 +41,4 @@ class Keepalive:
 
 
 DEFAULT_KEEPALIVE: Final = Keepalive()
-"""FLoM's own values (spec 1.2)."""
+"""FLoM's own values (docs/compatibility.md, "Options")."""

@@ -1,4 +1,4 @@
-"""The unique id under which this machine speaks (spec 9.3)."""
+"""The unique id under which this machine speaks (docs/compatibility.md, "Unique id")."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ def unique_id() -> str:
     """
     Give the 32 lower case hex digits that name this machine.
 
-    They are the machine id. FLoM aborts where there is none, as in a minimal container (D-16); there we take the boot
-    id of the kernel, and without that a digest of the host name.
+    They are the machine id. FLoM aborts where there is none, as in a minimal container
+    (docs/compatibility.md, "Without a machine id, FLoM aborts"); there we take the boot id of the kernel, and without
+    that a digest of the host name.
     """
     return find_unique_id(_SOURCES)
 

@@ -250,7 +250,8 @@ def sender_of(address: Any) -> Sender:
 
 def destination(address: str, sender: Sender, group: Group) -> str:
     """
-    Tell which host a daemon means by C{address}, the one that it tells (spec 6.2).
+    Tell which host a daemon means by C{address}, the one that it tells
+    (docs/compatibility.md, "Discovery by the client").
 
     A link-local one carries no zone: that is the one of whoever sent it, or of the interface that we ask by.
     """

@@ -1,4 +1,7 @@
-"""The command: a child process that keeps everything it would have had without us (spec 8.1)."""
+"""
+The command: a child process that keeps everything it would have had without us
+(docs/compatibility.md, "Running the command").
+"""
 
 from __future__ import annotations
 

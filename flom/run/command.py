@@ -1,4 +1,4 @@
-"""The words that start a command, and what it means that they do not (spec 8.1)."""
+"""The words that start a command, and what it means that they do not (docs/compatibility.md, "Running the command")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of C{flom-run}, read as GLib reads FLoM's (spec 1.1)."""
+"""The command line of C{flom-run}, read as GLib reads FLoM's (docs/compatibility.md, "Parsing of options")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Starting, with Twisted, the daemon that a runner does not find; L{flom.run.launch} says how (spec 7.1, 7.2)."""
+"""
+Starting, with Twisted, the daemon that a runner does not find; L{flom.run.launch} says how
+(docs/compatibility.md, "Who starts a daemon", "Start of a daemon").
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """
-FLoM's debug features: one datagram or one TLS connection between two hosts, without a lock (spec 1.7).
+FLoM's debug features: one datagram or one TLS connection between two hosts, without a lock
+(docs/compatibility.md, "Debug features").
 
 Each needs its other half on the other host: C{ipv6.multicast.server} and C{ipv6.multicast.client}, C{tls.server} and
 C{tls.client}.

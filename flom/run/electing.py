@@ -1,5 +1,6 @@
 """
-The daemon of a multicast group, for a runner: found if there is one, elected if there is none (spec 7.1).
+The daemon of a multicast group, for a runner: found if there is one, elected if there is none
+(docs/compatibility.md, "Who starts a daemon").
 
 This process is the candidate; the daemon, which it starts at the same time, leads if it wins. Of the runners of one
 host one has the seat of its group; the others go on asking until somebody leads, here or elsewhere.
@@ -47,7 +48,8 @@ class ElectingEndpoint(GroupEndpoint):
     """
     Leads to the daemon of a group, elected if need be and allowed.
 
-    If a unicast address is configured too, the daemon is looked for there first, and started there (spec 7.1).
+    If a unicast address is configured too, the daemon is looked for there first, and started there
+    (docs/compatibility.md, "Who starts a daemon").
 
     @ivar is_starting: whether we are starting a daemon, and stand for election in its place.
     """

@@ -1,6 +1,6 @@
 """
 One command that is to run under a lock, by whichever way the lock comes: what it is told, which signals reach it, and
-what is said of what goes wrong (spec 8).
+what is said of what goes wrong (docs/compatibility.md, "Commands under a lock").
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Job:
 
         While the command runs, it is the command's, which has it already if the terminal sent it. Before that, it ends
         this process at once: the kernel closes the connection, and by that we leave the queue. Afterwards, it ends the
-        wait for the daemon to take the lock back. While the command runs, the user may have it ignored (spec 8.3).
+        wait for the daemon to take the lock back. While the command runs, the user may have it ignored
+        (docs/compatibility.md, "Signals to the runner").
         """
         if self._status is not None:
             os._exit(self._status)
@@ -151,7 +152,7 @@ class Job:
         return environment
 
     def _explain(self, error: Exception) -> tuple[str, ExitStatus]:
-        """Tell what to say of C{error}, and what to exit with (spec 1.5, 1.6)."""
+        """Tell what to say of C{error}, and what to exit with (docs/compatibility.md, "Exit statuses", "Messages")."""
         match error:
             case LockTimeout():
                 return str(error), ExitStatus.BUSY

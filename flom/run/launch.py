@@ -1,5 +1,6 @@
 """
-How a daemon is started for a command: where it listens, what it is told, whether it has come up (spec 7.1, 7.2).
+How a daemon is started for a command: where it listens, what it is told, whether it has come up
+(docs/compatibility.md, "Who starts a daemon", "Start of a daemon").
 
 Whoever starts it listens on the address and hands the socket on. So of many starters one wins, at once; the others can
 connect from then on, and wait in the kernel until the daemon serves them.
@@ -23,7 +24,10 @@ from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix
 from flom.run.output import complain
 
 START_TIMEOUT: Final = 30.0
-"""Seconds that a daemon has to start, whoever starts it (D-35)."""
+"""
+Seconds that a daemon has to start, whoever starts it (docs/compatibility.md,
+"A starter waits for its daemon for ever").
+"""
 
 MOST_STARTS: Final = 10
 """A daemon with a short lifespan may have ended before whoever started it is connected; not so often, though."""

@@ -1,4 +1,6 @@
-"""What the command line asks for, in the order in which FLoM looks at it (spec 1.4)."""
+"""
+What the command line asks for, in the order in which FLoM looks at it (docs/compatibility.md, "Order of actions").
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch, descriptors: Col
 
     @param program: the name that we were called by.
     @param descriptors: those that were inherited for the command, beyond the standard three.
-    @return: the status to exit with (spec 1.5).
+    @return: the status to exit with (docs/compatibility.md, "Exit statuses").
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
@@ -101,7 +103,9 @@ def configure(line: CommandLine) -> Config:
 
 
 def what_is_ignored(config: Config) -> list[str]:
-    """Tell which settings have no effect on the type of resource that is to be locked (spec 1.6)."""
+    """
+    Tell which settings have no effect on the type of resource that is to be locked (docs/compatibility.md, "Messages").
+    """
     name = parse_name(config.resource_name)
     number = name.type_number
     texts = []
@@ -114,7 +118,7 @@ def what_is_ignored(config: Config) -> list[str]:
 
 
 def signal_table() -> str:
-    """Write the signals, four in a line (spec 1.3)."""
+    """Write the signals, four in a line (docs/compatibility.md, "Values of options")."""
     entries = [f"{number}) {name}\t" for number, name in enumerate(SIGNAL_NAMES, start=1)]
     return "\n".join("".join(entries[start : start + 4]) for start in range(0, len(entries), 4))
 

@@ -1,4 +1,4 @@
-"""Takes a lock, runs a command, gives the lock back (spec 8)."""
+"""Takes a lock, runs a command, gives the lock back (docs/compatibility.md, "Commands under a lock")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The daemon's end of a connection: bytes come in and go out, the arbiter decides between (spec 5)."""
+"""
+The daemon's end of a connection: bytes come in and go out, the arbiter decides between
+(docs/compatibility.md, "Protocol").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a daemon that nobody needs any more ends (spec 7.3)."""
+"""When a daemon that nobody needs any more ends (docs/compatibility.md, "End of an idle daemon")."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from flom.server.arbiter import DeferredArbiter
 
 QUIESCE_LIFESPAN: Final = 0.1
-"""Seconds of idleness after which a daemon ends that was told to quiesce (spec 7.6)."""
+"""Seconds of idleness after which a daemon ends that was told to quiesce (docs/compatibility.md, "Shutdown")."""
 
 FIRST_CLIENT_TIMEOUT: Final = 5.0
 """Seconds that a new daemon waits for a client at least: whoever has started it is on the way."""

@@ -100,8 +100,8 @@ def is_trusted(transport: Any, *, is_verified: bool) -> bool:
     """
     Tell whether the other end may shut the daemon down, and see what it holds.
 
-    FLoM lets everybody do so (D-29). We let the daemon's own user and root over a UNIX socket, and over TCP whoever is
-    on this host or has a certificate.
+    FLoM lets everybody do so (docs/compatibility.md, "Any client may end the daemon"). We let the daemon's own user and
+    root over a UNIX socket, and over TCP whoever is on this host or has a certificate.
 
     @param is_verified: whether TLS has shown that it has one that we trust.
     """

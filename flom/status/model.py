@@ -15,7 +15,7 @@ from flom.core.modes import LockMode, compatible
 from flom.errors import RemoteProtocolError
 
 TYPES: Final = {1: "simple", 2: "numeric", 3: "set", 4: "hierarchical", 5: "sequence", 6: "timestamp"}
-"""FLoM's words for the types of resources, by number (spec 10)."""
+"""FLoM's words for the types of resources, by number (docs/compatibility.md, "File system")."""
 
 
 class Party(NamedTuple):

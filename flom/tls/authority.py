@@ -1,4 +1,7 @@
-"""A certificate authority in a directory, for those who have none: what it takes to use TLS (spec 9)."""
+"""
+A certificate authority in a directory, for those who have none: what it takes to use TLS
+(docs/compatibility.md, "TLS").
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,7 @@ def issue(directory: Path, unique_id: str, days: int) -> Issued:
 
     @param directory: of the authority; the files go there too, under the name of the id.
     @param unique_id: of the host, 1 to L{MAX_UNIQUE_ID} letters, digits, dashes, dots and underscores. It becomes the
-        common name (spec 9.4).
+        common name (docs/compatibility.md, "Peer id check").
     @param days: how long it is valid; not longer than the authority.
     @raise CannotIssue: there is no authority, a certificate for this id is there, or C{unique_id} is none.
     """

@@ -1,4 +1,6 @@
-"""TLS: files become what OpenSSL needs, peers get names, and what goes wrong gets words (spec 9)."""
+"""
+TLS: files become what OpenSSL needs, peers get names, and what goes wrong gets words (docs/compatibility.md, "TLS").
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ from flom.errors import TlsError
 from flom.text import one_line, reason
 from flom.trace import tracer
 
-_VERIFY_DEPTH: Final = 4  # certificates between the peer's and ours (spec 9.2)
+_VERIFY_DEPTH: Final = 4  # certificates between the peer's and ours (docs/compatibility.md, "TLS parameters")
 
 _trace = tracer("tls")
 
@@ -43,7 +45,8 @@ class Tls:
     Certificates are verified during the handshake, so that whoever is refused hears why from OpenSSL's alert. FLoM
     verifies them afterwards, and closes.
 
-    @ivar checks_peer_id: whether a peer's unique id must be the common name of its certificate (spec 9.4).
+    @ivar checks_peer_id: whether a peer's unique id must be the common name of its certificate
+        (docs/compatibility.md, "Peer id check").
     @ivar own_name: the common name of our own certificate, if it has one.
     """
 
@@ -157,7 +160,7 @@ class Tls:
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class _Connections:
-    """Makes OpenSSL's part of each connection; no host name is checked (spec 9.2)."""
+    """Makes OpenSSL's part of each connection; no host name is checked (docs/compatibility.md, "TLS parameters")."""
 
     def __init__(self, context: SSL.Context) -> None:
         self._context = context
@@ -270,6 +273,8 @@ def _naming(common_name: str | None) -> str:
 
 
 def _common_name(certificate: x509.Certificate) -> str | None:
-    """Give the last common name of C{certificate}'s subject, as FLoM takes it (spec 9.4)."""
+    """
+    Give the last common name of C{certificate}'s subject, as FLoM takes it (docs/compatibility.md, "Peer id check").
+    """
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[-1].value) if names else None

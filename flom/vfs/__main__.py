@@ -1,5 +1,6 @@
 """
-The door of what a daemon holds as a file system (spec 10): C{python -m flom.vfs DIRECTORY}, which the daemon starts.
+The door of what a daemon holds as a file system (docs/compatibility.md, "File system"): C{python -m flom.vfs
+DIRECTORY}, which the daemon starts.
 
 It is a process of its own, so that nobody who reads its files, or sits in one of its directories, can hold up the
 daemon. Its standard input is a connection to the daemon, where it asks for the status as any client does, and by the

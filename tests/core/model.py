@@ -1,4 +1,7 @@
-"""A second lock table to measure the first by: the rules of spec 4 word for word, with lists and no thought of cost."""
+"""
+A second lock table to measure the first by: the rules of docs/compatibility.md, "Locks", word for word, with lists and
+no thought of cost.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from flom.core.names import (
 from flom.core.requests import Effect, Granted, Incubated, Instant, LockRequest, Queued, Refused, SessionId
 from flom.errors import RemoteProtocolError
 
-# spec 4.3; rows: held, columns: asked, both in the order NL CR CW PR PW EX
+# docs/compatibility.md, "Lock modes"; rows: held, columns: asked, both in the order NL CR CW PR PW EX
 MATRIX: Final = (
     "++++++",
     "+++++-",
@@ -31,7 +34,7 @@ MATRIX: Final = (
     "+-----",
 )
 
-# spec 4.8; the first text that the format contains gives the unit, in microseconds
+# docs/compatibility.md, "Timestamps"; the first text that the format contains gives the unit, in microseconds
 UNITS: Final = (
     [("#" + "f" * digits, 10 ** (6 - digits)) for digits in (6, 5, 4, 3, 2, 1)]
     + [("%" + letter, 1_000_000) for letter in "crsSTX"]
@@ -183,7 +186,10 @@ class Model:
         return Queued(request, delayed)
 
     def scan(self, resource: Resource, now: Instant) -> list[Effect]:
-        """Look at the queue once from head to tail and grant what can be granted now (spec 4.2, rule 3)."""
+        """
+        Look at the queue once from head to tail and grant what can be granted now
+        (docs/compatibility.md, "Grants and queues", rule 3).
+        """
         effects: list[Effect] = []
         for request in list(resource.queue):
             if self.grantable(resource, request, now):

@@ -1,4 +1,4 @@
-"""The six lock modes: what is granted beside what (spec 4.3)."""
+"""The six lock modes: what is granted beside what (docs/compatibility.md, "Lock modes")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is a name of a resource, and of which type (spec 3)."""
+"""What is a name of a resource, and of which type (docs/compatibility.md, "Resource names")."""
 
 from __future__ import annotations
 

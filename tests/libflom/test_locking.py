@@ -1,4 +1,6 @@
-"""Locks of real daemons, and of ones that misbehave: what the return codes say (spec 11.2)."""
+"""
+Locks of real daemons, and of ones that misbehave: what the return codes say (docs/compatibility.md, "Library: states").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The twenty properties: what they are at first, when they can be set, and to what (spec 11.3)."""
+"""
+The twenty properties: what they are at first, when they can be set, and to what
+(docs/compatibility.md, "Library: properties").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where the defaults come from: the configuration files, read once for each process (spec 11.1)."""
+"""
+Where the defaults come from: the configuration files, read once for each process
+(docs/compatibility.md, "Library: set-up").
+"""
 
 from __future__ import annotations
 

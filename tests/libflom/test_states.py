@@ -1,4 +1,6 @@
-"""The states of a handle: what may be called in each, and what it becomes (spec 11.2)."""
+"""
+The states of a handle: what may be called in each, and what it becomes (docs/compatibility.md, "Library: states").
+"""
 
 from __future__ import annotations
 

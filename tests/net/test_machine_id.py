@@ -1,4 +1,7 @@
-"""Every machine has an id, also one without a machine id (spec 9.3, D-16)."""
+"""
+Every machine has an id, also one without a machine id (docs/compatibility.md, "Unique id",
+"Without a machine id, FLoM aborts").
+"""
 
 from __future__ import annotations
 

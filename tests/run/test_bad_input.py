@@ -1,4 +1,7 @@
-"""Whatever is wrong, C{flom-run} says so in one line, runs nothing and deletes nothing (spec 1.5, 1.6)."""
+"""
+Whatever is wrong, C{flom-run} says so in one line, runs nothing and deletes nothing
+(docs/compatibility.md, "Exit statuses", "Messages").
+"""
 
 from __future__ import annotations
 

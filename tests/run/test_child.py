@@ -1,4 +1,7 @@
-"""What the command finds: all that it would have had without C{flom-run}, and its lock (spec 8.1)."""
+"""
+What the command finds: all that it would have had without C{flom-run}, and its lock
+(docs/compatibility.md, "Running the command").
+"""
 
 from __future__ import annotations
 

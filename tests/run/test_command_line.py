@@ -1,4 +1,7 @@
-"""The command line: which words are options, which are theirs, which are COMMAND's (spec 1.1)."""
+"""
+The command line: which words are options, which are theirs, which are COMMAND's
+(docs/compatibility.md, "Parsing of options").
+"""
 
 from __future__ import annotations
 

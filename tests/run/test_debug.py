@@ -1,4 +1,7 @@
-"""C{--debug-feature}: a TLS connection without a lock (spec 1.7); the multicast features are tried in tests/lan."""
+"""
+C{--debug-feature}: a TLS connection without a lock (docs/compatibility.md, "Debug features"); the multicast features
+are tried in tests/lan.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Configuration files: their syntax, and which of them wins (spec 2.1, 2.2)."""
+"""
+Configuration files: their syntax, and which of them wins (docs/compatibility.md, "Search order of files",
+"Syntax of files").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""C{flom-run} looks for its daemon in a multicast group, and says in one line why it finds none (spec 1.5, 6.2)."""
+"""
+C{flom-run} looks for its daemon in a multicast group, and says in one line why it finds none
+(docs/compatibility.md, "Exit statuses", "Discovery by the client").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""C{-n} leads to link-local IPv6 addresses, whatever other addresses the interface has (D-18)."""
+"""
+C{-n} leads to link-local IPv6 addresses, whatever other addresses the interface has
+(docs/compatibility.md, "The scope of an interface may be that of no link").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A daemon that does not come up: what its starter says of it, by both ways (spec 7.1)."""
+"""
+A daemon that does not come up: what its starter says of it, by both ways
+(docs/compatibility.md, "Who starts a daemon").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every setting: how options and files say it, how C{--verbose} shows it, what is no value (spec 1.2, 1.3, 2.4)."""
+"""
+Every setting: how options and files say it, how C{--verbose} shows it, what is no value
+(docs/compatibility.md, "Options", "Values of options", "Verbose output").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Signals to C{flom-run}: they end the wait, and reach the command once (spec 8.3, D-07)."""
+"""
+Signals to C{flom-run}: they end the wait, and reach the command once
+(docs/compatibility.md, "Signals to the runner", "A signal ends the lock before the command").
+"""
 
 from __future__ import annotations
 

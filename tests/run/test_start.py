@@ -1,4 +1,4 @@
-"""The daemon that C{flom-run} starts when it finds none (spec 7)."""
+"""The daemon that C{flom-run} starts when it finds none (docs/compatibility.md, "Daemon")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What C{flom-run} exits with and says, and what it tells the daemon at the end (spec 1.5, 8.2)."""
+"""
+What C{flom-run} exits with and says, and what it tells the daemon at the end
+(docs/compatibility.md, "Exit statuses", "Status of the command").
+"""
 
 from __future__ import annotations
 

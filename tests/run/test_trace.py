@@ -1,4 +1,4 @@
-"""Traces: where they go, what selects them, how their lines look (spec 2.6)."""
+"""Traces: where they go, what selects them, how their lines look (docs/compatibility.md, "Traces")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a daemon ends by itself (spec 7.3)."""
+"""When a daemon ends by itself (docs/compatibility.md, "End of an idle daemon")."""
 
 from __future__ import annotations
 

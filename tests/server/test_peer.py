@@ -1,4 +1,6 @@
-"""Who is at the other end, and whether that may end the daemon (D-29)."""
+"""
+Who is at the other end, and whether that may end the daemon (docs/compatibility.md, "Any client may end the daemon").
+"""
 
 from __future__ import annotations
 

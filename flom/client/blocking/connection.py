@@ -1,5 +1,6 @@
 """
-The client's end of a connection, without a reactor: one resource is asked for, held and given back (spec 5.5).
+The client's end of a connection, without a reactor: one resource is asked for, held and given back
+(docs/compatibility.md, "Protocol: client").
 
 Nothing here starts a daemon or asks again; see L{flom.client.blocking.lock} for what a script wants.
 """
@@ -65,7 +66,7 @@ def connect(
 
 class Conversation:
     """
-    A connection to a daemon, for one resource (spec 5.6).
+    A connection to a daemon, for one resource (docs/compatibility.md, "Protocol: daemon").
 
     It belongs to the process that has made it; in a forked child, it is closed.
 

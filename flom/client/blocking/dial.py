@@ -1,5 +1,6 @@
 """
-The way to the daemon, without a reactor: a socket that is connected to it (spec 6.1, 6.4).
+The way to the daemon, without a reactor: a socket that is connected to it
+(docs/compatibility.md, "Ways to the daemon", "TCP connections").
 
 Twisted is imported for groups and for C{network-interface} only.
 """
@@ -39,7 +40,7 @@ _trace = tracer("client")
 
 
 class NoDaemon(DaemonUnreachable):
-    """There is just no daemon there, so that starting one may help (spec 7.1)."""
+    """There is just no daemon there, so that starting one may help (docs/compatibility.md, "Who starts a daemon")."""
 
 
 class Reached(NamedTuple):
@@ -129,7 +130,7 @@ def _connect_tcp(config: Config, deadline: float) -> tuple[socket.socket, str]:
 
         check_interface(interface)
         if not has_ipv6_address(interface):
-            interface = ""  # without, FLoM does not heed it either (spec 1.2)
+            interface = ""  # without, FLoM does not heed it either (docs/compatibility.md, "Options")
     if interface:
         peer = f"{peer} by {interface}"
     try:

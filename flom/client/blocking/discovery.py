@@ -1,4 +1,4 @@
-"""Looking for the daemon of a multicast group, without a reactor (spec 6.2)."""
+"""Looking for the daemon of a multicast group, without a reactor (docs/compatibility.md, "Discovery by the client")."""
 
 from __future__ import annotations
 

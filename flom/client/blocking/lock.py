@@ -65,7 +65,7 @@ def lock(
     Where the daemon is, how it is talked to and how long it lives if it has to be started is configured as for
     C{flom-run}; what is locked, and how, is said here alone.
 
-    @param name: the resource (spec 3).
+    @param name: the resource (docs/compatibility.md, "Resource names").
     @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
     @param timeout: seconds to wait at most, without those that it takes us to start a daemon; 0 is not to wait, C{None}
         as long as it takes.
@@ -132,7 +132,8 @@ class Held:
         """
         Give the lock back, once.
 
-        @param rollback: return the value of a transactional sequence (spec 4.7); nothing for other types.
+        @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences"); nothing for
+            other types.
         @raise DaemonLost: the daemon was gone before.
         @raise Misuse: it was released before, or is another process's.
         """

@@ -35,7 +35,8 @@ class StatusReader:
 
     def __init__(self, stream: Stream, peer: str) -> None:
         """
-        @param stream: leads to a daemon that is known to be ours; one of FLoM's would die of the question (D-01).
+        @param stream: leads to a daemon that is known to be ours; one of FLoM's would die of the question
+            (docs/compatibility.md, "A bad first message ends the daemon").
         """
         self.peer = peer
         self._stream = stream

@@ -1,4 +1,4 @@
-"""A connection over TLS, without a reactor (spec 9)."""
+"""A connection over TLS, without a reactor (docs/compatibility.md, "TLS")."""
 
 from __future__ import annotations
 

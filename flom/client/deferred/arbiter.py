@@ -96,8 +96,9 @@ class RemoteArbiter:
     """
     Asks a daemon.
 
-    The protocol wants a connection for each lock that is held or waited for (spec 5.6). A daemon of ours lets us keep
-    them for the next locks of the same resources.
+    The protocol wants a connection for each lock that is held or waited for
+    (docs/compatibility.md, "Protocol: daemon"). A daemon of ours lets us keep them for the next locks of the same
+    resources.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""The client's end of a connection: one resource is asked for, held and given back, perhaps again (spec 5.5)."""
+"""
+The client's end of a connection: one resource is asked for, held and given back, perhaps again
+(docs/compatibility.md, "Protocol: client").
+"""
 
 from __future__ import annotations
 

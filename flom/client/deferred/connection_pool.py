@@ -1,4 +1,7 @@
-"""Connections that are asked for nothing at the moment, kept for the next lock (spec 5.6)."""
+"""
+Connections that are asked for nothing at the moment, kept for the next lock
+(docs/compatibility.md, "Protocol: daemon").
+"""
 
 from __future__ import annotations
 

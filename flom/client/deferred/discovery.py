@@ -1,4 +1,4 @@
-"""Looking for the daemon of a multicast group (spec 6.2)."""
+"""Looking for the daemon of a multicast group (docs/compatibility.md, "Discovery by the client")."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class Answers:
     """
     What daemons of a group have said, one answer for each of them.
 
-    What is no answer is passed over, whoever sent it, and we go on waiting (D-11).
+    What is no answer is passed over, whoever sent it, and we go on waiting
+    (docs/compatibility.md, "A bad reply to discovery crashes the client").
     """
 
     def __init__(self, group: Group, say: Callable[[str], None]) -> None:

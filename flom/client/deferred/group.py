@@ -1,4 +1,7 @@
-"""The way to the daemon that leads a multicast group (spec 6.1, 6.2)."""
+"""
+The way to the daemon that leads a multicast group (docs/compatibility.md, "Ways to the daemon",
+"Discovery by the client").
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ class GroupEndpoint:
     """
     Leads to the daemon of a group.
 
-    If a unicast address is configured too, the daemon is looked for there first (spec 7.1).
+    If a unicast address is configured too, the daemon is looked for there first
+    (docs/compatibility.md, "Who starts a daemon").
 
     @ivar is_orphaned: whether to look for the successor of a daemon that we hold a lock of.
     """

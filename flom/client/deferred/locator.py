@@ -1,4 +1,4 @@
-"""Where the daemon is: a UNIX socket or a TCP port (spec 6.1, 6.4)."""
+"""Where the daemon is: a UNIX socket or a TCP port (docs/compatibility.md, "Ways to the daemon", "TCP connections")."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def locate(config: Config, reactor: Any) -> Location:
         check_interface(interface)
     host, port = daemon_host(config), config.unicast_port
     peer = host_port(host, port)
-    if not interface or not has_ipv6_address(interface):  # without, FLoM does not heed it either (spec 1.2)
+    # without, FLoM does not heed it either (docs/compatibility.md, "Options")
+    if not interface or not has_ipv6_address(interface):
         return Location(stream_endpoint(reactor, host, port), peer, config.unicast_address)
     endpoint = _InterfaceEndpoint(reactor, host, port, interface)
     return Location(endpoint, f"{peer} by {interface}", config.unicast_address)
@@ -65,7 +66,8 @@ def why_unreachable(error: Exception, location: Location) -> DaemonUnreachable |
     """
     Tell what C{error}, the outcome of an attempt to connect, means.
 
-    @return: C{None} if there is just no daemon there, so that starting one may help (spec 7.1), or if it L{is_crowded}.
+    @return: C{None} if there is just no daemon there, so that starting one may help
+        (docs/compatibility.md, "Who starts a daemon"), or if it L{is_crowded}.
     """
     if isinstance(error, DNSLookupError | socket.gaierror | ValueError):  # the last: what cannot be a name
         return DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{location.host}: no such host")

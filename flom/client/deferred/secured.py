@@ -1,4 +1,4 @@
-"""What every connection to a daemon does about TLS, if it is to be used (spec 9)."""
+"""What every connection to a daemon does about TLS, if it is to be used (docs/compatibility.md, "TLS")."""
 
 from __future__ import annotations
 

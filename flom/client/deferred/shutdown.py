@@ -1,4 +1,4 @@
-"""Ordering a daemon to end (spec 7.6)."""
+"""Ordering a daemon to end (docs/compatibility.md, "Shutdown")."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-The lock table: who holds what, who waits for it, and what follows from each call (spec 4).
+The lock table: who holds what, who waits for it, and what follows from each call (docs/compatibility.md, "Locks").
 
 A call takes the present moment and returns its consequences as values, in the order in which they are to be told. It
 never costs more because many others wait: see L{flom.core.locks.resources.base.Resource}.
@@ -69,7 +69,7 @@ class _Binding:
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A resource and how long it is to live (spec 4.10)."""
+    """A resource and how long it is to live (docs/compatibility.md, "Idle resources")."""
 
     key: str
     name: str
@@ -143,7 +143,7 @@ class LockTable:
         self._alarms: list[tuple[float, int, _Entry]] = []
         self._alarm_numbers = count()
         self._tokens = count(1)
-        self._numbers = count(2)  # as FLoM's daemon numbers what it shows (spec 10)
+        self._numbers = count(2)  # as FLoM's daemon numbers what it shows (docs/compatibility.md, "File system")
         self.tally = tally or Tally()
 
     def __bool__(self) -> bool:
@@ -154,7 +154,8 @@ class LockTable:
         """
         Decide C{request}: it is granted, queued, put in the incubator or refused.
 
-        If it creates the resource, those who waited for that follow (spec 4.9).
+        If it creates the resource, those who waited for that follow
+        (docs/compatibility.md, "Requests that do not create").
         """
         effects = self.expire(now) if self._is_due(now) else []
         key = request.name.key
@@ -236,10 +237,12 @@ class LockTable:
 
     def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
         """
-        End one holding of C{name}, or else give up waiting for it (spec 4.2): nothing happens if there is neither.
+        End one holding of C{name}, or else give up waiting for it (docs/compatibility.md, "Grants and queues"): nothing
+        happens if there is neither.
 
         @param rollback: see L{Resource.give_back}.
-        @raise RemoteProtocolError: C{name} is a sequence that the session is bound to and does not hold (spec 4.7).
+        @raise RemoteProtocolError: C{name} is a sequence that the session is bound to and does not hold
+            (docs/compatibility.md, "Sequences").
         """
         record = self._sessions.get(session)
         if record is None:
@@ -395,7 +398,10 @@ class LockTable:
         return Ended(holding.request, held)
 
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
-        """Grant to every waiter that fits now, in the order of arrival (spec 4.2, rule 3)."""
+        """
+        Grant to every waiter that fits now, in the order of arrival
+        (docs/compatibility.md, "Grants and queues", rule 3).
+        """
         resource = entry.resource
         while (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
@@ -453,5 +459,8 @@ class LockTable:
 
 
 def _retention(lifespan: float) -> float:
-    """Tell how many seconds a resource created with C{lifespan} is remembered while idle (spec 4.10)."""
+    """
+    Tell how many seconds a resource created with C{lifespan} is remembered while idle
+    (docs/compatibility.md, "Idle resources").
+    """
     return (lifespan if lifespan > 0 else _IDLE_PERIOD) + _IDLE_PERIOD

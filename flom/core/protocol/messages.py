@@ -1,4 +1,4 @@
-"""The messages of protocol level 3, one frozen value a message (spec 5.3)."""
+"""The messages of protocol level 3, one frozen value a message (docs/compatibility.md, "Protocol: messages")."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Lock:
     @ivar name: as it came; it may name nothing.
     @ivar quantity: 0 to 2**31 - 1.
     @ivar lifespan: seconds.
-    @ivar peer_id: the sender's unique id (spec 9.3), if it gave one.
+    @ivar peer_id: the sender's unique id (docs/compatibility.md, "Unique id"), if it gave one.
     @ivar regains: whether the sender held this when its daemon went away, and still uses it; FLoM has no such thing.
     @ivar extended: whether the sender understands what FLoM's clients do not: L{Unlocked}.
     """
@@ -44,7 +44,8 @@ class Answer:
     """
     The daemon says what became of a lock request.
 
-    @ivar step: 16 for the first answer, 24 for later ones; 32 refuses somebody who waits (spec 5.5).
+    @ivar step: 16 for the first answer, 24 for later ones; 32 refuses somebody who waits
+        (docs/compatibility.md, "Protocol: client").
     @ivar code: the number of an L{flom.errors.Outcome}; C{None} if there was none in the message.
     @ivar element: what was granted, for sets, sequences and timestamps.
     @ivar peer_id: the daemon's unique id; in step 16 only.
@@ -174,7 +175,8 @@ class Shutdown:
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
     """
-    Somebody wants to see what the daemon holds. A daemon of FLoM dies of it (D-01).
+    Somebody wants to see what the daemon holds. A daemon of FLoM dies of it
+    (docs/compatibility.md, "A bad first message ends the daemon").
 
     @ivar name: of the only resource to show; C{None} for all.
     """

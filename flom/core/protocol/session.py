@@ -1,4 +1,7 @@
-"""Which message may follow which on one connection, seen from the daemon and from the client (spec 5.5, 5.6)."""
+"""
+Which message may follow which on one connection, seen from the daemon and from the client
+(docs/compatibility.md, "Protocol: client", "Protocol: daemon").
+"""
 
 from __future__ import annotations
 
@@ -49,8 +52,8 @@ _WHEN: Final = {
 
 _LAST_WORDS: Final = frozenset({Outcome.CANNOT_WAIT, Outcome.INVALID_NAME})
 """
-After these the daemon closes its side (spec 5.6), and what the client still sends has no effect (D-17). A client of
-ours may go on after the first.
+After these the daemon closes its side (docs/compatibility.md, "Protocol: daemon"), and what the client still sends has
+no effect (docs/compatibility.md, "A lock on a connection that was closed"). A client of ours may go on after the first.
 """
 
 
@@ -123,7 +126,8 @@ class ServerSession:
         """
         Tell how to say C{outcome}; C{None} if the only way is to close the connection. It may be the last word.
 
-        A waiter is never refused by step 24: a FLoM client would take that for a grant (D-09).
+        A waiter is never refused by step 24: a FLoM client would take that for a grant
+        (docs/compatibility.md, "A refusal in step 24 counts as a grant").
 
         @param delayed: whether this request was answered before, by telling to wait.
         """
@@ -234,7 +238,7 @@ class ClientSession:
         Take what the daemon sent; an answer whose code is 1 or 2 means to wait on.
 
         @raise RemoteProtocolError: no answer was due, this is not the one, or it does not say what became of the
-            request. FLoM takes the last for a grant (D-09).
+            request. FLoM takes the last for a grant (docs/compatibility.md, "A refusal in step 24 counts as a grant").
         """
         if isinstance(message, Unlocked) and self._state is _Client.RELEASING:
             self._state = _Client.IDLE
@@ -252,7 +256,10 @@ class ClientSession:
         return message
 
     def _is_bound_to(self, name: str) -> bool:
-        """Tell whether C{name} may be asked for: the first lock binds the connection to its resource (spec 5.6)."""
+        """
+        Tell whether C{name} may be asked for: the first lock binds the connection to its resource
+        (docs/compatibility.md, "Protocol: daemon").
+        """
         return self._name is None or parse_name(name).key == parse_name(self._name).key
 
 

@@ -1,5 +1,5 @@
 """
-Bytes to messages and back: protocol level 3 (spec 5).
+Bytes to messages and back: protocol level 3 (docs/compatibility.md, "Protocol").
 
 A message is a fragment of XML that ends at C{</msg>}; nothing announces its length. What a FLoM peer would ignore is
 ignored, what it would choke on is a L{RemoteProtocolError}. The wire's milliseconds and codes end here.
@@ -41,10 +41,15 @@ LEVEL: Final = 3
 """The protocol level; there is no other to negotiate."""
 
 MAX_MESSAGE_SIZE: Final = 511
-"""Bytes of the longest message that a FLoM daemon accepts; we send no longer one either (spec 5.1)."""
+"""
+Bytes of the longest message that a FLoM daemon accepts; we send no longer one either
+(docs/compatibility.md, "Protocol: framing").
+"""
 
 MAX_ANSWER_SIZE: Final = 1023
-"""Bytes of the longest message that a FLoM client accepts from its daemon (spec 5.1)."""
+"""
+Bytes of the longest message that a FLoM client accepts from its daemon (docs/compatibility.md, "Protocol: framing").
+"""
 
 QUESTION_SIZE: Final = 320
 """Bytes that our own questions for a daemon have, so that no answer need be longer than its question."""
@@ -56,7 +61,7 @@ MAX_SINCE: Final = 253402300799999
 """Milliseconds since the epoch until the end of the year 9999: no daemon is what it is since later than that."""
 
 END_OF_MESSAGE: Final = b"</msg>"
-"""There is nothing else that tells where a message ends (spec 5.1)."""
+"""There is nothing else that tells where a message ends (docs/compatibility.md, "Protocol: framing")."""
 
 _REMEMBERED: Final = 4  # reads of one stream; who uses a connection again says the same again
 _REMEMBERED_SIZE: Final = 1024  # bytes at most of each
@@ -97,8 +102,8 @@ class MessageReader:
 
     def feed(self, data: bytes) -> Iterable[Message]:
         """
-        Take bytes as they arrived; give the messages they complete, one by one (spec 5.1). Nothing happens before the
-        first is asked for.
+        Take bytes as they arrived; give the messages they complete, one by one
+        (docs/compatibility.md, "Protocol: framing"). Nothing happens before the first is asked for.
 
         @param data: any slice of the stream, even one byte.
         @raise RemoteProtocolError: when asked for a message that is none, or that has reached the size bound without
@@ -358,7 +363,10 @@ def _is_extended(found: dict[str, dict[str, str]]) -> bool:
 
 
 def _number(text: str) -> int:
-    """Read as C's strtol does: what follows the number does not matter, and no number is 0 (spec 5.2)."""
+    """
+    Read as C's strtol does: what follows the number does not matter, and no number is 0
+    (docs/compatibility.md, "Protocol: header").
+    """
     match = _INT.match(text)
     if match is None:
         return 0
@@ -369,7 +377,8 @@ def _number(text: str) -> int:
 
 
 def _mode(text: str) -> LockMode:
-    # FLoM takes a mode that is no number for NL, which protects from nothing, and one out of range for anything (D-22)
+    # FLoM takes a mode that is no number for NL, which protects from nothing, and one out of range for anything
+    # (docs/compatibility.md, "A lock mode out of range is granted")
     try:
         return LockMode(_number(text) if _INT.match(text) else -1)
     except ValueError:
@@ -396,7 +405,10 @@ def _encode_name(name: str) -> str:
 
 
 def _more(message: Message) -> str:
-    """Write what only daemons and clients of ours say, where FLoM's ignore it (spec 5.4)."""
+    """
+    Write what only daemons and clients of ours say, where FLoM's ignore it
+    (docs/compatibility.md, "Protocol: tolerance").
+    """
     match message:
         case Lock(extended=True) | Answer(extended=True, step=16):
             return ' extended="1"'
@@ -459,7 +471,9 @@ def _quoted(text: str) -> str:
 
 
 def _asked_for(lock: Lock) -> str:
-    """Write the attributes that FLoM sends for the type that the name is of (spec 5.3)."""
+    """
+    Write the attributes that FLoM sends for the type that the name is of (docs/compatibility.md, "Protocol: messages").
+    """
     wait, create = f' wait="{lock.wait:d}"', f' create="{lock.create:d}"'
     match _type_of(lock.name):
         case SimpleName() | HierarchicalName():

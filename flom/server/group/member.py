@@ -1,6 +1,6 @@
 """
 A daemon in its multicast group: it takes part in the election, and tells those who look for a daemon where it is if it
-leads (spec 6.3).
+leads (docs/compatibility.md, "Discovery by the daemon").
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class GroupMember(DatagramProtocol):
     """
     This daemon among the others of its group.
 
-    What is not for us is ignored, whoever sent it (D-24).
+    What is not for us is ignored, whoever sent it (docs/compatibility.md, "A datagram can end the daemon").
 
     @ivar on_role: called with what the daemon has become, and with the one it leaves the granting to, if any.
     """

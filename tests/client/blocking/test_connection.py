@@ -1,4 +1,7 @@
-"""The client's end of a connection, without a reactor: what it takes for a grant, and how it ends (spec 5.5)."""
+"""
+The client's end of a connection, without a reactor: what it takes for a grant, and how it ends
+(docs/compatibility.md, "Protocol: client").
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,8 @@ def elsewhere() -> Iterator[Callable[..., Any]]:
         ([xml(1, 16, '<answer rc="4"/>')], 4),
         ([xml(1, 16, '<answer rc="-14"/>')], -14),
         ([INCUBATED, xml(1, 24, '<answer rc="6"/>')], 6),
-        ([QUEUED, xml(1, 24, '<answer rc="4"/>')], 4),  # D-09
+        # docs/compatibility.md, "A refusal in step 24 counts as a grant"
+        ([QUEUED, xml(1, 24, '<answer rc="4"/>')], 4),
         ([QUEUED, xml(1, 32, '<answer rc="6"/>')], 6),
     ],
 )

@@ -1,4 +1,7 @@
-"""A daemon goes away while a client waits: in a pool it asks the next one, elsewhere that is the end (spec 5.6)."""
+"""
+A daemon goes away while a client waits: in a pool it asks the next one, elsewhere that is the end
+(docs/compatibility.md, "Protocol: daemon").
+"""
 
 from __future__ import annotations
 

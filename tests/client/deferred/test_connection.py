@@ -1,4 +1,7 @@
-"""The client's end of a connection: what it takes for a grant, and what it never does (spec 5.5)."""
+"""
+The client's end of a connection: what it takes for a grant, and what it never does
+(docs/compatibility.md, "Protocol: client").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Looking for the daemon of a group: whom a client chooses, and what it takes for no answer (spec 6.2, D-11)."""
+"""
+Looking for the daemon of a group: whom a client chooses, and what it takes for no answer
+(docs/compatibility.md, "Discovery by the client", "A bad reply to discovery crashes the client").
+"""
 
 from __future__ import annotations
 
@@ -238,7 +241,7 @@ def test_of_more_than_one_leader_the_user_is_warned(
             assert word in warning
 
 
-# what is no answer (D-11)
+# what is no answer (docs/compatibility.md, "A bad reply to discovery crashes the client")
 
 NOISE = {
     "nothing": b"",

@@ -1,4 +1,7 @@
-"""Many locks of one client: connections are used again, and those who want the very same take turns (spec 5.6)."""
+"""
+Many locks of one client: connections are used again, and those who want the very same take turns
+(docs/compatibility.md, "Protocol: daemon").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A daemon is ordered to end: it obeys or refuses, and has not obeyed while somebody still listens (spec 7.6)."""
+"""
+A daemon is ordered to end: it obeys or refuses, and has not obeyed while somebody still listens
+(docs/compatibility.md, "Shutdown").
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Scripts that show, one rule each, what the lock table grants, queues and refuses (spec 4).
+Scripts that show, one rule each, what the lock table grants, queues and refuses (docs/compatibility.md, "Locks").
 
 A line is a call and, after the arrow, all that follows from it::
 
@@ -248,7 +248,8 @@ SCRIPTS: Final = {
         2 unlock /h/y           -> nothing
         1 unlock /h/x           -> 2 granted
     """,
-    "hierarchy: whoever vanishes frees its node, whatever was unlocked before (D-04)": """
+    # docs/compatibility.md, "A vanished holder keeps its node of a tree"
+    "hierarchy: whoever vanishes frees its node, whatever was unlocked before": """
         1 lock /h/x EX  -> granted
         2 lock /h/y EX  -> granted
         3 lock /h/y EX  -> queued
@@ -280,7 +281,8 @@ SCRIPTS: Final = {
         1 unlock db     -> nothing
         2 lock db EX    -> granted
     """,
-    "two holdings and one disconnect: both are freed, then the queue is served (D-05)": """
+    # docs/compatibility.md, "Of two holdings, a disconnect releases one"
+    "two holdings and one disconnect: both are freed, then the queue is served": """
         1 lock db PR        -> granted
         1 lock db PR        -> granted
         2 lock db EX        -> queued
@@ -291,7 +293,8 @@ SCRIPTS: Final = {
         5 lock N[3] x1      -> queued
         3 drop              -> 4 granted
     """,
-    "holder and waiter at once: a disconnect leaves no dead waiter (D-06)": """
+    # docs/compatibility.md, "A holder that also waits leaves a dead waiter"
+    "holder and waiter at once: a disconnect leaves no dead waiter": """
         1 lock db EX    -> granted
         1 lock db EX    -> queued
         2 lock db EX    -> queued

@@ -1,4 +1,6 @@
-"""The lock table does, step by step, what a plain reading of the spec does (tests/core/model.py)."""
+"""
+The lock table does, step by step, what a plain reading of docs/compatibility.md, "Locks", does (tests/core/model.py).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which message may follow which on one connection (spec 5.5, 5.6)."""
+"""Which message may follow which on one connection (docs/compatibility.md, "Protocol: client", "Protocol: daemon")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Bytes to messages and back: framing, exact texts, what is tolerated and what is not (spec 5.1 to 5.4)."""
+"""
+Bytes to messages and back: framing, exact texts, what is tolerated and what is not (docs/compatibility.md, "Protocol").
+"""
 
 from __future__ import annotations
 
@@ -175,7 +177,7 @@ def test_a_message_is_written_and_read_like_this(message: Message, text: str) ->
     assert decode(text.encode()) == message
 
 
-# spec 5.1: framing
+# docs/compatibility.md, "Protocol: framing"
 
 
 def test_messages_may_arrive_in_one_piece() -> None:
@@ -291,7 +293,7 @@ def test_a_lock_of_what_is_no_name_is_not_sent() -> None:
         encode(Lock("no name!"))
 
 
-# spec 5.2: header
+# docs/compatibility.md, "Protocol: header"
 
 
 @pytest.mark.parametrize("level", ["3", "3x", " 3", "+3", "03", "3.9"])
@@ -331,7 +333,7 @@ def test_a_message_without_verb_and_step_is_none(header: str) -> None:
         decode(f'<msg level="3" {header}><resource name="UjE="/></msg>'.encode())
 
 
-# spec 5.2: numbers
+# docs/compatibility.md, "Protocol: header": numbers
 
 
 @pytest.mark.parametrize(
@@ -384,7 +386,7 @@ def test_a_quantity_that_is_negative_or_too_great_is_refused(quantity: str) -> N
         decode(lock_text(f'quantity="{quantity}"'))
 
 
-# spec 5.4: tolerance, row by row
+# docs/compatibility.md, "Protocol: tolerance", row by row
 
 R1 = Lock("R1", LockMode.EX)
 

@@ -1,4 +1,7 @@
-"""What everybody sees when a daemon is told to end, at once or as soon as nobody needs it (spec 7.6)."""
+"""
+What everybody sees when a daemon is told to end, at once or as soon as nobody needs it
+(docs/compatibility.md, "Shutdown").
+"""
 
 from __future__ import annotations
 

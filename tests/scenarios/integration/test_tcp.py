@@ -1,4 +1,7 @@
-"""Every TCP connection is set up alike, IPv4 and IPv6, at both ends (spec 7.4, D-36)."""
+"""
+Every TCP connection is set up alike, IPv4 and IPv6, at both ends (docs/compatibility.md, "Keepalive",
+"IPv6 connections have no keepalive").
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from tests.scenarios.lan.network import LanHost
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 
 QUESTION: Final = f'{_DECLARATION}<msg level="3" verb="4" step="8"></msg>'.encode()
-"""What a client sends to the group (spec 6.2)."""
+"""What a client sends to the group (docs/compatibility.md, "Discovery by the client")."""
 
 _REPLY: Final = re.compile(
     re.escape(f'{_DECLARATION}<msg level="3" verb="4" step="16"><network address="') + r'([^"]*)" port="(\d+)"/></msg>'
@@ -39,7 +39,9 @@ def _base64(name: str) -> str:
 
 
 class FlomClient:
-    """A connection for one lock (spec 5.3); as a context manager, it is closed outside."""
+    """
+    A connection for one lock (docs/compatibility.md, "Protocol: messages"); as a context manager, it is closed outside.
+    """
 
     def __init__(self, host: LanHost, address: tuple[str | int, ...]) -> None:
         """

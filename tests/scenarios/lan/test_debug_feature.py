@@ -1,4 +1,7 @@
-"""C{flom-run --debug-feature}: one datagram from host to host and back, without a lock (spec 1.7)."""
+"""
+C{flom-run --debug-feature}: one datagram from host to host and back, without a lock
+(docs/compatibility.md, "Debug features").
+"""
 
 from __future__ import annotations
 

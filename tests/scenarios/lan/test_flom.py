@@ -1,4 +1,4 @@
-"""Clients and daemons of FLoM 1.7.2 in the same network (spec 6)."""
+"""Clients and daemons of FLoM 1.7.2 in the same network (docs/compatibility.md, "Discovery")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whatever starts at the same moment ends as one daemon, and no two commands hold what excludes (D-12)."""
+"""
+Whatever starts at the same moment ends as one daemon, and no two commands hold what excludes
+(docs/compatibility.md, "Simultaneous starts in a group leave several daemons").
+"""
 
 from __future__ import annotations
 

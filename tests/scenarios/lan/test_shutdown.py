@@ -1,4 +1,4 @@
-"""C{flom-run -x} and C{-X}: the daemon of a group is told to end (spec 7.6)."""
+"""C{flom-run -x} and C{-X}: the daemon of a group is told to end (docs/compatibility.md, "Shutdown")."""
 
 from __future__ import annotations
 

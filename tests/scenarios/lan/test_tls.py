@@ -1,4 +1,7 @@
-"""A group whose daemon speaks TLS: it is elected and found as ever, and serves those whom it trusts (spec 9.1)."""
+"""
+A group whose daemon speaks TLS: it is elected and found as ever, and serves those whom it trusts
+(docs/compatibility.md, "When TLS is used").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks for plain scripts over TLS: what works, and what is told of what does not (spec 9)."""
+"""Locks for plain scripts over TLS: what works, and what is told of what does not (docs/compatibility.md, "TLS")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Locks over TLS: what travels is the same as in plain text, however it is cut into records (spec 9.1, D-03, D-14)."""
+"""
+Locks over TLS: what travels is the same as in plain text, however it is cut into records
+(docs/compatibility.md, "When TLS is used", "One silent client blocks all others", "Two messages in one TLS record").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is made of the files for TLS, and of the names in certificates (spec 9.2, 9.4)."""
+"""
+What is made of the files for TLS, and of the names in certificates
+(docs/compatibility.md, "TLS parameters", "Peer id check").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""FLoM's clients at our daemon, and our clients at FLoM's daemon, over TLS (spec 5.5, 9.2 to 9.5)."""
+"""
+FLoM's clients at our daemon, and our clients at FLoM's daemon, over TLS
+(docs/compatibility.md, "Protocol: client", "TLS").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""C{flom-run} and C{twistd flom} over TLS: what works, and the one line that tells what does not (spec 9)."""
+"""
+C{flom-run} and C{twistd flom} over TLS: what works, and the one line that tells what does not
+(docs/compatibility.md, "TLS").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Who is turned away before anything is said, what both ends tell of it, and that nobody else is harmed (spec 9.5)."""
+"""
+Who is turned away before anything is said, what both ends tell of it, and that nobody else is harmed
+(docs/compatibility.md, "TLS failures").
+"""
 
 from __future__ import annotations
 

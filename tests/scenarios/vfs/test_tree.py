@@ -1,4 +1,4 @@
-"""What the file system shows, to the programs that everybody has (spec 10)."""
+"""What the file system shows, to the programs that everybody has (docs/compatibility.md, "File system")."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_resource_that_is_remembered_stays_without_anybody(ask: Ask, place: Pa
 
 
 def test_who_waits_for_a_resource_to_be_made_is_in_the_incubator_and_gone_when_it_leaves(ask: Ask, place: Path) -> None:
-    """It is left there for ever by FLoM (D-20)."""
+    """It is left there for ever by FLoM (docs/compatibility.md, "The file system keeps a client that has left")."""
     status = place / "status"
     waiter = ask("N[5]", create=False)
     assert waiter.answer is Outcome.AWAITING_CREATION

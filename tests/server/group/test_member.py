@@ -190,7 +190,7 @@ def test_for_an_asker_of_ours_there_is_room_enough(ports: list[FakePort], monkey
     assert answer.standing == member.standing
 
 
-# what is for nobody (D-24)
+# what is for nobody (docs/compatibility.md, "A datagram can end the daemon")
 
 
 NOISE = {

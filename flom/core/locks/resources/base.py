@@ -44,11 +44,17 @@ class Resource(ABC):
     """Whether a waiter may come to fit although nothing is released, see L{next_chance}."""
 
     unlock_needs_holding: ClassVar[bool] = False
-    """Whether an unlock by a session that holds nothing breaks the protocol (spec 4.7) or is ignored."""
+    """
+    Whether an unlock by a session that holds nothing breaks the protocol (docs/compatibility.md, "Sequences") or is
+    ignored.
+    """
 
     @abstractmethod
     def fits(self, request: LockRequest, now: Instant) -> bool:
-        """Tell whether C{request} can be granted beside what is held now; who waits does not matter (spec 4.2)."""
+        """
+        Tell whether C{request} can be granted beside what is held now; who waits does not matter
+        (docs/compatibility.md, "Grants and queues").
+        """
 
     def never_fits(self, request: LockRequest) -> bool:
         """Tell whether C{request}, which does not fit, would not even if nobody held anything."""
@@ -63,7 +69,7 @@ class Resource(ABC):
         """
         End C{holding}.
 
-        @param rollback: undo what it was for, where the type knows how (spec 4.7).
+        @param rollback: undo what it was for, where the type knows how (docs/compatibility.md, "Sequences").
         """
 
     @abstractmethod
@@ -87,7 +93,10 @@ class Resource(ABC):
         return None
 
     def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
-        """Take out of a session's holdings, oldest first, the one that an unlock ends (spec 4.2, rule 7)."""
+        """
+        Take out of a session's holdings, oldest first, the one that an unlock ends
+        (docs/compatibility.md, "Grants and queues", rule 7).
+        """
         return holdings.pop()
 
 

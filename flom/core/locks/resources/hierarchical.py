@@ -1,5 +1,6 @@
 """
-Hierarchical resources: a lock on a node concerns the nodes above and below it (spec 4.6).
+Hierarchical resources: a lock on a node concerns the nodes above and below it
+(docs/compatibility.md, "Hierarchical resources").
 
 A request fits if its mode is compatible with every holder of an ancestor, of the node itself and of a descendant. So
 that neither a request nor a release has to walk the tree or the queue, each node knows the modes held below it and, for

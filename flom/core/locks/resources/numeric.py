@@ -1,4 +1,4 @@
-"""Numeric resources: so many units, taken some at a time (spec 4.4)."""
+"""Numeric resources: so many units, taken some at a time (docs/compatibility.md, "Numeric resources")."""
 
 from __future__ import annotations
 

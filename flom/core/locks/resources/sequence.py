@@ -1,4 +1,4 @@
-"""Sequences: every holder gets the next number (spec 4.7)."""
+"""Sequences: every holder gets the next number (docs/compatibility.md, "Sequences")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets: every holder gets one element for itself (spec 4.5)."""
+"""Sets: every holder gets one element for itself (docs/compatibility.md, "Sets")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Simple resources: one thing, six modes (spec 4.3)."""
+"""Simple resources: one thing, six modes (docs/compatibility.md, "Lock modes")."""
 
 from __future__ import annotations
 

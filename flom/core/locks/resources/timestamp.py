@@ -1,4 +1,4 @@
-"""Timestamps: every holder gets a time that no other was given (spec 4.8)."""
+"""Timestamps: every holder gets a time that no other was given (docs/compatibility.md, "Timestamps")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Timestamps at the edges: what floating point makes of a boundary, and texts that no answer can carry (spec 4.8)."""
+"""
+Timestamps at the edges: what floating point makes of a boundary, and texts that no answer can carry
+(docs/compatibility.md, "Timestamps").
+"""
 
 from __future__ import annotations
 
