@@ -25,10 +25,11 @@ from flom.config.parsers import read_socket_name
 from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
 from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
+from flom.net.clock import system_instant
 from flom.reactor.loop import hasten
 from flom.reactor.ports import ClaimedEndpoint
 from flom.reactor.transports import tls_of
-from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import Terms
 from flom.server.counters import Census
 from flom.server.limits import Limits
@@ -328,8 +329,8 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
     if not config.multicast_address:
         return None
 
+    from flom.net.host_seat import inherit_seat
     from flom.net.multicast import group_of  # the others need not wait for its import
-    from flom.server.group.host_seat import inherit_seat
     from flom.server.group.service import Membership
 
     group = group_of(config)

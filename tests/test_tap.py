@@ -16,10 +16,10 @@ from twisted.internet.testing import MemoryReactorClock
 
 from flom.config import DAEMON, SETTINGS, Config, Setting
 from flom.core.group.election import DEFAULT_TIMING, Timing
+from flom.net.host_seat import take_seat
 from flom.net.keepalive import Keepalive
 from flom.net.multicast import Group, NetworkInterface
 from flom.server.connection import Terms
-from flom.server.group.host_seat import take_seat
 from flom.server.group.service import Membership
 from flom.server.limits import Limits
 from flom.server.service import make_daemon
@@ -512,7 +512,7 @@ def test_an_address_that_means_all_of_them_is_told_by_the_answer_itself(
 
 
 def test_what_a_runner_has_started_takes_over_its_seat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flom.server.group.host_seat.usable_interfaces", lambda group: [NetworkInterface(1, "lo", 0)])
+    monkeypatch.setattr("flom.net.host_seat.usable_interfaces", lambda group: [NetworkInterface(1, "lo", 0)])
     seat = take_seat(Group("ff02::1", os.getpid()))
     ours, theirs = socket.socketpair()
     with closing(seat), ours, theirs:

@@ -25,13 +25,13 @@ from flom.core.group.election import Timing
 from flom.core.protocol.messages import Role, Standing
 from flom.errors import DaemonUnreachable
 from flom.net.claim import CannotClaim, Claim, claim_tcp
+from flom.net.clock import system_instant
+from flom.net.host_seat import Seat, SeatTaken, take_seat
 from flom.net.multicast import Group
 from flom.reactor.multicast_port import GroupPort
 from flom.run.daemonize import DaemonLaunch
 from flom.run.launch import START_TIMEOUT, Unblocked
-from flom.server.arbiter import system_instant
 from flom.server.group.handover import FRESH, Candidate
-from flom.server.group.host_seat import Seat, SeatTaken, take_seat
 from flom.server.group.member import GroupMember
 
 _ASK_AGAIN: Final = 0.05

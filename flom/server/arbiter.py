@@ -8,7 +8,6 @@ Connections use it through L{DeferredArbiter.open}; code in the same process thr
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -30,6 +29,7 @@ from flom.core.names import ResourceName, parse_name
 from flom.core.requests import Effect, Ended, Granted, Instant, Limit, LockRequest, Refused, SessionId
 from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
+from flom.net.clock import local_strftime
 from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
 from flom.server.peer import Peer
 from flom.text import one_line, truncate
@@ -46,16 +46,6 @@ MAX_GRACE: Final = 3.0
 
 _HERE: Final = "this process"  # who refuses, in errors
 _HERE_PEER: Final = Peer(_HERE, pid=os.getpid(), uid=os.geteuid())
-
-
-def system_instant() -> Instant:
-    """Read the clocks of this machine."""
-    return Instant(time.monotonic(), time.time())
-
-
-def local_strftime(format: str, wall: float) -> str:
-    """Write C{wall}, seconds since the epoch, in the local time zone, as C's strftime does."""
-    return time.strftime(format, time.localtime(wall))
 
 
 @implementer(IArbiter)
@@ -79,8 +69,8 @@ class DeferredArbiter:
         """
         @param log_grants: whether to log every grant and release; refusals are logged in any case.
         @param clock: has the timers; the reactor, or a C{task.Clock} in tests.
-        @param instant: tells the time; by default, C{clock} does. A daemon passes L{system_instant}, because a
-            reactor's clock goes wherever the administrator sets it.
+        @param instant: tells the time; by default, C{clock} does. A daemon passes
+            L{flom.net.clock.system_instant}: a reactor's clock goes wherever the administrator sets it.
         @param limits: of which those of waiters, resources and locks are minded here.
         """
         self._clock = clock

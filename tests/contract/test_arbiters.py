@@ -21,8 +21,9 @@ from flom.core.modes import LockMode
 from flom.errors import CannotWait, InvalidName, InvalidRequest, LockBusy, LockImpossible, LockTimeout, Misuse
 from flom.interfaces import IArbiter, IHeld
 from flom.net.claim import claim_tcp, claim_unix
+from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
-from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.arbiter import DeferredArbiter
 from flom.server.service import make_daemon
 from tests.contract.clients import Blocking, FlomLibrary
 

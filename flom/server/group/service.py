@@ -15,11 +15,12 @@ from twisted.logger import Logger
 
 from flom.core.group.election import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Role, Standing
+from flom.net.clock import system_instant
+from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import Group, NoMulticast
 from flom.reactor.multicast_port import GroupPort
-from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.arbiter import DeferredArbiter
 from flom.server.group.handover import Successor
-from flom.server.group.host_seat import Seat, SeatTaken
 from flom.server.group.member import GroupMember
 from flom.server.lifespan import LifespanService
 
@@ -34,7 +35,7 @@ class Membership:
 
     @ivar told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
     @ivar seat: of this host; C{None} to take it as soon as it is free.
-    @ivar candidate: a connection to the process that stands for election in our place, see L{flom.server.group.handover}.
+    @ivar candidate: a connection to the process that stands for election in our place (L{flom.server.group.handover}).
     @ivar stands_by: whether to stay while another daemon leads, to take over from it.
     @ivar on_role: told what the daemon becomes.
     @ivar on_question: called when somebody asks for a daemon of the group.

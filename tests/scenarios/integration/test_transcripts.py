@@ -18,8 +18,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from flom.net.claim import claim_unix
+from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
-from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.server.arbiter import DeferredArbiter
 from flom.server.service import make_daemon
 from tests.netns import Host, needs_network_namespaces
 from tests.scenarios.integration.replay import TRANSCRIPTS, Transcript, replay_unix

@@ -10,7 +10,8 @@ from flom.core.names import parse_name
 from flom.core.protocol.messages import Lock, Message, Shutdown, StatusFollows, StatusRequest
 from flom.core.protocol.wire import END_OF_MESSAGE, decode, encode
 from flom.core.requests import LockRequest
-from flom.server.arbiter import DeferredArbiter, system_instant
+from flom.net.clock import system_instant
+from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Census
 from flom.server.vfs import StatusProtocol
 from flom.status.model import Status, from_json

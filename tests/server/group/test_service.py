@@ -20,11 +20,11 @@ from flom.core.group.election import DEFAULT_TIMING
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import encode
 from flom.errors import StandingBy
+from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast
 from flom.server.arbiter import MAX_GRACE, DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.group.handover import Successor
-from flom.server.group.host_seat import Seat, SeatTaken
 from flom.server.group.service import GRACE, Membership, MembershipService
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from tests.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time

@@ -1,8 +1,8 @@
 """
 The target of atheris: a fuzzer that is led by what lines an input reaches.
 
-C{python -m tests.tools.fuzz.guided [OPTION-OF-LIBFUZZER...] [CORPUS]}; a failing input is saved as C{crash-...}, and replayed
-by giving its name as the only argument.
+C{python -m tests.tools.fuzz.guided [OPTION-OF-LIBFUZZER...] [CORPUS]}; a failing input is saved as C{crash-...}, and
+replayed by giving its name as the only argument.
 """
 
 from __future__ import annotations

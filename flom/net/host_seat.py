@@ -15,7 +15,7 @@ from flom.net.multicast import Group, usable_interfaces
 
 
 class SeatTaken(FlomError):
-    """Another daemon on this host has it."""
+    """Another daemon on this host has the seat."""
 
 
 class Seat:
@@ -27,9 +27,9 @@ class Seat:
 
     def extend(self) -> None:
         """
-        Take the seat for every interface that leads to the group now; what is ours already stays so.
+        Acquire the seat for every interface that leads to the group now; what is ours already stays so.
 
-        @raise SeatTaken: for one of them it is somebody else's. Then nothing has changed.
+        @raise SeatTaken: another daemon has it for one of them. Then nothing has changed.
         @raise flom.net.multicast.NoMulticast: there is no such interface.
         """
         added: dict[bytes, socket.socket] = {}
@@ -47,7 +47,7 @@ class Seat:
         self._sockets |= added
 
     def descriptors(self) -> list[int]:
-        """Give what another process needs to take the seat over by L{inherit_seat}."""
+        """Return the descriptors by which another process takes the seat over (L{inherit_seat})."""
         return [taken.fileno() for taken in self._sockets.values()]
 
     def close(self) -> None:
@@ -59,9 +59,9 @@ class Seat:
 
 def take_seat(group: Group) -> Seat:
     """
-    Take the seat of C{group}.
+    Acquire the seat of C{group}.
 
-    @raise SeatTaken: it is somebody else's.
+    @raise SeatTaken: another daemon on this host has it.
     @raise flom.net.multicast.NoMulticast: there is no interface for it.
     """
     seat = Seat(group)
@@ -71,7 +71,7 @@ def take_seat(group: Group) -> Seat:
 
 def inherit_seat(group: Group, descriptors: Iterable[int]) -> Seat:
     """
-    Take over a seat from the process that has started this one.
+    Return the seat that was inherited from the process that has started this one.
 
     @raise OSError: a descriptor is no socket.
     """

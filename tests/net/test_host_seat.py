@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-import flom.server.group.host_seat
+import flom.net.host_seat
+from flom.net.host_seat import Seat, SeatTaken, inherit_seat, take_seat
 from flom.net.multicast import Group, NetworkInterface, NoMulticast
-from flom.server.group.host_seat import Seat, SeatTaken, inherit_seat, take_seat
 from tests.netns import Host, needs_network_namespaces
 
 GROUP = Group("ff02::1", os.getpid())  # nobody else's; no datagram is sent, so any number will do for a port
@@ -39,7 +39,7 @@ class Interfaces:
 @pytest.fixture(autouse=True)
 def interfaces(monkeypatch: pytest.MonkeyPatch) -> Interfaces:
     interfaces = Interfaces()
-    monkeypatch.setattr(flom.server.group.host_seat, "usable_interfaces", interfaces.for_group)
+    monkeypatch.setattr(flom.net.host_seat, "usable_interfaces", interfaces.for_group)
     return interfaces
 
 
