@@ -30,10 +30,10 @@ from flom.reactor.loop import hasten
 from flom.reactor.ports import ClaimedEndpoint
 from flom.reactor.transports import tls_of
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import Terms
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.server.limits import Limits
-from flom.server.service import make_daemon
+from flom.server.options import ServerOptions
+from flom.server.service import build_daemon
 from flom.text import one_line
 from flom.trace import start_trace, tracer
 
@@ -205,7 +205,7 @@ def makeService(options: Options) -> MultiService:
     reactor: Any = the_reactor
     reactor.addSystemEventTrigger("before", "shutdown", _heed_no_more_orders)
     hasten(reactor)
-    return makeDaemon(options, reactor)
+    return daemon_from(options, reactor)
 
 
 def _heed_no_more_orders() -> None:
@@ -214,7 +214,7 @@ def _heed_no_more_orders() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def makeDaemon(options: Options, reactor: Any) -> MultiService:
+def daemon_from(options: Options, reactor: Any) -> MultiService:
     """
     Make the daemon that C{options} describe; it has its sockets already.
 
@@ -238,13 +238,13 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
     limits = _limits(config)
     arbiter = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants, limits=limits)
-    census = Census()
-    make_daemon(
+    counters = Counters()
+    build_daemon(
         reactor,
         arbiter,
         endpoints,
         lifespan=config.lifespan_ms / 1000 if config.lifespan_ms > 0 else None,
-        terms=Terms(
+        options=ServerOptions(
             config.keepalive,
             tls,
             allow_remote_shutdown=config.allow_remote_shutdown,
@@ -253,16 +253,16 @@ def makeDaemon(options: Options, reactor: Any) -> MultiService:
         ),
         membership=membership,
         end=reactor.stop,
-        census=census,
+        counters=counters,
     ).setServiceParent(daemon)
     if config.http:
         from flom.server.web import web_service  # its import takes long, and few need it
 
-        web_service(reactor, _endpoint(config.http, "http", reactor), arbiter, census).setServiceParent(daemon)
+        web_service(reactor, _endpoint(config.http, "http", reactor), arbiter, counters).setServiceParent(daemon)
     if config.mount_point:
         from flom.server.vfs import MountService
 
-        MountService(reactor, os.path.realpath(config.mount_point), arbiter, census).setServiceParent(daemon)
+        MountService(reactor, os.path.realpath(config.mount_point), arbiter, counters).setServiceParent(daemon)
     return daemon
 
 

@@ -19,11 +19,11 @@ from flom.core.group.election import DEFAULT_TIMING, Timing
 from flom.net.host_seat import take_seat
 from flom.net.keepalive import Keepalive
 from flom.net.multicast import Group, NetworkInterface
-from flom.server.connection import Terms
 from flom.server.group.service import Membership
 from flom.server.limits import Limits
-from flom.server.service import make_daemon
-from flom.tap import Options, makeDaemon
+from flom.server.options import ServerOptions
+from flom.server.service import build_daemon
+from flom.tap import Options, daemon_from
 from flom.tls.authority import issue, make_authority
 from flom.trace import TOPICS, tracer
 
@@ -248,7 +248,7 @@ def test_three_files_make_it_speak_tls(
     certificate: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     words = ["-s", str(tmp_path / "flom.sock"), *words_of(certificate), "--tls-check-peer-id", "yes"]
-    tls = terms_of(monkeypatch, *words).tls
+    tls = server_options_of(monkeypatch, *words).tls
     assert tls is not None
     assert (tls.own_name, tls.checks_peer_id) == ("daemon", True)
 
@@ -259,7 +259,7 @@ def test_the_files_may_be_named_in_a_file(
     places = {setting.long: setting.place for setting in SETTINGS}
     lines = [f"{places[option[2:]][1]}={path}" for option, path in certificate.items()]
     file = write(tmp_path / "flom.conf", "\n".join(["[TLS]", *lines]))
-    tls = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), "-c", file).tls
+    tls = server_options_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), "-c", file).tls
     assert tls is not None
     assert not tls.checks_peer_id
 
@@ -284,7 +284,7 @@ def test_peer_ids_cannot_be_checked_in_plain_text() -> None:
 def test_files_that_cannot_be_used_end_the_program_with_one_line(certificate: dict[str, str], tmp_path: Path) -> None:
     swapped = {**certificate, "--tls-private-key": certificate["--tls-certificate"]}
     with pytest.raises(SystemExit, match=r"^twistd flom: tls-private-key: '.*daemon\.pem' cannot be used") as raised:
-        makeDaemon(parse("-s", str(tmp_path / "flom.sock"), *words_of(swapped)), MemoryReactorClock())
+        daemon_from(parse("-s", str(tmp_path / "flom.sock"), *words_of(swapped)), MemoryReactorClock())
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "flom.sock").exists()
 
@@ -310,7 +310,7 @@ def traced() -> Iterator[None]:
 def test_it_traces_to_a_file_from_the_settings_on(append: str, kept: list[str], tmp_path: Path) -> None:
     file = write(tmp_path / "trace", "earlier\n")
     words = ["--daemon-trace-file", file, "--append-trace-file", append, "-s", str(tmp_path / "flom.sock")]
-    daemon = makeDaemon(parse(*words, "--heartbeat", "300"), MemoryReactorClock())
+    daemon = daemon_from(parse(*words, "--heartbeat", "300"), MemoryReactorClock())
     daemon.startService()
     lines = Path(file).read_text().splitlines()
     assert lines[: -len(SETTINGS) - 1] == kept
@@ -327,7 +327,7 @@ def test_a_trace_that_cannot_be_written_is_no_reason_not_to_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = str(tmp_path / "nowhere" / "trace")
-    makeDaemon(parse("-t", file, "-s", str(tmp_path / "flom.sock")), MemoryReactorClock())
+    daemon_from(parse("-t", file, "-s", str(tmp_path / "flom.sock")), MemoryReactorClock())
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"twistd flom: warning: cannot trace to '{file}'")
 
@@ -392,16 +392,16 @@ def test_a_bad_option_ends_the_program_with_one_line_that_names_it(words: list[s
 )
 def test_what_cannot_be_listened_on_ends_the_program_with_one_line_that_names_it(words: list[str]) -> None:
     with pytest.raises(SystemExit) as raised:
-        makeDaemon(parse(*words), MemoryReactorClock())
+        daemon_from(parse(*words), MemoryReactorClock())
     assert "\n" not in str(raised.value)
     assert words[1] in str(raised.value) or words[0][2:] in str(raised.value)
 
 
 def test_a_second_daemon_on_one_path_is_told_so(tmp_path: Path) -> None:
     options = parse("--socket-name", str(tmp_path / "flom.sock"))
-    first = makeDaemon(options, MemoryReactorClock())
+    first = daemon_from(options, MemoryReactorClock())
     with pytest.raises(SystemExit, match="another daemon is listening there"):
-        makeDaemon(options, MemoryReactorClock())
+        daemon_from(options, MemoryReactorClock())
     del first
 
 
@@ -414,18 +414,18 @@ def made(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
 
     def watch(*arguments: Any, **options: Any) -> Any:
         parts.update(options)
-        return make_daemon(*arguments, **options)
+        return build_daemon(*arguments, **options)
 
-    monkeypatch.setattr("flom.tap.make_daemon", watch)
-    makeDaemon(parse(*words), MemoryReactorClock())
+    monkeypatch.setattr("flom.tap.build_daemon", watch)
+    daemon_from(parse(*words), MemoryReactorClock())
     return parts
 
 
-def terms_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> Terms:
-    """Give the terms on which the daemon serves clients that C{words} describe."""
-    terms = made(monkeypatch, *words)["terms"]
-    assert isinstance(terms, Terms)
-    return terms
+def server_options_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> ServerOptions:
+    """Give the options on which the daemon serves clients that C{words} describe."""
+    options = made(monkeypatch, *words)["options"]
+    assert isinstance(options, ServerOptions)
+    return options
 
 
 def membership_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> Membership | None:
@@ -445,21 +445,21 @@ def test_a_lifespan_is_told_in_milliseconds_and_every_negative_one_is_for_ever(
 def test_clients_are_served_in_plain_text_and_strangers_may_not_end_the_daemon(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock")) == Terms()
+    assert server_options_of(monkeypatch, "-s", str(tmp_path / "flom.sock")) == ServerOptions()
 
 
 def test_its_user_may_choose_other_terms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = ["--allow-remote-shutdown", "--tcp-keepalive-time", "7", "--tcp-keepalive-intvl", "3"]
-    terms = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
-    assert terms == Terms(Keepalive(7, 3, 6), allow_remote_shutdown=True)
+    options = server_options_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
+    assert options == ServerOptions(Keepalive(7, 3, 6), allow_remote_shutdown=True)
 
 
 def test_its_user_may_set_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = ["--max-connections", "1", "--max-connections-per-peer", "2", "--max-waiters", "3", "--max-resources", "4"]
     words += ["--max-locks-per-connection", "5", "--max-message-size", "600"]
     words += ["--message-timeout", "700", "--unread-timeout", "800"]
-    terms = terms_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
-    assert terms == Terms(limits=Limits(1, 2, 3, 4, 5, 600, 0.7, 0.8))
+    options = server_options_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
+    assert options == ServerOptions(limits=Limits(1, 2, 3, 4, 5, 600, 0.7, 0.8))
 
 
 # in a group

@@ -20,7 +20,8 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTi
 from twisted.logger import Logger
 
 from flom.net.claim import BACKLOG
-from flom.server.limits import Limits, Refusals
+from flom.server.limits import Limits
+from flom.server.log_throttle import LogThrottle
 from flom.server.peer import describe, origin_of
 
 RESERVE: Final = 64
@@ -68,7 +69,7 @@ def can_open() -> bool:
     return True
 
 
-class Door:
+class Admission:
     """Where the connections of a daemon come in; all its ports lead here."""
 
     _log = Logger()
@@ -77,7 +78,7 @@ class Door:
         self,
         clock: IReactorTime,
         limits: Limits,
-        refusals: Refusals,
+        throttle: LogThrottle,
         *,
         measure: Callable[[], int] = room_for_connections,
         can_open: Callable[[], bool] = can_open,
@@ -88,7 +89,7 @@ class Door:
         """
         self._clock = clock
         self._limits = limits
-        self._refusals = refusals
+        self._throttle = throttle
         self._measure = measure
         self._can_open = can_open
         self._room = 0  # as measured last, and kept up to date by what is known here
@@ -149,7 +150,7 @@ class Door:
             self._look()
 
     def _refuse(self, limit: str, transport: Any, why: str) -> None:
-        self._refusals.tell(limit, "closing {peer}: {why}", peer=describe(transport), why=why)
+        self._throttle.warn(limit, "closing {peer}: {why}", peer=describe(transport), why=why)
 
     def _accept(self, port: tcp.Port, accept: Callable[[], None]) -> None:
         """Have C{port} accept as many of those who come as there is room for."""

@@ -30,7 +30,8 @@ from flom.core.requests import Effect, Ended, Granted, Instant, Limit, LockReque
 from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
-from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
+from flom.server.limits import DEFAULT_LIMITS, Limits
+from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
 from flom.text import one_line, truncate
 
@@ -77,7 +78,7 @@ class DeferredArbiter:
         self._log_grants = log_grants
         self._instant = instant or (lambda: Instant(clock.seconds(), clock.seconds()))
         self._limits = limits
-        self._refusals = Refusals(clock)
+        self._throttle = LogThrottle(clock)
         self._table = self._make_table()
         self._sessions: dict[SessionId, Tell] = {}
         self._peers: dict[SessionId, Callable[[], Peer]] = {}
@@ -211,7 +212,7 @@ class DeferredArbiter:
         self._effects.clear()
         self._stop_grace()
         self._set_alarm()
-        self._refusals.stop()
+        self._throttle.stop()
         for client in list(self._local.values()):
             client.dismiss()
 
@@ -378,7 +379,7 @@ class DeferredArbiter:
     def _log_effect(self, effect: Effect) -> None:
         """Log a grant, a release or a refusal, each in one line."""
         request = effect.request
-        if isinstance(effect, Refused) and effect.limit is None and not self._refusals.may_tell("refusals"):
+        if isinstance(effect, Refused) and effect.limit is None and not self._throttle.allows("refusals"):
             return
         tell_peer = self._peers.get(request.session)
         about = {
@@ -392,7 +393,7 @@ class DeferredArbiter:
             case Ended(held=held):
                 self._log.debug("{resource} ({mode}) given back by {peer} after {held:.3f} s", held=held, **about)
             case Refused(limit=Limit() as limit):
-                self._refusals.tell(limit.value, "{resource} ({mode}) refused to {peer}", **about)
+                self._throttle.warn(limit.value, "{resource} ({mode}) refused to {peer}", **about)
             case Refused(outcome=outcome):
                 why = outcome.name.lower().replace("_", " ")
                 self._log.info("{resource} ({mode}) refused to {peer}: {why}", why=why, **about)

@@ -5,8 +5,6 @@ The daemon's end of a connection: bytes come in and go out, the arbiter decides 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from logging import DEBUG
 from sys import intern
@@ -35,21 +33,20 @@ from flom.core.protocol.session import InvalidLock, Release, ServerSession
 from flom.core.protocol.wire import MessageReader, encode
 from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
-from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
 from flom.reactor.transports import close_our_side, sender, tune, underlying, unsent
-from flom.server.admission import Door
+from flom.server.admission import Admission
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.server.deadlines import Deadlines
-from flom.server.limits import DEFAULT_LIMITS, Limits, Refusals
+from flom.server.log_throttle import LogThrottle
+from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.peer import Peer, describe, is_trusted, peer_of
 from flom.text import truncate
 from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.server.snapshot import Statuses
-    from flom.tls.context import Tls
 
 _conns = tracer("conns")
 _locker = tracer("locker")
@@ -58,30 +55,6 @@ _msg = tracer("msg")
 
 MOST_TO_SHOW: Final = 100
 """Requests for the status of one connection that wait to be answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """
-    On which terms clients are served.
-
-    @ivar tls: our end of TLS; C{None} for plain text.
-    @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: nobody may.
-    @ivar allow_remote_shutdown: whether everybody may do so.
-    @ivar status_for_all: whether everybody may see what is held.
-    @ivar limits: what they may use at most; give them to the arbiter too, which minds waiters, resources and locks.
-    """
-
-    keepalive: Keepalive = DEFAULT_KEEPALIVE
-    tls: Tls | None = None
-    on_shutdown: Callable[[bool], None] | None = None
-    allow_remote_shutdown: bool = False
-    status_for_all: bool = False
-    limits: Limits = DEFAULT_LIMITS
-
-
-DEFAULT_TERMS: Final = Terms()
-"""Plain text, and no way to end the daemon."""
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -109,35 +82,35 @@ class LockProtocol(Protocol):
         self._name: str | None = None
         self._is_introduced = False
         self._peer_id: str | None = None
-        self._reader = MessageReader(shared.terms.limits.message_size)
+        self._reader = MessageReader(shared.options.limits.message_size)
         self._to_show: list[str | None] = []
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
 
     def connectionMade(self) -> None:
-        self._origin = self._shared.door.enter(self.transport)
+        self._origin = self._shared.admission.enter(self.transport)
         if self._origin is None:
             underlying(self.transport).loseConnection()  # a reset might look as if nobody listened
             return
         self._shared.connected.add(self)
-        self._shared.census.connections += 1
+        self._shared.counters.connections += 1
         self._id = self._arbiter.open(self._tell, self._who)
         self._session = ServerSession(self._id)
         self._send = sender(self.transport)
         self._is_traced = _msg.isEnabledFor(DEBUG) or _locker.isEnabledFor(DEBUG)
-        tune(self.transport, self._shared.terms.keepalive)
+        tune(self.transport, self._shared.options.keepalive)
         self.transport.registerProducer(self, True)
         self._deadlines.set(self)
-        if self._shared.terms.tls is not None:
+        if self._shared.options.tls is not None:
             self._name = describe(self.transport)  # when TLS has failed, nobody can tell any more
         if _conns.isEnabledFor(DEBUG):
             _conns.debug("%s connected as %s", self._peer, self._id)
 
     def handshakeCompleted(self) -> None:
         """See L{IHandshakeListener.handshakeCompleted}."""
-        assert self._shared.terms.tls is not None
+        assert self._shared.options.tls is not None
         self._is_secured = True
-        self._shared.terms.tls.note_handshake(self.transport)
+        self._shared.options.tls.note_handshake(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._session.is_over:
@@ -182,7 +155,9 @@ class LockProtocol(Protocol):
     def time_out(self) -> None:
         """End the connection, because a message did not come in time, or because it does not end by itself."""
         if not self._session.is_over:
-            self._exceed("message-timeout", f"no whole message within {self._shared.terms.limits.message_timeout:g} s")
+            self._exceed(
+                "message-timeout", f"no whole message within {self._shared.options.limits.message_timeout:g} s"
+            )
         self.transport.abortConnection()
 
     def hang_up(self) -> None:
@@ -194,10 +169,10 @@ class LockProtocol(Protocol):
         self._deadlines.set(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._shared.door.leave(self._origin)
+        self._shared.admission.leave(self._origin)
         if self._origin is None:
             return  # it was not let in
-        tls = self._shared.terms.tls
+        tls = self._shared.options.tls
         if tls is not None and (problem := tls.why_lost(self.transport, reason, is_secured=self._is_secured)):
             is_verdict = problem.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
             self._log_breach(str(problem), "FLM017E" if is_verdict else "")
@@ -226,7 +201,7 @@ class LockProtocol(Protocol):
                 else:
                     self._arbiter.request(request)
             case InvalidLock(name):
-                if self._shared.refusals.may_tell("invalid names"):
+                if self._shared.throttle.allows("invalid names"):
                     self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=truncate(name))
                 self._answer(Outcome.INVALID_NAME)
             case Shutdown(immediate):
@@ -250,8 +225,8 @@ class LockProtocol(Protocol):
     def _has_the_right_id(self, message: Lock | Shutdown | StatusRequest) -> bool:
         """Tell whether the client is who its certificate says, as far as that is wanted; if not, send it away."""
         try:
-            if self._shared.terms.tls is not None:
-                self._shared.terms.tls.check_peer_id(self.transport, message.peer_id)
+            if self._shared.options.tls is not None:
+                self._shared.options.tls.check_peer_id(self.transport, message.peer_id)
         except TlsError as e:
             if not isinstance(message, Lock):
                 self.transport.write(encode(ManagementRefused()))
@@ -291,22 +266,22 @@ class LockProtocol(Protocol):
 
     def _shut_down(self, immediate: bool) -> None:
         kind = "immediate" if immediate else "quiesce"
-        end = self._shared.terms.on_shutdown
-        is_allowed = self._shared.terms.allow_remote_shutdown
+        end = self._shared.options.on_shutdown
+        is_allowed = self._shared.options.allow_remote_shutdown
         if end and (is_allowed or is_trusted(self.transport, is_verified=self._is_secured)):
             log_id = "FLM007N" if immediate else "FLM008N"
             self._log.info("{log_id} {kind} shutdown ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
             end(immediate)
         else:
-            if self._shared.refusals.may_tell("shutdowns refused"):
+            if self._shared.throttle.allows("shutdowns refused"):
                 self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
             self.transport.write(encode(ManagementRefused()))
             self.hang_up()
 
     def _show(self, name: str | None) -> None:
         """Send what is held, or C{name} alone, to whoever may see it."""
-        if not (self._shared.terms.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
-            if self._shared.refusals.may_tell("statuses refused"):
+        if not (self._shared.options.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
+            if self._shared.throttle.allows("statuses refused"):
                 self._log.info("status refused to {peer}", peer=self._peer)
             self.transport.write(encode(ManagementRefused()))
             return
@@ -331,7 +306,7 @@ class LockProtocol(Protocol):
 
     def _watch_unread(self) -> None:
         """End the connection if the peer has not taken more of its answers after a while."""
-        unread_timeout = self._shared.terms.limits.unread_timeout
+        unread_timeout = self._shared.options.limits.unread_timeout
         self._unread = self._shared.clock.callLater(unread_timeout, self._see_whether_read, unsent(self.transport))
 
     def _see_whether_read(self, unsent_before: tuple[object, int]) -> None:
@@ -341,7 +316,7 @@ class LockProtocol(Protocol):
             self._watch_unread()
             return
         self._unread = None
-        self._exceed("unread-timeout", f"it has read no answer within {self._shared.terms.limits.unread_timeout:g} s")
+        self._exceed("unread-timeout", f"it has read no answer within {self._shared.options.limits.unread_timeout:g} s")
         self._session.end()
         self.transport.abortConnection()
 
@@ -355,8 +330,8 @@ class LockProtocol(Protocol):
         self.transport.unregisterProducer()
 
     def _exceed(self, limit: str, why: str) -> None:
-        self._shared.census.protocol_errors += 1
-        self._shared.refusals.tell(limit, "closing {peer}: {why}", peer=self._peer, why=why)
+        self._shared.counters.protocol_errors += 1
+        self._shared.throttle.warn(limit, "closing {peer}: {why}", peer=self._peer, why=why)
 
     def _close(self, why: str, log_id: str = "") -> None:
         self._log_breach(why, log_id)
@@ -364,8 +339,8 @@ class LockProtocol(Protocol):
         self.hang_up()
 
     def _log_breach(self, why: str, log_id: str = "") -> None:
-        self._shared.census.protocol_errors += 1
-        if self._shared.refusals.may_tell("breaches of the protocol"):
+        self._shared.counters.protocol_errors += 1
+        if self._shared.throttle.allows("breaches of the protocol"):
             format = "{log_id} closing {peer}: {why}" if log_id else "closing {peer}: {why}"
             self._log.warn(format, log_id=log_id, peer=self._peer, why=truncate(why))
 
@@ -375,9 +350,9 @@ class LockFactory(Factory):
     Makes the daemon's end of every connection, be it TCP or UNIX; all share one arbiter.
 
     @ivar connected: holds each for as long as it is connected.
-    @ivar door: where they come in; it should know the ports.
+    @ivar admission: where they come in; it should know the ports.
     @ivar deadlines: for messages, and for the other end to close the connection.
-    @ivar refusals: told of the limits that are exceeded.
+    @ivar throttle: of log lines that clients can cause.
     """
 
     noisy = False
@@ -386,34 +361,34 @@ class LockFactory(Factory):
         self,
         arbiter: DeferredArbiter,
         clock: IReactorTime,
-        terms: Terms = DEFAULT_TERMS,
-        census: Census | None = None,
+        options: ServerOptions = DEFAULT_OPTIONS,
+        counters: Counters | None = None,
     ) -> None:
         """
         @param clock: times out silent peers.
-        @param census: what is shown of the daemon beside its locks; by default, one of its own.
+        @param counters: what is shown of the daemon beside its locks; by default, one of its own.
         """
-        self.census = census or Census()
+        self.counters = counters or Counters()
         self.arbiter = arbiter
         self.clock = clock
-        self.terms = terms
+        self.options = options
         self.connected: set[LockProtocol] = set()
-        self.refusals = Refusals(clock)
-        self.deadlines = Deadlines(clock, terms.limits.message_timeout, LockProtocol.time_out)
-        self.door = Door(clock, terms.limits, self.refusals)
+        self.throttle = LogThrottle(clock)
+        self.deadlines = Deadlines(clock, options.limits.message_timeout, LockProtocol.time_out)
+        self.admission = Admission(clock, options.limits, self.throttle)
 
     @cached_property
     def statuses(self) -> Statuses:
         """What those are given who ask what is held."""
         from flom.server.snapshot import Statuses  # most clients never ask
 
-        return Statuses(self.arbiter, self.census, self.clock)
+        return Statuses(self.arbiter, self.counters, self.clock)
 
     def disconnect_all(self) -> None:
         """Close every connection."""
         for protocol in list(self.connected):
             protocol.hang_up()
-        self.refusals.stop()
+        self.throttle.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
         if self.arbiter.is_retired or self.arbiter.is_closed:

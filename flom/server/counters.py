@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Census:
+class Counters:
     """
     What is known of a daemon beside its locks.
 

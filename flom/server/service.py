@@ -14,11 +14,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from flom.core.protocol.messages import Role
-from flom.server.admission import Door
+from flom.server.admission import Admission
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import DEFAULT_TERMS, LockFactory, Terms
-from flom.server.counters import Census
+from flom.server.connection import LockFactory
+from flom.server.counters import Counters
 from flom.server.lifespan import LifespanService
+from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.peer import spell_endpoint
 from flom.trace import tracer
 
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
 _trace = tracer("daemon")
 
 
-def make_daemon(
+def build_daemon(
     reactor: Any,
     arbiter: DeferredArbiter,
     endpoints: Iterable[IStreamServerEndpoint],
     *,
     lifespan: float | None = None,
-    terms: Terms = DEFAULT_TERMS,
+    options: ServerOptions = DEFAULT_OPTIONS,
     membership: Membership | None = None,
     end: Callable[[], None] | None = None,
-    census: Census | None = None,
+    counters: Counters | None = None,
 ) -> MultiService:
     """
     Put a daemon together, to run alone or inside another program.
@@ -45,20 +46,20 @@ def make_daemon(
     @param arbiter: grants the locks; code in the same process asks it for its own.
     @param endpoints: where to listen; a start fails with C{CannotListenError} if one of them cannot.
     @param lifespan: seconds without a client or a resource after which the daemon ends; C{None} for never.
-    @param terms: for its clients; L{Terms.on_shutdown} is what C{end} makes of it.
+    @param options: for its clients; L{ServerOptions.on_shutdown} is what C{end} makes of it.
     @param membership: in which group it stands for election; it grants locks only while it leads. A start fails with
         L{flom.net.multicast.NoMulticast} if there is no way to the group. C{None} if it grants locks in any case.
     @param end: what it is for the daemon to end, because of its lifespan, because a client orders it, or because it was
         not elected and does not stand by. It should at least stop the service. C{None} if it ends only when whoever
         runs the service stops it: all orders of clients are refused then, and it can have no lifespan and no group.
-    @param census: what is shown of the daemon beside its locks (L{flom.server.snapshot}); kept up to date here.
+    @param counters: what is shown of the daemon beside its locks (L{flom.server.snapshot}); kept up to date here.
     @raise ValueError: C{end} is wanted, or C{arbiter} has a daemon already, with whose end it would grant nothing more.
     """
     arbiter.serve()
     if end is None and (lifespan is not None or membership is not None):
         raise ValueError("a daemon with a lifespan or a group must be told how to end")
     daemon = MultiService()
-    census = census or Census()
+    counters = counters or Counters()
     end_daemon = end or _do_nothing
     lifespan_service = LifespanService(arbiter, reactor, lifespan, end_daemon)
 
@@ -69,33 +70,33 @@ def make_daemon(
         else:
             lifespan_service.quiesce()
 
-    factory = LockFactory(arbiter, reactor, replace(terms, on_shutdown=shut_down if end else None), census)
-    serving = factory if terms.tls is None else terms.tls.secure_server(factory, reactor)
+    factory = LockFactory(arbiter, reactor, replace(options, on_shutdown=shut_down if end else None), counters)
+    serving = factory if options.tls is None else options.tls.secure_server(factory, reactor)
     for endpoint in endpoints:
-        _EndpointService(endpoint, serving, census, factory.door).setServiceParent(daemon)
+        _EndpointService(endpoint, serving, counters, factory.admission).setServiceParent(daemon)
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:
         from flom.server.group.service import MembershipService  # the others need not wait for its import
 
-        membership = _counted(membership, census)
+        membership = _counted(membership, counters)
         MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon).setServiceParent(daemon)
     _ClientsService(arbiter, factory).setServiceParent(daemon)
     return daemon
 
 
-def _counted(membership: Membership, census: Census) -> Membership:
-    """Have C{census} kept up to date by what happens in the group."""
+def _counted(membership: Membership, counters: Counters) -> Membership:
+    """Have C{counters} kept up to date by what happens in the group."""
 
     def note_role(role: Role) -> None:
-        census.role = role.value
+        counters.role = role.value
         membership.on_role(role)
 
     def count_question() -> None:
-        census.discoveries += 1
+        counters.discoveries += 1
         membership.on_question()
 
-    census.group = str(membership.group)
+    counters.group = str(membership.group)
     return replace(membership, on_role=note_role, on_question=count_question)
 
 
@@ -130,11 +131,13 @@ class _EndpointService(Service):
 
     _log = Logger()
 
-    def __init__(self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory, census: Census, door: Door) -> None:
+    def __init__(
+        self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory, counters: Counters, admission: Admission
+    ) -> None:
         self._endpoint = endpoint
         self._factory = factory
-        self._census = census
-        self._door = door
+        self._counters = counters
+        self._admission = admission
         self._listening: Deferred[IListeningPort | None] | None = None
 
     def privilegedStartService(self) -> None:
@@ -159,7 +162,7 @@ class _EndpointService(Service):
     def _stop(self, port: IListeningPort | None) -> Deferred[None] | None:
         if port is None:
             return None
-        self._door.forget(port)
+        self._admission.forget(port)
         stopped: Deferred[None] | None = port.stopListening()
         return stopped
 
@@ -167,7 +170,7 @@ class _EndpointService(Service):
         address = spell_endpoint(port.getHost())
         is_unix = isinstance(port.getHost(), UNIXAddress)
         self._log.info("{log_id} listening on {address}", log_id="FLM000I" if is_unix else "FLM001I", address=address)
-        self._census.endpoints.append(address)
-        self._door.watch(port)
+        self._counters.endpoints.append(address)
+        self._admission.watch(port)
         _trace.debug("listening on %s", port.getHost())
         return port

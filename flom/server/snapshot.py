@@ -19,27 +19,27 @@ from flom.core.locks.snapshot import Claim, ResourceView
 from flom.core.locks.statistics import BOUNDS, Histogram
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.status.model import TYPES, Counts, DaemonStatus, Party, ResourceStatus, Status
 
 _PIECE: Final = 500
 """Parties that are told of at once."""
 
 
-def take_status(arbiter: DeferredArbiter, census: Census, key: str | None = None) -> Status:
+def take_status(arbiter: DeferredArbiter, counters: Counters, key: str | None = None) -> Status:
     """
     Tell what C{arbiter} holds, in time proportional to that.
 
     @param key: of the only resource to tell of; C{None} for all.
     """
     with _nothing_collected():
-        *_, status = _take_pieces(arbiter, census, key)
+        *_, status = _take_pieces(arbiter, counters, key)
     assert status is not None
     return status
 
 
 def write_status(
-    arbiter: DeferredArbiter, census: Census, clock: IReactorTime, key: str | None = None
+    arbiter: DeferredArbiter, counters: Counters, clock: IReactorTime, key: str | None = None
 ) -> Deferred[bytes]:
     """
     Tell what C{arbiter} holds at this moment, as JSON; a little at a time, so that grants may come in between.
@@ -51,7 +51,7 @@ def write_status(
     pieces: list[str] = []
 
     def write() -> Iterator[None]:
-        for status in _take_pieces(arbiter, census, key):
+        for status in _take_pieces(arbiter, counters, key):
             if status is not None:
                 for piece in status.json_pieces():
                     pieces.append(piece)
@@ -73,12 +73,12 @@ def write_status(
 class Statuses:
     """Statuses for many who ask, written one after another; who asks while one is written shares the next."""
 
-    def __init__(self, arbiter: DeferredArbiter, census: Census, clock: IReactorTime) -> None:
+    def __init__(self, arbiter: DeferredArbiter, counters: Counters, clock: IReactorTime) -> None:
         """
         @param clock: has the turns in which work is done.
         """
         self._arbiter = arbiter
-        self._census = census
+        self._counters = counters
         self._clock = clock
         self._asked: dict[str | None, list[Deferred[bytes]]] = {}
         self._is_writing = False
@@ -97,7 +97,7 @@ class Statuses:
             del self._asked[key]
             if waiting:
                 self._is_writing = True
-                write_status(self._arbiter, self._census, self._clock, key).addBoth(self._tell, waiting)
+                write_status(self._arbiter, self._counters, self._clock, key).addBoth(self._tell, waiting)
 
     def _tell(self, made: bytes | Failure, waiting: list[Deferred[bytes]]) -> None:
         self._is_writing = False
@@ -106,10 +106,10 @@ class Statuses:
         self._write_next()
 
 
-def _take_pieces(arbiter: DeferredArbiter, census: Census, key: str | None) -> Iterator[Status | None]:
+def _take_pieces(arbiter: DeferredArbiter, counters: Counters, key: str | None) -> Iterator[Status | None]:
     """Take the status in pieces, of which the last is the whole."""
     view, now = arbiter.view(key), arbiter.now().monotonic
-    daemon = _daemon(arbiter, census)
+    daemon = _daemon(arbiter, counters)
     yield None
     resources = []
     for resource in view.resources:
@@ -136,17 +136,17 @@ def _nothing_collected() -> Iterator[None]:
             gc.enable()
 
 
-def _daemon(arbiter: DeferredArbiter, census: Census) -> DaemonStatus:
+def _daemon(arbiter: DeferredArbiter, counters: Counters) -> DaemonStatus:
     tally, now = arbiter.tally, arbiter.now()
     return DaemonStatus(
         __version__,
         gethostname(),
         os.getpid(),
-        census.started,
+        counters.started,
         now.wall,
-        tuple(census.endpoints),
-        census.group,
-        census.role,
+        tuple(counters.endpoints),
+        counters.group,
+        counters.role,
         arbiter.sessions,
         tally.grants_per_second(now.monotonic),
         Counts(
@@ -156,9 +156,9 @@ def _daemon(arbiter: DeferredArbiter, census: Census) -> DaemonStatus:
             round(tally.waited.total, 6),
             _buckets(tally.held),
             round(tally.held.total, 6),
-            census.connections,
-            census.protocol_errors,
-            census.discoveries,
+            counters.connections,
+            counters.protocol_errors,
+            counters.discoveries,
         ),
     )
 

@@ -27,7 +27,7 @@ from flom.core.protocol.messages import StatusFollows, StatusRequest
 from flom.core.protocol.wire import MessageReader, encode
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.server.snapshot import write_status
 from flom.text import reason
 
@@ -50,14 +50,14 @@ class MountService(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, directory: str, arbiter: DeferredArbiter, census: Census) -> None:
+    def __init__(self, reactor: Any, directory: str, arbiter: DeferredArbiter, counters: Counters) -> None:
         """
         @param directory: where to mount; an absolute path without links.
         """
         self._reactor = reactor
         self._directory = directory
         self._arbiter = arbiter
-        self._census = census
+        self._counters = counters
         self._process: ShowingProcess | None = None
         self._pause: Deferred[None] | None = None
         self._ended: Deferred[None] | None = None
@@ -97,7 +97,7 @@ class MountService(Service):
         """Run the process until it ends; tell whether it should run again."""
         process = ShowingProcess(self._reactor, self._directory, self._note_mount)
         try:
-            process.start(StatusProtocol(self._arbiter, self._reactor, self._census))
+            process.start(StatusProtocol(self._arbiter, self._reactor, self._counters))
         except OSError as e:
             self._log_refusal(reason(e))
             return False
@@ -239,10 +239,10 @@ class StatusProtocol(Protocol):
 
     transport: Any
 
-    def __init__(self, arbiter: DeferredArbiter, clock: IReactorTime, census: Census) -> None:
+    def __init__(self, arbiter: DeferredArbiter, clock: IReactorTime, counters: Counters) -> None:
         self._arbiter = arbiter
         self._clock = clock
-        self._census = census
+        self._counters = counters
         self._reader = MessageReader()
 
     def dataReceived(self, data: bytes) -> None:
@@ -250,7 +250,7 @@ class StatusProtocol(Protocol):
             for message in self._reader.feed(data):
                 match message:
                     case StatusRequest(name=None):
-                        write_status(self._arbiter, self._census, self._clock).addCallback(self._send)
+                        write_status(self._arbiter, self._counters, self._clock).addCallback(self._send)
                     case _:
                         raise RemoteProtocolError(f"not a question for all that is held: {message}")
         except RemoteProtocolError as e:

@@ -24,7 +24,7 @@ from flom.net.claim import claim_tcp, claim_unix
 from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
-from flom.server.service import make_daemon
+from flom.server.service import build_daemon
 from tests.contract.clients import Blocking, FlomLibrary
 
 loop: Any = reactor
@@ -45,7 +45,7 @@ async def arbiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     path = str(tmp_path / "flom.sock")
     claims = [claim_unix(path, 0o600), claim_tcp("127.0.0.1", 0), claim_tcp("::1", 0)]
     ports = [claim.socket.getsockname()[1] for claim in claims[1:]]
-    daemon = make_daemon(loop, local, [ClaimedEndpoint(loop, claim) for claim in claims])
+    daemon = build_daemon(loop, local, [ClaimedEndpoint(loop, claim) for claim in claims])
     daemon.privilegedStartService()
     daemon.startService()
     endpoints = {"unix": f"unix:{path}", "tcp4": f"tcp:127.0.0.1:{ports[0]}", "tcp6": rf"tcp:\:\:1:{ports[1]}"}

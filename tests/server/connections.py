@@ -18,7 +18,8 @@ from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader
 from flom.errors import TlsError
 from flom.net.machine_id import unique_id
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import DEFAULT_TERMS, LockFactory, LockProtocol, Terms
+from flom.server.connection import LockFactory, LockProtocol
+from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 
 
 class Transport(StringTransport):
@@ -84,12 +85,12 @@ class Daemon:
     @ivar shutdowns: the shutdowns carried out so far; true for immediate ones.
     """
 
-    def __init__(self, terms: Terms = DEFAULT_TERMS) -> None:
+    def __init__(self, options: ServerOptions = DEFAULT_OPTIONS) -> None:
         self.clock = Clock()
         self.shutdowns: list[bool] = []
-        self.arbiter = DeferredArbiter(self.clock, limits=terms.limits)
-        self.terms = replace(terms, on_shutdown=self.shutdowns.append)
-        self.factory = LockFactory(self.arbiter, self.clock, self.terms)
+        self.arbiter = DeferredArbiter(self.clock, limits=options.limits)
+        self.options = replace(options, on_shutdown=self.shutdowns.append)
+        self.factory = LockFactory(self.arbiter, self.clock, self.options)
 
     def connect(self, host: str = "127.0.0.1") -> Client:
         """Give a client that connects from C{host}."""

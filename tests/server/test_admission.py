@@ -12,8 +12,9 @@ from twisted.internet import tcp
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
-from flom.server.admission import CALM, MEASURE_EVERY, PATIENCE, Door, can_open, room_for_connections
-from flom.server.limits import Limits, Refusals
+from flom.server.admission import CALM, MEASURE_EVERY, PATIENCE, Admission, can_open, room_for_connections
+from flom.server.limits import Limits
+from flom.server.log_throttle import LogThrottle
 from tests.server.connections import Transport
 from tests.server.logs import informed, warnings
 
@@ -46,7 +47,7 @@ class Port(tcp.Port):
 
 class House:
     """
-    A door with two ports.
+    An admission with two ports.
 
     @ivar free: descriptors that are not in use.
     @ivar is_system_full: whether not even those can be had.
@@ -56,13 +57,13 @@ class House:
         self.clock = Clock()
         self.free = descriptors
         self.is_system_full = False
-        refusals = Refusals(self.clock)
-        self.door = Door(
-            self.clock, Limits(0, 0), refusals, measure=lambda: self.free, can_open=lambda: not self.is_system_full
+        throttle = LogThrottle(self.clock)
+        self.admission = Admission(
+            self.clock, Limits(0, 0), throttle, measure=lambda: self.free, can_open=lambda: not self.is_system_full
         )
         self.ports = [Port(self), Port(self)]
         for port in self.ports:
-            self.door.watch(port)
+            self.admission.watch(port)
         self._origins: list[str] = []
 
     @property
@@ -84,7 +85,7 @@ class House:
     def come_in(self) -> None:
         assert self.free > 0, "a connection was accepted for which there was no descriptor"
         self.free -= 1
-        origin = self.door.enter(Transport())
+        origin = self.admission.enter(Transport())
         assert origin is not None
         self._origins.append(origin)
 
@@ -92,7 +93,7 @@ class House:
         """Have some who are inside leave."""
         for _ in range(number):
             self.free += 1
-            self.door.leave(self._origins.pop())
+            self.admission.leave(self._origins.pop())
         self.turn()
 
 
@@ -170,7 +171,7 @@ def test_a_port_that_opens_meanwhile_waits_too() -> None:
     house = House(1)
     house.arrive(2)
     late = Port(house)
-    house.door.watch(late)
+    house.admission.watch(late)
     assert not late.is_reading
 
 
@@ -178,11 +179,11 @@ def test_a_port_that_is_closed_is_left_alone_and_with_the_last_one_everything_en
     house = House(1)
     house.arrive(2)
     first, second = house.ports
-    house.door.forget(first)
+    house.admission.forget(first)
     house.go()
     assert (first.is_reading, second.is_reading) == (False, True)
     house.arrive(0, 2)
-    house.door.forget(second)
+    house.admission.forget(second)
     assert not house.clock.getDelayedCalls()
     house.go()
     assert not second.is_reading
@@ -190,9 +191,9 @@ def test_a_port_that_is_closed_is_left_alone_and_with_the_last_one_everything_en
 
 def test_a_port_without_descriptors_is_not_watched() -> None:
     strange: Any = object()
-    door = House(1).door
-    door.watch(strange)
-    door.forget(strange)
+    admission = House(1).admission
+    admission.watch(strange)
+    admission.forget(strange)
 
 
 def test_some_descriptors_are_kept_for_other_things(monkeypatch: pytest.MonkeyPatch) -> None:

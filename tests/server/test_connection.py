@@ -11,8 +11,9 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from zope.interface import provider
 
 from flom.core.protocol.messages import Answer, ManagementRefused, Message, Unlocked
-from flom.server.connection import DEFAULT_TERMS, LockFactory, Terms
+from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
+from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from tests.server.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
 from tests.server.logs import warnings
 
@@ -223,17 +224,17 @@ SECURED: Any = FakeTls()
 def order(daemon: Daemon, host: str, immediate: int = 1) -> Client:
     """Have somebody on C{host} order the daemon to end; over TLS, if it speaks that."""
     client = daemon.connect(host)
-    if daemon.terms.tls is not None:
+    if daemon.options.tls is not None:
         client.protocol.handshakeCompleted()
     return client.send(xml(5, 8, f'<session peerid="0123"/><shutdown immediate="{immediate}"/>'))
 
 
 @pytest.mark.parametrize(
-    ("host", "terms"),
+    ("host", "options"),
     [
-        ("127.0.0.1", DEFAULT_TERMS),
-        (ELSEWHERE, Terms(allow_remote_shutdown=True)),
-        (ELSEWHERE, Terms(tls=SECURED)),
+        ("127.0.0.1", DEFAULT_OPTIONS),
+        (ELSEWHERE, ServerOptions(allow_remote_shutdown=True)),
+        (ELSEWHERE, ServerOptions(tls=SECURED)),
     ],
     ids=["from this host", "from elsewhere where everybody may", "with a certificate"],
 )
@@ -241,9 +242,9 @@ def order(daemon: Daemon, host: str, immediate: int = 1) -> Client:
     ("immediate", "kind"), [(0, "FLM008N quiesce"), (1, "FLM007N immediate"), (-7, "FLM007N immediate")]
 )
 def test_a_shutdown_ordered_by_whoever_may_is_carried_out(
-    host: str, terms: Terms, immediate: int, kind: str, log: list[LogEvent]
+    host: str, options: ServerOptions, immediate: int, kind: str, log: list[LogEvent]
 ) -> None:
-    daemon = Daemon(terms)
+    daemon = Daemon(options)
     client = order(daemon, host, immediate)
     assert daemon.shutdowns == [immediate != 0]
     assert client.received() == []
@@ -266,7 +267,7 @@ def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_r
     host: str, log: list[LogEvent]
 ) -> None:
     tls: Any = FakeTls("4567")
-    daemon = Daemon(Terms(tls=tls, allow_remote_shutdown=True))
+    daemon = Daemon(ServerOptions(tls=tls, allow_remote_shutdown=True))
     client = order(daemon, host)
     assert daemon.shutdowns == []
     assert client.received() == [ManagementRefused()]
@@ -334,7 +335,7 @@ def test_an_unlock_of_flom_s_clients_is_not_answered() -> None:
 
 def test_a_daemon_that_is_part_of_another_program_is_ended_by_no_client() -> None:
     daemon = Daemon()
-    factory = LockFactory(daemon.arbiter, daemon.clock)  # whose terms say of no way to end
+    factory = LockFactory(daemon.arbiter, daemon.clock)  # whose options say of no way to end
     client = Client(factory, "127.0.0.1").send(xml(5, 8, '<shutdown immediate="1"/>'))
     assert client.received() == [ManagementRefused()]
     assert daemon.shutdowns == []

@@ -18,7 +18,7 @@ from flom.errors import Closed, LockBusy
 from flom.net.claim import PRIVATE, claim_unix
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
-from flom.server.service import make_daemon
+from flom.server.service import build_daemon
 
 loop: Any = reactor
 
@@ -29,7 +29,7 @@ class Program:
     def __init__(self, *endpoints: IStreamServerEndpoint) -> None:
         self.locks = DeferredArbiter(loop)
         self.services = MultiService()
-        make_daemon(loop, self.locks, endpoints).setServiceParent(self.services)
+        build_daemon(loop, self.locks, endpoints).setServiceParent(self.services)
 
     async def __aenter__(self) -> Program:
         self.services.privilegedStartService()
@@ -111,9 +111,9 @@ async def test_what_it_holds_when_it_stops_it_holds_when_it_is_started_again(tmp
 def test_an_arbiter_has_one_daemon() -> None:
     clock = Clock()
     arbiter = DeferredArbiter(clock)
-    make_daemon(clock, arbiter, [])
+    build_daemon(clock, arbiter, [])
     with pytest.raises(ValueError, match="has a daemon already"):
-        make_daemon(clock, arbiter, [])
+        build_daemon(clock, arbiter, [])
 
 
 @pytest_twisted.ensureDeferred
@@ -129,4 +129,4 @@ async def test_it_may_be_started_again(tmp_path: Path) -> None:
 def test_a_lifespan_is_nothing_without_an_end() -> None:
     clock = Clock()
     with pytest.raises(ValueError, match="must be told how to end"):
-        make_daemon(clock, DeferredArbiter(clock), [], lifespan=5.0)
+        build_daemon(clock, DeferredArbiter(clock), [], lifespan=5.0)

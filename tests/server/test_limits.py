@@ -10,8 +10,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from flom.core.names import MAX_TEXT
-from flom.server.connection import Terms
-from flom.server.limits import SILENCE, Limits, Refusals
+from flom.server.limits import Limits
+from flom.server.log_throttle import WINDOW, LogThrottle
+from flom.server.options import ServerOptions
 from flom.server.peer import Credentials
 from tests.server.connections import Client, Daemon, first, later, lock, unlock, xml
 from tests.server.logs import informed, warnings
@@ -20,7 +21,7 @@ HOLD = lock()
 
 
 def limited(**limits: Any) -> Daemon:
-    return Daemon(Terms(limits=Limits(**limits)))
+    return Daemon(ServerOptions(limits=Limits(**limits)))
 
 
 def is_served(daemon: Daemon, host: str = "192.0.2.99", name: str = "another") -> bool:
@@ -237,20 +238,20 @@ def test_a_flood_of_refusals_is_one_line_and_then_one_that_counts(log: list[LogE
     for _ in range(1000):
         daemon.connect().leave()
     assert len(warnings(log)) == 1
-    daemon.clock.advance(SILENCE)
+    daemon.clock.advance(WINDOW)
     assert warnings(log)[1:] == ["max-connections: 999 more in the last 10 s"]
     daemon.connect().leave()
-    daemon.clock.advance(SILENCE)
+    daemon.clock.advance(WINDOW)
     assert warnings(log)[2:] == ["max-connections: 1 more in the last 10 s"]
-    daemon.clock.advance(SILENCE)
+    daemon.clock.advance(WINDOW)
     daemon.connect().leave()
     assert warnings(log)[3:] == ["max-connections: closing 127.0.0.1:40000: there are 1 connections"]
 
 
 def test_each_limit_has_its_own_line(log: list[LogEvent]) -> None:
-    refusals = Refusals(Clock())
+    throttle = LogThrottle(Clock())
     for limit in ("max-waiters", "max-resources", "max-waiters"):
-        refusals.tell(limit, "{resource} refused", resource="R1")
+        throttle.warn(limit, "{resource} refused", resource="R1")
     assert warnings(log) == ["max-waiters: R1 refused", "max-resources: R1 refused"]
 
 

@@ -16,8 +16,9 @@ from flom.core.modes import LockMode
 from flom.core.protocol.messages import Lock
 from flom.core.protocol.wire import encode
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import Terms
-from flom.server.limits import MANY, SILENCE, Limits
+from flom.server.limits import Limits
+from flom.server.log_throttle import MANY, WINDOW
+from flom.server.options import ServerOptions
 from tests.daemon import BIN, FLOM_RUN, Daemon
 from tests.run.programs import eventually
 from tests.server.connections import Daemon as MemoryDaemon
@@ -160,16 +161,16 @@ def test_what_anybody_can_do_again_and_again_does_not_fill_the_disk(
     for _ in range(1000):
         daemon.connect().send(offence)
     assert [event.get("log_level") for event in log] == sorts * MANY
-    daemon.clock.advance(SILENCE)
+    daemon.clock.advance(WINDOW)
     assert warnings(log)[-1] == f"{kind}: {1000 - MANY} more in the last 10 s"
-    daemon.clock.advance(SILENCE)
+    daemon.clock.advance(WINDOW)
     del log[:]
     daemon.connect().send(offence)
     assert len(log) == 1
 
 
 def test_what_a_client_says_is_not_quoted_at_any_length(log: list[LogEvent]) -> None:
-    daemon = MemoryDaemon(Terms(limits=Limits(message_size=65_536)))
+    daemon = MemoryDaemon(ServerOptions(limits=Limits(message_size=65_536)))
     for _ in range(2):
         daemon.connect().send(lock("/" + "a" * 40_000, wait=0))
     daemon.connect().send(lock("-" * 40_000))

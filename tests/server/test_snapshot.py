@@ -14,8 +14,9 @@ from flom.core.protocol.messages import ManagementRefused, StatusFollows, Status
 from flom.core.protocol.wire import END_OF_MESSAGE, decode, encode
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import MOST_TO_SHOW, Terms
-from flom.server.counters import Census
+from flom.server.connection import MOST_TO_SHOW
+from flom.server.counters import Counters
+from flom.server.options import ServerOptions
 from flom.server.snapshot import Statuses, take_status
 from flom.status.model import Party, Status, from_json
 from tests.server.connections import Client, Daemon, FakeTls, lock, unlock, xml
@@ -88,13 +89,13 @@ def test_the_next_is_not_written_before_the_last_is_on_its_way() -> None:
 def test_those_who_ask_while_one_is_written_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str | None] = []
 
-    def write(arbiter: Any, census: Any, clock: Any, key: str | None) -> Deferred[bytes]:
+    def write(arbiter: Any, counters: Any, clock: Any, key: str | None) -> Deferred[bytes]:
         written.append(key)
         return deferLater(clock, 1.0, lambda: str(len(written)).encode())
 
     monkeypatch.setattr("flom.server.snapshot.write_status", write)
     clock = Clock()
-    statuses = Statuses(DeferredArbiter(clock), Census(), clock)
+    statuses = Statuses(DeferredArbiter(clock), Counters(), clock)
     got: list[bytes] = []
     for key, leaves in ((None, False), (None, False), (None, False), (None, True), ("R1", True)):
         asked = statuses.write(key).addCallback(got.append).addErrback(lambda failure: failure.trap(CancelledError))
@@ -169,20 +170,20 @@ def test_one_resource_may_be_asked_for_and_more_than_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "terms", "may"),
+    ("host", "options", "may"),
     [
-        (HOST, Terms(), True),
-        ("192.0.2.7", Terms(), False),
-        ("192.0.2.7", Terms(status_for_all=True), True),
+        (HOST, ServerOptions(), True),
+        ("192.0.2.7", ServerOptions(), False),
+        ("192.0.2.7", ServerOptions(status_for_all=True), True),
     ],
 )
-def test_it_is_shown_to_whoever_may_see_it(host: str, terms: Terms, may: bool) -> None:
-    daemon = Daemon(terms)
+def test_it_is_shown_to_whoever_may_see_it(host: str, options: ServerOptions, may: bool) -> None:
+    daemon = Daemon(options)
     assert isinstance(ask(daemon, daemon.connect(host)), Status) is may
 
 
 def test_it_is_shown_to_whoever_has_a_certificate() -> None:
-    daemon = Daemon(replace(Terms(), tls=FakeTls()))  # type: ignore[arg-type]
+    daemon = Daemon(replace(ServerOptions(), tls=FakeTls()))  # type: ignore[arg-type]
     stranger, trusted = daemon.connect("192.0.2.7"), daemon.connect("192.0.2.7")
     trusted.protocol.handshakeCompleted()
     assert isinstance(ask(daemon, stranger), ManagementRefused)
@@ -230,7 +231,7 @@ def test_a_name_that_is_none_ends_the_connection(asked: bytes) -> None:
 def test_a_lock_of_this_process_is_shown_as_such() -> None:
     arbiter = DeferredArbiter(Clock())
     arbiter.acquire("R1")
-    [resource] = take_status(arbiter, Census()).resources
+    [resource] = take_status(arbiter, Counters()).resources
     assert resource.holders[0].address == "this process"
     assert resource.holders[0].pid is not None
 

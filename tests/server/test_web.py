@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from flom.core.locks.statistics import BOUNDS, MEMORY
 from flom.core.protocol.messages import Role
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.server.snapshot import take_status
 from flom.server.web import serving, snapshots, web_service
 from flom.server.web.answers import Answers
@@ -76,12 +76,12 @@ class Web:
     """
 
     clock: Clock = field(default_factory=Clock)
-    census: Census = field(default_factory=lambda: Census(started=1000.5))
+    counters: Counters = field(default_factory=lambda: Counters(started=1000.5))
 
     def __post_init__(self) -> None:
         self.arbiter = DeferredArbiter(self.clock)
-        self.snapshots = Snapshots(self.clock, self.arbiter, self.census)
-        self.factory = WebFactory(self.clock, Answers(self.arbiter, self.census, self.snapshots))
+        self.snapshots = Snapshots(self.clock, self.arbiter, self.counters)
+        self.factory = WebFactory(self.clock, Answers(self.arbiter, self.counters, self.snapshots))
 
     def connect(self, address: Any = None) -> tuple[Any, Transport]:
         """Give a connection to C{address} of ours, and what is written to it."""
@@ -295,7 +295,7 @@ def test_elsewhere_any_name_will_do(web: Web, address: Any) -> None:
 def test_the_status_is_what_everybody_is_told(web: Web) -> None:
     lock_some(web)
     reply = web.ask("/status.json")
-    assert from_json(reply.body) == take_status(web.arbiter, web.census)
+    assert from_json(reply.body) == take_status(web.arbiter, web.counters)
 
 
 def test_names_travel_as_they_are(web: Web) -> None:
@@ -390,8 +390,8 @@ def test_who_has_left_before_the_answer_is_no_trouble(web: Web) -> None:
 
 def test_metrics_tell_what_the_snapshot_tells(web: Web) -> None:
     lock_some(web)
-    web.census.connections, web.census.protocol_errors, web.census.discoveries = 12, 3, 4
-    status, metrics = take_status(web.arbiter, web.census), web.metrics()
+    web.counters.connections, web.counters.protocol_errors, web.counters.discoveries = 12, 3, 4
+    status, metrics = take_status(web.arbiter, web.counters), web.metrics()
     counts = status.daemon.counts
     assert metrics[f"flom_info{{version={status.daemon.version}}}"] == 1
     assert metrics["flom_start_time_seconds"] == 1000.5
@@ -427,7 +427,7 @@ def test_no_name_of_a_resource_is_a_label(web: Web) -> None:
 
 @pytest.mark.parametrize("role", ["", *(role.value for role in Role)])
 def test_one_role_is_the_present_one(web: Web, role: str) -> None:
-    web.census.role = role
+    web.counters.role = role
     present = {name: value for name, value in web.metrics().items() if name.startswith("flom_role")}
     assert len(present) == 1 + len(Role)
     assert [name for name, value in present.items() if value] == [f"flom_role{{role={role or 'none'}}}"]
@@ -460,7 +460,7 @@ def test_without_http_nobody_waits_for_the_libraries() -> None:
     ],
 )
 def test_healthy_is_where_locks_are_granted(web: Web, group: str, role: str, code: int, word: str) -> None:
-    web.census.group, web.census.role = group, role
+    web.counters.group, web.counters.role = group, role
     reply = web.ask("/healthz")
     assert (reply.code, reply.body) == (code, f"{word}\n".encode())
 
@@ -532,7 +532,7 @@ def test_a_client_that_does_not_read_is_not_read_either(web: Web) -> None:
 
 def test_a_service_that_stops_sends_everybody_away(web: Web) -> None:
     reactor = MemoryReactorClock()
-    service = web_service(reactor, TCP4ServerEndpoint(reactor, 9180, interface="127.0.0.1"), web.arbiter, web.census)
+    service = web_service(reactor, TCP4ServerEndpoint(reactor, 9180, interface="127.0.0.1"), web.arbiter, web.counters)
     service.privilegedStartService()
     service.startService()
     [(port, factory, _, interface)] = reactor.tcpServers
@@ -551,7 +551,7 @@ def test_a_start_fails_if_it_cannot_listen(web: Web) -> None:
             raise CannotListenError("127.0.0.1", 9180, OSError("in use"))
 
     reactor = Busy()
-    service = web_service(reactor, TCP4ServerEndpoint(reactor, 9180), web.arbiter, web.census)
+    service = web_service(reactor, TCP4ServerEndpoint(reactor, 9180), web.arbiter, web.counters)
     with pytest.raises(CannotListenError):
         service.privilegedStartService()
 

@@ -11,19 +11,21 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.server.web.answers import Answers
 from flom.server.web.serving import WebFactory
 from flom.server.web.snapshots import Snapshots
 
 
-def web_service(reactor: Any, endpoint: IStreamServerEndpoint, arbiter: DeferredArbiter, census: Census) -> IService:
+def web_service(
+    reactor: Any, endpoint: IStreamServerEndpoint, arbiter: DeferredArbiter, counters: Counters
+) -> IService:
     """
     Make a service that shows what C{arbiter} holds to whoever connects to C{endpoint}.
 
     A start fails with C{CannotListenError} if it cannot listen.
     """
-    answers = Answers(arbiter, census, Snapshots(reactor, arbiter, census))
+    answers = Answers(arbiter, counters, Snapshots(reactor, arbiter, counters))
     return _WebService(endpoint, WebFactory(reactor, answers))
 
 

@@ -14,7 +14,7 @@ from flom.core.locks.statistics import MEMORY
 from flom.core.modes import LockMode, compatible
 from flom.core.protocol.messages import Role
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.server.web.metrics import CONTENT_TYPE
 from flom.server.web.snapshots import Snapshots
 
@@ -49,9 +49,9 @@ def in_words(code: HTTPStatus, text: str) -> Answer:
 class Answers:
     """Makes them."""
 
-    def __init__(self, arbiter: DeferredArbiter, census: Census, snapshots: Snapshots) -> None:
+    def __init__(self, arbiter: DeferredArbiter, counters: Counters, snapshots: Snapshots) -> None:
         self._arbiter = arbiter
-        self._census = census
+        self._counters = counters
         self._snapshots = snapshots
         here = files(__package__)
         self._assets = {  # read now: the daemon may soon live in another directory, as another user
@@ -79,9 +79,9 @@ class Answers:
         """Tell whether locks are granted here, which is what a load balancer wants to know."""
         if self._arbiter.is_closed:
             return in_words(HTTPStatus.SERVICE_UNAVAILABLE, "closed")
-        if not self._census.group or self._census.role == Role.LEADER.value:
+        if not self._counters.group or self._counters.role == Role.LEADER.value:
             return in_words(HTTPStatus.OK, "ok")
-        return in_words(HTTPStatus.SERVICE_UNAVAILABLE, self._census.role or Role.CANDIDATE.value)
+        return in_words(HTTPStatus.SERVICE_UNAVAILABLE, self._counters.role or Role.CANDIDATE.value)
 
     def _for_the_page(self) -> Answer:
         """

@@ -27,7 +27,7 @@ from flom.codes import Outcome
 from flom.core.locks.statistics import BOUNDS, Histogram
 from flom.core.protocol.messages import Role
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # OpenMetrics has no flom_connections beside a _total
 
@@ -37,27 +37,27 @@ NO_GROUP: Final = "none"
 _REASONS: Final = (Outcome.BUSY, Outcome.CANNOT_WAIT, Outcome.IMPOSSIBLE, Outcome.INVALID_TIMESTAMP_FORMAT)
 
 
-def write_metrics(arbiter: DeferredArbiter, census: Census) -> bytes:
+def write_metrics(arbiter: DeferredArbiter, counters: Counters) -> bytes:
     """Write what is known of a daemon in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)  # our own: the global one would mix up daemons in one process
-    registry.register(_Collector(arbiter, census))
+    registry.register(_Collector(arbiter, counters))
     return generate_latest(registry)
 
 
 class _Collector(Collector):
     """Gives the metrics of one daemon."""
 
-    def __init__(self, arbiter: DeferredArbiter, census: Census) -> None:
+    def __init__(self, arbiter: DeferredArbiter, counters: Counters) -> None:
         self._arbiter = arbiter
-        self._census = census
+        self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
-        census, tally, view = self._census, self._arbiter.tally, self._arbiter.view()
+        counters, tally, view = self._counters, self._arbiter.tally, self._arbiter.view()
         holders = sum(len(resource.holders) for resource in view.resources)
         waiters = sum(len(resource.waiters) for resource in view.resources)
         yield InfoMetricFamily("flom", "The daemon.", value={"version": __version__})
-        yield GaugeMetricFamily("flom_start_time_seconds", "When the daemon began.", value=census.started)
-        yield _roles(census.role)
+        yield GaugeMetricFamily("flom_start_time_seconds", "When the daemon began.", value=counters.started)
+        yield _roles(counters.role)
         yield GaugeMetricFamily("flom_resources", "Resources that are remembered.", value=len(view.resources))
         yield GaugeMetricFamily("flom_holders", "Locks that are held.", value=holders)
         yield GaugeMetricFamily("flom_waiters", "Requests that wait for a lock.", value=waiters)
@@ -65,14 +65,16 @@ class _Collector(Collector):
             "flom_incubated", "Requests that wait for a resource to be made.", value=len(view.incubator)
         )
         yield GaugeMetricFamily("flom_connections", "Clients that are connected.", value=self._arbiter.sessions)
-        yield CounterMetricFamily("flom_connections", "Connections of clients so far.", value=census.connections)
+        yield CounterMetricFamily("flom_connections", "Connections of clients so far.", value=counters.connections)
         yield CounterMetricFamily("flom_grants", "Locks granted.", value=tally.granted)
         yield _refusals(tally.refused)
         yield CounterMetricFamily(
-            "flom_protocol_errors", "Connections closed because they broke the protocol.", value=census.protocol_errors
+            "flom_protocol_errors",
+            "Connections closed because they broke the protocol.",
+            value=counters.protocol_errors,
         )
         yield CounterMetricFamily(
-            "flom_discovery_requests", "Questions asked of its group that it has heard.", value=census.discoveries
+            "flom_discovery_requests", "Questions asked of its group that it has heard.", value=counters.discoveries
         )
         yield _histogram("flom_wait_seconds", "From request to grant.", tally.waited)
         yield _histogram("flom_hold_seconds", "From grant to release.", tally.held)

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.server.snapshot import write_status
 from flom.server.web.metrics import write_metrics
 
@@ -23,13 +23,13 @@ SHARE: Final = 4
 class Snapshots:
     """The latest views of an arbiter; made anew when they are asked for and old."""
 
-    def __init__(self, clock: IReactorTime, arbiter: DeferredArbiter, census: Census) -> None:
+    def __init__(self, clock: IReactorTime, arbiter: DeferredArbiter, counters: Counters) -> None:
         """
         @param clock: has the turns in which work is done.
         """
         self._clock = clock
         self._arbiter = arbiter
-        self._census = census
+        self._counters = counters
         self._json = self._metrics = b""
         self._json_old_at = self._metrics_old_at = float("-inf")
         self._waiting: list[Deferred[bytes]] = []  # for JSON that is being made
@@ -42,14 +42,14 @@ class Snapshots:
         asked: Deferred[bytes] = Deferred()
         self._waiting.append(asked)
         if len(self._waiting) == 1:
-            maybeDeferred(write_status, self._arbiter, self._census, self._clock).addBoth(self._tell, now)
+            maybeDeferred(write_status, self._arbiter, self._counters, self._clock).addBoth(self._tell, now)
         return asked
 
     def metrics(self) -> bytes:
         """Give what Prometheus wants."""
         began = self._now()
         if began >= self._metrics_old_at:
-            self._metrics = write_metrics(self._arbiter, self._census)
+            self._metrics = write_metrics(self._arbiter, self._counters)
             self._metrics_old_at = self._old_at(began)
         return self._metrics
 

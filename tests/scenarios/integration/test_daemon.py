@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from flom.tap import Options, makeDaemon
+from flom.tap import Options, daemon_from
 from tests.daemon import BIN, Daemon
 from tests.server.connections import lock, unlock, xml
 
@@ -176,7 +176,7 @@ def test_the_default_socket_is_its_users_alone(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("flom.tap.default_socket", lambda: path)
     options = Options()
     options.parseOptions([])
-    makeDaemon(options, MemoryReactorClock())
+    daemon_from(options, MemoryReactorClock())
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 

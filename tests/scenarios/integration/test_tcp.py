@@ -20,7 +20,8 @@ from flom.net.claim import claim_tcp
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import LockFactory, LockProtocol, Terms
+from flom.server.connection import LockFactory, LockProtocol
+from flom.server.options import ServerOptions
 
 loop: Any = reactor
 
@@ -45,7 +46,7 @@ class RememberingFactory(LockFactory):
 @pytest.mark.parametrize("keepalive", [DEFAULT_KEEPALIVE, Keepalive(7, 3, 2), LONGEST])
 @pytest_twisted.ensureDeferred
 async def test_both_ends_have_no_delay_and_are_kept_alive(host: str, endpoint: Any, keepalive: Keepalive) -> None:
-    factory = RememberingFactory(DeferredArbiter(loop), loop, Terms(keepalive))
+    factory = RememberingFactory(DeferredArbiter(loop), loop, ServerOptions(keepalive))
     claim = claim_tcp(host, 0)
     port_number = claim.socket.getsockname()[1]
     port = await ClaimedEndpoint(loop, claim).listen(factory)

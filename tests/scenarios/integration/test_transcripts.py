@@ -21,7 +21,7 @@ from flom.net.claim import claim_unix
 from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
-from flom.server.service import make_daemon
+from flom.server.service import build_daemon
 from tests.netns import Host, needs_network_namespaces
 from tests.scenarios.integration.replay import TRANSCRIPTS, Transcript, replay_unix
 
@@ -69,7 +69,7 @@ def test_only_quirks_are_bettered() -> None:
 @pytest_twisted.ensureDeferred
 async def test_unix(name: str, tmp_path: Path) -> None:
     path = str(tmp_path / "flom.sock")
-    daemon: MultiService = make_daemon(
+    daemon: MultiService = build_daemon(
         reactor,
         DeferredArbiter(cast(IReactorTime, reactor), system_instant),
         [ClaimedEndpoint(reactor, claim_unix(path, 0o600))],

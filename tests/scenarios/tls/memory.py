@@ -29,7 +29,8 @@ from flom.acquisition import Held
 from flom.client.deferred.arbiter import RemoteArbiter
 from flom.errors import FlomError
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import LockFactory, Terms
+from flom.server.connection import LockFactory
+from flom.server.options import ServerOptions
 from flom.tls.context import Tls
 from tests.scenarios.tls.authority import Files
 
@@ -116,7 +117,7 @@ class Daemon:
         self.shutdowns: list[bool] = []
         clock = network.clock
         self.arbiter = DeferredArbiter(clock)
-        self._factory = LockFactory(self.arbiter, clock, Terms(tls=tls, on_shutdown=self._shut_down))
+        self._factory = LockFactory(self.arbiter, clock, ServerOptions(tls=tls, on_shutdown=self._shut_down))
         self.endpoint = Endpoint(network, self._factory if tls is None else tls.secure_server(self._factory, clock))
 
     def end(self) -> None:

@@ -23,8 +23,8 @@ from flom.errors import DaemonLost, TlsError
 from flom.net.claim import claim_tcp
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import Terms
-from flom.server.service import make_daemon
+from flom.server.options import ServerOptions
+from flom.server.service import build_daemon
 from flom.tls.context import Tls
 from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.flom_peers import FlomClient, FlomDaemon, Refusal
@@ -41,7 +41,7 @@ async def our_daemon(tls: Tls) -> AsyncIterator[int]:
     """Run a daemon of ours; give its port."""
     claim = claim_tcp("127.0.0.1", 0)
     port = claim.socket.getsockname()[1]
-    daemon = make_daemon(loop, DeferredArbiter(loop), [ClaimedEndpoint(loop, claim)], terms=Terms(tls=tls))
+    daemon = build_daemon(loop, DeferredArbiter(loop), [ClaimedEndpoint(loop, claim)], options=ServerOptions(tls=tls))
     daemon.privilegedStartService()
     daemon.startService()
     yield port

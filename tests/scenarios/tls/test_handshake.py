@@ -19,8 +19,9 @@ from flom.errors import DaemonLost, FlomError, TlsError
 from flom.interfaces import IHeld
 from flom.net.machine_id import unique_id
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import LockFactory, Terms
+from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
+from flom.server.options import ServerOptions
 from tests.scenarios.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
 from tests.scenarios.tls.conftest import SOMEBODY
 from tests.scenarios.tls.memory import Bare, Daemon, Network, ask, bare_client, bare_context, bare_daemon, is_served
@@ -386,7 +387,7 @@ def test_whoever_asks_once_more_is_served(
 def test_a_daemon_that_stands_by_shakes_nobody_s_hand(network: Network, good: Files) -> None:
     arbiter = DeferredArbiter(network.clock)
     tls = good.tls()
-    factory = tls.secure_server(LockFactory(arbiter, network.clock, Terms(tls=tls)), network.clock)
+    factory = tls.secure_server(LockFactory(arbiter, network.clock, ServerOptions(tls=tls)), network.clock)
     address = IPv4Address("TCP", "192.0.2.2", 40000)
     assert factory.buildProtocol(address) is not None
     arbiter.retire()

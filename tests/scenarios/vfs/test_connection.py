@@ -12,7 +12,7 @@ from flom.core.protocol.wire import END_OF_MESSAGE, decode, encode
 from flom.core.requests import LockRequest
 from flom.net.clock import system_instant
 from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Census
+from flom.server.counters import Counters
 from flom.server.vfs import StatusProtocol
 from flom.status.model import Status, from_json
 
@@ -24,7 +24,7 @@ class Asker:
         self.clock = Clock()
         self.arbiter = DeferredArbiter(self.clock, system_instant)
         self.transport = StringTransport()
-        self.connection = StatusProtocol(self.arbiter, self.clock, Census())
+        self.connection = StatusProtocol(self.arbiter, self.clock, Counters())
         self.connection.makeConnection(self.transport)
 
     def ask(self) -> Status:

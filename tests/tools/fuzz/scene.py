@@ -16,8 +16,9 @@ from flom.core.protocol.messages import Message, Unlock
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
-from flom.server.connection import LockFactory, LockProtocol, Terms
+from flom.server.connection import LockFactory, LockProtocol
 from flom.server.limits import DEFAULT_LIMITS, Limits
+from flom.server.options import ServerOptions
 from tests.failures import failures_logged
 from tests.server.connections import Transport
 from tests.tools.fuzz.checker import Checker, Claim, Witness, Wrong, key_of
@@ -82,7 +83,7 @@ class Scene:
         self._limits = limits
         self._clock = Clock()
         self._arbiter = DeferredArbiter(self._clock, limits=limits)
-        self._factory = LockFactory(self._arbiter, self._clock, Terms(limits=limits))
+        self._factory = LockFactory(self._arbiter, self._clock, ServerOptions(limits=limits))
         self._clients: list[Client] = []
         self._numbers = count(1)
         self.checker = Checker()

@@ -1,0 +1,39 @@
+"""How a daemon serves its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
+from flom.server.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from flom.tls.context import Tls
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """
+    How clients are served.
+
+    @ivar tls: this end of TLS; C{None} for plain text.
+    @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: no client
+        may.
+    @ivar allow_remote_shutdown: whether every client may do so.
+    @ivar status_for_all: whether every client may see what is held.
+    @ivar limits: what clients may use at most; the arbiter, which enforces those of waiters, resources and locks, needs
+        the same.
+    """
+
+    keepalive: Keepalive = DEFAULT_KEEPALIVE
+    tls: Tls | None = None
+    on_shutdown: Callable[[bool], None] | None = None
+    allow_remote_shutdown: bool = False
+    status_for_all: bool = False
+    limits: Limits = DEFAULT_LIMITS
+
+
+DEFAULT_OPTIONS: Final = ServerOptions()
+"""Plain text, and no way to end the daemon."""
