@@ -26,6 +26,7 @@ LAYERS: Final = [
         "flom.tls",
         "flom.trace",
     ],
+    ["flom.job"],
     ["flom.server"],
     ["flom.client"],
     ["flom.tap", "flom.run", "flom.ctl", "flom.daemon", "flom.libflom", "flom.vfs"],

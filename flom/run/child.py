@@ -15,8 +15,8 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from flom.job.words import execute
 from flom.run import ignoring
-from flom.run.command import execute
 
 
 class Child(ProcessProtocol):
@@ -56,7 +56,7 @@ def start_child(
 
     @param inherit: descriptors that it gets beside stdin, stdout and stderr, under the same numbers.
     @param ignored: signals that it is to ignore, as we do because whoever started us wanted it.
-    @raise flom.run.command.CannotExecute: there is no such command, or it is no program.
+    @raise flom.job.words.CannotExecute: there is no such command, or it is no program.
     """
     wrapper: list[str] = []
     if ignored:

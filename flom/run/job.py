@@ -11,24 +11,13 @@ from collections.abc import Collection, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
-from flom.codes import ExitStatus, Outcome, ReturnCode
+from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config
-from flom.core.names import HierarchicalName, SimpleName, parse_name
-from flom.errors import (
-    CannotWait,
-    DaemonLost,
-    DaemonUnreachable,
-    FlomError,
-    InvalidTimestampFormat,
-    LocalProtocolError,
-    LockBusy,
-    LockRefused,
-    LockTimeout,
-    RemoteProtocolError,
-    TlsError,
-)
+from flom.errors import FlomError, LockTimeout
+from flom.job.environment import add_lock, inherited_environment
+from flom.job.wording import explain, lost, timed_out
+from flom.job.words import words_with
 from flom.net.machine_id import unique_id
-from flom.run.ignoring import inherited_environment
 from flom.run.output import complain, tell
 from flom.run.signals import ENDING, SignalWatch
 from flom.trace import tracer
@@ -115,8 +104,7 @@ class Job:
         """Do what is to be done before a signal ends us while we wait for the lock."""
 
     def _words(self, element: str | None) -> list[str]:
-        """Give the words of the command, of which the element is the last."""
-        return [*self._command, *([] if element is None else [element])]
+        return words_with(element, self._command)
 
     def _note_end(self, status: int) -> None:
         """Take note that the command has ended."""
@@ -136,74 +124,25 @@ class Job:
                 signal.signal(number, signal.SIG_IGN)
 
     def _environment(self, element: str | None) -> dict[bytes, bytes]:
-        """Give ours, and what the command may want to know of its lock."""
-        config = self._config
-        name = parse_name(config.resource_name)
-        told = {
-            "FLOM_RESOURCE": config.resource_name,
-            "FLOM_LOCK_MODE": config.lock_mode.name if isinstance(name, SimpleName | HierarchicalName) else "EX",
-            "FLOM_ELEMENT": element,
-        }
+        """Return ours, and what the command may want to know of its lock."""
         environment = inherited_environment()
-        for key, value in told.items():
-            environment.pop(os.fsencode(key), None)  # of a flom-run around this one
-            if value is not None:
-                environment[os.fsencode(key)] = os.fsencode(value)
+        add_lock(environment, self._config.resource_name, self._config.lock_mode, element)
         return environment
-
-    def _explain(self, error: Exception) -> tuple[str, ExitStatus]:
-        """Tell what to say of C{error}, and what to exit with (docs/compatibility.md, "Exit statuses", "Messages")."""
-        match error:
-            case LockTimeout():
-                return str(error), ExitStatus.BUSY
-            case LockBusy():
-                return "Resource already locked, the lock cannot be obtained", ExitStatus.BUSY
-            case CannotWait():
-                return (
-                    "The resource could be available in the future, but the requester can't wait",
-                    ExitStatus.CANNOT_WAIT,
-                )
-            case LockRefused(outcome=Outcome.IMPOSSIBLE):
-                return "Resource will never satisfy the request, the lock cannot be obtained", ExitStatus.ERROR
-            case DaemonUnreachable(code=code):
-                return _failed("flom_client_connect", code, error), ExitStatus.ERROR
-            case TlsError(code=code):
-                is_connected = code in (ReturnCode.SSL_READ_ERROR, ReturnCode.UNIQUE_ID_DOES_NOT_MATCH)
-                what = "flom_client_lock" if is_connected else "flom_client_connect"
-                return _failed(what, code, error), ExitStatus.ERROR
-            case LockRefused():
-                return _failed("flom_client_lock", ReturnCode.INVALID_RESOURCE_NAME, error), ExitStatus.ERROR
-            case InvalidTimestampFormat():
-                return _failed("flom_client_lock", ReturnCode.INVALID_TIMESTAMP_FORMAT, error), ExitStatus.ERROR
-            case LocalProtocolError():
-                return _failed("flom_client_lock", ReturnCode.CONTAINER_FULL, error), ExitStatus.ERROR
-            case RemoteProtocolError():
-                return _failed("flom_client_lock", ReturnCode.PROTOCOL_ERROR, error), ExitStatus.ERROR
-            case DaemonLost(code=code):
-                return _failed("flom_client_lock", code, error), ExitStatus.ERROR
-            case _:
-                return str(error), ExitStatus.ERROR
 
     def _lament_refusal(self, error: FlomError) -> ExitStatus:
         """Say why there is no lock, or no shutdown; give what to exit with."""
-        complaint, status = self._explain(error)
+        complaint, status = explain(error)
         complain(complaint)
         return status
 
     def _timed_out(self) -> LockTimeout:
-        """Make the error that tells that the user's timeout is over."""
-        return LockTimeout(
-            f"The lock was not obtained because timeout ({self._config.timeout_ms} milliseconds) expired"
-        )
+        """Return the error that tells that the user's timeout is over."""
+        return timed_out(self._config.timeout or 0.0)
 
     def _lament(self, why: FlomError) -> None:
         """Say that the lock is gone; the command is left alone, because only its user knows whether that matters."""
-        complain(_failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked"))
+        complain(lost(why))
 
     def _say(self, text: str) -> None:
         if self._config.verbose:
             tell(text)
-
-
-def _failed(what: str, code: ReturnCode, why: object) -> str:
-    return f"{what}: ret_cod={code} ({code.text}): {why}"

@@ -15,10 +15,10 @@ from flom.codes import ExitStatus
 from flom.config import Config
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.errors import DaemonLost, FlomError
+from flom.job.words import CannotExecute
 from flom.net.multicast import group_of
 from flom.reactor.transports import tls_of
 from flom.run.child import start_child
-from flom.run.command import CannotExecute
 from flom.run.daemonize import StartingEndpoint
 from flom.run.job import Job
 from flom.run.output import complain, tell, warn

@@ -334,13 +334,13 @@ def test_a_signal_to_us_alone_reaches_the_command_once_at_a_terminal_too(
 # a program that starts flom-run with something done at the moment before the command is started
 AT_THE_START = """
 import os, signal
-import flom.run.command as command
+import flom.job.words as words
 from flom.run.main import main
-execute = command.execute
+execute = words.execute
 def start(*arguments):
     os.kill(os.getpid(), signal.SIGTERM)
     return execute(*arguments)
-command.execute = start  # before anybody imports it
+words.execute = start  # before anybody imports it
 main()
 """
 

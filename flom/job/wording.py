@@ -1,0 +1,71 @@
+"""
+The one line that is said of each error, and the status that follows (docs/compatibility.md, "Exit statuses",
+"Messages").
+"""
+
+from __future__ import annotations
+
+from flom.codes import ExitStatus, Outcome, ReturnCode
+from flom.errors import (
+    CannotWait,
+    DaemonLost,
+    DaemonUnreachable,
+    FlomError,
+    InvalidTimestampFormat,
+    LocalProtocolError,
+    LockBusy,
+    LockRefused,
+    LockTimeout,
+    RemoteProtocolError,
+    TlsError,
+)
+
+
+def explain(error: Exception) -> tuple[str, ExitStatus]:
+    """Return what to say of C{error}, by which the lock (or a shutdown) was not had, and what to exit with."""
+    match error:
+        case LockTimeout():
+            return str(error), ExitStatus.BUSY
+        case LockBusy():
+            return "Resource already locked, the lock cannot be obtained", ExitStatus.BUSY
+        case CannotWait():
+            return "The resource could be available in the future, but the requester can't wait", ExitStatus.CANNOT_WAIT
+        case LockRefused(outcome=Outcome.IMPOSSIBLE):
+            return "Resource will never satisfy the request, the lock cannot be obtained", ExitStatus.ERROR
+        case DaemonUnreachable(code=code):
+            return _failed("flom_client_connect", code, error), ExitStatus.ERROR
+        case TlsError(code=code):
+            is_connected = code in (ReturnCode.SSL_READ_ERROR, ReturnCode.UNIQUE_ID_DOES_NOT_MATCH)
+            what = "flom_client_lock" if is_connected else "flom_client_connect"
+            return _failed(what, code, error), ExitStatus.ERROR
+        case LockRefused():
+            return _failed("flom_client_lock", ReturnCode.INVALID_RESOURCE_NAME, error), ExitStatus.ERROR
+        case InvalidTimestampFormat():
+            return _failed("flom_client_lock", ReturnCode.INVALID_TIMESTAMP_FORMAT, error), ExitStatus.ERROR
+        case LocalProtocolError():
+            return _failed("flom_client_lock", ReturnCode.CONTAINER_FULL, error), ExitStatus.ERROR
+        case RemoteProtocolError():
+            return _failed("flom_client_lock", ReturnCode.PROTOCOL_ERROR, error), ExitStatus.ERROR
+        case DaemonLost(code=code):
+            return _failed("flom_client_lock", code, error), ExitStatus.ERROR
+        case _:
+            return str(error), ExitStatus.ERROR
+
+
+def timed_out(timeout: float) -> LockTimeout:
+    """Return the error that the user's timeout, in seconds, is over."""
+    return LockTimeout(f"The lock was not obtained because timeout ({round(timeout * 1000)} milliseconds) expired")
+
+
+def lost(why: FlomError) -> str:
+    """Return what to say if the lock is gone while the command runs, which is left alone."""
+    return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked")
+
+
+def not_regained(why: FlomError, error: FlomError) -> str:
+    """Return what to say if the lock is gone because of C{why}, and could not be regained because of C{error}."""
+    return lost(FlomError(f"{why}, and the lock was not regained ({error})"))
+
+
+def _failed(what: str, code: ReturnCode, why: object) -> str:
+    return f"{what}: ret_cod={code} ({code.text}): {why}"

@@ -1,0 +1,53 @@
+"""The words that start a command, and the error if they do not (docs/compatibility.md, "Running the command")."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+
+from flom.errors import FlomError
+from flom.text import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _T = TypeVar("_T")
+
+
+class CannotExecute(FlomError):
+    """The command cannot be started."""
+
+
+def words_with(element: str | None, command: Sequence[str]) -> list[str]:
+    """Return the words of C{command}, of which C{element}, if there is one, is the last."""
+    return [*command, *([] if element is None else [element])]
+
+
+def execute(command: Sequence[str], spawn: Callable[[Sequence[str]], _T]) -> _T:
+    """
+    Start C{command}, by the shell if it is a script whose first line does not name its interpreter.
+
+    @param spawn: starts the program that its argument, a list of words, names; it raises OSError if there is none.
+    @return: what C{spawn} returns.
+    @raise CannotExecute: there is no such command, or it is no program.
+    """
+    if not command[0]:
+        raise CannotExecute("Unable to execute command '': it has no name")
+    try:
+        try:
+            return spawn(command)
+        except OSError as e:
+            if e.errno != errno.ENOEXEC:
+                raise
+            return spawn(as_script(command))
+    except (OSError, ValueError) as e:
+        why = reason(e) if isinstance(e, OSError) else str(e)
+        raise CannotExecute(f"Unable to execute command '{command[0]}': {why}") from e
+
+
+def as_script(command: Sequence[str]) -> list[str]:
+    """Return the words that run C{command}, whose header the kernel does not know, by the shell, as execvp(3) does."""
+    import shutil  # hardly any command needs it
+
+    return ["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]]

@@ -1,0 +1,48 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flom.core.modes import LockMode
+from flom.errors import InvalidName
+from flom.job.environment import add_lock
+
+
+def variables(name: str, mode: LockMode = LockMode.EX, element: str | None = None) -> dict[bytes, bytes]:
+    environment = {b"HOME": b"/", b"FLOM_ELEMENT": b"of another lock", b"FLOM_RESOURCE": b"other"}
+    add_lock(environment, name, mode, element)
+    return environment
+
+
+def test_a_command_is_told_of_its_lock() -> None:
+    assert variables("R", LockMode.PR) == {
+        b"HOME": b"/",
+        b"FLOM_RESOURCE": b"R",
+        b"FLOM_LOCK_MODE": b"PR",
+    }
+
+
+def test_the_element_is_there_if_the_lock_has_one() -> None:
+    assert variables("red.green", element="green")[b"FLOM_ELEMENT"] == b"green"
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("R", "PR"), ("/a/b", "PR"), ("a.b", "EX"), ("n[3]", "EX"), ("_s_s[1]", "EX")]
+)
+def test_a_resource_without_modes_is_held_exclusively(name: str, mode: str) -> None:
+    assert variables(name, LockMode.PR)[b"FLOM_LOCK_MODE"] == mode.encode()
+
+
+def test_what_is_no_name_is_refused() -> None:
+    with pytest.raises(InvalidName):
+        variables("a b")
+
+
+def test_the_environment_is_the_one_that_the_process_was_started_with() -> None:
+    script = (
+        "import os; os.environ['NEW'] = '1'; from flom.job.environment import inherited_environment as of; print(of())"
+    )
+    given = {"A": "1=2", "LANG": "C", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str({os.fsencode(key): os.fsencode(value) for key, value in given.items()})
