@@ -9,10 +9,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 
+from flom.core.group.addresses import Group, Sender
 from flom.core.protocol.messages import Discover, Message, Standing
 from flom.core.protocol.wire import decode
 from flom.core.requests import Instant
-from flom.net.multicast import Group, NoMulticast, Sender
+from flom.net.multicast import NoMulticast
 
 GROUP = Group("ff02::1", 28015)
 OWN: Sender = ("fe80::1%eth0", 28015)  # as the others see us

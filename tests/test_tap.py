@@ -15,10 +15,11 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from flom.config import DAEMON, SETTINGS, Config, Setting
+from flom.core.group.addresses import Group
 from flom.core.group.election import DEFAULT_TIMING, Timing
 from flom.net.host_seat import take_seat
 from flom.net.keepalive import Keepalive
-from flom.net.multicast import Group, NetworkInterface
+from flom.net.multicast import NetworkInterface
 from flom.server.group.service import Membership
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions

@@ -17,12 +17,6 @@ from flom.text import host_port
 CROWD_RETRY: Final = 0.02
 """Seconds until the next attempt, when a crowd before us was not yet let in."""
 
-QUIET: Final = 0.05
-"""Seconds without an answer after which a runner stands for election; daemons that lead answer within a few."""
-
-ASK_AGAIN: Final = 0.17
-"""Seconds between two questions while there is no leader, and before a group is asked again whose leader has gone."""
-
 
 def daemon_host(config: Config) -> str:
     """
@@ -33,7 +27,7 @@ def daemon_host(config: Config) -> str:
     if not interface:
         return host
 
-    from flom.net.multicast import is_link_local  # it imports Twisted
+    from flom.core.group.addresses import is_link_local
 
     return f"{host}%{interface}" if is_link_local(host) else host
 

@@ -18,10 +18,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 
 from flom.client.deferred.discovery import Answer, Asker, connect_to_first
+from flom.core.group.addresses import Group, Sender, is_loopback
 from flom.core.protocol.messages import Discover, Role, Standing
 from flom.core.protocol.wire import decode
 from flom.errors import DaemonUnreachable, RemoteProtocolError
-from flom.net.multicast import Group, NetworkInterface, NoMulticast, Sender, is_loopback, list_interfaces, why_not_sent
+from flom.net.multicast import NetworkInterface, NoMulticast, list_interfaces, why_not_sent
 from flom.reactor.multicast_port import GroupPort
 from flom.text import reason
 

@@ -13,10 +13,11 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
 from flom.client.deferred.discovery import Answer, Asker
+from flom.core.group.addresses import Group
 from flom.ctl.doctor import Verdict, examine
 from flom.ctl.output import BAD_USAGE, FAILED, complain, failed
 from flom.errors import FlomError
-from flom.net.multicast import Group, make_group
+from flom.net.multicast import make_group
 from flom.text import one_line
 
 _ASKED: Final = 3  # times, for datagrams get lost

@@ -10,8 +10,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 
+from flom.core.group.addresses import Group
 from flom.errors import FlomError
-from flom.net.multicast import Group, usable_interfaces
+from flom.net.multicast import usable_interfaces
 
 
 class SeatTaken(FlomError):

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flom.codes import ReturnCode
+from flom.core.group.addresses import Group, Sender
 from flom.errors import ConfigError, FlomError
-from flom.text import host_port, reason
+from flom.text import reason
 
 if TYPE_CHECKING:
     from flom.config import Config
@@ -34,38 +35,9 @@ _IFF_MULTICAST: Final = 0x1000
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
 
-Sender = tuple[str, int]
-"""Where a datagram came from: an address, with its zone if it is link-local, and a port."""
-
 
 class NoMulticast(FlomError):
     """Nothing can be sent to the group, or it cannot be joined, on any interface."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """
-    Where daemons and those who look for them meet.
-
-    @ivar address: a multicast address, IPv4 or IPv6, without a zone.
-    @ivar port: the UDP port that the daemons listen on.
-    @ivar interface: the only one to use; the empty string for every one that can.
-    @ivar ttl: how many routers minus one a datagram may pass, 1 to 255.
-    """
-
-    address: str
-    port: int
-    interface: str = ""
-    ttl: int = 1
-
-    def __str__(self) -> str:
-        by = f" by {self.interface}" if self.interface else ""
-        return host_port(self.address, self.port) + by
-
-    @property
-    def is_ipv6(self) -> bool:
-        """Tell the family."""
-        return ":" in self.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,35 +218,6 @@ def sender_of(address: Any) -> Sender:
         with suppress(OSError):
             host = f"{host}%{socket.if_indextoname(more[1])}"
     return host, port
-
-
-def destination(address: str, sender: Sender, group: Group) -> str:
-    """
-    Tell which host a daemon means by C{address}, the one that it tells
-    (docs/compatibility.md, "Discovery by the client").
-
-    A link-local one carries no zone: that is the one of whoever sent it, or of the interface that we ask by.
-    """
-    if not address:
-        return sender[0]
-    zone = sender[0].partition("%")[2] or group.interface
-    return f"{address}%{zone}" if zone and is_link_local(address) else address
-
-
-def is_link_local(host: str) -> bool:
-    """Tell whether C{host} is a link-local IPv6 address that does not say by which interface."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return isinstance(address, IPv6Address) and address.is_link_local and address.scope_id is None
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether the address C{host}, perhaps with a zone, leads nowhere but here."""
-    address = ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def why_not_sent(error: OSError, group: Group) -> str:

@@ -12,17 +12,9 @@ from twisted.internet import udp
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
+from flom.core.group.addresses import Group, Sender
 from flom.core.protocol.wire import MAX_ANSWER_SIZE
-from flom.net.multicast import (
-    Group,
-    NetworkInterface,
-    NoMulticast,
-    Sender,
-    sender_of,
-    set_up,
-    tell_group,
-    usable_interfaces,
-)
+from flom.net.multicast import NetworkInterface, NoMulticast, sender_of, set_up, tell_group, usable_interfaces
 from flom.text import reason
 
 _PACKET_INFO: Final = struct.Struct("16sI")  # struct in6_pktinfo: where a datagram was sent to, and how it came

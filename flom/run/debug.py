@@ -23,10 +23,11 @@ from flom.client.addresses import daemon_host
 from flom.client.retry import HANDSHAKE_TIMEOUT
 from flom.codes import ExitStatus
 from flom.config import Config
+from flom.core.group.addresses import Sender
 from flom.errors import DaemonLost, FlomError
 from flom.net.claim import claim_tcp
 from flom.net.machine_id import unique_id
-from flom.net.multicast import Sender, group_of
+from flom.net.multicast import group_of
 from flom.reactor.endpoints import stream_endpoint
 from flom.reactor.multicast_port import GroupPort
 from flom.reactor.ports import ClaimedEndpoint

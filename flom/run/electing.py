@@ -21,13 +21,13 @@ from flom.client.deferred.discovery import Answer, Asker
 from flom.client.deferred.group import GroupEndpoint
 from flom.codes import ReturnCode
 from flom.config import Config
+from flom.core.group.addresses import Group
 from flom.core.group.election import Timing
 from flom.core.protocol.messages import Role, Standing
 from flom.errors import DaemonUnreachable
 from flom.net.claim import CannotClaim, Claim, claim_tcp
 from flom.net.clock import system_instant
 from flom.net.host_seat import Seat, SeatTaken, take_seat
-from flom.net.multicast import Group
 from flom.reactor.multicast_port import GroupPort
 from flom.run.daemonize import DaemonLaunch
 from flom.run.launch import START_TIMEOUT, Unblocked

@@ -107,7 +107,7 @@ def is_trusted(transport: Any, *, is_verified: bool) -> bool:
     """
     peer, own = transport.getPeer(), transport.getHost()
     if isinstance(peer, (IPv4Address, IPv6Address)):
-        from flom.net.multicast import is_loopback  # few need it
+        from flom.core.group.addresses import is_loopback  # few need it
 
         return is_verified or peer.host == own.host or is_loopback(peer.host)
     process = credentials(transport)

@@ -17,18 +17,9 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.testing import MemoryReactorClock
 
 import flom.net.multicast
+from flom.core.group.addresses import Group, Sender
 from flom.errors import ConfigError
-from flom.net.multicast import (
-    Group,
-    NetworkInterface,
-    NoMulticast,
-    Sender,
-    destination,
-    is_link_local,
-    list_interfaces,
-    make_group,
-    usable_interfaces,
-)
+from flom.net.multicast import NetworkInterface, NoMulticast, list_interfaces, make_group, usable_interfaces
 from flom.reactor.endpoints import stream_endpoint
 from flom.reactor.multicast_port import GroupPort
 from tests.netns import Host, needs_network_namespaces
@@ -92,59 +83,6 @@ def test_what_is_no_multicast_address_is_refused_by_name(text: str) -> None:
 def test_an_interface_that_is_not_there_is_refused_by_name(text: str, interface: str) -> None:
     with pytest.raises(ConfigError, match="network-interface: 'nosuch0'"):
         make_group(text, 28015, interface)
-
-
-@pytest.mark.parametrize(
-    ("group", "text"),
-    [
-        (GROUP4, "239.1.1.1:28015"),
-        (GROUP6, "[ff02::1]:28015"),
-        (replace(GROUP6, interface="eth0"), "[ff02::1]:28015 by eth0"),
-    ],
-)
-def test_a_group_is_written_as_people_do(group: Group, text: str) -> None:
-    assert str(group) == text
-
-
-# where an answer leads to
-
-
-@pytest.mark.parametrize(
-    ("address", "sender", "interface", "host"),
-    [
-        ("", "192.0.2.1", "", "192.0.2.1"),
-        ("", "fe80::1%eth0", "", "fe80::1%eth0"),
-        ("", "2001:db8::1", "eth0", "2001:db8::1"),
-        ("db.example.org", "fe80::1%eth0", "", "db.example.org"),
-        ("192.0.2.9", "192.0.2.1", "eth0", "192.0.2.9"),
-        ("2001:db8::9", "fe80::1%eth0", "eth0", "2001:db8::9"),
-        ("fe80::9", "fe80::1%eth0", "", "fe80::9%eth0"),
-        ("fe80::9", "fe80::1%eth0", "eth1", "fe80::9%eth0"),
-        ("fe80::9", "2001:db8::1", "eth1", "fe80::9%eth1"),
-        ("fe80::9", "2001:db8::1", "", "fe80::9"),
-        ("fe80::9%eth1", "fe80::1%eth0", "", "fe80::9%eth1"),
-    ],
-)
-def test_an_answer_leads_to_a_host(address: str, sender: str, interface: str, host: str) -> None:
-    group = replace(GROUP6, interface=interface)
-    assert destination(address, (sender, 28015), group) == host
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("fe80::1", True),
-        ("febf::1", True),
-        ("fe80::1%eth0", False),
-        ("2001:db8::1", False),
-        ("::1", False),
-        ("169.254.0.1", False),
-        ("fe80.example.org", False),
-        ("", False),
-    ],
-)
-def test_a_link_local_address_wants_an_interface(host: str, expected: bool) -> None:
-    assert is_link_local(host) is expected
 
 
 @pytest.mark.parametrize(

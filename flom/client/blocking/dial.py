@@ -17,12 +17,13 @@ from select import POLLOUT
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from flom.client.addresses import ASK_AGAIN, CROWD_RETRY, check_owner, daemon_host, peer_of
+from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host, peer_of
 from flom.client.blocking.fork_safety import close_socket, open_socket
 from flom.client.blocking.stream import NEVER, wait_for
 from flom.client.retry import while_waiting
 from flom.codes import ReturnCode
 from flom.config import Config
+from flom.core.group.discovery import ASK_AGAIN
 from flom.errors import DaemonUnreachable, LockTimeout
 from flom.net.keepalive import Keepalive
 from flom.text import host_port, reason
@@ -30,7 +31,7 @@ from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.client.deferred.discovery import Answer as Found
-    from flom.net.multicast import Group
+    from flom.core.group.addresses import Group
 
 _CONNECT_TIMEOUT: Final = 30.0  # seconds for one address, whose host may have nothing to say to us
 _FOUND_TIMEOUT: Final = 5.0  # seconds for connecting to a daemon that has just answered
@@ -167,7 +168,7 @@ def _connect_to_host(host: str, port: int, interface: str, deadline: float, pati
 
 
 def _is_link_local(address: tuple[Any, ...]) -> bool:
-    from flom.net.multicast import is_link_local
+    from flom.core.group.addresses import is_link_local
 
     return is_link_local(str(address[0]))
 

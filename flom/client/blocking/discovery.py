@@ -9,13 +9,14 @@ from select import POLLIN
 from time import monotonic
 from types import TracebackType
 
-from flom.client.addresses import ASK_AGAIN
 from flom.client.blocking.stream import wait_for
 from flom.client.deferred.discovery import INTERREGNUM, SETTLE, Answer, Answers
+from flom.core.group.addresses import Group
+from flom.core.group.discovery import ASK_AGAIN
 from flom.core.protocol.messages import Discover
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, encode
 from flom.errors import LockTimeout
-from flom.net.multicast import Group, NoMulticast, sender_of, set_up, tell_group
+from flom.net.multicast import NoMulticast, sender_of, set_up, tell_group
 
 
 class Search:

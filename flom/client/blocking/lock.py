@@ -24,7 +24,7 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
 
-from flom.client.addresses import ASK_AGAIN, QUIET, peer_of
+from flom.client.addresses import peer_of
 from flom.client.blocking.connection import Conversation, connect
 from flom.client.blocking.dial import NoDaemon, prepare
 from flom.client.blocking.fork_safety import guard
@@ -33,6 +33,7 @@ from flom.client.retry import RETRY, Patience
 from flom.codes import Outcome
 from flom.config import Config, load
 from flom.core.asking import Asked, ask
+from flom.core.group.discovery import ASK_AGAIN, QUIET
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Unlock
 from flom.core.protocol.wire import encode
@@ -403,7 +404,7 @@ def _configure(
             multicast_address="" if group is None else _place("group", group),
         )
     if group is not None:
-        from flom.net.multicast import group_of  # it imports Twisted
+        from flom.net.multicast import group_of
 
         group_of(config)
     if port is not None:

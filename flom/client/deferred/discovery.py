@@ -12,13 +12,14 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import deferLater
 
-from flom.client.addresses import ASK_AGAIN
 from flom.codes import ReturnCode
+from flom.core.group.addresses import Group, Sender, destination, is_loopback
+from flom.core.group.discovery import ASK_AGAIN
 from flom.core.group.election import FLOM, rank
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
 from flom.errors import DaemonUnreachable, RemoteProtocolError
-from flom.net.multicast import Group, NoMulticast, Sender, destination, is_loopback
+from flom.net.multicast import NoMulticast
 from flom.reactor.endpoints import connect_within
 from flom.reactor.multicast_port import GroupPort
 from flom.text import host_port

@@ -14,12 +14,14 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from flom.client.addresses import ASK_AGAIN, QUIET, daemon_host
+from flom.client.addresses import daemon_host
 from flom.client.deferred.discovery import Answer, Asker, choice_warning, connect_to_first, describe
 from flom.codes import ReturnCode
 from flom.config import Config
+from flom.core.group.addresses import Group
+from flom.core.group.discovery import ASK_AGAIN, QUIET
 from flom.errors import DaemonUnreachable
-from flom.net.multicast import Group, NoMulticast
+from flom.net.multicast import NoMulticast
 from flom.reactor.endpoints import stream_endpoint
 from flom.text import reason
 

@@ -18,8 +18,9 @@ from zope.interface import implementer
 from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host
 from flom.codes import ReturnCode
 from flom.config import Config
+from flom.core.group.addresses import is_link_local
 from flom.errors import DaemonUnreachable
-from flom.net.multicast import check_interface, has_ipv6_address, is_link_local
+from flom.net.multicast import check_interface, has_ipv6_address
 from flom.reactor.endpoints import stream_endpoint
 from flom.text import host_port, one_line
 

@@ -13,11 +13,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from flom.core.group.addresses import Group
 from flom.core.group.election import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Role, Standing
 from flom.net.clock import system_instant
 from flom.net.host_seat import Seat, SeatTaken
-from flom.net.multicast import Group, NoMulticast
+from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
 from flom.server.arbiter import DeferredArbiter
 from flom.server.group.handover import Successor

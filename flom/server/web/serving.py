@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request, datetimeToString
 from zope.interface import implementer
 
-from flom.net.multicast import is_loopback
+from flom.core.group.addresses import is_loopback
 from flom.server.admission import reserve
 from flom.server.web.answers import Answer, Answers, in_words
 

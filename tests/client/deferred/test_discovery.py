@@ -20,7 +20,6 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from flom.client.addresses import ASK_AGAIN
 from flom.client.deferred.discovery import (
     CONNECT_TIMEOUT,
     INTERREGNUM,
@@ -30,10 +29,11 @@ from flom.client.deferred.discovery import (
     choice_warning,
     connect_to_first,
 )
+from flom.core.group.addresses import Sender
+from flom.core.group.discovery import ASK_AGAIN
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, encode
 from flom.errors import DaemonUnreachable
-from flom.net.multicast import Sender
 from tests.group import GROUP, STEP, FakePort, fake_ports, pass_time
 from tests.server.connections import lock, xml
 

@@ -1,0 +1,77 @@
+"""
+Where a group meets, and which host a daemon of it means by an address
+(docs/compatibility.md, "Discovery by the client").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+from flom.text import host_port
+
+Sender = tuple[str, int]
+"""Where a datagram came from: an address, with its zone if it is link-local, and a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """
+    A multicast group, in which daemons and clients find each other.
+
+    @ivar address: a multicast address, IPv4 or IPv6, without a zone.
+    @ivar port: the UDP port that the daemons listen on.
+    @ivar interface: the only network interface to use; the empty string for every one that can.
+    @ivar ttl: how many routers minus one a datagram may pass, 1 to 255.
+    """
+
+    address: str
+    port: int
+    interface: str = ""
+    ttl: int = 1
+
+    def __str__(self) -> str:
+        by = f" by {self.interface}" if self.interface else ""
+        return host_port(self.address, self.port) + by
+
+    @property
+    def is_ipv6(self) -> bool:
+        """True for IPv6, False for IPv4."""
+        return ":" in self.address
+
+    @property
+    def own_host(self) -> Sender | None:
+        """
+        Where a daemon of this host is asked too, as it hears us there even if multicast does not work; C{None} if only
+        one interface may be used.
+        """
+        return None if self.interface else ("::1" if self.is_ipv6 else "127.0.0.1", self.port)
+
+
+def destination(address: str, sender: Sender, group: Group) -> str:
+    """
+    Return the host to connect to, for a daemon that has answered.
+
+    @param address: what the daemon says. A link-local address carries no zone there: the zone is that of C{sender}, or
+        the interface of C{group}. The empty string means the host of C{sender}.
+    """
+    if not address:
+        return sender[0]
+    zone = sender[0].partition("%")[2] or group.interface
+    return f"{address}%{zone}" if zone and is_link_local(address) else address
+
+
+def is_link_local(host: str) -> bool:
+    """Return whether C{host} is a link-local IPv6 address without a zone."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return isinstance(address, IPv6Address) and address.is_link_local and address.scope_id is None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the address C{host}, with or without a zone, is one of the loopback interface."""
+    address = ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
