@@ -11,7 +11,18 @@ from typing import Final, NamedTuple
 
 from flom.codes import Outcome
 from flom.core.names import ResourceName, parse_name
-from flom.core.protocol.messages import Answer, Lock, Message, Shutdown, StatusRequest, Unlock, Unlocked, kind
+from flom.core.protocol.messages import (
+    Answer,
+    Lock,
+    ManagementRefused,
+    Message,
+    Shutdown,
+    StatusFollows,
+    StatusRequest,
+    Unlock,
+    Unlocked,
+    kind,
+)
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidName, LocalProtocolError, RemoteProtocolError
 
@@ -121,7 +132,7 @@ class ServerSession:
         self.is_over = True
 
     def answer(
-        self, outcome: Outcome, peer_id: str, element: str | None = None, *, delayed: bool = False
+        self, outcome: Outcome, peer_id: str | None, element: str | None = None, *, delayed: bool = False
     ) -> Answer | None:
         """
         Tell how to say C{outcome}; C{None} if the only way is to close the connection. It may be the last word.
@@ -182,7 +193,9 @@ class _Client(Enum):
     WAITING = auto()  # was told to wait
     HOLDING = auto()
     RELEASING = auto()  # has given back what it held, and waits for the daemon to say so
-    OVER = auto()  # refused for good
+    WATCHING = auto()  # has asked what the daemon holds
+    MANAGING = auto()  # has ordered the daemon to end
+    OVER = auto()  # refused for good, or closed
 
 
 _DUE_IN: Final = {16: _Client.ASKED, 24: _Client.WAITING, 32: _Client.WAITING}
@@ -217,7 +230,21 @@ class ClientSession:
         """Whether nothing is asked or held, so that the next lock may be asked for."""
         return self._state is _Client.IDLE
 
-    def send(self, message: Lock | Unlock) -> None:
+    @property
+    def is_releasing(self) -> bool:
+        """True while the daemon's answer to an unlock is due."""
+        return self._state is _Client.RELEASING
+
+    @property
+    def is_watching(self) -> bool:
+        """True once the client has asked what the daemon holds."""
+        return self._state is _Client.WATCHING
+
+    def end(self) -> None:
+        """Take it that the connection is closed."""
+        self._state = _Client.OVER
+
+    def send(self, message: Lock | Unlock | Shutdown | StatusRequest) -> None:
         """
         Note that C{message} is about to be sent.
 
@@ -229,11 +256,17 @@ class ClientSession:
                 self._state = _Client.ASKED
             case Unlock() if self._state is _Client.HOLDING and self._name == message.name:
                 self._state = _Client.RELEASING if self._is_extended else _Client.IDLE
+            case StatusRequest() if self._state in (_Client.IDLE, _Client.WATCHING):
+                self._state = _Client.WATCHING
+            case Shutdown() if self._state is _Client.IDLE and self._name is None:
+                self._state = _Client.MANAGING
+            case Shutdown():
+                raise LocalProtocolError(f"shutdown while {self._state.name.lower()}: {self._name!r}")
             case _:
                 state = self._state.name.lower()
                 raise LocalProtocolError(f"{kind(message)} of {message.name!r} while {state}: {self._name!r}")
 
-    def receive(self, message: Message) -> Answer | Unlocked:
+    def receive(self, message: Message) -> Answer | Unlocked | StatusFollows | ManagementRefused:
         """
         Take what the daemon sent; an answer whose code is 1 or 2 means to wait on.
 
@@ -242,6 +275,10 @@ class ClientSession:
         """
         if isinstance(message, Unlocked) and self._state is _Client.RELEASING:
             self._state = _Client.IDLE
+            return message
+        if isinstance(message, StatusFollows) and self._state is _Client.WATCHING:
+            return message
+        if isinstance(message, ManagementRefused) and self._state in (_Client.WATCHING, _Client.MANAGING):
             return message
         if not isinstance(message, Answer) or self._state is not _DUE_IN[message.step]:
             raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state.name.lower()}")

@@ -1,0 +1,306 @@
+"""Both ends of a connection as pure objects: bytes in, events and orders out."""
+
+from __future__ import annotations
+
+import pytest
+
+from flom.codes import Outcome
+from flom.core.modes import LockMode
+from flom.core.names import parse_name
+from flom.core.protocol.connection import (
+    ClientConnection,
+    Event,
+    Granted,
+    Introduced,
+    Lost,
+    Refused,
+    ServerConnection,
+    StatusReceived,
+    Waiting,
+)
+from flom.core.protocol.messages import (
+    Answer,
+    Lock,
+    ManagementRefused,
+    Message,
+    Shutdown,
+    StatusFollows,
+    StatusRequest,
+    Unlock,
+    Unlocked,
+)
+from flom.core.protocol.session import InvalidLock, Release
+from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
+from flom.core.requests import LockRequest, SessionId
+from flom.errors import LocalProtocolError, RemoteProtocolError
+
+LOCK = Lock("R1", LockMode.EX, wait=True, create=True, peer_id="client", extended=True)
+INTRODUCED = Introduced("server", Answer(16, 0, None, "server", True))
+
+
+def answer(step: int, code: int, element: str | None = None, extended: bool = True) -> bytes:
+    first = step == 16
+    return encode(Answer(step, code, element, "server" if first else None, extended and first))
+
+
+def events(client: ClientConnection, data: bytes) -> list[Event]:
+    """Return what C{data} means, but for introductions."""
+    return [event for event in client.receive(data) if not isinstance(event, Introduced)]
+
+
+def holding(*, extended: bool = True) -> ClientConnection:
+    client = ClientConnection()
+    client.lock(LOCK)
+    assert events(client, answer(16, 0, extended=extended)) == [Granted(None)]
+    return client
+
+
+class TestClient:
+    """The client's end."""
+
+    def test_a_lock_is_asked_for_and_granted(self) -> None:
+        client = ClientConnection()
+        assert decode(client.lock(LOCK)) == LOCK
+        assert list(client.receive(answer(16, 0))) == [INTRODUCED, Granted(None)]
+        assert client.holds
+        assert client.is_extended
+        assert not client.is_idle
+
+    def test_an_element_comes_with_the_grant(self) -> None:
+        client = ClientConnection()
+        client.lock(Lock("a.b"))
+        assert events(client, answer(16, 0, "a")) == [Granted("a")]
+
+    def test_the_wait_may_be_for_a_creation_and_then_for_holders(self) -> None:
+        client = ClientConnection()
+        client.lock(LOCK)
+        assert events(client, answer(16, 2) + answer(24, 1)) == [Waiting(True), Waiting(False)]
+        assert events(client, answer(24, 0)) == [Granted(None)]
+
+    @pytest.mark.parametrize("outcome", [Outcome.BUSY, Outcome.CANNOT_WAIT, Outcome.IMPOSSIBLE, Outcome.INVALID_NAME])
+    def test_a_refusal_names_its_outcome(self, outcome: Outcome) -> None:
+        client = ClientConnection()
+        client.lock(LOCK)
+        assert events(client, answer(16, outcome)) == [Refused(outcome)]
+        assert not client.holds
+
+    def test_data_may_be_cut_anywhere(self) -> None:
+        client = ClientConnection()
+        client.lock(LOCK)
+        data = answer(16, 1) + answer(24, 0)
+        heard = [event for byte in data for event in events(client, bytes([byte]))]
+        assert heard == [Waiting(False), Granted(None)]
+
+    def test_an_unlock_is_answered_by_a_daemon_of_ours(self) -> None:
+        client = holding()
+        assert decode(client.unlock("R1", rollback=True)) == Unlock("R1", rollback=True)
+        assert not client.awaits_close
+        assert not client.is_idle
+        assert events(client, encode(Unlocked())) == [Unlocked()]
+        assert client.is_idle
+        assert client.is_reusable
+
+    def test_an_unlock_without_an_answer_is_taken_by_the_end(self) -> None:
+        client = holding(extended=False)
+        client.unlock("R1")
+        assert client.awaits_close
+        assert not client.is_reusable
+        assert client.receive_end() == Unlocked()
+        assert not client.is_idle
+
+    def test_the_end_takes_an_unlock_whose_answer_was_due(self) -> None:
+        client = holding()
+        client.unlock("R1")
+        assert client.receive_end() == Unlocked()
+
+    def test_any_other_end_is_a_loss(self) -> None:
+        client = ClientConnection()
+        assert client.receive_end() == Lost(was_held=False, has_answered=False)
+        client = ClientConnection()
+        client.lock(LOCK)
+        assert client.receive_end() == Lost(was_held=False, has_answered=False)
+        client = ClientConnection()
+        client.lock(LOCK)
+        assert events(client, answer(16, 1)) == [Waiting(False)]
+        assert client.receive_end() == Lost(was_held=False, has_answered=True)
+        assert holding().receive_end() == Lost(was_held=True, has_answered=True)
+
+    def test_each_request_starts_unanswered(self) -> None:
+        client = holding()
+        client.unlock("R1")
+        events(client, encode(Unlocked()))
+        client.lock(LOCK)
+        assert not client.has_answered
+        assert client.receive_end() == Lost(was_held=False, has_answered=False)
+
+    def test_nothing_can_be_asked_after_the_end(self) -> None:
+        client = ClientConnection()
+        client.receive_end()
+        with pytest.raises(LocalProtocolError):
+            client.lock(LOCK)
+
+    def test_nonsense_while_a_lock_is_held_leaves_the_connection_usable(self) -> None:
+        client = holding()
+        with pytest.raises(RemoteProtocolError):
+            events(client, answer(24, 0))
+        with pytest.raises(RemoteProtocolError):
+            events(client, b"x" * (MAX_ANSWER_SIZE + 1))
+        client.unlock("R1")
+        assert events(client, encode(Unlocked())) == [Unlocked()]
+
+    @pytest.mark.parametrize("message", [Unlocked(), StatusFollows(3), ManagementRefused(), LOCK, Answer(24, 0)])
+    def test_what_is_not_due_blames_the_daemon(self, message: Message) -> None:
+        client = ClientConnection()
+        client.lock(LOCK)
+        with pytest.raises(RemoteProtocolError):
+            events(client, encode(message))
+
+    def test_what_must_not_be_asked_now_blames_the_caller(self) -> None:
+        client = ClientConnection()
+        with pytest.raises(LocalProtocolError):
+            client.unlock("R1")
+        client.lock(LOCK)
+        for ask in (lambda: client.lock(LOCK), client.request_status, lambda: client.shut_down(True)):
+            with pytest.raises(LocalProtocolError):
+                ask()
+        assert events(client, answer(16, 0)) == [Granted(None)]
+
+    def test_a_message_that_is_too_long_changes_nothing(self) -> None:
+        client = ClientConnection()
+        with pytest.raises(LocalProtocolError):
+            client.lock(Lock("R" * 500))
+        assert client.is_idle
+
+    def test_an_order_to_end_may_be_refused(self) -> None:
+        client = ClientConnection()
+        assert decode(client.shut_down(True, "client")) == Shutdown(True, "client")
+        assert events(client, encode(ManagementRefused())) == [ManagementRefused()]
+
+    def test_an_order_to_end_is_obeyed_by_closing(self) -> None:
+        client = ClientConnection()
+        client.shut_down(False)
+        assert client.receive_end() == Lost(was_held=False, has_answered=False)
+
+    @pytest.mark.parametrize("size", [1, 3, 10_000])
+    def test_statuses_come_one_after_another_cut_anywhere(self, size: int) -> None:
+        client = ClientConnection()
+        assert decode(client.request_status("R1", "client")) == StatusRequest("R1", "client")
+        client.request_status()
+        one, two = b'{"locks": "</msg>"}', b"x" * 3000
+        data = b"".join(encode(StatusFollows(len(each))) + each for each in (one, two)) + encode(ManagementRefused())
+        heard = [event for at in range(0, len(data), size) for event in client.receive(data[at : at + size])]
+        assert heard == [StatusReceived(one), StatusReceived(two), ManagementRefused()]
+
+    def test_a_status_may_follow_a_lock_that_was_refused(self) -> None:
+        client = ClientConnection()
+        client.lock(LOCK)
+        events(client, answer(16, Outcome.CANNOT_WAIT))
+        client.request_status()
+        assert events(client, encode(StatusFollows(2)) + b"{}") == [StatusReceived(b"{}")]
+        with pytest.raises(LocalProtocolError):
+            client.lock(LOCK)
+
+    @pytest.mark.parametrize("data", [b"x" * (MAX_ANSWER_SIZE + 1), b"nonsense</msg>", answer(16, 0)])
+    def test_what_is_no_status_blames_the_daemon(self, data: bytes) -> None:
+        client = ClientConnection()
+        client.request_status()
+        with pytest.raises(RemoteProtocolError):
+            events(client, data)
+
+
+def server(*messages: Message) -> ServerConnection:
+    connection = ServerConnection(SessionId(7), "server")
+    for message in messages:
+        for _ in connection.receive(encode(message)):
+            pass
+    return connection
+
+
+class TestServer:
+    """The daemon's end."""
+
+    def test_the_first_order_introduces_the_client(self) -> None:
+        introduced, request = server().receive(encode(LOCK))
+        assert introduced == Introduced("client", LOCK)
+        assert isinstance(request, LockRequest)
+        assert (request.session, request.name, request.mode) == (7, parse_name("R1"), LockMode.EX)
+
+    def test_it_is_introduced_once(self) -> None:
+        connection = server(LOCK)
+        assert list(connection.receive(encode(Unlock("R1")))) == [Release(parse_name("R1"), rollback=False)]
+
+    def test_data_may_be_cut_anywhere(self) -> None:
+        connection = server()
+        data = encode(LOCK) + encode(Unlock("R1"))
+        orders = [order for byte in data for order in connection.receive(bytes([byte]))]
+        assert [type(order) for order in orders] == [Introduced, LockRequest, Release]
+        assert not connection.is_amid_message
+
+    def test_it_tells_whether_a_message_has_begun(self) -> None:
+        connection = server()
+        assert list(connection.receive(encode(LOCK)[:20])) == []
+        assert connection.is_amid_message
+
+    def test_answers_say_whether_they_are_the_first(self) -> None:
+        connection = server(LOCK)
+        assert connection.answer(Outcome.QUEUED) == answer(16, 1)
+        assert connection.answer(Outcome.GRANTED, delayed=True) == answer(24, 0)
+
+    def test_an_outcome_that_is_never_said_has_no_bytes(self) -> None:
+        assert server(LOCK).answer(Outcome.INVALID_TIMESTAMP_FORMAT) is None
+
+    def test_unlocks_are_answered_to_those_who_want_it(self) -> None:
+        assert server(LOCK).unlocked() == encode(Unlocked())
+        assert server(Lock("R1")).unlocked() is None
+
+    def test_after_the_last_word_nothing_is_heard(self) -> None:
+        connection = server(Lock("R1"))
+        assert connection.answer(Outcome.CANNOT_WAIT) is not None
+        assert connection.is_over
+        assert list(connection.receive(encode(Unlock("R1")) + b"nonsense</msg>")) == []
+
+    def test_what_follows_the_end_in_one_read_is_ignored(self) -> None:
+        connection = server()
+        orders = connection.receive(encode(Shutdown(False)) + b"nonsense</msg>")
+        assert [type(order) for order in orders] == [Introduced, Shutdown]
+
+    def test_orders_before_what_is_wrong_are_heard(self) -> None:
+        orders = server().receive(encode(LOCK) + encode(Unlock("other")))
+        assert isinstance(next(orders), Introduced)
+        assert isinstance(next(orders), LockRequest)
+        with pytest.raises(RemoteProtocolError):
+            next(orders)
+
+    def test_a_name_that_is_none_is_an_order_to_say_so(self) -> None:
+        connection = server()
+        assert list(connection.receive(raw_lock("!")))[1:] == [InvalidLock("!")]
+
+    def test_a_status_is_shown_or_refused(self) -> None:
+        connection = server()
+        assert list(connection.receive(encode(StatusRequest("R1"))))[1:] == [StatusRequest("R1")]
+        client = ClientConnection()
+        client.request_status("R1")
+        client.request_status("R1")
+        assert events(client, connection.status(b"{}") + connection.refuse_management()) == [
+            StatusReceived(b"{}"),
+            ManagementRefused(),
+        ]
+
+    def test_both_ends_understand_each_other(self) -> None:
+        client, connection = ClientConnection(), server()
+        _, request = connection.receive(client.lock(LOCK))
+        assert isinstance(request, LockRequest)
+        granted = connection.answer(Outcome.GRANTED, "element")
+        assert granted is not None
+        assert events(client, granted) == [Granted("element")]
+        (release,) = connection.receive(client.unlock("R1"))
+        assert isinstance(release, Release)
+        assert events(client, connection.unlocked() or b"") == [Unlocked()]
+
+
+def raw_lock(name: str) -> bytes:
+    """Return a lock message for a name that L{encode} would not take."""
+    from base64 import b64encode
+
+    lock = encode(Lock("R1"))
+    return lock.replace(b64encode(b"R1"), b64encode(name.encode()))
