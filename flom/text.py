@@ -25,3 +25,8 @@ def truncate(text: str) -> str:
 def reason(error: OSError) -> str:
     """Tell in the system's words, and in lower case, what C{error} is about."""
     return (error.strerror or str(error)).lower()
+
+
+def missing_extra(error: ImportError, extra: str) -> str:
+    """Return what to install after C{error}, the failed import of a package that only the extra C{extra} installs."""
+    return f"{error}; pip install 'txflom[{extra}]' installs it"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -229,13 +228,6 @@ def test_who_asks_a_daemon_that_has_mounted_may_say_where_again(showing: Daemon,
 
 def test_the_process_is_not_among_the_daemons_that_pgrep_finds(showing: Daemon, place: Path) -> None:
     assert "flom" not in Path(f"/proc/{process_at(place)}/comm").read_text()
-
-
-def test_nobody_is_meant_to_start_it_by_hand(place: Path) -> None:
-    words = [str(BIN / "python"), "-m", "flom.vfs", str(place)]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr == "flom.vfs is started by a daemon: see the option -m of flom, flom-run and twistd flom\n"
 
 
 @needs_root
