@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -135,7 +134,7 @@ class Options(usage.Options):
         config = Config(lifespan_ms=-1)
         if self["config-file"] is not None:
             config = load_file(config, self["config-file"], _warn)
-            config = replace(config, lifespan_ms=config.lifespan_ms or -1)
+            config = config.replace(lifespan_ms=config.lifespan_ms or -1)
         given = []
         for setting in _SETTINGS:
             text = self[_NAMES.get(setting.long, setting.long)]

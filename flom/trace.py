@@ -1,22 +1,26 @@
 """
-The trace: what the program does, for somebody who looks for a fault (docs/compatibility.md, "Traces").
+The trace: what the program does, line by line, for the search of a fault (docs/compatibility.md, "Traces").
 
 The environment variable C{FLOM_TRACE_MASK} selects by the bits of L{TOPICS} what is traced. A line that is not wanted
-costs next to nothing: this is the standard library's logging, below the logger C{flom.trace}.
+costs one call. The standard library's logging is not used: its import takes several milliseconds of every flom-run.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+import time
+from _thread import get_ident
 
 from flom.config.parsers import read_c_number
 from flom.text import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Final
 
 MASK_VARIABLE: Final = "FLOM_TRACE_MASK"
 
@@ -35,9 +39,77 @@ TOPICS: Final = {
 _DEFAULT_MASK: Final = 0xFFFFFF & ~TOPICS["msg"] & ~TOPICS["locker"]  # for a file: all but what each message adds
 
 
-def tracer(topic: str) -> logging.Logger:
-    """Give what takes the lines of one of L{TOPICS}, by C{debug}."""
-    return logging.getLogger(f"flom.trace.{topic}")
+class Tracer:
+    """
+    Writes the lines of one topic.
+
+    @ivar is_on: whether they go anywhere; asked before a line whose parts are costly to make.
+    """
+
+    __slots__ = ("is_on", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.is_on = False
+
+    def debug(self, format: str, *values: object) -> None:
+        """Write C{format % values}, or C{format} as it is if there are no values, on one line."""
+        if self.is_on:
+            _trace.write(self.topic, format % values if values else format)
+
+
+class _Trace:
+    """
+    Where all lines go: to a file, to stderr, or nowhere.
+
+    @ivar descriptor: of the file; C{None} for stderr.
+    """
+
+    __slots__ = ("descriptor", "warn")
+
+    def __init__(self) -> None:
+        self.descriptor: int | None = None
+        self.warn: Callable[[str], None] = print
+
+    def write(self, topic: str, text: str) -> None:
+        """Write C{YYYY-MM-DD HH:MM:SS.uuuuuu [PID/THREAD] topic: text}; an error ends the trace."""
+        seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+        one_line = text.replace("\n", "\\n")
+        line = f"{moment}.{microseconds:06d} [{os.getpid()}/{get_ident()}] {topic}: {one_line}\n"
+        try:
+            if self.descriptor is None:
+                print(line, end="", file=sys.stderr, flush=True)
+                return
+            data = line.encode("utf-8", "backslashreplace")
+            while data:
+                data = data[os.write(self.descriptor, data) :]
+        except (OSError, ValueError) as e:  # ValueError: stderr is closed
+            self.stop()
+            self.warn(f"the trace ends here: {e}")
+
+    def stop(self) -> None:
+        """Write nothing any more, and close the file."""
+        for each in _TRACERS.values():
+            each.is_on = False
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+_TRACERS: Final = {topic: Tracer(topic) for topic in TOPICS}
+
+_trace: Final = _Trace()
+
+
+def tracer(topic: str) -> Tracer:
+    """Return what takes the lines of one of L{TOPICS}."""
+    return _TRACERS[topic]
+
+
+def stop_trace() -> None:
+    """Trace nothing from now on."""
+    _trace.stop()
 
 
 def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
@@ -49,59 +121,30 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
     @param path: the file; if it is empty, the trace goes to stderr.
     @param append: whether to add to the file instead of replacing it.
     @param environ: has the mask. Without one, a file gets all topics but C{msg} and C{locker}, and stderr nothing.
-    @param warn: told what is wrong with the mask or the file.
+    @param warn: called with one line if the mask or the file cannot be used.
     """
-    root = logging.getLogger("flom.trace")
-    _stop(root)
+    _trace.stop()
+    _trace.warn = warn
     mask = _mask(environ, warn)
-    handler: logging.Handler
     if path:
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
         try:
-            handler = _File(path, "a" if append else "w", "utf-8", errors="backslashreplace")
+            _trace.descriptor = _open_safely(path, flags)
         except (OSError, ValueError) as e:
             warn(f"cannot trace to '{path}': {reason(e) if isinstance(e, OSError) else e}")
             return
-    elif mask:
-        handler = logging.StreamHandler(sys.stderr)
-    else:
-        return
-    handler.setFormatter(_Lines())
-
-    def give_up(record: logging.LogRecord) -> None:
-        warn(f"the trace ends here: {sys.exc_info()[1]}")
-        root.removeHandler(handler)
-
-    handler.handleError = give_up  # type: ignore[method-assign]  # or else every line would print a traceback
-    root.propagate = False
-    root.addHandler(handler)
-    for topic, bit in TOPICS.items():
-        if (_DEFAULT_MASK if mask is None else mask) & bit:
-            tracer(topic).setLevel(logging.DEBUG)
-
-
-def _stop(root: logging.Logger) -> None:
-    for handler in root.handlers[:]:
-        if isinstance(handler.formatter, _Lines):
-            root.removeHandler(handler)
-            handler.close()
-            root.propagate = True
-    for topic in TOPICS:
-        tracer(topic).setLevel(logging.NOTSET)
-
-
-class _File(logging.FileHandler):
-    """
-    A file that holds nobody up, and that somebody else cannot put in another one's place.
-
-    If it is a pipe, somebody must be reading it already; once it is full, the trace ends.
-    """
-
-    def _open(self) -> Any:
-        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_open_safely)
+    if mask is None:
+        mask = _DEFAULT_MASK if path else 0
+    for each in _TRACERS.values():
+        each.is_on = bool(mask & TOPICS[each.topic])
 
 
 def _open_safely(path: str, flags: int) -> int:
-    """Open C{path}, without waiting for anybody, and not by a link of another user, who may have planted it."""
+    """
+    Open C{path} without waiting, and not by a link of another user, who may have planted it.
+
+    A pipe must have a reader already; once it is full, the trace ends.
+    """
     flags |= os.O_NONBLOCK | os.O_NOCTTY
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
@@ -115,21 +158,6 @@ def _open_safely(path: str, flags: int) -> int:
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         os.set_blocking(descriptor, True)
     return descriptor
-
-
-class _Lines(logging.Formatter):
-    """Writes C{YYYY-MM-DD HH:MM:SS.uuuuuu [PID/THREAD] text}."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s [%(process)d/%(thread)d] %(name)s: %(message)s")
-
-    def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("flom.trace.", "", 1).replace("\n", "\\n")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        from datetime import datetime  # who traces nothing need not wait for its import
-
-        return datetime.fromtimestamp(record.created).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def _mask(environ: Mapping[str, str], warn: Callable[[str], None]) -> int | None:

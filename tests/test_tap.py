@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import socket
@@ -26,7 +25,7 @@ from flom.server.options import ServerOptions
 from flom.server.service import build_daemon
 from flom.tap import Options, daemon_from
 from flom.tls.authority import issue, make_authority
-from flom.trace import TOPICS, tracer
+from flom.trace import stop_trace
 
 
 def parse(*words: str) -> Options:
@@ -297,13 +296,7 @@ def test_files_that_cannot_be_used_end_the_program_with_one_line(certificate: di
 def traced() -> Iterator[None]:
     """Let a trace that the test starts end with it."""
     yield
-    root = logging.getLogger("flom.trace")
-    for handler in list(root.handlers):
-        root.removeHandler(handler)
-        handler.close()
-    root.propagate = True
-    for topic in TOPICS:
-        tracer(topic).setLevel(logging.NOTSET)
+    stop_trace()
 
 
 @pytest.mark.parametrize(("append", "kept"), [("no", []), ("yes", ["earlier"])])

@@ -6,10 +6,6 @@ Where settings come from: key files and options, each of which overrides what ca
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any, Final
 
 from flom.codes import ReturnCode
 from flom.config.parsers import Ignored
@@ -17,11 +13,15 @@ from flom.config.settings import SETTINGS, Config, Setting
 from flom.errors import ConfigError
 from flom.text import reason
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Final
+
+    Warn = Callable[[str], None]  # called with what the user should know and what is no reason to stop
+
 SYSTEM_FILE: Final = "/etc/flom.conf"
 """The file that is read first; then C{~/.flom}; then the one that C{-c} names."""
-
-Warn = Callable[[str], None]
-"""Is told what the user should know and what is no reason to stop."""
 
 
 def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], warn: Warn) -> Config:
@@ -66,7 +66,7 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
     @param text: what is in it; bytes that are not UTF-8 stand there as surrogates.
     @raise ConfigError: see L{load}.
     """
-    from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser  # mostly there is no file
+    from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser  # seldom wanted
 
     parser = RawConfigParser(
         delimiters=("=",), comment_prefixes=("#",), strict=False, empty_lines_in_values=False, default_section=""
@@ -95,7 +95,7 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
                 raise _init_failed(ReturnCode.REALPATH_ERROR, f"{path}: {why}: {reason(e)}", []) from None
             raise _bad(path, why) from None
         if value is not None:
-            config = replace(config, **{setting.field: value})
+            config = config.replace(**{setting.field: value})
     return config
 
 
@@ -122,7 +122,7 @@ def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn)
         if setting.accumulates and setting.field in given:
             value = getattr(config, setting.field) + value
         given.add(setting.field)
-        config = replace(config, **{setting.field: value})
+        config = config.replace(**{setting.field: value})
     return config
 
 
@@ -160,6 +160,8 @@ def _value(setting: Setting, raw: str) -> Any:
 
 def _unescape(text: str) -> str:
     """Undo the escapes of a key file; other pairs stay as they stand (docs/compatibility.md, "Syntax of files")."""
+    import re  # seldom wanted
+
     escapes = {r"\s": " ", r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
     return re.sub(r"\\.", lambda pair: escapes.get(pair[0], pair[0]), text)
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-from collections.abc import Callable
-from typing import Final
 
 from flom.codes import ReturnCode
 from flom.core.modes import LockMode
 from flom.core.names import DEFAULT_NAME, parse_name
 from flom.errors import ConfigError, InvalidName
 from flom.text import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 MAX_SOCKET_NAME: Final = 107
 """Bytes of the longest path of a UNIX socket."""
@@ -30,6 +32,11 @@ _SIGNALS: Final = (
 
 SIGNAL_NAMES: Final = [f"SIG{name}" for name in _SIGNALS.split()]
 """The names of the signals from 1 on, as on Linux on most machines (docs/compatibility.md, "Values of options")."""
+
+
+_DECIMAL: Final = "0123456789"
+_HEXADECIMAL: Final = "0123456789abcdefABCDEF"
+_C_BLANKS: Final = " \t\n\v\f\r"
 
 
 class Ignored(Exception):
@@ -45,7 +52,7 @@ class Ignored(Exception):
 
 
 def read_bool(text: str) -> bool:
-    """Find a yes or a no in C{text}, as FLoM does (docs/compatibility.md, "Values of options")."""
+    """Return whether C{text} has a yes or a no in it, as FLoM does (docs/compatibility.md, "Values of options")."""
     lowered = text.lower()
     for word, value in (("no", False), ("yes", True), ("n", False), ("y", True)):
         if word in lowered:
@@ -55,7 +62,7 @@ def read_bool(text: str) -> bool:
 
 def read_mode(text: str) -> LockMode:
     """
-    Find a lock mode in C{text}, as FLoM does: the first of these that occurs
+    Return the lock mode in C{text}, as FLoM does: the first of these that occurs
     (docs/compatibility.md, "Values of options").
     """
     lowered = text.lower()
@@ -82,19 +89,23 @@ def read_c_int(text: str) -> int:
 
 def read_c_number(text: str) -> int:
     """Read an integer as C's strtol does with base 0: C{0x} is hexadecimal, a leading 0 octal."""
-    match = re.fullmatch(r"[ \t\n\v\f\r]*([+-]?)(0[xX])?([0-9a-fA-F]+)", text)
-    if match is None:
+    number = text.lstrip(_C_BLANKS)
+    digits = number[1:] if number[:1] in ("+", "-") else number
+    base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[:1] == "0" else 10
+    if base == 16:
+        digits = digits[2:]
+    if not digits or digits.strip(_HEXADECIMAL):  # int() would take blanks and underscores, and other scripts' digits
         raise ValueError(text)
-    sign, hexadecimal, digits = match.groups()
-    base = 16 if hexadecimal else 8 if digits.startswith("0") else 10
-    return int(f"{sign}{digits}", base)
+    return int(digits, base) * (-1 if number[0] == "-" else 1)
 
 
 def read_decimal(text: str) -> int:
     """Read an integer of a file: decimal only (docs/compatibility.md, "Groups and keys")."""
-    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
+    number = text.strip()
+    digits = number[1:] if number[:1] in ("+", "-") else number
+    if not digits or digits.strip(_DECIMAL):
         raise ValueError(text)
-    return _in_32_bits(int(text))
+    return _in_32_bits(int(number))
 
 
 def read_name(text: str) -> str:
@@ -126,9 +137,9 @@ def read_signals(text: str) -> tuple[int, ...]:
 
 
 def _signal(word: str) -> int | None:
-    digits = re.match("[0-9]+", word)
-    if digits and 1 <= int(digits[0]) <= len(SIGNAL_NAMES):
-        return int(digits[0])
+    digits = word[: len(word) - len(word.lstrip(_DECIMAL))]
+    if digits and 1 <= int(digits) <= len(SIGNAL_NAMES):
+        return int(digits)
     return SIGNAL_NAMES.index(word) + 1 if word in SIGNAL_NAMES else None
 
 
@@ -172,7 +183,7 @@ def read_status_for(text: str) -> str:
 
 def read_file(text: str) -> str:
     """
-    Give the absolute path, without links, of a file that must be there (docs/compatibility.md, "Options").
+    Return the absolute path, without links, of a file that must be there (docs/compatibility.md, "Options").
 
     @raise OSError: it is not.
     """
@@ -181,24 +192,24 @@ def read_file(text: str) -> str:
     return os.path.realpath(text, strict=True)
 
 
-def told_on_stdout(option: str, read: Callable[[str], bool]) -> Callable[[str], bool]:
+def refused_on_stdout(option: str, read: Callable[[str], bool]) -> Callable[[str], bool]:
     """
-    Have what C{read} refuses refused on stdout too, where FLoM does so for C{option}
+    Return C{read} with its refusals on stdout too, as FLoM has them for C{option}
     (docs/compatibility.md, "Messages").
     """
 
-    def read_and_tell(text: str) -> bool:
+    def read_or_print(text: str) -> bool:
         try:
             return read(text)
         except ValueError:
             why = f"{option}: '{text}' is an invalid value"
             raise ConfigError(why, on_stdout=[why]) from None
 
-    return read_and_tell
+    return read_or_print
 
 
 def within(low: int, high: int) -> Callable[[int], int]:
-    """Make what checks that a number lies between two, both included."""
+    """Return a check that a number lies between two, both included."""
 
     def check(value: int) -> int:
         if not low <= value <= high:
@@ -209,13 +220,13 @@ def within(low: int, high: int) -> Callable[[int], int]:
 
 
 def absolute_within(low: int, high: int) -> Callable[[int], int]:
-    """Make what drops a sign, as FLoM does for most numbers, and checks as L{within} does."""
+    """Return a check like that of L{within} that drops a sign first, as FLoM does for most numbers."""
     check = within(low, high)
     return lambda value: check(abs(value))
 
 
 def quantity_of_option(value: int) -> int:
-    """Take 0 for 1, and nothing for a negative number, as FLoM does (docs/compatibility.md, "Options")."""
+    """Return 1 for 0, and ignore a negative number, as FLoM does (docs/compatibility.md, "Options")."""
     if value < 0:
         raise Ignored(f"Resource quantity ignored because negative values ({value}) are meaningless")
     return value or 1

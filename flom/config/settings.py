@@ -1,17 +1,13 @@
 """
-The one list of everything that can be set.
+The one list of everything that can be set, and L{Config}, which holds the values.
 
-A row of L{SETTINGS} says under which names a setting goes, how its value is read from an option and from a file, and
-which programs take it; L{Config} holds the values.
+Each row of L{Config} is one setting: its type and default, its option, its place in a file, its help.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
 
 from flom.config.parsers import (
     SIGNAL_NAMES,
@@ -27,76 +23,338 @@ from flom.config.parsers import (
     read_signals,
     read_socket_name,
     read_status_for,
-    told_on_stdout,
+    refused_on_stdout,
     within,
 )
-from flom.core.modes import LockMode
+from flom.core.modes import EX
 from flom.core.names import DEFAULT_NAME
 from flom.errors import ConfigError
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
+
+    from typing_extensions import Self, dataclass_transform
+
     from flom.core.group.election import Timing
+    from flom.core.modes import LockMode
+
+    _V = TypeVar("_V", bound="_Values")
+else:
+
+    def dataclass_transform(**_):
+        return lambda decorator: decorator
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+RUNNER: Final = "flom-run"
+DAEMON: Final = "twistd flom"
+
+
+class Setting:
+    """
+    One thing that can be set: a row of L{Config}, and the attribute that reads its value.
+
+    @ivar field: its name in L{Config}.
+    @ivar default: its value if nothing sets it.
+    @ivar short: the option's letter, or the empty string.
+    @ivar long: the option's long name.
+    @ivar place: group and key in a file.
+    @ivar help: of the option, for C{--help}.
+    @ivar from_option: reads the text of an option; C{None} for a flag.
+    @ivar from_file: reads the text of a file.
+    @ivar programs: which ones take it as an option.
+    @ivar accumulates: whether an option that is given again adds to its value.
+    """
+
+    __slots__ = (
+        *("field", "default", "short", "long", "place", "help"),
+        *("from_option", "from_file", "programs", "accumulates"),
+    )
+
+    def __init__(
+        self,
+        option: str,
+        place: str,
+        default: Any,
+        help: str,
+        from_option: Callable[[str], Any] | None,
+        from_file: Callable[[str], Any],
+        program: str = "",
+        *,
+        accumulates: bool = False,
+        field: str = "",
+    ) -> None:
+        """
+        @param option: C{"-o, --option"} or C{"--option"}.
+        @param place: C{"[Group] Key"}.
+        @param program: the only one that takes it as an option; all do by default.
+        """
+        self.field = field
+        self.default = default
+        self.short = option[1] if option[1] != "-" else ""
+        self.long = option[option.index("--") + 2 :]
+        group, _, key = place.partition("] ")
+        self.place = (group[1:], key)
+        self.help = help
+        self.from_option = from_option
+        self.from_file = from_file
+        self.programs = (program,) if program else (RUNNER, DAEMON)
+        self.accumulates = accumulates
+
+    def __set_name__(self, owner: type, field: str) -> None:
+        self.field = field
+
+    def __get__(self, config: _Values | None, owner: type) -> Any:
+        return self if config is None else config._given.get(self.field, self.default)
+
+    def __set__(self, config: _Values, value: object) -> None:
+        raise AttributeError(f"{self.field}: a Config does not change; its replace() makes another one")
+
+    def show(self, config: Config) -> str:
+        """Return the line of C{--verbose} for this setting (docs/compatibility.md, "Verbose output")."""
+        value = self.__get__(config, Config)
+        if self.field == "ignored_signals":
+            value = ";".join(SIGNAL_NAMES[number - 1] for number in sorted(set(value)))
+        elif isinstance(value, tuple):
+            value = ";".join(value)
+        shown = f"'{value}'" if isinstance(value, str) else f"{value:d}"
+        return f"[{self.place[0]}]/{self.place[1]}={shown}"
+
+    def as_option(self, config: Config) -> list[str]:
+        """Return the words that pass this setting on to another program; none if it has its default."""
+        value = self.__get__(config, Config)
+        if value == self.default:
+            return []
+        if self.from_option is None:
+            return [f"--{self.long}"]
+        return [f"--{self.long}", ("no", "yes")[value] if isinstance(value, bool) else str(value)]
+
+
+# Makers of rows. Each returns a Setting, and says Any, so that a row can state the type of its value.
+
+
+def _text(
+    option: str,
+    place: str,
+    *,
+    default: Any,
+    check: Callable[[str], Any] = str,
+    program: str = "",
+    help: str,
+) -> Any:
+    """Return a setting that is read alike from options and files."""
+    return Setting(option, place, default, help, check, check, program)
+
+
+def _flag(option: str, place: str, *, default: bool, program: str = "", help: str) -> Any:
+    """Return a setting that an option can switch on, and a file also off."""
+    return Setting(option, place, default, help, None, read_bool, program)
+
+
+def _integer(
+    option: str,
+    place: str,
+    *,
+    default: int,
+    check: Callable[[int], int] = int,
+    check_in_file: Callable[[int], int] | None = None,
+    program: str = "",
+    help: str,
+) -> Any:
+    """Return a setting that is an integer, read one way from an option and another from a file."""
+
+    def from_option(text: str) -> int:
+        try:
+            return check(read_c_int(text))
+        except ValueError:
+            raise ConfigError(f"option parsing failed: {row.long}: '{text}' is an invalid value") from None
+
+    def from_file(text: str) -> int:
+        return (check_in_file or check)(read_decimal(text))
+
+    row = Setting(option, place, default, help, from_option, from_file, program)
+    return row
+
+
+def _list(
+    option: str,
+    place: str,
+    *,
+    default: tuple[Any, ...],
+    from_option: Callable[[str], tuple[Any, ...]],
+    from_file: Callable[[str], tuple[Any, ...]],
+    program: str = "",
+    help: str,
+) -> Any:
+    """Return a setting that has several values; an option that is given again adds to them."""
+    return Setting(option, place, default, help, from_option, from_file, program, accumulates=True)
+
+
+_PORT: Final = absolute_within(1, 65535)
+_SECONDS: Final = absolute_within(1, 32767)  # what the kernel takes
+_COUNT: Final = within(0, 2**31 - 1)
+_LIMITED_MS: Final = within(10, 3_600_000)
+
+
+class _Values:
+    """
+    Values of settings, which are the attributes of a subclass; what is not given has its default.
+
+    @ivar _given: values by field; none of them is the default.
+    """
+
+    __slots__ = ("_given",)
+
+    def __init__(self, **values: object) -> None:
+        self._given: dict[str, object] = {}
+        for field, value in values.items():
+            setting = getattr(type(self), field, None)
+            if not isinstance(setting, Setting):
+                raise TypeError(f"there is no setting {field!r}")
+            if value != setting.default:
+                self._given[field] = value
+
+    def replace(self, **changes: object) -> Self:
+        """Return the same with other values for some fields."""
+        return type(self)(**{**self._given, **changes})
+
+    def __eq__(self, other: object) -> bool:
+        return self._given == other._given if isinstance(other, _Values) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._given.items()))
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{field}={value!r}" for field, value in self._given.items())
+        return f"{type(self).__name__}({given})"
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(_text, _flag, _integer, _list))
+def _table(rows: type[_V]) -> type[_V]:
+    """Tell mypy that rows are fields with defaults; at run time L{Setting} and L{_Values} see to it."""
+    return rows
+
+
+@_table
+class Config(_Values):
     """
     What a user has decided, in the units of the files: milliseconds, but for keepalive's seconds.
 
+    A value: L{replace} makes another one. The rows stand in the order of C{--verbose}
+    (docs/compatibility.md, "Verbose output"), those that FLoM does not have at the end.
+
     @ivar ignored_signals: numbers, 1 to 31.
     @ivar socket_name: a path, or the empty string for the socket of the user.
-    @ivar lifespan_ms: of a daemon that has to be started: below 0 for ever, 0 to start none.
     @ivar max_connections: 0 for no limit, here and in the other limits that are numbers.
-    @ivar listen: Twisted's descriptions of endpoints.
     """
 
-    daemon_trace_file: str = ""
-    command_trace_file: str = ""
-    append_trace_file: bool = False
-    verbose: bool = False
-    resource_name: str = DEFAULT_NAME
-    timeout_ms: int = -1
-    quantity: int = 1
-    lock_mode: LockMode = LockMode.EX
-    create: bool = True
-    idle_lifespan_ms: int = 0
-    socket_name: str = ""
-    lifespan_ms: int = 5000
-    unicast_address: str = ""
-    unicast_port: int = 28015
-    multicast_address: str = ""
-    multicast_port: int = 28015
-    mount_point: str = ""
-    ignored_signals: tuple[int, ...] = ()
-    network_interface: str = ""
-    discovery_attempts: int = 2
-    discovery_timeout_ms: int = 500
-    discovery_ttl: int = 1
-    keepalive_time: int = DEFAULT_KEEPALIVE.time
-    keepalive_interval: int = DEFAULT_KEEPALIVE.interval
-    keepalive_probes: int = DEFAULT_KEEPALIVE.probes
-    tls_certificate: str = ""
-    tls_private_key: str = ""
-    tls_ca_certificate: str = ""
-    tls_check_peer_id: bool = False
-    close: bool = False
-    allow_remote_shutdown: bool = False
-    heartbeat_ms: int = 400
-    leader_timeout_ms: int = 1750
-    election_time_ms: int = 500
-    max_connections: int = 50_000
-    max_connections_per_peer: int = 20_000
-    max_waiters: int = 50_000
-    max_resources: int = 1_000_000
-    max_locks_per_connection: int = 1_000
-    max_message_size: int = 511
-    message_timeout_ms: int = 30_000
-    unread_timeout_ms: int = 30_000
-    listen: tuple[str, ...] = ()
-    http: str = ""
-    status_for: str = "trusted"
-    log_grants: bool = False
+    __slots__ = ()
+
+    # fmt: off
+    daemon_trace_file: str = _text("-t, --daemon-trace-file", "[Trace] DaemonTraceFile", default="",
+        help="file for the trace of the daemon; FLOM_TRACE_MASK selects what is traced")
+    command_trace_file: str = _text("-T, --command-trace-file", "[Trace] CommandTraceFile", default="", program=RUNNER,
+        help="file for the trace of this command")
+    append_trace_file: bool = _text("--append-trace-file", "[Trace] AppendTraceFile", default=False, check=read_bool,
+        help="yes or no: whether to add to trace files instead of replacing them")
+    verbose: bool = _flag("-V, --verbose", "[Trace] Verbose", default=False, program=RUNNER,
+        help="tell what is being done")
+    resource_name: str = _text("-r, --resource-name", "[Resource] Name", default=DEFAULT_NAME, program=RUNNER,
+        check=read_name, help="name of the resource to lock")
+    timeout_ms: int = _integer("-o, --resource-timeout", "[Resource] Timeout", default=-1, program=RUNNER,
+        help="milliseconds to wait for the lock; -1: as long as it takes, 0: do not wait")
+    quantity: int = _integer("-q, --resource-quantity", "[Resource] Quantity", default=1, program=RUNNER,
+        check=quantity_of_option, check_in_file=lambda quantity: within(0, 2**31 - 1)(abs(quantity)) or 1,
+        help="units to take of a numeric resource")
+    lock_mode: LockMode = _text("-l, --lock-mode", "[Resource] LockMode", default=EX, program=RUNNER, check=read_mode,
+        help="NL, CR, CW, PR, PW or EX, for simple and hierarchical resources")
+    create: bool = _text("-e, --resource-create", "[Resource] Create", default=True, program=RUNNER,
+        check=refused_on_stdout("resource-create", read_bool),
+        help="yes or no: whether to create a resource that does not exist")
+    idle_lifespan_ms: int = _integer("-i, --resource-idle-lifespan", "[Resource] IdleLifespan", default=0,
+        program=RUNNER, check=abs,
+        help="milliseconds to remember the resource while no client uses it, if this creates it")
+    socket_name: str = _text("-s, --socket-name", "[Daemon] SocketName", default="", check=read_socket_name,
+        help="path of the daemon's UNIX socket; the default is one of your own")
+    lifespan_ms: int = _integer("-d, --daemon-lifespan", "[Daemon] Lifespan", default=5000,
+        help="milliseconds of idleness after which the daemon ends; -1: never, 0: start none")
+    unicast_address: str = _text("-a, --unicast-address", "[Daemon] UnicastAddress", default="",
+        help="host of the daemon, a name or an address")
+    unicast_port: int = _integer("-p, --unicast-port", "[Daemon] UnicastPort", default=28015, check=_PORT,
+        help="TCP port of the daemon")
+    multicast_address: str = _text("-A, --multicast-address", "[Daemon] MulticastAddress", default="",
+        help="multicast group, IPv4 or IPv6, in which the daemon is found, or elected if there is none")
+    multicast_port: int = _integer("-P, --multicast-port", "[Daemon] MulticastPort", default=28015, check=_PORT,
+        help="UDP port of the group")
+    mount_point: str = _text("-m, --mount-point-vfs", "[Daemon] MountPointVFS", default="", check=read_directory,
+        help="empty directory for a view of what the daemon holds, as a file system")
+    ignored_signals: tuple[int, ...] = _list("--ignore-signal", "[Monitor] IgnoredSignals", default=(), program=RUNNER,
+        from_option=read_signals, from_file=read_signals,
+        help="a signal, by name or number, that is not passed on to the command; may be repeated")
+    network_interface: str = _text("-n, --network-interface", "[Network] NetworkInterface", default="",
+        help="interface to reach the group or a link-local IPv6 address by; for -a, only IPv6 is used then")
+    discovery_attempts: int = _integer("-D, --discovery-attempts", "[Network] DiscoveryAttempts", default=2,
+        program=RUNNER, check=lambda attempts: abs(attempts) or 1, help="how often to ask the group")
+    discovery_timeout_ms: int = _integer("-I, --discovery-timeout", "[Network] DiscoveryTimeout", default=500,
+        program=RUNNER, check=absolute_within(1, 3_600_000), help="milliseconds to wait for an answer, each time")
+    discovery_ttl: int = _integer("--discovery-ttl", "[Network] DiscoveryTTL", default=1,
+        check=lambda ttl: within(1, 255)(abs(ttl) or 1), help="IP TTL of datagrams; 1: no router passes them on")
+    keepalive_time: int = _integer("--tcp-keepalive-time", "[Network] TcpKeepaliveTime",
+        default=DEFAULT_KEEPALIVE.time, check=_SECONDS, help="seconds of silence before a peer is probed")
+    keepalive_interval: int = _integer("--tcp-keepalive-intvl", "[Network] TcpKeepaliveIntvl",
+        default=DEFAULT_KEEPALIVE.interval, check=_SECONDS, help="seconds between probes")
+    keepalive_probes: int = _integer("--tcp-keepalive-probes", "[Network] TcpKeepaliveProbes",
+        default=DEFAULT_KEEPALIVE.probes, check=absolute_within(1, 127),
+        help="unanswered probes after which the peer is taken for dead")
+    tls_certificate: str = _text("--tls-certificate", "[TLS] TlsCertificate", default="", check=read_file,
+        help="PEM file with our certificate; TLS is used if all three files are given")
+    tls_private_key: str = _text("--tls-private-key", "[TLS] TlsPrivateKey", default="", check=read_file,
+        help="PEM file with its private key")
+    tls_ca_certificate: str = _text("--tls-ca-certificate", "[TLS] TlsCaCertificate", default="", check=read_file,
+        help="PEM file with the certificate of the authority that must have signed the peer's")
+    tls_check_peer_id: bool = _text("--tls-check-peer-id", "[TLS] TlsCheckPeerId", default=False,
+        check=refused_on_stdout("tls-check-peer-id", read_bool),
+        help="yes or no: whether the peer's unique id must be the common name of its certificate")
+    close: bool = _flag("--close", "[Command] Close", default=False, program=RUNNER,
+        help="do not let the command inherit the connection, which keeps the lock if this program is killed")
+    allow_remote_shutdown: bool = _flag("--allow-remote-shutdown", "[Daemon] AllowRemoteShutdown", default=False,
+        help="let every client that can connect end the daemon")
+    heartbeat_ms: int = _integer("--heartbeat", "[Daemon] Heartbeat", default=400, check=within(10, 60_000),
+        help="milliseconds between two announcements of a group's leader")
+    leader_timeout_ms: int = _integer("--leader-timeout", "[Daemon] LeaderTimeout", default=1750,
+        check=within(20, 3_600_000), help="milliseconds of silence after which the leader is taken for dead")
+    election_time_ms: int = _integer("--election-time", "[Daemon] ElectionTime", default=500,
+        check=within(100, 60_000), help="milliseconds without an objection after which a candidate leads")
+    max_connections: int = _integer("--max-connections", "[Limits] MaxConnections", default=50_000, check=_COUNT,
+        help="connections in all, beyond which the daemon closes new ones; 0: no limit")
+    max_connections_per_peer: int = _integer("--max-connections-per-peer", "[Limits] MaxConnectionsPerPeer",
+        default=20_000, check=_COUNT, help="the same for one IP address, or one user over UNIX sockets; 0: no limit")
+    max_waiters: int = _integer("--max-waiters", "[Limits] MaxWaiters", default=50_000, check=_COUNT,
+        help="waiters for one resource, beyond which requests are refused instead of queued; 0: no limit")
+    max_resources: int = _integer("--max-resources", "[Limits] MaxResources", default=1_000_000, check=_COUNT,
+        help="resources, beyond which no other is created; 0: no limit")
+    max_locks_per_connection: int = _integer("--max-locks-per-connection", "[Limits] MaxLocksPerConnection",
+        default=1_000, check=_COUNT, help="locks of one connection, beyond which it gets no other; 0: no limit")
+    max_message_size: int = _integer("--max-message-size", "[Limits] MaxMessageSize", default=511,
+        check=within(511, 65536), help="bytes of the longest message that the daemon takes")
+    message_timeout_ms: int = _integer("--message-timeout", "[Limits] MessageTimeout", default=30_000,
+        check=_LIMITED_MS,
+        help="milliseconds that a client has for its first message, and to end one that it has begun")
+    unread_timeout_ms: int = _integer("--unread-timeout", "[Limits] UnreadTimeout", default=30_000, check=_LIMITED_MS,
+        help="milliseconds after which a client is disconnected that does not read its answers")
+    listen: tuple[str, ...] = _list("--listen", "[Daemon] Listen", default=(), program=DAEMON,
+        from_option=lambda text: (text,), from_file=lambda text: tuple(filter(None, text.split(";"))),
+        help="Twisted endpoint to listen on, such as tcp:28015:interface=127.0.0.1 or systemd:domain=UNIX:index=0")
+    http: str = _text("--http", "[Daemon] Http", default="", program=DAEMON,
+        help="Twisted endpoint for a web page, metrics and health, such as tcp:9180:interface=127.0.0.1; off without")
+    status_for: str = _text("--status-for", "[Daemon] StatusFor", default="trusted", program=DAEMON,
+        check=read_status_for,
+        help="all or trusted: who may see what the daemon holds; trusted are those who may end it")
+    log_grants: bool = _flag("--log-grants", "[Daemon] LogGrants", default=False, program=DAEMON,
+        help="log every grant and release, too")
+    # fmt: on
 
     @property
     def socket_path(self) -> str:
@@ -195,421 +453,7 @@ def _contradiction(why: str, flom_says: str) -> ConfigError:
     return ConfigError(f"Configuration is not valid, cannot go on! {why}", on_stdout=[flom_says])
 
 
-RUNNER: Final = "flom-run"
-DAEMON: Final = "twistd flom"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """
-    One thing that can be set.
-
-    @ivar field: of L{Config}.
-    @ivar short: the option's letter, or the empty string.
-    @ivar long: the option's long name.
-    @ivar place: group and key in a file.
-    @ivar from_option: reads the text of an option; C{None} for a flag.
-    @ivar from_file: reads the text of a file.
-    @ivar programs: which ones take it as an option.
-    @ivar accumulates: whether an option that is given again adds to its value.
-    """
-
-    field: str
-    short: str
-    long: str
-    place: tuple[str, str]
-    help: str
-    from_option: Callable[[str], Any] | None
-    from_file: Callable[[str], Any]
-    programs: tuple[str, ...]
-    accumulates: bool = False
-
-    def show(self, config: Config) -> str:
-        """Write the line of C{--verbose} for this setting (docs/compatibility.md, "Verbose output")."""
-        value = getattr(config, self.field)
-        if self.field == "ignored_signals":
-            value = ";".join(SIGNAL_NAMES[number - 1] for number in sorted(set(value)))
-        elif isinstance(value, tuple):
-            value = ";".join(value)
-        shown = f"'{value}'" if isinstance(value, str) else f"{value:d}"
-        return f"[{self.place[0]}]/{self.place[1]}={shown}"
-
-    def as_option(self, config: Config) -> list[str]:
-        """Write the words that give this setting to another program; none if it has its default."""
-        value = getattr(config, self.field)
-        if value == getattr(Config(), self.field):
-            return []
-        if self.from_option is None:
-            return [f"--{self.long}"]
-        return [f"--{self.long}", ("no", "yes")[value] if isinstance(value, bool) else str(value)]
-
-
-Names = tuple[str, str, str, str]
-"""Letter, long name, group and key."""
-
-
-def _setting(
-    field: str,
-    names: Names,
-    help: str,
-    from_option: Callable[[str], Any] | None,
-    from_file: Callable[[str], Any],
-    programs: tuple[str, ...],
-    accumulates: bool = False,
-) -> Setting:
-    short, long, group, key = names
-    return Setting(field, short, long, (group, key), help, from_option, from_file, programs, accumulates)
-
-
-def _integer(
-    field: str,
-    names: Names,
-    help: str,
-    *programs: str,
-    check: Callable[[int], int] = int,
-    check_in_file: Callable[[int], int] | None = None,
-) -> Setting:
-    """A setting that is an integer, read one way from an option and another from a file."""
-
-    def from_option(text: str) -> int:
-        try:
-            return check(read_c_int(text))
-        except ValueError:
-            raise ConfigError(f"option parsing failed: {names[1]}: '{text}' is an invalid value") from None
-
-    def from_file(text: str) -> int:
-        return (check_in_file or check)(read_decimal(text))
-
-    return _setting(field, names, help, from_option, from_file, programs)
-
-
-def _text(field: str, names: Names, help: str, *programs: str, check: Callable[[str], Any] = str) -> Setting:
-    """A setting that is read alike from options and files."""
-    return _setting(field, names, help, check, check, programs)
-
-
-def _flag(field: str, names: Names, help: str, *programs: str) -> Setting:
-    """A setting that an option can switch on, and a file also off."""
-    return _setting(field, names, help, None, read_bool, programs)
-
-
-_PORT: Final = absolute_within(1, 65535)
-_SECONDS: Final = absolute_within(1, 32767)  # what the kernel takes
-_COUNT: Final = within(0, 2**31 - 1)
-_LIMITED_MS: Final = within(10, 3_600_000)
-
-SETTINGS: Final = (  # in the order of --verbose (docs/compatibility.md, "Verbose output"), then our own
-    _text(
-        "daemon_trace_file",
-        ("t", "daemon-trace-file", "Trace", "DaemonTraceFile"),
-        "file for the trace of the daemon; FLOM_TRACE_MASK selects what is traced",
-        *(RUNNER, DAEMON),
-    ),
-    _text(
-        "command_trace_file",
-        ("T", "command-trace-file", "Trace", "CommandTraceFile"),
-        "file for the trace of this command",
-        RUNNER,
-    ),
-    _text(
-        "append_trace_file",
-        ("", "append-trace-file", "Trace", "AppendTraceFile"),
-        "yes or no: whether to add to trace files instead of replacing them",
-        *(RUNNER, DAEMON),
-        check=read_bool,
-    ),
-    _flag("verbose", ("V", "verbose", "Trace", "Verbose"), "tell what is being done", RUNNER),
-    _text(
-        "resource_name",
-        ("r", "resource-name", "Resource", "Name"),
-        "name of the resource to lock",
-        RUNNER,
-        check=read_name,
-    ),
-    _integer(
-        "timeout_ms",
-        ("o", "resource-timeout", "Resource", "Timeout"),
-        "milliseconds to wait for the lock; -1: as long as it takes, 0: do not wait",
-        RUNNER,
-    ),
-    _integer(
-        "quantity",
-        ("q", "resource-quantity", "Resource", "Quantity"),
-        "units to take of a numeric resource",
-        RUNNER,
-        check=quantity_of_option,
-        check_in_file=lambda quantity: within(0, 2**31 - 1)(abs(quantity)) or 1,
-    ),
-    _text(
-        "lock_mode",
-        ("l", "lock-mode", "Resource", "LockMode"),
-        "NL, CR, CW, PR, PW or EX, for simple and hierarchical resources",
-        RUNNER,
-        check=read_mode,
-    ),
-    _text(
-        "create",
-        ("e", "resource-create", "Resource", "Create"),
-        "yes or no: whether to create a resource that does not exist",
-        RUNNER,
-        check=told_on_stdout("resource-create", read_bool),
-    ),
-    _integer(
-        "idle_lifespan_ms",
-        ("i", "resource-idle-lifespan", "Resource", "IdleLifespan"),
-        "milliseconds to remember the resource while nobody uses it, if this creates it",
-        RUNNER,
-        check=abs,
-    ),
-    _text(
-        "socket_name",
-        ("s", "socket-name", "Daemon", "SocketName"),
-        "path of the daemon's UNIX socket; the default is one of your own",
-        *(RUNNER, DAEMON),
-        check=read_socket_name,
-    ),
-    _integer(
-        "lifespan_ms",
-        ("d", "daemon-lifespan", "Daemon", "Lifespan"),
-        "milliseconds of idleness after which the daemon ends; -1: never, 0: start none",
-        *(RUNNER, DAEMON),
-    ),
-    _text(
-        "unicast_address",
-        ("a", "unicast-address", "Daemon", "UnicastAddress"),
-        "host of the daemon, a name or an address",
-        *(RUNNER, DAEMON),
-    ),
-    _integer(
-        "unicast_port",
-        ("p", "unicast-port", "Daemon", "UnicastPort"),
-        "TCP port of the daemon",
-        *(RUNNER, DAEMON),
-        check=_PORT,
-    ),
-    _text(
-        "multicast_address",
-        ("A", "multicast-address", "Daemon", "MulticastAddress"),
-        "multicast group, IPv4 or IPv6, in which the daemon is found, or elected if there is none",
-        *(RUNNER, DAEMON),
-    ),
-    _integer(
-        "multicast_port",
-        ("P", "multicast-port", "Daemon", "MulticastPort"),
-        "UDP port of the group",
-        *(RUNNER, DAEMON),
-        check=_PORT,
-    ),
-    _text(
-        "mount_point",
-        ("m", "mount-point-vfs", "Daemon", "MountPointVFS"),
-        "empty directory for a view of what the daemon holds, as a file system",
-        *(RUNNER, DAEMON),
-        check=read_directory,
-    ),
-    _setting(
-        "ignored_signals",
-        ("", "ignore-signal", "Monitor", "IgnoredSignals"),
-        "a signal, by name or number, that is not passed on to the command; may be repeated",
-        read_signals,
-        read_signals,
-        (RUNNER,),
-        accumulates=True,
-    ),
-    _text(
-        "network_interface",
-        ("n", "network-interface", "Network", "NetworkInterface"),
-        "interface to reach the group or a link-local IPv6 address by; for -a, only IPv6 is used then",
-        *(RUNNER, DAEMON),
-    ),
-    _integer(
-        "discovery_attempts",
-        ("D", "discovery-attempts", "Network", "DiscoveryAttempts"),
-        "how often to ask the group",
-        RUNNER,
-        check=lambda attempts: abs(attempts) or 1,
-    ),
-    _integer(
-        "discovery_timeout_ms",
-        ("I", "discovery-timeout", "Network", "DiscoveryTimeout"),
-        "milliseconds to wait for an answer, each time",
-        RUNNER,
-        check=absolute_within(1, 3_600_000),
-    ),
-    _integer(
-        "discovery_ttl",
-        ("", "discovery-ttl", "Network", "DiscoveryTTL"),
-        "routers, less one, that a datagram may pass",
-        *(RUNNER, DAEMON),
-        check=lambda ttl: within(1, 255)(abs(ttl) or 1),
-    ),
-    _integer(
-        "keepalive_time",
-        ("", "tcp-keepalive-time", "Network", "TcpKeepaliveTime"),
-        "seconds of silence before a peer is probed",
-        *(RUNNER, DAEMON),
-        check=_SECONDS,
-    ),
-    _integer(
-        "keepalive_interval",
-        ("", "tcp-keepalive-intvl", "Network", "TcpKeepaliveIntvl"),
-        "seconds between probes",
-        *(RUNNER, DAEMON),
-        check=_SECONDS,
-    ),
-    _integer(
-        "keepalive_probes",
-        ("", "tcp-keepalive-probes", "Network", "TcpKeepaliveProbes"),
-        "unanswered probes after which the peer is taken for dead",
-        *(RUNNER, DAEMON),
-        check=absolute_within(1, 127),
-    ),
-    _text(
-        "tls_certificate",
-        ("", "tls-certificate", "TLS", "TlsCertificate"),
-        "PEM file with our certificate; TLS is used if all three files are given",
-        *(RUNNER, DAEMON),
-        check=read_file,
-    ),
-    _text(
-        "tls_private_key",
-        ("", "tls-private-key", "TLS", "TlsPrivateKey"),
-        "PEM file with its private key",
-        *(RUNNER, DAEMON),
-        check=read_file,
-    ),
-    _text(
-        "tls_ca_certificate",
-        ("", "tls-ca-certificate", "TLS", "TlsCaCertificate"),
-        "PEM file with the certificate of the authority that must have signed the peer's",
-        *(RUNNER, DAEMON),
-        check=read_file,
-    ),
-    _text(
-        "tls_check_peer_id",
-        ("", "tls-check-peer-id", "TLS", "TlsCheckPeerId"),
-        "yes or no: whether the peer's unique id must be the common name of its certificate",
-        *(RUNNER, DAEMON),
-        check=told_on_stdout("tls-check-peer-id", read_bool),
-    ),
-    _flag(
-        "close",
-        ("", "close", "Command", "Close"),
-        "do not let the command inherit the connection, which keeps the lock if this program is killed",
-        RUNNER,
-    ),
-    _flag(
-        "allow_remote_shutdown",
-        ("", "allow-remote-shutdown", "Daemon", "AllowRemoteShutdown"),
-        "let everybody who can connect end the daemon",
-        *(RUNNER, DAEMON),
-    ),
-    _integer(
-        "heartbeat_ms",
-        ("", "heartbeat", "Daemon", "Heartbeat"),
-        "milliseconds between two announcements of a group's leader",
-        *(RUNNER, DAEMON),
-        check=within(10, 60_000),
-    ),
-    _integer(
-        "leader_timeout_ms",
-        ("", "leader-timeout", "Daemon", "LeaderTimeout"),
-        "milliseconds of silence after which the leader is taken for dead",
-        *(RUNNER, DAEMON),
-        check=within(20, 3_600_000),
-    ),
-    _integer(
-        "election_time_ms",
-        ("", "election-time", "Daemon", "ElectionTime"),
-        "milliseconds without an objection after which a candidate leads",
-        *(RUNNER, DAEMON),
-        check=within(100, 60_000),
-    ),
-    _integer(
-        "max_connections",
-        ("", "max-connections", "Limits", "MaxConnections"),
-        "connections in all, beyond which the daemon closes new ones; 0: no limit",
-        *(RUNNER, DAEMON),
-        check=_COUNT,
-    ),
-    _integer(
-        "max_connections_per_peer",
-        ("", "max-connections-per-peer", "Limits", "MaxConnectionsPerPeer"),
-        "the same for one IP address, or one user over UNIX sockets; 0: no limit",
-        *(RUNNER, DAEMON),
-        check=_COUNT,
-    ),
-    _integer(
-        "max_waiters",
-        ("", "max-waiters", "Limits", "MaxWaiters"),
-        "waiters for one resource, beyond which nobody may wait for it; 0: no limit",
-        *(RUNNER, DAEMON),
-        check=_COUNT,
-    ),
-    _integer(
-        "max_resources",
-        ("", "max-resources", "Limits", "MaxResources"),
-        "resources, beyond which no other is created; 0: no limit",
-        *(RUNNER, DAEMON),
-        check=_COUNT,
-    ),
-    _integer(
-        "max_locks_per_connection",
-        ("", "max-locks-per-connection", "Limits", "MaxLocksPerConnection"),
-        "locks of one connection, beyond which it gets no other; 0: no limit",
-        *(RUNNER, DAEMON),
-        check=_COUNT,
-    ),
-    _integer(
-        "max_message_size",
-        ("", "max-message-size", "Limits", "MaxMessageSize"),
-        "bytes of the longest message that the daemon takes",
-        *(RUNNER, DAEMON),
-        check=within(511, 65536),
-    ),
-    _integer(
-        "message_timeout_ms",
-        ("", "message-timeout", "Limits", "MessageTimeout"),
-        "milliseconds that a client has for its first message, and to end one that it has begun",
-        *(RUNNER, DAEMON),
-        check=_LIMITED_MS,
-    ),
-    _integer(
-        "unread_timeout_ms",
-        ("", "unread-timeout", "Limits", "UnreadTimeout"),
-        "milliseconds after which a client is sent away that does not read its answers",
-        *(RUNNER, DAEMON),
-        check=_LIMITED_MS,
-    ),
-    _setting(
-        "listen",
-        ("", "listen", "Daemon", "Listen"),
-        "Twisted endpoint to listen on, such as tcp:28015:interface=127.0.0.1 or systemd:domain=UNIX:index=0",
-        lambda text: (text,),
-        lambda text: tuple(filter(None, text.split(";"))),
-        (DAEMON,),
-        accumulates=True,
-    ),
-    _text(
-        "http",
-        ("", "http", "Daemon", "Http"),
-        "Twisted endpoint for a web page, metrics and health, such as tcp:9180:interface=127.0.0.1; off without",
-        DAEMON,
-    ),
-    _text(
-        "status_for",
-        ("", "status-for", "Daemon", "StatusFor"),
-        "all or trusted: who may see what the daemon holds; trusted are those who may end it",
-        DAEMON,
-        check=read_status_for,
-    ),
-    _flag(
-        "log_grants",
-        ("", "log-grants", "Daemon", "LogGrants"),
-        "log every grant and release, too",
-        DAEMON,
-    ),
-)
+SETTINGS: Final = tuple(row for row in vars(Config).values() if isinstance(row, Setting))
 
 
 def default_socket() -> str:

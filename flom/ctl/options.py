@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from flom.config import SETTINGS, Config, Setting, load, override
@@ -84,7 +83,7 @@ def config_of(arguments: Namespace) -> Config:
     """
     config = load(arguments.config_file, os.environ, _warn)
     if any(setting.field in _PLACES for setting, _ in arguments.given):
-        config = replace(config, socket_name="", unicast_address="", multicast_address="")
+        config = config.replace(socket_name="", unicast_address="", multicast_address="")
     config = override(config, arguments.given, _warn)
     config.check_transport()
     config.check_tls()

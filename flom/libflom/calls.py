@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import time
 import warnings
-from dataclasses import replace
 from typing import Final
 
 from flom.client.blocking.connection import Conversation, Interrupted, connect
@@ -187,7 +186,7 @@ def _ask(handle: flom_handle_t, config: Config) -> tuple[Conversation, Answer]:
     if config.socket_name == default_socket():
         # so that it is not used if somebody else has made it (docs/compatibility.md,
         # "The default socket has a name that can be guessed")
-        config = replace(config, socket_name="")
+        config = config.replace(socket_name="")
     before, patience = handle.state, Patience(is_in_pool=False)
     while True:
         handle.state = before

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from flom.config import Config, load
@@ -80,9 +79,9 @@ def defaults() -> Config:
         if config.is_tls_halved:
             warnings.warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too", stacklevel=1)
         if not config.unicast_address and not config.multicast_address:
-            config = replace(config, socket_name=config.socket_path)
+            config = config.replace(socket_name=config.socket_path)
         start_trace(config.command_trace_file, config.append_trace_file, os.environ, warnings.warn)
-        _defaults = replace(config, lifespan_ms=0)  # no daemon is ever started from here
+        _defaults = config.replace(lifespan_ms=0)  # no daemon is ever started from here
     return _defaults
 
 

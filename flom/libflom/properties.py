@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -203,7 +203,7 @@ def _set(handle: flom_handle_t, row: Property, value: Value) -> ReturnCode:
     changes = {row.field: kept}
     if kept and row.field in _ADDRESSES:
         changes = dict.fromkeys(_ADDRESSES, "") | changes
-    config: Config = replace(config_of(handle), **changes)
+    config: Config = config_of(handle).replace(**changes)
     if handle.config is not None:
         handle.config = config
     if row.field == "command_trace_file":  # the trace is the whole process's

@@ -12,22 +12,21 @@ from flom.errors import ConfigError
 _HELP: Final = frozenset({"-h", "-?", "--help"})
 
 
-def _action(field: str, short: str, long: str, help: str, *, takes_value: bool = False) -> Setting:
-    """What a command line can ask for, and no file."""
-    return Setting(field, short, long, ("", ""), help, str if takes_value else None, str, (RUNNER,))
+def _action(field: str, option: str, help: str, *, takes_value: bool = False) -> Setting:
+    """Return what a command line can ask for, and no file."""
+    return Setting(option, "", None, help, str if takes_value else None, str, RUNNER, field=field)
 
 
 _ACTIONS: Final = (  # under the names of the fields of CommandLine
-    _action("version", "v", "version", "show the version"),
-    _action("config_file", "c", "config-file", "a configuration file, read last", takes_value=True),
-    _action("signal_list", "", "signal-list", "list the signals"),
-    _action("quiesce", "x", "quiesce-exit", "end the daemon as soon as nobody needs it"),
-    _action("immediate", "X", "immediate-exit", "end the daemon at once"),
-    _action("unique_id", "", "unique-id", "show the unique id that this host sends to daemons"),
+    _action("version", "-v, --version", "show the version"),
+    _action("config_file", "-c, --config-file", "a configuration file, read last", takes_value=True),
+    _action("signal_list", "--signal-list", "list the signals"),
+    _action("quiesce", "-x, --quiesce-exit", "end the daemon as soon as nobody needs it"),
+    _action("immediate", "-X, --immediate-exit", "end the daemon at once"),
+    _action("unique_id", "--unique-id", "show the unique id that this host sends to daemons"),
     _action(
         "debug_feature",
-        "",
-        "debug-feature",
+        "--debug-feature",
         "try ipv6.multicast.server, ipv6.multicast.client, tls.server or tls.client",
         takes_value=True,
     ),

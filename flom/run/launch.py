@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Final
 
 from flom.client.addresses import daemon_host
@@ -92,9 +91,9 @@ def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
     @param options: of C{twistd flom}, beside those that follow from C{config}.
     """
     if config.daemon_trace_file:
-        config = replace(config, daemon_trace_file=os.path.abspath(config.daemon_trace_file))
+        config = config.replace(daemon_trace_file=os.path.abspath(config.daemon_trace_file))
     if config.mount_point:
-        config = replace(config, mount_point=os.path.abspath(config.mount_point))
+        config = config.replace(mount_point=os.path.abspath(config.mount_point))
     words = [sys.executable, "-m", "flom.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
     for setting in SETTINGS:
         is_used = config.is_tls or setting.place[0] != "TLS"  # a daemon would refuse half of TLS's files

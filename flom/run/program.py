@@ -9,7 +9,6 @@ import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from logging import DEBUG
 
 from flom._version import __version__
 from flom.codes import ExitStatus
@@ -85,7 +84,7 @@ def configure(line: CommandLine) -> Config:
     """
     config = override(load(line.config_file, os.environ, complain), line.options, complain)
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
-    if config.verbose or _trace.isEnabledFor(DEBUG):
+    if config.verbose or _trace.is_on:
         for setting in SETTINGS:
             shown = setting.show(config)
             _trace.debug("%s", shown)

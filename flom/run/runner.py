@@ -95,7 +95,7 @@ class Runner(Job):
         @return: the status to exit with.
         """
         tell(f"Starting FLoM daemon {'immediate' if immediate else 'quiesce'} shutdown...")
-        self._config = replace(self._config, lifespan_ms=0)
+        self._config = self._config.replace(lifespan_ms=0)
         try:
             endpoint = self._make_endpoint()
             await shut_down(

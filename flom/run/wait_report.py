@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from threading import Event, Thread
 from typing import Any, Final
 
@@ -136,8 +135,7 @@ def _place_of(transport: Any, config: Config) -> tuple[Config, _IsOwn]:
     host = there.host
     if isinstance(there, IPv6Address) and there.scopeID and "%" not in host:
         host += f"%{there.scopeID}"
-    direct = replace(
-        config,
+    direct = config.replace(
         socket_name="",
         multicast_address="",
         network_interface="",

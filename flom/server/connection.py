@@ -6,7 +6,6 @@ The daemon's end of a connection: bytes come in and go out, the arbiter decides 
 from __future__ import annotations
 
 from functools import cached_property
-from logging import DEBUG
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,13 +96,13 @@ class LockProtocol(Protocol):
         self._id = self._arbiter.open(self._tell, self._who)
         self._session = ServerSession(self._id)
         self._send = sender(self.transport)
-        self._is_traced = _msg.isEnabledFor(DEBUG) or _locker.isEnabledFor(DEBUG)
+        self._is_traced = _msg.is_on or _locker.is_on
         tune(self.transport, self._shared.options.keepalive)
         self.transport.registerProducer(self, True)
         self._deadlines.set(self)
         if self._shared.options.tls is not None:
             self._name = describe(self.transport)  # when TLS has failed, nobody can tell any more
-        if _conns.isEnabledFor(DEBUG):
+        if _conns.is_on:
             _conns.debug("%s connected as %s", self._peer, self._id)
 
     def handshakeCompleted(self) -> None:

@@ -5,7 +5,6 @@ TLS: files become what OpenSSL needs, peers get names, and what goes wrong gets 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from logging import DEBUG
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -125,7 +124,7 @@ class Tls:
 
     def note_handshake(self, transport: Any) -> None:
         """Trace who the other end is, now that it is known."""
-        if not _trace.isEnabledFor(DEBUG):
+        if not _trace.is_on:
             return
         connection = transport.getHandle()
         _trace.debug(

@@ -33,3 +33,24 @@ def test_every_setting_can_be_shown() -> None:
     shown = [setting.show(config) for setting in SETTINGS]
     assert "[Daemon]/Listen='tcp:28015;unix:/flom'" in shown
     assert "[Monitor]/IgnoredSignals='SIGHUP;SIGTERM'" in shown
+
+
+def test_a_config_is_a_value() -> None:
+    config = Config(verbose=True, timeout_ms=5)
+    assert config == Config(timeout_ms=5, verbose=True, quantity=1)
+    assert hash(config) == hash(Config(timeout_ms=5, verbose=True, quantity=1))
+    assert config != Config(verbose=True)
+    assert repr(config) == "Config(verbose=True, timeout_ms=5)"
+
+
+def test_a_config_is_replaced_and_never_changed() -> None:
+    config = Config(verbose=True)
+    assert config.replace(verbose=False, timeout_ms=5) == Config(timeout_ms=5)
+    assert config == Config(verbose=True)
+    with pytest.raises(AttributeError, match="verbose: a Config does not change"):
+        config.verbose = False  # type: ignore[misc]
+
+
+def test_a_config_has_only_the_fields_of_the_table() -> None:
+    with pytest.raises(TypeError, match="there is no setting 'colour'"):
+        Config(colour="red")  # type: ignore[call-arg]

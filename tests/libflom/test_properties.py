@@ -5,7 +5,6 @@ The twenty properties: what they are at first, when they can be set, and to what
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +33,7 @@ from flom import (
 )
 from flom.config import default_socket
 from flom.net.multicast import has_ipv6_address
+from flom.trace import stop_trace
 from tests.libflom.conftest import MakeHandle
 
 INIT, DISCONNECTED = FLOM_HANDLE_STATE_INIT, FLOM_HANDLE_STATE_DISCONNECTED
@@ -99,11 +99,7 @@ def handle(make: MakeHandle) -> flom_handle_t:
 @pytest.fixture(autouse=True)
 def no_trace_afterwards() -> Iterator[None]:
     yield
-    root = logging.getLogger("flom.trace")
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
-    root.propagate = True
+    stop_trace()
 
 
 @by_row

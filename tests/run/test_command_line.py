@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import replace
 
 import pytest
 
@@ -127,7 +126,7 @@ def test_tls_takes_all_three_files_and_comparing_ids_takes_tls() -> None:
         assert (config.is_tls, config.is_tls_halved) == (False, True)
         config.check_tls()
         with pytest.raises(ConfigError, match=f"tls-check-peer-id needs {missing[2:-2]} too"):
-            replace(config, tls_check_peer_id=True).check_tls()
+            config.replace(tls_check_peer_id=True).check_tls()
 
 
 def test_a_leader_may_miss_one_heartbeat() -> None:

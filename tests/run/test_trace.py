@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -10,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flom.trace import MASK_VARIABLE, TOPICS, start_trace, tracer
+from flom.trace import MASK_VARIABLE, TOPICS, start_trace, stop_trace, tracer
 from tests.run.programs import Programs, RunHere
 from tests.run.reading import no_warning
 
-ROOT = logging.getLogger("flom.trace")
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} \[(\d+)/\d+\] (\w+): .*")
 
 
@@ -23,12 +21,7 @@ def quiet_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Trace nothing at first and in the end."""
     monkeypatch.delenv(MASK_VARIABLE, raising=False)
     yield
-    for handler in ROOT.handlers[:]:
-        ROOT.removeHandler(handler)
-        handler.close()
-    ROOT.propagate = True
-    for topic in TOPICS:
-        tracer(topic).setLevel(logging.NOTSET)
+    stop_trace()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from select import POLLIN, poll
 from typing import Any, Final
@@ -56,7 +55,7 @@ def options(config: Config) -> list[str]:
     absolute: dict[str, Any] = {field: os.path.abspath(path) for field in _PATHS if (path := getattr(config, field))}
     if config.socket_name:
         absolute["socket_name"] = config.socket_path
-    config = replace(config, **absolute)
+    config = config.replace(**absolute)
     words = []
     for setting in SETTINGS:
         if RUNNER in setting.programs and (setting.place[0] in _GROUPS or setting.field in _TRACE):

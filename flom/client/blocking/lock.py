@@ -374,13 +374,13 @@ class _Attempt:
             except NoDaemon:
                 if not self._may_start:
                     raise
-        config = replace(config, unicast_address="")
+        config = config.replace(unicast_address="")
         attempts, wait = config.discovery_attempts, config.discovery_timeout_ms / 1000
         if self._was_connected:  # another daemon may be about to take the place of the one that has gone
             attempts, wait = round((config.timing.patience + config.timing.campaign + 0.5) / ASK_AGAIN), ASK_AGAIN
         elif self._may_start and not has_started:
             attempts, wait = 1, QUIET
-        config = replace(config, discovery_attempts=attempts, discovery_timeout_ms=round(wait * 1000))
+        config = config.replace(discovery_attempts=attempts, discovery_timeout_ms=round(wait * 1000))
         return connect(config, deadline=self._deadline, warn=_warn)
 
 
@@ -397,8 +397,7 @@ def _configure(
     elif not isinstance(config, Config):
         raise InvalidRequest(f"config {config!r} is no Config")
     if not (socket is None and address is None and group is None):
-        config = replace(
-            config,
+        config = config.replace(
             socket_name="" if socket is None else _place("socket", _path(socket)),
             unicast_address="" if address is None else _place("address", address),
             multicast_address="" if group is None else _place("group", group),
@@ -411,9 +410,9 @@ def _configure(
         if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
             raise InvalidRequest(f"port {port!r} is not a whole number from 1 to 65535")
         if config.unicast_address:
-            config = replace(config, unicast_port=port)
+            config = config.replace(unicast_port=port)
         elif config.multicast_address:
-            config = replace(config, multicast_port=port)
+            config = config.replace(multicast_port=port)
         else:
             raise InvalidRequest(f"port {port} is of no use without an address or a group")
     config.check_transport()
@@ -422,7 +421,7 @@ def _configure(
     if config.is_tls_halved:
         _warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
     if config.socket_name:
-        config = replace(config, socket_name=config.socket_path)  # it stays there if we change directory
+        config = config.replace(socket_name=config.socket_path)  # it stays there if we change directory
     return config
 
 
