@@ -24,10 +24,10 @@ from flom.codes import ExitStatus, Outcome
 from flom.config import Config
 from flom.core.names import TimestampName, parse_name
 from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, lock_refused
+from flom.job.signals import SignalWatch
 from flom.job.words import CannotExecute, execute
 from flom.run.job import Job
 from flom.run.output import complain
-from flom.run.signals import SignalWatch
 
 if TYPE_CHECKING:
     from flom.client.blocking.connection import Conversation

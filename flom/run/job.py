@@ -15,11 +15,11 @@ from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config
 from flom.errors import FlomError, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
+from flom.job.signals import ENDING, SignalWatch
 from flom.job.wording import explain, lost, timed_out
 from flom.job.words import words_with
 from flom.net.machine_id import unique_id
 from flom.run.output import complain, tell
-from flom.run.signals import ENDING, SignalWatch
 from flom.trace import tracer
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ _TOLD_OTHERWISE: Final = frozenset(
 """Fields of L{Config} that a daemon does not get as we have them."""
 
 Unblocked = Callable[[], AbstractContextManager[None]]
-"""Makes a context in which processes may be made, see L{flom.run.signals.SignalWatch.unblocked}."""
+"""Makes a context in which processes may be made, see L{flom.job.signals.SignalWatch.unblocked}."""
 
 
 def check_may_start(config: Config, peer: str, starts: int) -> None:

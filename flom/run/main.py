@@ -11,7 +11,8 @@ import gc
 import os
 import sys
 
-from flom.run.signals import SignalWatch
+from flom.job.descriptors import inherited_descriptors
+from flom.job.signals import SignalWatch
 
 
 def main() -> None:
@@ -29,18 +30,6 @@ def main() -> None:
     from flom.run.program import run
 
     sys.exit(run(os.path.basename(sys.argv[0]), sys.argv[1:], watch, descriptors))
-
-
-def inherited_descriptors() -> list[int]:
-    """Give the open descriptors, beyond the standard three, that are to outlive an exec: they are for the command."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                found.append(int(name))
-        except OSError:
-            continue  # the one that listdir used
-    return found
 
 
 def _open_if_closed(descriptor: int) -> None:

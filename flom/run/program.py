@@ -16,11 +16,11 @@ from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, load, override
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.errors import ConfigError
+from flom.job.command_line import CommandLine, parse, usage
+from flom.job.signals import SignalWatch
 from flom.net.machine_id import unique_id
-from flom.run.command_line import CommandLine, parse, usage
 from flom.run.direct import DirectRunner, is_direct
 from flom.run.output import complain, complain_of_bug, tell, warn
-from flom.run.signals import SignalWatch
 from flom.trace import start_trace, tracer
 
 _VERSION = f"""\

@@ -12,10 +12,10 @@ from twisted.python.failure import Failure
 
 from flom.codes import ExitStatus
 from flom.config import Config
-from flom.run.command_line import CommandLine
+from flom.job.command_line import CommandLine
+from flom.job.signals import ENDING, Receive, SignalWatch
 from flom.run.output import complain_of_bug
 from flom.run.runner import Runner
-from flom.run.signals import ENDING, Receive, SignalWatch
 
 
 def run_with_reactor(line: CommandLine, config: Config, watch: SignalWatch, descriptors: Collection[int]) -> int:

@@ -15,6 +15,7 @@ from flom.codes import ExitStatus
 from flom.config import Config
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.errors import DaemonLost, FlomError
+from flom.job.signals import SignalWatch
 from flom.job.words import CannotExecute
 from flom.net.multicast import group_of
 from flom.reactor.transports import tls_of
@@ -22,7 +23,6 @@ from flom.run.child import start_child
 from flom.run.daemonize import StartingEndpoint
 from flom.run.job import Job
 from flom.run.output import complain, tell, warn
-from flom.run.signals import SignalWatch
 from flom.trace import tracer
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from twisted.python.failure import Failure
 from flom.codes import ExitStatus
 from flom.config import Config, override
 from flom.errors import FlomError
+from flom.job.command_line import parse
 from flom.net.multicast import group_of
-from flom.run.command_line import parse
 from flom.run.daemonize import StartingEndpoint
 from flom.run.output import complain, tell, warn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flom.config import Config, merge, override
-from flom.run.command_line import parse
+from flom.job.command_line import parse
 
 
 def config_of(*words: str, **others: Any) -> Config:

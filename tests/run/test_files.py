@@ -16,7 +16,7 @@ import flom.config.files
 from flom.codes import ReturnCode
 from flom.config import Config, load, override
 from flom.errors import ConfigError
-from flom.run.command_line import parse
+from flom.job.command_line import parse
 from tests.run.reading import config_in, no_warning
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from flom.config import Config, default_socket
 from flom.errors import ConfigError
-from flom.run.command_line import parse
+from flom.job.command_line import parse
 from tests.run.reading import config_of
 
 
