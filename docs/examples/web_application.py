@@ -19,7 +19,7 @@ from flom.errors import FlomError
 from flom.server.arbiter import DeferredArbiter
 from flom.net.claim import PRIVATE, claim_unix
 from flom.reactor.ports import ClaimedEndpoint
-from flom.server.service import make_daemon
+from flom.server.service import build_daemon
 
 log = Logger()
 
@@ -59,7 +59,7 @@ class Stock(Resource):
 
 async def main(reactor: Any, path: str) -> None:
     arbiter = DeferredArbiter(reactor)
-    daemon = make_daemon(reactor, arbiter, [ClaimedEndpoint(reactor, claim_unix(path, PRIVATE))])
+    daemon = build_daemon(reactor, arbiter, [ClaimedEndpoint(reactor, claim_unix(path, PRIVATE))])
     daemon.privilegedStartService()
     daemon.startService()
     reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)

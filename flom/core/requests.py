@@ -141,3 +141,8 @@ class Ended:
 
 
 Effect = Granted | Queued | Incubated | Refused | Ended
+
+
+@dataclass(slots=True)
+class Dismissed:
+    """The session has ended, because this daemon grants nothing more and the session holds nothing."""

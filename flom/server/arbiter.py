@@ -13,12 +13,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from flom.acquisition import Acquisition, Held, limit
+from flom.acquisition import Acquisition, limit
 from flom.codes import Outcome
 from flom.core.asking import ask
 from flom.core.locks.snapshot import TableView
@@ -26,27 +26,21 @@ from flom.core.locks.statistics import Tally
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
-from flom.core.requests import Effect, Ended, Granted, Instant, Limit, LockRequest, Refused, SessionId
-from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_refused
-from flom.interfaces import IArbiter, IHeld
+from flom.core.requests import Dismissed, Effect, Ended, Granted, Instant, Limit, LockRequest, Refused, SessionId
+from flom.errors import Closed, FlomError, StandingBy
+from flom.interfaces import IArbiter
 from flom.net.clock import local_strftime
+from flom.server.grace import Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
+from flom.server.local import HERE, LocalClient
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
 from flom.text import one_line, truncate
 
-Tell = Callable[[Effect | None], None]
-"""Takes the effects that concern one session, or C{None} if it is dismissed; it may call the arbiter again."""
+Deliver = Callable[[Effect | Dismissed], None]
+"""Takes the effects that concern one session, in order; it may call the arbiter again."""
 
-
-REGAIN_TIME: Final = 30.0
-"""Seconds after it has begun to grant locks in which an arbiter lets those regain theirs who come late."""
-
-MAX_GRACE: Final = 3.0
-"""Seconds that a grace period may take in all."""
-
-_HERE: Final = "this process"  # who refuses, in errors
-_HERE_PEER: Final = Peer(_HERE, pid=os.getpid(), uid=os.geteuid())
+_HERE_PEER: Final = Peer(HERE, pid=os.getpid(), uid=os.geteuid())
 
 
 @implementer(IArbiter)
@@ -68,11 +62,11 @@ class DeferredArbiter:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """
-        @param log_grants: whether to log every grant and release; refusals are logged in any case.
         @param clock: has the timers; the reactor, or a C{task.Clock} in tests.
-        @param instant: tells the time; by default, C{clock} does. A daemon passes
-            L{flom.net.clock.system_instant}: a reactor's clock goes wherever the administrator sets it.
-        @param limits: of which those of waiters, resources and locks are minded here.
+        @param instant: reads the clocks; by default, of C{clock}. A daemon passes L{flom.net.clock.system_instant}: a
+            reactor's clock goes wherever the administrator sets it.
+        @param log_grants: whether to log every grant and release; refusals are logged in any case.
+        @param limits: of which those of waiters, resources and locks are enforced here.
         """
         self._clock = clock
         self._log_grants = log_grants
@@ -80,42 +74,38 @@ class DeferredArbiter:
         self._limits = limits
         self._throttle = LogThrottle(clock)
         self._table = self._make_table()
-        self._sessions: dict[SessionId, Tell] = {}
+        self._sessions: dict[SessionId, Deliver] = {}
         self._peers: dict[SessionId, Callable[[], Peer]] = {}
         self._ids = count(1)
         self._effects: deque[Effect] = deque()
-        self._telling = False
+        self._is_delivering = False
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
         self._is_retired = False
         self._is_closed = False
         self._is_served = False
-        self._local: dict[SessionId, _LocalClient] = {}
-        self._grace: IDelayedCall | None = None
-        self._grace_length = self._grace_limit = 0.0
-        self._deferred: list[LockRequest] = []  # until the grace period ends
-        self._resumed_at: float | None = None
-        self._taken_since: set[str] = set()  # what others were granted in the time for regaining
+        self._local: dict[SessionId, LocalClient] = {}
+        self._takeover: Takeover | None = None
         self.on_change: Callable[[], None] = lambda: None
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody is connected and no resource is remembered."""
+        """True if there is no session and no resource is remembered."""
         return not self._sessions and not self._table
 
     @property
     def is_retired(self) -> bool:
-        """Whether nothing is granted, see L{retire}."""
+        """True while nothing is granted because another daemon leads, see L{retire}."""
         return self._is_retired
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing is granted, see L{close}."""
+        """True while nothing is granted because the daemon ends, see L{close}."""
         return self._is_closed
 
     @property
     def is_deserted(self) -> bool:
-        """Whether nobody is connected."""
+        """True if there is no session."""
         return not self._sessions
 
     @property
@@ -132,7 +122,7 @@ class DeferredArbiter:
         """
         Note that a daemon serves this.
 
-        @raise ValueError: one does.
+        @raise ValueError: one does already.
         """
         if self._is_served:
             raise ValueError("this arbiter has a daemon already; give that all the endpoints")
@@ -143,57 +133,52 @@ class DeferredArbiter:
         return self._instant()
 
     def view(self, key: str | None = None) -> TableView:
-        """Show who holds what; see L{LockTable.view}."""
+        """Return what is held and waited for; see L{LockTable.view}."""
         return self._table.view(key)
 
     def peer(self, session: SessionId) -> Peer | None:
-        """Tell who C{session} is; C{None} if it has gone."""
-        tell = self._peers.get(session)
-        return None if tell is None else tell()
+        """Return the client of C{session}; C{None} if it has gone."""
+        find_peer = self._peers.get(session)
+        return None if find_peer is None else find_peer()
 
-    def open(self, tell: Tell, peer: Callable[[], Peer] = lambda: _HERE_PEER) -> SessionId:
+    def open(self, deliver: Deliver, peer: Callable[[], Peer] = lambda: _HERE_PEER) -> SessionId:
         """
         Begin a session.
 
-        @param tell: given what becomes of its requests, in order.
-        @param peer: tells who it is.
+        @param deliver: called with what becomes of its requests.
+        @param peer: returns the client, for logs and the status.
         """
         session = SessionId(next(self._ids))
-        self._sessions[session] = tell
+        self._sessions[session] = deliver
         self._peers[session] = peer
         self.on_change()
         return session
 
     def request(self, request: LockRequest) -> None:
         """
-        Decide C{request}; the session is told before this returns, or right after the effect being told now. In a grace
-        period, see L{resume}, the decision may wait for its end.
+        Decide C{request}. Effects are delivered before this returns, or right after the one being delivered now; in a
+        grace period, see L{resume}, perhaps at its end.
         """
-        if self._is_retired or self._is_closed:
+        takeover = self._takeover
+        if self._is_retired or self._is_closed or (request.regains and not self._may_reclaim(request.name)):
             self._carry_out([Refused(request, Outcome.BUSY)])
-        elif self._grace is not None and not request.regains:
-            self._deferred.append(request)
-        elif request.regains and not self._can_be_regained(request.name):
-            self._carry_out([Refused(request, Outcome.BUSY)])
-        else:
+        elif takeover is None or not takeover.defer(request):
             self._carry_out(self._table.request(request, self._instant()))
 
     def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> None:
         """
-        End a holding, or give up waiting.
+        End a holding, or leave the queue.
 
         @raise flom.errors.RemoteProtocolError: see L{LockTable.release}.
         """
-        for request in reversed(self._deferred) if self._deferred else ():
-            if request.session == session and request.name == name:
-                self._deferred.remove(request)  # given up before it was decided
-                return
+        if self._takeover is not None and self._takeover.withdraw(session, name):
+            return
         self._carry_out(self._table.release(session, name, self._instant(), rollback=rollback))
         if self._is_retired:
             self._dismiss_idle()
 
     def drop(self, session: SessionId) -> None:
-        """End C{session}: free what it holds and forget what it waits for. It is told nothing more."""
+        """End C{session}: free what it holds and forget what it waits for. Nothing more is delivered to it."""
         self._sessions.pop(session, None)
         self._local.pop(session, None)
         self._carry_out(self._table.drop(session, self._instant()))
@@ -204,20 +189,20 @@ class DeferredArbiter:
         """
         Grant nothing more, because the daemon ends.
 
-        Holders lose their connections one after another; nobody must be granted what another's command still uses. Code
-        in this process that waits is told; what it holds, it keeps.
+        Holders lose their connections one after another, and no waiter may be granted what a holder's command still
+        uses. Waiters in this process get an error; holders in this process keep their locks.
         """
         self._is_closed = True
         self._sessions.clear()
         self._effects.clear()
-        self._stop_grace()
+        self._end_grace()
         self._set_alarm()
         self._throttle.stop()
         for client in list(self._local.values()):
             client.dismiss()
 
     def reopen(self) -> None:
-        """Grant locks again after L{close}; what code in this process holds, it still holds."""
+        """Grant locks again after L{close}; holders in this process still have theirs."""
         self._is_closed = False
         self._set_alarm()
 
@@ -225,11 +210,11 @@ class DeferredArbiter:
         """
         Grant nothing more, because another daemon does.
 
-        Sessions that hold something may go on until they have given it back, and are refused whatever else they wait
-        for; all others are dismissed.
+        Sessions that hold something may go on until they have released it, and what else they wait for is refused; all
+        others are dismissed.
         """
         self._is_retired = True
-        refused = self._stop_grace()
+        refused = self._end_grace()
         for session in self._sessions:
             if self._table.holds(session):
                 for request in self._table.waiting(session):
@@ -240,10 +225,10 @@ class DeferredArbiter:
 
     def resume(self, grace: float = 0.0) -> None:
         """
-        Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere. Code in this process
-        that still holds a lock has lost it.
+        Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere. Holders in this process
+        have lost their locks.
 
-        @param grace: seconds in which only those are decided on who regain what they held there.
+        @param grace: seconds in which only holders of the former daemon's locks are served, who reclaim them.
         """
         self._table = self._make_table(self._table.tally)
         self._is_retired = False
@@ -251,12 +236,7 @@ class DeferredArbiter:
         local, self._local = self._local, {}
         for client in local.values():
             client.lose()
-        self._resumed_at = now = self._clock.seconds()
-        self._taken_since.clear()
-        if grace:
-            self._grace_length = grace
-            self._grace_limit = now + MAX_GRACE
-            self._grace = self._clock.callLater(grace, self._end_grace)
+        self._takeover = Takeover(self._clock, grace, self._serve_deferred)
 
     def acquire(
         self,
@@ -270,14 +250,14 @@ class DeferredArbiter:
         timeout: float | None = None,
     ) -> Acquisition:
         """See L{IArbiter.acquire}; once this is closed, it fires with L{Closed}."""
-        what = f"{name} at {_HERE}"
+        what = f"{name} at {HERE}"
         try:
             asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
             if self._is_closed or self._is_retired:
                 raise self.why_dismissed(what)
         except FlomError:
             return Acquisition(fail(), what)
-        client = _LocalClient(self, what)
+        client = LocalClient(self, what)
         self._local[client.session] = client
         said = asked.message
         self.request(
@@ -288,12 +268,12 @@ class DeferredArbiter:
         return Acquisition(limit(client.granted, asked.timeout, self._clock, what), what)
 
     def prolong_grace(self) -> None:
-        """Let the grace period, if there is one, begin anew: somebody still looks for us. There is a limit to that."""
-        if self._grace is not None and self._clock.seconds() + self._grace_length < self._grace_limit:
-            self._grace.reset(self._grace_length)
+        """Start the grace period, if there is one, anew: a former holder still looks for this daemon."""
+        if self._takeover is not None:
+            self._takeover.prolong_grace()
 
     def why_dismissed(self, what: str) -> FlomError:
-        """Tell why C{what} is not granted, while this L{is_closed} or L{is_retired}."""
+        """Return the reason why C{what} is not granted while this L{is_closed} or L{is_retired}."""
         if self._is_closed:
             return Closed(f"{what}: the arbiter was closed")
         return StandingBy(f"{what}: this process stands by, another one grants locks")
@@ -308,90 +288,75 @@ class DeferredArbiter:
             max_locks=limits.locks_per_connection,
         )
 
-    def _end_grace(self) -> None:
-        """Decide on those who have waited for the grace period to end, in their order."""
-        for request in self._stop_grace():
+    def _may_reclaim(self, name: ResourceName) -> bool:
+        return self._takeover is not None and self._takeover.may_reclaim(name)
+
+    def _serve_deferred(self) -> None:
+        """Decide the requests that were deferred to the end of the grace period."""
+        for request in self._end_grace():
             if request.session in self._sessions:
                 self.request(request)
 
-    def _stop_grace(self) -> list[LockRequest]:
-        """End the grace period; give those who have waited for that."""
-        if self._grace is not None and self._grace.active():
-            self._grace.cancel()
-        self._grace = None
-        deferred, self._deferred = self._deferred, []
-        return deferred
-
-    def _can_be_regained(self, name: ResourceName) -> bool:
-        """Tell whether C{name} cannot have been anybody else's since it was lost."""
-        return self._is_regaining_time() and name.key not in self._taken_since
-
-    def _is_regaining_time(self) -> bool:
-        return self._resumed_at is not None and self._clock.seconds() - self._resumed_at < REGAIN_TIME
+    def _end_grace(self) -> list[LockRequest]:
+        return [] if self._takeover is None else self._takeover.end_grace()
 
     def _dismiss_idle(self) -> None:
         """Dismiss the sessions that hold nothing."""
-        idle = {session: tell for session, tell in self._sessions.items() if not self._table.holds(session)}
+        idle = {session: deliver for session, deliver in self._sessions.items() if not self._table.holds(session)}
         for session in idle:
-            del self._sessions[session]  # all of them first: nobody is to be granted what another one waited for
-        for session, tell in idle.items():
+            del self._sessions[session]  # all of them first: none may be granted what another one waited for
+        for session, deliver in idle.items():
             self._table.drop(session, self._instant())
-            tell(None)
+            deliver(Dismissed())
         if idle:
             self.on_change()
 
     def _carry_out(self, effects: list[Effect]) -> None:
-        if self._telling:
-            self._effects.extend(effects)  # called by somebody who is being told: these come after the others
+        if self._is_delivering:
+            self._effects.extend(effects)  # a receiver of effects has called: these come after the others
             return
-        self._telling = True
+        self._is_delivering = True
         for effect in effects:
             if self._log_grants or not isinstance(effect, Ended):
-                self._tell(effect)
+                self._deliver(effect)
         while self._effects:
-            self._tell(self._effects.popleft())
-        self._telling = False
+            self._deliver(self._effects.popleft())
+        self._is_delivering = False
         if self._alarm is not None or self._table.next_deadline() is not None:
             self._set_alarm()
 
-    def _tell(self, effect: Effect) -> None:
-        """Tell the session that C{effect} concerns, if it is still there."""
+    def _deliver(self, effect: Effect) -> None:
+        """Deliver C{effect} to the session that it concerns, if that is still there."""
         if self._log_grants or isinstance(effect, Refused):
             self._log_effect(effect)
         if isinstance(effect, Ended):
             return
-        request = effect.request
-        if self._resumed_at is not None and isinstance(effect, Granted) and not request.regains:
-            self._note_taken(request.name.key)
-        tell = self._sessions.get(request.session)  # it may have been dropped meanwhile
-        if tell is None:
+        if self._takeover is not None and isinstance(effect, Granted):
+            self._takeover.note_granted(effect.request)
+        deliver = self._sessions.get(effect.request.session)  # it may have been dropped meanwhile
+        if deliver is None:
             return
         try:
-            tell(effect)
+            deliver(effect)
         except Exception:
-            self._log.failure("telling a session of {effect}", effect=effect)
-
-    def _note_taken(self, key: str) -> None:
-        """Note that C{key} cannot be regained any more by whoever comes late."""
-        if self._is_regaining_time():
-            self._taken_since.add(key)
+            self._log.failure("delivering {effect} to a session", effect=effect)
 
     def _log_effect(self, effect: Effect) -> None:
         """Log a grant, a release or a refusal, each in one line."""
         request = effect.request
         if isinstance(effect, Refused) and effect.limit is None and not self._throttle.allows("refusals"):
             return
-        tell_peer = self._peers.get(request.session)
+        peer = self.peer(request.session)
         about = {
             "resource": truncate(one_line(request.name.text)),  # it need not be text, but the log must
             "mode": request.mode.name,
-            "peer": "somebody" if tell_peer is None else tell_peer().name,
+            "peer": "a former client" if peer is None else peer.name,
         }
         match effect:
             case Granted(waited=waited):
                 self._log.debug("{resource} ({mode}) granted to {peer} after {waited:.3f} s", waited=waited, **about)
             case Ended(held=held):
-                self._log.debug("{resource} ({mode}) given back by {peer} after {held:.3f} s", held=held, **about)
+                self._log.debug("{resource} ({mode}) released by {peer} after {held:.3f} s", held=held, **about)
             case Refused(limit=Limit() as limit):
                 self._throttle.warn(limit.value, "{resource} ({mode}) refused to {peer}", **about)
             case Refused(outcome=outcome):
@@ -399,7 +364,7 @@ class DeferredArbiter:
                 self._log.info("{resource} ({mode}) refused to {peer}: {why}", why=why, **about)
 
     def _set_alarm(self) -> None:
-        """Have one timer, for the earliest of the table's deadlines."""
+        """Set one timer for the earliest of the table's deadlines."""
         deadline = None if self._is_closed else self._table.next_deadline()
         if self._alarm is not None:
             if deadline is not None and self._alarm_at <= deadline:
@@ -414,78 +379,3 @@ class DeferredArbiter:
         self._alarm = None
         self._carry_out(self._table.expire(self._instant()))
         self.on_change()
-
-
-class _LocalClient:
-    """
-    Code in this process, as a session.
-
-    @ivar granted: fires with what it holds; cancelling leaves the queue.
-    """
-
-    def __init__(self, arbiter: DeferredArbiter, what: str) -> None:
-        """
-        @param what: names the lock in errors.
-        """
-        self._arbiter = arbiter
-        self._what = what
-        self._held: _LocalHeld | None = None
-        self.session = arbiter.open(self.tell)
-        self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
-
-    def tell(self, effect: Effect | None) -> None:
-        """See L{Tell}."""
-        match effect:
-            case Granted():
-                self._held = _LocalHeld(self._arbiter, effect, self._what)
-                self.granted.callback(self._held)
-            case Refused(request=request, outcome=outcome):
-                self._arbiter.drop(self.session)
-                self.granted.errback(lock_refused(outcome, request.name.text, _HERE))
-            case None:
-                self.dismiss()
-
-    def dismiss(self) -> None:
-        """Learn that nothing is granted any more; what was granted may be kept and given back."""
-        if not self.granted.called:
-            self._arbiter.drop(self.session)
-            self.granted.errback(self._arbiter.why_dismissed(self._what))
-
-    def lose(self) -> None:
-        """Learn that what was granted may be somebody else's by now."""
-        if self._held is not None:
-            self._held.lose()
-
-
-@implementer(IHeld)
-class _LocalHeld:
-    """A lock held by code in this process; it is lost only if another daemon of the group has led meanwhile."""
-
-    def __init__(self, arbiter: DeferredArbiter, granted: Granted, what: str) -> None:
-        self._arbiter = arbiter
-        self._request = granted.request
-        self._what = what
-        self.is_released = False
-        self.is_lost = False
-        self.element: str | None = granted.element
-        self.lost: Deferred[FlomError] = Deferred()
-
-    def lose(self) -> None:
-        """Learn that somebody else may have it by now."""
-        self.is_lost = True
-        if not self.lost.called:
-            self.lost.callback(self._why_lost())
-
-    def release(self, rollback: bool = False) -> Deferred[None]:
-        """See L{IHeld.release}."""
-        if self.is_released:
-            return fail(Misuse(f"{self._what}: not held any more"))
-        self.is_released = True
-        if self.is_lost:
-            return fail(self._why_lost())
-        self._arbiter.release(self._request.session, self._request.name, rollback)
-        self._arbiter.drop(self._request.session)
-        return succeed(None)
-
-    def _why_lost(self) -> DaemonLost:
-        return DaemonLost(f"{self._what}: another daemon has led the group meanwhile")

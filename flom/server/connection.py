@@ -30,7 +30,7 @@ from flom.core.protocol.messages import (
 )
 from flom.core.protocol.session import InvalidLock, Release, ServerSession
 from flom.core.protocol.wire import MessageReader, encode
-from flom.core.requests import Effect, Granted, Incubated, LockRequest, Queued, Refused
+from flom.core.requests import Dismissed, Effect, Granted, Incubated, LockRequest, Queued, Refused
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
 from flom.reactor.transports import close_our_side, sender, tune, underlying, unsent
@@ -233,7 +233,7 @@ class LockProtocol(Protocol):
             return False
         return True
 
-    def _tell(self, effect: Effect | None) -> None:
+    def _tell(self, effect: Effect | Dismissed) -> None:
         if self._is_traced:
             _locker.debug("to %s: %s", self._id, effect)
         match effect:
@@ -245,8 +245,7 @@ class LockProtocol(Protocol):
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
                 self._answer(outcome, delayed=delayed)
-            case None:
-                self._session.end()
+            case Dismissed():
                 self.hang_up()
 
     def _answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> None:

@@ -15,7 +15,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
 from flom.reactor.transports import close_our_side, sender, underlying
-from tests.server.connections import Transport, wrap
+from tests.fakes.connections import Transport, wrap
 
 
 def test_below_tls_is_the_transport_that_sends_the_bytes() -> None:

@@ -8,7 +8,7 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
-from tests.group import FakePort, fake_ports
+from tests.fakes.group import FakePort, fake_ports
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from twisted.logger import LogEvent
 from flom.server.admission import CALM, MEASURE_EVERY, PATIENCE, Admission, can_open, room_for_connections
 from flom.server.limits import Limits
 from flom.server.log_throttle import LogThrottle
-from tests.server.connections import Transport
-from tests.server.logs import informed, warnings
+from tests.fakes.connections import Transport
+from tests.logs import informed, warnings
 
 
 class Port(tcp.Port):

@@ -14,8 +14,8 @@ from flom.core.protocol.messages import Answer, ManagementRefused, Message, Unlo
 from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
-from tests.server.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
-from tests.server.logs import warnings
+from tests.fakes.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
+from tests.logs import warnings
 
 HOLD = lock()
 

@@ -14,8 +14,8 @@ from flom.server.limits import Limits
 from flom.server.log_throttle import WINDOW, LogThrottle
 from flom.server.options import ServerOptions
 from flom.server.peer import Credentials
-from tests.server.connections import Client, Daemon, first, later, lock, unlock, xml
-from tests.server.logs import informed, warnings
+from tests.fakes.connections import Client, Daemon, first, later, lock, unlock, xml
+from tests.logs import informed, warnings
 
 HOLD = lock()
 
@@ -61,7 +61,7 @@ def test_nor_can_one_user_over_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> 
     daemon = limited(connections_per_peer=2)
     user = 7
     monkeypatch.setattr("flom.server.peer.credentials", lambda transport: Credentials(1, user, 1))
-    monkeypatch.setattr("tests.server.connections.IPv4Address", lambda kind, host, port: UNIXAddress(None))
+    monkeypatch.setattr("tests.fakes.connections.IPv4Address", lambda kind, host, port: UNIXAddress(None))
     assert [daemon.connect().transport.disconnecting for _ in range(3)] == [False, False, True]
     user = 8
     assert not daemon.connect().transport.disconnecting

@@ -20,10 +20,10 @@ from flom.server.limits import Limits
 from flom.server.log_throttle import MANY, WINDOW
 from flom.server.options import ServerOptions
 from tests.daemon import BIN, FLOM_RUN, Daemon
+from tests.fakes.connections import Daemon as MemoryDaemon
+from tests.fakes.connections import lock, unlock, xml
+from tests.logs import warnings
 from tests.run.programs import eventually
-from tests.server.connections import Daemon as MemoryDaemon
-from tests.server.connections import lock, unlock, xml
-from tests.server.logs import warnings
 
 
 def lines(log: list[LogEvent], level: LogLevel) -> list[str | None]:
@@ -57,7 +57,7 @@ def test_grants_are_logged_if_that_is_wanted_with_the_times(log: list[LogEvent])
     assert peer is not None
     assert lines(log, LogLevel.debug) == [
         f"R1 (EX) granted to {peer.name} after 0.000 s",
-        f"R1 (EX) given back by {peer.name} after 1.500 s",
+        f"R1 (EX) released by {peer.name} after 1.500 s",
         f"R1 (EX) granted to {peer.name} after 1.500 s",
     ]
     granted = log[-1]
@@ -141,8 +141,8 @@ def test_the_end_of_a_connection_tells_who_it_was(tmp_path: Path) -> None:
             client.connect(path)
             client.sendall(lock())
             assert b'rc="0"' in client.recv(1000)
-        daemon.wait_for_log("given back by")
-    assert f"R1 (EX) given back by pid {os.getpid()} of uid {os.geteuid()} after" in daemon.log
+        daemon.wait_for_log("released by")
+    assert f"R1 (EX) released by pid {os.getpid()} of uid {os.geteuid()} after" in daemon.log
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from flom.server.peer import Credentials, credentials, describe, is_trusted
-from tests.server.connections import wrap
+from tests.fakes.connections import wrap
 
 
 class Handle:

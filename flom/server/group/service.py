@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
@@ -21,12 +21,10 @@ from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
 from flom.server.arbiter import DeferredArbiter
+from flom.server.grace import GRACE
 from flom.server.group.handover import Successor
 from flom.server.group.member import GroupMember
 from flom.server.lifespan import LifespanService
-
-GRACE: Final = 0.5
-"""Seconds that a daemon leaves to those who hold locks of its predecessor, to regain them before others are served."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,9 @@ from flom.errors import (
 )
 from flom.net.machine_id import unique_id
 from tests.daemon import Daemon
+from tests.fakes.connections import xml
 from tests.run import peers
 from tests.run.programs import eventually, free_port
-from tests.server.connections import xml
 
 LOCK = Lock("R1", LockMode.EX, wait=True, create=True)
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')

@@ -18,7 +18,7 @@ from flom.client.deferred.connection import LockClient
 from flom.core.protocol.messages import Lock
 from flom.core.protocol.wire import MessageReader
 from flom.errors import DaemonLost, LockBusy
-from tests.server.connections import Transport, xml
+from tests.fakes.connections import Transport, xml
 
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
 QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')

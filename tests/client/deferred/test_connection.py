@@ -16,7 +16,7 @@ from flom.core.protocol.messages import Answer, Lock, Unlock
 from flom.core.protocol.wire import MessageReader
 from flom.errors import DaemonLost, LocalProtocolError, RemoteProtocolError
 from flom.net.keepalive import DEFAULT_KEEPALIVE
-from tests.server.connections import Transport, xml
+from tests.fakes.connections import Transport, xml
 
 LOCK = Lock("R1", LockMode.EX, wait=True, create=True)
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')

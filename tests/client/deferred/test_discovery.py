@@ -34,8 +34,8 @@ from flom.core.group.discovery import ASK_AGAIN
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, encode
 from flom.errors import DaemonUnreachable
-from tests.group import GROUP, STEP, FakePort, fake_ports, pass_time
-from tests.server.connections import lock, xml
+from tests.fakes.connections import lock, xml
+from tests.fakes.group import GROUP, STEP, FakePort, fake_ports, pass_time
 
 ALPHA: Sender = ("fe80::a%eth0", 28015)
 BETA: Sender = ("fe80::b%eth0", 28015)

@@ -22,7 +22,7 @@ from flom.core.protocol.messages import ManagementRefused, Message, Shutdown
 from flom.core.protocol.wire import MessageReader, encode
 from flom.errors import DaemonLost, DaemonUnreachable, ShutdownNotAllowed, TlsError
 from flom.net.machine_id import unique_id
-from tests.server.connections import FakeTls, Transport, xml
+from tests.fakes.connections import FakeTls, Transport, xml
 
 REFUSAL = encode(ManagementRefused())
 

@@ -15,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from flom.tap import Options, daemon_from
 from tests.daemon import BIN, Daemon
-from tests.server.connections import lock, unlock, xml
+from tests.fakes.connections import lock, unlock, xml
 
 TWISTD = [str(BIN / "twistd"), "-n", "--pidfile="]
 

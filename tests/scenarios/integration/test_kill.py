@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import BIN, Daemon
+from tests.fakes.connections import lock
 from tests.netns import Host, needs_network_namespaces
 from tests.run.programs import Programs, command_line_of, eventually
 from tests.scenarios.integration.test_daemon import ask, connect, free_port
-from tests.server.connections import lock
 
 KILLS = [signal.SIGKILL, signal.SIGQUIT]
 each_kill = pytest.mark.parametrize("number", KILLS, ids=lambda number: number.name)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import FLOM_RUN, Daemon
+from tests.fakes.connections import lock, unlock
 from tests.scenarios.integration.test_daemon import ask, code, connect, free_port
-from tests.server.connections import lock, unlock
 
 
 def is_cut_off(connection: socket.socket) -> bool:

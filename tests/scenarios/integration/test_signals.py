@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import BIN, Daemon
+from tests.fakes.connections import lock, unlock
 from tests.run.programs import PATIENCE, Programs, Running, eventually, is_alive
 from tests.scenarios.integration.test_daemon import ask, code, connect
-from tests.server.connections import lock, unlock
 
 HARMLESS = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE]
 ORDERS = [signal.SIGTERM, signal.SIGINT]

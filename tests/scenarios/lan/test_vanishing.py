@@ -61,7 +61,7 @@ def test_the_lock_of_a_holder_whose_host_has_gone_is_freed(family: str, lan: Lan
     place.hold(one)
     waiter = place.wait(two)
     lan.crash(one)
-    place.member.await_log("given back by", GONE)
+    place.member.await_log("released by", GONE)
     assert waiter.line() == "held"
 
 
@@ -74,7 +74,7 @@ def test_so_is_a_lock_that_is_granted_to_a_waiter_whose_host_has_gone(family: st
     lan.crash(two)
     holder.finish()
     last = place.start(one)
-    eventually(lambda: place.member.log.count("given back by") == 2, "the end of the waiter", GONE)
+    eventually(lambda: place.member.log.count("released by") == 2, "the end of the waiter", GONE)
     assert last.line() == "held"
     assert waiter.wait() == -signal.SIGKILL
 
@@ -87,7 +87,7 @@ def test_a_holder_that_is_stopped_keeps_its_lock(family: str, lan: Lan) -> None:
     holder.signal(signal.SIGSTOP)
     waiter = place.wait(two)
     with pytest.raises(AssertionError):
-        place.member.await_log("given back by", SILENCE)
+        place.member.await_log("released by", SILENCE)
     holder.signal(signal.SIGCONT)
     assert holder.finish().returncode == 0
     assert waiter.line() == "held"

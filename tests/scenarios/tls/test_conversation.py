@@ -23,6 +23,8 @@ from flom.interfaces import IHeld
 from flom.net.machine_id import unique_id
 from flom.server.limits import DEFAULT_LIMITS
 from flom.tls.context import Tls
+from tests.fakes.connections import first, later, lock, unlock, xml
+from tests.logs import warnings
 from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.conftest import SOMEBODY
 from tests.scenarios.tls.memory import (
@@ -38,8 +40,6 @@ from tests.scenarios.tls.memory import (
     bare_daemon,
     is_served,
 )
-from tests.server.connections import first, later, lock, unlock, xml
-from tests.server.logs import warnings
 
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
 QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')

@@ -22,11 +22,11 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import ServerOptions
+from tests.fakes.connections import lock, xml
+from tests.logs import warnings
 from tests.scenarios.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
 from tests.scenarios.tls.conftest import SOMEBODY
 from tests.scenarios.tls.memory import Bare, Daemon, Network, ask, bare_client, bare_context, bare_daemon, is_served
-from tests.server.connections import lock, xml
-from tests.server.logs import warnings
 
 NOT_TRUSTED = "does not trust the authority that our certificate comes from"
 STRANGE = "does not come from the authority in tls-ca-certificate"

@@ -17,9 +17,9 @@ from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import encode
 from flom.net.multicast import NoMulticast
 from flom.server.group.member import MAX_AMPLIFICATION, GroupMember
-from tests.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
-from tests.server.connections import lock, unlock, xml
-from tests.server.logs import errors, warnings
+from tests.fakes.connections import lock, unlock, xml
+from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
+from tests.logs import errors, warnings
 
 QUESTION = Discover(GROUP.address)
 PLAIN_QUESTION = b'<?xml version="1.0" encoding="UTF-8" ?><msg level="3" verb="4" step="8"></msg>'

@@ -22,13 +22,14 @@ from flom.core.protocol.wire import encode
 from flom.errors import StandingBy
 from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast
-from flom.server.arbiter import MAX_GRACE, DeferredArbiter
+from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
+from flom.server.grace import GRACE, MAX_GRACE
 from flom.server.group.handover import Successor
-from flom.server.group.service import GRACE, Membership, MembershipService
+from flom.server.group.service import Membership, MembershipService
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
-from tests.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
-from tests.server.connections import Client, first, later, lock, unlock
+from tests.fakes.connections import Client, first, later, lock, unlock
+from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
 
 OTHER = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
 GONE = Standing(OTHER.node, Role.LEAVING, OTHER.since)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flom.core.protocol.messages import Lock, Message, Unlock
 from flom.core.protocol.wire import encode
 from flom.server.limits import Limits
-from tests.server.connections import Daemon
+from tests.fakes.connections import Daemon
 from tests.tools.fuzz.malformed import cut, garbage
 from tests.tools.fuzz.messages import NAMES, any_message, spelled, valid_lock
 from tests.tools.fuzz.properties import check_sessions

@@ -1,0 +1,35 @@
+"""Clients of an arbiter without connections."""
+
+from __future__ import annotations
+
+from flom.core.names import parse_name
+from flom.core.requests import Dismissed, Effect, LockRequest
+from flom.server.arbiter import DeferredArbiter
+
+
+class Session:
+    """
+    A session of an arbiter.
+
+    @ivar effects: delivered to it.
+    """
+
+    def __init__(self, arbiter: DeferredArbiter) -> None:
+        self.effects: list[Effect | Dismissed] = []
+        self._arbiter = arbiter
+        self._id = arbiter.open(self.effects.append)
+
+    def ask(self, name: str, quantity: int = 1, *, regains: bool = False) -> Session:
+        self._arbiter.request(LockRequest(self._id, parse_name(name), quantity=quantity, regains=regains))
+        return self
+
+    def release(self, name: str) -> None:
+        self._arbiter.release(self._id, parse_name(name))
+
+    def leave(self) -> None:
+        """Lose the connection."""
+        self._arbiter.drop(self._id)
+
+    def kinds(self) -> list[type]:
+        """Return the classes of the effects so far."""
+        return [type(effect) for effect in self.effects]
