@@ -27,7 +27,7 @@ from flom.core.group.discovery import (
 from flom.core.group.election import Timing
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
-from tests.server.connections import lock, xml
+from tests.fakes.connections import lock, xml
 
 GROUP = Group("ff02::1", 28015)
 ALPHA: Sender = ("fe80::a%eth0", 28015)
