@@ -15,8 +15,7 @@ PIP_INSTALL := $(BIN)/pip install -q --disable-pip-version-check --no-cache-dir
 EDITABLE := --config-settings editable_mode=compat -e
 
 RUFF := $(BIN)/ruff
-RUFF_STYLE := --isolated --config 'line-length = 120'
-RUFF_RULES := --select B,C4,E,F,I,ISC,PIE,PT,RET,RUF,SIM,UP,W --ignore RUF005,RUF012,SIM105,UP040 --target-version py310
+RUFF_RULES := --config .ci/ruff.toml
 PATHS := flom tests twisted
 
 .PHONY: run test test-lan test-others bench fuzz soak lint types check format clean
@@ -39,8 +38,8 @@ soak: $(VENV)/tested  ## clients that are killed, stopped and cut off, for MINUT
 	$(BIN)/python -m tests.tools.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/tested
-	$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) $(PATHS)
-	$(RUFF) format $(RUFF_STYLE) --check $(PATHS)
+	$(RUFF) check $(RUFF_RULES) $(PATHS)
+	$(RUFF) format $(RUFF_RULES) --check $(PATHS)
 
 types: $(VENV)/tested
 	$(BIN)/mypy
@@ -58,8 +57,8 @@ test-others: $(VENV)/tested
 	$(BIN)/python -m pytest --ignore tests/scenarios/lan
 
 format: $(VENV)/tested  ## put the code into the shape that lint wants
-	-$(RUFF) check $(RUFF_STYLE) $(RUFF_RULES) --fix --quiet $(PATHS)
-	$(RUFF) format $(RUFF_STYLE) $(PATHS)
+	-$(RUFF) check $(RUFF_RULES) --fix --quiet $(PATHS)
+	$(RUFF) format $(RUFF_RULES) $(PATHS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info twisted/plugins/dropin.cache
