@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -94,3 +95,17 @@ def unsent(transport: Any) -> tuple[object, int]:
     """Give what differs as soon as some of the bytes that wait to be sent by C{transport} have been."""
     transport = underlying(transport)
     return transport.dataBuffer, transport.offset
+
+
+def end_for_all(transport: Any) -> None:
+    """
+    End the connection at once for every process that has inherited it.
+
+    C{abortConnection} alone closes our descriptor, by which the other end sees nothing as long as a child process has
+    one of the same connection.
+    """
+    try:
+        underlying(transport).getHandle().shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the other end was first
+    transport.abortConnection()

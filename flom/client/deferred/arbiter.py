@@ -19,13 +19,13 @@ from flom.acquisition import Acquisition, Held, limit
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.retry import RETRY, Patience, while_waiting
-from flom.codes import Outcome
 from flom.core.asking import ask, check_lock
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.core.protocol.connection import Granted
+from flom.core.protocol.messages import Lock
 from flom.core.protocol.wire import encode
-from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProtocolError, Misuse, lock_refused
+from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProtocolError, LockRefused, Misuse
 from flom.interfaces import IArbiter, IHeld
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
@@ -75,7 +75,7 @@ class RemoteHeld:
             return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
         released: Deferred[None] = Deferred()
         self._pool.expect(self._client)
-        self._client.unlock(Unlock(self._name, rollback)).addCallback(self._give_back).chainDeferred(released)
+        self._client.unlock(self._name, rollback).addCallback(self._give_back).chainDeferred(released)
         return released
 
     def fileno(self) -> int:
@@ -166,13 +166,9 @@ class RemoteArbiter:
         @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
         """
         name = check_lock(message)
-        client, answer = await self._ask(message)
-        outcome = Outcome(answer.code or 0)
-        if outcome is not Outcome.GRANTED:
-            self._pool.put(client, name.key)
-            raise lock_refused(outcome, message.name, self._peer)
+        client, granted = await self._ask(message, name.key)
         client.keep_alive(self._keepalive)
-        return RemoteHeld(client, message.name, answer.element, self._pool)
+        return RemoteHeld(client, message.name, granted.element, self._pool)
 
     async def probe(self) -> None:
         """
@@ -242,11 +238,11 @@ class RemoteArbiter:
         assert isinstance(client, LockClient)
         return client
 
-    async def _ask(self, message: Lock) -> tuple[LockClient, Answer]:
-        """Give the daemon's decision; if the daemon goes first, ask again as long as L{Patience} lasts."""
+    async def _ask(self, message: Lock, resource: str) -> tuple[LockClient, Granted]:
+        """Return the daemon's grant; if the daemon goes first, ask again as long as L{Patience} lasts."""
         patience = Patience(is_in_pool=self._is_in_pool)
         while True:
-            kept = self._pool.take(parse_name(message.name).key)
+            kept = self._pool.take(resource)
             if kept:
                 kept.keep_alive(self._waiting_keepalive)
             client = kept or await self._connect()
@@ -254,9 +250,12 @@ class RemoteArbiter:
                 return client, await client.lock(message)
             except DaemonLost as e:
                 self._on_lost()
-                if kept and not client.answered:
-                    continue  # it had ended while nobody looked
-                patience.bear(e, answered=client.answered)
+                if kept and not client.has_answered:
+                    continue  # it had ended since it was last used
+                patience.bear(e, answered=client.has_answered)
+            except LockRefused:
+                self._pool.put(client, resource)
+                raise
             except BaseException:
                 client.close()
                 raise

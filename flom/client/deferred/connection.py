@@ -1,42 +1,116 @@
 """
-The client's end of a connection: one resource is asked for, held and given back, perhaps again
-(docs/compatibility.md, "Protocol: client").
+The client's end of a connection on Twisted: one resource is asked for, held and released, perhaps again
+(docs/compatibility.md, "Protocol: client", "TLS").
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import connectionDone
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from flom.client.deferred.secured import DaemonConnection
-from flom.client.retry import CLOSE_TIMEOUT
-from flom.codes import Outcome
-from flom.core.protocol.messages import Answer, Lock, Unlock, Unlocked
-from flom.core.protocol.session import ClientSession
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
-from flom.errors import DaemonLost, FlomError, RemoteProtocolError, TlsError
+from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, why_closed
+from flom.codes import ReturnCode
+from flom.core.protocol.connection import ClientConnection, Granted, Introduced, Lost, Refused
+from flom.core.protocol.messages import Lock, Unlocked
+from flom.errors import DaemonLost, FlomError, RemoteProtocolError, TlsError, lock_refused
 from flom.net.keepalive import Keepalive
-from flom.reactor.transports import close_our_side, tune
+from flom.reactor.transports import close_our_side, end_for_all, tune
 from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.tls.context import Tls
 
 _msg = tracer("msg")
+_trace = tracer("client")
+
+
+@implementer(IHandshakeListener)
+class DaemonConnection(Protocol):
+    """
+    What every connection to a daemon does about TLS, if it is to be used.
+
+    @ivar peer: names the daemon in errors.
+    """
+
+    transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
+
+    def __init__(self, peer: str, clock: IReactorTime, tls: Tls | None) -> None:
+        """
+        @param tls: our end of TLS, if the endpoint speaks it; C{None} for plain text.
+        """
+        self.peer = peer
+        self._tls = tls
+        self._clock = clock
+        self._connection = ClientConnection()
+        self._handshake: IDelayedCall | None = None
+        self._is_secured = False
+        self._has_timed_out = False
+
+    @property
+    def has_answered(self) -> bool:
+        """True if the daemon has said anything since the last request."""
+        return self._connection.has_answered
+
+    def connectionMade(self) -> None:
+        _trace.debug("connected to %s", self.peer)
+        if self._tls is not None:
+            self._handshake = self._clock.callLater(HANDSHAKE_TIMEOUT, self._time_out)
+
+    def handshakeCompleted(self) -> None:
+        """See L{IHandshakeListener.handshakeCompleted}."""
+        assert self._tls is not None
+        self._stop_timer()
+        self._is_secured = True
+        self._tls.note_handshake(self.transport)
+
+    def check_peer_id(self, peer_id: str | None) -> None:
+        """
+        Check that the daemon is who its certificate says, as far as that is wanted.
+
+        @raise TlsError: it is not.
+        """
+        if self._tls is not None:
+            try:
+                self._tls.check_peer_id(self.transport, peer_id)
+            except TlsError as e:
+                raise TlsError(e.code, f"{self.peer}: {e}") from None
+
+    def why_lost(self, reason: Failure) -> FlomError:
+        """Return what C{reason}, by which the connection has ended, means."""
+        self._stop_timer()
+        _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
+        if self._tls is not None:
+            if self._has_timed_out:
+                why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
+                return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
+            if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
+                return TlsError(error.code, f"{self.peer}: {error}")
+        return why_closed(self.peer, answered=self.has_answered, tls=self._tls, is_secured=self._is_secured)
+
+    def _time_out(self) -> None:
+        self._handshake = None
+        self._has_timed_out = True
+        self.transport.abortConnection()
+
+    def _stop_timer(self) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
 
 
 class LockClient(DaemonConnection):
     """
-    One conversation.
+    Drives a L{ClientConnection}.
 
     @ivar lost: fires with the reason if the connection ends while the lock is held; otherwise never. Each lock has one
         of its own.
-    @ivar is_lost: whether that has happened.
+    @ivar is_lost: true once that has happened.
     @ivar closed: fires when the connection has ended.
     """
 
@@ -49,18 +123,18 @@ class LockClient(DaemonConnection):
         super().__init__(peer, clock, tls)
         self.lost: Deferred[FlomError] = Deferred()
         self.is_lost = False
+        self.closed: Deferred[None] = Deferred()
         self._keepalive = keepalive
-        self._reader = MessageReader(MAX_ANSWER_SIZE)
-        self._session = ClientSession()
-        self._decided: Deferred[Answer] | None = None
+        self._is_shared = False
+        self._name = ""  # of the resource that was asked for last
+        self._decided: Deferred[Granted] | None = None
         self._unlocked: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
-        self.closed: Deferred[None] = Deferred()
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another lock of the same resource can be asked for."""
-        return not self.closed.called and self._session.is_idle and (self._session.is_extended or not self.answered)
+        """True if another lock of the same resource can be asked for."""
+        return not self.closed.called and not self._is_shared and self._connection.is_reusable
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -70,84 +144,89 @@ class LockClient(DaemonConnection):
         """Change when the daemon is probed."""
         tune(self.transport, keepalive)
 
-    def lock(self, message: Lock) -> Deferred[Answer]:
+    def lock(self, message: Lock) -> Deferred[Granted]:
         """
-        Ask for a resource; cancelling gives up waiting by closing the connection.
+        Ask for a resource; cancelling withdraws the request by closing the connection.
 
-        @return: fires with the answer that grants or refuses, with L{DaemonLost}, L{RemoteProtocolError} or
+        @return: fires with the grant, with L{flom.errors.LockRefused}, L{DaemonLost}, L{RemoteProtocolError} or
             L{TlsError}.
         @raise LocalProtocolError: C{message} is too long, or must not be sent now.
         """
-        data = encode(message)
-        self._session.send(message)
-        self.answered = False
+        data = self._connection.lock(message)
+        self._name = message.name
         self.lost = Deferred()
-        decided: Deferred[Answer] = Deferred(canceller=lambda _: self.close())
+        decided: Deferred[Granted] = Deferred(canceller=lambda _: self.close())
         self._decided = decided
         self._write(data)
         return decided
 
-    def unlock(self, message: Unlock) -> Deferred[None]:
+    def unlock(self, name: str, rollback: bool = False) -> Deferred[None]:
         """
-        Give the lock back.
+        Release the lock.
 
-        A daemon that says when it has taken it leaves the connection as it is, see L{is_reusable}; any other one shows
-        that by closing it, as we do.
+        A daemon that answers leaves the connection as it is, see L{is_reusable}; any other one shows that it has taken
+        the unlock by closing the connection, as we do.
 
         @return: fires when the daemon has taken it, or has not for L{CLOSE_TIMEOUT}; with L{DaemonLost} if it was gone
             before.
         """
         if self.is_lost:
             return fail(DaemonLost(f"{self.peer} closed the connection"))
-        self._session.send(message)
-        self._write(encode(message))
+        self._write(self._connection.unlock(name, rollback))
         unlocked: Deferred[None] = Deferred()
         self._unlocked = unlocked
-        self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
-        if self._session.is_idle:
+        self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self._end)
+        if self._connection.awaits_close:
             close_our_side(self.transport)
         return unlocked
 
     def close(self) -> None:
         """End the conversation at once; the daemon forgets whatever was asked or held."""
         self._decided = None
-        self.transport.abortConnection()
+        self._end()
 
     def fileno(self) -> int:
-        """Give the descriptor of the connection."""
+        """
+        Return the descriptor of the connection.
+
+        From now on another process may have it open, and be one of those that the lock belongs to. So the connection
+        is not used for another lock, and L{close} ends it for all of them.
+        """
+        self._is_shared = True
         descriptor: int = self.transport.fileno()
         return descriptor
 
     def dataReceived(self, data: bytes) -> None:
-        self.answered = True
         _msg.debug("from %s: %r", self.peer, data)
         try:
-            for message in self._reader.feed(data):
-                match self._session.receive(message):
-                    case Answer() as answer:
-                        if answer.step == 16:
-                            self.check_peer_id(answer.peer_id)
-                        self._take(answer)
+            for event in self._connection.receive(data):
+                match event:
+                    case Introduced():
+                        self.check_peer_id(event.peer_id)
+                    case Granted():
+                        if decided := self._take_decided():
+                            decided.callback(event)
+                    case Refused():
+                        self._fail(lock_refused(event.outcome, self._name, self.peer))
                     case Unlocked():
                         self._note_unlock()
         except TlsError as e:
             self._fail(e)
-            self.transport.abortConnection()
+            self._end()
         except RemoteProtocolError as e:
-            if self._session.holds:
-                # to close would be to give up the lock under whoever relies on it
+            if self._connection.holds:  # to close would be to release the lock under those that rely on it
                 self._log.warn("{peer} sent what it must not: {why}", peer=self.peer, why=str(e))
-                self._reader = MessageReader(MAX_ANSWER_SIZE)
             else:
                 self._fail(RemoteProtocolError(f"{self.peer}: {e}"))
-                self.transport.abortConnection()
+                self._end()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         lost = self.why_lost(reason)
+        end = self._connection.receive_end()
         self._fail(lost)
-        if self._session.holds:
+        if isinstance(end, Lost) and end.was_held:
             self.is_lost = True
-            if not self.lost.called:  # whoever does not want to hear of it any more has cancelled it
+            if not self.lost.called:  # else its user has cancelled it
                 self.lost.callback(lost)
         self._note_unlock()
         self.closed.callback(None)
@@ -156,22 +235,25 @@ class LockClient(DaemonConnection):
         _msg.debug("to %s: %r", self.peer, data)
         self.transport.write(data)
 
-    def _take(self, answer: Answer) -> None:
-        if answer.code in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
-            return
+    def _end(self) -> None:
+        if self._is_shared:
+            end_for_all(self.transport)
+        else:
+            self.transport.abortConnection()
+
+    def _take_decided(self) -> Deferred[Granted] | None:
+        """Return what fires with the decision, once."""
         decided, self._decided = self._decided, None
-        if decided is not None:
-            decided.callback(answer)
+        return decided
 
     def _note_unlock(self) -> None:
-        """Note that the daemon has taken what we have given back, if we have."""
+        """Note that the daemon has taken our unlock, if there was one."""
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         unlocked, self._unlocked = self._unlocked, None
         if unlocked is not None:
             unlocked.callback(None)
 
-    def _fail(self, error: Exception) -> None:
-        decided, self._decided = self._decided, None
-        if decided is not None:
+    def _fail(self, error: FlomError) -> None:
+        if decided := self._take_decided():
             decided.errback(error)

@@ -12,7 +12,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from flom.client.deferred.secured import DaemonConnection
+from flom.client.deferred.connection import DaemonConnection
 from flom.core.protocol.messages import ManagementRefused, Shutdown
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import DaemonUnreachable, RemoteProtocolError, ShutdownNotAllowed, TlsError

@@ -12,9 +12,10 @@ from twisted.python.failure import Failure
 from flom.client.deferred.connection import LockClient
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.core.modes import LockMode
-from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.core.protocol.connection import Granted
+from flom.core.protocol.messages import Lock, Unlock
 from flom.core.protocol.wire import MessageReader
-from flom.errors import DaemonLost, LocalProtocolError, RemoteProtocolError
+from flom.errors import DaemonLost, LocalProtocolError, LockRefused, RemoteProtocolError
 from flom.net.keepalive import DEFAULT_KEEPALIVE
 from tests.fakes.connections import Transport, xml
 
@@ -34,11 +35,11 @@ class Conversation:
         self.transport = Transport()
         self.client = LockClient("the daemon", self.clock, DEFAULT_KEEPALIVE)
         self.client.makeConnection(self.transport)
-        self.outcome: list[Answer | Exception] = []
+        self.outcome: list[Granted | Exception] = []
         self.client.lock(LOCK).addCallbacks(self.outcome.append, self._take)
 
-    def hear(self, *messages: bytes) -> list[Answer | Exception]:
-        """Let the client receive C{messages}; give what has become of its request."""
+    def hear(self, *messages: bytes) -> list[Granted | Exception]:
+        """Let the client receive C{messages}; return what has become of its request."""
         for message in messages:
             self.client.dataReceived(message)
         return self.outcome
@@ -65,9 +66,12 @@ class Conversation:
     ],
 )
 def test_the_code_of_an_answer_decides_whatever_its_step(messages: list[bytes], code: int) -> None:
-    [answer] = Conversation().hear(*messages)
-    assert isinstance(answer, Answer)
-    assert answer.code == code
+    [decision] = Conversation().hear(*messages)
+    if isinstance(decision, Granted):
+        assert code == 0
+    else:
+        assert isinstance(decision, LockRefused)
+        assert decision.outcome == code != 0
 
 
 @pytest.mark.parametrize("messages", [[], [QUEUED], [INCUBATED], [QUEUED, STILL_QUEUED]])
@@ -141,7 +145,7 @@ def test_an_unlock_closes_our_side_and_waits_for_the_daemons() -> None:
     conversation = Conversation()
     conversation.hear(GRANTED)
     conversation.transport.clear()
-    done = conversation.client.unlock(Unlock("R1"))
+    done = conversation.client.unlock("R1")
     assert list(MessageReader().feed(conversation.transport.value())) == [Unlock("R1")]
     assert conversation.transport.half_closed
     assert not done.called
@@ -153,7 +157,7 @@ def test_an_unlock_closes_our_side_and_waits_for_the_daemons() -> None:
 def test_a_daemon_that_does_not_close_is_not_waited_for_for_ever() -> None:
     conversation = Conversation()
     conversation.hear(GRANTED)
-    conversation.client.unlock(Unlock("R1"))
+    conversation.client.unlock("R1")
     conversation.clock.advance(CLOSE_TIMEOUT)
     assert conversation.transport.aborted
 
