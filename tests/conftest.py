@@ -37,7 +37,7 @@ def no_configuration_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let no test be skipped where everything that tests need is there."""
+    """Fail in CI if a test was skipped: everything that tests need is there."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter is not None else []
     if os.environ.get("CI") == "true" and skipped:

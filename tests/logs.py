@@ -8,17 +8,17 @@ from twisted.logger import LogEvent, LogLevel, formatEvent
 
 
 def errors(log: Iterable[LogEvent]) -> list[str]:
-    """Give the texts of the errors in C{log}."""
+    """Return the texts of the errors in C{log}."""
     return _texts(log, LogLevel.error)
 
 
 def warnings(log: Iterable[LogEvent]) -> list[str]:
-    """Give the texts of the warnings in C{log}."""
+    """Return the texts of the warnings in C{log}."""
     return _texts(log, LogLevel.warn)
 
 
 def informed(log: Iterable[LogEvent]) -> list[str]:
-    """Give the texts in C{log} that only inform."""
+    """Return the texts in C{log} that only inform."""
     return _texts(log, LogLevel.info)
 
 

@@ -19,7 +19,7 @@ _CLONE_NEWNET: Final = 0x40000000  # setns(2); os.setns has come with Python 3.1
 
 
 def _why_not() -> str | None:
-    """Tell why there can be no network namespaces here."""
+    """Return why there can be no network namespaces here."""
     if os.geteuid() != 0:
         return "needs root for network namespaces"
     probe = f"flomprobe{os.getpid()}"
@@ -64,7 +64,7 @@ class Host:
         subprocess.run(["ip", "netns", "delete", self.name], check=True)
 
     def add_interface(self, *addresses: str) -> None:
-        """Give it C{eth0}, with these addresses and the length of their prefixes."""
+        """Add C{eth0}, with these addresses and the length of their prefixes."""
         self.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
         self.ip("link", "set", "eth1", "up")
         self.ip("link", "set", "eth0", "up")
@@ -76,7 +76,7 @@ class Host:
         subprocess.run(["ip", "-n", self.name, *words], check=True)
 
     def words(self, *command: str) -> list[str]:
-        """Give the words of what runs a command on this host, in one process."""
+        """Return the words that run a command on this host, in one process."""
         return ["ip", "netns", "exec", self.name, *command]
 
     def run(
@@ -88,12 +88,12 @@ class Host:
         )
 
     def pids(self) -> list[int]:
-        """Give the processes of this host; dead ones that nobody has waited for are not among them."""
+        """Return the processes of this host, without zombies."""
         listed = subprocess.run(["ip", "netns", "pids", self.name], check=True, capture_output=True, text=True)
         return [int(word) for word in listed.stdout.split()]
 
     def interface(self, name: str = "eth0") -> dict[str, Any]:
-        """Give what C{ip -json addr} knows of an interface."""
+        """Return what C{ip -json addr} knows of an interface."""
         listed = subprocess.run(
             ["ip", "-n", self.name, "-json", "addr", "show", name], check=True, capture_output=True, text=True
         )
@@ -102,7 +102,7 @@ class Host:
         return interface
 
     def link_local(self, name: str = "eth0") -> str:
-        """Give the link-local IPv6 address of an interface."""
+        """Return the link-local IPv6 address of an interface."""
         [address] = [info["local"] for info in self.interface(name)["addr_info"] if info["scope"] == "link"]
         return str(address)
 
@@ -114,7 +114,7 @@ class Host:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Let the thread that we are in be on this host; the sockets that it makes stay there."""
+        """Move the current thread to this host; the sockets that it makes stay there."""
         with open("/proc/thread-self/ns/net") as outside, open(f"/run/netns/{self.name}") as inside:
             _enter(inside)
             try:

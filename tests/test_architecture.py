@@ -42,7 +42,7 @@ MODULES: Final = {
 
 
 def imports(path: Path) -> list[tuple[str, str]]:
-    """Give the modules, and the names in them, that C{path} imports anywhere."""
+    """Return the modules, and the names in them, that C{path} imports anywhere."""
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -53,7 +53,7 @@ def imports(path: Path) -> list[tuple[str, str]]:
 
 
 def layer(module: str) -> int:
-    """Give the number of the layer that C{module} is in: the one with the longest name that it begins with."""
+    """Return the number of the layer that C{module} is in: the one with the longest name that it begins with."""
     names = [(len(name), number) for number, names in enumerate(LAYERS) for name in names if is_in(module, name)]
     return max(names)[1]
 

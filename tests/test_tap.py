@@ -77,7 +77,7 @@ def write(path: Path, text: str) -> str:
 
 
 def value_of(setting: Setting, options: Options) -> Any:
-    """Give what C{options} say of C{setting}; the addresses, of which there may be many, are lists."""
+    """Return what C{options} say of C{setting}; addresses, of which there may be many, are lists."""
     is_address = setting.field in ("socket_name", "unicast_address", "listen")
     return options[setting.long] if is_address else getattr(options.config, setting.field)
 
@@ -126,7 +126,7 @@ def test_what_is_for_commands_is_no_option() -> None:
                 parse(f"--{setting.long}")
 
 
-def test_without_options_it_is_there_for_ever_and_everything_else_is_as_for_commands() -> None:
+def test_without_options_it_never_ends_and_the_rest_is_as_for_commands() -> None:
     assert parse().config == Config(lifespan_ms=-1)
 
 
@@ -205,9 +205,8 @@ def test_what_has_no_effect_is_told_in_one_line(
     ],
     ids=lambda value: value.strip().split("\n")[-1][:40] if isinstance(value, str) else "",
 )
-def test_a_bad_file_ends_the_program_with_one_line_that_names_file_group_and_key(
-    text: str, named: list[str], tmp_path: Path
-) -> None:
+def test_a_bad_file_is_one_line_that_names_file_group_and_key(text: str, named: list[str], tmp_path: Path) -> None:
+    """The program ends."""
     file = write(tmp_path / "flom.conf", text)
     with pytest.raises(SystemExit) as raised:
         parse("-c", file)
@@ -218,7 +217,8 @@ def test_a_bad_file_ends_the_program_with_one_line_that_names_file_group_and_key
 
 
 @pytest.mark.parametrize("name", ["nowhere.conf", ""], ids=["missing", "a directory"])
-def test_a_file_that_cannot_be_read_ends_the_program_with_one_line_that_names_it(name: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_one_line_that_names_it(name: str, tmp_path: Path) -> None:
+    """The program ends."""
     file = str(tmp_path / name)
     with pytest.raises(SystemExit, match=f"^twistd flom: .*{file}.*$"):
         parse("--config-file", file)
@@ -294,7 +294,7 @@ def test_files_that_cannot_be_used_end_the_program_with_one_line(certificate: di
 
 @pytest.fixture
 def traced() -> Iterator[None]:
-    """Let a trace that the test starts end with it."""
+    """End a trace that the test starts."""
     yield
     stop_trace()
 
@@ -384,7 +384,8 @@ def test_a_bad_option_ends_the_program_with_one_line_that_names_it(words: list[s
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_listened_on_ends_the_program_with_one_line_that_names_it(words: list[str]) -> None:
+def test_an_address_that_cannot_be_listened_on_is_one_line(words: list[str]) -> None:
+    """The program ends, and the line names the address."""
     with pytest.raises(SystemExit) as raised:
         daemon_from(parse(*words), MemoryReactorClock())
     assert "\n" not in str(raised.value)
@@ -403,7 +404,7 @@ def test_a_second_daemon_on_one_path_is_told_so(tmp_path: Path) -> None:
 
 
 def made(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
-    """Give what the daemon is made of that C{words} describe."""
+    """Return the parts of the daemon that C{words} describe."""
     parts: dict[str, Any] = {}
 
     def watch(*arguments: Any, **options: Any) -> Any:
@@ -416,29 +417,30 @@ def made(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
 
 
 def server_options_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> ServerOptions:
-    """Give the options on which the daemon serves clients that C{words} describe."""
+    """Return the options on which the daemon serves clients that C{words} describe."""
     options = made(monkeypatch, *words)["options"]
     assert isinstance(options, ServerOptions)
     return options
 
 
 def membership_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> Membership | None:
-    """Give in which group, and as what, the daemon is that C{words} describe."""
+    """Return how the daemon that C{words} describe takes part in its group."""
     membership = made(monkeypatch, *words)["membership"]
     assert membership is None or isinstance(membership, Membership)
     return membership
 
 
 @pytest.mark.parametrize(("words", "lifespan"), [([], None), (["-d", "-7"], None), (["-d", "700"], 0.7)])
-def test_a_lifespan_is_told_in_milliseconds_and_every_negative_one_is_for_ever(
+def test_a_lifespan_is_in_milliseconds_and_a_negative_one_never_ends(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], lifespan: float | None
 ) -> None:
     assert made(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)["lifespan"] == lifespan
 
 
-def test_clients_are_served_in_plain_text_and_strangers_may_not_end_the_daemon(
+def test_clients_are_served_without_tls_and_may_not_end_the_daemon(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Others than the daemon's own user, that is."""
     assert server_options_of(monkeypatch, "-s", str(tmp_path / "flom.sock")) == ServerOptions()
 
 

@@ -34,7 +34,7 @@ def warn(text: str) -> None:
 
 
 def lines_of(setting: Setting) -> list[str]:
-    """Give the values that the sample has for C{setting}, each behind a C{#}."""
+    """Return the values that the sample has for C{setting}, each behind a C{#}."""
     group, key = setting.place
     section = SAMPLE.partition(f"[{group}]\n")[2].partition("\n[")[0]
     return re.findall(rf"^#{key}=(.*)$", section, re.MULTILINE)

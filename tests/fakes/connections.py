@@ -46,7 +46,7 @@ class Transport(StringTransport):
 
 
 def wrap(transport: Any) -> Any:
-    """Give a transport that sends its bytes by C{transport}, as TLS has one."""
+    """Return a transport that sends its bytes by C{transport}, as TLS has one."""
     wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
     wrapper.transport = transport
     return wrapper
@@ -93,7 +93,7 @@ class Daemon:
         self.factory = LockFactory(self.arbiter, self.clock, self.options)
 
     def connect(self, host: str = "127.0.0.1") -> Client:
-        """Give a client that connects from C{host}."""
+        """Return a client that connects from C{host}."""
         return Client(self.factory, host)
 
 
@@ -112,7 +112,7 @@ class Client:
         return self
 
     def received(self) -> list[Message]:
-        """Give the messages that came since the last call."""
+        """Return the messages that came since the last call."""
         data = self.transport.value()
         self.transport.clear()
         return list(MessageReader(MAX_ANSWER_SIZE).feed(data))

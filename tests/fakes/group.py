@@ -78,16 +78,16 @@ class FakePort:
         self.sent.append((datagram, addressee))
 
     def hear(self, datagram: bytes, sender: Sender) -> None:
-        """Let a datagram come in."""
+        """Receive a datagram."""
         self._protocol.datagramReceived(datagram, sender)
 
     def answers(self) -> list[tuple[Message, Sender]]:
-        """Give what was sent to somebody alone since the last call."""
+        """Return what was sent to one address alone since the last call."""
         sent, self.sent = self.sent, []
         return [(decode(datagram), addressee) for datagram, addressee in sent]
 
     def announced(self) -> list[Standing]:
-        """Give what was said of itself to the group since the last call."""
+        """Return what was announced to the group since the last call."""
         told, self.told = self.told, []
         return [message.standing for message in told if isinstance(message, Discover) and message.standing is not None]
 
@@ -101,7 +101,7 @@ class FakePort:
 
 
 def fake_ports(monkeypatch: pytest.MonkeyPatch, module: str) -> list[FakePort]:
-    """Have C{module} make fake ports; give those that it has made."""
+    """Replace the ports that C{module} makes by fakes; return those that it has made."""
     made: list[FakePort] = []
 
     def make(*arguments: Any, is_member: bool) -> FakePort:
@@ -113,10 +113,10 @@ def fake_ports(monkeypatch: pytest.MonkeyPatch, module: str) -> list[FakePort]:
 
 
 def instant(clock: Any) -> Instant:
-    """Tell the time of both clocks by C{clock}, whose second 0 is in 2027."""
+    """Return the time of both clocks by C{clock}, whose second 0 is in 2027."""
     return Instant(clock.seconds(), 1_800_000_000 + clock.seconds())
 
 
 def pass_time(clock: Any, seconds: float) -> None:
-    """Let the time of C{clock} pass in small steps, so that no timer is late."""
+    """Advance C{clock} in small steps, so that no timer is late."""
     clock.pump([STEP] * round(seconds / STEP))

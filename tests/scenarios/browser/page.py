@@ -36,16 +36,16 @@ class Page:
         wait.until(lambda _: self.run(f"return Boolean({condition})", *arguments), condition)
 
     def names(self) -> list[str]:
-        """Give the names of the resources shown, in order."""
+        """Return the names of the resources shown, in order."""
         found: list[str] = self.run("return [...document.querySelectorAll('.card h3')].map((one) => one.textContent)")
         return found
 
     def holders(self, resource: str) -> list[str]:
-        """Give who is said to hold C{resource}."""
+        """Return the holders of C{resource} that the page names."""
         return self._parties(resource, "holders")
 
     def waiters(self, resource: str) -> list[str]:
-        """Give who is said to wait for C{resource}."""
+        """Return the waiters for C{resource} that the page names."""
         return self._parties(resource, "waiters")
 
     def _parties(self, resource: str, kind: str) -> list[str]:
@@ -69,7 +69,7 @@ class Page:
         WebDriverWait(self._browser, PATIENCE, 0.05).until(lambda _: resource not in self.names(), f"no {resource}")
 
     def drawn(self, resource: str) -> dict[str, list[str]] | None:
-        """Give who is drawn as holder and as waiter of C{resource}, and which lines; C{None} if nothing is drawn."""
+        """Return the holders and waiters drawn for C{resource}, and the lines; C{None} if nothing is drawn."""
         script = """
         const [name] = arguments;
         const graph = [...document.querySelectorAll('.graph')].find((one) => one.firstChild.textContent === name);
@@ -85,7 +85,7 @@ class Page:
         return found
 
     def complaints(self) -> list[str]:
-        """Give what the browser has logged since the last call."""
+        """Return what the browser has logged since the last call."""
         return [entry["message"] for entry in self._browser.get_log("browser")]
 
     def filter(self, text: str) -> None:

@@ -43,7 +43,7 @@ class Locks:
         self._sock = sock
 
     def hold(self, *words: str) -> Running:
-        """Have a command run under the lock that C{words} describe."""
+        """Run a command under the lock that C{words} describe."""
         running = self.ask(*words)
         assert running.line() == "held"
         return running

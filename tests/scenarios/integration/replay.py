@@ -102,7 +102,7 @@ class _Replay:
             self._connections[label].sendto(data, self._address)
 
     def _receive(self, label: str) -> str:
-        """Give exactly one message."""
+        """Return exactly one message."""
         end = b"</msg>"
         while end not in self._received[label]:
             data = self._read(label, _PATIENCE)
@@ -112,7 +112,7 @@ class _Replay:
         return (message + end).decode()
 
     def _read(self, label: str, seconds: float) -> bytes | None:
-        """Give what arrives within C{seconds}, nothing at the end of the stream, C{None} for silence."""
+        """Return what arrives within C{seconds}, nothing at the end of the stream, C{None} for silence."""
         assert not self._received[label] or self._kind == socket.SOCK_STREAM
         self._connections[label].settimeout(seconds)
         try:

@@ -21,7 +21,7 @@ TWISTD = [str(BIN / "twistd"), "-n", "--pidfile="]
 
 
 def free_port() -> int:
-    """Give a TCP port that was free a moment ago, on IPv4 and IPv6."""
+    """Return a TCP port that was free a moment ago, on IPv4 and IPv6."""
     with socket.socket(socket.AF_INET6) as probe:
         probe.bind(("::", 0))
         port: int = probe.getsockname()[1]
@@ -45,7 +45,7 @@ def ask(connection: socket.socket, message: bytes) -> bytes:
 
 
 def code(connection: socket.socket) -> bytes:
-    """Give the code of the next answer; nothing if there is none any more."""
+    """Return the code of the next answer; nothing if there is none any more."""
     data = b""
     while b"</msg>" not in data:
         try:
@@ -132,7 +132,8 @@ def test_a_port_that_is_none_ends_the_daemon_with_one_line() -> None:
     assert "65535" in refused.stderr
 
 
-def test_in_the_background_too_whoever_started_the_daemon_is_told_why_it_cannot(tmp_path: Path) -> None:
+def test_in_the_background_too_a_failed_start_is_explained(tmp_path: Path) -> None:
+    """A daemon that goes to the background says first, to the terminal, why it cannot start."""
     background = [str(BIN / "twistd"), f"--pidfile={tmp_path / 'pid'}", f"--logfile={tmp_path / 'log'}"]
     where = f"unix:{tmp_path / 'nowhere' / 'flom.sock'}"
     refused = subprocess.run([*background, "flom", "--listen", where], capture_output=True, text=True, timeout=30)
@@ -141,7 +142,7 @@ def test_in_the_background_too_whoever_started_the_daemon_is_told_why_it_cannot(
     assert "Traceback" not in refused.stderr
 
 
-def test_of_daemons_that_start_at_the_same_moment_one_wins_and_the_others_say_so(tmp_path: Path) -> None:
+def test_of_daemons_that_start_at_once_one_wins_and_the_others_say_so(tmp_path: Path) -> None:
     path = str(tmp_path / "flom.sock")
     starters = [
         subprocess.Popen(

@@ -23,7 +23,7 @@ def host() -> Iterator[Host]:
 
 
 def complaint(host: Host, *words: str) -> str:
-    """Give the line that a daemon on C{host} leaves when it does not start."""
+    """Return the line that a daemon on C{host} leaves when it does not start."""
     done = subprocess.run(
         host.words(str(BIN / "twistd"), "-n", "--pidfile=", "flom", *words), capture_output=True, text=True, timeout=20
     )

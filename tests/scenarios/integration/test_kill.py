@@ -47,7 +47,8 @@ def test_the_next_one_listens_on_the_same_path(tmp_path: Path, number: signal.Si
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_the_next_one_listens_on_the_same_port_while_old_connections_linger(host: str) -> None:
+def test_the_next_one_listens_while_old_connections_linger(host: str) -> None:
+    """The kernel keeps connections of a killed daemon for a while; the next one gets the same port all the same."""
     port = free_port()
     where = ["--unicast-address", host, "--unicast-port", str(port)]
     with Daemon(*where) as killed:

@@ -16,7 +16,7 @@ from tests.scenarios.integration.test_daemon import ask, code, connect, free_por
 
 
 def is_cut_off(connection: socket.socket) -> bool:
-    """Tell whether the daemon has closed C{connection}; wait for that for a while."""
+    """Return whether the daemon has closed C{connection}; wait for that for a while."""
     try:
         while connection.recv(65536):
             pass
@@ -42,7 +42,7 @@ class Wary(Daemon):
         return self
 
     def serves(self) -> bool:
-        """Tell whether somebody who comes now is granted what the holder gives back, and who holds it goes on."""
+        """Return whether a new client is granted what the holder releases, and the holder of another lock goes on."""
         with closing(connect(self.socket)) as waiter:
             assert ask(waiter, lock()) == b"1"
             self.holder.sendall(unlock())
@@ -113,7 +113,8 @@ def test_who_may_not_wait_or_create_is_told_that_it_is_locked(wary: Wary) -> Non
     assert "max-waiters: R1 (EX) refused to" in wary.log
 
 
-def test_when_descriptors_run_out_holders_and_waiters_go_on_and_whoever_comes_waits(tmp_path: Path) -> None:
+def test_when_descriptors_run_out_only_new_clients_wait(tmp_path: Path) -> None:
+    """Holders and waiters go on as before; a new client waits until there is a descriptor."""
     with Wary(tmp_path, descriptors=60) as daemon:
         waiter = connect(daemon.socket)
         assert ask(waiter, lock()) == b"1"

@@ -89,7 +89,7 @@ each_mode = pytest.mark.parametrize("mode", [OPEN, PRIVATE], ids=["open", "priva
 
 
 def snapshot(directory: Path) -> dict[str, int]:
-    """Tell what is in a directory, by name."""
+    """Return what is in a directory, by name."""
     return {name: (directory / name).lstat().st_ino for name in os.listdir(directory)}
 
 
@@ -191,7 +191,8 @@ def test_a_private_socket_is_never_open_to_others(public: Path) -> None:
     assert stranger.communicate(timeout=30)[0] == ""
 
 
-def test_the_end_of_a_daemon_leaves_what_has_come_in_the_place_of_its_socket(public: Path, precious: Path) -> None:
+def test_a_daemon_s_end_leaves_what_took_its_socket_s_place(public: Path, precious: Path) -> None:
+    """What another program has put at the path of the socket is not removed."""
     path = public / "flom.sock"
     with Daemon("-s", str(path)) as daemon:
         path.unlink()
@@ -213,7 +214,7 @@ def test_even_if_it_is_another_daemon_s(public: Path) -> None:
 
 
 def trace_to(programs: Programs, path: Path) -> str:
-    """Have C{flom-run} trace to C{path}; give what it says on stderr."""
+    """Run C{flom-run} with a trace to C{path}; return its stderr."""
     return programs.run("-T", str(path), "-d", "0", "-s", str(path.parent / "none"), "--", "true").stderr
 
 
@@ -245,7 +246,7 @@ def test_a_pipe_for_a_trace_that_nobody_reads_holds_nobody_up(public: Path, prog
     assert f"cannot trace to '{public / 'trace'}': no such device or address" in said
 
 
-def test_a_pipe_whose_reader_has_fallen_asleep_ends_the_trace_and_not_the_daemon(public: Path) -> None:
+def test_a_pipe_that_is_not_read_ends_the_trace_and_not_the_daemon(public: Path) -> None:
     path = str(public / "s")
     fifo(public / "trace", public)
     reading = os.open(public / "trace", os.O_RDONLY | os.O_NONBLOCK)

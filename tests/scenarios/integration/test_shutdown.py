@@ -31,7 +31,7 @@ class Scene:
         self.daemon = Daemon(*self.where, "--daemon-trace-file", str(self._trace), ready="listening on")
 
     def begin(self) -> None:
-        """Have the lock held and waited for."""
+        """Start a holder of the lock and a waiter for it."""
         self.holder = self.start("sh", "-c", "echo held; cat")
         assert self.holder.line() == "held"
         self.waiter = self.start("echo", "ran")

@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> str:
 
 @contextmanager
 def scene(path: str) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Have somebody hold what somebody else waits for."""
+    """Start a holder, and a command that waits for its lock."""
     with ExitStack() as both:
         holder, waiter = both.enter_context(connect(path)), both.enter_context(connect(path))
         assert ask(holder, lock()) == b"0"

@@ -50,7 +50,7 @@ _BETTER: Final[dict[str, dict[int, Any]]] = {
 
 
 def _expected(name: str) -> Transcript:
-    """Give the recording C{name} as we want it."""
+    """Return the recording C{name} as we want it."""
     transcript = deepcopy(TRANSCRIPTS[name])
     for number, step in _BETTER.get(name, {}).items():
         transcript["steps"][number] = step

@@ -81,7 +81,7 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let a client go that has gone without a word."""
+        """Ignore a client that has gone without a word."""
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ _REPLY: Final = re.compile(
 
 
 def port_in(reply: bytes) -> int:
-    """Give the TCP port in what a daemon replies, which must be what FLoM's daemon would say without an address."""
+    """Return the TCP port in what a daemon replies, which must be what FLoM's daemon would say without an address."""
     found = _REPLY.fullmatch(reply.decode())
     assert found, reply
     assert found[1] == ""
@@ -68,7 +68,7 @@ class FlomClient:
         return found[1] if found else ""
 
     def unlock(self, name: str) -> None:
-        """Give it back."""
+        """Release it."""
         self._say(f'<msg level="3" verb="2" step="8"><resource name="{_base64(name)}" rollback="0" /></msg>')
 
     def _say(self, message: str) -> None:

@@ -33,18 +33,18 @@ class Marks:
         self._path = path
 
     def command(self, seconds: float = 0.02) -> list[str]:
-        """Give a command that is a critical section for some time."""
+        """Return a command that is a critical section for some time."""
         return [sys.executable, "-I", "-S", critical.__file__, str(self._path), str(seconds)]
 
     def holdings(self) -> list[Holding]:
-        """Give all that have begun, in order."""
+        """Return all that have begun, in order."""
         text = self._path.read_text() if self._path.exists() else ""
         marks = [(word, int(pid), int(when)) for word, pid, when in map(str.split, text.splitlines())]
         ends = {pid: when for word, pid, when in marks if word == "end"}
         return [Holding(pid, when, ends.get(pid, math.inf)) for word, pid, when in marks if word == "begin"]
 
     def overlaps(self) -> list[tuple[Holding, Holding]]:
-        """Give all that were held at the same time."""
+        """Return all that were held at the same time."""
         return [
             (one, other)
             for one, other in combinations(self.holdings(), 2)

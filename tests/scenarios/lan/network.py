@@ -89,7 +89,7 @@ class LanHost(Host):
                     os.kill(pid, signal.SIGKILL)
 
     def has_heard(self, client: Running, leader: Member) -> bool:
-        """Tell whether C{client} has been answered by C{leader}, which is on another host: it is in the queue then."""
+        """Return whether C{leader}, on another host, has answered C{client}, which is in the queue then."""
         listed = self.run("ss", "-OtinpH", "state", "established", "dport", "=", f":{leader.port}")
         return re.search(rf"pid={client.pid},.* bytes_received:", listed.stdout) is not None
 
@@ -121,7 +121,7 @@ class Member:
         return int(listening[1])
 
     def address_for(self, client: Host) -> tuple[str, int, int, int]:
-        """Give its TCP address as sockets on another host want it."""
+        """Return its TCP address as sockets on another host want it."""
         return (self.host.link_local(), self.port, 0, client.interface()["ifindex"])
 
     @property
@@ -148,7 +148,7 @@ class Member:
         return self._running.wait()
 
     def _last_role(self) -> str:
-        """Give the role that it has logged last."""
+        """Return the role that it has logged last."""
         roles = re.findall(r"\b(leading|standing by|yields)\b", self.log)
         return roles[-1] if roles else ""
 
@@ -215,7 +215,7 @@ class Lan:
         self._switch.ip("link", "set", self._ports[host.name], "up")
 
     def cut_off(self, host: Host) -> None:
-        """Let nothing through to C{host} and from it; it does not notice."""
+        """Cut C{host} off in both directions; it does not notice."""
         self._set_state(host, 0)  # disabled
 
     def let_through(self, host: Host) -> None:
@@ -228,7 +228,7 @@ class Lan:
         host.kill_all()
 
     def lose_datagrams(self, percent: int) -> None:
-        """Have every host lose some of the datagrams that it receives, even those of its own."""
+        """Drop some of the datagrams that each host receives, even its own."""
         for host in self.hosts:
             script = f"""
                 add table inet loss
@@ -243,11 +243,11 @@ class Lan:
             host.kill_all()
 
     def processes(self) -> dict[int, str]:
-        """Give the processes on all hosts, with their command lines."""
+        """Return the processes on all hosts, with their command lines."""
         return {pid: command_line_of(pid) for host in self.hosts for pid in host.pids()}
 
     def logs(self) -> str:
-        """Give the logs of all members of groups, as far as they can be read by a human."""
+        """Return the logs of all members of groups, as far as they can be read by a human."""
         return "\n".join(f"{host.name}:\n{member.log[:10_000]}" for host in self.hosts for member in host.members)
 
     def _set_state(self, host: Host, number: int) -> None:
@@ -257,12 +257,12 @@ class Lan:
 
 
 def in_group(group: str, *words: str) -> list[str]:
-    """Give the words that have C{flom-run} use the daemon of C{group}, and start none."""
+    """Return the words by which C{flom-run} uses the daemon of C{group}, and starts none."""
     return ["-A", group, "-d", "0", *words]
 
 
 def leaders_in(said: str) -> list[tuple[str, str]]:
-    """Give host and node of every leader, in order, that C{flom-run -V} has found."""
+    """Return host and node of every leader, in order, that C{flom-run -V} has found."""
     return [(found["host"], found["node"]) for found in _LED_BY.finditer(said)]
 
 

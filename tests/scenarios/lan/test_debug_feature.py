@@ -17,7 +17,7 @@ SERVER, CLIENT = "--debug-feature=ipv6.multicast.server", "--debug-feature=IPv6.
 
 
 def is_member(host: LanHost, group: str) -> bool:
-    """Tell whether somebody on C{host} has joined C{group}."""
+    """Return whether a process on C{host} has joined C{group}."""
     return f" {group}\n" in host.run("ip", "maddr", "show", "dev", "eth0").stdout
 
 

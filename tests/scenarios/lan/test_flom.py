@@ -27,7 +27,7 @@ def start_flom_daemon(host: LanHost) -> Running:
 
 
 def is_unharmed(daemon: Running) -> bool:
-    """Tell whether nobody has sent to a daemon of FLoM what would have been its end."""
+    """Return whether FLoM's daemon was sent nothing that would have ended it."""
     return daemon.process.poll() is None
 
 

@@ -34,7 +34,7 @@ def diagnose(host: LanHost, *words: str) -> tuple[int, dict[str, list[str]]]:
 
 
 def block(host: LanHost, rule: str) -> None:
-    """Have the firewall of C{host} drop what comes in and matches C{rule}."""
+    """Drop what reaches C{host} and matches C{rule}, by its firewall."""
     script = f"""
         add table inet wall
         add chain inet wall input {{ type filter hook input priority 0; }}

@@ -14,7 +14,7 @@ pytestmark = needs_network_namespaces
 
 
 def share(host: LanHost, group: str) -> socket.socket:
-    """Give a socket of another program on C{host} that listens to C{group} too."""
+    """Return a socket of another program on C{host} that listens to C{group} too."""
     interface = host.interface()["ifindex"]
     if ":" in group:
         shared = host.open_socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -85,10 +85,13 @@ def test_other_programs_may_use_the_group_too(group: str, lan: Lan) -> None:
 
 
 @pytest.mark.parametrize("group", ["ff02::1", "239.1.1.1"])
-def test_of_two_leaders_every_client_chooses_the_same_and_warns_unless_an_interface_is_chosen(
+def test_of_two_leaders_every_client_chooses_the_same_and_warns(
     group: str, lan: Lan, other_lan: Lan, between: LanHost
 ) -> None:
-    """They cannot hear each other; the one that has led for longer would go on if they could."""
+    """
+    Unless an interface is chosen. The leaders cannot hear each other; the one that has led for longer would go on if
+    they could.
+    """
     one, other = lan.add_host(), other_lan.add_host()
     for host in (other, one):
         await_leader([host.join_group(group=group)])

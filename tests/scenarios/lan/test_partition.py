@@ -62,7 +62,7 @@ def parted(request: pytest.FixtureRequest, lan: Lan) -> Parted:
     return Parted(lan, first, second, third, [node, other_node], request.param)
 
 
-def test_both_say_that_there_are_two_and_the_one_that_has_led_for_longer_goes_on(parted: Parted) -> None:
+def test_two_leaders_say_so_and_the_one_that_led_for_longer_goes_on(parted: Parted) -> None:
     parted.heal()
     assert await_leader(parted.members, 5) is parted.first
     for member, what in [(parted.first, "has to yield to this one"), (parted.second, "this one, ")]:

@@ -28,7 +28,7 @@ def pool(lan: Lan) -> list[Member]:
 
 
 def is_free(host: LanHost, *words: str) -> bool:
-    """Tell whether a lock can be had at once."""
+    """Return whether a lock can be had at once."""
     return host.flom(*in_group(GROUP, *words, "-o", "0"), "--", "true").returncode == 0
 
 
@@ -96,7 +96,8 @@ def test_an_element_is_not_regained_and_the_user_is_told(lan: Lan, pool: list[Me
     assert "goes on unlocked" in finished.stderr
 
 
-def test_a_lock_that_somebody_else_has_got_is_not_regained_and_the_user_is_told(lan: Lan, pool: list[Member]) -> None:
+def test_a_lock_granted_to_another_is_not_reclaimed_and_the_user_warned(lan: Lan, pool: list[Member]) -> None:
+    """A lock that another client has been granted meanwhile is not reclaimed, and the user is warned."""
     leader, successor = pool
     holder = hold(lan.hosts[-1], "-r", "R")
     holder.signal(signal.SIGSTOP)  # it cannot say in time that it holds something

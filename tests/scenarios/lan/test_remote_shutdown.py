@@ -19,7 +19,7 @@ def hosts(lan: Lan) -> tuple[LanHost, LanHost]:
 
 
 def at(host: LanHost) -> list[str]:
-    """Give the options that mean a daemon on C{host}."""
+    """Return the options that mean a daemon on C{host}."""
     return ["-a", f"{host.link_local()}%eth0"]
 
 

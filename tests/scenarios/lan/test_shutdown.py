@@ -19,7 +19,7 @@ def leader(lan: Lan) -> Member:
 
 
 def order(host: LanHost, *options: str) -> tuple[int, list[str], list[str]]:
-    """Give the status of such an order, and what was said on stdout and stderr."""
+    """Return the status of such an order, its stdout and its stderr."""
     ordered = host.flom("-A", GROUP, *options)
     return ordered.returncode, ordered.stdout.splitlines(), ordered.stderr.splitlines()
 

@@ -11,7 +11,7 @@ from tests.scenarios.lan.network import GROUP, Lan
 pytestmark = needs_network_namespaces
 
 
-def test_hosts_with_certificates_share_the_locks_of_a_daemon_that_they_have_elected(lan: Lan, tls: list[str]) -> None:
+def test_hosts_with_certificates_elect_a_daemon_and_share_its_locks(lan: Lan, tls: list[str]) -> None:
     one, two = lan.add_hosts(2)
     assert one.flom("-A", GROUP, "-d", "-1", *tls, "--", "true").returncode == 0
     holder = two.hold("R", *tls)

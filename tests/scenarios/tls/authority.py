@@ -57,7 +57,7 @@ class Files:
         return Tls(self.certificate, self.key, self.authority, checks_peer_id=checks_peer_id)
 
     def options(self, *more: str) -> list[str]:
-        """Give them as options of C{flom-run} and C{twistd flom}, before C{more}."""
+        """Return them as options of C{flom-run} and C{twistd flom}, before C{more}."""
         words = ["--tls-certificate", self.certificate, "--tls-private-key", self.key]
         return [*words, "--tls-ca-certificate", self.authority, *more]
 

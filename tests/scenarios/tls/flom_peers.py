@@ -126,7 +126,7 @@ class FlomClient:
         return _code(self._connection.read())
 
     def wait(self) -> str:
-        """Give the code of the next answer."""
+        """Return the code of the next answer."""
         return _code(self._connection.read())
 
     def unlock(self, name: str) -> None:

@@ -69,7 +69,7 @@ class Network:
         client.makeConnection(ends[0])
 
     def settle(self) -> None:
-        """Let everything arrive that is on its way, and what follows from it."""
+        """Deliver everything that is on its way, and what follows from it."""
         while sum(bool(pump.pump()) for pump in self.pumps):  # all of them have their turn
             pass
 
@@ -133,7 +133,7 @@ class Daemon:
 def ask(
     network: Network, endpoint: IStreamClientEndpoint, tls: Tls | None, *, wait: bool = False
 ) -> list[Held | FlomError]:
-    """Let a client of ours ask for a lock; give what becomes of that, as soon as it does."""
+    """Ask for a lock by a client of ours; return the outcome as soon as there is one."""
     outcome: list[Held | FlomError] = []
 
     def note(failure: Failure) -> None:
@@ -146,7 +146,7 @@ def ask(
 
 
 def is_served(network: Network, daemon: Daemon, tls: Tls | None) -> bool:
-    """Tell whether a client of ours can take a lock and give it back."""
+    """Return whether a client of ours can take a lock and release it."""
     [held] = ask(network, daemon.endpoint, tls)
     if isinstance(held, FlomError):
         return False
@@ -232,7 +232,7 @@ class ByHand:
         self._tls.set_connect_state()
 
     def next_of_handshake(self) -> bytes:
-        """Give what is to be sent next; nothing if the handshake is over."""
+        """Return what is to be sent next; nothing if the handshake is over."""
         self._take()
         try:
             self._tls.do_handshake()
@@ -252,7 +252,7 @@ class ByHand:
         self._network.settle()
 
     def hear(self) -> bytes:
-        """Give what has come since the handshake."""
+        """Return what has come since the handshake."""
         self._take()
         return self._tls.recv(2**15)
 

@@ -23,7 +23,7 @@ from tests.scenarios.tls.test_flom_run import CHECKED, Place
 
 
 def config(files: Files | None, *, checks_peer_id: bool = False, **more: Any) -> Config:
-    """Give a configuration that has TLS, if there are files for it, and starts no daemon."""
+    """Return a configuration that has TLS, if there are files for it, and starts no daemon."""
     more = {"lifespan_ms": 0} | more
     if files is not None:
         more |= {"tls_certificate": files.certificate, "tls_private_key": files.key}

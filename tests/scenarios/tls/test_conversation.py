@@ -53,7 +53,7 @@ def daemon(network: Network, good: Files) -> Daemon:
 
 
 def answers(end: Bare) -> list[Message]:
-    """Give what C{end} has been answered since the last call."""
+    """Return what C{end} has been answered since the last call."""
     data, end.received = end.received, b""
     return list(MessageReader(MAX_ANSWER_SIZE).feed(data))
 
@@ -199,7 +199,7 @@ def test_a_lock_that_is_lost_with_its_daemon_is_told(
 
 
 def order(network: Network, endpoint: Endpoint, tls: Tls | None, *, immediate: bool = True) -> Exception | None:
-    """Let a client of ours order a daemon to end; give what it complains of."""
+    """Order a daemon to end by a client of ours; return the error."""
     outcome: list[Exception | None] = []
 
     def note(failure: Failure) -> None:
@@ -224,9 +224,10 @@ def test_whoever_has_a_good_certificate_may_end_the_daemon_wherever_it_is(
 
 
 @pytest.mark.parametrize("immediate", [True, False])
-def test_whoever_fails_the_check_of_peer_ids_is_told_that_the_daemon_does_not_end(
+def test_an_order_to_end_is_refused_if_the_peer_id_does_not_match(
     network: Network, files: Mapping[str, Files], log: list[LogEvent], immediate: bool
 ) -> None:
+    """A client that fails the check of peer ids learns that the daemon does not end."""
     daemon = Daemon(network, files["good"].tls(checks_peer_id=True))
     complaint = order(network, daemon.endpoint, files["somebody's"].tls(), immediate=immediate)
     assert isinstance(complaint, ShutdownNotAllowed)

@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def refusal(files: Files) -> TlsError:
-    """Give the one line that tells why C{files} cannot be used."""
+    """Return the one line that says why C{files} cannot be used."""
     with pytest.raises(TlsError) as caught:
         files.tls()
     assert str(caught.value).isprintable()

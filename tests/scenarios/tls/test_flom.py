@@ -85,7 +85,7 @@ async def test_flom_s_client_that_leaves_makes_way_for_the_next(good: Files, say
 
 
 def learn(port: int, files: Files) -> str:
-    """Give what a client of FLoM's with a bad certificate comes to know."""
+    """Return what a client of FLoM's with a bad certificate comes to know."""
     with pytest.raises(SSL.Error) as caught, FlomClient(port, files) as client:
         client.lock("R1")
     return str(caught.value)
@@ -147,7 +147,7 @@ async def test_our_client_takes_a_lock_of_flom_s_daemon_and_gives_it_back(
 
 @says_so
 @pytest_twisted.ensureDeferred
-async def test_flom_s_daemon_looks_at_certificates_after_the_handshake_and_leaves(
+async def test_flom_s_daemon_closes_after_the_handshake_on_bad_certificates(
     files: Mapping[str, Files], version: int, says_so: bool
 ) -> None:
     with FlomDaemon(files["good"], says_so=says_so) as daemon:

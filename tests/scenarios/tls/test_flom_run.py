@@ -38,7 +38,7 @@ class Place:
         self.daemon = Daemon(*where, "--unicast-port", str(self.port), *options, ready="on [::1]")
 
     def serves(self, files: Files, resource: str) -> bool:
-        """Tell whether somebody over TLS gets C{resource}."""
+        """Return whether a client over TLS is granted C{resource}."""
         with FlomClient(self.port, files) as client:
             return client.lock(resource) == "0"
 

@@ -212,7 +212,7 @@ HINTS = {
 
 @pytest.mark.parametrize("checks_peer_id", [True, False])
 @pytest.mark.parametrize("kind", ["somebody's", "nameless"])
-def test_a_client_whose_certificate_is_somebody_s_is_turned_away_if_that_is_checked(
+def test_a_client_with_the_certificate_of_another_is_refused_if_checked(
     network: Network,
     files: Mapping[str, Files],
     version: int,
@@ -247,7 +247,7 @@ def test_a_client_that_sends_no_id_is_turned_away_if_that_is_checked(
 
 
 @pytest.mark.parametrize("checks_peer_id", [True, False])
-def test_a_daemon_whose_certificate_is_somebody_s_is_not_talked_to_if_that_is_checked(
+def test_a_daemon_with_the_certificate_of_another_is_refused_if_checked(
     network: Network, files: Mapping[str, Files], version: int, checks_peer_id: bool
 ) -> None:
     daemon = Daemon(network, files["somebody's"].tls())
@@ -282,7 +282,7 @@ def test_a_client_that_does_not_speak_tls_is_turned_away(
     assert is_served(network, daemon, good.tls())
 
 
-def test_a_client_of_ours_that_does_not_speak_tls_is_told_what_may_be_missing(network: Network, good: Files) -> None:
+def test_a_client_of_ours_without_tls_learns_what_may_be_missing(network: Network, good: Files) -> None:
     [error] = ask(network, Daemon(network, good.tls()).endpoint, None)
     assert isinstance(error, DaemonLost)
     assert (
@@ -320,7 +320,7 @@ def test_a_silent_client_is_sent_away_in_the_end(network: Network, good: Files, 
     assert warnings(log) == ["message-timeout: closing 192.0.2.2:40000: no whole message within 30 s"]
 
 
-def test_a_client_that_is_silent_after_the_handshake_is_sent_away_in_the_end(network: Network, good: Files) -> None:
+def test_a_client_that_is_silent_after_the_handshake_is_disconnected(network: Network, good: Files) -> None:
     daemon = Daemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, bare_context(good), Bare())
     network.pass_time(DEFAULT_LIMITS.message_timeout)
@@ -408,7 +408,7 @@ def test_a_client_that_hangs_up_during_the_handshake_is_forgotten(
 
 
 def client_hello() -> bytes:
-    """Give what a client begins with."""
+    """Return what a client begins with."""
     connection = SSL.Connection(bare_context(None), None)
     connection.set_connect_state()
     with pytest.raises(SSL.WantReadError):

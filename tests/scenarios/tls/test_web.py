@@ -24,7 +24,7 @@ def context_for(authority: str) -> ssl.SSLContext:
 
 
 def is_healthy(socket: Path, certificate: str, key: str, context: ssl.SSLContext) -> bool:
-    """Tell whether a daemon with these files says so."""
+    """Return whether a daemon with these files says that it is healthy."""
     port = free_port()
     endpoint = f"ssl:{port}:interface=127.0.0.1:certKey={certificate}:privateKey={key}"
     with Daemon("-s", str(socket), "--http", endpoint, ready="showing what is locked"):

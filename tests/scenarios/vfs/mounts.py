@@ -23,7 +23,7 @@ PATIENCE: Final = 20.0  # seconds until a program that reads the file system fai
 
 
 def _why_not() -> str | None:
-    """Tell why nothing can be mounted here."""
+    """Return why nothing can be mounted here; the empty string if something can."""
     if not os.path.exists("/dev/fuse"):
         return "needs /dev/fuse"
     if shutil.which("fusermount3") is None:
@@ -55,7 +55,7 @@ needs_root: Final = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to
 
 
 def mount_at(directory: Path) -> str | None:
-    """Give the line of the kernel's list of mounts that is about C{directory}; the path must need no escapes."""
+    """Return the line of the kernel's list of mounts that is about C{directory}; the path must need no escapes."""
     with open("/proc/self/mountinfo") as mounts:
         lines = [line for line in mounts if line.split()[4] == str(directory)]
     return lines[-1] if lines else None
@@ -66,7 +66,7 @@ def wait_for_no_mount(directory: Path) -> None:
 
 
 def processes_at(directory: Path) -> list[int]:
-    """Give the processes that show something at C{directory}, or are about to."""
+    """Return the processes that show something at C{directory}, or are about to."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [pid for pid in pids if command_line_of(pid).endswith(f"-m flom.vfs {directory} ")]
 
@@ -89,7 +89,7 @@ def read(path: Path) -> str:
 
 def listed(directory: Path) -> list[str]:
     """
-    Give all files below C{directory} and the empty directories, by paths from there.
+    Return all files below C{directory} and the empty directories, by paths from there.
 
     What vanishes in the meantime makes C{find} complain: then it looks again.
     """
@@ -100,12 +100,12 @@ def listed(directory: Path) -> list[str]:
 
 
 def shape(directory: Path) -> list[str]:
-    """Give what L{listed} does, with C{N} for every number."""
+    """Return what L{listed} does, with C{N} for every number."""
     return [_without_numbers(path) for path in listed(directory)]
 
 
 def contents(directory: Path) -> dict[str, str]:
-    """Give what is in all files below C{directory}, with C{N} for every number in their paths."""
+    """Return what is in all files below C{directory}, with C{N} for every number in their paths."""
     return {
         _without_numbers(path): read(directory / path) for path in listed(directory) if (directory / path).is_file()
     }

@@ -18,7 +18,7 @@ from tests.scenarios.vfs.mounts import listed, mount_at, needs_fuse, needs_root,
 pytestmark = needs_fuse
 
 
-def test_when_both_processes_were_killed_the_next_daemon_takes_the_mount_away(dead_place: Path, tmp_path: Path) -> None:
+def test_a_mount_whose_processes_were_killed_goes_with_the_next_daemon(dead_place: Path, tmp_path: Path) -> None:
     with Daemon("-s", str(tmp_path / "flom.sock"), "-m", str(dead_place), ready=MOUNTED) as daemon:
         assert "status.json" in listed(dead_place)
         daemon.stop()

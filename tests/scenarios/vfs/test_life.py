@@ -43,7 +43,7 @@ def end(daemon: Daemon) -> None:
 
 @contextmanager
 def opened(file: Path) -> Iterator[int]:
-    """Have C{file} open for a while, whatever becomes of it."""
+    """Keep C{file} open for a while, whatever becomes of it."""
     descriptor = os.open(file, os.O_RDONLY)
     try:
         yield descriptor
@@ -93,7 +93,7 @@ def test_the_view_does_not_keep_an_idle_daemon_alive(place: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_who_has_a_file_open_or_sits_in_a_directory_does_not_hold_up_the_end(
+def test_an_open_file_or_a_working_directory_does_not_delay_the_end(
     showing: Daemon, place: Path, programs: Programs, number: signal.Signals
 ) -> None:
     sitting = programs.start_program("sh", "-c", "echo here; read forever", cwd=place / "status")
@@ -127,9 +127,8 @@ def test_a_stopped_process_holds_up_neither_grants_nor_the_end(
     stuck.wait()
 
 
-def test_a_reader_of_a_daemon_that_does_not_answer_gets_an_error_and_later_what_is_held(
-    showing: Daemon, place: Path
-) -> None:
+def test_a_reader_of_a_stopped_daemon_gets_an_error_and_later_the_tree(showing: Daemon, place: Path) -> None:
+    """A daemon that does not answer means an error; once it answers again, its locks are shown."""
     os.kill(showing.process.pid, signal.SIGSTOP)
     try:
         eventually(lambda: "Input/output error" in run("ls", str(place)).stderr, "an error")
@@ -161,7 +160,7 @@ def test_a_process_that_is_killed_before_it_has_mounted_is_replaced(place: Path,
         assert "FLM024W" not in daemon.log
 
 
-def test_a_daemon_that_ends_while_the_process_is_to_be_replaced_does_not_wait(showing: Daemon, place: Path) -> None:
+def test_a_daemon_that_ends_does_not_wait_to_replace_the_process(showing: Daemon, place: Path) -> None:
     os.kill(process_at(place), signal.SIGKILL)
     showing.wait_for_log("FLM025E")
     began = time.monotonic()

@@ -125,7 +125,7 @@ def test_a_resource_that_is_remembered_stays_without_anybody(ask: Ask, place: Pa
     wait_until_shown(place / "status", "incubator", *idle)
 
 
-def test_who_waits_for_a_resource_to_be_made_is_in_the_incubator_and_gone_when_it_leaves(ask: Ask, place: Path) -> None:
+def test_an_incubating_client_is_shown_until_it_leaves(ask: Ask, place: Path) -> None:
     """It is left there for ever by FLoM (docs/compatibility.md, "The file system keeps a client that has left")."""
     status = place / "status"
     waiter = ask("N[5]", create=False)
@@ -140,7 +140,7 @@ def test_who_waits_for_a_resource_to_be_made_is_in_the_incubator_and_gone_when_i
     wait_until_shown(status, *NOTHING)
 
 
-def test_who_waited_for_a_resource_to_be_made_leaves_the_incubator_when_it_is(ask: Ask, place: Path) -> None:
+def test_a_client_leaves_the_incubator_when_the_resource_is_created(ask: Ask, place: Path) -> None:
     waiter = ask("R1", create=False)
     eventually(lambda: listed(place / "status/incubator"), "somebody in the incubator")
     ask("R1")

@@ -103,6 +103,6 @@ class Generator:
 
 @contextmanager
 def compiled() -> Iterator[Generator]:
-    """Give the generator, compiled for as long as it is needed."""
+    """Return the generator, compiled for as long as it is needed."""
     with TemporaryDirectory() as folder:
         yield Generator(Path(folder))

@@ -75,7 +75,7 @@ class Summary:
 
 
 def messages(names: Iterable[str], mode: LockMode = LockMode.EX, *, quantity: int = 1, lifespan: float = 0.0) -> bytes:
-    """Give pairs of messages for the load generator, with a peer id each."""
+    """Return pairs of messages for the load generator, with a peer id each."""
     lines = []
     for number, name in enumerate(names):
         lock = Lock(name, mode, quantity, wait=True, create=True, lifespan=lifespan, peer_id=f"{number:032x}")

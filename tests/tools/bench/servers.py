@@ -38,16 +38,16 @@ class Server:
         return f"unix:{self.socket}" if transport == "unix" else f"tcp:127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """Tell the seconds of CPU that it has used."""
+        """Return the seconds of CPU that it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def rss(self) -> int:
-        """Tell its resident memory, in bytes."""
+        """Return its resident memory in bytes."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
 
     def descriptors(self) -> int:
-        """Tell how many it has open."""
+        """Return how many descriptors it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def wait_until_closed(self, descriptors: int) -> None:
@@ -61,12 +61,12 @@ class Server:
 
 
 def most_descriptors() -> int:
-    """Tell how many descriptors a process may have open."""
+    """Return how many descriptors a process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def allow_most_descriptors() -> None:
-    """Let this process, and those that it starts, have as many descriptors as they may."""
+    """Allow this process, and those that it starts, as many descriptors as the system does."""
     most = most_descriptors()
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -123,7 +123,7 @@ class Servers:
         return self._daemon
 
     def control(self, slots: int = 0) -> Server:
-        """Give the control with so many slots; see L{running_control}."""
+        """Return the control with so many slots; see L{running_control}."""
         if slots not in self._controls:
             self._controls[slots] = self._running.enter_context(running_control(slots))
         return self._controls[slots]

@@ -47,7 +47,7 @@ def hear(connected: socket.socket) -> None:
 
 
 def measure(path: str) -> tuple[list[float], list[float]]:
-    """Give the seconds that rounds took without a snapshot, and the longest during each snapshot."""
+    """Return the seconds that rounds took without a snapshot, and the longest during each snapshot."""
     own = connect(path)
 
     def rounds(is_over: Callable[[list[float]], bool]) -> list[float]:

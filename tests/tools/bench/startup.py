@@ -82,7 +82,7 @@ def _seconds(command: list[str]) -> float:
 
 def _hand_over(lock: list[str], stamp: str, is_waiting: Callable[[int], bool]) -> float:
     """
-    Give the milliseconds from the last that the holder's command does to the first that the waiter's does.
+    Return the milliseconds from the last that the holder's command does to the first that the waiter's does.
 
     @param lock: the beginning of a command line that runs the rest under the lock.
     @param is_waiting: tells whether the process of that id waits for the lock.

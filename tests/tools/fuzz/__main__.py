@@ -31,7 +31,7 @@ MAX_INPUT: Final = 4096
 
 
 def main() -> int:
-    """Give the status to exit with."""
+    """Return the status to exit with."""
     parser = argparse.ArgumentParser(prog="python -m tests.tools.fuzz", description="Fuzz for as long as wanted.")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long (60)")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(2**31), help="of all choices")
@@ -81,7 +81,7 @@ def report_guided(guided: subprocess.Popen[str]) -> bool:
 
 
 def stand_crowds(seconds: float, seed: int) -> bool:
-    """Have a daemon stand crowd after crowd; tell whether it did."""
+    """Expose a daemon to crowd after crowd; return whether it stood them."""
     end = monotonic() + seconds
     with tempfile.TemporaryDirectory() as directory, LiveRun(Path(directory), seed) as live:
         try:

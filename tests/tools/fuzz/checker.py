@@ -44,7 +44,7 @@ class Claim(NamedTuple):
 
 
 def key_of(name: str) -> str:
-    """Tell which resource C{name} is about: a hierarchy is one."""
+    """Return the resource that C{name} is about: a hierarchy is one."""
     return "/" + name.split("/")[1] if name.startswith("/") else name
 
 
@@ -53,7 +53,7 @@ def is_set(name: str) -> bool:
 
 
 def why_not(wanted: Claim, held: Iterable[Claim]) -> str | None:
-    """Tell why C{wanted} cannot be held beside what is C{held} of its resource; C{None} if it can."""
+    """Return why C{wanted} cannot be held beside what is C{held} of its resource; C{None} if it can."""
     held = list(held)
     if wanted.name.startswith("/"):
         held = [other for other in held if _is_above(other.name, wanted.name) or _is_above(wanted.name, other.name)]
@@ -104,7 +104,7 @@ class Checker:
                 del self._by_key[key]
 
     def is_vague(self, key: str) -> bool:
-        """Tell whether somebody's answers do not tell what it holds of this resource."""
+        """Return whether a client's answers do not show what it holds of this resource."""
         return any(witness.is_vague for witness in self._by_key.get(key, ()))
 
     def held(self, key: str) -> Counter[Claim]:
@@ -188,7 +188,7 @@ class Witness:
 
     def hears(self, message: Message) -> None:
         """
-        Take what the daemon says.
+        Check an answer of the daemon.
 
         @raise Wrong: it must not say so.
         """
@@ -220,7 +220,7 @@ class Witness:
             self.leaves()  # after this word the daemon listens no more, and forgets what it held and waited for
 
     def _answered(self, message: Answer) -> Lock:
-        """Give what C{message} is about: it does not say so."""
+        """Return what C{message} is about: it does not say so."""
         if not self.waiting:
             raise Wrong(f"nothing was waited for, and answered: {message}")
         pool = self.incubated if message.code == QUEUED else self.waiting

@@ -62,7 +62,7 @@ class RawClient:
 
     def hear(self) -> None:
         """
-        Take what has come.
+        Receive what has come.
 
         @raise Wrong: it must not have come, or the connection has ended.
         """
@@ -185,7 +185,7 @@ class Crowd:
         self.settle()
 
     def turn(self) -> None:
-        """Let some of them do something, then hear what comes of it."""
+        """Make some clients act, then receive the answers."""
         random = self._random
         if len(self._clients) < self._size:
             self._add_client()

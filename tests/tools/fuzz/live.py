@@ -20,7 +20,7 @@ GROWTH: Final = 4096
 
 
 def free_port() -> int:
-    """Give a TCP port that nobody listens on."""
+    """Return a TCP port that is free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -60,7 +60,7 @@ class LiveRun:
 
     def load(self, seconds: float) -> None:
         """
-        Let a crowd have its way for C{seconds}.
+        Run a crowd for C{seconds}.
 
         @raise Wrong: see L{Crowd.play}.
         """

@@ -127,7 +127,7 @@ class _Writer:
         return self._random.choice(odd) if self._is_odd() else usual
 
     def _disarrange(self, parts: list[Part]) -> list[Part]:
-        """Give C{parts}, perhaps in another order, perhaps without one of them."""
+        """Return C{parts}, perhaps in another order, perhaps without one of them."""
         parts = list(parts)
         if self._is_odd():
             self._random.shuffle(parts)
@@ -218,7 +218,7 @@ def _damage(random: Random, data: bytes) -> bytes:
 
 
 def garbage(random: Random) -> bytes:
-    """Give bytes of any of the kinds above, or none of them."""
+    """Return bytes of any of the kinds above, or none of them."""
     match random.randrange(6):
         case 0:
             return random.randbytes(random.choice([1, 10, 100, 1000]))

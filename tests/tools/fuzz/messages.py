@@ -60,7 +60,7 @@ def valid_lock(random: Random, name: str, **attributes: Any) -> Lock:
 
 
 def any_message(random: Random) -> Message:
-    """Give a valid message, whoever may send it and whenever."""
+    """Return a valid message, of either side and of any step."""
     name = random.choice([*NAMES, "no name"]) if random.random() < 0.1 else random.choice(NAMES)
     match random.randrange(12):
         case 0:
@@ -88,7 +88,7 @@ def spelled(message: Message) -> bytes:
 
 
 def orders_shutdown(data: bytes) -> bool:
-    """Tell whether a daemon that is sent C{data} would end as it was told to."""
+    """Return whether a daemon that is sent C{data} would obey an order to end."""
     try:
         return any(isinstance(message, Shutdown) for message in MessageReader().feed(data))
     except RemoteProtocolError:

@@ -113,7 +113,7 @@ def strtol(text: str) -> int:
 
 
 def _tags(data: bytes) -> dict[str, Attributes]:
-    """Give each known tag's attributes; of repeated ones the last."""
+    """Return each known tag's attributes; of repeated ones the last."""
     found: dict[str, Attributes] = {}
 
     def element(tag: str, attributes: Attributes) -> None:

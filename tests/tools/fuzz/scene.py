@@ -58,7 +58,7 @@ class Client:
         return self.wire.disconnecting or self.wire.half_closed or self.wire.aborted
 
     def hear(self) -> None:
-        """Take what the daemon has said since the last call."""
+        """Receive what the daemon has said since the last call."""
         data = self.wire.value()
         self.wire.clear()
         if self.witness.is_vague:
@@ -91,7 +91,7 @@ class Scene:
 
     def play(self, turns: int) -> None:
         """
-        Take C{turns} turns, then let everybody go.
+        Play C{turns} turns, then disconnect all clients.
 
         @raise Wrong: the daemon did what it must not.
         """
@@ -177,7 +177,7 @@ class Scene:
         self._hear()
 
     def _hear(self) -> None:
-        """Let everybody take its answers, then go if the daemon has closed its connection."""
+        """Receive every client's answers, then drop those whose connection the daemon has closed."""
         for client in self._clients:
             client.hear()
         for client in self._clients[:]:
@@ -218,7 +218,7 @@ class Scene:
 
 
 def names_in(data: bytes) -> set[str]:
-    """Give the names in the messages that C{data} begins with."""
+    """Return the names in the messages that C{data} begins with."""
     names = set()
     try:
         for message in MessageReader().feed(data):

@@ -56,7 +56,7 @@ def test_clients_that_all_want_the_same_are_told_the_truth(name: str) -> None:
     ],
     ids=["connections", "waiters", "resources", "locks", "all"],
 )
-def test_whoever_exceeds_a_limit_is_told_the_truth_and_the_others_do_not_notice(limits: Limits) -> None:
+def test_a_client_beyond_a_limit_hears_why_and_the_others_go_on(limits: Limits) -> None:
     for seed in range(12):
         Scene(Random(seed), limits=limits).play(100)
 
@@ -86,7 +86,7 @@ def _burst(random: Random) -> bytes:
 
 
 def _answers(script: list[tuple[int, list[bytes]]]) -> list[bytes]:
-    """Give what five clients hear; whoever's connection the daemon closes goes, and comes again."""
+    """Return what five clients hear; one whose connection the daemon closes goes, and comes again."""
     daemon = Daemon()
     clients = [daemon.connect() for _ in range(5)]
     heard = [b""] * 5

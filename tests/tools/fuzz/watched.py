@@ -69,7 +69,7 @@ class Watched(Daemon):
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
     def status(self) -> dict[str, Any]:
-        """Give what C{flomctl} shows of it."""
+        """Return what C{flomctl} shows of it."""
         shown = subprocess.run(
             [str(BIN / "flomctl"), "status", "-s", self.socket, "--json"],
             capture_output=True,
@@ -109,7 +109,7 @@ class Watched(Daemon):
 
 def what_is_left(status: dict[str, Any], patience: float) -> dict[str, Any]:
     """
-    Give what there is in a status that must not be there when everybody has gone.
+    Return what a status has that must not be there when all clients have gone.
 
     A mutated message may ask for a lifespan of up to 24 days: a resource that nobody has, and that will be
     forgotten later than we wait, was asked to stay.

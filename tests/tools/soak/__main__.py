@@ -28,7 +28,7 @@ MINUTES_FOR_IDLE: Final = 5.0
 
 
 def main() -> int:
-    """Give the status to exit with."""
+    """Return the status to exit with."""
     parser = argparse.ArgumentParser(prog="python -m tests.tools.soak", description="Mixed load for as long as wanted.")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long (1)")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(2**31), help="of all choices")

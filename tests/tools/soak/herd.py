@@ -27,20 +27,20 @@ class Herd:
             self._selector.register(client, selectors.EVENT_READ)
 
     def ask(self) -> None:
-        """Let all ask, and hear that one is served and the others are to wait."""
+        """Send all requests; check that one is granted and the others wait."""
         for client in self._clients:
             client.say(EXCLUSIVE)
         self._hear_until(lambda: not any(client.witness.asked for client in self._clients))
 
     def drop_waiters(self) -> None:
-        """Let all who wait vanish, each in its way, and the one that holds go in order."""
+        """Drop all waiters, each in its way, and release the holder's lock."""
         waiters = [client for client in self._clients if client.witness.waiting]
         for client in waiters:
             self._leave(client, **self._random.choice([{}, {"reset": True}, {"half": True}]))
         self.serve()
 
     def serve(self) -> None:
-        """Let each go as soon as it is served, until nobody is left."""
+        """Release each lock as soon as it is granted, until no client is left."""
         self._hear_until(self._serve_some)
 
     def close(self) -> None:

@@ -104,7 +104,7 @@ class Runners:
 
     def settle(self) -> None:
         """
-        Let them come to their ends.
+        Wait for their ends.
 
         @raise Wrong: see L{turn}; or one waits for ever.
         """
