@@ -11,6 +11,7 @@ import errno
 import fcntl
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -34,6 +35,9 @@ _IFF_MULTICAST: Final = 0x1000
 # missing in Python's socket module; off, they keep us from datagrams to groups that others on this host have joined
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
+
+_PACKET_INFO: Final = struct.Struct("16sI")  # struct in6_pktinfo: where a datagram was sent to, and how it came
+_PACKET_INFO_SPACE: Final = socket.CMSG_SPACE(_PACKET_INFO.size)
 
 
 class NoMulticast(FlomError):
@@ -179,36 +183,146 @@ def usable_interfaces(group: Group) -> list[NetworkInterface]:
     return usable
 
 
-def set_up(talking: socket.socket, group: Group) -> None:
-    """Set up a UDP socket of the family of C{group}, for what is said to it and heard from it."""
-    if group.is_ipv6:
-        talking.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
-        talking.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        talking.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, group.ttl)
-    else:
-        talking.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-        talking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.ttl)
-
-
-def tell_group(talking: socket.socket, group: Group, datagram: bytes) -> list[str]:
+class GroupSocket:
     """
-    Send C{datagram} to C{group} by every interface.
+    A UDP socket for sending to a group, and, as a member, for hearing what is sent to it.
 
-    @return: the names of those by which that was possible.
-    @raise NoMulticast: that was not possible by any.
+    @ivar udp: the socket, which does not block.
     """
-    interfaces = usable_interfaces(group)
-    told, problems = [], []
-    for interface in interfaces:
-        try:
-            interface.use_for(talking)
-            talking.sendto(datagram, (group.address, group.port))
-            told.append(interface.name)
-        except OSError as e:
-            problems.append(f"{interface.name}: {why_not_sent(e, group)}")
-    if len(problems) == len(interfaces):
-        raise NoMulticast(f"{group.address}: nothing can be sent to it: {'; '.join(problems)}")
-    return told
+
+    __slots__ = ("_group", "_joined", "udp")
+
+    def __init__(self, group: Group, udp: socket.socket) -> None:
+        """
+        @param udp: a socket of the family of C{group}; it is set up here, and bound by the caller.
+        """
+        self._group = group
+        self._joined: set[int] = set()
+        self.udp = udp
+        udp.setblocking(False)
+        if group.is_ipv6:
+            udp.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, group.ttl)
+        else:
+            udp.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+            udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.ttl)
+
+    @property
+    def number(self) -> int:
+        """The UDP port that the socket is bound to."""
+        number: int = self.udp.getsockname()[1]
+        return number
+
+    def close(self) -> None:
+        """Close the socket; a member leaves the group."""
+        self.udp.close()
+
+    def join(self, refused: Callable[[NetworkInterface, OSError], None] = lambda interface, error: None) -> list[str]:
+        """
+        Join the group on every interface where the socket is no member yet; there may be new ones.
+
+        @param refused: called with each interface on which that is not possible, and with the reason.
+        @return: the names of the interfaces where it is a member since this call.
+        @raise NoMulticast: it is a member on none.
+        """
+        interfaces = usable_interfaces(self._group)
+        self._joined &= {interface.index for interface in interfaces}
+        joined, problem = [], OSError()
+        for interface in interfaces:
+            if interface.index not in self._joined:
+                try:
+                    self._join(interface)
+                except OSError as e:
+                    if e.errno != errno.EADDRINUSE:  # a member already: the interface was down for a while
+                        problem = e
+                        refused(interface, e)
+                        continue
+                self._joined.add(interface.index)
+                joined.append(interface.name)
+        if not self._joined:
+            names = ", ".join(interface.name for interface in interfaces)
+            raise NoMulticast(f"{self._group.address}: it cannot be joined on {names}: {reason(problem)}")
+        return joined
+
+    def tell(self, datagram: bytes) -> list[str]:
+        """
+        Send C{datagram} to the group by every interface.
+
+        @return: the names of those by which that was possible.
+        @raise NoMulticast: that was not possible by any.
+        """
+        interfaces = usable_interfaces(self._group)
+        told, problems = [], []
+        for interface in interfaces:
+            try:
+                interface.use_for(self.udp)
+                self.udp.sendto(datagram, (self._group.address, self._group.port))
+                told.append(interface.name)
+            except OSError as e:
+                problems.append(f"{interface.name}: {why_not_sent(e, self._group)}")
+        if len(problems) == len(interfaces):
+            raise NoMulticast(f"{self._group.address}: nothing can be sent to it: {'; '.join(problems)}")
+        return told
+
+    def send_to(self, datagram: bytes, addressee: Sender) -> None:
+        """
+        Send C{datagram} to one host.
+
+        @raise OSError: there is no way to it.
+        """
+        host, _, zone = addressee[0].partition("%")
+        # of an address with its zone, sendto would drop the zone, and the kernel would choose an interface for us
+        where = (host, addressee[1], 0, socket.if_nametoindex(zone)) if zone else (host, addressee[1])
+        self.udp.sendto(datagram, where)
+
+    def receive(self, size: int) -> tuple[bytes, Sender] | None:
+        """
+        Return the next datagram that was sent to us alone, or to the group by an interface where the socket has joined
+        it; C{None} if the next one was not.
+
+        @param size: bytes; what is longer is cut off.
+        @raise OSError: there is nothing, or a port that we sent to is closed.
+        """
+        datagram, about, _, sender = self.udp.recvmsg(size, _PACKET_INFO_SPACE)
+        return (datagram, sender_of(sender)) if self._is_for_us(about) else None
+
+    def _is_for_us(self, about: list[tuple[int, int, bytes]]) -> bool:
+        """For IPv4, the kernel sees to it; for IPv6, it takes a member on one interface for a member on all."""
+        for level, kind, data in about:
+            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+                address, index = _PACKET_INFO.unpack(data)
+                return not IPv6Address(address).is_multicast or index in self._joined
+        return True
+
+    def _join(self, interface: NetworkInterface) -> None:
+        if self._group.is_ipv6:
+            request = struct.pack("16sI", IPv6Address(self._group.address).packed, interface.index)
+            self.udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+        else:
+            request = struct.pack("4s4xi", IPv4Address(self._group.address).packed, interface.index)
+            self.udp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+
+
+def open_group_socket(group: Group, *, is_member: bool) -> GroupSocket:
+    """
+    Open a socket for C{group}, as L{GroupSocket}; it has not joined yet.
+
+    @param is_member: bind it to the group's port, which other programs may share, instead of any that is free.
+    @raise NoMulticast: that is not possible.
+    """
+    udp: socket.socket | None = None
+    try:
+        udp = socket.socket(socket.AF_INET6 if group.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+        opened = GroupSocket(group, udp)
+        if is_member:
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        udp.bind(("::" if group.is_ipv6 else "", group.port if is_member else 0))
+    except OSError as e:
+        if udp is not None:
+            udp.close()
+        raise NoMulticast(f"{group}: {reason(e)}") from e
+    return opened
 
 
 def sender_of(address: Any) -> Sender:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import socket
-import struct
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 
 from twisted.internet import udp
@@ -14,11 +11,8 @@ from twisted.logger import Logger
 
 from flom.core.group.addresses import Group, Sender
 from flom.core.protocol.wire import MAX_ANSWER_SIZE
-from flom.net.multicast import NetworkInterface, NoMulticast, sender_of, set_up, tell_group, usable_interfaces
+from flom.net.multicast import GroupSocket, NetworkInterface
 from flom.text import reason
-
-_PACKET_INFO: Final = struct.Struct("16sI")  # struct in6_pktinfo: where a datagram was sent to, and how it came
-_PACKET_INFO_SPACE: Final = socket.CMSG_SPACE(_PACKET_INFO.size)
 
 _DATAGRAMS_AT_ONCE: Final = 64  # that are read before it is somebody else's turn
 
@@ -40,34 +34,16 @@ class GroupPort(udp.MulticastPort):
         port = group.port if is_member else 0
         super().__init__(port, protocol, address, MAX_ANSWER_SIZE + 1, reactor, listenMultiple=is_member)
         self._group = group
-        self._joined: set[int] = set()
         self._refused: set[int] = set()
 
     def join(self) -> list[str]:
         """
-        Join the group on every interface where we are no member yet; there may be new ones.
+        Join the group on every interface where we are no member yet; see L{GroupSocket.join}.
 
         @return: the names of these interfaces.
         @raise NoMulticast: we are a member on none.
         """
-        interfaces = usable_interfaces(self._group)
-        self._joined &= {interface.index for interface in interfaces}
-        joined, problem = [], OSError()
-        for interface in interfaces:
-            if interface.index not in self._joined:
-                try:
-                    self._join(interface)
-                except OSError as e:
-                    if e.errno != errno.EADDRINUSE:  # a member already: the interface was down for a while
-                        problem = e
-                        self._warn_of(interface, e)
-                        continue
-                self._joined.add(interface.index)
-                joined.append(interface.name)
-        if not self._joined:
-            names = ", ".join(interface.name for interface in interfaces)
-            raise NoMulticast(f"{self._group.address}: it cannot be joined on {names}: {reason(problem)}")
-        return joined
+        return self._group_socket.join(self._warn_of)
 
     def tell(self, datagram: bytes) -> list[str]:
         """
@@ -76,7 +52,7 @@ class GroupPort(udp.MulticastPort):
         @return: the names of those by which that was possible.
         @raise NoMulticast: that was not possible by any.
         """
-        return tell_group(self.socket, self._group, datagram)
+        return self._group_socket.tell(datagram)
 
     def write(self, datagram: bytes, addr: Sender | None = None) -> None:
         """
@@ -85,43 +61,28 @@ class GroupPort(udp.MulticastPort):
         @raise OSError: there is no way to it.
         """
         assert addr is not None
-        host, _, zone = addr[0].partition("%")
-        # of an address with its zone, sendto would drop the zone, and the kernel would choose an interface for us
-        where = (host, addr[1], 0, socket.if_nametoindex(zone)) if zone else (host, addr[1])
-        self.socket.sendto(datagram, where)
+        self._group_socket.send_to(datagram, addr)
 
     def createInternetSocket(self) -> socket.socket:
         created: socket.socket = super().createInternetSocket()
         # SO_REUSEADDR, which Twisted sets too, is what FLoM shares the port by; among those who share it by this, the
         # kernel may give a datagram to one that is not in its group
         created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
-        set_up(created, self._group)
+        self._group_socket = GroupSocket(self._group, created)
         return created
 
     def doRead(self) -> None:
         for _ in range(_DATAGRAMS_AT_ONCE):
             try:
-                datagram, about, _, sender = self.socket.recvmsg(self.maxPacketSize, _PACKET_INFO_SPACE)
+                arrived = self._group_socket.receive(self.maxPacketSize)
             except OSError:
                 return  # nothing more, or a peer's port that was closed
-            if not self._is_by_our_interface(about):
+            if arrived is None:
                 continue
             try:
-                self.protocol.datagramReceived(datagram, sender_of(sender))
+                self.protocol.datagramReceived(*arrived)
             except Exception:
-                self._log.failure("taking a datagram of {sender}", sender=sender)
-
-    def _is_by_our_interface(self, about: list[tuple[int, int, bytes]]) -> bool:
-        """
-        Tell whether a datagram has come to the group by an interface where we have joined it, or was sent to us alone.
-
-        For IPv4, the kernel sees to that; for IPv6, it takes a member on one interface for a member on all.
-        """
-        for level, kind, data in about:
-            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-                address, index = _PACKET_INFO.unpack(data)
-                return not IPv6Address(address).is_multicast or index in self._joined
-        return True
+                self._log.failure("taking a datagram of {sender}", sender=arrived[1])
 
     def _warn_of(self, interface: NetworkInterface, problem: OSError) -> None:
         """Say once that we hear nothing of the group by C{interface}."""
@@ -133,11 +94,3 @@ class GroupPort(udp.MulticastPort):
                 interface=interface.name,
                 why=reason(problem),
             )
-
-    def _join(self, interface: NetworkInterface) -> None:
-        if self._group.is_ipv6:
-            request = struct.pack("16sI", IPv6Address(self._group.address).packed, interface.index)
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
-        else:
-            request = struct.pack("4s4xi", IPv4Address(self._group.address).packed, interface.index)
-            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)

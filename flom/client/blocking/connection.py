@@ -14,7 +14,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from flom.client.blocking.dial import reach, too_late
+from flom.client.blocking.dial import Seek, reach, too_late
 from flom.client.blocking.fork_safety import close_socket
 from flom.client.blocking.stream import NEVER, Stream, signals_noted
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
@@ -37,7 +37,12 @@ _msg = tracer("msg")
 
 
 def connect(
-    config: Config, *, deadline: float | None = None, warn: Callable[[str], None] = _trace.debug
+    config: Config,
+    *,
+    deadline: float | None = None,
+    warn: Callable[[str], None] = _trace.debug,
+    say: Callable[[str], None] = _trace.debug,
+    seek: int = Seek.ANY,
 ) -> Conversation:
     """
     Connect to the daemon that C{config} means; none is started.
@@ -52,16 +57,16 @@ def connect(
         from flom.reactor.transports import tls_of
 
         tls = tls_of(config)
-    connected, peer, keepalive = reach(config, deadline=deadline, warn=warn)
+    reached = reach(config, deadline=deadline, warn=warn, say=say, seek=seek)
     try:
-        stream = Stream(connected) if tls is None else _secure(connected, tls, peer, deadline)
+        stream = Stream(reached.socket) if tls is None else _secure(reached.socket, tls, reached.peer, deadline)
     except LockTimeout:
-        close_socket(connected)
+        close_socket(reached.socket)
         raise too_late(config) from None
     except BaseException:
-        close_socket(connected)
+        close_socket(reached.socket)
         raise
-    return Conversation(stream, peer, keepalive)
+    return Conversation(stream, reached.peer, reached.keepalive)
 
 
 class Conversation:

@@ -1,8 +1,6 @@
 """
 The way to the daemon, without a reactor: a socket that is connected to it
 (docs/compatibility.md, "Ways to the daemon", "TCP connections").
-
-Twisted is imported for groups and for C{network-interface} only.
 """
 
 from __future__ import annotations
@@ -10,12 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from select import POLLOUT
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host, peer_of
 from flom.client.blocking.fork_safety import close_socket, open_socket
@@ -23,28 +18,29 @@ from flom.client.blocking.stream import NEVER, wait_for
 from flom.client.retry import while_waiting
 from flom.codes import ReturnCode
 from flom.config import Config
-from flom.core.group.discovery import ASK_AGAIN
 from flom.errors import DaemonUnreachable, LockTimeout
 from flom.net.keepalive import Keepalive
 from flom.text import host_port, reason
 from flom.trace import tracer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from flom.client.deferred.discovery import Answer as Found
-    from flom.core.group.addresses import Group
+    from collections.abc import Callable
+    from typing import Any, Final
 
-_CONNECT_TIMEOUT: Final = 30.0  # seconds for one address, whose host may have nothing to say to us
-_FOUND_TIMEOUT: Final = 5.0  # seconds for connecting to a daemon that has just answered
-_MOST_TRIED: Final = 3  # of those who answer: anybody can
+    from flom.core.group.addresses import Group
+    from flom.core.group.discovery import FoundDaemon
+
+_CONNECT_TIMEOUT: Final = 30.0  # seconds for one address, whose host may not answer at all
 
 _trace = tracer("client")
 
 
 class NoDaemon(DaemonUnreachable):
-    """There is just no daemon there, so that starting one may help (docs/compatibility.md, "Who starts a daemon")."""
+    """There is no daemon there, so that starting one may help (docs/compatibility.md, "Who starts a daemon")."""
 
 
-class Reached(NamedTuple):
+class Reached:
     """
     A connection to a daemon, on which nothing was said yet.
 
@@ -52,13 +48,34 @@ class Reached(NamedTuple):
     @ivar keepalive: when the daemon is to be probed once the lock is held; C{None} to leave that as it is.
     """
 
-    socket: socket.socket
-    peer: str
-    keepalive: Keepalive | None
+    __slots__ = ("keepalive", "peer", "socket")
+
+    def __init__(self, socket: socket.socket, peer: str, keepalive: Keepalive | None) -> None:
+        self.socket = socket
+        self.peer = peer
+        self.keepalive = keepalive
+
+
+class Seek:
+    """
+    Which daemon of a group is sought; where there is no group, it makes no difference.
+
+    @cvar ANY: the one of the unicast address, if one is configured, or else the one that leads.
+    @cvar BEFORE_START: the same; the caller has one elected if none answers within L{QUIET} seconds.
+    @cvar STARTED: the one that was elected then, on this host or on another.
+    @cvar A_SUCCESSOR: the one that takes over from a daemon that we were connected to.
+    @cvar TO_REGAIN: the same, from a daemon that we held a lock of.
+    """
+
+    ANY: Final = 0
+    BEFORE_START: Final = 1
+    STARTED: Final = 2
+    A_SUCCESSOR: Final = 3
+    TO_REGAIN: Final = 4
 
 
 def prepare(config: Config) -> None:
-    """Import what L{reach}, or TLS, will want, which may take longer than there is time until a deadline."""
+    """Import what L{reach} and TLS will need, as that may take longer than there is time until a deadline."""
     if config.network_interface:
         import_module("flom.net.multicast")
     if config.multicast_address:
@@ -67,41 +84,54 @@ def prepare(config: Config) -> None:
         import_module("flom.client.blocking.tls")
 
 
-def reach(config: Config, *, deadline: float | None = None, warn: Callable[[str], None] = _trace.debug) -> Reached:
+def reach(
+    config: Config,
+    *,
+    deadline: float | None = None,
+    warn: Callable[[str], None] = _trace.debug,
+    say: Callable[[str], None] = _trace.debug,
+    seek: int = Seek.ANY,
+) -> Reached:
     """
     Connect to the daemon that C{config} means; none is started.
 
     To look up the name of a host may take longer than C{deadline}; nothing else does.
 
     @param deadline: a time of C{time.monotonic}; C{None} if it does not matter how long it takes.
-    @param warn: told what the user should know.
-    @raise DaemonUnreachable: there is none, or it cannot be talked to.
+    @param warn: called with what the user should know.
+    @param say: called with each line about the search for the daemon of a group.
+    @param seek: one of L{Seek}.
+    @raise NoDaemon: there is none.
+    @raise DaemonUnreachable: it cannot be connected to.
     @raise flom.errors.ConfigError: there is no such group or network interface.
     @raise flom.net.multicast.NoMulticast: nothing can be sent to the group.
     @raise LockTimeout: it is C{deadline}.
     """
     limit = NEVER if deadline is None else deadline
+    is_in_group = bool(config.multicast_address)
     try:
-        if config.unicast_address:
+        if is_in_group:
+            connected, peer = _connect_to_group(config, seek, limit, warn, say)
+        elif config.unicast_address:
             connected, peer = _connect_tcp(config, limit)
-        elif config.multicast_address:
-            connected, peer = _connect_to_leader(config, limit, warn)
         else:
             connected, peer = _connect_unix(config, limit)
     except LockTimeout:
         raise too_late(config) from None
     _trace.debug("connected to %s", peer)
-    if not (config.unicast_address or config.multicast_address):
+    if not (config.unicast_address or is_in_group):
         return Reached(connected, peer, None)
     keepalive = config.keepalive
-    waiting = while_waiting(keepalive) if config.multicast_address else keepalive
-    with suppress(OSError):  # it is gone already, as we shall see
+    waiting = while_waiting(keepalive) if is_in_group else keepalive
+    try:
         waiting.tune(connected)
+    except OSError:
+        pass  # the daemon has gone already, as the first message will find
     return Reached(connected, peer, None if waiting is keepalive else keepalive)
 
 
 def too_late(config: Config) -> LockTimeout:
-    """Make the error that tells that there was no time to connect."""
+    """Return the error that there was no time to connect."""
     return LockTimeout(f"{peer_of(config)}: not connected in time")
 
 
@@ -150,10 +180,12 @@ def _connect_to_host(host: str, port: int, interface: str, deadline: float, pati
     @param patience: seconds for each address.
     """
     family = socket.AF_INET6 if interface else socket.AF_UNSPEC
+    if interface:
+        from flom.core.group.addresses import is_link_local
     address: Any
     problem = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
     for found, _, _, _, address in socket.getaddrinfo(host, port, family, socket.SOCK_STREAM):
-        if interface and _is_link_local(address):
+        if interface and is_link_local(str(address[0])):
             address = (address[0], address[1], 0, socket.if_nametoindex(interface))
         limit = monotonic() + patience
         try:
@@ -165,12 +197,6 @@ def _connect_to_host(host: str, port: int, interface: str, deadline: float, pati
         except OSError as e:
             problem = e
     raise problem
-
-
-def _is_link_local(address: tuple[Any, ...]) -> bool:
-    from flom.core.group.addresses import is_link_local
-
-    return is_link_local(str(address[0]))
 
 
 def _connect(family: int, address: Any, deadline: float) -> socket.socket:
@@ -190,44 +216,66 @@ def _connect(family: int, address: Any, deadline: float) -> socket.socket:
     return connecting
 
 
-def _connect_to_leader(config: Config, deadline: float, warn: Callable[[str], None]) -> tuple[socket.socket, str]:
-    """Ask the group for its daemon, and connect to it; again, if it has gone since it answered."""
+def _connect_to_group(
+    config: Config, seek: int, deadline: float, warn: Callable[[str], None], say: Callable[[str], None]
+) -> tuple[socket.socket, str]:
+    """Connect to the daemon that leads the group, after the one of the unicast address if that is to be tried."""
+    from flom.core.group.discovery import ASK_AGAIN, choice_warning, takeover_time
     from flom.net.multicast import group_of
 
-    group, timing = group_of(config), config.timing
-    give_up = monotonic() + timing.patience + timing.campaign
+    group = group_of(config)
+    give_up = monotonic() + takeover_time(config.timing)
+    tries_unicast = bool(config.unicast_address) and seek not in (Seek.A_SUCCESSOR, Seek.TO_REGAIN)
     while True:
-        found = _find(group, config, deadline, warn)
+        if tries_unicast:
+            try:
+                return _connect_tcp(config, deadline)
+            except DaemonUnreachable as e:
+                if seek == Seek.ANY:
+                    raise
+                say(str(e))
+        leaders = _find(group, config, seek, deadline, say)
+        if warning := choice_warning(leaders, group):
+            warn(warning)
+        say(f"{group} is led by {leaders[0]}")
         try:
-            return _connect_to_first(found, deadline)
+            return _connect_to_first(leaders, deadline, say)
         except DaemonUnreachable:
             if monotonic() > give_up:
                 raise
-        _pause(ASK_AGAIN, deadline)
+        _pause(ASK_AGAIN, deadline)  # it has ended since it answered
 
 
-def _find(group: Group, config: Config, deadline: float, warn: Callable[[str], None]) -> list[Found]:
-    from flom.client.blocking.discovery import Search
-    from flom.client.deferred.discovery import choice_warning
+def _find(group: Group, config: Config, seek: int, deadline: float, say: Callable[[str], None]) -> list[FoundDaemon]:
+    from flom.client.blocking.discovery import Asker
+    from flom.core.group.discovery import QUIET
 
-    with Search(group, deadline, _trace.debug) as search:
-        found = search.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
-    if not found:
-        raise search.problem or NoDaemon(ReturnCode.CONNECT_ERROR, f"no daemon answers in {group}")
-    if warning := choice_warning(found, group):
-        warn(warning)
-    return found
+    with Asker(group, deadline, say, orphaned=seek == Seek.TO_REGAIN) as asker:
+        if seek in (Seek.A_SUCCESSOR, Seek.TO_REGAIN):
+            leaders = asker.ask_successor(config.timing)
+        elif seek == Seek.BEFORE_START:
+            leaders = asker.ask(QUIET)
+        else:
+            leaders = asker.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
+    if not leaders:
+        say(f"no reply from {group.address}/{group.port}")
+        raise asker.problem or NoDaemon(ReturnCode.CONNECT_ERROR, f"no daemon answers in {group}")
+    return leaders
 
 
-def _connect_to_first(found: list[Found], deadline: float) -> tuple[socket.socket, str]:
+def _connect_to_first(
+    leaders: list[FoundDaemon], deadline: float, say: Callable[[str], None]
+) -> tuple[socket.socket, str]:
+    from flom.core.group.discovery import CONNECT_TIMEOUT, MOST_TRIED
+
     problems = []
-    for answer in found[:_MOST_TRIED]:
+    for daemon in leaders[:MOST_TRIED]:
         try:
-            return _connect_to_host(answer.host, answer.port, "", deadline, _FOUND_TIMEOUT), answer.peer
+            return _connect_to_host(daemon.host, daemon.port, "", deadline, CONNECT_TIMEOUT), daemon.peer
         except (OSError, ValueError) as e:
             why = reason(e) if isinstance(e, OSError) else str(e)
-            problems.append(f"{answer.peer} answers, but cannot be connected to: {why}")
-            _trace.debug("%s", problems[-1])
+            problems.append(f"{daemon.peer} answers, but cannot be connected to: {why}")
+            say(problems[-1])
     raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, problems[0])
 
 

@@ -1,43 +1,55 @@
-"""Looking for the daemon of a multicast group, without a reactor (docs/compatibility.md, "Discovery by the client")."""
+"""Asking a multicast group for its daemons, without a reactor (docs/compatibility.md, "Discovery by the client")."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from contextlib import suppress
 from select import POLLIN
 from time import monotonic
-from types import TracebackType
 
 from flom.client.blocking.stream import wait_for
-from flom.client.deferred.discovery import INTERREGNUM, SETTLE, Answer, Answers
 from flom.core.group.addresses import Group
-from flom.core.group.discovery import ASK_AGAIN
-from flom.core.protocol.messages import Discover
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, encode
+from flom.core.group.discovery import FoundDaemon, Search, describe_question
+from flom.core.group.election import Timing
+from flom.core.protocol.wire import MAX_ANSWER_SIZE
 from flom.errors import LockTimeout
-from flom.net.multicast import NoMulticast, sender_of, set_up, tell_group
+from flom.net.multicast import NoMulticast, open_group_socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
 
 
-class Search:
-    """Asks a group who leads it; a context manager."""
+class Asker:
+    """
+    Asks a group for its daemons; a context manager.
 
-    def __init__(self, group: Group, deadline: float, say: Callable[[str], None]) -> None:
+    @ivar problem: why nothing could be sent to the group the last time; C{None} if that was possible.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        deadline: float,
+        say: Callable[[str], None],
+        *,
+        everyone: bool = False,
+        orphaned: bool = False,
+    ) -> None:
         """
-        @param deadline: a time of C{time.monotonic}, when it is too late for an answer.
-        @param say: told what is sent and received.
-        @ivar problem: why nothing could be sent to the group the last time, if that was so.
+        @param deadline: a time of C{time.monotonic}, at which L{LockTimeout} ends the asking.
+        @param say: called with each line about what is sent and received.
+        @param everyone: ask the daemons that stand by too, from the first question on.
+        @param orphaned: see L{flom.core.protocol.messages.Discover.orphaned}.
+        @raise NoMulticast: no socket can be opened.
         """
         self._group = group
         self._deadline = deadline
-        self._answers = Answers(group, say)
-        self._is_everyone_asked = False
-        self._socket = socket.socket(socket.AF_INET6 if group.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._say = say
+        self._search = Search(group, everyone=everyone, orphaned=orphaned)
+        self._socket = open_group_socket(group, is_member=False)
         self.problem: NoMulticast | None = None
 
-    def __enter__(self) -> Search:
-        set_up(self._socket, self._group)
+    def __enter__(self) -> Asker:
         return self
 
     def __exit__(
@@ -45,56 +57,99 @@ class Search:
     ) -> None:
         self._socket.close()
 
-    def ask_often(self, attempts: int, wait: float) -> list[Answer]:
+    @property
+    def found(self) -> list[FoundDaemon]:
+        """The daemons that have answered up to now, the one to choose first."""
+        return self._search.found
+
+    @property
+    def leaders(self) -> list[FoundDaemon]:
+        """Those of L{found} that lead."""
+        return self._search.leaders
+
+    @property
+    def port_number(self) -> int:
+        """The UDP port that the questions come from."""
+        return self._socket.number
+
+    def ask(self, wait: float) -> list[FoundDaemon]:
         """
-        Ask until there is an answer, at most C{attempts} times.
+        Ask once; see L{Search.ask}.
 
-        If some stand by, there will be a leader soon: then we go on asking, for L{INTERREGNUM}.
-
-        @param wait: seconds to wait each time.
-        @return: those of daemons that lead, the one to choose first.
+        @return: L{leaders}.
         @raise LockTimeout: it is the deadline.
         """
-        for _ in range(attempts):
-            if leaders := self._ask(wait):
-                return leaders
-            self._is_everyone_asked = True
-        give_up = monotonic() + INTERREGNUM
-        while self._answers and monotonic() < give_up:
-            if leaders := self._ask(ASK_AGAIN):
-                return leaders
-        return []
+        self._search.ask(wait)
+        return self._finish()
 
-    def _ask(self, wait: float) -> list[Answer]:
-        """Ask once."""
-        self._send()
-        self._collect(monotonic() + wait, until_one=True)
-        if self._answers.leaders:
-            self._collect(monotonic() + SETTLE)  # all clients are to choose the same
+    def ask_often(self, attempts: int, wait: float) -> list[FoundDaemon]:
+        """
+        Ask until a leader answers; see L{Search.ask_often}.
+
+        @return: L{leaders}.
+        @raise LockTimeout: it is the deadline.
+        """
+        self._search.ask_often(attempts, wait)
+        return self._finish()
+
+    def ask_successor(self, timing: Timing) -> list[FoundDaemon]:
+        """
+        Ask until another daemon has taken over; see L{Search.ask_successor}.
+
+        @return: L{leaders}.
+        @raise LockTimeout: it is the deadline.
+        """
+        self._search.ask_successor(timing)
+        return self._finish()
+
+    def collect(self, wait: float) -> None:
+        """
+        Ask once, and take what comes within C{wait} seconds, however many answer.
+
+        @raise LockTimeout: it is the deadline.
+        """
+        self._search.collect(wait)
+        self._finish()
+
+    def _finish(self) -> list[FoundDaemon]:
+        search = self._search
+        while search.wake is not None:
+            question = search.advance(monotonic())
+            if question is not None:
+                self._send(question)
+            elif search.wake is not None:
+                self._receive(search.wake)
         if monotonic() >= self._deadline:
             raise LockTimeout("too late")
-        return self._answers.leaders
+        return search.leaders
 
-    def _send(self) -> None:
-        """Ask the group, and the port of a daemon on this host, which hears us even where multicast does not work."""
-        question = encode(Discover(self._group.address, self._is_everyone_asked))
+    def _send(self, question: bytes) -> None:
+        is_first = self._search.questions == 1
+        if is_first:
+            self._say(describe_question(self._group, question))
         try:
-            tell_group(self._socket, self._group, question)
+            told = self._socket.tell(question)
             self.problem = None
+            if is_first:
+                self._say(f"asked by {', '.join(told)}")
         except NoMulticast as e:
             self.problem = e
-        if not self._group.interface:
-            with suppress(OSError):
-                self._socket.sendto(question, ("::1" if self._group.is_ipv6 else "127.0.0.1", self._group.port))
-
-    def _collect(self, until: float, *, until_one: bool = False) -> None:
-        """Take what comes, until somebody has answered who leads if C{until_one}."""
-        while not (until_one and self._answers.leaders):
+        if (own_host := self._group.own_host) is not None:
             try:
-                wait_for(self._socket, POLLIN, min(until, self._deadline))
-                datagram, address = self._socket.recvfrom(MAX_ANSWER_SIZE + 1)
-            except LockTimeout:
-                return
+                self._socket.send_to(question, own_host)
             except OSError:
-                continue  # nothing after all, or a port of this host where nobody listens
-            self._answers.take(datagram, sender_of(address))
+                pass  # no daemon of this host listens, or its network is down
+
+    def _receive(self, until: float) -> None:
+        """Wait for one datagram, and pass it on."""
+        try:
+            wait_for(self._socket.udp, POLLIN, min(until, self._deadline))
+            arrived = self._socket.receive(MAX_ANSWER_SIZE + 1)
+        except LockTimeout:
+            if monotonic() >= self._deadline:
+                raise
+            return
+        except OSError:
+            return  # nothing after all, or the port of a daemon that has gone
+        if arrived is not None and (line := self._search.receive(*arrived, monotonic())) is not None:
+            self._say(line)

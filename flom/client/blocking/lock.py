@@ -26,14 +26,13 @@ from typing import Final, ParamSpec, TypeVar
 
 from flom.client.addresses import peer_of
 from flom.client.blocking.connection import Conversation, connect
-from flom.client.blocking.dial import NoDaemon, prepare
+from flom.client.blocking.dial import NoDaemon, Seek, prepare
 from flom.client.blocking.fork_safety import guard
 from flom.client.blocking.launch import daemon_started
 from flom.client.retry import RETRY, Patience
 from flom.codes import Outcome
 from flom.config import Config, load
 from flom.core.asking import Asked, ask
-from flom.core.group.discovery import ASK_AGAIN, QUIET
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Unlock
 from flom.core.protocol.wire import encode
@@ -359,29 +358,14 @@ class _Attempt:
             return self._look(has_started=True)
 
     def _look(self, *, has_started: bool) -> Conversation:
-        """
-        Connect to the daemon, if there is one.
-
-        If a unicast address and a group are configured, the daemon is looked for there first; but who has sent us away
-        may be standing by there.
-        """
-        config = self._config
-        if not self._is_in_pool:
-            return connect(config, deadline=self._deadline, warn=_warn)
-        if config.unicast_address and not self._was_connected:
-            try:
-                return connect(config, deadline=self._deadline, warn=_warn)
-            except NoDaemon:
-                if not self._may_start:
-                    raise
-        config = config.replace(unicast_address="")
-        attempts, wait = config.discovery_attempts, config.discovery_timeout_ms / 1000
+        """Connect to the daemon, if there is one."""
         if self._was_connected:  # another daemon may be about to take the place of the one that has gone
-            attempts, wait = round((config.timing.patience + config.timing.campaign + 0.5) / ASK_AGAIN), ASK_AGAIN
-        elif self._may_start and not has_started:
-            attempts, wait = 1, QUIET
-        config = config.replace(discovery_attempts=attempts, discovery_timeout_ms=round(wait * 1000))
-        return connect(config, deadline=self._deadline, warn=_warn)
+            seek = Seek.A_SUCCESSOR
+        elif has_started:
+            seek = Seek.STARTED
+        else:
+            seek = Seek.BEFORE_START if self._may_start else Seek.ANY
+        return connect(self._config, deadline=self._deadline, warn=_warn, seek=seek)
 
 
 def _configure(

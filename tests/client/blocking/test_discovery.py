@@ -1,0 +1,93 @@
+"""Asking a group over real sockets, without a reactor (docs/compatibility.md, "Discovery by the client")."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import pytest
+
+from flom.client.blocking.discovery import Asker
+from flom.client.blocking.stream import NEVER
+from flom.core.group.addresses import Group
+from flom.core.protocol.messages import Discover, Discovered, Role, Standing
+from flom.core.protocol.wire import decode, encode
+from flom.errors import LockTimeout
+
+LEADER = Discovered("", 40002, Standing("b" * 16, Role.LEADER, 1_700_000_000_000), "beta", "1")
+STANDBY = Discovered("", 40004, Standing("0" * 16, Role.STANDBY, 1_600_000_000_000), "delta", "1")
+
+
+class Answering:
+    """A daemon of this host, at the port of its group, that answers each question with the next of its replies."""
+
+    def __init__(self) -> None:
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", 0))
+        self._udp.settimeout(10.0)
+        self.group = Group("239.255.7.7", self._udp.getsockname()[1])
+        self.asked: list[object] = []
+        self._thread = ThreadPoolExecutor(1)
+
+    def reply(self, *replies: Discovered | bytes | None) -> None:
+        self._thread.submit(self._reply, replies)
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+        self._udp.close()
+
+    def _reply(self, replies: tuple[Discovered | bytes | None, ...]) -> None:
+        for reply in replies:
+            question, asker = self._udp.recvfrom(65536)
+            self.asked.append(decode(question))
+            if reply is not None:
+                self._udp.sendto(reply if isinstance(reply, bytes) else encode(reply), asker)
+
+
+@pytest.fixture
+def daemon() -> Iterator[Answering]:
+    daemon = Answering()
+    yield daemon
+    daemon.close()
+
+
+def test_the_daemon_of_this_host_is_asked_and_its_answer_taken(daemon: Answering) -> None:
+    daemon.reply(LEADER)
+    said: list[str] = []
+    with Asker(daemon.group, NEVER, said.append, orphaned=True) as asker:
+        [found] = asker.ask(5.0)
+    assert (found.host, found.port) == ("127.0.0.1", 40002)
+    assert daemon.asked == [Discover(daemon.group.address, orphaned=True)]
+    assert said[0].startswith("sending UDP multicast datagram to 239.255.7.7/")
+    assert said[-1].startswith("reply from 127.0.0.1/")
+
+
+def test_it_is_asked_again_until_one_leads(daemon: Answering) -> None:
+    daemon.reply(None, STANDBY, b"noise", LEADER)
+    with Asker(daemon.group, NEVER, lambda line: None) as asker:
+        [found] = asker.ask_often(4, 0.1)
+    assert found.reply == LEADER
+    assert [found.reply for found in asker.found] == [LEADER, STANDBY]
+
+
+def test_all_that_answer_are_collected(daemon: Answering) -> None:
+    daemon.reply(STANDBY)
+    with Asker(daemon.group, NEVER, lambda line: None, everyone=True) as asker:
+        asker.collect(0.2)
+        assert asker.port_number > 0
+    assert [found.reply for found in asker.found] == [STANDBY]
+    assert daemon.asked == [Discover(daemon.group.address, everyone=True)]
+
+
+def test_silence_is_no_answer(daemon: Answering) -> None:
+    with Asker(daemon.group, NEVER, lambda line: None) as asker:
+        assert asker.ask(0.05) == []
+
+
+def test_the_deadline_ends_the_asking(daemon: Answering) -> None:
+    began = monotonic()
+    with Asker(daemon.group, began + 0.1, lambda line: None) as asker, pytest.raises(LockTimeout):
+        asker.ask_often(10, 5.0)
+    assert 0.1 <= monotonic() - began < 2.0
