@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon
-from tests.failures import failures_logged
+from tests.fakes.daemon import Daemon
+from tests.fakes.failures import failures_logged
+from tests.fakes.peers import FakeDaemon
+from tests.fakes.programs import Programs, RunHere
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +38,54 @@ def no_configuration_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("FLOM_ELEMENT", raising=False)
     monkeypatch.delenv("FLOM_TRACE_MASK", raising=False)
     assert not os.path.exists("/etc/flom.conf")
+
+
+@pytest.fixture
+def programs(request: pytest.FixtureRequest) -> Iterator[Programs]:
+    """Processes that do not outlive the test."""
+    with Programs(getattr(request, "param", {})) as programs:
+        yield programs
+
+
+class NoWatch:
+    """Watches no signals, because the program does not come to that."""
+
+    def unblocked(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+@pytest.fixture
+def run_here(capsys: pytest.CaptureFixture[str]) -> RunHere:
+    """Runs the program in our process, which is quicker; good for what ends before it looks for a daemon."""
+
+    from flom.run import program  # other tests need not wait for its import
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        status = program.run("flom", words, NoWatch())  # type: ignore[arg-type]
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(words, status, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeDaemon]:
+    """A daemon that leaves its answers to the test, on the UNIX socket C{fake.sock} in the test's directory."""
+    with FakeDaemon(str(tmp_path / "fake.sock")) as fake:
+        yield fake
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The UNIX socket of a daemon for all tests; each has a resource of its own."""
+    with Daemon("--socket-name", str(tmp_path_factory.mktemp("daemon") / "flom.sock")) as daemon:
+        yield daemon.socket
+
+
+@pytest.fixture
+def resource(request: pytest.FixtureRequest) -> str:
+    """The name of a simple resource that no other test uses."""
+    return "".join(letter for letter in request.node.name if letter.isascii() and letter.isalnum())[:100]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -10,9 +10,9 @@ from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Lock
 from flom.net.machine_id import unique_id
-from tests.daemon import BIN
-from tests.run.peers import Conversation
-from tests.run.programs import Programs
+from tests.fakes.daemon import BIN
+from tests.fakes.peers import Conversation
+from tests.fakes.programs import Programs
 
 FLOMCTL = str(BIN / "flomctl")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyte
 
-from tests.run.programs import PATIENCE, Programs, Running
+from tests.fakes.programs import PATIENCE, Programs, Running
 
 SHOWN = b"\x1b[?25h"  # the cursor
 HIDDEN = b"\x1b[?25l"

@@ -17,9 +17,9 @@ from flom.core.protocol.messages import Answer, Lock, ManagementRefused, StatusR
 from flom.net.machine_id import unique_id
 from tests.ctl.peers import FLOMCTL, Locks, flomctl, rows_of
 from tests.ctl.terminal import Terminal
-from tests.daemon import Daemon
-from tests.run.peers import FakeDaemon
-from tests.run.programs import PATIENCE, Programs, assert_refused, free_port
+from tests.fakes.daemon import Daemon
+from tests.fakes.peers import FakeDaemon
+from tests.fakes.programs import PATIENCE, Programs, assert_refused, free_port
 from tests.scenarios.tls.authority import Authority
 
 CR, PR, EX = LockMode.CR, LockMode.PR, LockMode.EX

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
-import pytest
-
-from tests.daemon import FLOM_RUN, Daemon
-from tests.run.programs import Programs
+from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.programs import Programs
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -47,12 +44,6 @@ def test_a_script(tmp_path: Path) -> None:
         "fetch: alone",
         f"backup at {socket}: locked by somebody else",
     ]
-
-
-@pytest.fixture
-def programs() -> Iterator[Programs]:
-    with Programs() as programs:
-        yield programs
 
 
 def test_a_web_application_shares_its_locks_with_commands(programs: Programs, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from flom.config import Config, default_socket
 from flom.errors import ConfigError
 from flom.job.command_line import parse
-from tests.run.reading import config_of
+from tests.fakes.reading import config_of
 
 
 def test_everything_after_two_dashes_is_the_command_s() -> None:

@@ -15,9 +15,6 @@ from flom.libflom import (
     flom_handle_t,
 )
 from flom.libflom import handle as module
-from tests.run.conftest import address as address
-from tests.run.conftest import fake as fake
-from tests.run.conftest import resource as resource
 
 MakeHandle = Callable[..., flom_handle_t]
 """Makes a handle, for a resource and a socket if they are given."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.peers import Client
+from tests.fakes.peers import Client
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 import flom
-from tests.daemon import BIN
-from tests.netns import Host, needs_network_namespaces
-from tests.run.programs import PATIENCE
+from tests.fakes.daemon import BIN
+from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.programs import PATIENCE
 
 pytestmark = needs_network_namespaces
 

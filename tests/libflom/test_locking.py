@@ -81,9 +81,9 @@ from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Unlock
 from flom.libflom import calls
 from flom.net.machine_id import unique_id
-from tests.daemon import Daemon
+from tests.fakes.daemon import Daemon
+from tests.fakes.peers import PATIENCE, Client, Conversation, FakeDaemon, is_locked
 from tests.libflom.conftest import MakeHandle
-from tests.run.peers import PATIENCE, Client, Conversation, FakeDaemon, is_locked
 from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.conftest import authority as authority
 from tests.scenarios.tls.conftest import files as files

@@ -34,8 +34,8 @@ from flom import (
     flom_handle_t,
     flom_handle_unlock,
 )
+from tests.fakes.peers import Client, is_locked
 from tests.libflom.conftest import MakeHandle
-from tests.run.peers import Client, is_locked
 
 ZEROED = 0
 INIT = FLOM_HANDLE_STATE_INIT

@@ -13,7 +13,7 @@ import flom.net.host_seat
 from flom.core.group.addresses import Group
 from flom.net.host_seat import Seat, SeatTaken, inherit_seat, take_seat
 from flom.net.multicast import NetworkInterface, NoMulticast
-from tests.netns import Host, needs_network_namespaces
+from tests.fakes.netns import Host, needs_network_namespaces
 
 GROUP = Group("ff02::1", os.getpid())  # nobody else's; no datagram is sent, so any number will do for a port
 ETH0 = NetworkInterface(2, "eth0", 0x1003)

@@ -22,7 +22,7 @@ from flom.errors import ConfigError
 from flom.net.multicast import NetworkInterface, NoMulticast, list_interfaces, make_group, usable_interfaces
 from flom.reactor.endpoints import stream_endpoint
 from flom.reactor.multicast_port import GroupPort
-from tests.netns import Host, needs_network_namespaces
+from tests.fakes.netns import Host, needs_network_namespaces
 
 _IP_RECVTTL: Final = 12  # ip(7); missing in Python's socket module
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.reactor.loop import hasten
-from tests.failures import failures_logged
+from tests.fakes.failures import failures_logged
 
 
 @implementer(IReadWriteDescriptor)

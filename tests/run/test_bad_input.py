@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import FLOM_RUN
-from tests.run.programs import Programs, RunHere, assert_refused
+from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.programs import Programs, RunHere, assert_refused
 
 BAD_WORDS: list[tuple[list[str], tuple[str, ...]]] = [
     (["--bad"], ("Unknown option --bad",)),

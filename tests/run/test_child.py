@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import FLOM_RUN
-from tests.run.peers import is_locked
-from tests.run.programs import Programs, both_ways, ignoring
+from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.peers import is_locked
+from tests.fakes.programs import Programs, both_ways, ignoring
 
 
 def python(script: str) -> list[str]:

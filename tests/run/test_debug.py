@@ -18,7 +18,7 @@ from flom.config import Config
 from flom.net.machine_id import unique_id
 from flom.run.debug import try_feature
 from flom.tls.authority import issue, make_authority
-from tests.run.programs import Programs, assert_refused, eventually, free_port
+from tests.fakes.programs import Programs, assert_refused, eventually, free_port
 
 ARRIVED = f"Arrived unique id is '{unique_id()}'\n"
 

@@ -13,7 +13,7 @@ import pytest
 from flom.config import Config
 from flom.run import direct
 from flom.run.direct import is_direct
-from tests.run.programs import BY_REACTOR, PATIENCE, Programs
+from tests.fakes.programs import BY_REACTOR, PATIENCE, Programs
 
 TLS = {"tls_certificate": "c", "tls_private_key": "k", "tls_ca_certificate": "a"}
 

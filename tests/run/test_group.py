@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.daemon import FLOM_RUN
-from tests.netns import Host, needs_network_namespaces
-from tests.run.programs import Programs, assert_refused, eventually
+from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.programs import Programs, assert_refused, eventually
 
 GROUPS = ["ff02::1", "239.1.1.1"]
 QUICKLY = ["-D", "1", "-I", "100"]

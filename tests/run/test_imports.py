@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.programs import BY_REACTOR, Programs, eventually
+from tests.fakes.programs import BY_REACTOR, Programs, eventually
 
 # what a Python starts with that notes at its end what it has imported since, in a file called like its program
 NOTE = """

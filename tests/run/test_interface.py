@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.daemon import FLOM_RUN
-from tests.netns import Host, needs_network_namespaces
+from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.netns import Host, needs_network_namespaces
 
 SHORT_LIVED = ["-i", "1", "-d", "1000"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.programs import Programs, Running, both_ways
+from tests.fakes.programs import Programs, Running, both_ways
 
 # flom-run, whose daemon is run by the program that is its first argument, and which waits for it for less long
 STARTER = """

@@ -23,9 +23,9 @@ import pytest
 from flom._version import __version__
 from flom.config import RUNNER, SETTINGS
 from flom.net.machine_id import unique_id
-from tests.daemon import BIN, Daemon
-from tests.run.peers import Client
-from tests.run.programs import Programs, RunHere, assert_refused
+from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.peers import Client
+from tests.fakes.programs import Programs, RunHere, assert_refused
 
 SAME_TIME = (
     "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication at the same time."

@@ -19,8 +19,8 @@ from flom.config.parsers import read_bool, read_c_int, read_decimal, read_mode
 from flom.core.modes import LockMode
 from flom.errors import ConfigError
 from flom.job.command_line import parse, usage
-from tests.run.programs import RunHere
-from tests.run.reading import config_in, config_of
+from tests.fakes.programs import RunHere
+from tests.fakes.reading import config_in, config_of
 
 
 class Row(NamedTuple):

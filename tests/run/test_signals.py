@@ -18,8 +18,8 @@ import pytest
 
 from flom.codes import Outcome
 from flom.core.protocol.messages import Unlock
-from tests.run.peers import Client, FakeDaemon, is_locked
-from tests.run.programs import Programs, Running, both_ways, eventually, ignoring, is_alive
+from tests.fakes.peers import Client, FakeDaemon, is_locked
+from tests.fakes.programs import Programs, Running, both_ways, eventually, ignoring, is_alive
 
 # a command that writes down the signals it gets, in their order, until it gets SIGUSR2, and where it is to be found
 RECORDER = """

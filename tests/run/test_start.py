@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.peers import Client, is_locked
-from tests.run.programs import PATIENCE, Programs, eventually, free_port, is_alive, name_of
+from tests.fakes.peers import Client, is_locked
+from tests.fakes.programs import PATIENCE, Programs, eventually, free_port, is_alive, name_of
 
 LIFESPAN = ["-d", "300"]  # enough for a next command to find the daemon, because a resource is remembered for 2 s
 

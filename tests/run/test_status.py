@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from flom.core.protocol.messages import Lock, Unlock
-from tests.run.peers import Client, Conversation, FakeDaemon, is_locked
-from tests.run.programs import Programs, Running, both_ways
+from tests.fakes.peers import Client, Conversation, FakeDaemon, is_locked
+from tests.fakes.programs import Programs, Running, both_ways
 
 GARBAGE = b"<msg>not & XML</msg>"
 

@@ -13,9 +13,9 @@ import pytest
 from flom.codes import Outcome
 from flom.core.protocol.messages import Answer, ManagementRefused, StatusRequest
 from tests.ctl.terminal import Terminal
-from tests.daemon import FLOM_RUN, Daemon
-from tests.run.peers import Client, FakeDaemon
-from tests.run.programs import Programs, free_port
+from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.peers import Client, FakeDaemon
+from tests.fakes.programs import Programs, free_port
 from tests.scenarios.tls.authority import Authority
 
 QUEUED = Outcome.QUEUED

@@ -16,7 +16,7 @@ from flom.server.admission import CALM, MEASURE_EVERY, PATIENCE, Admission, can_
 from flom.server.limits import Limits
 from flom.server.log_throttle import LogThrottle
 from tests.fakes.connections import Transport
-from tests.logs import informed, warnings
+from tests.fakes.logs import informed, warnings
 
 
 class Port(tcp.Port):

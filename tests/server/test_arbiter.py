@@ -15,8 +15,8 @@ from flom.errors import (
     StandingBy,
 )
 from flom.server.arbiter import DeferredArbiter
+from tests.fakes.results import error, now
 from tests.fakes.sessions import Session
-from tests.results import error, now
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from tests.fakes.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
-from tests.logs import warnings
+from tests.fakes.logs import warnings
 
 HOLD = lock()
 

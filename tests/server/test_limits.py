@@ -15,7 +15,7 @@ from flom.server.log_throttle import WINDOW, LogThrottle
 from flom.server.options import ServerOptions
 from flom.server.peer import Credentials
 from tests.fakes.connections import Client, Daemon, first, later, lock, unlock, xml
-from tests.logs import informed, warnings
+from tests.fakes.logs import informed, warnings
 
 HOLD = lock()
 

@@ -19,11 +19,11 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.limits import Limits
 from flom.server.log_throttle import MANY, WINDOW
 from flom.server.options import ServerOptions
-from tests.daemon import BIN, FLOM_RUN, Daemon
 from tests.fakes.connections import Daemon as MemoryDaemon
 from tests.fakes.connections import lock, unlock, xml
-from tests.logs import warnings
-from tests.run.programs import eventually
+from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
+from tests.fakes.logs import warnings
+from tests.fakes.programs import eventually
 
 
 def lines(log: list[LogEvent], level: LogLevel) -> list[str | None]:

@@ -20,7 +20,7 @@ from flom.server.options import ServerOptions
 from flom.server.snapshot import Statuses, take_status
 from flom.status.model import Party, Status, from_json
 from tests.fakes.connections import Client, Daemon, FakeTls, lock, unlock, xml
-from tests.logs import warnings
+from tests.fakes.logs import warnings
 
 HOST = "127.0.0.1"
 

@@ -33,8 +33,8 @@ from flom.server.web.answers import Answers
 from flom.server.web.serving import IDLE_TIME, MAX_CONNECTIONS, WebFactory
 from flom.server.web.snapshots import LIFETIME, SHARE, Snapshots
 from flom.status.model import from_json
-from tests.daemon import BIN, Daemon
-from tests.run.programs import free_port
+from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.programs import free_port
 
 PATHS = {
     "/": "text/html",

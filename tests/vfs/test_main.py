@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.daemon import BIN
+from tests.fakes.daemon import BIN
 
 
 def test_only_a_daemon_can_start_it(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ from flom.errors import (
     RemoteProtocolError,
 )
 from flom.net.machine_id import unique_id
-from tests.daemon import Daemon
+from tests.fakes import peers
 from tests.fakes.connections import xml
-from tests.run import peers
-from tests.run.programs import eventually, free_port
+from tests.fakes.daemon import Daemon
+from tests.fakes.programs import eventually, free_port
 
 LOCK = Lock("R1", LockMode.EX, wait=True, create=True)
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')

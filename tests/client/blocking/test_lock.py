@@ -38,11 +38,9 @@ from flom.errors import (
     Misuse,
     RemoteProtocolError,
 )
-from tests.daemon import Daemon
-from tests.run.conftest import fake as fake
-from tests.run.conftest import programs as programs
-from tests.run.peers import FakeDaemon, is_locked
-from tests.run.programs import Programs, Running, eventually, free_port
+from tests.fakes.daemon import Daemon
+from tests.fakes.peers import FakeDaemon, is_locked
+from tests.fakes.programs import Programs, Running, eventually, free_port
 
 NEVER = Config(lifespan_ms=0)
 """Forbids to start a daemon."""

@@ -15,7 +15,7 @@ from flom.client import connect
 from flom.codes import ReturnCode
 from flom.config import Config
 from flom.errors import ConfigError, DaemonUnreachable, FlomError, InvalidRequest, TlsError
-from tests.daemon import Daemon
+from tests.fakes.daemon import Daemon
 
 loop: Any = reactor
 

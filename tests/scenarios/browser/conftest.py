@@ -12,7 +12,6 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from tests.run.programs import Programs
 from tests.scenarios.browser.page import Page
 
 CHROMIUM: Final = shutil.which("chromium")
@@ -45,13 +44,6 @@ def page(chromium: webdriver.Chrome) -> Iterator[Page]:
     page.resize(1280, 900)
     yield page
     chromium.get("about:blank")  # or it would go on asking a daemon that is gone
-
-
-@pytest.fixture
-def programs() -> Iterator[Programs]:
-    """Starts programs, which are gone after the test."""
-    with Programs() as programs:
-        yield programs
 
 
 @pytest.fixture

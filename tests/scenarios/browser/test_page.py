@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from flom.status.model import ResourceStatus, from_json
-from tests.daemon import Daemon
-from tests.run.programs import Programs, Running, eventually, free_port
+from tests.fakes.daemon import Daemon
+from tests.fakes.programs import Programs, Running, eventually, free_port
 from tests.scenarios.browser.page import Page
 
 NASTY = "/<script>alert(1)</script>"

@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any, Final
 
-from tests.daemon import Daemon
+from tests.fakes.daemon import Daemon
 
 Transcript = dict[str, Any]
 

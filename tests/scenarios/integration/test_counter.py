@@ -6,7 +6,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.daemon import FLOM_RUN, Daemon
+from tests.fakes.daemon import FLOM_RUN, Daemon
 
 ADD_ONE = 'read n < "$0"; echo $((n + 1)) > "$0"'
 

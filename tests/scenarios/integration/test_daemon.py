@@ -14,8 +14,8 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from flom.tap import Options, daemon_from
-from tests.daemon import BIN, Daemon
 from tests.fakes.connections import lock, unlock, xml
+from tests.fakes.daemon import BIN, Daemon
 
 TWISTD = [str(BIN / "twistd"), "-n", "--pidfile="]
 

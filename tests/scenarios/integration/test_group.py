@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.daemon import BIN
-from tests.netns import Host, needs_network_namespaces
+from tests.fakes.daemon import BIN
+from tests.fakes.netns import Host, needs_network_namespaces
 
 GROUPS = ["ff02::1", "239.1.1.1"]
 

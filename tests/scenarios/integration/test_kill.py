@@ -5,26 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.daemon import BIN, Daemon
 from tests.fakes.connections import lock
-from tests.netns import Host, needs_network_namespaces
-from tests.run.programs import Programs, command_line_of, eventually
+from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.programs import Programs, command_line_of, eventually
 from tests.scenarios.integration.test_daemon import ask, connect, free_port
 
 KILLS = [signal.SIGKILL, signal.SIGQUIT]
 each_kill = pytest.mark.parametrize("number", KILLS, ids=lambda number: number.name)
-
-
-@pytest.fixture
-def programs() -> Iterator[Programs]:
-    """Processes that do not outlive the test."""
-    with Programs() as programs:
-        yield programs
 
 
 def kill(daemon: Daemon, number: signal.Signals = signal.SIGKILL) -> None:

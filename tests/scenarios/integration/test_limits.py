@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import FLOM_RUN, Daemon
 from tests.fakes.connections import lock, unlock
+from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.scenarios.integration.test_daemon import ask, code, connect, free_port
 
 

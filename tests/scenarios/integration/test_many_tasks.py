@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from flom.client import connect
 from flom.errors import LockBusy, LockTimeout
-from tests.daemon import Daemon
+from tests.fakes.daemon import Daemon
 
 loop: Any = reactor
 

@@ -16,20 +16,13 @@ import pytest
 
 from flom.net.claim import OPEN, PRIVATE, CannotClaim, claim_unix
 from flom.tls.authority import CannotIssue, issue, make_authority
-from tests.daemon import BIN, Daemon
-from tests.run.peers import is_locked
-from tests.run.programs import Programs, assert_refused, eventually
+from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.peers import is_locked
+from tests.fakes.programs import Programs, assert_refused, eventually
 
 NOBODY = 65534
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-
-
-@pytest.fixture
-def programs() -> Iterator[Programs]:
-    """Processes that do not outlive the test."""
-    with Programs() as programs:
-        yield programs
 
 
 @pytest.fixture

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flom.net.machine_id import unique_id
 from flom.tls.authority import issue, make_authority
-from tests.daemon import Daemon
-from tests.run.programs import Programs
+from tests.fakes.daemon import Daemon
+from tests.fakes.programs import Programs
 from tests.scenarios.integration.test_daemon import free_port
 
 EVERYTHING = {"FLOM_TRACE_MASK": "0xffffff"}
 
 WORD, VALUE = "--password=tr0ub4dor", "c0rrecthorse"  # of the command; in the environment
-
-
-@pytest.fixture
-def programs() -> Iterator[Programs]:
-    """Processes that do not outlive the test."""
-    with Programs() as programs:
-        yield programs
 
 
 class Place:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from flom.trace import MASK_VARIABLE, TOPICS
-from tests.daemon import Daemon
-from tests.run.programs import Programs, Running, eventually
+from tests.fakes.daemon import Daemon
+from tests.fakes.programs import Programs, Running, eventually
 from tests.scenarios.integration.test_daemon import free_port
 
 

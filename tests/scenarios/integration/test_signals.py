@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import BIN, Daemon
 from tests.fakes.connections import lock, unlock
-from tests.run.programs import PATIENCE, Programs, Running, eventually, is_alive
+from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.programs import PATIENCE, Programs, Running, eventually, is_alive
 from tests.scenarios.integration.test_daemon import ask, code, connect
 
 HARMLESS = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE]
@@ -22,13 +22,6 @@ ORDERS = [signal.SIGTERM, signal.SIGINT]
 
 each_harmless = pytest.mark.parametrize("number", HARMLESS, ids=lambda number: number.name)
 each_order = pytest.mark.parametrize("number", ORDERS, ids=lambda number: number.name)
-
-
-@pytest.fixture
-def programs() -> Iterator[Programs]:
-    """Processes that do not outlive the test."""
-    with Programs() as programs:
-        yield programs
 
 
 @pytest.fixture

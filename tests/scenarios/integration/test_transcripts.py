@@ -22,7 +22,7 @@ from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
 from flom.server.service import build_daemon
-from tests.netns import Host, needs_network_namespaces
+from tests.fakes.netns import Host, needs_network_namespaces
 from tests.scenarios.integration.replay import TRANSCRIPTS, Transcript, replay_unix
 
 

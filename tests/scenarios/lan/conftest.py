@@ -9,7 +9,7 @@ import pytest
 
 from flom.net.machine_id import unique_id
 from flom.tls.authority import issue, make_authority
-from tests.run.programs import Programs
+from tests.fakes.programs import Programs
 from tests.scenarios.lan.network import Lan
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
-from tests.run.programs import PATIENCE
+from tests.fakes.programs import PATIENCE
 from tests.scenarios.lan.network import LanHost
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from tests.daemon import BIN, FLOM_RUN
-from tests.netns import Host
-from tests.run.programs import PATIENCE, Programs, Running, command_line_of, eventually, name_of
+from tests.fakes.daemon import BIN, FLOM_RUN
+from tests.fakes.netns import Host
+from tests.fakes.programs import PATIENCE, Programs, Running, command_line_of, eventually, name_of
 
 GROUP: Final = "ff02::1"
 PORT: Final = 28015

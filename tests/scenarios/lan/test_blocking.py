@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 
-from tests.netns import needs_network_namespaces
-from tests.run.programs import Running, eventually
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan import flom_daemon
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-from tests.netns import needs_network_namespaces
-from tests.run.programs import Running, eventually
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan import flom_daemon
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.netns import needs_network_namespaces
-from tests.run.programs import eventually
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import eventually
 from tests.scenarios.lan.network import Lan, LanHost
 
 pytestmark = needs_network_namespaces

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from flom.core.protocol.messages import Discover, Discovered, Role
 from flom.core.protocol.wire import decode, encode
-from tests.netns import needs_network_namespaces
-from tests.run.programs import PATIENCE, Running, eventually
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import PATIENCE, Running, eventually
 from tests.scenarios.lan import flom_daemon
 from tests.scenarios.lan.flom_peers import QUESTION, FlomClient, port_in
 from tests.scenarios.lan.marks import Marks

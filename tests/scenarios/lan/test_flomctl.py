@@ -9,8 +9,8 @@ from datetime import datetime
 import pytest
 
 from flom._version import __version__
-from tests.daemon import BIN
-from tests.netns import needs_network_namespaces, needs_nft
+from tests.fakes.daemon import BIN
+from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, await_leader
 
 pytestmark = needs_network_namespaces

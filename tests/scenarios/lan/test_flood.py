@@ -10,8 +10,8 @@ import pytest
 
 from flom.core.protocol.messages import Discover
 from flom.core.protocol.wire import encode
-from tests.netns import needs_network_namespaces
-from tests.run.programs import Running
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import Running
 from tests.scenarios.lan import flood
 from tests.scenarios.lan.flom_peers import QUESTION, FlomClient
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, Member, await_leader

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.netns import needs_network_namespaces
+from tests.fakes.netns import needs_network_namespaces
 from tests.scenarios.lan.network import PORT, Lan, LanHost, await_leader, leaders_in
 
 pytestmark = needs_network_namespaces

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.programs import Programs, eventually
+from tests.fakes.programs import Programs, eventually
 from tests.scenarios.lan.marks import Marks
 
 

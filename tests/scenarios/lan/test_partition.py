@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.netns import needs_network_namespaces
+from tests.fakes.netns import needs_network_namespaces
 from tests.scenarios.lan.flom_peers import FlomClient
 from tests.scenarios.lan.network import Lan, Member, await_leader, leaders_in
 

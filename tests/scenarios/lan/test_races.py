@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from tests.netns import needs_network_namespaces, needs_nft
-from tests.run.programs import eventually, name_of
+from tests.fakes.netns import needs_network_namespaces, needs_nft
+from tests.fakes.programs import eventually, name_of
 from tests.scenarios.lan.marks import Marks
 from tests.scenarios.lan.network import GROUP, Lan, leaders_in
 

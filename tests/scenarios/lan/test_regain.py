@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns import needs_network_namespaces
-from tests.run.programs import Running, eventually
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan.flom_peers import FlomClient
 from tests.scenarios.lan.marks import Marks
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader, in_group

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.netns import needs_network_namespaces
-from tests.run.programs import Programs, eventually, is_alive
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import Programs, eventually, is_alive
 from tests.scenarios.lan.network import Lan, LanHost, Member
 
 pytestmark = needs_network_namespaces

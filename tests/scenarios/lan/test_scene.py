@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.netns import needs_network_namespaces, needs_pgrep
-from tests.run.programs import eventually
+from tests.fakes.netns import needs_network_namespaces, needs_pgrep
+from tests.fakes.programs import eventually
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, leaders_in
 
 pytestmark = needs_network_namespaces

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.netns import needs_network_namespaces
-from tests.run.programs import eventually, is_alive
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import eventually, is_alive
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader
 
 pytestmark = needs_network_namespaces

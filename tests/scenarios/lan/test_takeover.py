@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.netns import needs_network_namespaces
+from tests.fakes.netns import needs_network_namespaces
 from tests.scenarios.lan.network import GROUP, Lan, Member, await_leader, leaders_in
 
 pytestmark = needs_network_namespaces

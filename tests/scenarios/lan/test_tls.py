@@ -5,7 +5,7 @@ A group whose daemon speaks TLS: it is elected and found as ever, and serves tho
 
 from __future__ import annotations
 
-from tests.netns import needs_network_namespaces
+from tests.fakes.netns import needs_network_namespaces
 from tests.scenarios.lan.network import GROUP, Lan
 
 pytestmark = needs_network_namespaces

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.netns import needs_network_namespaces
-from tests.run.programs import Running, eventually
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan.network import PORT, Lan, LanHost, Member
 
 pytestmark = needs_network_namespaces

@@ -12,8 +12,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
 from flom.net.machine_id import unique_id
-from tests.run.conftest import programs as programs
-from tests.run.conftest import resource as resource
 from tests.scenarios.tls.authority import EXPIRED, NOT_YET_VALID, Authority, Files
 from tests.scenarios.tls.memory import Network
 from tests.server.conftest import log as log

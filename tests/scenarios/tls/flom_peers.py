@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from flom.net.machine_id import unique_id
-from tests.run.programs import PATIENCE
+from tests.fakes.programs import PATIENCE
 from tests.scenarios.tls.authority import Files
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'

@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 from flom.ctl import FAILED, main
 from flom.net.machine_id import unique_id
-from tests.daemon import BIN
-from tests.run.programs import Programs
+from tests.fakes.daemon import BIN
+from tests.fakes.programs import Programs
 from tests.scenarios.tls.authority import EXPIRED, Authority, Files
 from tests.scenarios.tls.conftest import SOMEBODY
 from tests.scenarios.tls.memory import Daemon, Network, is_served

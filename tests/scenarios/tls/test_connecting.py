@@ -13,7 +13,7 @@ from twisted.internet import reactor
 from flom.client import connect
 from flom.config import Config
 from flom.errors import FlomError
-from tests.daemon import Daemon
+from tests.fakes.daemon import Daemon
 from tests.scenarios.tls.authority import Files
 
 loop: Any = reactor

@@ -24,7 +24,7 @@ from flom.net.machine_id import unique_id
 from flom.server.limits import DEFAULT_LIMITS
 from flom.tls.context import Tls
 from tests.fakes.connections import first, later, lock, unlock, xml
-from tests.logs import warnings
+from tests.fakes.logs import warnings
 from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.conftest import SOMEBODY
 from tests.scenarios.tls.memory import (

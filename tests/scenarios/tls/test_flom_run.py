@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon
-from tests.run.peers import is_locked
-from tests.run.programs import Programs
+from tests.fakes.daemon import Daemon
+from tests.fakes.peers import is_locked
+from tests.fakes.programs import Programs
 from tests.scenarios.integration.test_daemon import TWISTD, free_port
 from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.flom_peers import FlomClient

@@ -23,7 +23,7 @@ from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import ServerOptions
 from tests.fakes.connections import lock, xml
-from tests.logs import warnings
+from tests.fakes.logs import warnings
 from tests.scenarios.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
 from tests.scenarios.tls.conftest import SOMEBODY
 from tests.scenarios.tls.memory import Bare, Daemon, Network, ask, bare_client, bare_context, bare_daemon, is_served

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from flom.tls.authority import issue, make_authority
-from tests.daemon import Daemon
-from tests.run.programs import free_port
+from tests.fakes.daemon import Daemon
+from tests.fakes.programs import free_port
 from tests.scenarios.tls.authority import Files
 
 

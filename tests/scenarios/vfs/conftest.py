@@ -13,8 +13,7 @@ import pytest
 
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Lock
-from tests.daemon import Daemon
-from tests.run.programs import Programs
+from tests.fakes.daemon import Daemon
 from tests.scenarios.vfs.mounts import Person, mount_at, processes_at, run
 
 MOUNTED = "FLM022I mounted at"
@@ -57,13 +56,6 @@ def ask(showing: Daemon) -> Iterator[Callable[..., Person]]:
             return people.enter_context(Person(showing.socket, lock))
 
         yield ask
-
-
-@pytest.fixture
-def programs() -> Iterator[Programs]:
-    """Processes that do not outlive the test."""
-    with Programs() as programs:
-        yield programs
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import pytest
 
 from flom.core.protocol.messages import Lock, Unlock
 from flom.core.protocol.wire import encode
-from tests.run.peers import Client
-from tests.run.programs import command_line_of, eventually
+from tests.fakes.peers import Client
+from tests.fakes.programs import command_line_of, eventually
 
 PATIENCE: Final = 20.0  # seconds until a program that reads the file system fails the test
 

@@ -15,9 +15,9 @@ import pytest
 from flom.codes import Outcome
 from flom.config.parsers import read_directory
 from flom.errors import ConfigError
-from tests.daemon import BIN, Daemon
-from tests.run.peers import Client
-from tests.run.programs import Programs, Running, assert_refused
+from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.peers import Client
+from tests.fakes.programs import Programs, Running, assert_refused
 from tests.scenarios.vfs.mounts import mount_at, needs_fuse, needs_root, processes_at, run
 
 REFUSED = "FLM021E mount-point-vfs: nothing is shown in"

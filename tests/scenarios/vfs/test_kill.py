@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon
-from tests.run.programs import Programs, eventually
+from tests.fakes.daemon import Daemon
+from tests.fakes.programs import Programs, eventually
 from tests.scenarios.vfs.conftest import MOUNTED
 from tests.scenarios.vfs.mounts import listed, mount_at, needs_fuse, needs_root, process_at, run
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from flom.codes import Outcome
-from tests.daemon import BIN, FLOM_RUN, Daemon
-from tests.run.programs import Programs, eventually, is_alive
+from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
+from tests.fakes.programs import Programs, eventually, is_alive
 from tests.scenarios.vfs.mounts import (
     Person,
     listed,

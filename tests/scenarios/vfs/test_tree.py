@@ -18,8 +18,8 @@ from flom.codes import Outcome
 from flom.config import Config
 from flom.core.modes import LockMode
 from flom.status.model import Status, from_json
-from tests.daemon import FLOM_RUN, Daemon
-from tests.run.programs import eventually
+from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.programs import eventually
 from tests.scenarios.vfs.mounts import Person, contents, listed, mount_at, needs_fuse, read, run, shape
 
 pytestmark = needs_fuse

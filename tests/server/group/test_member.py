@@ -19,7 +19,7 @@ from flom.net.multicast import NoMulticast
 from flom.server.group.member import MAX_AMPLIFICATION, GroupMember
 from tests.fakes.connections import lock, unlock, xml
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
-from tests.logs import errors, warnings
+from tests.fakes.logs import errors, warnings
 
 QUESTION = Discover(GROUP.address)
 PLAIN_QUESTION = b'<?xml version="1.0" encoding="UTF-8" ?><msg level="3" verb="4" step="8"></msg>'

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.daemon import Daemon
+from tests.fakes.daemon import Daemon
 from tests.tools.bench.control import READY
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")

@@ -14,7 +14,7 @@ from typing import Final
 
 from flom.client.blocking.status import StatusReader, open_status
 from flom.config import Config
-from tests.daemon import FLOM_RUN
+from tests.fakes.daemon import FLOM_RUN
 from tests.tools.bench.report import Bench
 
 STARTS: Final = 20

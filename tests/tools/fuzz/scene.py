@@ -19,8 +19,8 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory, LockProtocol
 from flom.server.limits import DEFAULT_LIMITS, Limits
 from flom.server.options import ServerOptions
-from tests.failures import failures_logged
 from tests.fakes.connections import Transport
+from tests.fakes.failures import failures_logged
 from tests.tools.fuzz.checker import Checker, Claim, Witness, Wrong, key_of
 from tests.tools.fuzz.malformed import cut, garbage
 from tests.tools.fuzz.messages import NAMES, any_message, spelled, valid_lock

@@ -11,7 +11,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final
 
-from tests.daemon import BIN, Daemon
+from tests.fakes.daemon import BIN, Daemon
 from tests.tools.fuzz.checker import Wrong
 
 FORGOTTEN_WITHIN: Final = 20.0

@@ -17,7 +17,7 @@ from random import Random
 from time import monotonic
 from typing import Final
 
-from tests.daemon import FLOM_RUN
+from tests.fakes.daemon import FLOM_RUN
 from tests.tools.fuzz.checker import Wrong
 from tests.tools.fuzz.crowd import PATIENCE, Address
 

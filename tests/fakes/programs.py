@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from tests.daemon import FLOM_RUN
+from tests.fakes.daemon import FLOM_RUN
 
 PATIENCE = 20.0  # seconds until a process that does nothing fails the test
 
 _MARK = "FLOM_TEST_MARK"  # in the environment of our processes, and so of the daemons that they start
 
-BY_REACTOR = {"PYTHONPATH": str(Path(__file__).with_name("without_pidfds"))}
+BY_REACTOR = {"PYTHONPATH": str(Path(__file__).parents[1] / "run" / "without_pidfds")}
 """An environment in which C{flom-run} waits with a reactor, because Python cannot wait for a process by itself."""
 
 both_ways = pytest.mark.parametrize("programs", [{}, BY_REACTOR], ids=["direct", "reactor"], indirect=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from flom.trace import MASK_VARIABLE, TOPICS, start_trace, stop_trace, tracer
-from tests.run.programs import Programs, RunHere
-from tests.run.reading import no_warning
+from tests.fakes.programs import Programs, RunHere
+from tests.fakes.reading import no_warning
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} \[(\d+)/\d+\] (\w+): .*")
 

@@ -17,7 +17,7 @@ from flom.codes import ReturnCode
 from flom.config import Config, load, override
 from flom.errors import ConfigError
 from flom.job.command_line import parse
-from tests.run.reading import config_in, no_warning
+from tests.fakes.reading import config_in, no_warning
 
 
 def write(path: Path, text: str) -> str:
