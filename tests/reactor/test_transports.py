@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
-from flom.reactor.transports import close_our_side, sender, underlying
+from flom.reactor.transports import close_our_side, end_for_all, sender, underlying
 from tests.fakes.connections import Transport, wrap
 
 
@@ -195,3 +196,19 @@ def test_under_tls_no_plain_text_is_sent(connection: Connection) -> None:
     wrapper.transport = connection.transport
     sender(wrapper)(b"secret")
     assert connection.received_in_the_end() == bytes(255 - byte for byte in b"secret")
+
+
+# connections that a child process has inherited
+
+
+def test_an_end_for_all_reaches_the_peer_while_a_child_has_the_connection(connection: Connection) -> None:
+    """C{abortConnection} alone leaves the peer waiting as long as the child's descriptor is open."""
+    with socket.socket(fileno=os.dup(connection.transport.fileno())):
+        end_for_all(connection.transport)
+        assert connection.peer.recv(1) == b""
+
+
+def test_an_end_for_all_may_come_after_the_peer_s(connection: Connection) -> None:
+    connection.transport.getHandle().shutdown(socket.SHUT_RDWR)
+    connection.peer.close()
+    end_for_all(connection.transport)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
 from twisted.internet.error import ConnectingCancelledError
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IProcessProtocol, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -18,6 +18,7 @@ from zope.interface import implementer
 from flom.acquisition import Acquisition, Held, limit
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
+from flom.client.deferred.spawn import Child, Text, spawn
 from flom.client.retry import RETRY, Patience, while_waiting
 from flom.core.asking import ask, check_lock
 from flom.core.modes import LockMode
@@ -158,6 +159,57 @@ class RemoteArbiter:
         self._undecided.add(waiting)
         waiting.addBoth(self._note_decision, waiting)
         return Acquisition(limit(waiting, asked.timeout, self._clock, what), what)
+
+    def spawn(
+        self,
+        name: str,
+        words: Sequence[str],
+        mode: LockMode | str | int = LockMode.EX,
+        *,
+        protocol: IProcessProtocol | None = None,
+        childFDs: Mapping[int, int | str] | None = None,
+        env: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
+        path: Text | None = None,
+        inherit: bool = True,
+        **wanted: Any,
+    ) -> Deferred[Child]:
+        """
+        Start a command as soon as the lock is granted, and release the lock when the command has ended: with rollback
+        if the status is not 0.
+
+        The command finds FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT in its environment; the element, if the
+        resource has elements, is its last argument too. Signals that this process ignores, it ignores.
+
+        Cancelling the Deferred withdraws the request, so that the command is not started; if it is just being started,
+        that kills it.
+
+        @param words: the command and its arguments. It is looked for in the PATH of its environment.
+        @param protocol: hears of the process as with C{reactor.spawnProcess}, but nothing if the command cannot be
+            executed. It need not see to the lock.
+        @param childFDs: as for C{reactor.spawnProcess}. The default has a pipe each for stdin, stdout and stderr if
+            there is a C{protocol}, and otherwise our own three. The connection to the daemon comes beside these.
+        @param env: the environment, names and values as text or bytes; C{None} for ours.
+        @param path: the directory to run it in; C{None} for ours.
+        @param inherit: true if the command is to have the connection open, so that it keeps the lock if this process
+            is killed. As with C{flom-run --close}, it gets no descriptor of ours otherwise.
+        @param wanted: C{quantity}, C{wait}, C{create}, C{lifespan}, C{timeout}: see L{IArbiter.acquire}.
+        @return: fires with a L{Child} when the command runs; with L{flom.job.words.CannotExecute} if it cannot be
+            executed, and with what L{acquire} fires with if there is no lock.
+        """
+        if isinstance(words, str | bytes) or not words:
+            return fail(InvalidRequest(f"{name}: {words!r} is no list of the words of a command"))
+        return spawn(
+            self._clock,
+            self.acquire(name, mode, **wanted),
+            name,
+            mode,
+            words,
+            protocol=protocol,
+            childFDs=childFDs,
+            env=env,
+            path=path,
+            inherit=inherit,
+        )
 
     async def lock(self, message: Lock) -> RemoteHeld:
         """

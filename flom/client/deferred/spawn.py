@@ -1,0 +1,253 @@
+"""
+C{reactor.spawnProcess} under a lock: the command starts when the lock is granted, and the lock is released when the
+command has ended (docs/compatibility.md, "Commands under a lock").
+
+The command inherits the connection to the daemon, so that the lock lives as long as one of the two processes. If this
+program is killed, the command keeps its lock to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IProcessProtocol
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.acquisition import Acquisition, Held
+from flom.client.deferred import become
+from flom.core.asking import as_mode
+from flom.core.modes import LockMode
+from flom.errors import FlomError
+from flom.job.environment import add_lock
+from flom.job.status import status_after
+from flom.job.words import CannotExecute, execute, words_with
+from flom.reactor.processes import ExitWatch
+
+Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+_PIPES: Final[dict[int, int | str]] = {0: "w", 1: "r", 2: "r"}
+_OURS: Final[dict[int, int | str]] = {0: 0, 1: 1, 2: 2}
+_PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})  # for itself: commands get them as they were
+
+_log = Logger()
+
+
+class Child:
+    """
+    A command that runs under a lock.
+
+    @ivar held: its lock, see L{flom.interfaces.IHeld}; it is released when the command has ended. If the daemon goes
+        away before that, C{held.lost} fires, and the command is left alone.
+    @ivar pid: of the process.
+    @ivar exited: fires when the command has ended and its lock is released, with the status: what it has exited with,
+        0 to 255, or 128 + N if signal N has ended it. It never fails, but by being cancelled, which ends nothing else.
+    """
+
+    def __init__(self, process: _Process, held: Held) -> None:
+        self.held = held
+        self.pid: int = process.pid
+        self.exited: Deferred[int] = Deferred()
+        self._process = process
+        ending = Deferred.fromCoroutine(self._end())
+        ending.addErrback(lambda failure: _log.failure("after the end of process {pid}", failure, pid=self.pid))
+
+    def signal(self, number: int) -> None:
+        """Send the command signal C{number}; nothing happens if it has ended."""
+        self._process.signal(number)
+
+    async def _end(self) -> None:
+        status = await self._process.ended
+        await _release(self.held, rollback=status != 0)
+        if not self.exited.called:
+            self.exited.callback(status)
+
+
+def spawn(
+    reactor: Any,
+    acquiring: Acquisition,
+    name: str,
+    mode: LockMode | str | int,
+    words: Sequence[str],
+    *,
+    protocol: IProcessProtocol | None = None,
+    childFDs: Mapping[int, int | str] | None = None,
+    env: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
+    path: Text | None = None,
+    inherit: bool = True,
+) -> Deferred[Child]:
+    """
+    Start a command when C{acquiring} fires; see L{flom.client.deferred.arbiter.RemoteArbiter.spawn}.
+
+    @param reactor: has C{spawnProcess}.
+    @param name: what C{acquiring} asks for, with C{mode}.
+    """
+
+    def start(held: Held) -> _Process:
+        environment = dict(os.environb) if env is None else _encode(env)
+        add_lock(environment, name, as_mode(mode), held.element)
+        descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
+        if inherit:
+            connection = held.fileno()  # type: ignore[attr-defined]  # of a RemoteHeld
+            descriptors[_free(connection, descriptors)] = connection
+        process = _Process(reactor, protocol or ProcessProtocol())
+        process.start(words_with(held.element, words), environment, os.fsdecode(path or ""), descriptors)
+        return process
+
+    return Deferred.fromCoroutine(_spawn(acquiring, start))
+
+
+async def _spawn(acquiring: Acquisition, start: Callable[[Held], _Process]) -> Child:
+    held = await acquiring
+    process: _Process | None = None
+    try:
+        process = start(held)
+        await process.executed
+    except BaseException:
+        if process is not None:
+            await process.ended
+        await _release(held, rollback=True)
+        raise
+    return Child(process, held)
+
+
+async def _release(held: Held, *, rollback: bool) -> None:
+    """Release C{held} unless its user has; that it was lost has been said by C{held.lost}."""
+    if not held.is_released:
+        try:
+            await held.release(rollback)
+        except FlomError:
+            pass
+
+
+@implementer(IProcessProtocol)
+class _Process:
+    """
+    Stands between a child process and its user's protocol, which hears nothing before the command is executed.
+
+    @ivar pid: of the process.
+    @ivar executed: fires when the command runs; with L{CannotExecute} if it cannot. Cancelling it kills the process.
+    @ivar ended: fires with the status when the process has ended.
+    """
+
+    def __init__(self, reactor: Any, protocol: IProcessProtocol) -> None:
+        self.pid = 0
+        self.executed: Deferred[None] = Deferred(canceller=lambda _: self.signal(signal.SIGKILL))
+        self.ended: Deferred[int] = Deferred()
+        self._reactor = reactor
+        self._protocol = protocol
+        self._transport: Any = None  # an IProcessTransport, once there is a process
+        self._held_back: list[Callable[[], object]] | None = []
+        self._watch: ExitWatch | None = None
+        self._command = ""
+        self._pipe = -1  # the child's number of the descriptor by which L{become} says why it cannot
+        self._why = b""
+
+    def start(
+        self, words: Sequence[str], environment: dict[bytes, bytes], path: str, descriptors: dict[int, int | str]
+    ) -> None:
+        """
+        Start the process.
+
+        @param path: where to run it; the empty string for our own directory.
+        @param descriptors: see C{childFDs} of C{spawnProcess}.
+        @raise CannotExecute: there is no such command; if L{become} has to see to that, L{executed} fires with it.
+        """
+        self._command = words[0]
+        ignored = ignored_signals()
+        before: list[str] = []
+        if ignored or path or environment.get(b"PATH") != os.environb.get(b"PATH"):
+            self._pipe = max(descriptors, default=2) + 1
+            descriptors[self._pipe] = "r"
+            numbers = ",".join(map(str, ignored))
+            before = [sys.executable, "-I", "-S", become.__file__, str(self._pipe), numbers, path]
+
+        def start(command: Sequence[str]) -> None:
+            encoded = [os.fsencode(word) for word in (*before, *command)]
+            self._reactor.spawnProcess(self, encoded[0], encoded, environment, childFDs=descriptors)
+
+        execute(words, start)
+        if not before:
+            self._note_execution()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal; if it has ended, nothing happens."""
+        try:
+            self._transport.signalProcess(number)
+        except ProcessExitedAlready:
+            pass
+
+    def makeConnection(self, process: Any) -> None:
+        """See L{IProcessProtocol}."""
+        self._transport = process
+        self.pid = process.pid
+        self._watch = ExitWatch(self._reactor, process)
+        self._pass_on(lambda: self._protocol.makeConnection(process))
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """See L{IProcessProtocol}."""
+        if childFD == self._pipe:
+            self._why += data
+        else:
+            self._pass_on(lambda: self._protocol.childDataReceived(childFD, data))
+
+    def childConnectionLost(self, childFD: int) -> None:
+        """See L{IProcessProtocol}."""
+        if childFD == self._pipe:
+            self._note_execution()
+        else:
+            self._pass_on(lambda: self._protocol.childConnectionLost(childFD))
+
+    def processExited(self, reason: Failure) -> None:
+        """See L{IProcessProtocol}."""
+        if self._watch is not None:
+            self._watch.stop()
+        how: Any = reason.value  # a ProcessDone or a ProcessTerminated
+        self.ended.callback(status_after(how.exitCode if how.signal is None else -how.signal))
+        self._pass_on(lambda: self._protocol.processExited(reason))
+
+    def processEnded(self, reason: Failure) -> None:
+        """See L{IProcessProtocol}."""
+        self._pass_on(lambda: self._protocol.processEnded(reason))
+
+    def _pass_on(self, event: Callable[[], object]) -> None:
+        if self._held_back is None:
+            event()
+        else:
+            self._held_back.append(event)
+
+    def _note_execution(self) -> None:
+        """Take it that the command runs, or that it is known why it does not."""
+        if self.executed.called:
+            return  # by being cancelled
+        if self._why:
+            why = os.fsdecode(self._why)
+            self.executed.errback(CannotExecute(f"Unable to execute command '{self._command}': {why}"))
+            return
+        events, self._held_back = self._held_back or [], None
+        for event in events:
+            event()
+        self.executed.callback(None)
+
+
+def ignored_signals() -> list[int]:
+    """Return the signals that this process ignores and a command of its own would, started by an exec."""
+    ignored = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN}
+    return sorted(ignored - _PYTHON_IGNORES - {signal.SIGCHLD})
+
+
+def _encode(environment: Mapping[str, str] | Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
+
+
+def _free(wanted: int, taken: Mapping[int, object]) -> int:
+    """Return C{wanted}, under which the connection takes no number that means something here, or a higher one."""
+    return wanted if wanted not in taken else max(taken) + 1
