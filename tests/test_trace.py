@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def topics_in(text: str) -> set[str]:
-    """Give the topics of the lines of C{text}, all of which look as they should."""
+    """Return the topics of the lines of C{text}, all of which look as they should."""
     found = set()
     for line in text.splitlines():
         match = LINE.fullmatch(line)
@@ -106,9 +106,10 @@ def test_the_command_s_trace_has_its_configuration(run_here: RunHere, path: Path
 
 
 @pytest.mark.parametrize(("append", "before"), [(None, ""), ("no", ""), ("yes", "before\n")])
-def test_the_file_is_made_whatever_the_mask_and_replaced_unless_it_is_to_be_added_to(
+def test_the_file_is_made_whatever_the_mask_is(
     run_here: RunHere, path: Path, monkeypatch: pytest.MonkeyPatch, append: str | None, before: str
 ) -> None:
+    """It is replaced unless it is to be added to."""
     monkeypatch.setenv(MASK_VARIABLE, "0")
     words = ["-T", str(path), *([] if append is None else ["--append-trace-file", append])]
     run_here(*words)

@@ -39,9 +39,7 @@ def test_missing_standard_files_are_no_error(tmp_path: Path) -> None:
     assert load(None, {"HOME": str(tmp_path)}, no_warning) == Config()
 
 
-def test_without_home_the_file_is_in_the_home_directory_of_the_passwd_entry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_home_the_file_is_where_the_passwd_entry_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME")
     mine = pwd.getpwuid(os.getuid())
     moved = pwd.struct_passwd((*mine[:5], str(tmp_path), mine[6]))
@@ -68,7 +66,7 @@ def test_groups_and_keys_may_be_repeated_and_the_last_value_wins() -> None:
     assert config_in(text) == Config(resource_name="C", lifespan_ms=1, timeout_ms=3)
 
 
-def test_comments_blank_lines_and_blanks_around_the_equals_sign_do_not_matter() -> None:
+def test_comments_blank_lines_and_blanks_do_not_matter() -> None:
     text = "# Name=A\n\n[Resource]\n  # more\n\nName = B\n  Timeout =\t4\n"
     assert config_in(text) == Config(resource_name="B", timeout_ms=4)
 
@@ -111,7 +109,7 @@ def test_a_file_that_is_no_key_file_cannot_be_loaded(text: str, line: str) -> No
     assert refused.value.on_stdout == ["ERROR: error while loading file '/some/file'"]
 
 
-def test_a_file_of_the_user_that_is_no_key_file_has_no_effect_but_a_warning(tmp_path: Path) -> None:
+def test_a_user_s_file_that_is_no_key_file_only_causes_a_warning(tmp_path: Path) -> None:
     path = write(tmp_path / ".flom", "[Resource]\nTimeout=5\nno key file\n")
     warnings: list[str] = []
     assert load(None, {"HOME": str(tmp_path)}, warnings.append) == Config()

@@ -1,14 +1,23 @@
-"""The one table of settings fits the rooms that use it, and has no name twice."""
+"""
+The one table of settings: how options and files say each, how C{--verbose} shows it, and that no name stands twice
+(docs/compatibility.md, "Options", "Verbose output").
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
-from flom.config import DAEMON, RUNNER, SETTINGS, Config
+from flom.config import DAEMON, RUNNER, SETTINGS, Config, Setting
 from flom.core.group.election import DEFAULT_TIMING
+from flom.core.modes import LockMode
+from flom.job.command_line import parse, usage
 from flom.net.keepalive import DEFAULT_KEEPALIVE
+from tests.config.rows import ROWS, Row
+from tests.fakes.programs import RunHere
+from tests.fakes.reading import config_in, config_of
 
 
 def test_the_defaults_are_those_of_the_rooms_that_use_them() -> None:
@@ -54,3 +63,125 @@ def test_a_config_is_replaced_and_never_changed() -> None:
 def test_a_config_has_only_the_fields_of_the_table() -> None:
     with pytest.raises(TypeError, match="there is no setting 'colour'"):
         Config(colour="red")  # type: ignore[call-arg]
+
+
+# every setting
+
+
+each_setting = pytest.mark.parametrize("row", ROWS, ids=[row.long for row in ROWS])
+
+
+def setting_of(row: Row) -> Setting:
+    (found,) = [setting for setting in SETTINGS if setting.long == row.long]
+    return found
+
+
+def test_this_table_knows_every_setting() -> None:
+    assert [row.field for row in ROWS] == [setting.field for setting in SETTINGS if RUNNER in setting.programs]
+
+
+@each_setting
+def test_an_option_is_read_in_every_form(row: Row) -> None:
+    value = [row.text] if row.text else []
+    forms = [[f"--{row.long}", *value], [f"--{row.long}={row.text}"]]
+    if row.short:
+        forms += [[f"-{row.short}", *value], [f"-{row.short}{row.text}"]]
+    for form in forms:
+        assert parse([*form, "--", "ls"]).command == ["ls"]
+        assert config_of(*form) == Config(**{row.field: row.value})
+
+
+@each_setting
+def test_a_key_of_a_file_sets_the_same(row: Row) -> None:
+    assert config_in(f"[{row.group}]\n{row.key}={row.in_file}\n") == Config(**{row.field: row.value})
+
+
+@each_setting
+def test_the_verbose_line_shows_it_under_its_key(row: Row) -> None:
+    assert setting_of(row).show(Config(**{row.field: row.value})) == f"[{row.group}]/{row.key}={row.shown}"
+
+
+@each_setting
+def test_the_help_text_tells_of_it(row: Row) -> None:
+    names = f"-{row.short}, --{row.long}" if row.short else f"    --{row.long}"
+    assert [line for line in usage("flom").splitlines() if line.startswith((f"  {names} ", f"  {names}\n"))]
+
+
+def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere) -> None:
+    """What FLoM does not have comes at the end."""
+    assert run_here("-V").stdout.splitlines() == [
+        "[Trace]/DaemonTraceFile=''",
+        "[Trace]/CommandTraceFile=''",
+        "[Trace]/AppendTraceFile=0",
+        "[Trace]/Verbose=1",
+        "[Resource]/Name='_RESOURCE'",
+        "[Resource]/Timeout=-1",
+        "[Resource]/Quantity=1",
+        "[Resource]/LockMode=5",
+        "[Resource]/Create=1",
+        "[Resource]/IdleLifespan=0",
+        "[Daemon]/SocketName=''",
+        "[Daemon]/Lifespan=5000",
+        "[Daemon]/UnicastAddress=''",
+        "[Daemon]/UnicastPort=28015",
+        "[Daemon]/MulticastAddress=''",
+        "[Daemon]/MulticastPort=28015",
+        "[Daemon]/MountPointVFS=''",
+        "[Monitor]/IgnoredSignals=''",
+        "[Network]/NetworkInterface=''",
+        "[Network]/DiscoveryAttempts=2",
+        "[Network]/DiscoveryTimeout=500",
+        "[Network]/DiscoveryTTL=1",
+        "[Network]/TcpKeepaliveTime=60",
+        "[Network]/TcpKeepaliveIntvl=10",
+        "[Network]/TcpKeepaliveProbes=6",
+        "[TLS]/TlsCertificate=''",
+        "[TLS]/TlsPrivateKey=''",
+        "[TLS]/TlsCaCertificate=''",
+        "[TLS]/TlsCheckPeerId=0",
+        "[Command]/Close=0",
+        "[Daemon]/AllowRemoteShutdown=0",
+        "[Daemon]/Heartbeat=400",
+        "[Daemon]/LeaderTimeout=1750",
+        "[Daemon]/ElectionTime=500",
+        "[Limits]/MaxConnections=50000",
+        "[Limits]/MaxConnectionsPerPeer=20000",
+        "[Limits]/MaxWaiters=50000",
+        "[Limits]/MaxResources=1000000",
+        "[Limits]/MaxLocksPerConnection=1000",
+        "[Limits]/MaxMessageSize=511",
+        "[Limits]/MessageTimeout=30000",
+        "[Limits]/UnreadTimeout=30000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "from_a_file"),
+    [
+        (["-o", "-1"], {"timeout_ms": 5}),
+        (["-q", "1"], {"quantity": 5}),
+        (["-e", "yes"], {"create": False}),
+        (["-i", "0"], {"idle_lifespan_ms": 5}),
+        (["-l", "EX"], {"lock_mode": LockMode.PR}),
+        (["-d", "5000"], {"lifespan_ms": 5}),
+        (["-p", "28015"], {"unicast_port": 5}),
+        (["-P", "28015"], {"multicast_port": 5}),
+        (["-D", "2"], {"discovery_attempts": 5}),
+        (["-I", "500"], {"discovery_timeout_ms": 5}),
+        (["--discovery-ttl", "1"], {"discovery_ttl": 5}),
+        (["--tcp-keepalive-time", "60"], {"keepalive_time": 5}),
+        (["--tcp-keepalive-intvl", "10"], {"keepalive_interval": 5}),
+        (["--tcp-keepalive-probes", "6"], {"keepalive_probes": 5}),
+        (["--tls-check-peer-id", "no"], {"tls_check_peer_id": True}),
+        (["--append-trace-file", "no"], {"append_trace_file": True}),
+    ],
+)
+def test_an_option_with_the_default_value_overrides_a_file_too(words: list[str], from_a_file: dict[str, Any]) -> None:
+    assert config_of(*words, **from_a_file) == Config()
+
+
+def test_signals_are_shown_once_and_in_the_order_of_their_numbers() -> None:
+    words = ["SIGTERM", "1", "SIGKILL", "9", "SIGINT"]
+    config = config_of(*[f"--ignore-signal={word}" for word in words])
+    (setting,) = [setting for setting in SETTINGS if setting.field == "ignored_signals"]
+    assert setting.show(config) == "[Monitor]/IgnoredSignals='SIGHUP;SIGINT;SIGKILL;SIGTERM'"

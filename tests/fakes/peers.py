@@ -23,7 +23,7 @@ class Conversation:
         self._messages: list[Message] = []
 
     def read(self) -> Message | None:
-        """Give the next message; C{None} when the peer has closed."""
+        """Return the next message; C{None} when the peer has closed."""
         while not self._messages:
             try:
                 data = self._connection.recv(4096)
@@ -90,7 +90,7 @@ class Client:
         return self.next()
 
     def next(self) -> Outcome:
-        """Give the next answer."""
+        """Return the next answer."""
         answer = self._conversation.read()
         assert isinstance(answer, Answer)
         return Outcome(answer.code or 0)
@@ -106,6 +106,6 @@ class Client:
 
 
 def is_locked(path: str, name: str) -> bool:
-    """Tell whether somebody holds C{name} at the daemon on C{path}."""
+    """Return whether C{name} is held at the daemon on C{path}."""
     with Client(path) as client:
         return client.ask(name) is Outcome.BUSY

@@ -147,11 +147,11 @@ class Programs:
         return self.start(*words, **options).finish()
 
     def daemons(self) -> list[int]:
-        """Give the processes that C{pgrep flom} would find, if they have come of our programs."""
+        """Return the processes that C{pgrep flom} would find, if they have come of our programs."""
         return [pid for pid in self._pids() if "flom" in name_of(pid) and pid not in {r.pid for r in self._running}]
 
     def command_lines(self) -> list[str]:
-        """Give the command lines of all that has come of our programs."""
+        """Return the command lines of all that has come of our programs."""
         return [command_line_of(pid) for pid in self._pids()]
 
     def _pids(self) -> list[int]:
@@ -191,7 +191,7 @@ class Programs:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process exists and is no zombie."""
+    """Return whether a process exists and is no zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -200,7 +200,7 @@ def is_alive(pid: int) -> bool:
 
 
 def name_of(pid: int) -> str:
-    """Give what C{pgrep} looks at."""
+    """Return the name that C{pgrep} looks at."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
@@ -223,7 +223,7 @@ def eventually(condition: Callable[[], object], what: str, patience: float = PAT
 
 
 def free_port() -> int:
-    """Give a TCP port of 127.0.0.1 that nobody has at the moment."""
+    """Return a TCP port of 127.0.0.1 that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -9,12 +9,12 @@ from flom.job.command_line import parse
 
 
 def config_of(*words: str, **others: Any) -> Config:
-    """Give what the options C{words} and C{others}, fields from elsewhere, make of the defaults."""
+    """Return the defaults as changed by C{others}, fields from elsewhere, and the options C{words}."""
     return override(Config(**others), parse(words).options, no_warning)
 
 
 def config_in(text: str, path: str = "f", **others: Any) -> Config:
-    """Give what a file with C{text} and C{others}, fields from elsewhere, make of the defaults."""
+    """Return the defaults as changed by C{others}, fields from elsewhere, and a file with C{text}."""
     return merge(Config(**others), path, text, no_warning)
 
 

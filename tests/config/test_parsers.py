@@ -1,215 +1,23 @@
-"""
-Every setting: how options and files say it, how C{--verbose} shows it, what is no value
-(docs/compatibility.md, "Options", "Values of options", "Verbose output").
-"""
+"""What the texts of options and files mean, and which are no value (docs/compatibility.md, "Values of options")."""
 
 from __future__ import annotations
 
 import os
 import signal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from flom.codes import ReturnCode
-from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, Setting, override
+from flom.config import SIGNAL_NAMES, Config, override
 from flom.config.files import merge
 from flom.config.parsers import read_bool, read_c_int, read_decimal, read_mode
 from flom.core.modes import LockMode
 from flom.errors import ConfigError
-from flom.job.command_line import parse, usage
-from tests.fakes.programs import RunHere
+from flom.job.command_line import parse
+from tests.config.rows import INTEGERS, ROWS, Row
 from tests.fakes.reading import config_in, config_of
-
-
-class Row(NamedTuple):
-    """One setting, said in every way; an empty C{text} is for a flag."""
-
-    field: str
-    short: str
-    long: str
-    text: str
-    value: Any
-    place: str
-    in_file: str
-    shown: str
-
-    @property
-    def group(self) -> str:
-        return self.place.partition("/")[0]
-
-    @property
-    def key(self) -> str:
-        return self.place.partition("/")[2]
-
-
-ROWS = [
-    Row("daemon_trace_file", "t", "daemon-trace-file", "a", "a", "Trace/DaemonTraceFile", "a", "'a'"),
-    Row("command_trace_file", "T", "command-trace-file", "a", "a", "Trace/CommandTraceFile", "a", "'a'"),
-    Row("append_trace_file", "", "append-trace-file", "yes", True, "Trace/AppendTraceFile", "Y", "1"),
-    Row("verbose", "V", "verbose", "", True, "Trace/Verbose", "yes", "1"),
-    Row("resource_name", "r", "resource-name", "R1", "R1", "Resource/Name", "R1", "'R1'"),
-    Row("timeout_ms", "o", "resource-timeout", "0x10", 16, "Resource/Timeout", "16", "16"),
-    Row("quantity", "q", "resource-quantity", "3", 3, "Resource/Quantity", "-3", "3"),
-    Row("lock_mode", "l", "lock-mode", "pr", LockMode.PR, "Resource/LockMode", "PR", "3"),
-    Row("create", "e", "resource-create", "no", False, "Resource/Create", "n", "0"),
-    Row("idle_lifespan_ms", "i", "resource-idle-lifespan", "-700", 700, "Resource/IdleLifespan", "-700", "700"),
-    Row("socket_name", "s", "socket-name", "/a/b", "/a/b", "Daemon/SocketName", "/a/b", "'/a/b'"),
-    Row("lifespan_ms", "d", "daemon-lifespan", "-1", -1, "Daemon/Lifespan", "-1", "-1"),
-    Row("unicast_address", "a", "unicast-address", "::1", "::1", "Daemon/UnicastAddress", "::1", "'::1'"),
-    Row("unicast_port", "p", "unicast-port", "-010", 8, "Daemon/UnicastPort", "-8", "8"),
-    Row(
-        "multicast_address",
-        "A",
-        "multicast-address",
-        "ff02::1",
-        "ff02::1",
-        "Daemon/MulticastAddress",
-        "ff02::1",
-        "'ff02::1'",
-    ),
-    Row("multicast_port", "P", "multicast-port", "-010", 8, "Daemon/MulticastPort", "-8", "8"),
-    Row("mount_point", "m", "mount-point-vfs", "/", "/", "Daemon/MountPointVFS", "/", "'/'"),
-    Row("ignored_signals", "", "ignore-signal", "SIGTERM", (15,), "Monitor/IgnoredSignals", "15", "'SIGTERM'"),
-    Row("network_interface", "n", "network-interface", "lo", "lo", "Network/NetworkInterface", "lo", "'lo'"),
-    Row("discovery_attempts", "D", "discovery-attempts", "-3", 3, "Network/DiscoveryAttempts", "3", "3"),
-    Row("discovery_timeout_ms", "I", "discovery-timeout", "0x10", 16, "Network/DiscoveryTimeout", "16", "16"),
-    Row("discovery_ttl", "", "discovery-ttl", "255", 255, "Network/DiscoveryTTL", "-255", "255"),
-    Row("keepalive_time", "", "tcp-keepalive-time", "-61", 61, "Network/TcpKeepaliveTime", "61", "61"),
-    Row("keepalive_interval", "", "tcp-keepalive-intvl", "11", 11, "Network/TcpKeepaliveIntvl", "-11", "11"),
-    Row("keepalive_probes", "", "tcp-keepalive-probes", "7", 7, "Network/TcpKeepaliveProbes", "7", "7"),
-    Row("tls_certificate", "", "tls-certificate", "/etc/../", "/", "TLS/TlsCertificate", "/", "'/'"),
-    Row("tls_private_key", "", "tls-private-key", "/etc/../", "/", "TLS/TlsPrivateKey", "/", "'/'"),
-    Row("tls_ca_certificate", "", "tls-ca-certificate", "/etc/../", "/", "TLS/TlsCaCertificate", "/", "'/'"),
-    Row("tls_check_peer_id", "", "tls-check-peer-id", "Yes", True, "TLS/TlsCheckPeerId", "y", "1"),
-    Row("close", "", "close", "", True, "Command/Close", "yes", "1"),
-    Row("allow_remote_shutdown", "", "allow-remote-shutdown", "", True, "Daemon/AllowRemoteShutdown", "yes", "1"),
-    Row("heartbeat_ms", "", "heartbeat", "300", 300, "Daemon/Heartbeat", "300", "300"),
-    Row("leader_timeout_ms", "", "leader-timeout", "0x1000", 4096, "Daemon/LeaderTimeout", "4096", "4096"),
-    Row("election_time_ms", "", "election-time", "700", 700, "Daemon/ElectionTime", "700", "700"),
-    Row("max_connections", "", "max-connections", "0", 0, "Limits/MaxConnections", "0", "0"),
-    Row("max_connections_per_peer", "", "max-connections-per-peer", "7", 7, "Limits/MaxConnectionsPerPeer", "7", "7"),
-    Row("max_waiters", "", "max-waiters", "7", 7, "Limits/MaxWaiters", "7", "7"),
-    Row("max_resources", "", "max-resources", "7", 7, "Limits/MaxResources", "7", "7"),
-    Row("max_locks_per_connection", "", "max-locks-per-connection", "7", 7, "Limits/MaxLocksPerConnection", "7", "7"),
-    Row("max_message_size", "", "max-message-size", "65536", 65536, "Limits/MaxMessageSize", "65536", "65536"),
-    Row("message_timeout_ms", "", "message-timeout", "700", 700, "Limits/MessageTimeout", "700", "700"),
-    Row("unread_timeout_ms", "", "unread-timeout", "700", 700, "Limits/UnreadTimeout", "700", "700"),
-]
-
-INTEGERS = [row for row in ROWS if type(row.value) is int]
-
-each_setting = pytest.mark.parametrize("row", ROWS, ids=[row.long for row in ROWS])
-
-
-def setting_of(row: Row) -> Setting:
-    (found,) = [setting for setting in SETTINGS if setting.long == row.long]
-    return found
-
-
-def test_this_table_knows_every_setting() -> None:
-    assert [row.field for row in ROWS] == [setting.field for setting in SETTINGS if RUNNER in setting.programs]
-
-
-@each_setting
-def test_an_option_is_read_in_every_form(row: Row) -> None:
-    value = [row.text] if row.text else []
-    forms = [[f"--{row.long}", *value], [f"--{row.long}={row.text}"]]
-    if row.short:
-        forms += [[f"-{row.short}", *value], [f"-{row.short}{row.text}"]]
-    for form in forms:
-        assert parse([*form, "--", "ls"]).command == ["ls"]
-        assert config_of(*form) == Config(**{row.field: row.value})
-
-
-@each_setting
-def test_a_key_of_a_file_sets_the_same(row: Row) -> None:
-    assert config_in(f"[{row.group}]\n{row.key}={row.in_file}\n") == Config(**{row.field: row.value})
-
-
-@each_setting
-def test_the_verbose_line_shows_it_under_its_key(row: Row) -> None:
-    assert setting_of(row).show(Config(**{row.field: row.value})) == f"[{row.group}]/{row.key}={row.shown}"
-
-
-@each_setting
-def test_the_help_text_tells_of_it(row: Row) -> None:
-    names = f"-{row.short}, --{row.long}" if row.short else f"    --{row.long}"
-    assert [line for line in usage("flom").splitlines() if line.startswith((f"  {names} ", f"  {names}\n"))]
-
-
-def test_verbose_shows_the_defaults_in_the_order_of_the_manual_and_then_what_is_ours(run_here: RunHere) -> None:
-    assert run_here("-V").stdout.splitlines() == [
-        "[Trace]/DaemonTraceFile=''",
-        "[Trace]/CommandTraceFile=''",
-        "[Trace]/AppendTraceFile=0",
-        "[Trace]/Verbose=1",
-        "[Resource]/Name='_RESOURCE'",
-        "[Resource]/Timeout=-1",
-        "[Resource]/Quantity=1",
-        "[Resource]/LockMode=5",
-        "[Resource]/Create=1",
-        "[Resource]/IdleLifespan=0",
-        "[Daemon]/SocketName=''",
-        "[Daemon]/Lifespan=5000",
-        "[Daemon]/UnicastAddress=''",
-        "[Daemon]/UnicastPort=28015",
-        "[Daemon]/MulticastAddress=''",
-        "[Daemon]/MulticastPort=28015",
-        "[Daemon]/MountPointVFS=''",
-        "[Monitor]/IgnoredSignals=''",
-        "[Network]/NetworkInterface=''",
-        "[Network]/DiscoveryAttempts=2",
-        "[Network]/DiscoveryTimeout=500",
-        "[Network]/DiscoveryTTL=1",
-        "[Network]/TcpKeepaliveTime=60",
-        "[Network]/TcpKeepaliveIntvl=10",
-        "[Network]/TcpKeepaliveProbes=6",
-        "[TLS]/TlsCertificate=''",
-        "[TLS]/TlsPrivateKey=''",
-        "[TLS]/TlsCaCertificate=''",
-        "[TLS]/TlsCheckPeerId=0",
-        "[Command]/Close=0",
-        "[Daemon]/AllowRemoteShutdown=0",
-        "[Daemon]/Heartbeat=400",
-        "[Daemon]/LeaderTimeout=1750",
-        "[Daemon]/ElectionTime=500",
-        "[Limits]/MaxConnections=50000",
-        "[Limits]/MaxConnectionsPerPeer=20000",
-        "[Limits]/MaxWaiters=50000",
-        "[Limits]/MaxResources=1000000",
-        "[Limits]/MaxLocksPerConnection=1000",
-        "[Limits]/MaxMessageSize=511",
-        "[Limits]/MessageTimeout=30000",
-        "[Limits]/UnreadTimeout=30000",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("words", "from_a_file"),
-    [
-        (["-o", "-1"], {"timeout_ms": 5}),
-        (["-q", "1"], {"quantity": 5}),
-        (["-e", "yes"], {"create": False}),
-        (["-i", "0"], {"idle_lifespan_ms": 5}),
-        (["-l", "EX"], {"lock_mode": LockMode.PR}),
-        (["-d", "5000"], {"lifespan_ms": 5}),
-        (["-p", "28015"], {"unicast_port": 5}),
-        (["-P", "28015"], {"multicast_port": 5}),
-        (["-D", "2"], {"discovery_attempts": 5}),
-        (["-I", "500"], {"discovery_timeout_ms": 5}),
-        (["--discovery-ttl", "1"], {"discovery_ttl": 5}),
-        (["--tcp-keepalive-time", "60"], {"keepalive_time": 5}),
-        (["--tcp-keepalive-intvl", "10"], {"keepalive_interval": 5}),
-        (["--tcp-keepalive-probes", "6"], {"keepalive_probes": 5}),
-        (["--tls-check-peer-id", "no"], {"tls_check_peer_id": True}),
-        (["--append-trace-file", "no"], {"append_trace_file": True}),
-    ],
-)
-def test_an_option_with_the_default_value_overrides_a_file_too(words: list[str], from_a_file: dict[str, Any]) -> None:
-    assert config_of(*words, **from_a_file) == Config()
-
 
 # integers
 
@@ -296,7 +104,8 @@ def test_a_quantity_of_0_is_1() -> None:
     assert config_in("[Resource]\nQuantity=0\n").quantity == 1
 
 
-def test_a_negative_quantity_has_no_effect_as_an_option_and_no_sign_in_a_file() -> None:
+def test_a_negative_quantity_is_ignored_or_loses_its_sign() -> None:
+    """As an option it has no effect; in a file the sign has none."""
     warnings: list[str] = []
     assert override(Config(quantity=5), parse(["-q", "-3"]).options, warnings.append).quantity == 5
     assert warnings == ["Resource quantity ignored because negative values (-3) are meaningless"]
@@ -492,10 +301,3 @@ def test_options_add_up_signals_and_replace_those_of_the_files() -> None:
     assert config_of(*words, ignored_signals=(1, 2)).ignored_signals == (15, 10)
     later = config_in("[Monitor]\nIgnoredSignals=SIGTERM;10;\n", ignored_signals=(1, 2))
     assert later.ignored_signals == (15, 10)
-
-
-def test_signals_are_shown_once_and_in_the_order_of_their_numbers() -> None:
-    words = ["SIGTERM", "1", "SIGKILL", "9", "SIGINT"]
-    config = config_of(*[f"--ignore-signal={word}" for word in words])
-    (setting,) = [setting for setting in SETTINGS if setting.field == "ignored_signals"]
-    assert setting.show(config) == "[Monitor]/IgnoredSignals='SIGHUP;SIGINT;SIGKILL;SIGTERM'"
