@@ -17,6 +17,7 @@ from flom.ctl.table import (
     sections_of,
     select,
 )
+from flom.status.json import to_json
 from flom.status.model import Status
 
 
@@ -33,7 +34,7 @@ def show_status(arguments: Namespace) -> int:
         complain(f"no resource matches {arguments.glob!r}")
         return FAILED
     if arguments.json:
-        print(status.as_json())
+        print(to_json(status))
     elif sys.stdout.isatty():
         _print_table(status)
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
@@ -18,8 +17,8 @@ from rich.text import Text
 from flom.core.names import parse_name
 from flom.errors import InvalidName
 from flom.net.machine_id import unique_id
-from flom.status.model import TYPES, DaemonStatus, Party, ResourceStatus, Status
-from flom.status.wording import spell_party, spell_seconds, spell_wish
+from flom.status.model import TYPES, DaemonStatus, LockStatus, ResourceStatus, Status
+from flom.status.wording import spell_client, spell_seconds, spell_wish
 from flom.text import one_line
 
 HEADING: Final = ("RESOURCE", "TYPE", "FREE", "STATE", "WHO", "MODE", "ELEMENT", "FOR")
@@ -51,7 +50,7 @@ class Row(NamedTuple):
     type: str
     free: str
     state: str
-    party: Party | None
+    party: LockStatus | None
     seconds: float
 
 
@@ -98,8 +97,7 @@ def select(status: Status, glob: str | None) -> Status:
         names = {party.name for party in (*resource.holders, *resource.waiters)}
         return any(map(matches, {resource.name, *names}))
 
-    return replace(
-        status,
+    return status.replace(
         resources=tuple(filter(is_wanted, status.resources)),
         incubator=tuple(party for party in status.incubator if matches(party.name)),
     )
@@ -108,7 +106,7 @@ def select(status: Status, glob: str | None) -> Status:
 def sections_of(status: Status, order: Callable[[Section], Any]) -> list[Section]:
     """Write C{status}, one section a resource, holders before waiters."""
     sections = [_section(resource) for resource in status.resources]
-    incubated: defaultdict[str, list[Party]] = defaultdict(list)
+    incubated: defaultdict[str, list[LockStatus]] = defaultdict(list)
     for party in status.incubator:
         incubated[party.name].append(party)
     for name, parties in incubated.items():
@@ -181,7 +179,7 @@ def make_console(file: Any = None) -> Console:
 def _section(resource: ResourceStatus) -> Section:
     free = _spell_free(resource.free)
 
-    def row(state: str, party: Party) -> Row:
+    def row(state: str, party: LockStatus) -> Row:
         return Row(party.name, resource.type, free, state, party, party.seconds)
 
     rows = [row("holds", party) for party in resource.holders] + [row("waits", party) for party in resource.waiters]
@@ -198,7 +196,7 @@ def _spell_free(free: int | tuple[str, ...] | None) -> str:
     return ",".join(free or ()) or "-"
 
 
-def _plain_party(party: Party) -> tuple[str, ...]:
+def _plain_party(party: LockStatus) -> tuple[str, ...]:
     return (
         "-" if party.pid is None else str(party.pid),
         "-" if party.uid is None else str(party.uid),
@@ -209,7 +207,7 @@ def _plain_party(party: Party) -> tuple[str, ...]:
     )
 
 
-def _spell_mode(party: Party) -> str:
+def _spell_mode(party: LockStatus) -> str:
     return "" if party.mode is None and party.quantity is None else spell_wish(party)
 
 
@@ -231,7 +229,7 @@ def _cells(row: Row, number: int, rows: list[Row]) -> list[Text]:
     if party is None:
         duration += " left"
     else:
-        who, mode, element = spell_party(party), _spell_mode(party), party.element or ""
+        who, mode, element = spell_client(party), _spell_mode(party), party.element or ""
         if party.peer_id not in (None, unique_id()):
             who += f" @{party.peer_id[:_ID_SHOWN]}"
     is_first = number == 0

@@ -27,8 +27,8 @@ from flom.ctl.output import BAD_USAGE, FAILED, complain
 from flom.ctl.status import warn
 from flom.ctl.table import make_console
 from flom.errors import InvalidName
-from flom.status.model import Party, ResourceStatus, Status
-from flom.status.wording import spell_party, spell_seconds, spell_wish
+from flom.status.model import LockStatus, ResourceStatus, Status
+from flom.status.wording import spell_client, spell_seconds, spell_wish
 from flom.text import one_line
 
 DEADLOCK: Final = 3
@@ -43,7 +43,7 @@ _Process = tuple[str, int | str]
 class Wait(NamedTuple):
     """Somebody waits for a resource."""
 
-    party: Party
+    party: LockStatus
     resource: ResourceStatus
 
 
@@ -105,7 +105,7 @@ class Blocked:
             [Wait(party, resource) for resource in status.resources for party in resource.waiters]
         )
 
-    def waits_of(self, party: Party, resource: ResourceStatus) -> list[Wait]:
+    def waits_of(self, party: LockStatus, resource: ResourceStatus) -> list[Wait]:
         """
         Give what C{party}, who holds C{resource}, has to wait for itself.
 
@@ -140,11 +140,11 @@ class Blocked:
 
     def _hopeless_step(self, wait: Wait) -> tuple[Wait | None, str]:
         """Give one of the waits because of which C{wait} is hopeless, and tell about it."""
-        text = f"{spell_party(wait.party)} waits for {wait.party.name}"
+        text = f"{spell_client(wait.party)} waits for {wait.party.name}"
         for blocker in wait.resource.blockers(wait.party):
             for following in self.waits_of(blocker, wait.resource):
                 if self.is_hopeless(following):
-                    return following, f"{text} held by {spell_party(blocker)}"
+                    return following, f"{text} held by {spell_client(blocker)}"
         return None, text
 
     def _find_hopeless(self, waits: list[Wait]) -> set[int]:
@@ -182,7 +182,7 @@ class _Writer:
         self._followed: set[_Process] = set()
         self._last: tuple[int, ...] = ()
 
-    def write(self, name: str, waits: list[Wait], incubated: list[Party]) -> Tree:
+    def write(self, name: str, waits: list[Wait], incubated: list[LockStatus]) -> Tree:
         """Write who waits for C{name}."""
         tree = Tree(Text(one_line(name), "bold"))
         for wait in waits:
@@ -233,7 +233,7 @@ def _is_enough(wait: Wait, are_gone: list[bool]) -> bool:
     return free + back >= wait.party.quantity
 
 
-def _process(party: Party) -> _Process:
+def _process(party: LockStatus) -> _Process:
     """Tell which process somebody is; over TCP, the best that is known is which connection."""
     if party.pid:  # it is 0 for one in another container
         return "pid", party.pid
@@ -241,7 +241,7 @@ def _process(party: Party) -> _Process:
     return ("address", party.address) if has_port else ("number", party.number)
 
 
-def _processes(party: Party, *, is_local: bool) -> Iterator[_Process]:
+def _processes(party: LockStatus, *, is_local: bool) -> Iterator[_Process]:
     """Give the process that waits, and each C{flom-run} that waits for its end in turn."""
     yield _process(party)
     if is_local and party.pid:
@@ -275,18 +275,18 @@ def _is_local(config: Config) -> bool:
     return not (config.unicast_address or config.multicast_address)
 
 
-def _is_at(party: Party, name: str) -> bool:
+def _is_at(party: LockStatus, name: str) -> bool:
     """Tell whether somebody is at the node C{name}, or below it."""
     return f"{party.name}/".startswith(f"{name}/")
 
 
-def _in_brackets(party: Party) -> str:
+def _in_brackets(party: LockStatus) -> str:
     wish = spell_wish(party)
     return f" ({wish})" if wish else ""
 
 
-def _text(party: Party, what: str, style: str = "", prefix: str = "") -> Text:
-    return Text(one_line(f"{prefix}{spell_party(party)} {what}"), style)
+def _text(party: LockStatus, what: str, style: str = "", prefix: str = "") -> Text:
+    return Text(one_line(f"{prefix}{spell_client(party)} {what}"), style)
 
 
 def _plain(tree: Tree, depth: int = 0) -> Iterator[str]:

@@ -20,13 +20,13 @@ from zope.interface import implementer
 
 from flom.config import Config
 from flom.run.output import can_show, hide, show, tell
-from flom.status.model import Party, ResourceStatus, Status
-from flom.status.wording import before, spell_party, spell_seconds
+from flom.status.model import LockStatus, ResourceStatus, Status
+from flom.status.wording import spell_client, spell_seconds
 
 _PATIENCE: Final = 0.3  # seconds from the request until it is told of: most locks are there by then
 _PERIOD: Final = 1.0  # seconds
 
-_IsOwn = Callable[[Party], bool]
+_IsOwn = Callable[[LockStatus], bool]
 
 
 class WaitReport:
@@ -114,12 +114,12 @@ def describe_wait(status: Status, is_own: _IsOwn) -> str | None:
     return None
 
 
-def _describe(resource: ResourceStatus, own: Party) -> str:
+def _describe(resource: ResourceStatus, own: LockStatus) -> str:
     what = own.mode if own.quantity is None else str(own.quantity)
-    ahead = len(before(resource, own))
+    ahead = len(resource.ahead_of(own))
     text = f"waiting for {own.name}{f' ({what})' if what else ''}: {f'{ahead} ahead' if ahead else 'next in line'}"
     if holders := resource.blockers(own):
-        text += f", held by {spell_party(holders[0])} for {spell_seconds(holders[0].seconds)}"
+        text += f", held by {spell_client(holders[0])} for {spell_seconds(holders[0].seconds)}"
     if others := len(holders) - 1 if holders else 0:
         text += f" and {others} {'other' if others == 1 else 'others'}"
     return text

@@ -35,7 +35,7 @@ class Peer(NamedTuple):
     """
     The other end, as it is shown to others.
 
-    @ivar address: see L{flom.status.model.Party.address}.
+    @ivar address: see L{flom.status.model.LockStatus.address}.
     @ivar peer_id: the unique id that it has sent, if it has.
     """
 

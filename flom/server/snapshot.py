@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from socket import gethostname
 from typing import Final
@@ -20,58 +20,87 @@ from flom.core.locks.statistics import BOUNDS, Histogram
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
-from flom.status.model import TYPES, Counts, DaemonStatus, Party, ResourceStatus, Status
+from flom.status.json import json_pieces
+from flom.status.model import TYPES, Counts, DaemonStatus, LockStatus, ResourceStatus, Status
 
 _PIECE: Final = 500
-"""Parties that are told of at once."""
+"""Locks that are looked at in one turn of the reactor."""
 
 
 def take_status(arbiter: DeferredArbiter, counters: Counters, key: str | None = None) -> Status:
     """
-    Tell what C{arbiter} holds, in time proportional to that.
+    Return what C{arbiter} holds, in time proportional to that.
 
-    @param key: of the only resource to tell of; C{None} for all.
+    @param key: of the only resource to show; C{None} for all.
     """
-    with _nothing_collected():
-        *_, status = _take_pieces(arbiter, counters, key)
+    with _no_garbage_collection():
+        *_, status = take_in_turns(arbiter, counters, key)
     assert status is not None
     return status
+
+
+def take_in_turns(arbiter: DeferredArbiter, counters: Counters, key: str | None = None) -> Iterator[Status | None]:
+    """
+    Take the status of this moment in turns of at most 500 locks: yield C{None} after each, and the status in the end.
+
+    Clients that leave in the meantime are left out.
+
+    @param key: see L{take_status}.
+    """
+    view, now = arbiter.view(key), arbiter.now().monotonic
+    daemon = _daemon(arbiter, counters)
+    yield None
+    resources = []
+    for resource in view.resources:
+        holders: list[LockStatus] = []
+        waiters: list[LockStatus] = []
+        for claims, locks in ((resource.holders, holders), (resource.waiters, waiters)):
+            for start in range(0, len(claims), _PIECE):
+                locks += _locks(arbiter, claims[start : start + _PIECE], now)
+                yield None
+        resources.append(_resource(resource, tuple(holders), tuple(waiters), now))
+    incubator = [lock for claim in view.incubator for lock in _locks(arbiter, [claim], now)]
+    yield Status(daemon, tuple(resources), tuple(incubator))
 
 
 def write_status(
     arbiter: DeferredArbiter, counters: Counters, clock: IReactorTime, key: str | None = None
 ) -> Deferred[bytes]:
     """
-    Tell what C{arbiter} holds at this moment, as JSON; a little at a time, so that grants may come in between.
-
-    Whoever has gone when it is their turn is left out.
+    Return what C{arbiter} holds at this moment, as JSON that is written in turns.
 
     @param key: see L{take_status}.
     """
-    pieces: list[str] = []
 
-    def write() -> Iterator[None]:
-        for status in _take_pieces(arbiter, counters, key):
-            if status is not None:
-                for piece in status.json_pieces():
-                    pieces.append(piece)
-                    yield
-            yield
+    def pieces() -> Iterator[str]:
+        for status in take_in_turns(arbiter, counters, key):
+            yield from [""] if status is None else json_pieces(status)
+
+    return write_in_turns(clock, pieces())
+
+
+def write_in_turns(clock: IReactorTime, pieces: Iterable[str]) -> Deferred[bytes]:
+    """
+    Return all of C{pieces} in UTF-8, each made in a turn of the reactor's, so that locks are granted in between.
+
+    @param clock: has the turns.
+    """
+    written: list[str] = []
 
     def finish(result: object) -> bytes:
         uncollected.close()
         if isinstance(result, Failure):
             result.raiseException()
-        return "".join(pieces).encode()
+        return "".join(written).encode()
 
     uncollected = ExitStack()
-    uncollected.enter_context(_nothing_collected())
+    uncollected.enter_context(_no_garbage_collection())
     cooperator = Cooperator(scheduler=lambda step: clock.callLater(0, step))
-    return cooperator.coiterate(write()).addBoth(finish)
+    return cooperator.coiterate(map(written.append, pieces)).addBoth(finish)
 
 
 class Statuses:
-    """Statuses for many who ask, written one after another; who asks while one is written shares the next."""
+    """Statuses for many clients, written one after another; requests that come while one is written share the next."""
 
     def __init__(self, arbiter: DeferredArbiter, counters: Counters, clock: IReactorTime) -> None:
         """
@@ -84,7 +113,7 @@ class Statuses:
         self._is_writing = False
 
     def write(self, key: str | None) -> Deferred[bytes]:
-        """See L{write_status}; the moment is a later one if another status is being written. May be cancelled."""
+        """Return what L{write_status} does; of a later moment if another one is being written. It can be cancelled."""
         waiting = self._asked.setdefault(key, [])
         asked: Deferred[bytes] = Deferred(waiting.remove)
         waiting.append(asked)
@@ -97,36 +126,18 @@ class Statuses:
             del self._asked[key]
             if waiting:
                 self._is_writing = True
-                write_status(self._arbiter, self._counters, self._clock, key).addBoth(self._tell, waiting)
+                write_status(self._arbiter, self._counters, self._clock, key).addBoth(self._finish, waiting)
 
-    def _tell(self, made: bytes | Failure, waiting: list[Deferred[bytes]]) -> None:
+    def _finish(self, made: bytes | Failure, waiting: list[Deferred[bytes]]) -> None:
         self._is_writing = False
         while waiting:
             waiting.pop(0).callback(made)  # a failure too
         self._write_next()
 
 
-def _take_pieces(arbiter: DeferredArbiter, counters: Counters, key: str | None) -> Iterator[Status | None]:
-    """Take the status in pieces, of which the last is the whole."""
-    view, now = arbiter.view(key), arbiter.now().monotonic
-    daemon = _daemon(arbiter, counters)
-    yield None
-    resources = []
-    for resource in view.resources:
-        holders: list[Party] = []
-        waiters: list[Party] = []
-        for claims, parties in ((resource.holders, holders), (resource.waiters, waiters)):
-            for start in range(0, len(claims), _PIECE):
-                parties += _parties(arbiter, claims[start : start + _PIECE], now)
-                yield None
-        resources.append(_resource(resource, tuple(holders), tuple(waiters), now))
-    incubator = [party for claim in view.incubator for party in _parties(arbiter, [claim], now)]
-    yield Status(daemon, tuple(resources), tuple(incubator))
-
-
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Keep Python from looking for garbage, which takes longer than this, because many values are made at once."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Stop the garbage collector, which runs when many values are made, and would take longer than making them."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -167,25 +178,27 @@ def _buckets(histogram: Histogram) -> dict[str, int]:
     return dict(zip([*(f"{bound:g}" for bound in BOUNDS), "inf"], histogram.buckets, strict=True))
 
 
-def _resource(view: ResourceView, holders: tuple[Party, ...], waiters: tuple[Party, ...], now: float) -> ResourceStatus:
+def _resource(
+    view: ResourceView, holders: tuple[LockStatus, ...], waiters: tuple[LockStatus, ...], now: float
+) -> ResourceStatus:
     return ResourceStatus(
         view.number,
         view.name,
         TYPES[parse_name(view.name).type_number],
         round(now - view.since, 3),
-        holders,
-        waiters,
         view.free,
         None if view.idle_until is None else round(max(0.0, view.idle_until - now), 3),
+        holders,
+        waiters,
     )
 
 
-def _parties(arbiter: DeferredArbiter, claims: list[Claim], now: float) -> list[Party]:
-    """Tell who has made C{claims}, all of them to one resource."""
+def _locks(arbiter: DeferredArbiter, claims: list[Claim], now: float) -> list[LockStatus]:
+    """Return the status of C{claims}, all of them on one resource."""
     name = claims[0].request.name
     has_mode, has_quantity = isinstance(name, SimpleName | HierarchicalName), isinstance(name, NumericName)
     return [
-        Party(
+        LockStatus(
             number,
             *peer,
             request.name.text,

@@ -23,8 +23,9 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from flom.core.protocol.messages import StatusFollows, StatusRequest
-from flom.core.protocol.wire import MessageReader, encode
+from flom.core.protocol.connection import Introduced, ServerConnection
+from flom.core.protocol.messages import StatusRequest
+from flom.core.requests import SessionId
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
@@ -243,19 +244,21 @@ class StatusProtocol(Protocol):
         self._arbiter = arbiter
         self._clock = clock
         self._counters = counters
-        self._reader = MessageReader()
+        self._connection = ServerConnection(SessionId(0), peer_id=None)
 
     def dataReceived(self, data: bytes) -> None:
         try:
-            for message in self._reader.feed(data):
-                match message:
+            for order in self._connection.receive(data):
+                match order:
+                    case Introduced():
+                        pass
                     case StatusRequest(name=None):
                         write_status(self._arbiter, self._counters, self._clock).addCallback(self._send)
                     case _:
-                        raise RemoteProtocolError(f"not a question for all that is held: {message}")
+                        raise RemoteProtocolError(f"not a request for all that is held: {order}")
         except RemoteProtocolError as e:
             self._log.error("closing the connection of flom.vfs: {why}", why=e)
             self.transport.loseConnection()
 
     def _send(self, data: bytes) -> None:
-        self.transport.writeSequence([encode(StatusFollows(len(data))), data])
+        self.transport.write(self._connection.status(data))

@@ -1,124 +1,198 @@
 """
-What a daemon holds and how it fares, as one frozen value: whatever shows it is written from this.
+What a daemon holds and how it fares, as one value: all views of it are written from this.
 
-L{flom.server.snapshot} makes it from an arbiter; it travels as JSON (docs/protocol.md).
+L{flom.server.snapshot} makes it from an arbiter; L{flom.status.json} writes and reads it (docs/protocol.md).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final, NamedTuple
-
 from flom.core.modes import LockMode, compatible
-from flom.errors import RemoteProtocolError
+from flom.core.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Final
 
 TYPES: Final = {1: "simple", 2: "numeric", 3: "set", 4: "hierarchical", 5: "sequence", 6: "timestamp"}
 """FLoM's words for the types of resources, by number (docs/compatibility.md, "File system")."""
 
+_MOST_COMPARED: Final = 20_000
+"""Pairs of a kind of waiter and a holder that L{ResourceStatus.blocking} compares at most: 20 ms."""
 
-class Party(NamedTuple):
+
+class LockStatus(Value):
     """
-    Somebody who holds or waits.
+    One lock that is held, or waited for.
 
-    @ivar number: names what it holds or waits for; unique in one daemon, higher for whoever came later.
+    @ivar number: unique in one daemon; a later request has a higher one, and keeps it when it is granted.
     @ivar address: C{ADDRESS/PORT} over TCP, C{localhost/} over a UNIX socket, C{this process} inside the daemon's own.
-    @ivar peer_id: the unique id of its machine, if it has sent one.
-    @ivar pid: its process, if the kernel tells, as it does for UNIX sockets.
-    @ivar uid: likewise.
-    @ivar name: what it has asked for: for a hierarchy, the node.
+    @ivar peer_id: the unique id of the client's machine; C{None} if it has sent none.
+    @ivar pid: the client's process, if the kernel says so, as it does for UNIX sockets.
+    @ivar uid: the user of that process, likewise.
+    @ivar name: what was asked for: for a hierarchy, the node.
     @ivar mode: C{"EX"} and so on, for simple and hierarchical resources.
     @ivar quantity: for numeric ones.
-    @ivar element: what it holds, for sets, sequences and timestamps.
-    @ivar seconds: for how long it has held or waited.
+    @ivar element: what is held, for sets, sequences and timestamps.
+    @ivar seconds: for how long it has been held or waited for.
     """
 
-    number: int
-    address: str
-    peer_id: str | None
-    pid: int | None
-    uid: int | None
-    name: str
-    mode: str | None
-    quantity: int | None
-    element: str | None
-    seconds: float
+    __slots__ = (
+        *("number", "address", "peer_id", "pid", "uid"),
+        *("name", "mode", "quantity", "element", "seconds"),
+    )
 
-    @property
-    def who(self) -> str:
-        """Names it to a user."""
-        return f"pid {self.pid}" if self.pid is not None else self.address
+    def __init__(
+        self,
+        number: int,
+        address: str,
+        peer_id: str | None,
+        pid: int | None,
+        uid: int | None,
+        name: str,
+        mode: str | None,
+        quantity: int | None,
+        element: str | None,
+        seconds: float,
+    ) -> None:
+        self.number = number
+        self.address = address
+        self.peer_id = peer_id
+        self.pid = pid
+        self.uid = uid
+        self.name = name
+        self.mode = mode
+        self.quantity = quantity
+        self.element = element
+        self.seconds = seconds
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceStatus:
+class ResourceStatus(Value):
     """
     One resource; for a hierarchy, the whole tree.
 
-    @ivar number: see L{Party}.
-    @ivar name: what it was called when it was made.
+    @ivar number: unique among resources and locks of one daemon.
+    @ivar name: the one that the client gave which created it.
     @ivar type: one of L{TYPES}.
-    @ivar seconds: for how long there has been one.
+    @ivar seconds: for how long it has existed.
+    @ivar free: what is left: units or slots as a number, elements as a list; C{None} for other types.
+    @ivar idle_left: seconds until it is forgotten; C{None} while it has holders or waiters.
     @ivar holders: in the order in which they were granted it.
     @ivar waiters: in the order of arrival.
-    @ivar free: what is left: units or slots as a number, elements as a list; C{None} for other types.
-    @ivar idle_left: seconds until it is forgotten, if nobody is there; otherwise C{None}.
     """
 
-    number: int
-    name: str
-    type: str
-    seconds: float
-    holders: tuple[Party, ...]
-    waiters: tuple[Party, ...]
-    free: int | tuple[str, ...] | None
-    idle_left: float | None
+    __slots__ = (
+        *("number", "name", "type", "seconds", "free", "idle_left"),
+        *("holders", "waiters"),
+    )
 
-    def blockers(self, waiter: Party) -> list[Party]:
-        """Give the holders because of whom C{waiter} waits."""
-        return [holder for holder in self.holders if self._is_in_the_way(holder, waiter)]
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        type: str,
+        seconds: float,
+        free: int | tuple[str, ...] | None,
+        idle_left: float | None,
+        holders: tuple[LockStatus, ...] = (),
+        waiters: tuple[LockStatus, ...] = (),
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.type = type
+        self.seconds = seconds
+        self.free = free
+        self.idle_left = idle_left
+        self.holders = holders
+        self.waiters = waiters
 
-    def _is_in_the_way(self, holder: Party, waiter: Party) -> bool:
-        if holder.mode is None or waiter.mode is None:
-            return holder.quantity != 0  # who holds some of it
-        if self.type == "hierarchical" and not _are_related(holder.name, waiter.name):
-            return False
-        return not compatible(LockMode[holder.mode], LockMode[waiter.mode])
+    def blockers(self, waiter: LockStatus) -> list[LockStatus]:
+        """Return the holders because of which C{waiter} waits."""
+        return self._in_the_way(self.holders, waiter)
+
+    def ahead_of(self, waiter: LockStatus) -> list[LockStatus]:
+        """Return the waiters that came before C{waiter}; in a hierarchy, only those in its way."""
+        earlier = [other for other in self.waiters if other.number < waiter.number]
+        return self._in_the_way(earlier, waiter) if self.type == "hierarchical" else earlier
+
+    def blocking(self) -> dict[str, list[int]]:
+        """
+        Return the numbers of the L{blockers} of each kind of waiter: those of one mode and name have the same.
+
+        In a hierarchy with many nodes, kinds of waiters at the end of the queue may be left out; see L{_MOST_COMPARED}.
+
+        @return: by C{"MODE NAME"}; C{" NAME"} for resources without modes.
+        """
+        most = max(len(LockMode), _MOST_COMPARED // max(1, len(self.holders)))
+        kinds: dict[str, LockStatus] = {}
+        for waiter in self.waiters:
+            if len(kinds) == most:
+                break
+            kinds.setdefault(f"{waiter.mode or ''} {waiter.name}", waiter)
+        return {kind: [holder.number for holder in self.blockers(waiter)] for kind, waiter in kinds.items()}
+
+    def _in_the_way(self, others: Iterable[LockStatus], waiter: LockStatus) -> list[LockStatus]:
+        if waiter.mode is None:
+            return [other for other in others if other.quantity != 0]  # each that holds some of it
+        mode, node, is_tree = LockMode[waiter.mode], f"{waiter.name}/", self.type == "hierarchical"
+        return [
+            other
+            for other in others
+            if other.mode is not None
+            and not compatible(LockMode[other.mode], mode)
+            and (not is_tree or node.startswith(f"{other.name}/") or f"{other.name}/".startswith(node))
+        ]
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Value):
     """
     What the daemon has done so far.
 
-    @ivar refused: how often, by the reason.
+    @ivar granted: locks.
+    @ivar refused: requests, by the reason.
     @ivar waited: how many grants came within so many seconds, by the upper bound, C{"inf"} for the last.
-    @ivar held: likewise, the times from grant to release.
-    @ivar waited_seconds: the sum of the times.
+    @ivar waited_seconds: the sum of these times.
+    @ivar held: how many locks were released within so many seconds of the grant, likewise.
+    @ivar held_seconds: the sum of these times.
     @ivar connections: how many there were.
     @ivar protocol_errors: how many of them broke the protocol.
-    @ivar discoveries: how many questions of its group it was asked.
+    @ivar discoveries: how many questions of its group the daemon has heard.
     """
 
-    granted: int
-    refused: Mapping[str, int]
-    waited: Mapping[str, int]
-    waited_seconds: float
-    held: Mapping[str, int]
-    held_seconds: float
-    connections: int
-    protocol_errors: int
-    discoveries: int
+    __slots__ = (
+        *("granted", "refused", "waited", "waited_seconds", "held", "held_seconds"),
+        *("connections", "protocol_errors", "discoveries"),
+    )
+
+    def __init__(
+        self,
+        granted: int,
+        refused: Mapping[str, int],
+        waited: Mapping[str, int],
+        waited_seconds: float,
+        held: Mapping[str, int],
+        held_seconds: float,
+        connections: int,
+        protocol_errors: int,
+        discoveries: int,
+    ) -> None:
+        self.granted = granted
+        self.refused = refused
+        self.waited = waited
+        self.waited_seconds = waited_seconds
+        self.held = held
+        self.held_seconds = held_seconds
+        self.connections = connections
+        self.protocol_errors = protocol_errors
+        self.discoveries = discoveries
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStatus:
+class DaemonStatus(Value):
     """
     The daemon itself.
 
     @ivar started: when, in seconds since the epoch.
-    @ivar now: when this was made, likewise.
+    @ivar now: when this was made, in seconds since the epoch.
     @ivar endpoints: where it listens.
     @ivar group: the multicast group, or the empty string.
     @ivar role: C{"leader"} and so on in a group (L{flom.core.protocol.messages.Role}), otherwise the empty string.
@@ -126,109 +200,50 @@ class DaemonStatus:
     @ivar grants_per_second: over the last ten seconds.
     """
 
-    version: str
-    host: str
-    pid: int
-    started: float
-    now: float
-    endpoints: tuple[str, ...]
-    group: str
-    role: str
-    connected: int
-    grants_per_second: float
-    counts: Counts
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """
-    All of it.
-
-    @ivar incubator: who waits for a resource to be made.
-    """
-
-    daemon: DaemonStatus
-    resources: tuple[ResourceStatus, ...]
-    incubator: tuple[Party, ...]
-
-    def as_json(self) -> str:
-        """Write it; L{from_json} reads it."""
-        return "".join(self.json_pieces())
-
-    def json_pieces(self) -> Iterator[str]:
-        """Write it a little at a time, for whoever has other things to do in between."""
-        yield f'{{"daemon":{_dumps(self.daemon)},"resources":['
-        comma = ""
-        for resource in self.resources:
-            yield comma + _dumps(resource)[:-1]
-            for kind in ("holders", "waiters"):
-                yield f',"{kind}":'
-                yield from _list_pieces(getattr(resource, kind))
-            yield "}"
-            comma = ","
-        yield '],"incubator":'
-        yield from _list_pieces(self.incubator)
-        yield "}"
-
-
-_PIECE: Final = 500  # parties that are written at once
-
-
-def _list_pieces(parties: tuple[Party, ...]) -> Iterator[str]:
-    comma = "["
-    for start in range(0, len(parties), _PIECE):
-        found = [dict(zip(Party._fields, party, strict=True)) for party in parties[start : start + _PIECE]]
-        yield comma + _dumps(found)[1:-1]
-        comma = ","
-    yield "]" if parties else "[]"
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, default=_as_dict, separators=(",", ":"))
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in _FIELDS[type(value)] if name not in ("holders", "waiters")}
-
-
-_FIELDS: Final[dict[Any, tuple[str, ...]]] = {
-    Party: Party._fields,
-    **{kind: tuple(field.name for field in fields(kind)) for kind in (ResourceStatus, Counts, DaemonStatus)},
-}
-
-
-def from_json(text: str | bytes) -> Status:
-    """
-    Read what L{Status.as_json} has written, perhaps that of another version: what is not known is passed over.
-
-    @raise RemoteProtocolError: it is nothing of the kind.
-    """
-    try:
-        found = json.loads(text)
-        daemon = dict(found["daemon"])
-        daemon["counts"] = _make(Counts, daemon["counts"])
-        return Status(
-            _make(DaemonStatus, daemon | {"endpoints": tuple(daemon["endpoints"])}),
-            tuple(_resource(resource) for resource in found["resources"]),
-            tuple(_make(Party, party) for party in found["incubator"]),
-        )
-    except (ValueError, TypeError, LookupError, AttributeError) as e:
-        raise RemoteProtocolError(f"no status: {e!r}") from None
-
-
-def _resource(found: dict[str, Any]) -> ResourceStatus:
-    free = found["free"]
-    parties = {kind: tuple(_make(Party, party) for party in found[kind]) for kind in ("holders", "waiters")}
-    resource: ResourceStatus = _make(
-        ResourceStatus, found | parties | {"free": tuple(free) if isinstance(free, list) else free}
+    __slots__ = (
+        *("version", "host", "pid", "started", "now", "endpoints", "group", "role"),
+        *("connected", "grants_per_second", "counts"),
     )
-    return resource
+
+    def __init__(
+        self,
+        version: str,
+        host: str,
+        pid: int,
+        started: float,
+        now: float,
+        endpoints: tuple[str, ...],
+        group: str,
+        role: str,
+        connected: int,
+        grants_per_second: float,
+        counts: Counts,
+    ) -> None:
+        self.version = version
+        self.host = host
+        self.pid = pid
+        self.started = started
+        self.now = now
+        self.endpoints = endpoints
+        self.group = group
+        self.role = role
+        self.connected = connected
+        self.grants_per_second = grants_per_second
+        self.counts = counts
 
 
-def _make(kind: Any, found: dict[str, Any]) -> Any:
-    return kind(**{name: found[name] for name in _FIELDS[kind]})
+class Status(Value):
+    """
+    What a daemon holds.
 
+    @ivar incubator: the requests that wait for a resource to be created.
+    """
 
-def _are_related(one: str, other: str) -> bool:
-    """Tell whether one of two nodes of a hierarchy is the other, or above it."""
-    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+    __slots__ = ("daemon", "incubator", "resources")
+
+    def __init__(
+        self, daemon: DaemonStatus, resources: tuple[ResourceStatus, ...], incubator: tuple[LockStatus, ...]
+    ) -> None:
+        self.daemon = daemon
+        self.resources = resources
+        self.incubator = incubator

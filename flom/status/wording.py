@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-from flom.status.model import Party, ResourceStatus
+    from flom.status.model import LockStatus
 
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def spell_seconds(seconds: float) -> str:
-    """Write for how long something has been so, in whole units: C{"37 s"}, C{"2 min"}, C{"3 h"}, C{"4 d"}."""
+    """Return C{seconds} in one whole unit: C{"37 s"}, C{"2 min"}, C{"3 h"}, C{"4 d"}."""
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
     return f"{max(seconds, 0) // 1:.0f} s"
 
 
-def spell_party(party: Party) -> str:
-    """Name somebody who holds or waits: C{"pid 4711 (uid 0)"}, or the address."""
-    return party.who if party.uid is None else f"{party.who} (uid {party.uid})"
+def spell_client(lock: LockStatus) -> str:
+    """Return the name of the client that holds C{lock} or waits for it: C{"pid 4711 (uid 0)"}, or its address."""
+    client = lock.address if lock.pid is None else f"pid {lock.pid}"
+    return client if lock.uid is None else f"{client} (uid {lock.uid})"
 
 
-def spell_wish(party: Party) -> str:
-    """Write in which mode, how much or what is held or waited for; the empty string if there is nothing to tell."""
-    if party.mode is not None:
-        return party.mode
-    if party.quantity is not None:
-        return str(party.quantity)
-    return party.element or ""
-
-
-def before(resource: ResourceStatus, waiter: Party) -> list[Party]:
-    """Give those who wait for C{resource} and came before C{waiter}; in a hierarchy, only if they are in its way."""
-    earlier = tuple(other for other in resource.waiters if other.number < waiter.number)
-    if resource.type != "hierarchical":
-        return list(earlier)
-    return replace(resource, holders=earlier).blockers(waiter)
+def spell_wish(lock: LockStatus) -> str:
+    """Return the mode, the quantity or the element of C{lock}; the empty string if it has none of them."""
+    if lock.mode is not None:
+        return lock.mode
+    if lock.quantity is not None:
+        return str(lock.quantity)
+    return lock.element or ""

@@ -9,7 +9,8 @@ from functools import cached_property, partial
 from typing import Final, TypeAlias
 
 from flom.core.names import parse_name
-from flom.status.model import TYPES, Party, ResourceStatus, Status
+from flom.status.json import to_json
+from flom.status.model import TYPES, LockStatus, ResourceStatus, Status
 
 LONG_NAMES: Final = {
     "NL": "NullLock",
@@ -82,7 +83,7 @@ class Tree:
         lockers = Directory(_LOCKERS, started, newest_locker, self._lockers)
         incubator = Directory(_INCUBATOR, started, newest_incubated, self._incubator)
         shown = Directory(_STATUS, started, newest, lambda: {"incubator": incubator, "lockers": lockers})
-        as_json = File(_JSON, self._now, lambda: f"{status.as_json()}\n".encode())
+        as_json = File(_JSON, self._now, lambda: f"{to_json(status)}\n".encode())
         self.root = Directory(_ROOT, started, newest, lambda: {"status": shown, "status.json": as_json})
 
     def find(self, path: str) -> Node:
@@ -103,11 +104,11 @@ class Tree:
             node = found
         return node
 
-    def _newest(self, shown: Iterable[Party | ResourceStatus]) -> float:
+    def _newest(self, shown: Iterable[LockStatus | ResourceStatus]) -> float:
         """Return when the newest of C{shown} began; 0 if there is none."""
         return max((self._since(one) for one in shown), default=0.0)
 
-    def _since(self, shown: Party | ResourceStatus) -> float:
+    def _since(self, shown: LockStatus | ResourceStatus) -> float:
         return self._now - shown.seconds
 
     def _incubator(self) -> dict[str, Node]:
@@ -150,7 +151,7 @@ class Tree:
 
         return Directory(inode, created, changed, entries)
 
-    def _files(self, lock: Party, contents: dict[str, str]) -> Directory:
+    def _files(self, lock: LockStatus, contents: dict[str, str]) -> Directory:
         """Return the directory of C{lock}, with files of these contents by name."""
         since, inode = self._since(lock), lock.number * _INODES_EACH
 
@@ -163,7 +164,7 @@ class Tree:
         return Directory(inode, since, since, entries)
 
 
-def _value(resource: ResourceStatus, holder: Party) -> dict[str, str]:
+def _value(resource: ResourceStatus, holder: LockStatus) -> dict[str, str]:
     """Return the file with what C{holder} holds, for the types that have one."""
     match resource.type:
         case "simple" | "hierarchical":

@@ -12,14 +12,14 @@ from twisted.logger import LogEvent
 
 from flom.core.protocol.messages import ManagementRefused, StatusFollows, StatusRequest
 from flom.core.protocol.wire import END_OF_MESSAGE, decode, encode
-from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import MOST_TO_SHOW
 from flom.server.counters import Counters
 from flom.server.options import ServerOptions
 from flom.server.snapshot import Statuses, take_status
-from flom.status.model import Party, Status, from_json
-from tests.fakes.connections import Client, Daemon, FakeTls, lock, unlock, xml
+from flom.status.json import from_json
+from flom.status.model import LockStatus, Status
+from tests.fakes.connections import Client, Daemon, FakeTls, lock, xml
 from tests.fakes.logs import warnings
 
 HOST = "127.0.0.1"
@@ -115,8 +115,8 @@ def test_it_tells_who_holds_what_and_who_waits() -> None:
     assert (resource.name, resource.type, resource.seconds, resource.free, resource.idle_left) == (
         *("R1", "simple", 2.0, None, None),
     )
-    assert resource.holders == (Party(3, f"{HOST}/40000", "0123", None, None, "R1", "PR", None, None, 2.0),)
-    assert resource.waiters == (Party(4, "192.0.2.7/40000", "0123", None, None, "R1", "EX", None, None, 0.5),)
+    assert resource.holders == (LockStatus(3, f"{HOST}/40000", "0123", None, None, "R1", "PR", None, None, 2.0),)
+    assert resource.waiters == (LockStatus(4, "192.0.2.7/40000", "0123", None, None, "R1", "EX", None, None, 0.5),)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_each_type_shows_what_it_has(
     daemon.connect().send(lock(name, quantity=2))
     [resource] = status_of(daemon).resources
     assert (resource.type, resource.free) == (type, free)
-    assert resource.holders[0][5:9] == (name, mode, quantity, element)
+    assert resource.holders == (LockStatus(3, f"{HOST}/40000", "0123", None, None, name, mode, quantity, element, 0.0),)
 
 
 def test_it_tells_of_the_daemon_and_its_counts() -> None:
@@ -234,57 +234,3 @@ def test_a_lock_of_this_process_is_shown_as_such() -> None:
     [resource] = take_status(arbiter, Counters()).resources
     assert resource.holders[0].address == "this process"
     assert resource.holders[0].pid is not None
-
-
-# as JSON
-
-
-def test_what_is_written_can_be_read() -> None:
-    daemon = Daemon()
-    for name in ("R1", "R1", "N[5]", "red.green", "/a/b"):
-        daemon.connect().send(lock(name))
-    daemon.connect().send(lock("R9", create=0))
-    gone = daemon.connect().send(lock("R3") + unlock("R3"))
-    gone.leave()
-    status = status_of(daemon)
-    assert from_json(status.as_json()) == status
-    assert from_json(status.as_json().replace('"resources":', '"more":{},"resources":')) == status
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", '{"daemon":{}}', '{"daemon":null,"resources":[],"incubator":[]}']
-)
-def test_what_is_no_status_is_told(text: str) -> None:
-    with pytest.raises(RemoteProtocolError, match="no status"):
-        from_json(text)
-
-
-# who blocks whom
-
-
-def blockers(*asked: tuple[str, dict[str, Any]]) -> list[list[int]]:
-    """Give, for each waiter, the places of those who block it among C{asked}."""
-    daemon = Daemon()
-    for name, attributes in asked:
-        daemon.connect().send(lock(name, **attributes))
-    [resource] = status_of(daemon).resources
-    first = resource.number + 1
-    return [[holder.number - first for holder in resource.blockers(waiter)] for waiter in resource.waiters]
-
-
-@pytest.mark.parametrize(
-    ("asked", "blocked"),
-    [
-        ([("R1", {"mode": 3}), ("R1", {"mode": 1}), ("R1", {"mode": 2})], [[0]]),
-        ([("R1", {"mode": 3}), ("R1", {"mode": 1}), ("R1", {"mode": 5})], [[0, 1]]),
-        ([("/a/b", {}), ("/a/c", {}), ("/a", {})], [[0, 1]]),
-        ([("/a/b", {}), ("/a/c", {}), ("/a/b/d", {})], [[0]]),
-        ([("/a/b", {}), ("/a/bc", {}), ("/a/b", {})], [[0]]),
-        ([("N[5]", {"quantity": 3}), ("N[5]", {"quantity": 0}), ("N[5]", {"quantity": 4})], [[0]]),
-        ([("r.g", {}), ("r.g", {}), ("r.g", {})], [[0, 1]]),
-    ],
-)
-def test_a_waiter_is_blocked_by_holders_in_its_way(
-    asked: list[tuple[str, dict[str, Any]]], blocked: list[list[int]]
-) -> None:
-    assert blockers(*asked) == blocked

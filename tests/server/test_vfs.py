@@ -14,7 +14,8 @@ from flom.net.clock import system_instant
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.vfs import StatusProtocol
-from flom.status.model import Status, from_json
+from flom.status.json import from_json
+from flom.status.model import Status
 
 
 class Asker:

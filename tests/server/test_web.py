@@ -32,7 +32,7 @@ from flom.server.web import serving, snapshots, web_service
 from flom.server.web.answers import Answers
 from flom.server.web.serving import IDLE_TIME, MAX_CONNECTIONS, WebFactory
 from flom.server.web.snapshots import LIFETIME, SHARE, Snapshots
-from flom.status.model import from_json
+from flom.status.json import from_json
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.programs import free_port
 

@@ -9,7 +9,7 @@ from flom.core.modes import LockMode
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.snapshot import take_status
-from flom.status.model import from_json
+from flom.status.json import from_json
 from flom.vfs.tree import LONG_NAMES, Directory, File, Tree
 
 

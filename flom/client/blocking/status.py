@@ -16,7 +16,8 @@ from flom.core.protocol.messages import STATUS_PROBE, Lock, ManagementRefused, S
 from flom.core.protocol.wire import END_OF_MESSAGE, MAX_ANSWER_SIZE, decode, encode
 from flom.errors import FlomError, RemoteProtocolError
 from flom.net.machine_id import unique_id
-from flom.status.model import Status, from_json
+from flom.status.json import from_json
+from flom.status.model import Status
 
 TIMEOUT: Final = 10.0
 """Seconds that a daemon has for its status."""

@@ -108,7 +108,7 @@ class StatusReceived(Value):
     """
     What the daemon holds.
 
-    @ivar data: JSON, see L{flom.status.model.from_json}.
+    @ivar data: JSON, see L{flom.status.json.from_json}.
     """
 
     __slots__ = ("data",)
@@ -380,7 +380,7 @@ class ServerConnection:
         """
         Show what is held.
 
-        @param data: JSON, see L{flom.status.model.from_json}.
+        @param data: JSON, see L{flom.status.json.from_json}.
         """
         return encode(StatusFollows(len(data))) + data
 

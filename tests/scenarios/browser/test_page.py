@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from flom.status.model import ResourceStatus, from_json
+from flom.status.json import from_json
+from flom.status.model import ResourceStatus
 from tests.fakes.daemon import Daemon
 from tests.fakes.programs import Programs, Running, eventually, free_port
 from tests.scenarios.browser.page import Page

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,8 @@ from flom.client.blocking.status import open_status
 from flom.codes import Outcome
 from flom.config import Config
 from flom.core.modes import LockMode
-from flom.status.model import Status, from_json
+from flom.status.json import from_json
+from flom.status.model import Status
 from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.programs import eventually
 from tests.scenarios.vfs.mounts import Person, contents, listed, mount_at, needs_fuse, read, run, shape
@@ -226,19 +226,17 @@ def test_status_json_is_what_every_client_is_told(ask: Ask, showing: Daemon, pla
 def timeless(status: Status, but_for_us: int = 0) -> Status:
     """Leave out what changes without anything happening, and the questions for it."""
     resources = tuple(
-        replace(
-            resource,
+        resource.replace(
             seconds=0.0,
-            holders=tuple(party._replace(seconds=0.0) for party in resource.holders),
-            waiters=tuple(party._replace(seconds=0.0) for party in resource.waiters),
+            holders=tuple(lock.replace(seconds=0.0) for lock in resource.holders),
+            waiters=tuple(lock.replace(seconds=0.0) for lock in resource.waiters),
         )
         for resource in status.resources
     )
-    counts = replace(status.daemon.counts, refused={}, connections=0)
+    counts = status.daemon.counts.replace(refused={}, connections=0)
     connected = status.daemon.connected - but_for_us
-    return replace(
-        status,
-        daemon=replace(status.daemon, now=0.0, grants_per_second=0.0, counts=counts, connected=connected),
+    return status.replace(
+        daemon=status.daemon.replace(now=0.0, grants_per_second=0.0, counts=counts, connected=connected),
         resources=resources,
     )
 

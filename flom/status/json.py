@@ -1,0 +1,90 @@
+"""A status as JSON, and back (docs/protocol.md, "The status")."""
+
+from __future__ import annotations
+
+import json
+from operator import attrgetter
+
+from flom.errors import RemoteProtocolError
+from flom.status.model import Counts, DaemonStatus, LockStatus, ResourceStatus, Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Final
+
+_PIECE: Final = 500  # locks that are written at once
+
+_LOCK_FIELDS: Final = LockStatus.__slots__
+_lock_values: Final = attrgetter(*_LOCK_FIELDS)
+
+
+def to_json(status: Status) -> str:
+    """Return C{status} as one line of JSON, which L{from_json} reads."""
+    return "".join(json_pieces(status))
+
+
+def json_pieces(status: Status) -> Iterator[str]:
+    """Yield what L{to_json} returns, at most 500 locks at a time, so that other work can be done in between."""
+    yield f'{{"daemon":{_dumps(status.daemon)},"resources":['
+    comma = ""
+    for resource in status.resources:
+        yield comma + _dumps(resource)[:-1]
+        for kind, locks in (("holders", resource.holders), ("waiters", resource.waiters)):
+            yield f',"{kind}":'
+            yield from _list_pieces(locks)
+        yield "}"
+        comma = ","
+    yield '],"incubator":'
+    yield from _list_pieces(status.incubator)
+    yield "}"
+
+
+def from_json(text: str | bytes) -> Status:
+    """
+    Return what L{to_json} has written, perhaps in another version: unknown fields are ignored.
+
+    @raise RemoteProtocolError: C{text} is no status.
+    """
+    try:
+        found = json.loads(text)
+        daemon = dict(found["daemon"])
+        daemon["counts"] = _make(Counts, daemon["counts"])
+        daemon["endpoints"] = tuple(daemon["endpoints"])
+        return Status(
+            _make(DaemonStatus, daemon),
+            tuple(_resource(resource) for resource in found["resources"]),
+            tuple(_make(LockStatus, lock) for lock in found["incubator"]),
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as e:
+        raise RemoteProtocolError(f"no status: {e!r}") from None
+
+
+def _list_pieces(locks: tuple[LockStatus, ...]) -> Iterator[str]:
+    comma = "["
+    for start in range(0, len(locks), _PIECE):
+        found = [dict(zip(_LOCK_FIELDS, _lock_values(lock), strict=True)) for lock in locks[start : start + _PIECE]]
+        yield comma + _dumps(found)[1:-1]
+        comma = ","
+    yield "]" if locks else "[]"
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, default=_as_dict, separators=(",", ":"))
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__ if name not in ("holders", "waiters")}
+
+
+def _resource(found: dict[str, Any]) -> ResourceStatus:
+    free = found["free"]
+    locks = {kind: tuple(_make(LockStatus, lock) for lock in found[kind]) for kind in ("holders", "waiters")}
+    resource: ResourceStatus = _make(
+        ResourceStatus, found | locks | {"free": tuple(free) if isinstance(free, list) else free}
+    )
+    return resource
+
+
+def _make(kind: Any, found: dict[str, Any]) -> Any:
+    return kind(**{name: found[name] for name in kind.__slots__})

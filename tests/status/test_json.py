@@ -1,0 +1,59 @@
+"""A status as JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from twisted.internet.task import Clock
+
+from flom.errors import RemoteProtocolError
+from flom.server.arbiter import DeferredArbiter
+from flom.server.counters import Counters
+from flom.server.snapshot import take_status
+from flom.status.json import from_json, json_pieces, to_json
+from flom.status.model import Status
+
+
+def make_status(*names: str) -> Status:
+    arbiter = DeferredArbiter(Clock())
+    for name in names:
+        arbiter.acquire(name, create=name != "R9")
+    return take_status(arbiter, Counters())
+
+
+def test_what_is_written_can_be_read() -> None:
+    status = make_status("R1", "R1", "N[5]", "red.green", "/a/b", "R9", "_S_a[2]")
+    assert from_json(to_json(status)) == status
+    assert from_json(to_json(status).replace('"resources":', '"more":{},"resources":')) == status
+
+
+def test_fields_stand_in_the_order_of_the_document() -> None:
+    written = json.loads(to_json(make_status("R1")))
+    assert list(written) == ["daemon", "resources", "incubator"]
+    [resource] = written["resources"]
+    assert list(resource) == ["number", "name", "type", "seconds", "free", "idle_left", "holders", "waiters"]
+    assert list(resource["holders"][0])[:6] == ["number", "address", "peer_id", "pid", "uid", "name"]
+
+
+def test_many_locks_are_written_a_few_at_a_time() -> None:
+    status = make_status(*["R1"] * 1200)
+    assert max(piece.count('"number"') for piece in json_pieces(status)) == 500
+    assert from_json("".join(json_pieces(status))) == status
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", '{"daemon":{}}', '{"daemon":null,"resources":[],"incubator":[]}']
+)
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="no status"):
+        from_json(text)
+
+
+def test_reading_imports_neither_twisted_nor_dataclasses() -> None:
+    """C{flom-run -V} reads one while its command waits for the lock."""
+    code = "import flom.status.json, flom.status.wording, sys; print({'twisted', 'dataclasses'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

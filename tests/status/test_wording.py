@@ -1,0 +1,34 @@
+"""The words that users read."""
+
+from __future__ import annotations
+
+import pytest
+
+from flom.status.model import LockStatus
+from flom.status.wording import spell_client, spell_seconds, spell_wish
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0 s"), (0.9, "0 s"), (59.9, "59 s"), (60, "1 min"), (7199, "1 h"), (86_400, "1 d"), (172_800, "2 d")],
+)
+def test_seconds_are_spelled_in_one_whole_unit(seconds: float, text: str) -> None:
+    assert spell_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("pid", "uid", "text"), [(4711, 0, "pid 4711 (uid 0)"), (4711, None, "pid 4711"), (None, None, "192.0.2.7/40000")]
+)
+def test_a_client_goes_by_its_process_or_its_address(pid: int | None, uid: int | None, text: str) -> None:
+    lock = LockStatus(1, "192.0.2.7/40000", None, pid, uid, "R1", "EX", None, None, 0.0)
+    assert spell_client(lock) == text
+
+
+@pytest.mark.parametrize(
+    ("mode", "quantity", "element", "text"),
+    [("EX", None, None, "EX"), (None, 0, None, "0"), (None, None, "red", "red"), (None, None, None, "")],
+)
+def test_a_wish_is_a_mode_a_quantity_or_an_element(
+    mode: str | None, quantity: int | None, element: str | None, text: str
+) -> None:
+    assert spell_wish(LockStatus(1, "", None, None, None, "R1", mode, quantity, element, 0.0)) == text
