@@ -25,7 +25,7 @@ from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
 from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
-from flom.reactor.loop import hasten
+from flom.reactor.loop import speed_up
 from flom.reactor.ports import ClaimedEndpoint
 from flom.reactor.transports import tls_of
 from flom.server.arbiter import DeferredArbiter
@@ -203,7 +203,7 @@ def makeService(options: Options) -> MultiService:
 
     reactor: Any = the_reactor
     reactor.addSystemEventTrigger("before", "shutdown", _heed_no_more_orders)
-    hasten(reactor)
+    speed_up(reactor)
     return daemon_from(options, reactor)
 
 

@@ -485,7 +485,7 @@ def test_its_timing_is_told_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_an_address_it_takes_any_port_and_tells_that(monkeypatch: pytest.MonkeyPatch, group: str) -> None:
     membership = membership_of(monkeypatch, "--group", group)
     assert membership is not None
-    host, port = membership.told
+    host, port = membership.address
     assert host == ""
     assert port not in (0, 28015)
 
@@ -494,7 +494,7 @@ def test_an_address_is_told_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> 
     words = ["--group", "239.1.1.1", "-a", "localhost", "-p", str(free_port())]
     membership = membership_of(monkeypatch, *words)
     assert membership is not None
-    assert membership.told == ("localhost", int(words[-1]))
+    assert membership.address == ("localhost", int(words[-1]))
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])
@@ -504,7 +504,7 @@ def test_an_address_that_means_all_of_them_is_told_by_the_answer_itself(
     words = ["--group", "239.1.1.1", "-a", address, "-p", str(free_port())]
     membership = membership_of(monkeypatch, *words)
     assert membership is not None
-    assert membership.told == ("", int(words[-1]))
+    assert membership.address == ("", int(words[-1]))
 
 
 def test_what_a_runner_has_started_takes_over_its_seat(monkeypatch: pytest.MonkeyPatch) -> None:

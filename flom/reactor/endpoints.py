@@ -1,17 +1,17 @@
-"""The way to a TCP port of a host, whose address may have a zone."""
+"""Connecting to a TCP port of a host whose address may have a zone."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
 
 def stream_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
-    """Give what leads to C{port} of C{host}, a name or an address, perhaps with a zone."""
+    """Return an endpoint for C{port} of C{host}, a name or an address, perhaps with a zone."""
     # HostnameEndpoint would lose the interface of fe80::1%eth0
     endpoint: IStreamClientEndpoint = (TCP6ClientEndpoint if "%" in host else HostnameEndpoint)(reactor, host, port)
     return endpoint
@@ -20,10 +20,16 @@ def stream_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint
 def connect_within(
     seconds: float, reactor: Any, host: str, port: int, factory: IProtocolFactory
 ) -> Deferred[IProtocol]:
-    """Connect to L{stream_endpoint}; too late, it fires with L{ConnectError} as for every other reason."""
+    """Connect to L{stream_endpoint}; after C{seconds}, fail with L{ConnectError}, as for every other reason."""
 
     def give_up(result: object, timeout: float) -> NoReturn:
         raise ConnectError(string=f"no answer within {timeout:g} s")
 
     connecting: Deferred[IProtocol] = stream_endpoint(reactor, host, port).connect(factory)
     return connecting.addTimeout(seconds, reactor, give_up)
+
+
+def path_of(endpoint: UNIXClientEndpoint) -> str:
+    """Return the path of the socket that C{endpoint} connects to."""
+    path: str = endpoint._path
+    return path

@@ -1,4 +1,4 @@
-"""A reactor's turns, without what Twisted does for each event and none of ours needs."""
+"""A reactor's main loop without what Twisted does for each event and a daemon does not need."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, Final
 from twisted.internet.epollreactor import EPollReactor
 from twisted.python import log
 
-_PARTS: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable")  # of Twisted's, undocumented
+_PRIVATE_NAMES: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable")
 
 
-def hasten(reactor: Any) -> bool:
+def speed_up(reactor: object) -> bool:
     """
-    Have C{reactor} read without a log context for each event, which takes longer than a small message does.
+    Make C{reactor} read without a log context for each event, which takes longer than reading a small message does.
 
-    Such a context adds where it comes from to what is logged by C{twisted.python.log.msg}; whoever logs for a
-    connection of ours says so anyway. What fails, and what ends, has one still.
+    Such a context adds the name of a connection to what is logged by C{twisted.python.log.msg}; log lines about our
+    connections name them anyway. Errors, and the ends of connections, still have one.
 
-    @return: whether that is possible: C{reactor} uses epoll, and Twisted is as we know it.
+    @return: whether that is possible: C{reactor} uses epoll, and Twisted has the private names that this uses.
     """
-    if not (type(reactor) is EPollReactor and all(hasattr(reactor, part) for part in _PARTS)):
+    if not (type(reactor) is EPollReactor and all(hasattr(reactor, name) for name in _PRIVATE_NAMES)):
         return False
     turn: Callable[[float | None], None] = partial(_turn, reactor)
     reactor.doIteration = turn  # type: ignore[method-assign]  # which its main loop calls
@@ -31,7 +31,7 @@ def hasten(reactor: Any) -> bool:
 
 def _turn(reactor: Any, timeout: float | None) -> None:
     """
-    Do what C{EPollReactor.doPoll} does, but for asking each descriptor whether it has been closed.
+    Do what C{EPollReactor.doPoll} does, without asking each descriptor whether it has been closed.
 
     @param timeout: seconds to wait for something to happen; C{None}: for ever.
     """
@@ -39,7 +39,7 @@ def _turn(reactor: Any, timeout: float | None) -> None:
     for descriptor, event in reactor._poller.poll(timeout, len(selectables)):
         selectable = selectables.get(descriptor)
         if selectable is None:
-            continue  # it has gone in this turn
+            continue  # it was removed in this turn
         if event & EPOLLOUT or not event & EPOLLIN:
             log.callWithLogger(selectable, reactor._doReadOrWrite, selectable, descriptor, event)
             continue

@@ -1,4 +1,4 @@
-"""A UDP port for a multicast group, which Twisted's own cannot be: it hears by every interface, named by its index."""
+"""A UDP port for a multicast group: unlike Twisted's own, it joins on every interface, named by its index."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from flom.core.protocol.wire import MAX_ANSWER_SIZE
 from flom.net.multicast import GroupSocket, NetworkInterface
 from flom.text import reason
 
-_DATAGRAMS_AT_ONCE: Final = 64  # that are read before it is somebody else's turn
+_DATAGRAMS_AT_ONCE: Final = 64  # that are read in one turn of the reactor
 
 
 class GroupPort(udp.MulticastPort):
     """
-    A UDP port for talking to a group, and, as a member, for hearing what is said in it.
-
-    However many datagrams come in, others have their turn too.
+    A UDP port for sending to a group, and, as a member, for receiving what is sent to it.
     """
 
     _log = Logger()
@@ -38,10 +36,10 @@ class GroupPort(udp.MulticastPort):
 
     def join(self) -> list[str]:
         """
-        Join the group on every interface where we are no member yet; see L{GroupSocket.join}.
+        Join the group on every interface on which this is no member yet; see L{GroupSocket.join}.
 
         @return: the names of these interfaces.
-        @raise NoMulticast: we are a member on none.
+        @raise NoMulticast: this is a member on none.
         """
         return self._group_socket.join(self._warn_of)
 
@@ -50,7 +48,7 @@ class GroupPort(udp.MulticastPort):
         Send C{datagram} to the group by every interface.
 
         @return: the names of those by which that was possible.
-        @raise NoMulticast: that was not possible by any.
+        @raise NoMulticast: that was possible by none.
         """
         return self._group_socket.tell(datagram)
 
@@ -82,10 +80,10 @@ class GroupPort(udp.MulticastPort):
             try:
                 self.protocol.datagramReceived(*arrived)
             except Exception:
-                self._log.failure("taking a datagram of {sender}", sender=arrived[1])
+                self._log.failure("receiving a datagram of {sender}", sender=arrived[1])
 
     def _warn_of(self, interface: NetworkInterface, problem: OSError) -> None:
-        """Say once that we hear nothing of the group by C{interface}."""
+        """Log once that nothing of the group is received by C{interface}."""
         if interface.index not in self._refused:
             self._refused.add(interface.index)
             self._log.warn(

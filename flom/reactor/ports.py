@@ -1,24 +1,45 @@
-"""Serving, with Twisted, an address that was claimed before (L{flom.net.claim})."""
+"""Listening on an address that was claimed before (L{flom.net.claim}), and limits to what a port accepts."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeGuard
 
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.net.claim import BACKLOG, Claim
 
 
+def has_descriptor(port: IListeningPort) -> TypeGuard[tcp.Port]:
+    """Return whether C{port} is one of the operating system, for TCP or a UNIX socket; others are for tests."""
+    return isinstance(port, tcp.Port)
+
+
+def control_accepting(port: tcp.Port, control: Callable[[Callable[[int], None]], None]) -> None:
+    """
+    Call C{control} in the place of what C{port} does when clients have connected.
+
+    @param control: given a function that accepts as many connections as its argument says, if there are so many.
+    """
+    do_read = port.doRead
+
+    def accept(most: int) -> None:
+        port.numberAccepts = most
+        do_read()
+
+    port.doRead = partial(control, accept)  # type: ignore[method-assign]  # the ports are of several classes
+
+
 @implementer(IStreamServerEndpoint)
 class ClaimedEndpoint:
-    """Serves a claim, once."""
+    """An address that was claimed, to listen on once."""
 
     def __init__(self, reactor: Any, claim: Claim) -> None:
         self._reactor = reactor
@@ -39,7 +60,7 @@ class ClaimedEndpoint:
 
 
 class _Connection(unix.Server):
-    """A connection over a UNIX socket by which nobody passes descriptors: we need not look for any."""
+    """A connection over a UNIX socket that takes no descriptors, and so need not look for any."""
 
     doRead = tcp.Server.doRead  # type: ignore[assignment]
 
@@ -48,7 +69,7 @@ class _ClaimedUNIXPort(unix.Port):
     """
     A port on a UNIX socket that is bound already, and has the permissions that it is to have.
 
-    C{reactor.adoptStreamPort} would do, but for a moment it would open the socket to everybody.
+    C{reactor.adoptStreamPort} would open the socket to every user for a moment.
     """
 
     transport = _Connection
@@ -57,12 +78,12 @@ class _ClaimedUNIXPort(unix.Port):
         path = claim.socket.getsockname()
         super().__init__(path, factory, backlog=BACKLOG, reactor=reactor)
         self._claimed = claim.socket
+        self._address = path
         self._made = None if claim.is_borrowed else _identity(path)
 
     def startListening(self) -> None:
-        """Do what Twisted does, but for changing the permissions of whatever may be at the path by now."""
+        """Listen as Twisted does, without changing the permissions of a file that may be at the path by now."""
         tcp._reservedFD.reserve()
-        log.msg(f"{self._getLogPrefix(self.factory)} starting on {os.fsdecode(self._bindPath)!r}")
         factory: Any = self.factory
         factory.doStart()
         self._claimed.listen(self.backlog)
@@ -73,14 +94,14 @@ class _ClaimedUNIXPort(unix.Port):
         self.startReading()
 
     def connectionLost(self, reason: Failure) -> None:
-        if self._made is not None and self._made == _identity(self._bindPath):
+        if self._made is not None and self._made == _identity(self._address):
             super().connectionLost(reason)  # removes the socket
         else:
             tcp.Port.connectionLost(self, reason)
 
 
 def _identity(path: str | bytes) -> tuple[int, int] | None:
-    """Tell the file at C{path} from another one that may be there later; C{None} if none is there."""
+    """Return what tells the file at C{path} from a later one there: device and inode; C{None} if there is no file."""
     try:
         found = os.lstat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What connections of ours have in common, whether TLS lies between us and the socket or not."""
+"""What a connection does alike whether TLS lies between its protocol and the socket or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def tls_of(config: Config) -> Tls | None:
     """
-    Give our end of TLS as C{config} wants it; C{None} for plain text.
+    Return our end of TLS as C{config} wants it; C{None} for plain text.
 
     @raise TlsError: see L{Tls}.
     """
@@ -37,14 +37,14 @@ def tls_of(config: Config) -> Tls | None:
 
 
 def underlying(transport: Any) -> Any:
-    """Give what C{transport} sends its bytes by: under TLS, the transport below that; otherwise itself."""
+    """Return the transport that has the socket: under TLS, the one below that; otherwise C{transport} itself."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
 
 
 def tune(transport: Any, keepalive: Keepalive) -> None:
-    """Set C{transport} up as all TCP connections of ours are; one that is not TCP is left as it is."""
+    """Set keepalive on C{transport} if it is a TCP connection."""
     transport = underlying(transport)
     if _is_tcp(transport.__class__):
         keepalive.tune(transport.getHandle())
@@ -57,9 +57,9 @@ def _is_tcp(kind: type) -> bool:
 
 def sender(transport: Any) -> Callable[[bytes], None]:
     """
-    Give what sends bytes by C{transport}, at once if that is possible.
+    Return a function that sends bytes by C{transport}, at once if that is possible.
 
-    C{transport.write} leaves that to the next turn of the reactor, which costs more than the sending itself.
+    C{transport.write} leaves that to the reactor's next turn, which costs more than the sending itself.
     """
     if not isinstance(transport, Connection):
         return transport.write  # type: ignore[no-any-return]  # TLS, for one, has to see them first
@@ -81,9 +81,9 @@ def sender(transport: Any) -> Callable[[bytes], None]:
 
 def close_our_side(transport: Any) -> None:
     """
-    Tell the other end that nothing more comes, while it may go on sending.
+    Send the end of our data, while the other end may go on sending.
 
-    TLS has no such thing; there, the connection ends when the other end has agreed.
+    TLS cannot do that; there, the connection ends when the other end has agreed.
     """
     if isinstance(transport, ProtocolWrapper):
         transport.loseConnection()
@@ -92,7 +92,7 @@ def close_our_side(transport: Any) -> None:
 
 
 def unsent(transport: Any) -> tuple[object, int]:
-    """Give what differs as soon as some of the bytes that wait to be sent by C{transport} have been."""
+    """Return a value that differs as soon as some of the bytes that wait to be sent by C{transport} have been."""
     transport = underlying(transport)
     return transport.dataBuffer, transport.offset
 

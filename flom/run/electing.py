@@ -32,7 +32,7 @@ from flom.reactor.multicast_port import GroupPort
 from flom.run.daemonize import DaemonLaunch
 from flom.run.launch import START_TIMEOUT, Unblocked
 from flom.server.group.handover import FRESH, Candidate
-from flom.server.group.member import GroupMember
+from flom.server.group.member import GroupMember, MemberObserver
 
 _ASK_AGAIN: Final = 0.05
 """Seconds between two questions while we stand for election."""
@@ -137,7 +137,7 @@ def _timing(config: Config) -> Timing:
     return replace(timing, campaign=max(timing.campaign, config.discovery_time / 2))
 
 
-class Candidacy:
+class Candidacy(MemberObserver):
     """
     Stands for election in the place of a daemon that is being started, and makes it lead.
 
@@ -166,9 +166,7 @@ class Candidacy:
         self._port: GroupPort | None = None
         self.problem: BaseException | None = None
         self._candidate = Candidate(self._on_ready, self._on_gone)
-        self._member = GroupMember(
-            group, None, reactor, system_instant, self._take_role, _timing(config), self._give_up
-        )
+        self._member = GroupMember(group, None, reactor, system_instant, self, _timing(config))
         self._member.election.may_win = False
         try:
             self._port = self._member.open()
@@ -221,10 +219,10 @@ class Candidacy:
         self.problem = self.problem or failure.value
         self.has_ended = True
 
-    def _give_up(self, why: str) -> None:
+    def is_deaf(self, why: str) -> None:
         self._fail(Failure(DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, why)))
 
-    def _take_role(self, role: Role, leader: Standing | None) -> None:
+    def role_changed(self, role: Role, leader: Standing | None) -> None:
         if role is Role.LEADER:
             self._candidate.hand_over(
                 self._member.election.standing, system_instant().monotonic, has_orphans=self._member.has_orphans

@@ -1,9 +1,9 @@
 """
-Who may come in, and when.
+Which connections are accepted, and when.
 
-Connections beyond a limit are closed. When descriptors run out, nothing is accepted any more: the kernel keeps those
-who come until somebody has gone. Twisted would accept and close them, which is a refusal; and if it is the whole
-system that has run out, it would try again at once, for ever.
+Connections beyond a limit are closed. When descriptors run out, nothing is accepted any more: the kernel keeps new
+connections until another one is closed. Twisted would accept and close them, which is a refusal; and if the whole
+system has run out, it would try again at once, for ever.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import resource
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from twisted.internet import tcp
@@ -20,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTi
 from twisted.logger import Logger
 
 from flom.net.claim import BACKLOG
+from flom.reactor.ports import control_accepting, has_descriptor
 from flom.server.limits import Limits
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import describe, origin_of
@@ -29,27 +29,27 @@ RESERVE: Final = 64
 
 AT_ONCE: Final = BACKLOG
 """
-Connections accepted before anybody else has a turn: all that the kernel keeps for us. In a storm it has no room for
-more, and who comes over TCP tries again a second later.
+Connections accepted in one turn of the reactor: all that the kernel keeps for us. In a storm it has no room for more,
+and a TCP client tries again a second later.
 """
 
 CALM: Final = 1.0
 """Seconds without running out again after which the log says that connections are accepted again."""
 
 PATIENCE: Final = 1.0
-"""Seconds between two looks whether there are descriptors again."""
+"""Seconds after which it is checked again whether there are descriptors."""
 
 MEASURE_EVERY: Final = 10.0
 """Seconds after which descriptors are counted again at the earliest; that may take some hundredths of a second."""
 
 
 def reserve() -> int:
-    """Tell how many descriptors are kept for everything but connections."""
+    """Return how many descriptors are kept for everything but connections."""
     return min(RESERVE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
 
 def room_for_connections() -> int:
-    """Tell how many descriptors there are for connections, at a cost that grows with those that are open."""
+    """Return how many descriptors there are for connections, at a cost that grows with those that are open."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     try:
         taken = len(os.listdir("/proc/self/fd")) - 1  # one of them was for this
@@ -61,7 +61,7 @@ def room_for_connections() -> int:
 
 
 def can_open() -> bool:
-    """Tell whether there is a descriptor at all, in this process and in the whole system."""
+    """Return whether there is a descriptor at all, in this process and in the whole system."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError:
@@ -70,7 +70,7 @@ def can_open() -> bool:
 
 
 class Admission:
-    """Where the connections of a daemon come in; all its ports lead here."""
+    """The limits on connections of a daemon, for all its ports."""
 
     _log = Logger()
 
@@ -94,47 +94,47 @@ class Admission:
         self._can_open = can_open
         self._room = 0  # as measured last, and kept up to date by what is known here
         self._measured_at = clock.seconds() - MEASURE_EVERY
-        self._inside: Counter[str] = Counter()
+        self._connected: Counter[str] = Counter()  # by origin
         self._count = 0
         self._ports: list[tcp.Port] = []
-        self._accepts = True  # somebody came in when a port was asked to accept last
-        self._is_told = False  # the log has said that descriptors have run out
+        self._has_accepted = True  # when a port was last asked to
+        self._has_warned = False  # that descriptors have run out
         self._next_look: IDelayedCall | None = None  # while nothing is accepted
         self._calm: IDelayedCall | None = None
 
     def watch(self, port: IListeningPort) -> None:
-        """Have C{port} accept connections only while there are descriptors for them."""
-        if not isinstance(port, tcp.Port):
-            return  # none of the operating system
-        port.doRead = partial(self._accept, port, port.doRead)  # type: ignore[method-assign]  # whatever its class
+        """Make C{port} accept connections only while there are descriptors for them."""
+        if not has_descriptor(port):
+            return
+        control_accepting(port, self._accept)
         self._ports.append(port)
         if self._next_look is not None:
             port.stopReading()
 
     def forget(self, port: IListeningPort) -> None:
-        """Leave C{port} alone, because it is being closed."""
+        """Forget C{port}, because it is being closed."""
         self._ports = [other for other in self._ports if other is not port]
         if not self._ports:
-            self._is_told = False
+            self._has_warned = False
             self._stop_looking()
             self._stop_calm()
 
     def enter(self, transport: Any) -> str | None:
         """
-        Let a connection in that has just been accepted; every one of them must L{leave} by what this gives.
+        Count a connection that has just been accepted; at its end, what this returns must be passed to L{leave}.
 
-        @return: where it comes from; C{None} if it must be closed, which is logged.
+        @return: its origin (L{origin_of}); C{None} if it must be closed, which is logged.
         """
         self._room -= 1
         origin = origin_of(transport)
-        limits, inside = self._limits, self._inside
+        limits, connected = self._limits, self._connected
         if 0 < limits.connections <= self._count:
             self._refuse("max-connections", transport, f"there are {self._count} connections")
             return None
-        if 0 < limits.connections_per_peer <= inside[origin]:
-            self._refuse("max-connections-per-peer", transport, f"{origin} has {inside[origin]} connections")
+        if 0 < limits.connections_per_peer <= connected[origin]:
+            self._refuse("max-connections-per-peer", transport, f"{origin} has {connected[origin]} connections")
             return None
-        inside[origin] += 1
+        connected[origin] += 1
         self._count += 1
         return origin
 
@@ -143,33 +143,32 @@ class Admission:
         self._room += 1
         if origin is not None:
             self._count -= 1
-            self._inside[origin] -= 1
-            if not self._inside[origin]:
-                del self._inside[origin]
+            self._connected[origin] -= 1
+            if not self._connected[origin]:
+                del self._connected[origin]
         if self._next_look is not None:
             self._look()
 
     def _refuse(self, limit: str, transport: Any, why: str) -> None:
         self._throttle.warn(limit, "closing {peer}: {why}", peer=describe(transport), why=why)
 
-    def _accept(self, port: tcp.Port, accept: Callable[[], None]) -> None:
-        """Have C{port} accept as many of those who come as there is room for."""
+    def _accept(self, accept: Callable[[int], None]) -> None:
+        """Accept as many connections as there is room for."""
         if self._next_look is not None:
-            return  # the reactor had noticed the port before it was told not to
+            return  # the port had become readable before it stopped reading
         if self._room < AT_ONCE + RESERVE:
             self._update_room()
-        if self._room > 0 and (self._accepts or self._can_open()):
+        if self._room > 0 and (self._has_accepted or self._can_open()):
             room = self._room
-            port.numberAccepts = min(AT_ONCE, room)
-            accept()
-            self._accepts = self._room < room
+            accept(min(AT_ONCE, room))
+            self._has_accepted = self._room < room
             return
         for each in self._ports:
             each.stopReading()
         self._next_look = self._clock.callLater(PATIENCE, self._look_again)
         self._stop_calm()
-        if not self._is_told:
-            self._is_told = True
+        if not self._has_warned:
+            self._has_warned = True
             why = "descriptors have run out: no connections are accepted until some of the {count} are closed"
             self._log.warn(why, count=self._count)
 
@@ -179,7 +178,7 @@ class Admission:
         self._look()
 
     def _update_room(self) -> None:
-        """Heed what others have taken or given back since."""
+        """Count the descriptors that the rest of the process has opened or closed since."""
         now = self._clock.seconds()
         if now - self._measured_at >= MEASURE_EVERY:
             self._measured_at, self._room = now, self._measure()
@@ -188,13 +187,13 @@ class Admission:
         """Accept connections again, if there is room."""
         if self._room > 0 and self._can_open():
             self._stop_looking()
-            self._calm = self._clock.callLater(CALM, self._tell_of_calm)
+            self._calm = self._clock.callLater(CALM, self._note_calm)
             for port in self._ports:
                 port.startReading()
 
-    def _tell_of_calm(self) -> None:
+    def _note_calm(self) -> None:
         self._calm = None
-        self._is_told = False
+        self._has_warned = False
         self._log.info("connections are accepted again, now that {count} are open", count=self._count)
 
     def _stop_looking(self) -> None:

@@ -229,7 +229,7 @@ class TestWhere:
     def test_over_tls(self, programs: Programs, tmp_path: Path) -> None:
         port = str(free_port())
         options = Authority(tmp_path / "ca", "ca").issue("host").options("--unicast-port", port)
-        with Daemon("--unicast-address", "127.0.0.1", *options, ready="LockFactory (TLS) starting on"):
+        with Daemon("--unicast-address", "127.0.0.1", *options):
             done = flomctl(programs, "status", "-a", "127.0.0.1", *options)
             assert (done.returncode, done.stderr) == (0, "")
 

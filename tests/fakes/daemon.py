@@ -21,7 +21,7 @@ class Daemon:
     @ivar socket: the UNIX socket among the arguments, if there is one.
     """
 
-    def __init__(self, *arguments: str, ready: str = "LockFactory starting on", descriptors: int = 1024) -> None:
+    def __init__(self, *arguments: str, ready: str = "FLM003N ready", descriptors: int = 1024) -> None:
         """
         @param ready: what the log says when the daemon can be used.
         @param descriptors: how many it may have open.

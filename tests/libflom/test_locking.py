@@ -518,8 +518,6 @@ def test_the_unlock_says_whether_to_roll_back(
 
 # TCP and TLS
 
-READY = "LockFactory (TLS) starting on"
-
 
 @pytest.fixture
 def port() -> int:
@@ -556,7 +554,7 @@ def test_tls_both_ways(make: MakeHandle, files: Mapping[str, Files], port: int, 
     good = files["good"]
     words = ["--tls-certificate", good.certificate, "--tls-private-key", good.key]
     words += ["--tls-ca-certificate", good.authority, "--tls-check-peer-id", "yes"]
-    with Daemon("--unicast-address", "127.0.0.1", "--unicast-port", str(port), *words, ready=READY):
+    with Daemon("--unicast-address", "127.0.0.1", "--unicast-port", str(port), *words):
         handle = with_tls(at_port(make("R1"), port), good)
         flom_handle_set_tls_check_peer_id(handle, 1)
         assert flom_handle_lock(handle) == FLOM_RC_OK
@@ -573,7 +571,7 @@ def test_tls_both_ways(make: MakeHandle, files: Mapping[str, Files], port: int, 
 def test_a_daemon_that_is_somebody_else(make: MakeHandle, files: Mapping[str, Files], tmp_path: Path) -> None:
     path, other = str(tmp_path / "s"), files["somebody's"]
     words = ["--tls-certificate", other.certificate, "--tls-private-key", other.key]
-    with Daemon("--socket-name", path, *words, "--tls-ca-certificate", other.authority, ready=READY):
+    with Daemon("--socket-name", path, *words, "--tls-ca-certificate", other.authority):
         handle = with_tls(make("R1", path), files["good"])
         flom_handle_set_tls_check_peer_id(handle, 1)
         assert flom_handle_lock(handle) == FLOM_RC_UNIQUE_ID_DOES_NOT_MATCH

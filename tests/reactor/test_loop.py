@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.reactor.loop import hasten
+from flom.reactor.loop import speed_up
 from tests.fakes.failures import failures_logged
 
 
@@ -71,7 +71,7 @@ def pairs() -> Iterator[list[tuple[End, socket.socket]]]:
 def reactor(pairs: list[tuple[End, socket.socket]]) -> Iterator[Any]:
     """A reactor of our own that reads from the ends."""
     reactor: Any = EPollReactor()
-    assert hasten(reactor), "this Twisted is not as we know it"
+    assert speed_up(reactor), "this Twisted is not as we know it"
     for end, _ in pairs:
         reactor.addReader(end)
     yield reactor
@@ -167,10 +167,10 @@ class Special(EPollReactor):
 def test_another_reactor_is_left_alone(make: Callable[[], Any]) -> None:
     other = make()
     before = dict(vars(other))
-    assert not hasten(other)
+    assert not speed_up(other)
     assert vars(other) == before
     close(other)
 
 
 def test_a_clock_is_left_alone() -> None:
-    assert not hasten(Clock())
+    assert not speed_up(Clock())

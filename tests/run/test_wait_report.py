@@ -92,9 +92,8 @@ def test_without_verbose_nothing_is_told(programs: Programs, daemon: Daemon) -> 
 def test_over_tcp(programs: Programs, tmp_path: Path, listens_on: str, host: str, with_tls: bool) -> None:
     port = str(free_port())
     options = Authority(tmp_path / "ca", "ca").issue("host").options() if with_tls else []
-    ready = "LockFactory (TLS) starting on" if with_tls else "LockFactory starting on"
     place = ["-a", host, "-p", port, "-r", "R1", *options]
-    with Daemon("--unicast-address", listens_on, "--unicast-port", port, *options, ready=ready):
+    with Daemon("--unicast-address", listens_on, "--unicast-port", port, *options):
         holder = programs.start(*place, "--", "sh", "-c", "echo held; read go")
         assert holder.line() == "held"
         waiter = programs.start("-V", *place, "--", "true")

@@ -17,6 +17,7 @@ from flom.config import Config, load
 from flom.config.parsers import read_socket_name
 from flom.errors import ConfigError, InvalidRequest
 from flom.net.multicast import group_of
+from flom.reactor.endpoints import path_of
 from flom.reactor.transports import tls_of
 from flom.text import one_line
 from flom.trace import tracer
@@ -96,7 +97,7 @@ def _client_by_endpoint(reactor: Any, where: str | IStreamClientEndpoint) -> Rem
     else:
         raise InvalidRequest(f"{where!r} is neither an endpoint nor a Config")
     if isinstance(endpoint, UNIXClientEndpoint):
-        read_socket_name(endpoint._path)  # Twisted would try again and again with one that is too long
+        read_socket_name(path_of(endpoint))  # Twisted would try again and again with one that is too long
     peer = one_line(str(where))
     location = Location(endpoint, peer, "" if isinstance(endpoint, UNIXClientEndpoint) else peer)
     return RemoteArbiter(DaemonEndpoint(reactor, location), peer, reactor, keep=KEEP)

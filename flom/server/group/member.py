@@ -56,13 +56,32 @@ _REJOIN: Final = 1.0  # seconds between two looks for new interfaces
 _REACH_TIMEOUT: Final = 2.0  # seconds for connecting to another leader
 
 
+class MemberObserver:
+    """Hears what happens to a member of a group; subclasses override what they need."""
+
+    def role_changed(self, role: Role, leader: Standing | None) -> None:
+        """
+        Note what the daemon has become.
+
+        @param leader: the daemon that it leaves the granting to, if there is one.
+        """
+
+    def was_asked(self, *, is_orphan: bool) -> None:
+        """
+        Note that a client asks for a daemon of the group.
+
+        @param is_orphan: whether it holds a lock of a daemon that has gone, and looks for the successor.
+        """
+
+    def is_deaf(self, why: str) -> None:
+        """Note that the daemon cannot be elected because it does not hear the group."""
+
+
 class GroupMember(DatagramProtocol):
     """
     This daemon among the others of its group.
 
-    What is not for us is ignored, whoever sent it (docs/compatibility.md, "A datagram can end the daemon").
-
-    @ivar on_role: called with what the daemon has become, and with the one it leaves the granting to, if any.
+    A datagram that is not for it is ignored (docs/compatibility.md, "A datagram can end the daemon").
     """
 
     _log = Logger()
@@ -72,33 +91,23 @@ class GroupMember(DatagramProtocol):
     def __init__(
         self,
         group: Group,
-        told: tuple[str, int] | None,
+        address: tuple[str, int] | None,
         reactor: Any,
         instant: Callable[[], Instant],
-        on_role: Callable[[Role, Standing | None], None],
+        observer: MemberObserver,
         timing: Timing = DEFAULT_TIMING,
-        on_deaf: Callable[[str], None] | None = None,
-        on_orphan: Callable[[], None] = lambda: None,
-        on_question: Callable[[], None] = lambda: None,
     ) -> None:
         """
-        @param told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
-            C{None} to answer nobody.
-        @param on_deaf: told, in words, that this daemon cannot be elected because it does not hear the group; by
-            default that is logged.
-        @param on_question: called when somebody asks for a daemon of the group.
-        @param on_orphan: called when somebody looks for the successor of a daemon that he holds a lock of.
-        @param reactor: has the timers, and connects to other leaders to see whether they are there.
+        @param address: host and TCP port that clients are sent to; the empty host for where the answer comes from.
+            C{None} to answer no client.
+        @param reactor: has the timers, and connects to other leaders to check whether they are there.
         """
         self._group = group
-        self._told = told
+        self._address = address
         self._reactor = reactor
         self._instant = instant
-        self._on_role = on_role
+        self._observer = observer
         self._shown_role: Role | None = None
-        self._on_orphan = on_orphan
-        self._on_question = on_question
-        self._on_deaf = on_deaf or (lambda why: self._log.error("{why}", why=why))
         self._host = gethostname()
         now, wall = self._now()
         self._election = Election(secrets.token_hex(8), now, wall, timing)
@@ -222,7 +231,7 @@ class GroupMember(DatagramProtocol):
                         own=self._own_name(),
                     )
                 case Deaf():
-                    self._on_deaf(
+                    self._observer.is_deaf(
                         f"{self._group}: what this host sends to the group does not come back to it, so others would "
                         "not be heard either: does a firewall drop it? No daemon is elected here; flomctl doctor may "
                         "tell more"
@@ -244,7 +253,7 @@ class GroupMember(DatagramProtocol):
 
     def _show_role(self, leader: Standing | None) -> None:
         self._shown_role = self._election.role
-        self._on_role(self._shown_role, leader)
+        self._observer.role_changed(self._shown_role, leader)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -274,7 +283,7 @@ class GroupMember(DatagramProtocol):
             self._is_silenced = False
 
     def _spell(self, standing: Standing) -> bytes:
-        address, port = self._told or ("", 0)
+        address, port = self._address or ("", 0)
         return encode(Discover(self._group.address, standing=standing, address=address, port=port))
 
     def _complain(self, why: NoMulticast) -> None:
@@ -293,17 +302,16 @@ class GroupMember(DatagramProtocol):
         """Tell the asker, and nobody else, where the daemon is; what is more than FLoM tells only if that is asked."""
         if question.group not in ("", self._group.address):
             return
-        self._on_question()
         if question.orphaned:
             self._orphan_heard_at = self._now()[0]
-            self._on_orphan()
-        if self._told is None:
+        self._observer.was_asked(is_orphan=question.orphaned)
+        if self._address is None:
             return
         if self._election.role is not Role.LEADER and not question.everyone:
             return
-        plain = encode(Discovered(*self._told))
+        plain = encode(Discovered(*self._address))
         if question.group:
-            full = encode(Discovered(*self._told, self._election.standing, self._host, __version__))
+            full = encode(Discovered(*self._address, self._election.standing, self._host, __version__))
             if len(full) <= size + MAX_AMPLIFICATION:
                 self._send(full, asker)
                 return
@@ -322,7 +330,7 @@ class GroupMember(DatagramProtocol):
             self._reaching = None
             peer, own = protocol.transport.getPeer(), protocol.transport.getHost()
             protocol.transport.loseConnection()
-            if self._told is not None and (peer.host, peer.port) == (own.host, self._told[1]):
+            if self._address is not None and (peer.host, peer.port) == (own.host, self._address[1]):
                 return  # that is this daemon: somebody has made it up
             self._act(self._election.yield_to(rival, *self._now()), sender)
 

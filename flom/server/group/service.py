@@ -21,9 +21,10 @@ from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
 from flom.server.arbiter import DeferredArbiter
+from flom.server.counters import Counters
 from flom.server.grace import GRACE
 from flom.server.group.handover import Successor
-from flom.server.group.member import GroupMember
+from flom.server.group.member import GroupMember, MemberObserver
 from flom.server.lifespan import LifespanService
 
 
@@ -32,26 +33,24 @@ class Membership:
     """
     In which group a daemon is, and as what.
 
-    @ivar told: host and TCP port that clients are sent to; the empty host for where the answer comes from.
+    @ivar address: host and TCP port that clients are sent to; the empty host for where the answer comes from.
     @ivar seat: of this host; C{None} to take it as soon as it is free.
     @ivar candidate: a connection to the process that stands for election in our place (L{flom.server.group.handover}).
     @ivar stands_by: whether to stay while another daemon leads, to take over from it.
-    @ivar on_role: told what the daemon becomes.
-    @ivar on_question: called when somebody asks for a daemon of the group.
+    @ivar on_role: called with what the daemon has become.
     """
 
     group: Group
-    told: tuple[str, int]
+    address: tuple[str, int]
     timing: Timing = DEFAULT_TIMING
     seat: Seat | None = None
     candidate: socket.socket | None = None
     stands_by: bool = True
     on_role: Callable[[Role], None] = lambda role: None
-    on_question: Callable[[], None] = lambda: None
 
 
-class MembershipService(Service):
-    """Has the arbiter grant locks for as long as this daemon leads its group."""
+class MembershipService(Service, MemberObserver):
+    """Makes the arbiter grant locks for as long as this daemon leads its group."""
 
     _log = Logger()
 
@@ -62,6 +61,7 @@ class MembershipService(Service):
         lifespan: LifespanService,
         membership: Membership,
         end: Callable[[], None],
+        counters: Counters,
     ) -> None:
         """
         @param lifespan: runs while this daemon leads.
@@ -72,6 +72,8 @@ class MembershipService(Service):
         self._lifespan = lifespan
         self._membership = membership
         self._end = end
+        self._counters = counters
+        counters.group = str(membership.group)
         self._seat = membership.seat or Seat(membership.group)
         self._member: GroupMember | None = None
         self._port: GroupPort | None = None
@@ -119,7 +121,7 @@ class MembershipService(Service):
                 if isinstance(e, NoMulticast):
                     raise
                 self._log.info("waiting: {why}", why=str(e))
-                self._membership.on_role(Role.STANDBY)
+                self._show_role(Role.STANDBY)
             self._retry = self._reactor.callLater(self._membership.timing.heartbeat, self._take_seat)
         else:
             if is_first:
@@ -154,18 +156,19 @@ class MembershipService(Service):
         """
         membership = self._membership
         self._member = GroupMember(
-            membership.group,
-            membership.told,
-            self._reactor,
-            system_instant,
-            self._take_role,
-            membership.timing,
-            on_orphan=self._arbiter.prolong_grace,
-            on_question=membership.on_question,
+            membership.group, membership.address, self._reactor, system_instant, self, membership.timing
         )
         self._port = self._member.open(elected)
 
-    def _take_role(self, role: Role, leader: Standing | None) -> None:
+    def was_asked(self, *, is_orphan: bool) -> None:
+        self._counters.discoveries += 1
+        if is_orphan:
+            self._arbiter.prolong_grace()
+
+    def is_deaf(self, why: str) -> None:
+        self._log.error("{why}", why=why)
+
+    def role_changed(self, role: Role, leader: Standing | None) -> None:
         assert self._member is not None
         self._has_followed |= leader is not None
         if role is Role.LEADER:
@@ -179,6 +182,10 @@ class MembershipService(Service):
             self._await_last_holder()
         elif leader is not None and not self._membership.stands_by and self._arbiter.is_deserted:
             self._finish()
+        self._show_role(role)
+
+    def _show_role(self, role: Role) -> None:
+        self._counters.role = role.value
         self._membership.on_role(role)
 
     def _await_last_holder(self) -> None:

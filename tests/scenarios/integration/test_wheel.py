@@ -59,7 +59,7 @@ def test_twistd_runs_the_daemon_and_flom_run_uses_it(installation: Installation)
     )
     try:
         assert daemon.stdout is not None
-        assert any("LockFactory starting on" in line for line in daemon.stdout)
+        assert any("FLM003N ready" in line for line in daemon.stdout)
         said = installation.run("flom-run", "-s", socket, "-d", "0", "-r", "red.green", "--", "echo", "locked")
         assert said == "locked red\n"
     finally:

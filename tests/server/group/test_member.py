@@ -16,7 +16,7 @@ from flom.core.group.election import DEFAULT_TIMING, FLOM
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import encode
 from flom.net.multicast import NoMulticast
-from flom.server.group.member import MAX_AMPLIFICATION, GroupMember
+from flom.server.group.member import MAX_AMPLIFICATION, GroupMember, MemberObserver
 from tests.fakes.connections import lock, unlock, xml
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
 from tests.fakes.logs import errors, warnings
@@ -31,20 +31,25 @@ OLDER_LEADER = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
 YOUNGER_LEADER = Standing("0123456789abcdef", Role.LEADER, 1_900_000_000_000)
 
 
-class Member:
+class Member(MemberObserver):
     """
     A daemon that is a candidate in L{GROUP}, and its port.
 
     @ivar roles: what it has become, one after another.
     """
 
-    def __init__(self, ports: list[FakePort], told: tuple[str, int] | None = ("", 40001)) -> None:
+    def __init__(self, ports: list[FakePort], address: tuple[str, int] | None = ("", 40001)) -> None:
         self.reactor = MemoryReactorClock()
         self.roles: list[Role] = []
-        self.member = GroupMember(
-            GROUP, told, self.reactor, lambda: instant(self.reactor), lambda role, _: self.roles.append(role)
-        )
+        self.member = GroupMember(GROUP, address, self.reactor, lambda: instant(self.reactor), self)
         self._ports = ports
+        self.whys_deaf: list[str] = []
+
+    def role_changed(self, role: Role, leader: Standing | None) -> None:
+        self.roles.append(role)
+
+    def is_deaf(self, why: str) -> None:
+        self.whys_deaf.append(why)
 
     @property
     def role(self) -> Role:
@@ -129,7 +134,7 @@ def test_an_asker_of_ours_is_told_more(member: Member) -> None:
 
 
 def test_a_configured_address_is_told_as_it_is(ports: list[FakePort]) -> None:
-    member = Member(ports, told=("db.example.org", 28016)).win()
+    member = Member(ports, address=("db.example.org", 28016)).win()
     for question in (Discover(), QUESTION):
         member.port.hear(encode(question), ASKER)
     for answer, _ in member.port.answers():
@@ -157,7 +162,7 @@ def test_but_never_so_that_a_client_of_flom_would_take_it_for_the_daemon(member:
 
 
 def test_who_stands_for_a_daemon_that_is_being_started_answers_nobody(ports: list[FakePort]) -> None:
-    member = Member(ports, told=None).win()
+    member = Member(ports, address=None).win()
     for question in (Discover(), QUESTION, Discover(GROUP.address, everyone=True)):
         member.port.hear(encode(question), ASKER)
     assert member.port.answers() == []
@@ -183,7 +188,7 @@ def test_an_answer_is_little_longer_than_the_question(
 
 def test_for_an_asker_of_ours_there_is_room_enough(ports: list[FakePort], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flom.server.group.member.gethostname", lambda: "h" * 64)
-    member = Member(ports, told=("a" * 63 + ".example.org", 40001)).win()
+    member = Member(ports, address=("a" * 63 + ".example.org", 40001)).win()
     member.port.hear(encode(QUESTION), ASKER)
     [(answer, _)] = member.port.answers()
     assert isinstance(answer, Discovered)
@@ -416,13 +421,13 @@ def test_who_loses_them_a_second_time_says_so_again(member: Member, log: list[Lo
     assert member.role is Role.LEADER
 
 
-def test_who_does_not_even_hear_itself_says_so_and_does_not_win(member: Member, log: list[LogEvent]) -> None:
+def test_a_member_that_does_not_hear_itself_says_so_and_does_not_win(member: Member) -> None:
     member.open()
     member.port.is_deaf = True
     pass_time(member.reactor, 30.0)
     assert member.roles == [Role.CANDIDATE, Role.STANDBY]
-    [error] = errors(log)
-    assert "does not come back" in error
+    [why] = member.whys_deaf
+    assert "does not come back" in why
     member.port.is_deaf = False
     pass_time(member.reactor, 2 * (DEFAULT_TIMING.heartbeat + DEFAULT_TIMING.campaign))
     assert member.role is Role.LEADER

@@ -24,12 +24,14 @@ from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
+from flom.server.counters import Counters
 from flom.server.grace import GRACE, MAX_GRACE
 from flom.server.group.handover import Successor
 from flom.server.group.service import Membership, MembershipService
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from tests.fakes.connections import Client, first, later, lock, unlock
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
+from tests.logs import errors
 
 OTHER = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
 GONE = Standing(OTHER.node, Role.LEAVING, OTHER.since)
@@ -79,6 +81,7 @@ class Daemon:
             LifespanService(self.arbiter, self.reactor, lifespan, self._end),
             Membership(GROUP, ("", 40001), seat=self.seat, on_role=self.names.append, **membership),
             self._end,
+            Counters(),
         )
 
     @property
@@ -504,3 +507,10 @@ class TestSuccessor:
         self.connect(daemon).dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 0\n")
         assert daemon.ends == 1
         assert any("no network interface" in str(event.get("why")) for event in log)
+
+
+def test_the_log_says_why_no_daemon_is_elected(daemon: Daemon, log: list[LogEvent]) -> None:
+    daemon.start()
+    daemon.port.is_deaf = True
+    daemon.pass_time(CAMPAIGN)
+    assert "does not come back" in errors(log)[0]
