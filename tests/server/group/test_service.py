@@ -31,7 +31,7 @@ from flom.server.group.service import Membership, MembershipService
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from tests.fakes.connections import Client, first, later, lock, unlock
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
-from tests.logs import errors
+from tests.fakes.logs import errors
 
 OTHER = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
 GONE = Standing(OTHER.node, Role.LEAVING, OTHER.since)
