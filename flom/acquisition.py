@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from flom.errors import FlomError, LockTimeout, Misuse
+
+_T = TypeVar("_T")
 
 
 class Held(Protocol):
@@ -85,7 +87,7 @@ def give_back(held: Held, error: BaseException | None) -> Deferred[None]:
     return held.release(rollback=error is not None)
 
 
-def limit(waiting: Deferred[Held], timeout: float | None, clock: IReactorTime, what: str) -> Deferred[Held]:
+def limit(waiting: Deferred[_T], timeout: float | None, clock: IReactorTime, what: str) -> Deferred[_T]:
     """
     Have C{waiting} fail with L{LockTimeout} if it takes too long.
 
@@ -95,7 +97,7 @@ def limit(waiting: Deferred[Held], timeout: float | None, clock: IReactorTime, w
     if timeout is None:
         return waiting
 
-    def expire(result: Held | Failure, seconds: float) -> Held | Failure:
+    def expire(result: _T | Failure, seconds: float) -> _T | Failure:
         if isinstance(result, Failure) and result.check(CancelledError):
             return Failure(LockTimeout(f"{what}: not granted within {seconds:g} s"))
         return result  # it was decided before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def inherited_descriptors() -> list[int]:
@@ -19,3 +20,20 @@ def inherited_descriptors() -> list[int]:
         except OSError:
             continue  # the one that listdir used
     return found
+
+
+def open_standard_streams() -> None:
+    """
+    Open those of stdin, stdout and stderr that are closed on the null device.
+
+    Otherwise a descriptor of ours would get the number of one, and end up as the command's.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for good)

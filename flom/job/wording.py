@@ -19,10 +19,11 @@ from flom.errors import (
     RemoteProtocolError,
     TlsError,
 )
+from flom.job.words import CannotExecute
 
 
 def explain(error: Exception) -> tuple[str, ExitStatus]:
-    """Return what to say of C{error}, by which the lock (or a shutdown) was not had, and what to exit with."""
+    """Return what to say of C{error}, for which no command runs (or no daemon ends), and what to exit with."""
     match error:
         case LockTimeout():
             return str(error), ExitStatus.BUSY
@@ -48,6 +49,8 @@ def explain(error: Exception) -> tuple[str, ExitStatus]:
             return _failed("flom_client_lock", ReturnCode.PROTOCOL_ERROR, error), ExitStatus.ERROR
         case DaemonLost(code=code):
             return _failed("flom_client_lock", code, error), ExitStatus.ERROR
+        case CannotExecute():
+            return str(error), ExitStatus.CANNOT_EXECUTE
         case _:
             return str(error), ExitStatus.ERROR
 

@@ -172,8 +172,8 @@ class DirectRunner(Job):
                 self._note_start(child)
         except CannotExecute as e:
             complain(str(e))
-            self._status = int(ExitStatus.CANNOT_EXECUTE)
-            return self._status
+            self._forwarding.note_end(ExitStatus.CANNOT_EXECUTE)
+            return ExitStatus.CANNOT_EXECUTE
         self._ignore_signals()
         self._watch_over(child, conversation)
         status = child.status()

@@ -5,17 +5,15 @@ what is said of what goes wrong (docs/compatibility.md, "Commands under a lock")
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Collection, Sequence
-from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
 
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config
 from flom.errors import FlomError, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
-from flom.job.signals import ENDING, SignalWatch
+from flom.job.forwarding import Forwarding, ignore_signals
+from flom.job.signals import SignalWatch
 from flom.job.wording import explain, lost, timed_out
 from flom.job.words import words_with
 from flom.net.machine_id import unique_id
@@ -24,23 +22,9 @@ from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.core.protocol.messages import Lock
-
-_CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
-
-_UNCERTAIN: Final = 0.01
-"""
-Seconds after the start of the command in which a signal that the terminal has sent may have come before the command
-was there to get it: then it gets it from us, better twice than never.
-"""
+    from flom.job.forwarding import Signalled
 
 _trace = tracer("exec")
-
-
-class RunningChild(Protocol):
-    """A command that was started."""
-
-    def signal(self, number: int) -> None:
-        """Send it a signal; if it has ended by now, nothing happens."""
 
 
 class Job:
@@ -56,9 +40,7 @@ class Job:
         self._command = command
         self._watch = watch
         self._descriptors = descriptors
-        self._child: RunningChild | None = None
-        self._started_at = 0.0  # in seconds of the monotonic clock
-        self._status: int | None = None
+        self._forwarding = Forwarding(config.ignored_signals, self._leave)
 
     def _request(self) -> Lock:
         """Say what is to be locked."""
@@ -76,28 +58,12 @@ class Job:
         )
 
     def signal(self, number: int, from_terminal: bool) -> None:
-        """
-        Take a signal.
+        """See L{Forwarding.receive}."""
+        self._forwarding.receive(number, from_terminal)
 
-        While the command runs, it is the command's, which has it already if the terminal sent it. Before that, it ends
-        this process at once: the kernel closes the connection, and by that we leave the queue. Afterwards, it ends the
-        wait for the daemon to take the lock back. While the command runs, the user may have it ignored
-        (docs/compatibility.md, "Signals to the runner").
-        """
-        if self._status is not None:
-            os._exit(self._status)
-        if self._child is not None:
-            has_it = from_terminal and monotonic() > self._started_at + _UNCERTAIN
-            if not has_it and number not in self._config.ignored_signals:
-                self._child.signal(number)
-        elif number in ENDING:
-            self._leave()
-            os._exit(128 + number)
-
-    def _note_start(self, child: RunningChild) -> None:
-        """Take note that the command runs."""
-        self._child = child
-        self._started_at = monotonic()
+    def _note_start(self, child: Signalled) -> None:
+        """Note that the command runs."""
+        self._forwarding.note_start(child)
         _trace.debug("running %s", self._command[0])
 
     def _leave(self) -> None:
@@ -107,21 +73,14 @@ class Job:
         return words_with(element, self._command)
 
     def _note_end(self, status: int) -> None:
-        """Take note that the command has ended."""
-        self._status = status
+        """Note that the command has ended."""
+        self._forwarding.note_end(status)
         _trace.debug("%s has ended with status %d", self._command[0], status)
 
     def _ignore_signals(self) -> None:
-        """
-        Ignore what the user wants ignored, and does not come by L{signal}.
-
-        SIGCHLD tells us of the command's end, and does nothing else to us.
-        """
-        for number in self._config.ignored_signals:
-            if number in _CANNOT_BE_IGNORED:
-                complain(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
-            elif number != signal.SIGCHLD:
-                signal.signal(number, signal.SIG_IGN)
+        """Ignore what the user wants ignored, and does not come by L{signal}."""
+        for number in ignore_signals(self._config.ignored_signals):
+            complain(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
 
     def _environment(self, element: str | None) -> dict[bytes, bytes]:
         """Return ours, and what the command may want to know of its lock."""

@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 
-from flom.job.descriptors import inherited_descriptors
+from flom.job.descriptors import inherited_descriptors, open_standard_streams
 from flom.job.signals import SignalWatch
 
 
@@ -20,21 +20,8 @@ def main() -> None:
     gc.disable()  # what is imported is there to stay, and most of us end before there is anything to collect
     watch = SignalWatch()
     descriptors = inherited_descriptors()
-    for descriptor in range(3):
-        _open_if_closed(descriptor)
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for good)
+    open_standard_streams()
 
     from flom.run.program import run
 
     sys.exit(run(os.path.basename(sys.argv[0]), sys.argv[1:], watch, descriptors))
-
-
-def _open_if_closed(descriptor: int) -> None:
-    """See that C{descriptor} is open, so that none of our own gets its number and ends up as the command's stdin."""
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

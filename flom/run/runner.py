@@ -75,7 +75,8 @@ class Runner(Job):
                 self._note_start(child)
         except CannotExecute as e:
             complain(str(e))
-            self._status = status = int(ExitStatus.CANNOT_EXECUTE)
+            status = int(ExitStatus.CANNOT_EXECUTE)
+            self._forwarding.note_end(status)
         else:
             self._ignore_signals()
             status = await child.ended

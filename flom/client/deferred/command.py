@@ -1,0 +1,119 @@
+"""
+What C{python -m flom.client.deferred} does: a command under a lock, as every Twisted program takes one.
+
+It starts no daemon and elects none, and reports nothing for C{-V}. Options that are for no command, such as
+C{--quiesce-exit}, are C{flom-run}'s alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from flom.acquisition import limit
+from flom.client.deferred.connect import connect
+from flom.client.deferred.spawn import spawn
+from flom.codes import ExitStatus
+from flom.config import SIGNAL_NAMES, Config, load, override
+from flom.errors import ConfigError, FlomError, LockTimeout
+from flom.job.command_line import parse, usage
+from flom.job.environment import inherited_environment
+from flom.job.forwarding import Forwarding, ignore_signals
+from flom.job.signals import SignalWatch
+from flom.job.wording import explain, lost, timed_out
+from flom.text import one_line
+from flom.trace import start_trace
+
+
+def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) -> NoReturn:
+    """
+    Do what the command line C{words} says, and exit with the status.
+
+    @param descriptors: those that the command gets beside stdin, stdout and stderr.
+    """
+    try:
+        line = parse(words)
+        with watch.unblocked():  # a file may be a pipe that says nothing for long
+            config = override(load(line.config_file, os.environ, print_error), line.options, print_error)
+        start_trace(config.command_trace_file, config.append_trace_file, os.environ, print_error)
+    except ConfigError as e:
+        print_error(str(e))
+        sys.exit(ExitStatus.ERROR)
+    if line.help:
+        print(usage("python -m flom.client.deferred"))
+        sys.exit(ExitStatus.OK)
+    if not line.command:
+        print_error("No command to execute!")
+        sys.exit(ExitStatus.CANNOT_EXECUTE)
+    react(lambda reactor: Deferred.fromCoroutine(_exit_with(reactor, config, line.command, watch, descriptors)))
+    raise AssertionError("react has come back")
+
+
+def print_error(text: str) -> None:
+    """Print C{text} to stderr in one line, whatever is in the values that it quotes."""
+    print(one_line(text), file=sys.stderr, flush=True)
+
+
+async def _exit_with(
+    reactor: Any, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
+) -> NoReturn:
+    running: Deferred[None] = Deferred()
+    reactor.callWhenRunning(running.callback, None)
+    await running  # it has installed handlers of its own, which the watch replaces
+    try:
+        status = await _run(reactor, config, command, watch, descriptors)
+    except FlomError as e:
+        text, status = explain(timed_out(config.timeout or 0.0) if isinstance(e, LockTimeout) else e)
+        print_error(text)
+    raise SystemExit(status)
+
+
+async def _run(
+    reactor: Any, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
+) -> int:
+    forwarding = Forwarding(config.ignored_signals)
+    watch.start(lambda number, from_terminal: reactor.callFromThread(forwarding.receive, number, from_terminal))
+    locks = await limit(connect(reactor, config), config.timeout or None, reactor, "")
+    acquiring = locks.acquire(
+        config.resource_name,
+        config.lock_mode,
+        quantity=config.quantity,
+        create=config.create,
+        lifespan=config.idle_lifespan_ms / 1000,
+        timeout=config.timeout,
+    )
+    child = await spawn(
+        _Unblocked(reactor, watch),
+        acquiring,
+        config.resource_name,
+        config.lock_mode,
+        command,
+        childFDs={number: number for number in (0, 1, 2, *descriptors)},
+        env=inherited_environment(),
+        inherit=not config.close,
+    )
+    forwarding.note_start(child)
+    for number in ignore_signals(config.ignored_signals):
+        print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
+    child.held.lost.addCallback(lambda why: print_error(lost(why)))
+    status = await child.exited
+    forwarding.note_end(status)
+    return status or (ExitStatus.ERROR if child.held.is_lost else ExitStatus.OK)
+
+
+class _Unblocked:
+    """Starts processes with no signal blocked, which they would inherit."""
+
+    def __init__(self, reactor: Any, watch: SignalWatch) -> None:
+        self._reactor = reactor
+        self._watch = watch
+
+    def spawnProcess(self, *arguments: Any, **options: Any) -> Any:
+        """See L{twisted.internet.interfaces.IReactorProcess}."""
+        with self._watch.unblocked():
+            return self._reactor.spawnProcess(*arguments, **options)
