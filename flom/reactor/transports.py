@@ -106,6 +106,6 @@ def end_for_all(transport: Any) -> None:
     """
     try:
         underlying(transport).getHandle().shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # the other end was first
+    except (AttributeError, OSError):
+        pass  # it is closed already, here (and then has no socket any more) or by the other end
     transport.abortConnection()
