@@ -104,8 +104,11 @@ def end_for_all(transport: Any) -> None:
     C{abortConnection} alone closes our descriptor, by which the other end sees nothing as long as a child process has
     one of the same connection.
     """
+    below = underlying(transport)
+    if not below.connected:
+        return
     try:
-        underlying(transport).getHandle().shutdown(socket.SHUT_RDWR)
-    except (AttributeError, OSError):
-        pass  # it is closed already, here (and then has no socket any more) or by the other end
+        below.getHandle().shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the other end was first
     transport.abortConnection()

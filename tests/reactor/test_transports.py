@@ -212,3 +212,8 @@ def test_an_end_for_all_may_come_after_the_peer_s(connection: Connection) -> Non
     connection.transport.getHandle().shutdown(socket.SHUT_RDWR)
     connection.peer.close()
     end_for_all(connection.transport)
+
+
+def test_an_end_for_all_of_what_has_ended_does_nothing(connection: Connection) -> None:
+    connection.transport.connectionLost(Failure(ConnectionDone()))
+    end_for_all(connection.transport)
