@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.ctl.peers import Locks
-from tests.ctl.terminal import Terminal
 from tests.fakes.daemon import Daemon
+from tests.fakes.terminal import Terminal
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Lock
 from flom.net.machine_id import unique_id
 from tests.fakes.daemon import BIN
-from tests.fakes.peers import Conversation
+from tests.fakes.peers import SocketConversation
 from tests.fakes.programs import Programs
 
 FLOMCTL = str(BIN / "flomctl")
@@ -25,21 +25,26 @@ class Locks:
         @param path: the UNIX socket of the daemon.
         """
         self._path = path
-        self._conversations: list[Conversation] = []
+        self._conversations: list[SocketConversation] = []
 
     def ask(self, name: str, mode: LockMode = LockMode.EX, quantity: int = 1, **others: Any) -> Outcome:
         """Ask for C{name}, and give the first answer; whatever it is, the connection stays."""
         return self.ask_over(self.connect(), name, mode, quantity, **others)
 
-    def connect(self) -> Conversation:
+    def connect(self) -> SocketConversation:
         """Give a new connection."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(self._path)
-        self._conversations.append(Conversation(connection))
+        self._conversations.append(SocketConversation(connection))
         return self._conversations[-1]
 
     def ask_over(
-        self, conversation: Conversation, name: str, mode: LockMode = LockMode.EX, quantity: int = 1, **others: Any
+        self,
+        conversation: SocketConversation,
+        name: str,
+        mode: LockMode = LockMode.EX,
+        quantity: int = 1,
+        **others: Any,
     ) -> Outcome:
         """Do as L{ask} does, over a connection that there is."""
         wishes = {"wait": True, "create": True, "peer_id": unique_id(), **others}

@@ -16,11 +16,11 @@ from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Lock, ManagementRefused, StatusRequest
 from flom.net.machine_id import unique_id
 from tests.ctl.peers import FLOMCTL, Locks, flomctl, rows_of
-from tests.ctl.terminal import Terminal
+from tests.fakes.authority import Authority
 from tests.fakes.daemon import Daemon
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import PATIENCE, Programs, assert_refused, free_port
-from tests.scenarios.tls.authority import Authority
+from tests.fakes.terminal import Terminal
 
 CR, PR, EX = LockMode.CR, LockMode.PR, LockMode.EX
 GRANTED, QUEUED = Outcome.GRANTED, Outcome.QUEUED

@@ -12,9 +12,9 @@ import pytest
 from flom.codes import Outcome
 from flom.core.modes import LockMode
 from tests.ctl.peers import FLOMCTL, Locks, flomctl
-from tests.ctl.terminal import FIRST_SCREEN, HIDDEN, OTHER_SCREEN, SHOWN, Terminal
 from tests.fakes.daemon import Daemon
 from tests.fakes.programs import Programs, Running, assert_refused
+from tests.fakes.terminal import FIRST_SCREEN, HIDDEN, OTHER_SCREEN, SHOWN, Terminal
 
 GRANTED, QUEUED = Outcome.GRANTED, Outcome.QUEUED
 

@@ -10,10 +10,10 @@ from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.ctl.wait_for import DEADLOCK
 from tests.ctl.peers import FLOMCTL, Locks, flomctl
-from tests.ctl.terminal import Terminal
 from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.peers import is_locked
 from tests.fakes.programs import Programs, Running, assert_refused, eventually
+from tests.fakes.terminal import Terminal
 
 PR, EX = LockMode.PR, LockMode.EX
 GRANTED, QUEUED = Outcome.GRANTED, Outcome.QUEUED

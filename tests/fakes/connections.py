@@ -78,7 +78,7 @@ class FakeTls:
         pass
 
 
-class Daemon:
+class MemoryDaemon:
     """
     A lock factory and its clients.
 
@@ -92,12 +92,12 @@ class Daemon:
         self.options = replace(options, on_shutdown=self.shutdowns.append)
         self.factory = LockFactory(self.arbiter, self.clock, self.options)
 
-    def connect(self, host: str = "127.0.0.1") -> Client:
+    def connect(self, host: str = "127.0.0.1") -> MemoryClient:
         """Return a client that connects from C{host}."""
-        return Client(self.factory, host)
+        return MemoryClient(self.factory, host)
 
 
-class Client:
+class MemoryClient:
     """A connection, seen from the client."""
 
     def __init__(self, factory: LockFactory, host: str) -> None:
@@ -107,7 +107,7 @@ class Client:
         self.protocol = protocol
         protocol.makeConnection(self.transport)
 
-    def send(self, data: bytes) -> Client:
+    def send(self, data: bytes) -> MemoryClient:
         self.protocol.dataReceived(data)
         return self
 

@@ -13,7 +13,7 @@ from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
 PATIENCE = 20.0  # seconds until a peer that says nothing fails the test
 
 
-class Conversation:
+class SocketConversation:
     """One connection; every wait in it ends after L{PATIENCE}."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -56,12 +56,12 @@ class FakeDaemon:
         self._listening.bind(path)
         self._listening.listen()
         self._listening.settimeout(PATIENCE)
-        self._conversations: list[Conversation] = []
+        self._conversations: list[SocketConversation] = []
 
-    def accept(self) -> tuple[Conversation, Lock]:
+    def accept(self) -> tuple[SocketConversation, Lock]:
         """Wait for a client; give the connection and what it asks for."""
         connection, _ = self._listening.accept()
-        conversation = Conversation(connection)
+        conversation = SocketConversation(connection)
         self._conversations.append(conversation)
         asked = conversation.read()
         assert isinstance(asked, Lock)
@@ -76,13 +76,13 @@ class FakeDaemon:
         self._listening.close()
 
 
-class Client:
+class SocketClient:
     """Asks a real daemon for locks; as a context manager, it has given up everything outside."""
 
     def __init__(self, path: str) -> None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(path)
-        self._conversation = Conversation(connection)
+        self._conversation = SocketConversation(connection)
 
     def ask(self, name: str, *, wait: bool = False) -> Outcome:
         """Ask for C{name} exclusively; give the first answer."""
@@ -98,7 +98,7 @@ class Client:
     def close(self) -> None:
         self._conversation.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> SocketClient:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -107,5 +107,5 @@ class Client:
 
 def is_locked(path: str, name: str) -> bool:
     """Return whether C{name} is held at the daemon on C{path}."""
-    with Client(path) as client:
+    with SocketClient(path) as client:
         return client.ask(name) is Outcome.BUSY

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.peers import Client
+from tests.fakes.peers import SocketClient
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -46,7 +46,7 @@ def test_the_basic_one_says_what_is_wrong(run: Run, tmp_path: Path) -> None:
 
 def test_the_one_that_does_not_wait(run: Run, address: str, resource: str) -> None:
     assert run("libflom_try.py", resource) == (0, "shared\n")
-    with Client(address) as holder:
+    with SocketClient(address) as holder:
         holder.ask(resource)
         status, said = run("libflom_try.py", resource)
         assert status == 98

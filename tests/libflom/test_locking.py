@@ -81,10 +81,10 @@ from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Unlock
 from flom.libflom import calls
 from flom.net.machine_id import unique_id
+from tests.fakes.authority import Files
 from tests.fakes.daemon import Daemon
-from tests.fakes.peers import PATIENCE, Client, Conversation, FakeDaemon, is_locked
+from tests.fakes.peers import PATIENCE, FakeDaemon, SocketClient, SocketConversation, is_locked
 from tests.libflom.conftest import MakeHandle
-from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.conftest import authority as authority
 from tests.scenarios.tls.conftest import files as files
 from tests.scenarios.tls.conftest import good as good
@@ -270,7 +270,7 @@ def test_what_cannot_be_rolled_back_is_given_back_all_the_same(handle: flom_hand
 
 def test_after_busy_another_resource_can_be_locked(handle: flom_handle_t, address: str, resource: str) -> None:
     flom_handle_set_resource_timeout(handle, 0)
-    with Client(address) as holder:
+    with SocketClient(address) as holder:
         holder.ask(resource)
         assert flom_handle_lock(handle) == FLOM_RC_LOCK_BUSY
         assert flom_handle_set_resource_name(handle, f"{resource}77") == FLOM_RC_OK
@@ -280,11 +280,11 @@ def test_after_busy_another_resource_can_be_locked(handle: flom_handle_t, addres
 
 def test_a_request_that_was_given_up_is_never_granted(handle: flom_handle_t, address: str, resource: str) -> None:
     flom_handle_set_resource_timeout(handle, 50)
-    with Client(address) as holder:
+    with SocketClient(address) as holder:
         holder.ask(resource)
         assert flom_handle_lock(handle) == FLOM_RC_NETWORK_TIMEOUT
         assert handle.state == FLOM_HANDLE_STATE_CONNECTED
-    with Client(address) as next_one:
+    with SocketClient(address) as next_one:
         outcome = next_one.ask(resource, wait=True)
         assert outcome is Outcome.GRANTED or next_one.next() is Outcome.GRANTED
     assert flom_handle_unlock(handle) == FLOM_RC_OK
@@ -306,7 +306,7 @@ def test_the_timeout_is_for_the_whole_wait(faked: flom_handle_t, fake: FakeDaemo
 
 Handler = Callable[[int, FrameType | None], Any]
 
-Interrupting = Callable[[Handler], Callable[[], Conversation]]
+Interrupting = Callable[[Handler], Callable[[], SocketConversation]]
 """Begins that; what it gives waits for the connection of whoever has asked."""
 
 
@@ -314,7 +314,7 @@ Interrupting = Callable[[Handler], Callable[[], Conversation]]
 def interrupting(fake: FakeDaemon) -> Iterator[Interrupting]:
     """Makes the daemon queue whoever asks, and send this process a signal then."""
     before = signal.getsignal(signal.SIGUSR1)
-    accepted: queue.Queue[Conversation] = queue.Queue()
+    accepted: queue.Queue[SocketConversation] = queue.Queue()
 
     def interrupt() -> None:
         daemon, _ = fake.accept()
@@ -322,7 +322,7 @@ def interrupting(fake: FakeDaemon) -> Iterator[Interrupting]:
         accepted.put(daemon)
         os.kill(os.getpid(), signal.SIGUSR1)
 
-    def begin(handler: Handler) -> Callable[[], Conversation]:
+    def begin(handler: Handler) -> Callable[[], SocketConversation]:
         signal.signal(signal.SIGUSR1, handler)
         threading.Thread(target=interrupt).start()
         return lambda: accepted.get(timeout=PATIENCE)

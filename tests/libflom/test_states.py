@@ -34,7 +34,7 @@ from flom import (
     flom_handle_t,
     flom_handle_unlock,
 )
-from tests.fakes.peers import Client, is_locked
+from tests.fakes.peers import SocketClient, is_locked
 from tests.libflom.conftest import MakeHandle
 
 ZEROED = 0
@@ -58,7 +58,7 @@ def make_in(make: MakeHandle, address: str, resource: str) -> MakeIn:
         handle = make(resource, address)
         if state == CONNECTED:
             flom_handle_set_resource_timeout(handle, 0)
-            with Client(address) as holder:
+            with SocketClient(address) as holder:
                 holder.ask(resource)
                 assert flom_handle_lock(handle) == FLOM_RC_LOCK_BUSY
         if state in (LOCKED, DISCONNECTED):

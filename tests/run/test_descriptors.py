@@ -15,9 +15,9 @@ import pytest
 from flom.net.machine_id import unique_id
 from flom.tls.authority import issue, make_authority
 from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.mounts import mount_at, needs_fuse, process_at, wait_for_no_mount
 from tests.fakes.netns import Host, needs_network_namespaces
 from tests.fakes.programs import PATIENCE, Programs, command_line_of, eventually, free_port, is_alive
-from tests.scenarios.vfs.mounts import mount_at, needs_fuse, process_at, wait_for_no_mount
 
 LIVES_ON = ["-d", "60000"]
 

@@ -24,7 +24,7 @@ from flom._version import __version__
 from flom.config import RUNNER, SETTINGS
 from flom.net.machine_id import unique_id
 from tests.fakes.daemon import BIN, Daemon
-from tests.fakes.peers import Client
+from tests.fakes.peers import SocketClient
 from tests.fakes.programs import Programs, RunHere, assert_refused
 
 SAME_TIME = (
@@ -189,7 +189,7 @@ def test_verbose_does_not_warn_of_what_has_its_default(run_here: RunHere) -> Non
 @pytest.fixture(scope="module")
 def held(address: str) -> Iterator[None]:
     """The resource C{held} is locked."""
-    with Client(address) as holder:
+    with SocketClient(address) as holder:
         holder.ask("held")
         yield
 

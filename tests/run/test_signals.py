@@ -18,7 +18,7 @@ import pytest
 
 from flom.codes import Outcome
 from flom.core.protocol.messages import Unlock
-from tests.fakes.peers import Client, FakeDaemon, is_locked
+from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
 from tests.fakes.programs import Programs, Running, both_ways, eventually, ignoring, is_alive
 
 # a command that writes down the signals it gets, in their order, until it gets SIGUSR2, and where it is to be found
@@ -198,7 +198,7 @@ def test_signals_are_passed_on_to_the_command(programs: Programs, address: str, 
 def test_the_lock_is_held_until_the_command_has_ended(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--", *RECORD)
     running.line()
-    with Client(address) as waiter:
+    with SocketClient(address) as waiter:
         assert waiter.ask(resource, wait=True) is Outcome.QUEUED
         running.signal(signal.SIGTERM)
         assert running.line() == "SIGTERM"
@@ -372,7 +372,7 @@ def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
     programs: Programs, address: str, resource: str
 ) -> None:
     command, running = killed_holder(programs, address, resource)
-    with Client(address) as waiter:
+    with SocketClient(address) as waiter:
         assert waiter.ask(resource, wait=True) is Outcome.QUEUED
         assert is_alive(command)
         os.kill(command, signal.SIGUSR2)
@@ -384,7 +384,7 @@ def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
 def test_with_close_the_lock_ends_with_us(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--close", "--", *RECORD)
     command = int(running.line())
-    with Client(address) as waiter:
+    with SocketClient(address) as waiter:
         assert waiter.ask(resource, wait=True) is Outcome.QUEUED
         running.signal(signal.SIGKILL)
         assert waiter.next() is Outcome.GRANTED

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.peers import Client, is_locked
+from tests.fakes.peers import SocketClient, is_locked
 from tests.fakes.programs import PATIENCE, Programs, eventually, free_port, is_alive, name_of
 
 LIFESPAN = ["-d", "300"]  # enough for a next command to find the daemon, because a resource is remembered for 2 s
@@ -134,7 +134,7 @@ def test_of_many_who_start_at_once_one_starts_the_daemon(
 def test_a_daemon_that_is_used_outlives_its_lifespan(programs: Programs, path: str) -> None:
     running = programs.start("-s", path, "-d", "1", "-r", "R1", "--", "sh", "-c", "echo; read line; exit 5")
     running.line()
-    with Client(path) as client:  # a second one, so that the daemon has had something to do
+    with SocketClient(path) as client:  # a second one, so that the daemon has had something to do
         client.ask("R2")
     assert is_locked(path, "R1")
     assert running.finish().returncode == 5

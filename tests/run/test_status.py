@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 
 from flom.core.protocol.messages import Lock, Unlock
-from tests.fakes.peers import Client, Conversation, FakeDaemon, is_locked
+from tests.fakes.peers import FakeDaemon, SocketClient, SocketConversation, is_locked
 from tests.fakes.programs import Programs, Running, both_ways
 
 GARBAGE = b"<msg>not & XML</msg>"
 
 
 @pytest.fixture
-def asked(fake: FakeDaemon, programs: Programs, tmp_path: Path) -> Callable[..., tuple[Running, Conversation]]:
+def asked(fake: FakeDaemon, programs: Programs, tmp_path: Path) -> Callable[..., tuple[Running, SocketConversation]]:
     """Starts C{flom-run} with some arguments at the fake daemon, up to where it has asked for its lock."""
 
-    def start(*words: str) -> tuple[Running, Conversation]:
+    def start(*words: str) -> tuple[Running, SocketConversation]:
         running = programs.start("-s", str(tmp_path / "fake.sock"), *words)
         conversation, _ = fake.accept()
         return running, conversation
@@ -33,7 +33,7 @@ def asked(fake: FakeDaemon, programs: Programs, tmp_path: Path) -> Callable[...,
     return start
 
 
-Asked = Callable[..., tuple[Running, Conversation]]
+Asked = Callable[..., tuple[Running, SocketConversation]]
 
 
 def one_line(text: str) -> str:
@@ -62,7 +62,7 @@ def test_a_command_that_a_signal_killed_gives_128_and_its_number(
 def test_a_resource_that_is_locked_for_too_long_gives_98_and_is_waited_for_no_more(
     programs: Programs, address: str, resource: str
 ) -> None:
-    with Client(address) as holder:
+    with SocketClient(address) as holder:
         holder.ask(resource)
         done = programs.run("-s", address, "-r", resource, "-o", "150", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (98, "")

@@ -12,11 +12,11 @@ import pytest
 
 from flom.codes import Outcome
 from flom.core.protocol.messages import Answer, ManagementRefused, StatusRequest
-from tests.ctl.terminal import Terminal
+from tests.fakes.authority import Authority
 from tests.fakes.daemon import FLOM_RUN, Daemon
-from tests.fakes.peers import Client, FakeDaemon
+from tests.fakes.peers import FakeDaemon, SocketClient
 from tests.fakes.programs import Programs, free_port
-from tests.scenarios.tls.authority import Authority
+from tests.fakes.terminal import Terminal
 
 QUEUED = Outcome.QUEUED
 
@@ -29,9 +29,9 @@ def terminal() -> Iterator[Terminal]:
 
 
 @pytest.fixture
-def holder(address: str, resource: str) -> Iterator[Client]:
+def holder(address: str, resource: str) -> Iterator[SocketClient]:
     """Holds the resource."""
-    with Client(address) as holder:
+    with SocketClient(address) as holder:
         assert holder.ask(resource) == Outcome.GRANTED
         yield holder
 
@@ -48,7 +48,7 @@ def by_us() -> str:
 # in a file
 
 
-def test_it_is_told_once(programs: Programs, address: str, resource: str, holder: Client) -> None:
+def test_it_is_told_once(programs: Programs, address: str, resource: str, holder: SocketClient) -> None:
     running = programs.start("-V", "-s", address, "-r", resource, "--", "echo", "ran")
     while not (line := running.line()).startswith("waiting"):
         pass
@@ -59,7 +59,12 @@ def test_it_is_told_once(programs: Programs, address: str, resource: str, holder
 
 
 def test_those_ahead_and_the_other_holders_are_counted(programs: Programs, address: str) -> None:
-    with Client(address) as one, Client(address) as other, Client(address) as first, Client(address) as second:
+    with (
+        SocketClient(address) as one,
+        SocketClient(address) as other,
+        SocketClient(address) as first,
+        SocketClient(address) as second,
+    ):
         for client in (one, other, first, second):
             client.ask("counted[2]", wait=True)
         running = programs.start("-V", "-s", address, "-r", "counted[2]", "-q", "2", "--", "true")
@@ -75,13 +80,13 @@ def test_who_waits_for_a_resource_to_be_made(programs: Programs, address: str, r
     while not (line := running.line()).startswith("waiting"):
         pass
     assert line == f"waiting for {resource}: nobody has made it yet"
-    with Client(address) as maker:
+    with SocketClient(address) as maker:
         maker.ask(resource)
     assert running.finish().returncode == 0
 
 
 def test_without_verbose_nothing_is_told(programs: Programs, daemon: Daemon) -> None:
-    with Client(daemon.socket) as holder:
+    with SocketClient(daemon.socket) as holder:
         holder.ask("R1")
         done = programs.run("-s", daemon.socket, "-r", "R1", "-o", "1000", "--", "true")
     assert (done.returncode, done.stdout) == (98, "")
@@ -108,7 +113,7 @@ def test_over_tcp(programs: Programs, tmp_path: Path, listens_on: str, host: str
 
 
 def test_it_is_brought_up_to_date_in_its_place(
-    programs: Programs, address: str, resource: str, terminal: Terminal, holder: Client
+    programs: Programs, address: str, resource: str, terminal: Terminal, holder: SocketClient
 ) -> None:
     running = terminal.start(programs, FLOM_RUN, "-V", "-s", address, "-r", resource, "--", "echo", "ran")
     terminal.see(f"waiting for {resource} (EX): next in line, held by {by_us()} for ")
@@ -122,7 +127,9 @@ def test_it_is_brought_up_to_date_in_its_place(
     assert not any("waiting" in line for line in terminal.lines)
 
 
-def test_a_narrow_terminal_has_one_line_too(programs: Programs, address: str, resource: str, holder: Client) -> None:
+def test_a_narrow_terminal_has_one_line_too(
+    programs: Programs, address: str, resource: str, holder: SocketClient
+) -> None:
     with Terminal(30, 50) as terminal:
         running = terminal.start(programs, FLOM_RUN, "-V", "-s", address, "-r", resource, "--", "echo", "ran")
         terminal.see("waiting for ")
@@ -135,7 +142,7 @@ def test_a_narrow_terminal_has_one_line_too(programs: Programs, address: str, re
 
 
 def test_a_timeout_is_told_on_a_line_of_its_own(
-    programs: Programs, address: str, resource: str, terminal: Terminal, holder: Client
+    programs: Programs, address: str, resource: str, terminal: Terminal, holder: SocketClient
 ) -> None:
     running = terminal.start(programs, FLOM_RUN, "-V", "-s", address, "-r", resource, "-o", "1500", "--", "true")
     terminal.see("waiting for ")

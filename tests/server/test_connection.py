@@ -14,7 +14,7 @@ from flom.core.protocol.messages import Answer, ManagementRefused, Message, Unlo
 from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
-from tests.fakes.connections import Client, Daemon, FakeTls, first, later, lock, unlock, xml
+from tests.fakes.connections import FakeTls, MemoryClient, MemoryDaemon, first, later, lock, unlock, xml
 from tests.fakes.logs import warnings
 
 HOLD = lock()
@@ -79,7 +79,7 @@ def breaches() -> Iterator[list[LogEvent]]:
 
 
 def test_the_lock_of_a_lost_connection_goes_to_the_next_waiter() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     holder = daemon.connect().send(HOLD)
     waiter = daemon.connect().send(HOLD)
     assert waiter.received() == [first(1)]
@@ -88,7 +88,7 @@ def test_the_lock_of_a_lost_connection_goes_to_the_next_waiter() -> None:
 
 
 def test_messages_may_come_byte_by_byte() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect()
     for byte in HOLD + unlock() + HOLD:
         client.send(bytes([byte]))
@@ -96,7 +96,7 @@ def test_messages_may_come_byte_by_byte() -> None:
 
 
 def test_messages_may_come_all_at_once() -> None:
-    client = Daemon().connect().send(HOLD + unlock() + HOLD + unlock())
+    client = MemoryDaemon().connect().send(HOLD + unlock() + HOLD + unlock())
     assert client.received() == [first(0), first(0)]
 
 
@@ -104,7 +104,7 @@ def test_messages_may_come_all_at_once() -> None:
 def test_a_first_message_that_breaks_the_protocol_ends_only_its_connection(
     breach: bytes, breaches: list[LogEvent]
 ) -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     holder = daemon.connect().send(HOLD)
     waiter = daemon.connect().send(HOLD)
     offender = daemon.connect().send(breach)
@@ -120,7 +120,7 @@ def test_a_first_message_that_breaks_the_protocol_ends_only_its_connection(
 
 @pytest.mark.parametrize("breach", LATER_BREACHES.values(), ids=LATER_BREACHES.keys())
 def test_a_later_message_that_breaks_the_protocol_costs_the_lock(breach: bytes, breaches: list[LogEvent]) -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     offender = daemon.connect().send(HOLD)
     waiter = daemon.connect().send(HOLD)
     offender.send(breach)
@@ -131,13 +131,13 @@ def test_a_later_message_that_breaks_the_protocol_costs_the_lock(breach: bytes, 
 
 
 def test_what_comes_before_a_breach_in_one_segment_is_served() -> None:
-    client = Daemon().connect().send(HOLD + b"hello</msg>")
+    client = MemoryDaemon().connect().send(HOLD + b"hello</msg>")
     assert client.received() == [first(0)]
     assert client.transport.disconnecting
 
 
 def test_after_a_breach_nothing_of_the_connection_is_served() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     offender = daemon.connect().send(b"hello</msg>" + HOLD)
     offender.send(HOLD)
     assert offender.received() == []
@@ -148,7 +148,7 @@ def test_after_a_breach_nothing_of_the_connection_is_served() -> None:
     ("request_", "code"), [(lock("1bad"), -14), (lock("R1", create=0, wait=0), 5)], ids=["invalid name", "can't wait"]
 )
 def test_after_a_last_word_our_side_is_closed_and_nothing_more_is_granted(request_: bytes, code: int) -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect().send(request_)
     assert client.received() == [first(code)]
     assert client.transport.half_closed
@@ -158,14 +158,14 @@ def test_after_a_last_word_our_side_is_closed_and_nothing_more_is_granted(reques
 
 
 def test_a_peer_that_never_says_anything_is_sent_away() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect()
     daemon.clock.advance(DEFAULT_LIMITS.message_timeout)
     assert client.transport.aborted
 
 
 def test_a_peer_that_stops_in_the_middle_of_a_message_is_sent_away(breaches: list[LogEvent]) -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect().send(HOLD + unlock()[:20])
     for byte in unlock()[20:29]:  # nor does a byte now and then help
         daemon.clock.advance(DEFAULT_LIMITS.message_timeout / 10)
@@ -177,7 +177,7 @@ def test_a_peer_that_stops_in_the_middle_of_a_message_is_sent_away(breaches: lis
 
 
 def test_a_peer_between_messages_may_take_its_time() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     holder = daemon.connect().send(HOLD)
     waiter = daemon.connect().send(HOLD)
     daemon.clock.advance(24 * 3600)
@@ -186,14 +186,14 @@ def test_a_peer_between_messages_may_take_its_time() -> None:
 
 
 def test_a_refused_peer_that_does_not_close_is_closed() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect().send(lock("1bad"))
     daemon.clock.advance(DEFAULT_LIMITS.message_timeout)
     assert client.transport.aborted
 
 
 def test_a_peer_that_does_not_read_its_answers_is_not_read_either() -> None:
-    client = Daemon().connect()
+    client = MemoryDaemon().connect()
     assert (client.transport.producer, client.transport.streaming) == (client.protocol, True)
     client.protocol.pauseProducing()
     assert client.transport.producerState == "paused"
@@ -202,7 +202,7 @@ def test_a_peer_that_does_not_read_its_answers_is_not_read_either() -> None:
 
 
 def test_holders_and_waiters_that_vanish_together_leave_the_rest_in_order() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     clients = [daemon.connect().send(HOLD) for _ in range(5)]
     for gone in (1, 0, 2, 3):
         clients[gone].leave()
@@ -210,7 +210,7 @@ def test_holders_and_waiters_that_vanish_together_leave_the_rest_in_order() -> N
 
 
 def test_a_waiter_is_never_refused_by_step_24() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     waiter = daemon.connect().send(lock("N[3]", quantity=5, create=0))
     daemon.connect().send(lock("N[3]", quantity=1))
     assert waiter.received() == [first(2), Answer(32, 6)]
@@ -221,7 +221,7 @@ ELSEWHERE = "192.0.2.66"
 SECURED: Any = FakeTls()
 
 
-def order(daemon: Daemon, host: str, immediate: int = 1) -> Client:
+def order(daemon: MemoryDaemon, host: str, immediate: int = 1) -> MemoryClient:
     """Have somebody on C{host} order the daemon to end; over TLS, if it speaks that."""
     client = daemon.connect(host)
     if daemon.options.tls is not None:
@@ -244,7 +244,7 @@ def order(daemon: Daemon, host: str, immediate: int = 1) -> Client:
 def test_a_shutdown_ordered_by_whoever_may_is_carried_out(
     host: str, options: ServerOptions, immediate: int, kind: str, log: list[LogEvent]
 ) -> None:
-    daemon = Daemon(options)
+    daemon = MemoryDaemon(options)
     client = order(daemon, host, immediate)
     assert daemon.shutdowns == [immediate != 0]
     assert client.received() == []
@@ -254,7 +254,7 @@ def test_a_shutdown_ordered_by_whoever_may_is_carried_out(
 
 @pytest.mark.parametrize(("immediate", "kind"), [(0, "quiesce"), (1, "immediate")])
 def test_a_shutdown_ordered_by_anybody_else_is_refused_in_words(immediate: int, kind: str, log: list[LogEvent]) -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = order(daemon, ELSEWHERE, immediate)
     assert daemon.shutdowns == []
     assert client.received() == [ManagementRefused()]
@@ -267,7 +267,7 @@ def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_r
     host: str, log: list[LogEvent]
 ) -> None:
     tls: Any = FakeTls("4567")
-    daemon = Daemon(ServerOptions(tls=tls, allow_remote_shutdown=True))
+    daemon = MemoryDaemon(ServerOptions(tls=tls, allow_remote_shutdown=True))
     client = order(daemon, host)
     assert daemon.shutdowns == []
     assert client.received() == [ManagementRefused()]
@@ -276,14 +276,14 @@ def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_r
 
 
 def test_after_a_refused_order_nothing_of_the_connection_is_served() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = order(daemon, ELSEWHERE).send(HOLD)
     assert client.received() == [ManagementRefused()]
     assert daemon.connect().send(lock(wait=0)).received() == [first(0)]
 
 
 def test_the_log_tells_of_a_peer_that_speaks_tls_where_that_is_not_spoken(log: list[LogEvent]) -> None:
-    client = Daemon().connect()
+    client = MemoryDaemon().connect()
     for byte in TLS_HELLO:
         client.send(bytes([byte]))
     assert client.transport.disconnecting
@@ -303,7 +303,7 @@ def first_of_ours(code: int, element: str | None = None) -> Message:
 
 
 def test_a_client_of_ours_hears_that_its_unlock_was_taken() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     holder, waiter = daemon.connect(), daemon.connect()
     assert holder.send(extended()).received() == [first_of_ours(0)]
     assert waiter.send(extended()).received() == [first_of_ours(1)]
@@ -312,12 +312,12 @@ def test_a_client_of_ours_hears_that_its_unlock_was_taken() -> None:
 
 
 def test_it_may_ask_and_give_back_in_one_breath() -> None:
-    client = Daemon().connect()
+    client = MemoryDaemon().connect()
     assert client.send((extended() + unlock()) * 3).received() == [first_of_ours(0), Unlocked()] * 3
 
 
 def test_it_hears_that_it_gave_up_waiting() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     holder, waiter = daemon.connect().send(lock()), daemon.connect().send(extended())
     assert waiter.send(unlock()).received() == [first_of_ours(1), Unlocked()]
     holder.leave()
@@ -325,7 +325,7 @@ def test_it_hears_that_it_gave_up_waiting() -> None:
 
 
 def test_an_unlock_of_flom_s_clients_is_not_answered() -> None:
-    client = Daemon().connect().send(HOLD)
+    client = MemoryDaemon().connect().send(HOLD)
     assert client.received() == [first(0)]
     assert client.send(unlock()).received() == []
 
@@ -334,8 +334,8 @@ def test_an_unlock_of_flom_s_clients_is_not_answered() -> None:
 
 
 def test_a_daemon_that_is_part_of_another_program_is_ended_by_no_client() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     factory = LockFactory(daemon.arbiter, daemon.clock)  # whose options say of no way to end
-    client = Client(factory, "127.0.0.1").send(xml(5, 8, '<shutdown immediate="1"/>'))
+    client = MemoryClient(factory, "127.0.0.1").send(xml(5, 8, '<shutdown immediate="1"/>'))
     assert client.received() == [ManagementRefused()]
     assert daemon.shutdowns == []

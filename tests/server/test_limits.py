@@ -14,17 +14,17 @@ from flom.server.limits import Limits
 from flom.server.log_throttle import WINDOW, LogThrottle
 from flom.server.options import ServerOptions
 from flom.server.peer import Credentials
-from tests.fakes.connections import Client, Daemon, first, later, lock, unlock, xml
+from tests.fakes.connections import MemoryClient, MemoryDaemon, first, later, lock, unlock, xml
 from tests.fakes.logs import informed, warnings
 
 HOLD = lock()
 
 
-def limited(**limits: Any) -> Daemon:
-    return Daemon(ServerOptions(limits=Limits(**limits)))
+def limited(**limits: Any) -> MemoryDaemon:
+    return MemoryDaemon(ServerOptions(limits=Limits(**limits)))
 
 
-def is_served(daemon: Daemon, host: str = "192.0.2.99", name: str = "another") -> bool:
+def is_served(daemon: MemoryDaemon, host: str = "192.0.2.99", name: str = "another") -> bool:
     """Tell whether somebody who comes now is granted a lock."""
     client = daemon.connect(host).send(lock(name) + unlock(name))
     client.leave()
@@ -274,7 +274,7 @@ def test_waiters_that_vanish_at_once_and_a_long_silence_leave_nothing_behind() -
     daemon.clock.advance(85)
     late = [daemon.connect().send(HOLD) for _ in range(100)]
     holder.send(unlock())
-    served: list[Client] = []
+    served: list[MemoryClient] = []
     for client in late:
         assert client.received() == [first(1), later(0)]
         assert not any(other.received() for other in served)

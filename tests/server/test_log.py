@@ -19,7 +19,7 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.limits import Limits
 from flom.server.log_throttle import MANY, WINDOW
 from flom.server.options import ServerOptions
-from tests.fakes.connections import Daemon as MemoryDaemon
+from tests.fakes.connections import MemoryDaemon as MemoryDaemon
 from tests.fakes.connections import lock, unlock, xml
 from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
 from tests.fakes.logs import warnings

@@ -19,13 +19,13 @@ from flom.server.options import ServerOptions
 from flom.server.snapshot import Statuses, take_status
 from flom.status.json import from_json
 from flom.status.model import LockStatus, Status
-from tests.fakes.connections import Client, Daemon, FakeTls, lock, xml
+from tests.fakes.connections import FakeTls, MemoryClient, MemoryDaemon, lock, xml
 from tests.fakes.logs import warnings
 
 HOST = "127.0.0.1"
 
 
-def ask(daemon: Daemon, client: Client, name: str | None = None) -> Status | ManagementRefused:
+def ask(daemon: MemoryDaemon, client: MemoryClient, name: str | None = None) -> Status | ManagementRefused:
     """Let C{client} ask for the status; give what comes."""
     client.transport.clear()
     client.send(encode(StatusRequest(name)))
@@ -39,13 +39,13 @@ def ask(daemon: Daemon, client: Client, name: str | None = None) -> Status | Man
     return message
 
 
-def status_of(daemon: Daemon, name: str | None = None) -> Status:
+def status_of(daemon: MemoryDaemon, name: str | None = None) -> Status:
     status = ask(daemon, daemon.connect(), name)
     assert isinstance(status, Status)
     return status
 
 
-def statuses(client: Client) -> int:
+def statuses(client: MemoryClient) -> int:
     """Tell how many statuses have come since the last call."""
     data: bytes = client.transport.value()
     client.transport.clear()
@@ -53,7 +53,7 @@ def statuses(client: Client) -> int:
 
 
 def test_one_after_the_other_is_answered_however_many_are_asked_for() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect().send(lock("R1"))
     client.send(xml(1, 8, '<resource name="UjE="/>'))
     other = daemon.connect()
@@ -65,7 +65,7 @@ def test_one_after_the_other_is_answered_however_many_are_asked_for() -> None:
 
 
 def test_who_asks_and_asks_and_does_not_wait_is_sent_away(log: list[LogEvent]) -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect()
     client.send(encode(StatusRequest(None)) * (MOST_TO_SHOW + 1))
     assert not client.transport.disconnecting
@@ -76,7 +76,7 @@ def test_who_asks_and_asks_and_does_not_wait_is_sent_away(log: list[LogEvent]) -
 
 
 def test_the_next_is_not_written_before_the_last_is_on_its_way() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect().send(encode(StatusRequest(None)) * 3)
     client.protocol.pauseProducing()  # what came first is more than is taken
     daemon.clock.pump([0] * 60)
@@ -106,7 +106,7 @@ def test_those_who_ask_while_one_is_written_share_the_next(monkeypatch: pytest.M
 
 
 def test_it_tells_who_holds_what_and_who_waits() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     daemon.connect().send(lock("R1", mode=3))
     daemon.clock.advance(1.5)
     daemon.connect("192.0.2.7").send(lock("R1"))
@@ -131,7 +131,7 @@ def test_it_tells_who_holds_what_and_who_waits() -> None:
 def test_each_type_shows_what_it_has(
     name: str, type: str, mode: str | None, quantity: int | None, element: str | None, free: Any
 ) -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     daemon.connect().send(lock(name, quantity=2))
     [resource] = status_of(daemon).resources
     assert (resource.type, resource.free) == (type, free)
@@ -139,7 +139,7 @@ def test_each_type_shows_what_it_has(
 
 
 def test_it_tells_of_the_daemon_and_its_counts() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     daemon.connect().send(lock())
     daemon.connect().send(lock(wait=0))
     daemon.connect().send(b"nonsense</msg>")
@@ -152,14 +152,14 @@ def test_it_tells_of_the_daemon_and_its_counts() -> None:
 
 
 def test_who_waits_for_creation_is_told() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     daemon.connect().send(lock("R1", create=0))
     [party] = status_of(daemon).incubator
     assert party.name == "R1"
 
 
 def test_one_resource_may_be_asked_for_and_more_than_once() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     for name in ("R1", "R2", "/a/b"):
         daemon.connect().send(lock(name))
     client = daemon.connect()
@@ -178,12 +178,12 @@ def test_one_resource_may_be_asked_for_and_more_than_once() -> None:
     ],
 )
 def test_it_is_shown_to_whoever_may_see_it(host: str, options: ServerOptions, may: bool) -> None:
-    daemon = Daemon(options)
+    daemon = MemoryDaemon(options)
     assert isinstance(ask(daemon, daemon.connect(host)), Status) is may
 
 
 def test_it_is_shown_to_whoever_has_a_certificate() -> None:
-    daemon = Daemon(replace(ServerOptions(), tls=FakeTls()))  # type: ignore[arg-type]
+    daemon = MemoryDaemon(replace(ServerOptions(), tls=FakeTls()))  # type: ignore[arg-type]
     stranger, trusted = daemon.connect("192.0.2.7"), daemon.connect("192.0.2.7")
     trusted.protocol.handshakeCompleted()
     assert isinstance(ask(daemon, stranger), ManagementRefused)
@@ -191,7 +191,7 @@ def test_it_is_shown_to_whoever_has_a_certificate() -> None:
 
 
 def test_a_client_of_ours_may_ask_after_the_question_that_harms_nobody() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect()
     probe = lock("statusprobe01", wait=0, create=0).replace(b'step="8"', b'step="8" extended="1"')
     [answer] = client.send(probe).received()
@@ -202,20 +202,20 @@ def test_a_client_of_ours_may_ask_after_the_question_that_harms_nobody() -> None
 
 
 def test_a_client_of_flom_s_that_has_locked_may_not() -> None:
-    client = Daemon().connect().send(lock())
+    client = MemoryDaemon().connect().send(lock())
     client.send(encode(StatusRequest()))
     assert client.transport.disconnecting
 
 
 def test_who_asks_for_the_status_may_not_lock_on_the_same_connection() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect()
     ask(daemon, client)
     assert client.send(lock()).transport.disconnecting
 
 
 def test_who_has_gone_is_not_told() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     client = daemon.connect().send(encode(StatusRequest()))
     client.leave()
     daemon.clock.advance(0)
@@ -224,7 +224,7 @@ def test_who_has_gone_is_not_told() -> None:
 
 @pytest.mark.parametrize("asked", [xml(5, 8, '<status name="%%"/>'), xml(5, 8, '<status name="bm8gbmFtZQ=="/>')])
 def test_a_name_that_is_none_ends_the_connection(asked: bytes) -> None:
-    client = Daemon().connect().send(asked)
+    client = MemoryDaemon().connect().send(asked)
     assert client.transport.disconnecting
 
 

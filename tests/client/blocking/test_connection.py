@@ -71,7 +71,7 @@ class Scene:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self.client = Conversation(kind(ours), "the daemon")
-        self.daemon = peers.Conversation(theirs)
+        self.daemon = peers.SocketConversation(theirs)
 
     def hear(self, *messages: bytes) -> Scene:
         """Have C{messages} waiting for the client before it asks."""

@@ -14,7 +14,7 @@ from flom.acquisition import Held
 from flom.client.deferred.arbiter import MAX_ASKING, RemoteArbiter
 from flom.errors import Closed
 from flom.interfaces import IHeld
-from tests.scenarios.tls.memory import Daemon, Endpoint, Network
+from tests.fakes.tls_network import Endpoint, MemoryNetwork, NetworkDaemon
 
 
 @implementer(IStreamClientEndpoint)
@@ -53,8 +53,8 @@ class Scene:
         @param busy: whether somebody else holds the lock until some steps have been made.
         @param others: how many others of the same client wait for it before us.
         """
-        self.network = Network()
-        self.daemon = Daemon(self.network, None)
+        self.network = MemoryNetwork()
+        self.daemon = NetworkDaemon(self.network, None)
         self._endpoint = SlowEndpoint(self.daemon.endpoint)
         self.client = RemoteArbiter(self._endpoint, "the daemon", self.network.clock, keep=2.0)
         self.was_inside = False

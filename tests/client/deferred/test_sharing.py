@@ -16,7 +16,7 @@ from flom.client.deferred.connection_pool import MAX_KEPT
 from flom.core.asking import ANSWER_TIMEOUT
 from flom.errors import Closed, DaemonLost, FlomError, LockBusy, LockImpossible, LockTimeout, Misuse
 from flom.server.connection import LockProtocol
-from tests.scenarios.tls.memory import Daemon, Network
+from tests.fakes.tls_network import MemoryNetwork, NetworkDaemon
 
 KEEP = 2.0
 
@@ -29,8 +29,8 @@ class Locks:
     """
 
     def __init__(self) -> None:
-        self.network = Network()
-        self.daemon = Daemon(self.network, None)
+        self.network = MemoryNetwork()
+        self.daemon = NetworkDaemon(self.network, None)
         self.client = RemoteArbiter(self.daemon.endpoint, "the daemon", self.network.clock, keep=KEEP)
 
     def acquire(self, name: str = "R1", **asked: Any) -> Acquisition:

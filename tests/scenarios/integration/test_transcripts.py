@@ -23,7 +23,7 @@ from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
 from flom.server.service import build_daemon
 from tests.fakes.netns import Host, needs_network_namespaces
-from tests.scenarios.integration.replay import TRANSCRIPTS, Transcript, replay_unix
+from tests.fakes.replay import TRANSCRIPTS, Transcript, replay_unix
 
 
 def _answer(code: int, step: int = 16) -> str:
@@ -96,7 +96,7 @@ def host() -> Iterator[Host]:
 @needs_network_namespaces
 @pytest.mark.parametrize("name", _names("udp"))
 def test_udp(name: str, host: Host) -> None:
-    result = host.run(sys.executable, "-m", "tests.scenarios.integration.replay", name, stderr=subprocess.STDOUT)
+    result = host.run(sys.executable, "-m", "tests.fakes.replay", name, stderr=subprocess.STDOUT)
     assert result.returncode == 0, result.stdout
 
 

@@ -12,8 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
 from flom.net.machine_id import unique_id
-from tests.scenarios.tls.authority import EXPIRED, NOT_YET_VALID, Authority, Files
-from tests.scenarios.tls.memory import Network
+from tests.fakes.authority import EXPIRED, NOT_YET_VALID, Authority, Files
+from tests.fakes.tls_network import MemoryNetwork
 from tests.server.conftest import log as log
 
 SOMEBODY = "0123456789abcdef0123456789abcdef"
@@ -65,9 +65,9 @@ def good(files: Mapping[str, Files]) -> Files:
 
 
 @pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+def network(monkeypatch: pytest.MonkeyPatch) -> MemoryNetwork:
     """A network without anybody on it."""
-    network = Network()
+    network = MemoryNetwork()
     monkeypatch.setattr("twisted.protocols.tls._get_default_clock", lambda: network.clock)
     return network
 

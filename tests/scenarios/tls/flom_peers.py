@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from flom.net.machine_id import unique_id
+from tests.fakes.authority import Files
 from tests.fakes.programs import PATIENCE
-from tests.scenarios.tls.authority import Files
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 _NO_AUTO_CHAIN: Final = 8  # OpenSSL's SSL_MODE_NO_AUTO_CHAIN

@@ -15,9 +15,9 @@ from flom import lock
 from flom.codes import ReturnCode
 from flom.config import Config
 from flom.errors import DaemonLost, DaemonUnreachable, LockBusy, LockTimeout, RemoteProtocolError, TlsError
+from tests.fakes.authority import Files
 from tests.fakes.daemon import Daemon
 from tests.fakes.programs import Programs, eventually, free_port
-from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.flom_peers import FlomClient, FlomDaemon
 from tests.scenarios.tls.test_flom_run import CHECKED, Place
 

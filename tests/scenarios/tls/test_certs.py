@@ -17,11 +17,11 @@ from cryptography.x509.oid import NameOID
 
 from flom.ctl import FAILED, main
 from flom.net.machine_id import unique_id
+from tests.fakes.authority import EXPIRED, Authority, Files
 from tests.fakes.daemon import BIN
 from tests.fakes.programs import Programs
-from tests.scenarios.tls.authority import EXPIRED, Authority, Files
+from tests.fakes.tls_network import MemoryNetwork, NetworkDaemon, is_served
 from tests.scenarios.tls.conftest import SOMEBODY
-from tests.scenarios.tls.memory import Daemon, Network, is_served
 
 Certs = Callable[..., tuple[int, str]]
 
@@ -234,13 +234,13 @@ def test_a_directory_that_cannot_be_made_is_named(certs: Certs, tmp_path: Path) 
 
 
 def test_those_it_certifies_trust_each_other_and_nobody_else(
-    certs: Certs, directory: Path, tmp_path: Path, network: Network, version: int
+    certs: Certs, directory: Path, tmp_path: Path, network: MemoryNetwork, version: int
 ) -> None:
     certs("issue", directory)
     certs("issue", directory, "--unique-id", SOMEBODY)
     certs("init", tmp_path / "other")
     certs("issue", tmp_path / "other")
-    daemon = Daemon(network, files_of(directory, SOMEBODY).tls())
+    daemon = NetworkDaemon(network, files_of(directory, SOMEBODY).tls())
     assert is_served(network, daemon, files_of(directory, unique_id()).tls())
     assert not is_served(network, daemon, files_of(tmp_path / "other", unique_id()).tls())
 

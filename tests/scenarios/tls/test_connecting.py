@@ -13,8 +13,8 @@ from twisted.internet import reactor
 from flom.client import connect
 from flom.config import Config
 from flom.errors import FlomError
+from tests.fakes.authority import Files
 from tests.fakes.daemon import Daemon
-from tests.scenarios.tls.authority import Files
 
 loop: Any = reactor
 

@@ -23,23 +23,23 @@ from flom.interfaces import IHeld
 from flom.net.machine_id import unique_id
 from flom.server.limits import DEFAULT_LIMITS
 from flom.tls.context import Tls
+from tests.fakes.authority import Files
 from tests.fakes.connections import first, later, lock, unlock, xml
 from tests.fakes.logs import warnings
-from tests.scenarios.tls.authority import Files
-from tests.scenarios.tls.conftest import SOMEBODY
-from tests.scenarios.tls.memory import (
+from tests.fakes.tls_network import (
     PEER,
     Bare,
     ByHand,
-    Daemon,
     Endpoint,
-    Network,
+    MemoryNetwork,
+    NetworkDaemon,
     ask,
     bare_client,
     bare_context,
     bare_daemon,
     is_served,
 )
+from tests.scenarios.tls.conftest import SOMEBODY
 
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
 QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
@@ -47,9 +47,9 @@ GRANTED_LATER = xml(1, 24, '<answer rc="0"/>')
 
 
 @pytest.fixture
-def daemon(network: Network, good: Files) -> Daemon:
+def daemon(network: MemoryNetwork, good: Files) -> NetworkDaemon:
     """A daemon that speaks TLS."""
-    return Daemon(network, good.tls())
+    return NetworkDaemon(network, good.tls())
 
 
 def answers(end: Bare) -> list[Message]:
@@ -61,7 +61,9 @@ def answers(end: Bare) -> list[Message]:
 # records
 
 
-def test_several_messages_may_come_in_one_record(network: Network, daemon: Daemon, good: Files, version: int) -> None:
+def test_several_messages_may_come_in_one_record(
+    network: MemoryNetwork, daemon: NetworkDaemon, good: Files, version: int
+) -> None:
     data = lock() + unlock() + lock() + unlock()
     end = bare_client(network, daemon.endpoint, bare_context(good), Bare(data))
     assert end.transport.getHandle().get_protocol_version() == version
@@ -70,14 +72,16 @@ def test_several_messages_may_come_in_one_record(network: Network, daemon: Daemo
     assert end.lost is None
 
 
-def test_a_message_may_come_in_many_records(network: Network, daemon: Daemon, good: Files, version: int) -> None:
+def test_a_message_may_come_in_many_records(
+    network: MemoryNetwork, daemon: NetworkDaemon, good: Files, version: int
+) -> None:
     data = [bytes([byte]) for byte in lock() + unlock()]
     end = bare_client(network, daemon.endpoint, bare_context(good), Bare(*data))
     assert answers(end) == [first(0)]
     assert is_served(network, daemon, good.tls())
 
 
-def test_several_answers_may_come_in_one_record(network: Network, good: Files, version: int) -> None:
+def test_several_answers_may_come_in_one_record(network: MemoryNetwork, good: Files, version: int) -> None:
     [held] = ask(network, bare_daemon(network, bare_context(good), lambda: Bare(QUEUED + GRANTED_LATER)), good.tls())
     assert IHeld.providedBy(held)
 
@@ -86,7 +90,7 @@ def test_several_answers_may_come_in_one_record(network: Network, good: Files, v
 
 
 def test_a_slow_handshake_keeps_nobody_else_waiting(
-    network: Network, daemon: Daemon, good: Files, version: int
+    network: MemoryNetwork, daemon: NetworkDaemon, good: Files, version: int
 ) -> None:
     slow = ByHand(network, daemon.endpoint, bare_context(good))
     while flight := slow.next_of_handshake():
@@ -100,7 +104,7 @@ def test_a_slow_handshake_keeps_nobody_else_waiting(
 
 @pytest.mark.parametrize("breach", [b"hello</msg>", xml(3, 8), unlock(), b"\0" * 600, lock(mode=99)])
 def test_whoever_breaks_the_protocol_harms_nobody_else(
-    network: Network, daemon: Daemon, good: Files, log: list[LogEvent], breach: bytes
+    network: MemoryNetwork, daemon: NetworkDaemon, good: Files, log: list[LogEvent], breach: bytes
 ) -> None:
     holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
     offender = bare_client(network, daemon.endpoint, bare_context(good), Bare(breach))
@@ -114,7 +118,7 @@ def test_whoever_breaks_the_protocol_harms_nobody_else(
 
 @pytest.mark.parametrize("says_so", [True, False], ids=["with close_notify", "without"])
 def test_whoever_leaves_frees_the_lock_and_is_not_complained_of(
-    network: Network, daemon: Daemon, good: Files, log: list[LogEvent], version: int, says_so: bool
+    network: MemoryNetwork, daemon: NetworkDaemon, good: Files, log: list[LogEvent], version: int, says_so: bool
 ) -> None:
     holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
     waiter = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
@@ -126,7 +130,7 @@ def test_whoever_leaves_frees_the_lock_and_is_not_complained_of(
 
 
 def test_after_a_last_word_the_daemon_closes_even_if_the_client_does_not(
-    network: Network, daemon: Daemon, good: Files
+    network: MemoryNetwork, daemon: NetworkDaemon, good: Files
 ) -> None:
     client = ByHand(network, daemon.endpoint, bare_context(good))
     client.shake_hands()
@@ -139,15 +143,20 @@ def test_after_a_last_word_the_daemon_closes_even_if_the_client_does_not(
     assert client.end.lost is not None
 
 
-ENDS: Mapping[str, Callable[[Daemon], None]] = {
+ENDS: Mapping[str, Callable[[NetworkDaemon], None]] = {
     "that stands by": lambda daemon: daemon.arbiter.retire(),
-    "that ends": Daemon.end,
+    "that ends": NetworkDaemon.end,
 }
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
 def test_a_daemon_need_not_be_heard_by_those_it_sends_away(
-    network: Network, daemon: Daemon, good: Files, version: int, log: list[LogEvent], end: Callable[[Daemon], None]
+    network: MemoryNetwork,
+    daemon: NetworkDaemon,
+    good: Files,
+    version: int,
+    log: list[LogEvent],
+    end: Callable[[NetworkDaemon], None],
 ) -> None:
     holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
     waiter = ByHand(network, daemon.endpoint, bare_context(good))
@@ -168,7 +177,7 @@ def test_a_daemon_need_not_be_heard_by_those_it_sends_away(
     assert warnings(log) == []
 
 
-def test_a_waiter_that_gives_up_leaves_the_queue(network: Network, daemon: Daemon, good: Files) -> None:
+def test_a_waiter_that_gives_up_leaves_the_queue(network: MemoryNetwork, daemon: NetworkDaemon, good: Files) -> None:
     arbiter = RemoteArbiter(daemon.endpoint, PEER, network.clock, tls=good.tls())
     [held] = ask(network, daemon.endpoint, good.tls())
     assert not isinstance(held, FlomError)
@@ -183,7 +192,7 @@ def test_a_waiter_that_gives_up_leaves_the_queue(network: Network, daemon: Daemo
 
 
 def test_a_lock_that_is_lost_with_its_daemon_is_told(
-    network: Network, daemon: Daemon, good: Files, version: int
+    network: MemoryNetwork, daemon: NetworkDaemon, good: Files, version: int
 ) -> None:
     [held] = ask(network, daemon.endpoint, good.tls())
     assert not isinstance(held, FlomError)
@@ -198,7 +207,7 @@ def test_a_lock_that_is_lost_with_its_daemon_is_told(
 # the end of the daemon
 
 
-def order(network: Network, endpoint: Endpoint, tls: Tls | None, *, immediate: bool = True) -> Exception | None:
+def order(network: MemoryNetwork, endpoint: Endpoint, tls: Tls | None, *, immediate: bool = True) -> Exception | None:
     """Order a daemon to end by a client of ours; return the error."""
     outcome: list[Exception | None] = []
 
@@ -217,7 +226,7 @@ def order(network: Network, endpoint: Endpoint, tls: Tls | None, *, immediate: b
 @pytest.mark.parametrize("kind", ["good", "somebody's", "nameless"])
 @pytest.mark.parametrize("immediate", [True, False])
 def test_whoever_has_a_good_certificate_may_end_the_daemon_wherever_it_is(
-    network: Network, daemon: Daemon, files: Mapping[str, Files], version: int, immediate: bool, kind: str
+    network: MemoryNetwork, daemon: NetworkDaemon, files: Mapping[str, Files], version: int, immediate: bool, kind: str
 ) -> None:
     assert order(network, daemon.endpoint, files[kind].tls(), immediate=immediate) is None
     assert daemon.shutdowns == [immediate]
@@ -225,10 +234,10 @@ def test_whoever_has_a_good_certificate_may_end_the_daemon_wherever_it_is(
 
 @pytest.mark.parametrize("immediate", [True, False])
 def test_an_order_to_end_is_refused_if_the_peer_id_does_not_match(
-    network: Network, files: Mapping[str, Files], log: list[LogEvent], immediate: bool
+    network: MemoryNetwork, files: Mapping[str, Files], log: list[LogEvent], immediate: bool
 ) -> None:
     """A client that fails the check of peer ids learns that the daemon does not end."""
-    daemon = Daemon(network, files["good"].tls(checks_peer_id=True))
+    daemon = NetworkDaemon(network, files["good"].tls(checks_peer_id=True))
     complaint = order(network, daemon.endpoint, files["somebody's"].tls(), immediate=immediate)
     assert isinstance(complaint, ShutdownNotAllowed)
     assert "refuses to end" in str(complaint)
@@ -239,7 +248,7 @@ def test_an_order_to_end_is_refused_if_the_peer_id_does_not_match(
 
 
 def test_whoever_has_a_bad_certificate_is_told_so(
-    network: Network, daemon: Daemon, files: Mapping[str, Files], version: int
+    network: MemoryNetwork, daemon: NetworkDaemon, files: Mapping[str, Files], version: int
 ) -> None:
     complaint = order(network, daemon.endpoint, files["expired"].tls())
     assert isinstance(complaint, TlsError)
@@ -249,7 +258,7 @@ def test_whoever_has_a_bad_certificate_is_told_so(
 
 
 def test_whoever_speaks_no_tls_is_told_that_the_daemon_is_still_there(
-    network: Network, daemon: Daemon, good: Files
+    network: MemoryNetwork, daemon: NetworkDaemon, good: Files
 ) -> None:
     complaint = order(network, daemon.endpoint, None)
     assert isinstance(complaint, ShutdownNotAllowed)
@@ -258,8 +267,8 @@ def test_whoever_speaks_no_tls_is_told_that_the_daemon_is_still_there(
     assert is_served(network, daemon, good.tls())
 
 
-def test_whoever_speaks_tls_to_a_daemon_that_does_not_is_told_so(network: Network, good: Files) -> None:
-    daemon = Daemon(network, None)
+def test_whoever_speaks_tls_to_a_daemon_that_does_not_is_told_so(network: MemoryNetwork, good: Files) -> None:
+    daemon = NetworkDaemon(network, None)
     complaint = order(network, daemon.endpoint, good.tls())
     assert "may not speak TLS" in str(complaint)
     assert daemon.shutdowns == []

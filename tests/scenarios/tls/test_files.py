@@ -15,7 +15,7 @@ from OpenSSL import crypto
 from flom.codes import ReturnCode
 from flom.errors import TlsError
 from flom.net.machine_id import unique_id
-from tests.scenarios.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
+from tests.fakes.authority import MALFORMED, Authority, Files, replace_in_certificate
 from tests.scenarios.tls.conftest import SOMEBODY
 
 GARBLED = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"

@@ -26,8 +26,8 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.options import ServerOptions
 from flom.server.service import build_daemon
 from flom.tls.context import Tls
+from tests.fakes.authority import Files
 from tests.fakes.logs import warnings
-from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.flom_peers import FlomClient, FlomDaemon, Refusal
 
 loop: Any = reactor

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.authority import Files
 from tests.fakes.daemon import Daemon
 from tests.fakes.peers import is_locked
 from tests.fakes.programs import Programs
 from tests.scenarios.integration.test_daemon import TWISTD, free_port
-from tests.scenarios.tls.authority import Files
 from tests.scenarios.tls.flom_peers import FlomClient
 
 CHECKED = ["--tls-check-peer-id", "yes"]

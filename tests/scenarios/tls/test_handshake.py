@@ -22,11 +22,20 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import ServerOptions
+from tests.fakes.authority import MALFORMED, Authority, Files, replace_in_certificate
 from tests.fakes.connections import lock, xml
 from tests.fakes.logs import warnings
-from tests.scenarios.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
+from tests.fakes.tls_network import (
+    Bare,
+    MemoryNetwork,
+    NetworkDaemon,
+    ask,
+    bare_client,
+    bare_context,
+    bare_daemon,
+    is_served,
+)
 from tests.scenarios.tls.conftest import SOMEBODY
-from tests.scenarios.tls.memory import Bare, Daemon, Network, ask, bare_client, bare_context, bare_daemon, is_served
 
 NOT_TRUSTED = "does not trust the authority that our certificate comes from"
 STRANGE = "does not come from the authority in tls-ca-certificate"
@@ -46,25 +55,27 @@ LATE = {SSL.TLS1_2_VERSION: ReturnCode.SSL_CONNECT_ERROR, SSL.TLS1_3_VERSION: Re
 
 
 @pytest.mark.parametrize("kind", ["good", "from a branch", "for an RSA key", "somebody's", "nameless"])
-def test_two_good_certificates_will_do(network: Network, files: Mapping[str, Files], version: int, kind: str) -> None:
-    daemon = Daemon(network, files["good"].tls())
+def test_two_good_certificates_will_do(
+    network: MemoryNetwork, files: Mapping[str, Files], version: int, kind: str
+) -> None:
+    daemon = NetworkDaemon(network, files["good"].tls())
     assert is_served(network, daemon, files[kind].tls())
-    daemon = Daemon(network, files[kind].tls())
+    daemon = NetworkDaemon(network, files[kind].tls())
     assert is_served(network, daemon, files["good"].tls())
 
 
 def test_a_certificate_need_not_be_for_more_than_its_end_of_the_connection(
-    network: Network, files: Mapping[str, Files]
+    network: MemoryNetwork, files: Mapping[str, Files]
 ) -> None:
-    daemon = Daemon(network, files["for servers only"].tls())
+    daemon = NetworkDaemon(network, files["for servers only"].tls())
     assert is_served(network, daemon, files["for clients only"].tls())
 
 
 @pytest.mark.parametrize("kind", BAD_CLIENTS)
 def test_a_client_with_a_bad_certificate_is_turned_away(
-    network: Network, files: Mapping[str, Files], version: int, log: list[LogEvent], kind: str
+    network: MemoryNetwork, files: Mapping[str, Files], version: int, log: list[LogEvent], kind: str
 ) -> None:
-    daemon = Daemon(network, files["good"].tls())
+    daemon = NetworkDaemon(network, files["good"].tls())
     client_learns, daemon_says = BAD_CLIENTS[kind]
     [error] = ask(network, daemon.endpoint, files[kind].tls())
     assert isinstance(error, TlsError)
@@ -78,9 +89,9 @@ def test_a_client_with_a_bad_certificate_is_turned_away(
 
 @pytest.mark.parametrize("kind", BAD_DAEMONS)
 def test_a_daemon_with_a_bad_certificate_is_not_talked_to(
-    network: Network, files: Mapping[str, Files], version: int, log: list[LogEvent], kind: str
+    network: MemoryNetwork, files: Mapping[str, Files], version: int, log: list[LogEvent], kind: str
 ) -> None:
-    daemon = Daemon(network, files[kind].tls())
+    daemon = NetworkDaemon(network, files[kind].tls())
     daemon_learns, client_says = BAD_DAEMONS[kind]
     [error] = ask(network, daemon.endpoint, files["good"].tls())
     assert isinstance(error, TlsError)
@@ -104,10 +115,10 @@ NAMES = {
 
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES.keys())
 def test_whatever_a_stranger_calls_himself_the_log_has_one_line(
-    network: Network, good: Files, tmp_path: Path, log: list[LogEvent], names: list[str]
+    network: MemoryNetwork, good: Files, tmp_path: Path, log: list[LogEvent], names: list[str]
 ) -> None:
     stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", names)
-    daemon = Daemon(network, good.tls())
+    daemon = NetworkDaemon(network, good.tls())
     bare_client(network, daemon.endpoint, bare_context(stranger), Bare(lock()))
     [breach] = warnings(log)
     assert breach.isprintable()
@@ -116,11 +127,11 @@ def test_whatever_a_stranger_calls_himself_the_log_has_one_line(
 
 
 def test_of_many_names_only_the_first_are_told(
-    network: Network, good: Files, tmp_path: Path, log: list[LogEvent]
+    network: MemoryNetwork, good: Files, tmp_path: Path, log: list[LogEvent]
 ) -> None:
     names = [f"name {number}" for number in range(100)]
     stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", names)
-    bare_client(network, Daemon(network, good.tls()).endpoint, bare_context(stranger), Bare(lock()))
+    bare_client(network, NetworkDaemon(network, good.tls()).endpoint, bare_context(stranger), Bare(lock()))
     [breach] = warnings(log)
     told = breach.removeprefix("FLM017E closing 192.0.2.2:40000: its certificate (").removesuffix(f") {STRANGE}")
     assert len(told) == MAX_NAMES
@@ -129,11 +140,11 @@ def test_of_many_names_only_the_first_are_told(
 
 @pytest.mark.parametrize(("right", "wrong"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_client_with_a_certificate_that_cannot_be_read_is_turned_away(
-    network: Network, good: Files, tmp_path: Path, version: int, log: list[LogEvent], right: bytes, wrong: bytes
+    network: MemoryNetwork, good: Files, tmp_path: Path, version: int, log: list[LogEvent], right: bytes, wrong: bytes
 ) -> None:
     stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", ["Texts"])
     replace_in_certificate(stranger.certificate, right, wrong)
-    daemon = Daemon(network, good.tls())
+    daemon = NetworkDaemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, bare_context(stranger), Bare(lock()))
     assert "alert" in str(end.lost)
     [breach] = warnings(log)
@@ -143,7 +154,7 @@ def test_a_client_with_a_certificate_that_cannot_be_read_is_turned_away(
 
 @pytest.mark.parametrize(("right", "wrong"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_daemon_with_a_certificate_that_cannot_be_read_is_not_talked_to(
-    network: Network, good: Files, tmp_path: Path, version: int, right: bytes, wrong: bytes
+    network: MemoryNetwork, good: Files, tmp_path: Path, version: int, right: bytes, wrong: bytes
 ) -> None:
     stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", ["Texts"])
     replace_in_certificate(stranger.certificate, right, wrong)
@@ -155,20 +166,20 @@ def test_a_daemon_with_a_certificate_that_cannot_be_read_is_not_talked_to(
 
 @pytest.mark.parametrize("branches", [4, 5])
 def test_four_certificates_may_lie_between_a_peer_s_and_the_authority_s(
-    network: Network, good: Files, authority: Authority, tmp_path: Path, log: list[LogEvent], branches: int
+    network: MemoryNetwork, good: Files, authority: Authority, tmp_path: Path, log: list[LogEvent], branches: int
 ) -> None:
     branch = authority
     for number in range(branches):
         branch = Authority(tmp_path / str(number), f"Branch {number}", issuer=branch)
-    daemon = Daemon(network, good.tls())
+    daemon = NetworkDaemon(network, good.tls())
     assert is_served(network, daemon, branch.issue("far", trusts=authority).tls()) == (branches == 4)
     assert ["more than 4 certificates away" in warning for warning in warnings(log)] == [True] * (branches - 4)
 
 
 def test_a_client_without_a_certificate_is_turned_away(
-    network: Network, good: Files, version: int, log: list[LogEvent]
+    network: MemoryNetwork, good: Files, version: int, log: list[LogEvent]
 ) -> None:
-    daemon = Daemon(network, good.tls())
+    daemon = NetworkDaemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, bare_context(None, newest=version), Bare(lock()))
     assert end.received == b""
     assert "alert" in str(end.lost)
@@ -181,9 +192,9 @@ OLD = {"TLS 1.0": SSL.TLS1_VERSION, "TLS 1.1": SSL.TLS1_1_VERSION}
 
 @pytest.mark.parametrize("newest", OLD.values(), ids=OLD.keys())
 def test_a_client_that_speaks_only_old_tls_is_turned_away(
-    network: Network, good: Files, log: list[LogEvent], newest: int
+    network: MemoryNetwork, good: Files, log: list[LogEvent], newest: int
 ) -> None:
-    daemon = Daemon(network, good.tls())
+    daemon = NetworkDaemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, bare_context(good, newest=newest), Bare(lock()))
     assert "alert protocol version" in str(end.lost)
     assert warnings(log) == [
@@ -193,7 +204,7 @@ def test_a_client_that_speaks_only_old_tls_is_turned_away(
 
 
 @pytest.mark.parametrize("newest", OLD.values(), ids=OLD.keys())
-def test_a_daemon_that_speaks_only_old_tls_is_not_talked_to(network: Network, good: Files, newest: int) -> None:
+def test_a_daemon_that_speaks_only_old_tls_is_not_talked_to(network: MemoryNetwork, good: Files, newest: int) -> None:
     [error] = ask(network, bare_daemon(network, bare_context(good, newest=newest), Bare), good.tls())
     assert isinstance(error, TlsError)
     assert error.code is ReturnCode.SSL_CONNECT_ERROR
@@ -213,14 +224,14 @@ HINTS = {
 @pytest.mark.parametrize("checks_peer_id", [True, False])
 @pytest.mark.parametrize("kind", ["somebody's", "nameless"])
 def test_a_client_with_the_certificate_of_another_is_refused_if_checked(
-    network: Network,
+    network: MemoryNetwork,
     files: Mapping[str, Files],
     version: int,
     log: list[LogEvent],
     kind: str,
     checks_peer_id: bool,
 ) -> None:
-    daemon = Daemon(network, files["good"].tls(checks_peer_id=checks_peer_id))
+    daemon = NetworkDaemon(network, files["good"].tls(checks_peer_id=checks_peer_id))
     [outcome] = ask(network, daemon.endpoint, files[kind].tls())
     if not checks_peer_id:
         assert IHeld.providedBy(outcome)
@@ -235,9 +246,9 @@ def test_a_client_with_the_certificate_of_another_is_refused_if_checked(
 
 
 def test_a_client_that_sends_no_id_is_turned_away_if_that_is_checked(
-    network: Network, good: Files, log: list[LogEvent]
+    network: MemoryNetwork, good: Files, log: list[LogEvent]
 ) -> None:
-    daemon = Daemon(network, good.tls(checks_peer_id=True))
+    daemon = NetworkDaemon(network, good.tls(checks_peer_id=True))
     asked = lock().replace(b'<session peerid="0123"/>', b"")
     end = bare_client(network, daemon.endpoint, bare_context(good), Bare(asked))
     assert end.received == b""
@@ -248,9 +259,9 @@ def test_a_client_that_sends_no_id_is_turned_away_if_that_is_checked(
 
 @pytest.mark.parametrize("checks_peer_id", [True, False])
 def test_a_daemon_with_the_certificate_of_another_is_refused_if_checked(
-    network: Network, files: Mapping[str, Files], version: int, checks_peer_id: bool
+    network: MemoryNetwork, files: Mapping[str, Files], version: int, checks_peer_id: bool
 ) -> None:
-    daemon = Daemon(network, files["somebody's"].tls())
+    daemon = NetworkDaemon(network, files["somebody's"].tls())
     [outcome] = ask(network, daemon.endpoint, files["good"].tls(checks_peer_id=checks_peer_id))
     if not checks_peer_id:
         assert IHeld.providedBy(outcome)
@@ -273,17 +284,17 @@ NO_TLS = {
 
 @pytest.mark.parametrize("said", NO_TLS.values(), ids=NO_TLS.keys())
 def test_a_client_that_does_not_speak_tls_is_turned_away(
-    network: Network, good: Files, log: list[LogEvent], said: bytes
+    network: MemoryNetwork, good: Files, log: list[LogEvent], said: bytes
 ) -> None:
-    daemon = Daemon(network, good.tls())
+    daemon = NetworkDaemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, None, Bare(said))
     assert end.lost is not None
     assert warnings(log) == ["closing 192.0.2.2:40000: TLS failed: it does not speak TLS"]
     assert is_served(network, daemon, good.tls())
 
 
-def test_a_client_of_ours_without_tls_learns_what_may_be_missing(network: Network, good: Files) -> None:
-    [error] = ask(network, Daemon(network, good.tls()).endpoint, None)
+def test_a_client_of_ours_without_tls_learns_what_may_be_missing(network: MemoryNetwork, good: Files) -> None:
+    [error] = ask(network, NetworkDaemon(network, good.tls()).endpoint, None)
     assert isinstance(error, DaemonLost)
     assert (
         str(error) == "R1: the daemon closed the connection without an answer; it may want TLS, or have reached a limit"
@@ -291,9 +302,9 @@ def test_a_client_of_ours_without_tls_learns_what_may_be_missing(network: Networ
 
 
 def test_a_daemon_that_does_not_speak_tls_sends_whoever_does_away(
-    network: Network, good: Files, log: list[LogEvent]
+    network: MemoryNetwork, good: Files, log: list[LogEvent]
 ) -> None:
-    daemon = Daemon(network, None)
+    daemon = NetworkDaemon(network, None)
     [error] = ask(network, daemon.endpoint, good.tls())
     assert isinstance(error, FlomError)
     assert "may not speak TLS" in str(error)
@@ -302,15 +313,15 @@ def test_a_daemon_that_does_not_speak_tls_sends_whoever_does_away(
 
 
 @pytest.mark.parametrize("greeting", [b"220 mail.example\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_a_daemon_that_is_something_else_is_not_talked_to(network: Network, good: Files, greeting: bytes) -> None:
+def test_a_daemon_that_is_something_else_is_not_talked_to(network: MemoryNetwork, good: Files, greeting: bytes) -> None:
     [error] = ask(network, bare_daemon(network, None, lambda: Bare(greeting)), good.tls())
     assert isinstance(error, TlsError)
     assert error.code is ReturnCode.SSL_CONNECT_ERROR
     assert "does not speak TLS" in str(error)
 
 
-def test_a_silent_client_is_sent_away_in_the_end(network: Network, good: Files, log: list[LogEvent]) -> None:
-    daemon = Daemon(network, good.tls())
+def test_a_silent_client_is_sent_away_in_the_end(network: MemoryNetwork, good: Files, log: list[LogEvent]) -> None:
+    daemon = NetworkDaemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, None, Bare())
     network.pass_time(DEFAULT_LIMITS.message_timeout - 1)
     assert end.lost is None
@@ -320,14 +331,14 @@ def test_a_silent_client_is_sent_away_in_the_end(network: Network, good: Files, 
     assert warnings(log) == ["message-timeout: closing 192.0.2.2:40000: no whole message within 30 s"]
 
 
-def test_a_client_that_is_silent_after_the_handshake_is_disconnected(network: Network, good: Files) -> None:
-    daemon = Daemon(network, good.tls())
+def test_a_client_that_is_silent_after_the_handshake_is_disconnected(network: MemoryNetwork, good: Files) -> None:
+    daemon = NetworkDaemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, bare_context(good), Bare())
     network.pass_time(DEFAULT_LIMITS.message_timeout)
     assert end.lost is not None
 
 
-def test_a_silent_daemon_is_left_in_the_end(network: Network, good: Files) -> None:
+def test_a_silent_daemon_is_left_in_the_end(network: MemoryNetwork, good: Files) -> None:
     endpoint = bare_daemon(network, None, Bare)
     outcome = ask(network, endpoint, good.tls())
     network.pass_time(HANDSHAKE_TIMEOUT - 1)
@@ -340,13 +351,13 @@ def test_a_silent_daemon_is_left_in_the_end(network: Network, good: Files) -> No
     assert endpoint.connections == 1
 
 
-def test_after_the_handshake_a_daemon_may_take_its_time(network: Network, good: Files) -> None:
+def test_after_the_handshake_a_daemon_may_take_its_time(network: MemoryNetwork, good: Files) -> None:
     outcome = ask(network, bare_daemon(network, bare_context(good), Bare), good.tls(), wait=True)
     network.pass_time(24 * 3600)
     assert outcome == []
 
 
-def test_a_daemon_that_hangs_up_during_the_handshake_is_asked_once_more(network: Network, good: Files) -> None:
+def test_a_daemon_that_hangs_up_during_the_handshake_is_asked_once_more(network: MemoryNetwork, good: Files) -> None:
     endpoint = bare_daemon(network, None, lambda: Bare(hangs_up=True))
     [error] = ask(network, endpoint, good.tls())
     assert isinstance(error, DaemonLost)
@@ -356,7 +367,7 @@ def test_a_daemon_that_hangs_up_during_the_handshake_is_asked_once_more(network:
 
 @pytest.mark.parametrize(("kind", "hint"), HINTS.items(), ids=HINTS)
 def test_a_daemon_that_hangs_up_before_it_answers_is_asked_once_more(
-    network: Network, files: Mapping[str, Files], version: int, kind: str, hint: str
+    network: MemoryNetwork, files: Mapping[str, Files], version: int, kind: str, hint: str
 ) -> None:
     endpoint = bare_daemon(network, bare_context(files["good"]), lambda: Bare(hangs_up=True))
     [error] = ask(network, endpoint, files[kind].tls())
@@ -366,7 +377,7 @@ def test_a_daemon_that_hangs_up_before_it_answers_is_asked_once_more(
     assert endpoint.connections == 2
 
 
-def test_whoever_has_no_common_name_is_told_of_none(network: Network, files: Mapping[str, Files]) -> None:
+def test_whoever_has_no_common_name_is_told_of_none(network: MemoryNetwork, files: Mapping[str, Files]) -> None:
     endpoint = bare_daemon(network, bare_context(files["good"]), lambda: Bare(hangs_up=True))
     [error] = ask(network, endpoint, files["nameless"].tls())
     assert isinstance(error, DaemonLost)
@@ -375,7 +386,7 @@ def test_whoever_has_no_common_name_is_told_of_none(network: Network, files: Map
 
 @pytest.mark.parametrize("kind", [*HINTS, "nameless"])
 def test_whoever_asks_once_more_is_served(
-    network: Network, files: Mapping[str, Files], version: int, kind: str
+    network: MemoryNetwork, files: Mapping[str, Files], version: int, kind: str
 ) -> None:
     ends = iter([Bare(hangs_up=True), Bare(xml(1, 16, '<session peerid="x"/><answer rc="0"/>'))])
     endpoint = bare_daemon(network, bare_context(files["good"]), lambda: next(ends))
@@ -384,7 +395,7 @@ def test_whoever_asks_once_more_is_served(
     assert endpoint.connections == 2
 
 
-def test_a_daemon_that_stands_by_shakes_nobody_s_hand(network: Network, good: Files) -> None:
+def test_a_daemon_that_stands_by_shakes_nobody_s_hand(network: MemoryNetwork, good: Files) -> None:
     arbiter = DeferredArbiter(network.clock)
     tls = good.tls()
     factory = tls.secure_server(LockFactory(arbiter, network.clock, ServerOptions(tls=tls)), network.clock)
@@ -396,9 +407,9 @@ def test_a_daemon_that_stands_by_shakes_nobody_s_hand(network: Network, good: Fi
 
 @pytest.mark.parametrize("length", [1, 5, 100])
 def test_a_client_that_hangs_up_during_the_handshake_is_forgotten(
-    network: Network, good: Files, log: list[LogEvent], length: int
+    network: MemoryNetwork, good: Files, log: list[LogEvent], length: int
 ) -> None:
-    daemon = Daemon(network, good.tls())
+    daemon = NetworkDaemon(network, good.tls())
     end = bare_client(network, daemon.endpoint, None, Bare(client_hello()[:length]))
     end.transport.loseConnection()
     network.settle()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from flom.tls.authority import issue, make_authority
+from tests.fakes.authority import Files
 from tests.fakes.daemon import Daemon
 from tests.fakes.programs import free_port
-from tests.scenarios.tls.authority import Files
 
 
 def context_for(authority: str) -> ssl.SSLContext:

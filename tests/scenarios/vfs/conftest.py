@@ -14,7 +14,7 @@ import pytest
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Lock
 from tests.fakes.daemon import Daemon
-from tests.scenarios.vfs.mounts import Person, mount_at, processes_at, run
+from tests.fakes.mounts import Person, mount_at, processes_at, run
 
 MOUNTED = "FLM022I mounted at"
 

@@ -16,9 +16,9 @@ from flom.codes import Outcome
 from flom.config.parsers import read_directory
 from flom.errors import ConfigError
 from tests.fakes.daemon import BIN, Daemon
-from tests.fakes.peers import Client
+from tests.fakes.mounts import mount_at, needs_fuse, needs_root, processes_at, run
+from tests.fakes.peers import SocketClient
 from tests.fakes.programs import Programs, Running, assert_refused
-from tests.scenarios.vfs.mounts import mount_at, needs_fuse, needs_root, processes_at, run
 
 REFUSED = "FLM021E mount-point-vfs: nothing is shown in"
 
@@ -27,7 +27,7 @@ def assert_told(place: Path, tmp_path: Path, why: str) -> None:
     """Check that a daemon says in one line that nothing is shown in C{place}, and grants locks."""
     others = processes_at(place)
     with Daemon("--socket-name", str(tmp_path / "flom.sock"), "-m", str(place), ready=REFUSED) as daemon:
-        with Client(daemon.socket) as client:
+        with SocketClient(daemon.socket) as client:
             assert client.ask("R1") is Outcome.GRANTED
         daemon.stop()
     told = [line for line in daemon.log.splitlines() if str(place) in line]
@@ -81,7 +81,7 @@ def assert_told_by(daemon: Running, socket: str, why: str) -> None:
     while REFUSED not in (line := daemon.line()):
         pass
     assert why in line
-    with Client(socket) as client:
+    with SocketClient(socket) as client:
         assert client.ask("R1") is Outcome.GRANTED
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.daemon import Daemon
+from tests.fakes.mounts import listed, mount_at, needs_fuse, needs_root, process_at, run
 from tests.fakes.programs import Programs, eventually
 from tests.scenarios.vfs.conftest import MOUNTED
-from tests.scenarios.vfs.mounts import listed, mount_at, needs_fuse, needs_root, process_at, run
 
 pytestmark = needs_fuse
 

@@ -14,8 +14,7 @@ import pytest
 
 from flom.codes import Outcome
 from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
-from tests.fakes.programs import Programs, eventually, is_alive
-from tests.scenarios.vfs.mounts import (
+from tests.fakes.mounts import (
     Person,
     listed,
     mount_at,
@@ -27,6 +26,7 @@ from tests.scenarios.vfs.mounts import (
     run,
     wait_for_no_mount,
 )
+from tests.fakes.programs import Programs, eventually, is_alive
 
 pytestmark = needs_fuse
 

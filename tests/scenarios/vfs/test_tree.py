@@ -19,8 +19,8 @@ from flom.core.modes import LockMode
 from flom.status.json import from_json
 from flom.status.model import Status
 from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.mounts import Person, contents, listed, mount_at, needs_fuse, read, run, shape
 from tests.fakes.programs import eventually
-from tests.scenarios.vfs.mounts import Person, contents, listed, mount_at, needs_fuse, read, run, shape
 
 pytestmark = needs_fuse
 

@@ -29,7 +29,7 @@ from flom.server.grace import GRACE, MAX_GRACE
 from flom.server.group.handover import Successor
 from flom.server.group.service import Membership, MembershipService
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
-from tests.fakes.connections import Client, first, later, lock, unlock
+from tests.fakes.connections import MemoryClient, first, later, lock, unlock
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
 from tests.fakes.logs import errors
 
@@ -115,8 +115,8 @@ class Daemon:
         assert connection is not None
         connection.makeConnection(StringTransport())
 
-    def connect(self) -> Client:
-        return Client(self.factory, "192.0.2.7")
+    def connect(self) -> MemoryClient:
+        return MemoryClient(self.factory, "192.0.2.7")
 
     @property
     def lets_in(self) -> bool:

@@ -11,7 +11,7 @@ from base64 import b64encode
 from random import Random
 from typing import Final, TypeVar
 
-from tests.scenarios.integration.replay import TRANSCRIPTS
+from tests.fakes.replay import TRANSCRIPTS
 from tests.tools.fuzz.messages import NAMES, PEER_ID
 
 Part = TypeVar("Part")

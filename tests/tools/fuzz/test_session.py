@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flom.core.protocol.messages import Lock, Message, Unlock
 from flom.core.protocol.wire import encode
 from flom.server.limits import Limits
-from tests.fakes.connections import Daemon
+from tests.fakes.connections import MemoryDaemon
 from tests.tools.fuzz.malformed import cut, garbage
 from tests.tools.fuzz.messages import NAMES, any_message, spelled, valid_lock
 from tests.tools.fuzz.properties import check_sessions
@@ -87,7 +87,7 @@ def _burst(random: Random) -> bytes:
 
 def _answers(script: list[tuple[int, list[bytes]]]) -> list[bytes]:
     """Return what five clients hear; one whose connection the daemon closes goes, and comes again."""
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     clients = [daemon.connect() for _ in range(5)]
     heard = [b""] * 5
     for number, pieces in script:
@@ -103,7 +103,7 @@ def _answers(script: list[tuple[int, list[bytes]]]) -> list[bytes]:
 
 
 def test_whoever_was_refused_for_good_is_granted_nothing_any_more() -> None:
-    daemon = Daemon()
+    daemon = MemoryDaemon()
     refused, other = daemon.connect(), daemon.connect()
     refused.send(encode(Lock("R1", wait=True, create=False)))
     refused.send(encode(Lock("R1", wait=False, create=False)))

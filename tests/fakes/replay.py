@@ -21,7 +21,7 @@ Transcript = dict[str, Any]
 
 TRANSCRIPTS: Final[dict[str, Transcript]] = {
     transcript["name"]: transcript
-    for line in Path(__file__).parents[2].joinpath("transcripts.jsonl").read_text("utf-8").splitlines()
+    for line in Path(__file__).parents[1].joinpath("transcripts.jsonl").read_text("utf-8").splitlines()
     for transcript in [json.loads(line)]
 }
 

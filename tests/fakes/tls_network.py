@@ -32,7 +32,7 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.options import ServerOptions
 from flom.tls.context import Tls
-from tests.scenarios.tls.authority import Files
+from tests.fakes.authority import Files
 
 PEER: Final = "the daemon"
 """What our clients call it."""
@@ -42,14 +42,14 @@ _THERE: Final = IPv4Address("TCP", "192.0.2.2", 40000)
 
 
 @implementer_only(ITransport, IConsumer)
-class Transport(FakeTransport):
+class NetworkTransport(FakeTransport):
     """One end of a connection; other than iosim's, it does not look like TCP, whose socket would be wanted."""
 
     def loseWriteConnection(self) -> None:
         self.loseConnection()
 
 
-class Network:
+class MemoryNetwork:
     """
     Connections in memory.
 
@@ -63,7 +63,7 @@ class Network:
 
     def link(self, client: IProtocol, server: IProtocol) -> None:
         """Connect the two."""
-        ends = Transport(client, False, _THERE, _HERE), Transport(server, True, _HERE, _THERE)
+        ends = NetworkTransport(client, False, _THERE, _HERE), NetworkTransport(server, True, _HERE, _THERE)
         self.pumps.append(IOPump(client, server, *ends, False, self.clock))
         server.makeConnection(ends[1])
         client.makeConnection(ends[0])
@@ -87,7 +87,7 @@ class Endpoint:
     @ivar is_open: whether there may be more.
     """
 
-    def __init__(self, network: Network, factory: IProtocolFactory) -> None:
+    def __init__(self, network: MemoryNetwork, factory: IProtocolFactory) -> None:
         self._network = network
         self._factory = factory
         self.connections = 0
@@ -104,7 +104,7 @@ class Endpoint:
         return succeed(client)
 
 
-class Daemon:
+class NetworkDaemon:
     """
     A daemon of ours.
 
@@ -113,7 +113,7 @@ class Daemon:
     @ivar shutdowns: those ordered so far; true for an immediate one, by which it ends.
     """
 
-    def __init__(self, network: Network, tls: Tls | None) -> None:
+    def __init__(self, network: MemoryNetwork, tls: Tls | None) -> None:
         self.shutdowns: list[bool] = []
         clock = network.clock
         self.arbiter = DeferredArbiter(clock)
@@ -131,7 +131,7 @@ class Daemon:
 
 
 def ask(
-    network: Network, endpoint: IStreamClientEndpoint, tls: Tls | None, *, wait: bool = False
+    network: MemoryNetwork, endpoint: IStreamClientEndpoint, tls: Tls | None, *, wait: bool = False
 ) -> list[Held | FlomError]:
     """Ask for a lock by a client of ours; return the outcome as soon as there is one."""
     outcome: list[Held | FlomError] = []
@@ -145,7 +145,7 @@ def ask(
     return outcome
 
 
-def is_served(network: Network, daemon: Daemon, tls: Tls | None) -> bool:
+def is_served(network: MemoryNetwork, daemon: NetworkDaemon, tls: Tls | None) -> bool:
     """Return whether a client of ours can take a lock and release it."""
     [held] = ask(network, daemon.endpoint, tls)
     if isinstance(held, FlomError):
@@ -208,7 +208,9 @@ def bare_context(files: Files | None, *, newest: int = 0) -> SSL.Context:
     return context
 
 
-def bare_client(network: Network, endpoint: IStreamClientEndpoint, context: SSL.Context | None, end: Bare) -> Bare:
+def bare_client(
+    network: MemoryNetwork, endpoint: IStreamClientEndpoint, context: SSL.Context | None, end: Bare
+) -> Bare:
     """Connect C{end}, by TLS if there is a C{context}; give it."""
     factory: IProtocolFactory = Factory.forProtocol(lambda: end)
     if context is not None:
@@ -225,7 +227,7 @@ class ByHand:
     @ivar end: what lies below TLS.
     """
 
-    def __init__(self, network: Network, endpoint: IStreamClientEndpoint, context: SSL.Context) -> None:
+    def __init__(self, network: MemoryNetwork, endpoint: IStreamClientEndpoint, context: SSL.Context) -> None:
         self.end = bare_client(network, endpoint, None, Bare())
         self._network = network
         self._tls = SSL.Connection(context, None)
@@ -262,7 +264,7 @@ class ByHand:
             self._tls.bio_write(received)
 
 
-def bare_daemon(network: Network, context: SSL.Context | None, make_end: Callable[[], Bare]) -> Endpoint:
+def bare_daemon(network: MemoryNetwork, context: SSL.Context | None, make_end: Callable[[], Bare]) -> Endpoint:
     """Lead to a daemon that speaks TLS if there is a C{context}."""
     factory: IProtocolFactory = Factory.forProtocol(make_end)
     if context is not None:

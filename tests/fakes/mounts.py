@@ -16,7 +16,7 @@ import pytest
 
 from flom.core.protocol.messages import Lock, Unlock
 from flom.core.protocol.wire import encode
-from tests.fakes.peers import Client
+from tests.fakes.peers import SocketClient
 from tests.fakes.programs import command_line_of, eventually
 
 PATIENCE: Final = 20.0  # seconds until a program that reads the file system fails the test
@@ -115,7 +115,7 @@ def _without_numbers(path: str) -> str:
     return re.sub(r"(^|(?<=/))[0-9]+(?=/|$)", "N", path)
 
 
-class Person(Client):
+class Person(SocketClient):
     """Asks a daemon for one lock; as a context manager, it has given up everything outside."""
 
     def __init__(self, path: str, lock: Lock) -> None:
