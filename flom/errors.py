@@ -7,10 +7,12 @@ and what C{flom-run} exits with when it is not the command's own status is an L{
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
-
 from flom.codes import Outcome, ReturnCode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Final
 
 
 class FlomError(Exception):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Final
+from flom.codes import Enum
+from flom.errors import InvalidRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 
-class LockMode(IntEnum):
+class LockMode(int, Enum):
     """The modes of the distributed lock managers of old; the number is the wire's."""
 
     NL = 0  # null: shows interest, excludes nobody
@@ -15,8 +19,6 @@ class LockMode(IntEnum):
     PR = 3  # protected read: shared among readers
     PW = 4  # protected write: one writer beside concurrent readers
     EX = 5  # exclusive
-
-    __hash__ = int.__hash__  # that of an enumeration is written in Python, and modes are keys everywhere
 
 
 NL, CR, CW, PR, PW, EX = LockMode
@@ -30,42 +32,64 @@ _COMPATIBLE_WITH: Final = {
     EX: {NL},
 }
 
-_BITS: Final = 32  # of each mode's count in a number that counts holders; so many have room in no memory
+_BITS: Final = 32
+"""
+Width of each mode's counter inside a packed holder count. 2**32 holders do not fit into memory, so no counter
+overflows into the next.
+
+Two holders in PR and one in CR, for example, are C{2 * ONE_HOLDER[PR] + ONE_HOLDER[CR]}, or C{2 << 96 | 1 << 32}.
+C{IN_THE_WAY[PW]} has all bits set in the counters of CW, PR, PW and EX, which exclude PW, and no others. Its bitwise
+and with that count is C{2 << 96}, not 0: the readers stop a request in PW.
+"""
 
 ONE_HOLDER: Final = tuple(1 << _BITS * mode for mode in LockMode)
-"""For each mode: the number that counts one holder; the sum of such numbers counts all of them, each mode by itself."""
+"""ONE_HOLDER[mode] is the packed holder count of one holder in mode; the counts of several holders are added."""
 
 IN_THE_WAY: Final = tuple(
     sum(ONE_HOLDER[held] * ((1 << _BITS) - 1) for held in LockMode if asked not in _COMPATIBLE_WITH[held])
     for asked in LockMode
 )
-"""For each mode: which bits of a number that counts holders are set, some of them, if somebody stops that mode."""
+"""IN_THE_WAY[mode] is a mask: C{count & IN_THE_WAY[mode]} is non-zero exactly if a holder is incompatible with mode."""
+
+
+def as_mode(mode: LockMode | str | int) -> LockMode:
+    """
+    Return the lock mode of which C{mode} is the name, such as C{"PR"} in any case, or the number.
+
+    @raise InvalidRequest: there is none.
+    """
+    try:
+        return LockMode[mode.upper()] if isinstance(mode, str) else LockMode(mode)
+    except (KeyError, ValueError):
+        raise InvalidRequest(f"mode {mode!r} is none of {', '.join(each.name for each in LockMode)}") from None
 
 
 def compatible(held: LockMode, asked: LockMode) -> bool:
-    """Tell whether C{asked} can be granted beside C{held}."""
+    """Return whether C{asked} can be granted beside C{held}."""
     return asked in _COMPATIBLE_WITH[held]
 
 
 class HeldModes:
-    """How many hold in each mode: all that it takes to decide the next request, whatever the number of holders."""
+    """
+    How many hold a resource in each mode: all that it takes to decide the next request, whatever the number of holders.
+    """
 
     __slots__ = ("_holders",)
 
     def __init__(self) -> None:
-        self._holders = 0
+        self._holders = 0  # packed, see _BITS
 
     def __bool__(self) -> bool:
         return bool(self._holders)
 
     def admits(self, asked: LockMode) -> bool:
-        """Tell whether C{asked} is compatible with every holder."""
+        """Return whether C{asked} is compatible with every holder."""
         return not self._holders & IN_THE_WAY[asked]
 
     def add(self, mode: LockMode) -> None:
-        """One more holds in C{mode}."""
+        """Count one more holder in C{mode}."""
         self._holders += ONE_HOLDER[mode]
 
     def remove(self, mode: LockMode) -> None:
-        """One fewer holds in C{mode}."""
+        """Count one holder in C{mode} less."""
         self._holders -= ONE_HOLDER[mode]

@@ -1,40 +1,182 @@
 """
-What is asked of the lock table and what follows from it, as values.
-
-Nobody changes them once they are made. They are not frozen, because to make a frozen one takes longer than to decide
-what it says.
+What is asked of the lock table, checked: by a program that calls C{acquire}, whose arguments mean the same wherever it
+is called, or by a client's message.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import NamedTuple, NewType
+from flom.core.modes import EX, as_mode
+from flom.core.names import ResourceName, TimestampName, parse_name
+from flom.core.protocol.messages import Lock
+from flom.core.value import Value
+from flom.errors import InvalidName, InvalidRequest
 
-from flom.codes import Outcome
-from flom.core.modes import LockMode
-from flom.core.names import ResourceName
-from flom.errors import InvalidRequest
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NewType
 
-SessionId = NewType("SessionId", int)
-"""One client as the table knows it: over the wire, one connection."""
+    from flom.core.modes import LockMode
+
+    SessionId = NewType("SessionId", int)
+    """One client as the table knows it: over the wire, one connection."""
+else:
+    SessionId = int
+
+MAX_LIFESPAN: Final = 2_147_483.0
+"""Seconds of the longest lifespan of an idle resource that a message can carry."""
+
+ANSWER_TIMEOUT: Final = 60.0
+"""Seconds that a daemon has for answering a request that is not to wait; more than it has for a TLS handshake."""
 
 
-class Instant(NamedTuple):
+class LockRequest:
     """
-    A moment, as two clocks tell it.
+    A session wants to hold something; no two requests are equal, whatever they ask for. They are never changed.
 
-    @ivar monotonic: seconds that never go back; idle resources are timed by them.
-    @ivar wall: seconds since the epoch; timestamp resources hand these out.
+    @ivar quantity: units of a numeric resource, 0 or more; the other types ignore it.
+    @ivar wait: queue if it cannot be granted now.
+    @ivar create: make the resource if there is none.
+    @ivar lifespan: seconds that an idle resource is to be remembered if this request creates it
+        (docs/compatibility.md, "Idle resources").
+    @ivar regains: true if the session held it when another daemon went, whose place this one has taken.
     """
 
-    monotonic: float
-    wall: float
+    __slots__ = ("create", "lifespan", "mode", "name", "quantity", "regains", "session", "wait")
+
+    def __init__(
+        self,
+        session: SessionId,
+        name: ResourceName,
+        mode: LockMode = EX,
+        quantity: int = 1,
+        wait: bool = True,
+        create: bool = True,
+        lifespan: float = 0.0,
+        regains: bool = False,
+    ) -> None:
+        self.session = session
+        self.name = name
+        self.mode = mode
+        self.quantity = quantity
+        self.wait = wait
+        self.create = create
+        self.lifespan = lifespan
+        self.regains = regains
+
+    def __repr__(self) -> str:
+        wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))
+        return f"<{self.session} asks for {self.name.text} {self.mode.name} x{self.quantity} {wishes}>"
+
+
+class Asked(Value):
+    """
+    A request of a program, checked; see L{ask} for what the fields mean.
+
+    @ivar timeout: seconds to wait for the lock, or for the answer to a request that is not to wait; C{None} for as long
+        as it takes.
+    """
+
+    __slots__ = ("name", "mode", "quantity", "wait", "create", "lifespan", "timeout")
+
+    def __init__(
+        self,
+        name: ResourceName,
+        mode: LockMode,
+        quantity: int,
+        wait: bool,
+        create: bool,
+        lifespan: float,
+        timeout: float | None,
+    ) -> None:
+        self.name = name
+        self.mode = mode
+        self.quantity = quantity
+        self.wait = wait
+        self.create = create
+        self.lifespan = lifespan
+        self.timeout = timeout
+
+    def message(self, peer_id: str, *, extended: bool = False) -> Lock:
+        """
+        Return what says this to a daemon.
+
+        @param peer_id: our unique id.
+        @param extended: true to have unlocks answered, by a daemon that can.
+        """
+        return Lock(
+            self.name.text,
+            self.mode,
+            self.quantity,
+            self.wait,
+            self.create,
+            self.lifespan,
+            peer_id,
+            extended=extended,
+        )
+
+
+def ask(
+    name: str,
+    mode: LockMode | str | int = EX,
+    *,
+    quantity: int = 1,
+    wait: bool = True,
+    create: bool = True,
+    lifespan: float = 0.0,
+    timeout: float | None = None,
+) -> Asked:
+    """
+    Check what a program asks for.
+
+    @param name: the resource (docs/compatibility.md, "Resource names").
+    @param mode: a L{LockMode}, its name or its number.
+    @param quantity: units of a numeric resource, 0 to 2**31 - 1.
+    @param wait: wait if it cannot be granted now.
+    @param create: make the resource if there is none.
+    @param lifespan: seconds, 0 to L{MAX_LIFESPAN}, that the resource is to be remembered while idle, if this makes it.
+    @param timeout: seconds to wait at most, 0 or more; 0 is not to wait at all, C{None} as long as it takes.
+    @raise InvalidRequest: one of these is nothing of the kind; L{InvalidName}, if it is the name.
+    @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
+    """
+    if not isinstance(name, str):
+        raise InvalidName(name)
+    parsed = parse_name(name)
+    try:
+        _check_format(parsed)
+        if timeout is not None and not (_is_number(timeout) and timeout >= 0):
+            raise InvalidRequest(f"timeout {timeout!r} is not a number of seconds, 0 or more")
+        if not (_is_number(lifespan) and 0 <= lifespan <= MAX_LIFESPAN):
+            raise InvalidRequest(f"lifespan {lifespan!r} is not a number of seconds from 0 to {MAX_LIFESPAN:.0f}")
+        for what, value in (("wait", wait), ("create", create)):
+            if not isinstance(value, int):
+                raise InvalidRequest(f"{what} {value!r} is neither true nor false")
+        is_to_wait = bool(wait) and timeout != 0
+        if not is_to_wait:
+            timeout = ANSWER_TIMEOUT
+        elif timeout == float("inf"):
+            timeout = None
+        return Asked(parsed, as_mode(mode), check_quantity(quantity), is_to_wait, bool(create), lifespan, timeout)
+    except InvalidRequest as e:
+        e.concern(name)
+        raise
+
+
+def check_lock(message: Lock) -> ResourceName:
+    """
+    Check that C{message} asks for something that a daemon may grant.
+
+    @return: the name of it.
+    @raise InvalidRequest: it asks for nothing of the kind; see L{ask}.
+    """
+    name = parse_name(message.name)
+    _check_format(name)
+    check_quantity(message.quantity)
+    return name
 
 
 def check_quantity(quantity: int) -> int:
     """
-    Give C{quantity} back.
+    Return C{quantity}.
 
     @raise InvalidRequest: it is not from 0 to 2**31 - 1; FLoM takes such, and gets its sums wrong
         (docs/compatibility.md, "A negative quantity adds units").
@@ -44,105 +186,14 @@ def check_quantity(quantity: int) -> int:
     return quantity
 
 
-@dataclass(slots=True, eq=False)
-class LockRequest:
-    """
-    Somebody wants to hold something; no two requests are equal, whatever they ask for.
-
-    @ivar quantity: units of a numeric resource, 0 or more; the other types ignore it.
-    @ivar wait: queue if it cannot be granted now.
-    @ivar create: make the resource if there is none.
-    @ivar lifespan: seconds that an idle resource is to be remembered if this request creates it
-        (docs/compatibility.md, "Idle resources").
-    @ivar regains: whether the session held it when another daemon went, whose place this one has taken.
-    """
-
-    session: SessionId
-    name: ResourceName
-    mode: LockMode = LockMode.EX
-    quantity: int = 1
-    wait: bool = True
-    create: bool = True
-    lifespan: float = 0.0
-    regains: bool = False
+def _check_format(name: ResourceName) -> None:
+    if isinstance(name, TimestampName):
+        name.unit()
 
 
-@dataclass(slots=True)
-class Granted:
-    """
-    The session holds what it asked for.
-
-    @ivar token: the fencing token: it grows with every grant of this table, so that a protected store can refuse a
-        late writer. A new daemon starts again at 1.
-    @ivar element: which one, for sets, sequences and timestamps.
-    @ivar delayed: whether the session was told to wait before.
-    @ivar waited: seconds since it had asked.
-    """
-
-    request: LockRequest
-    token: int
-    element: str | None = None
-    delayed: bool = False
-    waited: float = field(default=0.0, compare=False)
-
-
-@dataclass(slots=True)
-class Queued:
-    """
-    The session waits for others to release.
-
-    @ivar delayed: whether it was told before to wait for something else: that the resource is created.
-    """
-
-    request: LockRequest
-    delayed: bool = False
-
-
-@dataclass(slots=True)
-class Incubated:
-    """The session waits for somebody to create the resource (docs/compatibility.md, "Requests that do not create")."""
-
-    request: LockRequest
-
-
-class Limit(Enum):
-    """What a table can have too many of; the value says so in a log."""
-
-    WAITERS = "max-waiters"
-    RESOURCES = "max-resources"
-    LOCKS = "max-locks-per-connection"
-
-
-@dataclass(slots=True)
-class Refused:
-    """
-    The answer is no and nothing is left of the request.
-
-    @ivar delayed: whether the session was told to wait before.
-    @ivar limit: which limit of the table would be exceeded, if that is why.
-    """
-
-    request: LockRequest
-    outcome: Outcome
-    delayed: bool = False
-    limit: Limit | None = None
-
-
-@dataclass(slots=True)
-class Ended:
-    """
-    The session holds it no longer.
-
-    @ivar held: seconds since it was granted.
-    """
-
-    request: LockRequest
-    held: float = field(compare=False)
-
-
-Effect = Granted | Queued | Incubated | Refused | Ended
-
-
-@dataclass(slots=True)
-class Dismissed:
-    """The session has ended, because this daemon grants nothing more and the session holds nothing."""
+def _is_number(value: object) -> bool:
+    """Return whether C{value} is a number that a clock can work with."""
+    try:
+        return isinstance(value, int | float) and float(value) == value  # the latter: not a NaN
+    except OverflowError:
+        return False

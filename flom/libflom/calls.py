@@ -12,9 +12,9 @@ from flom.client.blocking.dial import prepare
 from flom.client.retry import Patience
 from flom.codes import Outcome, ReturnCode
 from flom.config import Config, default_socket
-from flom.core.asking import ANSWER_TIMEOUT
 from flom.core.names import SequenceName, parse_name
 from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.core.requests import ANSWER_TIMEOUT
 from flom.errors import (
     ConfigError,
     DaemonLost,

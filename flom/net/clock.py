@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flom.core.requests import Instant
+from flom.core.effects import Instant
 
 
 def system_instant() -> Instant:

@@ -85,7 +85,7 @@ class DirectRunner(Job):
     def _acquire(self) -> tuple[Conversation, Answer]:
         """Give the connection on which the lock is held, and the daemon's word for it."""
         if isinstance(parse_name(self._config.resource_name), TimestampName):
-            from flom.core.asking import check_lock
+            from flom.core.requests import check_lock
 
             check_lock(self._request())
         self._limit_wait()

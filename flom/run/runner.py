@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -197,7 +196,7 @@ class Runner(Job):
         """Take the lock again, at another daemon, while the command runs on; nobody else can have it in between."""
         endpoint.is_orphaned = True
         try:
-            self._keep(await self._arbiter.lock(replace(self._lock, wait=False, create=True, regains=True)))
+            self._keep(await self._arbiter.lock(self._lock.replace(wait=False, create=True, regains=True)))
         except FlomError as e:
             self._lament(FlomError(f"{why}, and the lock was not regained ({e})"))
         else:

@@ -20,13 +20,13 @@ from zope.interface import implementer
 
 from flom.acquisition import Acquisition, limit
 from flom.codes import Outcome
-from flom.core.asking import ask
+from flom.core.effects import Dismissed, Effect, Ended, Granted, Instant, Limit, Refused
 from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Tally
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
-from flom.core.names import ResourceName, parse_name
-from flom.core.requests import Dismissed, Effect, Ended, Granted, Instant, Limit, LockRequest, Refused, SessionId
+from flom.core.names import ResourceName
+from flom.core.requests import LockRequest, SessionId, ask
 from flom.errors import Closed, FlomError, StandingBy
 from flom.interfaces import IArbiter
 from flom.net.clock import local_strftime
@@ -259,10 +259,9 @@ class DeferredArbiter:
             return Acquisition(fail(), what)
         client = LocalClient(self, what)
         self._local[client.session] = client
-        said = asked.message
         self.request(
             LockRequest(
-                client.session, parse_name(name), said.mode, said.quantity, said.wait, said.create, said.lifespan
+                client.session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan
             )
         )
         return Acquisition(limit(client.granted, asked.timeout, self._clock, what), what)

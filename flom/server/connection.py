@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.codes import Outcome, ReturnCode
+from flom.core.effects import Dismissed, Effect, Granted, Incubated, Queued, Refused
 from flom.core.names import parse_name
 from flom.core.protocol.messages import (
     STATUS_PROBE,
@@ -30,7 +31,7 @@ from flom.core.protocol.messages import (
 )
 from flom.core.protocol.session import InvalidLock, Release, ServerSession
 from flom.core.protocol.wire import MessageReader, encode
-from flom.core.requests import Dismissed, Effect, Granted, Incubated, LockRequest, Queued, Refused
+from flom.core.requests import LockRequest
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
 from flom.reactor.transports import close_our_side, sender, tune, underlying, unsent
@@ -203,9 +204,9 @@ class LockProtocol(Protocol):
                 if self._shared.throttle.allows("invalid names"):
                     self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=truncate(name))
                 self._answer(Outcome.INVALID_NAME)
-            case Shutdown(immediate):
+            case Shutdown(immediate=immediate):
                 self._shut_down(immediate)
-            case StatusRequest(name):
+            case StatusRequest(name=name):
                 self._show(name)
             case None:
                 pass  # it comes after our last word

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from flom.acquisition import Held
-from flom.core.requests import Dismissed, Effect, Granted, Refused
+from flom.core.effects import Dismissed, Effect, Granted, Refused
 from flom.errors import DaemonLost, FlomError, Misuse, lock_refused
 from flom.interfaces import IHeld
 

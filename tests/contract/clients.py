@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThread
 import flom
 from flom.client.blocking.lock import BlockingLock, Held
 from flom.codes import ReturnCode
-from flom.core.asking import as_mode
+from flom.core.modes import as_mode
 from flom.errors import CannotWait, FlomError, InvalidName, LockBusy, LockImpossible, LockTimeout, Misuse
 
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from flom.codes import Outcome
+from flom.core.effects import Effect, Granted, Incubated, Instant, Queued, Refused
 from flom.core.modes import LockMode
 from flom.core.names import (
     HierarchicalName,
@@ -21,7 +22,7 @@ from flom.core.names import (
     SimpleName,
     TimestampName,
 )
-from flom.core.requests import Effect, Granted, Incubated, Instant, LockRequest, Queued, Refused, SessionId
+from flom.core.requests import LockRequest, SessionId
 from flom.errors import RemoteProtocolError
 
 # docs/compatibility.md, "Lock modes"; rows: held, columns: asked, both in the order NL CR CW PR PW EX

@@ -32,7 +32,7 @@ def test_the_numbers_are_those_of_the_wire() -> None:
     assert [(mode.name, mode.value) for mode in LockMode] == list(zip(_COLUMNS, range(6), strict=True))
 
 
-@given(st.lists(st.sampled_from(LockMode)), st.data())
+@given(st.lists(st.sampled_from(list(LockMode))), st.data())
 def test_held_modes_admit_what_is_compatible_with_all_of_them(added: list[LockMode], data: st.DataObject) -> None:
     removed = data.draw(st.lists(st.sampled_from(range(len(added))), unique=True) if added else st.just([]))
     held = HeldModes()

@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 
+from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender
 from flom.core.protocol.messages import Discover, Message, Standing
 from flom.core.protocol.wire import decode
-from flom.core.requests import Instant
 from flom.net.multicast import NoMulticast
 
 GROUP = Group("ff02::1", 28015)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from flom.core.effects import Dismissed, Effect
 from flom.core.names import parse_name
-from flom.core.requests import Dismissed, Effect, LockRequest
+from flom.core.requests import LockRequest
 from flom.server.arbiter import DeferredArbiter
 
 

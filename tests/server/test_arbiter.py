@@ -6,9 +6,10 @@ import pytest
 from twisted.internet.task import Clock
 
 from flom.codes import Outcome
+from flom.core.effects import Dismissed, Effect, Granted, Queued, Refused
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.requests import Dismissed, Effect, Granted, LockRequest, Queued, Refused
+from flom.core.requests import LockRequest
 from flom.errors import (
     Closed,
     InvalidName,

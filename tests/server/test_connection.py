@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -299,7 +298,7 @@ def extended(name: str = "R1", **attributes: Any) -> bytes:
 
 
 def first_of_ours(code: int, element: str | None = None) -> Message:
-    return replace(first(code, element), extended=True)
+    return first(code, element).replace(extended=True)
 
 
 def test_a_client_of_ours_hears_that_its_unlock_was_taken() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from flom.core.requests import Dismissed, Granted, Queued
+from flom.core.effects import Dismissed, Granted, Queued
 from flom.server.arbiter import DeferredArbiter
 from tests.fakes.sessions import Session
 

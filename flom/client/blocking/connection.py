@@ -10,7 +10,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -177,7 +176,7 @@ class Conversation:
 
     def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Answer:
         if message.peer_id is None:
-            message = replace(message, peer_id=unique_id())
+            message = message.replace(peer_id=unique_id())
         data = encode(message)
         self._session.send(message)
         _msg.debug("to %s: %r", self.peer, data)

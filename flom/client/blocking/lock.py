@@ -19,7 +19,6 @@ import inspect
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
@@ -32,10 +31,10 @@ from flom.client.blocking.launch import daemon_started
 from flom.client.retry import RETRY, Patience
 from flom.codes import Outcome
 from flom.config import Config, load
-from flom.core.asking import Asked, ask
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Unlock
 from flom.core.protocol.wire import encode
+from flom.core.requests import Asked, ask
 from flom.errors import DaemonLost, FlomError, InvalidRequest, LockTimeout, Misuse, lock_refused
 from flom.net.machine_id import unique_id
 
@@ -84,9 +83,8 @@ def lock(
     @raise flom.errors.ConfigError: the configuration makes no sense, or does not together with the arguments.
     """
     asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
-    asked = asked._replace(message=replace(asked.message, peer_id=unique_id()))
     try:
-        encode(asked.message)
+        encode(asked.message(unique_id()))
         if not isinstance(start, int):
             raise InvalidRequest(f"start {start!r} is neither true nor false")
         whereabouts = _configure(config, socket, address, port, group)
@@ -212,7 +210,7 @@ class BlockingLock:
         try:
             with guard:
                 if self._acquirer == os.getpid() or (self._held is not None and self._held.is_ours):
-                    raise Misuse(f"{self._asked.message.name}: held or being acquired already by this lock object")
+                    raise Misuse(f"{self._asked.name.text}: held or being acquired already by this lock object")
                 is_ours = True
                 self._acquirer = os.getpid()
             self._held = held = attempt.succeed()
@@ -233,7 +231,7 @@ class BlockingLock:
         """
         held = self._held
         if held is None:
-            raise Misuse(f"{self._asked.message.name}: not held by this lock object")
+            raise Misuse(f"{self._asked.name.text}: not held by this lock object")
         held.release(rollback)
 
     def __enter__(self) -> Held:
@@ -270,10 +268,10 @@ class BlockingLock:
         @raise Misuse: C{function} returns before it has run.
         """
         if not callable(function):
-            raise Misuse(f"{self._asked.message.name}: {function!r} is no function that could be decorated")
+            raise Misuse(f"{self._asked.name.text}: {function!r} is no function that could be decorated")
         if any(is_kind(function) for is_kind in _RUN_LATER):
             what = getattr(function, "__qualname__", repr(function))
-            raise Misuse(f"{self._asked.message.name}: {what} would run when its lock was given back already")
+            raise Misuse(f"{self._asked.name.text}: {what} would run when its lock was given back already")
 
         @functools.wraps(function)
         def locked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -290,7 +288,7 @@ class _Attempt:
     """Takes a lock once, at whatever daemon there is in the end."""
 
     def __init__(self, asked: Asked, config: Config, *, start: bool) -> None:
-        self._message, self._timeout = asked
+        self._message, self._timeout = asked.message(unique_id()), asked.timeout
         self._config = config
         self._may_start = start and config.lifespan_ms != 0
         self._is_in_pool = bool(config.multicast_address)

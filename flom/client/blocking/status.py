@@ -79,7 +79,7 @@ class StatusReader:
     def _receive_status(self, deadline: float) -> Status:
         if self._size is None:
             match decode(self._receive_message(deadline)):
-                case StatusFollows(size):
+                case StatusFollows(size=size):
                     self._size = size
                 case ManagementRefused():
                     self._is_owed = False

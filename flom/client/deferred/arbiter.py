@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,12 +19,12 @@ from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.spawn import Child, Text, spawn
 from flom.client.retry import RETRY, Patience, while_waiting
-from flom.core.asking import ask, check_lock
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.connection import Granted
 from flom.core.protocol.messages import Lock
 from flom.core.protocol.wire import encode
+from flom.core.requests import ask, check_lock
 from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProtocolError, LockRefused, Misuse
 from flom.interfaces import IArbiter, IHeld
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
@@ -155,7 +154,7 @@ class RemoteArbiter:
             asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
         except InvalidRequest:
             return Acquisition(fail(), what)
-        waiting = Deferred.fromCoroutine(self._take_turn(replace(asked.message, peer_id=unique_id()), what))
+        waiting = Deferred.fromCoroutine(self._take_turn(asked.message(unique_id()), what))
         self._undecided.add(waiting)
         waiting.addBoth(self._note_decision, waiting)
         return Acquisition(limit(waiting, asked.timeout, self._clock, what), what)
@@ -275,7 +274,7 @@ class RemoteArbiter:
 
     def _extend(self, message: Lock) -> Lock:
         """Say that we understand more than FLoM's clients, if we do and there is room for that in C{message}."""
-        extended = replace(message, extended=self._is_extended)
+        extended = message.replace(extended=self._is_extended)
         try:
             encode(extended)
         except LocalProtocolError:

@@ -24,8 +24,7 @@ from zope.interface import implementer
 
 from flom.acquisition import Acquisition, Held
 from flom.client.deferred import become
-from flom.core.asking import as_mode
-from flom.core.modes import LockMode
+from flom.core.modes import LockMode, as_mode
 from flom.errors import FlomError
 from flom.job.environment import add_lock
 from flom.job.status import status_after

@@ -14,23 +14,13 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from flom.codes import Outcome
+from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
 from flom.core.locks.snapshot import Claim, ResourceView, TableView
 from flom.core.locks.statistics import Tally
 from flom.core.names import ResourceName
-from flom.core.requests import (
-    Effect,
-    Ended,
-    Granted,
-    Incubated,
-    Instant,
-    Limit,
-    LockRequest,
-    Queued,
-    Refused,
-    SessionId,
-)
+from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidTimestampFormat, RemoteProtocolError
 
 _NUMBER: Final = itemgetter(Claim._fields.index("number"))

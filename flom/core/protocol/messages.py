@@ -1,92 +1,115 @@
-"""The messages of protocol level 3, one frozen value a message (docs/compatibility.md, "Protocol: messages")."""
+"""The messages of protocol level 3, one value a message (docs/compatibility.md, "Protocol: messages")."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import ClassVar, Final
+from flom.codes import Enum
+from flom.core.modes import NL
+from flom.core.value import Value
 
-from flom.core.modes import LockMode
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from flom.core.modes import LockMode
 
 STATUS_PROBE: Final = "statusprobe"
-"""How the names begin by which a client finds out whether a daemon is ours (docs/protocol.md)."""
+"""Prefix of the names by which a client finds out whether a daemon is ours (docs/protocol.md)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Value):
     """
     A client asks for a resource.
 
     @ivar name: as it came; it may name nothing.
     @ivar quantity: 0 to 2**31 - 1.
     @ivar lifespan: seconds.
-    @ivar peer_id: the sender's unique id (docs/compatibility.md, "Unique id"), if it gave one.
-    @ivar regains: whether the sender held this when its daemon went away, and still uses it; FLoM has no such thing.
-    @ivar extended: whether the sender understands what FLoM's clients do not: L{Unlocked}.
+    @ivar peer_id: the sender's unique id (docs/compatibility.md, "Unique id"), if it sent one.
+    @ivar regains: true if the sender held this when its daemon went away, and still uses it; FLoM has no such thing.
+    @ivar extended: true if the sender understands what FLoM's clients do not: L{Unlocked}.
     """
 
-    verb: ClassVar = 1
-    step: ClassVar = 8
+    verb, step = 1, 8
+    __slots__ = ("name", "mode", "quantity", "wait", "create", "lifespan", "peer_id", "regains", "extended")
 
-    name: str
-    mode: LockMode = LockMode.NL
-    quantity: int = 0
-    wait: bool = False
-    create: bool = False
-    lifespan: float = 0.0
-    peer_id: str | None = None
-    regains: bool = False
-    extended: bool = False
+    def __init__(
+        self,
+        name: str,
+        mode: LockMode = NL,
+        quantity: int = 0,
+        wait: bool = False,
+        create: bool = False,
+        lifespan: float = 0.0,
+        peer_id: str | None = None,
+        regains: bool = False,
+        extended: bool = False,
+    ) -> None:
+        self.name = name
+        self.mode = mode
+        self.quantity = quantity
+        self.wait = wait
+        self.create = create
+        self.lifespan = lifespan
+        self.peer_id = peer_id
+        self.regains = regains
+        self.extended = extended
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Value):
     """
     The daemon says what became of a lock request.
 
-    @ivar step: 16 for the first answer, 24 for later ones; 32 refuses somebody who waits
+    @ivar step: 16 for the first answer, 24 for later ones; 32 refuses a waiter
         (docs/compatibility.md, "Protocol: client").
-    @ivar code: the number of an L{flom.errors.Outcome}; C{None} if there was none in the message.
+    @ivar code: the number of an L{flom.codes.Outcome}; C{None} if there was none in the message.
     @ivar element: what was granted, for sets, sequences and timestamps.
     @ivar peer_id: the daemon's unique id; in step 16 only.
-    @ivar extended: whether the daemon does what FLoM's does not, for a client that understands it; in step 16 only.
+    @ivar extended: true if the daemon does what FLoM's does not, for a client that understands it; in step 16 only.
     """
 
-    verb: ClassVar = 1
+    verb = 1
+    __slots__ = ("step", "code", "element", "peer_id", "extended")
 
-    step: int
-    code: int | None
-    element: str | None = None
-    peer_id: str | None = None
-    extended: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unlock:
-    """A client gives back one holding, or gives up waiting; only L{Lock.extended} clients are answered."""
-
-    verb: ClassVar = 2
-    step: ClassVar = 8
-
-    name: str
-    rollback: bool = False
+    def __init__(
+        self,
+        step: int,
+        code: int | None,
+        element: str | None = None,
+        peer_id: str | None = None,
+        extended: bool = False,
+    ) -> None:
+        self.step = step
+        self.code = code
+        self.element = element
+        self.peer_id = peer_id
+        self.extended = extended
 
 
-@dataclass(frozen=True, slots=True)
-class Unlocked:
+class Unlock(Value):
+    """A client releases one holding, or withdraws; only L{Lock.extended} clients are answered."""
+
+    verb, step = 2, 8
+    __slots__ = ("name", "rollback")
+
+    def __init__(self, name: str, rollback: bool = False) -> None:
+        self.name = name
+        self.rollback = rollback
+
+
+class Unlocked(Value):
     """The daemon has taken an L{Unlock}; FLoM's daemons never say so."""
 
-    verb: ClassVar = 2
-    step: ClassVar = 16
+    verb, step = 2, 16
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Reserved by FLoM; nobody sends it."""
+class Ping(Value):
+    """Reserved by FLoM, which never sends it."""
 
-    verb: ClassVar = 3
+    verb = 3
+    __slots__ = ("step",)
 
-    step: int
+    def __init__(self, step: int) -> None:
+        self.step = step
 
 
 class Role(str, Enum):
@@ -98,8 +121,7 @@ class Role(str, Enum):
     LEAVING = "leaving"  # has led until now
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Value):
     """
     What a daemon of a group says of itself; FLoM's daemons say nothing of the kind.
 
@@ -107,41 +129,53 @@ class Standing:
     @ivar since: when it took up its role, in milliseconds since the epoch, by its own clock.
     """
 
-    node: str
-    role: Role
-    since: int
+    __slots__ = ("node", "role", "since")
+    __match_args__ = ("node", "role", "since")
+
+    def __init__(self, node: str, role: Role, since: int) -> None:
+        self.node = node
+        self.role = role
+        self.since = since
 
 
-@dataclass(frozen=True, slots=True)
-class Discover:
+class Discover(Value):
     """
-    Somebody looks for a daemon; it travels in a datagram.
+    A question for a daemon, or what a daemon tells its group; it travels in a datagram.
 
     @ivar group: the multicast group that is asked or told; daemons of others are not concerned. FLoM's askers do not
         say it, nor can they be told more than where the daemon is.
-    @ivar everyone: whether daemons that stand by are to answer too.
-    @ivar orphaned: whether the asker holds a lock of a daemon that has gone, and wants to regain it from its successor.
+    @ivar everyone: true if daemons that stand by are to answer too.
+    @ivar orphaned: true if the asker holds a lock of a daemon that has gone, and wants to regain it from its successor.
     @ivar standing: set if this is no question: a daemon tells the group what it is. FLoM's daemons answer all the
         same, and so we learn of them.
-    @ivar relayed: whether it is another daemon that says so.
+    @ivar relayed: true if it is another daemon that says so.
     @ivar address: where that daemon listens, as in L{Discovered}.
     @ivar port: likewise; 0 if it does not say.
     """
 
-    verb: ClassVar = 4
-    step: ClassVar = 8
+    verb, step = 4, 8
+    __slots__ = ("group", "everyone", "orphaned", "standing", "relayed", "address", "port")
 
-    group: str = ""
-    everyone: bool = False
-    orphaned: bool = False
-    standing: Standing | None = None
-    relayed: bool = False
-    address: str = ""
-    port: int = 0
+    def __init__(
+        self,
+        group: str = "",
+        everyone: bool = False,
+        orphaned: bool = False,
+        standing: Standing | None = None,
+        relayed: bool = False,
+        address: str = "",
+        port: int = 0,
+    ) -> None:
+        self.group = group
+        self.everyone = everyone
+        self.orphaned = orphaned
+        self.standing = standing
+        self.relayed = relayed
+        self.address = address
+        self.port = port
 
 
-@dataclass(frozen=True, slots=True)
-class Discovered:
+class Discovered(Value):
     """
     A daemon says where it is.
 
@@ -151,63 +185,65 @@ class Discovered:
     @ivar version: of the daemon.
     """
 
-    verb: ClassVar = 4
-    step: ClassVar = 16
+    verb, step = 4, 16
+    __slots__ = ("address", "port", "standing", "host", "version")
 
-    address: str
-    port: int
-    standing: Standing | None = None
-    host: str = ""
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Shutdown:
-    """Somebody wants the daemon to end; only a refusal is answered."""
-
-    verb: ClassVar = 5
-    step: ClassVar = 8
-
-    immediate: bool
-    peer_id: str | None = None
+    def __init__(
+        self, address: str, port: int, standing: Standing | None = None, host: str = "", version: str = ""
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.standing = standing
+        self.host = host
+        self.version = version
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRequest:
+class Shutdown(Value):
+    """A client orders the daemon to end; only a refusal is answered."""
+
+    verb, step = 5, 8
+    __slots__ = ("immediate", "peer_id")
+
+    def __init__(self, immediate: bool, peer_id: str | None = None) -> None:
+        self.immediate = immediate
+        self.peer_id = peer_id
+
+
+class StatusRequest(Value):
     """
-    Somebody wants to see what the daemon holds. A daemon of FLoM dies of it
+    A client asks what the daemon holds. A daemon of FLoM dies of it
     (docs/compatibility.md, "A bad first message ends the daemon").
 
     @ivar name: of the only resource to show; C{None} for all.
     """
 
-    verb: ClassVar = 5
-    step: ClassVar = 8
+    verb, step = 5, 8
+    __slots__ = ("name", "peer_id")
 
-    name: str | None = None
-    peer_id: str | None = None
+    def __init__(self, name: str | None = None, peer_id: str | None = None) -> None:
+        self.name = name
+        self.peer_id = peer_id
 
 
-@dataclass(frozen=True, slots=True)
-class StatusFollows:
+class StatusFollows(Value):
     """
-    The daemon says that its status comes after this message.
+    The daemon's status comes after this message.
 
     @ivar size: bytes of it.
     """
 
-    verb: ClassVar = 5
-    step: ClassVar = 16
+    verb, step = 5, 16
+    __slots__ = ("size",)
 
-    size: int
+    def __init__(self, size: int) -> None:
+        self.size = size
 
 
-@dataclass(frozen=True, slots=True)
-class ManagementRefused:
-    """The daemon does not do what somebody wants who must not; a daemon of FLoM never says so."""
+class ManagementRefused(Value):
+    """The client has no right to what it has ordered; a daemon of FLoM never says so."""
 
-    verb: ClassVar = 5
-    step: ClassVar = 16
+    verb, step = 5, 16
+    __slots__ = ()
 
 
 Message = (
@@ -226,5 +262,5 @@ Message = (
 
 
 def kind(message: Message) -> str:
-    """Tell in a word what C{message} is, for errors."""
+    """Return in a word what C{message} is, for errors."""
     return type(message).__name__.lower()

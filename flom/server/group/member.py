@@ -19,6 +19,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from flom._version import __version__
+from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender, destination
 from flom.core.group.election import (
     DEFAULT_TIMING,
@@ -37,7 +38,6 @@ from flom.core.group.election import (
 )
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_MESSAGE_SIZE, decode, encode
-from flom.core.requests import Instant
 from flom.errors import RemoteProtocolError
 from flom.net.multicast import NoMulticast
 from flom.reactor.endpoints import connect_within

@@ -6,7 +6,6 @@ Looking for the daemon of a group: whom a client chooses, and what it takes for 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -141,7 +140,7 @@ def test_while_some_stand_by_a_leader_is_waited_for(search: Search) -> None:
     search.hear(STANDING_BY)
     pass_time(search.reactor, 2.0)
     elected = Standing("0" * 16, Role.LEADER, 1_900_000_000_000)
-    search.hear(replace(STANDING_BY, standing=elected))
+    search.hear(STANDING_BY.replace(standing=elected))
     [answer] = asking.after(ASK_AGAIN)
     assert answer.standing == elected
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from flom.acquisition import Acquisition, Held
 from flom.client.deferred.arbiter import MAX_ASKING, RemoteArbiter
 from flom.client.deferred.connection_pool import MAX_KEPT
-from flom.core.asking import ANSWER_TIMEOUT
+from flom.core.requests import ANSWER_TIMEOUT
 from flom.errors import Closed, DaemonLost, FlomError, LockBusy, LockImpossible, LockTimeout, Misuse
 from flom.server.connection import LockProtocol
 from tests.fakes.tls_network import MemoryNetwork, NetworkDaemon

@@ -6,7 +6,6 @@ How a client finds the daemon of a group: when it asks, which daemon it chooses,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -170,7 +169,7 @@ def test_while_some_stand_by_a_leader_is_waited_for(driver: Driver) -> None:
     driver.hear(STANDING_BY)
     driver.wait(2.0)
     elected = Standing("0" * 16, Role.LEADER, 1_900_000_000_000)
-    driver.hear(replace(STANDING_BY, standing=elected))
+    driver.hear(STANDING_BY.replace(standing=elected))
     assert driver.finish() == SETTLE
     [daemon] = driver.search.leaders
     assert daemon.standing == elected

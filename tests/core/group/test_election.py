@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -327,20 +326,20 @@ class TestStandby:
     def test_a_goodbye_of_its_leader_makes_a_candidate_at_once(self) -> None:
         daemon = follower()
         daemon.wait(TIMING.heartbeat)
-        assert daemon.hear(replace(BETTER, role=Role.LEAVING)) == [Announce(daemon.candidacy)]
+        assert daemon.hear(BETTER.replace(role=Role.LEAVING)) == [Announce(daemon.candidacy)]
         assert daemon.election.leader is None
         assert Lead() in daemon.wait(TIMING.campaign)
 
     def test_a_goodbye_that_comes_twice_is_heard_once(self) -> None:
         daemon = follower()
-        daemon.hear(replace(BETTER, role=Role.LEAVING))
+        daemon.hear(BETTER.replace(role=Role.LEAVING))
         daemon.wait(5 * TIMING.round)
-        assert daemon.hear(replace(BETTER, role=Role.LEAVING)) == []
+        assert daemon.hear(BETTER.replace(role=Role.LEAVING)) == []
         assert Lead() in daemon.wait(TIMING.campaign - 5 * TIMING.round)
 
     def test_a_leader_that_is_heard_after_its_goodbye_is_there(self) -> None:
         daemon = follower()
-        goodbye = replace(BETTER, role=Role.LEAVING)
+        goodbye = BETTER.replace(role=Role.LEAVING)
         daemon.hear(goodbye)
         assert daemon.hear(BETTER) == [Follow(BETTER)]  # anybody can have sent the goodbye
         assert daemon.hear(goodbye) == [Announce(daemon.candidacy)]
@@ -354,7 +353,7 @@ class TestStandby:
 
     def test_its_leader_is_followed_when_it_leads_for_the_second_time_too(self) -> None:
         daemon = follower()
-        again = replace(BETTER, since=BETTER.since + 1)
+        again = BETTER.replace(since=BETTER.since + 1)
         assert daemon.hear(again) == [Follow(again)]
 
     def test_it_says_nothing_while_it_follows_one_of_ours(self) -> None:
@@ -411,7 +410,7 @@ class TestLeader:
     def test_of_two_worse_leaders_it_says_so_at_some_distance(self) -> None:
         daemon = leader()
         reply = Announce(daemon.election.standing)
-        even_worse = replace(WORSE, node="d")
+        even_worse = WORSE.replace(node="d")
         assert daemon.hear(WORSE) == [Outrank(WORSE), reply]
         daemon.wait(TIMING.round)
         assert daemon.hear(even_worse) == [reply]
@@ -423,7 +422,7 @@ class TestLeader:
         reply = Announce(daemon.election.standing)
         daemon.hear(WORSE)
         daemon.wait(3600.0)
-        again = replace(WORSE, since=WORSE.since + 3_600_000)
+        again = WORSE.replace(since=WORSE.since + 3_600_000)
         assert daemon.hear(again) == [Outrank(again), reply]
 
     def test_of_two_leaders_exactly_one_makes_sure_and_the_other_insists(self) -> None:
@@ -445,7 +444,7 @@ class TestLeader:
         assert daemon.election.standing == daemon.election.leader == elected
         assert daemon.hear(elected) == []
         assert daemon.wait(TIMING.heartbeat) == [Announce(elected)]
-        assert daemon.election.leave() == [Announce(replace(elected, role=Role.LEAVING))]
+        assert daemon.election.leave() == [Announce(elected.replace(role=Role.LEAVING))]
 
 
 class TestYielding:
@@ -476,7 +475,7 @@ class TestYielding:
 
     def test_it_does_not_stand_for_election_when_its_leader_says_goodbye(self) -> None:
         daemon = yielding()
-        assert daemon.hear(replace(BETTER, role=Role.LEAVING)) == []
+        assert daemon.hear(BETTER.replace(role=Role.LEAVING)) == []
         assert daemon.wait(100.0) == []
         assert (daemon.role, daemon.election.leader) == (Role.STANDBY, None)
         assert daemon.hear(WORSE) == [Follow(WORSE)]
@@ -509,7 +508,7 @@ class TestGoodbye:
     def test_a_leader_says_that_it_is_leaving(self) -> None:
         daemon = leader()
         own = daemon.election.standing
-        assert daemon.election.leave() == [Announce(replace(own, role=Role.LEAVING))]
+        assert daemon.election.leave() == [Announce(own.replace(role=Role.LEAVING))]
 
     @pytest.mark.parametrize("make", [Daemon, follower, yielding])
     def test_nobody_else_does(self, make: Callable[[], Daemon]) -> None:
@@ -517,7 +516,7 @@ class TestGoodbye:
 
 
 @pytest.mark.parametrize("make", [Daemon, follower, leader, yielding])
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", list(Role))
 def test_what_it_has_said_itself_is_nothing_new(make: Callable[[], Daemon], role: Role) -> None:
     daemon = make()
     standing, followed = daemon.election.standing, daemon.election.leader

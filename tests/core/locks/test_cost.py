@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import pytest
 
+from flom.core.effects import Effect, Granted, Instant
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
-from flom.core.requests import Effect, Granted, Instant, LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId
 
 FEW: Final = 10
 MANY: Final = 10_000

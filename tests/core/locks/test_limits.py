@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from flom.codes import Outcome
+from flom.core.effects import Effect, Granted, Incubated, Instant, Limit, Queued, Refused
 from flom.core.locks.table import LockTable
 from flom.core.names import parse_name
-from flom.core.requests import Effect, Granted, Incubated, Instant, Limit, LockRequest, Queued, Refused, SessionId
+from flom.core.requests import LockRequest, SessionId
 
 NOW = Instant(0.0, 0.0)
 

@@ -7,12 +7,13 @@ import time
 import pytest
 
 from flom.codes import Outcome
+from flom.core.effects import Instant
 from flom.core.locks.snapshot import Claim, ResourceView
 from flom.core.locks.statistics import BOUNDS, MEMORY, Second, Tally
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.requests import Instant, LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId
 
 
 class Table:

@@ -21,10 +21,11 @@ from typing import Final
 
 import pytest
 
+from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Queued, Refused
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.requests import Effect, Ended, Granted, Incubated, Instant, LockRequest, Queued, Refused, SessionId
+from flom.core.requests import LockRequest, SessionId
 from flom.errors import RemoteProtocolError
 
 NOON: Final = 1_699_963_200  # 2023-11-14 12:00:00 UTC

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from flom.core.effects import Effect, Ended, Granted, Instant
 from flom.core.locks.resources.hierarchical import HierarchicalResource
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, ResourceName, parse_name
-from flom.core.requests import Effect, Ended, Granted, Instant, LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId
 from flom.errors import RemoteProtocolError
 from tests.core.model import Model, same_resource
 
@@ -39,7 +40,7 @@ WALL_AT_START: Final = 1_699_963_190.0  # ten seconds before noon, UTC
 SECONDS: Final = [1 / 64, 1 / 2, 1.0, 1.5, 3.0, 3600.0]  # sums of these are exact
 
 sessions = st.integers(1, 5).map(SessionId)
-modes = st.sampled_from(LockMode)
+modes = st.sampled_from(list(LockMode))
 quantities = st.integers(0, 4)
 names = st.runner().flatmap(lambda machine: st.sampled_from(machine.names))
 waiting = st.runner().flatmap(lambda machine: st.sampled_from(machine.model.waiting()))

@@ -8,7 +8,6 @@ import random
 import re
 from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -46,7 +45,7 @@ DECLARATION = '<?xml version="1.0" encoding="UTF-8" ?>'
 PEER_ID = "0123456789abcdef0123456789abcdef"
 SESSION = f'<session peerid="{PEER_ID}"/>'
 CANDIDATE = Standing("0123456789abcdef", Role.CANDIDATE, 1_700_000_000_000)
-LEADER = replace(CANDIDATE, role=Role.LEADER)
+LEADER = CANDIDATE.replace(role=Role.LEADER)
 
 
 def base64(name: str) -> str:
@@ -367,7 +366,7 @@ def test_a_lifespan_has_31_bits_at_most(lifespan: str) -> None:
     assert abs(message.lifespan) == (2**31 - 1) / 1000
 
 
-@pytest.mark.parametrize("mode", LockMode)
+@pytest.mark.parametrize("mode", list(LockMode))
 def test_a_mode_is_its_number(mode: LockMode) -> None:
     message = decode(lock_text(f'mode="{mode:d}"'))
     assert isinstance(message, Lock)
@@ -402,11 +401,11 @@ R1 = Lock("R1", LockMode.EX)
         (b'<msg verb="4" step="8"><resource name="UjE=" mode="77" rollback="1"/></msg>', Discover()),
         (body_of_lock(""), R1),
         (body_of_lock("<session/>"), R1),
-        (body_of_lock('<session peerid=""/>'), replace(R1, peer_id="")),
+        (body_of_lock('<session peerid=""/>'), R1.replace(peer_id="")),
         (lock_text(""), Lock("R1", LockMode.NL, quantity=0, wait=False, create=False, lifespan=0.0)),
         (b'<msg verb="2" step="8"><resource name="UjE="/></msg>', Unlock("R1", rollback=False)),
         (body_of_lock('<resource name="UjI=" mode="1" wait="1"/>'), Lock("R1", LockMode.EX, wait=True)),
-        (body_of_lock('<session peerid="a"/><session peerid="b"/>'), replace(R1, peer_id="b")),
+        (body_of_lock('<session peerid="a"/><session peerid="b"/>'), R1.replace(peer_id="b")),
         (body_of_lock("text <!-- a comment --> &lt;&amp;&#65; <![CDATA[<text>]]>"), R1),
         (b'<msg verb="1" step="8"><resource name="UjE=" mode="5"><session><a/></session></resource></msg>', R1),
         (b"<!DOCTYPE msg><msg verb='4' step='8'></msg>", Discover()),
@@ -555,7 +554,7 @@ def test_a_question_that_is_long_enough_is_not_filled_up(size: int) -> None:
 
 
 def test_an_answer_from_the_longest_address_and_host_is_no_longer_than_its_question() -> None:
-    answer = Discovered("ffff:" * 7 + "ffff", 65535, replace(LEADER, role=Role.CANDIDATE), "h" * 64, "10.10.10")
+    answer = Discovered("ffff:" * 7 + "ffff", 65535, LEADER.replace(role=Role.CANDIDATE), "h" * 64, "10.10.10")
     assert len(encode(answer)) <= QUESTION_SIZE
 
 
@@ -605,7 +604,7 @@ def locks(draw: st.DrawFn) -> Lock:
     moded = isinstance(kind, SimpleName | HierarchicalName)
     return Lock(
         name,
-        draw(st.sampled_from(LockMode)) if moded else LockMode.NL,
+        draw(st.sampled_from(list(LockMode))) if moded else LockMode.NL,
         draw(st.integers(0, 2**31 - 1)) if isinstance(kind, NumericName) else 0,
         draw(st.booleans()),
         draw(st.booleans()),
@@ -618,7 +617,7 @@ def locks(draw: st.DrawFn) -> Lock:
 CODES = st.integers(-(2**31), 2**31 - 1)
 PORTS = st.integers(1, 65535)
 GROUPS = st.sampled_from(["", "239.1.1.1", "ff02::1"]) | ELEMENT
-STANDINGS = st.builds(Standing, ELEMENT, st.sampled_from(Role), st.integers(0, MAX_SINCE))
+STANDINGS = st.builds(Standing, ELEMENT, st.sampled_from(list(Role)), st.integers(0, MAX_SINCE))
 ANY_MESSAGE = st.one_of(
     locks(),
     st.builds(Answer, st.just(16), CODES, st.none() | ELEMENT, PEER_IDS),

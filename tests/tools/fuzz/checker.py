@@ -165,7 +165,7 @@ class Witness:
                 self.extended = self.extended or message.extended
                 self.asked.append(message)
                 self.checker.join(self, key_of(message.name))
-            case Unlock(name):
+            case Unlock(name=name):
                 self._give_back(name)
 
     def _give_back(self, name: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from random import Random
 from typing import Final
 
 from flom.codes import Outcome
-from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
+from flom.core.names import parse_name
 from flom.core.protocol.messages import Answer, Discover, Discovered, Lock, Message
 from flom.core.protocol.session import ClientSession, ServerSession
 from flom.core.protocol.wire import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader, decode, encode
@@ -69,19 +68,17 @@ def _as_written(message: Message) -> Message:
     match message:
         case Lock():
             name = parse_name(message.name)
-            has_mode, has_quantity = isinstance(name, SimpleName | HierarchicalName), isinstance(name, NumericName)
             plain = Lock("")
-            return replace(
-                message,
-                mode=message.mode if has_mode else plain.mode,
-                quantity=message.quantity if has_quantity else plain.quantity,
+            return message.replace(
+                mode=message.mode if name.has_mode else plain.mode,
+                quantity=message.quantity if name.has_quantity else plain.quantity,
             )
         case Answer(step=24 | 32):
-            return replace(message, peer_id=None, extended=False)
+            return message.replace(peer_id=None, extended=False)
         case Discover(port=0):
-            return replace(message, address="")
+            return message.replace(address="")
         case Discovered(standing=None):
-            return replace(message, host="", version="")
+            return message.replace(host="", version="")
         case _:
             return message
 

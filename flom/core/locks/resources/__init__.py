@@ -43,5 +43,5 @@ def make_resource(name: ResourceName, strftime: Strftime) -> Resource:
             return HierarchicalResource()
         case SequenceName(slots=slots, transactional=transactional):
             return SequenceResource(slots, transactional)
-        case TimestampName(format=format, slots=slots):
-            return TimestampResource(format, slots, strftime)
+        case TimestampName():
+            return TimestampResource(name, strftime)

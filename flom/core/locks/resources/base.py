@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from flom.core.requests import Instant, LockRequest
+from flom.core.effects import Instant
+from flom.core.requests import LockRequest
 
 Strftime = Callable[[str, float], str]
 """C's strftime for the local time zone: a format and seconds since the epoch give a text."""

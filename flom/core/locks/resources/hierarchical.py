@@ -19,11 +19,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
+from flom.core.effects import Instant
 from flom.core.locks.resources.base import Holding, Resource
 from flom.core.locks.resources.queues import NEVER, Earliest, ModeQueues
 from flom.core.modes import IN_THE_WAY, ONE_HOLDER, LockMode
 from flom.core.names import HierarchicalName
-from flom.core.requests import Instant, LockRequest
+from flom.core.requests import LockRequest
 
 
 class _Node:

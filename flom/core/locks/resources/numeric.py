@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from flom.core.effects import Instant
 from flom.core.locks.resources.base import Holding, Resource
 from flom.core.locks.resources.queues import QuantityQueue
-from flom.core.requests import Instant, LockRequest
+from flom.core.requests import LockRequest
 
 
 class NumericResource(Resource):

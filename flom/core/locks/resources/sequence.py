@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from flom.core.effects import Instant
 from flom.core.locks.resources.base import Holding, OneQueueResource
-from flom.core.requests import Instant, LockRequest
+from flom.core.requests import LockRequest
 
 _LAST_VALUE: Final = 2**32 - 1  # then 1 again; 0 is never given
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from flom.core.effects import Instant
 from flom.core.locks.resources.base import Holding, OneQueueResource
-from flom.core.requests import Instant, LockRequest
+from flom.core.requests import LockRequest
 
 
 class SetResource(OneQueueResource):

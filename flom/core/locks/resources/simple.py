@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import count
 
+from flom.core.effects import Instant
 from flom.core.locks.resources.base import Holding, Resource
 from flom.core.locks.resources.queues import ModeQueues
 from flom.core.modes import HeldModes
-from flom.core.requests import Instant, LockRequest
+from flom.core.requests import LockRequest
 
 
 class SimpleResource(Resource):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from flom.core.effects import Instant
 from flom.core.locks.resources.base import Holding, OneQueueResource, Strftime
-from flom.core.names import MAX_TEXT
-from flom.core.requests import Instant, LockRequest
+from flom.core.names import MAX_TEXT, TimestampName
+from flom.core.requests import LockRequest
 from flom.errors import InvalidTimestampFormat
 
 _FRACTION: Final = re.compile(r"#(f{1,6})")
-_CONVERSION: Final = re.compile(r"%(.)")
-_SECONDS: Final = frozenset("crsSTX")
-_MINUTES: Final = frozenset("MR")
-_HOURS: Final = frozenset("HI")
 _MICROSECOND: Final = 1e-6  # the shortest time to wait, in seconds
 
 # 2026-09-23 12:34:56 UTC, a Wednesday in September: no weekday and no month has a longer English name
@@ -30,19 +27,19 @@ class TimestampResource(OneQueueResource):
 
     waits_for_time = True
 
-    def __init__(self, format: str, slots: int, strftime: Strftime) -> None:
+    def __init__(self, name: TimestampName, strftime: Strftime) -> None:
         """
-        @param format: as strftime's, and C{#f} to C{#ffffff} for fractions of a second.
-        @raise InvalidTimestampFormat: C{format} cannot be used.
+        @param name: its format is strftime's, with C{#f} to C{#ffffff} for fractions of a second.
+        @raise InvalidTimestampFormat: the format cannot be used.
         """
         super().__init__()
-        self._format = format
-        self._left = slots
+        self._format = name.format
+        self._left = name.slots
         self._strftime = strftime
-        self._unit = unit_of(format)
+        self._unit = name.unit()
         self._last_unit = -1
         if not 0 < len(self._text(_LONGEST)) <= MAX_TEXT:
-            raise InvalidTimestampFormat(f"{format!r} gives texts of no or more than {MAX_TEXT} characters")
+            raise InvalidTimestampFormat(f"{name.format!r} gives texts of no or more than {MAX_TEXT} characters")
 
     def fits(self, request: LockRequest, now: Instant) -> bool:
         return self._left > 0 and self._unit_of(now) > self._last_unit
@@ -74,23 +71,3 @@ class TimestampResource(OneQueueResource):
 
 def _microseconds(wall: float) -> int:
     return round(wall * 1e6)  # a float is less exact than this, so to cut would often be one too few
-
-
-def unit_of(format: str) -> int:
-    """
-    Tell in microseconds how often the text of C{format} changes, as far as it matters.
-
-    Unlike FLoM's search for C{%S} anywhere, this takes C{%%} for what it is.
-
-    @raise InvalidTimestampFormat: it does not change at least once an hour.
-    """
-    if runs := _FRACTION.findall(format):
-        return int(10 ** (6 - max(len(run) for run in runs)))
-    conversions = set(_CONVERSION.findall(format))
-    if conversions & _SECONDS:
-        return 1_000_000
-    if conversions & _MINUTES:
-        return 60_000_000
-    if conversions & _HOURS:
-        return 3_600_000_000
-    raise InvalidTimestampFormat(f"nothing in {format!r} changes at least once an hour")

@@ -7,10 +7,11 @@ from typing import Final
 
 import pytest
 
+from flom.core.effects import Granted, Instant, Queued
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.requests import Granted, Instant, LockRequest, Queued, SessionId
+from flom.core.requests import LockRequest, SessionId
 
 HOLDER, ATTACKER, WAITER = map(SessionId, range(3))
 LEVELS: Final = 112

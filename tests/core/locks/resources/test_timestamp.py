@@ -12,10 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flom.codes import Outcome
+from flom.core.effects import Effect, Granted, Instant, Queued, Refused
 from flom.core.locks.resources.timestamp import TimestampResource
 from flom.core.locks.table import LockTable
-from flom.core.names import MAX_TEXT, parse_name
-from flom.core.requests import Effect, Granted, Instant, LockRequest, Queued, Refused, SessionId
+from flom.core.names import MAX_TEXT, TimestampName, parse_name
+from flom.core.requests import LockRequest, SessionId
 
 FORMATS = ["#ffffff", "#fffff", "#ffff", "#fff", "#ff", "#f", "%S", "%M", "%H"]
 
@@ -36,7 +37,7 @@ def ask(table: LockTable, name: str) -> Effect:
 @example("#f", 4_000_000, 100_000)
 @example("#ffffff", 2_147_500_000_000_249, 1)
 def test_a_waiter_that_cannot_be_served_yet_has_a_chance_later_than_now(format: str, first: int, wait: int) -> None:
-    resource = TimestampResource(format, 2, strftime)
+    resource = TimestampResource(TimestampName("", format, 2), strftime)
     resource.take(request("_t_%S[2]"), Instant(0.0, first / 1e6))
     waiter, now = request("_t_%S[2]"), Instant(0.0, (first + wait) / 1e6)
     resource.enqueue(waiter)
@@ -46,7 +47,7 @@ def test_a_waiter_that_cannot_be_served_yet_has_a_chance_later_than_now(format: 
 
 @given(st.integers(1, 6), st.integers(0, 2**31 * 64))
 def test_the_fraction_is_cut_and_not_rounded(digits: int, sixty_fourths: int) -> None:
-    resource = TimestampResource("%s#" + "f" * digits, 1, lambda text, wall: text)
+    resource = TimestampResource(TimestampName("", "%s#" + "f" * digits, 1), lambda text, wall: text)
     holding = resource.take(request("_t_%S[1]"), Instant(0.0, sixty_fourths / 64))
     assert holding.element == "%s." + f"{sixty_fourths % 64 * 15_625:06d}"[:digits]
 

@@ -1,0 +1,108 @@
+"""
+What follows from a call of the lock table, as values, and the moment at which it is called.
+
+They are never changed once they are made. They are not frozen, because to make a frozen one takes longer than to decide
+what it says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from flom.codes import Outcome
+from flom.core.requests import LockRequest
+
+
+class Instant(NamedTuple):
+    """
+    A moment, as two clocks tell it.
+
+    @ivar monotonic: seconds that never go back; idle resources are timed by them.
+    @ivar wall: seconds since the epoch; timestamp resources hand these out.
+    """
+
+    monotonic: float
+    wall: float
+
+
+@dataclass(slots=True)
+class Granted:
+    """
+    The session holds what it asked for.
+
+    @ivar token: the fencing token: it grows with every grant of this table, so that a protected store can refuse a
+        late writer. A new daemon starts again at 1.
+    @ivar element: which one, for sets, sequences and timestamps.
+    @ivar delayed: whether the session was told to wait before.
+    @ivar waited: seconds since it had asked.
+    """
+
+    request: LockRequest
+    token: int
+    element: str | None = None
+    delayed: bool = False
+    waited: float = field(default=0.0, compare=False)
+
+
+@dataclass(slots=True)
+class Queued:
+    """
+    The session waits for others to release.
+
+    @ivar delayed: whether it was told before to wait for something else: that the resource is created.
+    """
+
+    request: LockRequest
+    delayed: bool = False
+
+
+@dataclass(slots=True)
+class Incubated:
+    """The session waits for the resource to be created (docs/compatibility.md, "Requests that do not create")."""
+
+    request: LockRequest
+
+
+class Limit(Enum):
+    """What a table can have too many of; the value is the name of the option."""
+
+    WAITERS = "max-waiters"
+    RESOURCES = "max-resources"
+    LOCKS = "max-locks-per-connection"
+
+
+@dataclass(slots=True)
+class Refused:
+    """
+    The answer is no and nothing is left of the request.
+
+    @ivar delayed: whether the session was told to wait before.
+    @ivar limit: the L{Limit} of the table that would be exceeded, if that is why.
+    """
+
+    request: LockRequest
+    outcome: Outcome
+    delayed: bool = False
+    limit: Limit | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    """
+    The session holds it no longer.
+
+    @ivar held: seconds since it was granted.
+    """
+
+    request: LockRequest
+    held: float = field(compare=False)
+
+
+Effect = Granted | Queued | Incubated | Refused | Ended
+
+
+@dataclass(slots=True)
+class Dismissed:
+    """The session has ended, because this daemon grants nothing more and the session holds nothing."""
