@@ -1,4 +1,4 @@
-"""Contracts that more than one class keeps."""
+"""Interfaces that more than one class provides."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ class IHeld(Interface):
     """A lock that is held."""
 
     element: str | None = Attribute("Which one was granted, for sets, sequences and timestamps.")
-    is_released: bool = Attribute("Whether it was given back, or was to be when it was lost already.")
-    is_lost: bool = Attribute("Whether it was gone before it was released.")
-    lost: Deferred[FlomError] = Attribute(
-        "Its result is why the lock was gone before it was released; if it was not, this never fires."
-    )
+    is_released: bool = Attribute("True once release() has been called, even if the lock had been lost before.")
+    is_lost: bool = Attribute("True if the lock was lost before it was released.")
+    lost: Deferred[FlomError] = Attribute("Fires with the reason if the lock is lost before it is released.")
 
     def release(rollback: bool = False) -> Deferred[None]:
         """
-        Give the lock back, once.
+        Release the lock, once.
 
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences"); nothing for
             other types.
-        @return: fires when the arbiter has it; with L{flom.errors.DaemonLost} if the lock was lost before, with
-            L{flom.errors.Misuse} if it was released before. To cancel it is not to wait for that.
+        @return: fires when the arbiter has freed it; with L{flom.errors.DaemonLost} if the lock was lost before, with
+            L{flom.errors.Misuse} if it was released before. Cancelling it only ends the wait.
         """
 
 
@@ -51,16 +49,16 @@ class IArbiter(Interface):
         """
         Ask for a lock.
 
-        Cancelling the Deferred gives up waiting: the request leaves the queue.
+        Cancelling the Deferred withdraws the request.
 
         @param name: the resource (docs/compatibility.md, "Resource names").
         @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
         @param quantity: units of a numeric resource, 0 to 2**31 - 1.
         @param wait: wait if it cannot be granted now.
-        @param create: make the resource if there is none.
-        @param lifespan: seconds that the resource is to be remembered while idle, if this makes it
+        @param create: create the resource if there is none.
+        @param lifespan: seconds for which the resource is remembered while idle, if this creates it
             (docs/compatibility.md, "Idle resources").
-        @param timeout: seconds to wait at most; 0 is not to wait, C{None} as long as it takes.
+        @param timeout: seconds to wait at most; 0: do not wait, C{None}: no limit.
         @return: fires with an L{IHeld}, or with L{flom.errors.LockRefused}, L{flom.errors.LockTimeout},
             L{flom.errors.InvalidRequest} or another L{flom.errors.FlomError}, whose text names the resource. It can be
             used with C{async with}.

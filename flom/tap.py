@@ -1,4 +1,4 @@
-"""The door of C{twistd flom}: its options, and the daemon they describe."""
+"""C{twistd flom}: its options, and the daemon that they describe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from flom.reactor.ports import ClaimedEndpoint
 from flom.reactor.transports import tls_of
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
-from flom.server.limits import Limits
+from flom.server.limits import limits_of
 from flom.server.options import ServerOptions
 from flom.server.service import build_daemon
 from flom.text import one_line
@@ -53,9 +53,9 @@ def _warn(text: str) -> None:
 
 class Options(usage.Options):
     """
-    What can be said after C{twistd flom}.
+    The options of C{twistd flom}.
 
-    @ivar config: what options and file make together.
+    @ivar config: made of the options and the configuration file.
     """
 
     synopsis = "[options]"
@@ -108,7 +108,7 @@ class Options(usage.Options):
         raise SystemExit(0)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Read C{options}; what is wrong with them ends the program with one line."""
+        """Read C{options}; an error in them ends the program with one line."""
         try:
             super().parseOptions(options)
         except usage.UsageError as e:
@@ -127,9 +127,10 @@ class Options(usage.Options):
 
     def _configure(self) -> Config:
         """
-        Put file and options together.
+        Return the configuration of file and options together.
 
-        A lifespan of 0 in a file, which other programs read too, is for those that might start a daemon.
+        A lifespan of 0 in the file is ignored: other programs read the file too, and to them it says not to start a
+        daemon.
         """
         config = Config(lifespan_ms=-1)
         if self["config-file"] is not None:
@@ -148,7 +149,7 @@ class Options(usage.Options):
         return config
 
     def _take_addresses(self) -> None:
-        """Listen where the options say; if they do not, where the file says."""
+        """Set where to listen: what the options say, otherwise what the file says."""
         config = self.config
         self["listen"] = self["listen"] or list(config.listen)
         self["socket-name"] = self["socket-name"] or ([config.socket_name] if config.socket_name else [])
@@ -166,58 +167,58 @@ class _Daemon(MultiService):
     """
     The service that twistd starts.
 
-    It says in one line why it cannot start, is found by C{pgrep flom}, ignores SIGHUP as FLoM's daemon does
-    (docs/compatibility.md, "Start of a daemon") and other signals that are no order to end, and takes as many
-    connections as the system lets it.
+    It reports in one line why it cannot start, has a process name that C{pgrep flom} finds, ignores SIGHUP as FLoM's
+    daemon does (docs/compatibility.md, "Start of a daemon") as well as SIGUSR1 and SIGUSR2, and raises the limit of
+    descriptors as far as the system allows.
     """
 
     def __init__(self, name: str) -> None:
         """
-        @param name: what to be called at first.
+        @param name: the process name until it has a role in a group.
         """
         super().__init__()
-        self._name_at_first = name
+        self._process_name = name
         self._made_by = os.getpid()
 
     def privilegedStartService(self) -> None:
-        _be_called(self._name_at_first)
+        _set_process_name(self._process_name)
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             if signal.getsignal(number) is signal.SIG_DFL:  # twistd may turn its log file over at SIGUSR1
                 signal.signal(number, signal.SIG_IGN)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         gc.freeze()  # what is there now is there to stay
-        gc.set_threshold(10_000, 20, 20)  # connections come and go in great numbers, and hardly leave cycles behind
+        gc.set_threshold(10_000, 20, 20)  # the many connections leave hardly any cycles behind
         try:
             super().privilegedStartService()
         except (CannotListenError, FlomError, OSError, OverflowError, ValueError) as e:
             if os.getpid() != self._made_by:
-                raise  # twistd has forked: it hands the error to the process that the user waits for
+                raise  # twistd has forked, and passes the error to the process that the user waits for
             print(f"twistd flom: {e}", file=sys.__stderr__)  # twistd logs what is written to sys.stderr by now
             raise SystemExit(1) from None
 
 
 def makeService(options: Options) -> MultiService:
-    """Make what twistd runs."""
+    """Return the service that twistd runs (C{IServiceMaker.makeService})."""
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor
-    reactor.addSystemEventTrigger("before", "shutdown", _heed_no_more_orders)
+    reactor.addSystemEventTrigger("before", "shutdown", _ignore_orders_to_end)
     speed_up(reactor)
     return daemon_from(options, reactor)
 
 
-def _heed_no_more_orders() -> None:
-    """Let nothing that should end the daemon disturb its end, which has begun."""
+def _ignore_orders_to_end() -> None:
+    """Ignore SIGINT and SIGTERM from now on: the daemon is ending."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def daemon_from(options: Options, reactor: Any) -> MultiService:
     """
-    Make the daemon that C{options} describe; it has its sockets already.
+    Return the daemon that C{options} describe; its sockets are bound already.
 
-    @raise SystemExit: it cannot have them.
+    @raise SystemExit: they cannot be bound.
     """
     config = options.config
     daemon = _Daemon("flom-candidate" if config.multicast_address else "flom")
@@ -235,7 +236,7 @@ def daemon_from(options: Options, reactor: Any) -> MultiService:
         membership = _membership(options, endpoints, reactor)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
-    limits = _limits(config)
+    limits = limits_of(config)
     arbiter = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants, limits=limits)
     counters = Counters()
     build_daemon(
@@ -263,19 +264,6 @@ def daemon_from(options: Options, reactor: Any) -> MultiService:
 
         MountService(reactor, os.path.realpath(config.mount_point), arbiter, counters).setServiceParent(daemon)
     return daemon
-
-
-def _limits(config: Config) -> Limits:
-    return Limits(
-        config.max_connections,
-        config.max_connections_per_peer,
-        config.max_waiters,
-        config.max_resources,
-        config.max_locks_per_connection,
-        config.max_message_size,
-        config.message_timeout_ms / 1000,
-        config.unread_timeout_ms / 1000,
-    )
 
 
 def _claims(options: Options) -> list[Claim]:
@@ -320,9 +308,9 @@ def _endpoint(description: str, option: str, reactor: Any) -> IStreamServerEndpo
 
 def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reactor: Any) -> Membership | None:
     """
-    Tell what to be in which group.
+    Return the group to be a member of; C{None} for no group.
 
-    Without a unicast address, that takes a port of every address of this host.
+    Without a unicast address, this adds an endpoint on a port of every address of this host.
     """
     config = options.config
     if not config.multicast_address:
@@ -345,10 +333,10 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
         told = ("", claim.socket.getsockname()[1])
     if told[0] in ("0.0.0.0", "::"):
         told = ("", told[1])
-    # the zone is ours alone (docs/compatibility.md, "Discovery by the daemon")
+    # a zone means nothing to other hosts (docs/compatibility.md, "Discovery by the daemon")
     told = (told[0].partition("%")[0], told[1])
     if options["candidate"] is None:
-        return Membership(group, told, timing, on_role=_be_called_by_role)
+        return Membership(group, told, timing, on_role=_name_by_role)
     try:
         seat = inherit_seat(group, map(int, (options["seat"] or "").split(",")))
         candidate = socket.socket(fileno=int(options["candidate"]))
@@ -356,15 +344,15 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
     except (ValueError, OSError):
         given = f"seat: '{options['seat']}', candidate: '{options['candidate']}'"
         raise SystemExit(f"twistd flom: {given}: not the sockets of a flom-run") from None
-    return Membership(group, told, timing, seat, candidate, stands_by=False, on_role=_be_called_by_role)
+    return Membership(group, told, timing, seat, candidate, stands_by=False, on_role=_name_by_role)
 
 
-def _be_called(name: str) -> None:
-    """Have C{pgrep} find this process by C{name}, of which the kernel keeps 15 bytes."""
+def _set_process_name(name: str) -> None:
+    """Set the name by which C{pgrep} finds this process; the kernel keeps 15 bytes of it."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name)
 
 
-def _be_called_by_role(role: Role) -> None:
-    """Let C{pgrep -l flom} tell who leads."""
-    _be_called("flom" if role is Role.LEADER else f"flom-{role.value}")
+def _name_by_role(role: Role) -> None:
+    """Set a process name by which C{pgrep -l flom} shows whether this daemon leads."""
+    _set_process_name("flom" if role is Role.LEADER else f"flom-{role.value}")

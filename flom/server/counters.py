@@ -1,4 +1,4 @@
-"""What is counted while a daemon runs, beside its locks."""
+"""What a daemon counts beside its locks, and what else is shown of it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 @dataclass(slots=True)
 class Counters:
     """
-    What is known of a daemon beside its locks.
+    Facts of a daemon beside its locks.
 
-    @ivar endpoints: where it listens.
+    @ivar started: seconds since the epoch.
+    @ivar endpoints: addresses on which it listens.
     @ivar group: the multicast group, or the empty string.
     @ivar role: see L{flom.status.model.DaemonStatus.role}.
-    @ivar connections: how many there were.
-    @ivar protocol_errors: how many of them broke the protocol.
-    @ivar discoveries: how many questions of its group it was asked.
+    @ivar connections: since the start.
+    @ivar protocol_errors: connections that broke the protocol.
+    @ivar discoveries: questions for a daemon of its group that it received.
     """
 
     started: float = field(default_factory=time.time)

@@ -1,4 +1,4 @@
-"""Deadlines for many, which cost less than a timer for each: all of them have the same time."""
+"""Deadlines that are all the same number of seconds away when they are set: one timer serves them all."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Deadlines(Generic[T]):
-    """Those who have some time from when they were set; whoever was set last comes last."""
+    """The deadlines of any number of keys."""
 
     def __init__(self, clock: IReactorTime, seconds: float, missed: Callable[[T], None]) -> None:
         """
-        @param seconds: that everybody has.
-        @param missed: called with each who was not cleared in time.
+        @param seconds: from L{set} to the deadline.
+        @param missed: called with each key that was not cleared in time.
         """
         self._clock = clock
         self._seconds = seconds
         self._missed = missed
-        self._due: dict[T, float] = {}  # the earliest first
+        self._due: dict[T, float] = {}  # in the order of the deadlines
         self._timer: IDelayedCall | None = None
         self._is_looking = False
 
-    def __contains__(self, who: T) -> bool:
-        """Tell whether C{who} was set and not cleared."""
-        return who in self._due
+    def __contains__(self, key: T) -> bool:
+        """Return whether C{key} has a deadline."""
+        return key in self._due
 
-    def set(self, who: T) -> None:
-        """Give C{who} its time, from now on, whatever it had before."""
-        self._due.pop(who, None)
-        self._due[who] = self._clock.seconds() + self._seconds
+    def set(self, key: T) -> None:
+        """Set the deadline of C{key} anew, counted from now."""
+        self._due.pop(key, None)
+        self._due[key] = self._clock.seconds() + self._seconds
         if self._timer is None and not self._is_looking:
             self._timer = self._clock.callLater(self._seconds, self._look)
 
-    def clear(self, who: T) -> None:
-        """Give C{who} all the time in the world."""
-        self._due.pop(who, None)
+    def clear(self, key: T) -> None:
+        """Remove the deadline of C{key}, if it has one."""
+        self._due.pop(key, None)
         if not self._due and self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -49,11 +49,11 @@ class Deadlines(Generic[T]):
         now = self._clock.seconds()
         try:
             while self._due:
-                who, when = next(iter(self._due.items()))
+                key, when = next(iter(self._due.items()))
                 if when > now:
                     break
-                del self._due[who]
-                self._missed(who)
+                del self._due[key]
+                self._missed(key)
         finally:
             self._is_looking = False
             if self._due:

@@ -1,4 +1,4 @@
-"""When a daemon that nobody needs any more ends (docs/compatibility.md, "End of an idle daemon")."""
+"""The end of an idle daemon (docs/compatibility.md, "End of an idle daemon")."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from twisted.logger import Logger
 from flom.server.arbiter import DeferredArbiter
 
 QUIESCE_LIFESPAN: Final = 0.1
-"""Seconds of idleness after which a daemon ends that was told to quiesce (docs/compatibility.md, "Shutdown")."""
+"""Seconds of idleness after which a daemon ends that was ordered to quiesce (docs/compatibility.md, "Shutdown")."""
 
 FIRST_CLIENT_TIMEOUT: Final = 5.0
-"""Seconds that a new daemon waits for a client at least: whoever has started it is on the way."""
+"""Seconds that a new daemon waits at least: the client that has started it still has to connect."""
 
 
 class LifespanService(Service):
-    """Ends the daemon after it was idle: nobody connected and no resource remembered."""
+    """Ends the daemon once it has been idle: no client connected and no resource remembered."""
 
     _log = Logger()
 
@@ -46,13 +46,13 @@ class LifespanService(Service):
         self._stop_countdown()
 
     def quiesce(self) -> None:
-        """End as soon as nobody is there any more."""
+        """End L{QUIESCE_LIFESPAN} seconds after the last client has gone."""
         self._lifespan = QUIESCE_LIFESPAN
         self._stop_countdown()
         self._consider()
 
     def _consider(self) -> None:
-        """Start the countdown, or stop it; called whenever the arbiter has changed."""
+        """Start the countdown, or stop it; the arbiter calls this at each change."""
         if not self._arbiter.is_idle:
             self._stop_countdown()
         elif self.running and self._lifespan is not None and self._countdown is None:

@@ -5,35 +5,51 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from flom.core.protocol.wire import MAX_MESSAGE_SIZE
+from flom.config import Config
+
+_DEFAULTS: Final = Config()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    What clients may use at most; of those without a unit, 0 is for no limit.
+    What clients may use at most; for the first five, 0 is no limit. The defaults are those of the settings.
 
     @ivar connections: in all; one more is closed at once.
     @ivar connections_per_peer: from one IP address, or of one user over UNIX sockets; one more is closed at once.
-    @ivar waiters: for one resource, be it yet to be created; one more is refused as if it did not want to wait.
+    @ivar waiters: for one resource, created or not; one more is refused as if it did not want to wait.
     @ivar resources: a request that would create one more is refused.
     @ivar locks_per_connection: that it holds and waits for, of its resource; one more is refused.
     @ivar message_size: bytes of one message, 511 or more; a longer one ends its connection.
-    @ivar message_timeout: seconds, more than 0, until the first message is complete, and to complete any other that has
-        begun; then the connection ends. How the bytes come in does not matter.
-    @ivar unread_timeout: seconds, more than 0, in which a client that has too many answers still to read must have read
-        some; or else its connection ends.
+    @ivar message_timeout: seconds, more than 0, from a connection to its first message's end, and from the beginning of
+        any other message to its end; then the connection ends.
+    @ivar unread_timeout: seconds, more than 0, after which the connection ends of a client that has too many answers
+        unread and has read none of them meanwhile.
     """
 
-    connections: int = 50_000
-    connections_per_peer: int = 20_000
-    waiters: int = 50_000
-    resources: int = 1_000_000
-    locks_per_connection: int = 1_000
-    message_size: int = MAX_MESSAGE_SIZE
-    message_timeout: float = 30.0
-    unread_timeout: float = 30.0
+    connections: int = _DEFAULTS.max_connections
+    connections_per_peer: int = _DEFAULTS.max_connections_per_peer
+    waiters: int = _DEFAULTS.max_waiters
+    resources: int = _DEFAULTS.max_resources
+    locks_per_connection: int = _DEFAULTS.max_locks_per_connection
+    message_size: int = _DEFAULTS.max_message_size
+    message_timeout: float = _DEFAULTS.message_timeout_ms / 1000
+    unread_timeout: float = _DEFAULTS.unread_timeout_ms / 1000
 
 
 DEFAULT_LIMITS: Final = Limits()
 """More than any known use needs, and less than would bring a host down."""
+
+
+def limits_of(config: Config) -> Limits:
+    """Return the limits that C{config} sets."""
+    return Limits(
+        config.max_connections,
+        config.max_connections_per_peer,
+        config.max_waiters,
+        config.max_resources,
+        config.max_locks_per_connection,
+        config.max_message_size,
+        config.message_timeout_ms / 1000,
+        config.unread_timeout_ms / 1000,
+    )
