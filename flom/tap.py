@@ -33,7 +33,7 @@ from flom.server.counters import Counters
 from flom.server.limits import limits_of
 from flom.server.options import ServerOptions
 from flom.server.service import build_daemon
-from flom.text import one_line
+from flom.text import missing_extra, one_line
 from flom.trace import start_trace, tracer
 
 if TYPE_CHECKING:
@@ -229,6 +229,11 @@ def daemon_from(options: Options, reactor: Any) -> MultiService:
             tracer("config").debug(
                 "%s", f"{setting.long}: {options[setting.long]}" if is_list else setting.show(config)
             )
+    if config.http:
+        try:
+            from flom.server.web.site import web_service  # its import takes long, and few need it
+        except ImportError as e:
+            raise SystemExit(one_line(f"twistd flom: http: {missing_extra(e, 'web')}")) from None
     try:
         tls = tls_of(config)
         claims = _claims(options)
@@ -256,8 +261,6 @@ def daemon_from(options: Options, reactor: Any) -> MultiService:
         counters=counters,
     ).setServiceParent(daemon)
     if config.http:
-        from flom.server.web import web_service  # its import takes long, and few need it
-
         web_service(reactor, _endpoint(config.http, "http", reactor), arbiter, counters).setServiceParent(daemon)
     if config.mount_point:
         from flom.server.vfs import MountService

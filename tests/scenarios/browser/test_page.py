@@ -25,7 +25,7 @@ def port() -> int:
 
 
 def start_daemon(sock: str, port: int) -> Daemon:
-    return Daemon("--socket-name", sock, "--http", f"tcp:{port}:interface=127.0.0.1", ready="WebFactory starting")
+    return Daemon("--socket-name", sock, "--http", f"tcp:{port}:interface=127.0.0.1", ready="showing what is locked")
 
 
 @pytest.fixture
@@ -209,26 +209,26 @@ def test_nothing_is_fetched_from_elsewhere(shown: Page, port: int) -> None:
 
 
 def test_hundreds_are_capped_and_said_to_be(shown: Page, port: int) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status.json", timeout=20) as answer:
-        status = json.load(answer)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/page.json", timeout=20) as answer:
+        page = json.load(answer)
     party = {"number": 0, "address": "localhost/", "peer_id": None, "pid": 1, "uid": 0, "name": "", "mode": "EX"}
     party |= {"quantity": None, "element": None, "seconds": 5.0}
 
     def parties(first: int, many: int) -> list[dict[str, object]]:
         return [party | {"number": first + number, "pid": first + number} for number in range(many)]
 
-    status["resources"] = [
+    page["status"]["resources"] = [
         {"number": number * 1000, "name": f"job{number}", "type": "simple", "seconds": 9.0, "free": None}
         | {"idle_left": None, "holders": parties(number * 1000 + 1, 1), "waiters": parties(number * 1000 + 2, 300)}
         for number in range(200)
     ]
+    page["blocking"] = {str(number * 1000): {"EX ": [number * 1000 + 1]} for number in range(200)}
     shown.run(
         """
-        const [status, there] = [arguments[0], window.fetch];
-        const answer = (path, options) => path === 'status.json' ? new Response(status) : there(path, options);
-        window.fetch = async (path, options) => answer(path, options);
+        const page = arguments[0];
+        window.fetch = async () => new Response(page);
         """,
-        json.dumps(status),
+        json.dumps(page),
     )
     shown.wait_until("document.querySelectorAll('.card').length === 60")
     assert shown.run("return document.querySelector('#more').textContent") == "Show 60 more of 140"

@@ -243,16 +243,13 @@ function showIncubator(incubator) {
   show($("incubated-more"), found.length > shown.length ? `and ${found.length - shown.length} more` : "");
 }
 
-// who blocks whom: the rule of flom.status.model.ResourceStatus.blockers
+// who blocks whom: the daemon tells, by resource and kind of waiter
 
-let compatible = {};
+let blocking = {};
 
-const areRelated = (one, other) => `${one}/`.startsWith(`${other}/`) || `${other}/`.startsWith(`${one}/`);
-
-function isInTheWay(holder, waiter, resource) {
-  if (holder.mode === null || waiter.mode === null) return holder.quantity !== 0;
-  if (resource.type === "hierarchical" && !areRelated(holder.name, waiter.name)) return false;
-  return !compatible[holder.mode].includes(waiter.mode);
+function blockersOf(waiter, resource) {
+  const numbers = new Set(blocking[resource.number]?.[`${waiter.mode ?? ""} ${waiter.name}`]);
+  return resource.holders.filter((holder) => numbers.has(holder.number));
 }
 
 // Who a party is, if that can be told: the same one may hold one thing and wait for another.
@@ -292,7 +289,7 @@ const short = (seconds) => lasting(seconds).split(" ").slice(0, 2).join(" ");
 // their pairs.
 function plan(resource, most) {
   const waiters = wantedFirst(resource.waiters, most).sort((one, other) => one[1] - other[1]);
-  const blockers = new Map(waiters.map(([waiter]) => [waiter, resource.holders.filter((h) => isInTheWay(h, waiter, resource))]));
+  const blockers = new Map(waiters.map(([waiter]) => [waiter, blockersOf(waiter, resource)]));
   const inTheWay = new Set([...blockers.values()].flat());
   const holders = resource.holders.filter((holder) => inTheWay.has(holder)).slice(0, GRAPH_HOLDERS);
   const joints = new Map();
@@ -505,10 +502,10 @@ let unreachableSince = null;
 
 function showAll() {
   if (!latest) return;
-  const [status, past] = latest;
-  compatible = past.compatible;
+  const status = latest.status;
+  blocking = latest.blocking;
   showDaemon(status);
-  showPast(past);
+  showPast(latest);
   const resources = inOrder(status.resources.filter(isResourceWanted));
   showResources(resources, status.resources);
   showBlocking(resources, status.resources);
@@ -538,7 +535,7 @@ async function look() {
   const began = performance.now();
   let found = null;
   try {
-    found = await Promise.all([get("status.json"), get("page.json")]);
+    found = await get("page.json");
   } catch {
     unreachableSince ??= new Date(); // whatever it is, the next look may find it gone
   }

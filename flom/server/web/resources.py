@@ -1,0 +1,180 @@
+"""What there is to see, by path; nothing here changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from flom.core.locks.statistics import MEMORY
+from flom.core.protocol.messages import Role
+from flom.server.arbiter import DeferredArbiter
+from flom.server.counters import Counters
+from flom.server.snapshot import take_in_turns, write_in_turns, write_status
+from flom.server.web.cache import Cache
+from flom.server.web.metrics import CONTENT_TYPE, write_metrics
+from flom.status.json import json_pieces
+
+TEXT: Final = "text/plain; charset=utf-8"
+JSON: Final = "application/json"
+
+_METHODS: Final = (b"GET", b"HEAD")
+
+_ASSETS: Final = {
+    b"": ("page.html", "text/html; charset=utf-8"),
+    b"page.js": ("page.js", "text/javascript; charset=utf-8"),
+    b"page.css": ("page.css", "text/css; charset=utf-8"),
+    b"icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+_Make = Callable[[], Deferred[bytes]]
+
+
+def make_root(clock: IReactorTime, arbiter: DeferredArbiter, counters: Counters) -> Resource:
+    """
+    Return the root of all paths.
+
+    @param clock: has the turns in which a status is written.
+    """
+
+    def cached(make: _Make) -> _Make:
+        return Cache(lambda: arbiter.now().monotonic, make).get
+
+    root = _Readable()
+    static = files(__package__).joinpath("static")
+    for path, (name, content_type) in _ASSETS.items():
+        # read now: the daemon may soon live in another directory, as another user
+        root.putChild(path, _Body(content_type, partial(succeed, static.joinpath(name).read_bytes())))
+    root.putChild(b"page.json", _Body(JSON, cached(lambda: _write_page(arbiter, counters, clock))))
+    root.putChild(b"status.json", _Body(JSON, cached(lambda: write_status(arbiter, counters, clock))))
+    root.putChild(b"metrics", _Body(CONTENT_TYPE, cached(lambda: succeed(write_metrics(arbiter, counters)))))
+    root.putChild(b"healthz", _Health(arbiter, counters))
+    return root
+
+
+class Line(Resource):
+    """One short line, for every method and all paths below: an error, most often."""
+
+    isLeaf = True
+
+    def __init__(self, code: HTTPStatus, text: str) -> None:
+        super().__init__()
+        self._code = code
+        self._text = text
+
+    def render(self, request: Request) -> bytes:
+        """See L{Resource.render}."""
+        return _respond(request, self._code, TEXT, f"{self._text}\n".encode())
+
+
+class _Readable(Resource):
+    """A path that can be read, and has nothing below it but its children."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return Line(HTTPStatus.NOT_FOUND, "not found")
+
+    def render(self, request: Request) -> bytes | int:
+        """See L{Resource.render}; Twisted's would log each HEAD, and answer other methods with a page."""
+        if request.method not in _METHODS:
+            request.setHeader(b"Allow", b", ".join(_METHODS))
+            return Line(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed").render(request)
+        return self.read(request)
+
+    def read(self, request: Request) -> bytes | int:
+        return Line(HTTPStatus.NOT_FOUND, "not found").render(request)
+
+
+class _Body(_Readable):
+    """A body that is made when it is asked for."""
+
+    def __init__(self, content_type: str, make: _Make) -> None:
+        super().__init__()
+        self._content_type = content_type
+        self._make = make
+
+    def read(self, request: Request) -> int:
+        def send(body: bytes) -> None:
+            request.write(_respond(request, HTTPStatus.OK, self._content_type, body))
+            request.finish()
+
+        def fail(failure: Failure) -> None:
+            if not failure.check(CancelledError):
+                request.processingFailed(failure)
+
+        made = maybeDeferred(self._make)
+        request.notifyFinish().addErrback(lambda _: made.cancel())  # the client has gone
+        made.addCallback(send).addErrback(fail)
+        return NOT_DONE_YET
+
+
+class _Health(_Readable):
+    """Whether locks are granted here, which is what a load balancer asks."""
+
+    def __init__(self, arbiter: DeferredArbiter, counters: Counters) -> None:
+        super().__init__()
+        self._arbiter = arbiter
+        self._counters = counters
+
+    def read(self, request: Request) -> bytes:
+        word = ""
+        if self._arbiter.is_closed:
+            word = "closed"
+        elif self._counters.group and self._counters.role != Role.LEADER.value:
+            word = self._counters.role or Role.CANDIDATE.value
+        return Line(HTTPStatus.SERVICE_UNAVAILABLE if word else HTTPStatus.OK, word or "ok").render(request)
+
+
+def _respond(request: Request, code: HTTPStatus, content_type: str, body: bytes) -> bytes:
+    """Set what stands in front of C{body}, and return what is to be sent of it."""
+    request.setResponseCode(code, code.phrase.encode())
+    request.setHeader("Content-Type", content_type)
+    request.setHeader("Content-Length", str(len(body)))
+    return b"" if request.method == b"HEAD" else body
+
+
+def _write_page(arbiter: DeferredArbiter, counters: Counters, clock: IReactorTime) -> Deferred[bytes]:
+    """
+    Return what the page shows: the status, who blocks whom, and the last five minutes.
+
+    "blocking" has, by a resource's number, what L{flom.status.model.ResourceStatus.blocking} returns; "granted" and
+    "waited" have a number for each second, the earliest first and without the present one.
+    """
+
+    def pieces() -> Iterator[str]:
+        for status in take_in_turns(arbiter, counters):
+            if status is None:
+                yield ""
+                continue
+            yield '{"status":'
+            yield from json_pieces(status)
+            yield ',"blocking":{'
+            comma = ""
+            for resource in status.resources:
+                if resource.waiters:
+                    yield f'{comma}"{resource.number}":{_dumps(resource.blocking())}'
+                    comma = ","
+            yield "}," + _dumps(_past(arbiter))[1:]
+
+    return write_in_turns(clock, pieces())
+
+
+def _past(arbiter: DeferredArbiter) -> dict[str, list[Any]]:
+    granted, waited = [0] * (MEMORY - 1), [0.0] * (MEMORY - 1)
+    for second in arbiter.tally.recent(arbiter.now().monotonic):
+        if 1 <= second.ago < MEMORY:
+            granted[-second.ago] = second.granted
+            waited[-second.ago] = round(second.waited, 6)
+    return {"granted": granted, "waited": waited}
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

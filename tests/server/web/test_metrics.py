@@ -1,0 +1,70 @@
+"""The metrics, as Prometheus reads them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from flom.core.locks.statistics import BOUNDS
+from flom.core.protocol.messages import Role
+from flom.server.snapshot import take_status
+from tests.fakes.web import Web, lock_some
+
+
+def test_metrics_tell_what_the_snapshot_tells(web: Web) -> None:
+    lock_some(web)
+    web.counters.connections, web.counters.protocol_errors, web.counters.discoveries = 12, 3, 4
+    status, metrics = take_status(web.arbiter, web.counters), web.metrics()
+    counts = status.daemon.counts
+    assert metrics[f"flom_info{{version={status.daemon.version}}}"] == 1
+    assert metrics["flom_start_time_seconds"] == 1000.5
+    assert metrics["flom_resources"] == len(status.resources) == 2
+    assert metrics["flom_holders"] == sum(len(resource.holders) for resource in status.resources) == 2
+    assert metrics["flom_waiters"] == sum(len(resource.waiters) for resource in status.resources) == 2
+    assert metrics["flom_incubated"] == len(status.incubator) == 1
+    assert metrics["flom_connections"] == status.daemon.connected == 5
+    assert metrics["flom_connections_total"] == 12
+    assert metrics["flom_protocol_errors_total"] == 3
+    assert metrics["flom_discovery_requests_total"] == 4
+    assert metrics["flom_grants_total"] == counts.granted == 3
+    assert metrics["flom_refusals_total{reason=busy}"] == counts.refused["busy"] == 1
+    assert metrics["flom_refusals_total{reason=impossible}"] == counts.refused["impossible"] == 1
+    assert metrics["flom_refusals_total{reason=cannot_wait}"] == 0
+    assert metrics["flom_wait_seconds_count"] == 3
+    assert metrics["flom_wait_seconds_sum"] == counts.waited_seconds == 0.7
+    assert metrics["flom_hold_seconds_count"] == 1
+    assert metrics["flom_hold_seconds_sum"] == counts.held_seconds == 0.7
+
+
+def test_buckets_count_those_below_them_too(web: Web) -> None:
+    lock_some(web)
+    metrics = web.metrics()
+    waits = {bound: metrics[f"flom_wait_seconds_bucket{{le={bound}}}"] for bound in (*BOUNDS, "+Inf")}
+    assert list(waits.values()) == [2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3]
+
+
+def test_no_name_of_a_resource_is_a_label(web: Web) -> None:
+    web.arbiter.acquire("secret")
+    assert b"secret" not in web.ask("/metrics").body
+
+
+@pytest.mark.parametrize("role", ["", *(role.value for role in Role)])
+def test_one_role_is_the_present_one(web: Web, role: str) -> None:
+    web.counters.role = role
+    present = {name: value for name, value in web.metrics().items() if name.startswith("flom_role")}
+    assert len(present) == 1 + len(Role)
+    assert [name for name, value in present.items() if value] == [f"flom_role{{role={role or 'none'}}}"]
+
+
+def test_two_daemons_in_one_process_do_not_mix(web: Web) -> None:
+    other = Web()
+    other.arbiter.acquire("backup")
+    assert (web.metrics()["flom_holders"], other.metrics()["flom_holders"]) == (0, 1)
+
+
+def test_without_http_nobody_waits_for_the_libraries() -> None:
+    libraries = "{'prometheus_client', 'twisted.web', 'flom.server.web'}"
+    code = f"import sys, flom.tap; sys.exit(bool({libraries} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
