@@ -16,10 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from flom.errors import FlomError
-from flom.server.arbiter import DeferredArbiter
-from flom.net.claim import PRIVATE, claim_unix
-from flom.reactor.ports import ClaimedEndpoint
-from flom.server.service import build_daemon
+from flom.server import PRIVATE, ClaimedEndpoint, DeferredArbiter, build_daemon, claim_unix
 
 log = Logger()
 

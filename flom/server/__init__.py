@@ -1,6 +1,56 @@
 """
-The daemon carries the core's decisions out.
+The daemon: it carries the core's decisions out.
 
-For other programs: L{flom.server.arbiter.DeferredArbiter} grants locks in this process, and
-L{flom.server.service.build_daemon} makes a service by which others have them too, on any endpoints.
+A program that grants locks itself makes a L{DeferredArbiter}, and by L{build_daemon} a service that gives clients locks
+of the same arbiter. C{__all__} has what such programs may use; docs/programming.md, "Embedding", says how.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from flom.net.claim import OPEN, PRIVATE, claim_tcp, claim_unix
+from flom.net.keepalive import Keepalive
+from flom.reactor.ports import ClaimedEndpoint
+from flom.server.arbiter import DeferredArbiter
+from flom.server.limits import Limits
+from flom.server.options import ServerOptions
+from flom.server.service import build_daemon
+
+if TYPE_CHECKING:
+    from flom.core.group.addresses import Group
+    from flom.core.group.election import Timing
+    from flom.server.group.service import Membership
+    from flom.tls.context import Tls
+
+__all__ = [
+    "OPEN",
+    "PRIVATE",
+    "ClaimedEndpoint",
+    "DeferredArbiter",
+    "Group",
+    "Keepalive",
+    "Limits",
+    "Membership",
+    "ServerOptions",
+    "Timing",
+    "Tls",
+    "build_daemon",
+    "claim_tcp",
+    "claim_unix",
+]
+
+_IMPORTED_LATE = {
+    "Group": "flom.core.group.addresses",
+    "Membership": "flom.server.group.service",
+    "Timing": "flom.core.group.election",
+    "Tls": "flom.tls.context",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only daemons with a group or TLS need, when it is asked for."""
+    if name not in _IMPORTED_LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_IMPORTED_LATE[name]), name)

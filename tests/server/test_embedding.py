@@ -13,12 +13,10 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.task import Clock
 
+import flom.server
 from flom.client import connect
 from flom.errors import Closed, LockBusy
-from flom.net.claim import PRIVATE, claim_unix
-from flom.reactor.ports import ClaimedEndpoint
-from flom.server.arbiter import DeferredArbiter
-from flom.server.service import build_daemon
+from flom.server import PRIVATE, ClaimedEndpoint, DeferredArbiter, build_daemon, claim_unix
 
 loop: Any = reactor
 
@@ -130,3 +128,13 @@ def test_a_lifespan_is_nothing_without_an_end() -> None:
     clock = Clock()
     with pytest.raises(ValueError, match="must be told how to end"):
         build_daemon(clock, DeferredArbiter(clock), [], lifespan=5.0)
+
+
+@pytest.mark.parametrize("name", flom.server.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(flom.server, name)
+
+
+def test_no_other_name_is_there() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = flom.server.nonsense
