@@ -1,0 +1,342 @@
+"""
+A command under a lock is the same whether C{flom-run} runs it or a Twisted program spawns it: statuses, signals, the
+element, what it inherits, and a lock that outlives the program (docs/compatibility.md, "Commands under a lock").
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from flom.codes import Outcome
+from flom.core.protocol.messages import Unlock
+from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
+from tests.fakes.programs import Programs, Running, ignoring, is_alive
+from tests.run.test_signals import RECORD, Terminal
+
+RUNNERS: Final = {"flom-run": [FLOM_RUN], "spawn": [sys.executable, "-m", "flom.client.deferred"]}
+
+
+class Runner:
+    """
+    A program that runs commands under a lock of the resource C{name}.
+
+    @ivar address: the UNIX socket of the daemon.
+    """
+
+    def __init__(self, programs: Programs, words: list[str], address: str, name: str) -> None:
+        self.address = address
+        self.name = name
+        self._programs = programs
+        self._words = words
+
+    def start(self, *words: str, **options: Any) -> Running:
+        """Start it with options and a command, which follow those for the lock."""
+        return self._programs.start_program(*self._words, "-s", self.address, "-r", self.name, *words, **options)
+
+    def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Start it, and wait for its end."""
+        return self.start(*words, **options).finish()
+
+    @property
+    def is_locked(self) -> bool:
+        """True if the resource is held."""
+        return is_locked(self.address, self.name)
+
+
+@pytest.fixture(params=RUNNERS)
+def words(request: pytest.FixtureRequest) -> list[str]:
+    """The words that start the program."""
+    found: list[str] = RUNNERS[request.param]
+    return found
+
+
+@pytest.fixture
+def runner(programs: Programs, words: list[str], address: str, resource: str) -> Runner:
+    """A program with a resource of the test's own."""
+    return Runner(programs, words, address, resource)
+
+
+@pytest.fixture
+def refused(programs: Programs, words: list[str], tmp_path: Path) -> Runner:
+    """A program whose daemon is the fixture C{fake}."""
+    return Runner(programs, words, str(tmp_path / "fake.sock"), "R1")
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
+
+
+def python(script: str) -> list[str]:
+    """Return the words that run C{script}."""
+    return [sys.executable, "-I", "-S", "-c", f"import os, sys\n{script}"]
+
+
+# statuses
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 5", 5), ("exit 255", 255), ("kill -9 $$", 137)])
+def test_the_status_is_the_command_s(runner: Runner, script: str, status: int) -> None:
+    done = runner.run("--", "sh", "-c", script)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+    assert not runner.is_locked
+
+
+@pytest.mark.parametrize("status", [0, 5])
+def test_a_value_is_rolled_back_unless_the_status_is_0(refused: Runner, fake: FakeDaemon, status: int) -> None:
+    running = refused.start("--", "sh", "-c", f"exit {status}")
+    conversation, _ = fake.accept()
+    conversation.answer(0)
+    assert conversation.read() == Unlock("R1", rollback=status != 0)
+    conversation.close()
+    assert running.finish().returncode == status
+
+
+def test_a_busy_resource_gives_98(runner: Runner) -> None:
+    with SocketClient(runner.address) as client:
+        assert client.ask(runner.name) is Outcome.GRANTED
+        done = runner.run("-o", "0", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (98, "")
+    assert done.stderr == "Resource already locked, the lock cannot be obtained\n"
+
+
+def test_a_timeout_gives_98(runner: Runner) -> None:
+    with SocketClient(runner.address) as client:
+        assert client.ask(runner.name) is Outcome.GRANTED
+        done = runner.run("-o", "300", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (98, "")
+    assert done.stderr == "The lock was not obtained because timeout (300 milliseconds) expired\n"
+
+
+def test_what_does_not_exist_and_may_not_be_waited_for_gives_96(runner: Runner) -> None:
+    done = runner.run("-o", "0", "-e", "no", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (96, "")
+
+
+@pytest.mark.parametrize("header", [None, "#!/no/such/interpreter\n"], ids=["missing", "no such interpreter"])
+@pytest.mark.parametrize("ignored", [(), (signal.SIGHUP,)], ids=["", "after nohup"])
+def test_what_cannot_be_executed_gives_97(
+    runner: Runner, tmp_path: Path, header: str | None, ignored: tuple[signal.Signals, ...]
+) -> None:
+    program = tmp_path / "program"
+    if header is not None:
+        program.write_text(header)
+        program.chmod(0o755)
+    done = runner.run("--", str(program), first=ignoring(*ignored))
+    assert (done.returncode, done.stdout) == (97, "")
+    assert done.stderr == f"Unable to execute command '{program}': no such file or directory\n"
+    assert not runner.is_locked
+
+
+def test_no_command_gives_97_and_a_bad_option_99(runner: Runner) -> None:
+    done = runner.run()
+    assert (done.returncode, done.stderr) == (97, "No command to execute!\n")
+    done = runner.run("--no-such-option", "--", "true")
+    assert (done.returncode, done.stderr) == (99, "option parsing failed: Unknown option --no-such-option\n")
+
+
+def test_without_a_daemon_it_gives_99(programs: Programs, words: list[str], tmp_path: Path) -> None:
+    done = Runner(programs, words, str(tmp_path / "none"), "R1").run("-d", "0", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (99, "")
+    assert done.stderr.startswith("flom_client_connect: ret_cod=-105 ")
+
+
+def test_a_lost_lock_is_told_and_the_command_goes_on(refused: Runner, fake: FakeDaemon) -> None:
+    running = refused.start("--", "sh", "-c", "read line; echo $line")
+    conversation, _ = fake.accept()
+    conversation.answer(0)
+    conversation.close()
+    assert running.process.stderr is not None
+    told = running.process.stderr.readline().decode()
+    assert told.startswith("flom_client_unlock: ret_cod=-")
+    assert told.endswith("the command goes on unlocked\n")
+    running.say("went on")
+    done = running.finish()
+    assert (done.returncode, done.stdout) == (99, "went on\n")
+
+
+# what the command finds
+
+
+@pytest.mark.parametrize(
+    ("name", "element", "mode"),
+    [("red.green", "red", "EX"), ("_s_tickets[2]", "1", "EX"), ("/a/b", None, "CR"), ("N[7]", None, "EX")],
+)
+def test_the_element_is_the_last_argument_and_all_is_in_the_environment(
+    runner: Runner, name: str, element: str | None, mode: str
+) -> None:
+    runner.name = name
+    script = "print(sys.argv[1:], *map(os.getenv, ('FLOM_RESOURCE', 'FLOM_LOCK_MODE', 'FLOM_ELEMENT')))"
+    done = runner.run("-l", "CR", "--", *python(script), "own", environment={"FLOM_ELEMENT": "outer"})
+    assert done.stdout == f"{['own', *([element] if element else [])]} {name} {mode} {element}\n"
+
+
+def test_the_environment_is_otherwise_ours(programs: Programs, runner: Runner) -> None:
+    environment = {"OWN": "böse\udcff", "WITH.DOT": "1", "LC_ALL": "C", "FLOM_RESOURCE": "outer"}
+    script = "for name, value in sorted(os.environ.items()): print(name, ascii(value))"
+    with_us = runner.run("--", *python(script), environment=environment).stdout.splitlines()
+    without_us = programs.start_program(*python(script), environment=environment).finish().stdout.splitlines()
+    assert set(with_us) - set(without_us) == {"FLOM_LOCK_MODE 'EX'", f"FLOM_RESOURCE '{runner.name}'"}
+    assert set(without_us) - set(with_us) == {"FLOM_RESOURCE 'outer'"}
+
+
+def test_arguments_reach_it_as_they_are(runner: Runner) -> None:
+    arguments = ["", " a  b ", "*", "$HOME", "--", "-r", "é", "\udcff", "a\nb"]
+    assert runner.run("--", *python("print(ascii(sys.argv[1:]))"), *arguments).stdout == f"{arguments!a}\n"
+
+
+def test_a_script_without_a_header_is_the_shell_s(runner: Runner, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text('echo "$@"; exit 7\n')
+    program.chmod(0o755)
+    done = runner.run("--", str(program), "a b")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "a b\n", "")
+
+
+PLACE = "print(os.getpgid(0), os.getsid(0), os.getcwd(), oct(os.umask(0)), os.getppid())"
+
+
+def test_group_session_directory_and_umask_are_ours(runner: Runner, tmp_path: Path) -> None:
+    running = runner.start("--", *python(PLACE), cwd=tmp_path, own_session=True, first=lambda: os.umask(0o027))
+    assert running.line() == f"{running.pid} {running.pid} {tmp_path} 0o27 {running.pid}"
+
+
+def test_the_standard_streams_are_ours(runner: Runner) -> None:
+    running = runner.start("--", "sh", "-c", "cat; echo to stderr >&2")
+    running.say("from stdin")
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "from stdin\n", "to stderr\n")
+
+
+@pytest.mark.parametrize("descriptor", [0, 1, 2])
+def test_a_closed_descriptor_does_not_matter(runner: Runner, descriptor: int) -> None:
+    script = "read line; echo to stdout; echo to stderr >&2; exit 5"
+    done = runner.run("--", "sh", "-c", script, first=lambda: os.close(descriptor))
+    assert done.returncode == 5
+    assert done.stdout == ("" if descriptor == 1 else "to stdout\n")
+    assert done.stderr == ("" if descriptor == 2 else "to stderr\n")
+
+
+OPEN_DESCRIPTORS = """
+for number in range(3, 64):
+    try:
+        print(os.readlink(f"/proc/self/fd/{number}").partition(":")[0])
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.parametrize(("option", "found"), [([], ["pipe", "socket"]), (["--close"], ["pipe"])])
+def test_it_inherits_the_connection_and_what_we_were_given(runner: Runner, option: list[str], found: list[str]) -> None:
+    reading, writing = os.pipe()
+    done = runner.run(*option, "--", *python(OPEN_DESCRIPTORS), pass_fds=(writing,))
+    assert sorted(done.stdout.split()) == found
+    os.close(reading)
+    os.close(writing)
+
+
+def test_no_signal_is_blocked_or_ignored_but_by_who_started_us(runner: Runner) -> None:
+    show = ["sed", "-n", "s/^Sig\\(Blk\\|Ign\\)://p", "/proc/self/status"]
+    for ignored, expected in ([], 0), ([signal.SIGHUP, signal.SIGQUIT], 1 << 0 | 1 << 2):
+        blocked, ignored_there = runner.run("--", *show, first=ignoring(*ignored)).stdout.split()
+        assert int(blocked, 16) == 0
+        assert int(ignored_there, 16) & 0x7FFFFFFF == expected  # above are two of the C library's own
+
+
+# signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_wait_and_leaves_the_queue(refused: Runner, fake: FakeDaemon, number: int) -> None:
+    running = refused.start("--", "echo", "ran")
+    conversation, _ = fake.accept()
+    conversation.answer(1)
+    running.signal(number)
+    assert conversation.read() is None
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
+
+
+def test_signals_are_passed_on_to_the_command(runner: Runner) -> None:
+    running = runner.start("--", *RECORD)
+    running.line()
+    for name in ("HUP", "INT", "QUIT", "USR1", "ALRM", "TERM", "CONT", "WINCH", "USR2"):
+        running.signal(signal.Signals[f"SIG{name}"])
+        assert running.line() == f"SIG{name}"
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
+
+
+def test_a_command_that_dies_of_a_signal_gives_its_status(runner: Runner) -> None:
+    running = runner.start("--", "sh", "-c", "echo; exec sleep 60")
+    running.line()
+    running.signal(signal.SIGTERM)
+    done = running.finish()
+    assert (done.returncode, done.stderr) == (143, "")
+
+
+def test_a_signal_of_the_terminal_reaches_the_command_once(runner: Runner, terminal: Terminal) -> None:
+    running = runner.start("--", *RECORD, stdin=terminal.slave, own_session=True, first=terminal.seize)
+    running.line()
+    for _ in range(3):
+        terminal.press(b"\x03")
+        assert running.line() == "SIGINT"
+    running.signal(signal.SIGINT)  # of us alone
+    assert running.line() == "SIGINT"
+    running.signal(signal.SIGUSR2)  # takes the same way as a SIGINT that is passed on: so there is no other one
+    assert running.finish().stdout == "SIGUSR2\n"
+
+
+def test_a_signal_that_the_user_wants_ignored_is_not_passed_on(runner: Runner) -> None:
+    running = runner.start("--ignore-signal=SIGTERM", "--ignore-signal=SIGKILL", "--", *RECORD)
+    running.line()
+    running.signal(signal.SIGTERM)
+    running.signal(signal.SIGWINCH)
+    assert running.line() == "SIGWINCH"
+    running.signal(signal.SIGUSR2)
+    done = running.finish()
+    assert (done.returncode, done.stdout) == (5, "SIGUSR2\n")
+    assert done.stderr == "Warning: couldn't ignore signal 9:SIGKILL\n"
+
+
+# without us
+
+
+def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(runner: Runner) -> None:
+    running = runner.start("--", *RECORD)
+    command = int(running.line())
+    running.signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    with SocketClient(runner.address) as waiter:
+        assert waiter.ask(runner.name, wait=True) is Outcome.QUEUED
+        assert is_alive(command)
+        os.kill(command, signal.SIGUSR2)
+        assert running.line() == "SIGUSR2"
+        assert waiter.next() is Outcome.GRANTED
+
+
+def test_with_close_the_lock_ends_with_us(runner: Runner) -> None:
+    running = runner.start("--close", "--", *RECORD)
+    command = int(running.line())
+    with SocketClient(runner.address) as waiter:
+        assert waiter.ask(runner.name, wait=True) is Outcome.QUEUED
+        running.signal(signal.SIGKILL)
+        assert waiter.next() is Outcome.GRANTED
+    assert is_alive(command)
+
+
+def test_what_the_command_leaves_running_does_not_keep_the_lock(runner: Runner) -> None:
+    done = runner.run("--", "sh", "-c", "sleep 60 </dev/null >/dev/null 2>&1 & echo started")
+    assert (done.returncode, done.stdout) == (0, "started\n")
+    assert not runner.is_locked
