@@ -293,7 +293,7 @@ def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
     for description in options["listen"]:
         endpoint = _endpoint(description, "listen", reactor)
         if isinstance(endpoint, AdoptedStreamServerEndpoint) and endpoint.addressFamily == socket.AF_UNIX:
-            # systemd's; Twisted would open it to everybody, and remove it in the end
+            # systemd's; Twisted would open it to every user, and remove it in the end
             endpoint = ClaimedEndpoint(reactor, Claim(socket.socket(fileno=endpoint.fileno), is_borrowed=True))
         endpoints.append(endpoint)
     return endpoints

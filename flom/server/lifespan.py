@@ -61,7 +61,7 @@ class LifespanService(Service):
     def _expire(self) -> None:
         self._countdown = None
         if self._arbiter.is_idle:
-            self._log.info("ending, because nobody is here any more")
+            self._log.info("ending: no client is connected and no resource remembered")
             self._end()
         else:
             self._consider()

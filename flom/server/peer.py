@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, and what that lets it do."""
+"""The other end of a connection: its address, its process, and whether it is trusted."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _UCRED: Final = struct.Struct("3i")
 
 
 class Credentials(NamedTuple):
-    """What the kernel tells of a process at the other end of a UNIX socket."""
+    """The process at the other end of a UNIX socket, as the kernel knows it."""
 
     pid: int
     uid: int
     gid: int
 
 
-def spell_endpoint(address: Any) -> str:
-    """Name the C{address} that a port listens on."""
+def address_text(address: Any) -> str:
+    """Return the C{address} of a port as text."""
     if isinstance(address, IPv4Address | IPv6Address):
         return host_port(address.host, address.port)
     name = address.name
@@ -33,10 +33,10 @@ def spell_endpoint(address: Any) -> str:
 
 class Peer(NamedTuple):
     """
-    The other end, as it is shown to others.
+    The other end, as logs and the status show it.
 
     @ivar address: see L{flom.status.model.LockStatus.address}.
-    @ivar peer_id: the unique id that it has sent, if it has.
+    @ivar peer_id: the unique id that it has sent; C{None} before.
     """
 
     address: str
@@ -46,25 +46,25 @@ class Peer(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Names it in a log."""
+        """The name of the other end in a log."""
         return self.address if self.pid is None else f"pid {self.pid} of uid {self.uid}"
 
 
 def peer_of(transport: Any, peer_id: str | None) -> Peer:
     """
-    Tell who is at the other end of C{transport}.
+    Return the other end of C{transport}.
 
     @param peer_id: the unique id that it has sent.
     """
     address = transport.getPeer()
     if isinstance(address, IPv4Address | IPv6Address):
         return Peer(f"{address.host}/{address.port}", peer_id)
-    process = _credentials_if_told(transport)
+    process = _credentials_or_none(transport)
     return Peer("localhost/", peer_id, process and process.pid, process and process.uid)
 
 
 def credentials(transport: Any) -> Credentials | None:
-    """Give the credentials of the process that connected C{transport}, if that is a UNIX socket."""
+    """Return the credentials of the process that connected C{transport}; C{None} if that is no UNIX socket."""
     handle = underlying(transport).getHandle()
     if handle.family != socket.AF_UNIX:
         return None
@@ -72,24 +72,24 @@ def credentials(transport: Any) -> Credentials | None:
 
 
 def origin_of(transport: Any) -> str:
-    """Name what the other end has in common with others from the same place: an IP address, or a user of this host."""
+    """Return what limits for each peer count by: the IP address, or the user of this host."""
     address = transport.getPeer()
     if isinstance(address, IPv4Address | IPv6Address):
         return address.host
-    process = _credentials_if_told(transport)
+    process = _credentials_or_none(transport)
     return f"uid {process.uid}" if process else "this host"
 
 
 def describe(transport: Any) -> str:
-    """Name the other end for a log."""
+    """Return the name of the other end for a log."""
     address = transport.getPeer()
     if isinstance(address, IPv4Address | IPv6Address):
         return host_port(address.host, address.port)
-    process = _credentials_if_told(transport)
+    process = _credentials_or_none(transport)
     return f"pid {process.pid} of uid {process.uid}" if process else "a process of this host"
 
 
-def _credentials_if_told(transport: Any) -> Credentials | None:
+def _credentials_or_none(transport: Any) -> Credentials | None:
     try:
         return credentials(transport)
     except (AttributeError, OSError):
@@ -98,12 +98,12 @@ def _credentials_if_told(transport: Any) -> Credentials | None:
 
 def is_trusted(transport: Any, *, is_verified: bool) -> bool:
     """
-    Tell whether the other end may shut the daemon down, and see what it holds.
+    Return whether the other end may shut the daemon down and see what it holds.
 
-    FLoM lets everybody do so (docs/compatibility.md, "Any client may end the daemon"). We let the daemon's own user and
-    root over a UNIX socket, and over TCP whoever is on this host or has a certificate.
+    FLoM lets every client do so (docs/compatibility.md, "Any client may end the daemon"). This daemon lets its own user
+    and root over a UNIX socket, and over TCP clients of this host and those with a certificate.
 
-    @param is_verified: whether TLS has shown that it has one that we trust.
+    @param is_verified: whether TLS has verified its certificate.
     """
     peer, own = transport.getPeer(), transport.getHost()
     if isinstance(peer, (IPv4Address, IPv6Address)):

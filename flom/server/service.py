@@ -17,7 +17,7 @@ from flom.server.counters import Counters
 from flom.server.lifespan import LifespanService
 from flom.server.listening import ListeningService
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
-from flom.server.peer import spell_endpoint
+from flom.server.peer import address_text
 from flom.trace import tracer
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def build_daemon(
     serving = factory if options.tls is None else options.tls.secure_server(factory, reactor)
 
     def note_open(port: IListeningPort) -> None:
-        address = spell_endpoint(port.getHost())
+        address = address_text(port.getHost())
         log_id = "FLM000I" if isinstance(port.getHost(), UNIXAddress) else "FLM001I"
         _log.info("{log_id} listening on {address}", log_id=log_id, address=address)
         counters.endpoints.append(address)
