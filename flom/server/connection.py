@@ -19,18 +19,9 @@ from zope.interface import implementer
 from flom.codes import Outcome, ReturnCode
 from flom.core.effects import Dismissed, Effect, Granted, Incubated, Queued, Refused
 from flom.core.names import parse_name
-from flom.core.protocol.messages import (
-    STATUS_PROBE,
-    Lock,
-    ManagementRefused,
-    Message,
-    Shutdown,
-    StatusFollows,
-    StatusRequest,
-    Unlocked,
-)
-from flom.core.protocol.session import InvalidLock, Release, ServerSession
-from flom.core.protocol.wire import MessageReader, encode
+from flom.core.protocol.connection import Introduced, ServerConnection
+from flom.core.protocol.messages import STATUS_PROBE, Lock, Shutdown, StatusRequest
+from flom.core.protocol.session import InvalidLock, Order, Release
 from flom.core.requests import LockRequest
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
@@ -80,9 +71,7 @@ class LockProtocol(Protocol):
         self._unread: IDelayedCall | None = None
         self._is_secured = False
         self._name: str | None = None
-        self._is_introduced = False
         self._peer_id: str | None = None
-        self._reader = MessageReader(shared.options.limits.message_size)
         self._to_show: list[str | None] = []
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
@@ -95,14 +84,14 @@ class LockProtocol(Protocol):
         self._shared.connected.add(self)
         self._shared.counters.connections += 1
         self._id = self._arbiter.open(self._tell, self._who)
-        self._session = ServerSession(self._id)
+        self._connection = ServerConnection(self._id, unique_id(), self._shared.options.limits.message_size)
         self._send = sender(self.transport)
         self._is_traced = _msg.is_on or _locker.is_on
         tune(self.transport, self._shared.options.keepalive)
         self.transport.registerProducer(self, True)
         self._deadlines.set(self)
         if self._shared.options.tls is not None:
-            self._name = describe(self.transport)  # when TLS has failed, nobody can tell any more
+            self._name = describe(self.transport)  # when TLS has failed, the transport does not know it any more
         if _conns.is_on:
             _conns.debug("%s connected as %s", self._peer, self._id)
 
@@ -113,21 +102,21 @@ class LockProtocol(Protocol):
         self._shared.options.tls.note_handshake(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._session.is_over:
+        connection = self._connection
+        if connection.is_over:
             return
         if self._is_traced:
             _msg.debug("from %s: %r", self._id, data)
         completed = False
         try:
-            for message in self._reader.feed(data):
-                self._serve(message)
+            for order in connection.receive(data):
+                self._carry_out(order)
                 completed = True
         except RemoteProtocolError as e:
-            if not self._session.is_over:  # or else it comes after our last word
-                self._close(str(e), e.log_id)
-        if self._session.is_over:
+            self._close(str(e), e.log_id)
+        if connection.is_over:
             self._deadlines.set(self)
-        elif not self._reader:
+        elif not connection.is_amid_message:
             self._deadlines.clear(self)
         elif completed or self not in self._deadlines:
             self._deadlines.set(self)
@@ -135,7 +124,7 @@ class LockProtocol(Protocol):
     def pauseProducing(self) -> None:
         """See L{IPushProducer.pauseProducing}: too many answers are unread."""
         self.transport.pauseProducing()
-        if not self._session.is_over:
+        if not self._connection.is_over:
             self._deadlines.clear(self)  # it is we who do not read
         if self._unread is None:
             self._watch_unread()
@@ -143,7 +132,7 @@ class LockProtocol(Protocol):
     def resumeProducing(self) -> None:
         """See L{IPushProducer.resumeProducing}: the answers are on their way."""
         self._forget_unread()
-        if self._reader and not self._session.is_over:
+        if self._connection.is_amid_message and not self._connection.is_over:
             self._deadlines.set(self)
         self.transport.resumeProducing()
         self._show_next()
@@ -154,7 +143,7 @@ class LockProtocol(Protocol):
 
     def time_out(self) -> None:
         """End the connection, because a message did not come in time, or because it does not end by itself."""
-        if not self._session.is_over:
+        if not self._connection.is_over:
             self._exceed(
                 "message-timeout", f"no whole message within {self._shared.options.limits.message_timeout:g} s"
             )
@@ -162,7 +151,7 @@ class LockProtocol(Protocol):
 
     def hang_up(self) -> None:
         """Close the connection as soon as everything that was said is sent, or the other end has had its time."""
-        self._session.end()
+        self._connection.end()
         self._to_show.clear()
         self._end_producing()  # a paused producer would keep it open
         self.transport.loseConnection()
@@ -184,36 +173,33 @@ class LockProtocol(Protocol):
         self._forget_unread()
         self._arbiter.drop(self._id)  # one way out, whatever the cause
 
-    def _serve(self, message: Message) -> None:
-        if not self._is_introduced and isinstance(message, Lock | Shutdown | StatusRequest):
-            self._is_introduced = True
-            self._peer_id = message.peer_id and intern(message.peer_id)  # most have the same
-            if not self._has_the_right_id(message):
-                return
-        match self._session.receive(message):
-            case Release() as order:
+    def _carry_out(self, order: Introduced | Order) -> None:
+        match order:
+            case Release():
                 self._arbiter.release(self._id, order.name, order.rollback)
-                if self._session.is_extended:
-                    self._send(encode(Unlocked()))
-            case LockRequest() as request:
-                if not (request.wait or request.create) and request.name.text.startswith(STATUS_PROBE):
+                if (unlocked := self._connection.unlocked()) is not None:
+                    self._send(unlocked)
+            case LockRequest():
+                if not (order.wait or order.create) and order.name.text.startswith(STATUS_PROBE):
                     self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
                 else:
-                    self._arbiter.request(request)
+                    self._arbiter.request(order)
+            case Introduced():
+                self._peer_id = order.peer_id and intern(order.peer_id)  # most have the same
+                self._known = None
+                self._check_id(order)
             case InvalidLock(name):
                 if self._shared.throttle.allows("invalid names"):
                     self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=truncate(name))
                 self._answer(Outcome.INVALID_NAME)
-            case Shutdown(immediate=immediate):
-                self._shut_down(immediate)
-            case StatusRequest(name=name):
-                self._show(name)
-            case None:
-                pass  # it comes after our last word
+            case Shutdown():
+                self._shut_down(order.immediate)
+            case StatusRequest():
+                self._show(order.name)
 
     def _who(self) -> Peer:
-        if self._known is None or not self._is_introduced:
-            # kept, because at the end of the connection nobody can tell any more
+        if self._known is None:
+            # kept, because at the end of the connection the transport does not know it any more
             self._known = peer_of(self.transport, self._peer_id)
         return self._known
 
@@ -222,17 +208,16 @@ class LockProtocol(Protocol):
         """Names the other end for a log."""
         return self._name or describe(self.transport)
 
-    def _has_the_right_id(self, message: Lock | Shutdown | StatusRequest) -> bool:
-        """Tell whether the client is who its certificate says, as far as that is wanted; if not, send it away."""
+    def _check_id(self, introduced: Introduced) -> None:
+        """Close the connection if the client is not who its certificate says, as far as that is wanted."""
         try:
             if self._shared.options.tls is not None:
-                self._shared.options.tls.check_peer_id(self.transport, message.peer_id)
+                self._shared.options.tls.check_peer_id(self.transport, introduced.peer_id)
         except TlsError as e:
-            if not isinstance(message, Lock):
-                self.transport.write(encode(ManagementRefused()))
-            self._close(f"shutdown refused, {e}" if isinstance(message, Shutdown) else str(e), "FLM013E")
-            return False
-        return True
+            if not isinstance(introduced.message, Lock):
+                self.transport.write(self._connection.refuse_management())
+            is_shutdown = isinstance(introduced.message, Shutdown)
+            self._close(f"shutdown refused, {e}" if is_shutdown else str(e), "FLM013E")
 
     def _tell(self, effect: Effect | Dismissed) -> None:
         if self._is_traced:
@@ -250,15 +235,14 @@ class LockProtocol(Protocol):
                 self.hang_up()
 
     def _answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> None:
-        answer = self._session.answer(outcome, unique_id(), element, delayed=delayed)
-        if answer is None:
-            self._close(f"a timestamp format that cannot be used: {self._session.resource}")
+        data = self._connection.answer(outcome, element, delayed=delayed)
+        if data is None:
+            self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
             return
-        data = encode(answer)
         if self._is_traced:
             _msg.debug("to %s: %r", self._id, data)
         self._send(data)
-        if self._session.is_over:
+        if self._connection.is_over:
             self._end_producing()
             close_our_side(self.transport)
             self._arbiter.drop(self._id)  # whatever it waited for, or held: it could not be told any more
@@ -274,15 +258,15 @@ class LockProtocol(Protocol):
         else:
             if self._shared.throttle.allows("shutdowns refused"):
                 self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
-            self.transport.write(encode(ManagementRefused()))
+            self.transport.write(self._connection.refuse_management())
             self.hang_up()
 
     def _show(self, name: str | None) -> None:
-        """Send what is held, or C{name} alone, to whoever may see it."""
+        """Send what is held, or C{name} alone, if the client may see it."""
         if not (self._shared.options.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
             if self._shared.throttle.allows("statuses refused"):
                 self._log.info("status refused to {peer}", peer=self._peer)
-            self.transport.write(encode(ManagementRefused()))
+            self.transport.write(self._connection.refuse_management())
             return
         try:
             self._to_show.append(None if name is None else parse_name(name).key)
@@ -300,7 +284,7 @@ class LockProtocol(Protocol):
 
     def _send_status(self, data: bytes) -> None:
         self._showing = None
-        self.transport.writeSequence([encode(StatusFollows(len(data))), data])
+        self.transport.write(self._connection.status(data))
         self._show_next()
 
     def _watch_unread(self) -> None:
@@ -316,7 +300,7 @@ class LockProtocol(Protocol):
             return
         self._unread = None
         self._exceed("unread-timeout", f"it has read no answer within {self._shared.options.limits.unread_timeout:g} s")
-        self._session.end()
+        self._connection.end()
         self.transport.abortConnection()
 
     def _forget_unread(self) -> None:
@@ -334,7 +318,6 @@ class LockProtocol(Protocol):
 
     def _close(self, why: str, log_id: str = "") -> None:
         self._log_breach(why, log_id)
-        self._session.end()
         self.hang_up()
 
     def _log_breach(self, why: str, log_id: str = "") -> None:
@@ -349,7 +332,7 @@ class LockFactory(Factory):
     Makes the daemon's end of every connection, be it TCP or UNIX; all share one arbiter.
 
     @ivar connected: holds each for as long as it is connected.
-    @ivar admission: where they come in; it should know the ports.
+    @ivar admission: decides which are let in; it should know the ports.
     @ivar deadlines: for messages, and for the other end to close the connection.
     @ivar throttle: of log lines that clients can cause.
     """
@@ -378,7 +361,7 @@ class LockFactory(Factory):
 
     @cached_property
     def statuses(self) -> Statuses:
-        """What those are given who ask what is held."""
+        """The answers to requests for the status."""
         from flom.server.snapshot import Statuses  # most clients never ask
 
         return Statuses(self.arbiter, self.counters, self.clock)
