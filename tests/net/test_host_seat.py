@@ -15,7 +15,7 @@ from flom.net.host_seat import Seat, SeatTaken, inherit_seat, take_seat
 from flom.net.multicast import NetworkInterface, NoMulticast
 from tests.fakes.netns import Host, needs_network_namespaces
 
-GROUP = Group("ff02::1", os.getpid())  # nobody else's; no datagram is sent, so any number will do for a port
+GROUP = Group("ff02::1", os.getpid())  # no other test's; no datagram is sent, so any number is a port
 ETH0 = NetworkInterface(2, "eth0", 0x1003)
 ETH1 = NetworkInterface(3, "eth1", 0x1003)
 
@@ -52,7 +52,7 @@ def seat() -> Iterator[Seat]:
 
 
 def is_free(group: Group = GROUP) -> bool:
-    """Tell whether somebody could take the seat now."""
+    """Return whether the seat is free."""
     try:
         take_seat(group).close()
     except SeatTaken:

@@ -24,7 +24,7 @@ class End:
     """
     One end of a pair of sockets.
 
-    @ivar did: what the reactor has had it do.
+    @ivar did: what the reactor has called.
     """
 
     def __init__(self, socket: socket.socket) -> None:
@@ -53,7 +53,7 @@ class End:
 
 
 def close(reactor: Any) -> None:
-    """Close what it would be woken by."""
+    """Close the waker of C{reactor}."""
     reactor.waker.connectionLost(Failure(CONNECTION_DONE))
 
 
@@ -97,7 +97,7 @@ def test_what_can_be_read_is_read(reactor: Any, end: End, other: socket.socket) 
     assert end.did == ["read b'hello'"]
 
 
-def test_whoever_writes_writes(reactor: Any, end: End, other: socket.socket) -> None:
+def test_a_writer_writes(reactor: Any, end: End, other: socket.socket) -> None:
     reactor.addWriter(end)
     reactor.doIteration(0)
     other.send(b"hello")
@@ -105,7 +105,7 @@ def test_whoever_writes_writes(reactor: Any, end: End, other: socket.socket) -> 
     assert end.did == ["write", "read b'hello'", "write"]
 
 
-def test_whoever_has_nothing_more_to_read_is_disconnected(reactor: Any, end: End, other: socket.socket) -> None:
+def test_an_end_with_nothing_more_to_read_is_disconnected(reactor: Any, end: End, other: socket.socket) -> None:
     end.on_read = lambda: CONNECTION_DONE
     other.send(b"bye")
     reactor.doIteration(0)
@@ -116,11 +116,11 @@ def test_whoever_has_nothing_more_to_read_is_disconnected(reactor: Any, end: End
 class TestFailing:
     @pytest.fixture
     def no_logged_failures(self) -> Iterator[list[Failure]]:
-        """Give them: here there is to be one."""
+        """Yield them: these tests cause some."""
         with failures_logged() as failures:
             yield failures
 
-    def test_whoever_fails_is_disconnected_and_the_log_says_why(
+    def test_an_end_that_fails_is_disconnected_and_logged(
         self, reactor: Any, end: End, other: socket.socket, no_logged_failures: list[Failure]
     ) -> None:
         def fail() -> None:
@@ -133,7 +133,7 @@ class TestFailing:
         assert end.did == ["read b'oops'", "lost: so it is"]
         assert [failure.getErrorMessage() for failure in no_logged_failures] == ["so it is"]
 
-    def test_the_others_are_read_in_the_same_turn_whatever_the_end_of_one_brings(
+    def test_the_others_are_read_in_the_turn_in_which_one_fails(
         self, reactor: Any, pairs: list[tuple[End, socket.socket]], no_logged_failures: list[Failure]
     ) -> None:
         def fail() -> None:
@@ -147,7 +147,7 @@ class TestFailing:
         assert len(no_logged_failures) == 4
 
 
-def test_whoever_goes_in_a_turn_has_no_part_in_the_rest_of_it(
+def test_an_end_removed_in_a_turn_is_not_read_in_the_rest_of_it(
     reactor: Any, pairs: list[tuple[End, socket.socket]]
 ) -> None:
     (first, to_first), (second, to_second) = pairs

@@ -60,7 +60,7 @@ class Connection:
         ours.setblocking(False)
         self.peer.setblocking(False)
         protocol = Protocol()
-        port: Any = None  # nobody asks for it
+        port: Any = None  # it is not used
         self.transport: Any
         if kind == "unix":
             self.transport = unix.Server(ours, protocol, None, port, 0, self._reactor)
@@ -74,7 +74,7 @@ class Connection:
         return self.transport in self._reactor.writers
 
     def received(self) -> bytes:
-        """Give what the other end has been sent and not yet read."""
+        """Return what the other end was sent and has not read yet."""
         parts = []
         try:
             while data := self.peer.recv(1 << 16):
@@ -84,14 +84,14 @@ class Connection:
         return b"".join(parts)
 
     def turn(self) -> None:
-        """Let the reactor write once, as far as the kernel takes it."""
+        """Run the reactor until it has written once."""
         why = self.transport.doWrite()
         if why:
             self._reactor.removeWriter(self.transport)
             self.transport.connectionLost(Failure(why))
 
     def received_in_the_end(self) -> bytes:
-        """Give all that the other end receives if the reactor turns for as long as it has something to do."""
+        """Return all that the other end receives until the reactor has nothing to do."""
         data = self.received()
         while self.is_waiting:
             self.turn()
@@ -166,7 +166,7 @@ def test_a_peer_that_is_gone_is_found_by_the_reactor(connection: Connection) -> 
     connection.peer.close()
     send = sender(connection.transport)
     while not connection.is_waiting:
-        send(b"to nobody")  # TCP notices when the first answer comes back
+        send(b"lost")  # TCP notices when the first answer comes back
     connection.turn()
     assert not connection.transport.connected
 

@@ -71,13 +71,13 @@ class House:
         return len(self._origins)
 
     def arrive(self, *numbers: int) -> None:
-        """Have clients come, some at each port."""
+        """Connect clients, some at each port."""
         for port, number in zip(self.ports, numbers, strict=False):
             port.arriving += number
         self.turn()
 
     def turn(self) -> None:
-        """Let the reactor go round until it has nothing to do."""
+        """Run the reactor until it has nothing to do."""
         self.clock.advance(0)
         while readable := [port for port in self.ports if port.is_reading and port.arriving]:
             readable[0].doRead()
@@ -90,7 +90,7 @@ class House:
         self._origins.append(origin)
 
     def go(self, number: int = 1) -> None:
-        """Have some who are inside leave."""
+        """Close some connections."""
         for _ in range(number):
             self.free += 1
             self.admission.leave(self._origins.pop())
@@ -118,7 +118,7 @@ def test_one_who_goes_makes_room_for_one(log: list[LogEvent]) -> None:
     assert len(warnings(log)) == 1
 
 
-def test_the_log_says_once_that_descriptors_have_run_out_and_once_that_it_is_over(log: list[LogEvent]) -> None:
+def test_the_log_says_once_that_descriptors_run_out_and_that_it_is_over(log: list[LogEvent]) -> None:
     house = House(10)
     house.arrive(11)
     house.clock.advance(3600)
@@ -135,7 +135,7 @@ def test_the_log_says_once_that_descriptors_have_run_out_and_once_that_it_is_ove
     assert len(warnings(log)) == 2
 
 
-def test_descriptors_that_somebody_else_gives_back_are_noticed_too() -> None:
+def test_descriptors_that_others_close_are_noticed_too() -> None:
     house = House(10)
     house.free = 0
     house.arrive(3)
@@ -147,7 +147,7 @@ def test_descriptors_that_somebody_else_gives_back_are_noticed_too() -> None:
     assert house.inside == 3
 
 
-def test_descriptors_that_somebody_else_takes_are_noticed_before_it_is_too_late() -> None:
+def test_descriptors_that_others_open_are_noticed_in_time() -> None:
     house = House(200)
     house.arrive(90)
     house.free -= 60
@@ -175,7 +175,7 @@ def test_a_port_that_opens_meanwhile_waits_too() -> None:
     assert not late.is_reading
 
 
-def test_a_port_that_is_closed_is_left_alone_and_with_the_last_one_everything_ends() -> None:
+def test_a_closed_port_is_left_alone_and_the_last_one_ends_all_timers() -> None:
     house = House(1)
     house.arrive(2)
     first, second = house.ports

@@ -1,4 +1,4 @@
-"""The daemon's end of a connection: what is answered, and what ends it without harm to anybody else."""
+"""The daemon's end of a connection: what is answered, and what ends it without harm to other clients."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ SECURED: Any = FakeTls()
 
 
 def order(daemon: MemoryDaemon, host: str, immediate: int = 1) -> MemoryClient:
-    """Have somebody on C{host} order the daemon to end; over TLS, if it speaks that."""
+    """Order the daemon to end, from C{host}; over TLS, if it speaks that."""
     client = daemon.connect(host)
     if daemon.options.tls is not None:
         client.protocol.handshakeCompleted()
@@ -235,12 +235,12 @@ def order(daemon: MemoryDaemon, host: str, immediate: int = 1) -> MemoryClient:
         (ELSEWHERE, ServerOptions(allow_remote_shutdown=True)),
         (ELSEWHERE, ServerOptions(tls=SECURED)),
     ],
-    ids=["from this host", "from elsewhere where everybody may", "with a certificate"],
+    ids=["from this host", "from elsewhere where every client may", "with a certificate"],
 )
 @pytest.mark.parametrize(
     ("immediate", "kind"), [(0, "FLM008N quiesce"), (1, "FLM007N immediate"), (-7, "FLM007N immediate")]
 )
-def test_a_shutdown_ordered_by_whoever_may_is_carried_out(
+def test_a_shutdown_ordered_by_a_trusted_client_is_carried_out(
     host: str, options: ServerOptions, immediate: int, kind: str, log: list[LogEvent]
 ) -> None:
     daemon = MemoryDaemon(options)
@@ -252,7 +252,7 @@ def test_a_shutdown_ordered_by_whoever_may_is_carried_out(
 
 
 @pytest.mark.parametrize(("immediate", "kind"), [(0, "quiesce"), (1, "immediate")])
-def test_a_shutdown_ordered_by_anybody_else_is_refused_in_words(immediate: int, kind: str, log: list[LogEvent]) -> None:
+def test_a_shutdown_ordered_by_another_client_is_refused(immediate: int, kind: str, log: list[LogEvent]) -> None:
     daemon = MemoryDaemon()
     client = order(daemon, ELSEWHERE, immediate)
     assert daemon.shutdowns == []
@@ -262,9 +262,7 @@ def test_a_shutdown_ordered_by_anybody_else_is_refused_in_words(immediate: int, 
 
 
 @pytest.mark.parametrize("host", [ELSEWHERE, "127.0.0.1"])
-def test_a_shutdown_ordered_under_a_name_that_the_certificate_does_not_have_is_refused(
-    host: str, log: list[LogEvent]
-) -> None:
+def test_a_shutdown_under_another_name_than_the_certificate_s_is_refused(host: str, log: list[LogEvent]) -> None:
     tls: Any = FakeTls("4567")
     daemon = MemoryDaemon(ServerOptions(tls=tls, allow_remote_shutdown=True))
     client = order(daemon, host)

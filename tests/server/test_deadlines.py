@@ -1,4 +1,4 @@
-"""Whoever is silent for too long is told of, by one timer for all."""
+"""Keys that are not cleared in time are reported, by one timer for all."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_who_is_cleared_is_not_told_of(clock: Clock, deadlines: Deadlines[str], 
     deadlines.set("a")
     deadlines.set("b")
     deadlines.clear("a")
-    deadlines.clear("somebody who was never set")
+    deadlines.clear("never set")
     clock.advance(10)
     assert missed == ["b"]
 

@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import UNIXAddress
-from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from flom.core.names import MAX_TEXT
 from flom.server.limits import Limits
-from flom.server.log_throttle import WINDOW, LogThrottle
 from flom.server.options import ServerOptions
 from flom.server.peer import Credentials
-from tests.fakes.connections import MemoryClient, MemoryDaemon, first, later, lock, unlock, xml
+from tests.fakes.connections import MemoryClient, MemoryDaemon, first, later, lock, unlock
 from tests.fakes.logs import informed, warnings
 
 HOLD = lock()
@@ -25,7 +23,7 @@ def limited(**limits: Any) -> MemoryDaemon:
 
 
 def is_served(daemon: MemoryDaemon, host: str = "192.0.2.99", name: str = "another") -> bool:
-    """Tell whether somebody who comes now is granted a lock."""
+    """Return whether a new client is granted a lock."""
     client = daemon.connect(host).send(lock(name) + unlock(name))
     client.leave()
     return client.received() == [first(0)]
@@ -73,7 +71,7 @@ def test_0_is_for_no_limit() -> None:
     assert [client.received() for client in clients] == [[first(0)]] * 2 + [[first(1)]] * 98
 
 
-def test_who_is_closed_at_once_is_nobody_to_the_arbiter() -> None:
+def test_a_connection_closed_at_once_is_no_session() -> None:
     daemon = limited(connections=1)
     client = daemon.connect()
     daemon.connect().leave()
@@ -185,7 +183,7 @@ def test_who_reads_slowly_may_go_on() -> None:
     assert not client.transport.aborted
 
 
-def test_who_has_read_everything_is_left_alone_however_often_it_was_paused_before() -> None:
+def test_a_client_that_has_read_everything_is_left_alone() -> None:
     daemon = limited(unread_timeout=5.0)
     client = daemon.connect().send(HOLD)
     client.protocol.pauseProducing()
@@ -221,51 +219,10 @@ def test_who_has_gone_is_not_watched(end: str, log: list[LogEvent]) -> None:
     assert not [text for text in warnings(log) if "unread" in text]
 
 
-# the log
-
-
-def test_nothing_is_left_to_be_told_when_the_daemon_has_stopped() -> None:
-    daemon = limited(connections=1)
-    for _ in range(3):
-        daemon.connect()
-    daemon.factory.disconnect_all()
-    assert [call for call in daemon.clock.getDelayedCalls() if "sum_up" in str(call)] == []
-
-
-def test_a_flood_of_refusals_is_one_line_and_then_one_that_counts(log: list[LogEvent]) -> None:
-    daemon = limited(connections=1)
-    daemon.connect().send(HOLD)
-    for _ in range(1000):
-        daemon.connect().leave()
-    assert len(warnings(log)) == 1
-    daemon.clock.advance(WINDOW)
-    assert warnings(log)[1:] == ["max-connections: 999 more in the last 10 s"]
-    daemon.connect().leave()
-    daemon.clock.advance(WINDOW)
-    assert warnings(log)[2:] == ["max-connections: 1 more in the last 10 s"]
-    daemon.clock.advance(WINDOW)
-    daemon.connect().leave()
-    assert warnings(log)[3:] == ["max-connections: closing 127.0.0.1:40000: there are 1 connections"]
-
-
-def test_each_limit_has_its_own_line(log: list[LogEvent]) -> None:
-    throttle = LogThrottle(Clock())
-    for limit in ("max-waiters", "max-resources", "max-waiters"):
-        throttle.warn(limit, "{resource} refused", resource="R1")
-    assert warnings(log) == ["max-waiters: R1 refused", "max-resources: R1 refused"]
-
-
-def test_what_breaks_no_limit_is_logged_every_time(log: list[LogEvent]) -> None:
-    daemon = limited()
-    for _ in range(3):
-        daemon.connect().send(xml(3, 8))
-    assert len(warnings(log)) == 3
-
-
 # storms
 
 
-def test_waiters_that_vanish_at_once_and_a_long_silence_leave_nothing_behind() -> None:
+def test_waiters_that_vanish_at_once_leave_nothing_behind() -> None:
     daemon = limited()
     holder = daemon.connect().send(HOLD)
     crowd = [daemon.connect().send(HOLD) for _ in range(500)]

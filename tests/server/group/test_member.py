@@ -65,7 +65,7 @@ class Member(MemberObserver):
         return self
 
     def win(self) -> Member:
-        """Let it be elected."""
+        """Win the election."""
         self.open()
         pass_time(self.reactor, 2 * DEFAULT_TIMING.campaign)
         assert self.role is Role.LEADER
@@ -73,26 +73,26 @@ class Member(MemberObserver):
         return self
 
     def follow(self, leader: Standing = OLDER_LEADER) -> Member:
-        """Let it stand by."""
+        """Stand by."""
         self.open()
         self.hear_of(leader)
         assert self.role is Role.STANDBY
         return self
 
     def hear_of(self, other: Standing) -> None:
-        """Let another daemon, L{RIVAL}, tell what it is."""
+        """Receive the standing of another daemon, L{RIVAL}."""
         self.port.hear(encode(Discover(GROUP.address, standing=other)), RIVAL)
 
     def hear_reply(self, standing: Standing | None = OLDER_LEADER, address: str = "") -> None:
-        """Let the other daemon answer a question."""
+        """Receive an answer of the other daemon."""
         self.port.hear(encode(Discovered(address, 40009, standing, "beta", "1")), RIVAL)
 
     def connecting(self) -> list[tuple[str, int]]:
-        """Give where it has begun to connect to."""
+        """Return the addresses to which it has begun to connect."""
         return [(host, port) for host, port, *_ in self.reactor.tcpClients]
 
     def connect(self) -> StringTransport:
-        """Let it connect to where it wants to."""
+        """Complete the connection that it has begun."""
         [(host, port, factory, *_)] = self.reactor.tcpClients
         connection = factory.buildProtocol(IPv6Address("TCP", host, port))
         assert connection is not None
@@ -101,7 +101,7 @@ class Member(MemberObserver):
         return transport
 
     def refuse(self) -> None:
-        """Let nobody be there where it wants to connect to."""
+        """Refuse the connection that it has begun."""
         [(_, _, factory, *_)] = self.reactor.tcpClients
         factory.clientConnectionFailed(self.reactor.connectors[0], Failure(ConnectionRefusedError()))
 
@@ -111,7 +111,7 @@ def member(ports: list[FakePort]) -> Member:
     return Member(ports)
 
 
-# who looks for a daemon
+# clients that look for a daemon
 
 
 def test_an_asker_of_flom_is_answered_as_flom_does(member: Member) -> None:
@@ -195,7 +195,7 @@ def test_for_an_asker_of_ours_there_is_room_enough(ports: list[FakePort], monkey
     assert answer.standing == member.standing
 
 
-# what is for nobody (docs/compatibility.md, "A datagram can end the daemon")
+# what is not for it (docs/compatibility.md, "A datagram can end the daemon")
 
 
 NOISE = {

@@ -97,17 +97,17 @@ class Daemon:
         pass_time(self.reactor, seconds)
 
     def win(self) -> Daemon:
-        """Let it be elected."""
+        """Win the election."""
         self.start().pass_time(CAMPAIGN)
         assert self.names[-1] is Role.LEADER
         return self
 
     def hear(self, other: Standing) -> None:
-        """Let it hear what another daemon is."""
+        """Receive the standing of another daemon."""
         self.port.hear(encode(Discover(GROUP.address, standing=other)), RIVAL)
 
     def yield_to_other(self) -> None:
-        """Let it hear of another leader that is there and has led for longer."""
+        """Receive the standing of another leader, which can be reached and has led for longer."""
         self.port.hear(encode(Discovered("", 40009, OTHER)), RIVAL)
         [(_, _, factory, *_)] = self.reactor.tcpClients
         self.reactor.tcpClients.clear()
@@ -125,7 +125,7 @@ class Daemon:
 
     @property
     def answers(self) -> bool:
-        """Whether those who look for a daemon are sent to it."""
+        """Whether clients that look for a daemon are sent to it."""
         self.port.hear(encode(Discover()), ASKER)
         return bool(self.port.answers())
 
@@ -135,7 +135,7 @@ class Daemon:
 
 @pytest.fixture(autouse=True)
 def one_clock(monkeypatch: pytest.MonkeyPatch, daemon: Daemon) -> None:
-    """Have the members of groups go by the clock of the test."""
+    """Make the members of groups use the clock of the test."""
     monkeypatch.setattr("flom.server.group.service.system_instant", lambda: instant(daemon.reactor))
 
 
@@ -154,7 +154,7 @@ stands_by_for_nobody = pytest.mark.parametrize("membership", [{"stands_by": Fals
 
 
 def errors_of(deferred: Deferred[Held]) -> list[type[BaseException] | None]:
-    """Give what C{deferred} has failed with."""
+    """Return what C{deferred} has failed with."""
     errors: list[type[BaseException] | None] = []
 
     def take(failure: Failure) -> None:
@@ -273,7 +273,7 @@ def test_what_others_have_had_since_is_not_regained(daemon: Daemon) -> None:
 # it yields
 
 
-def test_its_waiters_are_sent_to_the_other_leader_and_its_holder_may_finish(daemon: Daemon) -> None:
+def test_its_waiters_are_dismissed_and_its_holder_may_finish(daemon: Daemon) -> None:
     holder, waiter = daemon.win().connect().send(lock()), daemon.connect().send(lock())
     newcomer = daemon.connect()
     daemon.yield_to_other()
@@ -366,16 +366,16 @@ def test_without_a_holder_it_ends_at_once_and_once(daemon: Daemon) -> None:
 
 
 def test_while_another_daemon_has_the_seat_it_waits(daemon: Daemon, ports: list[FakePort], log: list[LogEvent]) -> None:
-    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.seat.problem = SeatTaken("another daemon has it")
     daemon.start().pass_time(60.0)
     assert ports == []  # it does not even join the group
     assert daemon.names == [Role.STANDBY]
     assert not daemon.lets_in
-    assert len([event for event in log if "somebody else's" in str(event.get("why"))]) == 1
+    assert len([event for event in log if "another daemon has it" in str(event.get("why"))]) == 1
 
 
 def test_it_takes_the_seat_when_that_is_free(daemon: Daemon) -> None:
-    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.seat.problem = SeatTaken("another daemon has it")
     daemon.start().pass_time(10.0)
     daemon.seat.problem = None
     daemon.pass_time(DEFAULT_TIMING.heartbeat + CAMPAIGN)
@@ -384,13 +384,13 @@ def test_it_takes_the_seat_when_that_is_free(daemon: Daemon) -> None:
 
 
 def test_stopped_it_does_not_wait_any_more(daemon: Daemon) -> None:
-    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.seat.problem = SeatTaken("another daemon has it")
     daemon.start().service.stopService()
     assert daemon.reactor.getDelayedCalls() == []
 
 
 def test_who_waits_does_not_mind_that_there_is_no_interface_for_a_moment(daemon: Daemon) -> None:
-    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.seat.problem = SeatTaken("another daemon has it")
     daemon.start().pass_time(10.0)
     daemon.seat.problem = NoMulticast("no network interface")
     daemon.pass_time(10.0)
@@ -405,7 +405,7 @@ def test_who_has_waited_and_finds_the_port_taken_ends(
     def fail(port: FakePort) -> None:
         raise CannotListenError("::", 28015, OSError("address already in use"))
 
-    daemon.seat.problem = SeatTaken("it is somebody else's")
+    daemon.seat.problem = SeatTaken("another daemon has it")
     daemon.start()
     monkeypatch.setattr(FakePort, "startListening", fail)
     daemon.seat.problem = None

@@ -80,7 +80,7 @@ async def test_two_in_one_process_know_nothing_of_each_other(tmp_path: Path) -> 
 
 
 @pytest_twisted.ensureDeferred
-async def test_when_it_stops_who_waits_is_told_and_who_holds_is_left_alone(tmp_path: Path) -> None:
+async def test_when_it_stops_waiters_fail_and_holders_keep_their_locks(tmp_path: Path) -> None:
     async with Program() as program:
         held = await program.locks.acquire("R1")
         waiting = program.locks.acquire("R1")
@@ -92,7 +92,7 @@ async def test_when_it_stops_who_waits_is_told_and_who_holds_is_left_alone(tmp_p
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_it_holds_when_it_stops_it_holds_when_it_is_started_again(tmp_path: Path) -> None:
+async def test_its_holders_still_hold_when_it_is_started_again(tmp_path: Path) -> None:
     program = Program(serverFromString(loop, f"unix:{tmp_path}/sock"))
     async with program:
         held = await program.locks.acquire("R1")

@@ -1,0 +1,27 @@
+"""Endpoints of hosts whose address may have a zone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
+from twisted.internet.testing import MemoryReactorClock
+
+from flom.core.group.addresses import Group
+from flom.reactor.endpoints import stream_endpoint
+
+_IP_RECVTTL: Final = 12  # ip(7); missing in Python's socket module
+
+PATIENCE = 5.0  # seconds until a datagram that does not come fails the test
+
+GROUP4, GROUP6 = Group("239.1.1.1", 28015), Group("ff02::1", 28015)
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [("fe80::1%eth0", TCP6ClientEndpoint), ("::1", HostnameEndpoint), ("db.example.org", HostnameEndpoint)],
+)
+@pytest.mark.filterwarnings("ignore:Passing HostnameEndpoint")
+def test_an_endpoint_keeps_the_interface(host: str, kind: type) -> None:
+    assert type(stream_endpoint(MemoryReactorClock(), host, 28015)) is kind
