@@ -1,4 +1,7 @@
-"""The walls of the house stand (docs/architecture.md): imports run down only, and only doors know the reactor."""
+"""
+The layers hold (docs/architecture.md): imports run down only, only entry points know the reactor, and
+private names of Twisted stay in one folder.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import flom
 
 PACKAGE: Final = Path(flom.__file__).parent
 
-# who may import whom: each group those below it, and nobody beside it; within a group all may know each other
+# who may import whom: each group those below it, and none beside it; within a group all may know each other
 LAYERS: Final = [
     ["flom._version", "flom.codes", "flom.errors", "flom.text"],
     ["flom.core"],
@@ -33,7 +36,7 @@ LAYERS: Final = [
     ["flom"],
 ]
 STRANGERS: Final = ("flom.server", "flom.client")
-DOORS: Final = ("flom.tap", "flom.run", "flom.ctl", "flom.daemon", "flom.vfs")
+ENTRY_POINTS: Final = ("flom.tap", "flom.run", "flom.ctl", "flom.daemon", "flom.vfs", "flom.client.deferred.__main__")
 
 MODULES: Final = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
@@ -52,6 +55,11 @@ def imports(path: Path) -> list[tuple[str, str]]:
     return found
 
 
+def full_name(module: str, name: str) -> str:
+    """Return the module that C{from module import name} imports."""
+    return f"{module}.{name}" if f"{module}.{name}" in MODULES else module
+
+
 def layer(module: str) -> int:
     """Return the number of the layer that C{module} is in: the one with the longest name that it begins with."""
     names = [(len(name), number) for number, names in enumerate(LAYERS) for name in names if is_in(module, name)]
@@ -66,7 +74,7 @@ def is_in(module: str, package: str) -> bool:
 def test_imports_run_down_only(module: str) -> None:
     for imported, name in imports(MODULES[module]):
         if is_in(imported, "flom"):
-            full = f"{imported}.{name}" if f"{imported}.{name}" in MODULES else imported
+            full = full_name(imported, name)
             assert layer(full) <= layer(module), f"{module} imports {full}"
 
 
@@ -77,9 +85,26 @@ def test_server_and_client_do_not_know_each_other(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_only_doors_know_the_global_reactor(module: str) -> None:
-    if not module.startswith(DOORS):
+def test_only_entry_points_know_the_global_reactor(module: str) -> None:
+    if not module.startswith(ENTRY_POINTS):
         assert ("twisted.internet", "reactor") not in imports(MODULES[module])
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not is_in(module, "flom.reactor")])
+def test_private_names_of_twisted_stay_in_one_folder(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text())
+    of_twisted = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and is_in(node.module or "", "twisted"):
+            assert not [alias.name for alias in node.names if alias.name.startswith("_")]
+            of_twisted |= {alias.asname or alias.name for alias in node.names}
+    touched = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in of_twisted
+        if node.attr.startswith("_") and not node.attr.startswith("__")
+    ]
+    assert touched == []
 
 
 def test_the_plugin_is_strings_only() -> None:

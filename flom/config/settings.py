@@ -233,14 +233,14 @@ class _Values:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(_text, _flag, _integer, _list))
 def _table(rows: type[_V]) -> type[_V]:
-    """Tell mypy that rows are fields with defaults; at run time L{Setting} and L{_Values} see to it."""
+    """Mark a class for mypy: rows are fields with defaults, as L{Setting} and L{_Values} make them at run time."""
     return rows
 
 
 @_table
 class Config(_Values):
     """
-    What a user has decided, in the units of the files: milliseconds, but for keepalive's seconds.
+    What a user has decided, in the units of the files: milliseconds; seconds for keepalive.
 
     A value: L{replace} makes another one. The rows stand in the order of C{--verbose}
     (docs/compatibility.md, "Verbose output"), those that FLoM does not have at the end.
@@ -458,7 +458,7 @@ SETTINGS: Final = tuple(row for row in vars(Config).values() if isinstance(row, 
 
 def default_socket() -> str:
     """
-    Give the socket of the user who runs this: FLoM's own rule, so that both find each other
+    Return the path of the current user's socket, by FLoM's rule, so that both programs find each other
     (docs/compatibility.md, "Default address").
     """
     try:
