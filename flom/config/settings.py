@@ -260,11 +260,11 @@ class Config(_Values):
     append_trace_file: bool = _text("--append-trace-file", "[Trace] AppendTraceFile", default=False, check=read_bool,
         help="yes or no: whether to add to trace files instead of replacing them")
     verbose: bool = _flag("-V, --verbose", "[Trace] Verbose", default=False, program=RUNNER,
-        help="tell what is being done")
+        help="print the configuration, and what is waited for")
     resource_name: str = _text("-r, --resource-name", "[Resource] Name", default=DEFAULT_NAME, program=RUNNER,
         check=read_name, help="name of the resource to lock")
     timeout_ms: int = _integer("-o, --resource-timeout", "[Resource] Timeout", default=-1, program=RUNNER,
-        help="milliseconds to wait for the lock; -1: as long as it takes, 0: do not wait")
+        help="milliseconds to wait for the lock at most; -1: no limit, 0: do not wait")
     quantity: int = _integer("-q, --resource-quantity", "[Resource] Quantity", default=1, program=RUNNER,
         check=quantity_of_option, check_in_file=lambda quantity: within(0, 2**31 - 1)(abs(quantity)) or 1,
         help="units to take of a numeric resource")
@@ -277,9 +277,9 @@ class Config(_Values):
         program=RUNNER, check=abs,
         help="milliseconds to remember the resource while no client uses it, if this creates it")
     socket_name: str = _text("-s, --socket-name", "[Daemon] SocketName", default="", check=read_socket_name,
-        help="path of the daemon's UNIX socket; the default is one of your own")
+        help="path of the daemon's UNIX socket; the default is /tmp/flom-LOGIN")
     lifespan_ms: int = _integer("-d, --daemon-lifespan", "[Daemon] Lifespan", default=5000,
-        help="milliseconds of idleness after which the daemon ends; -1: never, 0: start none")
+        help="idle milliseconds after which the daemon ends; -1: never, 0: start none")
     unicast_address: str = _text("-a, --unicast-address", "[Daemon] UnicastAddress", default="",
         help="host of the daemon, a name or an address")
     unicast_port: int = _integer("-p, --unicast-port", "[Daemon] UnicastPort", default=28015, check=_PORT,
@@ -289,12 +289,12 @@ class Config(_Values):
     multicast_port: int = _integer("-P, --multicast-port", "[Daemon] MulticastPort", default=28015, check=_PORT,
         help="UDP port of the group")
     mount_point: str = _text("-m, --mount-point-vfs", "[Daemon] MountPointVFS", default="", check=read_directory,
-        help="empty directory for a view of what the daemon holds, as a file system")
+        help="empty directory where the daemon shows what it holds, as a file system")
     ignored_signals: tuple[int, ...] = _list("--ignore-signal", "[Monitor] IgnoredSignals", default=(), program=RUNNER,
         from_option=read_signals, from_file=read_signals,
         help="a signal, by name or number, that is not passed on to the command; may be repeated")
     network_interface: str = _text("-n, --network-interface", "[Network] NetworkInterface", default="",
-        help="interface to reach the group or a link-local IPv6 address by; for -a, only IPv6 is used then")
+        help="network interface for the group or for a link-local IPv6 address; with it, -a looks up IPv6 only")
     discovery_attempts: int = _integer("-D, --discovery-attempts", "[Network] DiscoveryAttempts", default=2,
         program=RUNNER, check=lambda attempts: abs(attempts) or 1, help="how often to ask the group")
     discovery_timeout_ms: int = _integer("-I, --discovery-timeout", "[Network] DiscoveryTimeout", default=500,
@@ -302,12 +302,12 @@ class Config(_Values):
     discovery_ttl: int = _integer("--discovery-ttl", "[Network] DiscoveryTTL", default=1,
         check=lambda ttl: within(1, 255)(abs(ttl) or 1), help="IP TTL of datagrams; 1: no router passes them on")
     keepalive_time: int = _integer("--tcp-keepalive-time", "[Network] TcpKeepaliveTime",
-        default=DEFAULT_KEEPALIVE.time, check=_SECONDS, help="seconds of silence before a peer is probed")
+        default=DEFAULT_KEEPALIVE.time, check=_SECONDS, help="seconds of silence before a TCP peer is probed")
     keepalive_interval: int = _integer("--tcp-keepalive-intvl", "[Network] TcpKeepaliveIntvl",
         default=DEFAULT_KEEPALIVE.interval, check=_SECONDS, help="seconds between probes")
     keepalive_probes: int = _integer("--tcp-keepalive-probes", "[Network] TcpKeepaliveProbes",
         default=DEFAULT_KEEPALIVE.probes, check=absolute_within(1, 127),
-        help="unanswered probes after which the peer is taken for dead")
+        help="unanswered probes after which the peer is considered dead")
     tls_certificate: str = _text("--tls-certificate", "[TLS] TlsCertificate", default="", check=read_file,
         help="PEM file with our certificate; TLS is used if all three files are given")
     tls_private_key: str = _text("--tls-private-key", "[TLS] TlsPrivateKey", default="", check=read_file,
@@ -318,13 +318,13 @@ class Config(_Values):
         check=refused_on_stdout("tls-check-peer-id", read_bool),
         help="yes or no: whether the peer's unique id must be the common name of its certificate")
     close: bool = _flag("--close", "[Command] Close", default=False, program=RUNNER,
-        help="do not let the command inherit the connection, which keeps the lock if this program is killed")
+        help="do not pass the connection on to the command; it keeps the lock if this program is killed")
     allow_remote_shutdown: bool = _flag("--allow-remote-shutdown", "[Daemon] AllowRemoteShutdown", default=False,
         help="let every client that can connect end the daemon")
     heartbeat_ms: int = _integer("--heartbeat", "[Daemon] Heartbeat", default=400, check=within(10, 60_000),
         help="milliseconds between two announcements of a group's leader")
     leader_timeout_ms: int = _integer("--leader-timeout", "[Daemon] LeaderTimeout", default=1750,
-        check=within(20, 3_600_000), help="milliseconds of silence after which the leader is taken for dead")
+        check=within(20, 3_600_000), help="milliseconds of silence after which the leader is considered dead")
     election_time_ms: int = _integer("--election-time", "[Daemon] ElectionTime", default=500,
         check=within(100, 60_000), help="milliseconds without an objection after which a candidate leads")
     max_connections: int = _integer("--max-connections", "[Limits] MaxConnections", default=50_000, check=_COUNT,
@@ -338,7 +338,7 @@ class Config(_Values):
     max_locks_per_connection: int = _integer("--max-locks-per-connection", "[Limits] MaxLocksPerConnection",
         default=1_000, check=_COUNT, help="locks of one connection, beyond which it gets no other; 0: no limit")
     max_message_size: int = _integer("--max-message-size", "[Limits] MaxMessageSize", default=511,
-        check=within(511, 65536), help="bytes of the longest message that the daemon takes")
+        check=within(511, 65536), help="bytes of the longest message that the daemon accepts")
     message_timeout_ms: int = _integer("--message-timeout", "[Limits] MessageTimeout", default=30_000,
         check=_LIMITED_MS,
         help="milliseconds that a client has for its first message, and to end one that it has begun")
@@ -353,7 +353,7 @@ class Config(_Values):
         check=read_status_for,
         help="all or trusted: who may see what the daemon holds; trusted are those who may end it")
     log_grants: bool = _flag("--log-grants", "[Daemon] LogGrants", default=False, program=DAEMON,
-        help="log every grant and release, too")
+        help="log every grant and release")
     # fmt: on
 
     @property
