@@ -76,7 +76,7 @@ class Asked(Value):
         as it takes.
     """
 
-    __slots__ = ("name", "mode", "quantity", "wait", "create", "lifespan", "timeout")
+    __slots__ = ("create", "lifespan", "mode", "name", "quantity", "timeout", "wait")
 
     def __init__(
         self,

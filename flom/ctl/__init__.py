@@ -1,4 +1,4 @@
-"""The door of C{flomctl}: looking after daemons, seeing what they hold, and certificates for them."""
+"""C{flomctl}: looking after daemons, seeing what they hold, and certificates for them."""
 
 from flom.ctl.main import main
 from flom.ctl.output import BAD_USAGE, FAILED

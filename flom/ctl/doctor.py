@@ -1,5 +1,5 @@
 """
-Why discovery does not work: real datagrams, sent and received, one finding a check.
+C{flomctl doctor}: why the daemons of a multicast group are not found, by real datagrams; each check has one finding.
 
 What a daemon of the group would do is done here too, on its port, but under no name of a daemon. For the second or two
 that this takes, a datagram that is sent to a daemon of this host alone may come here instead.
@@ -8,23 +8,31 @@ that this takes, a datagram that is sent to a daemon of this host alone may come
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator
+from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
-
-from flom.client.deferred.discovery import Answer, Asker, connect_to_first
+from flom.client.blocking.dial import connect_to_first
+from flom.client.blocking.discovery import Asker
+from flom.client.blocking.stream import NEVER
 from flom.core.group.addresses import Group, Sender, is_loopback
-from flom.core.protocol.messages import Discover, Role, Standing
-from flom.core.protocol.wire import decode
+from flom.core.group.discovery import FoundDaemon
+from flom.core.protocol.messages import Discover, Role
+from flom.core.protocol.wire import MAX_MESSAGE_SIZE, decode
+from flom.ctl.discover import group_of
+from flom.ctl.output import FAILED
 from flom.errors import DaemonUnreachable, RemoteProtocolError
-from flom.net.multicast import NetworkInterface, NoMulticast, list_interfaces, why_not_sent
-from flom.reactor.multicast_port import GroupPort
-from flom.text import reason
+from flom.net.multicast import (
+    GroupSocket,
+    NetworkInterface,
+    NoMulticast,
+    list_interfaces,
+    open_group_socket,
+    why_not_sent,
+)
 
 _LISTEN: Final = 1.5
 """Seconds to listen for announcements; a leader makes several in the meantime."""
@@ -49,26 +57,51 @@ class Finding:
     detail: str
 
 
-class _Listener(DatagramProtocol):
+class _Listener:
     """Hears what is said in the group, as a daemon would."""
 
-    def __init__(self) -> None:
+    def __init__(self, member: GroupSocket) -> None:
+        self._member = member
         self.questions: list[Sender] = []
         self.leaders: dict[str, Sender] = {}
 
-    def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
+    def hear(self) -> None:
+        """Take all datagrams that have arrived."""
+        while True:
+            try:
+                arrived = self._member.receive(MAX_MESSAGE_SIZE)
+            except OSError:
+                return  # there are no more
+            if arrived is not None:
+                self._take(*arrived)
+
+    def _take(self, datagram: bytes, sender: Sender) -> None:
         try:
             message = decode(datagram)
         except RemoteProtocolError:
             return
-        match message:
-            case Discover(standing=Standing(node, Role.LEADER)):
-                self.leaders[node] = addr
-            case Discover(standing=None):
-                self.questions.append(addr)
+        if isinstance(message, Discover):
+            if message.standing is None:
+                self.questions.append(sender)
+            elif message.standing.role is Role.LEADER:
+                self.leaders[message.standing.node] = sender
 
 
-async def examine(reactor: Any, group: Group) -> AsyncGenerator[Finding, None]:
+def doctor(arguments: Namespace) -> int:
+    """
+    Print what is right and wrong with discovery in a group.
+
+    @return: the status to exit with.
+    """
+    status = 0
+    for finding in examine(group_of(arguments)):
+        print(f"{finding.verdict.value:<8} {finding.check}: {finding.detail}", flush=True)
+        if finding.verdict is Verdict.FAILED:
+            status = FAILED
+    return status
+
+
+def examine(group: Group) -> Iterator[Finding]:
     """Look at everything that discovery in C{group} needs."""
     usable = []
     for interface in list_interfaces(group.interface):
@@ -83,39 +116,40 @@ async def examine(reactor: Any, group: Group) -> AsyncGenerator[Finding, None]:
     for interface in usable:
         yield _check_route(interface, group)
     yield _check_ttl(group)
-
-    listener = _Listener()
-    port = GroupPort(group, listener, reactor, is_member=True)
     try:
-        port.startListening()
-    except CannotListenError as e:
-        yield Finding(
-            Verdict.FAILED, "port", f"UDP port {group.port}: {reason(e.socketError)}; another program does not share it"
-        )
+        member = open_group_socket(group, is_member=True)
+    except NoMulticast as e:
+        detail = f"UDP port {group.port}: {e.__cause__}; another program does not share it"
+        yield Finding(Verdict.FAILED, "port", detail)
         return
     try:
         try:
-            yield Finding(Verdict.OK, "join", f"joined {group.address} on {', '.join(port.join())}")
+            yield Finding(Verdict.OK, "join", f"joined {group.address} on {', '.join(member.join())}")
         except NoMulticast as e:
             yield Finding(Verdict.FAILED, "join", str(e))
             return
-        with Asker(group, reactor, everyone=True) as asker:
-            for _ in range(_ATTEMPTS):
-                await asker.collect(_LISTEN / _ATTEMPTS)
-            own = asker.port_number
-            looped = any(sender[1] == own for sender in listener.questions if not is_loopback(sender[0]))
-            yield _check_send(asker, group)
-            yield _check_loop(looped, group)
-            for finding in _check_answers(asker, listener, looped, group):
-                yield finding
-            for answer in asker.leaders:
-                yield await _check_connection(reactor, answer)
+        yield from _ask(group, _Listener(member))
     finally:
-        await port.stopListening()
+        member.close()
+
+
+def _ask(group: Group, listener: _Listener) -> Iterator[Finding]:
+    """Ask the group, and compare what is answered with what is heard."""
+    with Asker(group, NEVER, lambda line: None, everyone=True) as asker:
+        for _ in range(_ATTEMPTS):
+            asker.collect(_LISTEN / _ATTEMPTS)
+            listener.hear()
+        own = asker.port_number
+        looped = any(sender[1] == own for sender in listener.questions if not is_loopback(sender[0]))
+        yield _check_send(asker, group)
+        yield _check_loop(looped, group)
+        yield from _check_answers(asker, listener, looped, group)
+        for daemon in asker.leaders:
+            yield _check_connection(daemon)
 
 
 def _check_interface(interface: NetworkInterface, group: Group) -> Finding | None:
-    """Tell whether C{interface} can be used; C{None} if nobody would expect it to."""
+    """Return whether C{interface} can be used; C{None} for one that is of no use to any group."""
     what = f"interface {interface.name}"
     if not interface.has_multicast:
         if not group.interface:
@@ -178,54 +212,45 @@ def _check_loop(looped: bool, group: Group) -> Finding:
     )
 
 
-def _check_answers(asker: Asker, listener: _Listener, looped: bool, group: Group) -> list[Finding]:
-    """Compare who has answered with who was heard."""
-    findings = []
-    answers, leaders = asker.answers, asker.leaders
-    for answer in answers:
-        heard = answer.standing.node in listener.leaders
-        role = answer.standing.role
-        findings.append(Finding(Verdict.OK, "answer", f"{role.value} {answer.peer} {answer.reply.host}".rstrip()))
-        if role is Role.LEADER and answer.reply.standing and looped and not heard:
-            findings.append(
-                Finding(
-                    Verdict.WARNING,
-                    "announcements",
-                    f"{answer.peer} answers, but what it says to the group does not arrive: multicast is dropped on "
-                    "the way, by a firewall or a switch (IGMP or MLD snooping without a querier)",
-                )
+def _check_answers(asker: Asker, listener: _Listener, looped: bool, group: Group) -> Iterator[Finding]:
+    """Compare the daemons that have answered with those that were heard."""
+    found, leaders = asker.found, asker.leaders
+    for daemon in found:
+        role = daemon.standing.role
+        yield Finding(Verdict.OK, "answer", f"{role.value} {daemon.peer} {daemon.reply.host}".rstrip())
+        if role is Role.LEADER and daemon.reply.standing and looped and daemon.standing.node not in listener.leaders:
+            yield Finding(
+                Verdict.WARNING,
+                "announcements",
+                f"{daemon.peer} answers, but what it says to the group does not arrive: multicast is dropped on "
+                "the way, by a firewall or a switch (IGMP or MLD snooping without a querier)",
             )
-    answered = {answer.standing.node for answer in answers}
+    answered = {daemon.standing.node for daemon in found}
     for node, sender in listener.leaders.items():
         if node not in answered:
-            findings.append(
-                Finding(
-                    Verdict.FAILED,
-                    "answer",
-                    f"a leader at {sender[0]} is heard, but does not answer: a firewall drops our questions there (UDP "
-                    f"to port {group.port}) or its answers here (UDP from port {group.port})",
-                )
+            yield Finding(
+                Verdict.FAILED,
+                "answer",
+                f"a leader at {sender[0]} is heard, but does not answer: a firewall drops our questions there (UDP "
+                f"to port {group.port}) or its answers here (UDP from port {group.port})",
             )
     if len(leaders) > 1:
-        findings.append(Finding(Verdict.FAILED, "leaders", f"{len(leaders)} daemons lead {group}; one should"))
-    if not answers and not listener.leaders:
-        findings.append(
-            Finding(
-                Verdict.WARNING,
-                "answer",
-                "nobody answered. Either there is no daemon, or a firewall drops the questions (UDP to port "
-                f"{group.port}, on the hosts of the daemons) or the answers (UDP from port {group.port}, on this host)",
-            )
+        yield Finding(Verdict.FAILED, "leaders", f"{len(leaders)} daemons lead {group}; one should")
+    if not found and not listener.leaders:
+        yield Finding(
+            Verdict.WARNING,
+            "answer",
+            "no daemon answered. Either there is none, or a firewall drops the questions (UDP to port "
+            f"{group.port}, on the hosts of the daemons) or the answers (UDP from port {group.port}, on this host)",
         )
-    return findings
 
 
-async def _check_connection(reactor: Any, answer: Answer) -> Finding:
-    """See whether clients could lock anything: that takes more than datagrams."""
+def _check_connection(daemon: FoundDaemon) -> Finding:
+    """Check that clients could lock anything, which takes more than datagrams."""
     try:
-        protocol: Any = await connect_to_first(reactor, [answer], Factory.forProtocol(Protocol), lambda text: None)
+        connected, _ = connect_to_first([daemon], NEVER, lambda line: None)
     except DaemonUnreachable as e:
         why = f"{e}: does a firewall drop TCP? -a and -p give the daemon a port that can be let in"
         return Finding(Verdict.FAILED, "connection", why)
-    protocol.transport.loseConnection()
-    return Finding(Verdict.OK, "connection", f"{answer.peer} takes connections")
+    connected.close()
+    return Finding(Verdict.OK, "connection", f"{daemon.peer} takes connections")

@@ -1,7 +1,7 @@
 """
 The commands of C{flomctl}.
 
-Each is imported when it is called for: no command waits for what only another one needs.
+Each is imported when it is called: no command waits for what only another one needs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Final
 
 from flom._version import __version__
 from flom.ctl.options import Parser, Range, add_place
-from flom.ctl.output import BAD_USAGE, complain, failed
+from flom.ctl.output import BAD_USAGE, FAILED, print_error, report
 from flom.errors import ConfigError
+from flom.text import missing_extra
 
 SORT_KEYS: Final = ("waiters", "waiting", "held", "name")
 """What C{flomctl top} sorts by."""
@@ -32,12 +33,15 @@ def main() -> None:
         status = arguments.run(arguments)
         sys.stdout.flush()
     except ConfigError as e:
-        complain(str(e))
+        print_error(str(e))
         status = BAD_USAGE
+    except ModuleNotFoundError as e:
+        print_error(missing_extra(e, "ctl"))
+        status = FAILED
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
     except Exception as e:
-        status = failed(e)
+        status = report(e)
     sys.exit(status)
 
 
@@ -119,15 +123,15 @@ def _wait_for(arguments: Namespace) -> int:
 
 
 def _discover(arguments: Namespace) -> int:
-    from flom.ctl.group import discover, run_in_group
+    from flom.ctl.discover import discover
 
-    return run_in_group(discover, arguments)
+    return discover(arguments)
 
 
 def _doctor(arguments: Namespace) -> int:
-    from flom.ctl.group import doctor, run_in_group
+    from flom.ctl.doctor import doctor
 
-    return run_in_group(doctor, arguments)
+    return doctor(arguments)
 
 
 def _make_authority(arguments: Namespace) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 from flom.config import SETTINGS, Config, Setting, load, override
-from flom.ctl.output import BAD_USAGE, complain
+from flom.ctl.output import BAD_USAGE, print_warning
 from flom.errors import ConfigError
 from flom.text import one_line
 
@@ -31,14 +31,14 @@ _ALSO: Final = {"multicast_address": ["--group"], "network_interface": ["--inter
 
 
 class Parser(ArgumentParser):
-    """Complains in one line."""
+    """Exits with one line if the command line makes no sense."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_USAGE, one_line(f"{self.prog}: {message}") + "\n")
 
 
 class Range:
-    """The numbers from one to another, as C{choices} that argparse can spell."""
+    """The numbers from one to another, both included, as C{choices} that argparse can spell."""
 
     def __init__(self, low: int, high: int) -> None:
         self._range = range(low, high + 1)
@@ -51,7 +51,7 @@ class Range:
 
 
 class _Note(Action):
-    """Keeps a setting and its text for later, in the order in which they are given."""
+    """Keeps a setting and its text for later, in the order of the command line."""
 
     def __init__(self, setting: Setting, **others: Any) -> None:
         super().__init__(**others)
@@ -62,7 +62,7 @@ class _Note(Action):
 
 
 def add_place(parser: ArgumentParser) -> None:
-    """Let C{parser} take what says where the daemon is, as C{flom-run} does."""
+    """Add the options of C{flom-run} that say where the daemon is."""
     settings = {setting.field: setting for setting in SETTINGS}
     places = parser.add_mutually_exclusive_group()
     for field in _PLACES:
@@ -75,16 +75,16 @@ def add_place(parser: ArgumentParser) -> None:
 
 def config_of(arguments: Namespace) -> Config:
     """
-    Tell where the daemon is: where the options say, otherwise where C{flom-run} would look for it.
+    Return where the daemon is: where the options say, otherwise where C{flom-run} would look for it.
 
-    A place among the options is instead of one in a file.
+    A place among the options replaces one in a file.
 
     @raise ConfigError: files and options make no sense.
     """
-    config = load(arguments.config_file, os.environ, _warn)
+    config = load(arguments.config_file, os.environ, print_warning)
     if any(setting.field in _PLACES for setting, _ in arguments.given):
         config = config.replace(socket_name="", unicast_address="", multicast_address="")
-    config = override(config, arguments.given, _warn)
+    config = override(config, arguments.given, print_warning)
     config.check_transport()
     config.check_tls()
     if config.is_tls_halved:
@@ -97,7 +97,3 @@ def _add(parser: Any, setting: Setting) -> None:
     names += [*_ALSO.get(setting.field, []), f"--{setting.long}"]
     help = setting.help.replace("%", "%%")
     parser.add_argument(*names, action=_Note, setting=setting, dest=setting.field, metavar="VALUE", help=help)
-
-
-def _warn(text: str) -> None:
-    complain(f"warning: {text}")

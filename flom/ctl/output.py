@@ -10,26 +10,26 @@ from flom.errors import FlomError
 from flom.text import one_line
 
 FAILED: Final = 1
-"""Exit status: nobody answered, nothing was found, or a check has failed."""
+"""Exit status: no daemon answered, nothing was found, a check has failed, or a package is missing."""
 
 BAD_USAGE: Final = 2
 """Exit status: the command line, or a file that it is put together with, makes no sense."""
 
 
-def complain(why: str) -> None:
-    """Write to stderr what is wrong, in one line."""
+def print_error(why: str) -> None:
+    """Write C{why} to stderr, in one line."""
     print(one_line(f"flomctl: {why}"), file=sys.stderr)
 
 
-def failed(error: BaseException | None, *expected: type[BaseException]) -> int:
-    """
-    Say what went wrong; give the status.
+def print_warning(why: str) -> None:
+    """Write C{why} to stderr, in one line that says that it is no error."""
+    print_error(f"warning: {why}")
 
-    @param expected: errors that are no fault of ours, beside the usual ones.
-    """
-    if isinstance(error, BrokenPipeError):  # whoever has read this has seen enough
+
+def report(error: BaseException) -> int:
+    """Write to stderr what C{error} says, and return the status to exit with."""
+    if isinstance(error, BrokenPipeError):  # the reader, such as head, has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for good)
         return 0
-    is_expected = isinstance(error, (FlomError, OSError, *expected))
-    complain(str(error) if is_expected else f"internal error: {error!r}")
+    print_error(str(error) if isinstance(error, FlomError | OSError) else f"internal error: {error!r}")
     return FAILED

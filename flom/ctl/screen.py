@@ -1,8 +1,8 @@
 """
-A terminal that is drawn on as a whole, and left as it was found whatever ends that.
+A terminal that is drawn on as a whole, and restored however the program ends.
 
-Signals that end a program are raised as L{Ended} in the middle of whatever goes on, once; the way out is not disturbed
-by more of them.
+Signals that end a program are raised as L{Ended} in the middle of what the program does, once; more of them do not
+disturb the way out.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ import select
 import signal
 import sys
 import termios
+import tty
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
 from rich.console import RenderableType
+from rich.control import Control
 from rich.screen import Screen as Filling
 
 from flom.ctl.table import make_console
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-
-_ENTER: Final = b"\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J"  # the other screen, no cursor, all of it empty
-_LEAVE: Final = b"\x1b[0m\x1b[?1049l\x1b[?25h"
-_HOME: Final = "\x1b[H"
 
 
 class Ended(BaseException):
@@ -41,11 +39,10 @@ class Ended(BaseException):
 
 
 class Screen:
-    """The terminal of this process; as a context manager, it is as it was outside."""
+    """The terminal of this process, a context manager: outside, the terminal is as it was."""
 
     def __init__(self) -> None:
         self._console = make_console()
-        self._out = sys.stdout.fileno()
         self._keys: int | None = None
         self._kept: list[Any] | None = None
         self._handlers: dict[int, Any] = {}
@@ -53,27 +50,25 @@ class Screen:
     @property
     def is_usable(self) -> bool:
         """Whether there is a terminal, and one that can be drawn on."""
-        return os.isatty(self._out) and not self._console.is_dumb_terminal
+        return sys.stdout.isatty() and not self._console.is_dumb_terminal
 
     @property
     def size(self) -> tuple[int, int]:
-        """How many columns and lines there are at the moment."""
+        """The present number of columns and lines."""
         return self._console.size
 
     def draw(self, content: RenderableType) -> None:
-        """Fill the screen with C{content}, whatever its size is now."""
-        with self._console.capture() as drawn:
+        """Fill the screen with C{content}, in its present size."""
+        with self._console:  # written at once
+            self._console.control(Control.home())
             self._console.print(Filling(content), end="")
-        data = (_HOME + drawn.get()).encode(sys.stdout.encoding, "backslashreplace")
-        while data:
-            data = data[os.write(self._out, data) :]
 
     def wait_for_key(self, seconds: float) -> str | None:
         """
         Wait for a key.
 
-        @return: the key; the empty string when there are none any more; C{None} when the time is over, or when the
-            terminal has another size now.
+        @return: the key; the empty string if no more can come; C{None} when C{seconds} are over, or the terminal has
+            got another size.
         """
         deadline = monotonic() + seconds
         watched = [self._woken] if self._keys is None else [self._woken, self._keys]
@@ -90,14 +85,15 @@ class Screen:
         wanted: dict[int, Any] = {signal.SIGWINCH: _ignore, signal.SIGTSTP: signal.SIG_IGN}
         wanted |= {int(number): _end for number in _ENDING}
         for number, handler in wanted.items():
-            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has wanted it
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
                 self._handlers[number] = signal.signal(number, handler)
         try:
             if sys.stdin is not None and sys.stdin.isatty():
                 self._keys = sys.stdin.fileno()
                 self._kept = termios.tcgetattr(self._keys)
-                termios.tcsetattr(self._keys, termios.TCSANOW, _raw(self._kept))
-            os.write(self._out, _ENTER)
+                _take_single_keys(self._keys)
+            self._console.set_alt_screen()
+            self._console.show_cursor(False)
         except BaseException:
             self.__exit__()
             raise
@@ -106,12 +102,13 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         for ending in _ENDING:
             signal.signal(ending, signal.SIG_IGN)
-        with suppress(OSError, termios.error):  # it may be gone
+        with suppress(OSError, termios.error):  # the terminal may be gone
             if self._kept is not None and self._keys is not None:
                 termios.tcflush(self._keys, termios.TCIFLUSH)
                 termios.tcsetattr(self._keys, termios.TCSANOW, self._kept)
         with suppress(OSError):
-            os.write(self._out, _LEAVE)
+            self._console.set_alt_screen(False)
+            self._console.show_cursor()
         signal.set_wakeup_fd(self._previous)
         os.close(self._woken)
         os.close(self._waking)
@@ -119,14 +116,12 @@ class Screen:
             signal.signal(number, handler)
 
 
-def _raw(kept: list[Any]) -> list[Any]:
-    """Change a terminal's settings so that each key comes at once and is not shown, and none stops anything."""
-    changed = [*kept[:6], list(kept[6])]
+def _take_single_keys(terminal: int) -> None:
+    """Set C{terminal} so that each key comes at once and is not shown, and none of them stops the output."""
+    tty.setcbreak(terminal, termios.TCSANOW)
+    changed = termios.tcgetattr(terminal)
     changed[0] &= ~termios.IXON
-    changed[3] &= ~(termios.ICANON | termios.ECHO)
-    changed[6][termios.VMIN], changed[6][termios.VTIME] = 1, 0
-    changed[6][termios.VSUSP] = b"\0"  # nobody would tidy the screen
-    return changed
+    termios.tcsetattr(terminal, termios.TCSANOW, changed)
 
 
 def _end(number: int, frame: object) -> None:
@@ -136,4 +131,4 @@ def _end(number: int, frame: object) -> None:
 
 
 def _ignore(number: int, frame: object) -> None:
-    """Take a signal that only wakes us."""
+    """Do nothing: the signal is only to wake the program."""

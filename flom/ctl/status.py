@@ -1,4 +1,4 @@
-"""C{flomctl status}: who holds what, and who waits for it."""
+"""C{flomctl status}: the locks that are held and waited for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from argparse import Namespace
 
 from flom.client.blocking.status import open_status
 from flom.ctl.options import config_of
-from flom.ctl.output import FAILED, complain
+from flom.ctl.output import FAILED, print_error, print_warning
 from flom.ctl.table import (
     blocked_first,
     describe_daemon,
@@ -28,10 +28,10 @@ def show_status(arguments: Namespace) -> int:
     @return: the status to exit with.
     @raise flom.errors.FlomError: it cannot be seen.
     """
-    with open_status(config_of(arguments), warn) as reader:
+    with open_status(config_of(arguments), print_warning) as reader:
         status = select(reader.read(), arguments.glob)
     if arguments.glob is not None and not (status.resources or status.incubator):
-        complain(f"no resource matches {arguments.glob!r}")
+        print_error(f"no resource matches {arguments.glob!r}")
         return FAILED
     if arguments.json:
         print(to_json(status))
@@ -40,11 +40,6 @@ def show_status(arguments: Namespace) -> int:
     else:
         _print_plainly(status)
     return 0
-
-
-def warn(text: str) -> None:
-    """Say what the user should know and what is no reason to stop."""
-    complain(f"warning: {text}")
 
 
 def _print_plainly(status: Status) -> None:

@@ -1,4 +1,4 @@
-"""Who holds what and who waits for it, as rows, for people and for programs."""
+"""Holders and waiters as rows, for people and for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.text import Text
 from flom.core.names import parse_name
 from flom.errors import InvalidName
 from flom.net.machine_id import unique_id
-from flom.status.model import TYPES, DaemonStatus, LockStatus, ResourceStatus, Status
+from flom.status.model import DaemonStatus, LockStatus, ResourceStatus, Status
 from flom.status.wording import spell_client, spell_seconds, spell_wish
 from flom.text import one_line
 
@@ -37,12 +37,12 @@ _STYLES: Final = {"holds": "green", "waits": "yellow", "incubated": "magenta", "
 
 class Row(NamedTuple):
     """
-    Somebody who holds or waits, or a resource that nobody uses.
+    A holder or a waiter, or a resource that has none of them.
 
     @ivar name: of the resource; for a hierarchy, the node.
     @ivar free: what is left of the resource, in words.
     @ivar state: C{"holds"} and so on.
-    @ivar party: who; C{None} for a resource that is idle.
+    @ivar lock: C{None} for a resource that is idle.
     @ivar seconds: for how long that has been so.
     """
 
@@ -50,7 +50,7 @@ class Row(NamedTuple):
     type: str
     free: str
     state: str
-    party: LockStatus | None
+    lock: LockStatus | None
     seconds: float
 
 
@@ -76,16 +76,16 @@ ORDERS: Final[dict[str, Callable[[Section], Any]]] = {
     "held": lambda section: (-section.held, section.name),
     "name": lambda section: (section.name,),
 }
-"""What a user may sort by."""
+"""The orders that a user may choose."""
 
 
 def blocked_first(section: Section) -> Any:
-    """Sort by whether anybody waits, then by name."""
+    """Return the key by which sections with waiters come first, in the order of names."""
     return (section.waiters == 0, section.name)
 
 
 def select(status: Status, glob: str | None) -> Status:
-    """Leave what matches C{glob}: by the resource's name, or by that of a node which is held or waited for."""
+    """Return the part of C{status} that matches C{glob}, by the name of a resource or of a node that is in use."""
     if glob is None:
         return status
     pattern = glob
@@ -94,37 +94,37 @@ def select(status: Status, glob: str | None) -> Status:
         return fnmatchcase(name, pattern)
 
     def is_wanted(resource: ResourceStatus) -> bool:
-        names = {party.name for party in (*resource.holders, *resource.waiters)}
+        names = {lock.name for lock in (*resource.holders, *resource.waiters)}
         return any(map(matches, {resource.name, *names}))
 
     return status.replace(
         resources=tuple(filter(is_wanted, status.resources)),
-        incubator=tuple(party for party in status.incubator if matches(party.name)),
+        incubator=tuple(lock for lock in status.incubator if matches(lock.name)),
     )
 
 
 def sections_of(status: Status, order: Callable[[Section], Any]) -> list[Section]:
-    """Write C{status}, one section a resource, holders before waiters."""
+    """Return a section for each resource, with holders before waiters, and for each name in the incubator."""
     sections = [_section(resource) for resource in status.resources]
     incubated: defaultdict[str, list[LockStatus]] = defaultdict(list)
-    for party in status.incubator:
-        incubated[party.name].append(party)
-    for name, parties in incubated.items():
-        rows = [Row(name, type_of(name), "-", "incubated", party, party.seconds) for party in parties]
+    for lock in status.incubator:
+        incubated[lock.name].append(lock)
+    for name, locks in incubated.items():
+        rows = [Row(name, type_of(name), "-", "incubated", lock, lock.seconds) for lock in locks]
         sections.append(Section(name, len(rows), max(row.seconds for row in rows), 0.0, rows))
     return sorted(sections, key=order)
 
 
 def type_of(name: str) -> str:
-    """Tell the type of the resource C{name}."""
+    """Return the type of the resource C{name}; C{"-"} if that is no name."""
     try:
-        return TYPES[parse_name(name).type_number]
+        return parse_name(name).type_name
     except InvalidName:
         return "-"
 
 
 def describe_daemon(daemon: DaemonStatus) -> str:
-    """Write what is to be known of the daemon, in one line."""
+    """Return one line about the daemon."""
     since = datetime.fromtimestamp(daemon.started).strftime("%Y-%m-%d %H:%M:%S")
     place = f"{daemon.role or 'member'} of {daemon.group}, " if daemon.group else ""
     connections = "connection" if daemon.connected == 1 else "connections"
@@ -136,11 +136,11 @@ def describe_daemon(daemon: DaemonStatus) -> str:
 
 
 def plain_lines(sections: Iterable[Section]) -> list[str]:
-    """Write C{sections} for C{cut} and C{awk}: columns parted by tabs, nothing shortened, C{-} where there is none."""
+    """Return lines for C{cut} and C{awk}: columns parted by tabs, nothing shortened, C{-} for what is not there."""
     lines = ["\t".join(PLAIN_HEADING)]
     for section in sections:
         for row in section.rows:
-            who = ("-",) * 6 if row.party is None else _plain_party(row.party)
+            who = ("-",) * 6 if row.lock is None else _plain_lock(row.lock)
             cells = (row.name, row.type, row.free, row.state, *who, f"{row.seconds:.1f}")
             lines.append("\t".join(map(one_line, cells)))
     return lines
@@ -148,10 +148,10 @@ def plain_lines(sections: Iterable[Section]) -> list[str]:
 
 def make_table(sections: Sequence[Section], width: int, *, most: int | None = None, folds: bool = True) -> Table:
     """
-    Lay C{sections} out for a terminal, without columns in which there is nothing.
+    Return C{sections} as a table for a terminal, without columns that would be empty.
 
     @param width: of the terminal; a narrow one has no room for the types.
-    @param most: rows to show at most.
+    @param most: the number of rows to show at most.
     @param folds: whether what does not fit goes on in the next line; otherwise it is cut.
     """
     rows = [_cells(row, number, section.rows) for section in sections for number, row in enumerate(section.rows)][:most]
@@ -171,7 +171,7 @@ def make_table(sections: Sequence[Section], width: int, *, most: int | None = No
 
 
 def make_console(file: Any = None) -> Console:
-    """Make what writes to the terminal; colours are for a terminal only, and C{NO_COLOR} is heeded."""
+    """Return what writes to the terminal; colours are for a terminal only, and C{NO_COLOR} turns them off."""
     out = file or sys.stdout
     return Console(file=out, force_terminal=out.isatty(), markup=False, highlight=False, emoji=False)
 
@@ -179,14 +179,14 @@ def make_console(file: Any = None) -> Console:
 def _section(resource: ResourceStatus) -> Section:
     free = _spell_free(resource.free)
 
-    def row(state: str, party: LockStatus) -> Row:
-        return Row(party.name, resource.type, free, state, party, party.seconds)
+    def row(state: str, lock: LockStatus) -> Row:
+        return Row(lock.name, resource.type, free, state, lock, lock.seconds)
 
-    rows = [row("holds", party) for party in resource.holders] + [row("waits", party) for party in resource.waiters]
+    rows = [row("holds", lock) for lock in resource.holders] + [row("waits", lock) for lock in resource.waiters]
     if not rows:
         rows = [Row(resource.name, resource.type, free, "idle", None, resource.idle_left or 0.0)]
-    waiting = max((party.seconds for party in resource.waiters), default=0.0)
-    held = max((party.seconds for party in resource.holders), default=0.0)
+    waiting = max((lock.seconds for lock in resource.waiters), default=0.0)
+    held = max((lock.seconds for lock in resource.holders), default=0.0)
     return Section(resource.name, len(resource.waiters), waiting, held, rows)
 
 
@@ -196,19 +196,19 @@ def _spell_free(free: int | tuple[str, ...] | None) -> str:
     return ",".join(free or ()) or "-"
 
 
-def _plain_party(party: LockStatus) -> tuple[str, ...]:
+def _plain_lock(lock: LockStatus) -> tuple[str, ...]:
     return (
-        "-" if party.pid is None else str(party.pid),
-        "-" if party.uid is None else str(party.uid),
-        party.address or "-",
-        party.peer_id or "-",
-        _spell_mode(party) or "-",
-        party.element or "-",
+        "-" if lock.pid is None else str(lock.pid),
+        "-" if lock.uid is None else str(lock.uid),
+        lock.address or "-",
+        lock.peer_id or "-",
+        _spell_mode(lock) or "-",
+        lock.element or "-",
     )
 
 
-def _spell_mode(party: LockStatus) -> str:
-    return "" if party.mode is None and party.quantity is None else spell_wish(party)
+def _spell_mode(lock: LockStatus) -> str:
+    return "" if lock.mode is None and lock.quantity is None else spell_wish(lock)
 
 
 def _has_room(heading: str, width: int, rows: list[list[Text]], column: int) -> bool:
@@ -219,19 +219,19 @@ def _has_room(heading: str, width: int, rows: list[list[Text]], column: int) -> 
 
 def _cells(row: Row, number: int, rows: list[Row]) -> list[Text]:
     """
-    Write a row, in C{Text}, because a name is no markup.
+    Return the cells of a row, as C{Text}, because a name is no markup.
 
-    @param number: which of C{rows}, those of the resource, it is: what is the same above is not written again.
+    @param number: the place of C{row} in C{rows}, those of its resource: what stands above already is left out.
     """
-    party, style = row.party, _STYLES[row.state]
+    lock, style = row.lock, _STYLES[row.state]
     who = mode = element = ""
     duration = spell_seconds(row.seconds)
-    if party is None:
+    if lock is None:
         duration += " left"
     else:
-        who, mode, element = spell_client(party), _spell_mode(party), party.element or ""
-        if party.peer_id not in (None, unique_id()):
-            who += f" @{party.peer_id[:_ID_SHOWN]}"
+        who, mode, element = spell_client(lock), _spell_mode(lock), lock.element or ""
+        if lock.peer_id not in (None, unique_id()):
+            who += f" @{lock.peer_id[:_ID_SHOWN]}"
     is_first = number == 0
     name = row.name if is_first or row.name != rows[number - 1].name else ""
     free = row.free if is_first and row.free != "-" else ""

@@ -1,4 +1,4 @@
-"""C{flomctl top}: who holds what, and who waits for it, live."""
+"""C{flomctl top}: the locks that are held and waited for, live."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from rich.text import Text
 from flom.client.blocking.status import TIMEOUT, StatusReader, open_status
 from flom.config import Config
 from flom.ctl.options import config_of
-from flom.ctl.output import BAD_USAGE, complain
+from flom.ctl.output import BAD_USAGE, print_error, print_warning
 from flom.ctl.screen import Ended, Screen
-from flom.ctl.status import warn
 from flom.ctl.table import ORDERS, describe_daemon, make_table, sections_of, select
 from flom.errors import FlomError
 from flom.status.model import Status
@@ -30,7 +29,7 @@ _LINES_AROUND: Final = 6  # beside the rows: the daemon, the keys, headings, wha
 
 def show_live(arguments: Namespace) -> int:
     """
-    Show what the daemon holds until the user has seen enough.
+    Show what the daemon holds until the user quits.
 
     @return: the status to exit with.
     @raise flom.errors.FlomError: it cannot be seen.
@@ -38,10 +37,10 @@ def show_live(arguments: Namespace) -> int:
     config = config_of(arguments)
     screen = Screen()
     if not screen.is_usable:
-        complain("top needs a terminal; flomctl status does not")
+        print_error("top needs a terminal; flomctl status does not")
         return BAD_USAGE
     source = _Source(config)
-    source.open(TIMEOUT, warn)  # what is wrong from the beginning is told as ever
+    source.open(TIMEOUT, print_warning)  # errors and warnings of the start are for stderr
     try:
         with screen:
             _Top(source, arguments.glob, arguments.sort).run(screen)
@@ -66,19 +65,19 @@ class _Source:
 
     def open(self, timeout: float, warn: Callable[[str], None]) -> StatusReader:
         """
-        Connect, if we are not.
+        Connect, unless that is done.
 
-        @param warn: told what the user should know.
-        @raise FlomError: there is no daemon, or none that tells.
+        @param warn: called with each warning for the user.
+        @raise FlomError: there is no daemon, or it does not show its status.
         """
         if self._reader is None:
             self._reader = open_status(self._config, warn, timeout)
         return self._reader
 
     def read(self) -> Status | None:
-        """Ask the daemon; give C{None} if it does not tell."""
+        """Return the status; C{None} if the daemon does not show it, see L{problem}."""
         try:
-            status = self.open(_PATIENCE, _say_nothing).read(timeout=_PATIENCE)
+            status = self.open(_PATIENCE, lambda text: None).read(timeout=_PATIENCE)
         except (FlomError, OSError) as e:
             self.close()
             self.problem = str(e)
@@ -131,7 +130,3 @@ class _Top:
         left_out = sum(len(section.rows) for section in sections) - room
         more = Text(f"and {left_out} more" if left_out > 0 else "", "dim")
         return Group(head, keys, Text(), make_table(sections, width, most=room, folds=False), more)
-
-
-def _say_nothing(text: str) -> None:
-    """Let pass what cannot be said while the screen is drawn on."""

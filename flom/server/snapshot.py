@@ -17,11 +17,11 @@ from twisted.python.failure import Failure
 from flom._version import __version__
 from flom.core.locks.snapshot import Claim, ResourceView
 from flom.core.locks.statistics import BOUNDS, Histogram
-from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
+from flom.core.names import parse_name
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.status.json import json_pieces
-from flom.status.model import TYPES, Counts, DaemonStatus, LockStatus, ResourceStatus, Status
+from flom.status.model import Counts, DaemonStatus, LockStatus, ResourceStatus, Status
 
 _PIECE: Final = 500
 """Locks that are looked at in one turn of the reactor."""
@@ -184,7 +184,7 @@ def _resource(
     return ResourceStatus(
         view.number,
         view.name,
-        TYPES[parse_name(view.name).type_number],
+        parse_name(view.name).type_name,
         round(now - view.since, 3),
         view.free,
         None if view.idle_until is None else round(max(0.0, view.idle_until - now), 3),
@@ -196,14 +196,13 @@ def _resource(
 def _locks(arbiter: DeferredArbiter, claims: list[Claim], now: float) -> list[LockStatus]:
     """Return the status of C{claims}, all of them on one resource."""
     name = claims[0].request.name
-    has_mode, has_quantity = isinstance(name, SimpleName | HierarchicalName), isinstance(name, NumericName)
     return [
         LockStatus(
             number,
             *peer,
             request.name.text,
-            request.mode.name if has_mode else None,
-            request.quantity if has_quantity else None,
+            request.mode.name if name.has_mode else None,
+            request.quantity if name.has_quantity else None,
             element,
             round(now - since, 3),
         )

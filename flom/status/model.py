@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Final
 
-TYPES: Final = {1: "simple", 2: "numeric", 3: "set", 4: "hierarchical", 5: "sequence", 6: "timestamp"}
-"""FLoM's words for the types of resources, by number (docs/compatibility.md, "File system")."""
-
 _MOST_COMPARED: Final = 20_000
 """Pairs of a kind of waiter and a holder that L{ResourceStatus.blocking} compares at most: 20 ms."""
 
@@ -73,7 +70,7 @@ class ResourceStatus(Value):
 
     @ivar number: unique among resources and locks of one daemon.
     @ivar name: the one that the client gave which created it.
-    @ivar type: one of L{TYPES}.
+    @ivar type: see L{flom.core.names.Name.type_name}.
     @ivar seconds: for how long it has existed.
     @ivar free: what is left: units or slots as a number, elements as a list; C{None} for other types.
     @ivar idle_left: seconds until it is forgotten; C{None} while it has holders or waiters.

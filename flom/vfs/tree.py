@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from flom.core.names import parse_name
 from flom.status.json import to_json
-from flom.status.model import TYPES, LockStatus, ResourceStatus, Status
+from flom.status.model import LockStatus, ResourceStatus, Status
 
 LONG_NAMES: Final = {
     "NL": "NullLock",
@@ -117,7 +117,7 @@ class Tree:
             lines = {
                 "peer_name": f"{waiter.address}\n",
                 "resource_name": f"{waiter.name}\n",
-                "resource_type": f"{TYPES[parse_name(waiter.name).type_number]}\n",
+                "resource_type": f"{parse_name(waiter.name).type_name}\n",
             }
             found[str(waiter.number)] = self._files(waiter, lines)
         return found

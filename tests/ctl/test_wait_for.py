@@ -70,9 +70,9 @@ def test_a_waiter_and_who_blocks_it(scene: Scene) -> None:
     )
 
 
-def test_nobody_waits(scene: Scene) -> None:
+def test_a_resource_without_waiters(scene: Scene) -> None:
     scene.hold("R1")
-    assert scene.show("R1") == (0, ["R1", "  nobody waits"])
+    assert scene.show("R1") == (0, ["R1", "  no waiters"])
 
 
 def test_only_those_in_the_way_are_shown(programs: Programs, daemon: Daemon, locks: Locks, scene: Scene) -> None:
@@ -80,7 +80,7 @@ def test_only_those_in_the_way_are_shown(programs: Programs, daemon: Daemon, loc
     assert locks.ask("/t/b/c", EX) == QUEUED
     _, lines = scene.show("/t")
     assert [line.split(") ", 1)[1] for line in lines[1:]] == ["waits for /t/b/c (EX)", "holds /t/b (PR)"]
-    assert scene.show("/t/a") == (0, ["/t/a", "  nobody waits"])
+    assert scene.show("/t/a") == (0, ["/t/a", "  no waiters"])
     assert len(scene.show("/t/b")[1]) == 3
 
 
@@ -141,10 +141,10 @@ def test_a_program_with_many_tasks_does_not_block_itself(locks: Locks, scene: Sc
     assert (status, len(lines)) == (0, 3)
 
 
-def test_who_waits_for_it_to_be_made(locks: Locks, scene: Scene) -> None:
+def test_a_waiter_for_the_creation_of_a_resource(locks: Locks, scene: Scene) -> None:
     assert locks.ask("R1", create=False) == Outcome.AWAITING_CREATION
     [_, line] = scene.show("R1")[1]
-    assert line.endswith("waits until somebody makes it")
+    assert line.endswith("waits until it is created")
 
 
 def test_many_waiters_of_the_same_holders_are_told_in_short(locks: Locks, scene: Scene) -> None:

@@ -239,7 +239,7 @@ def _connect_to_group(
             warn(warning)
         say(f"{group} is led by {leaders[0]}")
         try:
-            return _connect_to_first(leaders, deadline, say)
+            return connect_to_first(leaders, deadline, say)
         except DaemonUnreachable:
             if monotonic() > give_up:
                 raise
@@ -263,9 +263,17 @@ def _find(group: Group, config: Config, seek: int, deadline: float, say: Callabl
     return leaders
 
 
-def _connect_to_first(
+def connect_to_first(
     leaders: list[FoundDaemon], deadline: float, say: Callable[[str], None]
 ) -> tuple[socket.socket, str]:
+    """
+    Connect to the first of C{leaders} that can be connected to.
+
+    @param say: called with a line about each that cannot.
+    @return: the connection, and the name of its peer.
+    @raise DaemonUnreachable: there is none.
+    @raise LockTimeout: it is C{deadline}.
+    """
     from flom.core.group.discovery import CONNECT_TIMEOUT, MOST_TRIED
 
     problems = []

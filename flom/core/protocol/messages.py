@@ -29,7 +29,7 @@ class Lock(Value):
     """
 
     verb, step = 1, 8
-    __slots__ = ("name", "mode", "quantity", "wait", "create", "lifespan", "peer_id", "regains", "extended")
+    __slots__ = ("create", "extended", "lifespan", "mode", "name", "peer_id", "quantity", "regains", "wait")
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Answer(Value):
     """
 
     verb = 1
-    __slots__ = ("step", "code", "element", "peer_id", "extended")
+    __slots__ = ("code", "element", "extended", "peer_id", "step")
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class Discover(Value):
     """
 
     verb, step = 4, 8
-    __slots__ = ("group", "everyone", "orphaned", "standing", "relayed", "address", "port")
+    __slots__ = ("address", "everyone", "group", "orphaned", "port", "relayed", "standing")
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class Discovered(Value):
     """
 
     verb, step = 4, 16
-    __slots__ = ("address", "port", "standing", "host", "version")
+    __slots__ = ("address", "host", "port", "standing", "version")
 
     def __init__(
         self, address: str, port: int, standing: Standing | None = None, host: str = "", version: str = ""

@@ -114,7 +114,7 @@ class TestDoctor:
         status, verdicts = diagnose(lan.add_host())
         assert (status, verdicts["failed"]) == (0, [])
         [warning] = verdicts["warning"]
-        assert "Either there is no daemon, or a firewall" in warning
+        assert "Either there is none, or a firewall" in warning
 
     @needs_nft
     def test_a_firewall_here_drops_what_comes_to_the_group(self, lan: Lan) -> None:

@@ -1,0 +1,65 @@
+"""C{flomctl discover}: the daemons that answer in a multicast group."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import datetime
+from typing import Final
+
+from flom.client.blocking.discovery import Asker
+from flom.client.blocking.stream import NEVER
+from flom.core.group.addresses import Group
+from flom.core.group.discovery import FoundDaemon
+from flom.ctl.output import FAILED, print_error
+from flom.net.multicast import make_group
+from flom.text import one_line
+
+_ATTEMPTS: Final = 3  # for datagrams get lost
+
+
+def discover(arguments: Namespace) -> int:
+    """
+    Print which daemons answer in a group, the leader first.
+
+    @return: the status to exit with.
+    @raise flom.errors.FlomError: the group cannot be asked.
+    """
+    group = group_of(arguments)
+    with Asker(group, NEVER, lambda line: None, everyone=True) as asker:
+        for _ in range(_ATTEMPTS):
+            asker.collect(arguments.wait / _ATTEMPTS / 1000)
+        found, problem = asker.found, asker.problem
+    if problem is not None and not found:
+        raise problem
+    for line in _table([_row(daemon) for daemon in found]):
+        print(one_line(line))
+    if not found:
+        print_error(f"no daemon answers in {group}; flomctl doctor may tell why")
+        return FAILED
+    return 0
+
+
+def group_of(arguments: Namespace) -> Group:
+    """
+    Return the group that the command line names.
+
+    @raise flom.errors.ConfigError: there is no such group, or no such interface.
+    """
+    return make_group(arguments.group, arguments.port, arguments.interface, arguments.discovery_ttl)
+
+
+def _row(daemon: FoundDaemon) -> list[str]:
+    standing = daemon.reply.standing
+    if standing is None:
+        return ["leader", daemon.host, str(daemon.port), "-", "FLoM", "-"]
+    since = datetime.fromtimestamp(standing.since / 1000).strftime("%Y-%m-%d %H:%M:%S")
+    return [standing.role.value, daemon.host, str(daemon.port), daemon.reply.host, daemon.reply.version, since]
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    """Return C{rows} with a heading, in columns; rich would shorten them to the width of the terminal."""
+    if not rows:
+        return []
+    rows = [["ROLE", "ADDRESS", "PORT", "HOST", "VERSION", "SINCE"], *rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
