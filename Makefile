@@ -31,7 +31,7 @@ test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=.
 bench: $(VENV)/tested  ## how fast it is, beside bare Twisted: all, or BENCH='own --seconds 2' and so on
 	$(BIN)/python -m tests.tools.bench $(BENCH)
 
-fuzz: $(VENV)/tested  ## inputs that nobody should send, for SECONDS=60, with SEED=... if one is to be repeated
+fuzz: $(VENV)/tested  ## inputs that no client should send, for SECONDS=60, with SEED=... if one is to be repeated
 	$(BIN)/python -m tests.tools.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 soak: $(VENV)/tested  ## clients that are killed, stopped and cut off, for MINUTES=1, with SEED=...

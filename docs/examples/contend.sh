@@ -1,5 +1,5 @@
 #!/bin/sh
-# Three commands want the same lock at the same moment; a daemon that nobody has started serves them in turn.
+# Three commands want the same lock at the same moment; a daemon, which the first of them starts, serves them in turn.
 # With a command as arguments: run that under a lock instead.
 #
 # usage: contend.sh [COMMAND [ARG...]]      (flom-run must be in PATH)
@@ -34,5 +34,5 @@ else
     echo "Three commands, one lock, and no daemon yet:"
     one alice & one bob & one carol &
     wait
-    echo "The daemon that the first of them started ends now, because nobody needs it."
+    echo "The daemon that the first of them started ends now, because no command needs it."
 fi
