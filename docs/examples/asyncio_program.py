@@ -6,8 +6,7 @@ from typing import Any
 
 from twisted.internet import asyncioreactor
 
-from flom.client import connect
-from flom.client.deferred.asyncio import holding
+from flom.client import connect, holding
 
 
 def twisted_reactor() -> Any:

@@ -6,8 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from flom.client import connect
-from flom.errors import LockTimeout
+from flom.client import LockTimeout, connect
 
 
 async def nightly(reactor: Any, endpoint: str) -> None:

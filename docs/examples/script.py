@@ -3,7 +3,7 @@
 import sys
 
 from flom import lock
-from flom.errors import LockBusy
+from flom.client import LockBusy
 
 socket = sys.argv[1]  # without socket=... it is the one that flom-run uses
 

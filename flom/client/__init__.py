@@ -1,21 +1,98 @@
 """
 The client finds a daemon and speaks with it.
 
-L{connect} is for Twisted programs; C{flom.lock} is for scripts (L{flom.client.blocking.lock}).
+C{__all__} has what programs may use, on Twisted and, but for C{flom.lock} itself (L{flom.client.blocking.lock}), in
+scripts; docs/programming.md says how.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from flom.client.deferred.connect import connect as connect
+    from typing import Any
+
+    from flom.acquisition import Acquisition, Held
+    from flom.client.deferred.arbiter import RemoteArbiter
+    from flom.client.deferred.asyncio import holding
+    from flom.client.deferred.connect import connect
+    from flom.client.deferred.spawn import Child
+    from flom.config import Config
+    from flom.core.modes import LockMode
+    from flom.errors import (
+        CannotWait,
+        Closed,
+        ConfigError,
+        DaemonLost,
+        DaemonUnreachable,
+        FlomError,
+        InvalidName,
+        InvalidRequest,
+        LocalProtocolError,
+        LockBusy,
+        LockImpossible,
+        LockRefused,
+        LockTimeout,
+        Misuse,
+        ProtocolError,
+        RemoteProtocolError,
+        StandingBy,
+        TlsError,
+    )
+    from flom.interfaces import IArbiter, IHeld
+    from flom.job.words import CannotExecute
+
+__all__ = [
+    "Acquisition",
+    "CannotExecute",
+    "CannotWait",
+    "Child",
+    "Closed",
+    "Config",
+    "ConfigError",
+    "DaemonLost",
+    "DaemonUnreachable",
+    "FlomError",
+    "Held",
+    "IArbiter",
+    "IHeld",
+    "InvalidName",
+    "InvalidRequest",
+    "LocalProtocolError",
+    "LockBusy",
+    "LockImpossible",
+    "LockMode",
+    "LockRefused",
+    "LockTimeout",
+    "Misuse",
+    "ProtocolError",
+    "RemoteArbiter",
+    "RemoteProtocolError",
+    "StandingBy",
+    "TlsError",
+    "connect",
+    "holding",
+]
+
+_MODULES = {
+    "Acquisition": "flom.acquisition",
+    "CannotExecute": "flom.job.words",
+    "Child": "flom.client.deferred.spawn",
+    "Config": "flom.config",
+    "Held": "flom.acquisition",
+    "IArbiter": "flom.interfaces",
+    "IHeld": "flom.interfaces",
+    "LockMode": "flom.core.modes",
+    "RemoteArbiter": "flom.client.deferred.arbiter",
+    "connect": "flom.client.deferred.connect",
+    "holding": "flom.client.deferred.asyncio",
+}
+"""Where the names of L{__all__} are that are not in L{flom.errors}."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import L{connect} when it is asked for: scripts need not wait for Twisted."""
-    if name != "connect":
+    """Import a name of L{__all__} when it is asked for: scripts need not wait for Twisted."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from flom.client.deferred.connect import connect
+    from importlib import import_module
 
-    return connect
+    return getattr(import_module(_MODULES.get(name, "flom.errors")), name)

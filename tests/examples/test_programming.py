@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -62,6 +64,29 @@ def test_a_web_application_shares_its_locks_with_commands(programs: Programs, tm
     refused = subprocess.run([FLOM_RUN, "-s", socket, "-X"], capture_output=True, text=True)
     assert (refused.returncode, "part of another program" in refused.stderr) == (99, True)
     assert get(url) == b"/stock/bolts: 4\n"
+
+
+def test_a_web_application_serialises_its_children(programs: Programs, daemon: Daemon) -> None:
+    program = (sys.executable, str(EXAMPLES / "serialised_children.py"), f"unix:{daemon.socket}")
+    urls = [programs.start_program(*program).line() for _ in range(2)]
+    report = "from urllib.request import urlopen; import sys; print(urlopen(sys.argv[1]).read().decode(), end='')"
+    requests = [programs.start_program(sys.executable, "-c", report, f"{url}sales") for url in urls * 2]
+    began = time.monotonic()
+    for request in requests:
+        assert request.finish().stdout.splitlines() == ["/reports/sales begins", "/reports/sales ends", "status 0"]
+    assert time.monotonic() - began > 3 * 0.2  # one after another, all but the beginning of the first
+
+
+def test_its_children_keep_their_locks_when_it_is_killed(programs: Programs, daemon: Daemon) -> None:
+    program = (sys.executable, str(EXAMPLES / "serialised_children.py"), f"unix:{daemon.socket}", "5")
+    application = programs.start_program(*program)
+    lock = ("-s", daemon.socket, "-r", "/reports/sales", "-o")
+    with urlopen(f"{application.line()}sales", timeout=30) as answer:
+        assert answer.readline() == b"/reports/sales begins\n"
+        application.signal(signal.SIGKILL)
+        application.wait()
+        assert programs.run(*lock, "0", "--", "true").returncode == 98
+    assert programs.run(*lock, "20000", "--", "true").returncode == 0  # when the command has ended
 
 
 def get(url: str) -> bytes:
