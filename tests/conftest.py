@@ -18,7 +18,7 @@ from tests.fakes.programs import Programs, RunHere
 
 @pytest.fixture(autouse=True)
 def no_logged_failures() -> Iterator[None]:
-    """Fail a test during which a failure was logged: nobody would have seen it otherwise."""
+    """Fail a test during which a failure was logged: it would not have been seen otherwise."""
     with failures_logged() as failures:
         yield
     assert not failures, failures[0].getTraceback()
@@ -33,7 +33,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture(autouse=True)
 def no_configuration_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep C{~/.flom} of whoever runs the tests out of them."""
+    """Keep the user's own C{~/.flom} out of the tests."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("FLOM_ELEMENT", raising=False)
     monkeypatch.delenv("FLOM_TRACE_MASK", raising=False)

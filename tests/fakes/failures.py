@@ -1,4 +1,4 @@
-"""Failures that are only logged, and that nobody would see otherwise."""
+"""Failures that are only logged, and would not be seen otherwise."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class FakePort:
     Stands in for a L{flom.net.multicast.GroupPort}; what is told to the group comes back, as the kernel sees to.
 
     @ivar told: the messages to the group.
-    @ivar sent: the datagrams to somebody alone.
+    @ivar sent: the datagrams to one address alone.
     @cvar has_interfaces: whether there are any in the beginning.
     @ivar interfaces: that lead to the group.
     @ivar joined: the interfaces on which it has become a member, in order.

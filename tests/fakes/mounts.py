@@ -51,7 +51,7 @@ def _why_not() -> str | None:
 _WHY_NOT: Final = _why_not()
 
 needs_fuse: Final = pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))
-needs_root: Final = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+needs_root: Final = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 
 
 def mount_at(directory: Path) -> str | None:

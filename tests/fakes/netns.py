@@ -107,7 +107,7 @@ class Host:
         return str(address)
 
     def open_socket(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-        """Make a socket on this host; it stays there, whoever uses it."""
+        """Make a socket on this host; it stays there, whichever thread uses it."""
 
         with self.inside():
             return socket.socket(family, kind)

@@ -87,7 +87,7 @@ class Running:
         return self.process.wait(PATIENCE)
 
     def finish(self, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
-        """Close its stdin and wait for its end, and for everybody who has its stdout and stderr."""
+        """Close its stdin and wait for its end, and for all processes that have its stdout and stderr."""
         out, err = self.process.communicate(timeout=patience)
         return subprocess.CompletedProcess(
             self.process.args, self.process.returncode, (self._unread + out).decode(), err.decode()

@@ -1,4 +1,4 @@
-"""A terminal, and what somebody in front of it sees."""
+"""A terminal, and what its user sees."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ class Bare(Protocol):
 
 def bare_context(files: Files | None, *, newest: int = 0) -> SSL.Context:
     """
-    Make what OpenSSL needs for an end of TLS that trusts everybody.
+    Make what OpenSSL needs for an end of TLS that trusts every peer.
 
     @param files: its own certificate; C{None} for none.
     @param newest: the newest version of TLS that it speaks, by OpenSSL's number; 0 for whatever there is.

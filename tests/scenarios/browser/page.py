@@ -1,4 +1,4 @@
-"""The page as somebody sees it who looks at it."""
+"""The page as a visitor sees it."""
 
 from __future__ import annotations
 
@@ -100,6 +100,6 @@ class Page:
         self._browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def prefer(self, scheme: str) -> None:
-        """Be in the hands of somebody who likes it C{light} or C{dark}."""
+        """Prefer the scheme C{light} or C{dark}."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

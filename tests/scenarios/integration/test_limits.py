@@ -28,7 +28,7 @@ def is_cut_off(connection: socket.socket) -> bool:
 
 
 class Wary(Daemon):
-    """A daemon that has little patience, on a UNIX socket and TCP; and somebody who holds R1 there."""
+    """A daemon with short timeouts, on a UNIX socket and TCP, and a holder of R1."""
 
     def __init__(self, folder: Path, *limits: str, descriptors: int = 1024) -> None:
         self.port = free_port()

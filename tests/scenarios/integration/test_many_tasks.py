@@ -24,7 +24,7 @@ class Inside:
     """
     Who is inside at the moment.
 
-    @ivar served: how often somebody was.
+    @ivar served: how often a task was.
     """
 
     def __init__(self) -> None:

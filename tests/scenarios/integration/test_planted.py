@@ -1,4 +1,4 @@
-"""What somebody else has put where our files are to be, as in /tmp, is neither followed nor waited for."""
+"""Files that another user has put in the place of ours, as in /tmp, are neither followed nor waited for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.fakes.programs import Programs, assert_refused, eventually
 
 NOBODY = 65534
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_live_socket_of_another_kind_stays(public: Path) -> None:
 
 @needs_root
 def test_a_live_socket_that_we_may_not_connect_to_stays(public: Path) -> None:
-    public.chmod(0o777)  # where everybody may remove everything
+    public.chmod(0o777)  # where every user may remove everything
     path = str(public / "flom.sock")
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(path)
@@ -161,7 +161,7 @@ def test_a_live_socket_that_we_may_not_connect_to_stays(public: Path) -> None:
 
 @needs_root
 def test_a_private_socket_is_never_open_to_others(public: Path) -> None:
-    """Somebody else tries all the time, while the socket comes and goes."""
+    """Another user tries all the time, while the socket comes and goes."""
     path = str(public / "flom.sock")
     try_it = (
         "import os, socket, sys\n"

@@ -1,5 +1,5 @@
 """
-What everybody sees when a daemon is told to end, at once or as soon as nobody needs it
+What all clients see when a daemon is ordered to end, at once or as soon as no client needs it
 (docs/compatibility.md, "Shutdown").
 """
 
@@ -35,7 +35,7 @@ class Scene:
         self.holder = self.start("sh", "-c", "echo held; cat")
         assert self.holder.line() == "held"
         self.waiter = self.start("echo", "ran")
-        eventually(lambda: "Queued(" in self._trace.read_text(), "somebody who waits")
+        eventually(lambda: "Queued(" in self._trace.read_text(), "a waiter")
 
     def start(self, *command: str, resource: str = "R") -> Running:
         """Start a command under a lock."""

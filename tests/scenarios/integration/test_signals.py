@@ -112,7 +112,7 @@ def test_an_order_ends_a_daemon_that_a_command_has_started(
 
 
 def test_at_a_terminal_that_hangs_up_it_lives_on(programs: Programs, path: str) -> None:
-    """Whoever wants it to end with the terminal can have a shell see to that; a daemon's holders come first."""
+    """A shell can end a daemon with its terminal; by itself, the daemon goes on for its holders."""
     running = start(programs, "-n", "flom", "-s", path)
     while "FLM003N" not in running.line():
         pass

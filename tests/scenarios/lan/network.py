@@ -60,7 +60,7 @@ class LanHost(Host):
         return holder
 
     def wait_for(self, resource: str, leader: Member) -> Running:
-        """Run a C{flom-run} that waits for C{resource}, held by somebody; give it when it waits at C{leader}."""
+        """Run a C{flom-run} that waits for C{resource}, which is held; return it when it waits at C{leader}."""
         waiter = self.start_flom("-V", *in_group(GROUP, "-r", resource), "--", "echo", "ran")
         eventually(lambda: self.has_heard(waiter, leader), f"{self.name} waiting at {leader.host.name}")
         return waiter
@@ -177,7 +177,7 @@ class Lan:
 
     def __enter__(self) -> Lan:
         self._stack.enter_context(self._switch)
-        # it floods multicast; to learn who wants it would take somebody who asks
+        # it floods multicast; to learn which hosts want it would take a querier
         self._switch.ip("link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
         self._switch.ip("link", "set", "switch", "up")
         return self

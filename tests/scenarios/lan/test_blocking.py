@@ -96,7 +96,7 @@ def test_whoever_waits_goes_on_waiting_at_the_next_leader(lan: Lan) -> None:
     others = [member for member in members if member is not leader]
     holder = others[0].host.hold("R")
     waiter = start(others[1].host)
-    eventually(lambda: others[1].host.has_heard(waiter, leader), "somebody who waits")
+    eventually(lambda: others[1].host.has_heard(waiter, leader), "a waiter")
 
     leader.signal(signal.SIGKILL)
     await_leader(others)

@@ -47,7 +47,7 @@ def test_hosts_exclude_each_other(lan: Lan) -> None:
     holder = start(one)
     assert holder.line() == "held"
     waiter = start(two)
-    eventually(lambda: two.has_heard(waiter, leader), "somebody who waits")
+    eventually(lambda: two.has_heard(waiter, leader), "a waiter")
     assert holder.finish().stderr == ""
     assert waiter.line() == "held"
     assert waiter.finish().stderr == ""
@@ -65,7 +65,7 @@ def test_a_program_that_waits_goes_on_waiting_at_the_next_leader(lan: Lan) -> No
     others = [member for member in members if member is not leader]
     holder = others[0].host.hold("R")
     waiter = start(others[1].host)
-    eventually(lambda: others[1].host.has_heard(waiter, leader), "somebody who waits")
+    eventually(lambda: others[1].host.has_heard(waiter, leader), "a waiter")
     leader.signal(signal.SIGKILL)
     await_leader(others)
     holder.finish()

@@ -1,4 +1,4 @@
-"""C{flomctl}: who answers in a group, and why nobody does."""
+"""C{flomctl}: which daemons answer in a group, and why none does."""
 
 from __future__ import annotations
 

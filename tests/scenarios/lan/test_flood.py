@@ -1,4 +1,4 @@
-"""Whoever floods the daemons of a group with datagrams keeps nobody from locking."""
+"""A flood of datagrams to the daemons of a group does not keep clients from locking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = needs_network_namespaces
 @dataclass
 class Flooded:
     """
-    Two daemons, and somebody who floods one or both.
+    Two daemons, and a host that floods one or both.
 
     @ivar client: a host with nothing to do.
     """
@@ -51,7 +51,7 @@ def test_locks_are_granted_all_the_same(flooded: Flooded) -> None:
     for _ in range(20):
         with FlomClient(client, flooded.leader.address_for(client)) as connection:
             assert connection.lock("R") == "0"
-    for _ in range(2):  # many a question gets lost in the flood, so it is asked more often than anybody would
+    for _ in range(2):  # many a question gets lost in the flood, so it is asked more often than a client would
         command = client.start_flom("-A", GROUP, "-d", "0", "-D", "400", "-I", "100", "--", "true")
         assert command.finish(60).returncode == 0
 

@@ -1,4 +1,4 @@
-"""The check that nobody held a lock together with somebody else would notice if it were so."""
+"""The check that no lock was held twice at one time notices if it was."""
 
 from __future__ import annotations
 

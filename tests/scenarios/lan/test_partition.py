@@ -83,7 +83,7 @@ def test_holders_are_left_alone_and_waiters_move(parted: Parted) -> None:
     parted.heal()
     assert await_leader(parted.members, 5) is first
     with FlomClient(third.host, second.address_for(third.host)) as client:
-        assert client.lock("B") == ""  # nothing is granted there any more, although somebody still holds R
+        assert client.lock("B") == ""  # nothing is granted there any more, although R is still held
     assert "nobody holds" not in second.log
 
     for one in (holder_there, holder):
@@ -99,5 +99,5 @@ def test_holders_are_left_alone_and_waiters_move(parted: Parted) -> None:
 
     first.signal(signal.SIGKILL)
     third.signal(signal.SIGKILL)
-    assert await_leader([second], 3) is second  # whoever has yielded leads again when it is its turn
+    assert await_leader([second], 3) is second  # a leader that stepped down leads again when it is its turn
     assert third.host.ask()[0] == second.host.name

@@ -15,7 +15,7 @@ from tests.scenarios.lan.marks import Marks
 from tests.scenarios.lan.network import GROUP, Lan, leaders_in
 
 ROUNDS: Final = int(os.environ.get("FLOM_LAN_ROUNDS") or 2)
-"""How often everybody starts anew."""
+"""How often all hosts start anew."""
 
 PATIENCE: Final = 60.0  # seconds, for many processes on few processors
 

@@ -1,4 +1,4 @@
-"""A takeover does not end a lock before its command has ended: whoever holds one regains it from the new leader."""
+"""A takeover does not end a lock before its command has ended: its holder reclaims it from the new leader."""
 
 from __future__ import annotations
 

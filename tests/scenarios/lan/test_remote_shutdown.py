@@ -1,4 +1,4 @@
-"""C{flom-run -X} from another host: for those with a certificate, or if the daemon lets everybody."""
+"""C{flom-run -X} from another host: with a certificate, or if the daemon obeys every client."""
 
 from __future__ import annotations
 

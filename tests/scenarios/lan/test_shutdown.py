@@ -29,7 +29,7 @@ def test_immediately(leader: Member) -> None:
     assert holder.line() == "held"
     assert order(leader.host, "-X") == (0, ["Starting FLoM daemon immediate shutdown..."], [])
     eventually(lambda: not is_alive(leader.pid), "the end of the daemon")
-    ended = holder.finish()  # its command was left alone, but the lock is gone: nobody takes over
+    ended = holder.finish()  # its command was left alone, but the lock is gone: no daemon takes over
     assert ended.returncode == 99
     assert "the command goes on unlocked" in ended.stderr
 
@@ -61,6 +61,6 @@ def test_there_is_none_and_none_is_started(option: str, lan: Lan) -> None:
 
 def test_another_daemon_takes_over(lan: Lan, leader: Member) -> None:
     successor = lan.hosts[1].join_group()
-    eventually(lambda: successor.stands_by, "somebody who stands by")
+    eventually(lambda: successor.stands_by, "a standby")
     assert order(leader.host, "-X")[0] == 0
     await_leader([successor], 1.5)

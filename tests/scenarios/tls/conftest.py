@@ -66,7 +66,7 @@ def good(files: Mapping[str, Files]) -> Files:
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> MemoryNetwork:
-    """A network without anybody on it."""
+    """A network without hosts."""
     network = MemoryNetwork()
     monkeypatch.setattr("twisted.protocols.tls._get_default_clock", lambda: network.clock)
     return network
@@ -74,7 +74,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> MemoryNetwork:
 
 @pytest.fixture(params=[SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["TLS 1.2", "TLS 1.3"])
 def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The newest version of TLS that is spoken by whoever is made in the test, by OpenSSL's number."""
+    """The newest version of TLS that the test's ends speak, by OpenSSL's number."""
     newest: int = request.param
     make = SSL.Context.__init__
 

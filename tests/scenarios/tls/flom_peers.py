@@ -1,7 +1,7 @@
 """
 The other end of TLS as FLoM 1.7.2 is, written from its specification (5.3, 5.5, 9.2, 9.4).
 
-It does everything in turn, and waits for it; it lets everybody shake hands, and looks at certificates afterwards; it
+It does everything in turn, and waits for it; it completes every handshake, and looks at certificates afterwards; it
 sends one certificate, and ends TLS by ending the connection below it.
 """
 

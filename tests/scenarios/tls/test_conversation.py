@@ -172,7 +172,7 @@ def test_a_daemon_need_not_be_heard_by_those_it_sends_away(
     network.settle()
     network.pass_time(3600)
     assert daemon.arbiter.is_deserted
-    daemon.end()  # whoever were still connected would be given time once more
+    daemon.end()  # a client that was still connected would be given time once more
     assert network.clock.getDelayedCalls() == []
     assert warnings(log) == []
 

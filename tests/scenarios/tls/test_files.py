@@ -117,7 +117,7 @@ def test_our_name_is_the_last_common_name_of_the_first_certificate(
 
 
 class Secured:
-    """A connection to somebody with the certificate in C{files}."""
+    """A connection to a peer with the certificate in C{files}."""
 
     def __init__(self, files: Files) -> None:
         self._certificate = crypto.load_certificate(crypto.FILETYPE_PEM, Path(files.certificate).read_bytes())

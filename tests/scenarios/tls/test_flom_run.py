@@ -45,7 +45,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def lenient(files: Mapping[str, Files], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A daemon that does not check ids, and has somebody's itself."""
+    """A daemon that does not check ids, and has another host's certificate itself."""
     place = Place(tmp_path_factory.mktemp("lenient"), *files["somebody's"].options())
     with place.daemon:
         yield place

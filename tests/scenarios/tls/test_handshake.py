@@ -1,5 +1,5 @@
 """
-Who is turned away before anything is said, what both ends tell of it, and that nobody else is harmed
+Which peers are refused before any message, what both ends say of it, and that no other client is harmed
 (docs/compatibility.md, "TLS failures").
 """
 
@@ -270,7 +270,7 @@ def test_a_daemon_with_the_certificate_of_another_is_refused_if_checked(
     assert outcome.code is ReturnCode.UNIQUE_ID_DOES_NOT_MATCH
     named = f"its unique id is '{unique_id()}', and its certificate has the common name '{SOMEBODY}'"
     assert str(outcome) == f"R1: the daemon: {named}"
-    assert is_served(network, daemon, files["good"].tls())  # it has not granted what nobody took
+    assert is_served(network, daemon, files["good"].tls())  # it has granted nothing to a client that has gone
 
 
 NO_TLS = {

@@ -41,7 +41,7 @@ def showing(place: Path, tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def ask(showing: Daemon) -> Iterator[Callable[..., Person]]:
-    """Lets somebody ask the daemon for a lock, and wait; they are gone afterwards."""
+    """Start clients that ask the daemon for locks, and wait; they are gone afterwards."""
     with ExitStack() as people:
 
         def ask(

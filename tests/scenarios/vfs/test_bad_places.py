@@ -94,7 +94,7 @@ def daemon_words(socket: str, place: Path) -> list[str]:
 def test_a_machine_without_dev_fuse(place: Path, tmp_path: Path, programs: Programs) -> None:
     socket = str(tmp_path / "flom.sock")
     nodes = "mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/urandom c 1 9"
-    words = ["unshare", "-m", "sh", "-ec", f'{nodes}; exec "$@"', "sh"]  # nobody else sees this /dev
+    words = ["unshare", "-m", "sh", "-ec", f'{nodes}; exec "$@"', "sh"]  # no other process sees this /dev
     daemon = programs.start_program(*words, *daemon_words(socket, place))
     assert_told_by(daemon, socket, "this machine has no /dev/fuse")
 
@@ -134,7 +134,7 @@ def test_a_machine_that_does_not_let_us_mount(place: Path, tmp_path: Path, progr
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory where everybody may do everything, unlike those of the other tests."""
+    """A directory where every user may do everything, unlike those of the other tests."""
     with tempfile.TemporaryDirectory() as public:
         os.chmod(public, 0o777)
         yield Path(public)
@@ -146,7 +146,7 @@ def test_a_user_can_mount_where_it_may_write_only(public: Path, programs: Progra
     socket, place = str(public / "flom.sock"), public / "held"
     place.mkdir()
     node = public / "fuse"
-    # the device is everybody's on most machines, here it is inside; the right to read is for the tests' own Python
+    # every user may open the device on most machines, here it is inside; the right to read is for the tests' own Python
     os.mknod(node, stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
     node.chmod(0o666)
     let_all = f"mount --bind {node} /dev/fuse"

@@ -1,4 +1,4 @@
-"""From the start of the daemon to any end of it; and that nobody who looks can hold anything up."""
+"""From the start of the daemon to any end of it; and no reader can delay anything."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def opened(file: Path) -> Iterator[int]:
     try:
         yield descriptor
     finally:
-        with suppress(OSError):  # the kernel tells that it could not tell anybody
+        with suppress(OSError):  # the kernel reports that no process was there to be notified
             os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""What the file system shows, to the programs that everybody has (docs/compatibility.md, "File system")."""
+"""What the file system shows, to ordinary programs (docs/compatibility.md, "File system")."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_an_incubating_client_is_shown_until_it_leaves(ask: Ask, place: Path) ->
     status = place / "status"
     waiter = ask("N[5]", create=False)
     assert waiter.answer is Outcome.AWAITING_CREATION
-    eventually(lambda: listed(status / "incubator"), "somebody in the incubator")
+    eventually(lambda: listed(status / "incubator"), "a client in the incubator")
     assert contents(status / "incubator") == {
         "N/peer_name": "localhost/\n",
         "N/resource_name": "N[5]\n",
@@ -142,7 +142,7 @@ def test_an_incubating_client_is_shown_until_it_leaves(ask: Ask, place: Path) ->
 
 def test_a_client_leaves_the_incubator_when_the_resource_is_created(ask: Ask, place: Path) -> None:
     waiter = ask("R1", create=False)
-    eventually(lambda: listed(place / "status/incubator"), "somebody in the incubator")
+    eventually(lambda: listed(place / "status/incubator"), "a client in the incubator")
     ask("R1")
     waiter.next()
     eventually(lambda: not listed(place / "status/incubator"), "an empty incubator")

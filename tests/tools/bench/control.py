@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.tools.bench.control", description=__doc__)
     parser.add_argument("socket", help="path of the UNIX socket to listen on")
     parser.add_argument("port", type=int, help="TCP port on 127.0.0.1")
-    parser.add_argument("--slots", type=int, default=0, help="how many may hold; 0: everybody, at once")
+    parser.add_argument("--slots", type=int, default=0, help="how many may hold; 0: all, at once")
     options = parser.parse_args()
     factory = HandOverFactory(options.slots) if options.slots else StrictFactory()
     reactor.listenUNIX(options.socket, factory, backlog=_BACKLOG)

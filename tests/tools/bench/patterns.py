@@ -15,7 +15,7 @@ from tests.tools.bench.report import Bench
 from tests.tools.bench.servers import Server
 
 CROWD: Final = 10_000
-"""From so many clients on, a run is longer, or else not everybody would have a turn."""
+"""From so many clients on, a run is longer, or else not every client would have a turn."""
 
 CROWD_FACTOR: Final = 6
 

@@ -50,7 +50,7 @@ def measure_waiters(bench: Bench) -> None:
 
 
 def measure_queue(bench: Bench) -> None:
-    """Thousands wait for one exclusive lock; then it is handed from one to the next until nobody waits."""
+    """Thousands wait for one exclusive lock; then it passes from one to the next until none is left."""
     report = bench.report
     lines = messages(["queue"] * (QUEUE + 1))  # the first holds it until all others wait
     servers = [bench.servers.daemon, bench.servers.control(1)]
@@ -85,7 +85,7 @@ def measure_memory(bench: Bench) -> None:
 
 
 def measure_storm(bench: Bench) -> None:
-    """Thousands connect as fast as the kernel takes them, each for a resource of its own; nobody is forgotten."""
+    """Thousands connect as fast as the kernel takes them, each for a resource of its own; none is forgotten."""
     report = bench.report
     lines = messages(map("storm{}".format, range(CONNECTIONS)))
     report.say(f"\nstorm: {CONNECTIONS} connections at once, each with a resource of its own")
@@ -133,7 +133,7 @@ def measure_resources(bench: Bench) -> None:
 
 
 def measure_fairness(bench: Bench) -> None:
-    """Everybody who wants one resource gets about as often as the others."""
+    """All clients of one resource are granted about equally often."""
     report = bench.report
     lines = messages(["fair"] * CROWD)
     run = bench.generator.run(bench.servers.daemon, "unix", lines, CROWD, seconds=4 * bench.seconds)

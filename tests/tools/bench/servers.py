@@ -51,7 +51,7 @@ class Server:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def wait_until_closed(self, descriptors: int) -> None:
-        """Wait until it has about C{descriptors} open, so that what it still has to do disturbs nobody."""
+        """Wait until it has about C{descriptors} open, so that what it still has to do disturbs no measurement."""
         descriptors += _A_FEW
         deadline = time.monotonic() + _CLOSING
         while self.descriptors() > descriptors:
@@ -86,7 +86,7 @@ def running_control(slots: int = 0) -> Iterator[Server]:
     """
     A control, ready inside and gone outside.
 
-    @param slots: how many may hold at a time; 0 for the strict control, which grants to everybody at once.
+    @param slots: how many may hold at a time; 0 for the strict control, which grants all requests at once.
     """
     with TemporaryDirectory() as folder:
         path, port = f"{folder}/control.sock", _free_port()

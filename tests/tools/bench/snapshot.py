@@ -1,8 +1,8 @@
 """
 How long a snapshot of the daemon holds up grants, while 10,000 wait.
 
-One client locks and unlocks a resource of its own, again and again; every now and then somebody asks for the status.
-What is told is the longest of the one client's waits in which a snapshot fell, beside those without.
+One client locks and unlocks a resource of its own, again and again; every now and then another client asks for the
+status. The result is the longest wait of the one client during a snapshot, beside its waits without one.
 """
 
 from __future__ import annotations

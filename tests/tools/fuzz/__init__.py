@@ -1,1 +1,1 @@
-"""Inputs that nobody should send, and who holds what meanwhile."""
+"""Inputs that no client should send, and which locks are held meanwhile."""

@@ -25,7 +25,7 @@ DIRECTORY: Final = Path("build", "fuzz")
 """Where failing inputs are saved, and the inputs that have reached new lines, to begin with next time."""
 
 LOAD: Final = 5.0
-"""Seconds that a crowd stays; then everybody finishes."""
+"""Seconds that a crowd stays; then all clients finish."""
 
 MAX_INPUT: Final = 4096
 

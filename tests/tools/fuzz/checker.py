@@ -195,7 +195,7 @@ class Witness:
         if isinstance(message, Unlocked) or self.is_vague:
             return
         if not isinstance(message, Answer):
-            raise Wrong(f"an answer to nobody's question: {message}")
+            raise Wrong(f"an answer without a question: {message}")
         if message.step == 16:
             if not self.asked:
                 raise Wrong(f"nothing was asked, and answered: {message}")

@@ -24,7 +24,7 @@ Address = str | tuple[str, int]
 """Where a daemon listens: the path of a UNIX socket, or a host and a port."""
 
 PATIENCE: Final = 30.0
-"""Seconds in which waiters must be served when everybody gives back what it has; only a failure takes so long."""
+"""Seconds in which waiters must be served when all clients release their locks; only a failure takes so long."""
 
 _RESET: Final = struct.pack("ii", 1, 0)  # linger for no time: the other end gets an RST
 
@@ -175,7 +175,7 @@ class Crowd:
 
     def play(self, seconds: float) -> None:
         """
-        Do anything for C{seconds}, then let everybody finish and go.
+        Do anything for C{seconds}, then wait for all clients to finish and go.
 
         @raise Wrong: a client was told something that cannot be, or not what it waited for.
         """
@@ -198,7 +198,7 @@ class Crowd:
         self._hear(0.0005)
 
     def settle(self) -> None:
-        """Close the vandals, serve all who wait, and close everybody."""
+        """Close the vandals, serve all waiters, and close all clients."""
         for vandal in self._vandals[:]:
             self._forget(vandal)
             vandal.close()
@@ -215,7 +215,7 @@ class Crowd:
                 self._hear(0.1)
             if monotonic() > deadline:
                 waiting = [client.witness.waiting for client in self._clients]
-                raise Wrong(f"nobody holds anything any more, and still these wait: {waiting}")
+                raise Wrong(f"no lock is held any more, and still these wait: {waiting}")
 
     def close(self) -> None:
         """Close what is open, without a word."""

@@ -26,7 +26,7 @@ from tests.tools.fuzz.malformed import cut, garbage
 from tests.tools.fuzz.messages import NAMES, any_message, spelled, valid_lock
 
 IDLE: float = 60.0
-"""Seconds after which nothing is remembered of a resource that nobody uses."""
+"""Seconds after which nothing is remembered of a resource without clients."""
 
 
 class Wire(Transport):
@@ -106,7 +106,7 @@ class Scene:
         if failures:
             raise Wrong(failures[0].getTraceback())
         if not self._arbiter.is_idle:
-            raise Wrong(f"everybody has gone, and this is left: {self._arbiter.view()}")
+            raise Wrong(f"all clients have gone, and this is left: {self._arbiter.view()}")
 
     def _turn(self) -> None:
         random, what = self._random, self._random.random()
@@ -204,7 +204,7 @@ class Scene:
                     raise Wrong(f"{what} of {key}: {dict(shown)} in the daemon, {dict(told)} were told so")
 
     def _check_limits(self, view: TableView) -> None:
-        """See that nobody has more than there may be."""
+        """Check that no client has more than it may have."""
         limits = self._limits
         locks = Counter(claim.request.session for each in view.resources for claim in [*each.holders, *each.waiters])
         for what, most, counts in (

@@ -1,4 +1,4 @@
-"""What is a leak, and what somebody has asked for."""
+"""What is a leak, and what a client has asked for."""
 
 from __future__ import annotations
 

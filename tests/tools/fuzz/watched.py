@@ -15,7 +15,7 @@ from tests.fakes.daemon import BIN, Daemon
 from tests.tools.fuzz.checker import Wrong
 
 FORGOTTEN_WITHIN: Final = 20.0
-"""Seconds after which nobody must be left, and no resource of clients of ours, whose lifespans are up to 1.5 s."""
+"""Seconds after which no client must be left, and no resource of clients of ours, whose lifespans are up to 1.5 s."""
 
 _ALARMING: Final = re.compile("Traceback|Unhandled|[Ff]ailure|Error:|MemoryError|[\udc80-\udcff]")
 """What no line of its log may have in it; the last are bytes that are no UTF-8."""
@@ -91,7 +91,7 @@ class Watched(Daemon):
         deadline = monotonic() + FORGOTTEN_WITHIN
         while left := what_is_left(self.status(), max(0.0, deadline - monotonic())):
             if monotonic() > deadline:
-                raise Wrong(f"everybody has gone, and this is left: {left}")
+                raise Wrong(f"all clients have gone, and this is left: {left}")
             Event().wait(0.2)
         if self.process.poll() is not None:
             raise Wrong(f"the daemon has ended: {self.process.returncode}")
@@ -111,7 +111,7 @@ def what_is_left(status: dict[str, Any], patience: float) -> dict[str, Any]:
     """
     Return what a status has that must not be there when all clients have gone.
 
-    A mutated message may ask for a lifespan of up to 24 days: a resource that nobody has, and that will be
+    A mutated message may ask for a lifespan of up to 24 days: a resource that no client has, and that will be
     forgotten later than we wait, was asked to stay.
 
     @param patience: seconds that we still wait.

@@ -1,7 +1,7 @@
 """
 Mixed load for as long as wanted: C{make soak MINUTES=60 SEED=7}.
 
-Ends with 1 if two held what excludes each other, if somebody was not served, if anything is left in the table or if the
+Ends with 1 if two held what excludes each other, if a client was not served, if anything is left in the table or if the
 daemon has grown, has logged a fault or has ended.
 """
 

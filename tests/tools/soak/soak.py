@@ -61,7 +61,7 @@ class Soak:
         Put the daemon through everything once, then look at it at rest.
 
         @param seconds: how long the mixed load lasts.
-        @param idle: seconds without anybody, after C{waiters} have vanished at once and before C{late} come at once.
+        @param idle: seconds without clients, after C{waiters} have vanished at once and before C{late} come at once.
         @param malformed: how many scripts of vandals come one after another.
         @raise Wrong: the daemon did what it must not.
         """
