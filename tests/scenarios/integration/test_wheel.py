@@ -27,8 +27,14 @@ class Installation:
         self.run("pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
 
     def run(self, program: str, *arguments: str) -> str:
-        """Run a program of the environment, away from the checkout; give what it says."""
-        result = subprocess.run(
+        """Run a program of the environment, which must succeed, and return its output."""
+        done = self.start(program, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment to its end, away from the checkout."""
+        return subprocess.run(
             [str(self.directory / "venv" / "bin" / program), *arguments],
             cwd=self.elsewhere,
             env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
@@ -36,8 +42,6 @@ class Installation:
             text=True,
             timeout=120,
         )
-        assert result.returncode == 0, result.stderr
-        return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +84,20 @@ def test_there_is_a_configuration_file_to_start_from(installation: Installation)
     assert installation.run("flom", "-c", str(installed), "-s", socket, "-d", "1", "--", "echo", "locked") == "locked\n"
 
 
+def test_a_plain_install_says_which_extra_is_missing(installation: Installation) -> None:
+    socket = str(installation.directory / "extras")
+    for words, extra in (
+        (["flomctl", "status", "-s", socket], "ctl"),
+        (["twistd", "-n", "--pidfile=", "flom", "-s", socket, "--http", "tcp:0:interface=127.0.0.1"], "web"),
+    ):
+        done = installation.start(*words)
+        assert done.returncode == 1
+        [line] = done.stderr.splitlines()
+        assert line.endswith(f"pip install 'txflom[{extra}]' installs it")
+
+
 def test_uninstalling_leaves_twisted_whole(installation: Installation) -> None:
-    installation.run("pip", "uninstall", "--quiet", "--yes", "flom")
+    installation.run("pip", "uninstall", "--quiet", "--yes", "txflom")
     listed = installation.run("twistd", "--help")
     assert "Grant locks" not in listed
     assert "conch" in listed
