@@ -26,16 +26,22 @@ from flom.errors import (
     RemoteProtocolError,
     TlsError,
 )
-from flom.libflom.constants import HandleState
+from flom.libflom.constants import (
+    FLOM_HANDLE_STATE_CLEANED,
+    FLOM_HANDLE_STATE_CONNECTED,
+    FLOM_HANDLE_STATE_DISCONNECTED,
+    FLOM_HANDLE_STATE_INIT,
+    FLOM_HANDLE_STATE_LOCKED,
+)
 from flom.libflom.handle import defaults, flom_handle_t, is_given, wrong_type
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
 _trace = tracer("client")
 
-_LOCKABLE: Final[frozenset[int]] = frozenset({HandleState.INIT, HandleState.CONNECTED, HandleState.DISCONNECTED})
-_UNLOCKABLE: Final[frozenset[int]] = frozenset({HandleState.LOCKED, HandleState.CONNECTED})
-_CLEANABLE: Final[frozenset[int]] = frozenset({HandleState.INIT, HandleState.DISCONNECTED})
+_LOCKABLE: Final = frozenset({FLOM_HANDLE_STATE_INIT, FLOM_HANDLE_STATE_CONNECTED, FLOM_HANDLE_STATE_DISCONNECTED})
+_UNLOCKABLE: Final = frozenset({FLOM_HANDLE_STATE_LOCKED, FLOM_HANDLE_STATE_CONNECTED})
+_CLEANABLE: Final = frozenset({FLOM_HANDLE_STATE_INIT, FLOM_HANDLE_STATE_DISCONNECTED})
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -43,20 +49,20 @@ _TEXTS: Final = {int(code): code.text for code in ReturnCode}
 
 _held: Final[set[Conversation]] = set()
 """
-What is locked. A lock lasts until it is given back or the process ends, even if nobody has its handle any more: who
-forgets that is safe, as with FLoM.
+What is locked. A lock lasts until it is released or the process ends, as with FLoM, even if the program has forgotten
+its handle.
 """
 
 
 def flom_strerror(ret_cod: int) -> str:
-    """Tell what the return code C{ret_cod} means."""
+    """Return the text of the return code C{ret_cod}."""
     if not isinstance(ret_cod, int):
         raise wrong_type("flom_strerror", 1, "int")
     return _TEXTS.get(ret_cod, "ERROR: unknown error")
 
 
 def flom_handle_init(handle: flom_handle_t | None) -> int:
-    """Make C{handle} ready for use, with the properties that the configuration files say; give a return code."""
+    """Make C{handle} ready for use, with the properties of the configuration files; return a return code."""
     if not is_given(handle, "flom_handle_init"):
         return int(ReturnCode.NULL_OBJECT)
     try:
@@ -64,24 +70,24 @@ def flom_handle_init(handle: flom_handle_t | None) -> int:
     except ConfigError as e:
         _trace.debug("flom_handle_init: %d (%s)", e.code, e)
         return int(e.code)
-    _disconnect(handle)  # if it was locked, FLoM would leave the lock to nobody
+    _disconnect(handle)  # FLoM would keep the lock, without a handle for it
     handle.config = config
-    handle.state = int(HandleState.INIT)
+    handle.state = FLOM_HANDLE_STATE_INIT
     return int(ReturnCode.OK)
 
 
 def flom_handle_new() -> flom_handle_t | None:
-    """Make a handle that is ready for use; C{None} if the configuration files make no sense."""
+    """Return a handle that is ready for use; C{None} if the configuration files make no sense."""
     handle = flom_handle_t()
     handle.thisown = False
     return handle if flom_handle_init(handle) == ReturnCode.OK else None
 
 
 def flom_handle_clean(handle: flom_handle_t | None) -> int:
-    """End the use of C{handle}, and give back what it has locked; give a return code."""
+    """End the use of C{handle}, and release its lock; return a return code."""
     if not is_given(handle, "flom_handle_clean"):
         return int(ReturnCode.NULL_OBJECT)
-    if handle.state == HandleState.LOCKED:
+    if handle.state == FLOM_HANDLE_STATE_LOCKED:
         code = _disconnect(handle)
         if code is not ReturnCode.OK:
             return int(code)
@@ -92,7 +98,7 @@ def flom_handle_clean(handle: flom_handle_t | None) -> int:
 
 
 def flom_handle_delete(handle: flom_handle_t | None) -> None:
-    """End the use of C{handle} whatever its state is, and give back what it has locked."""
+    """End the use of C{handle} whatever its state is, and release its lock."""
     if is_given(handle, "flom_handle_delete"):
         _disconnect(handle)
         _clear(handle)
@@ -100,9 +106,9 @@ def flom_handle_delete(handle: flom_handle_t | None) -> None:
 
 def flom_handle_lock(handle: flom_handle_t | None) -> int:
     """
-    Lock the resource that C{handle} names; give a return code.
+    Lock the resource that C{handle} names; return a return code.
 
-    What the handler of a signal raises meanwhile goes through to the caller, and the request is forgotten.
+    An exception that the handler of a signal raises meanwhile goes to the caller, and the request is withdrawn.
     """
     if not is_given(handle, "flom_handle_lock"):
         return int(ReturnCode.NULL_OBJECT)
@@ -119,7 +125,7 @@ def flom_handle_lock(handle: flom_handle_t | None) -> int:
 
 
 def flom_handle_unlock(handle: flom_handle_t | None) -> int:
-    """Give back what C{handle} has locked, and disconnect it; give a return code."""
+    """Release the lock of C{handle}, and disconnect it; return a return code."""
     if not is_given(handle, "flom_handle_unlock"):
         return int(ReturnCode.NULL_OBJECT)
     if handle.state not in _UNLOCKABLE:
@@ -128,7 +134,7 @@ def flom_handle_unlock(handle: flom_handle_t | None) -> int:
 
 
 def flom_handle_unlock_rollback(handle: flom_handle_t | None) -> int:
-    """Do as L{flom_handle_unlock}, and let another one have the value of a transactional sequence again."""
+    """Do as L{flom_handle_unlock}, and put the value of a transactional sequence back for the next holder."""
     if not is_given(handle, "flom_handle_unlock_rollback"):
         return int(ReturnCode.NULL_OBJECT)
     if handle.state not in _UNLOCKABLE or handle.config is None:
@@ -141,7 +147,7 @@ def flom_handle_unlock_rollback(handle: flom_handle_t | None) -> int:
 
 
 def flom_handle_get_locked_element(handle: flom_handle_t) -> str | None:
-    """Give the element of a set, the number of a sequence or the timestamp that is locked; C{None} without any."""
+    """Return the element of a set, the number of a sequence or the timestamp that is locked; C{None} without any."""
     if not is_given(handle, "flom_handle_get_locked_element"):
         raise wrong_type("flom_handle_get_locked_element", 1, "flom_handle_t const *")
     return handle.locked_element
@@ -149,10 +155,10 @@ def flom_handle_get_locked_element(handle: flom_handle_t) -> str | None:
 
 def _lock(handle: flom_handle_t, config: Config) -> int:
     """
-    Connect and lock; give a return code.
+    Connect and lock; return a return code.
 
-    What fails after connecting leaves C{handle} connected by FLoM's rules; but there is no connection any more on which
-    something could be granted behind its back (docs/compatibility.md,
+    A failure after connecting leaves C{handle} in the state CONNECTED, as FLoM does; but the connection is closed, so
+    that nothing is granted over it later (docs/compatibility.md,
     "After busy, a handle acts on its first resource", "After a timeout the request stays queued").
 
     @raise FlomError: for L{_code_of}.
@@ -166,7 +172,7 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
     _held.add(conversation)
     handle.conn = conversation
     handle.locked_element = answer.element
-    handle.state = int(HandleState.LOCKED)
+    handle.state = FLOM_HANDLE_STATE_LOCKED
     return int(ReturnCode.OK)
 
 
@@ -184,14 +190,14 @@ def _ask(handle: flom_handle_t, config: Config) -> tuple[Conversation, Answer]:
         peer_id=unique_id(),
     )
     if config.socket_name == default_socket():
-        # so that it is not used if somebody else has made it (docs/compatibility.md,
+        # so that it is not used if another user has made it (docs/compatibility.md,
         # "The default socket has a name that can be guessed")
         config = config.replace(socket_name="")
     before, patience = handle.state, Patience(is_in_pool=False)
     while True:
         handle.state = before
         conversation = connect(config, deadline=deadline, warn=warnings.warn)
-        handle.state = int(HandleState.CONNECTED)
+        handle.state = FLOM_HANDLE_STATE_CONNECTED
         if config.tls_check_peer_id and not config.is_tls:
             conversation.close()
             raise TlsError(ReturnCode.NO_TLS_CONNECTION, f"{conversation.peer}: no peer id can be checked without TLS")
@@ -203,11 +209,11 @@ def _ask(handle: flom_handle_t, config: Config) -> tuple[Conversation, Answer]:
 
 def _disconnect(handle: flom_handle_t, *, rollback: bool = False) -> ReturnCode:
     """
-    Give back what C{handle} has locked, if it has. Whatever comes of it, it is disconnected afterwards
+    Release the lock of C{handle}, if it has one. Even if that fails, it is disconnected afterwards
     (docs/compatibility.md, "A handle stays locked when its daemon has died").
     """
     conversation, handle.conn = handle.conn, None
-    handle.state = int(HandleState.DISCONNECTED)
+    handle.state = FLOM_HANDLE_STATE_DISCONNECTED
     handle.locked_element = None
     if conversation is None or handle.config is None:
         return ReturnCode.OK
@@ -223,11 +229,11 @@ def _disconnect(handle: flom_handle_t, *, rollback: bool = False) -> ReturnCode:
 
 def _clear(handle: flom_handle_t) -> None:
     handle.config = None
-    handle.state = int(HandleState.CLEANED)
+    handle.state = FLOM_HANDLE_STATE_CLEANED
 
 
 def _code_of(error: FlomError, config: Config) -> ReturnCode:
-    """Give FLoM's code for C{error}, by which has ended what was asked for with C{config}."""
+    """Return FLoM's code for C{error}, which has ended a request with C{config}."""
     _trace.debug("%s", error)
     match error:
         case DaemonUnreachable() | DaemonLost() | RemoteProtocolError() | TlsError() | ConfigError():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 class flom_handle_t:
     """
-    One lock, or none yet. It is no use until C{flom_handle_init} has seen it, unless C{flom_handle_new} has made it.
+    One lock, or none yet. C{flom_handle_init} makes it ready for use, unless it comes from C{flom_handle_new}.
 
     Two threads must not use one at the same time.
 
@@ -42,7 +42,7 @@ class flom_handle_t:
 
 def is_given(handle: object, function: str) -> TypeGuard[flom_handle_t]:
     """
-    Tell whether C{handle}, the first argument of C{function}, is one; otherwise it is C{None}.
+    Return whether C{handle}, the first argument of C{function}, is one; otherwise it is C{None}.
 
     @raise TypeError: it is neither.
     """
@@ -52,7 +52,7 @@ def is_given(handle: object, function: str) -> TypeGuard[flom_handle_t]:
 
 
 def wrong_type(function: str, argument: int, type_name: str) -> TypeError:
-    """Make the error that a wrong argument is, in SWIG's words."""
+    """Return the error for a wrong argument, in SWIG's words."""
     return TypeError(f"in method '{function}', argument {argument} of type '{type_name}'")
 
 
@@ -61,7 +61,7 @@ _defaults: Config | None = None
 
 def defaults() -> Config:
     """
-    Give the properties that a new handle has; the configuration files are read when this is first asked for.
+    Return the properties that a new handle has; the first call reads the configuration files.
 
     @raise ConfigError: the files make no sense; the next call reads them again.
     """
@@ -73,7 +73,7 @@ def defaults() -> Config:
             config.check_tls()
         except ConfigError as e:
             for line in e.on_stdout:
-                with suppress(OSError, ValueError):  # nobody need be there to read it
+                with suppress(OSError, ValueError):  # stdout may be closed
                     print(one_line(line), flush=True)
             raise
         if config.is_tls_halved:
@@ -87,7 +87,7 @@ def defaults() -> Config:
 
 def config_of(handle: flom_handle_t) -> Config:
     """
-    Give the properties of C{handle}; without any, those that it would have if it were new
+    Return the properties of C{handle}; without any, those that it would have if it were new
     (docs/compatibility.md, "Library: properties").
     """
     if handle.config is not None:

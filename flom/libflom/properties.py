@@ -1,8 +1,7 @@
 """
-The twenty properties of a handle (docs/compatibility.md, "Library: properties").
+The twenty properties of a handle (docs/compatibility.md, "Library: properties"): a getter and a setter for each.
 
-A row of L{PROPERTIES} says what one is; its getter and its setter are made from that. The values live in a
-L{Config}, in which the empty string stands for C's null pointer.
+The values live in a L{Config}, in which the empty string stands for C's null pointer.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final, TypeVar
 
 from flom.codes import ReturnCode
@@ -20,17 +17,23 @@ from flom.config.parsers import MAX_SOCKET_NAME, Ignored, absolute_within, read_
 from flom.core.modes import LockMode
 from flom.core.names import DEFAULT_NAME, parse_name
 from flom.errors import InvalidName
-from flom.libflom.constants import HandleState
+from flom.libflom.constants import (
+    FLOM_HANDLE_STATE_CLEANED,
+    FLOM_HANDLE_STATE_CONNECTED,
+    FLOM_HANDLE_STATE_DISCONNECTED,
+    FLOM_HANDLE_STATE_INIT,
+    FLOM_HANDLE_STATE_LOCKED,
+)
 from flom.libflom.handle import config_of, flom_handle_t, is_given, wrong_type
 from flom.trace import start_trace
 
+_Getter = Callable[[flom_handle_t], Any]
+_NumberPair = tuple[Callable[[flom_handle_t], int], Callable[["flom_handle_t | None", int], int]]
+_TextPair = tuple[Callable[[flom_handle_t], "str | None"], Callable[["flom_handle_t | None", "str | None"], int]]
+_Check = Callable[[Any], Any]
+"""Takes a value of the right type and returns it as it is kept, or raises Ignored, _Refused or ValueError."""
 
-class Kind(Enum):
-    """What the values of a property are; the text is the type's name in C, for errors."""
-
-    NUMBER = "int"
-    MODE = "flom_lock_mode_t"
-    TEXT = "char const *"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _Refused(Exception):
@@ -45,9 +48,10 @@ class _Refused(Exception):
         self.code = code
 
 
-_FREE: Final[frozenset[int]] = frozenset({HandleState.INIT, HandleState.DISCONNECTED})
-_UNLOCKED: Final[frozenset[int]] = _FREE | {HandleState.CONNECTED}
-_ANY: Final[frozenset[int]] = frozenset({0, *HandleState})
+# the states in which a property can be set
+_FREE: Final = frozenset({FLOM_HANDLE_STATE_INIT, FLOM_HANDLE_STATE_DISCONNECTED})
+_UNLOCKED: Final = _FREE | {FLOM_HANDLE_STATE_CONNECTED}
+_ANY: Final = _UNLOCKED | {0, FLOM_HANDLE_STATE_LOCKED, FLOM_HANDLE_STATE_CLEANED}
 
 _INT: Final = within(-(2**31), 2**31 - 1)
 
@@ -55,42 +59,104 @@ _ADDRESSES: Final = ("socket_name", "unicast_address", "multicast_address")
 """A daemon is looked for in one kind of place: to set one of these clears the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
+def _number(
+    name: str,
+    field: str = "",
+    states: frozenset[int] = _FREE,
+    check: _Check = _INT,
+    type_name: str = "int",
+) -> _NumberPair:
     """
-    One property.
+    Return the getter and the setter of a number.
 
-    @ivar name: what its getter and setter are named after.
-    @ivar field: of L{Config}.
-    @ivar states: those in which it can be set.
-    @ivar check: takes a value of the right type and gives it as it is kept. It may raise L{Ignored}, L{_Refused}, or
-        L{ValueError} for what is out of range.
+    @param field: of L{Config}; by default C{name}.
+    @param states: those in which it can be set.
+    @param type_name: in C, for errors.
     """
-
-    name: str
-    field: str
-    kind: Kind
-    states: frozenset[int]
-    check: Callable[[Any], Any]
+    field = field or name
+    return _getter(name, field, int), _setter(name, type_name, int, field, states, check)
 
 
-def _number(name: str, field: str, states: frozenset[int], check: Callable[[int], int] = _INT) -> Property:
-    return Property(name, field, Kind.NUMBER, states, check)
+def _text(
+    name: str, check: _Check, field: str = "", states: frozenset[int] = _FREE, *, is_optional: bool = True
+) -> _TextPair:
+    """
+    Return the getter and the setter of a text; see L{_number}.
+
+    @param is_optional: whether C{None} is kept without a check.
+    """
+    field = field or name
+
+    def check_given(text: str | None) -> Any:
+        return "" if is_optional and text is None else check(text)
+
+    types = (str, type(None))
+    get = _getter(name, field, lambda text: text or None)
+    return get, _setter(name, "char const *", types, field, states, check_given)
 
 
-def _text(name: str, check: Callable[[str], str]) -> Property:
-    """A text that need not be there."""
-    return Property(name, name, Kind.TEXT, _FREE, lambda text: "" if text is None else check(text))
+def _getter(name: str, field: str, show: Callable[[Any], Any]) -> _Getter:
+    function = f"flom_handle_get_{name}"
+
+    def get(handle: flom_handle_t) -> Any:
+        if not is_given(handle, function):
+            raise wrong_type(function, 1, "flom_handle_t const *")
+        return show(getattr(config_of(handle), field))
+
+    return _named(function, f"Return the property C{{{name}}} of C{{handle}} (docs/libflom.md).", get)
+
+
+def _setter(
+    name: str, type_name: str, types: Any, field: str, states: frozenset[int], check: _Check
+) -> Callable[[flom_handle_t | None, Any], int]:
+    function = f"flom_handle_set_{name}"
+
+    def assign(handle: flom_handle_t | None, value: Any) -> int:
+        if not isinstance(value, types):
+            raise wrong_type(function, 2, type_name)
+        if not is_given(handle, function):
+            return int(ReturnCode.NULL_OBJECT)
+        if handle.state not in states:
+            return int(ReturnCode.API_IMMUTABLE_HANDLE)
+        try:
+            _set(handle, field, check(value))
+        except Ignored:
+            pass
+        except _Refused as e:
+            return int(e.code)
+        except ValueError:
+            return int(ReturnCode.INVALID_PROPERTY_VALUE)
+        return int(ReturnCode.OK)
+
+    return _named(function, f"Set the property C{{{name}}} of C{{handle}} (docs/libflom.md).", assign)
+
+
+def _set(handle: flom_handle_t, field: str, value: Any) -> None:
+    changes = {field: value}
+    if value and field in _ADDRESSES:
+        changes = dict.fromkeys(_ADDRESSES, "") | changes
+    config: Config = config_of(handle).replace(**changes)
+    if handle.config is not None:
+        handle.config = config
+    if field == "command_trace_file":  # the trace is the whole process's
+        start_trace(value, config.append_trace_file, os.environ, warnings.warn)
+
+
+def _named(name: str, what: str, function: _Function) -> _Function:
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = "flom"
+    function.__doc__ = what
+    return function
 
 
 def _at_least_one(limit: int) -> Callable[[int], int]:
-    """Make what drops a sign, and takes 0 for 1."""
+    """Return a check that drops a sign, and replaces 0 by 1."""
     check = absolute_within(0, limit)
     return lambda value: check(value) or 1
 
 
 def _unless_zero(value: int) -> int:
-    """Drop a sign; 0 has no effect."""
+    """Return C{value} without its sign; 0 has no effect."""
     if value == 0:
         raise Ignored("0 has no effect")
     return absolute_within(1, 2**31 - 1)(value)
@@ -107,7 +173,7 @@ def _resource_name(text: str | None) -> str:
 
 
 def _words(text: str) -> str:
-    """Refuse what C cannot be given: there, a NUL would end it."""
+    """Refuse a text that C cannot be given: there, a NUL would end it."""
     if "\0" in text:
         raise ValueError(text)
     os.fsencode(text)
@@ -136,90 +202,41 @@ def _file(text: str) -> str:
 
 
 _PORT: Final = absolute_within(1, 65535)
+_TIMEOUT: Final = absolute_within(1, 3_600_000)
 
-PROPERTIES: Final = (
-    _number("discovery_attempts", "discovery_attempts", _FREE, _at_least_one(2**31 - 1)),
-    _number("discovery_timeout", "discovery_timeout_ms", _FREE, absolute_within(1, 3_600_000)),
-    _number("discovery_ttl", "discovery_ttl", _FREE, _at_least_one(255)),
-    Property("lock_mode", "lock_mode", Kind.MODE, _UNLOCKED, LockMode),
-    _text("multicast_address", _words),
-    _number("multicast_port", "multicast_port", _FREE, _PORT),
-    _text("network_interface", _interface),
-    _number("resource_create", "create", _FREE),
-    _number("resource_idle_lifespan", "idle_lifespan_ms", _UNLOCKED, _unless_zero),
-    Property("resource_name", "resource_name", Kind.TEXT, _UNLOCKED, _resource_name),
-    _number("resource_quantity", "quantity", _UNLOCKED, _unless_zero),
-    _number("resource_timeout", "timeout_ms", _UNLOCKED),
-    _text("socket_name", _socket_name),
-    _text("tls_certificate", _file),
-    _text("tls_private_key", _file),
-    _text("tls_ca_certificate", _file),
-    _number("tls_check_peer_id", "tls_check_peer_id", _FREE),
-    Property("trace_filename", "command_trace_file", Kind.TEXT, _ANY, lambda text: text or ""),
-    _text("unicast_address", _words),
-    _number("unicast_port", "unicast_port", _FREE, _PORT),
+flom_handle_get_discovery_attempts, flom_handle_set_discovery_attempts = _number(
+    "discovery_attempts", check=_at_least_one(2**31 - 1)
 )
-
-Value = int | str | None
-
-
-def getter(row: Property) -> Callable[[flom_handle_t], Value]:
-    """Make the function that gives the property C{row} of a handle."""
-    function = f"flom_handle_get_{row.name}"
-
-    def get(handle: flom_handle_t) -> Value:
-        if not is_given(handle, function):
-            raise wrong_type(function, 1, "flom_handle_t const *")
-        value = getattr(config_of(handle), row.field)
-        return (value or None) if row.kind is Kind.TEXT else int(value)
-
-    return _named(function, f"Give the property C{{{row.name}}} of C{{handle}} (docs/libflom.md).", get)
-
-
-def setter(row: Property) -> Callable[[flom_handle_t | None, Value], int]:
-    """Make the function that sets the property C{row} of a handle, and gives a return code."""
-    function = f"flom_handle_set_{row.name}"
-    types: Any = (str, type(None)) if row.kind is Kind.TEXT else int
-
-    def assign(handle: flom_handle_t | None, value: Value) -> int:
-        if not isinstance(value, types):
-            raise wrong_type(function, 2, row.kind.value)
-        return int(_set(handle, row, value) if is_given(handle, function) else ReturnCode.NULL_OBJECT)
-
-    return _named(function, f"Set the property C{{{row.name}}} of C{{handle}} (docs/libflom.md).", assign)
-
-
-def _set(handle: flom_handle_t, row: Property, value: Value) -> ReturnCode:
-    if handle.state not in row.states:
-        return ReturnCode.API_IMMUTABLE_HANDLE
-    try:
-        kept = row.check(value)
-    except Ignored:
-        return ReturnCode.OK
-    except _Refused as e:
-        return e.code
-    except ValueError:
-        return ReturnCode.INVALID_PROPERTY_VALUE
-    changes = {row.field: kept}
-    if kept and row.field in _ADDRESSES:
-        changes = dict.fromkeys(_ADDRESSES, "") | changes
-    config: Config = config_of(handle).replace(**changes)
-    if handle.config is not None:
-        handle.config = config
-    if row.field == "command_trace_file":  # the trace is the whole process's
-        start_trace(kept, config.append_trace_file, os.environ, warnings.warn)
-    return ReturnCode.OK
-
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _named(name: str, what: str, function: _Function) -> _Function:
-    function.__name__ = function.__qualname__ = name
-    function.__module__ = "flom"
-    function.__doc__ = what
-    return function
-
-
-ACCESSORS: Final = {function.__name__: function for row in PROPERTIES for function in (getter(row), setter(row))}
-"""Getters and setters, by name."""
+flom_handle_get_discovery_timeout, flom_handle_set_discovery_timeout = _number(
+    "discovery_timeout", "discovery_timeout_ms", check=_TIMEOUT
+)
+flom_handle_get_discovery_ttl, flom_handle_set_discovery_ttl = _number("discovery_ttl", check=_at_least_one(255))
+flom_handle_get_lock_mode, flom_handle_set_lock_mode = _number(
+    "lock_mode", states=_UNLOCKED, check=LockMode, type_name="flom_lock_mode_t"
+)
+flom_handle_get_multicast_address, flom_handle_set_multicast_address = _text("multicast_address", _words)
+flom_handle_get_multicast_port, flom_handle_set_multicast_port = _number("multicast_port", check=_PORT)
+flom_handle_get_network_interface, flom_handle_set_network_interface = _text("network_interface", _interface)
+flom_handle_get_resource_create, flom_handle_set_resource_create = _number("resource_create", "create")
+flom_handle_get_resource_idle_lifespan, flom_handle_set_resource_idle_lifespan = _number(
+    "resource_idle_lifespan", "idle_lifespan_ms", _UNLOCKED, _unless_zero
+)
+flom_handle_get_resource_name, flom_handle_set_resource_name = _text(
+    "resource_name", _resource_name, states=_UNLOCKED, is_optional=False
+)
+flom_handle_get_resource_quantity, flom_handle_set_resource_quantity = _number(
+    "resource_quantity", "quantity", _UNLOCKED, _unless_zero
+)
+flom_handle_get_resource_timeout, flom_handle_set_resource_timeout = _number(
+    "resource_timeout", "timeout_ms", _UNLOCKED
+)
+flom_handle_get_socket_name, flom_handle_set_socket_name = _text("socket_name", _socket_name)
+flom_handle_get_tls_certificate, flom_handle_set_tls_certificate = _text("tls_certificate", _file)
+flom_handle_get_tls_private_key, flom_handle_set_tls_private_key = _text("tls_private_key", _file)
+flom_handle_get_tls_ca_certificate, flom_handle_set_tls_ca_certificate = _text("tls_ca_certificate", _file)
+flom_handle_get_tls_check_peer_id, flom_handle_set_tls_check_peer_id = _number("tls_check_peer_id")
+flom_handle_get_trace_filename, flom_handle_set_trace_filename = _text(
+    "trace_filename", lambda text: text or "", "command_trace_file", _ANY
+)
+flom_handle_get_unicast_address, flom_handle_set_unicast_address = _text("unicast_address", _words)
+flom_handle_get_unicast_port, flom_handle_set_unicast_port = _number("unicast_port", check=_PORT)

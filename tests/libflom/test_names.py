@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 import flom
-import flom.libflom
 
 MODES = [f"FLOM_LOCK_MODE_{mode}" for mode in ("NL", "CR", "CW", "PR", "PW", "EX", "N", "INVALID")]
 STATUSES = {
@@ -147,38 +145,6 @@ def test_what_is_not_there_is_missed_as_in_any_module() -> None:
 
 
 # types
-
-
-def stub() -> ast.Module:
-    return ast.parse(Path(flom.libflom.__file__).with_suffix(".pyi").read_text())
-
-
-def test_the_stub_has_the_same_names() -> None:
-    [listed] = [node.value for node in stub().body if isinstance(node, ast.Assign)]
-    assert sorted(ast.literal_eval(listed)) == sorted(flom.libflom.__all__)
-    declared = [node.name for node in stub().body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    declared += [ast.unparse(node.target) for node in stub().body if isinstance(node, ast.AnnAssign)]
-    assert sorted(declared) == sorted(flom.libflom.__all__)
-
-
-def test_the_stub_has_the_same_values() -> None:
-    for node in stub().body:
-        if isinstance(node, ast.AnnAssign):
-            assert node.value is not None
-            assert ast.literal_eval(node.value) == getattr(flom.libflom, ast.unparse(node.target))
-
-
-def test_the_stub_has_the_same_parameters() -> None:
-    for node in stub().body:
-        if isinstance(node, ast.FunctionDef):
-            function = getattr(flom.libflom, node.name)
-            assert [each.arg for each in node.args.args] == list(inspect.signature(function).parameters), node.name
-
-
-def test_the_stub_has_the_same_attributes_of_a_handle() -> None:
-    [handle] = [node for node in stub().body if isinstance(node, ast.ClassDef)]
-    declared = {ast.unparse(node.target) for node in handle.body if isinstance(node, ast.AnnAssign)}
-    assert declared == set(vars(flom.flom_handle_t()))
 
 
 def test_a_type_checker_knows_them_all(tmp_path: Path) -> None:
