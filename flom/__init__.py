@@ -1,8 +1,9 @@
 """
 FLoM, the Free Lock Manager, on Twisted: runs commands under locks, on one host or many.
 
-C{from flom import lock} gives locks to Python programs. C{from flom import *} gives the names of FLoM's own library, to
-programs that were written for that. Both are imported when they are first asked for.
+C{from flom import lock} is for scripts. C{__all__} has the names of FLoM's own library, for programs that were written
+for that and import C{*}. Both are imported when they are first asked for. Other programs use L{flom.client} and
+L{flom.server}.
 """
 
 from flom._version import __version__ as __version__

@@ -1,4 +1,4 @@
-"""What asking for a lock gives: a Deferred, which C{async with} can be used on."""
+"""The Deferred that a request for a lock returns, which C{async with} takes too."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Held(Protocol):
 
 class Acquisition(Deferred[Held]):
     """
-    Fires with a L{Held} that is its receiver's to release.
+    Fires with a L{Held} that its receiver releases.
 
-    C{async with} waits for it, and gives the lock back in the end; with rollback if the body has raised. It is for one
-    use, like every Deferred. Cancelling it gives up waiting.
+    C{async with} waits for it, and releases the lock in the end; with rollback if the body has raised. It is for one
+    use, like every Deferred. Cancelling it withdraws the request.
     """
 
     def __init__(self, waiting: Deferred[Held], what: str) -> None:
         """
-        @param waiting: fires when it is decided; cancelled if this is.
+        @param waiting: fires with the decision; it is cancelled if this is.
         @param what: names the lock in errors.
         """
         super().__init__(canceller=lambda _: waiting.cancel())
@@ -49,9 +49,9 @@ class Acquisition(Deferred[Held]):
 
     def note_use(self) -> None:
         """
-        Note that somebody is about to take the result.
+        Note that the result is about to be taken.
 
-        @raise Misuse: somebody has.
+        @raise Misuse: it has been taken.
         """
         if self._is_used:
             raise Misuse(f"{self._what}: acquired already; every lock wants an acquire of its own")
@@ -68,19 +68,19 @@ class Acquisition(Deferred[Held]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        given_back = give_back(self._held, error)
-        if kind is GeneratorExit:  # nobody runs this any more, so nothing can be waited for
-            given_back.addErrback(lambda failure: None)
+        released = release_after(self._held, error)
+        if kind is GeneratorExit:  # the coroutine is run no further, so it can wait for nothing
+            released.addErrback(lambda failure: None)
         else:
-            await given_back
+            await released
 
 
-def give_back(held: Held, error: BaseException | None) -> Deferred[None]:
+def release_after(held: Held, error: BaseException | None) -> Deferred[None]:
     """
-    Give C{held} back at the end of a block, if the block has not done that itself.
+    Release C{held} at the end of a block, unless the block has done that itself; with rollback if there is an error.
 
-    @param error: what has ended the block, if it was not its last line.
-    @return: fires with L{flom.errors.DaemonLost} if the lock was lost, and C{error} does not tell something else.
+    @param error: what has ended the block; C{None} if that was its last line.
+    @return: fires with L{flom.errors.DaemonLost} if the lock was lost and there is no other C{error}.
     """
     if held.is_released or (error is not None and held.is_lost):
         return succeed(None)
@@ -89,7 +89,7 @@ def give_back(held: Held, error: BaseException | None) -> Deferred[None]:
 
 def limit(waiting: Deferred[_T], timeout: float | None, clock: IReactorTime, what: str) -> Deferred[_T]:
     """
-    Have C{waiting} fail with L{LockTimeout} if it takes too long.
+    Fail C{waiting} with L{LockTimeout} after C{timeout} seconds.
 
     @param timeout: seconds; C{None} for no limit.
     @param what: names the lock in the error.

@@ -120,7 +120,7 @@ class Runner(Job):
             self._reactor,
             config.keepalive,
             tls=tls,
-            is_in_pool=self._group_endpoint is not None,
+            is_in_group=self._group_endpoint is not None,
         )
         self._lock = self._request()
         self._endpoint = endpoint

@@ -1,4 +1,4 @@
-"""Locks of a daemon as Deferreds: the remote arbiter."""
+"""Locks of a daemon, for Twisted programs: the remote arbiter."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 MAX_ASKING: Final = 8
 """
-Requests that ask for the very same at one time; more of them wait here, in their order.
+Requests for the very same that are sent at one time; more of them wait in this process, in their order.
 
-When the first of them cannot be granted, neither can the others, so a thousand tasks that want one lock need not be a
-thousand connections.
+When the first of them cannot be granted, neither can the others, so a thousand tasks that wait for one lock need not be
+a thousand connections.
 """
 
 _Own = TypeVar("_Own", bound="RemoteArbiter")
@@ -47,7 +47,7 @@ _Own = TypeVar("_Own", bound="RemoteArbiter")
 @implementer(IHeld)
 class RemoteHeld:
     """
-    A lock that a daemon has granted us.
+    A lock that a daemon has granted.
 
     @ivar element: see L{IHeld}.
     @ivar lost: see L{IHeld}; it fires with L{flom.errors.DaemonLost}.
@@ -55,7 +55,7 @@ class RemoteHeld:
 
     def __init__(self, client: LockClient, name: str, element: str | None, pool: ConnectionPool) -> None:
         """
-        @param pool: where the connection goes in the end.
+        @param pool: keeps the connection after the release.
         """
         self.element = element
         self.lost: Deferred[FlomError] = Deferred()
@@ -75,30 +75,30 @@ class RemoteHeld:
             return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
         released: Deferred[None] = Deferred()
         self._pool.expect(self._client)
-        self._client.unlock(self._name, rollback).addCallback(self._give_back).chainDeferred(released)
+        self._client.unlock(self._name, rollback).addCallback(self._keep_connection).chainDeferred(released)
         return released
 
     def fileno(self) -> int:
-        """Give the descriptor of the connection: whoever has it open keeps the lock."""
+        """Return the descriptor of the connection: every process that has it open keeps the lock."""
         return self._client.fileno()
 
     def _note_loss(self, why: FlomError) -> None:
         self.is_lost = True
-        if not self.lost.called:  # else nobody wants to hear of it any more
+        if not self.lost.called:  # by being cancelled
             self.lost.callback(why)
 
-    def _give_back(self, _: None) -> None:
+    def _keep_connection(self, _: None) -> None:
         self._pool.put(self._client, parse_name(self._name).key)
 
 
 @implementer(IArbiter)
 class RemoteArbiter:
     """
-    Asks a daemon.
+    Asks a daemon for locks.
 
-    The protocol wants a connection for each lock that is held or waited for
-    (docs/compatibility.md, "Protocol: daemon"). A daemon of ours lets us keep them for the next locks of the same
-    resources.
+    The protocol needs a connection for each lock that is held or waited for
+    (docs/compatibility.md, "Protocol: daemon"). With a daemon of ours, a connection is kept for the next locks of the
+    same resource.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class RemoteArbiter:
         keepalive: Keepalive = DEFAULT_KEEPALIVE,
         *,
         tls: Tls | None = None,
-        is_in_pool: bool = False,
+        is_in_group: bool = False,
         keep: float = 0.0,
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
@@ -117,18 +117,18 @@ class RemoteArbiter:
         @param endpoint: leads to the daemon.
         @param tls: our end of TLS; C{None} for plain text.
         @param peer: names it in errors.
-        @param is_in_pool: whether C{endpoint} leads to another daemon when that one has gone, so that who waits may
-            go on waiting there.
-        @param keep: seconds that a connection is kept after its lock was released; the daemon knows the resource for
-            so much longer, and does not end. 0 to keep none.
+        @param is_in_group: true if C{endpoint} leads to another daemon when that one has gone, so that waiters may go
+            on waiting there.
+        @param keep: seconds that a connection is kept after its lock was released; the daemon remembers the resource
+            for so much longer, and does not end. 0 to keep none.
         @param on_lost: called when a daemon has closed a connection on which something was asked.
         """
         self._endpoint = endpoint if tls is None else tls.secure_client(endpoint)
         self._peer = peer
         self._clock = clock
-        self._is_in_pool = is_in_pool
+        self._is_in_group = is_in_group
         self._keepalive = keepalive
-        self._waiting_keepalive = while_waiting(keepalive) if is_in_pool else keepalive
+        self._waiting_keepalive = while_waiting(keepalive) if is_in_group else keepalive
         self._factory = _ClientFactory(peer, clock, self._waiting_keepalive, tls)
         self._is_extended = keep > 0
         self._on_lost = on_lost
@@ -212,7 +212,7 @@ class RemoteArbiter:
 
     async def lock(self, message: Lock) -> RemoteHeld:
         """
-        Ask for what C{message} says; see L{IArbiter.acquire}.
+        Ask for the lock that C{message} describes; see L{IArbiter.acquire}.
 
         @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
         """
@@ -223,15 +223,15 @@ class RemoteArbiter:
 
     async def probe(self) -> None:
         """
-        See that there is a daemon.
+        Check that there is a daemon, by connecting to it.
 
-        @raise flom.errors.FlomError: there is none, or none that talks to us.
+        @raise flom.errors.FlomError: there is none, or it refuses the connection.
         """
         self._pool.put(await self._connect())
 
     def close(self) -> Deferred[None]:
         """
-        Give up what is waited for, and all connections that hold nothing; locks that are held stay so.
+        Withdraw all requests, and end all connections that hold no lock; locks that are held stay held.
 
         @return: fires when the connections have ended.
         """
@@ -249,7 +249,7 @@ class RemoteArbiter:
         await self.close()
 
     async def _take_turn(self, message: Lock, what: str) -> Held:
-        """Ask when not too many others ask for the same."""
+        """Ask once fewer than L{MAX_ASKING} others ask for the same."""
         if self._is_closed:
             raise Closed(f"{what}: this client was closed")
         turns = self._turns.setdefault(message, DeferredSemaphore(MAX_ASKING))
@@ -273,7 +273,7 @@ class RemoteArbiter:
         return result
 
     def _extend(self, message: Lock) -> Lock:
-        """Say that we understand more than FLoM's clients, if we do and there is room for that in C{message}."""
+        """Return C{message} with the sign that we understand more than FLoM's clients, if there is room for it."""
         extended = message.replace(extended=self._is_extended)
         try:
             encode(extended)
@@ -285,13 +285,13 @@ class RemoteArbiter:
         try:
             client = await self._endpoint.connect(self._factory)
         except ConnectingCancelledError as e:
-            raise CancelledError from e  # whatever is cancelled, our caller sees one kind of error
+            raise CancelledError from e  # the caller sees one kind of error, whatever is cancelled
         assert isinstance(client, LockClient)
         return client
 
     async def _ask(self, message: Lock, resource: str) -> tuple[LockClient, Granted]:
         """Return the daemon's grant; if the daemon goes first, ask again as long as L{Patience} lasts."""
-        patience = Patience(is_in_pool=self._is_in_pool)
+        patience = Patience(is_in_pool=self._is_in_group)
         while True:
             kept = self._pool.take(resource)
             if kept:
@@ -310,7 +310,7 @@ class RemoteArbiter:
             except BaseException:
                 client.close()
                 raise
-            if self._is_in_pool:
+            if self._is_in_group:
                 await deferLater(self._clock, RETRY)
 
 

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 
 from twisted.python.failure import Failure
 
-from flom.acquisition import Acquisition, Held, give_back
+from flom.acquisition import Acquisition, Held, release_after
 
 
 @asynccontextmanager
 async def holding(acquisition: Acquisition) -> AsyncIterator[Held]:
     """
-    Wait for a lock in a task of asyncio; it is given back at the end of the block.
+    Wait for a lock in a task of asyncio, and release it at the end of the block.
 
-    A task that is cancelled leaves the queue. If the lock was granted at that very moment, it is given back, which
+    Cancelling the task withdraws the request. If the lock was granted at that very moment, it is released, which
     C{await acquisition.asFuture(loop)} alone could not do.
 
     @raise FlomError: see L{flom.interfaces.IArbiter.acquire}.
@@ -47,6 +47,6 @@ async def holding(acquisition: Acquisition) -> AsyncIterator[Held]:
     try:
         yield decision
     except BaseException as e:
-        await give_back(decision, e).asFuture(loop)
+        await release_after(decision, e).asFuture(loop)
         raise
-    await give_back(decision, None).asFuture(loop)
+    await release_after(decision, None).asFuture(loop)

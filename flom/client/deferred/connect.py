@@ -1,4 +1,4 @@
-"""From what a program says of where its daemon is to a client of that daemon."""
+"""Connecting a Twisted program to its daemon."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def connect(
     reactor: Any, where: str | Config | IStreamClientEndpoint | None = None, *, group: str | None = None
 ) -> Deferred[RemoteArbiter]:
     """
-    Find the daemon, and give a client for any number of its locks, held at once or one after another.
+    Find the daemon, and return a client for any number of its locks, held at once or one after another.
 
     No daemon is started. If it goes away and comes back, or another one of its group takes over, the client finds it.
 
     @param where: a Twisted client endpoint or its description, such as C{"unix:/run/flom.sock"} or
-        C{"tcp:lockhost:28015"}; or a L{Config}, of which what concerns connections counts. Without it and without
-        C{group}, the files that C{flom-run} reads tell, and without those it is the socket of the user.
+        C{"tcp:lockhost:28015"}; or a L{Config}, whose settings of connections count. Without it and without
+        C{group}, it is what the files say that C{flom-run} reads, or else the socket of the user.
     @param group: a multicast group, such as C{"ff02::1"}.
-    @return: fires when there is a daemon that takes connections; with L{flom.errors.ConfigError} if this says no place,
-        with L{flom.errors.DaemonUnreachable} if nobody is there, with L{flom.errors.TlsError} if a file for TLS cannot
-        be used. Whether both ends trust each other shows with the first lock.
+    @return: fires when a daemon takes connections; with L{flom.errors.ConfigError} if this names no place, with
+        L{flom.errors.DaemonUnreachable} if no daemon is there, with L{flom.errors.TlsError} if a file for TLS cannot be
+        used. Whether both ends trust each other shows with the first lock.
     """
     return Deferred.fromCoroutine(_connect(reactor, where, group))
 
@@ -76,7 +76,7 @@ def _client_by_config(reactor: Any, config: Config) -> RemoteArbiter:
             reactor,
             config.keepalive,
             tls=tls,
-            is_in_pool=True,
+            is_in_group=True,
             keep=KEEP,
             on_lost=endpoint.forget,
         )

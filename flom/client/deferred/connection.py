@@ -71,7 +71,7 @@ class DaemonConnection(Protocol):
 
     def check_peer_id(self, peer_id: str | None) -> None:
         """
-        Check that the daemon is who its certificate says, as far as that is wanted.
+        Check that the peer id of the daemon is the one of its certificate, if the configuration demands that.
 
         @raise TlsError: it is not.
         """

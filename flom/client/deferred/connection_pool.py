@@ -1,5 +1,5 @@
 """
-Connections that are asked for nothing at the moment, kept for the next lock
+Connections without a request or a lock, kept for the next lock
 (docs/compatibility.md, "Protocol: daemon").
 """
 
@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from flom.client.deferred.connection import LockClient
 
 MAX_KEPT: Final = 64
-"""Connections that are kept at most; the daemon keeps a resource in mind for each."""
+"""Connections that are kept at most; for each the daemon remembers a resource."""
 
 ANY: Final = ""
 """The resource of a connection that is bound to none yet."""
@@ -34,11 +34,11 @@ class ConnectionPool:
         self._by_resource: defaultdict[str, list[LockClient]] = defaultdict(list)
 
     def expect(self, client: LockClient) -> None:
-        """Note that C{client} will be L{put} here as soon as its lock is given back."""
+        """Note that C{client} will be L{put} here as soon as its lock is released."""
         self._coming.add(client)
 
     def put(self, client: LockClient, resource: str = ANY) -> None:
-        """Keep C{client} if it is of use, and otherwise have it end."""
+        """Keep C{client} if it can be used again; otherwise close it."""
         self._coming.discard(client)
         if not self._keep or not client.is_reusable or len(self._kept) >= MAX_KEPT:
             client.close()
@@ -47,7 +47,7 @@ class ConnectionPool:
         self._kept[client] = self._clock.callLater(self._keep, self._drop, client, resource)
 
     def take(self, resource: str) -> LockClient | None:
-        """Give the connection that was kept last of those that C{resource} can be asked for on, if there is one."""
+        """Return the connection that was kept last of those that C{resource} can be asked for on, or C{None}."""
         for key in (resource, ANY):
             while clients := self._by_resource.get(key):
                 client = clients[-1]
@@ -57,7 +57,7 @@ class ConnectionPool:
         return None
 
     def close(self) -> Deferred[None]:
-        """Keep nothing any more; fires when the connections have ended."""
+        """Close all connections, and keep no other; fires when they have ended."""
         self._keep = 0.0
         ending = [client.closed for client in self._coming]
         for resource, clients in list(self._by_resource.items()):

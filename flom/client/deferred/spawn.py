@@ -224,7 +224,7 @@ class _Process:
             self._held_back.append(event)
 
     def _note_execution(self) -> None:
-        """Take it that the command runs, or that it is known why it does not."""
+        """Pass on that the command runs, or why it cannot be executed."""
         if self.executed.called:
             return  # by being cancelled
         if self._why:

@@ -1,5 +1,5 @@
 """
-A daemon goes away while a client waits: in a pool it asks the next one, elsewhere that is the end
+A daemon goes away while a client waits: in a group it asks the next one, elsewhere that is the end
 (docs/compatibility.md, "Protocol: daemon").
 """
 
@@ -60,11 +60,11 @@ class Asking:
     @ivar outcome: what has become of it.
     """
 
-    def __init__(self, *, is_in_pool: bool) -> None:
+    def __init__(self, *, is_in_group: bool) -> None:
         self.clock = Clock()
         self.daemons = Daemons()
         self.outcome: list[Held | BaseException] = []
-        arbiter = RemoteArbiter(self.daemons, "the daemon", self.clock, is_in_pool=is_in_pool)
+        arbiter = RemoteArbiter(self.daemons, "the daemon", self.clock, is_in_group=is_in_group)
         self.waiting = arbiter.acquire("R1")
         self.waiting.addCallbacks(self.outcome.append, self._take)
 
@@ -86,8 +86,8 @@ class Asking:
         self.outcome.append(failure.value)
 
 
-def test_in_a_pool_who_waits_goes_on_waiting_at_the_next_daemon() -> None:
-    asking = Asking(is_in_pool=True)
+def test_in_a_group_who_waits_goes_on_waiting_at_the_next_daemon() -> None:
+    asking = Asking(is_in_group=True)
     for _ in range(50):
         asking.daemons.say(QUEUED)
         asking.daemons.go()
@@ -99,8 +99,8 @@ def test_in_a_pool_who_waits_goes_on_waiting_at_the_next_daemon() -> None:
     assert asking.asked() == ["R1"] * 51
 
 
-def test_in_a_pool_the_next_daemon_may_take_a_while_to_lead() -> None:
-    asking = Asking(is_in_pool=True)
+def test_in_a_group_the_next_daemon_may_take_a_while_to_lead() -> None:
+    asking = Asking(is_in_group=True)
     for _ in range(5):  # one that stands by, or ends just now, closes at once
         asking.daemons.go()
         asking.pass_time()
@@ -109,8 +109,8 @@ def test_in_a_pool_the_next_daemon_may_take_a_while_to_lead() -> None:
     assert not isinstance(held, BaseException)
 
 
-def test_in_a_pool_the_next_daemon_is_not_pestered() -> None:
-    asking = Asking(is_in_pool=True)
+def test_in_a_group_the_next_daemon_is_not_pestered() -> None:
+    asking = Asking(is_in_group=True)
     asking.daemons.say(QUEUED)
     asking.daemons.go()
     assert len(asking.daemons.clients) == 1
@@ -118,8 +118,8 @@ def test_in_a_pool_the_next_daemon_is_not_pestered() -> None:
     assert len(asking.daemons.clients) == 2
 
 
-def test_in_a_pool_too_silence_is_not_put_up_with_for_ever() -> None:
-    asking = Asking(is_in_pool=True)
+def test_in_a_group_too_silence_is_not_put_up_with_for_ever() -> None:
+    asking = Asking(is_in_group=True)
     for _ in range(100):
         if not asking.outcome:
             asking.daemons.go()
@@ -129,8 +129,8 @@ def test_in_a_pool_too_silence_is_not_put_up_with_for_ever() -> None:
     assert asking.clock.getDelayedCalls() == []
 
 
-def test_in_a_pool_a_refusal_is_one() -> None:
-    asking = Asking(is_in_pool=True)
+def test_in_a_group_a_refusal_is_one() -> None:
+    asking = Asking(is_in_group=True)
     asking.daemons.say(QUEUED)
     asking.daemons.go()
     asking.pass_time()
@@ -138,8 +138,8 @@ def test_in_a_pool_a_refusal_is_one() -> None:
     assert isinstance(asking.outcome[0], LockBusy)
 
 
-def test_in_a_pool_who_gives_up_asks_nobody_any_more() -> None:
-    asking = Asking(is_in_pool=True)
+def test_in_a_group_who_gives_up_asks_nobody_any_more() -> None:
+    asking = Asking(is_in_group=True)
     asking.daemons.say(QUEUED)
     asking.daemons.go()
     asking.waiting.cancel()
@@ -149,15 +149,15 @@ def test_in_a_pool_who_gives_up_asks_nobody_any_more() -> None:
 
 
 def test_elsewhere_a_daemon_that_ends_has_no_successor() -> None:
-    asking = Asking(is_in_pool=False)
+    asking = Asking(is_in_group=False)
     asking.daemons.say(QUEUED)
     asking.daemons.go()
     assert isinstance(asking.outcome[0], DaemonLost)
     assert len(asking.daemons.clients) == 1
 
 
-def test_elsewhere_one_that_has_said_nothing_is_tried_once_more_and_at_once() -> None:
-    asking = Asking(is_in_pool=False)
+def test_elsewhere_one_that_has_said_nothing_is_tried_once_more_at_once() -> None:
+    asking = Asking(is_in_group=False)
     asking.daemons.go()
     assert len(asking.daemons.clients) == 2
     asking.daemons.say(GRANTED)
@@ -165,16 +165,16 @@ def test_elsewhere_one_that_has_said_nothing_is_tried_once_more_and_at_once() ->
 
 
 def test_elsewhere_two_that_say_nothing_are_enough() -> None:
-    asking = Asking(is_in_pool=False)
+    asking = Asking(is_in_group=False)
     asking.daemons.go()
     asking.daemons.go()
     assert isinstance(asking.outcome[0], DaemonLost)
     assert len(asking.daemons.clients) == 2
 
 
-@pytest.mark.parametrize("is_in_pool", [False, True], ids=["elsewhere", "in a pool"])
-def test_a_lock_that_is_lost_is_told(is_in_pool: bool) -> None:
-    asking = Asking(is_in_pool=is_in_pool)
+@pytest.mark.parametrize("is_in_group", [False, True], ids=["elsewhere", "in a group"])
+def test_a_lock_that_is_lost_is_told(is_in_group: bool) -> None:
+    asking = Asking(is_in_group=is_in_group)
     asking.daemons.say(GRANTED)
     [held] = asking.outcome
     assert not isinstance(held, BaseException)

@@ -77,7 +77,7 @@ def test_a_block_that_fails_rolls_back(locks: DeferredArbiter) -> None:
         pytest.param(lambda grant, cancel: (cancel(), grant()), id="cancelled, then granted"),
     ],
 )
-def test_a_task_that_is_cancelled_as_it_is_granted_the_lock_leaves_none_behind(
+def test_a_task_cancelled_as_it_is_granted_the_lock_leaves_none_behind(
     locks: DeferredArbiter, ticks: int, order: Callable[[Callable[[], object], Callable[[], object]], object]
 ) -> None:
     async def work() -> None:

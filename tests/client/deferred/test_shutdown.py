@@ -134,7 +134,7 @@ def test_whoever_still_listens_after_a_second_has_not_ended() -> None:
 
 
 @pytest.mark.parametrize("has_ended", [False, True])
-def test_in_a_pool_another_daemon_may_lead_at_once_and_the_old_one_be_gone_or_not(
+def test_in_a_group_another_daemon_may_lead_at_once(
     monkeypatch: pytest.MonkeyPatch, has_ended: bool
 ) -> None:
     ordering = Ordering(is_in_pool=True)
@@ -237,7 +237,7 @@ def test_a_daemon_that_closes_during_the_handshake_may_not_speak_tls() -> None:
     assert "it may not speak TLS" in str(problem)
 
 
-def test_a_daemon_that_has_ended_without_an_answer_has_obeyed_whatever_our_certificate_is_called() -> None:
+def test_a_daemon_that_has_ended_without_an_answer_has_obeyed() -> None:
     """Ours says that it refuses, if it does."""
     ordering = Ordering(tls=FakeTls())
     ordering.daemon.connections[0].handshakeCompleted()

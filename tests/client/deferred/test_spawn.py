@@ -111,7 +111,7 @@ async def output_of(scene: Scene, words: list[str], **asked: Any) -> str:
 
 
 @pytest_twisted.ensureDeferred
-async def test_it_finds_its_lock_in_the_environment_and_the_element_as_last_argument(scene: Scene) -> None:
+async def test_it_finds_its_lock_in_the_environment_and_the_element_last(scene: Scene) -> None:
     show = ["sh", "-c", 'echo "$FLOM_RESOURCE $FLOM_LOCK_MODE ${FLOM_ELEMENT-none} $*"', "sh", "own"]
     assert await output_of(scene, show, mode="PR") == "R1 PR none own\n"
     assert await output_of(scene, show, name="red.green") == "red.green EX red own red\n"
