@@ -11,6 +11,7 @@ from flom.net.keepalive import Keepalive
 from flom.net.machine_id import unique_id
 
 if TYPE_CHECKING:
+    from flom.client.blocking.tls import TlsEnd
     from flom.tls.context import Tls
 
 HANDSHAKE_TIMEOUT: Final = 30.0
@@ -31,7 +32,7 @@ POOL_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
 _POOL_RETRIES: Final = 20
 
 
-def why_closed(peer: str, *, answered: bool, tls: Tls | None, is_secured: bool) -> DaemonLost:
+def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secured: bool) -> DaemonLost:
     """
     Tell what it means that C{peer} has closed the connection, without OpenSSL having anything to say about it.
 

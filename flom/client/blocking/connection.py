@@ -29,7 +29,7 @@ from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
 if TYPE_CHECKING:
-    from flom.tls.context import Tls
+    from flom.client.blocking.tls import TlsEnd
 
 _trace = tracer("client")
 _msg = tracer("msg")
@@ -53,9 +53,9 @@ def connect(
     """
     tls = None
     if config.is_tls:
-        from flom.reactor.transports import tls_of
+        from flom.client.blocking.tls import tls_end
 
-        tls = tls_of(config)
+        tls = tls_end(config)
     reached = reach(config, deadline=deadline, warn=warn, say=say, seek=seek)
     try:
         stream = Stream(reached.socket) if tls is None else _secure(reached.socket, tls, reached.peer, deadline)
@@ -216,7 +216,7 @@ class Conversation:
             raise Misuse(f"{self.peer}: this connection is closed, or another process's")
 
 
-def _secure(connected: socket.socket, tls: Tls, peer: str, deadline: float | None) -> Stream:
+def _secure(connected: socket.socket, tls: TlsEnd, peer: str, deadline: float | None) -> Stream:
     from flom.client.blocking.tls import SecureStream
 
     stream = SecureStream(connected, tls, peer)

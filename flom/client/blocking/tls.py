@@ -1,29 +1,146 @@
-"""A connection over TLS, without a reactor (docs/compatibility.md, "TLS")."""
+"""
+A connection over TLS, without a reactor, by the standard library's C{ssl} (docs/compatibility.md, "TLS").
+
+OpenSSL reads and writes memory, and L{Stream} the socket: C{ssl.SSLSocket} sends without C{MSG_NOSIGNAL}, so that
+SIGPIPE would end a script that has set it to its default.
+
+What goes wrong is put into words by pyOpenSSL, as for Twisted's connections; it is imported for nothing else.
+"""
 
 from __future__ import annotations
 
-import socket
-from contextlib import suppress
+from ssl import (
+    CERT_REQUIRED,
+    OP_NO_COMPRESSION,
+    OP_NO_RENEGOTIATION,
+    OP_NO_TICKET,
+    PROTOCOL_TLS_CLIENT,
+    PROTOCOL_TLS_SERVER,
+    MemoryBIO,
+    SSLCertVerificationError,
+    SSLContext,
+    SSLError,
+    SSLWantReadError,
+    SSLZeroReturnError,
+    TLSVersion,
+)
 from time import monotonic
-from typing import NoReturn
-
-from OpenSSL import SSL
-from OpenSSL.crypto import X509
-from twisted.python.failure import Failure
 
 from flom.client.blocking.stream import Stream
 from flom.client.retry import HANDSHAKE_TIMEOUT, why_closed
 from flom.codes import ReturnCode
-from flom.errors import FlomError, LockTimeout, TlsError
-from flom.tls.context import Tls
+from flom.errors import LockTimeout, TlsError
+from flom.tls.verdicts import (
+    CHAIN_TOO_LONG,
+    VERIFY_DEPTH,
+    blame,
+    certificate_problem,
+    connection_failed,
+    describe_certificate,
+    describe_complaints,
+    describe_name,
+    peer_common_name,
+    peer_id_problem,
+)
+from flom.trace import tracer
 
-_CHUNK = 65_536  # bytes
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any, Final, NoReturn
+
+    from flom.config import Config
+    from flom.errors import FlomError
+
+_CHUNK: Final = 65_536  # bytes
+_DER: Final = 2  # what ssl's own objects call ENCODING_DER
+
+_trace = tracer("tls")
+
+
+class TlsEnd:
+    """
+    Our end of TLS connections: TLS 1.2 or 1.3, with certificates on both sides, verified during the handshake.
+
+    @ivar checks_peer_id: whether a peer's unique id must be the common name of its certificate
+        (docs/compatibility.md, "Peer id check").
+    @ivar authorities: the PEM file with the authorities that a peer's certificate may come from.
+    """
+
+    def __init__(
+        self,
+        certificate: str,
+        private_key: str,
+        ca_certificate: str,
+        *,
+        checks_peer_id: bool = False,
+        is_server: bool = False,
+    ) -> None:
+        """
+        @param certificate: a PEM file; certificates that follow the first are sent too.
+        @param private_key: a PEM file without a passphrase.
+        @param ca_certificate: see L{authorities}.
+        @raise TlsError: one of them cannot be used.
+        """
+        self.checks_peer_id = checks_peer_id
+        self.authorities = ca_certificate
+        self._certificate = certificate
+        self._is_server = is_server
+        self._context = context = SSLContext(PROTOCOL_TLS_SERVER if is_server else PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = CERT_REQUIRED
+        context.minimum_version = TLSVersion.TLSv1_2
+        context.options |= OP_NO_COMPRESSION | OP_NO_RENEGOTIATION | OP_NO_TICKET
+        context.set_ciphers("DEFAULT")  # Python's own choice leaves out all that FLoM with an old OpenSSL can do
+        try:
+            # without a password, OpenSSL would ask for one on the terminal
+            context.load_cert_chain(certificate, private_key, password=_refuse_passphrase)
+            context.load_verify_locations(ca_certificate)
+        except (OSError, ValueError) as e:  # SSLError is an OSError
+            from flom.tls.files import make_context
+
+            make_context(certificate, private_key, ca_certificate)  # which says what is wrong with which
+            why = describe_complaints(_complaints(e))
+            raise TlsError(
+                ReturnCode.SSL_CTX_USE_CERTIFICATE_FILE_ERROR, f"tls-certificate: '{certificate}' cannot be used: {why}"
+            ) from e
+
+    @property
+    def own_name(self) -> str | None:
+        """The common name of our own certificate, if it has one."""
+        from flom.tls.files import own_common_name
+
+        return own_common_name(self._certificate)
+
+    @property
+    def own_naming(self) -> str:
+        """The common name of our own certificate in words."""
+        return f"our certificate {describe_name(self.own_name)}"
+
+    def wrap(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> Any:
+        """Return OpenSSL's part of one more connection."""
+        return self._context.wrap_bio(incoming, outgoing, server_side=self._is_server)
+
+
+def tls_end(config: Config, *, is_server: bool = False) -> TlsEnd:
+    """
+    Return our end of TLS as C{config} wants it.
+
+    @raise TlsError: see L{TlsEnd}.
+    """
+    return TlsEnd(
+        config.tls_certificate,
+        config.tls_private_key,
+        config.tls_ca_certificate,
+        checks_peer_id=config.tls_check_peer_id,
+        is_server=is_server,
+    )
 
 
 class SecureStream(Stream):
-    """TLS over a connection; what L{Tls} wants to know of Twisted's transports, it can be asked too."""
+    """TLS over a connection."""
 
-    def __init__(self, connected: socket.socket, tls: Tls, peer: str) -> None:
+    def __init__(self, connected: socket.socket, tls: TlsEnd, peer: str) -> None:
         """
         @param connected: one that does not block.
         @param tls: our end.
@@ -32,15 +149,16 @@ class SecureStream(Stream):
         super().__init__(connected)
         self._tls = tls
         self._peer = peer
-        self._connection = tls.new_connection()
-        self._connection.set_connect_state()
+        self._incoming = MemoryBIO()
+        self._outgoing = MemoryBIO()
+        self._connection = tls.wrap(self._incoming, self._outgoing)
         self._is_secured = False
 
     def shake_hands(self, deadline: float) -> None:
         """
-        Agree with the other end on TLS; it is to say something before anything else.
+        Agree with the other end on TLS; it must have finished within L{HANDSHAKE_TIMEOUT}.
 
-        @raise TlsError: it does not want to talk to us, or we not to it, or it does not speak TLS.
+        @raise TlsError: one of the two ends does not trust the other, or the other does not speak TLS.
         @raise DaemonLost: it has gone.
         @raise LockTimeout: it is C{deadline}.
         """
@@ -53,12 +171,16 @@ class SecureStream(Stream):
             why = f"{self._peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
             raise TlsError(ReturnCode.SSL_CONNECT_ERROR, why) from None
         self._is_secured = True
-        self._tls.note_handshake(self)
+        if _trace.is_on:
+            named = describe_certificate(self._connection.getpeercert(binary_form=True))
+            _trace.debug("%s, %s, certificate %s", self._connection.version(), self._connection.cipher()[0], named)
 
     def send(self, data: bytes, deadline: float) -> None:
+        left = memoryview(data)
         try:
-            self._connection.sendall(data)
-        except SSL.Error as e:
+            while left:
+                left = left[self._connection.write(left) :]  # it takes one record at a time, 16 KiB
+        except SSLError as e:
             self._fail(e, deadline)
         self._flush(deadline)
 
@@ -70,23 +192,25 @@ class SecureStream(Stream):
         """
         while True:
             try:
-                return self._connection.recv(_CHUNK)
-            except SSL.WantReadError:
+                data: bytes = self._connection.read(_CHUNK)
+                return data
+            except SSLWantReadError:
                 pass
-            except SSL.ZeroReturnError:
+            except SSLZeroReturnError:
                 return b""
-            except SSL.Error as e:
+            except SSLError as e:
                 self._fail(e, deadline)
-            with suppress(OSError):
-                self._flush(deadline)
+            self._try_to_flush(deadline)
             data = super().receive(deadline, signals)
             if not data:
                 return b""
-            self._connection.bio_write(data)
+            self._incoming.write(data)
 
     def shut_down(self, deadline: float) -> None:
-        with suppress(SSL.Error):
-            self._connection.shutdown()
+        try:
+            self._connection.unwrap()
+        except SSLError:
+            pass  # the other end has yet to answer, or is past that
         self._flush(deadline)
         super().shut_down(deadline)
 
@@ -94,54 +218,99 @@ class SecureStream(Stream):
         return why_closed(peer, answered=answered, tls=self._tls, is_secured=self._is_secured)
 
     def check_peer_id(self, peer_id: str | None) -> None:
+        if not self._tls.checks_peer_id:
+            return
+        if peer_id is not None and peer_id.isascii() and peer_id == self._peer_name():
+            return  # what is not ASCII may be read otherwise by the functions below, which decide
         try:
-            self._tls.check_peer_id(self, peer_id)
+            name = peer_common_name(self._connection.getpeercert(binary_form=True))
+            if peer_id is None or peer_id != name:
+                raise peer_id_problem(peer_id, name)
         except TlsError as e:
             raise TlsError(e.code, f"{self._peer}: {e}") from None
 
-    def getHandle(self) -> SSL.Connection:
-        """Give OpenSSL's part of it."""
-        return self._connection
-
-    def getPeerCertificate(self) -> X509 | None:
-        """Give the certificate of the other end."""
-        return self._connection.get_peer_certificate()
+    def _peer_name(self) -> str | None:
+        """Return the last common name in the certificate of the other end, if it can be read."""
+        try:
+            subject = self._connection.getpeercert()["subject"]
+        except (SSLError, ValueError):
+            return None
+        names = [value for attributes in subject for key, value in attributes if key == "commonName"]
+        return names[-1] if names else None
 
     def _shake_hands(self, deadline: float) -> None:
         while True:
             try:
                 self._connection.do_handshake()
-            except SSL.WantReadError:
+            except SSLWantReadError:
                 pass
-            except SSL.Error as e:
+            except SSLError as e:
                 self._fail(e, deadline)
             else:
+                self._check_depth()
                 self._flush(deadline)
                 return
-            with suppress(OSError):  # it may have said why before it went
-                self._flush(deadline)
+            self._try_to_flush(deadline)  # the other end may have said why before it went
             data = super().receive(deadline)
             if not data:
                 raise self.why_ended(self._peer, answered=False)
-            self._connection.bio_write(data)
+            self._incoming.write(data)
+
+    def _check_depth(self) -> None:
+        """
+        Check how far the other end's certificate is from our authority, as C{ssl} cannot be told to do so.
+
+        @raise TlsError: it is further than L{VERIFY_DEPTH}.
+        """
+        chain = self._chain("get_verified_chain")
+        if len(chain) > VERIFY_DEPTH + 2:  # its own and the authority's come on top
+            problem = certificate_problem(CHAIN_TOO_LONG, VERIFY_DEPTH + 1, chain[VERIFY_DEPTH + 1])
+            raise TlsError(ReturnCode.SSL_GET_VERIFY_RESULT_ERROR, f"{self._peer}: {problem}")
+
+    def _chain(self, which: str) -> list[bytes]:
+        """
+        Return the other end's certificates in DER, its own first.
+
+        @param which: C{get_verified_chain}, which goes on to our authority, or C{get_unverified_chain}, as it was sent;
+            nothing comes of the latter if the handshake failed and OpenSSL is older than 3.0.
+        """
+        if hasattr(self._connection, which):  # since Python 3.13
+            return getattr(self._connection, which)() or []
+        found = getattr(self._connection._sslobj, which)() or []
+        return [certificate.public_bytes(_DER) for certificate in found]
 
     def _flush(self, deadline: float) -> None:
         """Send what OpenSSL has to send."""
-        while True:
-            try:
-                data = self._connection.bio_read(_CHUNK)
-            except SSL.WantReadError:
-                return
+        while data := self._outgoing.read():
             super().send(data, deadline)
 
-    def _fail(self, error: SSL.Error, deadline: float) -> NoReturn:
+    def _try_to_flush(self, deadline: float) -> None:
+        """Send what OpenSSL has to send, unless the other end has gone."""
+        try:
+            self._flush(deadline)
+        except OSError:
+            pass
+
+    def _fail(self, error: SSLError, deadline: float) -> NoReturn:
         """
-        Tell the other end what OpenSSL does not like of it, and our caller too.
+        Send the alert that tells the other end what OpenSSL objects to, and raise the error that tells our caller.
 
         @raise TlsError: always.
         """
-        with suppress(OSError):
-            self._flush(deadline)
-        told = self._tls.why_lost(self, Failure(error), is_secured=self._is_secured)
-        assert told is not None
-        raise TlsError(told.code, f"{self._peer}: {told}") from error
+        self._try_to_flush(deadline)
+        if isinstance(error, SSLCertVerificationError):
+            problem = blame(error.verify_code, self._chain("get_unverified_chain"), self._tls.authorities)
+            failure = TlsError(ReturnCode.SSL_GET_VERIFY_RESULT_ERROR, problem)
+        else:
+            failure = connection_failed(_complaints(error), is_secured=self._is_secured)
+        raise TlsError(failure.code, f"{self._peer}: {failure}") from error
+
+
+def _complaints(error: Exception) -> list[str]:
+    """Return OpenSSL's text, out of one like "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"."""
+    text = getattr(error, "strerror", None) or str(error)
+    return [text.rpartition("] ")[2].partition(" (_ssl.c")[0]]
+
+
+def _refuse_passphrase() -> str:
+    raise ValueError("it has a passphrase")

@@ -158,3 +158,18 @@ def test_over_tls(lan: Lan, tls: list[str]) -> None:
     assert run(two, f"group='{GROUP}', start=False, config=Config({files}, tls_check_peer_id=True)").stdout == "held\n"
     stranger = run(two, f"group='{GROUP}', start=False, config=Config()").stdout
     assert "TLS" in stranger
+
+
+IMPORTS = f"""\
+import sys
+from flom import lock
+with lock("R", group="{GROUP}", start=False):
+    print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"twisted", "zope", "OpenSSL", "cryptography"}}))
+"""
+
+
+def test_twisted_is_not_imported_for_a_group(lan: Lan) -> None:
+    one, two = lan.add_hosts(2)
+    await_leader([one.join_group()])
+    run = two.start(sys.executable, "-c", IMPORTS).finish()
+    assert (run.stdout, run.stderr) == ("[]\n", "")

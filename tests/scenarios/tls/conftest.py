@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -82,5 +83,12 @@ def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         make(context, *arguments)
         context.set_max_proto_version(newest)
 
+    class LimitedContext(ssl.SSLContext):
+        def __new__(cls, *arguments: Any) -> LimitedContext:
+            context = super().__new__(cls, *arguments)
+            context.maximum_version = ssl.TLSVersion(newest)
+            return context
+
     monkeypatch.setattr(SSL.Context, "__init__", make_limited)
+    monkeypatch.setattr("flom.client.blocking.tls.SSLContext", LimitedContext)
     return newest

@@ -173,3 +173,18 @@ def test_none_is_started_that_could_not_use_the_files_either(files: Mapping[str,
 def test_there_is_no_daemon(good: Files, tmp_path: Path) -> None:
     with pytest.raises(DaemonUnreachable, match="no daemon is listening"):
         lock("R", config=config(good), socket=tmp_path / "flom.sock").acquire()
+
+
+IMPORTS = """\
+import sys
+from flom import lock
+from flom.config import Config
+with lock("R", config={config!r}, {where}):
+    print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"twisted", "zope", "OpenSSL", "cryptography"}}))
+"""
+
+
+def test_neither_twisted_nor_pyopenssl_is_imported(programs: Programs, strict: Place, good: Files) -> None:
+    script = IMPORTS.format(config=config(good, checks_peer_id=True), where=f"socket={strict.path!r}")
+    run = programs.start_program(sys.executable, "-c", script.replace("<LockMode.EX: 5>", "5")).finish()
+    assert (run.stdout, run.stderr) == ("[]\n", "")
