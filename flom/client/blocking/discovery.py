@@ -17,6 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Final
+
+_DATAGRAMS_AT_ONCE: Final = 64
+"""Datagrams read before the next question may be sent, however many more have come."""
 
 
 class Asker:
@@ -114,11 +118,12 @@ class Asker:
     def _finish(self) -> list[FoundDaemon]:
         search = self._search
         while search.wake is not None:
+            self._receive()  # first: an answer counts that came while this process did not run
             question = search.advance(monotonic())
             if question is not None:
                 self._send(question)
             elif search.wake is not None:
-                self._receive(search.wake)
+                self._wait(search.wake)
         if monotonic() >= self._deadline:
             raise LockTimeout("too late")
         return search.leaders
@@ -140,16 +145,22 @@ class Asker:
             except OSError:
                 pass  # no daemon of this host listens, or its network is down
 
-    def _receive(self, until: float) -> None:
-        """Wait for one datagram, and pass it on."""
+    def _wait(self, until: float) -> None:
+        """Wait for a datagram."""
         try:
             wait_for(self._socket.udp, POLLIN, min(until, self._deadline))
-            arrived = self._socket.receive(MAX_ANSWER_SIZE + 1)
         except LockTimeout:
             if monotonic() >= self._deadline:
                 raise
-            return
-        except OSError:
-            return  # nothing after all, or the port of a daemon that has gone
-        if arrived is not None and (line := self._search.receive(*arrived, monotonic())) is not None:
-            self._say(line)
+
+    def _receive(self) -> None:
+        """Pass on what has arrived."""
+        for _ in range(_DATAGRAMS_AT_ONCE):
+            try:
+                arrived = self._socket.receive(MAX_ANSWER_SIZE + 1)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # the port of a daemon that has gone
+            if arrived is not None and (line := self._search.receive(*arrived, monotonic())) is not None:
+                self._say(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -91,3 +91,17 @@ def test_the_deadline_ends_the_asking(daemon: Answering) -> None:
     with Asker(daemon.group, began + 0.1, lambda line: None) as asker, pytest.raises(LockTimeout):
         asker.ask_often(10, 5.0)
     assert 0.1 <= monotonic() - began < 2.0
+
+
+def test_an_answer_counts_that_is_read_late(daemon: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be busy for longer than the time between two questions."""
+
+    def be_busy(*_: object) -> None:
+        sleep(0.3)
+        raise LockTimeout("too late")
+
+    monkeypatch.setattr("flom.client.blocking.discovery.wait_for", be_busy)
+    daemon.reply(LEADER)
+    with Asker(daemon.group, NEVER, lambda line: None) as asker:
+        [found] = asker.ask(0.001)
+    assert found.reply == LEADER

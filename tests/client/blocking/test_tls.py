@@ -26,14 +26,14 @@ from flom.codes import ReturnCode
 from flom.errors import DaemonLost, FlomError, TlsError
 from flom.net.machine_id import unique_id
 from flom.tls.files import make_context
-from tests.scenarios.tls.authority import MALFORMED, Authority, Files, replace_in_certificate
+from tests.fakes.authority import MALFORMED, Authority, Files, replace_in_certificate
+from tests.fakes.tls_network import PEER, Bare, MemoryNetwork, NetworkDaemon, ask, bare_context, bare_daemon
 from tests.scenarios.tls.conftest import SOMEBODY
 from tests.scenarios.tls.conftest import authority as authority
 from tests.scenarios.tls.conftest import files as files
 from tests.scenarios.tls.conftest import good as good
 from tests.scenarios.tls.conftest import network as network
 from tests.scenarios.tls.conftest import version as version
-from tests.scenarios.tls.memory import PEER, Bare, Daemon, Network, ask, bare_context, bare_daemon
 from tests.scenarios.tls.test_files import CONTENTS, OPTIONS, OTHER_KEYS
 from tests.scenarios.tls.test_handshake import BAD_CLIENTS, BAD_DAEMONS, LATE, OLD
 
@@ -143,21 +143,21 @@ def test_two_good_certificates_will_do(peer: Peer, files: Mapping[str, Files], v
 
 @pytest.mark.parametrize("kind", BAD_DAEMONS)
 def test_a_daemon_with_a_bad_certificate(
-    peer: Peer, network: Network, files: Mapping[str, Files], version: int, kind: str
+    peer: Peer, network: MemoryNetwork, files: Mapping[str, Files], version: int, kind: str
 ) -> None:
     learned = peer.serve(trusting(files[kind]))
     error = peer.fail(end(files["good"]))
     assert isinstance(error, TlsError)
     assert error.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
     assert BAD_DAEMONS[kind][1] in str(error)
-    [by_twisted] = ask(network, Daemon(network, files[kind].tls()).endpoint, files["good"].tls())
+    [by_twisted] = ask(network, NetworkDaemon(network, files[kind].tls()).endpoint, files["good"].tls())
     assert str(error) == line_of(by_twisted)
     assert b"alert" in learned.result()
 
 
 @pytest.mark.parametrize(("right", "wrong"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_daemon_with_a_certificate_that_cannot_be_read(
-    peer: Peer, network: Network, good: Files, tmp_path: Path, version: int, right: bytes, wrong: bytes
+    peer: Peer, network: MemoryNetwork, good: Files, tmp_path: Path, version: int, right: bytes, wrong: bytes
 ) -> None:
     stranger = Authority(tmp_path / "stranger", "Another authority").issue("odd", ["Texts"])
     replace_in_certificate(stranger.certificate, right, wrong)
@@ -170,7 +170,7 @@ def test_a_daemon_with_a_certificate_that_cannot_be_read(
 
 @pytest.mark.parametrize("branches", [4, 5])
 def test_four_certificates_may_lie_in_between(
-    peer: Peer, network: Network, good: Files, authority: Authority, tmp_path: Path, version: int, branches: int
+    peer: Peer, network: MemoryNetwork, good: Files, authority: Authority, tmp_path: Path, version: int, branches: int
 ) -> None:
     branch = authority
     for number in range(branches):
@@ -183,7 +183,7 @@ def test_four_certificates_may_lie_in_between(
     error = peer.fail(end(good))
     assert isinstance(error, TlsError)
     assert error.code is ReturnCode.SSL_GET_VERIFY_RESULT_ERROR
-    [by_twisted] = ask(network, Daemon(network, far.tls()).endpoint, good.tls())
+    [by_twisted] = ask(network, NetworkDaemon(network, far.tls()).endpoint, good.tls())
     assert str(error) == line_of(by_twisted)
     assert "more than 4 certificates away" in str(error)
     assert b"hello" not in heard.result()
@@ -191,19 +191,19 @@ def test_four_certificates_may_lie_in_between(
 
 @pytest.mark.parametrize("kind", BAD_CLIENTS)
 def test_a_client_with_a_bad_certificate(
-    peer: Peer, network: Network, files: Mapping[str, Files], version: int, kind: str
+    peer: Peer, network: MemoryNetwork, files: Mapping[str, Files], version: int, kind: str
 ) -> None:
     peer.serve(trusting(files["good"]))
     error = peer.fail(end(files[kind]))
     assert isinstance(error, TlsError)
     assert error.code is LATE[version]
-    [by_twisted] = ask(network, Daemon(network, files["good"].tls()).endpoint, files[kind].tls())
+    [by_twisted] = ask(network, NetworkDaemon(network, files["good"].tls()).endpoint, files[kind].tls())
     assert str(error) == line_of(by_twisted)
     assert BAD_CLIENTS[kind][0] in str(error)
 
 
 @pytest.mark.parametrize("newest", OLD.values(), ids=OLD.keys())
-def test_a_daemon_that_speaks_only_old_tls(peer: Peer, network: Network, good: Files, newest: int) -> None:
+def test_a_daemon_that_speaks_only_old_tls(peer: Peer, network: MemoryNetwork, good: Files, newest: int) -> None:
     peer.serve(bare_context(good, newest=newest))
     error = peer.fail(end(good))
     assert isinstance(error, TlsError)
@@ -229,7 +229,8 @@ def test_a_daemon_that_hangs_up_during_the_handshake(peer: Peer, good: Files) ->
 
 HINTS = {
     "good": "it may not accept our certificate",
-    "somebody's": "it may check peer ids: our unique id is '{id}', and our certificate has the common name '{somebody}'",
+    "somebody's": "it may check peer ids: our unique id is '{id}', and our certificate has"
+    " the common name '{somebody}'",
     "nameless": "it may check peer ids: our unique id is '{id}', and our certificate has no common name",
 }
 
@@ -368,4 +369,4 @@ def test_the_library_has_what_it_is_asked_for() -> None:
     """These are no public names before Python 3.13."""
     connection = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="x")
     for name in ("get_verified_chain", "get_unverified_chain"):
-        assert hasattr(connection, name) or hasattr(connection._sslobj, name)
+        assert hasattr(connection, name) or hasattr(getattr(connection, "_sslobj", None), name)
