@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IReactorCore,
+    IReactorFDSet,
+    IReactorMulticast,
+    IReactorProcess,
+    IReactorSocket,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
+)
 from zope.interface import Attribute, Interface
 
 from flom.core.modes import LockMode
@@ -12,6 +23,20 @@ from flom.errors import FlomError
 
 if TYPE_CHECKING:
     from flom.acquisition import Acquisition
+
+
+class IReactor(
+    IReactorCore,
+    IReactorFDSet,
+    IReactorMulticast,
+    IReactorProcess,
+    IReactorSocket,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
+):
+    """What Twisted's reactors on Linux provide, as far as daemons and clients use it."""
 
 
 class IHeld(Interface):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.error import CannotListenError
@@ -23,6 +23,7 @@ from flom.config import DAEMON, SETTINGS, Config, default_socket, load_file, ove
 from flom.config.parsers import read_socket_name
 from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
+from flom.interfaces import IReactor
 from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
 from flom.reactor.loop import speed_up
@@ -202,7 +203,7 @@ def makeService(options: Options) -> MultiService:
     """Return the service that twistd runs (C{IServiceMaker.makeService})."""
     from twisted.internet import reactor as the_reactor
 
-    reactor: Any = the_reactor
+    reactor = cast(IReactor, the_reactor)
     reactor.addSystemEventTrigger("before", "shutdown", _ignore_orders_to_end)
     speed_up(reactor)
     return daemon_from(options, reactor)
@@ -214,7 +215,7 @@ def _ignore_orders_to_end() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def daemon_from(options: Options, reactor: Any) -> MultiService:
+def daemon_from(options: Options, reactor: IReactor) -> MultiService:
     """
     Return the daemon that C{options} describe; its sockets are bound already.
 
@@ -286,7 +287,7 @@ def _claims(options: Options) -> list[Claim]:
     return claims
 
 
-def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
+def _endpoints(options: Options, reactor: IReactor) -> list[IStreamServerEndpoint]:
     from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 
     endpoints = []
@@ -299,7 +300,7 @@ def _endpoints(options: Options, reactor: Any) -> list[IStreamServerEndpoint]:
     return endpoints
 
 
-def _endpoint(description: str, option: str, reactor: Any) -> IStreamServerEndpoint:
+def _endpoint(description: str, option: str, reactor: IReactor) -> IStreamServerEndpoint:
     from twisted.internet.endpoints import serverFromString
 
     try:
@@ -309,7 +310,7 @@ def _endpoint(description: str, option: str, reactor: Any) -> IStreamServerEndpo
     return endpoint
 
 
-def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reactor: Any) -> Membership | None:
+def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reactor: IReactor) -> Membership | None:
     """
     Return the group to be a member of; C{None} for no group.
 

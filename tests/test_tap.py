@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from twisted.internet.testing import MemoryReactorClock
 
 from flom.config import DAEMON, SETTINGS, Config, Setting
 from flom.core.group.addresses import Group
@@ -26,6 +25,7 @@ from flom.server.service import build_daemon
 from flom.tap import Options, daemon_from
 from flom.tls.authority import issue, make_authority
 from flom.trace import stop_trace
+from tests.fakes.reactors import MemoryReactor
 
 
 def parse(*words: str) -> Options:
@@ -284,7 +284,7 @@ def test_peer_ids_cannot_be_checked_in_plain_text() -> None:
 def test_files_that_cannot_be_used_end_the_program_with_one_line(certificate: dict[str, str], tmp_path: Path) -> None:
     swapped = {**certificate, "--tls-private-key": certificate["--tls-certificate"]}
     with pytest.raises(SystemExit, match=r"^twistd flom: tls-private-key: '.*daemon\.pem' cannot be used") as raised:
-        daemon_from(parse("-s", str(tmp_path / "flom.sock"), *words_of(swapped)), MemoryReactorClock())
+        daemon_from(parse("-s", str(tmp_path / "flom.sock"), *words_of(swapped)), MemoryReactor())
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "flom.sock").exists()
 
@@ -304,7 +304,7 @@ def traced() -> Iterator[None]:
 def test_it_traces_to_a_file_from_the_settings_on(append: str, kept: list[str], tmp_path: Path) -> None:
     file = write(tmp_path / "trace", "earlier\n")
     words = ["--daemon-trace-file", file, "--append-trace-file", append, "-s", str(tmp_path / "flom.sock")]
-    daemon = daemon_from(parse(*words, "--heartbeat", "300"), MemoryReactorClock())
+    daemon = daemon_from(parse(*words, "--heartbeat", "300"), MemoryReactor())
     daemon.startService()
     lines = Path(file).read_text().splitlines()
     assert lines[: -len(SETTINGS) - 1] == kept
@@ -321,7 +321,7 @@ def test_a_trace_that_cannot_be_written_is_no_reason_not_to_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = str(tmp_path / "nowhere" / "trace")
-    daemon_from(parse("-t", file, "-s", str(tmp_path / "flom.sock")), MemoryReactorClock())
+    daemon_from(parse("-t", file, "-s", str(tmp_path / "flom.sock")), MemoryReactor())
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"twistd flom: warning: cannot trace to '{file}'")
 
@@ -387,16 +387,16 @@ def test_a_bad_option_ends_the_program_with_one_line_that_names_it(words: list[s
 def test_an_address_that_cannot_be_listened_on_is_one_line(words: list[str]) -> None:
     """The program ends, and the line names the address."""
     with pytest.raises(SystemExit) as raised:
-        daemon_from(parse(*words), MemoryReactorClock())
+        daemon_from(parse(*words), MemoryReactor())
     assert "\n" not in str(raised.value)
     assert words[1] in str(raised.value) or words[0][2:] in str(raised.value)
 
 
 def test_a_second_daemon_on_one_path_is_told_so(tmp_path: Path) -> None:
     options = parse("--socket-name", str(tmp_path / "flom.sock"))
-    first = daemon_from(options, MemoryReactorClock())
+    first = daemon_from(options, MemoryReactor())
     with pytest.raises(SystemExit, match="another daemon is listening there"):
-        daemon_from(options, MemoryReactorClock())
+        daemon_from(options, MemoryReactor())
     del first
 
 
@@ -412,7 +412,7 @@ def made(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
         return build_daemon(*arguments, **options)
 
     monkeypatch.setattr("flom.tap.build_daemon", watch)
-    daemon_from(parse(*words), MemoryReactorClock())
+    daemon_from(parse(*words), MemoryReactor())
     return parts
 
 

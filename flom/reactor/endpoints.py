@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 
+from flom.interfaces import IReactor
 
-def stream_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
+
+def stream_endpoint(reactor: IReactor, host: str, port: int) -> IStreamClientEndpoint:
     """Return an endpoint for C{port} of C{host}, a name or an address, perhaps with a zone."""
     # HostnameEndpoint would lose the interface of fe80::1%eth0
     endpoint: IStreamClientEndpoint = (TCP6ClientEndpoint if "%" in host else HostnameEndpoint)(reactor, host, port)
@@ -18,7 +20,7 @@ def stream_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint
 
 
 def connect_within(
-    seconds: float, reactor: Any, host: str, port: int, factory: IProtocolFactory
+    seconds: float, reactor: IReactor, host: str, port: int, factory: IProtocolFactory
 ) -> Deferred[IProtocol]:
     """Connect to L{stream_endpoint}; after C{seconds}, fail with L{ConnectError}, as for every other reason."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet import udp
 from twisted.internet.protocol import DatagramProtocol
@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from flom.core.group.addresses import Group, Sender
 from flom.core.protocol.wire import MAX_ANSWER_SIZE
+from flom.interfaces import IReactor
 from flom.net.multicast import GroupSocket, NetworkInterface
 from flom.text import reason
 
@@ -24,7 +25,7 @@ class GroupPort(udp.MulticastPort):
 
     _log = Logger()
 
-    def __init__(self, group: Group, protocol: DatagramProtocol, reactor: Any, *, is_member: bool) -> None:
+    def __init__(self, group: Group, protocol: DatagramProtocol, reactor: IReactor, *, is_member: bool) -> None:
         """
         @param is_member: listen on the group's port; it may be shared with other programs.
         """

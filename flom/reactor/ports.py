@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from flom.interfaces import IReactor
 from flom.net.claim import BACKLOG, Claim
 
 
@@ -41,7 +42,7 @@ def control_accepting(port: tcp.Port, control: Callable[[Callable[[int], None]],
 class ClaimedEndpoint:
     """An address that was claimed, to listen on once."""
 
-    def __init__(self, reactor: Any, claim: Claim) -> None:
+    def __init__(self, reactor: IReactor, claim: Claim) -> None:
         self._reactor = reactor
         self._claim = claim
 
@@ -74,7 +75,7 @@ class _ClaimedUNIXPort(unix.Port):
 
     transport = _Connection
 
-    def __init__(self, claim: Claim, factory: IProtocolFactory, reactor: Any) -> None:
+    def __init__(self, claim: Claim, factory: IProtocolFactory, reactor: IReactor) -> None:
         path = claim.socket.getsockname()
         super().__init__(path, factory, backlog=BACKLOG, reactor=reactor)
         self._claimed = claim.socket
@@ -109,7 +110,7 @@ def _identity(path: str | bytes) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _listen_unix(claim: Claim, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
+def _listen_unix(claim: Claim, factory: IProtocolFactory, reactor: IReactor) -> IListeningPort:
     port = _ClaimedUNIXPort(claim, factory, reactor)
     port.startListening()
     return port

@@ -9,6 +9,8 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from flom.interfaces import IReactor
+
 
 @implementer(IReadDescriptor)
 class ExitWatch:
@@ -20,7 +22,7 @@ class ExitWatch:
     seem to end.
     """
 
-    def __init__(self, reactor: Any, process: Any) -> None:
+    def __init__(self, reactor: IReactor, process: Any) -> None:
         """
         @param process: the L{twisted.internet.process.Process}.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import UNIXAddress
@@ -21,6 +21,7 @@ from flom.server.peer import address_text
 from flom.trace import tracer
 
 if TYPE_CHECKING:
+    from flom.interfaces import IReactor
     from flom.server.group.service import Membership
 
 _log = Logger()
@@ -28,7 +29,7 @@ _trace = tracer("daemon")
 
 
 def build_daemon(
-    reactor: Any,
+    reactor: IReactor,
     arbiter: DeferredArbiter,
     endpoints: Iterable[IStreamServerEndpoint],
     *,

@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
-from twisted.internet.testing import MemoryReactorClock
 
 from flom.core.group.addresses import Group
 from flom.reactor.endpoints import stream_endpoint
+from tests.fakes.reactors import MemoryReactor
 
 _IP_RECVTTL: Final = 12  # ip(7); missing in Python's socket module
 
@@ -24,4 +24,4 @@ GROUP4, GROUP6 = Group("239.1.1.1", 28015), Group("ff02::1", 28015)
 )
 @pytest.mark.filterwarnings("ignore:Passing HostnameEndpoint")
 def test_an_endpoint_keeps_the_interface(host: str, kind: type) -> None:
-    assert type(stream_endpoint(MemoryReactorClock(), host, 28015)) is kind
+    assert type(stream_endpoint(MemoryReactor(), host, 28015)) is kind

@@ -13,12 +13,12 @@ from typing import Final
 import pytest
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
-from twisted.internet.testing import MemoryReactorClock
 
 from flom.core.group.addresses import Group, Sender
 from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
 from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.reactors import MemoryReactor
 
 _IP_RECVTTL: Final = 12  # ip(7); missing in Python's socket module
 
@@ -51,7 +51,7 @@ class Listener(DatagramProtocol):
 
     def __init__(self, group: Group, *, is_member: bool) -> None:
         self.heard: list[tuple[bytes, Sender]] = []
-        self.reactor = MemoryReactorClock()
+        self.reactor = MemoryReactor()
         self.port = GroupPort(group, self, self.reactor, is_member=is_member)
 
     def __enter__(self) -> Listener:

@@ -13,10 +13,10 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock
 
 from flom.net.claim import Claim, claim_tcp, claim_unix
 from flom.reactor.ports import ClaimedEndpoint, control_accepting, has_descriptor
+from tests.fakes.reactors import MemoryReactor
 from tests.fakes.results import now
 
 loop: Any = reactor
@@ -99,4 +99,4 @@ def test_only_as_many_connections_are_accepted_as_allowed(path: str, listen: Cal
 
 
 def test_a_port_of_a_test_has_no_descriptor() -> None:
-    assert not has_descriptor(MemoryReactorClock().listenTCP(0, FACTORY))
+    assert not has_descriptor(MemoryReactor().listenTCP(0, FACTORY))

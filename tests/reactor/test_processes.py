@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from twisted.internet.process import Process
@@ -49,6 +50,7 @@ def test_twisted_has_reap_process() -> None:
 
 
 def test_a_reactor_without_descriptors_is_left_to_itself() -> None:
-    watch = ExitWatch(Clock(), type("Process", (), {"pid": 1}))
+    reactor: Any = Clock()
+    watch = ExitWatch(reactor, type("Process", (), {"pid": 1}))
     assert watch.fileno() == -1
     watch.stop()

@@ -11,12 +11,12 @@ from twisted.application.service import MultiService
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.internet.task import Clock
 
 import flom.server
 from flom.client import connect
 from flom.errors import Closed, LockBusy
 from flom.server import PRIVATE, ClaimedEndpoint, DeferredArbiter, build_daemon, claim_unix
+from tests.fakes.reactors import MemoryReactor
 
 loop: Any = reactor
 
@@ -107,7 +107,7 @@ async def test_its_holders_still_hold_when_it_is_started_again(tmp_path: Path) -
 
 
 def test_an_arbiter_has_one_daemon() -> None:
-    clock = Clock()
+    clock = MemoryReactor()
     arbiter = DeferredArbiter(clock)
     build_daemon(clock, arbiter, [])
     with pytest.raises(ValueError, match="has a daemon already"):
@@ -125,7 +125,7 @@ async def test_it_may_be_started_again(tmp_path: Path) -> None:
 
 
 def test_a_lifespan_is_nothing_without_an_end() -> None:
-    clock = Clock()
+    clock = MemoryReactor()
     with pytest.raises(ValueError, match="must be told how to end"):
         build_daemon(clock, DeferredArbiter(clock), [], lifespan=5.0)
 

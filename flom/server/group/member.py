@@ -39,6 +39,7 @@ from flom.core.group.election import (
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_MESSAGE_SIZE, decode, encode
 from flom.errors import RemoteProtocolError
+from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
 from flom.reactor.endpoints import connect_within
 from flom.reactor.multicast_port import GroupPort
@@ -92,7 +93,7 @@ class GroupMember(DatagramProtocol):
         self,
         group: Group,
         address: tuple[str, int] | None,
-        reactor: Any,
+        reactor: IReactor,
         instant: Callable[[], Instant],
         observer: MemberObserver,
         timing: Timing = DEFAULT_TIMING,

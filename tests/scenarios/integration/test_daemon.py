@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from twisted.internet.testing import MemoryReactorClock
 
 from flom.tap import Options, daemon_from
 from tests.fakes.connections import lock, unlock, xml
 from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.reactors import MemoryReactor
 
 TWISTD = [str(BIN / "twistd"), "-n", "--pidfile="]
 
@@ -177,7 +177,7 @@ def test_the_default_socket_is_its_users_alone(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("flom.tap.default_socket", lambda: path)
     options = Options()
     options.parseOptions([])
-    daemon_from(options, MemoryReactorClock())
+    daemon_from(options, MemoryReactor())
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 

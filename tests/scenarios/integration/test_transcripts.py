@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 import pytest_twisted
 from twisted.application.service import MultiService
 from twisted.internet import reactor
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from flom.net.claim import claim_unix
@@ -30,6 +29,8 @@ def _answer(code: int, step: int = 16) -> str:
     session = '<session peerid="{PEERID}"/>' if step == 16 else ""
     return f'<msg level="3" verb="1" step="{step}">{session}<answer rc="{code}"/></msg>'
 
+
+loop: Any = reactor
 
 _BETTER: Final[dict[str, dict[int, Any]]] = {
     # a lock of another resource on the same connection ends it, instead of locking what was not named
@@ -70,9 +71,9 @@ def test_only_quirks_are_bettered() -> None:
 async def test_unix(name: str, tmp_path: Path) -> None:
     path = str(tmp_path / "flom.sock")
     daemon: MultiService = build_daemon(
-        reactor,
-        DeferredArbiter(cast(IReactorTime, reactor), system_instant),
-        [ClaimedEndpoint(reactor, claim_unix(path, 0o600))],
+        loop,
+        DeferredArbiter(loop, system_instant),
+        [ClaimedEndpoint(loop, claim_unix(path, 0o600))],
         end=lambda: daemon.stopService(),
     )
     daemon.privilegedStartService()

@@ -7,7 +7,7 @@ from socket import gethostname
 import pytest
 from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
@@ -20,6 +20,7 @@ from flom.server.group.member import MAX_AMPLIFICATION, GroupMember, MemberObser
 from tests.fakes.connections import lock, unlock, xml
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
 from tests.fakes.logs import errors, warnings
+from tests.fakes.reactors import MemoryReactor
 
 QUESTION = Discover(GROUP.address)
 PLAIN_QUESTION = b'<?xml version="1.0" encoding="UTF-8" ?><msg level="3" verb="4" step="8"></msg>'
@@ -39,7 +40,7 @@ class Member(MemberObserver):
     """
 
     def __init__(self, ports: list[FakePort], address: tuple[str, int] | None = ("", 40001)) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = MemoryReactor()
         self.roles: list[Role] = []
         self.member = GroupMember(GROUP, address, self.reactor, lambda: instant(self.reactor), self)
         self._ports = ports

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.address import IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
@@ -32,6 +32,7 @@ from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from tests.fakes.connections import MemoryClient, first, later, lock, unlock
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
 from tests.fakes.logs import errors
+from tests.fakes.reactors import MemoryReactor
 
 OTHER = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
 GONE = Standing(OTHER.node, Role.LEAVING, OTHER.since)
@@ -68,7 +69,7 @@ class Daemon:
     """
 
     def __init__(self, ports: list[FakePort], lifespan: float | None = None, **membership: Any) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = MemoryReactor()
         self.arbiter = DeferredArbiter(self.reactor)
         self.factory = LockFactory(self.arbiter, self.reactor)
         self.seat = FakeSeat()
