@@ -134,9 +134,7 @@ def test_whoever_still_listens_after_a_second_has_not_ended() -> None:
 
 
 @pytest.mark.parametrize("has_ended", [False, True])
-def test_in_a_group_another_daemon_may_lead_at_once(
-    monkeypatch: pytest.MonkeyPatch, has_ended: bool
-) -> None:
+def test_in_a_group_another_daemon_may_lead_at_once(monkeypatch: pytest.MonkeyPatch, has_ended: bool) -> None:
     ordering = Ordering(is_in_pool=True)
     there = Daemon()
     there.gone = ConnectionRefusedError() if has_ended else None

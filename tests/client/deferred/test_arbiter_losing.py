@@ -18,7 +18,7 @@ from flom.errors import (
     TlsError,
     lock_refused,
 )
-from tests.client.deferred.test_sharing import Locks, error
+from tests.fakes.locks import Locks, error
 
 
 def test_not_to_listen_for_a_loss_any_more_does_not_lose_the_lock() -> None:

@@ -1,0 +1,37 @@
+"""
+C{python -m flom.client.deferred}: its own answers; what it does with a command is in tests/contract/test_jobs.py.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.fakes.daemon import Daemon
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "flom.client.deferred", *words]
+    return subprocess.run(program, capture_output=True, text=True, timeout=60)
+
+
+def test_the_help_names_it_and_the_options_of_flom_run() -> None:
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "python -m flom.client.deferred [OPTION...]" in done.stdout
+    assert "--resource-name" in done.stdout
+
+
+def test_files_are_read_and_traces_written_as_by_flom_run(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "flom.conf").write_text(f"[Daemon]\nSocketName={daemon.socket}\n[Resource]\nName=of.file\n")
+    trace = tmp_path / "trace"
+    done = run("-c", str(tmp_path / "flom.conf"), "-T", str(trace), "--", "sh", "-c", "echo $FLOM_RESOURCE")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "of.file\n", "")
+    assert "connected to " in trace.read_text()
+
+
+def test_a_socket_and_an_address_at_once_are_refused_with_99() -> None:
+    done = run("-s", "/tmp/socket", "-a", "localhost", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (99, "")
+    assert "exclude each other" in done.stderr
