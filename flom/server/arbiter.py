@@ -48,6 +48,9 @@ class DeferredArbiter:
     """
     Decides who holds what, for connections and for code in the same process.
 
+    @ivar now: reads the clocks.
+    @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
+    @ivar is_closed: true while nothing is granted because the daemon ends, see L{close}.
     @ivar on_change: called when a session has begun or ended and when resources may have been forgotten.
     """
 
@@ -70,7 +73,7 @@ class DeferredArbiter:
         """
         self._clock = clock
         self._log_grants = log_grants
-        self._instant = instant or (lambda: Instant(clock.seconds(), clock.seconds()))
+        self.now = instant or (lambda: Instant(clock.seconds(), clock.seconds()))
         self._limits = limits
         self._throttle = LogThrottle(clock)
         self._table = self._make_table()
@@ -81,8 +84,8 @@ class DeferredArbiter:
         self._is_delivering = False
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
-        self._is_retired = False
-        self._is_closed = False
+        self.is_retired = False
+        self.is_closed = False
         self._is_served = False
         self._local: dict[SessionId, LocalClient] = {}
         self._takeover: Takeover | None = None
@@ -92,16 +95,6 @@ class DeferredArbiter:
     def is_idle(self) -> bool:
         """True if there is no session and no resource is remembered."""
         return not self._sessions and not self._table
-
-    @property
-    def is_retired(self) -> bool:
-        """True while nothing is granted because another daemon leads, see L{retire}."""
-        return self._is_retired
-
-    @property
-    def is_closed(self) -> bool:
-        """True while nothing is granted because the daemon ends, see L{close}."""
-        return self._is_closed
 
     @property
     def is_deserted(self) -> bool:
@@ -127,10 +120,6 @@ class DeferredArbiter:
         if self._is_served:
             raise ValueError("this arbiter has a daemon already; give that all the endpoints")
         self._is_served = True
-
-    def now(self) -> Instant:
-        """Read the clocks."""
-        return self._instant()
 
     def view(self, key: str | None = None) -> TableView:
         """Return what is held and waited for; see L{LockTable.view}."""
@@ -160,10 +149,10 @@ class DeferredArbiter:
         grace period, see L{resume}, perhaps at its end.
         """
         takeover = self._takeover
-        if self._is_retired or self._is_closed or (request.regains and not self._may_reclaim(request.name)):
+        if self.is_retired or self.is_closed or (request.regains and not self._may_reclaim(request.name)):
             self._carry_out([Refused(request, Outcome.BUSY)])
         elif takeover is None or not takeover.defer(request):
-            self._carry_out(self._table.request(request, self._instant()))
+            self._carry_out(self._table.request(request, self.now()))
 
     def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> None:
         """
@@ -173,15 +162,15 @@ class DeferredArbiter:
         """
         if self._takeover is not None and self._takeover.withdraw(session, name):
             return
-        self._carry_out(self._table.release(session, name, self._instant(), rollback=rollback))
-        if self._is_retired:
+        self._carry_out(self._table.release(session, name, self.now(), rollback=rollback))
+        if self.is_retired:
             self._dismiss_idle()
 
     def drop(self, session: SessionId) -> None:
         """End C{session}: free what it holds and forget what it waits for. Nothing more is delivered to it."""
         self._sessions.pop(session, None)
         self._local.pop(session, None)
-        self._carry_out(self._table.drop(session, self._instant()))
+        self._carry_out(self._table.drop(session, self.now()))
         self._peers.pop(session, None)
         self.on_change()
 
@@ -192,7 +181,7 @@ class DeferredArbiter:
         Holders lose their connections one after another, and no waiter may be granted what a holder's command still
         uses. Waiters in this process get an error; holders in this process keep their locks.
         """
-        self._is_closed = True
+        self.is_closed = True
         self._sessions.clear()
         self._effects.clear()
         self._end_grace()
@@ -203,7 +192,7 @@ class DeferredArbiter:
 
     def reopen(self) -> None:
         """Grant locks again after L{close}; holders in this process still have theirs."""
-        self._is_closed = False
+        self.is_closed = False
         self._set_alarm()
 
     def retire(self) -> None:
@@ -213,7 +202,7 @@ class DeferredArbiter:
         Sessions that hold something may go on until they have released it, and what else they wait for is refused; all
         others are dismissed.
         """
-        self._is_retired = True
+        self.is_retired = True
         refused = self._end_grace()
         for session in self._sessions:
             if self._table.holds(session):
@@ -231,7 +220,7 @@ class DeferredArbiter:
         @param grace: seconds in which only holders of the former daemon's locks are served, who reclaim them.
         """
         self._table = self._make_table(self._table.tally)
-        self._is_retired = False
+        self.is_retired = False
         self._set_alarm()
         local, self._local = self._local, {}
         for client in local.values():
@@ -253,7 +242,7 @@ class DeferredArbiter:
         what = f"{name} at {HERE}"
         try:
             asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
-            if self._is_closed or self._is_retired:
+            if self.is_closed or self.is_retired:
                 raise self.why_dismissed(what)
         except FlomError:
             return Acquisition(fail(), what)
@@ -273,7 +262,7 @@ class DeferredArbiter:
 
     def why_dismissed(self, what: str) -> FlomError:
         """Return the reason why C{what} is not granted while this L{is_closed} or L{is_retired}."""
-        if self._is_closed:
+        if self.is_closed:
             return Closed(f"{what}: the arbiter was closed")
         return StandingBy(f"{what}: this process stands by, another one grants locks")
 
@@ -305,7 +294,7 @@ class DeferredArbiter:
         for session in idle:
             del self._sessions[session]  # all of them first: none may be granted what another one waited for
         for session, deliver in idle.items():
-            self._table.drop(session, self._instant())
+            self._table.drop(session, self.now())
             deliver(Dismissed())
         if idle:
             self.on_change()
@@ -364,7 +353,7 @@ class DeferredArbiter:
 
     def _set_alarm(self) -> None:
         """Set one timer for the earliest of the table's deadlines."""
-        deadline = None if self._is_closed else self._table.next_deadline()
+        deadline = None if self.is_closed else self._table.next_deadline()
         if self._alarm is not None:
             if deadline is not None and self._alarm_at <= deadline:
                 return
@@ -372,9 +361,9 @@ class DeferredArbiter:
             self._alarm = None
         if deadline is not None:
             self._alarm_at = deadline
-            self._alarm = self._clock.callLater(max(0.0, deadline - self._instant().monotonic), self._ring)
+            self._alarm = self._clock.callLater(max(0.0, deadline - self.now().monotonic), self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        self._carry_out(self._table.expire(self._instant()))
+        self._carry_out(self._table.expire(self.now()))
         self.on_change()
