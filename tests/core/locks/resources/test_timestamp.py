@@ -6,6 +6,7 @@ Timestamps at the edges: what floating point makes of a boundary, and texts that
 from __future__ import annotations
 
 import time
+from typing import Final
 
 import pytest
 from hypothesis import example, given
@@ -17,6 +18,7 @@ from flom.core.locks.resources.timestamp import TimestampResource
 from flom.core.locks.table import LockTable
 from flom.core.names import MAX_TEXT, TimestampName, parse_name
 from flom.core.requests import LockRequest, SessionId
+from tests.fakes.script import check
 
 FORMATS = ["#ffffff", "#fffff", "#ffff", "#fff", "#ff", "#f", "%S", "%M", "%H"]
 
@@ -74,3 +76,112 @@ def test_a_longer_text_is_an_invalid_format(format: str) -> None:
     refusal = ask(LockTable(strftime), f"_t_{format}[1]")
     assert isinstance(refusal, Refused)
     assert refusal.outcome is Outcome.INVALID_TIMESTAMP_FORMAT
+
+
+# rules, one script each
+
+SCRIPTS: Final = {
+    "a microsecond": """
+        1 lock _t_%S#ffffff[9]          -> granted 00.000000
+        1 lock _t_%S#ffffff[9] nowait   -> busy
+        after 0.000001                  -> nothing
+        1 lock _t_%S#ffffff[9] nowait   -> granted 00.000001
+    """,
+    "ten microseconds": """
+        after 0.000019                  -> nothing
+        1 lock _t_%S#fffff[9]           -> granted 00.00001
+        1 lock _t_%S#fffff[9]           -> queued
+        after 0.000001                  -> 1 granted 00.00002
+    """,
+    "a hundred microseconds": """
+        1 lock _t_%S#ffff[9]            -> granted 00.0000
+        1 lock _t_%S#ffff[9]            -> queued
+        after 0.000099                  -> nothing
+        after 0.000001                  -> 1 granted 00.0001
+    """,
+    "a millisecond": """
+        1 lock _t_%S#fff[9]             -> granted 00.000
+        1 lock _t_%S#fff[9]             -> queued
+        after 0.000999                  -> nothing
+        after 0.000001                  -> 1 granted 00.001
+    """,
+    "ten milliseconds": """
+        1 lock _t_%S#ff[9]              -> granted 00.00
+        1 lock _t_%S#ff[9]              -> queued
+        after 0.009999                  -> nothing
+        after 0.000001                  -> 1 granted 00.01
+    """,
+    "a hundred milliseconds": """
+        1 lock _t_%S#f[9]               -> granted 00.0
+        1 lock _t_%S#f[9]               -> queued
+        after 0.099999                  -> nothing
+        after 0.000001                  -> 1 granted 00.1
+    """,
+    "a second, by any of its names": """
+        1 lock _t_%S[9]                 -> granted 00
+        1 lock _t_%S[9]                 -> queued
+        2 lock _t_%T[9]                 -> granted 12:00:00
+        2 lock _t_%T[9]                 -> queued
+        3 lock _t_%c[9]                 -> granted Tue Nov 14 12:00:00 2023
+        3 lock _t_%c[9]                 -> queued
+        4 lock _t_%X[9]                 -> granted 12:00:00
+        4 lock _t_%X[9]                 -> queued
+        5 lock _t_%r[9]                 -> granted 12:00:00 PM
+        after 0.999999                  -> nothing
+        after 0.000001                  -> 1 granted 01, 2 granted 12:00:01, 3 granted Tue Nov 14 12:00:01 2023, \
+4 granted 12:00:01
+    """,
+    "a minute": """
+        1 lock _t_%H:%M[9]              -> granted 12:00
+        1 lock _t_%H:%M[9]              -> queued
+        2 lock _t_%R[9]                 -> granted 12:00
+        2 lock _t_%R[9] nowait          -> busy
+        after 59.999999                 -> nothing
+        after 0.000001                  -> 1 granted 12:01
+        2 lock _t_%R[9] nowait          -> granted 12:01
+    """,
+    "an hour": """
+        1 lock _t_%I%p[9]               -> granted 12PM
+        1 lock _t_%I%p[9]               -> queued
+        2 lock _t_%H[9]                 -> granted 12
+        2 lock _t_%H[9] nowait          -> busy
+        after 3599.999999               -> nothing
+        after 0.000001                  -> 1 granted 01PM
+        2 lock _t_%H[9] nowait          -> granted 13
+    """,
+    "the surplus of a long fraction stays as text": """
+        after 0.123456                  -> nothing
+        1 lock _t_%S#fffffff[1]         -> granted 00.123456f
+    """,
+    "one waiter a second, as long as there are slots": """
+        1 lock _t_%S[3]     -> granted 00
+        2 lock _t_%S[3]     -> queued
+        3 lock _t_%S[3]     -> queued
+        4 lock _t_%S[3]     -> queued
+        after 1             -> 2 granted 01
+        after 1             -> 3 granted 02
+        after 1             -> nothing
+        1 unlock _t_%S[3]   -> 4 granted 03
+    """,
+    "a release within the unit serves no waiter until it is over": """
+        1 lock _t_%S[1]     -> granted 00
+        2 lock _t_%S[1]     -> queued
+        after 0.5           -> nothing
+        1 unlock _t_%S[1]   -> nothing
+        after 0.5           -> 2 granted 01
+    """,
+    "a format that changes less often than hourly is invalid": """
+        1 lock _t_%Y[1]     -> invalid timestamp format
+        1 lock _t_foo[1]    -> invalid timestamp format
+        1 lock _t_%D[1]     -> invalid timestamp format
+        1 lock _t_%k[1]     -> invalid timestamp format
+        1 lock _t_%ES[1]    -> invalid timestamp format
+        1 lock _t_%%S[1]    -> invalid timestamp format
+        1 lock _t_%D%S[1]   -> granted 11/14/2300
+    """,
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_script(script: str) -> None:
+    check(script)

@@ -1,0 +1,117 @@
+"""
+Scripts for the lock table, which a reader can check line by line.
+
+A line is a call and, after the arrow, all that follows from it::
+
+    1 lock db EX        -> granted            session 1 asks; more words: a quantity as x3, nowait, nocreate, lifespan=3
+    2 lock db EX        -> queued
+    1 unlock db         -> 2 granted          an effect for another session says which; "rollback" may follow the name
+    2 withdraw db       -> nothing            gives up the request for db that it waits for
+    2 drop              -> nothing            its connection is gone
+    after 1.5           -> 3 granted :02      so many seconds later; what was granted stands last
+
+Time begins at noon.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Final
+
+from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Queued, Refused
+from flom.core.locks.table import LockTable
+from flom.core.modes import LockMode
+from flom.core.names import parse_name
+from flom.core.requests import LockRequest, SessionId
+from flom.errors import RemoteProtocolError
+
+NOON: Final = 1_699_963_200  # 2023-11-14 12:00:00 UTC
+
+
+def check(script: str) -> None:
+    """Make the calls of C{script}, and compare what follows from each with what stands there."""
+    table = Script()
+    for line in script.strip().splitlines():
+        call, _, expected = line.partition("->")
+        assert f"{call.strip()} -> {table.run(call)}" == f"{call.strip()} -> {expected.strip()}"
+
+
+class Script:
+    """Reads the lines to a table."""
+
+    def __init__(self) -> None:
+        self.table = LockTable(lambda format, wall: time.strftime(format, time.gmtime(wall)))
+        self.microseconds = 0
+        self.waiting: dict[tuple[str, str], LockRequest] = {}
+
+    def run(self, call: str) -> str:
+        """Make one call; write what follows from it as the script would."""
+        match call.split():
+            case ["after", seconds]:
+                self.microseconds += round(float(seconds) * 1e6)
+                return self.write("", self.table.expire(self.now))
+            case [session, "lock", name, *words]:
+                request = read_request(session, name, words)
+                self.waiting[session, name] = request
+                return self.write(session, self.table.request(request, self.now))
+            case [session, "withdraw", name]:
+                return self.write(session, self.table.withdraw(self.waiting[session, name]))
+            case [session, "unlock", name, *words]:
+                rollback = words == ["rollback"]
+                try:
+                    effects = self.table.release(SessionId(int(session)), parse_name(name), self.now, rollback=rollback)
+                except RemoteProtocolError:
+                    return "protocol error"
+                return self.write(session, effects)
+            case [session, "drop"]:
+                return self.write(session, self.table.drop(SessionId(int(session)), self.now))
+        raise AssertionError(call)
+
+    @property
+    def now(self) -> Instant:
+        return Instant(self.microseconds / 1e6, (NOON * 1_000_000 + self.microseconds) / 1e6)
+
+    def write(self, caller: str, effects: list[Effect]) -> str:
+        texts = []
+        for effect in effects:
+            if isinstance(effect, Ended):
+                continue  # nobody is told
+            session = str(effect.request.session)
+            texts.append(f"{session} {what(effect)}" if session != caller else what(effect))
+        return ", ".join(texts) or "nothing"
+
+
+def read_request(session: str, name: str, words: list[str]) -> LockRequest:
+    mode, quantity, lifespan = LockMode.EX, 1, 0.0
+    for word in words:
+        if word in LockMode.__members__:
+            mode = LockMode[word]
+        elif re.fullmatch(r"x\d+", word):
+            quantity = int(word[1:])
+        elif word.startswith("lifespan="):
+            lifespan = float(word.removeprefix("lifespan="))
+        else:
+            assert word in ("nowait", "nocreate"), word
+    return LockRequest(
+        SessionId(int(session)),
+        parse_name(name),
+        mode,
+        quantity,
+        "nowait" not in words,
+        "nocreate" not in words,
+        lifespan,
+    )
+
+
+def what(effect: Effect) -> str:
+    match effect:
+        case Granted(element=element):
+            return "granted" if element is None else f"granted {element}"
+        case Queued():
+            return "queued"
+        case Incubated():
+            return "incubated"
+        case Refused(outcome=outcome):
+            return outcome.name.lower().replace("_", " ")
+    raise AssertionError(effect)

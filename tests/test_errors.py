@@ -1,0 +1,67 @@
+"""The exceptions of this package."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from flom import errors
+from flom.codes import Outcome, ReturnCode
+from flom.errors import (
+    CannotWait,
+    ConfigError,
+    DaemonLost,
+    FlomError,
+    InvalidName,
+    LockBusy,
+    LockImpossible,
+    LockRefused,
+    lock_refused,
+)
+
+CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, Exception)]
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=[each.__name__ for each in CLASSES])
+def test_every_error_can_be_caught_as_one_of_this_package(kind: type[Exception]) -> None:
+    assert issubclass(kind, FlomError)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        (Outcome.BUSY, LockBusy),
+        (Outcome.CANNOT_WAIT, CannotWait),
+        (Outcome.IMPOSSIBLE, LockImpossible),
+        (Outcome.INVALID_NAME, LockRefused),
+        (Outcome.INVALID_TIMESTAMP_FORMAT, LockRefused),
+    ],
+)
+def test_a_refusal_is_an_error_that_names_resource_and_daemon(outcome: Outcome, kind: type[LockRefused]) -> None:
+    error = lock_refused(outcome, "R1", "lockhost:28015")
+    assert type(error) is kind
+    assert (error.outcome, error.resource) == (outcome, "R1")
+    assert str(error).startswith("R1 at lockhost:28015: ")
+
+
+def test_a_text_begins_with_the_resource_once() -> None:
+    error = DaemonLost("it closed the connection")
+    error.concern("R1")
+    error.concern("R2")
+    assert str(error) == "R1: it closed the connection"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidName("a b"),
+        lock_refused(Outcome.BUSY, "R1", "lockhost:28015"),
+        ConfigError("no", ReturnCode.REALPATH_ERROR, on_stdout=["no"]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_can_cross_to_another_process(error: FlomError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.__dict__) == (type(error), str(error), error.__dict__)
