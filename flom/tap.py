@@ -76,7 +76,7 @@ class Options(usage.Options):
         ["inherit", None, None, "internal: descriptors of a socket and its lock file, from flom-run"],
         ["told", None, None, "internal: the host to tell clients, where flom-run has claimed the address"],
         ["seat", None, None, "internal: descriptors of the seat of this host in the group, from flom-run"],
-        ["candidate", None, None, "internal: descriptor of a socket to flom-run, which stands for election"],
+        ["starter", None, None, "internal: descriptor of a socket to flom-run, to tell how the election ends"],
     ]
     optFlags = [
         [setting.long, setting.short or None, setting.help] for setting in _SETTINGS if setting.from_option is None
@@ -339,16 +339,16 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
         told = ("", told[1])
     # a zone means nothing to other hosts (docs/compatibility.md, "Discovery by the daemon")
     told = (told[0].partition("%")[0], told[1])
-    if options["candidate"] is None:
+    if options["starter"] is None:
         return Membership(group, told, timing, on_role=_name_by_role)
     try:
         seat = inherit_seat(group, map(int, (options["seat"] or "").split(",")))
-        candidate = socket.socket(fileno=int(options["candidate"]))
-        candidate.set_inheritable(False)
+        starter = socket.socket(fileno=int(options["starter"]))
+        starter.set_inheritable(False)
     except (ValueError, OSError):
-        given = f"seat: '{options['seat']}', candidate: '{options['candidate']}'"
+        given = f"seat: '{options['seat']}', starter: '{options['starter']}'"
         raise SystemExit(f"twistd flom: {given}: not the sockets of a flom-run") from None
-    return Membership(group, told, timing, seat, candidate, stands_by=False, on_role=_name_by_role)
+    return Membership(group, told, timing, seat, starter, stands_by=False, on_role=_name_by_role)
 
 
 def _set_process_name(name: str) -> None:

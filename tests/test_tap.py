@@ -379,8 +379,8 @@ def test_a_bad_option_ends_the_program_with_one_line_that_names_it(words: list[s
         ["--group", "192.0.2.1"],
         ["--group", "no.such.invalid"],
         ["--interface", "nosuch0", "--group", "ff02::1"],
-        ["--candidate", "99", "--seat", "99", "--group", "ff02::1"],
-        ["--candidate", "99", "--group", "ff02::1"],
+        ["--starter", "99", "--seat", "99", "--group", "ff02::1"],
+        ["--starter", "99", "--group", "ff02::1"],
     ],
     ids=" ".join,
 )
@@ -470,7 +470,7 @@ def test_in_a_group_it_stands_by_and_finds_its_seat_itself(monkeypatch: pytest.M
     assert membership is not None
     assert membership.group == Group("ff02::1", 28016, "lo", 3)
     assert membership.stands_by
-    assert (membership.seat, membership.candidate) == (None, None)
+    assert (membership.seat, membership.starter) == (None, None)
     assert membership.timing == DEFAULT_TIMING
 
 
@@ -516,14 +516,14 @@ def test_what_a_runner_has_started_takes_over_its_seat(monkeypatch: pytest.Monke
             monkeypatch,
             *("--group", "ff02::1"),
             *("--seat", str(os.dup(seat.descriptors()[0]))),
-            *("--candidate", str(os.dup(theirs.fileno()))),
+            *("--starter", str(os.dup(theirs.fileno()))),
         )
         assert membership is not None
         assert membership.seat is not None
-        assert membership.candidate is not None
+        assert membership.starter is not None
         assert not membership.stands_by
         membership.seat.close()
-        membership.candidate.close()
+        membership.starter.close()
 
 
 def free_port() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,6 +26,7 @@ def main(words: Sequence[str]) -> None:
     @param words: the arguments.
     """
     gc.disable()  # what is imported is there to stay
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # signals that the starter has blocked (flom.client.blocking.launch)
     ready = _detach()
     may_need_tls = any(word.startswith(("--tls-", "--http")) for word in words)
     with nullcontext() if may_need_tls else lean_imports():
@@ -45,7 +47,10 @@ def main(words: Sequence[str]) -> None:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     gc.enable()
     _close_standard_streams()
-    os.write(ready, _READY)
+    try:
+        os.write(ready, _READY)
+    except BrokenPipeError:
+        pass  # the starter was interrupted; others may be about to connect
     os.close(ready)
     reactor.run()
 

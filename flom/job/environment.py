@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from flom.core.modes import LockMode
-from flom.core.names import HierarchicalName, SimpleName, parse_name
+from flom.core.names import parse_name
 
 
 def inherited_environment() -> dict[bytes, bytes]:
@@ -24,10 +24,9 @@ def add_lock(environment: dict[bytes, bytes], name: str, mode: LockMode, element
 
     @raise flom.errors.InvalidName: C{name} is no resource's.
     """
-    has_mode = isinstance(parse_name(name), SimpleName | HierarchicalName)
     variables = {
         "FLOM_RESOURCE": name,
-        "FLOM_LOCK_MODE": mode.name if has_mode else "EX",
+        "FLOM_LOCK_MODE": mode.name if parse_name(name).has_mode else "EX",
         "FLOM_ELEMENT": element,
     }
     for key, value in variables.items():

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flom.codes import ReturnCode
@@ -145,7 +144,8 @@ def has_ipv6_address(interface: str, table: str = "/proc/net/if_inet6") -> bool:
     @param table: the kernel's; there is none if it does not know IPv6.
     """
     try:
-        return any(line.split()[-1] == interface for line in Path(table).read_text().splitlines())
+        with open(table) as lines:
+            return any(line.split()[-1] == interface for line in lines)
     except FileNotFoundError:
         return False
 

@@ -6,68 +6,78 @@ The command: a child process that keeps everything it would have had without us
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+import signal
+from threading import Lock, Thread
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
+from flom.job.status import status_after
+from flom.job.words import CannotExecute, execute
+from flom.text import reason
 
-from flom.job.words import execute
-from flom.run import ignoring
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Final
+
+_PYTHON_IGNORES: Final = (signal.SIGPIPE, signal.SIGXFSZ)  # for itself: the command is to have them as they were
 
 
-class Child(ProcessProtocol):
+class Child:
     """
-    A running command.
+    A running command, for whose end a thread waits.
 
-    @ivar ended: fires with its status: what it exited with, or 128 and the number of the signal that killed it.
+    @ivar status: what it has exited with, or 128 and the number of the signal that has ended it; C{None} before.
     """
 
-    transport: Any  # an IProcessTransport, once it runs
+    def __init__(self, words: Sequence[str], environment: dict[bytes, bytes], ended: Callable[[int], None]) -> None:
+        """
+        Start the command, with our terminal, process group, working directory and inheritable descriptors.
 
-    def __init__(self) -> None:
-        self.ended: Deferred[int] = Deferred()
+        What was ignored when we started stays ignored, as by nohup.
 
-    def processExited(self, reason: Failure) -> None:
-        how: Any = reason.value  # a ProcessDone or a ProcessTerminated
-        self.ended.callback(how.exitCode if how.signal is None else 128 + how.signal)
+        @param ended: called with L{status}, in that thread.
+        @raise CannotExecute: there is no such command, or it is no program.
+        """
+        self.status: int | None = None
+        self._tell_end = ended
+        self._lock = Lock()  # held while it is signalled or reaped: then its number is another process's
+
+        def spawn(words: Sequence[str]) -> int:
+            encoded = [os.fsencode(word) for word in words]
+            return os.posix_spawnp(encoded[0], encoded, environment, setsigmask=(), setsigdef=_PYTHON_IGNORES)
+
+        try:
+            self._ended, ending = os.pipe()
+        except OSError as e:
+            raise CannotExecute(f"Unable to execute command '{words[0]}': {reason(e)}") from e
+        try:
+            self._pid = execute(words, spawn)
+        except BaseException:
+            os.close(self._ended)
+            os.close(ending)
+            raise
+        thread = Thread(target=self._wait, args=(ending,), name="child", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # there can be no more threads
+            self._wait(ending)
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read from once L{status} is known."""
+        return self._ended
 
     def signal(self, number: int) -> None:
-        """Send the child a signal; if it has ended by now, nothing happens."""
-        try:
-            self.transport.signalProcess(number)
-        except ProcessExitedAlready:
-            pass
+        """Send it a signal; if it has ended, or belongs to another user by now, nothing happens."""
+        with self._lock:
+            if self.status is None:
+                try:
+                    os.kill(self._pid, number)
+                except OSError:
+                    pass
 
-
-def start_child(
-    reactor: Any,
-    command: Sequence[str],
-    environment: dict[bytes, bytes],
-    *,
-    inherit: Iterable[int],
-    ignored: Collection[int],
-) -> Child:
-    """
-    Start C{command} with our terminal, process group and working directory.
-
-    @param inherit: descriptors that it gets beside stdin, stdout and stderr, under the same numbers.
-    @param ignored: signals that it is to ignore, as we do because whoever started us wanted it.
-    @raise flom.job.words.CannotExecute: there is no such command, or it is no program.
-    """
-    wrapper: list[str] = []
-    if ignored:
-        numbers = ",".join(str(int(number)) for number in sorted(ignored))
-        wrapper = [sys.executable, "-I", "-S", ignoring.__file__, numbers]
-    child_fds = {number: number for number in (0, 1, 2, *inherit)}
-    child = Child()
-
-    def spawn(words: Sequence[str]) -> None:
-        encoded = [os.fsencode(word) for word in (*wrapper, *words)]
-        reactor.spawnProcess(child, encoded[0], encoded, env=environment, childFDs=child_fds)
-
-    execute(command, spawn)
-    return child
+    def _wait(self, ending: int) -> None:
+        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            _, status = os.waitpid(self._pid, 0)
+            self.status = status_after(os.waitstatus_to_exitcode(status))
+        self._tell_end(self.status)
+        os.close(ending)

@@ -32,7 +32,7 @@ from flom.reactor.endpoints import stream_endpoint
 from flom.reactor.multicast_port import GroupPort
 from flom.reactor.ports import ClaimedEndpoint
 from flom.reactor.transports import tls_of
-from flom.run.output import complain, tell
+from flom.run.terminal import print_error, tell
 from flom.text import one_line
 from flom.tls.context import Tls
 
@@ -48,14 +48,14 @@ async def try_feature(reactor: Any, name: str, config: Config) -> int:
     """
     feature = _FEATURES.get(name.lower())
     if feature is None:
-        complain(f"debug-feature: '{name}' is none of {', '.join(_FEATURES)}")
+        print_error(f"debug-feature: '{name}' is none of {', '.join(_FEATURES)}")
         return ExitStatus.DEBUG_FAILED
     try:
         await feature(reactor, config)
     except TimeoutError:
-        complain(f"debug-feature: {name}: the other end says nothing")
+        print_error(f"debug-feature: {name}: the other end says nothing")
     except (FlomError, CannotListenError, ConnectError, DNSLookupError, OSError, ValueError) as e:
-        complain(f"debug-feature: {name}: {e}")
+        print_error(f"debug-feature: {name}: {e}")
     else:
         return ExitStatus.OK
     return ExitStatus.DEBUG_FAILED

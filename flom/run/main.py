@@ -2,7 +2,7 @@
 The door of C{flom-run}, and of C{flom}, which is the same program under FLoM's name.
 
 It imports little: signals are blocked before anything that takes long is imported, so that a Ctrl-C in the meantime is
-dealt with like any other, and what we have inherited is noted before anything is opened.
+dealt with like any other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 
-from flom.job.descriptors import inherited_descriptors, open_standard_streams
+from flom.job.descriptors import open_standard_streams
 from flom.job.signals import SignalWatch
 
 
@@ -19,9 +19,8 @@ def main() -> None:
     """Run the program of this process's command line, and exit."""
     gc.disable()  # what is imported is there to stay, and most of us end before there is anything to collect
     watch = SignalWatch()
-    descriptors = inherited_descriptors()
     open_standard_streams()
 
     from flom.run.program import run
 
-    sys.exit(run(os.path.basename(sys.argv[0]), sys.argv[1:], watch, descriptors))
+    sys.exit(run(os.path.basename(sys.argv[0]), sys.argv[1:], watch))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 
@@ -19,8 +19,7 @@ from flom.errors import ConfigError
 from flom.job.command_line import CommandLine, parse, usage
 from flom.job.signals import SignalWatch
 from flom.net.machine_id import unique_id
-from flom.run.direct import DirectRunner, is_direct
-from flom.run.output import complain, complain_of_bug, tell, warn
+from flom.run.terminal import print_bug, print_error, tell, warn
 from flom.trace import start_trace, tracer
 
 _VERSION = f"""\
@@ -36,12 +35,11 @@ This is no part of that project, but FLoM on Twisted {__version__}, which does w
 _trace = tracer("config")
 
 
-def run(program: str, words: Sequence[str], watch: SignalWatch, descriptors: Collection[int] = ()) -> int:
+def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
     """
     Do what the command line C{words} says.
 
     @param program: the name that we were called by.
-    @param descriptors: those that were inherited for the command, beyond the standard three.
     @return: the status to exit with (docs/compatibility.md, "Exit statuses").
     """
     if isinstance(sys.stdout, TextIOWrapper):
@@ -55,25 +53,27 @@ def run(program: str, words: Sequence[str], watch: SignalWatch, descriptors: Col
     except ConfigError as e:
         for said in e.on_stdout:
             tell(said)
-        complain(str(e))
+        print_error(str(e))
         return ExitStatus.ERROR
     is_shutdown = line.quiesce or line.immediate
     if line.debug_feature is None and not is_shutdown and not line.command:
-        complain("No command to execute!")
+        print_error("No command to execute!")
         return ExitStatus.CANNOT_EXECUTE
 
-    if line.debug_feature is None and not is_shutdown and is_direct(config):
-        direct = DirectRunner(config, line.command, watch, descriptors)
-        watch.start(direct.signal)
-        try:
-            return direct.run()
-        except Exception as e:
-            complain_of_bug(e)
-            return ExitStatus.ERROR
+    if line.debug_feature is not None or is_shutdown:
+        from flom.run.reacting import run_with_reactor  # most commands need not wait for its import
 
-    from flom.run.reacting import run_with_reactor  # most commands need not wait for its import
+        return run_with_reactor(line, config, watch)
 
-    return run_with_reactor(line, config, watch, descriptors)
+    from flom.run.runner import Runner  # what only informs need not wait for its import
+
+    try:
+        runner = Runner(config, line.command)
+        watch.start(runner.signal)
+        return runner.run()
+    except Exception as e:
+        print_bug(e)
+        return ExitStatus.ERROR
 
 
 def configure(line: CommandLine) -> Config:
@@ -82,7 +82,7 @@ def configure(line: CommandLine) -> Config:
 
     @raise ConfigError: they make no sense.
     """
-    config = override(load(line.config_file, os.environ, complain), line.options, complain)
+    config = override(load(line.config_file, os.environ, print_error), line.options, print_error)
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
     if config.verbose or _trace.is_on:
         for setting in SETTINGS:

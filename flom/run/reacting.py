@@ -1,28 +1,33 @@
-"""What needs a reactor: groups, TLS, reports of what goes on, shutdowns, debug features."""
+"""What needs a reactor: shutdowns and debug features."""
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Collection, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from flom.client.deferred.group import GroupEndpoint
+from flom.client.deferred.locator import DaemonEndpoint, locate
+from flom.client.deferred.shutdown import shut_down
 from flom.codes import ExitStatus
 from flom.config import Config
+from flom.errors import FlomError
 from flom.job.command_line import CommandLine
-from flom.job.signals import ENDING, Receive, SignalWatch
-from flom.run.output import complain_of_bug
-from flom.run.runner import Runner
+from flom.job.signals import ENDING, SignalWatch
+from flom.job.wording import explain
+from flom.net.multicast import group_of
+from flom.reactor.transports import tls_of
+from flom.run.terminal import print_bug, print_error, tell, warn
 
 
-def run_with_reactor(line: CommandLine, config: Config, watch: SignalWatch, descriptors: Collection[int]) -> int:
+def run_with_reactor(line: CommandLine, config: Config, watch: SignalWatch) -> int:
     """
     Do what C{line} asks for.
 
-    @param descriptors: see L{flom.run.program.run}.
     @return: the status to exit with.
     """
     from twisted.internet import reactor
@@ -32,27 +37,43 @@ def run_with_reactor(line: CommandLine, config: Config, watch: SignalWatch, desc
         from flom.run.debug import try_feature  # hardly anybody needs it
 
         job = try_feature(reactor, line.debug_feature, config)
-        return _react(reactor, job, watch, _end_by, ExitStatus.DEBUG_FAILED)
-    runner = Runner(reactor, config, line.command, watch, descriptors)
-    job = runner.shut_down(line.immediate) if line.quiesce or line.immediate else runner.run()
-    return _react(reactor, job, watch, runner.signal, ExitStatus.ERROR)
+        return _react(reactor, job, watch, ExitStatus.DEBUG_FAILED)
+    return _react(reactor, _shut_down(reactor, config, line.immediate), watch, ExitStatus.ERROR)
 
 
-def _end_by(number: int, from_terminal: bool) -> None:
-    if number in ENDING:
-        os._exit(128 + number)
+async def _shut_down(reactor: Any, config: Config, immediate: bool) -> int:
+    tell(f"Starting FLoM daemon {'immediate' if immediate else 'quiesce'} shutdown...")
+    try:
+        endpoint: Any
+        if config.multicast_address:
+            endpoint = GroupEndpoint(
+                reactor, config, group_of(config), tell if config.verbose else lambda text: None, warn
+            )
+        else:
+            endpoint = DaemonEndpoint(reactor, locate(config, reactor))
+        is_in_group = bool(config.multicast_address)
+        await shut_down(reactor, endpoint, endpoint.peer, immediate, tls=tls_of(config), is_in_pool=is_in_group)
+    except FlomError as e:
+        text, status = explain(e)
+        print_error(text)
+        return status
+    return ExitStatus.OK
 
 
-def _react(reactor: Any, job: Coroutine[Any, Any, int], watch: SignalWatch, signal: Receive, failed: int) -> int:
-    """Run C{job} to its end; give its status."""
+def _react(reactor: Any, job: Coroutine[Any, Any, int], watch: SignalWatch, failed: int) -> int:
+    """Run C{job} to its end; return its status."""
     statuses: list[int] = []
 
     def begin() -> None:
-        watch.start(lambda number, from_terminal: reactor.callFromThread(signal, number, from_terminal))
+        watch.start(end_by)
         Deferred.fromCoroutine(job).addErrback(unexpected).addCallback(end)
 
+    def end_by(number: int, from_terminal: bool) -> None:
+        if number in ENDING:
+            os._exit(128 + number)
+
     def unexpected(failure: Failure) -> int:
-        complain_of_bug(failure.value)
+        print_bug(failure.value)
         return failed
 
     def end(status: int) -> None:

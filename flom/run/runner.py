@@ -1,206 +1,187 @@
-"""Takes a lock, runs a command, gives the lock back (docs/compatibility.md, "Commands under a lock")."""
+"""Takes a lock, runs a command, releases the lock (docs/compatibility.md, "Commands under a lock")."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+import os
+import signal
+from select import POLLIN, poll
+from threading import RLock
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
-
-from flom.client.deferred.arbiter import RemoteArbiter, RemoteHeld
-from flom.client.deferred.shutdown import shut_down
+from flom.client.blocking.acquire import Acquirer, Hooks
 from flom.codes import ExitStatus
-from flom.config import Config
-from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
-from flom.errors import DaemonLost, FlomError
-from flom.job.signals import SignalWatch
-from flom.job.words import CannotExecute
-from flom.net.multicast import group_of
-from flom.reactor.transports import tls_of
-from flom.run.child import start_child
-from flom.run.daemonize import StartingEndpoint
-from flom.run.job import Job
-from flom.run.output import complain, tell, warn
+from flom.config import SIGNAL_NAMES
+from flom.core.names import TimestampName, parse_name
+from flom.core.protocol.messages import Lock, Unlock
+from flom.errors import DaemonLost, FlomError, LockTimeout
+from flom.job.environment import add_lock, inherited_environment
+from flom.job.forwarding import Forwarding, ignore_signals
+from flom.job.wording import explain, lost, not_regained, timed_out
+from flom.job.words import CannotExecute, words_with
+from flom.net.machine_id import unique_id
+from flom.run.child import Child
+from flom.run.terminal import print_error, tell, warn
 from flom.trace import tracer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from flom.run.electing import ElectingEndpoint
+    from collections.abc import Sequence
+
+    from flom.client.blocking.connection import Conversation
+    from flom.config import Config
     from flom.run.wait_report import WaitReport
 
 _trace = tracer("exec")
 
 
-class Runner(Job):
-    """Takes the lock with Twisted: in a group, with TLS, and wherever the user wants to be told what is going on."""
+class Runner(Hooks):
+    """One command and its lock. The main thread waits for the lock and for the command; signals come in another one."""
 
-    def __init__(
-        self,
-        reactor: Any,
-        config: Config,
-        command: Sequence[str],
-        watch: SignalWatch,
-        descriptors: Collection[int],
-    ) -> None:
-        super().__init__(config, command, watch, descriptors)
-        self._reactor = reactor
-        self._timer: IDelayedCall | None = None
-        self._regaining: Deferred[None] | None = None
-        self._group_endpoint: ElectingEndpoint | None = None
+    def __init__(self, config: Config, command: Sequence[str]) -> None:
+        self._config = config
+        self._command = command
+        self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True)
         self._report: WaitReport | None = None
+        self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
+        self._forwarding = Forwarding(config.ignored_signals, self._stop_report)
+        self._is_held = False
 
-    async def run(self) -> int:
+    def run(self) -> int:
         """
-        Take the lock, run the command, give the lock back.
+        Take the lock, run the command, release the lock.
 
         @return: the status to exit with.
         """
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
+        request = self._request()
         try:
-            held = await self._acquire()
+            conversation, element = self._acquire(request)
         except FlomError as e:
-            return self._lament_refusal(e)
-        self._keep(held)
-        if held.element is not None:
-            self._say(f"Locked element is '{held.element}'")
+            text, refused = explain(e)
+            print_error(text)
+            return int(refused)
+        self._is_held = True
+        if element is not None:
+            self.say(f"Locked element is '{element}'")
+        conversation, status = self._run_command(conversation, request, element)
         try:
-            with self._watch.unblocked():
-                child = start_child(
-                    self._reactor,
-                    self._words(held.element),
-                    self._environment(held.element),
-                    inherit=[*self._descriptors, *([] if self._config.close else [held.fileno()])],
-                    ignored=self._watch.ignored,
-                )
-                self._note_start(child)
-        except CannotExecute as e:
-            complain(str(e))
-            status = int(ExitStatus.CANNOT_EXECUTE)
-            self._forwarding.note_end(status)
-        else:
-            self._ignore_signals()
-            status = await child.ended
-            self._note_end(status)
-        if self._regaining is not None:
-            await self._regaining
-        try:
-            await self._held.release(rollback=status != 0)
+            conversation.unlock(Unlock(request.name, rollback=status != 0))
         except DaemonLost:
             return status or ExitStatus.ERROR  # the user was told when it happened
         return status
 
-    async def shut_down(self, immediate: bool) -> int:
-        """
-        Order the daemon to end; none is started for that.
+    def signal(self, number: int, from_terminal: bool) -> None:
+        """Take a signal; see L{Forwarding}."""
+        with self._starting:
+            self._forwarding.receive(number, from_terminal)
 
-        @return: the status to exit with.
-        """
-        tell(f"Starting FLoM daemon {'immediate' if immediate else 'quiesce'} shutdown...")
-        self._config = self._config.replace(lifespan_ms=0)
-        try:
-            endpoint = self._make_endpoint()
-            await shut_down(
-                self._reactor,
-                endpoint,
-                endpoint.peer,
-                immediate,
-                tls=tls_of(self._config),
-                is_in_pool=self._group_endpoint is not None,
-            )
-        except FlomError as e:
-            return self._lament_refusal(e)
-        return ExitStatus.OK
+    def warn(self, text: str) -> None:
+        """See L{Hooks.warn}."""
+        warn(text)
 
-    async def _acquire(self) -> RemoteHeld:
+    def say(self, text: str) -> None:
+        """See L{Hooks.say}."""
+        if self._config.verbose:
+            tell(text)
+
+    def pass_on(self, line: str) -> None:
+        """See L{Hooks.pass_on}."""
+        print_error(line)
+
+    def asks(self, conversation: Conversation) -> None:
+        """See L{Hooks.asks}; unless it is to regain the lock, the user is told what is waited for."""
+        if self._config.verbose and not self._is_held:
+            from flom.run.wait_report import WaitReport
+
+            self._stop_report()
+            self._report = WaitReport(self._config, conversation.stream.socket)
+
+    def _request(self) -> Lock:
+        """Return the request for what is to be locked."""
         config = self._config
-        tls = tls_of(config)  # before a daemon is started that could not use the files either
-        endpoint = self._make_endpoint()
-        self._arbiter = RemoteArbiter(
-            self._watched(endpoint) if config.verbose else endpoint,
-            endpoint.peer,
-            self._reactor,
-            config.keepalive,
-            tls=tls,
-            is_in_group=self._group_endpoint is not None,
+        return Lock(
+            config.resource_name,
+            config.lock_mode,
+            config.quantity,
+            wait=config.timeout_ms != 0,
+            create=config.create,
+            lifespan=config.idle_lifespan_ms / 1000,
+            peer_id=unique_id(),
         )
-        self._lock = self._request()
-        self._endpoint = endpoint
-        self._acquiring = Deferred.fromCoroutine(self._arbiter.lock(self._lock))
-        self._limit_wait()
+
+    def _acquire(self, request: Lock) -> tuple[Conversation, str | None]:
+        if isinstance(parse_name(request.name), TimestampName):
+            from flom.core.requests import check_lock
+
+            check_lock(request)
         try:
-            return await self._acquiring
-        except CancelledError:
-            raise self._timed_out() from None
+            return self._acquirer.acquire(request)
+        except LockTimeout:
+            raise timed_out(self._config.timeout or 0.0) from None
         finally:
             self._stop_report()
-            self._stop_timer()
-
-    def _watched(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
-        """Give what leads where C{endpoint} does, and have the user told what is waited for there."""
-        from flom.run.wait_report import WaitReport  # who does not want to be told need not wait for its import
-
-        self._report = WaitReport(self._reactor, self._config)
-        return self._report.watch(endpoint)
-
-    def _leave(self) -> None:
-        self._stop_report()
 
     def _stop_report(self) -> None:
         if self._report is not None:
             self._report.stop()
 
-    def _make_endpoint(self) -> StartingEndpoint | ElectingEndpoint:
-        """Give what leads to the daemon that is meant, started or elected if need be."""
-        config, unblocked = self._config, self._watch.unblocked
-        if not config.multicast_address:
-            return StartingEndpoint(self._reactor, config, unblocked, self._say, self._limit_wait)
+    def _run_command(self, conversation: Conversation, request: Lock, element: str | None) -> tuple[Conversation, int]:
+        """
+        Run the command to its end.
 
-        from flom.run.electing import (
-            ElectingEndpoint,  # the others need not wait for its import
-        )
-
-        self._group_endpoint = ElectingEndpoint(
-            self._reactor, config, group_of(config), unblocked, self._say, warn, self._limit_wait
-        )
-        return self._group_endpoint
-
-    def _limit_wait(self) -> None:
-        """Give the wait all of its time: when it begins, and again when it has taken a while to start a daemon."""
-        self._stop_timer()
-        if self._config.timeout:
-            self._timer = self._reactor.callLater(self._config.timeout, self._expire)
-
-    def _expire(self) -> None:
-        if not self._endpoint.is_starting:
-            self._acquiring.cancel()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
-    def _keep(self, held: RemoteHeld) -> None:
-        """Hold C{held} from now on; if its daemon goes away, try to regain it."""
-        self._held = held
-        held.lost.addCallback(self._lost)
-
-    def _lost(self, why: FlomError) -> None:
-        """Regain the lock from the daemon that takes over, or say that it is gone."""
-        name = parse_name(self._config.resource_name)
-        can_regain = isinstance(name, SimpleName | HierarchicalName | NumericName)  # the others have elements
-        if self._group_endpoint is not None and can_regain:
-            self._say(f"{why}, looking for the one that takes over")
-            self._regaining = Deferred.fromCoroutine(self._regain(self._group_endpoint, why))
-        else:
-            self._lament(why)
-
-    async def _regain(self, endpoint: ElectingEndpoint, why: FlomError) -> None:
-        """Take the lock again, at another daemon, while the command runs on; nobody else can have it in between."""
-        endpoint.is_orphaned = True
+        @return: the connection on which the lock is held by then, and the command's status.
+        """
+        environment = inherited_environment()
+        add_lock(environment, request.name, request.mode, element)
+        if not self._config.close:
+            os.set_inheritable(conversation.fileno(), True)
         try:
-            self._keep(await self._arbiter.lock(self._lock.replace(wait=False, create=True, regains=True)))
+            with self._starting:
+                child = Child(words_with(element, self._command), environment, self._forwarding.note_end)
+                self._forwarding.note_start(child)
+        except CannotExecute as e:
+            print_error(str(e))
+            self._forwarding.note_end(ExitStatus.CANNOT_EXECUTE)
+            return conversation, int(ExitStatus.CANNOT_EXECUTE)
+        _trace.debug("running %s", self._command[0])
+        for number in ignore_signals(self._config.ignored_signals):
+            print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
+        conversation = self._watch_over(child, conversation, request)
+        assert child.status is not None
+        _trace.debug("%s has ended with status %d", self._command[0], child.status)
+        return conversation, child.status
+
+    def _watch_over(self, child: Child, conversation: Conversation, request: Lock) -> Conversation:
+        """Wait until the command has ended; if the daemon goes before that, regain the lock, or say that it is gone."""
+        waiting = poll()
+        waiting.register(child, POLLIN)
+        waiting.register(conversation, POLLIN)
+        while child.fileno() not in [descriptor for descriptor, _ in waiting.poll()]:
+            if conversation.is_lost:
+                waiting.unregister(conversation)
+                regained = self._regain(conversation, request)
+                if regained is not None:
+                    conversation.close()
+                    conversation = regained
+                    waiting.register(conversation, POLLIN)
+        return conversation
+
+    def _regain(self, lost_with: Conversation, request: Lock) -> Conversation | None:
+        """
+        Take the lock again, at another daemon of the group, while the command runs on.
+
+        If that is not possible, say so; the command is left alone, because only its user knows whether that matters.
+        """
+        why = DaemonLost(f"{lost_with.peer} closed the connection")
+        name = parse_name(request.name)
+        can_regain = name.has_mode or name.has_quantity  # the others have elements, which the next daemon gives anew
+        if not (can_regain and self._config.multicast_address):
+            print_error(lost(why))
+            return None
+        self.say(f"{why}, looking for the one that takes over")
+        try:
+            conversation = self._acquirer.regain(request)
         except FlomError as e:
-            self._lament(FlomError(f"{why}, and the lock was not regained ({e})"))
-        else:
-            self._say(f"{self._config.resource_name} regained")
-        finally:
-            endpoint.is_orphaned = False
-            self._regaining = None
+            print_error(not_regained(why, e))
+            return None
+        self.say(f"{request.name} regained")
+        return conversation

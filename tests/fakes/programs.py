@@ -14,19 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pytest
-
 from tests.fakes.daemon import FLOM_RUN
 
 PATIENCE = 20.0  # seconds until a process that does nothing fails the test
 
 _MARK = "FLOM_TEST_MARK"  # in the environment of our processes, and so of the daemons that they start
-
-BY_REACTOR = {"PYTHONPATH": str(Path(__file__).parents[1] / "run" / "without_pidfds")}
-"""An environment in which C{flom-run} waits with a reactor, because Python cannot wait for a process by itself."""
-
-both_ways = pytest.mark.parametrize("programs", [{}, BY_REACTOR], ids=["direct", "reactor"], indirect=True)
-"""For tests of what must be the same by both of C{flom-run}'s ways to a lock."""
 
 RunHere = Callable[..., subprocess.CompletedProcess[str]]
 """Runs the program within this process: the fixture C{run_here}."""

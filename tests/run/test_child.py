@@ -14,7 +14,7 @@ import pytest
 
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.peers import is_locked
-from tests.fakes.programs import Programs, both_ways, ignoring
+from tests.fakes.programs import Programs, ignoring
 
 
 def python(script: str) -> list[str]:
@@ -28,7 +28,6 @@ def at(address: str, resource: str) -> list[str]:
     return ["-s", address, "-r", resource]
 
 
-@both_ways
 def test_stdin_stdout_and_stderr_are_ours(programs: Programs, at: list[str]) -> None:
     running = programs.start(*at, "--", "sh", "-c", "cat; echo to stderr >&2")
     running.say("from stdin")
@@ -36,7 +35,6 @@ def test_stdin_stdout_and_stderr_are_ours(programs: Programs, at: list[str]) -> 
     assert (done.returncode, done.stdout, done.stderr) == (0, "from stdin\n", "to stderr\n")
 
 
-@both_ways
 def test_a_file_as_stdin_is_read_from_where_we_got_it(programs: Programs, at: list[str], tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_text("first\nsecond\n")
@@ -46,7 +44,6 @@ def test_a_file_as_stdin_is_read_from_where_we_got_it(programs: Programs, at: li
     assert done.stdout == "second\n"
 
 
-@both_ways
 @pytest.mark.parametrize("descriptor", [0, 1, 2])
 def test_a_closed_descriptor_does_not_matter(programs: Programs, at: list[str], descriptor: int) -> None:
     script = "read line; echo to stdout; echo to stderr >&2; exit 5"
@@ -62,7 +59,6 @@ def test_the_shell_s_way_to_close_stdin_works(programs: Programs, address: str, 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@both_ways
 def test_other_descriptors_are_passed_on_as_for_the_shell_s_process_substitution(
     programs: Programs, at: list[str]
 ) -> None:
@@ -84,7 +80,6 @@ for number in range(64):
 """
 
 
-@both_ways
 def test_the_connection_is_the_only_descriptor_of_ours_that_it_gets(programs: Programs, at: list[str]) -> None:
     done = programs.run(*at, "--", *python(OPEN_DESCRIPTORS))
     lines = done.stdout.splitlines()
@@ -93,7 +88,6 @@ def test_the_connection_is_the_only_descriptor_of_ours_that_it_gets(programs: Pr
     assert fourth.endswith(" socket")
 
 
-@both_ways
 def test_with_close_it_gets_no_descriptor_of_ours(programs: Programs, at: list[str]) -> None:
     done = programs.run(*at, "--close", "--", *python(OPEN_DESCRIPTORS))
     assert done.stdout.splitlines() == ["0 pipe", "1 pipe", "2 pipe"]
@@ -109,13 +103,11 @@ def test_what_it_leaves_running_does_not_keep_the_lock(programs: Programs, addre
 PLACE = "show(os.getpgid(0), os.getsid(0), os.getcwd(), oct(os.umask(0)), os.getppid())"
 
 
-@both_ways
 def test_process_group_session_directory_and_umask_are_ours(programs: Programs, at: list[str], tmp_path: Path) -> None:
     running = programs.start(*at, "--", *python(PLACE), cwd=tmp_path, own_session=True, first=lambda: os.umask(0o027))
     assert running.line() == f"{running.pid} {running.pid} {tmp_path} 0o27 {running.pid}"
 
 
-@both_ways
 def test_the_environment_is_ours_and_tells_of_the_lock(programs: Programs, at: list[str], resource: str) -> None:
     environment = {"OWN": "böse\udcff", "WITH.DOT": "1", "FLOM_ELEMENT": "outer", "FLOM_RESOURCE": "outer"}
     script = "[show(name, ascii(value)) for name, value in sorted(os.environ.items())]"
@@ -139,7 +131,6 @@ def test_the_element_is_the_last_argument_and_in_the_environment(
     assert done.stdout == f"{['own', *([element] if element else [])]} {name} {mode} {element}\n"
 
 
-@both_ways
 def test_words_reach_it_as_they_are(programs: Programs, at: list[str]) -> None:
     words = ["", " a  b ", "*", "$HOME", "--", "-r", "é", "\udcff", "a\nb"]
     done = programs.run(*at, "--", *python("show(ascii(sys.argv[1:]))"), *words)
@@ -164,20 +155,17 @@ def signal_sets(output: str) -> dict[str, set[int]]:
 SHOW_SIGNALS = ["grep", "-E", "^Sig(Blk|Ign):", "/proc/self/status"]
 
 
-@both_ways
 def test_no_signal_is_blocked_or_ignored(programs: Programs, at: list[str]) -> None:
     done = programs.run(*at, "--", *SHOW_SIGNALS)
     assert signal_sets(done.stdout) == {"SigBlk": set(), "SigIgn": set()}
 
 
-@both_ways
 def test_signals_that_whoever_started_us_ignores_stay_ignored(programs: Programs, at: list[str]) -> None:
     ignored = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT]
     done = programs.run(*at, "--", *SHOW_SIGNALS, first=ignoring(*ignored))
     assert signal_sets(done.stdout) == {"SigBlk": set(), "SigIgn": set(ignored)}
 
 
-@both_ways
 def test_after_nohup_the_environment_is_still_ours(programs: Programs, at: list[str]) -> None:
     environment = {"WITH.DOT": "1", "OLDPWD": "/no/where", "SHLVL": "5"}
     script = "show(os.getenv('WITH.DOT'), os.getenv('OLDPWD'), os.getenv('SHLVL'))"
@@ -185,7 +173,6 @@ def test_after_nohup_the_environment_is_still_ours(programs: Programs, at: list[
     assert done.stdout == "1 /no/where 5\n"
 
 
-@both_ways
 @pytest.mark.parametrize("header", [None, "#!/no/such/interpreter\n"], ids=["missing", "no such interpreter"])
 def test_after_nohup_a_command_that_cannot_be_executed_gives_97_too(
     programs: Programs, at: list[str], tmp_path: Path, header: str | None
@@ -200,7 +187,6 @@ def test_after_nohup_a_command_that_cannot_be_executed_gives_97_too(
     assert f"'{program}'" in done.stderr
 
 
-@both_ways
 def test_after_nohup_a_script_without_a_header_runs_too(programs: Programs, at: list[str], tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text('echo "$@"; exit 7\n')

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.programs import BY_REACTOR, Programs, eventually
+from tests.fakes.authority import Authority
+from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.programs import Programs, eventually, free_port
 
 # what a Python starts with that notes at its end what it has imported since, in a file called like its program
 NOTE = """
@@ -70,21 +73,64 @@ def within(packages: Iterable[str], modules: set[str]) -> list[str]:
     return sorted(package for package in packages if any(f"{name}.".startswith(f"{package}.") for name in modules))
 
 
-def test_the_short_way_to_a_lock_imports_little(
-    programs: Programs, noting: dict[str, str], address: str, resource: str, tmp_path: Path
+class Way:
+    """
+    A way to a daemon that runs.
+
+    @ivar words: options of C{flom-run}, and words before it.
+    """
+
+    def __init__(self, options: list[str], before: Callable[..., list[str]] = lambda *words: list(words)) -> None:
+        self.words = before(FLOM_RUN, *options, "-d", "0", "--", "true")
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
+    """The way of which the test is about, and its daemon."""
+    port = str(free_port())
+    match request.param:
+        case "UNIX" | "-V":
+            address = request.getfixturevalue("address")
+            yield Way([*(["-V"] if request.param == "-V" else []), "-s", address, "-r", "imports"])
+        case "TCP":
+            with Daemon("--unicast-address", "127.0.0.1", "--unicast-port", port):
+                yield Way(["-a", "127.0.0.1", "-p", port])
+        case "TLS":
+            options = Authority(tmp_path / "ca", "ca").issue("host").options()
+            words = ["--unicast-address", "127.0.0.1", "--unicast-port", port, *options]
+            with Daemon(*words, ready="LockFactory (TLS) starting on"):
+                yield Way(["-a", "127.0.0.1", "-p", port, *options])
+        case "group":
+            with Host("flomimports") as host:
+                host.add_interface("192.0.2.10/24", "fd00:1::10/64")
+                with Programs() as programs:
+                    leader = programs.start_program(
+                        *host.words(FLOM_RUN, "-A", "ff02::1", "-r", "other", "--", "sh", "-c", "echo; read line")
+                    )
+                    leader.line()
+                    yield Way(["-A", "ff02::1"], host.words)
+
+
+@pytest.mark.parametrize(
+    ("way", "most"),
+    [
+        ("UNIX", 116),
+        ("TCP", 118),
+        ("TLS", 130),
+        pytest.param("group", 130, marks=needs_network_namespaces),
+        ("-V", 114),
+    ],
+    indirect=["way"],
+)
+def test_where_a_daemon_runs_little_is_imported(
+    programs: Programs, noting: dict[str, str], tmp_path: Path, way: Way, most: int
 ) -> None:
-    done = programs.run("-s", address, "-r", resource, "--", "true", environment=noting)
+    done = programs.start_program(*way.words, environment=noting).finish()
     assert (done.returncode, done.stderr) == (0, "")
     modules = noted(tmp_path, "flom-run")
-    assert "flom.run.direct" in modules
-    assert within(SLOW, modules) == []
-    assert len(modules) <= 115, sorted(modules)
-
-
-def test_so_does_it_over_tcp(programs: Programs, noting: dict[str, str], tmp_path: Path) -> None:
-    done = programs.run("-a", "127.0.0.1", "-p", "1", "-d", "0", "--", "true", environment=noting)
-    assert done.returncode == 99
-    assert within(SLOW - {"subprocess"}, noted(tmp_path, "flom-run")) == []
+    assert "flom.run.runner" in modules
+    assert within(SLOW - {"ssl"} if "--tls-certificate" in way.words else SLOW, modules) == []
+    assert len(modules) <= most, sorted(modules)
 
 
 def test_the_start_of_a_daemon_takes_no_more_than_it_must(
@@ -100,15 +146,6 @@ def test_the_start_of_a_daemon_takes_no_more_than_it_must(
     unwanted = ["OpenSSL", "asyncio", "cryptography", "http.cookiejar", "twisted.web", "twisted.scripts", "ssl"]
     assert within(unwanted, daemon) == []
     assert len(daemon) <= 320, sorted(daemon)
-
-
-def test_a_python_that_cannot_wait_for_a_process_takes_the_long_way(
-    programs: Programs, noting: dict[str, str], address: str, resource: str, tmp_path: Path
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text(NOTE + Path(BY_REACTOR["PYTHONPATH"], "sitecustomize.py").read_text())
-    done = programs.run("-s", address, "-r", resource, "--", "true", environment=noting)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "twisted.internet.reactor" in noted(tmp_path, "flom-run")
 
 
 def test_a_program_that_wants_locks_without_a_reactor_imports_none() -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.programs import Programs, Running, both_ways
+from tests.fakes.programs import Programs, Running
 
 # flom-run, whose daemon is run by the program that is its first argument, and which waits for it for less long
 STARTER = """
 import sys
-import flom.run.launch as launch
+import flom.client.blocking.launch as launch
 from flom.run.main import main
 sys.executable = sys.argv.pop(1)
 launch.START_TIMEOUT = float(sys.argv.pop(1))
@@ -44,7 +44,6 @@ def path(tmp_path: Path) -> Path:
 DID_NOT_START = r"flom_client_connect: ret_cod=-\d+ \([^)]*\): the daemon did not start: "
 
 
-@both_ways
 @pytest.mark.parametrize(
     ("script", "why"),
     [
@@ -61,7 +60,6 @@ def test_why_it_has_not_started_is_its_last_line_or_how_it_ended(
     assert re.fullmatch(f"{DID_NOT_START}{why}\n", done.stderr), done.stderr
 
 
-@both_ways
 def test_a_daemon_that_is_not_ready_in_time_is_waited_for_no_more(programs: Programs, path: Path) -> None:
     done = start(programs, path, "exec sleep 60 2>&-", timeout=0.3).finish()
     assert (done.returncode, done.stdout) == (99, "")
@@ -70,14 +68,12 @@ def test_a_daemon_that_is_not_ready_in_time_is_waited_for_no_more(programs: Prog
     ), done.stderr
 
 
-@both_ways
 def test_a_ready_daemon_s_own_warnings_are_passed_on_and_nothing_else(programs: Programs, path: Path) -> None:
     script = f"echo 'twistd flom: warning: beware' >&2; echo 'from some library' >&2; exec '{sys.executable}' \"$@\""
     done = start(programs, path, script).finish()
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "twistd flom: warning: beware\n")
 
 
-@both_ways
 def test_a_daemon_that_is_ready_and_does_not_listen_is_not_started_for_ever(programs: Programs, path: Path) -> None:
     done = start(programs, path, "exit 0").finish()
     assert (done.returncode, done.stdout) == (99, "")
@@ -95,7 +91,6 @@ def other_starter(path: Path) -> Iterator[None]:
         yield
 
 
-@both_ways
 @pytest.mark.usefixtures("other_starter")
 def test_another_starter_has_the_time_that_a_daemon_has(programs: Programs, path: Path) -> None:
     done = start(programs, path, "exit 1", timeout=0.3).finish()
@@ -104,7 +99,6 @@ def test_another_starter_has_the_time_that_a_daemon_has(programs: Programs, path
     assert done.stderr.count("\n") == 1
 
 
-@both_ways
 @pytest.mark.usefixtures("other_starter")
 def test_who_cannot_wait_for_so_long_does_not_wait_for_another_starter_either(programs: Programs, path: Path) -> None:
     done = start(programs, path, "exit 1", "-o", "200").finish()

@@ -19,7 +19,7 @@ import pytest
 from flom.codes import Outcome
 from flom.core.protocol.messages import Unlock
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
-from tests.fakes.programs import Programs, Running, both_ways, eventually, ignoring, is_alive
+from tests.fakes.programs import Programs, Running, eventually, ignoring, is_alive
 
 # a command that writes down the signals it gets, in their order, until it gets SIGUSR2, and where it is to be found
 RECORDER = """
@@ -69,7 +69,6 @@ def terminal() -> Iterator[Terminal]:
 # before the command runs
 
 
-@both_ways
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_wait_at_once_and_leaves_the_queue(
     programs: Programs, fake: FakeDaemon, tmp_path: Path, number: signal.Signals
@@ -83,7 +82,6 @@ def test_a_signal_ends_the_wait_at_once_and_leaves_the_queue(
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
 
 
-@both_ways
 def test_control_c_ends_the_wait(programs: Programs, fake: FakeDaemon, terminal: Terminal, tmp_path: Path) -> None:
     running = programs.start(
         "-s",
@@ -125,7 +123,6 @@ def attempts_to_connect(port: int) -> int:
     return Path("/proc/net/tcp").read_text().count(f"0100007F:{port:04X} 02")
 
 
-@both_ways
 def test_a_signal_ends_an_attempt_to_connect(programs: Programs, full_port: int) -> None:
     before = attempts_to_connect(full_port)
     running = programs.start("-a", "127.0.0.1", "-p", str(full_port), "--", "echo", "ran")
@@ -135,7 +132,6 @@ def test_a_signal_ends_an_attempt_to_connect(programs: Programs, full_port: int)
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
 
 
-@both_ways
 def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port: int) -> None:
     done = programs.run("-a", "127.0.0.1", "-p", str(full_port), "-o", "400", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (98, "")
@@ -143,7 +139,6 @@ def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port:
     assert "400 milliseconds" in done.stderr
 
 
-@both_ways
 def test_a_signal_ends_the_wait_for_a_daemon_that_is_being_started(programs: Programs, tmp_path: Path) -> None:
     running = programs.start("-s", str(tmp_path / "s"), "-d", "300", "--", "echo", "ran")
     eventually(lambda: any("flom.daemon" in line for line in programs.command_lines()), "the daemon's start")
@@ -183,7 +178,6 @@ def test_a_signal_ends_the_wait_for_a_file_that_says_nothing(programs: Programs,
         assert waiting.wait() == -signal.SIGTERM
 
 
-@both_ways
 def test_signals_are_passed_on_to_the_command(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--", *RECORD)
     running.line()
@@ -194,7 +188,6 @@ def test_signals_are_passed_on_to_the_command(programs: Programs, address: str, 
     assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
 
 
-@both_ways
 def test_the_lock_is_held_until_the_command_has_ended(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--", *RECORD)
     running.line()
@@ -208,7 +201,6 @@ def test_the_lock_is_held_until_the_command_has_ended(programs: Programs, addres
     assert running.finish().returncode == 5
 
 
-@both_ways
 def test_a_command_that_dies_of_the_signal_gives_its_status(
     programs: Programs, fake: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -232,7 +224,6 @@ def ignored_by(pid: int) -> set[int]:
     return {number for number in range(1, 32) if int(line.partition(":")[2], 16) >> (number - 1) & 1}
 
 
-@both_ways
 def test_an_ignored_signal_is_not_passed_on_and_costs_nobody_the_lock(
     programs: Programs, address: str, resource: str
 ) -> None:
@@ -251,7 +242,6 @@ def test_an_ignored_signal_is_not_passed_on_and_costs_nobody_the_lock(
     assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
 
 
-@both_ways
 def test_a_signal_is_ignored_from_the_start_of_the_command_on_and_not_before(
     programs: Programs, fake: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -264,7 +254,6 @@ def test_a_signal_is_ignored_from_the_start_of_the_command_on_and_not_before(
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
 
 
-@both_ways
 def test_the_command_gets_an_ignored_signal_that_the_terminal_sends(
     programs: Programs, address: str, resource: str, terminal: Terminal
 ) -> None:
@@ -277,7 +266,6 @@ def test_the_command_gets_an_ignored_signal_that_the_terminal_sends(
     assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
 
 
-@both_ways
 def test_ignoring_sigchld_does_not_hide_the_end_of_the_command(programs: Programs, address: str, resource: str) -> None:
     done = programs.run("-s", address, "-r", resource, "--ignore-signal=SIGCHLD", "--", "sh", "-c", "exit 5")
     assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
@@ -303,7 +291,6 @@ def record_at(terminal: Terminal, programs: Programs, *words: str) -> Running:
     return running
 
 
-@both_ways
 def test_control_c_reaches_the_command_once(
     programs: Programs, address: str, resource: str, terminal: Terminal
 ) -> None:
@@ -318,7 +305,6 @@ def test_control_c_reaches_the_command_once(
     assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
 
 
-@both_ways
 def test_a_signal_to_us_alone_reaches_the_command_once_at_a_terminal_too(
     programs: Programs, address: str, resource: str, terminal: Terminal
 ) -> None:
@@ -345,7 +331,6 @@ main()
 """
 
 
-@both_ways
 def test_a_signal_at_the_moment_of_the_start_is_not_lost(programs: Programs, address: str, resource: str) -> None:
     script = "echo ran; read line"
     running = programs.start_program(
@@ -367,7 +352,6 @@ def killed_holder(programs: Programs, address: str, resource: str, *words: str) 
     return command, running
 
 
-@both_ways
 def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
     programs: Programs, address: str, resource: str
 ) -> None:
@@ -380,7 +364,6 @@ def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
         assert waiter.next() is Outcome.GRANTED
 
 
-@both_ways
 def test_with_close_the_lock_ends_with_us(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--close", "--", *RECORD)
     command = int(running.line())
@@ -394,7 +377,6 @@ def test_with_close_the_lock_ends_with_us(programs: Programs, address: str, reso
 # how we were started
 
 
-@both_ways
 def test_an_ignored_hangup_ends_neither_the_wait_nor_the_command(
     programs: Programs, fake: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -410,7 +392,6 @@ def test_an_ignored_hangup_ends_neither_the_wait_nor_the_command(
     assert running.line() == "SIGUSR2"
 
 
-@both_ways
 def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_ignored(
     programs: Programs, address: str, resource: str
 ) -> None:
@@ -418,7 +399,6 @@ def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_i
     assert programs.run(*words, first=ignoring(signal.SIGCHLD)).returncode == 5
 
 
-@both_ways
 def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_blocked(
     programs: Programs, address: str, resource: str
 ) -> None:

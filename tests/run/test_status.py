@@ -16,7 +16,7 @@ import pytest
 
 from flom.core.protocol.messages import Lock, Unlock
 from tests.fakes.peers import FakeDaemon, SocketClient, SocketConversation, is_locked
-from tests.fakes.programs import Programs, Running, both_ways
+from tests.fakes.programs import Programs, Running
 
 GARBAGE = b"<msg>not & XML</msg>"
 
@@ -49,7 +49,6 @@ def test_the_status_of_the_command_is_kept(programs: Programs, address: str, res
     assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
 
 
-@both_ways
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGPIPE])
 def test_a_command_that_a_signal_killed_gives_128_and_its_number(
     programs: Programs, address: str, resource: str, number: int
@@ -58,7 +57,6 @@ def test_a_command_that_a_signal_killed_gives_128_and_its_number(
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
 
 
-@both_ways
 def test_a_resource_that_is_locked_for_too_long_gives_98_and_is_waited_for_no_more(
     programs: Programs, address: str, resource: str
 ) -> None:
@@ -73,7 +71,6 @@ def test_a_resource_that_is_locked_for_too_long_gives_98_and_is_waited_for_no_mo
 # the command cannot be executed
 
 
-@both_ways
 @pytest.mark.parametrize("kind", ["not executable", "directory", "no such interpreter", "empty word"])
 def test_what_is_no_program_gives_97(
     programs: Programs, address: str, resource: str, tmp_path: Path, kind: str
@@ -90,7 +87,6 @@ def test_what_is_no_program_gives_97(
     assert f"'{word}'" in one_line(done.stderr)
 
 
-@both_ways
 def test_a_script_without_a_header_is_run_by_the_shell(
     programs: Programs, address: str, resource: str, tmp_path: Path
 ) -> None:
@@ -107,7 +103,6 @@ def test_a_script_without_a_header_is_run_by_the_shell(
 # how the lock is given back
 
 
-@both_ways
 @pytest.mark.parametrize(
     ("command", "status", "rollback"),
     [
@@ -141,7 +136,6 @@ def test_a_sequence_value_returns_when_the_command_failed(programs: Programs, ad
 # the whole wait has one limit
 
 
-@both_ways
 def test_the_timeout_bounds_the_whole_wait_and_not_each_message(asked: Asked) -> None:
     running, conversation = asked("-o", "700", "--", "echo", "ran")
     began = time.monotonic()
@@ -177,7 +171,6 @@ def test_what_is_asked_for_is_what_the_options_say(fake: FakeDaemon, programs: P
     assert lock == Lock("/a/b", 2, 0, False, False, 2.5, lock.peer_id)  # type: ignore[arg-type]
 
 
-@both_ways
 def test_nothing_of_the_command_runs_before_the_grant(asked: Asked, tmp_path: Path) -> None:
     running, conversation = asked("--", "cat", str(tmp_path / "text"))
     conversation.answer(2)
@@ -229,7 +222,6 @@ def test_an_answer_that_grants_nothing_runs_nothing(asked: Asked, kind: str, ans
     one_line(done.stderr)
 
 
-@both_ways
 def test_a_daemon_that_closes_while_we_wait_gives_99(asked: Asked, tmp_path: Path) -> None:
     running, conversation = asked("--", "echo", "ran")
     conversation.answer(1)
@@ -239,7 +231,6 @@ def test_a_daemon_that_closes_while_we_wait_gives_99(asked: Asked, tmp_path: Pat
     assert str(tmp_path / "fake.sock") in one_line(done.stderr)
 
 
-@both_ways
 def test_a_daemon_that_closes_without_an_answer_is_asked_once_more(fake: FakeDaemon, asked: Asked) -> None:
     running, conversation = asked("-r", "R1", "--", "echo", "ran")
     conversation.close()  # as a daemon does that ends at this moment
@@ -249,7 +240,6 @@ def test_a_daemon_that_closes_without_an_answer_is_asked_once_more(fake: FakeDae
     assert running.line() == "ran"
 
 
-@both_ways
 def test_a_daemon_that_closes_without_an_answer_twice_gives_99(fake: FakeDaemon, asked: Asked, tmp_path: Path) -> None:
     running, conversation = asked("--", "echo", "ran")
     conversation.close()
@@ -263,7 +253,6 @@ def test_a_daemon_that_closes_without_an_answer_twice_gives_99(fake: FakeDaemon,
 # the daemon goes wrong while the command runs
 
 
-@both_ways
 @pytest.mark.parametrize(("own", "status"), [(0, 99), (5, 5)])
 def test_a_command_whose_daemon_goes_away_is_left_alone(asked: Asked, tmp_path: Path, own: int, status: int) -> None:
     running, conversation = asked("--", "sh", "-c", f"echo runs; read line; echo $line; exit {own}")
@@ -280,7 +269,6 @@ def test_a_command_whose_daemon_goes_away_is_left_alone(asked: Asked, tmp_path: 
     assert (done.returncode, done.stdout, done.stderr) == (status, "still runs\n", "")
 
 
-@both_ways
 @pytest.mark.parametrize(
     ("sent", "status"),
     [

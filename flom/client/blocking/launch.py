@@ -1,114 +1,323 @@
-"""Having a daemon started, without a reactor: a helper does it, which has one (L{flom.run.starting})."""
+"""
+Starting a daemon: where it listens, what it is told, whether it has come up
+(docs/compatibility.md, "Who starts a daemon", "Start of a daemon").
+
+The program that starts a daemon listens on the address itself and passes the socket on. So of many starters one wins,
+at once; the others can connect from then on, and wait in the kernel until the daemon serves them.
+
+For a group, it takes the seat of this host first. The daemon then stands for election, and tells how that has ended.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from select import POLLIN, poll
-from typing import Any, Final
+from select import POLLIN
+from time import monotonic
 
+from flom.client.addresses import daemon_host
+from flom.client.blocking.fork_safety import guard
+from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
-from flom.config import RUNNER, SETTINGS, Config
-from flom.errors import DaemonUnreachable
+from flom.config import DAEMON, SETTINGS, Config
+from flom.errors import DaemonUnreachable, LockTimeout
+from flom.net.claim import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix
 from flom.text import reason
 
-_PATIENCE: Final = 150.0  # seconds, more than the helper gives the daemon to start and the group to elect it
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Final
 
-_OURS: Final = str(Path(__file__).parents[3])  # from where this package is imported
+    from flom.client.blocking.acquire import Hooks
+    from flom.core.group.addresses import Group
+    from flom.net.host_seat import Seat
 
-_GROUPS: Final = frozenset({"Daemon", "Network", "TLS"})
-_TRACE: Final = frozenset({"daemon_trace_file", "append_trace_file"})
+START_TIMEOUT: Final = 30.0
+"""
+Seconds that a daemon has to start, whatever program starts it (docs/compatibility.md,
+"A starter waits for its daemon for ever").
+"""
+
+MOST_STARTS: Final = 10
+"""A daemon with a short lifespan may have ended before its starter is connected, but not as often as this in a row."""
+
+MOST_CAMPAIGN: Final = 60.0
+"""Seconds of the longest campaign that a daemon takes as an option."""
+
+RETRY: Final = 0.02
+"""Seconds until the next attempt while another program is about to listen at the address."""
+
+COMPLAINT: Final = "twistd flom: "
+"""How a line begins that the daemon writes to stderr; what libraries write there is not passed on."""
+
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+_INSTALLED: Final = ("site-packages", "dist-packages")  # where every Python looks for packages
+
+_TOLD_OTHERWISE: Final = frozenset(
+    {
+        "lifespan_ms",  # always, because a daemon has another default
+        "socket_name",  # where it listens, and in which group, by what it inherits and by options of its own
+        "unicast_address",
+        "unicast_port",
+        "multicast_address",
+        "multicast_port",
+        "network_interface",
+        "discovery_ttl",
+        "listen",  # not at all: it is for daemons that are not started for a command
+    }
+)
+"""Fields of L{Config} that a daemon does not get as we have them."""
+
 _PATHS: Final = ("daemon_trace_file", "mount_point", "tls_certificate", "tls_private_key", "tls_ca_certificate")
 
 
-@contextmanager
-def daemon_started(config: Config, warn: Callable[[str], None]) -> Iterator[None]:
+class Launch:
     """
-    Have a daemon started as C{flom-run} does it, and wait until it can be connected to.
+    A daemon that is being started: a process that ends with status 0 when the daemon, its child, is ready.
 
-    It may have been somebody else who has started it, at the same time. Inside, it does not end for lack of clients.
-    Whatever ends the wait, KeyboardInterrupt for example, ends the helper.
-
-    @param warn: told what the user should know.
-    @raise DaemonUnreachable: it does not start.
+    In a program with threads, the daemon is the only process that inherits what C{descriptors} names: no other child
+    is forked before the caller, who holds L{guard}, has closed them.
     """
-    helper = None
-    try:
-        with _undisturbed():
-            helper = _start_helper(options(config))
-        _await_word(helper, warn)
-        yield
-    finally:
-        if helper is not None:
-            with helper:
-                helper.kill()
-                helper.wait()  # after an interrupt, subprocess does not do so by itself
+
+    def __init__(self, config: Config, options: Sequence[str], descriptors: Sequence[int]) -> None:
+        """
+        @param options: of C{twistd flom}, beside those that follow from C{config}.
+        @param descriptors: that the daemon inherits, under the same numbers.
+        @raise DaemonUnreachable: there is no Python to run it.
+        """
+        self._stderr, stderr = socket.socketpair()
+        self._stderr.setblocking(False)
+        self._complaint = b""
+        self._is_over = False
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            # what a signal's handler raises must not come when there is a process and no self._process
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # which the daemon undoes
+            try:
+                self._process = subprocess.Popen(
+                    daemon_words(config, options),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr.fileno(),
+                    cwd="/",  # the daemon keeps no directory busy, and imports nothing from where we happen to be
+                    env=_environment(),
+                    pass_fds=descriptors,
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                stderr.close()
+        except (OSError, TypeError) as e:  # the latter: it is not known where Python is
+            self.close()
+            why = reason(e) if isinstance(e, OSError) else "no such program"
+            raise not_started(f"cannot start a daemon: '{sys.executable}' cannot be run: {why}") from e
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self, deadline: float, pass_on: Callable[[str], None]) -> bool:
+        """
+        Wait until the daemon is ready.
+
+        @param deadline: a time of C{time.monotonic}; one that has passed is not to wait.
+        @param pass_on: called with each line of the daemon's own on stderr.
+        @return: false if it is not ready at C{deadline}.
+        @raise DaemonUnreachable: it does not start.
+        """
+        if self._is_over:
+            return True
+        assert self._process is not None
+        try:
+            while True:
+                wait_for(self._stderr, POLLIN, deadline)
+                if not (data := self._stderr.recv(65_536)):
+                    break
+                self._complaint += data
+            code = self._process.wait(max(0.0, deadline - monotonic()))
+        except (LockTimeout, subprocess.TimeoutExpired):
+            return False
+        self._is_over = True
+        lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
+        if code != 0:
+            how = f"it was ended by signal {-code}" if code < 0 else "it has ended"
+            raise not_started(f"the daemon did not start: {lines[-1] if lines else how}")
+        for line in lines:
+            if line.startswith(COMPLAINT):
+                pass_on(line)
+        return True
+
+    def close(self) -> None:
+        """Leave the daemon alone if it is ready; otherwise, it does not start."""
+        self._stderr.close()
+        if not self._is_over and self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
 
-def options(config: Config) -> list[str]:
-    """Give what of C{config} a daemon and whoever starts it want to know, as options of C{flom-run}."""
-    absolute: dict[str, Any] = {field: os.path.abspath(path) for field in _PATHS if (path := getattr(config, field))}
-    if config.socket_name:
-        absolute["socket_name"] = config.socket_path
-    config = config.replace(**absolute)
-    words = []
+class Candidate:
+    """
+    A daemon that is being started for a group, and that stands for election there.
+
+    @ivar has_ended: true once the election is decided: the daemon leads, or another one does.
+    """
+
+    def __init__(self, config: Config, group: Group, seat: Seat, claim: Claim | None) -> None:
+        """
+        @param seat: of this host.
+        @param claim: where the daemon is to listen; C{None} for any port of any address.
+        @raise DaemonUnreachable: see L{Launch}.
+        """
+        self.has_ended = False
+        self._group = group
+        self._heard = b""
+        self._ours, theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        options = [
+            *("--group", group.address),
+            *("--port", str(group.port)),
+            *("--interface", group.interface),
+            *("--discovery-ttl", str(group.ttl)),
+            *("--seat", _numbers(seat.descriptors())),
+            *("--starter", str(theirs.fileno())),
+        ]
+        descriptors = [*seat.descriptors(), theirs.fileno()]
+        if claim is not None:
+            told = [*("--told", config.unicast_address), *("--unicast-port", str(config.unicast_port))]
+            options += [*told, "--inherit", _numbers(claim.descriptors())]
+            descriptors += claim.descriptors()
+        config = config.replace(election_time_ms=round(campaign_of(config) * 1000))
+        try:
+            with theirs:
+                self._launch = Launch(config, options, descriptors)
+        except BaseException:
+            self._ours.close()
+            raise
+
+    def check(self, hooks: Hooks) -> bool:
+        """
+        See how far it has come, without waiting.
+
+        @param hooks: told how the election has ended.
+        @return: whether the daemon leads since the last call.
+        @raise DaemonUnreachable: the daemon does not start, or cannot be elected.
+        """
+        is_ready = self._launch.wait(0.0, hooks.pass_on)
+        if self.has_ended:
+            return False
+        try:
+            while data := self._ours.recv(4096):
+                self._heard += data
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        if not is_ready and not self._heard:
+            return False  # it has not come up; the launch will tell why
+        self.has_ended = True
+        word, _, why = self._heard.decode("utf-8", "replace").strip().partition(" ")
+        if word == "deaf":
+            raise not_started(why)
+        if word == "elected":
+            hooks.say(f"elected: this host leads {self._group}")
+        elif word == "beaten":
+            hooks.say(f"not elected: another host leads {self._group}")
+        return word == "elected"
+
+    def close(self) -> None:
+        """Leave the daemon alone if it leads; otherwise, it ends."""
+        self._ours.close()
+        self._launch.close()
+
+
+def start_daemon(config: Config) -> Launch:
+    """
+    Start a daemon at the address that C{config} means.
+
+    @raise CannotClaim: the address cannot be listened on; perhaps because another program is about to start a daemon.
+    @raise DaemonUnreachable: see L{Launch}.
+    """
+    with guard:
+        if config.unicast_address:
+            claim = claim_tcp(daemon_host(config), config.unicast_port)
+        else:
+            claim = claim_unix(config.socket_path, OPEN if config.socket_name else PRIVATE)
+        try:
+            return Launch(config, ["--inherit", _numbers(claim.descriptors())], claim.descriptors())
+        finally:
+            claim.close()
+
+
+def stand_for_election(config: Config, group: Group) -> Candidate | None:
+    """
+    Start a daemon that stands for election in C{group}.
+
+    @return: C{None} if there is one on this host already.
+    @raise DaemonUnreachable: the unicast address cannot be listened on, or see L{Launch}.
+    @raise flom.net.multicast.NoMulticast: there is no interface for the group.
+    """
+    from flom.net.host_seat import SeatTaken, take_seat
+
+    with guard:
+        try:
+            seat = take_seat(group)
+        except SeatTaken:
+            return None
+        claim = None
+        try:
+            if config.unicast_address:
+                claim = claim_tcp(daemon_host(config), config.unicast_port)
+            return Candidate(config, group, seat, claim)
+        except CannotClaim as e:
+            raise cannot_claim(e) from e
+        finally:
+            seat.close()
+            if claim is not None:
+                claim.close()
+
+
+def campaign_of(config: Config) -> float:
+    """
+    Return the seconds for which a candidate announces itself: half of those in which a group would have to be silent if
+    it was just asked for its daemon, and at least those that are configured.
+    """
+    return max(config.timing.campaign, min(config.discovery_time / 2, MOST_CAMPAIGN))
+
+
+def cannot_claim(why: CannotClaim) -> DaemonUnreachable:
+    """Return the error that the address cannot be listened on."""
+    return DaemonUnreachable(why.code, f"cannot start a daemon: {why}")
+
+
+def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
+    """
+    Return the words that start a daemon.
+
+    @param options: of C{twistd flom}, beside those that follow from C{config}.
+    """
+    config = config.replace(**{field: os.path.abspath(path) for field in _PATHS if (path := getattr(config, field))})
+    words = [sys.executable, "-m", "flom.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
     for setting in SETTINGS:
-        if RUNNER in setting.programs and (setting.place[0] in _GROUPS or setting.field in _TRACE):
+        is_used = config.is_tls or setting.place[0] != "TLS"  # a daemon would refuse half of TLS's files
+        if DAEMON in setting.programs and setting.field not in _TOLD_OTHERWISE and is_used:
             words += setting.as_option(config)
     return words
 
 
-def _start_helper(words: list[str]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "flom.run.starting", *words],
-            stdin=subprocess.PIPE,  # by the end of which it notices ours
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd="/",  # where it imports nothing from where we happen to be, but for ourselves
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [_OURS, os.environ.get("PYTHONPATH")]))},
-        )
-    except (OSError, TypeError) as e:  # the latter: nobody knows where Python is
-        why = reason(e) if isinstance(e, OSError) else "no such program"
-
-        why = f"cannot start a daemon: '{sys.executable}' cannot be run: {why}"
-        raise DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, why) from e
+def _environment() -> dict[str, str] | None:
+    """Return the environment in which Python finds this package, if that is not where every Python looks."""
+    if os.path.basename(_PACKAGE) in _INSTALLED:
+        return None
+    path = filter(None, [_PACKAGE, os.environ.get("PYTHONPATH")])
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
 
 
-def _await_word(helper: subprocess.Popen[bytes], warn: Callable[[str], None]) -> None:
-    """Wait until C{helper} says that the daemon is ready, or why it is not."""
-    assert helper.stdout is not None
-    assert helper.stderr is not None
-    waiting = poll()
-    waiting.register(helper.stdout, POLLIN)
-    if not waiting.poll(_PATIENCE * 1000):
-        why = f"cannot start a daemon: nothing has come of it within {_PATIENCE:g} s"
-        raise DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, why)
-    is_ready = bool(helper.stdout.readline())
-    if is_ready:
-        os.set_blocking(helper.stderr.fileno(), False)  # it goes on, but has said what it had to say
-    lines = (helper.stderr.read() or b"").decode("utf-8", "replace").splitlines()
-    if not is_ready:
-        why = lines[-1] if lines else f"cannot start a daemon: the helper ended with status {helper.wait()}"
-        raise DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, why)
-    for line in lines:
-        warn(line)
+def _numbers(descriptors: Iterable[int]) -> str:
+    return ",".join(map(str, descriptors))
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """
-    Have signals wait, so that none ends C{Popen} when there is a process already of which nobody else knows.
-
-    The helper inherits that, and undoes it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def not_started(why: str) -> DaemonUnreachable:
+    """Return the error that there is no daemon in spite of all efforts."""
+    return DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, why)

@@ -19,23 +19,19 @@ import inspect
 import os
 import warnings
 from collections.abc import Callable
-from time import monotonic, sleep
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
 
 from flom.client.addresses import peer_of
-from flom.client.blocking.connection import Conversation, connect
-from flom.client.blocking.dial import NoDaemon, Seek, prepare
+from flom.client.blocking.acquire import Acquirer, Hooks
+from flom.client.blocking.connection import Conversation
 from flom.client.blocking.fork_safety import guard
-from flom.client.blocking.launch import daemon_started
-from flom.client.retry import RETRY, Patience
-from flom.codes import Outcome
 from flom.config import Config, load
 from flom.core.modes import LockMode
-from flom.core.protocol.messages import Answer, Unlock
+from flom.core.protocol.messages import Unlock
 from flom.core.protocol.wire import encode
 from flom.core.requests import Asked, ask
-from flom.errors import DaemonLost, FlomError, InvalidRequest, LockTimeout, Misuse, lock_refused
+from flom.errors import FlomError, InvalidRequest, LockTimeout, Misuse
 from flom.net.machine_id import unique_id
 
 _P = ParamSpec("_P")
@@ -205,7 +201,8 @@ class BlockingLock:
         @raise Misuse: this is held, or being acquired.
         @raise FlomError: something else is wrong; see L{connect} and L{Conversation.lock}.
         """
-        attempt = _Attempt(self._asked, self._config, start=self._start)
+        may_start = self._start and self._config.lifespan_ms != 0
+        acquirer = Acquirer(self._config, _Warnings(), self._asked.timeout, may_start=may_start)
         is_ours = False
         try:
             with guard:
@@ -213,15 +210,27 @@ class BlockingLock:
                     raise Misuse(f"{self._asked.name.text}: held or being acquired already by this lock object")
                 is_ours = True
                 self._acquirer = os.getpid()
-            self._held = held = attempt.succeed()
+            self._held = held = self._take(acquirer)
             self._acquirer = 0
             return held
         except BaseException:
-            attempt.give_up()
+            acquirer.give_up()
             if is_ours:
                 self._held = None
                 self._acquirer = 0
             raise
+
+    def _take(self, acquirer: Acquirer) -> Held:
+        name = self._asked.name.text
+        try:
+            conversation, element = acquirer.acquire(self._asked.message(unique_id()))
+        except LockTimeout:
+            peer = peer_of(self._config) if acquirer.conversation is None else acquirer.conversation.peer
+            raise LockTimeout(f"{name} at {peer}: not granted within {self._asked.timeout:g} s") from None
+        except FlomError as e:
+            e.concern(name)
+            raise
+        return Held(name, element, conversation)
 
     def release(self, rollback: bool = False) -> None:
         """
@@ -284,86 +293,14 @@ class BlockingLock:
 _RUN_LATER: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
-class _Attempt:
-    """Takes a lock once, at whatever daemon there is in the end."""
+class _Warnings(Hooks):
+    """What a script is told of: what its user should know."""
 
-    def __init__(self, asked: Asked, config: Config, *, start: bool) -> None:
-        self._message, self._timeout = asked.message(unique_id()), asked.timeout
-        self._config = config
-        self._may_start = start and config.lifespan_ms != 0
-        self._is_in_pool = bool(config.multicast_address)
-        self._was_connected = False
-        self._conversation: Conversation | None = None
-        self._deadline: float | None = None
+    def warn(self, text: str) -> None:
+        _warn(text)
 
-    def succeed(self) -> Held:
-        """Take the lock; see L{BlockingLock.acquire}."""
-        name = self._message.name
-        prepare(self._config)
-        self._limit_wait()
-        try:
-            conversation, answer = self._ask()
-        except LockTimeout:
-            peer = peer_of(self._config) if self._conversation is None else self._conversation.peer
-            raise LockTimeout(f"{name} at {peer}: not granted within {self._timeout:g} s") from None
-        except FlomError as e:
-            e.concern(name)
-            raise
-        outcome = Outcome(answer.code or 0)
-        if outcome is not Outcome.GRANTED:
-            raise lock_refused(outcome, name, conversation.peer)
-        return Held(name, answer.element, conversation)
-
-    def give_up(self) -> None:
-        """Leave nothing behind."""
-        if self._conversation is not None:
-            self._conversation.close()
-
-    def _limit_wait(self) -> None:
-        """Give the wait all of its time: when it begins, and again when it has taken a while to start a daemon."""
-        self._deadline = None if self._timeout is None else monotonic() + self._timeout
-
-    def _ask(self) -> tuple[Conversation, Answer]:
-        """Give the daemon's decision; if the daemon goes first, ask again as long as L{Patience} lasts."""
-        patience = Patience(is_in_pool=self._is_in_pool)
-        while True:
-            self._conversation = None
-            try:
-                self._conversation = conversation = self._connect()
-                self._was_connected = True
-                return conversation, conversation.lock(self._message, self._deadline)
-            except DaemonLost as e:
-                patience.bear(e, answered=self._conversation is not None and self._conversation.answered)
-                self._was_connected = True
-            if self._is_in_pool:
-                self._pause()
-
-    def _pause(self) -> None:
-        left = RETRY if self._deadline is None else min(RETRY, self._deadline - monotonic())
-        if left <= 0:
-            raise LockTimeout("too late")
-        sleep(left)
-
-    def _connect(self) -> Conversation:
-        """Connect to the daemon, started if need be and allowed."""
-        try:
-            return self._look(has_started=False)
-        except NoDaemon:
-            if not self._may_start:
-                raise
-        with daemon_started(self._config, _warn):
-            self._limit_wait()
-            return self._look(has_started=True)
-
-    def _look(self, *, has_started: bool) -> Conversation:
-        """Connect to the daemon, if there is one."""
-        if self._was_connected:  # another daemon may be about to take the place of the one that has gone
-            seek = Seek.A_SUCCESSOR
-        elif has_started:
-            seek = Seek.STARTED
-        else:
-            seek = Seek.BEFORE_START if self._may_start else Seek.ANY
-        return connect(self._config, deadline=self._deadline, warn=_warn, seek=seek)
+    def pass_on(self, line: str) -> None:
+        _warn(line)
 
 
 def _configure(

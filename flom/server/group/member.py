@@ -115,7 +115,6 @@ class GroupMember(DatagramProtocol):
         self._timer: IDelayedCall | None = None
         self._joined_at = now
         self._has_started = False
-        self._elected: Standing | None = None
         self._orphan_heard_at = now - ORPHAN_MEMORY
         self._is_silenced = False
         self._reaching: Deferred[Any] | None = None
@@ -131,15 +130,13 @@ class GroupMember(DatagramProtocol):
         """Whether some hold locks of a daemon that has gone, and want to regain them from its successor."""
         return self._now()[0] - self._orphan_heard_at < ORPHAN_MEMORY
 
-    def open(self, elected: Standing | None = None) -> GroupPort:
+    def open(self) -> GroupPort:
         """
         Join the group and stand for election.
 
-        @param elected: lead at once, in the place of this candidate, another process on this host that has won.
         @raise CannotListenError: the port is taken by a program that does not share it.
         @raise NoMulticast: the group cannot be joined.
         """
-        self._elected = elected
         port = GroupPort(self._group, self, self._reactor, is_member=True)
         port.startListening()
         return port
@@ -157,10 +154,7 @@ class GroupMember(DatagramProtocol):
     def startProtocol(self) -> None:
         self._join()
         self._show_role(None)
-        if self._elected is None:
-            self._tick()
-        else:
-            self._act(self._election.lead(*self._now(), self._elected))
+        self._tick()
         self._has_started = True
 
     def stopProtocol(self) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from flom.core.group.addresses import Group
@@ -23,9 +22,10 @@ from flom.reactor.multicast_port import GroupPort
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.grace import GRACE
-from flom.server.group.handover import Successor
 from flom.server.group.member import GroupMember, MemberObserver
+from flom.server.group.starter import StarterConnection, connect_to_starter
 from flom.server.lifespan import LifespanService
+from flom.text import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Membership:
 
     @ivar address: host and TCP port that clients are sent to; the empty host for where the answer comes from.
     @ivar seat: of this host; C{None} to take it as soon as it is free.
-    @ivar candidate: a connection to the process that stands for election in our place (L{flom.server.group.handover}).
+    @ivar starter: a socket to the program that has started the daemon and is told how its election ends
+        (L{flom.server.group.starter}); C{None} if there is none.
     @ivar stands_by: whether to stay while another daemon leads, to take over from it.
     @ivar on_role: called with what the daemon has become.
     """
@@ -44,7 +45,7 @@ class Membership:
     address: tuple[str, int]
     timing: Timing = DEFAULT_TIMING
     seat: Seat | None = None
-    candidate: socket.socket | None = None
+    starter: socket.socket | None = None
     stands_by: bool = True
     on_role: Callable[[Role], None] = lambda role: None
 
@@ -78,7 +79,7 @@ class MembershipService(Service, MemberObserver):
         self._member: GroupMember | None = None
         self._port: GroupPort | None = None
         self._retry: IDelayedCall | None = None
-        self._has_orphans = False
+        self._starter: StarterConnection | None = None
         self._has_followed = False
         self._is_finished = False
         arbiter.retire()
@@ -86,16 +87,9 @@ class MembershipService(Service, MemberObserver):
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         self._is_finished = False
-        candidate = self._membership.candidate
-        if candidate is None:
-            self._take_seat(is_first=True)
-        else:
-            successor = Successor(lambda: system_instant().monotonic, self._succeed, self._finish)
-            candidate.setblocking(False)
-            self._reactor.adoptStreamConnection(
-                candidate.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: successor)
-            )
-            candidate.close()
+        if self._membership.starter is not None:
+            self._starter = connect_to_starter(self._reactor, self._membership.starter, self._finish)
+        self._take_seat(is_first=True)
 
     def stopService(self) -> Any:
         super().stopService()
@@ -125,20 +119,15 @@ class MembershipService(Service, MemberObserver):
             self._retry = self._reactor.callLater(self._membership.timing.heartbeat, self._take_seat)
         else:
             if is_first:
-                self._enter(None)
+                self._enter()
             else:
-                self._try_to_enter(None)
+                self._try_to_enter()
 
-    def _succeed(self, elected: Standing | None, has_orphans: bool) -> None:
-        """Take over from the process that was elected in our place."""
-        self._has_orphans = has_orphans
-        self._try_to_enter(elected)
-
-    def _try_to_enter(self, elected: Standing | None) -> None:
+    def _try_to_enter(self) -> None:
         """Become a member, when nobody is there any more who could be told that it is not possible."""
         try:
-            self._enter(elected)
-        except (NoMulticast, CannotListenError) as e:
+            self._enter()
+        except NoMulticast as e:
             self._log.critical("{why}", why=str(e))
             self._finish()
 
@@ -148,17 +137,24 @@ class MembershipService(Service, MemberObserver):
             self._is_finished = True
             self._end()
 
-    def _enter(self, elected: Standing | None) -> None:
+    def _enter(self) -> None:
         """
-        Become a member of the group.
+        Become a member of the group, and stand for election.
 
-        @param elected: as whom we lead at once; C{None} to stand for election.
+        @raise NoMulticast: that is not possible.
         """
         membership = self._membership
         self._member = GroupMember(
             membership.group, membership.address, self._reactor, system_instant, self, membership.timing
         )
-        self._port = self._member.open(elected)
+        try:
+            self._port = self._member.open()
+        except CannotListenError as e:
+            raise NoMulticast(f"{membership.group}: {reason(e.socketError)}") from e
+
+    def _tell_starter(self, line: str) -> None:
+        if self._starter is not None:
+            self._starter.tell(line)
 
     def was_asked(self, *, is_orphan: bool) -> None:
         self._counters.discoveries += 1
@@ -167,12 +163,16 @@ class MembershipService(Service, MemberObserver):
 
     def is_deaf(self, why: str) -> None:
         self._log.error("{why}", why=why)
+        if self._starter is not None:  # it was started to lead, and cannot
+            self._tell_starter(f"deaf {why}")
+            self._finish()
 
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         assert self._member is not None
         self._has_followed |= leader is not None
         if role is Role.LEADER:
-            is_takeover = self._has_orphans or self._member.has_orphans or self._has_followed
+            self._tell_starter("elected")
+            is_takeover = self._member.has_orphans or self._has_followed
             self._arbiter.resume(GRACE if is_takeover else 0.0)
             self._lifespan.startService()
         elif self._lifespan.running:
@@ -181,6 +181,7 @@ class MembershipService(Service, MemberObserver):
             self._arbiter.retire()
             self._await_last_holder()
         elif leader is not None and not self._membership.stands_by and self._arbiter.is_deserted:
+            self._tell_starter("beaten")
             self._finish()
         self._show_role(role)
 

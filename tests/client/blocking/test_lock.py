@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from flom import lock
-from flom.client.blocking import launch as starter
 from flom.client.blocking.lock import BlockingLock
 from flom.codes import ReturnCode
 from flom.config import Config
@@ -419,27 +418,6 @@ def test_it_gets_its_configuration(tmp_path: Path, short_lived: Config, monkeypa
         assert (tmp_path / "daemon.trace").exists()
 
 
-def test_options_say_what_a_daemon_wants_to_know() -> None:
-    words = starter.options(
-        Config(
-            lifespan_ms=-1,
-            socket_name="relative",
-            keepalive_time=7,
-            resource_name="R",
-            timeout_ms=0,
-            lock_mode=LockMode.PR,
-            ignored_signals=(1,),
-            command_trace_file="trace",
-            verbose=True,
-        )
-    )
-    assert words == [
-        *("--socket-name", os.path.abspath("relative")),
-        *("--daemon-lifespan", "-1"),
-        *("--tcp-keepalive-time", "7"),
-    ]
-
-
 @pytest.mark.parametrize(
     "arguments", [{"start": False}, {"config": NEVER}], ids=["not by the call", "not by configuration"]
 )
@@ -451,16 +429,20 @@ def test_none_is_started_if_that_is_not_wanted(tmp_path: Path, arguments: dict[s
 
 
 @pytest.mark.parametrize(
-    ("config", "why"),
+    ("config", "code", "why"),
     [
-        (Config(socket_name="/proc/nothing/flom.sock"), "^R: cannot start a daemon: .*/proc/nothing"),
-        (Config(unicast_address="127.0.0.1", unicast_port=1, discovery_ttl=999), "^R: .*discovery-ttl: '999'"),
+        (Config(socket_name="/proc/nothing/s"), ReturnCode.OPEN_ERROR, "cannot start a daemon: .*/proc/nothing"),
+        (
+            Config(unicast_address="127.0.0.1", unicast_port=1, keepalive_time=99_999),
+            ReturnCode.DAEMON_NOT_STARTED,
+            "the daemon did not start: .*tcp-keepalive-time: '99999'",
+        ),
     ],
 )
-def test_why_none_can_be_started_is_told(config: Config, why: str) -> None:
-    with pytest.raises(DaemonUnreachable, match=why) as caught:
+def test_why_none_can_be_started_is_told(config: Config, code: int, why: str) -> None:
+    with pytest.raises(DaemonUnreachable, match=f"^R: {why}") as caught:
         lock("R", config=config).acquire()
-    assert caught.value.code is ReturnCode.DAEMON_NOT_STARTED
+    assert caught.value.code == code
 
 
 def test_a_python_that_cannot_be_run_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -636,15 +618,14 @@ def test_an_interrupt_leaves_the_queue(fake: FakeDaemon, programs: Programs, tmp
     running.finish()
 
 
-def test_an_interrupt_ends_what_starts_a_daemon(programs: Programs, short_lived: Config, tmp_path: Path) -> None:
-    def helpers() -> list[str]:
-        return [words for words in programs.command_lines() if "flom.run.starting" in words]
+def test_an_interrupt_ends_what_starts_a_daemon(programs: Programs, tmp_path: Path) -> None:
+    def daemons() -> list[str]:
+        return [words for words in programs.command_lines() if "flom.daemon" in words]
 
-    running = programs.start_program(sys.executable, "-c", WAIT, short_lived.socket_name)
-    eventually(helpers, "the helper")  # which may not even know yet what it is to do
+    running = programs.start_program(sys.executable, "-c", WAIT, str(tmp_path / "started.sock"))
+    eventually(daemons, "the daemon's start")
     running.signal(signal.SIGINT)
     assert running.line() == "interrupted"
-    assert not helpers()
     assert not subprocess.run(["ps", "--ppid", str(running.pid), "-o", "pid="], capture_output=True).stdout
     running.finish()
 

@@ -60,8 +60,8 @@ class Member(MemberObserver):
     def standing(self) -> Standing:
         return self.member.election.standing
 
-    def open(self, elected: Standing | None = None) -> Member:
-        self.member.open(elected)
+    def open(self) -> Member:
+        self.member.open()
         self.port = self._ports[-1]
         return self
 
@@ -256,13 +256,6 @@ def test_an_announcement_says_where_the_leader_listens(member: Member) -> None:
     member.win()
     pass_time(member.reactor, DEFAULT_TIMING.heartbeat)
     assert {(told.address, told.port) for told in member.port.told if isinstance(told, Discover)} == {("", 40001)}
-
-
-def test_it_leads_in_the_place_of_a_candidate_that_has_won(member: Member) -> None:
-    elected = Standing("0123456789abcdef", Role.LEADER, 1_800_000_000_000)
-    member.open(elected)
-    assert member.role is Role.LEADER
-    assert member.port.announced() == [elected]
 
 
 def test_who_leads_says_goodbye_more_than_once(member: Member) -> None:

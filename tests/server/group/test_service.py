@@ -26,8 +26,8 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.counters import Counters
 from flom.server.grace import GRACE, MAX_GRACE
-from flom.server.group.handover import Successor
 from flom.server.group.service import Membership, MembershipService
+from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from tests.fakes.connections import MemoryClient, first, later, lock, unlock
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
@@ -447,67 +447,76 @@ def test_one_that_has_yielded_does_not_end_by_it(daemon: Daemon) -> None:
     assert daemon.ends == 0
 
 
-# started by a process that stands for election in its place
+# started by a program that wants to know how the election ends
 
 
-class TestSuccessor:
-    """Such a daemon has its seat, waits for the outcome, and does not stand by."""
+class TestStarted:
+    """Such a daemon has its seat, tells its starter what has become of it, and does not stand by."""
 
     @pytest.fixture
-    def candidate(self) -> Any:
+    def starter(self) -> Any:
         """The daemon's end of the connection."""
         ours, theirs = socket.socketpair()
         with closing(ours), closing(theirs):
             yield theirs
 
     @pytest.fixture
-    def membership(self, candidate: socket.socket) -> dict[str, Any]:
-        return {"candidate": candidate, "stands_by": False}
+    def membership(self, starter: socket.socket) -> dict[str, Any]:
+        return {"starter": starter, "stands_by": False}
 
-    def connect(self, daemon: Daemon) -> Successor:
+    def connect(self, daemon: Daemon) -> tuple[StarterConnection, StringTransport]:
         [(_, _, factory)] = daemon.start().reactor.adoptedStreamConnections
-        successor = factory.buildProtocol(None)
-        assert isinstance(successor, Successor)
-        successor.makeConnection(StringTransport())
-        return successor
+        connection = factory.buildProtocol(None)
+        assert isinstance(connection, StarterConnection)
+        transport = StringTransport()
+        connection.makeConnection(transport)
+        return connection, transport
 
-    def test_until_it_is_decided_it_grants_nothing_and_is_no_member(
-        self, daemon: Daemon, ports: list[FakePort]
-    ) -> None:
-        self.connect(daemon)
-        assert ports == []
-        assert not daemon.lets_in
-
-    def test_it_leads_at_once_as_the_candidate_that_has_won(self, daemon: Daemon) -> None:
-        self.connect(daemon).dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 0\n")
-        assert daemon.names[-1] is Role.LEADER
-        assert daemon.lets_in
-        assert daemon.port.announced() == [Standing("0123456789abcdef", Role.LEADER, 1_800_000_000_000)]
-
-    def test_it_is_told_of_those_who_hold_something_of_its_predecessor(self, daemon: Daemon) -> None:
-        self.connect(daemon).dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 1\n")
-        hasty, holder = daemon.connect().send(lock()), daemon.connect().send(lock(regains=1))
-        assert (hasty.received(), holder.received()) == ([], [first(0)])
-
-    def test_after_too_long_a_time_it_has_to_win_itself(self, daemon: Daemon) -> None:
-        successor = self.connect(daemon)
-        daemon.pass_time(1.0)
-        successor.dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 0\n")
+    def test_it_tells_that_it_was_elected(self, daemon: Daemon) -> None:
+        _, told = self.connect(daemon)
         assert not daemon.lets_in
         daemon.pass_time(CAMPAIGN)
         assert daemon.lets_in
+        assert told.value() == b"elected\n"
 
-    def test_without_a_victory_it_ends(self, daemon: Daemon) -> None:
-        self.connect(daemon).connectionLost()
+    def test_if_another_one_leads_it_tells_so_and_ends(self, daemon: Daemon) -> None:
+        _, told = self.connect(daemon)
+        daemon.hear(OTHER)
+        assert told.value() == b"beaten\n"
         assert daemon.ends == 1
 
-    def test_if_it_cannot_join_the_group_it_says_why_and_ends(
-        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, log: list[LogEvent]
+    def test_if_it_hears_nothing_of_the_group_it_tells_so_and_ends(self, daemon: Daemon) -> None:
+        _, told = self.connect(daemon)
+        daemon.port.is_deaf = True
+        daemon.pass_time(CAMPAIGN)
+        assert told.value().startswith(b"deaf ")
+        assert b"does a firewall drop it?" in told.value()
+        assert daemon.ends == 1
+
+    def test_without_its_starter_it_ends(self, daemon: Daemon) -> None:
+        connection, _ = self.connect(daemon)
+        connection.connectionLost()
+        assert daemon.ends == 1
+
+    def test_once_it_leads_its_starter_may_go(self, daemon: Daemon) -> None:
+        connection, _ = self.connect(daemon)
+        daemon.pass_time(CAMPAIGN)
+        connection.connectionLost()
+        assert daemon.ends == 0
+
+    def test_it_grants_to_those_who_held_locks_of_its_predecessor_first(self, daemon: Daemon) -> None:
+        self.connect(daemon)
+        daemon.port.hear(encode(Discover(GROUP.address, orphaned=True)), ASKER)
+        daemon.pass_time(CAMPAIGN)
+        hasty, holder = daemon.connect().send(lock()), daemon.connect().send(lock(regains=1))
+        assert (hasty.received(), holder.received()) == ([], [first(0)])
+
+    def test_if_it_cannot_join_the_group_it_does_not_start(
+        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(FakePort, "has_interfaces", False)
-        self.connect(daemon).dataReceived(b"lead 0123456789abcdef 1800000000000 0.0 0\n")
-        assert daemon.ends == 1
-        assert any("no network interface" in str(event.get("why")) for event in log)
+        with pytest.raises(NoMulticast, match="no network interface"):
+            daemon.start()
 
 
 def test_the_log_says_why_no_daemon_is_elected(daemon: Daemon, log: list[LogEvent]) -> None:

@@ -23,15 +23,15 @@ def tell(text: str) -> None:
 
 def warn(text: str) -> None:
     """Say what the user should know and what is no reason to stop."""
-    complain(f"flom: warning: {text}")
+    print_error(f"flom: warning: {text}")
 
 
-def complain_of_bug(error: BaseException | None) -> None:
-    """Say that something has happened that must not."""
-    complain(f"flom: internal error: {error!r}")
+def print_bug(error: BaseException | None) -> None:
+    """Write that something has happened that must not."""
+    print_error(f"flom: internal error: {error!r}")
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Write C{text} to stderr in one line, whatever is in the values that it quotes."""
     hide()
     with suppress(OSError):

@@ -1,0 +1,284 @@
+"""
+Taking a lock, without a reactor: connect, ask, ask again if the daemon goes, start a daemon or have one elected if
+there is none (docs/compatibility.md, "Who starts a daemon", "Commands under a lock").
+
+C{flom.lock}, C{flom-run} and FLoM's library have one L{Acquirer} for each lock; what differs is in its L{Hooks}.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+
+from flom.client.addresses import peer_of
+from flom.client.blocking.connection import connect
+from flom.client.blocking.dial import NoDaemon, Seek, prepare
+from flom.client.retry import RETRY, Patience
+from flom.codes import Outcome, ReturnCode
+from flom.core.protocol.messages import Lock
+from flom.errors import DaemonLost, DaemonUnreachable, LockTimeout, lock_refused
+from flom.trace import tracer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from flom.client.blocking.connection import Conversation
+    from flom.client.blocking.launch import Candidate
+    from flom.config import Config
+
+_POLL: Final = 0.05
+"""Seconds between two questions while we have a candidate."""
+
+_BACK_OFF: Final = 0.25
+"""Without one: part of the time up to now that passes before the next question; hundreds of us may ask on this host."""
+
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds between two questions at most."""
+
+_trace = tracer("client")
+
+
+class Hooks:
+    """What a program wants to hear while a lock is taken; by default, nothing."""
+
+    def warn(self, text: str) -> None:
+        """Take what the user should know."""
+
+    def say(self, text: str) -> None:
+        """Take what is being done."""
+
+    def pass_on(self, line: str) -> None:
+        """Take a line that the daemon, which was started, has written to stderr."""
+
+    def asks(self, conversation: Conversation) -> None:
+        """
+        Take note that the lock is about to be asked for.
+
+        @raise FlomError: it is not to be.
+        """
+
+
+class Acquirer:
+    """
+    Takes one lock, at whatever daemon there is in the end, and regains it.
+
+    @ivar conversation: the connection on which the lock is asked for or held; C{None} before there is one.
+    """
+
+    def __init__(
+        self, config: Config, hooks: Hooks, timeout: float | None, *, may_start: bool, interrupts: bool = False
+    ) -> None:
+        """
+        @param config: says where the daemon is.
+        @param timeout: seconds to wait for the lock at most, without those in which a daemon is started; C{None} for as
+            long as it takes.
+        @param may_start: whether to start a daemon if there is none; C{config} may forbid it.
+        @param interrupts: see L{Conversation.lock}.
+        """
+        self.conversation: Conversation | None = None
+        self._config = config
+        self._hooks = hooks
+        self._timeout = timeout
+        self._may_start = may_start
+        self._interrupts = interrupts
+        self._is_in_group = bool(config.multicast_address)
+        self._was_connected = False
+        self._starts = 0
+        self._deadline: float | None = None
+
+    def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
+        """
+        Take the lock that C{message} asks for.
+
+        @return: the connection on which it is held, and the element that was granted.
+        @raise flom.errors.LockRefused: the daemon refuses it.
+        @raise LockTimeout: it was not granted in time.
+        @raise DaemonUnreachable: there is no daemon, and none could be started.
+        @raise DaemonLost: the daemon went away.
+        @raise FlomError: see L{connect} and L{Conversation.lock}.
+        """
+        prepare(self._config)
+        self._limit_wait()
+        return self._ask(message, regains=False)
+
+    def regain(self, message: Lock) -> Conversation:
+        """
+        Take a lock again whose daemon has gone, from the one that takes over.
+
+        @param message: what was asked for before.
+        @raise FlomError: that is not possible; see L{acquire}.
+        """
+        self._timeout = self._deadline = None
+        again = Lock(
+            message.name,
+            message.mode,
+            message.quantity,
+            wait=False,
+            create=True,
+            lifespan=message.lifespan,
+            peer_id=message.peer_id,
+            regains=True,
+        )
+        conversation, _ = self._ask(again, regains=True)
+        return conversation
+
+    def give_up(self) -> None:
+        """Close the connection, so that nothing is asked for or held."""
+        if self.conversation is not None:
+            self.conversation.close()
+
+    def _limit_wait(self) -> None:
+        """Start the user's timeout: when the wait begins, and anew when a daemon has been started, which takes time."""
+        self._deadline = None if self._timeout is None else monotonic() + self._timeout
+
+    def _ask(self, message: Lock, *, regains: bool) -> tuple[Conversation, str | None]:
+        """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{Patience} allows."""
+        patience = Patience(is_in_pool=self._is_in_group)
+        while True:
+            self.conversation = None
+            try:
+                self.conversation = conversation = self._connect(regains=regains)
+                self._was_connected = True
+                self._hooks.asks(conversation)
+                answer = conversation.lock(message, self._deadline, self._interrupts)
+            except DaemonLost as e:
+                patience.bear(e, answered=self.conversation is not None and self.conversation.answered)
+                self._was_connected = True
+            else:
+                outcome = Outcome(answer.code or 0)
+                if outcome is Outcome.GRANTED:
+                    return conversation, answer.element
+                conversation.close()
+                raise lock_refused(outcome, message.name, conversation.peer)
+            if self._is_in_group:
+                self._pause(RETRY)
+
+    def _connect(self, *, regains: bool) -> Conversation:
+        """Connect to the daemon, which is started or elected if need be and allowed."""
+        began = monotonic()
+        has_started = False
+        while True:
+            try:
+                return connect(
+                    self._config,
+                    deadline=self._deadline,
+                    warn=self._hooks.warn,
+                    say=self._hooks.say,
+                    seek=self._seek(has_started=has_started, regains=regains),
+                )
+            except NoDaemon as e:
+                self._check_may_start(e)
+            if self._is_in_group:
+                self._elect(regains=regains)
+                has_started = True
+            else:
+                self._start(began)
+
+    def _seek(self, *, has_started: bool, regains: bool) -> int:
+        if has_started:
+            return Seek.STARTED
+        if regains:
+            return Seek.TO_REGAIN
+        if self._was_connected:
+            return Seek.A_SUCCESSOR  # another daemon may be about to take the place of the one that has gone
+        return Seek.BEFORE_START if self._may_start and self._config.lifespan_ms != 0 else Seek.ANY
+
+    def _check_may_start(self, error: NoDaemon) -> None:
+        """
+        Check that a daemon may be started.
+
+        @param error: the reason to start one.
+        @raise DaemonUnreachable: it is not wanted, or was of no use.
+        """
+        from flom.client.blocking.launch import MOST_STARTS, not_started
+
+        if not self._may_start:
+            raise error
+        peer = peer_of(self._config)
+        if self._config.lifespan_ms == 0:
+            what = str(error) if self._is_in_group else f"{peer}: no daemon is listening"
+            raise DaemonUnreachable(
+                ReturnCode.CONNECT_ERROR, f"{what}, and daemon-lifespan 0 forbids to start one"
+            ) from error
+        if self._starts >= MOST_STARTS:
+            raise not_started(f"{peer}: a daemon was started {self._starts} times, and does not listen") from error
+
+    def _start(self, began: float) -> None:
+        """
+        Start a daemon, unless another program is doing so.
+
+        @param began: when we first looked for it.
+        """
+        from flom.client.blocking import launch
+        from flom.net.claim import CannotClaim
+
+        peer = peer_of(self._config)
+        try:
+            started = launch.start_daemon(self._config)
+        except CannotClaim as e:
+            if not e.is_taken or monotonic() > began + launch.START_TIMEOUT:
+                raise launch.cannot_claim(e) from e
+            self._pause(launch.RETRY)
+            return
+        try:
+            self._starts += 1
+            self._hooks.say(f"no daemon at {peer}, starting one")
+            if not started.wait(monotonic() + launch.START_TIMEOUT, self._hooks.pass_on):
+                raise launch.not_started(f"{peer}: the daemon was not ready within {launch.START_TIMEOUT:g} s")
+        finally:
+            started.close()
+        self._limit_wait()
+
+    def _elect(self, *, regains: bool) -> None:
+        """
+        Have a daemon elected, or wait until another one has been, here or on another host.
+
+        Of the programs of one host, one at a time has a candidate; the others go on asking.
+        """
+        from flom.client.blocking.discovery import Asker
+        from flom.client.blocking.launch import START_TIMEOUT, campaign_of, not_started, stand_for_election
+        from flom.client.blocking.stream import NEVER
+        from flom.net.multicast import group_of
+
+        config, hooks = self._config, self._hooks
+        group = group_of(config)
+        began = monotonic()
+        give_up = START_TIMEOUT + campaign_of(config)
+        pause, stand_again = _POLL, 0.0
+        candidate: Candidate | None = None
+        self._starts += 1
+        try:
+            with Asker(group, NEVER, _trace.debug, orphaned=regains) as asker:
+                while not asker.ask(pause):
+                    took = monotonic() - began
+                    if candidate is not None and candidate.has_ended:
+                        candidate.close()
+                        candidate = None
+                        self._limit_wait()
+                        stand_again = took + config.timing.patience  # there is a leader, who should answer
+                    if candidate is None and took >= stand_again:
+                        candidate = stand_for_election(config, group)
+                        if candidate is not None:
+                            hooks.say(f"nobody leads {group}: standing for election")
+                    if candidate is not None and candidate.check(hooks):
+                        break
+                    pause = _POLL
+                    if candidate is None and not regains:
+                        pause = min(max(_POLL, took * _BACK_OFF), _LONGEST_PAUSE)
+                    if candidate is None and self._deadline is not None:
+                        pause = min(pause, self._deadline - monotonic())
+                        if pause <= 0:
+                            raise LockTimeout("too late")
+                    if took > give_up:
+                        raise not_started(f"{group}: nobody was elected within {give_up:g} s")
+        finally:
+            if candidate is not None:
+                candidate.close()
+        if candidate is not None:
+            self._limit_wait()
+
+    def _pause(self, seconds: float) -> None:
+        left = seconds if self._deadline is None else min(seconds, self._deadline - monotonic())
+        if left <= 0:
+            raise LockTimeout("too late")
+        sleep(left)
