@@ -18,7 +18,7 @@ from flom.libflom.constants import *  # noqa: F403
 from flom.libflom.handle import flom_handle_t
 from flom.libflom.properties import *  # noqa: F403
 
-# written out, because type checkers do not compute it
+# written out, because type checkers cannot compute it
 # fmt: off
 __all__ = [  # noqa: F405
     "FALSE", "FLOM_ES_GENERIC_ERROR", "FLOM_ES_OK", "FLOM_ES_REQUESTER_CANT_WAIT", "FLOM_ES_RESOURCE_BUSY",

@@ -1,8 +1,8 @@
 """
-What a daemon holds as a file system: a process of its own shows it, L{flom.vfs}, for as long as the daemon runs.
+What a daemon holds, as a file system: a process of its own serves it, L{flom.vfs}, for as long as the daemon runs.
 
-The daemon hands it one end of a pair of sockets, and answers at the other. It waits for nothing there, and never
-looks at the directory: the process may be stopped, and whoever reads the files may be stuck.
+The process has one end of a pair of sockets, and the daemon answers at the other. The daemon never waits for the
+process and never looks at the directory, because the process may be stopped.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from flom.server.snapshot import write_status
 from flom.text import reason
 
 RESTART: Final = 1.0
-"""Seconds after which what was killed is started again."""
+"""Seconds after which a process that was killed is started again."""
 
 END_TIMEOUT: Final = 2.0
 """Seconds that the process has to unmount and to end when the daemon does."""
 
-_MOST_SAID: Final = 4096  # bytes of what it has said that are kept
+_MOST_KEPT: Final = 4096  # bytes of the end of its stderr
 
 
 class MountService(Service):
     """
-    Shows what the daemon holds at a directory, for as long as the daemon runs.
+    Runs the process that shows what the daemon holds, for as long as the daemon runs.
 
-    If that is not possible, the log says why and the daemon goes on. If the process is killed, it is started again; if
-    somebody unmounts the directory, that is what they want.
+    If nothing can be mounted, the log says why and the daemon goes on. If the process is killed, it is started again;
+    if the directory is unmounted by other means, it stays unmounted.
     """
 
     _log = Logger()
@@ -68,7 +68,7 @@ class MountService(Service):
         self._reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None] | None:
-        """End it; the daemon stays until it is unmounted, so that the next one finds its place."""
+        """End the process; the daemon stays until it has unmounted, so that the next daemon can mount there."""
         super().stopService()
         if self._pause is not None:
             self._pause.cancel()
@@ -95,7 +95,7 @@ class MountService(Service):
                 self._pause = None
 
     async def _show_once(self) -> bool:
-        """Run the process until it ends; tell whether it should run again."""
+        """Run the process until it ends, and return whether it should run again."""
         process = ShowingProcess(self._reactor, self._directory, self._note_mount)
         try:
             process.start(StatusProtocol(self._arbiter, self._reactor, self._counters))
@@ -108,7 +108,7 @@ class MountService(Service):
         finally:
             self._process = None
         if how.signal is not None or (how.exitCode and process.has_mounted):
-            if process.has_mounted:  # otherwise, what is mounted there may be somebody else's
+            if process.has_mounted:  # otherwise, another program may have mounted there
                 await self._unmount()
             if self.running:
                 self._log.warn(
@@ -119,10 +119,10 @@ class MountService(Service):
                 )
             return True
         if not process.has_mounted:
-            self._log_refusal(process.complaint or str(how))
+            self._log_refusal(process.last_line or str(how))
         elif self.running:
             self._log.warn(
-                "{log_id} {directory} was unmounted by somebody else", log_id="FLM023I", directory=self._directory
+                "{log_id} {directory} was unmounted, but not by us", log_id="FLM023I", directory=self._directory
             )
         else:
             self._log.info("{log_id} unmounted {directory}", log_id="FLM023I", directory=self._directory)
@@ -143,10 +143,10 @@ class MountService(Service):
             )
 
     async def _unmount(self) -> None:
-        """Take away what a killed process has left."""
+        """Remove the mount that a killed process has left."""
         program = shutil.which("fusermount3")
         if program is None:
-            return  # it has gone in the meantime
+            return  # uninstalled in the meantime
         words = ["-u", "-z", "--", self._directory]
         _, said, status = await getProcessOutputAndValue(program, words, reactor=self._reactor)
         if status:
@@ -158,10 +158,10 @@ class MountService(Service):
 
 class ShowingProcess(ProcessProtocol):
     """
-    L{flom.vfs}.
+    The process that runs L{flom.vfs}.
 
-    @ivar ended: fires with a C{ProcessDone} or a C{ProcessTerminated} when it has.
-    @ivar has_mounted: whether it could do what it is for.
+    @ivar ended: fires with a C{ProcessDone} or a C{ProcessTerminated} when it has ended.
+    @ivar has_mounted: whether it has mounted.
     """
 
     transport: Any
@@ -170,16 +170,16 @@ class ShowingProcess(ProcessProtocol):
         self._reactor = reactor
         self._directory = directory
         self._on_mounted = on_mounted
-        self._said = b""
+        self._stderr = b""
         self._connection: StatusProtocol | None = None
         self._timeout: IDelayedCall | None = None
         self.ended: Deferred[Any] = Deferred()
         self.has_mounted = False
 
     @property
-    def complaint(self) -> str:
-        """The last line that it has said."""
-        lines = self._said.decode("utf-8", "replace").strip().splitlines()
+    def last_line(self) -> str:
+        """The last line of its stderr."""
+        lines = self._stderr.decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else ""
 
     def start(self, connection: StatusProtocol) -> None:
@@ -204,9 +204,9 @@ class ShowingProcess(ProcessProtocol):
         self._connection = connection
 
     def end(self) -> None:
-        """Close its connection, by which it ends; kill it if it does not."""
+        """Close its connection, which ends it; kill it if it has not ended after L{END_TIMEOUT} seconds."""
         if self._connection is not None:
-            self._connection.transport.abortConnection()  # it may not read what is still to be sent
+            self._connection.transport.abortConnection()  # it need not read what is still to be sent
         self._timeout = self._reactor.callLater(END_TIMEOUT, self._kill)
 
     def _kill(self) -> None:
@@ -217,11 +217,11 @@ class ShowingProcess(ProcessProtocol):
             pass
 
     def outReceived(self, data: bytes) -> None:
-        self.has_mounted = True  # it says nothing else
+        self.has_mounted = True  # nothing else is written to stdout
         self._on_mounted()
 
     def errReceived(self, data: bytes) -> None:
-        self._said = (self._said + data)[-_MOST_SAID:]
+        self._stderr = (self._stderr + data)[-_MOST_KEPT:]
 
     def processEnded(self, reason: Failure) -> None:
         if self._timeout is not None:
@@ -231,9 +231,9 @@ class ShowingProcess(ProcessProtocol):
 
 class StatusProtocol(Protocol):
     """
-    The daemon's end of a connection to somebody who may see what it holds, and can do nothing else.
+    The daemon's end of the connection to the process, which may see what the daemon holds, and do nothing else.
 
-    That is no client: the daemon does not stay for it.
+    It does not count as a client: an idle daemon does not stay for it.
     """
 
     _log = Logger()

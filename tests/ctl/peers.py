@@ -32,7 +32,7 @@ class Locks:
         return self.ask_over(self.connect(), name, mode, quantity, **others)
 
     def connect(self) -> SocketConversation:
-        """Give a new connection."""
+        """Return a new connection."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(self._path)
         self._conversations.append(SocketConversation(connection))
@@ -54,7 +54,7 @@ class Locks:
         return Outcome(answer.code or 0)
 
     def close(self) -> None:
-        """Give all of them back."""
+        """Release all locks."""
         for conversation in self._conversations:
             conversation.close()
         self._conversations.clear()

@@ -92,10 +92,10 @@ class TestForPrograms:
         rows = rows_of(flomctl(programs, "status", "-s", daemon.socket))
         status = json.loads(flomctl(programs, "status", "-s", daemon.socket, "--json").stdout)
         expected = [
-            (party["name"], state, party["mode"] or str(party["quantity"]))
+            (lock["name"], state, lock["mode"] or str(lock["quantity"]))
             for resource in status["resources"]
             for state, kind in (("holds", "holders"), ("waits", "waiters"))
-            for party in resource[kind]
+            for lock in resource[kind]
         ]
         assert len(expected) == 450
         assert sorted((row["RESOURCE"], row["STATE"], row["MODE"]) for row in rows) == sorted(expected)
@@ -139,8 +139,8 @@ class TestGlob:
         rows = rows_of(flomctl(programs, "status", glob, "-s", daemon.socket))
         assert {row["RESOURCE"] for row in rows} == shown
         status = json.loads(flomctl(programs, "status", "--json", "-s", daemon.socket, glob).stdout)
-        parties = [party for resource in status["resources"] for party in resource["holders"]] + status["incubator"]
-        assert {party["name"] for party in parties} == shown
+        found = [lock for resource in status["resources"] for lock in resource["holders"]] + status["incubator"]
+        assert {lock["name"] for lock in found} == shown
 
     @pytest.mark.parametrize("words", [[], ["--json"]])
     def test_nothing_matches(self, programs: Programs, daemon: Daemon, locks: Locks, words: list[str]) -> None:

@@ -33,7 +33,7 @@ def assert_clean(terminal: Terminal) -> None:
 
 
 def are_named(names: list[str], lines: list[str]) -> bool:
-    """Tell whether the resources are shown in the order of C{names}."""
+    """Return whether the resources are shown in the order of C{names}."""
     return [line.split()[0] for line in lines if line.startswith("R")][1:] == names
 
 
@@ -123,7 +123,7 @@ def test_a_daemon_that_stops_and_comes_back(programs: Programs, terminal: Termin
         assert_clean(terminal)
 
 
-def test_a_daemon_that_hangs_hinders_nobody_from_quitting(
+def test_a_daemon_that_hangs_does_not_keep_a_user_from_quitting(
     programs: Programs, daemon: Daemon, terminal: Terminal
 ) -> None:
     running = top(terminal, programs, daemon)

@@ -34,22 +34,22 @@ class Scene:
         return running
 
     def wait_for(self, name: str) -> Running:
-        """Wait for C{name}, which somebody holds."""
+        """Wait for C{name}, which is held."""
         waiters = self.count(name)
         running = self._programs.start("-s", self._path, "-r", name, "--", "true")
         eventually(lambda: self.count(name) == waiters + 1, f"another waiter for {name}")
         return running
 
     def asking(self, name: str) -> list[str]:
-        """Give the words that ask for C{name}."""
+        """Return the words that ask for C{name}."""
         return [FLOM_RUN, "-s", self._path, "-r", name, "--", "true"]
 
     def count(self, name: str) -> int:
-        """Tell how many wait for C{name}."""
+        """Return how many waiters C{name} has."""
         return sum(" waits for " in line for line in self.show(name)[1] if line.startswith("  pid"))
 
     def show(self, name: str) -> tuple[int, list[str]]:
-        """Give status and output of C{flomctl wait-for}, without how long anything has been so."""
+        """Return status and output of C{flomctl wait-for}, without durations."""
         done = flomctl(self._programs, "wait-for", "-s", self._path, name)
         assert done.stderr == ""
         return done.returncode, [line.rpartition(", ")[0] or line for line in done.stdout.splitlines()]
@@ -60,7 +60,7 @@ def scene(programs: Programs, daemon: Daemon) -> Scene:
     return Scene(programs, daemon)
 
 
-def test_a_waiter_and_who_blocks_it(scene: Scene) -> None:
+def test_a_waiter_and_its_blockers(scene: Scene) -> None:
     holder = scene.hold("R1")
     waiter = scene.wait_for("R1")
     uid = os.getuid()

@@ -22,7 +22,7 @@ MakeHandle = Callable[..., flom_handle_t]
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let each test read the configuration anew, and leave no lock to the next one."""
+    """Read the configuration anew in each test, and release its locks afterwards."""
     monkeypatch.setattr(module, "_defaults", None)
     yield
     for conversation in list(calls._held):

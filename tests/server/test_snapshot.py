@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 
 
 def ask(daemon: MemoryDaemon, client: MemoryClient, name: str | None = None) -> Status | ManagementRefused:
-    """Let C{client} ask for the status; give what comes."""
+    """Send a request for the status from C{client}, and return the answer."""
     client.transport.clear()
     client.send(encode(StatusRequest(name)))
     daemon.clock.advance(0)
@@ -46,7 +46,7 @@ def status_of(daemon: MemoryDaemon, name: str | None = None) -> Status:
 
 
 def statuses(client: MemoryClient) -> int:
-    """Tell how many statuses have come since the last call."""
+    """Return how many statuses have come since the last call."""
     data: bytes = client.transport.value()
     client.transport.clear()
     return data.count(END_OF_MESSAGE)
@@ -64,7 +64,7 @@ def test_one_after_the_other_is_answered_however_many_are_asked_for() -> None:
     assert statuses(other) == 6
 
 
-def test_who_asks_and_asks_and_does_not_wait_is_sent_away(log: list[LogEvent]) -> None:
+def test_too_many_requests_at_once_end_the_connection(log: list[LogEvent]) -> None:
     daemon = MemoryDaemon()
     client = daemon.connect()
     client.send(encode(StatusRequest(None)) * (MOST_TO_SHOW + 1))
@@ -86,7 +86,7 @@ def test_the_next_is_not_written_before_the_last_is_on_its_way() -> None:
     assert statuses(client) == 2
 
 
-def test_those_who_ask_while_one_is_written_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_that_come_while_one_is_written_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str | None] = []
 
     def write(arbiter: Any, counters: Any, clock: Any, key: str | None) -> Deferred[bytes]:
@@ -105,7 +105,7 @@ def test_those_who_ask_while_one_is_written_share_the_next(monkeypatch: pytest.M
     assert (written, got) == ([None, None], [b"1", b"2", b"2"])
 
 
-def test_it_tells_who_holds_what_and_who_waits() -> None:
+def test_it_shows_holders_and_waiters() -> None:
     daemon = MemoryDaemon()
     daemon.connect().send(lock("R1", mode=3))
     daemon.clock.advance(1.5)
@@ -151,11 +151,11 @@ def test_it_tells_of_the_daemon_and_its_counts() -> None:
     assert sum(told.counts.waited.values()) == 1
 
 
-def test_who_waits_for_creation_is_told() -> None:
+def test_a_waiter_for_creation_is_shown() -> None:
     daemon = MemoryDaemon()
     daemon.connect().send(lock("R1", create=0))
-    [party] = status_of(daemon).incubator
-    assert party.name == "R1"
+    [waiter] = status_of(daemon).incubator
+    assert waiter.name == "R1"
 
 
 def test_one_resource_may_be_asked_for_and_more_than_once() -> None:
@@ -177,12 +177,12 @@ def test_one_resource_may_be_asked_for_and_more_than_once() -> None:
         ("192.0.2.7", ServerOptions(status_for_all=True), True),
     ],
 )
-def test_it_is_shown_to_whoever_may_see_it(host: str, options: ServerOptions, may: bool) -> None:
+def test_it_is_shown_to_clients_that_may_see_it(host: str, options: ServerOptions, may: bool) -> None:
     daemon = MemoryDaemon(options)
     assert isinstance(ask(daemon, daemon.connect(host)), Status) is may
 
 
-def test_it_is_shown_to_whoever_has_a_certificate() -> None:
+def test_it_is_shown_to_clients_with_a_certificate() -> None:
     daemon = MemoryDaemon(replace(ServerOptions(), tls=FakeTls()))  # type: ignore[arg-type]
     stranger, trusted = daemon.connect("192.0.2.7"), daemon.connect("192.0.2.7")
     trusted.protocol.handshakeCompleted()
@@ -190,7 +190,7 @@ def test_it_is_shown_to_whoever_has_a_certificate() -> None:
     assert isinstance(ask(daemon, trusted), Status)
 
 
-def test_a_client_of_ours_may_ask_after_the_question_that_harms_nobody() -> None:
+def test_a_client_of_ours_may_ask_after_the_harmless_question() -> None:
     daemon = MemoryDaemon()
     client = daemon.connect()
     probe = lock("statusprobe01", wait=0, create=0).replace(b'step="8"', b'step="8" extended="1"')
@@ -207,14 +207,14 @@ def test_a_client_of_flom_s_that_has_locked_may_not() -> None:
     assert client.transport.disconnecting
 
 
-def test_who_asks_for_the_status_may_not_lock_on_the_same_connection() -> None:
+def test_a_connection_for_the_status_takes_no_lock() -> None:
     daemon = MemoryDaemon()
     client = daemon.connect()
     ask(daemon, client)
     assert client.send(lock()).transport.disconnecting
 
 
-def test_who_has_gone_is_not_told() -> None:
+def test_a_client_that_has_gone_is_not_answered() -> None:
     daemon = MemoryDaemon()
     client = daemon.connect().send(encode(StatusRequest()))
     client.leave()

@@ -19,7 +19,7 @@ from flom.status.model import Status
 
 
 class Asker:
-    """The process, and an arbiter with nobody there."""
+    """The process, and an arbiter without clients."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -38,7 +38,7 @@ class Asker:
         return from_json(body)
 
 
-def test_whoever_asks_is_told_and_counts_as_nobody() -> None:
+def test_the_process_is_answered_and_is_no_client() -> None:
     asker = Asker()
     status = asker.ask()
     assert (status.resources, status.incubator) == ((), ())

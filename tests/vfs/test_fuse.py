@@ -60,7 +60,7 @@ def test_a_busy_daemon_is_asked_less_often(reader: Any) -> None:
     assert reader.asked == 1
 
 
-def test_a_daemon_that_does_not_answer_is_an_error_and_left_alone_for_a_moment(reader: Any) -> None:
+def test_a_silent_daemon_is_an_error_and_left_alone_for_a_moment(reader: Any) -> None:
     snapshots = Snapshots(reader)
     reader.error = DaemonLost("the daemon has gone")
     for _ in range(3):

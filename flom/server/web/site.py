@@ -1,5 +1,5 @@
 """
-The web site of a daemon: L{twisted.web.server.Site}, with limits, strict headers, and without what nobody reads here.
+The web site of a daemon: L{twisted.web.server.Site} with limits and strict headers.
 
 Twisted's own would say which Twisted it is, log every request (one a second for each browser) and keep the bodies of
 uploads.
@@ -160,7 +160,7 @@ class Site(server.Site):
 
 def _is_meant_for_us(request: server.Request) -> bool:
     """
-    Return false if the web page of a stranger may have had its own name resolved to our address, to read ours.
+    Return false if a foreign web page may have had its own name resolved to our address, to read ours.
 
     That is how to reach what listens on loopback only. On other addresses we cannot know by which names we go.
     """

@@ -42,13 +42,13 @@ class Page:
 
     def holders(self, resource: str) -> list[str]:
         """Return the holders of C{resource} that the page names."""
-        return self._parties(resource, "holders")
+        return self._locks(resource, "holders")
 
     def waiters(self, resource: str) -> list[str]:
         """Return the waiters for C{resource} that the page names."""
-        return self._parties(resource, "waiters")
+        return self._locks(resource, "waiters")
 
-    def _parties(self, resource: str, kind: str) -> list[str]:
+    def _locks(self, resource: str, kind: str) -> list[str]:
         script = """
         const [name, kind] = arguments;
         const card = [...document.querySelectorAll('.card')].find((one) => one.firstChild.textContent === name);

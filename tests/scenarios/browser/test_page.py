@@ -104,7 +104,7 @@ def test_the_browser_itself_would_not_let_a_name_become_markup(shown: Page) -> N
         shown.run("document.body.innerHTML = arguments[0]", NASTY)
 
 
-def test_who_blocks_whom_is_who_the_daemon_says(shown: Page, locks: Locks, port: int) -> None:
+def test_the_page_draws_the_blockers_that_the_daemon_computes(shown: Page, locks: Locks, port: int) -> None:
     for words in (["-r", "/a/b"], ["-r", "/a/c"], ["-r", "/d", "-l", "PR"]):
         locks.hold(*words)
     waiting = [locks.ask("-r", name) for name in ("/a/b/x", "/a", "/d")]
@@ -211,15 +211,15 @@ def test_nothing_is_fetched_from_elsewhere(shown: Page, port: int) -> None:
 def test_hundreds_are_capped_and_said_to_be(shown: Page, port: int) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/page.json", timeout=20) as answer:
         page = json.load(answer)
-    party = {"number": 0, "address": "localhost/", "peer_id": None, "pid": 1, "uid": 0, "name": "", "mode": "EX"}
-    party |= {"quantity": None, "element": None, "seconds": 5.0}
+    lock = {"number": 0, "address": "localhost/", "peer_id": None, "pid": 1, "uid": 0, "name": "", "mode": "EX"}
+    lock |= {"quantity": None, "element": None, "seconds": 5.0}
 
-    def parties(first: int, many: int) -> list[dict[str, object]]:
-        return [party | {"number": first + number, "pid": first + number} for number in range(many)]
+    def locks(first: int, many: int) -> list[dict[str, object]]:
+        return [lock | {"number": first + number, "pid": first + number} for number in range(many)]
 
     page["status"]["resources"] = [
         {"number": number * 1000, "name": f"job{number}", "type": "simple", "seconds": 9.0, "free": None}
-        | {"idle_left": None, "holders": parties(number * 1000 + 1, 1), "waiters": parties(number * 1000 + 2, 300)}
+        | {"idle_left": None, "holders": locks(number * 1000 + 1, 1), "waiters": locks(number * 1000 + 2, 300)}
         for number in range(200)
     ]
     page["blocking"] = {str(number * 1000): {"EX ": [number * 1000 + 1]} for number in range(200)}

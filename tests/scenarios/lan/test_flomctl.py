@@ -61,7 +61,7 @@ class TestDiscover:
             assert version == __version__
             assert datetime.strptime(since, "%Y-%m-%d %H:%M:%S") <= datetime.now()
 
-    def test_nobody_is_there(self, lan: Lan) -> None:
+    def test_there_is_no_daemon(self, lan: Lan) -> None:
         listed = flomctl(lan.add_host(), "discover", "-A", GROUP, "-w", "100")
         assert (listed.returncode, listed.stdout) == (1, "")
         assert listed.stderr.splitlines() == [
@@ -110,7 +110,7 @@ class TestDoctor:
             ]
             assert any(f"leader [{leader.host.link_local()}" in finding for finding in verdicts["ok"])
 
-    def test_nobody_answers(self, lan: Lan) -> None:
+    def test_no_daemon_answers(self, lan: Lan) -> None:
         status, verdicts = diagnose(lan.add_host())
         assert (status, verdicts["failed"]) == (0, [])
         [warning] = verdicts["warning"]

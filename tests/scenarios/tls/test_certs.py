@@ -233,7 +233,7 @@ def test_a_directory_that_cannot_be_made_is_named(certs: Certs, tmp_path: Path) 
 # what it is good for
 
 
-def test_those_it_certifies_trust_each_other_and_nobody_else(
+def test_the_peers_that_it_certifies_trust_each_other_only(
     certs: Certs, directory: Path, tmp_path: Path, network: MemoryNetwork, version: int
 ) -> None:
     certs("issue", directory)

@@ -40,7 +40,7 @@ def test_a_process_that_is_about_to_unmount_is_waited_for(showing: Daemon, place
 
 
 @pytest.fixture
-def somebody_elses(place: Path) -> Iterator[Path]:
+def foreign_mount(place: Path) -> Iterator[Path]:
     """A place where another program has left a dead mount."""
     with open("/dev/fuse", "r+b", buffering=0) as fuse:
         options = f"fd={fuse.fileno()},rootmode=40000,user_id=0,group_id=0"
@@ -51,12 +51,12 @@ def somebody_elses(place: Path) -> Iterator[Path]:
 
 
 @needs_root
-def test_the_dead_mount_of_another_program_is_left_alone(somebody_elses: Path, tmp_path: Path) -> None:
-    arguments = ["-s", str(tmp_path / "flom.sock"), "-m", str(somebody_elses)]
+def test_the_dead_mount_of_another_program_is_left_alone(foreign_mount: Path, tmp_path: Path) -> None:
+    arguments = ["-s", str(tmp_path / "flom.sock"), "-m", str(foreign_mount)]
     with Daemon(*arguments, ready="FLM021E") as daemon:
         told = daemon.log.splitlines()[-1]
-    assert f"a mount is left there whose process is gone; 'fusermount3 -u {somebody_elses}' removes it" in told
-    assert mount_at(somebody_elses) is not None
+    assert f"a mount is left there whose process is gone; 'fusermount3 -u {foreign_mount}' removes it" in told
+    assert mount_at(foreign_mount) is not None
 
 
 def test_a_second_order_does_not_disturb_the_end_that_has_begun(showing: Daemon, place: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_daemon_that_ends_does_not_wait_to_replace_the_process(showing: Daemon
 
 def test_what_a_user_unmounts_stays_unmounted(showing: Daemon, ask: Ask, place: Path) -> None:
     assert run("fusermount3", "-u", str(place)).returncode == 0
-    showing.wait_for_log("was unmounted by somebody else")
+    showing.wait_for_log("was unmounted, but not by us")
     assert ask("R1").answer is Outcome.GRANTED
     end(showing)
     assert processes_at(place) == []
@@ -220,7 +220,7 @@ def test_a_daemon_that_runs_already_is_not_made_to_mount(daemon: Daemon, place: 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_who_asks_a_daemon_that_has_mounted_may_say_where_again(showing: Daemon, place: Path) -> None:
+def test_a_client_of_a_daemon_that_has_mounted_may_name_the_place(showing: Daemon, place: Path) -> None:
     done = run(FLOM_RUN, "-s", showing.socket, "-m", str(place), "--", "true")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -230,6 +230,6 @@ def test_the_process_is_not_among_the_daemons_that_pgrep_finds(showing: Daemon, 
 
 
 @needs_root
-def test_nobody_else_sees_it(showing: Daemon, place: Path) -> None:
+def test_other_users_do_not_see_it(showing: Daemon, place: Path) -> None:
     done = run("setpriv", "--reuid", "65534", "--clear-groups", "--", "ls", str(place))
     assert "Permission denied" in done.stderr

@@ -119,7 +119,7 @@ def test_a_waiter_moves_to_the_holders_and_both_vanish(ask: Ask, place: Path) ->
     wait_until_shown(status, *NOTHING)
 
 
-def test_a_resource_that_is_remembered_stays_without_anybody(ask: Ask, place: Path) -> None:
+def test_a_resource_that_is_remembered_stays_without_clients(ask: Ask, place: Path) -> None:
     ask("R1", lifespan=60.0).close()
     idle = [f"lockers/N/{name}" for name in ("resource_name", "resource_type", "holders", "waitings")]
     wait_until_shown(place / "status", "incubator", *idle)

@@ -64,7 +64,7 @@ def test_two_daemons_in_one_process_do_not_mix(web: Web) -> None:
     assert (web.metrics()["flom_holders"], other.metrics()["flom_holders"]) == (0, 1)
 
 
-def test_without_http_nobody_waits_for_the_libraries() -> None:
+def test_without_http_its_libraries_are_not_imported() -> None:
     libraries = "{'prometheus_client', 'twisted.web', 'flom.server.web'}"
     code = f"import sys, flom.tap; sys.exit(bool({libraries} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -159,7 +159,7 @@ def test_a_connection_that_says_nothing_is_closed(web: Web, request_line: bytes)
     assert transport.aborted
 
 
-def test_who_does_not_read_the_last_answer_is_sent_away_too(web: Web) -> None:
+def test_a_client_that_does_not_read_the_last_answer_is_sent_away(web: Web) -> None:
     channel, transport = web.connect()
     channel.dataReceived(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert transport.disconnecting
@@ -177,7 +177,7 @@ def test_a_client_that_does_not_read_is_not_read_either(web: Web) -> None:
     assert transport.producerState == "paused"
 
 
-def test_a_service_that_stops_sends_everybody_away(web: Web) -> None:
+def test_a_service_that_stops_closes_all_connections(web: Web) -> None:
     reactor = MemoryReactorClock()
     service = web_service(reactor, TCP4ServerEndpoint(reactor, 9180, interface="127.0.0.1"), web.arbiter, web.counters)
     service.privilegedStartService()

@@ -1,13 +1,13 @@
 // What a daemon holds, kept up to date.
 //
-// Whoever asks for a lock chooses names: they become the text of nodes, and nothing else. What is on the page is
-// changed where it differs, so that what is read, marked or typed stays where it is.
+// Clients choose names: they become the text of nodes, and nothing else. The page is changed only where it differs, so
+// that what a user reads, marks or types stays where it is.
 
 const PERIOD = 1000; // milliseconds from one look at the daemon to the next
 const SHARE = 4; // a look that takes long is followed by a pause of so many times that
 const PATIENCE = 15000; // milliseconds until a daemon that does not answer counts as unreachable
 const MORE_CARDS = 60;
-const CARD_PARTIES = 8; // of holders and of waiters, on a card
+const CARD_LOCKS = 8; // of holders and of waiters, on a card
 const GRAPHS = 12;
 const GRAPH_HOLDERS = 12;
 const GRAPH_WAITERS = [8, 24]; // in each of many, in a single one
@@ -96,28 +96,28 @@ function measure(seconds) {
 }
 
 const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
-const who = (party) => (party.pid === null ? party.address : `pid ${party.pid}`);
+const who = (lock) => (lock.pid === null ? lock.address : `pid ${lock.pid}`);
 const clock = (date) => date.toLocaleTimeString("en-GB");
 
-function detail(party) {
+function detail(lock) {
   const found = [];
-  if (party.pid !== null) found.push(`pid ${party.pid}`, `uid ${party.uid}`);
-  found.push(party.address);
-  if (party.peer_id) found.push(`machine ${party.peer_id}`);
+  if (lock.pid !== null) found.push(`pid ${lock.pid}`, `uid ${lock.uid}`);
+  found.push(lock.address);
+  if (lock.peer_id) found.push(`machine ${lock.peer_id}`);
   return found.join(", ");
 }
 
-// What somebody holds or wants, in a few letters.
-function what(party) {
+// The mode, quantity and element of a lock, in a few letters.
+function what(lock) {
   const found = [];
-  if (party.mode !== null) found.push(party.mode);
-  if (party.quantity !== null) found.push(String(party.quantity));
-  if (party.element !== null) found.push(party.element);
+  if (lock.mode !== null) found.push(lock.mode);
+  if (lock.quantity !== null) found.push(String(lock.quantity));
+  if (lock.element !== null) found.push(lock.element);
   return found.join(" ");
 }
 
-// Where in a hierarchy that is, if it is not where the hierarchy has its name from.
-const where = (party, resource) => (party.name === resource.name || resource.type !== "hierarchical" ? "" : party.name);
+// The node of a lock in a hierarchy, if it is not the one that the hierarchy is named after.
+const where = (lock, resource) => (lock.name === resource.name || resource.type !== "hierarchical" ? "" : lock.name);
 
 function left(free) {
   if (free === null) return "";
@@ -127,41 +127,41 @@ function left(free) {
   return `free: ${few}${free.length > 5 ? ` and ${free.length - 5} more` : ""}`;
 }
 
-// who is looked for
+// the filter
 
 let wanted = [];
 
-const partyText = (party) => `${party.name} ${detail(party)} ${what(party)}`.toLowerCase();
+const lockText = (lock) => `${lock.name} ${detail(lock)} ${what(lock)}`.toLowerCase();
 const isWanted = (text) => wanted.every((word) => text.includes(word));
-const isPartyWanted = (party) => isWanted(partyText(party));
+const isLockWanted = (lock) => isWanted(lockText(lock));
 
 function isResourceWanted(resource) {
   if (!wanted.length || isWanted(`${resource.name} ${resource.type}`.toLowerCase())) return true;
-  return [...resource.holders, ...resource.waiters].some(isPartyWanted);
+  return [...resource.holders, ...resource.waiters].some(isLockWanted);
 }
 
-// Those to show, with their places in the queue; who is looked for first.
-function wantedFirst(parties, most) {
-  const placed = parties.map((party, index) => [party, index]);
+// The locks to show, with their places in the queue; those that the filter wants come first.
+function wantedFirst(locks, most) {
+  const placed = locks.map((lock, index) => [lock, index]);
   if (!wanted.length) return placed.slice(0, most);
-  const found = placed.filter(([party]) => isPartyWanted(party));
-  const rest = placed.filter(([party]) => !isPartyWanted(party));
+  const found = placed.filter(([lock]) => isLockWanted(lock));
+  const rest = placed.filter(([lock]) => !isLockWanted(lock));
   return [...found, ...rest].slice(0, most);
 }
 
 // resources
 
-const longest = (parties) => Math.max(0, ...parties.slice(0, 100).map((party) => party.seconds));
+const longest = (locks) => Math.max(0, ...locks.slice(0, 100).map((lock) => lock.seconds));
 const rank = (resource) => (resource.waiters.length ? 0 : resource.holders.length ? 1 : 2);
 
-// Blocked ones first, where somebody has waited longest; then those held; then those that nobody has.
+// Blocked ones first, by the longest wait; then those that are held; then the others.
 function inOrder(resources) {
   const keyed = resources.map((resource) => [rank(resource), -longest(resource.waiters), resource.number, resource]);
   keyed.sort((one, other) => one[0] - other[0] || one[1] - other[1] || one[2] - other[2]);
   return keyed.map((key) => key[3]);
 }
 
-function makeParty() {
+function makeLock() {
   const [place, whatNode, whoNode] = [make("span", "place"), make("span", "what"), make("span", "who")];
   const [whereNode, detailNode, time] = [make("span", "where"), make("span", "detail"), make("span", "lasting")];
   const middle = make("span", "", whatNode, " ", whoNode, " ", whereNode, " ", detailNode);
@@ -170,21 +170,21 @@ function makeParty() {
   return item;
 }
 
-function updateParty(node, party, place, resource) {
+function updateLock(node, lock, place, resource) {
   const parts = node.parts;
   say(parts.place, place);
-  say(parts.whatNode, resource ? what(party) : `${party.name} ${what(party)}`);
-  say(parts.whoNode, who(party));
-  say(parts.whereNode, resource ? where(party, resource) : "");
-  say(parts.detailNode, party.pid === null ? (party.peer_id ?? "") : `uid ${party.uid}`);
-  say(parts.time, lasting(party.seconds));
-  hint(node, detail(party));
+  say(parts.whatNode, resource ? what(lock) : `${lock.name} ${what(lock)}`);
+  say(parts.whoNode, who(lock));
+  say(parts.whereNode, resource ? where(lock, resource) : "");
+  say(parts.detailNode, lock.pid === null ? (lock.peer_id ?? "") : `uid ${lock.uid}`);
+  say(parts.time, lasting(lock.seconds));
+  hint(node, detail(lock));
 }
 
 function makeCard() {
   const card = make("article", "card", make("h3"), make("p", "facts-line"));
   for (const kind of ["holders", "waiters"]) {
-    const parts = [make("h4"), make(kind === "holders" ? "ul" : "ol", "parties"), make("p", "more")];
+    const parts = [make("h4"), make(kind === "holders" ? "ul" : "ol", "locks"), make("p", "more")];
     card[kind] = make("div", kind, ...parts);
     card.append(card[kind]);
   }
@@ -197,24 +197,24 @@ function updateCard(card, resource) {
   const facts = [resource.type, left(resource.free), `for ${lasting(resource.seconds)}`];
   if (resource.idle_left !== null) facts.push(`forgotten in ${lasting(resource.idle_left)}`);
   say(card.querySelector(".facts-line"), facts.filter(Boolean).join(" \u00b7 "));
-  updateParties(card.holders, resource.holders, resource, (number) => count(number, "holder", "holders"));
-  updateParties(card.waiters, resource.waiters, resource, (number) => `${number.toLocaleString("en")} waiting`);
+  updateLocks(card.holders, resource.holders, resource, (number) => count(number, "holder", "holders"));
+  updateLocks(card.waiters, resource.waiters, resource, (number) => `${number.toLocaleString("en")} waiting`);
 }
 
-function updateParties(group, parties, resource, title) {
+function updateLocks(group, locks, resource, title) {
   const [heading, body, more] = group.children;
-  group.hidden = !parties.length;
-  say(heading, title(parties.length));
-  const shown = wantedFirst(parties, CARD_PARTIES);
+  group.hidden = !locks.length;
+  say(heading, title(locks.length));
+  const shown = wantedFirst(locks, CARD_LOCKS);
   const isQueue = body.tagName === "OL";
   list(
     body,
     shown,
-    ([party]) => party.number,
-    makeParty,
-    (node, [party, index]) => updateParty(node, party, isQueue ? `${index + 1}.` : "", resource),
+    ([lock]) => lock.number,
+    makeLock,
+    (node, [lock, index]) => updateLock(node, lock, isQueue ? `${index + 1}.` : "", resource),
   );
-  show(more, parties.length > shown.length ? `and ${(parties.length - shown.length).toLocaleString("en")} more` : "");
+  show(more, locks.length > shown.length ? `and ${(locks.length - shown.length).toLocaleString("en")} more` : "");
 }
 
 let cards = MORE_CARDS;
@@ -230,15 +230,15 @@ function showResources(resources, all) {
 }
 
 function showIncubator(incubator) {
-  const found = wanted.length ? incubator.filter(isPartyWanted) : incubator;
+  const found = wanted.length ? incubator.filter(isLockWanted) : incubator;
   const shown = found.slice(0, INCUBATED);
   $("incubator").hidden = !incubator.length;
   list(
     $("incubated"),
     shown,
-    (party) => party.number,
-    makeParty,
-    (node, party) => updateParty(node, party, ""),
+    (lock) => lock.number,
+    makeLock,
+    (node, lock) => updateLock(node, lock, ""),
   );
   show($("incubated-more"), found.length > shown.length ? `and ${found.length - shown.length} more` : "");
 }
@@ -252,10 +252,10 @@ function blockersOf(waiter, resource) {
   return resource.holders.filter((holder) => numbers.has(holder.number));
 }
 
-// Who a party is, if that can be told: the same one may hold one thing and wait for another.
-function identity(party) {
-  if (party.pid !== null && party.address !== "this process") return `${party.address} ${party.pid}`;
-  return party.address.includes("/") && !party.address.startsWith("localhost/") ? party.address : null;
+// The client of a lock, if that is known: it may hold one resource and wait for another.
+function identity(lock) {
+  if (lock.pid !== null && lock.address !== "this process") return `${lock.address} ${lock.pid}`;
+  return lock.address.includes("/") && !lock.address.startsWith("localhost/") ? lock.address : null;
 }
 
 function whatEachWaitsFor(resources) {
@@ -273,7 +273,7 @@ const ROW = 32;
 const BOX = 26;
 const LETTER = 6.7; // about the width of one, in pixels
 
-// As much as fits of a text; of its rest nothing, if it would take a letter off its beginning.
+// As much of text and rest as fits; nothing of rest, if text would lose a letter for it.
 function fit(text, rest, width) {
   const most = Math.max(1, Math.floor(width / LETTER));
   const full = text + rest;
@@ -285,7 +285,7 @@ const short = (seconds) => lasting(seconds).split(" ").slice(0, 2).join(" ");
 
 // What to draw of a resource: waiters, and the holders in their way.
 //
-// Waiters with the same holders in their way share a joint, so that the lines are as many as the parties, not as
+// Waiters with the same holders in their way share a joint, so that the lines are as many as the locks, not as
 // their pairs.
 function plan(resource, most) {
   const waiters = wantedFirst(resource.waiters, most).sort((one, other) => one[1] - other[1]);
@@ -306,16 +306,16 @@ function plan(resource, most) {
   return { holders, waiters, joints: [...joints.values()], undrawn: undrawn.length ? `${undrawn.join(" and ")} not drawn` : "" };
 }
 
-function box(className, x, y, width, party, resource, chain, times) {
-  const time = draw("text", { class: "for", x: x + width - 7, y: y + 17, "text-anchor": "end" }, short(party.seconds));
-  times.set(`${className} ${party.number}`, time);
-  const place = where(party, resource);
-  const text = `${what(party)} ${who(party)}`;
+function box(className, x, y, width, lock, resource, chain, times) {
+  const time = draw("text", { class: "for", x: x + width - 7, y: y + 17, "text-anchor": "end" }, short(lock.seconds));
+  times.set(`${className} ${lock.number}`, time);
+  const place = where(lock, resource);
+  const text = `${what(lock)} ${who(lock)}`;
   const rest = `${place && ` ${place}`}${chain ? `, itself waits for ${chain}` : ""}`;
   return draw(
     "g",
     { class: className },
-    draw("title", {}, `${text}${rest} (${detail(party)})`),
+    draw("title", {}, `${text}${rest} (${detail(lock)})`),
     draw("rect", { x: x + 0.5, y: y + 0.5, width: width - 1, height: BOX, rx: 5 }),
     draw("text", { x: x + 7, y: y + 17 }, fit(text, rest, width - 20 - time.textContent.length * 6)),
     time,
@@ -368,7 +368,7 @@ function curve(x1, y1, x2, y2) {
   return draw("path", { class: "blocks", d: `M${x1} ${y1}C${x} ${y1} ${x} ${y2} ${x2} ${y2}` });
 }
 
-// No holder is in its way: it waits for those ahead of it in the queue.
+// No holder is in its way: it waits for the waiters ahead of it.
 function behind(waiter, waiters, middle, right) {
   const index = waiters.findIndex(([one]) => one === waiter);
   if (index < 1) return [];
@@ -389,7 +389,7 @@ function updateGraph(node, resource, chains, most) {
   const planned = plan(resource, most);
   show(more, planned.undrawn);
   const width = Math.max(240, Math.floor(holder.clientWidth));
-  const parties = [...planned.holders, ...planned.waiters.map(([waiter]) => waiter)];
+  const locks = [...planned.holders, ...planned.waiters.map(([waiter]) => waiter)];
   const shape = JSON.stringify([
     resource.name,
     width,
@@ -404,9 +404,9 @@ function updateGraph(node, resource, chains, most) {
     node.times = times;
     return;
   }
-  for (const party of parties) {
-    const kind = planned.holders.includes(party) ? "holder" : "waiter";
-    say(node.times.get(`${kind} ${party.number}`), short(party.seconds));
+  for (const lock of locks) {
+    const kind = planned.holders.includes(lock) ? "holder" : "waiter";
+    say(node.times.get(`${kind} ${lock.number}`), short(lock.seconds));
   }
 }
 
@@ -495,7 +495,7 @@ function showPast(past) {
   showPlot("plot-waits", waits, measure, grants ? `${measure(recently(past.waited) / grants)} now` : "no grants now");
 }
 
-// looking
+// asking the daemon
 
 let latest = null;
 let unreachableSince = null;

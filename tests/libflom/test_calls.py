@@ -204,7 +204,7 @@ def test_a_timeout_of_0_is_not_to_wait(faked: flom_handle_t, fake: FakeDaemon) -
     assert waiting.code == FLOM_RC_LOCK_BUSY
 
 
-def test_who_does_not_want_to_wait_does_not_wait_for_a_daemon_that_says_nothing(
+def test_a_silent_daemon_does_not_hold_up_a_request_without_a_wait(
     faked: flom_handle_t, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "ANSWER_TIMEOUT", 0.2)
@@ -307,12 +307,12 @@ def test_the_timeout_is_for_the_whole_wait(faked: flom_handle_t, fake: FakeDaemo
 Handler = Callable[[int, FrameType | None], Any]
 
 Interrupting = Callable[[Handler], Callable[[], SocketConversation]]
-"""Begins that; what it gives waits for the connection of whoever has asked."""
+"""Begins that; what it returns waits for the connection of the client."""
 
 
 @pytest.fixture
 def interrupting(fake: FakeDaemon) -> Iterator[Interrupting]:
-    """Makes the daemon queue whoever asks, and send this process a signal then."""
+    """Makes the daemon queue the next request, and send this process a signal then."""
     before = signal.getsignal(signal.SIGUSR1)
     accepted: queue.Queue[SocketConversation] = queue.Queue()
 
@@ -371,14 +371,14 @@ def test_nowhere_to_look_for_a_daemon(make: MakeHandle) -> None:
     assert handle.state == FLOM_HANDLE_STATE_INIT
 
 
-def test_a_host_that_nobody_knows(make: MakeHandle) -> None:
+def test_a_host_that_is_unknown(make: MakeHandle) -> None:
     handle = make("R1")
     flom_handle_set_unicast_address(handle, "no such host")
     assert flom_handle_lock(handle) == FLOM_RC_GETADDRINFO_ERROR
     assert handle.state == FLOM_HANDLE_STATE_INIT
 
 
-def test_a_port_where_nobody_listens(make: MakeHandle) -> None:
+def test_a_port_without_a_listener(make: MakeHandle) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         handle = make("R1")
@@ -412,9 +412,7 @@ def test_no_descriptors_left(make: MakeHandle, address: str) -> None:
     assert not is_locked(address, "R1") or handle.state == FLOM_HANDLE_STATE_LOCKED
 
 
-def test_an_error_of_the_system_that_nobody_has_thought_of_comes_out(
-    handle: flom_handle_t, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_of_the_system_comes_out(handle: flom_handle_t, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **options: Any) -> None:
         raise OSError(errno.EIO, "a handler of the program's own has said so")
 
@@ -568,7 +566,7 @@ def test_tls_both_ways(make: MakeHandle, files: Mapping[str, Files], port: int, 
         assert flom_handle_lock(at_port(make("R1"), port)) == FLOM_RC_RECV_ERROR
 
 
-def test_a_daemon_that_is_somebody_else(make: MakeHandle, files: Mapping[str, Files], tmp_path: Path) -> None:
+def test_a_daemon_with_the_certificate_of_another(make: MakeHandle, files: Mapping[str, Files], tmp_path: Path) -> None:
     path, other = str(tmp_path / "s"), files["somebody's"]
     words = ["--tls-certificate", other.certificate, "--tls-private-key", other.key]
     with Daemon("--socket-name", path, *words, "--tls-ca-certificate", other.authority):
