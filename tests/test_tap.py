@@ -14,7 +14,7 @@ import pytest
 
 from flom.config import DAEMON, SETTINGS, Config, Setting
 from flom.core.group.addresses import Group
-from flom.core.group.election import DEFAULT_TIMING, Timing
+from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.net.host_seat import take_seat
 from flom.net.keepalive import Keepalive
 from flom.net.multicast import NetworkInterface

@@ -26,6 +26,7 @@ from flom.config.parsers import (
     refused_on_stdout,
     within,
 )
+from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.modes import EX
 from flom.core.names import DEFAULT_NAME
 from flom.errors import ConfigError
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, dataclass_transform
 
-    from flom.core.group.election import Timing
     from flom.core.modes import LockMode
 
     _V = TypeVar("_V", bound="_Values")
@@ -321,11 +321,14 @@ class Config(_Values):
         help="do not pass the connection on to the command; it keeps the lock if this program is killed")
     allow_remote_shutdown: bool = _flag("--allow-remote-shutdown", "[Daemon] AllowRemoteShutdown", default=False,
         help="let every client that can connect end the daemon")
-    heartbeat_ms: int = _integer("--heartbeat", "[Daemon] Heartbeat", default=400, check=within(10, 60_000),
+    heartbeat_ms: int = _integer("--heartbeat", "[Daemon] Heartbeat",
+        default=round(DEFAULT_TIMING.heartbeat * 1000), check=within(10, 60_000),
         help="milliseconds between two announcements of a group's leader")
-    leader_timeout_ms: int = _integer("--leader-timeout", "[Daemon] LeaderTimeout", default=1750,
+    leader_timeout_ms: int = _integer("--leader-timeout", "[Daemon] LeaderTimeout",
+        default=round(DEFAULT_TIMING.patience * 1000),
         check=within(20, 3_600_000), help="milliseconds of silence after which the leader is considered dead")
-    election_time_ms: int = _integer("--election-time", "[Daemon] ElectionTime", default=500,
+    election_time_ms: int = _integer("--election-time", "[Daemon] ElectionTime",
+        default=round(DEFAULT_TIMING.campaign * 1000),
         check=within(100, 60_000), help="milliseconds without an objection after which a candidate leads")
     max_connections: int = _integer("--max-connections", "[Limits] MaxConnections", default=50_000, check=_COUNT,
         help="connections in all, beyond which the daemon closes new ones; 0: no limit")
@@ -379,8 +382,6 @@ class Config(_Values):
     @property
     def timing(self) -> Timing:
         """The three settings of elections as one value."""
-        from flom.core.group.election import Timing  # most commands need not wait for its import
-
         return Timing(self.heartbeat_ms / 1000, self.leader_timeout_ms / 1000, self.election_time_ms / 1000)
 
     @property

@@ -20,7 +20,7 @@ from flom.server.service import build_daemon
 
 if TYPE_CHECKING:
     from flom.core.group.addresses import Group
-    from flom.core.group.election import Timing
+    from flom.core.group.timing import Timing
     from flom.server.group.service import Membership
     from flom.tls.context import Tls
 
@@ -44,7 +44,7 @@ __all__ = [
 _IMPORTED_LATE = {
     "Group": "flom.core.group.addresses",
     "Membership": "flom.server.group.service",
-    "Timing": "flom.core.group.election",
+    "Timing": "flom.core.group.timing",
     "Tls": "flom.tls.context",
 }
 

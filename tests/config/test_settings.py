@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flom.config import DAEMON, RUNNER, SETTINGS, Config, Setting
-from flom.core.group.election import DEFAULT_TIMING
+from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.modes import LockMode
 from flom.job.command_line import parse, usage
 from flom.net.keepalive import DEFAULT_KEEPALIVE

@@ -8,7 +8,8 @@ The blocking and the Twisted client both drive a L{Search}: they send its questi
 from __future__ import annotations
 
 from flom.core.group.addresses import Group, Sender, destination, is_loopback
-from flom.core.group.election import FLOM, Timing, rank
+from flom.core.group.election import FLOM, rank
+from flom.core.group.timing import Timing
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
 from flom.errors import RemoteProtocolError

@@ -18,44 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from flom.core.group.timing import DEFAULT_TIMING, ROUNDS, Timing
 from flom.core.protocol.messages import Role, Standing
-
-ROUNDS: Final = 24
-"""Announcements of a candidate: two who stand at the same time miss each other only if as many datagrams get lost."""
 
 FLOM: Final = Standing("", Role.LEADER, 0)
 """A daemon of FLoM 1.7.2, which cannot yield."""
-
-
-DEFAULT_CAMPAIGN: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """
-    How patient the daemons of a group are with each other; all in seconds.
-
-    @ivar heartbeat: from one announcement of a leader to the next.
-    @ivar patience: silence after which a leader is taken for dead; a few heartbeats.
-    @ivar campaign: how long a candidate announces itself before it leads.
-    """
-
-    heartbeat: float = 0.4
-    patience: float = 1.75
-    campaign: float = DEFAULT_CAMPAIGN
-
-    @property
-    def round(self) -> float:
-        """From one announcement of a candidate to the next."""
-        return self.campaign / ROUNDS
-
-    @property
-    def stall(self) -> float:
-        """A round as long as this: the machine was busy, and somebody else may have been elected unheard."""
-        return min(self.campaign, DEFAULT_CAMPAIGN) / 3
-
-
-DEFAULT_TIMING: Final = Timing()
 
 
 def rank(standing: Standing) -> tuple[bool, int, str]:

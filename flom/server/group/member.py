@@ -21,21 +21,8 @@ from twisted.python.failure import Failure
 from flom._version import __version__
 from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender, destination
-from flom.core.group.election import (
-    DEFAULT_TIMING,
-    FLOM,
-    Action,
-    Announce,
-    Deaf,
-    Election,
-    Follow,
-    Lead,
-    Outrank,
-    Relay,
-    Timing,
-    Verify,
-    Yield,
-)
+from flom.core.group.election import FLOM, Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
+from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_MESSAGE_SIZE, decode, encode
 from flom.errors import RemoteProtocolError

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from flom.core.group.addresses import Group
-from flom.core.group.election import DEFAULT_TIMING, Timing
+from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Role, Standing
 from flom.net.clock import system_instant
 from flom.net.host_seat import Seat, SeatTaken

@@ -23,7 +23,7 @@ from flom.core.group.discovery import (
     describe_question,
     takeover_time,
 )
-from flom.core.group.election import Timing
+from flom.core.group.timing import Timing
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
 from tests.fakes.connections import lock, xml

@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flom.core.group.election import (
-    DEFAULT_TIMING,
     FLOM,
-    ROUNDS,
     Action,
     Announce,
     Deaf,
@@ -21,11 +19,11 @@ from flom.core.group.election import (
     Lead,
     Outrank,
     Relay,
-    Timing,
     Verify,
     Yield,
     rank,
 )
+from flom.core.group.timing import DEFAULT_TIMING, ROUNDS, Timing
 from flom.core.protocol.messages import Role, Standing
 
 TIMING: Final = Timing(heartbeat=0.5, patience=2.0, campaign=0.375)  # a round is 1/64 s: sums of these are exact

@@ -12,7 +12,8 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from flom._version import __version__
-from flom.core.group.election import DEFAULT_TIMING, FLOM
+from flom.core.group.election import FLOM
+from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import encode
 from flom.net.multicast import NoMulticast

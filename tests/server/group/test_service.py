@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from flom.acquisition import Held
 from flom.codes import Outcome
-from flom.core.group.election import DEFAULT_TIMING
+from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.wire import encode
 from flom.errors import StandingBy

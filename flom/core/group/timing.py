@@ -1,0 +1,47 @@
+"""How patient the daemons of a group are with each other."""
+
+from __future__ import annotations
+
+from flom.core.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+ROUNDS: Final = 24
+"""Announcements of a candidate: two that stand at the same time miss each other only if as many datagrams get lost."""
+
+DEFAULT_CAMPAIGN: Final = 0.5
+
+
+class Timing(Value):
+    """
+    The times of a group, all in seconds; they should be the same on all its hosts.
+
+    @ivar heartbeat: from one announcement of a leader to the next.
+    @ivar patience: silence after which a leader is considered dead; a few heartbeats.
+    @ivar campaign: how long a candidate announces itself before it leads.
+    """
+
+    __slots__ = ("heartbeat", "patience", "campaign")
+
+    def __init__(self, heartbeat: float = 0.4, patience: float = 1.75, campaign: float = DEFAULT_CAMPAIGN) -> None:
+        self.heartbeat = heartbeat
+        self.patience = patience
+        self.campaign = campaign
+
+    @property
+    def round(self) -> float:
+        """From one announcement of a candidate to the next."""
+        return self.campaign / ROUNDS
+
+    @property
+    def stall(self) -> float:
+        """
+        If a round took this many seconds or more, the process did not run for a while and may have missed an election:
+        the campaign starts over.
+        """
+        return min(self.campaign, DEFAULT_CAMPAIGN) / 3
+
+
+DEFAULT_TIMING: Final = Timing()
