@@ -1,8 +1,28 @@
 """
-What can go wrong, under the names and numbers FLoM gives it.
+The exceptions that this package raises on purpose, as a tree::
 
-An answer on the wire is an L{Outcome}, an error of ours that FLoM would print as C{ret_cod=N} carries a L{ReturnCode},
-and what C{flom-run} exits with when it is not the command's own status is an L{ExitStatus}.
+    FlomError
+        InvalidRequest (ValueError)     the request makes no sense, whichever daemon receives it
+            InvalidName
+            InvalidTimestampFormat
+        Misuse (RuntimeError)           an object is used as it cannot be
+            Closed
+        ProtocolError
+            RemoteProtocolError         the peer broke the protocol
+            LocalProtocolError          the caller would have broken it
+        LockRefused                     the daemon answered no
+            LockBusy
+            CannotWait
+            LockImpossible
+        LockTimeout
+        DaemonUnreachable
+        DaemonLost
+        TlsError
+        ShutdownNotAllowed
+        StandingBy
+        ConfigError
+
+Those that FLoM would print as C{ret_cod=N} have a L{ReturnCode}.
 """
 
 from __future__ import annotations
@@ -17,33 +37,33 @@ if TYPE_CHECKING:
 
 class FlomError(Exception):
     """
-    Everything that this package raises on purpose; its text is one line that names what it is about.
+    Base class; the text is one line that names what it is about.
 
-    @ivar resource: what was asked for when this came up, if it was something; the text begins with it.
+    @ivar resource: the resource that was requested, if there was one; the text begins with it.
     """
 
     resource: str | None = None
 
     def concern(self, resource: str) -> None:
-        """Have the text begin with C{resource}, which was asked for when this came up."""
+        """Put C{resource}, which was requested, in front of the text, unless there is a resource already."""
         if self.resource is None:
             self.resource = resource
             self.args = (f"{resource}: {self}",)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let this cross to another process, as the errors of a worker do."""
+        """Allow the error to cross to another process, as the errors of a worker do."""
         return _restore, (type(self), self.args), self.__dict__
 
 
 def _restore(kind: type[FlomError], args: tuple[Any, ...]) -> FlomError:
-    """Make an error as it was, whatever its class wants to be made from."""
+    """Return an error as it was, whatever arguments its class takes."""
     error = kind.__new__(kind)
     error.args = args
     return error
 
 
 class InvalidRequest(FlomError, ValueError):
-    """What is asked for makes no sense, whoever is asked: a mode, a quantity or a time that is none."""
+    """The request makes no sense, whichever daemon receives it: a mode, a quantity or a time that is none."""
 
 
 class InvalidName(InvalidRequest):
@@ -58,11 +78,11 @@ class InvalidTimestampFormat(InvalidRequest):
 
 
 class Misuse(FlomError, RuntimeError):
-    """Something of ours is used as it cannot be: twice, after its end, or before it holds anything."""
+    """An object is used as it cannot be: twice, after its end, or before it holds anything."""
 
 
 class Closed(Misuse):
-    """Who was asked for a lock has been closed, by this program itself."""
+    """The client or arbiter that was asked for a lock has been closed, by this program itself."""
 
 
 class ProtocolError(FlomError):
@@ -71,7 +91,7 @@ class ProtocolError(FlomError):
 
 class RemoteProtocolError(ProtocolError):
     """
-    The peer broke it: log it and close the connection.
+    The peer broke the protocol: log it and close the connection.
 
     @ivar log_id: FLoM's id for a line in the log about it, if it has one (docs/compatibility.md, "Log ids").
     @ivar code: FLoM's code for it (docs/compatibility.md, "Protocol: client").
@@ -84,7 +104,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class LocalProtocolError(ProtocolError):
-    """We would have broken it: nothing was sent; tell the caller."""
+    """The call would have broken the protocol: nothing was sent, and nothing has changed."""
 
 
 class LockRefused(FlomError):
@@ -101,7 +121,7 @@ class LockRefused(FlomError):
 
 
 class LockBusy(LockRefused):
-    """Somebody else holds it and the request was not to wait."""
+    """Another client holds it, and the request was not to wait."""
 
 
 class CannotWait(LockRefused):
@@ -113,7 +133,7 @@ class LockImpossible(LockRefused):
 
 
 _WHY: Final = {
-    Outcome.BUSY: "locked by somebody else",
+    Outcome.BUSY: "locked by another client",
     Outcome.CANNOT_WAIT: "does not exist, and the request was neither to create it nor to wait for it",
     Outcome.IMPOSSIBLE: "will never have as much as the request asks for",
     Outcome.INVALID_NAME: "not a valid name for a resource",
@@ -128,17 +148,17 @@ _REFUSALS: Final = {
 
 
 def lock_refused(outcome: Outcome, resource: str, peer: str) -> LockRefused:
-    """Make the exception that tells C{outcome}, an outcome that refuses."""
+    """Return the exception for C{outcome}, an outcome that refuses."""
     return _REFUSALS.get(outcome, LockRefused)(outcome, resource, peer)
 
 
 class LockTimeout(FlomError):
-    """The lock did not come in time; the request has left the queue."""
+    """The lock was not granted in time; the request has left the queue."""
 
 
 class DaemonUnreachable(FlomError):
     """
-    There is no daemon, or it cannot be talked to.
+    There is no daemon, or it cannot be reached.
 
     @ivar code: FLoM's code for the reason.
     """
@@ -150,7 +170,7 @@ class DaemonUnreachable(FlomError):
 
 class TlsError(FlomError):
     """
-    A connection cannot be secured, or whoever is at its other end cannot be trusted.
+    A connection cannot be secured, or its other end cannot be trusted.
 
     @ivar code: FLoM's code for the reason.
     """
@@ -173,11 +193,11 @@ class DaemonLost(FlomError):
 
 
 class ShutdownNotAllowed(FlomError):
-    """A daemon refuses to end because of who wants it to."""
+    """A daemon refuses to end for this client."""
 
 
 class StandingBy(FlomError):
-    """This daemon grants nothing, because another one of its group does."""
+    """This daemon grants nothing, because another daemon of its group leads."""
 
 
 class ConfigError(FlomError):

@@ -18,12 +18,12 @@ def one_line(text: str) -> str:
 
 
 def truncate(text: str) -> str:
-    """Give no more of C{text}, which somebody else has chosen, than a log takes again and again."""
+    """Truncate text chosen by a peer to 500 characters, so that one client cannot flood the log."""
     return text if len(text) <= _MAX_CUT else f"{text[:_MAX_CUT]}..."
 
 
 def reason(error: OSError) -> str:
-    """Tell in the system's words, and in lower case, what C{error} is about."""
+    """Return the system's words for C{error}, in lower case."""
     return (error.strerror or str(error)).lower()
 
 

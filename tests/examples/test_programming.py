@@ -44,7 +44,7 @@ def test_a_script(tmp_path: Path) -> None:
         "the first lock starts the daemon",
         "this one got red",
         "fetch: alone",
-        f"backup at {socket}: locked by somebody else",
+        f"backup at {socket}: locked by another client",
     ]
 
 

@@ -80,4 +80,4 @@ def test_an_error_names_its_resource_once_whatever_that_is_called() -> None:
     assert str(raised) == "/tmp: /tmp/none: no daemon is listening"
     busy = LockBusy(Outcome.BUSY, "R1", "the daemon")
     busy.concern("R1")
-    assert str(busy) == "R1 at the daemon: locked by somebody else"
+    assert str(busy) == "R1 at the daemon: locked by another client"
