@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-import time
 import warnings
 from typing import Final
 
-from flom.client.blocking.connection import Conversation, Interrupted, connect
-from flom.client.blocking.dial import prepare
-from flom.client.retry import Patience
-from flom.codes import Outcome, ReturnCode
+from flom.client.blocking.acquire import Acquirer, Hooks
+from flom.client.blocking.connection import Conversation, Interrupted
+from flom.codes import ReturnCode
 from flom.config import Config, default_socket
 from flom.core.names import SequenceName, parse_name
-from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.core.protocol.messages import Lock, Unlock
 from flom.core.requests import ANSWER_TIMEOUT
 from flom.errors import (
     ConfigError,
@@ -21,6 +19,7 @@ from flom.errors import (
     DaemonUnreachable,
     FlomError,
     LocalProtocolError,
+    LockRefused,
     LockTimeout,
     Misuse,
     RemoteProtocolError,
@@ -165,22 +164,11 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
     """
     if not (config.socket_name or config.unicast_address or config.multicast_address):
         return int(ReturnCode.INTERNAL_ERROR)
-    conversation, answer = _ask(handle, config)
-    if answer.code != Outcome.GRANTED:
-        conversation.close()
-        return int(Outcome(answer.code))  # type: ignore[arg-type]  # there is one in every answer that we get
-    _held.add(conversation)
-    handle.conn = conversation
-    handle.locked_element = answer.element
-    handle.state = FLOM_HANDLE_STATE_LOCKED
-    return int(ReturnCode.OK)
-
-
-def _ask(handle: flom_handle_t, config: Config) -> tuple[Conversation, Answer]:
-    """Give the daemon's decision; ask once more if it ended at the moment when we were connected, without a word."""
-    prepare(config)
-    deadline = None if config.timeout_ms < 0 else time.monotonic() + (config.timeout_ms / 1000 or ANSWER_TIMEOUT)
-    message = Lock(
+    if config.socket_name == default_socket():
+        # so that it is not used if another user has made it (docs/compatibility.md,
+        # "The default socket has a name that can be guessed")
+        config = config.replace(socket_name="")
+    request = Lock(
         config.resource_name,
         config.lock_mode,
         config.quantity,
@@ -189,22 +177,35 @@ def _ask(handle: flom_handle_t, config: Config) -> tuple[Conversation, Answer]:
         lifespan=config.idle_lifespan_ms / 1000,
         peer_id=unique_id(),
     )
-    if config.socket_name == default_socket():
-        # so that it is not used if another user has made it (docs/compatibility.md,
-        # "The default socket has a name that can be guessed")
-        config = config.replace(socket_name="")
-    before, patience = handle.state, Patience(is_in_pool=False)
-    while True:
-        handle.state = before
-        conversation = connect(config, deadline=deadline, warn=warnings.warn)
-        handle.state = FLOM_HANDLE_STATE_CONNECTED
-        if config.tls_check_peer_id and not config.is_tls:
-            conversation.close()
+    timeout = None if config.timeout_ms < 0 else config.timeout_ms / 1000 or ANSWER_TIMEOUT
+    hooks = _HandleHooks(handle, config)
+    acquirer = Acquirer(config, hooks, timeout, may_start=False, follows=False, interrupts=True)
+    try:
+        handle.conn, handle.locked_element = acquirer.acquire(request)
+    except LockRefused as e:
+        return int(e.outcome)
+    except BaseException:
+        acquirer.give_up()
+        raise
+    _held.add(handle.conn)
+    handle.state = FLOM_HANDLE_STATE_LOCKED
+    return int(ReturnCode.OK)
+
+
+class _HandleHooks(Hooks):
+    """What becomes of a handle while its lock is taken."""
+
+    def __init__(self, handle: flom_handle_t, config: Config) -> None:
+        self._handle = handle
+        self._config = config
+
+    def warn(self, text: str) -> None:
+        warnings.warn(text, stacklevel=2)
+
+    def asks(self, conversation: Conversation) -> None:
+        self._handle.state = FLOM_HANDLE_STATE_CONNECTED
+        if self._config.tls_check_peer_id and not self._config.is_tls:
             raise TlsError(ReturnCode.NO_TLS_CONNECTION, f"{conversation.peer}: no peer id can be checked without TLS")
-        try:
-            return conversation, conversation.lock(message, deadline, interrupts=True)
-        except DaemonLost as e:
-            patience.bear(e, answered=conversation.answered)
 
 
 def _disconnect(handle: flom_handle_t, *, rollback: bool = False) -> ReturnCode:

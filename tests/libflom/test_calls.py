@@ -416,7 +416,7 @@ def test_an_unexpected_error_of_the_system_comes_out(handle: flom_handle_t, monk
     def fail(*arguments: Any, **options: Any) -> None:
         raise OSError(errno.EIO, "a handler of the program's own has said so")
 
-    monkeypatch.setattr(calls, "connect", fail)
+    monkeypatch.setattr("flom.client.blocking.acquire.connect", fail)
     with pytest.raises(OSError, match="has said so"):
         flom_handle_lock(handle)
 

@@ -66,13 +66,21 @@ class Acquirer:
     """
 
     def __init__(
-        self, config: Config, hooks: Hooks, timeout: float | None, *, may_start: bool, interrupts: bool = False
+        self,
+        config: Config,
+        hooks: Hooks,
+        timeout: float | None,
+        *,
+        may_start: bool,
+        follows: bool = True,
+        interrupts: bool = False,
     ) -> None:
         """
         @param config: says where the daemon is.
         @param timeout: seconds to wait for the lock at most, without those in which a daemon is started; C{None} for as
             long as it takes.
         @param may_start: whether to start a daemon if there is none; C{config} may forbid it.
+        @param follows: whether to go on waiting, in a group, at the daemon that takes over from ours.
         @param interrupts: see L{Conversation.lock}.
         """
         self.conversation: Conversation | None = None
@@ -82,6 +90,7 @@ class Acquirer:
         self._may_start = may_start
         self._interrupts = interrupts
         self._is_in_group = bool(config.multicast_address)
+        self._follows = follows and self._is_in_group
         self._was_connected = False
         self._starts = 0
         self._deadline: float | None = None
@@ -133,7 +142,7 @@ class Acquirer:
 
     def _ask(self, message: Lock, *, regains: bool) -> tuple[Conversation, str | None]:
         """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{Patience} allows."""
-        patience = Patience(is_in_pool=self._is_in_group)
+        patience = Patience(is_in_pool=self._follows)
         while True:
             self.conversation = None
             try:
@@ -150,7 +159,7 @@ class Acquirer:
                     return conversation, answer.element
                 conversation.close()
                 raise lock_refused(outcome, message.name, conversation.peer)
-            if self._is_in_group:
+            if self._follows:
                 self._pause(RETRY)
 
     def _connect(self, *, regains: bool) -> Conversation:
