@@ -9,14 +9,14 @@ only a parted network can bring about, the one that has led for a shorter time y
 A candidate does not win if it does not even hear its own announcements, which the group carries back to it: it would
 not hear others either.
 
-What is said is a L{Standing}. Daemons of FLoM know nothing of all this: they lead, come before everybody, and are heard
-only when they are asked (L{FLOM}).
+What is announced is a L{Standing}. Daemons of FLoM take no part in elections: they lead, come before all others, and
+are heard only when they are asked (L{FLOM}).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from flom.core.group.timing import DEFAULT_TIMING, ROUNDS, Timing
 from flom.core.protocol.messages import Role, Standing
@@ -27,25 +27,26 @@ FLOM: Final = Standing("", Role.LEADER, 0)
 
 def rank(standing: Standing) -> tuple[bool, int, str]:
     """
-    Order those who want to lead, the same way everywhere; the lowest wins.
+    Return the place of C{standing} among leaders and candidates, the same on every host; the lowest wins.
 
-    Leaders come before candidates, and of two alike the one that has been it for longer.
+    Leaders come before candidates, and of two alike the one that has been it for longer comes first.
     """
     return (standing.role is not Role.LEADER, standing.since, standing.node)
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell the group what this daemon is."""
+    """Send C{standing} to the group."""
 
     standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Tell the daemon that was just heard, and nobody else, what another one is, whom it seems not to hear."""
+    """Send the standing of another daemon to C{source} alone, which seems not to hear it."""
 
     standing: Standing
+    source: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +56,39 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """C{leader} is the one who grants locks."""
+    """Stand by: C{leader} grants the locks."""
 
     leader: Standing
+    source: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """C{rival}, just heard, seems to lead too and comes before us: if it can be reached, call L{Election.yield_to}."""
+    """C{rival} seems to lead too and comes before this daemon: if it can be reached, call L{Election.yield_to}."""
 
     rival: Standing
+    source: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outrank:
-    """C{rival} leads too, and will have to yield to us."""
+    """C{rival} leads too, and has to yield to this daemon."""
 
     rival: Standing
+    source: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """Grant nothing more, let those who hold locks finish, then call L{Election.finished}."""
+    """Grant nothing more, let the holders of locks finish, then call L{Election.finished}."""
 
     rival: Standing
+    source: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Deaf:
-    """We would lead, but do not even hear ourselves: whoever leads would go unheard as well. We stand by instead."""
+    """Stand by: this daemon would lead, but does not hear itself, so it would hear no other leader either."""
 
 
 Action = Announce | Relay | Lead | Follow | Verify | Outrank | Yield | Deaf
@@ -91,14 +96,14 @@ Action = Announce | Relay | Lead | Follow | Verify | Outrank | Yield | Deaf
 
 class Election:
     """
-    One daemon's part in it, as a candidate at first.
+    One daemon's part in the election, as a candidate at first.
 
     Every call takes the present: C{now} in seconds of a monotonic clock, C{wall} in milliseconds since the epoch.
 
     @ivar role: what this daemon is; one that is yielding stands by already.
-    @ivar leader: whom it follows, if it knows of any.
+    @ivar leader: the daemon that it follows; C{None} if it knows of none.
     @ivar deadline: when L{tick} is due, on the clock of C{now}.
-    @ivar may_win: set it to false as long as whoever is to lead in case of victory is not ready.
+    @ivar may_win: false while the daemon that would lead is not ready.
     """
 
     def __init__(self, node: str, now: float, wall: int, timing: Timing = DEFAULT_TIMING) -> None:
@@ -116,7 +121,7 @@ class Election:
         self._can_vouch = False  # whether we have heard our leader ourselves
         self._lost = ""  # the last leader that we have waited for in vain
         self._lost_at = now  # when the leader is taken for dead, if it is not heard before
-        self._announced_at = now - timing.round  # as a leader, in answer to somebody
+        self._announced_at = now - timing.round  # as a leader, in answer to another daemon
         self._rounds = 0  # in a row that nothing was heard against, since we hear ourselves
         self._deaf_rounds = 0  # in a row that we have not heard ourselves
         self._hears_itself = False
@@ -125,15 +130,17 @@ class Election:
 
     @property
     def standing(self) -> Standing:
-        """What this daemon says of itself."""
+        """What this daemon announces of itself."""
         return Standing(self._node, self.role, self._since)
 
-    def hear(self, other: Standing, now: float, wall: int) -> list[Action]:
+    def hear(self, other: Standing, now: float, wall: int, source: Any = None) -> list[Action]:
         """
-        Take what a daemon says of itself, or L{FLOM} for the answer of one that says nothing.
+        Note the standing that a daemon announces, or L{FLOM} for the answer of one that announces none.
 
-        What we say ourselves comes back from the group too. A candidate to whom it does not is behind a firewall, or
-        the like, and does not win.
+        This daemon's own announcements come back from the group too. A candidate to which they do not is behind a
+        firewall, or the like, and does not win.
+
+        @param source: where C{other} was heard, for the actions that concern it.
         """
         if other.node == self._node:
             self._hears_itself = True
@@ -142,15 +149,15 @@ class Election:
         match self.role, other.role:
             case Role.CANDIDATE, Role.LEADER:
                 self._stand_by(now, wall)
-                return self._follow(other, now)
+                return self._follow(other, now, source)
             case Role.CANDIDATE, Role.CANDIDATE if rank(other) < rank(self.standing):
                 self._stand_by(now, wall)
             case Role.STANDBY, Role.LEADER if self._is_as_good_as_ours(other):
-                return self._follow(other, now)
+                return self._follow(other, now, source)
             case Role.STANDBY, Role.CANDIDATE if self.leader is not None and self._can_vouch and now < self._lost_at:
-                return [Relay(self.leader)]  # which may be busy just now
+                return [Relay(self.leader, source)]  # which may be busy just now
             case Role.STANDBY, Role.CANDIDATE if self.leader is None:
-                self._lost_at = now + self._timing.patience  # it will lead, or we shall hear of who does
+                self._lost_at = now + self._timing.patience  # it will lead, or a leader will be heard
             case Role.STANDBY, Role.LEAVING if self.leader is not None and self.leader.node == other.node:
                 self.leader, self._lost = None, other.node
                 if not self._is_yielding:
@@ -159,21 +166,25 @@ class Election:
             case Role.LEADER, Role.CANDIDATE:
                 return self._answer(now)
             case Role.LEADER, Role.LEADER if rank(other) < rank(self.standing):
-                return [Verify(other), *self._make_known(other, now)]
+                return [Verify(other, source), *self._make_known(other, now)]
             case Role.LEADER, Role.LEADER:
-                return self._insist(other, now)
+                return self._insist(other, now, source)
         return []
 
-    def hear_of(self, leader: Standing, now: float, wall: int) -> list[Action]:
-        """Take what another daemon says of the leader it follows. It may be gone; but we wait for it only once."""
+    def hear_of(self, leader: Standing, now: float, wall: int, source: Any = None) -> list[Action]:
+        """
+        Note the standing of the leader that another daemon follows. It may be gone, so it is waited for only once.
+
+        @param source: where that was heard.
+        """
         if self.role is not Role.CANDIDATE or leader.role is not Role.LEADER or leader.node in (self._node, self._lost):
             return []
-        actions = self.hear(leader, now, wall)
+        actions = self.hear(leader, now, wall, source)
         self._can_vouch = False  # hearsay ends here
         return actions
 
     def tick(self, now: float, wall: int) -> list[Action]:
-        """Do what time demands."""
+        """Return the actions that are due; see L{deadline}."""
         match self.role:
             case _ if now < self.deadline:
                 return []
@@ -187,9 +198,9 @@ class Election:
 
     def lead(self, now: float, wall: int, elected: Standing | None = None) -> list[Action]:
         """
-        Lead.
+        Become the leader.
 
-        @param elected: the candidate that has won, another process on this host, in whose place we do.
+        @param elected: the candidate that has won, another process on this host, whose standing this takes over.
         """
         self._become(Role.LEADER, wall)
         if elected is not None:
@@ -198,25 +209,25 @@ class Election:
         self.deadline = now + self._timing.heartbeat
         return [Lead(), Announce(self.standing)]
 
-    def yield_to(self, rival: Standing, now: float, wall: int) -> list[Action]:
-        """Take it that C{rival}, another leader, is there and can be reached."""
+    def yield_to(self, rival: Standing, now: float, wall: int, source: Any = None) -> list[Action]:
+        """Note that C{rival}, another leader, can be reached; see L{Verify}, which has the C{source}."""
         if self.role is not Role.LEADER or rank(self.standing) < rank(rival):
             return []
         self._is_yielding = True
         self._stand_by(now, wall)
-        self._follow(rival, now)
-        return [Yield(rival)]
+        self._follow(rival, now, source)
+        return [Yield(rival, source)]
 
     def finished(self) -> None:
-        """Take it that nobody holds anything of us any more."""
+        """Note that the last holder is gone, after L{Yield}."""
         self._is_yielding = False
 
     def was_unheard(self) -> None:
-        """Take it that the last announcement could not be sent; a candidate that nobody can hear does not win."""
+        """Note that the last announcement could not be sent: a candidate that is not heard does not win."""
         self._rounds = self._deaf_rounds = -1  # the round that has begun with it does not count
 
     def leave(self) -> list[Action]:
-        """Say goodbye; nothing else may be called after this."""
+        """Return the announcement that this daemon leaves; nothing else may be called after this."""
         if self.role is not Role.LEADER:
             return []
         return [Announce(Standing(self._node, Role.LEAVING, self._since))]
@@ -226,7 +237,7 @@ class Election:
         self._since = wall
 
     def _stand(self, now: float, wall: int) -> None:
-        """Be a candidate."""
+        """Become a candidate."""
         self._become(Role.CANDIDATE, wall)
         self.leader = None
         self._rounds = self._deaf_rounds = 0
@@ -234,7 +245,7 @@ class Election:
         self._round_began = self.deadline = now
 
     def _campaign(self, now: float, wall: int) -> list[Action]:
-        """Announce ourselves once more, or win."""
+        """Announce the candidacy once more, or win."""
         took, self._round_began = now - self._round_began, now
         if took >= self._timing.stall:
             self._rounds = self._deaf_rounds = 0
@@ -250,7 +261,7 @@ class Election:
         return [Announce(self.standing)]
 
     def _step_back(self, now: float, wall: int) -> list[Action]:
-        """Be no candidate until we hear ourselves: others would wait for one that cannot win."""
+        """Be no candidate until this daemon hears itself: others would wait for one that cannot win."""
         self._stand_by(now, wall)
         self._is_deaf = True
         return [Deaf()]
@@ -261,20 +272,20 @@ class Election:
         self._lost_at = now + self._timing.patience
         self.deadline = now + self._timing.heartbeat
 
-    def _follow(self, leader: Standing, now: float) -> list[Action]:
+    def _follow(self, leader: Standing, now: float, source: Any) -> list[Action]:
         is_new = leader != self.leader
         self.leader = leader
         self._can_vouch = leader != FLOM
         self._lost_at = now + self._timing.patience
-        return [Follow(leader)] if is_new else []
+        return [Follow(leader, source)] if is_new else []
 
     def _is_as_good_as_ours(self, other: Standing) -> bool:
-        """Tell whether C{other}, a leader, is the one to follow."""
+        """Return whether C{other}, a leader, is the one to follow."""
         ours = self.leader
         return ours is None or other.node == ours.node or rank(other) < rank(ours)
 
     def _watch(self, now: float, wall: int) -> list[Action]:
-        """Stand by, as long as there is somebody to stand by for."""
+        """Stand by while there is a leader; afterwards, stand for election."""
         can_stand = not self._is_yielding and not self._is_deaf
         if can_stand and now >= self._lost_at:
             self._lost = self.leader.node if self.leader is not None else self._lost
@@ -287,20 +298,20 @@ class Election:
         return [Announce(self.standing)] if self.leader == FLOM or self._is_deaf else []
 
     def _make_known(self, rival: Standing, now: float) -> list[Action]:
-        """Let C{rival} know that there are two, before we yield to it; not often, because it will answer."""
+        """Announce to C{rival} that there are two leaders, before yielding to it; not often, because it answers."""
         is_due = rival != FLOM and now - self._announced_at >= self._timing.heartbeat / 4
         return self._answer(now) if is_due else []
 
-    def _insist(self, rival: Standing, now: float) -> list[Action]:
-        """Tell C{rival} who leads; say so here too, unless it was said a moment ago."""
+    def _insist(self, rival: Standing, now: float, source: Any) -> list[Action]:
+        """Announce to C{rival} that this daemon leads; report it too, unless that was done a moment ago."""
         last, when = self._outranked
         if rival == last or now - when < self._timing.patience:
             return self._answer(now)
         self._outranked = (rival, now)
-        return [Outrank(rival), *self._answer(now)]
+        return [Outrank(rival, source), *self._answer(now)]
 
     def _answer(self, now: float) -> list[Action]:
-        """Announce that we lead, but not more often than a candidate announces itself, however many there are."""
+        """Announce that this daemon leads, but at most twice in each L{Timing.round}."""
         if now - self._announced_at < self._timing.round / 2:
             return []
         self._announced_at = now

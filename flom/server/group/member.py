@@ -1,6 +1,6 @@
 """
-A daemon in its multicast group: it takes part in the election, and tells those who look for a daemon where it is if it
-leads (docs/compatibility.md, "Discovery by the daemon").
+A daemon in its multicast group: it takes part in the election and, while it leads, answers clients that look for a
+daemon (docs/compatibility.md, "Discovery by the daemon").
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from socket import gethostname
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
@@ -33,15 +33,30 @@ from flom.reactor.multicast_port import GroupPort
 from flom.text import host_port
 
 MAX_AMPLIFICATION: Final = 64
-"""Bytes by which an answer of more than FLoM's may be longer than its question."""
+"""
+Against reflected floods: the extended answer is sent only if it is at most this many bytes longer than the question;
+otherwise the short one.
+"""
 
 ORPHAN_MEMORY: Final = 2.0
-"""Seconds for which somebody who wants to regain a lock is remembered; he asks several times a second."""
+"""Seconds for which a client that wants to reclaim a lock is remembered; it asks several times a second."""
 
 _GOODBYES: Final = 3  # each of them may get lost
-_MENTION: Final = 1.0  # seconds between two lines in the log
-_REJOIN: Final = 1.0  # seconds between two looks for new interfaces
+_LOG_PAUSE: Final = 1.0  # seconds between two lines of the same kind in the log
+_REJOIN: Final = 1.0  # seconds after which new interfaces are looked for again
 _REACH_TIMEOUT: Final = 2.0  # seconds for connecting to another leader
+
+
+class _Source(NamedTuple):
+    """
+    Where another daemon was heard.
+
+    @ivar sender: the address that its datagram came from.
+    @ivar server: the address where it listens for connections; port 0 if that is not known.
+    """
+
+    sender: Sender
+    server: Sender
 
 
 class MemberObserver:
@@ -67,7 +82,7 @@ class MemberObserver:
 
 class GroupMember(DatagramProtocol):
     """
-    This daemon among the others of its group.
+    This daemon as a member of its group.
 
     A datagram that is not for it is ignored (docs/compatibility.md, "A datagram can end the daemon").
     """
@@ -103,18 +118,18 @@ class GroupMember(DatagramProtocol):
         self._joined_at = now
         self._has_started = False
         self._orphan_heard_at = now - ORPHAN_MEMORY
-        self._is_silenced = False
+        self._has_complained = False
         self._reaching: Deferred[Any] | None = None
-        self._mentioned: dict[str, float] = {}  # what was logged when
+        self._logged_at: dict[str, float] = {}  # by the text of the line
 
     @property
     def election(self) -> Election:
-        """What this daemon is to its group."""
+        """The part of this daemon in the election."""
         return self._election
 
     @property
     def has_orphans(self) -> bool:
-        """Whether some hold locks of a daemon that has gone, and want to regain them from its successor."""
+        """True if a client that wants to reclaim a lock was heard in the last L{ORPHAN_MEMORY} seconds."""
         return self._now()[0] - self._orphan_heard_at < ORPHAN_MEMORY
 
     def open(self) -> GroupPort:
@@ -129,11 +144,11 @@ class GroupMember(DatagramProtocol):
         return port
 
     def finished(self) -> None:
-        """Take it that nobody holds anything here any more, after we had to yield."""
+        """Note that the last holder is gone, after this daemon had to yield."""
         self._election.finished()
 
     def leave(self) -> None:
-        """Say goodbye."""
+        """Announce that this daemon leaves, L{_GOODBYES} times."""
         for action in self._election.leave() * _GOODBYES:
             self._act([action])
         self._stop_timer()
@@ -155,14 +170,14 @@ class GroupMember(DatagramProtocol):
         try:
             message = decode(datagram)
         except RemoteProtocolError as e:
-            self._mention("ignoring a datagram of {sender}: {why}", sender=host_port(*addr), why=str(e))
+            self._log_rarely("ignoring a datagram of {sender}: {why}", sender=host_port(*addr), why=str(e))
             return
         match message:
             case Discover(standing=Standing() as other):
                 if message.group != self._group.address:
                     pass
                 elif message.relayed:
-                    self._act(self._election.hear_of(other, *self._now()), addr)
+                    self._act(self._election.hear_of(other, *self._now(), _Source(addr, ("", 0))))
                 else:
                     self._hear(other, addr, message.address, message.port)
             case Discover():
@@ -181,35 +196,29 @@ class GroupMember(DatagramProtocol):
         self._act(self._election.tick(*self._now()))
 
     def _hear(self, other: Standing, sender: Sender, address: str, port: int) -> None:
-        where = destination(address, sender, self._group)
-        self._act(self._election.hear(other, *self._now()), sender, (where, port))
+        source = _Source(sender, (destination(address, sender, self._group), port))
+        self._act(self._election.hear(other, *self._now(), source))
 
-    def _act(self, actions: list[Action], sender: Sender = ("", 0), place: Sender = ("", 0)) -> None:
-        """
-        Carry out C{actions}.
-
-        @param sender: who was heard, if it was that which led to them.
-        @param place: where it listens for connections.
-        """
+    def _act(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
                 case Announce(standing):
-                    self._announce(self._spell(standing))
-                case Relay(standing):
-                    self._send(encode(Discover(self._group.address, standing=standing, relayed=True)), sender)
+                    self._announce(self._announcement(standing))
+                case Relay(standing, source):
+                    self._send(encode(Discover(self._group.address, standing=standing, relayed=True)), source.sender)
                 case Lead():
                     self._log.info("leading {group}", group=self._group)
                     self._show_role(None)
-                case Follow(leader):
-                    self._mention("standing by: {other} leads", other=_name(leader, sender))
+                case Follow(leader, source):
+                    self._log_rarely("standing by: {other} leads", other=_name(leader, source))
                     self._show_role(leader)
-                case Verify(rival):
-                    self._verify(rival, sender, place)
-                case Outrank(rival):
+                case Verify(rival, source):
+                    self._verify(rival, source)
+                case Outrank(rival, source):
                     self._log.error(
                         "two leaders of {group}: {other} has to yield to this one, {own}",
                         group=self._group,
-                        other=_name(rival, sender),
+                        other=_name(rival, source),
                         own=self._own_name(),
                     )
                 case Deaf():
@@ -218,11 +227,11 @@ class GroupMember(DatagramProtocol):
                         "not be heard either: does a firewall drop it? No daemon is elected here; flomctl doctor may "
                         "tell more"
                     )
-                case Yield(rival):
+                case Yield(rival, source):
                     self._log.error(
                         "two leaders of {group}: this one, {own}, yields to {other} and grants nothing more",
                         group=self._group,
-                        other=_name(rival, sender),
+                        other=_name(rival, source),
                         own=self._own_name(),
                     )
                     self._show_role(rival)
@@ -243,7 +252,7 @@ class GroupMember(DatagramProtocol):
             self._timer = None
 
     def _join(self) -> None:
-        """Join the group on interfaces that have come."""
+        """Join the group on new interfaces."""
         self._joined_at = self._now()[0]
         try:
             joined = self.transport.join()
@@ -262,18 +271,18 @@ class GroupMember(DatagramProtocol):
             self._election.was_unheard()
             self._complain(e)
         else:
-            self._is_silenced = False
+            self._has_complained = False
 
-    def _spell(self, standing: Standing) -> bytes:
+    def _announcement(self, standing: Standing) -> bytes:
         address, port = self._address or ("", 0)
         return encode(Discover(self._group.address, standing=standing, address=address, port=port))
 
     def _complain(self, why: NoMulticast) -> None:
-        """Say that there is no way to the group: a reason not to start, but not to end."""
+        """Report that there is no way to the group: at the start as an error, later by one log line."""
         if not self._has_started:
             raise why
-        if not self._is_silenced:
-            self._is_silenced = True
+        if not self._has_complained:
+            self._has_complained = True
             self._log.error("{why}", why=str(why))
 
     def _send(self, datagram: bytes, addressee: Sender) -> None:
@@ -281,7 +290,7 @@ class GroupMember(DatagramProtocol):
             self.transport.write(datagram, addressee)
 
     def _answer(self, question: Discover, size: int, asker: Sender) -> None:
-        """Tell the asker, and nobody else, where the daemon is; what is more than FLoM tells only if that is asked."""
+        """Answer C{asker} alone, with more than FLoM's answer only if the question names the group."""
         if question.group not in ("", self._group.address):
             return
         if question.orphaned:
@@ -300,41 +309,41 @@ class GroupMember(DatagramProtocol):
         if self._election.role is Role.LEADER:
             self._send(plain, asker)
 
-    def _verify(self, rival: Standing, sender: Sender, place: Sender) -> None:
-        """Yield to C{rival} if it can be reached: a datagram is easily forged, and clients could be kept from it."""
-        if self._reaching is not None or not place[1]:
+    def _verify(self, rival: Standing, source: _Source) -> None:
+        """Yield to C{rival} if it can be reached: datagrams are easily forged, and clients must reach it too."""
+        if self._reaching is not None or not source.server[1]:
             return
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False
-        reaching = self._reaching = connect_within(_REACH_TIMEOUT, self._reactor, *place, factory)
+        reaching = self._reaching = connect_within(_REACH_TIMEOUT, self._reactor, *source.server, factory)
 
         def reached(protocol: Any) -> None:
             self._reaching = None
             peer, own = protocol.transport.getPeer(), protocol.transport.getHost()
             protocol.transport.loseConnection()
             if self._address is not None and (peer.host, peer.port) == (own.host, self._address[1]):
-                return  # that is this daemon: somebody has made it up
-            self._act(self._election.yield_to(rival, *self._now()), sender)
+                return  # that is this daemon: the rival was made up
+            self._act(self._election.yield_to(rival, *self._now(), source))
 
         def not_reached(failure: Failure) -> None:
             self._reaching = None
             if not failure.check(CancelledError, ConnectingCancelledError):  # as when we are leaving
                 why = failure.getErrorMessage()
                 text = "{other} says that it leads, but cannot be reached: {why}"
-                self._mention(text, LogLevel.warn, other=_name(rival, sender), why=why)
+                self._log_rarely(text, LogLevel.warn, other=_name(rival, source), why=why)
 
         reaching.addCallbacks(reached, not_reached)
 
-    def _mention(self, text: str, level: Any = LogLevel.info, **fields: object) -> None:
-        """Log what anybody can bring about by a datagram, each thing once a second at most."""
+    def _log_rarely(self, text: str, level: Any = LogLevel.info, **fields: object) -> None:
+        """Log what any datagram can cause, each kind of line once in L{_LOG_PAUSE} seconds at most."""
         now, _ = self._now()
-        if now - self._mentioned.get(text, -_MENTION) >= _MENTION:
-            self._mentioned[text] = now
+        if now - self._logged_at.get(text, -_LOG_PAUSE) >= _LOG_PAUSE:
+            self._logged_at[text] = now
             self._log.emit(level, "{group}: " + text, group=self._group, **fields)
 
     def _own_name(self) -> str:
         return f"{self._election.standing.node} on {self._host}"
 
 
-def _name(other: Standing, sender: Sender) -> str:
-    return f"{'FLoM' if other == FLOM else other.node} at {host_port(*sender)}"
+def _name(other: Standing, source: _Source) -> str:
+    return f"{'FLoM' if other == FLOM else other.node} at {host_port(*source.sender)}"
