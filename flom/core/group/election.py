@@ -103,7 +103,6 @@ class Election:
     @ivar role: what this daemon is; one that is yielding stands by already.
     @ivar leader: the daemon that it follows; C{None} if it knows of none.
     @ivar deadline: when L{tick} is due, on the clock of C{now}.
-    @ivar may_win: false while the daemon that would lead is not ready.
     """
 
     def __init__(self, node: str, now: float, wall: int, timing: Timing = DEFAULT_TIMING) -> None:
@@ -113,7 +112,6 @@ class Election:
         self.role = Role.CANDIDATE
         self.leader: Standing | None = None
         self.deadline = now
-        self.may_win = True
         self._node = node
         self._timing = timing
         self._is_yielding = False
@@ -196,19 +194,6 @@ class Election:
             case _:
                 return self._watch(now, wall)
 
-    def lead(self, now: float, wall: int, elected: Standing | None = None) -> list[Action]:
-        """
-        Become the leader.
-
-        @param elected: the candidate that has won, another process on this host, whose standing this takes over.
-        """
-        self._become(Role.LEADER, wall)
-        if elected is not None:
-            self._node, self._since = elected.node, elected.since
-        self.leader = self.standing
-        self.deadline = now + self._timing.heartbeat
-        return [Lead(), Announce(self.standing)]
-
     def yield_to(self, rival: Standing, now: float, wall: int, source: Any = None) -> list[Action]:
         """Note that C{rival}, another leader, can be reached; see L{Verify}, which has the C{source}."""
         if self.role is not Role.LEADER or rank(self.standing) < rank(rival):
@@ -253,8 +238,8 @@ class Election:
             self._rounds += 1
         else:
             self._deaf_rounds += 1
-        if self._rounds >= ROUNDS and self.may_win:
-            return self.lead(now, wall)
+        if self._rounds >= ROUNDS:
+            return self._lead(now, wall)
         if self._deaf_rounds > ROUNDS:
             return self._step_back(now, wall)
         self.deadline = now + self._timing.round
@@ -265,6 +250,12 @@ class Election:
         self._stand_by(now, wall)
         self._is_deaf = True
         return [Deaf()]
+
+    def _lead(self, now: float, wall: int) -> list[Action]:
+        self._become(Role.LEADER, wall)
+        self.leader = self.standing
+        self.deadline = now + self._timing.heartbeat
+        return [Lead(), Announce(self.standing)]
 
     def _stand_by(self, now: float, wall: int) -> None:
         self._become(Role.STANDBY, wall)

@@ -1,4 +1,4 @@
-"""The daemon's part in its group: it takes the seat of this host, stands for election, leads, stands by, yields."""
+"""What a daemon does for its group: it takes the seat of this host, stands for election, leads, stands by, yields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from flom.text import reason
 @dataclass(frozen=True, slots=True)
 class Membership:
     """
-    In which group a daemon is, and as what.
+    The group of a daemon, and how it takes part in it.
 
     @ivar address: host and TCP port that clients are sent to; the empty host for where the answer comes from.
     @ivar seat: of this host; C{None} to take it as soon as it is free.
@@ -93,7 +93,7 @@ class MembershipService(Service, MemberObserver):
 
     def stopService(self) -> Any:
         super().stopService()
-        self._is_finished = True  # whoever stops us need not be asked to
+        self._is_finished = True  # the end need not be asked for
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -106,7 +106,7 @@ class MembershipService(Service, MemberObserver):
         return stopped
 
     def _take_seat(self, *, is_first: bool = False) -> None:
-        """Become a member when no other daemon of the group is on this host."""
+        """Become a member once no other daemon of the group is on this host."""
         self._retry = None
         try:
             self._seat.extend()
@@ -124,7 +124,7 @@ class MembershipService(Service, MemberObserver):
                 self._try_to_enter()
 
     def _try_to_enter(self) -> None:
-        """Become a member, when nobody is there any more who could be told that it is not possible."""
+        """Become a member after the start; if that is not possible, end the daemon."""
         try:
             self._enter()
         except NoMulticast as e:
@@ -132,7 +132,7 @@ class MembershipService(Service, MemberObserver):
             self._finish()
 
     def _finish(self) -> None:
-        """Have the daemon end; whoever does that wants to be asked once."""
+        """Ask for the end of the daemon, once."""
         if not self._is_finished:
             self._is_finished = True
             self._end()
@@ -190,12 +190,12 @@ class MembershipService(Service, MemberObserver):
         self._membership.on_role(role)
 
     def _await_last_holder(self) -> None:
-        """See whether those who held locks when we had to yield have given them back."""
+        """Check whether all locks that were held when this daemon had to yield have been released."""
         assert self._member is not None
         if not self._arbiter.is_deserted:
             return
         self._arbiter.on_change = lambda: None
-        self._log.info("nobody holds a lock of this daemon any more")
+        self._log.info("the last lock of this daemon is released")
         self._member.finished()
         if not self._membership.stands_by:
             self._finish()

@@ -139,14 +139,6 @@ class TestCandidate:
         assert daemon.wait(TIMING.round) == [Lead(), Announce(own)]
         assert daemon.election.standing == daemon.election.leader == own
 
-    def test_it_does_not_lead_before_whoever_is_to_do_so_is_ready(self) -> None:
-        daemon = Daemon()
-        daemon.election.may_win = False
-        announced = daemon.wait(10 * TIMING.campaign)
-        assert announced == [Announce(Standing("b", Role.CANDIDATE, WALL))] * (10 * ROUNDS + 1)
-        daemon.election.may_win = True
-        assert Lead() in daemon.wait(TIMING.round)
-
     @pytest.mark.parametrize("heard", [FLOM, BETTER, WORSE], ids=["FLoM", "better", "worse"])
     def test_it_follows_whoever_leads(self, heard: Standing) -> None:
         daemon = Daemon()
@@ -222,11 +214,6 @@ class TestDeaf:
         daemon.is_deaf = True
         assert Deaf() in daemon.wait(TIMING.patience + TIMING.campaign)
         assert daemon.role is Role.STANDBY
-
-    def test_who_is_not_ready_says_so_too(self) -> None:
-        daemon = Daemon(is_deaf=True)
-        daemon.election.may_win = False
-        assert daemon.wait(10 * TIMING.campaign).count(Deaf()) == 1
 
 
 CANDIDATES: Final = [  # from the one that stays to the one that defers to all others
@@ -431,18 +418,6 @@ class TestLeader:
             Verify(one.election.standing),
             Announce(two.election.standing),  # so that both know
         ]
-
-    @pytest.mark.parametrize("lapse", [0.0, 10.0])
-    def test_who_takes_the_place_of_a_candidate_that_has_won_leads_as_that_one(self, lapse: float) -> None:
-        daemon = Daemon()
-        daemon.now += lapse
-        elected = Standing("e", Role.LEADER, WALL - 5)
-        actions = daemon.election.lead(*daemon.clocks, elected)
-        assert actions == [Lead(), Announce(elected)]
-        assert daemon.election.standing == daemon.election.leader == elected
-        assert daemon.hear(elected) == []
-        assert daemon.wait(TIMING.heartbeat) == [Announce(elected)]
-        assert daemon.election.leave() == [Announce(elected.replace(role=Role.LEAVING))]
 
 
 class TestYielding:

@@ -89,7 +89,7 @@ def test_holders_are_left_alone_and_waiters_move(parted: Parted) -> None:
     for one in (holder_there, holder):
         finished = one.finish()
         assert (finished.returncode, finished.stderr) == (0, "")
-    second.await_log("nobody holds a lock of this daemon any more")
+    second.await_log("the last lock of this daemon is released")
     waited = waiter.finish()
     assert (waited.returncode, waited.stdout.splitlines()[-1]) == (0, "ran")
     assert leaders_in(waited.stdout) == [
