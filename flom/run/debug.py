@@ -8,39 +8,39 @@ C{tls.client}.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
-
-from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.endpoints import connectProtocol
-from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
-from twisted.internet.interfaces import IHandshakeListener
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
-from twisted.python.failure import Failure
-from zope.interface import implementer
+import socket
+from queue import SimpleQueue
+from select import POLLIN
+from threading import Thread
+from time import monotonic
 
 from flom.client.addresses import daemon_host
-from flom.client.retry import HANDSHAKE_TIMEOUT
+from flom.client.blocking.dial import connect_to_host
+from flom.client.blocking.stream import NEVER, wait_for
+from flom.client.blocking.tls import SecureStream, TlsEnd, tls_end
+from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT
 from flom.codes import ExitStatus
-from flom.config import Config
-from flom.core.group.addresses import Sender
-from flom.errors import DaemonLost, FlomError
+from flom.errors import DaemonLost, FlomError, LockTimeout
 from flom.net.claim import claim_tcp
 from flom.net.machine_id import unique_id
-from flom.net.multicast import group_of
-from flom.reactor.endpoints import stream_endpoint
-from flom.reactor.multicast_port import GroupPort
-from flom.reactor.ports import ClaimedEndpoint
-from flom.reactor.transports import tls_of
+from flom.net.multicast import GroupSocket, group_of, open_group_socket
 from flom.run.terminal import print_error, tell
-from flom.text import one_line
-from flom.tls.context import Tls
+from flom.text import one_line, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from flom.config import Config
+    from flom.core.group.addresses import Sender
 
 _END: Final = b"</msg>"
 _MOST: Final = 1024  # bytes of the other end's id
+_LONGEST: Final = 65_536  # bytes of a datagram
+_OTHER: Final = "the other end"
 
 
-async def try_feature(reactor: Any, name: str, config: Config) -> int:
+def try_feature(name: str, config: Config) -> int:
     """
     Try the debug feature C{name}.
 
@@ -51,142 +51,146 @@ async def try_feature(reactor: Any, name: str, config: Config) -> int:
         print_error(f"debug-feature: '{name}' is none of {', '.join(_FEATURES)}")
         return ExitStatus.DEBUG_FAILED
     try:
-        await feature(reactor, config)
-    except TimeoutError:
+        feature(config)
+    except LockTimeout:
         print_error(f"debug-feature: {name}: the other end says nothing")
-    except (FlomError, CannotListenError, ConnectError, DNSLookupError, OSError, ValueError) as e:
+    except FlomError as e:
+        print_error(f"debug-feature: {name}: {str(e).removeprefix(f'{_OTHER}: ')}")
+    except OSError as e:
+        print_error(f"debug-feature: {name}: {reason(e)}")
+    except ValueError as e:
         print_error(f"debug-feature: {name}: {e}")
     else:
         return ExitStatus.OK
     return ExitStatus.DEBUG_FAILED
 
 
-class _Datagrams(DatagramProtocol):
-    """Hands out what comes."""
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.arrived: Deferred[tuple[bytes, Sender]] = Deferred()
-
-    def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
-        if not self.arrived.called:
-            self.arrived.callback((datagram, addr))
-
-
-async def _serve_multicast(reactor: Any, config: Config) -> None:
-    datagrams = _Datagrams()
-    port = _open(reactor, config, datagrams, is_member=True)
+def _serve_multicast(config: Config) -> None:
+    group_socket = _open(config, is_member=True)
     try:
-        datagram, sender = await datagrams.arrived
+        group_socket.join()
+        datagram, sender = _receive(group_socket, NEVER)
         tell(one_line(f"Arrived datagram is '{datagram.decode(errors='replace')}'"))
-        port.write(b"WELCOME", sender)
+        group_socket.send_to(b"WELCOME", sender)
         tell("Sent datagram is 'WELCOME'")
     finally:
-        port.stopListening()
+        group_socket.close()
 
 
-async def _ask_multicast(reactor: Any, config: Config) -> None:
-    datagrams = _Datagrams()
-    port = _open(reactor, config, datagrams, is_member=False)
+def _ask_multicast(config: Config) -> None:
+    group_socket = _open(config, is_member=False)
     try:
-        port.tell(b"HELLO")
+        group_socket.tell(b"HELLO")
         tell("Sent datagram is 'HELLO'")
-        datagram, _ = await datagrams.arrived.addTimeout(config.discovery_time, reactor)
+        datagram, _ = _receive(group_socket, monotonic() + config.discovery_time)
         tell(one_line(f"Arrived datagram is '{datagram.decode(errors='replace')}'"))
     finally:
-        port.stopListening()
+        group_socket.close()
 
 
-def _open(reactor: Any, config: Config, datagrams: _Datagrams, *, is_member: bool) -> GroupPort:
+def _open(config: Config, *, is_member: bool) -> GroupSocket:
     if not config.multicast_address:
         raise FlomError("it needs --multicast-address")
-    port = GroupPort(group_of(config), datagrams, reactor, is_member=is_member)
-    port.startListening()
-    if is_member:
-        port.join()
-    return port
+    return open_group_socket(group_of(config), is_member=is_member)
 
 
-@implementer(IHandshakeListener)
-class _Exchange(Protocol):
-    """
-    Tells the other end our unique id, and hears its.
-
-    Whoever connects to a server and goes before TLS is there does not count.
-    """
-
-    transport: Any
-
-    def __init__(self, tls: Tls, over: Deferred[str], *, is_server: bool) -> None:
-        """
-        @param over: fires when the first connection has ended, with what the other end said, or with why it did not.
-        """
-        self._tls = tls
-        self._over = over
-        self._is_server = is_server
-        self._heard = b""
-        self._outcome: str | FlomError | None = None
-        self._is_secured = False
-
-    def handshakeCompleted(self) -> None:
-        """See L{IHandshakeListener.handshakeCompleted}."""
-        self._is_secured = True
-        self.transport.write(unique_id().encode() + _END)
-
-    def dataReceived(self, data: bytes) -> None:
-        self._heard += data
-        if self._outcome is not None or (_END not in self._heard and len(self._heard) < _MOST):
-            return
-        peer_id = self._heard.partition(_END)[0].decode(errors="replace")
+def _receive(group_socket: GroupSocket, deadline: float) -> tuple[bytes, Sender]:
+    """Wait for a datagram; L{LockTimeout} is raised at C{deadline}."""
+    while True:
+        wait_for(group_socket.udp, POLLIN, deadline)
         try:
-            self._tls.check_peer_id(self.transport, peer_id)
-        except FlomError as e:
-            self._outcome = e
-        else:
-            self._outcome = peer_id
-        self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._over.called:
-            return
-        if isinstance(self._outcome, str):
-            self._over.callback(self._outcome)
-            return
-        why = self._outcome or self._tls.why_lost(self.transport, reason, is_secured=self._is_secured)
-        if why or self._is_secured or not self._is_server:
-            self._over.errback(why or DaemonLost(f"the other end has closed the connection: {reason.value}"))
+            arrived = group_socket.receive(_LONGEST)
+        except OSError:
+            continue
+        if arrived is not None:
+            return arrived
 
 
-async def _serve_tls(reactor: Any, config: Config) -> None:
-    tls = _tls(config)
-    over: Deferred[str] = Deferred()
-    factory = Factory.forProtocol(lambda: _Exchange(tls, over, is_server=True))
-    factory.noisy = False
+def _serve_tls(config: Config) -> None:
+    """Exchange ids with the first client that gets as far as TLS; each has a thread, so that none holds up others."""
+    tls = _tls(config, is_server=True)
     claim = claim_tcp(daemon_host(config), config.unicast_port)
-    port = await ClaimedEndpoint(reactor, claim).listen(tls.secure_server(factory, reactor))
+    outcomes: SimpleQueue[str | FlomError] = SimpleQueue()
+
+    def serve(connected: socket.socket) -> None:
+        try:
+            outcomes.put(_exchange(connected, tls))
+        except (DaemonLost, LockTimeout):
+            pass  # it went away, or was silent, before TLS was there
+        except FlomError as e:
+            outcomes.put(e)
+
+    def accept() -> None:
+        while True:
+            try:
+                connected, _ = claim.socket.accept()
+            except OSError:
+                return  # closed
+            Thread(target=serve, args=(connected,), daemon=True).start()
+
     try:
-        tell(one_line(f"Arrived unique id is '{await over}'"))
+        Thread(target=accept, daemon=True).start()
+        outcome = outcomes.get()
     finally:
-        port.stopListening()
+        claim.socket.shutdown(socket.SHUT_RDWR)  # to close it would not end the thread's accept()
+        claim.close()
+    if isinstance(outcome, FlomError):
+        raise outcome
+    tell(one_line(f"Arrived unique id is '{outcome}'"))
 
 
-async def _ask_tls(reactor: Any, config: Config) -> None:
-    tls = _tls(config)
-    over: Deferred[str] = Deferred()
-    endpoint = stream_endpoint(reactor, daemon_host(config), config.unicast_port)
-    await connectProtocol(tls.secure_client(endpoint), _Exchange(tls, over, is_server=False))
-    tell(one_line(f"Arrived unique id is '{await over.addTimeout(HANDSHAKE_TIMEOUT, reactor)}'"))
+def _ask_tls(config: Config) -> None:
+    tls = _tls(config, is_server=False)
+    connected = connect_to_host(daemon_host(config), config.unicast_port, "", NEVER, HANDSHAKE_TIMEOUT)
+    tell(one_line(f"Arrived unique id is '{_exchange(connected, tls)}'"))
 
 
-def _tls(config: Config) -> Tls:
-    tls = tls_of(config)
-    if not config.unicast_address or tls is None:
+def _exchange(connected: socket.socket, tls: TlsEnd) -> str:
+    """
+    Tell the other end our unique id, and return its own.
+
+    @raise DaemonLost: it has closed the connection.
+    @raise LockTimeout: it says nothing for L{HANDSHAKE_TIMEOUT} seconds.
+    @raise flom.errors.TlsError: one of the two ends does not trust the other.
+    """
+    deadline = monotonic() + HANDSHAKE_TIMEOUT
+    heard = b""
+    with connected:
+        connected.setblocking(False)
+        stream = SecureStream(connected, tls, _OTHER)
+        stream.shake_hands(deadline)
+        stream.send(unique_id().encode() + _END, deadline)
+        while _END not in heard and len(heard) < _MOST:
+            data = stream.receive(deadline)
+            if not data:
+                raise FlomError(f"{_OTHER} has closed the connection, and sent no unique id")
+            heard += data
+        peer_id = heard.partition(_END)[0].decode(errors="replace")
+        try:
+            stream.check_peer_id(peer_id)
+        finally:
+            _close(stream)
+    return peer_id
+
+
+def _close(stream: SecureStream) -> None:
+    """End the connection in order, so that the other end can read what it was sent."""
+    deadline = monotonic() + CLOSE_TIMEOUT
+    try:
+        stream.shut_down(deadline)
+        while stream.receive(deadline):
+            pass
+    except (OSError, FlomError):
+        pass
+
+
+def _tls(config: Config, *, is_server: bool) -> TlsEnd:
+    if not (config.unicast_address and config.is_tls):
         raise FlomError(f"it needs {', '.join(['unicast-address', *config.missing_tls_files])}")
-    return tls
+    return tls_end(config, is_server=is_server)
 
 
-_FEATURES: Final[dict[str, Callable[[Any, Config], Awaitable[None]]]] = {
+_FEATURES: Final = {
     "ipv6.multicast.server": _serve_multicast,
     "ipv6.multicast.client": _ask_multicast,
     "tls.server": _serve_tls,

@@ -15,9 +15,9 @@ from flom.codes import ExitStatus
 from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, load, override
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
-from flom.errors import ConfigError
+from flom.errors import ConfigError, FlomError
 from flom.job.command_line import CommandLine, parse, usage
-from flom.job.signals import SignalWatch
+from flom.job.signals import ENDING, SignalWatch
 from flom.net.machine_id import unique_id
 from flom.run.terminal import print_bug, print_error, tell, warn
 from flom.trace import start_trace, tracer
@@ -60,10 +60,12 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
         print_error("No command to execute!")
         return ExitStatus.CANNOT_EXECUTE
 
-    if line.debug_feature is not None or is_shutdown:
-        from flom.run.reacting import run_with_reactor  # most commands need not wait for its import
-
-        return run_with_reactor(line, config, watch)
+    if line.debug_feature is not None:
+        watch.start(_end_by)
+        return _try_feature(line.debug_feature, config)
+    if is_shutdown:
+        watch.start(_end_by)
+        return _shut_down(config, line.immediate)
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
 
@@ -74,6 +76,44 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
     except Exception as e:
         print_bug(e)
         return ExitStatus.ERROR
+
+
+def _try_feature(name: str, config: Config) -> int:
+    from flom.run.debug import try_feature
+
+    try:
+        return try_feature(name, config)
+    except Exception as e:
+        print_bug(e)
+        return ExitStatus.DEBUG_FAILED
+
+
+def _shut_down(config: Config, immediate: bool) -> int:
+    """
+    Order the daemon to end; none is started for that.
+
+    @return: the status to exit with.
+    """
+    from flom.client.blocking.shutdown import shut_down
+    from flom.job.wording import explain
+
+    tell(f"Starting FLoM daemon {'immediate' if immediate else 'quiesce'} shutdown...")
+    try:
+        shut_down(config, immediate, warn=warn, say=tell if config.verbose else lambda line: None)
+    except FlomError as e:
+        text, status = explain(e)
+        print_error(text)
+        return status
+    except Exception as e:
+        print_bug(e)
+        return ExitStatus.ERROR
+    return ExitStatus.OK
+
+
+def _end_by(number: int, from_terminal: bool) -> None:
+    """End by a signal."""
+    if number in ENDING:
+        os._exit(128 + number)
 
 
 def configure(line: CommandLine) -> Config:

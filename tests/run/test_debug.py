@@ -6,13 +6,13 @@ are tried in tests/lan.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple
 
 import pytest
-import pytest_twisted
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 
 from flom.config import Config
 from flom.net.machine_id import unique_id
@@ -21,6 +21,21 @@ from flom.tls.authority import issue, make_authority
 from tests.fakes.programs import Programs, assert_refused, eventually, free_port
 
 ARRIVED = f"Arrived unique id is '{unique_id()}'\n"
+
+
+PATIENCE = 30.0  # seconds
+
+
+def in_thread(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Call C{function} in a thread; return its future."""
+    future: Future[Any] = Future()
+    Thread(target=lambda: future.set_result(function(*arguments)), daemon=True).start()
+    return future
+
+
+def is_listening(port: int) -> bool:
+    """Tell whether somebody listens on a port of 127.0.0.1, without connecting to it."""
+    return f"0100007F:{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
 
 
 class Files(NamedTuple):
@@ -77,54 +92,52 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return files_of(tmp_path_factory.mktemp("foreign"), unique_id())
 
 
-async def try_both(server: Config, client: Config) -> tuple[int, int]:
+def try_both(server: Config, client: Config) -> tuple[int, int]:
     """Try both ends in this process; give their statuses."""
-    serving = Deferred.fromCoroutine(try_feature(reactor, "tls.server", server))
-    asking = await try_feature(reactor, "tls.client", client)
-    return await serving, asking
+    serving = in_thread(try_feature, "tls.server", server)
+    eventually(lambda: is_listening(server.unicast_port), "the server listens")
+    asking = try_feature("tls.client", client)
+    return serving.result(PATIENCE), asking
 
 
 @pytest.mark.parametrize("check", [False, True], ids=["any id", "the id of the certificate"])
-@pytest_twisted.ensureDeferred
-async def test_both_ends_of_tls_tell_each_other_their_unique_id(
+def test_both_ends_of_tls_tell_each_other_their_unique_id(
     capsys: pytest.CaptureFixture[str], ours: Files, check: bool
 ) -> None:
     config = ours.config(free_port(), check=check)
-    assert await try_both(config, config) == (0, 0)
+    assert try_both(config, config) == (0, 0)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (ARRIVED * 2, "")
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_stranger_who_says_nothing_does_not_hold_up_the_server(
+def test_a_stranger_who_says_nothing_does_not_hold_up_the_server(
     capsys: pytest.CaptureFixture[str], ours: Files
 ) -> None:
     config = ours.config(free_port())
-    serving = Deferred.fromCoroutine(try_feature(reactor, "tls.server", config))
+    serving = in_thread(try_feature, "tls.server", config)
+    eventually(lambda: is_listening(config.unicast_port), "the server listens")
     with socket.create_connection((config.unicast_address, config.unicast_port)):
-        assert await try_feature(reactor, "tls.client", config) == 0
-        assert await serving == 0
+        assert try_feature("tls.client", config) == 0
+        assert serving.result(PATIENCE) == 0
     assert capsys.readouterr().out == ARRIVED * 2
 
 
-@pytest_twisted.ensureDeferred
-async def test_an_id_that_is_not_the_certificate_s_is_refused_by_whoever_checks_it(
+def test_an_id_that_is_not_the_certificate_s_is_refused_by_whoever_checks_it(
     capsys: pytest.CaptureFixture[str], ours: Files, another: Files
 ) -> None:
     port = free_port()
-    _, asking = await try_both(another.config(port), ours.config(port, check=True))
+    _, asking = try_both(another.config(port), ours.config(port, check=True))
     assert asking == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "tls.client" in line]
     assert f"'{unique_id()}'" in line
     assert "'somebody-else'" in line
 
 
-@pytest_twisted.ensureDeferred
-async def test_certificates_of_two_authorities_do_not_go_together(
+def test_certificates_of_two_authorities_do_not_go_together(
     capsys: pytest.CaptureFixture[str], ours: Files, foreign: Files
 ) -> None:
     port = free_port()
-    assert await try_both(ours.config(port), foreign.config(port)) == (1, 1)
+    assert try_both(ours.config(port), foreign.config(port)) == (1, 1)
     captured = capsys.readouterr()
     assert captured.out == ""
     client, server = sorted(captured.err.splitlines())
@@ -132,20 +145,19 @@ async def test_certificates_of_two_authorities_do_not_go_together(
     assert server.startswith("debug-feature: tls.server: ")
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_client_without_a_server_fails(capsys: pytest.CaptureFixture[str], ours: Files) -> None:
-    assert await try_feature(reactor, "tls.client", ours.config(free_port())) == 1
+def test_a_client_without_a_server_fails(capsys: pytest.CaptureFixture[str], ours: Files) -> None:
+    assert try_feature("tls.client", ours.config(free_port())) == 1
     assert_one_line(capsys, "debug-feature: tls.client: ")
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_server_whose_port_is_taken_fails(capsys: pytest.CaptureFixture[str], ours: Files) -> None:
+def test_a_server_whose_port_is_taken_fails(capsys: pytest.CaptureFixture[str], ours: Files) -> None:
     config = ours.config(free_port())
-    serving = Deferred.fromCoroutine(try_feature(reactor, "tls.server", config))
-    assert await try_feature(reactor, "TLS.Server", config) == 1
+    serving = in_thread(try_feature, "tls.server", config)
+    eventually(lambda: is_listening(config.unicast_port), "the server listens")
+    assert try_feature("TLS.Server", config) == 1
     assert_one_line(capsys, "debug-feature: TLS.Server: ")
-    assert await try_feature(reactor, "TLS.Client", config) == 0
-    assert await serving == 0
+    assert try_feature("TLS.Client", config) == 0
+    assert serving.result(PATIENCE) == 0
 
 
 def assert_one_line(capsys: pytest.CaptureFixture[str], *named: str) -> None:
@@ -158,39 +170,30 @@ def assert_one_line(capsys: pytest.CaptureFixture[str], *named: str) -> None:
 
 
 @pytest.mark.parametrize("feature", ["", "none", "tls", "tls.server "])
-@pytest_twisted.ensureDeferred
-async def test_an_unknown_feature_fails(capsys: pytest.CaptureFixture[str], feature: str) -> None:
-    assert await try_feature(reactor, feature, Config()) == 1
+def test_an_unknown_feature_fails(capsys: pytest.CaptureFixture[str], feature: str) -> None:
+    assert try_feature(feature, Config()) == 1
     assert_one_line(capsys, f"debug-feature: '{feature}'", "tls.server", "tls.client")
 
 
 @pytest.mark.parametrize("feature", ["tls.server", "tls.client"])
-@pytest_twisted.ensureDeferred
-async def test_tls_needs_an_address_and_three_files(capsys: pytest.CaptureFixture[str], feature: str) -> None:
-    assert await try_feature(reactor, feature, Config(tls_certificate="/c")) == 1
+def test_tls_needs_an_address_and_three_files(capsys: pytest.CaptureFixture[str], feature: str) -> None:
+    assert try_feature(feature, Config(tls_certificate="/c")) == 1
     assert_one_line(capsys, feature, "unicast-address", "tls-private-key", "tls-ca-certificate")
 
 
 @pytest.mark.parametrize("feature", ["ipv6.multicast.server", "ipv6.multicast.client"])
-@pytest_twisted.ensureDeferred
-async def test_multicast_needs_a_group(capsys: pytest.CaptureFixture[str], feature: str) -> None:
-    assert await try_feature(reactor, feature, Config()) == 1
+def test_multicast_needs_a_group(capsys: pytest.CaptureFixture[str], feature: str) -> None:
+    assert try_feature(feature, Config()) == 1
     assert_one_line(capsys, feature, "multicast-address")
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_file_that_is_no_certificate_fails(capsys: pytest.CaptureFixture[str], ours: Files) -> None:
+def test_a_file_that_is_no_certificate_fails(capsys: pytest.CaptureFixture[str], ours: Files) -> None:
     config = Files(ours.certificate, ours.certificate, ours.authority).config(free_port())
-    assert await try_feature(reactor, "tls.server", config) == 1
+    assert try_feature("tls.server", config) == 1
     assert_one_line(capsys, "tls-private-key", ours.certificate)
 
 
 # as processes
-
-
-def is_listening(port: int) -> bool:
-    """Tell whether somebody listens on a port of 127.0.0.1, without connecting to it."""
-    return f"0100007F:{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
 
 
 def test_two_processes_find_each_other(programs: Programs, ours: Files) -> None:

@@ -165,14 +165,14 @@ def _connect_tcp(config: Config, deadline: float) -> tuple[socket.socket, str]:
     if interface:
         peer = f"{peer} by {interface}"
     try:
-        return _connect_to_host(host, port, interface, deadline, _CONNECT_TIMEOUT), peer
+        return connect_to_host(host, port, interface, deadline, _CONNECT_TIMEOUT), peer
     except (socket.gaierror, ValueError) as e:  # the latter: what cannot be a name
         raise DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{config.unicast_address}: no such host") from e
     except OSError as e:
         raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{peer}: no daemon is listening: {reason(e)}") from e
 
 
-def _connect_to_host(host: str, port: int, interface: str, deadline: float, patience: float) -> socket.socket:
+def connect_to_host(host: str, port: int, interface: str, deadline: float, patience: float) -> socket.socket:
     """
     Connect to the first address of C{host} that can be connected to.
 
@@ -197,6 +197,22 @@ def _connect_to_host(host: str, port: int, interface: str, deadline: float, pati
         except OSError as e:
             problem = e
     raise problem
+
+
+def is_listening(family: int, address: Any) -> bool:
+    """
+    Return whether a daemon takes connections, as far as that can be found out.
+
+    @param family: of sockets.
+    @param address: as C{socket.connect} wants it.
+    """
+    try:
+        close_socket(_connect(family, address, monotonic() + _CONNECT_TIMEOUT))
+    except BlockingIOError:
+        return True  # more connections are waiting than the kernel keeps for it
+    except (OSError, LockTimeout):
+        return False
+    return True
 
 
 def _connect(family: int, address: Any, deadline: float) -> socket.socket:
@@ -279,7 +295,7 @@ def connect_to_first(
     problems = []
     for daemon in leaders[:MOST_TRIED]:
         try:
-            return _connect_to_host(daemon.host, daemon.port, "", deadline, CONNECT_TIMEOUT), daemon.peer
+            return connect_to_host(daemon.host, daemon.port, "", deadline, CONNECT_TIMEOUT), daemon.peer
         except (OSError, ValueError) as e:
             why = reason(e) if isinstance(e, OSError) else str(e)
             problems.append(f"{daemon.peer} answers, but cannot be connected to: {why}")

@@ -1,0 +1,101 @@
+"""Ordering a daemon to end, without a reactor (docs/compatibility.md, "Shutdown")."""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic, sleep
+
+from flom.client.blocking.connection import connect
+from flom.client.blocking.dial import is_listening
+from flom.core.protocol.connection import ClientConnection
+from flom.core.protocol.messages import ManagementRefused
+from flom.errors import LockTimeout, RemoteProtocolError, ShutdownNotAllowed
+from flom.net.machine_id import unique_id
+from flom.trace import tracer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from flom.client.blocking.stream import Stream
+    from flom.config import Config
+
+_REFUSAL_TIMEOUT: Final = 1.0
+"""Seconds in which a refusal comes, if one does; a daemon that obeys need not say anything."""
+
+_END_CHECKS: Final = 10
+_END_CHECK_INTERVAL: Final = 0.1  # seconds
+
+_trace = tracer("client")
+
+
+def shut_down(
+    config: Config,
+    immediate: bool,
+    *,
+    warn: Callable[[str], None] = _trace.debug,
+    say: Callable[[str], None] = _trace.debug,
+) -> None:
+    """
+    Order the daemon that C{config} means to end; none is started for that.
+
+    @param immediate: at once, even if locks are held; otherwise as soon as no client needs it any more.
+    @param warn: called with what the user should know.
+    @param say: called with each line about the search for the daemon of a group.
+    @raise ShutdownNotAllowed: it refuses, or still listens although it has closed the connection.
+    @raise flom.errors.DaemonUnreachable: there is none.
+    @raise FlomError: see L{connect}.
+    """
+    conversation = connect(config, warn=warn, say=say)
+    peer, stream = conversation.peer, conversation.stream
+    try:
+        family = stream.socket.family
+        address: Any = config.socket_path if family == socket.AF_UNIX else stream.socket.getpeername()
+        has_closed = _order(stream, immediate, peer)
+    except OSError:
+        has_closed = True  # it has gone by itself
+    finally:
+        conversation.close()
+    if not has_closed:
+        return  # it ends when no client needs it any more
+    for _ in range(_END_CHECKS):  # in a group, another daemon may lead by now: it is this one that is looked for
+        if not is_listening(family, address):
+            return
+        sleep(_END_CHECK_INTERVAL)
+    raise ShutdownNotAllowed(
+        f"{peer} has closed the connection, but has not ended: it may want TLS, or stand by for another daemon"
+    )
+
+
+def _order(stream: Stream, immediate: bool, peer: str) -> bool:
+    """
+    Send the order.
+
+    @return: whether the daemon has closed the connection since; C{False} if it has said nothing to the point.
+    @raise ShutdownNotAllowed: it refuses.
+    @raise flom.errors.TlsError: one of the two ends does not trust the other.
+    """
+    connection = ClientConnection()
+    deadline = monotonic() + _REFUSAL_TIMEOUT
+    try:
+        try:
+            stream.send(connection.shut_down(immediate, unique_id()), deadline)
+        except OSError:
+            pass  # it has gone; it may have said why
+        while data := stream.receive(deadline):
+            if _is_refusal(connection, data):
+                raise ShutdownNotAllowed(
+                    f"{peer} refuses to end: that is for its own user, its own host or a peer that TLS makes it trust "
+                    "to order; if it is part of another program, for that alone"
+                )
+    except LockTimeout:
+        return False
+    return True
+
+
+def _is_refusal(connection: ClientConnection, data: bytes) -> bool:
+    try:
+        return any(isinstance(event, ManagementRefused) for event in connection.receive(data))
+    except RemoteProtocolError:
+        return False
