@@ -1,8 +1,4 @@
-"""
-The commands of C{flomctl}.
-
-Each is imported when it is called: no command waits for what only another one needs.
-"""
+"""The command line of C{flomctl}, and what runs each command."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
@@ -30,7 +27,9 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be text, nor the terminal take all of it
     arguments = _parse(sys.argv[1:])
     try:
-        status = arguments.run(arguments)
+        # imported now, so that no command waits for what only another one needs
+        module, _, function = arguments.run.partition(":")
+        status = getattr(import_module(f"flom.ctl.{module}"), function)(arguments)
         sys.stdout.flush()
     except ConfigError as e:
         print_error(str(e))
@@ -50,21 +49,21 @@ def _parse(words: list[str]) -> Namespace:
     parser.add_argument("-v", "--version", action="version", version=f"flom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, help in (
-        ("status", _status, "show who holds what, and who waits for it"),
-        ("top", _top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
+        ("status", "status:show_status", "show who holds what, and who waits for it"),
+        ("top", "top:show_live", "show the same live, on a terminal; w, t, h and n sort it, q quits"),
     ):
         command = commands.add_parser(name, help=help)
         command.add_argument("glob", nargs="?", metavar="RESOURCE-GLOB", help="a pattern for names, such as 'db*'")
         add_place(command)
         command.set_defaults(run=run)
-        if run is _status:
+        if name == "status":
             command.add_argument("--json", action="store_true", help="write all of it as one line of JSON")
         else:
             command.add_argument("--sort", choices=SORT_KEYS, default=SORT_KEYS[0], help="what comes first")
     command = commands.add_parser("wait-for", help="show who blocks whom at a resource; status 3 for a deadlock")
     command.add_argument("resource", metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
     add_place(command)
-    command.set_defaults(run=_wait_for)
+    command.set_defaults(run="wait_for:show_waiting")
     _add_discovery(commands.add_parser)
     _add_certs(commands.add_parser("certs", help="make certificates for TLS"))
     return parser.parse_args(words)
@@ -82,65 +81,23 @@ def _add_discovery(add_parser: Callable[..., ArgumentParser]) -> None:
     command.add_argument(
         "-w", "--wait", type=int, choices=Range(1, 60_000), default=1000, help="milliseconds to wait for answers"
     )
-    command.set_defaults(run=_discover)
+    command.set_defaults(run="discover:discover")
     command = add_parser("doctor", parents=[of_group], help="tell why the daemons of a group are not found")
-    command.set_defaults(run=_doctor)
+    command.set_defaults(run="doctor:doctor")
 
 
 def _add_certs(command: ArgumentParser) -> None:
     steps = command.add_subparsers(required=True, metavar="STEP")
     step = steps.add_parser("init", help="make a certificate authority")
-    _add_certificate(step, _make_authority, days=3650)
+    _add_certificate(step, "certs:make_authority", days=3650)
     step = steps.add_parser("issue", help="make a certificate for a host, signed by the authority")
     step.add_argument(
         "--unique-id", metavar="ID", help="what flom --unique-id says there; by default, that of this host"
     )
-    _add_certificate(step, _issue_certificate, days=825)
+    _add_certificate(step, "certs:issue_certificate", days=825)
 
 
-def _add_certificate(step: ArgumentParser, run: Callable[[Namespace], int], days: int) -> None:
+def _add_certificate(step: ArgumentParser, run: str, days: int) -> None:
     step.add_argument("directory", type=Path, metavar="DIR", help="where the authority is")
     step.add_argument("--days", type=int, choices=Range(1, 36500), default=days, help="how long it is valid")
     step.set_defaults(run=run)
-
-
-def _status(arguments: Namespace) -> int:
-    from flom.ctl.status import show_status
-
-    return show_status(arguments)
-
-
-def _top(arguments: Namespace) -> int:
-    from flom.ctl.top import show_live
-
-    return show_live(arguments)
-
-
-def _wait_for(arguments: Namespace) -> int:
-    from flom.ctl.wait_for import show_waiting
-
-    return show_waiting(arguments)
-
-
-def _discover(arguments: Namespace) -> int:
-    from flom.ctl.discover import discover
-
-    return discover(arguments)
-
-
-def _doctor(arguments: Namespace) -> int:
-    from flom.ctl.doctor import doctor
-
-    return doctor(arguments)
-
-
-def _make_authority(arguments: Namespace) -> int:
-    from flom.ctl.certs import make_authority
-
-    return make_authority(arguments)
-
-
-def _issue_certificate(arguments: Namespace) -> int:
-    from flom.ctl.certs import issue_certificate
-
-    return issue_certificate(arguments)

@@ -6,7 +6,7 @@ import io
 
 from flom.ctl.table import ORDERS, blocked_first, make_console, make_table, plain_lines, sections_of, select
 from flom.status.model import Status
-from tests.status.test_json import make_status
+from tests.fakes.status import make_status
 
 
 def lines_of(status: Status, width: int) -> list[str]:

@@ -7,21 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from twisted.internet.task import Clock
 
 from flom.errors import RemoteProtocolError
-from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Counters
-from flom.server.snapshot import take_status
 from flom.status.json import from_json, json_pieces, to_json
-from flom.status.model import Status
-
-
-def make_status(*names: str) -> Status:
-    arbiter = DeferredArbiter(Clock())
-    for name in names:
-        arbiter.acquire(name, create=name != "R9")
-    return take_status(arbiter, Counters())
+from tests.fakes.status import make_status
 
 
 def test_what_is_written_can_be_read() -> None:

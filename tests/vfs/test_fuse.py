@@ -10,7 +10,8 @@ from flom.errors import DaemonLost
 from flom.status.model import Status
 from flom.vfs import fuse
 from flom.vfs.fuse import FRESH, REST, TIMEOUT, FileSystem, Snapshots
-from tests.vfs.test_tree import make_tree
+from flom.vfs.tree import Tree
+from tests.fakes.status import make_status
 
 
 class Reader:
@@ -33,7 +34,7 @@ class Reader:
         self.now += self.slow
         if self.error is not None:
             raise self.error
-        return make_tree("R1")._status
+        return make_status("R1")
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_a_silent_daemon_is_an_error_and_left_alone_for_a_moment(reader: Any) ->
 
 
 def test_a_file_that_is_open_keeps_the_content_of_one_snapshot() -> None:
-    trees = [make_tree("R1"), make_tree("R2")]
+    trees = [Tree(make_status("R1")), Tree(make_status("R2"))]
     system = FileSystem(lambda: trees[0], lambda: None)
     handle = system.open("/status.json", 0)
     size = system.getattr("/status.json", handle)["st_size"]
@@ -91,4 +92,4 @@ def test_a_file_that_is_open_keeps_the_content_of_one_snapshot() -> None:
 )
 def test_what_cannot_be_done_is_an_error(call: Any, why: str) -> None:
     with pytest.raises(OSError, match=why):
-        call(FileSystem(make_tree, lambda: None))
+        call(FileSystem(lambda: Tree(make_status()), lambda: None))

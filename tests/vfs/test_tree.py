@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.task import Clock
 
 from flom.core.modes import LockMode
-from flom.server.arbiter import DeferredArbiter
-from flom.server.counters import Counters
-from flom.server.snapshot import take_status
 from flom.status.json import from_json
 from flom.vfs.tree import LONG_NAMES, Directory, File, Tree
-
-
-def make_tree(*names: str) -> Tree:
-    """Return the tree of an arbiter that was asked for C{names}."""
-    arbiter = DeferredArbiter(Clock())
-    for name in names:
-        arbiter.acquire(name)
-    return Tree(take_status(arbiter, Counters(started=0.0)))
+from tests.fakes.status import make_status
 
 
 def entries(tree: Tree, path: str) -> list[str]:
@@ -38,7 +27,7 @@ def test_every_mode_has_a_long_name() -> None:
 
 
 def test_a_holder_and_a_waiter_are_shown() -> None:
-    tree = make_tree("R1", "R1")
+    tree = Tree(make_status("R1", "R1"))
     assert entries(tree, "/") == ["status", "status.json"]
     [resource] = entries(tree, "/status/lockers")
     path = f"/status/lockers/{resource}"
@@ -50,17 +39,17 @@ def test_a_holder_and_a_waiter_are_shown() -> None:
 
 
 def test_a_name_that_is_no_utf_8_is_shown_as_its_bytes() -> None:
-    tree = make_tree("/a\udcff")
+    tree = Tree(make_status("/a\udcff"))
     [resource] = entries(tree, "/status/lockers")
     assert content(tree, f"/status/lockers/{resource}/resource_name") == b"/a\xff\n"
 
 
 def test_status_json_is_the_status() -> None:
-    [resource] = from_json(content(make_tree("R1"), "/status.json")).resources
+    [resource] = from_json(content(Tree(make_status("R1")), "/status.json")).resources
     assert resource.name == "R1"
 
 
 @pytest.mark.parametrize(("path", "why"), [("/nothing", "No such file"), ("/status.json/x", "Not a directory")])
 def test_other_paths_are_errors(path: str, why: str) -> None:
     with pytest.raises(OSError, match=why):
-        make_tree().find(path)
+        Tree(make_status()).find(path)

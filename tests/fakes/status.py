@@ -1,0 +1,18 @@
+"""Statuses of an arbiter in this process."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+
+from flom.server.arbiter import DeferredArbiter
+from flom.server.counters import Counters
+from flom.server.snapshot import take_status
+from flom.status.model import Status
+
+
+def make_status(*names: str) -> Status:
+    """Return the status of an arbiter that was asked for C{names}; R9 waits until it is created."""
+    arbiter = DeferredArbiter(Clock())
+    for name in names:
+        arbiter.acquire(name, create=name != "R9")
+    return take_status(arbiter, Counters(started=0.0))
