@@ -9,7 +9,7 @@ from flom.core.requests import LockRequest
 
 class Claim(NamedTuple):
     """
-    Somebody holds something, or waits for it.
+    A holder or a waiter.
 
     @ivar number: names it; no two claims or resources of a table have the same, and who came later has the higher.
     @ivar since: when it began to hold or to wait, in seconds of the monotonic clock.
@@ -32,7 +32,7 @@ class ResourceView(NamedTuple):
     @ivar holders: in the order in which they were granted it.
     @ivar waiters: in the order of arrival.
     @ivar free: what is left: units, elements or slots; C{None} for types that have no such number.
-    @ivar idle_until: when it will be forgotten, if nobody is there; otherwise C{None}.
+    @ivar idle_until: when it will be forgotten, if no session is bound to it; otherwise C{None}.
     """
 
     number: int

@@ -95,13 +95,13 @@ class Tally:
         last[2] += waited
 
     def recent(self, now: float) -> list[Second]:
-        """Give the seconds of the last L{MEMORY} in which there were grants, the earliest first."""
+        """Return the seconds of the last L{MEMORY} in which there were grants, the earliest first."""
         present = now // 1
         ages = ((int(present - second), int(granted), waited) for second, granted, waited in self._seconds)
         return [Second(*age) for age in ages if age[0] < MEMORY]
 
     def grants_per_second(self, now: float) -> float:
-        """Give the average over the last ten seconds, the present one left out."""
+        """Return the average over the last ten seconds, without the current one."""
         return sum(second.granted for second in self.recent(now) if 1 <= second.ago <= 10) / 10
 
     def refuse(self, outcome: Outcome) -> None:

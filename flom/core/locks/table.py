@@ -31,7 +31,7 @@ _IDLE_PERIOD: Final = 1.0  # seconds; an idle resource is forgotten after two pe
 
 class _Arrival(NamedTuple):
     """
-    When somebody began to wait.
+    When a request began to wait.
 
     @ivar number: see L{flom.core.locks.snapshot.Claim}.
     @ivar since: in seconds of the monotonic clock.
@@ -91,7 +91,7 @@ class _Session:
         self.incubated_by_name.setdefault(request.name.text, {})[request] = None
 
     def hatch(self, request: LockRequest) -> _Arrival:
-        """Note that C{request} does so no longer; tell when it has come."""
+        """Note that C{request} does so no longer; return when it has come."""
         same = self.incubated_by_name[request.name.text]
         del same[request]
         if not same:
@@ -137,7 +137,7 @@ class LockTable:
         self.tally = tally or Tally()
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to remember: a resource, be it idle, or a request that awaits one."""
+        """Return whether there is anything to remember: a resource, be it idle, or a request that awaits one."""
         return bool(self._entries or self._incubator)
 
     def request(self, request: LockRequest, now: Instant) -> list[Effect]:
@@ -204,12 +204,12 @@ class LockTable:
         return TableView(resources, sorted(incubator, key=_NUMBER))
 
     def holds(self, session: SessionId) -> bool:
-        """Tell whether C{session} holds anything."""
+        """Return whether C{session} holds anything."""
         record = self._sessions.get(session)
         return record is not None and any(binding.holdings for binding in record.bindings.values())
 
     def waiting(self, session: SessionId) -> list[LockRequest]:
-        """Give what C{session} waits for, here or for the creation of a resource."""
+        """Return the requests of C{session} that wait, here or for the creation of a resource."""
         record = self._sessions.get(session)
         if record is None:
             return []
@@ -217,7 +217,7 @@ class LockTable:
         return list(chain(record.incubated, chain.from_iterable(queued)))
 
     def withdraw(self, request: LockRequest) -> list[Effect]:
-        """Forget C{request}, which was queued or put in the incubator and is still there; nobody gains by it."""
+        """Forget C{request}, which is queued or in the incubator; no other request gains by it."""
         session = self._sessions[request.session]
         if request in session.incubated:
             self._hatch(session, request)
@@ -292,7 +292,7 @@ class LockTable:
         return effects
 
     def next_deadline(self) -> float | None:
-        """Tell the monotonic second at which L{expire} may have something to do."""
+        """Return the monotonic second at which L{expire} may have something to do."""
         return self._alarms[0][0] if self._alarms else None
 
     def _view(self, entry: _Entry, holders: list[Claim], waiters: list[Claim]) -> ResourceView:
@@ -416,7 +416,7 @@ class LockTable:
         return arrival
 
     def _hatch(self, session: _Session, request: LockRequest) -> None:
-        """Take C{request} out of the incubator."""
+        """Remove C{request} from the incubator."""
         session.hatch(request)
         key = request.name.key
         del self._incubator[key][request]
@@ -429,7 +429,7 @@ class LockTable:
             self._set_alarm(entry, now.monotonic + delay)
 
     def _set_alarm(self, entry: _Entry, when: float) -> None:
-        """Have L{expire} look at C{entry} at C{when}; it keeps only the earliest alarm of an entry."""
+        """Set an alarm, at which L{expire} looks at C{entry}; only the earliest of an entry is kept."""
         if entry.alarm is None or when < entry.alarm:
             entry.alarm = when
             heapq.heappush(self._alarms, (when, next(self._alarm_numbers), entry))
@@ -438,7 +438,7 @@ class LockTable:
         return bool(self._alarms) and self._alarms[0][0] <= now.monotonic
 
     def _due(self, now: float) -> list[_Entry]:
-        """Give the entries whose alarm goes off, each once, whatever alarm is set for it next."""
+        """Return the entries whose alarm goes off, each once, whatever alarm is set for it next."""
         due = []
         while self._alarms and self._alarms[0][0] <= now:
             when, _, entry = heapq.heappop(self._alarms)
@@ -450,7 +450,7 @@ class LockTable:
 
 def _retention(lifespan: float) -> float:
     """
-    Tell how many seconds a resource created with C{lifespan} is remembered while idle
+    Return how many seconds a resource created with C{lifespan} is remembered while idle
     (docs/compatibility.md, "Idle resources").
     """
     return (lifespan if lifespan > 0 else _IDLE_PERIOD) + _IDLE_PERIOD

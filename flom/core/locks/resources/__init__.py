@@ -28,7 +28,7 @@ __all__ = ["Resource", "Strftime", "make_resource"]
 
 def make_resource(name: ResourceName, strftime: Strftime) -> Resource:
     """
-    Make the resource that C{name} belongs to, held by nobody.
+    Return a new resource, without holders, to which C{name} belongs.
 
     @raise InvalidTimestampFormat: C{name} is a timestamp whose format cannot be used.
     """

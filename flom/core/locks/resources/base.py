@@ -18,7 +18,7 @@ Strftime = Callable[[str, float], str]
 @dataclass(slots=True, eq=False)
 class Holding:
     """
-    What one grant gave.
+    One lock: what a grant gave its holder.
 
     @ivar element: the text that the holder is told, for the types that have one.
     @ivar slot: the rule's own number for it: the position of a set's element, the value of a sequence.
@@ -35,7 +35,7 @@ class Holding:
 
 class Resource(ABC):
     """
-    Who holds a resource and who waits for it.
+    The holders of a resource and the waiters for it.
 
     A rule never looks at the whole queue: L{next_waiter} must find the first waiter that fits, in the order of arrival,
     at a cost that does not grow with the number of those that do not fit (but for a logarithm).
@@ -53,12 +53,12 @@ class Resource(ABC):
     @abstractmethod
     def fits(self, request: LockRequest, now: Instant) -> bool:
         """
-        Tell whether C{request} can be granted beside what is held now; who waits does not matter
+        Return whether C{request} can be granted beside what is held now; waiters do not matter
         (docs/compatibility.md, "Grants and queues").
         """
 
     def never_fits(self, request: LockRequest) -> bool:
-        """Tell whether C{request}, which does not fit, would not even if nobody held anything."""
+        """Return whether C{request}, which does not fit, would not fit even if nothing were held."""
         return False
 
     @abstractmethod
@@ -79,23 +79,23 @@ class Resource(ABC):
 
     @abstractmethod
     def withdraw(self, request: LockRequest) -> None:
-        """Take C{request} out of the queue."""
+        """Remove C{request} from the queue."""
 
     @abstractmethod
     def next_waiter(self, now: Instant) -> LockRequest | None:
         """Find the first waiter that fits, and leave it in the queue."""
 
     def next_chance(self, now: Instant) -> float | None:
-        """Tell in how many seconds a waiter may fit although nothing is released; C{None} if never."""
+        """Return in how many seconds a waiter may fit although nothing is released; C{None} if never."""
         return None
 
     def free(self) -> int | tuple[str, ...] | None:
-        """Tell what is left, see L{flom.core.locks.snapshot.ResourceView}."""
+        """Return what is left, see L{flom.core.locks.snapshot.ResourceView}."""
         return None
 
     def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
         """
-        Take out of a session's holdings, oldest first, the one that an unlock ends
+        Remove from a session's holdings, oldest first, the one that an unlock ends
         (docs/compatibility.md, "Grants and queues", rule 7).
         """
         return holdings.pop()

@@ -29,11 +29,11 @@ from flom.core.requests import LockRequest
 
 class _Node:
     """
-    A node that somebody at or below it holds or waits for.
+    A node that is held or waited for, itself or a node below it.
 
     @ivar held: counts its holders (L{ONE_HOLDER}).
     @ivar below: counts the holders of the nodes below it.
-    @ivar queues: C{None} if nobody waits for it.
+    @ivar queues: C{None} if it has no waiter.
     @ivar first_waiters: the children that have a L{first_waiter}, by mode; C{None} if there are none.
     """
 
@@ -49,7 +49,7 @@ class _Node:
         self.first_waiters: dict[LockMode, Earliest[_Node]] | None = None
 
     def child(self, level: str) -> _Node | None:
-        """Give the child at C{level}."""
+        """Return the child at C{level}; C{None} if there is none."""
         children = self._children
         if isinstance(children, dict):
             return children.get(level)
@@ -78,7 +78,7 @@ class _Node:
             self._children = None
 
     def first_waiter(self, mode: LockMode) -> float:
-        """Tell the arrival number of the first waiter in C{mode} here or below that nothing here or below stops."""
+        """Return the arrival number of the first waiter in C{mode} here or below that none here or below blocks."""
         in_the_way = IN_THE_WAY[mode]
         if self.held & in_the_way:
             return NEVER
@@ -108,7 +108,7 @@ class _Node:
                 self.first_waiters = None
 
     def is_idle(self) -> bool:
-        """Tell whether nothing would be lost without this node."""
+        """Return whether nothing would be lost without this node."""
         return self._children is None and not self.held and self.queues is None
 
 
@@ -129,7 +129,7 @@ class HierarchicalResource(Resource):
     def __init__(self) -> None:
         self._root = _Node("", None)
         self._arrivals = count()
-        self._waiting: dict[LockMode, int] = {}  # how many, in each mode that anybody waits in
+        self._waiting: dict[LockMode, int] = {}  # how many, in each mode that has waiters
 
     def fits(self, request: LockRequest, now: Instant) -> bool:
         in_the_way = IN_THE_WAY[request.mode]
@@ -189,21 +189,23 @@ class HierarchicalResource(Resource):
         return node.queues.head(mode)
 
     def _node(self, request: LockRequest) -> _Node:
-        """Give the node that C{request} names, made if it was not there."""
+        """Return the node that C{request} names; make it if it is not there."""
         node = self._root
         for level in _levels_below_root(request):
             node = node.child(level) or node.add_child(level)
         return node
 
     def _count(self, node: _Node, change: int) -> None:
-        """Count C{change} among the holders of C{node}, and let the ancestors know who waits first now."""
+        """Add C{change} to the holders of C{node}, and update the first waiters of its ancestors."""
         before = node.held
         after = node.held = before + change
         ancestor = node.parent
         while ancestor is not None:
             ancestor.below += change
             ancestor = ancestor.parent
-        for mode in self._waiting:  # what stops it at the node stops it above: one of two such holders changes nothing
+        # only the first incompatible holder of a node, and the departure of the last one, can change which waiter
+        # comes first; others change nothing for the ancestors
+        for mode in self._waiting:
             in_the_way = IN_THE_WAY[mode]
             if (before & in_the_way == 0) != (after & in_the_way == 0):
                 _tell_ancestors(node, mode)
@@ -215,7 +217,7 @@ def _levels_below_root(request: LockRequest) -> tuple[str, ...]:
 
 
 def _tell_ancestors(node: _Node, mode: LockMode) -> None:
-    """Let the ancestors of C{node}, where something changed, know who waits first in C{mode} below them."""
+    """Update the first waiter in C{mode} of all ancestors of C{node}, where something changed."""
     parent = node.parent
     while parent is not None:
         if node.queues is not None or node.first_waiters is not None or parent.first_waiters is not None:

@@ -1,5 +1,5 @@
 """
-Queues that find the first waiter who fits without looking at those who do not.
+Queues that find the first waiter that fits without looking at those that do not.
 
 Each is in the order of arrival, and none looks at more than the logarithm of its length.
 """
@@ -17,7 +17,7 @@ from flom.core.requests import LockRequest
 K = TypeVar("K")
 
 NEVER: Final = float("inf")
-"""The arrival number of nobody, greater than any other."""
+"""The arrival number where there is no waiter, greater than any other."""
 
 
 class ModeQueues:
@@ -36,25 +36,25 @@ class ModeQueues:
         self._queues.setdefault(request.mode, OrderedDict())[request] = arrival
 
     def remove(self, request: LockRequest) -> None:
-        """Take C{request} out, wherever it stands."""
+        """Remove C{request}, wherever it stands."""
         queue = self._queues[request.mode]
         del queue[request]
         if not queue:
             del self._queues[request.mode]
 
     def heads(self) -> Iterator[tuple[int, LockRequest]]:
-        """Give the first waiter of each mode with its arrival number."""
+        """Return the first waiter of each mode with its arrival number."""
         for queue in self._queues.values():
             request, arrival = next(iter(queue.items()))
             yield arrival, request
 
     def head(self, mode: LockMode) -> LockRequest | None:
-        """Give the first waiter of C{mode}."""
+        """Return the first waiter of C{mode}."""
         queue = self._queues.get(mode)
         return next(iter(queue)) if queue else None
 
     def arrival_of_head(self, mode: LockMode) -> float:
-        """Give the arrival number of the first waiter of C{mode}, or L{NEVER}."""
+        """Return the arrival number of the first waiter of C{mode}, or L{NEVER}."""
         queue = self._queues.get(mode)
         return next(iter(queue.values())) if queue else NEVER
 
@@ -73,7 +73,7 @@ class Earliest(Generic[K]):
         return bool(self._arrivals)
 
     def set(self, key: K, arrival: float) -> None:
-        """Give C{key} the number C{arrival}; with L{NEVER}, forget it."""
+        """Set the number of C{key} to C{arrival}; with L{NEVER}, forget it."""
         if self._arrivals.get(key, NEVER) == arrival:
             return
         if arrival == NEVER:
@@ -87,7 +87,7 @@ class Earliest(Generic[K]):
                 self._push(live, number)
 
     def first(self) -> tuple[float, K] | None:
-        """Give the lowest number and what has it."""
+        """Return the lowest number and the key that has it."""
         while self._heap:
             arrival, _, key = self._heap[0]
             if self._arrivals.get(key) == arrival:
@@ -102,7 +102,7 @@ class Earliest(Generic[K]):
 
 class QuantityQueue:
     """
-    Waiters who want different quantities, of whom the first that wants no more than is left is served.
+    Waiters that want different quantities; the first that wants no more than is left is granted.
 
     A tree over the places in the queue: each inner node knows the least quantity wanted below it.
     """
@@ -120,7 +120,7 @@ class QuantityQueue:
         self._place(request)
 
     def remove(self, request: LockRequest) -> None:
-        """Take C{request} out, wherever it stands."""
+        """Remove C{request}, wherever it stands."""
         place = self._places.pop(request)
         self._slots[place] = None
         self._set_quantity(place, NEVER)
