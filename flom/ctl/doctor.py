@@ -20,8 +20,9 @@ from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
 from flom.core.group.addresses import Group, Sender, is_loopback
 from flom.core.group.discovery import FoundDaemon
+from flom.core.protocol.decode import decode
+from flom.core.protocol.framing import MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import Discover, Role
-from flom.core.protocol.wire import MAX_MESSAGE_SIZE, decode
 from flom.ctl.discover import group_of
 from flom.ctl.output import FAILED
 from flom.errors import DaemonUnreachable, RemoteProtocolError

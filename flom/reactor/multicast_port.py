@@ -10,7 +10,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from flom.core.group.addresses import Group, Sender
-from flom.core.protocol.wire import MAX_ANSWER_SIZE
+from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.interfaces import IReactor
 from flom.net.multicast import GroupSocket, NetworkInterface
 from flom.text import reason

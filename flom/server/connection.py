@@ -20,8 +20,8 @@ from flom.codes import Outcome, ReturnCode
 from flom.core.effects import Dismissed, Effect, Granted, Incubated, Queued, Refused
 from flom.core.names import parse_name
 from flom.core.protocol.connection import Introduced, ServerConnection
+from flom.core.protocol.events import InvalidLock, Order, Release
 from flom.core.protocol.messages import STATUS_PROBE, Lock, Shutdown, StatusRequest
-from flom.core.protocol.session import InvalidLock, Order, Release
 from flom.core.requests import LockRequest
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
@@ -188,7 +188,7 @@ class LockProtocol(Protocol):
                 self._peer_id = order.peer_id and intern(order.peer_id)  # most have the same
                 self._known = None
                 self._check_id(order)
-            case InvalidLock(name):
+            case InvalidLock(name=name):
                 if self._shared.throttle.allows("invalid names"):
                     self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=truncate(name))
                 self._answer(Outcome.INVALID_NAME)

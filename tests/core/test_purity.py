@@ -50,7 +50,7 @@ def imported_by(module: str) -> Iterator[str]:
 def test_there_are_modules_to_look_at() -> None:
     assert {
         "flom.core.locks.table",
-        "flom.core.protocol.wire",
+        "flom.core.protocol.decode",
         "flom.core.locks.resources.simple",
         "flom.errors",
     } <= set(MODULES)

@@ -13,8 +13,8 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from flom.codes import ReturnCode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.core.protocol.messages import Answer, Message
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader
 from flom.errors import TlsError
 from flom.net.machine_id import unique_id
 from flom.server.arbiter import DeferredArbiter

@@ -11,8 +11,8 @@ from twisted.internet.protocol import DatagramProtocol
 
 from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender
+from flom.core.protocol.decode import decode
 from flom.core.protocol.messages import Discover, Message, Standing
-from flom.core.protocol.wire import decode
 from flom.net.multicast import NoMulticast
 
 GROUP = Group("ff02::1", 28015)

@@ -14,8 +14,8 @@ from typing import Final
 
 import pytest
 
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock, Unlock
-from flom.core.protocol.wire import encode
 from tests.fakes.peers import SocketClient
 from tests.fakes.programs import command_line_of, eventually
 

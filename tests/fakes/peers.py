@@ -7,8 +7,9 @@ from types import TracebackType
 
 from flom.codes import Outcome
 from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.core.protocol.messages import Answer, Lock, Message
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
 
 PATIENCE = 20.0  # seconds until a peer that says nothing fails the test
 

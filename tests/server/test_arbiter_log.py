@@ -7,8 +7,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
 from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock
-from flom.core.protocol.wire import encode
 from flom.server.arbiter import DeferredArbiter
 from tests.fakes.connections import MemoryDaemon, lock
 

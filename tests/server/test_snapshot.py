@@ -10,8 +10,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent
 
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import END_OF_MESSAGE
 from flom.core.protocol.messages import ManagementRefused, StatusFollows, StatusRequest
-from flom.core.protocol.wire import END_OF_MESSAGE, decode, encode
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import MOST_TO_SHOW
 from flom.server.counters import Counters

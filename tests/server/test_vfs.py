@@ -7,8 +7,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from flom.core.names import parse_name
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import END_OF_MESSAGE
 from flom.core.protocol.messages import Lock, Message, Shutdown, StatusFollows, StatusRequest
-from flom.core.protocol.wire import END_OF_MESSAGE, decode, encode
 from flom.core.requests import LockRequest
 from flom.net.clock import system_instant
 from flom.server.arbiter import DeferredArbiter

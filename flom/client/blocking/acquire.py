@@ -13,7 +13,8 @@ from flom.client.addresses import peer_of
 from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import NoDaemon, Seek, prepare
 from flom.client.retry import RETRY, Patience
-from flom.codes import Outcome, ReturnCode
+from flom.codes import ReturnCode
+from flom.core.protocol.connection import Granted
 from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, DaemonUnreachable, LockTimeout, lock_refused
 from flom.trace import tracer
@@ -154,11 +155,10 @@ class Acquirer:
                 patience.bear(e, answered=self.conversation is not None and self.conversation.answered)
                 self._was_connected = True
             else:
-                outcome = Outcome(answer.code or 0)
-                if outcome is Outcome.GRANTED:
+                if isinstance(answer, Granted):
                     return conversation, answer.element
                 conversation.close()
-                raise lock_refused(outcome, message.name, conversation.peer)
+                raise lock_refused(answer.outcome, message.name, conversation.peer)
             if self._follows:
                 self._pause(RETRY)
 

@@ -18,11 +18,10 @@ from flom.client.blocking.fork_safety import close_socket
 from flom.client.blocking.stream import NEVER, Stream, signals_noted
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
 from flom.client.retry import CLOSE_TIMEOUT
-from flom.codes import Outcome, ReturnCode
+from flom.codes import ReturnCode
 from flom.config import Config
-from flom.core.protocol.messages import Answer, Lock, Unlock
-from flom.core.protocol.session import ClientSession
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
+from flom.core.protocol.connection import ClientConnection, Granted, Introduced, Refused
+from flom.core.protocol.messages import Lock, Unlock
 from flom.errors import DaemonLost, FlomError, LockTimeout, Misuse, RemoteProtocolError
 from flom.net.keepalive import Keepalive
 from flom.net.machine_id import unique_id
@@ -87,11 +86,10 @@ class Conversation:
         self.answered = False
         self.stream = stream
         self._keepalive = keepalive
-        self._reader = MessageReader(MAX_ANSWER_SIZE)
-        self._session = ClientSession()
+        self._connection = ClientConnection()
         self._is_lost = False
 
-    def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Answer:
+    def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Granted | Refused:
         """
         Ask for a resource, and wait for the daemon's decision.
 
@@ -114,7 +112,7 @@ class Conversation:
             self._check_open()
             with signals_noted() if interrupts else nullcontext() as signals:
                 answer = self._ask(message, NEVER if deadline is None else deadline, signals)
-            if answer.code == Outcome.GRANTED and self._keepalive is not None:
+            if isinstance(answer, Granted) and self._keepalive is not None:
                 with suppress(OSError):
                     self._keepalive.tune(self.stream.socket)
             return answer
@@ -130,12 +128,11 @@ class Conversation:
         @raise flom.errors.LocalProtocolError: there is no lock to give back; nothing has happened.
         """
         self._check_open()
-        self._session.send(message)
+        data = self._connection.unlock(message.name, message.rollback)
         deadline = monotonic() + CLOSE_TIMEOUT
         try:
             if self.is_lost:
                 raise ConnectionResetError
-            data = encode(message)
             _msg.debug("to %s: %r", self.peer, data)
             self.stream.send(data, deadline)
             with suppress(OSError):  # it has gone now, perhaps because of what we have just said
@@ -160,6 +157,11 @@ class Conversation:
         return self.stream.socket.fileno()
 
     @property
+    def is_extended(self) -> bool:
+        """See L{ClientConnection.is_extended}."""
+        return self._connection.is_extended
+
+    @property
     def is_lost(self) -> bool:
         """Whether the daemon has closed the connection, as far as it was open; to find out takes no time."""
         if not self._is_lost and self.fileno() >= 0:
@@ -174,11 +176,10 @@ class Conversation:
                 self._is_lost = True
         return self._is_lost
 
-    def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Answer:
+    def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Granted | Refused:
         if message.peer_id is None:
             message = message.replace(peer_id=unique_id())
-        data = encode(message)
-        self._session.send(message)
+        data = self._connection.lock(message)
         _msg.debug("to %s: %r", self.peer, data)
         try:
             try:
@@ -196,19 +197,17 @@ class Conversation:
         except RemoteProtocolError as e:
             raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
 
-    def _hear(self, data: bytes) -> Answer | None:
-        """Take what the daemon has said; give its decision, if that is one."""
+    def _hear(self, data: bytes) -> Granted | Refused | None:
+        """Take what the daemon has sent; return its decision, if that is one."""
         if not data:
             raise self.stream.why_ended(self.peer, answered=self.answered)
         self.answered = True
         _msg.debug("from %s: %r", self.peer, data)
-        for message in self._reader.feed(data):
-            answer = self._session.receive(message)
-            assert isinstance(answer, Answer)  # there is nothing else that could be due
-            if answer.step == 16:
-                self.stream.check_peer_id(answer.peer_id)
-            if answer.code not in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
-                return answer  # what may follow it has no meaning
+        for event in self._connection.receive(data):
+            if isinstance(event, Introduced):
+                self.stream.check_peer_id(event.peer_id)
+            elif isinstance(event, Granted | Refused):
+                return event  # what may follow it has no meaning
         return None
 
     def _check_open(self) -> None:

@@ -9,7 +9,7 @@ from flom.client.blocking.stream import wait_for
 from flom.core.group.addresses import Group
 from flom.core.group.discovery import FoundDaemon, Search, describe_question
 from flom.core.group.timing import Timing
-from flom.core.protocol.wire import MAX_ANSWER_SIZE
+from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.errors import LockTimeout
 from flom.net.multicast import NoMulticast, open_group_socket
 

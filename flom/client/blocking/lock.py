@@ -28,8 +28,8 @@ from flom.client.blocking.connection import Conversation
 from flom.client.blocking.fork_safety import guard
 from flom.config import Config, load
 from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Unlock
-from flom.core.protocol.wire import encode
 from flom.core.requests import Asked, ask
 from flom.errors import FlomError, InvalidRequest, LockTimeout, Misuse
 from flom.net.machine_id import unique_id

@@ -12,8 +12,10 @@ from flom.client.blocking.stream import Stream
 from flom.client.retry import why_closed
 from flom.config import Config
 from flom.core.modes import LockMode
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE
 from flom.core.protocol.messages import STATUS_PROBE, Lock, ManagementRefused, StatusFollows, StatusRequest
-from flom.core.protocol.wire import END_OF_MESSAGE, MAX_ANSWER_SIZE, decode, encode
 from flom.errors import FlomError, RemoteProtocolError
 from flom.net.machine_id import unique_id
 from flom.status.json import from_json
@@ -138,4 +140,5 @@ def _is_ours(conversation: Conversation, deadline: float) -> bool:
     It is asked for a resource that nobody has, without making it or waiting for it.
     """
     probe = f"{STATUS_PROBE}{os.urandom(8).hex()}"
-    return conversation.lock(Lock(probe, LockMode.NL, peer_id=unique_id(), extended=True), deadline).extended
+    conversation.lock(Lock(probe, LockMode.NL, peer_id=unique_id(), extended=True), deadline)
+    return conversation.is_extended

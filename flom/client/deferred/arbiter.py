@@ -22,8 +22,8 @@ from flom.client.retry import RETRY, Patience, while_waiting
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.connection import Granted
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock
-from flom.core.protocol.wire import encode
 from flom.core.requests import ask, check_lock
 from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProtocolError, LockRefused, Misuse
 from flom.interfaces import IArbiter, IHeld

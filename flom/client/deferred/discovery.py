@@ -16,8 +16,10 @@ from flom.codes import ReturnCode
 from flom.core.group.addresses import Group, Sender, destination, is_loopback
 from flom.core.group.discovery import ASK_AGAIN
 from flom.core.group.election import FLOM, rank
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
 from flom.errors import DaemonUnreachable, RemoteProtocolError
 from flom.net.multicast import NoMulticast
 from flom.reactor.endpoints import connect_within

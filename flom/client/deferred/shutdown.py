@@ -13,8 +13,9 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from flom.client.deferred.connection import DaemonConnection
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.core.protocol.messages import ManagementRefused, Shutdown
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import DaemonUnreachable, RemoteProtocolError, ShutdownNotAllowed, TlsError
 from flom.net.machine_id import unique_id
 from flom.reactor.endpoints import stream_endpoint

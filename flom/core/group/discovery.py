@@ -10,8 +10,10 @@ from __future__ import annotations
 from flom.core.group.addresses import Group, Sender, destination, is_loopback
 from flom.core.group.election import FLOM, rank
 from flom.core.group.timing import Timing
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
 from flom.errors import RemoteProtocolError
 from flom.text import host_port
 

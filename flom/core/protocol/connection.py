@@ -17,7 +17,22 @@ connection; L{LocalProtocolError} blames the caller, and nothing has changed.
 
 from __future__ import annotations
 
-from flom.codes import Outcome
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.events import (
+    Event,
+    Granted,
+    Introduced,
+    InvalidLock,
+    Lost,
+    Order,
+    Refused,
+    Release,
+    StatusReceived,
+    Waiting,
+)
+from flom.core.protocol.fastpath import FastReader, encode_answer
+from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
     Lock,
@@ -29,110 +44,34 @@ from flom.core.protocol.messages import (
     Unlock,
     Unlocked,
 )
-from flom.core.protocol.session import ClientSession, Order, ServerSession
-from flom.core.protocol.wire import (
-    END_OF_MESSAGE,
-    MAX_ANSWER_SIZE,
-    MAX_MESSAGE_SIZE,
-    MessageReader,
-    decode,
-    encode,
-)
-from flom.core.requests import SessionId
-from flom.core.value import Value
+from flom.core.protocol.session import ClientSession, ServerSession
 from flom.errors import RemoteProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Final
 
+    from flom.codes import Outcome
+    from flom.core.requests import SessionId
 
-class Introduced(Value):
-    """
-    The peer has said who it is: before the first order of a client, and before what became of each lock of a daemon's.
+__all__ = [
+    "ClientConnection",
+    "Event",
+    "Granted",
+    "Introduced",
+    "InvalidLock",
+    "Lost",
+    "Order",
+    "Refused",
+    "Release",
+    "ServerConnection",
+    "StatusReceived",
+    "Waiting",
+]
 
-    @ivar peer_id: its unique id (docs/compatibility.md, "Unique id"), to be checked against its certificate where that
-        is wanted; C{None} if it sent none.
-    @ivar message: the message that says so; a client that has no right to manage the daemon is answered
-        (L{ServerConnection.refuse_management}), one that asks for a lock is not.
-    """
-
-    __slots__ = ("message", "peer_id")
-
-    def __init__(self, peer_id: str | None, message: Message) -> None:
-        self.peer_id = peer_id
-        self.message = message
-
-
-class Waiting(Value):
-    """
-    The lock was asked for and must be waited for; L{Granted} or L{Refused} comes later.
-
-    @ivar is_for_creation: true if the resource does not exist and the wait is for its creation by another client; the
-        wait for its holders, another L{Waiting}, may follow.
-    """
-
-    __slots__ = ("is_for_creation",)
-
-    def __init__(self, is_for_creation: bool) -> None:
-        self.is_for_creation = is_for_creation
-
-
-class Granted(Value):
-    """
-    The lock is held.
-
-    @ivar element: what was granted, for sets, sequences and timestamps; C{None} for other resources.
-    """
-
-    __slots__ = ("element",)
-
-    def __init__(self, element: str | None) -> None:
-        self.element = element
-
-
-class Refused(Value):
-    """
-    The lock is not granted, for the reason that C{outcome} names; nothing of the request is left.
-
-    @ivar outcome: one that refuses, see L{flom.errors.lock_refused}.
-    """
-
-    __slots__ = ("outcome",)
-
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-
-
-class StatusReceived(Value):
-    """
-    What the daemon holds.
-
-    @ivar data: JSON, see L{flom.status.json.from_json}.
-    """
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
-class Lost(Value):
-    """
-    The daemon closed the connection while something was due from it, or while a lock was held.
-
-    @ivar was_held: true if a lock was held.
-    @ivar has_answered: true if the daemon had said anything since the last request.
-    """
-
-    __slots__ = ("has_answered", "was_held")
-
-    def __init__(self, was_held: bool, has_answered: bool) -> None:
-        self.was_held = was_held
-        self.has_answered = has_answered
-
-
-Event = Introduced | Waiting | Granted | Refused | Unlocked | ManagementRefused | StatusReceived
+_UNLOCKED: Final = encode(Unlocked())
+_REFUSED: Final = encode(ManagementRefused())
 
 
 class ClientConnection:
@@ -143,18 +82,15 @@ class ClientConnection:
     The methods that are named for what they ask return the bytes to send. To give up waiting, close the connection.
 
     @ivar has_answered: true if the daemon has said anything since the last request.
-    @ivar awaits_close: true after an unlock that the daemon does not answer: it shows by closing the connection that
-        it has taken it. Close our sending side then, which a daemon of FLoM's waits for.
     """
 
-    __slots__ = ("_awaited", "_reader", "_received", "_session", "awaits_close", "has_answered")
+    __slots__ = ("_awaited", "_reader", "_received", "_session", "has_answered")
 
     def __init__(self) -> None:
-        self._reader = MessageReader(MAX_ANSWER_SIZE)
+        self._reader = FastReader(MAX_ANSWER_SIZE)
         self._session = ClientSession()
         self._received = b""  # while statuses are asked for: what has come of the next message or status
         self._awaited: int | None = None  # bytes of the status that is arriving
-        self.awaits_close = False
         self.has_answered = False
 
     @property
@@ -171,6 +107,14 @@ class ClientConnection:
     def is_idle(self) -> bool:
         """True if nothing is asked for or held, so that a lock may be asked for."""
         return self._session.is_idle
+
+    @property
+    def awaits_close(self) -> bool:
+        """
+        True after an unlock that the daemon does not answer: it shows by closing the connection that it has taken it.
+        Close our sending side then, which a daemon of FLoM's waits for.
+        """
+        return self._session.awaits_close
 
     @property
     def is_reusable(self) -> bool:
@@ -195,7 +139,6 @@ class ClientConnection:
         """
         message = Unlock(name, rollback)
         self._session.send(message)
-        self.awaits_close = self._session.is_idle
         return encode(message)
 
     def shut_down(self, immediate: bool, peer_id: str | None = None) -> bytes:
@@ -233,16 +176,14 @@ class ClientConnection:
             return
         try:
             for message in self._reader.feed(data):
-                received = self._session.receive(message)
-                if isinstance(received, Answer):
-                    if received.step == 16:
-                        yield Introduced(received.peer_id, received)
-                    yield _meaning(received)
-                elif not isinstance(received, StatusFollows):  # which is due only while statuses are
-                    yield received
+                event = self._session.receive(message)
+                if isinstance(message, Answer) and message.step == 16:
+                    yield Introduced(message.peer_id, message)
+                if not isinstance(event, StatusFollows):  # which is due only while statuses are
+                    yield event
         except RemoteProtocolError:
             if self._session.holds:
-                self._reader = MessageReader(MAX_ANSWER_SIZE)
+                self._reader = FastReader(MAX_ANSWER_SIZE)
             raise
 
     def receive_end(self) -> Unlocked | Lost:
@@ -250,15 +191,14 @@ class ClientConnection:
         Take it that the daemon has closed the connection: an unlock that was sent has been taken by that, everything
         else is lost.
         """
-        was_held, was_unlocking = self._session.holds, self.awaits_close or self._session.is_releasing
-        self.awaits_close = False
+        was_held, was_unlocking = self._session.holds, self._session.is_unlocking
         self._session.end()
         return Unlocked() if was_unlocking else Lost(was_held, self.has_answered)
 
     def _ask(self, message: Lock | Shutdown | StatusRequest) -> bytes:
         data = encode(message)
         self._session.send(message)
-        self.has_answered = self.awaits_close = False
+        self.has_answered = False
         return data
 
     def _receive_statuses(self, data: bytes) -> Iterator[Event]:
@@ -286,18 +226,10 @@ class ClientConnection:
                 return
 
 
-def _meaning(answer: Answer) -> Waiting | Granted | Refused:
-    """Return what C{answer}, which was due, says of a lock."""
-    outcome = Outcome(answer.code or 0)
-    if outcome is Outcome.GRANTED:
-        return Granted(answer.element)
-    if outcome is Outcome.QUEUED or outcome is Outcome.AWAITING_CREATION:
-        return Waiting(outcome is Outcome.AWAITING_CREATION)
-    return Refused(outcome)
-
-
 class ServerConnection:
-    """The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are."""
+    """
+    The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are.
+    """
 
     __slots__ = ("_is_introduced", "_peer_id", "_reader", "_session")
 
@@ -307,7 +239,7 @@ class ServerConnection:
         @param peer_id: the daemon's own unique id.
         @param max_size: bytes of the longest message to accept.
         """
-        self._reader = MessageReader(max_size)
+        self._reader = FastReader(max_size)
         self._session = ServerSession(session)
         self._peer_id = peer_id
         self._is_introduced = False
@@ -329,28 +261,37 @@ class ServerConnection:
 
     @property
     def resource(self) -> str | None:
-        """The resource that the first lock has bound the connection to; C{None} before."""
+        """The key of the resource that the first lock has bound the connection to; C{None} before."""
         return self._session.resource
 
-    def receive(self, data: bytes) -> Iterator[Introduced | Order]:
+    def receive(self, data: bytes) -> Iterable[Introduced | Order]:
         """
-        Take bytes as they arrived; yield what the client orders by them, one by one. Nothing happens before the first
-        is asked for, and nothing comes once L{is_over} is true.
+        Take bytes as they arrived; return what the client orders by them, to be carried out one by one: what is next
+        is found out when it is asked for. Nothing comes once L{is_over} is true.
 
         @param data: any slice of the stream, even one byte.
-        @raise RemoteProtocolError: they are no message, or none that may come now; close the connection.
+        @raise RemoteProtocolError: here, or when the next order is asked for: they are no message, or none that may
+            come now; close the connection.
         """
-        session = self._session
+        if self._session.is_over:
+            return ()
+        messages = self._reader.feed(data)
+        if self._is_introduced and isinstance(messages, tuple) and len(messages) == 1:  # mostly
+            order = self._session.receive(messages[0])
+            return () if order is None else (order,)
+        return self._orders(messages)
+
+    def _orders(self, messages: Iterable[Message]) -> Iterator[Introduced | Order]:
         try:
-            for message in self._messages(data):
+            for message in messages:
                 if not self._is_introduced and isinstance(message, (Lock, Shutdown, StatusRequest)):
                     self._is_introduced = True
                     yield Introduced(message.peer_id, message)
-                order = session.receive(message)
+                order = self._session.receive(message)
                 if order is not None:
                     yield order
         except RemoteProtocolError:
-            if not session.is_over:  # or else it comes after our last word
+            if not self._session.is_over:  # or else it comes after our last word
                 raise
 
     def end(self) -> None:
@@ -365,16 +306,20 @@ class ServerConnection:
         @param delayed: true if this request was answered before, by telling to wait.
         @return: C{None} if the only way to say so is to close the connection.
         """
-        answer = self._session.answer(outcome, self._peer_id, element, delayed=delayed)
-        return None if answer is None else encode(answer)
+        step = self._session.answer(outcome, delayed=delayed)
+        if step is None:
+            return None
+        if step == 16:
+            return encode_answer(16, outcome, element, self._peer_id, self._session.is_extended)
+        return encode_answer(step, outcome, element, None, False)
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""
-        return encode(Unlocked()) if self._session.is_extended else None
+        return _UNLOCKED if self._session.is_extended else None
 
     def refuse_management(self) -> bytes:
         """Refuse to end, or to show what is held."""
-        return encode(ManagementRefused())
+        return _REFUSED
 
     def status(self, data: bytes) -> bytes:
         """
@@ -383,6 +328,3 @@ class ServerConnection:
         @param data: JSON, see L{flom.status.json.from_json}.
         """
         return encode(StatusFollows(len(data))) + data
-
-    def _messages(self, data: bytes) -> Iterable[Message]:
-        return () if self._session.is_over else self._reader.feed(data)

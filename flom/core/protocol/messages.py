@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from flom.core.modes import LockMode
 
+LEVEL: Final = 3
+"""The protocol level; there is no other to negotiate."""
+
 STATUS_PROBE: Final = "statusprobe"
 """Prefix of the names by which a client finds out whether a daemon is ours (docs/protocol.md)."""
 

@@ -1,16 +1,13 @@
 """
-Which message may follow which on one connection, seen from the daemon and from the client
-(docs/compatibility.md, "Protocol: client", "Protocol: daemon").
+Which message may follow which on one connection, seen from the daemon and from the client: a table of transitions for
+each (docs/compatibility.md, "Protocol: client", "Protocol: daemon").
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
-from functools import lru_cache
-from typing import Final, NamedTuple
-
 from flom.codes import Outcome
 from flom.core.names import ResourceName, parse_name
+from flom.core.protocol.events import Granted, InvalidLock, Order, Refused, Release, Waiting
 from flom.core.protocol.messages import (
     Answer,
     Lock,
@@ -23,144 +20,121 @@ from flom.core.protocol.messages import (
     Unlocked,
     kind,
 )
-from flom.core.requests import LockRequest, SessionId
+from flom.core.requests import LockRequest
 from flom.errors import InvalidName, LocalProtocolError, RemoteProtocolError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-class Release(NamedTuple):
-    """The client gives back C{name}, or gives up waiting for it."""
-
-    name: ResourceName
-    rollback: bool
-
-
-class InvalidLock(NamedTuple):
-    """The client asked for something that is no name; answer so, then stop listening to it."""
-
-    name: str
+    from flom.core.requests import SessionId
 
 
-Order = LockRequest | Release | InvalidLock | Shutdown | StatusRequest
+class _Server:
+    """The daemon's states, by what the client has said."""
+
+    FRESH: Final = 0
+    BOUND: Final = 1  # the first lock message has bound it to a resource, for ever
+    EXTENDED: Final = 2  # the same, and the client wants its unlocks answered
+    WATCHING: Final = 3
 
 
-class _Server(Enum):
-    FRESH = auto()  # nothing was said yet
-    BOUND = auto()  # the first lock message has bound it to a resource, for ever
-    WATCHING = auto()  # it wants to see what is held, once or again and again
-
-
-_SERVED_IN: Final[dict[_Server, tuple[type, ...]]] = {
-    _Server.FRESH: (Lock, Shutdown, StatusRequest),
-    _Server.BOUND: (),  # but for what may be said again and again
-    _Server.WATCHING: (StatusRequest,),
+_SERVER: Final[dict[int, dict[type, int]]] = {
+    _Server.FRESH: {Lock: _Server.BOUND, Shutdown: _Server.FRESH, StatusRequest: _Server.WATCHING},
+    _Server.BOUND: {Lock: _Server.BOUND, Unlock: _Server.BOUND},
+    _Server.EXTENDED: {Lock: _Server.EXTENDED, Unlock: _Server.EXTENDED, StatusRequest: _Server.EXTENDED},
+    _Server.WATCHING: {StatusRequest: _Server.WATCHING},
 }
+"""
+The state to which a message leads. There are three exceptions: a lock of what is no name leads nowhere, that of an
+extended client to L{_Server.EXTENDED}; and once the daemon has said its last word, whatever comes is ignored.
+"""
 
-_WHEN: Final = {
-    _Server.FRESH: "before any lock",
-    _Server.BOUND: "after a lock",
-    _Server.WATCHING: "after a request for the status",
-}
+_WHEN: Final = ("before any lock", "after a lock", "after a lock", "after a request for the status")
 
 _LAST_WORDS: Final = frozenset({Outcome.CANNOT_WAIT, Outcome.INVALID_NAME})
 """
 After these the daemon closes its side (docs/compatibility.md, "Protocol: daemon"), and what the client still sends has
-no effect (docs/compatibility.md, "A lock on a connection that was closed"). A client of ours may go on after the first.
+no effect (docs/compatibility.md, "A lock on a connection that was closed"). An extended client may go on.
 """
 
-
-_NEXT_WORDS: Final = frozenset({Outcome.GRANTED, Outcome.QUEUED})
-"""Who waits is told these by step 24, anything else by step 32."""
-
-_NEVER_SAID: Final = frozenset({Outcome.INVALID_TIMESTAMP_FORMAT})
-
-_answer: Final = lru_cache(maxsize=1024)(Answer)  # there are few
+_STEPS: Final = {Outcome.GRANTED: 24, Outcome.QUEUED: 24}
+"""By which step a waiter is answered; any other outcome is said by step 32."""
 
 
 class ServerSession:
     """
     One connection, seen from the daemon.
 
-    @ivar is_over: whether the daemon has said its last word.
-    @ivar is_extended: whether the client wants to hear that its unlocks were taken.
+    @ivar is_over: true once the daemon has said its last word.
+    @ivar is_extended: true if the client wants to hear that its unlocks were taken.
     """
 
     __slots__ = ("_id", "_name", "_state", "is_extended", "is_over")
 
     def __init__(self, id: SessionId) -> None:
         self._id = id
-        self._state = _Server.FRESH
+        self._state: int = _Server.FRESH
         self._name: ResourceName | None = None  # what was asked for last
         self.is_extended = False
         self.is_over = False
 
     @property
     def resource(self) -> str | None:
-        """The resource that the connection is bound to."""
+        """The key of the resource that the connection is bound to."""
         return None if self._name is None else self._name.key
 
     def receive(self, message: Message) -> Order | None:
         """
-        Tell what C{message} orders; C{None} if it comes too late to order anything.
+        Return what C{message} orders; C{None} if it comes too late to order anything.
 
         @raise RemoteProtocolError: it must not come now.
         """
         if self.is_over:
             return None
-        if self._name is not None:  # a lock has bound it
-            if isinstance(message, Unlock):
-                return Release(self._bound_name(message), message.rollback)
-            if isinstance(message, Lock):
-                return self._lock(message)
-            if self.is_extended and isinstance(message, StatusRequest):
-                return message
-        if not isinstance(message, _SERVED_IN[self._state]):
-            when = _WHEN[self._state]
-            raise RemoteProtocolError(f"{kind(message)} {when}")
-        match message:
-            case Lock():
-                return self._lock(message)
-            case Shutdown():
-                self.is_over = True
-                return message
-            case StatusRequest():
-                self._state = _Server.WATCHING
-                return message
-        raise AssertionError(message)
+        state = _SERVER[self._state].get(type(message))
+        if state is None:
+            raise RemoteProtocolError(f"{kind(message)} {_WHEN[self._state]}")
+        if isinstance(message, Unlock):
+            return Release(self._bound_name(message), message.rollback)
+        if isinstance(message, Lock):
+            return self._lock(message)
+        self._state = state
+        self.is_over = isinstance(message, Shutdown)
+        return message  # type: ignore[return-value]  # the table has no others
 
     def end(self) -> None:
         """Ignore whatever still comes: the connection is being closed."""
         self.is_over = True
 
-    def answer(
-        self, outcome: Outcome, peer_id: str | None, element: str | None = None, *, delayed: bool = False
-    ) -> Answer | None:
+    def answer(self, outcome: Outcome, *, delayed: bool = False) -> int | None:
         """
-        Tell how to say C{outcome}; C{None} if the only way is to close the connection. It may be the last word.
+        Return by which step to say C{outcome}; C{None} if the only way is to close the connection. It may be the last
+        word.
 
         A waiter is never refused by step 24: a FLoM client would take that for a grant
         (docs/compatibility.md, "A refusal in step 24 counts as a grant").
 
-        @param delayed: whether this request was answered before, by telling to wait.
+        @param delayed: true if this request was answered before, by telling to wait.
         """
-        if outcome in _NEVER_SAID:
+        if outcome == Outcome.INVALID_TIMESTAMP_FORMAT:
             return None
-        if not delayed:
-            if outcome in _LAST_WORDS and not self.is_extended:  # it may go on
-                self.is_over = True
-            return _answer(16, outcome, element, peer_id, self.is_extended)
-        return _answer(24 if outcome in _NEXT_WORDS else 32, outcome, element)
+        if delayed:
+            return _STEPS.get(outcome, 32)
+        if outcome in _LAST_WORDS and not self.is_extended:
+            self.is_over = True
+        return 16
 
     def _lock(self, message: Lock) -> LockRequest | InvalidLock:
         if self._name is not None:
             name = self._bound_name(message)
         else:
             try:
-                name = parse_name(message.name)
+                name = self._name = parse_name(message.name)
             except InvalidName:
                 return InvalidLock(message.name)
-            self._name = name
-            self._state = _Server.BOUND
             self.is_extended = message.extended
+            self._state = _Server.EXTENDED if message.extended else _Server.BOUND
         return LockRequest(
             self._id,
             name,
@@ -187,58 +161,89 @@ class ServerSession:
         return name
 
 
-class _Client(Enum):
-    IDLE = auto()  # nothing is asked or held
-    ASKED = auto()  # waits for the first answer
-    WAITING = auto()  # was told to wait
-    HOLDING = auto()
-    RELEASING = auto()  # has given back what it held, and waits for the daemon to say so
-    WATCHING = auto()  # has asked what the daemon holds
-    MANAGING = auto()  # has ordered the daemon to end
-    OVER = auto()  # refused for good, or closed
+class _Client:
+    """The client's states; the texts are for errors."""
+
+    IDLE: Final = "idle"  # nothing is asked for or held
+    ASKED: Final = "asked"  # waits for the first answer
+    WAITING: Final = "waiting"  # was told to wait
+    HOLDING: Final = "holding"
+    RELEASING: Final = "releasing"  # has released what it held, and waits for the daemon to say so
+    RELEASED: Final = "released"  # likewise, but the daemon says so by closing the connection, if at all
+    WATCHING: Final = "watching"  # asks what the daemon holds
+    MANAGING: Final = "managing"  # has ordered the daemon to end
+    OVER: Final = "over"  # refused for good, or closed
 
 
-_DUE_IN: Final = {16: _Client.ASKED, 24: _Client.WAITING, 32: _Client.WAITING}
+_CLIENT: Final[dict[str, dict[type, str]]] = {
+    _Client.IDLE: {Lock: _Client.ASKED, StatusRequest: _Client.WATCHING, Shutdown: _Client.MANAGING},
+    _Client.ASKED: {Waiting: _Client.WAITING, Granted: _Client.HOLDING, Refused: _Client.OVER},
+    _Client.WAITING: {Waiting: _Client.WAITING, Granted: _Client.HOLDING, Refused: _Client.OVER},
+    _Client.HOLDING: {Unlock: _Client.RELEASED},
+    _Client.RELEASING: {Unlocked: _Client.IDLE},
+    _Client.RELEASED: {Lock: _Client.ASKED},
+    _Client.WATCHING: {
+        StatusRequest: _Client.WATCHING,
+        StatusFollows: _Client.WATCHING,
+        ManagementRefused: _Client.WATCHING,
+    },
+    _Client.MANAGING: {ManagementRefused: _Client.MANAGING},
+    _Client.OVER: {},
+}
+"""The state to which a message that is sent, or an event that is received, leads."""
+
+_EXTENDED: Final[dict[type, str]] = {Unlock: _Client.RELEASING}
+"""The same where it is another one with a daemon that answers unlocks."""
+
+_SENT: Final = (Lock, Unlock, Shutdown, StatusRequest)
+"""What clients send and daemons do not."""
+
+_STEPS_DUE: Final = {_Client.ASKED: (16,), _Client.WAITING: (24, 32)}
+
 _REFUSED_FOR_NOW: Final = frozenset({Outcome.BUSY, Outcome.IMPOSSIBLE, Outcome.CANNOT_WAIT})
 """After these a daemon of ours goes on listening to a client of ours."""
 
 
 class ClientSession:
     """
-    One connection, seen from the client: it asks for one resource, waits, holds, gives it back, and may ask again.
+    One connection, seen from the client: it asks for one resource, waits, holds, releases it, and may ask again.
 
-    To give up waiting is to close the connection.
+    To withdraw is to close the connection.
+
+    @ivar is_extended: true once the daemon has said that it answers unlocks.
     """
 
+    __slots__ = ("_name", "_state", "is_extended")
+
     def __init__(self) -> None:
-        self._state = _Client.IDLE
+        self._state: str = _Client.IDLE
         self._name: str | None = None
-        self._is_extended = False
+        self.is_extended = False
 
     @property
     def holds(self) -> bool:
-        """Whether the lock is held."""
-        return self._state is _Client.HOLDING
-
-    @property
-    def is_extended(self) -> bool:
-        """Whether the daemon tells that it has taken an unlock; known once it has answered."""
-        return self._is_extended
+        """True while the lock is held."""
+        return self._state == _Client.HOLDING
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is asked or held, so that the next lock may be asked for."""
-        return self._state is _Client.IDLE
+        """True if nothing is asked for or held, so that the next lock may be asked for."""
+        return self._state in (_Client.IDLE, _Client.RELEASED)
 
     @property
-    def is_releasing(self) -> bool:
-        """True while the daemon's answer to an unlock is due."""
-        return self._state is _Client.RELEASING
+    def awaits_close(self) -> bool:
+        """True after an unlock that the daemon does not answer."""
+        return self._state == _Client.RELEASED
+
+    @property
+    def is_unlocking(self) -> bool:
+        """True after an unlock, until the daemon has taken it."""
+        return self._state in (_Client.RELEASING, _Client.RELEASED)
 
     @property
     def is_watching(self) -> bool:
         """True once the client has asked what the daemon holds."""
-        return self._state is _Client.WATCHING
+        return self._state == _Client.WATCHING
 
     def end(self) -> None:
         """Take it that the connection is closed."""
@@ -250,58 +255,53 @@ class ClientSession:
 
         @raise LocalProtocolError: it must not be sent now.
         """
-        match message:
-            case Lock() if self._state is _Client.IDLE and self._is_bound_to(message.name):
-                self._name = message.name
-                self._state = _Client.ASKED
-            case Unlock() if self._state is _Client.HOLDING and self._name == message.name:
-                self._state = _Client.RELEASING if self._is_extended else _Client.IDLE
-            case StatusRequest() if self._state in (_Client.IDLE, _Client.WATCHING):
-                self._state = _Client.WATCHING
-            case Shutdown() if self._state is _Client.IDLE and self._name is None:
-                self._state = _Client.MANAGING
-            case Shutdown():
-                raise LocalProtocolError(f"shutdown while {self._state.name.lower()}: {self._name!r}")
-            case _:
-                state = self._state.name.lower()
-                raise LocalProtocolError(f"{kind(message)} of {message.name!r} while {state}: {self._name!r}")
+        state = _CLIENT[self._state].get(type(message))
+        if state is None or not self._is_of_its_resource(message):
+            what = kind(message) if isinstance(message, Shutdown) else f"{kind(message)} of {message.name!r}"
+            raise LocalProtocolError(f"{what} while {self._state}: {self._name!r}")
+        if isinstance(message, Lock):
+            self._name = message.name
+        self._state = _EXTENDED.get(type(message), state) if self.is_extended else state
 
-    def receive(self, message: Message) -> Answer | Unlocked | StatusFollows | ManagementRefused:
+    def receive(self, message: Message) -> Waiting | Granted | Refused | Unlocked | StatusFollows | ManagementRefused:
         """
-        Take what the daemon sent; an answer whose code is 1 or 2 means to wait on.
+        Return what C{message}, which the daemon has sent, means.
 
         @raise RemoteProtocolError: no answer was due, this is not the one, or it does not say what became of the
             request. FLoM takes the last for a grant (docs/compatibility.md, "A refusal in step 24 counts as a grant").
         """
-        if isinstance(message, Unlocked) and self._state is _Client.RELEASING:
-            self._state = _Client.IDLE
-            return message
-        if isinstance(message, StatusFollows) and self._state is _Client.WATCHING:
-            return message
-        if isinstance(message, ManagementRefused) and self._state in (_Client.WATCHING, _Client.MANAGING):
-            return message
-        if not isinstance(message, Answer) or self._state is not _DUE_IN[message.step]:
-            raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state.name.lower()}")
-        outcome = _outcome(message)
-        self._is_extended = self._is_extended or message.extended
-        if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
-            self._state = _Client.WAITING
-        elif outcome is Outcome.GRANTED:
-            self._state = _Client.HOLDING
-        else:
-            self._state = _Client.IDLE if outcome in _REFUSED_FOR_NOW and self._is_extended else _Client.OVER
-        return message
+        event = _meaning(message) if isinstance(message, Answer) and self._is_due(message) else message
+        state = _CLIENT[self._state].get(type(event))
+        if state is None or isinstance(event, _SENT):
+            raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state}")
+        if isinstance(message, Answer):
+            self.is_extended = self.is_extended or message.extended
+        is_for_now = isinstance(event, Refused) and self.is_extended and event.outcome in _REFUSED_FOR_NOW
+        self._state = _Client.IDLE if is_for_now else state
+        return event  # type: ignore[return-value]  # the table has no others
 
-    def _is_bound_to(self, name: str) -> bool:
+    def _is_due(self, answer: Answer) -> bool:
+        return answer.step in _STEPS_DUE.get(self._state, ())
+
+    def _is_of_its_resource(self, message: Lock | Unlock | Shutdown | StatusRequest) -> bool:
         """
-        Tell whether C{name} may be asked for: the first lock binds the connection to its resource
+        Return whether C{message} is about the resource to which the first lock has bound the connection, if it has
         (docs/compatibility.md, "Protocol: daemon").
         """
-        return self._name is None or parse_name(name).key == parse_name(self._name).key
+        if self._name is None or isinstance(message, StatusRequest):
+            return True
+        if isinstance(message, Lock):
+            return parse_name(message.name).key == parse_name(self._name).key
+        return isinstance(message, Unlock) and message.name == self._name
 
 
-def _outcome(answer: Answer) -> Outcome:
+def _meaning(answer: Answer) -> Waiting | Granted | Refused:
     try:
-        return Outcome(answer.code)  # type: ignore[arg-type]  # None is no Outcome either
+        outcome = Outcome(answer.code)  # type: ignore[arg-type]  # None is no Outcome either
     except ValueError:
         raise RemoteProtocolError(f"an answer with code {answer.code}") from None
+    if outcome == Outcome.GRANTED:
+        return Granted(answer.element)
+    if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
+        return Waiting(outcome == Outcome.AWAITING_CREATION)
+    return Refused(outcome)

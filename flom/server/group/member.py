@@ -23,8 +23,10 @@ from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender, destination
 from flom.core.group.election import FLOM, Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
 from flom.core.group.timing import DEFAULT_TIMING, Timing
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
-from flom.core.protocol.wire import MAX_MESSAGE_SIZE, decode, encode
 from flom.errors import RemoteProtocolError
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast

@@ -22,9 +22,10 @@ import flom.client.blocking.connection
 from flom.client.blocking.connection import Conversation, Interrupted, connect
 from flom.client.blocking.dial import NoDaemon
 from flom.client.blocking.stream import Stream
-from flom.codes import ReturnCode
+from flom.codes import Outcome, ReturnCode
 from flom.config import Config
 from flom.core.modes import LockMode
+from flom.core.protocol.connection import Granted, Refused
 from flom.core.protocol.messages import Lock, Unlock
 from flom.errors import (
     ConfigError,
@@ -133,7 +134,7 @@ def elsewhere() -> Iterator[Callable[..., Any]]:
 )
 def test_the_code_of_an_answer_decides_whatever_its_step(kind: type[Stream], messages: list[bytes], code: int) -> None:
     scene = Scene(kind).hear(*messages)
-    assert scene.client.lock(LOCK).code == code
+    assert scene.client.lock(LOCK) == (Refused(Outcome(code)) if code else Granted(None))
     scene.close()
 
 
@@ -250,7 +251,7 @@ def test_a_signal_that_is_handled_ends_no_wait(scene: Scene, elsewhere: Callable
         scene.daemon.send(GRANTED)
 
     disturbing = elsewhere(disturb)
-    assert scene.client.lock(LOCK).code == 0
+    assert scene.client.lock(LOCK) == Granted(None)
     disturbing.result()
 
 
@@ -291,7 +292,7 @@ def test_whoever_else_waits_for_signals_is_told_of_them(
 
 def test_other_threads_get_no_signals(scene: Scene, elsewhere: Callable[..., Any]) -> None:
     scene.hear(GRANTED)
-    assert elsewhere(scene.client.lock, LOCK, interrupts=True).result().code == 0
+    assert elsewhere(scene.client.lock, LOCK, interrupts=True).result() == Granted(None)
 
 
 # while it is held, and afterwards
@@ -442,7 +443,7 @@ def test_a_real_daemon_grants_and_takes_back(daemon: Daemon) -> None:
     config = Config(socket_name=daemon.socket)
     for _ in range(2):
         conversation = connect(config)
-        assert conversation.lock(LOCK).code == 0
+        assert conversation.lock(LOCK) == Granted(None)
         assert peers.is_locked(daemon.socket, "R1")
         conversation.unlock(Unlock("R1"))
         assert not peers.is_locked(daemon.socket, "R1")

@@ -12,8 +12,9 @@ import pytest
 from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
 from flom.core.group.addresses import Group
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
-from flom.core.protocol.wire import decode, encode
 from flom.errors import LockTimeout
 
 LEADER = Discovered("", 40002, Standing("b" * 16, Role.LEADER, 1_700_000_000_000), "beta", "1")

@@ -15,8 +15,9 @@ import pytest
 
 from flom.client.blocking.shutdown import shut_down
 from flom.config import Config
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import ManagementRefused, Message, Shutdown
-from flom.core.protocol.wire import MessageReader, encode
 from flom.errors import DaemonUnreachable, ShutdownNotAllowed
 from flom.net.machine_id import unique_id
 from tests.fakes.connections import xml

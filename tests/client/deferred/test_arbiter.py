@@ -15,8 +15,8 @@ from zope.interface import implementer
 from flom.acquisition import Held
 from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.connection import LockClient
+from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import Lock
-from flom.core.protocol.wire import MessageReader
 from flom.errors import DaemonLost, LockBusy
 from tests.fakes.connections import Transport, xml
 

@@ -13,8 +13,8 @@ from flom.client.deferred.connection import LockClient
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.core.modes import LockMode
 from flom.core.protocol.connection import Granted
+from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import Lock, Unlock
-from flom.core.protocol.wire import MessageReader
 from flom.errors import DaemonLost, LocalProtocolError, LockRefused, RemoteProtocolError
 from flom.net.keepalive import DEFAULT_KEEPALIVE
 from tests.fakes.connections import Transport, xml

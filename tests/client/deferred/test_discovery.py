@@ -30,8 +30,9 @@ from flom.client.deferred.discovery import (
 )
 from flom.core.group.addresses import Sender
 from flom.core.group.discovery import ASK_AGAIN
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, encode
 from flom.errors import DaemonUnreachable
 from tests.fakes.connections import lock, xml
 from tests.fakes.group import GROUP, STEP, FakePort, fake_ports, pass_time

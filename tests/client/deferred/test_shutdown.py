@@ -18,8 +18,9 @@ from zope.interface import implementer
 from flom.client.deferred.shutdown import shut_down
 from flom.client.retry import HANDSHAKE_TIMEOUT
 from flom.codes import ReturnCode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import ManagementRefused, Message, Shutdown
-from flom.core.protocol.wire import MessageReader, encode
 from flom.errors import DaemonLost, DaemonUnreachable, ShutdownNotAllowed, TlsError
 from flom.net.machine_id import unique_id
 from tests.fakes.connections import FakeTls, Transport, xml

@@ -24,8 +24,10 @@ from flom.core.group.discovery import (
     takeover_time,
 )
 from flom.core.group.timing import Timing
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
 from tests.fakes.connections import lock, xml
 
 GROUP = Group("ff02::1", 28015)

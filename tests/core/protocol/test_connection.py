@@ -18,6 +18,10 @@ from flom.core.protocol.connection import (
     StatusReceived,
     Waiting,
 )
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.events import InvalidLock, Release
+from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.core.protocol.messages import (
     Answer,
     Lock,
@@ -29,8 +33,6 @@ from flom.core.protocol.messages import (
     Unlock,
     Unlocked,
 )
-from flom.core.protocol.session import InvalidLock, Release
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode, encode
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
@@ -265,7 +267,7 @@ class TestServer:
         assert [type(order) for order in orders] == [Introduced, Shutdown]
 
     def test_orders_before_what_is_wrong_are_heard(self) -> None:
-        orders = server().receive(encode(LOCK) + encode(Unlock("other")))
+        orders = iter(server().receive(encode(LOCK) + encode(Unlock("other"))))
         assert isinstance(next(orders), Introduced)
         assert isinstance(next(orders), LockRequest)
         with pytest.raises(RemoteProtocolError):

@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
+from flom.core.protocol.decode import MAX_SINCE, decode
+from flom.core.protocol.encode import QUESTION_SIZE, encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import (
     Answer,
     Discover,
@@ -29,15 +32,6 @@ from flom.core.protocol.messages import (
     Standing,
     Unlock,
     Unlocked,
-)
-from flom.core.protocol.wire import (
-    MAX_ANSWER_SIZE,
-    MAX_MESSAGE_SIZE,
-    MAX_SINCE,
-    QUESTION_SIZE,
-    MessageReader,
-    decode,
-    encode,
 )
 from flom.errors import LocalProtocolError, RemoteProtocolError
 

@@ -7,8 +7,9 @@ import socket
 import sys
 from pathlib import Path
 
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role
-from flom.core.protocol.wire import decode, encode
 from tests.fakes.netns import needs_network_namespaces
 from tests.fakes.programs import PATIENCE, Running, eventually
 from tests.scenarios.lan import flom_daemon

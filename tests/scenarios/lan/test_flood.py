@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover
-from flom.core.protocol.wire import encode
 from tests.fakes.netns import needs_network_namespaces
 from tests.fakes.programs import Running
 from tests.scenarios.lan import flood

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 
 from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.shutdown import shut_down
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.core.protocol.messages import Message
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader
 from flom.errors import DaemonLost, FlomError, ShutdownNotAllowed, TlsError
 from flom.interfaces import IHeld
 from flom.net.machine_id import unique_id

@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from flom._version import __version__
 from flom.core.group.election import FLOM
 from flom.core.group.timing import DEFAULT_TIMING
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
-from flom.core.protocol.wire import encode
 from flom.net.multicast import NoMulticast
 from flom.server.group.member import MAX_AMPLIFICATION, GroupMember, MemberObserver
 from tests.fakes.connections import lock, unlock, xml

@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from flom.acquisition import Held
 from flom.codes import Outcome
 from flom.core.group.timing import DEFAULT_TIMING
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
-from flom.core.protocol.wire import encode
 from flom.errors import StandingBy
 from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast

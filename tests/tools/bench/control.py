@@ -20,8 +20,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from flom.codes import Outcome
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Answer
-from flom.core.protocol.wire import encode
 
 READY: Final = "ready"
 """The line that tells that it is listening."""

@@ -8,8 +8,8 @@ from statistics import median
 from typing import Final
 
 from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock, Unlock
-from flom.core.protocol.wire import encode
 from tests.tools.bench.generator import Run
 from tests.tools.bench.report import Bench
 from tests.tools.bench.servers import Server

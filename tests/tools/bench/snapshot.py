@@ -19,8 +19,9 @@ from typing import Final
 from flom.client.blocking.status import open_status
 from flom.config import Config
 from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import END_OF_MESSAGE
 from flom.core.protocol.messages import Lock, Unlock
-from flom.core.protocol.wire import END_OF_MESSAGE, encode
 from tests.tools.bench.report import Bench
 from tests.tools.bench.servers import running_daemon
 

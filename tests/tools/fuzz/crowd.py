@@ -14,8 +14,9 @@ from random import Random
 from time import monotonic
 from typing import Any, Final
 
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.core.protocol.messages import Answer, Lock, Message, Unlock
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from tests.tools.fuzz.checker import Checker, Witness, Wrong, key_of
 from tests.tools.fuzz.malformed import cut, garbage
 from tests.tools.fuzz.messages import NAMES, any_message, orders_shutdown, spelled, valid_lock

@@ -11,6 +11,8 @@ from random import Random
 from typing import Any, Final
 
 from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import (
     Answer,
     Discover,
@@ -23,7 +25,6 @@ from flom.core.protocol.messages import (
     Unlock,
     Unlocked,
 )
-from flom.core.protocol.wire import MessageReader, encode
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
 PEER_ID: Final = "0123456789abcdef0123456789abcdef"

@@ -8,9 +8,11 @@ from typing import Final
 
 from flom.codes import Outcome
 from flom.core.names import parse_name
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import Answer, Discover, Discovered, Lock, Message
 from flom.core.protocol.session import ClientSession, ServerSession
-from flom.core.protocol.wire import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader, decode, encode
 from flom.core.requests import SessionId
 from flom.errors import InvalidName, LocalProtocolError, RemoteProtocolError
 from tests.tools.fuzz.malformed import cut
@@ -107,9 +109,7 @@ def check_sessions(random: Random, steps: int = 30) -> None:
         try:
             server.receive(message)
             if random.random() < 0.5:
-                server.answer(
-                    random.choice(list(Outcome)), "id", random.choice([None, "1"]), delayed=random.random() < 0.5
-                )
+                server.answer(random.choice(list(Outcome)), delayed=random.random() < 0.5)
         except RemoteProtocolError:
             server = ServerSession(SessionId(1))
         try:

@@ -12,8 +12,9 @@ from twisted.internet.task import Clock
 
 from flom.core.locks.snapshot import Claim as Shown
 from flom.core.locks.snapshot import TableView
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.core.protocol.messages import Message, Unlock
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, MessageReader, encode
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory, LockProtocol

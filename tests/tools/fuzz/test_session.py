@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock, Message, Unlock
-from flom.core.protocol.wire import encode
 from flom.server.limits import Limits
 from tests.fakes.connections import MemoryDaemon
 from tests.tools.fuzz.malformed import cut, garbage

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flom.core.protocol.wire import MAX_ANSWER_SIZE, decode
+from flom.core.protocol.decode import decode
+from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.errors import RemoteProtocolError
 from tests.tools.fuzz.malformed import GOLDEN, garbage, mutated, near_canonical
 from tests.tools.fuzz.messages import any_message, spelled

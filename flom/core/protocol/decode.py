@@ -1,0 +1,275 @@
+"""
+Bytes to messages: protocol level 3 (docs/compatibility.md, "Protocol: messages").
+
+What a FLoM peer would ignore is ignored, what it would choke on is a L{RemoteProtocolError}. The wire's milliseconds
+and codes end here.
+"""
+
+from __future__ import annotations
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+
+from flom.codes import ReturnCode
+from flom.core.modes import LockMode
+from flom.core.protocol.messages import (
+    LEVEL,
+    Answer,
+    Discover,
+    Discovered,
+    Lock,
+    ManagementRefused,
+    Message,
+    Ping,
+    Role,
+    Shutdown,
+    Standing,
+    StatusFollows,
+    StatusRequest,
+    Unlock,
+    Unlocked,
+)
+from flom.core.requests import check_quantity
+from flom.errors import RemoteProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    Attributes = dict[str, dict[str, str]]
+    """The attributes of each known tag."""
+
+MAX_STATUS_SIZE: Final = 2**30
+"""Bytes of the longest status that a client waits for."""
+
+MAX_SINCE: Final = 253402300799999
+"""Milliseconds since the epoch until the end of the year 9999: no daemon is what it is since later than that."""
+
+_MODES: Final = {str(mode.value): mode for mode in LockMode}
+_SMALL: Final = {str(number): number for number in range(100)}
+_INT32_MAX: Final = 2**31 - 1
+_LOCK_ONLY: Final = frozenset({"mode", "wait", "quantity", "create", "lifespan"})
+_KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown", "status"})
+
+
+def decode(data: bytes) -> Message:
+    """
+    Read one message.
+
+    @param data: all of it, and nothing else.
+    @raise RemoteProtocolError: it is none.
+    """
+    return message_of(_parse(data))
+
+
+def message_of(attributes: Attributes) -> Message:
+    """
+    Return the message that consists of C{attributes}, among which are those of C{msg}.
+
+    @raise RemoteProtocolError: there is none.
+    """
+    msg = attributes["msg"]
+    if "level" in msg and _number(msg["level"]) != LEVEL:
+        why = f"protocol level {msg['level']!r}, not {LEVEL}"
+        raise RemoteProtocolError(why, "FLM006W", ReturnCode.PROTOCOL_LEVEL_MISMATCH)
+    verb, step = _number(msg.get("verb", "")), _number(msg.get("step", ""))
+    build = _BUILDERS.get((verb, step))
+    if build is None:
+        raise RemoteProtocolError(f"no message has verb {verb} and step {step}")
+    return build(attributes)
+
+
+def _parse(data: bytes) -> Attributes:
+    """Return the attributes of each known tag; where a tag is repeated, the last value of each attribute."""
+    from pyexpat import ExpatError, ParserCreate  # most messages are read without, see fastpath
+
+    found: Attributes = {}
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        if tag in _KNOWN_TAGS:
+            found.setdefault(tag, {}).update(attributes)
+        elif attributes:
+            raise RemoteProtocolError(f"unknown tag {tag!r} with attributes")
+
+    def doctype(name: str, system_id: str | None, public_id: str | None, has_internal_subset: int) -> None:
+        if system_id or public_id or has_internal_subset:
+            raise RemoteProtocolError("a document type that could define entities and attributes")
+
+    parser = ParserCreate("UTF-8")
+    parser.StartElementHandler = start
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        parser.Parse(data.lstrip(), True)
+    except ExpatError as e:
+        raise RemoteProtocolError(f"not XML: {e}", code=ReturnCode.MSG_DESERIALIZE_ERROR) from e
+    if "msg" not in found:
+        raise RemoteProtocolError("no msg tag")
+    return found
+
+
+def _lock(found: Attributes) -> Lock:
+    resource = _name_and_more(found)
+    if "rollback" in resource:
+        raise RemoteProtocolError("a rollback attribute in a lock message")
+    return Lock(
+        name=_decode_name(resource["name"]),
+        mode=_mode(resource.get("mode", "0")),
+        quantity=_quantity(resource.get("quantity", "0")),
+        wait=_number(resource.get("wait", "")) != 0,
+        create=_number(resource.get("create", "")) != 0,
+        lifespan=max(-_INT32_MAX, min(_number(resource.get("lifespan", "")), _INT32_MAX)) / 1000,
+        peer_id=_peer_id(found),
+        regains=_number(resource.get("regains", "")) != 0,
+        extended=_is_extended(found),
+    )
+
+
+def _answer(found: Attributes) -> Answer:
+    answer = found.get("answer", {})
+    code = _number(answer["rc"]) if "rc" in answer else None
+    return Answer(_number(found["msg"]["step"]), code, answer.get("element"), _peer_id(found), _is_extended(found))
+
+
+def _unlock(found: Attributes) -> Unlock:
+    resource = _name_and_more(found)
+    if misplaced := _LOCK_ONLY & resource.keys():
+        raise RemoteProtocolError(f"a {min(misplaced)} attribute in an unlock message")
+    return Unlock(_decode_name(resource["name"]), _number(resource.get("rollback", "")) != 0)
+
+
+def _unlocked(found: Attributes) -> Unlocked:
+    return Unlocked()
+
+
+def _ping(found: Attributes) -> Ping:
+    return Ping(_number(found["msg"]["step"]))
+
+
+def _discover(found: Attributes) -> Discover:
+    msg = found["msg"]
+    everyone, orphaned, relayed = (_number(msg.get(what, "")) != 0 for what in ("everyone", "orphaned", "relayed"))
+    address, port = msg.get("address", ""), _number(msg.get("port", ""))
+    if not 0 <= port < 65536:
+        raise RemoteProtocolError(f"a daemon on port {port}")
+    return Discover(msg.get("group", ""), everyone, orphaned, _standing(msg), relayed, address, port)
+
+
+def _discovered(found: Attributes) -> Discovered:
+    network = found.get("network", {})
+    if "address" not in network:
+        raise RemoteProtocolError("a discover reply without an address")
+    port = _number(network.get("port", ""))
+    if not 0 < port < 65536:
+        raise RemoteProtocolError(f"a discover reply with port {port}")
+    msg = found["msg"]
+    return Discovered(network["address"], port, _standing(msg), msg.get("host", ""), msg.get("version", ""))
+
+
+def _standing(msg: dict[str, str]) -> Standing | None:
+    if "node" not in msg:
+        return None
+    since = _number(msg.get("since", ""))
+    if not 0 <= since <= MAX_SINCE:
+        raise RemoteProtocolError(f"a daemon that is what it is since {since}")
+    try:
+        return Standing(msg["node"], Role(msg.get("role")), since)
+    except ValueError:
+        raise RemoteProtocolError(f"a daemon of role {msg.get('role')!r}") from None
+
+
+def _management(found: Attributes) -> Shutdown | StatusRequest:
+    if "status" in found:
+        name = found["status"].get("name")
+        return StatusRequest(None if name is None else _decode_name(name), _peer_id(found))
+    shutdown = found.get("shutdown", {})
+    if set(shutdown) != {"immediate"}:
+        raise RemoteProtocolError("a management message whose shutdown tag does not say just immediate")
+    return Shutdown(_number(shutdown["immediate"]) != 0, _peer_id(found))
+
+
+def _managed(found: Attributes) -> StatusFollows | ManagementRefused:
+    if "status" not in found:
+        return ManagementRefused()
+    size = _number(found["status"].get("size", ""))
+    if not 0 < size <= MAX_STATUS_SIZE:
+        raise RemoteProtocolError(f"a status of {size} bytes")
+    return StatusFollows(size)
+
+
+_BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
+    (1, 8): _lock,
+    (1, 16): _answer,
+    (1, 24): _answer,
+    (1, 32): _answer,
+    (2, 8): _unlock,
+    (2, 16): _unlocked,
+    (3, 8): _ping,
+    (3, 16): _ping,
+    (4, 8): _discover,
+    (4, 16): _discovered,
+    (5, 8): _management,
+    (5, 16): _managed,
+}
+
+
+def _name_and_more(found: Attributes) -> dict[str, str]:
+    resource = found.get("resource", {})
+    if "name" not in resource:
+        raise RemoteProtocolError("no name of a resource")
+    return resource
+
+
+def _peer_id(found: Attributes) -> str | None:
+    return found.get("session", {}).get("peerid")
+
+
+def _is_extended(found: Attributes) -> bool:
+    return _number(found["msg"].get("extended", "")) != 0
+
+
+def _number(text: str) -> int:
+    """
+    Read as C's strtol does: what follows the number does not matter, and no number is 0
+    (docs/compatibility.md, "Protocol: header").
+    """
+    number = _SMALL.get(text)
+    return _number_or(text, 0) if number is None else number
+
+
+def _number_or(text: str, default: int) -> int:
+    """Do as L{_number}, but return C{default} if there is no number."""
+    start = text.lstrip(" \t\n\v\f\r")
+    sign = start[:1] if start.startswith(("+", "-")) else ""
+    unsigned = start[len(sign) :]
+    digits = unsigned[: len(unsigned) - len(unsigned.lstrip("0123456789"))]
+    if not digits:
+        return default
+    try:
+        return int(sign + digits)
+    except ValueError:  # Python takes some thousands of digits
+        raise RemoteProtocolError(f"a number of {len(digits)} digits") from None
+
+
+def _mode(text: str) -> LockMode:
+    # FLoM takes a mode that is no number for NL, which protects from nothing, and one out of range for anything
+    # (docs/compatibility.md, "A lock mode out of range is granted")
+    try:
+        return _MODES.get(text) or LockMode(_number_or(text, -1))
+    except ValueError:
+        raise RemoteProtocolError(f"lock mode {text!r}") from None
+
+
+def _quantity(text: str) -> int:
+    try:
+        return check_quantity(_number(text))
+    except ValueError as e:
+        raise RemoteProtocolError(str(e)) from None
+
+
+def _decode_name(text: str) -> str:
+    """Decode a name; what is not base64 decodes to an empty one, which is no name."""
+    try:
+        return a2b_base64(text.encode()).decode("utf-8", "surrogateescape")
+    except Base64Error:
+        return ""

@@ -1,0 +1,123 @@
+"""What comes out of the two ends of a connection: events for the client, orders for the daemon."""
+
+from __future__ import annotations
+
+from flom.core.protocol.messages import ManagementRefused, Message, Shutdown, StatusRequest, Unlocked
+from flom.core.requests import LockRequest
+from flom.core.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flom.codes import Outcome
+    from flom.core.names import ResourceName
+
+
+class Introduced(Value):
+    """
+    The peer has said who it is: before the first order of a client, and before what became of each lock of a daemon's.
+
+    @ivar peer_id: its unique id (docs/compatibility.md, "Unique id"), to be checked against its certificate where that
+        is wanted; C{None} if it sent none.
+    @ivar message: the message that says so; a client that has no right to manage the daemon is answered
+        (L{ServerConnection.refuse_management}), one that asks for a lock is not.
+    """
+
+    __slots__ = ("message", "peer_id")
+
+    def __init__(self, peer_id: str | None, message: Message) -> None:
+        self.peer_id = peer_id
+        self.message = message
+
+
+class Waiting(Value):
+    """
+    The lock was asked for and must be waited for; L{Granted} or L{Refused} comes later.
+
+    @ivar is_for_creation: true if the resource does not exist and the wait is for its creation by another client; the
+        wait for its holders, another L{Waiting}, may follow.
+    """
+
+    __slots__ = ("is_for_creation",)
+
+    def __init__(self, is_for_creation: bool) -> None:
+        self.is_for_creation = is_for_creation
+
+
+class Granted(Value):
+    """
+    The lock is held.
+
+    @ivar element: what was granted, for sets, sequences and timestamps; C{None} for other resources.
+    """
+
+    __slots__ = ("element",)
+
+    def __init__(self, element: str | None) -> None:
+        self.element = element
+
+
+class Refused(Value):
+    """
+    The lock is not granted, for the reason that C{outcome} names; nothing of the request is left.
+
+    @ivar outcome: one that refuses, see L{flom.errors.lock_refused}.
+    """
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+class StatusReceived(Value):
+    """
+    What the daemon holds.
+
+    @ivar data: JSON, see L{flom.status.json.from_json}.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class Lost(Value):
+    """
+    The daemon closed the connection while something was due from it, or while a lock was held.
+
+    @ivar was_held: true if a lock was held.
+    @ivar has_answered: true if the daemon had said anything since the last request.
+    """
+
+    __slots__ = ("has_answered", "was_held")
+
+    def __init__(self, was_held: bool, has_answered: bool) -> None:
+        self.was_held = was_held
+        self.has_answered = has_answered
+
+
+class Release(Value):
+    """The client releases C{name}, or withdraws its request for it."""
+
+    __slots__ = ("name", "rollback")
+
+    def __init__(self, name: ResourceName, rollback: bool) -> None:
+        self.name = name
+        self.rollback = rollback
+
+
+class InvalidLock(Value):
+    """The client asked for a C{name} that names nothing; answer so, then stop listening to it."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+Event = Introduced | Waiting | Granted | Refused | Unlocked | ManagementRefused | StatusReceived
+"""What L{flom.core.protocol.connection.ClientConnection} receives."""
+
+Order = LockRequest | Release | InvalidLock | Shutdown | StatusRequest
+"""What L{flom.core.protocol.connection.ServerConnection} receives, once the client is L{Introduced}."""
