@@ -1,10 +1,9 @@
-"""What the program says: to stdout what was asked for, to stderr one line for whatever is wrong."""
+"""What the program writes: to stdout what was asked for, to stderr one line for whatever is wrong."""
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from select import POLLOUT, poll
 
 from flom.text import one_line
@@ -13,7 +12,7 @@ _is_shown = False  # whether there is something on the terminal's line that goes
 
 
 def tell(text: str) -> None:
-    """Write C{text} to stdout, as long as somebody reads it."""
+    """Write C{text} to stdout, as long as that is read."""
     hide()
     try:
         print(text, flush=True)
@@ -22,7 +21,7 @@ def tell(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Say what the user should know and what is no reason to stop."""
+    """Write what the user should know and what is no reason to stop."""
     print_error(f"flom: warning: {text}")
 
 
@@ -34,12 +33,14 @@ def print_bug(error: BaseException | None) -> None:
 def print_error(text: str) -> None:
     """Write C{text} to stderr in one line, whatever is in the values that it quotes."""
     hide()
-    with suppress(OSError):
+    try:
         print(one_line(text), file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def can_show() -> bool:
-    """Tell whether stdout is a terminal on which a line can be written again and again, and which is ours just now."""
+    """Return whether stdout is a terminal on which a line can be written again and again, and is ours just now."""
     try:
         number = sys.stdout.fileno()
         return os.isatty(number) and os.environ.get("TERM") != "dumb" and os.tcgetpgrp(number) == os.getpgrp()
@@ -48,14 +49,16 @@ def can_show() -> bool:
 
 
 def show(text: str) -> None:
-    """Write C{text} to the terminal in the place of what was shown before, until something else is said."""
+    """Write C{text} to the terminal in the place of what was shown before, until something else is written."""
     global _is_shown
-    with suppress(OSError):
+    try:
         if _would_block():
             return
         width = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1  # the last one might begin a new line
         _is_shown = True
         print(f"\r{_cut(one_line(text), width)}\x1b[K", end="", flush=True)
+    except OSError:
+        pass
 
 
 def hide() -> None:
@@ -63,20 +66,22 @@ def hide() -> None:
     global _is_shown
     if _is_shown:
         _is_shown = False
-        with suppress(OSError):
+        try:
             if not _would_block():
                 print("\r\x1b[K", end="", flush=True)
+        except OSError:
+            pass
 
 
 def _would_block() -> bool:
-    """Tell whether the terminal takes nothing now, as after Ctrl-S: nobody is to wait because of what is shown."""
+    """Return whether the terminal takes nothing now, as after Ctrl-S: what is shown must not delay the lock."""
     poller = poll()
     poller.register(sys.stdout.fileno(), POLLOUT)
     return not poller.poll(0)
 
 
 def _cut(text: str, width: int) -> str:
-    """Give what of C{text} fits into C{width} columns."""
+    """Return what of C{text} fits into C{width} columns."""
     from unicodedata import east_asian_width  # for nothing else
 
     for end, character in enumerate(text):

@@ -20,7 +20,7 @@ from flom.core.protocol.messages import Unlock
 from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
 from tests.fakes.programs import Programs, Running, ignoring, is_alive
-from tests.run.test_signals import RECORD, Terminal
+from tests.run.test_runner_signals import RECORD, Terminal
 
 RUNNERS: Final = {"flom-run": [FLOM_RUN], "spawn": [sys.executable, "-m", "flom.client.deferred"]}
 

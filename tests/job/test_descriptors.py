@@ -1,4 +1,4 @@
-"""Which descriptors are for the command; tests/run/test_descriptors.py looks at what a command really gets."""
+"""Which descriptors are for the command; tests/run/test_runner_descriptors.py looks at what a command really gets."""
 
 from __future__ import annotations
 

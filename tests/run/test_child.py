@@ -5,16 +5,21 @@ What the command finds: all that it would have had without C{flom-run}, and its 
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import signal
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from flom.job.words import CannotExecute
+from flom.run.child import Child
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.peers import is_locked
-from tests.fakes.programs import Programs, ignoring
+from tests.fakes.programs import PATIENCE, Programs, ignoring
 
 
 def python(script: str) -> list[str]:
@@ -199,3 +204,57 @@ def test_a_command_may_be_flom_run_itself(programs: Programs, address: str, at: 
     show = "echo $FLOM_RESOURCE $FLOM_ELEMENT $0"
     done = programs.run(*at, "--", FLOM_RUN, "-s", address, "-r", "inner.other", "--", "sh", "-c", show)
     assert (done.returncode, done.stdout) == (0, "inner.other inner inner\n")
+
+
+# the child itself
+
+
+class Started:
+    """
+    A command that was started.
+
+    @ivar ends: the statuses that were told.
+    """
+
+    def __init__(self, script: str) -> None:
+        self.ends: list[int] = []
+        self.child = Child(["sh", "-c", script], dict(os.environb), self.ends.append)
+
+    def wait(self) -> int | None:
+        assert select.select([self.child], [], [], PATIENCE)[0]
+        assert self.ends == [self.child.status]
+        return self.child.status
+
+
+def test_its_end_can_be_waited_for_and_gives_the_status() -> None:
+    assert Started("exit 7").wait() == 7
+
+
+def test_a_command_that_has_ended_takes_no_signal() -> None:
+    started = Started("exit 7")
+    started.wait()
+    started.child.signal(signal.SIGTERM)  # its number may be another process's by now
+    assert started.child.status == 7
+
+
+def test_a_signal_reaches_it() -> None:
+    started = Started("exec sleep 60")
+    started.child.signal(signal.SIGTERM)
+    assert started.wait() == 128 + signal.SIGTERM
+
+
+def test_where_there_can_be_no_thread_its_start_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", fail)
+    assert Started("exit 7").child.status == 7
+
+
+def test_without_a_descriptor_it_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", none_left)
+    with pytest.raises(CannotExecute, match="Unable to execute command 'sh': too many open files"):
+        Started("exit 7")

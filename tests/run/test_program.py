@@ -3,9 +3,9 @@ The messages of the command, one by one: what is written where, and what follows
 (docs/compatibility.md, "Order of actions", "Messages").
 
 Of the rows of docs/compatibility.md, "Messages", these are elsewhere: what is asked of a multicast group, in
-test_group.py; a lock that is gone (C{flom_client_unlock}), answers that are none (C{flom_client_lock}) and the locked
-element, in test_status.py; signals that cannot be ignored, in test_signals.py; failures of TLS, in test_debug.py and
-tests/tls.
+test_runner_group.py; a lock that is gone (C{flom_client_unlock}), answers that are none (C{flom_client_lock}) and the
+locked element, in test_runner.py; signals that cannot be ignored, in test_runner_signals.py; failures of TLS, in
+test_debug.py and tests/scenarios/tls.
 
 These cannot happen here: C{global_res_name_preg_init}, because there is no regular expression for names that might be
 refused; C{Unable to execute command: '}, because SIGCHLD is never ignored, and a process that cannot be made is told of
