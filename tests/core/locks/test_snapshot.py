@@ -9,7 +9,6 @@ import pytest
 from flom.codes import Outcome
 from flom.core.effects import Instant
 from flom.core.locks.snapshot import Claim, ResourceView
-from flom.core.locks.statistics import BOUNDS, MEMORY, Second, Tally
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
@@ -134,25 +133,6 @@ def test_grants_and_refusals_are_counted_with_their_times(table: Table) -> None:
     assert tally.granted == 2
     assert tally.refused == {Outcome.BUSY: 1}
     assert (tally.waited.total, tally.held.count, tally.held.total) == (1.0, 2, 2.0)
-
-
-def test_a_time_is_counted_in_the_first_bucket_that_it_does_not_exceed() -> None:
-    tally = Tally()
-    for waited in (0.0, BOUNDS[0], BOUNDS[0] * 1.01, BOUNDS[-1] * 2):
-        tally.grant(0.0, waited)
-    assert tally.waited.buckets == [2, 1, *[0] * (len(BOUNDS) - 2), 1]
-
-
-def test_the_last_minutes_are_remembered_second_by_second() -> None:
-    tally = Tally()
-    for now in (0.5, 1.1, 1.9, 4.0):
-        tally.grant(now, 0.25)
-    assert tally.recent(5.5) == [Second(5, 1, 0.25), Second(4, 2, 0.5), Second(1, 1, 0.25)]
-    assert tally.grants_per_second(5.5) == 0.4
-    assert tally.recent(4.0 + MEMORY) == []
-    for second in range(10, 10 + 2 * MEMORY):
-        tally.grant(float(second), 0.0)
-    assert len(tally.recent(9.0 + 2 * MEMORY)) == MEMORY
 
 
 def test_the_counts_outlive_a_table_that_another_takes_the_place_of(table: Table) -> None:

@@ -1,0 +1,96 @@
+"""The arguments of every C{acquire}, and of a client's message, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flom.core.modes import LockMode
+from flom.core.names import parse_name
+from flom.core.protocol.messages import Lock
+from flom.core.requests import ANSWER_TIMEOUT, MAX_LIFESPAN, LockRequest, SessionId, ask, check_lock
+from flom.errors import InvalidName, InvalidRequest, InvalidTimestampFormat
+
+
+def test_a_request_has_defaults() -> None:
+    asked = ask("R1")
+    assert (asked.name, asked.mode, asked.quantity) == (parse_name("R1"), LockMode.EX, 1)
+    assert (asked.wait, asked.create, asked.lifespan, asked.timeout) == (True, True, 0.0, None)
+
+
+@pytest.mark.parametrize("mode", [LockMode.PR, "PR", "pr", 3])
+def test_a_mode_may_be_given_by_name_or_number(mode: Any) -> None:
+    assert ask("R1", mode).mode is LockMode.PR
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wait", "timeout"),
+    [
+        ({"timeout": 0}, False, ANSWER_TIMEOUT),
+        ({"wait": False}, False, ANSWER_TIMEOUT),
+        ({"wait": False, "timeout": 5}, False, ANSWER_TIMEOUT),
+        ({"timeout": 5}, True, 5),
+        ({"timeout": float("inf")}, True, None),
+    ],
+    ids=str,
+)
+def test_a_timeout_of_0_means_not_to_wait(arguments: dict[str, Any], wait: bool, timeout: float | None) -> None:
+    """A daemon has a minute to answer a request that does not wait."""
+    asked = ask("R1", **arguments)
+    assert (asked.wait, asked.timeout) == (wait, timeout)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"mode": "XX"},
+        {"mode": 6},
+        {"quantity": -1},
+        {"quantity": 2**31},
+        {"quantity": 1.5},
+        {"timeout": -1},
+        {"timeout": "5"},
+        {"timeout": float("nan")},
+        {"lifespan": -1},
+        {"lifespan": MAX_LIFESPAN + 1},
+        {"wait": "no"},
+        {"create": None},
+    ],
+    ids=str,
+)
+def test_an_argument_that_makes_no_sense_is_refused_by_name(arguments: dict[str, Any]) -> None:
+    [name] = arguments
+    with pytest.raises(InvalidRequest, match=f"^R1: {name} "):
+        ask("R1", **arguments)
+
+
+@pytest.mark.parametrize("name", ["", "a b", None, 5])
+def test_a_name_must_be_one(name: Any) -> None:
+    with pytest.raises(InvalidName):
+        ask(name)
+
+
+def test_a_timestamp_must_change_at_least_once_an_hour() -> None:
+    with pytest.raises(InvalidTimestampFormat, match=r"^_t_%Y\[1\]: "):
+        ask("_t_%Y[1]")
+
+
+def test_a_request_becomes_a_message() -> None:
+    asked = ask("N[5]", quantity=2, create=False, lifespan=1.5)
+    message = asked.message("0123", extended=True)
+    assert message == Lock("N[5]", LockMode.EX, 2, True, False, 1.5, "0123", extended=True)
+
+
+def test_a_message_is_checked_as_an_argument_is() -> None:
+    assert check_lock(Lock("R1", LockMode.EX, 1, True, True)) == parse_name("R1")
+    with pytest.raises(InvalidRequest):
+        check_lock(Lock("N[5]", LockMode.EX, -1, True, True))
+    with pytest.raises(InvalidName):
+        check_lock(Lock("a b", LockMode.EX, 1, True, True))
+
+
+def test_no_two_requests_of_sessions_are_equal() -> None:
+    one, other = (LockRequest(SessionId(1), parse_name("R1")) for _ in range(2))
+    assert one != other
+    assert repr(one) == "<1 asks for R1 EX x1 wait create>"
