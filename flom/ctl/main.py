@@ -49,7 +49,7 @@ def _parse(words: list[str]) -> Namespace:
     parser.add_argument("-v", "--version", action="version", version=f"flom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, help in (
-        ("status", "status:show_status", "show who holds what, and who waits for it"),
+        ("status", "status:show_status", "show the holders and waiters of each resource"),
         ("top", "top:show_live", "show the same live, on a terminal; w, t, h and n sort it, q quits"),
     ):
         command = commands.add_parser(name, help=help)
@@ -82,7 +82,7 @@ def _add_discovery(add_parser: Callable[..., ArgumentParser]) -> None:
         "-w", "--wait", type=int, choices=Range(1, 60_000), default=1000, help="milliseconds to wait for answers"
     )
     command.set_defaults(run="discover:discover")
-    command = add_parser("doctor", parents=[of_group], help="tell why the daemons of a group are not found")
+    command = add_parser("doctor", parents=[of_group], help="find out why the daemons of a group are not found")
     command.set_defaults(run="doctor:doctor")
 
 
