@@ -56,7 +56,7 @@ def same_resource(one: ResourceName, other: ResourceName) -> bool:
 
 
 def related(one: HierarchicalName, other: HierarchicalName) -> bool:
-    """Tell whether one is the other, or above it, or below it."""
+    """Return whether one is the other, or above it, or below it."""
     return (one.text + "/").startswith(other.text + "/") or (other.text + "/").startswith(one.text + "/")
 
 
@@ -252,7 +252,7 @@ class Model:
             resource.rolled_back.append(holder.element)
 
     def leave(self, queue: list[LockRequest], session: SessionId, name: ResourceName) -> None:
-        """Take the latest request of C{session} for C{name} out of C{queue}, if there is one."""
+        """Remove the latest request of C{session} for C{name} from C{queue}, if there is one."""
         mine = [request for request in queue if (request.session, request.name) == (session, name)]
         if mine:
             queue.remove(mine[-1])

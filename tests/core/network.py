@@ -129,36 +129,36 @@ class Network:
         self._act(host, host.election.tick(*self._clocks(host)))
 
     def crash(self, host: Host) -> None:
-        """Let the daemon of C{host} die, without a word."""
+        """Kill the daemon of C{host}, without a word to others."""
         self._note(host, "crashes")
         host.election = None
 
     def leave(self, host: Host) -> None:
-        """Let the daemon of C{host} end."""
+        """End the daemon of C{host} in good order."""
         assert host.election is not None
         self._note(host, "leaves")
         self._act(host, host.election.leave() * 3)
         host.election = None
 
     def stall(self, host: Host, seconds: float) -> None:
-        """Give the daemon of C{host} no time to do anything; datagrams wait for it."""
+        """Stop the daemon of C{host} for a while; datagrams wait for it."""
         self._note(host, f"is busy for {seconds:.3f}")
         host.busy_until = _instant(self.now + seconds)
         self._set_timer(host)
 
     def part(self, groups: list[list[Host]]) -> None:
-        """Let only those who are in the same group hear each other."""
+        """Part the network: only hosts of the same part hear each other."""
         for number, group in enumerate(groups):
             for host in group:
                 host.part = number
                 self._note(host, f"is in part {number}")
 
     def after(self, seconds: float, event: Callable[[], None]) -> None:
-        """Let something happen."""
+        """Schedule an event."""
         heappush(self._events, (_instant(self.now + seconds), next(self._serial), event))
 
     def run(self, seconds: float) -> Iterator[None]:
-        """Let time pass; stop after everything that happens, and in the end."""
+        """Advance the clock; stop after each event, and in the end."""
         end = _instant(self.now + seconds)
         while self._events and self._events[0][0] <= end:
             self.now, _, event = heappop(self._events)
@@ -168,12 +168,12 @@ class Network:
         yield
 
     def due_in(self, host: Host) -> float:
-        """Give the seconds until the daemon of C{host} has something to do."""
+        """Return the seconds until the daemon of C{host} has something to do."""
         assert host.election is not None
         return host.election.deadline - host.monotonic - self.now
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         for _ in self.run(seconds):
             pass
 
@@ -274,5 +274,5 @@ class Network:
 
 
 def _instant(seconds: float) -> float:
-    """Give the first instant not before C{seconds}."""
+    """Return the first instant not before C{seconds}."""
     return math.ceil(seconds / RESOLUTION) * RESOLUTION

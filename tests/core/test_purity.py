@@ -34,7 +34,7 @@ MODULES: Final = [
 
 
 def imported_by(module: str) -> Iterator[str]:
-    """Give the modules that C{module} imports anywhere, in full."""
+    """Return the modules that C{module} imports anywhere, in full."""
     path = ROOT.parent / (module.replace(".", "/") + ".py")
     package = module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):

@@ -53,7 +53,7 @@ class FakeProcesses:
         self.protocol.childConnectionLost(max(self.descriptors))
 
     def end(self, number: int | None = None) -> None:
-        """Let the process end: with status 0, or by the signal C{number}."""
+        """End the process: with status 0, or by the signal C{number}."""
         reason = Failure(ProcessTerminated(None, number, 0) if number else ProcessDone(0))
         self.protocol.processExited(reason)
         self.protocol.processEnded(reason)

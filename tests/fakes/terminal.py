@@ -77,7 +77,7 @@ class Terminal:
         return subprocess.CompletedProcess(running.process.args, running.process.returncode, "", err.decode())
 
     def read_rest(self) -> None:
-        """Take what was written and not yet looked at; for when the program has ended."""
+        """Read what was written and not yet looked at; for when the program has ended."""
         while self._read(0):
             pass
 

@@ -27,7 +27,7 @@ def claim(path: str) -> Iterator[Claim]:
 
 
 def refusal(path: str) -> CannotClaim:
-    """Give the reason why C{path} cannot be claimed."""
+    """Return the reason why C{path} cannot be claimed."""
     with pytest.raises(CannotClaim) as raised:
         claim_unix(path, 0o600)
     assert path in str(raised.value)

@@ -121,7 +121,7 @@ def test_if_there_is_none_that_is_said(
 
 
 def has_interfaces(monkeypatch: pytest.MonkeyPatch, flags: list[int]) -> None:
-    """Have this host have the interfaces C{if0}, C{if1} and so on, with these flags."""
+    """Simulate the interfaces C{if0}, C{if1} and so on, with these flags."""
     interfaces = [NetworkInterface(number + 1, f"if{number}", each) for number, each in enumerate(flags)]
     monkeypatch.setattr(
         flom.net.multicast, "list_interfaces", lambda only: [each for each in interfaces if only in ("", each.name)]

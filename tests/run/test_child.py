@@ -23,7 +23,7 @@ from tests.fakes.programs import PATIENCE, Programs, ignoring
 
 
 def python(script: str) -> list[str]:
-    """Give the words that run C{script}, with C{show} to write a line."""
+    """Return the words that run C{script}, with C{show} to write a line."""
     return [sys.executable, "-I", "-S", "-c", f"import os, sys\ndef show(*x): print(*x, flush=True)\n{script}"]
 
 

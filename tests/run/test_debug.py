@@ -34,7 +34,7 @@ def in_thread(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
 
 
 def is_listening(port: int) -> bool:
-    """Tell whether somebody listens on a port of 127.0.0.1, without connecting to it."""
+    """Return whether a process listens on a port of 127.0.0.1, without connecting to it."""
     return f"0100007F:{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
 
 
@@ -46,7 +46,7 @@ class Files(NamedTuple):
     authority: str
 
     def words(self) -> list[str]:
-        """Give the options that name them."""
+        """Return the options that name them."""
         return [
             f"--tls-certificate={self.certificate}",
             f"--tls-private-key={self.key}",
@@ -54,7 +54,7 @@ class Files(NamedTuple):
         ]
 
     def config(self, port: int, *, check: bool = False) -> Config:
-        """Give the configuration of one end."""
+        """Return the configuration of one end."""
         return Config(
             unicast_address="127.0.0.1",
             unicast_port=port,
@@ -66,7 +66,7 @@ class Files(NamedTuple):
 
 
 def files_of(directory: Path, name: str) -> Files:
-    """Have the authority in C{directory}, which is made if there is none, issue a certificate to C{name}."""
+    """Issue a certificate to C{name} by the authority in C{directory}, which is made if there is none."""
     authority = directory / "ca.pem"
     if not authority.exists():
         make_authority(directory, days=1)

@@ -69,7 +69,7 @@ def noted(directory: Path, program: str) -> set[str]:
 
 
 def within(packages: Iterable[str], modules: set[str]) -> list[str]:
-    """Give those of C{packages} of which there is something in C{modules}."""
+    """Return those of C{packages} of which there is something in C{modules}."""
     return sorted(package for package in packages if any(f"{name}.".startswith(f"{package}.") for name in modules))
 
 

@@ -41,7 +41,7 @@ NOTHING_BESIDE = ["0 pipe", "1 pipe", "2 pipe"]
 
 
 def shown(output: str) -> list[str]:
-    """Give the lines that L{LIST} has written, by number."""
+    """Return the lines that L{LIST} has written, by number."""
     return sorted(output.splitlines(), key=lambda line: int(line.split()[0]))
 
 
@@ -172,7 +172,7 @@ def test_nor_for_the_process_that_shows_what_is_held(programs: Programs, tmp_pat
 
 
 def descriptors_of(pid: int) -> list[tuple[str, str]]:
-    """Give number and name of what a process has open."""
+    """Return number and name of what a process has open."""
     directory = f"/proc/{pid}/fd"
     return [(number, os.readlink(f"{directory}/{number}")) for number in os.listdir(directory)]
 

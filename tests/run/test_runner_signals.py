@@ -219,7 +219,7 @@ def test_a_command_that_dies_of_the_signal_gives_its_status(
 
 
 def ignored_by(pid: int) -> set[int]:
-    """Give the signals that a process ignores."""
+    """Return the signals that a process ignores."""
     (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn:")]
     return {number for number in range(1, 32) if int(line.partition(":")[2], 16) >> (number - 1) & 1}
 

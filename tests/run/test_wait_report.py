@@ -37,7 +37,7 @@ def holder(address: str, resource: str) -> Iterator[SocketClient]:
 
 
 def told(line: str) -> str:
-    """Give C{line} without how long anything has been so."""
+    """Return C{line} without how long anything has been so."""
     return re.sub(r"for \d+ s", "for N s", line)
 
 

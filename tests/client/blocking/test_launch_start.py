@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> str:
 
 
 def the_daemon(programs: Programs) -> int:
-    """Give the one daemon that our programs have started."""
+    """Return the one daemon that our programs have started."""
     (pid,) = programs.daemons()
     return pid
 

@@ -510,12 +510,12 @@ def test_unless_it_is_given_the_connection(holder: Callable[[str], Running], dae
 
 
 def in_child(check: Callable[[], object]) -> bool:
-    """Tell whether C{check} is true in a forked child."""
+    """Return whether C{check} is true in a forked child."""
     return from_child(lambda: bool(check())) == 1
 
 
 def from_child(count: Callable[[], int]) -> int:
-    """Give what C{count} gives in a forked child, at most 254; 255 if it fails."""
+    """Return what C{count} gives in a forked child, at most 254; 255 if it fails."""
     child = os.fork()
     if not child:
         try:

@@ -67,7 +67,7 @@ class Driver:
             self.lines.append(line)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, as long as the search is not over."""
+        """Advance the clock, as long as the search is not over."""
         until = self.now + seconds
         while self.search.wake is not None and self.search.wake <= until:
             self.now = max(self.now, self.search.wake)
@@ -75,7 +75,7 @@ class Driver:
         self.now = until
 
     def finish(self) -> float:
-        """Let the search come to its end without more answers; return the seconds that this took."""
+        """Run the search to its end without more answers; return the seconds that this took."""
         began = self.now
         while self.search.wake is not None:
             self.wait(self.search.wake - self.now)

@@ -66,7 +66,7 @@ class Daemon:
         return actions
 
     def wait(self, seconds: float) -> list[Action]:
-        """Let time pass, and do what is due."""
+        """Advance the clock, and do what is due."""
         actions, end = [], self.now + seconds
         while self.election.deadline <= end:
             self.now = max(self.now, self.election.deadline)
@@ -75,7 +75,7 @@ class Daemon:
         return actions
 
     def stall(self, seconds: float) -> list[Action]:
-        """Let time pass in which nothing is done, whatever is due; then catch up."""
+        """Advance the clock without doing what is due; then catch up."""
         self.now += seconds
         return self.tick()
 
@@ -345,7 +345,8 @@ class TestStandby:
         daemon = follower()
         assert [daemon.wait(TIMING.heartbeat) for _ in range(3)] == [[], [], []]
 
-    def test_it_asks_a_daemon_of_flom_at_every_heartbeat_whether_it_is_still_there(self) -> None:
+    def test_it_asks_a_daemon_of_flom_at_every_heartbeat(self) -> None:
+    """Whether it is still there."""
         daemon = follower(FLOM)
         question = Announce(Standing("b", Role.STANDBY, daemon.wall))
         assert daemon.wait(TIMING.heartbeat - 1 / 1024) == []

@@ -23,7 +23,7 @@ losses = st.sampled_from([0.0, 0.1, 0.2, 0.3])
 
 
 def run(network: Network, seconds: float) -> None:
-    """Let time pass; of those who hear each other, never do two lead."""
+    """Advance the clock; of the hosts that hear each other, never do two lead."""
     for _ in network.run(seconds):
         assert not network.has_two_leaders, network.story
 
@@ -35,7 +35,7 @@ def start_all(network: Network, within: float = 0.0) -> None:
 
 
 def leader_of(network: Network, part: int = 0) -> Host:
-    """Give the only one that leads C{part} of the network."""
+    """Return the only leader in C{part} of the network."""
     leaders = [host for host in network.leaders if host.part == part]
     assert len(leaders) == 1, network.story
     return leaders[0]
@@ -71,7 +71,7 @@ def grow(seed: int, size: int, loss: float) -> Network:
 
 
 def disturb(network: Network) -> None:
-    """Let something happen to a daemon; oftener than not to the leader."""
+    """Disturb a daemon; oftener than not the leader."""
     dice = network.dice
     host = dice.choice(network.leaders if network.leaders and dice.random() < 0.6 else network.hosts)
     if host.election is None:

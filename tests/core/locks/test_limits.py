@@ -24,7 +24,7 @@ def table_of(**limits: Any) -> LockTable:
 
 
 def ask(table: LockTable, name: str, now: Instant = NOW, **wishes: Any) -> list[Effect]:
-    """Have a new session ask for C{name}."""
+    """Ask for C{name} by a new session."""
     return table.request(LockRequest(SessionId(next(SESSIONS)), parse_name(name), **wishes), now)
 
 
@@ -34,7 +34,7 @@ def leave(table: LockTable, effect: Effect) -> list[Effect]:
 
 
 def refusal(effects: list[Effect]) -> Limit | None:
-    """Tell which limit was exceeded: the only effect is a refusal as to who does not want to wait."""
+    """Return the limit that was exceeded: the only effect is a refusal like that of a request that does not wait."""
     [refused] = effects
     assert isinstance(refused, Refused)
     assert refused.outcome is Outcome.BUSY
@@ -105,7 +105,7 @@ SESSION = SessionId(1000)
 
 
 def ask_again(table: LockTable, name: str, **wishes: Any) -> list[Effect]:
-    """Have always the same session ask for C{name}."""
+    """Ask for C{name}, always by the same session."""
     return table.request(LockRequest(SESSION, parse_name(name), **wishes), NOW)
 
 

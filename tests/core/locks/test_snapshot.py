@@ -35,7 +35,7 @@ class Table:
         self.table.request(request, self.now)
 
     def release(self, session: int, name: str) -> None:
-        """Give back one second after the last call."""
+        """Release, one second after the last call."""
         self.seconds += 1.0
         self.table.release(SessionId(session), parse_name(name), self.now)
 

@@ -35,7 +35,7 @@ def say(
 
 
 def answers(*outcomes: Outcome) -> list[Answer | None]:
-    """Let a daemon say C{outcomes}, one after another, to one request."""
+    """Return the answers of a daemon to one request, by C{outcomes} one after another."""
     session = ServerSession(SessionId(7))
     ask(session)
     return [say(session, outcome, PEER_ID, delayed=number > 0) for number, outcome in enumerate(outcomes)]
