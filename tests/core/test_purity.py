@@ -57,7 +57,7 @@ def test_there_are_modules_to_look_at() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_of_the_core_imports_nothing_that_does_io_or_tells_the_time(module: str) -> None:
+def test_a_module_of_the_core_imports_neither_io_nor_clocks(module: str) -> None:
     assert {name for name in imported_by(module) if name.partition(".")[0] in IMPURE} == set()
 
 

@@ -104,7 +104,8 @@ def test_a_configuration_file_is_named_in_every_form(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [["-a", "here"], ["-A", "here"]], ids=["host", "group"])
-def test_a_socket_and_a_network_at_the_same_time_are_refused_wherever_they_come_from(words: list[str]) -> None:
+def test_a_socket_and_a_network_exclude_each_other(words: list[str]) -> None:
+    """Whether options or files set them."""
     with pytest.raises(ConfigError, match=r"'/s'.*'here'"):
         config_of(*words, socket_name="/s").check_transport()
     config_of(*words).check_transport()

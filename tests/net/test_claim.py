@@ -108,7 +108,7 @@ def test_a_tcp_port_is_claimed_once(host: str) -> None:
     claim.close()
 
 
-def test_of_a_host_with_several_addresses_the_second_is_no_way_round_the_first(
+def test_a_second_address_of_a_host_is_no_way_round_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def both(host: str, port: int, **_: Any) -> list[Any]:

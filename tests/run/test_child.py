@@ -64,9 +64,8 @@ def test_the_shell_s_way_to_close_stdin_works(programs: Programs, address: str, 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_other_descriptors_are_passed_on_as_for_the_shell_s_process_substitution(
-    programs: Programs, at: list[str]
-) -> None:
+def test_other_descriptors_are_passed_on(programs: Programs, at: list[str]) -> None:
+    """Such as those of the shell's process substitution."""
     reading, writing = os.pipe()
     os.write(writing, b"substituted\n")
     os.close(writing)

@@ -122,7 +122,7 @@ def test_a_stranger_who_says_nothing_does_not_hold_up_the_server(
     assert capsys.readouterr().out == ARRIVED * 2
 
 
-def test_an_id_that_is_not_the_certificate_s_is_refused_by_whoever_checks_it(
+def test_an_id_that_is_not_the_certificate_s_is_refused_if_checked(
     capsys: pytest.CaptureFixture[str], ours: Files, another: Files
 ) -> None:
     port = free_port()

@@ -242,7 +242,7 @@ def test_a_daemon_that_is_not_there_cannot_be_told_to_end(
 
 
 @pytest.mark.parametrize(("option", "how"), SHUTDOWNS)
-def test_a_daemon_is_told_to_end_and_whatever_command_there_is_does_not_matter(
+def test_a_daemon_is_ordered_to_end_and_no_command_runs(
     programs: Programs, daemon: Daemon, option: str, how: str
 ) -> None:
     done = programs.run("-s", daemon.socket, option, "--", "echo", "ran")

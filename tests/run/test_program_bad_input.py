@@ -125,7 +125,7 @@ def test_a_port_where_nobody_listens_gives_99(programs: Programs) -> None:
     assert_refused(done, 99, "ret_cod=-105", f"127.0.0.1:{port}")
 
 
-def test_a_port_that_somebody_has_who_does_not_listen_runs_into_the_timeout(programs: Programs) -> None:
+def test_a_port_that_is_taken_without_listening_runs_into_the_timeout(programs: Programs) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = str(bound.getsockname()[1])

@@ -57,9 +57,8 @@ def test_a_command_that_a_signal_killed_gives_128_and_its_number(
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
 
 
-def test_a_resource_that_is_locked_for_too_long_gives_98_and_is_waited_for_no_more(
-    programs: Programs, address: str, resource: str
-) -> None:
+def test_a_resource_that_is_locked_for_too_long_gives_98(programs: Programs, address: str, resource: str) -> None:
+    """The request has left the queue."""
     with SocketClient(address) as holder:
         holder.ask(resource)
         done = programs.run("-s", address, "-r", resource, "-o", "150", "--", "echo", "ran")
@@ -294,9 +293,7 @@ def test_what_a_daemon_sends_to_a_holder_does_not_cost_the_lock(asked: Asked, se
 # what is said on the way
 
 
-def test_verbose_shows_the_configuration_and_the_element_before_the_command_writes(
-    programs: Programs, address: str
-) -> None:
+def test_verbose_shows_configuration_and_element_before_the_command(programs: Programs, address: str) -> None:
     done = programs.run("-V", "-s", address, "-r", "one.two", "--", "echo", "ran")
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")

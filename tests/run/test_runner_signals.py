@@ -242,7 +242,7 @@ def test_an_ignored_signal_is_not_passed_on_and_costs_nobody_the_lock(
     assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
 
 
-def test_a_signal_is_ignored_from_the_start_of_the_command_on_and_not_before(
+def test_a_signal_is_ignored_only_after_the_start_of_the_command(
     programs: Programs, fake: FakeDaemon, tmp_path: Path
 ) -> None:
     running = programs.start("-s", str(tmp_path / "fake.sock"), "--ignore-signal=SIGTERM", "--", "echo", "ran")
@@ -271,9 +271,8 @@ def test_ignoring_sigchld_does_not_hide_the_end_of_the_command(programs: Program
     assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
 
 
-def test_signals_that_cannot_be_ignored_and_words_that_are_none_are_told_and_the_command_runs(
-    programs: Programs, address: str, resource: str
-) -> None:
+def test_signals_that_cannot_be_ignored_cause_a_warning(programs: Programs, address: str, resource: str) -> None:
+    """So do words that are no signals; the command runs."""
     words = ["--ignore-signal=9", "--ignore-signal=SIGSTOP", "--ignore-signal=STOP"]
     done = programs.run("-s", address, "-r", resource, *words, "--", "sh", "-c", "echo ran; exit 5")
     assert (done.returncode, done.stdout) == (5, "ran\n")
@@ -344,7 +343,7 @@ def test_a_signal_at_the_moment_of_the_start_is_not_lost(programs: Programs, add
 
 
 def killed_holder(programs: Programs, address: str, resource: str, *words: str) -> tuple[int, Running]:
-    """Let a program take the lock, then kill it; give the command, which survives."""
+    """Kill a program that holds the lock; return its command, which survives."""
     running = programs.start("-s", address, "-r", resource, *words, "--", *RECORD)
     command = int(running.line())
     running.signal(signal.SIGKILL)
@@ -392,14 +391,14 @@ def test_an_ignored_hangup_ends_neither_the_wait_nor_the_command(
     assert running.line() == "SIGUSR2"
 
 
-def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_ignored(
+def test_the_end_of_the_command_is_noticed_with_sigchld_ignored(
     programs: Programs, address: str, resource: str
 ) -> None:
     words = ["-s", address, "-r", resource, "--", "sh", "-c", "exit 5"]
     assert programs.run(*words, first=ignoring(signal.SIGCHLD)).returncode == 5
 
 
-def test_the_end_of_the_command_is_noticed_by_whoever_was_started_with_sigchld_blocked(
+def test_the_end_of_the_command_is_noticed_with_sigchld_blocked(
     programs: Programs, address: str, resource: str
 ) -> None:
     words = ["-s", address, "-r", resource, "--", "sh", "-c", "exit 5"]

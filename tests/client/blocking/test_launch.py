@@ -74,7 +74,7 @@ def test_a_ready_daemon_s_own_warnings_are_passed_on_and_nothing_else(programs: 
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "twistd flom: warning: beware\n")
 
 
-def test_a_daemon_that_is_ready_and_does_not_listen_is_not_started_for_ever(programs: Programs, path: Path) -> None:
+def test_a_daemon_that_does_not_listen_is_not_started_for_ever(programs: Programs, path: Path) -> None:
     done = start(programs, path, "exit 0").finish()
     assert (done.returncode, done.stdout) == (99, "")
     assert f"{path}: a daemon was started 10 times, and does not listen\n" in done.stderr
@@ -100,7 +100,7 @@ def test_another_starter_has_the_time_that_a_daemon_has(programs: Programs, path
 
 
 @pytest.mark.usefixtures("other_starter")
-def test_who_cannot_wait_for_so_long_does_not_wait_for_another_starter_either(programs: Programs, path: Path) -> None:
+def test_a_timeout_limits_the_wait_for_another_starter_too(programs: Programs, path: Path) -> None:
     done = start(programs, path, "exit 1", "-o", "200").finish()
     assert (done.returncode, done.stdout) == (98, "")
     assert "timeout (200 milliseconds) expired" in done.stderr

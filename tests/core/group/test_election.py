@@ -346,7 +346,7 @@ class TestStandby:
         assert [daemon.wait(TIMING.heartbeat) for _ in range(3)] == [[], [], []]
 
     def test_it_asks_a_daemon_of_flom_at_every_heartbeat(self) -> None:
-    """Whether it is still there."""
+        """Whether it is still there."""
         daemon = follower(FLOM)
         question = Announce(Standing("b", Role.STANDBY, daemon.wall))
         assert daemon.wait(TIMING.heartbeat - 1 / 1024) == []
@@ -458,7 +458,8 @@ class TestYielding:
         daemon = yielding(FLOM)
         assert daemon.wait(3 * TIMING.heartbeat) == [Announce(daemon.election.standing)] * 3
 
-    def test_when_its_clients_have_finished_it_stands_for_election_if_nobody_leads(self) -> None:
+    def test_when_its_clients_have_finished_it_stands_for_election(self) -> None:
+        """If there is no leader."""
         daemon = yielding()
         daemon.wait(100.0)
         daemon.election.finished()

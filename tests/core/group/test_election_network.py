@@ -52,7 +52,7 @@ def check_that_all_follow(network: Network, node: str, part: int = 0) -> None:
 
 
 def settle(network: Network) -> Host:
-    """Let a second pass in which nothing gets lost; all follow the only leader, whom this gives."""
+    """Advance the clock by a second in which nothing gets lost; return the only leader, whom all follow."""
     network.loss = 0.0
     run(network, 1.0)
     leader = leader_of(network)
@@ -148,7 +148,7 @@ def test_a_leader_that_dies_is_replaced_as_fast_as_silence_allows(seed: int, siz
 
 
 @given(seeds, sizes)
-def test_a_leader_that_says_goodbye_is_replaced_as_fast_as_an_election_allows(seed: int, size: int) -> None:
+def test_a_leader_that_says_goodbye_is_replaced_within_an_election(seed: int, size: int) -> None:
     network = Network(Random(seed), size, lateness=0.0)
     start_all(network)
     run(network, 3.0 + network.dice.random())
@@ -161,9 +161,7 @@ def test_a_leader_that_says_goodbye_is_replaced_as_fast_as_an_election_allows(se
 
 
 @given(seeds, sizes, losses)
-def test_of_two_leaders_whom_a_parted_network_has_the_one_that_has_led_for_longer_stays(
-    seed: int, size: int, loss: float
-) -> None:
+def test_after_a_partition_the_leader_that_led_for_longer_stays(seed: int, size: int, loss: float) -> None:
     network = Network(Random(seed), size, loss=loss)
     start_all(network, within=2.0)
     run(network, network.dice.choice([0.0, 0.5, 4.0]))

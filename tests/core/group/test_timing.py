@@ -9,10 +9,11 @@ def test_a_candidate_announces_itself_so_often_in_its_campaign() -> None:
     assert Timing(campaign=0.375).round == 0.375 / ROUNDS
 
 
-def test_a_process_has_stalled_after_a_third_of_a_campaign_but_no_longer_one() -> None:
+def test_a_process_has_stalled_after_a_third_of_a_default_campaign() -> None:
+    """Or of a shorter one."""
     assert Timing(campaign=0.3).stall == 0.3 / 3
     assert Timing(campaign=60.0).stall == DEFAULT_CAMPAIGN / 3
 
 
-def test_a_leader_is_not_considered_dead_because_of_three_lost_announcements() -> None:
+def test_three_lost_announcements_do_not_make_a_leader_dead() -> None:
     assert 4 * DEFAULT_TIMING.heartbeat < DEFAULT_TIMING.patience

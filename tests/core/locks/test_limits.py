@@ -42,7 +42,7 @@ def refusal(effects: list[Effect]) -> Limit | None:
 
 
 @pytest.mark.parametrize("name", ["R1", "/a/b", "licences[1]", "red.green", "_s_seq[1]"])
-def test_who_would_be_one_waiter_too_many_is_refused_like_one_who_does_not_wait(name: str) -> None:
+def test_one_waiter_too_many_is_refused_like_a_request_that_does_not_wait(name: str) -> None:
     table = table_of(max_waiters=2)
     while isinstance(ask(table, name)[0], Granted):
         pass

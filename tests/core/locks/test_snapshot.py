@@ -93,7 +93,8 @@ def test_the_nodes_of_a_tree_are_one_resource(table: Table) -> None:
     assert [claim.request.name.text for claim in table.only().waiters] == ["/a"]
 
 
-def test_who_waits_for_creation_is_shown_apart_and_keeps_its_place_and_time(table: Table) -> None:
+def test_an_incubated_request_is_shown_apart_and_keeps_its_place(table: Table) -> None:
+    """And its time."""
     table.ask(1, "R1", create=False)
     assert who(table.table.view().incubator) == [(1, 1.0)]
     assert table.table.view().resources == []

@@ -121,14 +121,13 @@ class TestServer:
     def test_a_delayed_grant_has_step_24_and_no_peer_id(self) -> None:
         assert answers(Outcome.QUEUED, Outcome.GRANTED)[1:] == [Answer(24, 0)]
 
-    def test_an_incubated_request_may_be_queued_by_step_24_and_granted_by_another(self) -> None:
+    def test_an_incubated_request_is_queued_by_step_24_and_granted_by_another(self) -> None:
         assert answers(Outcome.AWAITING_CREATION, Outcome.QUEUED, Outcome.GRANTED)[1:] == [Answer(24, 1), Answer(24, 0)]
 
     @pytest.mark.parametrize("wait", [Outcome.QUEUED, Outcome.AWAITING_CREATION])
     @pytest.mark.parametrize("refusal", [Outcome.BUSY, Outcome.CANNOT_WAIT, Outcome.IMPOSSIBLE, Outcome.INVALID_NAME])
-    def test_a_waiter_is_never_refused_by_step_24_which_it_would_take_for_a_grant(
-        self, wait: Outcome, refusal: Outcome
-    ) -> None:
+    def test_a_waiter_is_never_refused_by_step_24(self, wait: Outcome, refusal: Outcome) -> None:
+        """A client of FLoM takes that for a grant."""
         assert answers(wait, refusal)[1:] == [Answer(32, refusal)]
 
     def test_an_invalid_timestamp_format_is_not_answered(self) -> None:
@@ -307,7 +306,7 @@ def test_both_ends_understand_each_other_through_a_queue() -> None:
 EXTENDED = Lock("/a/b", LockMode.EX, wait=True, create=True, extended=True)
 
 
-def test_a_client_that_wants_to_hear_more_is_told_so_from_its_first_answer_on() -> None:
+def test_an_extended_client_is_answered_so_from_the_first_answer_on() -> None:
     session = ServerSession(SessionId(7))
     assert not session.is_extended
     ask(session, EXTENDED)

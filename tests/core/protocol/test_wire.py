@@ -547,7 +547,8 @@ def test_a_question_that_is_long_enough_is_not_filled_up(size: int) -> None:
     assert decode(encode(question)) == question
 
 
-def test_an_answer_from_the_longest_address_and_host_is_no_longer_than_its_question() -> None:
+def test_the_longest_answer_is_no_longer_than_its_question() -> None:
+    """The longest address and host do not fit a flood by reflection."""
     answer = Discovered("ffff:" * 7 + "ffff", 65535, LEADER.replace(role=Role.CANDIDATE), "h" * 64, "10.10.10")
     assert len(encode(answer)) <= QUESTION_SIZE
 
