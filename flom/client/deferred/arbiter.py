@@ -115,6 +115,7 @@ class RemoteArbiter:
     ) -> None:
         """
         @param endpoint: leads to the daemon.
+        @param clock: the reactor; but for L{spawn}, an C{IReactorTime} will do.
         @param tls: our end of TLS; C{None} for plain text.
         @param peer: names it in errors.
         @param is_in_group: true if C{endpoint} leads to another daemon when that one has gone, so that waiters may go

@@ -21,6 +21,7 @@ from flom.client.deferred.spawn import spawn
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config, load, override
 from flom.errors import ConfigError, FlomError, LockTimeout
+from flom.interfaces import IReactor
 from flom.job.command_line import parse, usage
 from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
@@ -60,7 +61,7 @@ def print_error(text: str) -> None:
 
 
 async def _exit_with(
-    reactor: Any, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
+    reactor: IReactor, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
 ) -> NoReturn:
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
@@ -74,7 +75,7 @@ async def _exit_with(
 
 
 async def _run(
-    reactor: Any, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
+    reactor: IReactor, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
 ) -> int:
     forwarding = Forwarding(config.ignored_signals)
     watch.start(lambda number, from_terminal: reactor.callFromThread(forwarding.receive, number, from_terminal))
@@ -109,7 +110,7 @@ async def _run(
 class _Unblocked:
     """Starts processes with no signal blocked, which they would inherit."""
 
-    def __init__(self, reactor: Any, watch: SignalWatch) -> None:
+    def __init__(self, reactor: IReactor, watch: SignalWatch) -> None:
         self._reactor = reactor
         self._watch = watch
 

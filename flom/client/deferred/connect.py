@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
@@ -11,11 +11,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
 from flom.client.deferred.arbiter import RemoteArbiter
-from flom.client.deferred.group import GroupEndpoint
-from flom.client.deferred.locator import DaemonEndpoint, Location, locate
+from flom.client.deferred.endpoints import DaemonEndpoint, GroupEndpoint, daemon_endpoint
 from flom.config import Config, load
 from flom.config.parsers import read_socket_name
 from flom.errors import ConfigError, InvalidRequest
+from flom.interfaces import IReactor
 from flom.net.multicast import group_of
 from flom.reactor.endpoints import path_of
 from flom.reactor.transports import tls_of
@@ -30,7 +30,7 @@ _trace = tracer("client")
 
 
 def connect(
-    reactor: Any, where: str | Config | IStreamClientEndpoint | None = None, *, group: str | None = None
+    reactor: IReactor, where: str | Config | IStreamClientEndpoint | None = None, *, group: str | None = None
 ) -> Deferred[RemoteArbiter]:
     """
     Find the daemon, and return a client for any number of its locks, held at once or one after another.
@@ -49,7 +49,7 @@ def connect(
 
 
 async def _connect(
-    reactor: Any, where: str | Config | IStreamClientEndpoint | None, group: str | None
+    reactor: IReactor, where: str | Config | IStreamClientEndpoint | None, group: str | None
 ) -> RemoteArbiter:
     if group is not None:
         if not isinstance(group, str) or not group:
@@ -64,12 +64,12 @@ async def _connect(
     return client
 
 
-def _client_by_config(reactor: Any, config: Config) -> RemoteArbiter:
+def _client_by_config(reactor: IReactor, config: Config) -> RemoteArbiter:
     config.check_transport()
     config.check_tls()
     tls = tls_of(config)
     if config.multicast_address:
-        endpoint = GroupEndpoint(reactor, config, group_of(config), _trace.debug, _warn, remembers=True)
+        endpoint = GroupEndpoint(reactor, config, group_of(config), _trace.debug, _warn)
         return RemoteArbiter(
             endpoint,
             endpoint.peer,
@@ -80,13 +80,11 @@ def _client_by_config(reactor: Any, config: Config) -> RemoteArbiter:
             keep=KEEP,
             on_lost=endpoint.forget,
         )
-    location = locate(config, reactor)
-    return RemoteArbiter(
-        DaemonEndpoint(reactor, location), location.peer, reactor, config.keepalive, tls=tls, keep=KEEP
-    )
+    place = daemon_endpoint(reactor, config)
+    return RemoteArbiter(place, place.peer, reactor, config.keepalive, tls=tls, keep=KEEP)
 
 
-def _client_by_endpoint(reactor: Any, where: str | IStreamClientEndpoint) -> RemoteArbiter:
+def _client_by_endpoint(reactor: IReactor, where: str | IStreamClientEndpoint) -> RemoteArbiter:
     if isinstance(where, str):
         try:
             endpoint = clientFromString(reactor, where)
@@ -99,8 +97,8 @@ def _client_by_endpoint(reactor: Any, where: str | IStreamClientEndpoint) -> Rem
     if isinstance(endpoint, UNIXClientEndpoint):
         read_socket_name(path_of(endpoint))  # Twisted would try again and again with one that is too long
     peer = one_line(str(where))
-    location = Location(endpoint, peer, "" if isinstance(endpoint, UNIXClientEndpoint) else peer)
-    return RemoteArbiter(DaemonEndpoint(reactor, location), peer, reactor, keep=KEEP)
+    host = "" if isinstance(endpoint, UNIXClientEndpoint) else peer
+    return RemoteArbiter(DaemonEndpoint(reactor, endpoint, peer, host), peer, reactor, keep=KEEP)
 
 
 def _warn(text: str) -> None:

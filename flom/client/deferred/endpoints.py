@@ -1,0 +1,272 @@
+"""
+The ways to the daemon: a UNIX socket, a TCP port, or the daemon that leads a group
+(docs/compatibility.md, "Ways to the daemon", "TCP connections", "Discovery by the client").
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from zope.interface import implementer
+
+from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host
+from flom.client.deferred.discovery import Asker
+from flom.codes import ReturnCode
+from flom.config import Config
+from flom.core.group.addresses import Group, is_link_local
+from flom.core.group.discovery import (
+    ASK_AGAIN,
+    CONNECT_TIMEOUT,
+    MOST_TRIED,
+    FoundDaemon,
+    choice_warning,
+    takeover_time,
+)
+from flom.errors import DaemonUnreachable
+from flom.interfaces import IReactor
+from flom.net.multicast import NoMulticast, check_interface, has_ipv6_address
+from flom.reactor.endpoints import connect_within, stream_endpoint
+from flom.text import host_port, one_line, reason
+
+_FAILURES = (ConnectError, DNSLookupError, OSError, OverflowError, ValueError)
+"""What an attempt to connect fails with; ValueError is for what cannot be the name of a host."""
+
+
+def daemon_endpoint(reactor: IReactor, config: Config) -> DaemonEndpoint:
+    """
+    Return the way to the UNIX socket or TCP port that C{config} means.
+
+    @raise ConfigError: there is no such network interface.
+    @raise DaemonUnreachable: the default socket belongs to another user.
+    """
+    if not config.unicast_address:
+        path = config.socket_path
+        if not config.socket_name:
+            check_owner(path)
+        return DaemonEndpoint(reactor, UNIXClientEndpoint(reactor, path), path)
+    interface = config.network_interface
+    if interface:
+        check_interface(interface)
+    host, port = daemon_host(config), config.unicast_port
+    peer = host_port(host, port)
+    # without, FLoM does not heed it either (docs/compatibility.md, "Options")
+    if not interface or not has_ipv6_address(interface):
+        return DaemonEndpoint(reactor, stream_endpoint(reactor, host, port), peer, config.unicast_address)
+    endpoint = _InterfaceEndpoint(reactor, host, port, interface)
+    return DaemonEndpoint(reactor, endpoint, f"{peer} by {interface}", config.unicast_address)
+
+
+@implementer(IStreamClientEndpoint)
+class DaemonEndpoint:
+    """
+    The way to the daemon at one place.
+
+    @ivar peer: names the daemon to a user.
+    """
+
+    def __init__(self, reactor: IReactor, endpoint: IStreamClientEndpoint, peer: str, host: str = "") -> None:
+        """
+        @param endpoint: of that place.
+        @param host: its name on the network; the empty string for a UNIX socket.
+        """
+        self.peer = peer
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._host = host
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+
+        @return: may fire with L{DaemonUnreachable}.
+        """
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        while True:
+            try:
+                return await self._endpoint.connect(factory)
+            except _FAILURES as e:
+                if not self._is_crowded(e):
+                    raise self._unreachable(e) from e
+            await deferLater(self._reactor, CROWD_RETRY)
+
+    def _is_crowded(self, error: Exception) -> bool:
+        """
+        Return whether a daemon is there, with more connections waiting than the kernel keeps for it.
+
+        For a UNIX socket the kernel says so at once (EAGAIN), which Twisted takes for a connection on its way, until it
+        fails without a reason.
+        """
+        if self._host or not isinstance(error, ConnectError):
+            return False
+        return getattr(error, "osError", None) in (None, errno.EAGAIN)
+
+    def _unreachable(self, error: Exception) -> DaemonUnreachable:
+        """Return what C{error}, by which an attempt to connect has failed, means."""
+        if isinstance(error, DNSLookupError | socket.gaierror | ValueError):
+            return DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{self._host}: no such host")
+        number = getattr(error, "osError", None)
+        if number in (errno.ENOENT, errno.ECONNREFUSED):
+            why = "no daemon is listening"
+        else:
+            why = os.strerror(number).lower() if number else one_line(str(error))
+        return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{self.peer}: {why}")
+
+
+@implementer(IStreamClientEndpoint)
+class _InterfaceEndpoint:
+    """Connects over IPv6 alone, to link-local addresses by one interface."""
+
+    def __init__(self, reactor: IReactor, host: str, port: int, interface: str) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._interface = interface
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See L{IStreamClientEndpoint.connect}."""
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        found = await deferToThreadPool(
+            self._reactor,
+            self._reactor.getThreadPool(),
+            lambda: socket.getaddrinfo(self._host, self._port, socket.AF_INET6, socket.SOCK_STREAM),
+        )
+        problem: Exception = ConnectError()
+        for *_, address in found:
+            host = str(address[0])
+            if is_link_local(host):
+                host = f"{host}%{self._interface}"
+            try:
+                connected: IProtocol = await TCP6ClientEndpoint(self._reactor, host, self._port).connect(factory)
+            except ConnectError as e:
+                problem = e
+            else:
+                return connected
+        raise problem
+
+
+@implementer(IStreamClientEndpoint)
+class GroupEndpoint:
+    """
+    The way to the daemon that leads a group; the daemon of the unicast address comes first, if one is configured
+    (docs/compatibility.md, "Who starts a daemon").
+
+    The daemon that was connected to last is connected to again, without asking who leads, until L{forget}.
+    """
+
+    def __init__(
+        self, reactor: IReactor, config: Config, group: Group, say: Callable[[str], None], warn: Callable[[str], None]
+    ) -> None:
+        """
+        @param say: called with each line about the search.
+        @param warn: called with what the user should know.
+        """
+        self.peer = f"the daemon of {group}"
+        self._reactor = reactor
+        self._config = config
+        self._group = group
+        self._say = say
+        self._warn = warn
+        self._leader: FoundDaemon | None = None
+        self._was_connected = False
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+
+        @return: may fire with L{DaemonUnreachable} or L{NoMulticast}.
+        """
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    def forget(self) -> None:
+        """Ask who leads the next time: the daemon has gone, or does not lead any more."""
+        self._leader = None
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        if self._leader is not None:
+            try:
+                return await connect_to_first(self._reactor, [self._leader], factory, self._say)
+            except DaemonUnreachable:
+                self.forget()
+        if self._config.unicast_address and not self._was_connected:  # what has sent us away may be standing by
+            connected = await self._connect_directly(factory)
+        else:
+            connected = await self._connect_to_leader(factory)
+        self._was_connected = True
+        return connected
+
+    async def _connect_directly(self, factory: IProtocolFactory) -> IProtocol:
+        config = self._config
+        endpoint = stream_endpoint(self._reactor, daemon_host(config), config.unicast_port)
+        try:
+            connected: IProtocol = await endpoint.connect(factory)
+        except _FAILURES as e:
+            why = f"{config.unicast_address}: no daemon is listening: {e}"
+            raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, why) from e
+        return connected
+
+    async def _connect_to_leader(self, factory: IProtocolFactory) -> IProtocol:
+        give_up = self._reactor.seconds() + takeover_time(self._config.timing)
+        while True:
+            leaders = await self._find()
+            if warning := choice_warning(leaders, self._group):
+                self._warn(warning)
+            self._say(f"{self._group} is led by {leaders[0]}")
+            try:
+                connected = await connect_to_first(self._reactor, leaders, factory, self._say)
+            except DaemonUnreachable:
+                if self._reactor.seconds() > give_up:
+                    raise
+            else:
+                self._leader = leaders[0]
+                return connected
+            await deferLater(self._reactor, ASK_AGAIN)  # it has ended since it answered
+
+    async def _find(self) -> list[FoundDaemon]:
+        """Return the daemons that lead, the one to choose first."""
+        config = self._config
+        try:
+            with Asker(self._group, self._reactor, self._say) as asker:
+                if self._was_connected:
+                    leaders = await asker.ask_successor(config.timing)
+                else:
+                    leaders = await asker.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
+        except CannotListenError as e:
+            raise NoMulticast(f"{self._group}: {reason(e.socketError)}") from e
+        if not leaders:
+            if asker.problem is not None:
+                raise asker.problem
+            self._say(f"no reply from {self._group.address}/{self._group.port}")
+            raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"no daemon answers in {self._group}")
+        return leaders
+
+
+async def connect_to_first(
+    reactor: IReactor, leaders: Sequence[FoundDaemon], factory: IProtocolFactory, say: Callable[[str], None]
+) -> IProtocol:
+    """
+    Connect to the first of C{leaders} that can be connected to.
+
+    @param say: called with a line about each that cannot.
+    @raise DaemonUnreachable: there is none.
+    """
+    problems = []
+    for daemon in leaders[:MOST_TRIED]:
+        try:
+            return await connect_within(CONNECT_TIMEOUT, reactor, daemon.host, daemon.port, factory)
+        except _FAILURES as e:
+            problems.append(f"{daemon.peer} answers, but cannot be connected to: {e}")
+            say(problems[-1])
+    raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, problems[0])
