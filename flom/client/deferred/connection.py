@@ -31,34 +31,55 @@ _trace = tracer("client")
 
 
 @implementer(IHandshakeListener)
-class DaemonConnection(Protocol):
+class LockClient(Protocol):
     """
-    What every connection to a daemon does about TLS, if it is to be used.
+    Drives a L{ClientConnection}; over TLS, it also checks who is at the other end.
 
     @ivar peer: names the daemon in errors.
+    @ivar lost: fires with the reason if the connection ends while the lock is held; otherwise never. Each lock has one
+        of its own.
+    @ivar is_lost: true once that has happened.
+    @ivar closed: fires when the connection has ended.
     """
 
     transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
 
-    def __init__(self, peer: str, clock: IReactorTime, tls: Tls | None) -> None:
+    _log = Logger()
+
+    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive, tls: Tls | None = None) -> None:
         """
         @param tls: our end of TLS, if the endpoint speaks it; C{None} for plain text.
         """
         self.peer = peer
-        self._tls = tls
+        self.lost: Deferred[FlomError] = Deferred()
+        self.is_lost = False
+        self.closed: Deferred[None] = Deferred()
         self._clock = clock
         self._connection = ClientConnection()
+        self._keepalive = keepalive
+        self._tls = tls
         self._handshake: IDelayedCall | None = None
         self._is_secured = False
         self._has_timed_out = False
+        self._is_shared = False
+        self._name = ""  # of the resource that was asked for last
+        self._decided: Deferred[Granted] | None = None
+        self._unlocked: Deferred[None] | None = None
+        self._deadline: IDelayedCall | None = None
 
     @property
     def has_answered(self) -> bool:
         """True if the daemon has said anything since the last request."""
         return self._connection.has_answered
 
+    @property
+    def is_reusable(self) -> bool:
+        """True if another lock of the same resource can be asked for."""
+        return not self.closed.called and not self._is_shared and self._connection.is_reusable
+
     def connectionMade(self) -> None:
         _trace.debug("connected to %s", self.peer)
+        tune(self.transport, self._keepalive)
         if self._tls is not None:
             self._handshake = self._clock.callLater(HANDSHAKE_TIMEOUT, self._time_out)
 
@@ -68,77 +89,6 @@ class DaemonConnection(Protocol):
         self._stop_timer()
         self._is_secured = True
         self._tls.note_handshake(self.transport)
-
-    def check_peer_id(self, peer_id: str | None) -> None:
-        """
-        Check that the peer id of the daemon is the one of its certificate, if the configuration demands that.
-
-        @raise TlsError: it is not.
-        """
-        if self._tls is not None:
-            try:
-                self._tls.check_peer_id(self.transport, peer_id)
-            except TlsError as e:
-                raise TlsError(e.code, f"{self.peer}: {e}") from None
-
-    def why_lost(self, reason: Failure) -> FlomError:
-        """Return what C{reason}, by which the connection has ended, means."""
-        self._stop_timer()
-        _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
-        if self._tls is not None:
-            if self._has_timed_out:
-                why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
-                return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
-            if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
-                return TlsError(error.code, f"{self.peer}: {error}")
-        return why_closed(self.peer, answered=self.has_answered, tls=self._tls, is_secured=self._is_secured)
-
-    def _time_out(self) -> None:
-        self._handshake = None
-        self._has_timed_out = True
-        self.transport.abortConnection()
-
-    def _stop_timer(self) -> None:
-        if self._handshake is not None:
-            self._handshake.cancel()
-            self._handshake = None
-
-
-class LockClient(DaemonConnection):
-    """
-    Drives a L{ClientConnection}.
-
-    @ivar lost: fires with the reason if the connection ends while the lock is held; otherwise never. Each lock has one
-        of its own.
-    @ivar is_lost: true once that has happened.
-    @ivar closed: fires when the connection has ended.
-    """
-
-    _log = Logger()
-
-    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive, tls: Tls | None = None) -> None:
-        """
-        @param tls: see L{DaemonConnection}.
-        """
-        super().__init__(peer, clock, tls)
-        self.lost: Deferred[FlomError] = Deferred()
-        self.is_lost = False
-        self.closed: Deferred[None] = Deferred()
-        self._keepalive = keepalive
-        self._is_shared = False
-        self._name = ""  # of the resource that was asked for last
-        self._decided: Deferred[Granted] | None = None
-        self._unlocked: Deferred[None] | None = None
-        self._deadline: IDelayedCall | None = None
-
-    @property
-    def is_reusable(self) -> bool:
-        """True if another lock of the same resource can be asked for."""
-        return not self.closed.called and not self._is_shared and self._connection.is_reusable
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        tune(self.transport, self._keepalive)
 
     def keep_alive(self, keepalive: Keepalive) -> None:
         """Change when the daemon is probed."""
@@ -202,7 +152,7 @@ class LockClient(DaemonConnection):
             for event in self._connection.receive(data):
                 match event:
                     case Introduced():
-                        self.check_peer_id(event.peer_id)
+                        self._check_peer_id(event.peer_id)
                     case Granted():
                         if decided := self._take_decided():
                             decided.callback(event)
@@ -221,7 +171,7 @@ class LockClient(DaemonConnection):
                 self._end()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        lost = self.why_lost(reason)
+        lost = self._why_lost(reason)
         end = self._connection.receive_end()
         self._fail(lost)
         if isinstance(end, Lost) and end.was_held:
@@ -257,3 +207,37 @@ class LockClient(DaemonConnection):
     def _fail(self, error: FlomError) -> None:
         if decided := self._take_decided():
             decided.errback(error)
+
+    def _check_peer_id(self, peer_id: str | None) -> None:
+        """
+        Check that the peer id of the daemon is the one of its certificate, if the configuration demands that.
+
+        @raise TlsError: it is not.
+        """
+        if self._tls is not None:
+            try:
+                self._tls.check_peer_id(self.transport, peer_id)
+            except TlsError as e:
+                raise TlsError(e.code, f"{self.peer}: {e}") from None
+
+    def _why_lost(self, reason: Failure) -> FlomError:
+        """Return what C{reason}, by which the connection has ended, means."""
+        self._stop_timer()
+        _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
+        if self._tls is not None:
+            if self._has_timed_out:
+                why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
+                return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
+            if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
+                return TlsError(error.code, f"{self.peer}: {error}")
+        return why_closed(self.peer, answered=self.has_answered, tls=self._tls, is_secured=self._is_secured)
+
+    def _time_out(self) -> None:
+        self._handshake = None
+        self._has_timed_out = True
+        self.transport.abortConnection()
+
+    def _stop_timer(self) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None

@@ -14,8 +14,8 @@ from flom.client.deferred.discovery import Asker
 from flom.core.group.addresses import Group
 from flom.core.group.discovery import ASK_AGAIN, INTERREGNUM, SETTLE, FoundDaemon, takeover_time
 from flom.core.group.timing import Timing
-from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.protocol.encode import encode
+from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from tests.fakes.group import GROUP, FakePort, fake_ports, pass_time
 from tests.fakes.reactors import MemoryReactor
 

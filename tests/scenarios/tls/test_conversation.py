@@ -9,20 +9,17 @@ from collections.abc import Callable, Mapping
 
 import pytest
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.logger import LogEvent
-from twisted.python.failure import Failure
 
 from flom.client.deferred.arbiter import RemoteArbiter
-from flom.client.deferred.shutdown import shut_down
+from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
-from flom.core.protocol.messages import Message
-from flom.errors import DaemonLost, FlomError, ShutdownNotAllowed, TlsError
+from flom.core.protocol.messages import ManagementRefused, Message, Shutdown
+from flom.errors import DaemonLost, FlomError
 from flom.interfaces import IHeld
 from flom.net.machine_id import unique_id
 from flom.server.limits import DEFAULT_LIMITS
-from flom.tls.context import Tls
 from tests.fakes.authority import Files
 from tests.fakes.connections import first, later, lock, unlock, xml
 from tests.fakes.logs import warnings
@@ -207,28 +204,21 @@ def test_a_lock_that_is_lost_with_its_daemon_is_told(
 # the end of the daemon
 
 
-def order(network: MemoryNetwork, endpoint: Endpoint, tls: Tls | None, *, immediate: bool = True) -> Exception | None:
-    """Order a daemon to end by a client of ours; return the error."""
-    outcome: list[Exception | None] = []
-
-    def note(failure: Failure) -> None:
-        assert isinstance(failure.value, Exception)
-        outcome.append(failure.value)
-
-    ordered = shut_down(network.clock, endpoint, PEER, immediate, tls=tls)
-    Deferred.fromCoroutine(ordered).addCallbacks(outcome.append, note)
-    network.settle()
-    while not outcome:
-        network.pass_time(0.1)
-    return outcome[0]
+def order(
+    network: MemoryNetwork, endpoint: Endpoint, context: SSL.Context | None, *, immediate: bool = True
+) -> list[Message]:
+    """Order a daemon to end; return what it says."""
+    end = bare_client(network, endpoint, context, Bare(encode(Shutdown(immediate, unique_id()))))
+    network.pass_time(1.0)
+    return list(MessageReader(MAX_ANSWER_SIZE).feed(end.received)) if b"</msg>" in end.received else []
 
 
 @pytest.mark.parametrize("kind", ["good", "somebody's", "nameless"])
 @pytest.mark.parametrize("immediate", [True, False])
-def test_whoever_has_a_good_certificate_may_end_the_daemon_wherever_it_is(
+def test_every_good_certificate_may_end_the_daemon_wherever_its_owner_is(
     network: MemoryNetwork, daemon: NetworkDaemon, files: Mapping[str, Files], version: int, immediate: bool, kind: str
 ) -> None:
-    assert order(network, daemon.endpoint, files[kind].tls(), immediate=immediate) is None
+    assert order(network, daemon.endpoint, bare_context(files[kind]), immediate=immediate) == []
     assert daemon.shutdowns == [immediate]
 
 
@@ -238,38 +228,25 @@ def test_an_order_to_end_is_refused_if_the_peer_id_does_not_match(
 ) -> None:
     """A client that fails the check of peer ids learns that the daemon does not end."""
     daemon = NetworkDaemon(network, files["good"].tls(checks_peer_id=True))
-    complaint = order(network, daemon.endpoint, files["somebody's"].tls(), immediate=immediate)
-    assert isinstance(complaint, ShutdownNotAllowed)
-    assert "refuses to end" in str(complaint)
+    context = bare_context(files["somebody's"])
+    assert order(network, daemon.endpoint, context, immediate=immediate) == [ManagementRefused()]
     assert daemon.shutdowns == []
     [breach] = warnings(log)
     assert breach.endswith(f"its unique id is '{unique_id()}', and its certificate has the common name '{SOMEBODY}'")
     assert is_served(network, daemon, files["good"].tls())
 
 
-def test_whoever_has_a_bad_certificate_is_told_so(
-    network: MemoryNetwork, daemon: NetworkDaemon, files: Mapping[str, Files], version: int
+@pytest.mark.parametrize("kind", ["expired", None], ids=["a bad certificate", "no TLS"])
+def test_other_clients_cannot_end_a_daemon_that_speaks_tls(
+    network: MemoryNetwork, daemon: NetworkDaemon, files: Mapping[str, Files], version: int, kind: str | None
 ) -> None:
-    complaint = order(network, daemon.endpoint, files["expired"].tls())
-    assert isinstance(complaint, TlsError)
-    assert "has expired" in str(complaint)
+    assert order(network, daemon.endpoint, None if kind is None else bare_context(files[kind])) == []
     assert daemon.shutdowns == []
     assert is_served(network, daemon, files["good"].tls())
 
 
-def test_whoever_speaks_no_tls_is_told_that_the_daemon_is_still_there(
-    network: MemoryNetwork, daemon: NetworkDaemon, good: Files
-) -> None:
-    complaint = order(network, daemon.endpoint, None)
-    assert isinstance(complaint, ShutdownNotAllowed)
-    assert "it may want TLS" in str(complaint)
-    assert daemon.shutdowns == []
-    assert is_served(network, daemon, good.tls())
-
-
-def test_whoever_speaks_tls_to_a_daemon_that_does_not_is_told_so(network: MemoryNetwork, good: Files) -> None:
+def test_an_order_over_tls_does_not_end_a_daemon_that_does_not_speak_it(network: MemoryNetwork, good: Files) -> None:
     daemon = NetworkDaemon(network, None)
-    complaint = order(network, daemon.endpoint, good.tls())
-    assert "may not speak TLS" in str(complaint)
+    assert order(network, daemon.endpoint, bare_context(good)) == []
     assert daemon.shutdowns == []
     assert is_served(network, daemon, None)
