@@ -12,9 +12,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, Final
+from typing import Final, cast
 
 from flom.daemon.slim_imports import lean_imports
+from flom.interfaces import IReactor
 
 _READY: Final = b"0"
 
@@ -36,7 +37,7 @@ def main(words: Sequence[str]) -> None:
 
         from flom.tap import Options, makeService
 
-        reactor: Any = the_reactor
+        reactor = cast(IReactor, the_reactor)
         options = Options()
         options.parseOptions(words)
         service = makeService(options)

@@ -8,11 +8,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 
 if TYPE_CHECKING:
     from flom.config import Config
+    from flom.interfaces import IReactor
     from flom.net.keepalive import Keepalive
     from flom.tls.context import Tls
 
@@ -41,6 +43,13 @@ def underlying(transport: Any) -> Any:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
+
+
+def adopt(reactor: IReactor, connected: socket.socket, protocol: Protocol) -> None:
+    """Connect C{protocol} by a copy of C{connected}, one of a pair of UNIX sockets; the caller closes that."""
+    factory: Any = Factory.forProtocol(lambda: protocol)
+    connected.setblocking(False)
+    reactor.adoptStreamConnection(connected.fileno(), socket.AF_UNIX, factory)
 
 
 def tune(transport: Any, keepalive: Keepalive) -> None:

@@ -17,7 +17,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
+from twisted.internet.protocol import ProcessProtocol, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.logger import Logger
@@ -27,6 +27,8 @@ from flom.core.protocol.connection import Introduced, ServerConnection
 from flom.core.protocol.messages import StatusRequest
 from flom.core.requests import SessionId
 from flom.errors import RemoteProtocolError
+from flom.interfaces import IReactor
+from flom.reactor.transports import adopt
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.snapshot import write_status
@@ -51,7 +53,7 @@ class MountService(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, directory: str, arbiter: DeferredArbiter, counters: Counters) -> None:
+    def __init__(self, reactor: IReactor, directory: str, arbiter: DeferredArbiter, counters: Counters) -> None:
         """
         @param directory: where to mount; an absolute path without links.
         """
@@ -166,7 +168,7 @@ class ShowingProcess(ProcessProtocol):
 
     transport: Any
 
-    def __init__(self, reactor: Any, directory: str, on_mounted: Callable[[], None]) -> None:
+    def __init__(self, reactor: IReactor, directory: str, on_mounted: Callable[[], None]) -> None:
         self._reactor = reactor
         self._directory = directory
         self._on_mounted = on_mounted
@@ -191,7 +193,6 @@ class ShowingProcess(ProcessProtocol):
         """
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            ours.setblocking(False)
             self._reactor.spawnProcess(
                 self,
                 sys.executable,
@@ -200,7 +201,7 @@ class ShowingProcess(ProcessProtocol):
                 path="/",  # it imports nothing from where the daemon happens to be
                 childFDs={0: theirs.fileno(), 1: "r", 2: "r"},
             )
-            self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: connection))
+            adopt(self._reactor, ours, connection)
         self._connection = connection
 
     def end(self) -> None:

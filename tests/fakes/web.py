@@ -8,13 +8,13 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.address import IPv4Address
-from twisted.internet.task import Clock
 
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.web.resources import make_root
 from flom.server.web.site import Site
 from tests.fakes.connections import Transport
+from tests.fakes.reactors import MemoryReactor
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Web:
     @ivar clock: what time it is, for everything.
     """
 
-    clock: Clock = field(default_factory=Clock)
+    clock: MemoryReactor = field(default_factory=MemoryReactor)
     counters: Counters = field(default_factory=lambda: Counters(started=1000.5))
 
     def __post_init__(self) -> None:

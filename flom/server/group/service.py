@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from flom.core.group.addresses import Group
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Role, Standing
+from flom.interfaces import IReactor
 from flom.net.clock import system_instant
 from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast
@@ -57,7 +58,7 @@ class MembershipService(Service, MemberObserver):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         arbiter: DeferredArbiter,
         lifespan: LifespanService,
         membership: Membership,

@@ -11,8 +11,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+
+from flom.interfaces import IReactor
+from flom.reactor.transports import adopt
 
 
 class StarterConnection(Protocol):
@@ -40,14 +43,13 @@ class StarterConnection(Protocol):
             self._on_gone()
 
 
-def connect_to_starter(reactor: Any, inherited: socket.socket, on_gone: Callable[[], None]) -> StarterConnection:
+def connect_to_starter(reactor: IReactor, inherited: socket.socket, on_gone: Callable[[], None]) -> StarterConnection:
     """
     Return the connection that the program has left us.
 
     @param inherited: the socket, which is closed here: the connection has a copy.
     """
     connection = StarterConnection(on_gone)
-    inherited.setblocking(False)
-    reactor.adoptStreamConnection(inherited.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: connection))
+    adopt(reactor, inherited, connection)
     inherited.close()
     return connection

@@ -25,6 +25,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 
 from flom.core.group.addresses import is_loopback
+from flom.interfaces import IReactor
 from flom.server.admission import reserve
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
@@ -52,7 +53,7 @@ _log: Final = Logger()
 
 
 def web_service(
-    reactor: Any, endpoint: IStreamServerEndpoint, arbiter: DeferredArbiter, counters: Counters
+    reactor: IReactor, endpoint: IStreamServerEndpoint, arbiter: DeferredArbiter, counters: Counters
 ) -> IService:
     """
     Return a service that shows what C{arbiter} holds on C{endpoint}.
@@ -119,7 +120,7 @@ class Site(server.Site):
     protocol = _Channel  # type: ignore[assignment]  # Twisted's own, for HTTP/2 too, is no subclass either
     requestFactory = _Request
 
-    def __init__(self, root: Resource, reactor: Any) -> None:
+    def __init__(self, root: Resource, reactor: IReactor) -> None:
         """
         @param reactor: has the timers.
         """

@@ -14,7 +14,6 @@ import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from flom.server.web import resources, site
@@ -23,6 +22,7 @@ from flom.status.json import from_json
 from tests.fakes.connections import Transport
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.programs import free_port
+from tests.fakes.reactors import MemoryReactor
 from tests.fakes.web import Reply, Web, read_reply
 from tests.server.web.test_resources import PATHS
 
@@ -178,7 +178,7 @@ def test_a_client_that_does_not_read_is_not_read_either(web: Web) -> None:
 
 
 def test_a_service_that_stops_closes_all_connections(web: Web) -> None:
-    reactor = MemoryReactorClock()
+    reactor = MemoryReactor()
     service = web_service(reactor, TCP4ServerEndpoint(reactor, 9180, interface="127.0.0.1"), web.arbiter, web.counters)
     service.privilegedStartService()
     service.startService()
@@ -193,7 +193,7 @@ def test_a_service_that_stops_closes_all_connections(web: Web) -> None:
 
 
 def test_a_start_fails_if_it_cannot_listen(web: Web) -> None:
-    class Busy(MemoryReactorClock):
+    class Busy(MemoryReactor):
         def listenTCP(self, *arguments: Any, **named: Any) -> Any:
             raise CannotListenError("127.0.0.1", 9180, OSError("in use"))
 
