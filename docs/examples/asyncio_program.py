@@ -10,7 +10,7 @@ from flom.client import connect, holding
 
 
 def twisted_reactor() -> Any:
-    """Give Twisted's reactor on the loop that runs; without the second step, no host name would be looked up."""
+    """Return Twisted's reactor on the running loop; without the second step, it would look up no host name."""
     asyncioreactor.install(asyncio.get_running_loop())
     from twisted.internet import reactor
 

@@ -1,4 +1,4 @@
-"""Those who wait for their locks in a thread, made to look like the ones that have Deferreds."""
+"""Clients that wait in a thread, made to look like the ones that return Deferreds."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Whoever gives locks grants, refuses, waits and forgets alike: the arbiter in this process, the Twisted client over every
+All that grant locks grant, refuse, wait and forget alike: the arbiter in this process, the Twisted client over every
 transport, the blocking client, and FLoM's library.
 """
 
@@ -30,15 +30,15 @@ from tests.contract.clients import Blocking, FlomLibrary
 loop: Any = reactor
 
 DEFERRED: Final = ("local", "unix", "tcp4", "tcp6")
-"""Those that provide L{IArbiter}."""
+"""The arbiters that provide L{IArbiter}."""
 
 OURS: Final = (*DEFERRED, "blocking")
-"""Those that refuse what makes no sense; FLoM's library makes something of it."""
+"""The ones that refuse what makes no sense; FLoM's library makes something of it."""
 
-EVERYBODY: Final = (*OURS, "flom")
+ALL: Final = (*OURS, "flom")
 
 
-@pytest_twisted.async_yield_fixture(params=EVERYBODY)
+@pytest_twisted.async_yield_fixture(params=ALL)
 async def arbiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
     """An arbiter with nothing in it."""
     local = DeferredArbiter(loop, system_instant)
@@ -178,7 +178,7 @@ async def test_an_ancestor_waits_for_its_descendants(arbiter: Arbiter) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_may_not_create_waits_for_somebody_who_may(arbiter: Arbiter) -> None:
+async def test_a_request_that_may_not_create_waits_for_one_that_may(arbiter: Arbiter) -> None:
     waiting = arbiter.acquire("R1", create=False)
     creator = await arbiter.acquire("R1")
     assert not waiting.called

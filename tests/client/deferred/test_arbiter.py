@@ -49,13 +49,13 @@ class Daemons:
             self.clients[-1].dataReceived(message)
 
     def go(self) -> None:
-        """Let the daemon end."""
+        """End the daemon."""
         self.clients[-1].connectionLost()
 
 
 class Asking:
     """
-    Somebody who asks for a lock.
+    A request for a lock.
 
     @ivar outcome: what has become of it.
     """
@@ -69,11 +69,11 @@ class Asking:
         self.waiting.addCallbacks(self.outcome.append, self._take)
 
     def pass_time(self) -> None:
-        """Let enough time pass to ask again."""
+        """Advance the clock by enough to ask again."""
         self.clock.advance(0.5)
 
     def asked(self) -> list[str]:
-        """Give what each daemon was asked for."""
+        """Return what each daemon was asked for."""
         names = []
         for client in self.daemons.clients:
             [message] = MessageReader().feed(client.transport.value())
@@ -138,7 +138,7 @@ def test_in_a_group_a_refusal_is_one() -> None:
     assert isinstance(asking.outcome[0], LockBusy)
 
 
-def test_in_a_group_who_gives_up_asks_nobody_any_more() -> None:
+def test_in_a_group_a_cancelled_request_asks_no_more() -> None:
     asking = Asking(is_in_group=True)
     asking.daemons.say(QUEUED)
     asking.daemons.go()

@@ -1,4 +1,4 @@
-"""Whoever gives up leaves nothing behind, at whatever point that happens: while connecting, queued, just granted."""
+"""A request that is cancelled leaves nothing behind, at any point: while connecting, queued, just granted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SlowEndpoint:
         return connecting
 
     def step(self) -> bool:
-        """Let one connection come about; tell whether there was one to wait for."""
+        """Complete one connection; return whether there was one to wait for."""
         if not self._connecting:
             return False
         connecting, factory = self._connecting.pop(0)
@@ -42,7 +42,7 @@ class SlowEndpoint:
 
 class Scene:
     """
-    Somebody uses a lock, in a world that goes on one step at a time.
+    A user of a lock, in a world that goes on one step at a time.
 
     @ivar running: the user's coroutine.
     @ivar was_inside: whether the user ever held the lock.
@@ -50,7 +50,7 @@ class Scene:
 
     def __init__(self, *, busy: bool, others: int) -> None:
         """
-        @param busy: whether somebody else holds the lock until some steps have been made.
+        @param busy: true if the lock is held until some steps have been made.
         @param others: how many others of the same client wait for it before us.
         """
         self.network = MemoryNetwork()
@@ -74,7 +74,7 @@ class Scene:
             await pause
 
     def step(self) -> bool:
-        """Let one thing happen; tell whether anything was left to happen."""
+        """Make one step; return whether any was left to be made."""
         if self._endpoint.step() or any(pump.pump() for pump in self.network.pumps):
             return True
         if self._holder:
@@ -99,7 +99,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
 
 
 def check_free(scene: Scene) -> None:
-    """Check that nobody holds the lock or waits for it."""
+    """Check that the lock has no holder and no waiter."""
     free: list[Held | Failure] = []
     scene.daemon.arbiter.acquire("R1", wait=False).addBoth(free.append)
     assert IHeld.providedBy(free[0]), free
@@ -108,7 +108,7 @@ def check_free(scene: Scene) -> None:
 
 @pytest.mark.parametrize("kind", SCENES)
 @pytest.mark.parametrize("way", ["cancelled", "closed"])
-def test_whoever_gives_up_leaves_nothing_behind(kind: str, way: str) -> None:
+def test_giving_up_leaves_nothing_behind(kind: str, way: str) -> None:
     scene = SCENES[kind]()
     steps = 0
     while scene.step():

@@ -1,4 +1,4 @@
-"""What becomes of a lock whose loss nobody wants to hear of, and of errors that cross to another process."""
+"""A loss that is not listened for changes nothing else; errors may cross to another process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_block_that_has_raced_against_the_loss_gives_its_lock_back() -> None:
     assert not locks.hold(wait=False).is_released
 
 
-def test_a_loss_that_nobody_wants_to_hear_of_is_still_one() -> None:
+def test_a_loss_that_is_not_listened_for_is_still_one() -> None:
     locks = Locks()
     held = locks.hold()
     held.lost.addErrback(lambda failure: None)

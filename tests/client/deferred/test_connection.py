@@ -39,7 +39,7 @@ class Conversation:
         self.client.lock(LOCK).addCallbacks(self.outcome.append, self._take)
 
     def hear(self, *messages: bytes) -> list[Granted | Exception]:
-        """Let the client receive C{messages}; return what has become of its request."""
+        """Pass C{messages} to the client; return what has become of its request."""
         for message in messages:
             self.client.dataReceived(message)
         return self.outcome

@@ -61,7 +61,7 @@ def test_who_was_refused_may_ask_again_by_the_same_connection(
     assert locks.connections == 1
 
 
-def test_a_connection_that_nobody_wants_ends(locks: Locks) -> None:
+def test_a_connection_that_is_not_used_again_ends(locks: Locks) -> None:
     locks.release(locks.hold())
     locks.network.pass_time(KEEP - 0.1)
     assert not locks.is_deserted
