@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flom.interfaces import IReactor
 from flom.net.claim import OPEN, PRIVATE, claim_tcp, claim_unix
 from flom.net.keepalive import Keepalive
 from flom.reactor.ports import ClaimedEndpoint
@@ -30,6 +31,7 @@ __all__ = [
     "ClaimedEndpoint",
     "DeferredArbiter",
     "Group",
+    "IReactor",
     "Keepalive",
     "Limits",
     "Membership",

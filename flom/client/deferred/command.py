@@ -88,8 +88,9 @@ async def _run(
         lifespan=config.idle_lifespan_ms / 1000,
         timeout=config.timeout,
     )
+    unblocked: Any = _Unblocked(reactor, watch)
     child = await spawn(
-        _Unblocked(reactor, watch),
+        unblocked,
         acquiring,
         config.resource_name,
         config.lock_mode,

@@ -26,6 +26,7 @@ from flom.acquisition import Acquisition, Held
 from flom.client.deferred import become
 from flom.core.modes import LockMode, as_mode
 from flom.errors import FlomError
+from flom.interfaces import IReactor
 from flom.job.environment import add_lock
 from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute, words_with
@@ -71,7 +72,7 @@ class Child:
 
 
 def spawn(
-    reactor: Any,
+    reactor: IReactor,
     acquiring: Acquisition,
     name: str,
     mode: LockMode | str | int,
@@ -86,7 +87,6 @@ def spawn(
     """
     Start a command when C{acquiring} fires; see L{flom.client.deferred.arbiter.RemoteArbiter.spawn}.
 
-    @param reactor: has C{spawnProcess}.
     @param name: what C{acquiring} asks for, with C{mode}.
     """
 
@@ -137,7 +137,7 @@ class _Process:
     @ivar ended: fires with the status when the process has ended.
     """
 
-    def __init__(self, reactor: Any, protocol: IProcessProtocol) -> None:
+    def __init__(self, reactor: IReactor, protocol: IProcessProtocol) -> None:
         self.pid = 0
         self.executed: Deferred[None] = Deferred(canceller=lambda _: self.signal(signal.SIGKILL))
         self.ended: Deferred[int] = Deferred()

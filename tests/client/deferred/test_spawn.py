@@ -347,7 +347,7 @@ def processes() -> FakeProcesses:
     return FakeProcesses()
 
 
-def spawned(processes: FakeProcesses, held: HeldOfTest, **asked: Any) -> tuple[Deferred[Child], list[Any]]:
+def spawned(processes: Any, held: HeldOfTest, **asked: Any) -> tuple[Deferred[Child], list[Any]]:
     """Spawn a command under a lock that was granted; return the Deferred, and where its result will be."""
     granted: Deferred[Held] = Deferred()
     spawning = spawn(processes, Acquisition(granted, "R1"), "R1", "EX", ["true"], **asked)
