@@ -11,7 +11,7 @@ from flom.client.blocking.connection import Conversation, Interrupted
 from flom.codes import ReturnCode
 from flom.config import Config, default_socket
 from flom.core.names import SequenceName, parse_name
-from flom.core.protocol.messages import Lock, Unlock
+from flom.core.protocol.messages import Lock
 from flom.core.requests import ANSWER_TIMEOUT
 from flom.errors import (
     ConfigError,
@@ -220,7 +220,7 @@ def _disconnect(handle: flom_handle_t, *, rollback: bool = False) -> ReturnCode:
         return ReturnCode.OK
     _held.discard(conversation)
     try:
-        conversation.unlock(Unlock(handle.config.resource_name, rollback))
+        conversation.unlock(handle.config.resource_name, rollback)
     except FlomError as e:
         return _code_of(e, handle.config)
     finally:

@@ -11,7 +11,7 @@ from flom.client.blocking.acquire import Acquirer, Hooks
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES
 from flom.core.names import TimestampName, parse_name
-from flom.core.protocol.messages import Lock, Unlock
+from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, FlomError, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
@@ -64,7 +64,7 @@ class Runner(Hooks):
             self.say(f"Locked element is '{element}'")
         conversation, status = self._run_command(conversation, request, element)
         try:
-            conversation.unlock(Unlock(request.name, rollback=status != 0))
+            conversation.unlock(request.name, rollback=status != 0)
         except DaemonLost:
             return status or ExitStatus.ERROR  # the user was told when it happened
         return status

@@ -1,34 +1,34 @@
 """
-The client's end of a connection, without a reactor: one resource is asked for, held and given back
+The client's end of a connection, without a reactor: one resource is asked for, held and released
 (docs/compatibility.md, "Protocol: client").
 
-Nothing here starts a daemon or asks again; see L{flom.client.blocking.lock} for what a script wants.
+Nothing here starts a daemon or asks again; see L{flom.client.blocking.acquire} for that.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from flom.client.blocking.dial import Seek, reach, too_late
 from flom.client.blocking.fork_safety import close_socket
-from flom.client.blocking.stream import NEVER, Stream, signals_noted
+from flom.client.blocking.stream import NEVER, Stream, note_signals
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import ReturnCode
-from flom.config import Config
 from flom.core.protocol.connection import ClientConnection, Granted, Introduced, Refused
-from flom.core.protocol.messages import Lock, Unlock
 from flom.errors import DaemonLost, FlomError, LockTimeout, Misuse, RemoteProtocolError
-from flom.net.keepalive import Keepalive
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
     from flom.client.blocking.tls import TlsEnd
+    from flom.config import Config
+    from flom.core.protocol.messages import Lock
+    from flom.net.keepalive import Keepalive
 
 _trace = tracer("client")
 _msg = tracer("msg")
@@ -74,8 +74,8 @@ class Conversation:
     It belongs to the process that has made it; in a forked child, it is closed.
 
     @ivar peer: names the daemon in errors.
-    @ivar answered: whether the daemon has said anything.
     @ivar stream: the bytes of it.
+    @ivar connection: what they mean.
     """
 
     def __init__(self, stream: Stream, peer: str, keepalive: Keepalive | None = None) -> None:
@@ -83,24 +83,27 @@ class Conversation:
         @param keepalive: when the daemon is to be probed once the lock is held; C{None} to leave that as it is.
         """
         self.peer = peer
-        self.answered = False
         self.stream = stream
+        self.connection = ClientConnection()
         self._keepalive = keepalive
-        self._connection = ClientConnection()
         self._is_lost = False
+
+    @property
+    def answered(self) -> bool:
+        """True if the daemon has said anything since the lock was asked for."""
+        return self.connection.has_answered
 
     def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Granted | Refused:
         """
         Ask for a resource, and wait for the daemon's decision.
 
-        Whatever is raised, KeyboardInterrupt for example, the connection is closed before, so that the daemon forgets
-        the request.
+        If anything is raised, KeyboardInterrupt for example, the connection is closed before, so that the daemon
+        forgets the request.
 
         @param message: our unique id is added if it has none.
         @param deadline: a time of C{time.monotonic}; C{None} to wait as long as it takes.
-        @param interrupts: whether a signal ends the wait if it has a handler in Python, whatever that has done; in
-            other threads than the main one, none does.
-        @return: what grants the lock or refuses it.
+        @param interrupts: whether a signal ends the wait if it has a handler in Python; in other threads than the main
+            one, none does.
         @raise LockTimeout: it is C{deadline}.
         @raise DaemonLost: the daemon has gone.
         @raise Interrupted: a signal came; only with C{interrupts}.
@@ -110,33 +113,44 @@ class Conversation:
         """
         try:
             self._check_open()
-            with signals_noted() if interrupts else nullcontext() as signals:
-                answer = self._ask(message, NEVER if deadline is None else deadline, signals)
-            if isinstance(answer, Granted) and self._keepalive is not None:
-                with suppress(OSError):
+            limit = NEVER if deadline is None else deadline
+            if interrupts:
+                with note_signals() as signals:
+                    decision = self._ask(message, limit, signals)
+            else:
+                decision = self._ask(message, limit, None)
+            if isinstance(decision, Granted) and self._keepalive is not None:
+                try:
                     self._keepalive.tune(self.stream.socket)
-            return answer
+                except OSError:
+                    pass  # the connection has ended, as its next use will find
+            return decision
         except BaseException:
             self.close()
             raise
 
-    def unlock(self, message: Unlock) -> None:
+    def unlock(self, name: str, rollback: bool = False) -> None:
         """
-        Give the lock back, wait until the daemon has taken it, at most L{CLOSE_TIMEOUT}, and close the connection.
+        Release the lock, wait until the daemon has taken that, at most L{CLOSE_TIMEOUT} seconds, and close the
+        connection.
 
+        @param name: of the resource, as it was asked for.
+        @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
         @raise DaemonLost: the daemon was gone before.
-        @raise flom.errors.LocalProtocolError: there is no lock to give back; nothing has happened.
+        @raise flom.errors.LocalProtocolError: there is no lock to release; nothing has happened.
         """
         self._check_open()
-        data = self._connection.unlock(message.name, message.rollback)
+        data = self.connection.unlock(name, rollback)
         deadline = monotonic() + CLOSE_TIMEOUT
         try:
             if self.is_lost:
                 raise ConnectionResetError
             _msg.debug("to %s: %r", self.peer, data)
             self.stream.send(data, deadline)
-            with suppress(OSError):  # it has gone now, perhaps because of what we have just said
+            try:
                 self.stream.shut_down(deadline)
+            except OSError:
+                pass  # it has gone now, perhaps because of the unlock
             while self.stream.receive(deadline):
                 pass
         except OSError:
@@ -149,21 +163,16 @@ class Conversation:
             self.close()
 
     def close(self) -> None:
-        """End the conversation, if it has not ended; the daemon forgets whatever was asked or held."""
+        """End the conversation, if it has not ended; the daemon forgets what was asked for or held."""
         close_socket(self.stream.socket)
 
     def fileno(self) -> int:
-        """Give the descriptor of the connection, -1 if it is closed: whoever has it open keeps the lock."""
+        """Return the descriptor of the connection, -1 if it is closed: a process that has it open keeps the lock."""
         return self.stream.socket.fileno()
 
     @property
-    def is_extended(self) -> bool:
-        """See L{ClientConnection.is_extended}."""
-        return self._connection.is_extended
-
-    @property
     def is_lost(self) -> bool:
-        """Whether the daemon has closed the connection, as far as it was open; to find out takes no time."""
+        """True if the daemon has closed the connection. What it has sent instead is read, and ignored."""
         if not self._is_lost and self.fileno() >= 0:
             try:
                 while self.stream.receive(0.0):
@@ -179,7 +188,7 @@ class Conversation:
     def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Granted | Refused:
         if message.peer_id is None:
             message = message.replace(peer_id=unique_id())
-        data = self._connection.lock(message)
+        data = self.connection.lock(message)
         _msg.debug("to %s: %r", self.peer, data)
         try:
             try:
@@ -188,8 +197,8 @@ class Conversation:
                 if e.errno is None:
                     raise  # what the handler of a signal has raised just then
             while True:
-                if (answer := self._hear(self.stream.receive(deadline, signals))) is not None:
-                    return answer
+                if (decision := self._hear(self.stream.receive(deadline, signals))) is not None:
+                    return decision
         except LockTimeout:
             raise LockTimeout(f"{message.name} at {self.peer}: not granted in time") from None
         except Interrupted:
@@ -198,15 +207,14 @@ class Conversation:
             raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
 
     def _hear(self, data: bytes) -> Granted | Refused | None:
-        """Take what the daemon has sent; return its decision, if that is one."""
+        """Take what the daemon has said; return its decision, if that is one."""
         if not data:
             raise self.stream.why_ended(self.peer, answered=self.answered)
-        self.answered = True
         _msg.debug("from %s: %r", self.peer, data)
-        for event in self._connection.receive(data):
+        for event in self.connection.receive(data):
             if isinstance(event, Introduced):
                 self.stream.check_peer_id(event.peer_id)
-            elif isinstance(event, Granted | Refused):
+            elif isinstance(event, (Granted, Refused)):
                 return event  # what may follow it has no meaning
         return None
 

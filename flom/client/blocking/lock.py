@@ -29,7 +29,6 @@ from flom.client.blocking.fork_safety import guard
 from flom.config import Config, load
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
-from flom.core.protocol.messages import Unlock
 from flom.core.requests import Asked, ask
 from flom.errors import FlomError, InvalidRequest, LockTimeout, Misuse
 from flom.net.machine_id import unique_id
@@ -135,7 +134,7 @@ class Held:
             with guard:
                 self._check_ours()
                 self._is_released = True
-            self._conversation.unlock(Unlock(self.resource, rollback))
+            self._conversation.unlock(self.resource, rollback)
         except Misuse:
             raise
         except BaseException as e:

@@ -12,10 +12,8 @@ from flom.client.blocking.stream import Stream
 from flom.client.retry import why_closed
 from flom.config import Config
 from flom.core.modes import LockMode
-from flom.core.protocol.decode import decode
-from flom.core.protocol.encode import encode
-from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE
-from flom.core.protocol.messages import STATUS_PROBE, Lock, ManagementRefused, StatusFollows, StatusRequest
+from flom.core.protocol.connection import ClientConnection, Event, StatusReceived
+from flom.core.protocol.messages import STATUS_PROBE, Lock
 from flom.errors import FlomError, RemoteProtocolError
 from flom.net.machine_id import unique_id
 from flom.status.json import from_json
@@ -36,16 +34,17 @@ class StatusReader:
     @ivar peer: names the daemon in errors.
     """
 
-    def __init__(self, stream: Stream, peer: str) -> None:
+    def __init__(self, stream: Stream, peer: str, connection: ClientConnection | None = None) -> None:
         """
         @param stream: leads to a daemon that is known to be ours; one of FLoM's would die of the question
             (docs/compatibility.md, "A bad first message ends the daemon").
+        @param connection: what was said on it up to now; C{None} for nothing.
         """
         self.peer = peer
         self._stream = stream
-        self._received = b""
-        self._is_owed = False  # an answer; who has waited in vain for one may ask again
-        self._size: int | None = None  # of the status that is arriving
+        self._connection = connection or ClientConnection()
+        self._is_owed = False  # an answer; after waiting for it in vain, one may ask again
+        self._events: list[Event] = []
 
     def read(self, name: str | None = None, timeout: float = TIMEOUT) -> Status:
         """
@@ -61,8 +60,9 @@ class StatusReader:
         deadline = monotonic() + timeout
         if self._is_owed:
             self._receive_status(deadline)  # the answer that was too late for its question
+        data = self._connection.request_status(name, unique_id())
         try:
-            self._stream.send(encode(StatusRequest(name, unique_id())), deadline)
+            self._stream.send(data, deadline)
         except OSError:
             raise why_closed(self.peer, answered=True, tls=None, is_secured=False) from None
         self._is_owed = True
@@ -79,38 +79,23 @@ class StatusReader:
         self.close()
 
     def _receive_status(self, deadline: float) -> Status:
-        if self._size is None:
-            match decode(self._receive_message(deadline)):
-                case StatusFollows(size=size):
-                    self._size = size
-                case ManagementRefused():
-                    self._is_owed = False
-                    raise NoStatus(
-                        f"{self.peer} does not show us what it holds: that is for its own user, its own host or a "
-                        "peer that TLS makes it trust, unless it runs with --status-for all"
-                    )
-                case _:
-                    raise RemoteProtocolError(f"{self.peer}: not what was asked for")
-        while len(self._received) < self._size:
-            self._receive(deadline)
-        data, self._received = self._received[: self._size], self._received[self._size :]
-        self._size, self._is_owed = None, False
-        return from_json(data)
-
-    def _receive_message(self, deadline: float) -> bytes:
-        while (end := self._received.find(END_OF_MESSAGE)) < 0:
-            if len(self._received) > MAX_ANSWER_SIZE:
-                raise RemoteProtocolError(f"{self.peer}: a message of more than {MAX_ANSWER_SIZE} bytes")
-            self._receive(deadline)
-        end += len(END_OF_MESSAGE)
-        message, self._received = self._received[:end], self._received[end:]
-        return message
-
-    def _receive(self, deadline: float) -> None:
-        data = self._stream.receive(deadline)
-        if not data:
-            raise self._stream.why_ended(self.peer, answered=True)
-        self._received += data
+        while not self._events:
+            data = self._stream.receive(deadline)
+            if not data:
+                raise self._stream.why_ended(self.peer, answered=True)
+            try:
+                for event in self._connection.receive(data):
+                    self._events.append(event)
+            except RemoteProtocolError as e:
+                raise RemoteProtocolError(f"{self.peer}: {e}") from None
+        self._is_owed = False
+        event = self._events.pop(0)
+        if isinstance(event, StatusReceived):
+            return from_json(event.data)
+        raise NoStatus(
+            f"{self.peer} does not show us what it holds: that is for its own user, its own host or a peer that TLS "
+            "makes it trust, unless it runs with --status-for all"
+        )
 
 
 def open_status(config: Config, warn: Callable[[str], None], timeout: float = TIMEOUT) -> StatusReader:
@@ -130,7 +115,7 @@ def open_status(config: Config, warn: Callable[[str], None], timeout: float = TI
     except BaseException:
         conversation.close()
         raise
-    return StatusReader(conversation.stream, conversation.peer)
+    return StatusReader(conversation.stream, conversation.peer, conversation.connection)
 
 
 def _is_ours(conversation: Conversation, deadline: float) -> bool:
@@ -141,4 +126,4 @@ def _is_ours(conversation: Conversation, deadline: float) -> bool:
     """
     probe = f"{STATUS_PROBE}{os.urandom(8).hex()}"
     conversation.lock(Lock(probe, LockMode.NL, peer_id=unique_id(), extended=True), deadline)
-    return conversation.is_extended
+    return conversation.connection.is_extended

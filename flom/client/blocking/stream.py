@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from math import ceil
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
-from typing import Final
 
 from flom.client.retry import why_closed
 from flom.errors import FlomError, LockTimeout
 from flom.trace import tracer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 NEVER: Final = float("inf")
 """The deadline of a wait that takes as long as it takes."""
@@ -103,7 +104,7 @@ def wait_for(waiting: socket.socket, event: int, deadline: float, signals: socke
     Wait until something can be done with the socket C{waiting}.
 
     @param event: what: C{POLLIN} or C{POLLOUT}.
-    @param signals: what L{signals_noted} has given; a signal ends the wait then.
+    @param signals: what L{note_signals} has given; a signal ends the wait then.
     @raise LockTimeout: nothing can, and it is C{deadline}.
     @raise Interrupted: there was a signal.
     """
@@ -122,26 +123,37 @@ def wait_for(waiting: socket.socket, event: int, deadline: float, signals: socke
             raise LockTimeout("too late")
 
 
-@contextmanager
-def signals_noted() -> Iterator[socket.socket | None]:
+class note_signals:
     """
-    Have signals whose handlers are in Python noted.
+    A context in which signals whose handlers are in Python are noted.
 
-    @return: what can be read from when there was one; C{None} in other threads than the main one, which gets them.
+    As its target it gives what can be read from when there was one; C{None} in other threads than the main one, which
+    gets them.
     """
-    noted, noting = socket.socketpair()
-    with noted, noting:
-        noted.setblocking(False)
-        noting.setblocking(False)
+
+    __slots__ = ("_noted", "_noting", "_previous")
+
+    def __init__(self) -> None:
+        self._noted, self._noting = socket.socketpair()
+        self._previous: int | None = None
+
+    def __enter__(self) -> socket.socket | None:
+        self._noted.setblocking(False)
+        self._noting.setblocking(False)
         try:
-            previous = signal.set_wakeup_fd(noting.fileno(), warn_on_full_buffer=False)
+            self._previous = signal.set_wakeup_fd(self._noting.fileno(), warn_on_full_buffer=False)
         except ValueError:
-            yield None
-            return
-        try:
-            yield noted
-        finally:
+            return None
+        return self._noted
+
+    def __exit__(self, *_: object) -> None:
+        previous = self._previous
+        if previous is not None:
             signal.set_wakeup_fd(previous)
-            if previous >= 0:  # whoever notes them otherwise has missed some
-                with suppress(OSError):
-                    os.write(previous, noted.recv(_CHUNK))
+            if previous >= 0:  # the program that notes them otherwise has missed some
+                try:
+                    os.write(previous, self._noted.recv(_CHUNK))
+                except OSError:
+                    pass
+        self._noted.close()
+        self._noting.close()

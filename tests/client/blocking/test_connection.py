@@ -309,13 +309,13 @@ def test_a_lock_that_is_lost_is_noticed(scene: Scene) -> None:
     scene.daemon.close()
     assert scene.client.is_lost
     with pytest.raises(DaemonLost, match="the daemon closed the connection") as caught:
-        scene.client.unlock(Unlock("R1"))
+        scene.client.unlock("R1")
     assert caught.value.code is ReturnCode.SEND_ERROR
     assert scene.client.fileno() == -1
 
 
 def test_an_unlock_closes_our_side_and_waits_for_the_daemons(scene: Scene, elsewhere: Callable[..., Any]) -> None:
-    unlocking = elsewhere(scene.hold().client.unlock, Unlock("R1", rollback=True))
+    unlocking = elsewhere(scene.hold().client.unlock, "R1", rollback=True)
     assert scene.daemon.read() == Unlock("R1", rollback=True)
     assert scene.daemon.read() is None
     assert not unlocking.done()
@@ -327,20 +327,20 @@ def test_an_unlock_closes_our_side_and_waits_for_the_daemons(scene: Scene, elsew
 
 def test_a_daemon_that_does_not_close_is_not_waited_for_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flom.client.blocking.connection, "CLOSE_TIMEOUT", 0.05)
-    scene.hold().client.unlock(Unlock("R1"))
+    scene.hold().client.unlock("R1")
     assert scene.is_given_up
 
 
 def test_what_is_not_held_is_not_unlocked(scene: Scene) -> None:
     with pytest.raises(LocalProtocolError):
-        scene.client.unlock(Unlock("R1"))
+        scene.client.unlock("R1")
 
 
 def test_to_close_is_to_give_up_once_and_for_all(scene: Scene) -> None:
     scene.hold().client.close()
     scene.client.close()
     assert scene.daemon.read() is None
-    for use in (lambda: scene.client.lock(LOCK), lambda: scene.client.unlock(Unlock("R1"))):
+    for use in (lambda: scene.client.lock(LOCK), lambda: scene.client.unlock("R1")):
         with pytest.raises(Misuse, match="the daemon"):
             use()
 
@@ -445,7 +445,7 @@ def test_a_real_daemon_grants_and_takes_back(daemon: Daemon) -> None:
         conversation = connect(config)
         assert conversation.lock(LOCK) == Granted(None)
         assert peers.is_locked(daemon.socket, "R1")
-        conversation.unlock(Unlock("R1"))
+        conversation.unlock("R1")
         assert not peers.is_locked(daemon.socket, "R1")
 
 
