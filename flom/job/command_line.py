@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
-
 from flom.config import RUNNER, SETTINGS, Setting
 from flom.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
 _HELP: Final = frozenset({"-h", "-?", "--help"})
 
@@ -21,7 +22,7 @@ _ACTIONS: Final = (  # under the names of the fields of CommandLine
     _action("version", "-v, --version", "show the version"),
     _action("config_file", "-c, --config-file", "a configuration file, read last", takes_value=True),
     _action("signal_list", "--signal-list", "list the signals"),
-    _action("quiesce", "-x, --quiesce-exit", "end the daemon as soon as nobody needs it"),
+    _action("quiesce", "-x, --quiesce-exit", "end the daemon as soon as no client needs it"),
     _action("immediate", "-X, --immediate-exit", "end the daemon at once"),
     _action("unique_id", "--unique-id", "show the unique id that this host sends to daemons"),
     _action(
@@ -36,27 +37,27 @@ _BY_SHORT: Final = {setting.short: setting for setting in _OPTIONS if setting.sh
 _BY_LONG: Final = {setting.long: setting for setting in _OPTIONS}
 
 
-@dataclass
 class CommandLine:
     """
     What was asked for.
 
     @ivar options: in the order in which they were given.
     @ivar command: the words of COMMAND.
-    @ivar quiesce: whether to end the daemon as soon as nobody needs it.
+    @ivar quiesce: whether to end the daemon as soon as no client needs it.
     @ivar immediate: whether to end it at once; this counts if both are given.
     """
 
-    options: list[tuple[Setting, str]] = field(default_factory=list)
-    config_file: str | None = None
-    command: list[str] = field(default_factory=list)
-    help: bool = False
-    version: bool = False
-    signal_list: bool = False
-    unique_id: bool = False
-    quiesce: bool = False
-    immediate: bool = False
-    debug_feature: str | None = None
+    def __init__(self) -> None:
+        self.options: list[tuple[Setting, str]] = []
+        self.config_file: str | None = None
+        self.command: list[str] = []
+        self.help = False
+        self.version = False
+        self.signal_list = False
+        self.unique_id = False
+        self.quiesce = False
+        self.immediate = False
+        self.debug_feature: str | None = None
 
 
 def parse(words: Sequence[str]) -> CommandLine:

@@ -6,21 +6,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
 from io import TextIOWrapper
 
 from flom._version import __version__
 from flom.codes import ExitStatus
 from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, load, override
-from flom.core.modes import LockMode
-from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
+from flom.core.modes import EX
+from flom.core.names import parse_name
 from flom.errors import ConfigError, FlomError
 from flom.job.command_line import CommandLine, parse, usage
 from flom.job.signals import ENDING, SignalWatch
 from flom.net.machine_id import unique_id
 from flom.run.terminal import print_bug, print_error, tell, warn
 from flom.trace import start_trace, tracer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _VERSION = f"""\
 FLoM: Free Lock Manager
@@ -118,7 +120,7 @@ def _end_by(number: int, from_terminal: bool) -> None:
 
 def configure(line: CommandLine) -> Config:
     """
-    Put files and options together, and tell what was asked to be told of them.
+    Read files and options into one configuration, and write what C{-V} says of it.
 
     @raise ConfigError: they make no sense.
     """
@@ -143,27 +145,28 @@ def configure(line: CommandLine) -> Config:
 
 def what_is_ignored(config: Config) -> list[str]:
     """
-    Tell which settings have no effect on the type of resource that is to be locked (docs/compatibility.md, "Messages").
+    Return which settings have no effect on the type of resource that is to be locked
+    (docs/compatibility.md, "Messages").
     """
     name = parse_name(config.resource_name)
     number = name.type_number
     texts = []
-    if config.lock_mode is not LockMode.EX and not isinstance(name, SimpleName | HierarchicalName):
+    if config.lock_mode is not EX and not name.has_mode:
         mode = config.lock_mode.name
         texts.append(f"resource type {number} supports only exclusive mode; lock mode {mode} is ignored")
-    if config.quantity != 1 and not isinstance(name, NumericName):
+    if config.quantity != 1 and not name.has_quantity:
         texts.append(f"resource type {number} does not support quantity; {config.quantity} is ignored")
     return texts
 
 
 def signal_table() -> str:
-    """Write the signals, four in a line (docs/compatibility.md, "Values of options")."""
+    """Return the signals, four in a line (docs/compatibility.md, "Values of options")."""
     entries = [f"{number}) {name}\t" for number, name in enumerate(SIGNAL_NAMES, start=1)]
     return "\n".join("".join(entries[start : start + 4]) for start in range(0, len(entries), 4))
 
 
 def _inform(program: str, line: CommandLine) -> bool:
-    """Print what C{line} asks for, if that takes no configuration; tell whether that is all."""
+    """Print what C{line} asks for, if that takes no configuration; return whether that is all."""
     if line.help:
         tell(usage(program))
         return True
@@ -179,8 +182,11 @@ def _inform(program: str, line: CommandLine) -> bool:
 
 
 def _warn_as_glib_does(text: str) -> None:
-    from datetime import datetime  # hardly anybody needs it
+    """Write C{text} as GLib writes its warnings, in which FLoM says this."""
+    from datetime import datetime  # for nothing else
 
     now = datetime.now().strftime("%H:%M:%S.%f")[:-3]
-    with suppress(OSError):
+    try:
         print(f"\n** (flom:{os.getpid()}): WARNING **: {now}: {text}\n", file=sys.stderr, flush=True)
+    except OSError:
+        pass
