@@ -67,7 +67,7 @@ class _Listener:
         self.leaders: dict[str, Sender] = {}
 
     def hear(self) -> None:
-        """Take all datagrams that have arrived."""
+        """Receive all datagrams that have arrived."""
         while True:
             try:
                 arrived = self._member.receive(MAX_MESSAGE_SIZE)

@@ -1,7 +1,7 @@
 """
 The daemon that was started for a command; the arguments are those of C{twistd flom}.
 
-It is the same service, and logs to syslog. But somebody waits for it: it imports what it needs, and nothing else.
+It is the same service, and logs to syslog. But a user waits for it: it imports what it needs, and nothing else.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(words: Sequence[str]) -> None:
 
 def _detach() -> int:
     """
-    Go on in a process that has no terminal and that nobody waits for.
+    Go on in a process that has no terminal and no parent that waits for it.
 
     @return: a descriptor to write to when the daemon is ready.
     """
@@ -74,7 +74,7 @@ def _detach() -> int:
 
 
 def _close_standard_streams() -> None:
-    """Let go of those of the starter, who waits for the end of what we complain of."""
+    """Close those of the starter, which waits for the end of our error lines."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(nothing, descriptor)

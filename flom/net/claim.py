@@ -34,7 +34,7 @@ class CannotClaim(FlomError):
     """
     The address cannot be listened on.
 
-    @ivar is_taken: whether that is because a daemon, or somebody else, is there already.
+    @ivar is_taken: whether that is because a daemon, or another program, is there already.
     @ivar code: FLoM's code for it.
     """
 
@@ -51,7 +51,7 @@ class Claim:
 
     @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives
         (docs/compatibility.md, "Start of a daemon").
-    @ivar is_borrowed: whether somebody else, such as systemd, goes on listening when we are gone.
+    @ivar is_borrowed: whether another program, such as systemd, goes on listening after this process.
     """
 
     socket: socket.socket
@@ -59,18 +59,18 @@ class Claim:
     is_borrowed: bool = False
 
     def descriptors(self) -> list[int]:
-        """Give what another process needs to take the claim over by L{from_descriptors}."""
+        """Return what another process needs to continue the claim by L{from_descriptors}."""
         return [self.socket.fileno()] + ([] if self.lock is None else [self.lock])
 
     def close(self) -> None:
-        """Give up the claim, or leave it to the process that has taken it over."""
+        """End the claim, or leave it to the process that continues it."""
         self.socket.close()
         if self.lock is not None:
             os.close(self.lock)
 
 
 def from_descriptors(listening: int, lock: int | None = None) -> Claim:
-    """Take over a claim that was inherited."""
+    """Return a claim that was inherited."""
     for descriptor in (listening, lock):
         if descriptor is not None:
             os.set_inheritable(descriptor, False)
@@ -83,7 +83,7 @@ def claim_unix(path: str, mode: int) -> Claim:
     (docs/compatibility.md, "A file at the path of the socket is deleted").
 
     @param mode: the socket's permissions, which it has from the first moment on.
-    @raise CannotClaim: somebody else listens there, or it is not possible.
+    @raise CannotClaim: another program listens there, or it is not possible.
     """
     lock = _lock_beside(path, mode)
     try:
@@ -101,7 +101,7 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
     @param host: the empty string for every address of this host.
     @param port: 0 for any that is free.
     @param v6_only: keep an IPv6 socket from taking IPv4 connections too, as C{::} otherwise does.
-    @raise CannotClaim: somebody else listens there, or C{host} is not here.
+    @raise CannotClaim: another program listens there, or C{host} is not here.
     """
     where = host_port(host, port)
     try:

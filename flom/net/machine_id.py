@@ -12,7 +12,7 @@ _SOURCES = ("/var/lib/dbus/machine-id", "/etc/machine-id", "/proc/sys/kernel/ran
 @lru_cache(maxsize=1)
 def unique_id() -> str:
     """
-    Give the 32 lower case hex digits that name this machine.
+    Return the 32 lower case hex digits that name this machine.
 
     They are the machine id. FLoM aborts where there is none, as in a minimal container
     (docs/compatibility.md, "Without a machine id, FLoM aborts"); there we take the boot id of the kernel, and without
@@ -22,7 +22,7 @@ def unique_id() -> str:
 
 
 def find_unique_id(sources: Iterable[str]) -> str:
-    """Give the first id that stands in one of the files C{sources}."""
+    """Return the first id that stands in one of the files C{sources}."""
     for source in sources:
         try:
             with open(source, encoding="ascii", errors="replace") as file:

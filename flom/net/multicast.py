@@ -76,7 +76,7 @@ class NetworkInterface:
         return bool(self.flags & _IFF_LOOPBACK)
 
     def use_for(self, sender: socket.socket) -> None:
-        """Have C{sender} send to groups by this interface."""
+        """Set C{sender} to send to groups by this interface."""
         if sender.family == socket.AF_INET6:
             sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self.index)
         else:
@@ -116,7 +116,7 @@ def group_of(config: Config) -> Group:
 
 
 def _interface_of_zone(zone: str) -> str:
-    """Give the name of an interface, which a zone may tell by its number too."""
+    """Return the name of the interface that C{zone} names, perhaps by its number."""
     try:
         return socket.if_indextoname(int(zone))
     except (ValueError, OSError, OverflowError):
@@ -139,7 +139,7 @@ def check_interface(name: str) -> None:
 
 def has_ipv6_address(interface: str, table: str = "/proc/net/if_inet6") -> bool:
     """
-    Tell whether a network interface has an IPv6 address.
+    Return whether a network interface has an IPv6 address.
 
     @param table: the kernel's; there is none if it does not know IPv6.
     """
@@ -171,7 +171,7 @@ def list_interfaces(only: str = "") -> list[NetworkInterface]:
 
 def usable_interfaces(group: Group) -> list[NetworkInterface]:
     """
-    Give the interfaces that may lead to C{group}.
+    Return the interfaces that may lead to C{group}.
 
     @raise NoMulticast: there are none.
     """
@@ -326,7 +326,7 @@ def open_group_socket(group: Group, *, is_member: bool) -> GroupSocket:
 
 
 def sender_of(address: Any) -> Sender:
-    """Give what a datagram came from, C{address} as the socket tells it, with its zone if that has one."""
+    """Return where a datagram came from: C{address} as the socket has it, with its zone if there is one."""
     host, port, *more = address
     if more and more[1]:
         with suppress(OSError):
@@ -335,7 +335,7 @@ def sender_of(address: Any) -> Sender:
 
 
 def why_not_sent(error: OSError, group: Group) -> str:
-    """Tell in words why nothing can be sent to C{group}."""
+    """Return in words why nothing can be sent to C{group}."""
     lacks_address = group.is_ipv6 and error.errno == errno.EADDRNOTAVAIL
     return "it has no IPv6 address" if lacks_address else reason(error)
 

@@ -41,7 +41,7 @@ def take_status(arbiter: DeferredArbiter, counters: Counters, key: str | None = 
 
 def take_in_turns(arbiter: DeferredArbiter, counters: Counters, key: str | None = None) -> Iterator[Status | None]:
     """
-    Take the status of this moment in turns of at most 500 locks: yield C{None} after each, and the status in the end.
+    Read the status of this moment in turns of at most 500 locks: yield C{None} after each, and the status in the end.
 
     Clients that leave in the meantime are left out.
 

@@ -173,7 +173,7 @@ def _load_authority(directory: Path) -> tuple[x509.Certificate, CertificateIssue
 
 
 def _read(path: Path) -> bytes:
-    """Read a file; if it is a pipe, do not wait for anybody."""
+    """Read a file; if it is a pipe, do not wait for a writer."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         return file.read()
 

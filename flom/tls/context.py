@@ -39,7 +39,7 @@ class Tls:
     """
     Our end of TLS connections: TLS 1.2 or 1.3, with certificates on both sides.
 
-    Certificates are verified during the handshake, so that whoever is refused hears why from OpenSSL's alert. FLoM
+    Certificates are verified during the handshake, so that a refused peer learns why from OpenSSL's alert. FLoM
     verifies them afterwards, and closes.
 
     @ivar checks_peer_id: whether a peer's unique id must be the common name of its certificate
@@ -69,12 +69,12 @@ class Tls:
         return f"our certificate {describe_name(self.own_name)}"
 
     def secure_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
-        """Give an endpoint that speaks TLS over what C{endpoint} leads to."""
+        """Return an endpoint that speaks TLS over the connections of C{endpoint}."""
         secured: IStreamClientEndpoint = wrapClientTLS(self._connections, endpoint)
         return secured
 
     def secure_server(self, factory: IProtocolFactory, clock: Any) -> IProtocolFactory:
-        """Give a factory that speaks TLS with the clients of C{factory}."""
+        """Return a factory that speaks TLS with the clients of C{factory}."""
         return _ServerFactory(self._connections, False, factory, clock)
 
     def check_peer_id(self, transport: Any, peer_id: str | None) -> None:
@@ -103,7 +103,7 @@ class Tls:
 
     def why_lost(self, transport: Any, reason: Failure, *, is_secured: bool) -> TlsError | None:
         """
-        Tell what C{reason}, by which a connection has ended, means; C{None} if TLS has nothing to do with it.
+        Return what C{reason}, by which a connection has ended, means; C{None} if TLS has nothing to do with it.
 
         @param is_secured: whether the handshake was over.
         """
@@ -115,7 +115,7 @@ class Tls:
         return connection_failed(complaints_of(reason.value), is_secured=is_secured)
 
     def _take_verdict(self, connection: SSL.Connection, certificate: Any, error: int, depth: int, is_good: int) -> bool:
-        """Take OpenSSL's verdict on one certificate of the other end, and keep what is wrong with it."""
+        """Keep what is wrong with one certificate of the other end, by OpenSSL's verdict."""
         if not is_good:
             self._problems[connection] = certificate_problem(error, depth, _der(certificate))
         return bool(is_good)

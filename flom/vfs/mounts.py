@@ -37,7 +37,7 @@ def unmount(directory: str) -> int:
 
 def make_room(directory: str) -> None:
     """
-    Take away what a killed daemon has mounted at C{directory}, so that the next one can mount there.
+    Unmount what a killed daemon has mounted at C{directory}, so that the next one can mount there.
 
     If the process that serves the mount was killed too, the mount is taken away; if not, that process is about to
     unmount by itself and has 2 seconds. Mounts of other programs and of a daemon that lives are left alone.
