@@ -17,9 +17,11 @@ import pytest
 
 from flom.codes import Outcome
 from flom.core.protocol.messages import Unlock
+from flom.net.machine_id import unique_id
+from flom.tls.authority import issue, make_authority
 from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
-from tests.fakes.programs import Programs, Running, ignoring, is_alive
+from tests.fakes.programs import Programs, Running, free_port, ignoring, is_alive
 from tests.run.test_runner_signals import RECORD, Terminal
 
 RUNNERS: Final = {"flom-run": [FLOM_RUN], "spawn": [sys.executable, "-m", "flom.client.deferred"]}
@@ -341,3 +343,20 @@ def test_what_the_command_leaves_running_does_not_keep_the_lock(runner: Runner) 
     done = runner.run("--", "sh", "-c", "sleep 60 </dev/null >/dev/null 2>&1 & echo started")
     assert (done.returncode, done.stdout) == (0, "started\n")
     assert not runner.is_locked
+
+
+def test_over_tls_too_the_command_keeps_the_lock(programs: Programs, words: list[str], tmp_path: Path) -> None:
+    authority = make_authority(tmp_path, days=1)
+    issued = issue(tmp_path, unique_id(), days=1)
+    port = str(free_port())
+    where = ["-a", "127.0.0.1", "-p", port, "--tls-certificate", str(issued.certificate)]
+    where += ["--tls-private-key", str(issued.key), "--tls-ca-certificate", str(authority.certificate)]
+    long = {"-a": "--unicast-address", "-p": "--unicast-port"}
+    with Daemon(*[long.get(word, word) for word in where]):
+        running = programs.start_program(*words, *where, "-r", "R1", "--", *RECORD)
+        command = int(running.line())
+        running.signal(signal.SIGKILL)
+        running.wait()
+        assert programs.run(*where, "-r", "R1", "-o", "0", "--", "true").returncode == 98
+        os.kill(command, signal.SIGUSR2)
+        assert programs.run(*where, "-r", "R1", "-o", "20000", "--", "true").returncode == 0
