@@ -1,8 +1,8 @@
 """
 A web application that runs commands, one at a time for each of its pages, however many hosts it runs on.
 
-Usage: serialised_children.py ENDPOINT [SECONDS]. It prints its URL. A request for /reports/NAME runs a command under the lock
-/reports/NAME of the daemon at ENDPOINT, and answers with what the command writes. Meanwhile
+Usage: serialised_children.py ENDPOINT [SECONDS]. It prints its URL. A request for /reports/NAME runs a command under the
+lock /reports/NAME of the daemon at ENDPOINT, and answers with what the command writes. Meanwhile
 C{flom-run -r /reports/NAME -- CMD} waits, and so do requests to other processes of this application. If the application
 is killed, the lock lives as long as the command.
 """

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         StandingBy,
         TlsError,
     )
-    from flom.interfaces import IArbiter, IHeld
+    from flom.interfaces import IArbiter, IHeld, IReactor
     from flom.job.words import CannotExecute
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "Held",
     "IArbiter",
     "IHeld",
+    "IReactor",
     "InvalidName",
     "InvalidRequest",
     "LocalProtocolError",
@@ -81,6 +82,7 @@ _MODULES = {
     "Held": "flom.acquisition",
     "IArbiter": "flom.interfaces",
     "IHeld": "flom.interfaces",
+    "IReactor": "flom.interfaces",
     "LockMode": "flom.core.modes",
     "RemoteArbiter": "flom.client.deferred.arbiter",
     "connect": "flom.client.deferred.connect",
