@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Final
 
 from flom.codes import ReturnCode
 from flom.config import Config
 from flom.errors import DaemonUnreachable
 from flom.text import host_port
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 CROWD_RETRY: Final = 0.02
-"""Seconds until the next attempt, when a crowd before us was not yet let in."""
+"""Seconds until the next attempt, when more connections wait than the kernel keeps for the daemon."""
 
 
 def daemon_host(config: Config) -> str:
     """
-    Give the TCP host of the daemon, with the interface that leads there if it is a link-local address
+    Return the TCP host of the daemon, with the interface that leads there if it is a link-local address
     (docs/compatibility.md, "The scope of an interface may be that of no link").
     """
     host, interface = config.unicast_address, config.network_interface
@@ -33,7 +36,7 @@ def daemon_host(config: Config) -> str:
 
 
 def peer_of(config: Config) -> str:
-    """Name the daemon that C{config} means to a user."""
+    """Return what errors call the daemon that C{config} means."""
     if config.unicast_address:
         return host_port(daemon_host(config), config.unicast_port)
     if config.multicast_address:
@@ -43,10 +46,10 @@ def peer_of(config: Config) -> str:
 
 def check_owner(path: str) -> None:
     """
-    Refuse the default socket, whose name anybody can guess, if somebody else has put it there
+    Check that the default socket, whose name any user can guess, was made by this user or by root
     (docs/compatibility.md, "The default socket has a name that can be guessed").
 
-    @raise DaemonUnreachable: somebody else has.
+    @raise DaemonUnreachable: it was not.
     """
     try:
         found = os.lstat(path)

@@ -1,40 +1,40 @@
-"""What it means that a daemon has closed the connection, and how often to ask again."""
+"""Why a daemon has closed the connection, and how often to ask again."""
 
 from __future__ import annotations
-
-from dataclasses import astuple
-from typing import TYPE_CHECKING, Final
 
 from flom.codes import ReturnCode
 from flom.errors import DaemonLost
 from flom.net.keepalive import Keepalive
 from flom.net.machine_id import unique_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from flom.client.blocking.tls import TlsEnd
     from flom.tls.context import Tls
 
 HANDSHAKE_TIMEOUT: Final = 30.0
 """
-Seconds that a daemon has for the TLS handshake. One that is being started needs some of them; one of FLoM's that does
-not speak TLS waits for us for ever (docs/compatibility.md, "One silent client blocks all others").
+Seconds that a daemon has for the TLS handshake. One that is being started needs some of them; a daemon of FLoM that
+does not speak TLS waits for ever (docs/compatibility.md, "One silent client blocks all others").
 """
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that the daemon has for taking an unlock."""
 
 RETRY: Final = 0.1
-"""Seconds before the daemon that has taken over in a pool is asked."""
+"""Seconds before the daemon that has taken over in a group is asked."""
 
-POOL_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
-"""For those who wait in a pool: if the daemon's host has gone without a word, they should be at the next one soon."""
+GROUP_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
+"""While a lock of a group is waited for: if the leader's host dies, its successor is asked within 8 seconds."""
 
-_POOL_RETRIES: Final = 20
+_GROUP_RETRIES: Final = 20
 
 
 def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secured: bool) -> DaemonLost:
     """
-    Tell what it means that C{peer} has closed the connection, without OpenSSL having anything to say about it.
+    Return the error that C{peer} has closed the connection, for a reason that OpenSSL does not know.
 
     @param answered: whether it had said anything.
     @param tls: our end of TLS; C{None} for plain text.
@@ -55,9 +55,9 @@ def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secure
 
 class Patience:
     """
-    How often somebody asks again whose daemon has gone without a decision.
+    The retry budget of one lock: how often to ask again when the daemon has gone without a decision.
 
-    Once, if it ended at the moment when we were connected, and has said nothing yet; and in a pool, whenever the daemon
+    Once, if it ended at the moment when we were connected, and had said nothing yet; in a group, whenever the daemon
     that we wait at has gone.
     """
 
@@ -67,18 +67,22 @@ class Patience:
 
     def bear(self, loss: DaemonLost, *, answered: bool) -> None:
         """
-        Bear C{loss}, so that the caller may ask again.
+        Spend one retry on C{loss}; the caller asks again.
 
         @param answered: whether the daemon had said anything to the request.
-        @raise DaemonLost: that is enough.
+        @raise DaemonLost: none is left: this is C{loss}.
         """
         self._silent = 0 if answered else self._silent + 1
         is_refusal = loss.code is ReturnCode.SSL_READ_ERROR  # one that stands by would not have spoken TLS
-        retries = _POOL_RETRIES if self._is_in_pool and not is_refusal else 1
+        retries = _GROUP_RETRIES if self._is_in_pool and not is_refusal else 1
         if self._silent > retries or (answered and not self._is_in_pool):
             raise loss
 
 
 def while_waiting(keepalive: Keepalive) -> Keepalive:
-    """Give when the daemon of a pool is probed while we wait there: at C{keepalive}, or earlier."""
-    return Keepalive(*map(min, astuple(keepalive), astuple(POOL_KEEPALIVE)))
+    """Return when the daemon of a group is probed while we wait there: as by C{keepalive}, or earlier."""
+    return Keepalive(
+        min(keepalive.time, GROUP_KEEPALIVE.time),
+        min(keepalive.interval, GROUP_KEEPALIVE.interval),
+        min(keepalive.probes, GROUP_KEEPALIVE.probes),
+    )

@@ -2,7 +2,7 @@
 Claiming the addresses that a daemon listens on.
 
 L{claim_unix} and L{claim_tcp} bind and listen before anything else happens, so that of two daemons that start at the
-same moment one wins and the other is told, and clients that come early wait in the kernel. The claim may be handed to
+same moment one wins and the other fails, and clients that come early wait in the kernel. The claim may be handed to
 another process, which is how C{flom-run} starts a daemon; L{flom.reactor.ports} serves it.
 """
 
@@ -13,12 +13,14 @@ import fcntl
 import os
 import socket
 import stat
-from dataclasses import dataclass
-from typing import Final
 
 from flom.codes import ReturnCode
 from flom.errors import FlomError
 from flom.text import host_port, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 PRIVATE: Final = 0o600
 """Permissions of the default socket, which is its user's alone."""
@@ -27,7 +29,7 @@ OPEN: Final = 0o777
 """Permissions of a socket whose path the user chose (docs/compatibility.md, "Start of a daemon")."""
 
 BACKLOG: Final = 4096
-"""Connections that the kernel is to keep for us; it takes its own limit if that is lower."""
+"""Connections that the kernel keeps for us until they are accepted; its own limit applies if that is lower."""
 
 
 class CannotClaim(FlomError):
@@ -44,7 +46,6 @@ class CannotClaim(FlomError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
 class Claim:
     """
     A listening socket.
@@ -54,9 +55,12 @@ class Claim:
     @ivar is_borrowed: whether another program, such as systemd, goes on listening after this process.
     """
 
-    socket: socket.socket
-    lock: int | None = None
-    is_borrowed: bool = False
+    __slots__ = ("is_borrowed", "lock", "socket")
+
+    def __init__(self, socket: socket.socket, lock: int | None = None, is_borrowed: bool = False) -> None:
+        self.socket = socket
+        self.lock = lock
+        self.is_borrowed = is_borrowed
 
     def descriptors(self) -> list[int]:
         """Return what another process needs to continue the claim by L{from_descriptors}."""
@@ -147,7 +151,7 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
 
 def _lock_beside(path: str, mode: int) -> int:
     """
-    Lock the file that keeps a second daemon away from C{path}; FLoM's daemons heed it too
+    Lock the file that keeps a second daemon away from C{path}, as FLoM's daemons do too
     (docs/compatibility.md, "Start of a daemon").
     """
     name = path + ".lock"

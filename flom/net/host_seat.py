@@ -8,11 +8,14 @@ long as that lives, and to each network namespace its own names. Nothing is left
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 
 from flom.core.group.addresses import Group
 from flom.errors import FlomError
 from flom.net.multicast import usable_interfaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class SeatTaken(FlomError):

@@ -6,12 +6,15 @@ What every TCP connection of ours is set to, at both ends: no delay, and a dead 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
-from typing import Final
+
+from flom.core.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 
-@dataclass(frozen=True, slots=True)
-class Keepalive:
+class Keepalive(Value):
     """
     When a silent peer is asked whether it is alive.
 
@@ -20,23 +23,26 @@ class Keepalive:
     @ivar probes: unanswered probes that end the connection, 1 to 127.
     """
 
-    time: int = 60
-    interval: int = 10
-    probes: int = 6
+    __slots__ = ("time", "interval", "probes")
+
+    def __init__(self, time: int = 60, interval: int = 10, probes: int = 6) -> None:
+        self.time = time
+        self.interval = interval
+        self.probes = probes
 
     @property
     def patience(self) -> int:
-        """Seconds after which a peer that has gone is taken for dead."""
+        """Seconds after which a peer that is silent is taken for dead."""
         return self.time + self.interval * self.probes
 
     def tune(self, connection: socket.socket) -> None:
-        """Set C{connection}, a TCP one, up."""
+        """Set up C{connection}, over TCP."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.time)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, self.interval)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, self.probes)
-        # who has yet to confirm something is not probed: the kernel sends it again and again, for a quarter of an hour
+        # a peer that has yet to confirm data is not probed: the kernel sends it again and again, for 15 minutes
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(self.patience * 1000, 2**31 - 1))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from functools import lru_cache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _SOURCES = ("/var/lib/dbus/machine-id", "/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
@@ -29,10 +31,10 @@ def find_unique_id(sources: Iterable[str]) -> str:
                 text = file.read().strip().replace("-", "").lower()
         except OSError:
             continue
-        if re.fullmatch("[0-9a-f]{32}", text):
+        if len(text) == 32 and not text.strip("0123456789abcdef"):
             return text
 
-    from hashlib import sha256  # which nearly every host can do without
+    from hashlib import sha256  # nearly every host can do without its import
     from socket import gethostname
 
     return sha256(gethostname().encode()).hexdigest()[:32]

@@ -11,18 +11,19 @@ import errno
 import fcntl
 import socket
 import struct
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any, Final
 
 from flom.codes import ReturnCode
 from flom.core.group.addresses import Group, Sender
+from flom.core.value import Value
 from flom.errors import ConfigError, FlomError
 from flom.text import reason
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
     from flom.config import Config
 
 _SIOCGIFFLAGS: Final = 0x8913
@@ -43,36 +44,39 @@ class NoMulticast(FlomError):
     """Nothing can be sent to the group, or it cannot be joined, on any interface."""
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkInterface:
+class NetworkInterface(Value):
     """
     A network interface.
 
     @ivar index: by which the kernel knows it.
+    @ivar flags: the kernel's, IFF_... (netdevice(7)).
     """
 
-    index: int
-    name: str
-    flags: int
+    __slots__ = ("index", "name", "flags")
+
+    def __init__(self, index: int, name: str, flags: int) -> None:
+        self.index = index
+        self.name = name
+        self.flags = flags
 
     @property
     def is_up(self) -> bool:
-        """Whether it is switched on."""
+        """True if it is switched on."""
         return bool(self.flags & _IFF_UP)
 
     @property
     def has_multicast(self) -> bool:
-        """Whether it can do multicast."""
+        """True if it can do multicast."""
         return bool(self.flags & _IFF_MULTICAST)
 
     @property
     def has_carrier(self) -> bool:
-        """Whether something is at the other end of its cable."""
+        """True if something is at the other end of its cable."""
         return bool(self.flags & _IFF_RUNNING)
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it leads nowhere but here."""
+        """True if it leads to this host only."""
         return bool(self.flags & _IFF_LOOPBACK)
 
     def use_for(self, sender: socket.socket) -> None:
@@ -86,7 +90,7 @@ class NetworkInterface:
 
 def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Group:
     """
-    Make a group out of what a user says.
+    Return the group that a user means.
 
     @param address: an address, or a name that stands for one. It may have a zone, as in C{ff02::1%eth0}.
     @raise ConfigError: it is no multicast address, or there is no such interface.
@@ -108,7 +112,7 @@ def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Gr
 
 def group_of(config: Config) -> Group:
     """
-    Make the group that C{config} means.
+    Return the group that C{config} means.
 
     @raise ConfigError: see L{make_group}.
     """
@@ -152,7 +156,7 @@ def has_ipv6_address(interface: str, table: str = "/proc/net/if_inet6") -> bool:
 
 def list_interfaces(only: str = "") -> list[NetworkInterface]:
     """
-    List the network interfaces of this host.
+    Return the network interfaces of this host.
 
     @param only: the name of the only one to list; the empty string for all.
     """
@@ -329,8 +333,10 @@ def sender_of(address: Any) -> Sender:
     """Return where a datagram came from: C{address} as the socket has it, with its zone if there is one."""
     host, port, *more = address
     if more and more[1]:
-        with suppress(OSError):
+        try:
             host = f"{host}%{socket.if_indextoname(more[1])}"
+        except OSError:
+            pass  # the interface has gone just now
     return host, port
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 
 import pytest
 
@@ -68,14 +67,14 @@ def test_one_has_it_until_it_leaves(seat: Seat) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [replace(GROUP, address="ff02::2"), replace(GROUP, port=GROUP.port + 1)], ids=["address", "port"]
+    "other", [GROUP.replace(address="ff02::2"), GROUP.replace(port=GROUP.port + 1)], ids=["address", "port"]
 )
 def test_another_group_has_another_one(seat: Seat, other: Group) -> None:
     assert is_free(other)
 
 
 def test_the_number_of_routers_makes_no_other_group(seat: Seat) -> None:
-    assert not is_free(replace(GROUP, ttl=5))
+    assert not is_free(GROUP.replace(ttl=5))
 
 
 def test_whoever_inherits_it_has_it(seat: Seat) -> None:
@@ -93,32 +92,32 @@ def test_what_is_no_socket_cannot_be_inherited() -> None:
 
 def test_by_one_interface_or_by_all_it_is_the_same_one(seat: Seat, interfaces: Interfaces) -> None:
     interfaces.usable = [ETH0, ETH1]
-    assert not is_free(replace(GROUP, interface="eth0"))
-    assert is_free(replace(GROUP, interface="eth1"))
+    assert not is_free(GROUP.replace(interface="eth0"))
+    assert is_free(GROUP.replace(interface="eth1"))
 
 
 def test_it_is_taken_for_every_interface_or_for_none(seat: Seat, interfaces: Interfaces) -> None:
     interfaces.usable = [ETH1, ETH0]
     with pytest.raises(SeatTaken):
         take_seat(GROUP)
-    assert is_free(replace(GROUP, interface="eth1"))
+    assert is_free(GROUP.replace(interface="eth1"))
 
 
 def test_it_is_extended_to_interfaces_that_have_come(seat: Seat, interfaces: Interfaces) -> None:
     interfaces.usable = [ETH0, ETH1]
     seat.extend()
     assert len(seat.descriptors()) == 2
-    assert not is_free(replace(GROUP, interface="eth1"))
+    assert not is_free(GROUP.replace(interface="eth1"))
 
 
 def test_what_cannot_be_extended_stays_as_it_is(seat: Seat, interfaces: Interfaces) -> None:
     interfaces.usable = [ETH0, ETH1]
-    with closing(take_seat(replace(GROUP, interface="eth1"))):
+    with closing(take_seat(GROUP.replace(interface="eth1"))):
         with pytest.raises(SeatTaken):
             seat.extend()
         assert len(seat.descriptors()) == 1
     assert not is_free()
-    assert is_free(replace(GROUP, interface="eth1"))
+    assert is_free(GROUP.replace(interface="eth1"))
 
 
 def test_without_an_interface_there_is_none(interfaces: Interfaces) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,7 +98,7 @@ def test_those_that_are_up_and_do_multicast_lead_to_a_group(
     monkeypatch: pytest.MonkeyPatch, flags: list[int], interface: str, usable: list[str]
 ) -> None:
     has_interfaces(monkeypatch, flags)
-    assert [found.name for found in usable_interfaces(replace(GROUP6, interface=interface))] == usable
+    assert [found.name for found in usable_interfaces(GROUP6.replace(interface=interface))] == usable
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_if_there_is_none_that_is_said(
 ) -> None:
     has_interfaces(monkeypatch, flags)
     with pytest.raises(NoMulticast) as raised:
-        usable_interfaces(replace(GROUP6, interface=interface))
+        usable_interfaces(GROUP6.replace(interface=interface))
     assert str(raised.value) == why
 
 

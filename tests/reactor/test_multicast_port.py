@@ -7,7 +7,6 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -140,7 +139,7 @@ def test_a_member_hears_what_is_told_to_the_group_on_its_own_host_too(here: Host
 @needs_network_namespaces
 @pytest.mark.parametrize("address", ["ff01::1", "ff02::1", "ff02::1234", "ff05::1234", "ff08::1", "224.0.0.251"])
 def test_groups_of_every_scope_will_do(here: Host, address: str) -> None:
-    with member(replace(GROUP6, address=address)) as listener:
+    with member(GROUP6.replace(address=address)) as listener:
         listener.port.tell(b"hello")
         listener.wait_for(len)
 
@@ -166,7 +165,7 @@ def test_without_a_name_every_interface_is_used(here: Host, group: Group) -> Non
 
 @needs_network_namespaces
 def test_with_a_name_only_that_interface_is_told(here: Host) -> None:
-    with member(GROUP6) as listener, Listener(replace(GROUP6, interface="eth0"), is_member=False) as asker:
+    with member(GROUP6) as listener, Listener(GROUP6.replace(interface="eth0"), is_member=False) as asker:
         asker.port.tell(b"hello")
         heard = listener.wait_for(lambda heard: len(heard) == 2)  # on both ends of the cable
         assert {sender[0] for _, sender in heard} == {f"{here.link_local('eth0')}%{name}" for name in ("eth0", "eth1")}
@@ -175,7 +174,7 @@ def test_with_a_name_only_that_interface_is_told(here: Host) -> None:
 @needs_network_namespaces
 @each_family
 def test_with_a_name_only_that_interface_is_listened_on(here: Host, group: Group) -> None:
-    by_eth1, by_eth2 = replace(group, interface="eth1"), replace(group, interface="eth2")
+    by_eth1, by_eth2 = group.replace(interface="eth1"), group.replace(interface="eth2")
     with a_second_cable(here), member(by_eth1) as listener, member(by_eth2) as elsewhere:
         listener.port.tell(b"hello")
         listener.wait_for(len)
@@ -185,7 +184,7 @@ def test_with_a_name_only_that_interface_is_listened_on(here: Host, group: Group
 @needs_network_namespaces
 @each_family
 def test_other_groups_on_the_same_port_are_not_heard(here: Host, group: Group) -> None:
-    other = replace(group, address="ff02::2" if group.is_ipv6 else "239.2.2.2")
+    other = group.replace(address="ff02::2" if group.is_ipv6 else "239.2.2.2")
     with member(group) as listener, member(other) as stranger:
         stranger.port.tell(b"not for you")
         stranger.wait_for(len)
@@ -215,7 +214,7 @@ def test_a_port_that_another_program_does_not_share_is_taken(here: Host, group: 
 @each_family
 @pytest.mark.parametrize("ttl", [1, 7, 255])
 def test_a_datagram_has_as_many_hops_as_it_is_given(here: Host, group: Group, ttl: int) -> None:
-    asker = Listener(replace(group, ttl=ttl), is_member=False)
+    asker = Listener(group.replace(ttl=ttl), is_member=False)
     with another_program(group) as other, asker:
         if group.is_ipv6:
             other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)

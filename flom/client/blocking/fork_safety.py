@@ -9,20 +9,23 @@ from __future__ import annotations
 import os
 import socket
 from threading import RLock
-from typing import Final
 from weakref import WeakSet
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 guard: Final = RLock()
-"""Held for a moment at a time, and by nobody at the moment of a fork; for what must be done in one go."""
+"""Held for a moment at a time, and by no thread at the moment of a fork; for what must be done in one go."""
 
 _sockets: WeakSet[socket.socket] = WeakSet()
 
 
 def open_socket(family: int, kind: int) -> socket.socket:
     """
-    Make a socket that does not block.
+    Open a socket that does not block.
 
-    A child that is forked has it closed; a program that is run has not got it, unless it is passed on on purpose.
+    In a child that is forked it is closed; a program that is run does not inherit it, unless it is passed on.
     """
     with guard:
         made = socket.socket(family, kind)
@@ -32,7 +35,7 @@ def open_socket(family: int, kind: int) -> socket.socket:
 
 
 def close_socket(made: socket.socket) -> None:
-    """Close it; a child that is forked at this moment has not got it either."""
+    """Close C{made}; a child that is forked at this moment does not have it either."""
     with guard:
         made.close()
 

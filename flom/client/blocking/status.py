@@ -1,11 +1,9 @@
-"""Seeing what a daemon holds, without a reactor (docs/protocol.md)."""
+"""Asking a daemon what it holds, without a reactor (docs/protocol.md)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from time import monotonic
-from typing import Final
 
 from flom.client.blocking.connection import Conversation, connect
 from flom.client.blocking.stream import Stream
@@ -19,12 +17,17 @@ from flom.net.machine_id import unique_id
 from flom.status.json import from_json
 from flom.status.model import Status
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
 TIMEOUT: Final = 10.0
 """Seconds that a daemon has for its status."""
 
 
 class NoStatus(FlomError):
-    """A daemon does not tell what it holds: it cannot, or we must not see it."""
+    """A daemon does not show what it holds: it cannot, or we must not see it."""
 
 
 class StatusReader:
@@ -102,7 +105,7 @@ def open_status(config: Config, warn: Callable[[str], None], timeout: float = TI
     """
     Connect to the daemon that C{config} means, to see what it holds; none is started.
 
-    @param warn: told what the user should know.
+    @param warn: called with what the user should know.
     @param timeout: seconds for connecting.
     @raise NoStatus: it is a daemon of FLoM's, which has nothing of the kind.
     @raise FlomError: see L{connect} and L{flom.client.blocking.connection.Conversation.lock}.
@@ -120,9 +123,9 @@ def open_status(config: Config, warn: Callable[[str], None], timeout: float = TI
 
 def _is_ours(conversation: Conversation, deadline: float) -> bool:
     """
-    Find out whether the daemon is ours, by an exchange that harms none of FLoM's.
+    Return whether the daemon is ours, by an exchange that harms none of FLoM's.
 
-    It is asked for a resource that nobody has, without making it or waiting for it.
+    It is asked for a resource that does not exist, without making it or waiting for it.
     """
     probe = f"{STATUS_PROBE}{os.urandom(8).hex()}"
     conversation.lock(Lock(probe, LockMode.NL, peer_id=unique_id(), extended=True), deadline)

@@ -5,17 +5,16 @@ Where a group meets, and which host a daemon of it means by an address
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
+from flom.core.value import Value
 from flom.text import host_port
 
 Sender = tuple[str, int]
 """Where a datagram came from: an address, with its zone if it is link-local, and a port."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Value):
     """
     A multicast group, in which daemons and clients find each other.
 
@@ -25,10 +24,13 @@ class Group:
     @ivar ttl: how many routers minus one a datagram may pass, 1 to 255.
     """
 
-    address: str
-    port: int
-    interface: str = ""
-    ttl: int = 1
+    __slots__ = ("address", "port", "interface", "ttl")
+
+    def __init__(self, address: str, port: int, interface: str = "", ttl: int = 1) -> None:
+        self.address = address
+        self.port = port
+        self.interface = interface
+        self.ttl = ttl
 
     def __str__(self) -> str:
         by = f" by {self.interface}" if self.interface else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from flom.core.group.addresses import Group, destination, is_link_local, is_loopback
@@ -16,7 +14,7 @@ GROUP4, GROUP6 = Group("239.1.1.1", 28015), Group("ff02::1", 28015)
     [
         (GROUP4, "239.1.1.1:28015"),
         (GROUP6, "[ff02::1]:28015"),
-        (replace(GROUP6, interface="eth0"), "[ff02::1]:28015 by eth0"),
+        (GROUP6.replace(interface="eth0"), "[ff02::1]:28015 by eth0"),
     ],
 )
 def test_a_group_as_text(group: Group, text: str) -> None:
@@ -40,7 +38,7 @@ def test_a_group_as_text(group: Group, text: str) -> None:
     ],
 )
 def test_an_answer_leads_to_a_host(address: str, sender: str, interface: str, host: str) -> None:
-    group = replace(GROUP6, interface=interface)
+    group = GROUP6.replace(interface=interface)
     assert destination(address, (sender, 28015), group) == host
 
 
@@ -79,7 +77,7 @@ def test_a_loopback_address(host: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     ("group", "host"),
-    [(GROUP4, ("127.0.0.1", 28015)), (GROUP6, ("::1", 28015)), (replace(GROUP6, interface="eth0"), None)],
+    [(GROUP4, ("127.0.0.1", 28015)), (GROUP6, ("::1", 28015)), (GROUP6.replace(interface="eth0"), None)],
 )
 def test_this_host_is_asked_too_unless_one_interface_is_named(group: Group, host: object) -> None:
     assert group.own_host == host
