@@ -35,7 +35,7 @@ class Granted:
     @ivar token: the fencing token: it grows with every grant of this table, so that a protected store can refuse a
         late writer. A new daemon starts again at 1.
     @ivar element: which one, for sets, sequences and timestamps.
-    @ivar delayed: whether the session was told to wait before.
+    @ivar delayed: true if the request was queued or incubated before.
     @ivar waited: seconds since it had asked.
     """
 
@@ -51,7 +51,7 @@ class Queued:
     """
     The session waits for others to release.
 
-    @ivar delayed: whether it was told before to wait for something else: that the resource is created.
+    @ivar delayed: true if it was incubated before.
     """
 
     request: LockRequest
@@ -78,7 +78,7 @@ class Refused:
     """
     The answer is no and nothing is left of the request.
 
-    @ivar delayed: whether the session was told to wait before.
+    @ivar delayed: true if the request was queued or incubated before.
     @ivar limit: the L{Limit} of the table that would be exceeded, if that is why.
     """
 

@@ -22,7 +22,7 @@ from flom.acquisition import Acquisition, limit
 from flom.codes import Outcome
 from flom.core.effects import Dismissed, Effect, Ended, Granted, Instant, Limit, Refused
 from flom.core.locks.snapshot import TableView
-from flom.core.locks.statistics import Tally
+from flom.core.locks.statistics import Statistics
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName
@@ -102,9 +102,9 @@ class DeferredArbiter:
         return not self._sessions
 
     @property
-    def tally(self) -> Tally:
+    def statistics(self) -> Statistics:
         """What was granted and refused so far."""
-        return self._table.tally
+        return self._table.statistics
 
     @property
     def sessions(self) -> int:
@@ -219,7 +219,7 @@ class DeferredArbiter:
 
         @param grace: seconds in which only holders of the former daemon's locks are served, who reclaim them.
         """
-        self._table = self._make_table(self._table.tally)
+        self._table = self._make_table(self._table.statistics)
         self.is_retired = False
         self._set_alarm()
         local, self._local = self._local, {}
@@ -266,11 +266,11 @@ class DeferredArbiter:
             return Closed(f"{what}: the arbiter was closed")
         return StandingBy(f"{what}: this process stands by, another one grants locks")
 
-    def _make_table(self, tally: Tally | None = None) -> LockTable:
+    def _make_table(self, statistics: Statistics | None = None) -> LockTable:
         limits = self._limits
         return LockTable(
             local_strftime,
-            tally,
+            statistics,
             max_waiters=limits.waiters,
             max_resources=limits.resources,
             max_locks=limits.locks_per_connection,

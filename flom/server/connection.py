@@ -79,7 +79,7 @@ class LockProtocol(Protocol):
     def connectionMade(self) -> None:
         self._origin = self._shared.admission.enter(self.transport)
         if self._origin is None:
-            underlying(self.transport).loseConnection()  # a reset might look as if nobody listened
+            underlying(self.transport).loseConnection()  # a reset might look as if no daemon listened
             return
         self._shared.connected.add(self)
         self._shared.counters.connections += 1

@@ -15,7 +15,7 @@ from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 
 from flom._version import __version__
-from flom.core.locks.snapshot import Claim, ResourceView
+from flom.core.locks.snapshot import LockView, ResourceView
 from flom.core.locks.statistics import BOUNDS, Histogram
 from flom.core.names import parse_name
 from flom.server.arbiter import DeferredArbiter
@@ -148,7 +148,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _daemon(arbiter: DeferredArbiter, counters: Counters) -> DaemonStatus:
-    tally, now = arbiter.tally, arbiter.now()
+    statistics, now = arbiter.statistics, arbiter.now()
     return DaemonStatus(
         __version__,
         gethostname(),
@@ -159,14 +159,14 @@ def _daemon(arbiter: DeferredArbiter, counters: Counters) -> DaemonStatus:
         counters.group,
         counters.role,
         arbiter.sessions,
-        tally.grants_per_second(now.monotonic),
+        statistics.grants_per_second(now.monotonic),
         Counts(
-            tally.granted,
-            {outcome.name.lower(): times for outcome, times in tally.refused.items()},
-            _buckets(tally.waited),
-            round(tally.waited.total, 6),
-            _buckets(tally.held),
-            round(tally.held.total, 6),
+            statistics.granted,
+            {outcome.name.lower(): times for outcome, times in statistics.refused.items()},
+            _buckets(statistics.waited),
+            round(statistics.waited.total, 6),
+            _buckets(statistics.held),
+            round(statistics.held.total, 6),
             counters.connections,
             counters.protocol_errors,
             counters.discoveries,
@@ -193,7 +193,7 @@ def _resource(
     )
 
 
-def _locks(arbiter: DeferredArbiter, claims: list[Claim], now: float) -> list[LockStatus]:
+def _locks(arbiter: DeferredArbiter, claims: list[LockView], now: float) -> list[LockStatus]:
     """Return the status of C{claims}, all of them on one resource."""
     name = claims[0].request.name
     return [

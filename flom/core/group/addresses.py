@@ -65,6 +65,7 @@ def destination(address: str, sender: Sender, group: Group) -> str:
 
 def is_link_local(host: str) -> bool:
     """Return whether C{host} is a link-local IPv6 address without a zone."""
+
     try:
         address = ip_address(host)
     except ValueError:
@@ -74,6 +75,7 @@ def is_link_local(host: str) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Return whether the address C{host}, with or without a zone, is one of the loopback interface."""
+
     address = ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)

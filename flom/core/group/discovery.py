@@ -175,7 +175,7 @@ class Search:
 
     def receive(self, datagram: bytes, sender: Sender, now: float) -> str | None:
         """
-        Take a datagram; what is no answer is passed over, wherever it comes from
+        Receive a datagram; what is no answer is passed over, wherever it comes from
         (docs/compatibility.md, "A bad reply to discovery crashes the client").
 
         @return: a line for the trace; C{None} if the datagram says nothing new.

@@ -1,4 +1,4 @@
-"""The lock table as others may see it: who holds what, and who waits for it, as values."""
+"""The lock table as others may see it: its holders and waiters, as values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flom.core.requests import LockRequest
 
 
-class Claim(NamedTuple):
+class LockView(NamedTuple):
     """
     A holder or a waiter.
 
@@ -26,7 +26,7 @@ class ResourceView(NamedTuple):
     """
     One resource.
 
-    @ivar number: see L{Claim}.
+    @ivar number: see L{LockView}.
     @ivar name: what it was called when it was made.
     @ivar since: when that was, in seconds of the monotonic clock.
     @ivar holders: in the order in which they were granted it.
@@ -38,8 +38,8 @@ class ResourceView(NamedTuple):
     number: int
     name: str
     since: float
-    holders: list[Claim]
-    waiters: list[Claim]
+    holders: list[LockView]
+    waiters: list[LockView]
     free: int | tuple[str, ...] | None
     idle_until: float | None
 
@@ -48,8 +48,8 @@ class TableView(NamedTuple):
     """
     All of it.
 
-    @ivar incubator: who waits for a resource to be made, in the order of arrival for each resource.
+    @ivar incubator: the waiters for resources that are to be made, in the order of arrival for each resource.
     """
 
     resources: list[ResourceView]
-    incubator: list[Claim]
+    incubator: list[LockView]

@@ -55,7 +55,7 @@ class Second(NamedTuple):
     waited: float
 
 
-class Tally:
+class Statistics:
     """
     Counts of one table.
 

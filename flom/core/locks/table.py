@@ -1,5 +1,5 @@
 """
-The lock table: who holds what, who waits for it, and what follows from each call (docs/compatibility.md, "Locks").
+The lock table: holders, waiters, and what follows from each call (docs/compatibility.md, "Locks").
 
 A call takes the present moment and returns its consequences as values, in the order in which they are to be told. It
 never costs more because many others wait: see L{flom.core.locks.resources.base.Resource}.
@@ -17,14 +17,14 @@ from flom.codes import Outcome
 from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
-from flom.core.locks.snapshot import Claim, ResourceView, TableView
-from flom.core.locks.statistics import Tally
+from flom.core.locks.snapshot import LockView, ResourceView, TableView
+from flom.core.locks.statistics import Statistics
 from flom.core.names import ResourceName
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidTimestampFormat, RemoteProtocolError
 
-_NUMBER: Final = itemgetter(Claim._fields.index("number"))
-_GRANTED: Final = itemgetter(Claim._fields.index("since"), Claim._fields.index("number"))
+_NUMBER: Final = itemgetter(LockView._fields.index("number"))
+_GRANTED: Final = itemgetter(LockView._fields.index("since"), LockView._fields.index("number"))
 
 _IDLE_PERIOD: Final = 1.0  # seconds; an idle resource is forgotten after two periods, its lifespan being the first
 
@@ -33,7 +33,7 @@ class _Arrival(NamedTuple):
     """
     When a request began to wait.
 
-    @ivar number: see L{flom.core.locks.snapshot.Claim}.
+    @ivar number: see L{flom.core.locks.snapshot.LockView}.
     @ivar since: in seconds of the monotonic clock.
     """
 
@@ -103,13 +103,13 @@ class LockTable:
     """
     All resources of one arbiter.
 
-    @ivar tally: what it has done so far.
+    @ivar statistics: what it has done so far.
     """
 
     def __init__(
         self,
         strftime: Strftime,
-        tally: Tally | None = None,
+        statistics: Statistics | None = None,
         *,
         max_waiters: int = 0,
         max_resources: int = 0,
@@ -117,7 +117,7 @@ class LockTable:
     ) -> None:
         """
         @param strftime: writes the texts of timestamp resources.
-        @param tally: of the table whose place this takes; C{None} if there was none.
+        @param statistics: of the table whose place this takes; C{None} if there was none.
         @param max_waiters: for one resource, be it yet to be created; one more is refused; 0 for no limit.
         @param max_resources: a request that would create one more is refused; 0 for no limit.
         @param max_locks: that one session holds and waits for at one resource, be it yet to be created; one more is
@@ -134,7 +134,7 @@ class LockTable:
         self._alarm_numbers = count()
         self._tokens = count(1)
         self._numbers = count(2)  # as FLoM's daemon numbers what it shows (docs/compatibility.md, "File system")
-        self.tally = tally or Tally()
+        self.statistics = statistics or Statistics()
 
     def __bool__(self) -> bool:
         """Return whether there is anything to remember: a resource, be it idle, or a request that awaits one."""
@@ -181,25 +181,25 @@ class LockTable:
 
     def view(self, key: str | None = None) -> TableView:
         """
-        Show who holds what and who waits for it, at a cost that grows with what is shown alone.
+        Return the holders and waiters, at a cost that grows with what is shown alone.
 
         @param key: of the only resource to show; C{None} for all.
         """
         entries = self._entries.values() if key is None else filter(None, [self._entries.get(key)])
-        held: dict[str, list[Claim]] = {entry.key: [] for entry in entries}
-        waiting: dict[str, list[Claim]] = {shown: [] for shown in held}
-        incubator: list[Claim] = []
+        held: dict[str, list[LockView]] = {entry.key: [] for entry in entries}
+        waiting: dict[str, list[LockView]] = {shown: [] for shown in held}
+        incubator: list[LockView] = []
         for session in self._sessions.values():
             for request, arrival in session.incubated.items():
                 if key in (None, request.name.key):
-                    incubator.append(Claim(arrival.number, request, arrival.since))
+                    incubator.append(LockView(arrival.number, request, arrival.since))
             bindings = session.bindings
             for binding in bindings.values() if key is None else filter(None, [bindings.get(key)]):
                 for holding in chain.from_iterable(binding.holdings.values()):
-                    claim = Claim(holding.number, holding.request, holding.since, holding.element)
+                    claim = LockView(holding.number, holding.request, holding.since, holding.element)
                     held[binding.entry.key].append(claim)
                 for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
-                    waiting[binding.entry.key].append(Claim(arrival.number, request, arrival.since))
+                    waiting[binding.entry.key].append(LockView(arrival.number, request, arrival.since))
         resources = [self._view(self._entries[shown], held[shown], waiting[shown]) for shown in held]
         return TableView(resources, sorted(incubator, key=_NUMBER))
 
@@ -295,7 +295,7 @@ class LockTable:
         """Return the monotonic second at which L{expire} may have something to do."""
         return self._alarms[0][0] if self._alarms else None
 
-    def _view(self, entry: _Entry, holders: list[Claim], waiters: list[Claim]) -> ResourceView:
+    def _view(self, entry: _Entry, holders: list[LockView], waiters: list[LockView]) -> ResourceView:
         idle_until = None if entry.sessions else entry.idle_until
         free = entry.resource.free()
         return ResourceView(
@@ -344,7 +344,7 @@ class LockTable:
     def _refuse(
         self, request: LockRequest, outcome: Outcome, *, delayed: bool = False, limit: Limit | None = None
     ) -> Refused:
-        self.tally.refuse(outcome)
+        self.statistics.refuse(outcome)
         return Refused(request, outcome, delayed, limit)
 
     def _session(self, session: SessionId) -> _Session:
@@ -379,12 +379,12 @@ class LockTable:
             binding.holdings[request.name.text] = [holding]
         else:
             held.append(holding)
-        self.tally.grant(moment, waited)
+        self.statistics.grant(moment, waited)
         return Granted(request, next(self._tokens), holding.element, arrival is not None, waited)
 
     def _end(self, holding: Holding, now: Instant) -> Ended:
         held = now.monotonic - holding.since
-        self.tally.held.add(held)
+        self.statistics.held.add(held)
         return Ended(holding.request, held)
 
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:

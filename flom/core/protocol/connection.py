@@ -163,7 +163,7 @@ class ClientConnection:
 
     def receive(self, data: bytes) -> Iterator[Event]:
         """
-        Take bytes as they arrived; yield what they mean. Nothing happens before the first event is asked for.
+        Receive bytes as they arrived; yield what they mean. Nothing happens before the first event is asked for.
 
         @param data: any slice of the stream, even one byte.
         @raise RemoteProtocolError: they are no message, or none that is due. The connection can be used further only
@@ -188,8 +188,8 @@ class ClientConnection:
 
     def receive_end(self) -> Unlocked | Lost:
         """
-        Take it that the daemon has closed the connection: an unlock that was sent has been taken by that, everything
-        else is lost.
+        Return what it means that the daemon has closed the connection: it has taken an unlock that was sent, and
+        everything else is lost.
         """
         was_held, was_unlocking = self._session.holds, self._session.is_unlocking
         self._session.end()
@@ -266,7 +266,7 @@ class ServerConnection:
 
     def receive(self, data: bytes) -> Iterable[Introduced | Order]:
         """
-        Take bytes as they arrived; return what the client orders by them, to be carried out one by one: what is next
+        Receive bytes as they arrived; return what the client orders by them, to be carried out one by one: what is next
         is found out when it is asked for. Nothing comes once L{is_over} is true.
 
         @param data: any slice of the stream, even one byte.

@@ -48,8 +48,8 @@ class MessageReader:
 
     def feed(self, data: bytes) -> Iterable[Message]:
         """
-        Take bytes as they arrived; return the messages they complete, one by one. Nothing happens before the first is
-        asked for.
+        Receive bytes as they arrived; return the messages they complete, one by one. Nothing happens before the first
+        is asked for.
 
         @param data: any slice of the stream, even one byte.
         @raise RemoteProtocolError: when asked for a message that is none, or that has reached the size bound without

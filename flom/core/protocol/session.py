@@ -246,7 +246,7 @@ class ClientSession:
         return self._state == _Client.WATCHING
 
     def end(self) -> None:
-        """Take it that the connection is closed."""
+        """Allow nothing more: the connection is closed."""
         self._state = _Client.OVER
 
     def send(self, message: Lock | Unlock | Shutdown | StatusRequest) -> None:

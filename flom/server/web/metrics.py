@@ -52,7 +52,7 @@ class _Collector(Collector):
         self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
-        counters, tally, view = self._counters, self._arbiter.tally, self._arbiter.view()
+        counters, statistics, view = self._counters, self._arbiter.statistics, self._arbiter.view()
         holders = sum(len(resource.holders) for resource in view.resources)
         waiters = sum(len(resource.waiters) for resource in view.resources)
         yield InfoMetricFamily("flom", "The daemon.", value={"version": __version__})
@@ -66,8 +66,8 @@ class _Collector(Collector):
         )
         yield GaugeMetricFamily("flom_connections", "Clients that are connected.", value=self._arbiter.sessions)
         yield CounterMetricFamily("flom_connections", "Connections of clients so far.", value=counters.connections)
-        yield CounterMetricFamily("flom_grants", "Locks granted.", value=tally.granted)
-        yield _refusals(tally.refused)
+        yield CounterMetricFamily("flom_grants", "Locks granted.", value=statistics.granted)
+        yield _refusals(statistics.refused)
         yield CounterMetricFamily(
             "flom_protocol_errors",
             "Connections closed because they broke the protocol.",
@@ -76,8 +76,8 @@ class _Collector(Collector):
         yield CounterMetricFamily(
             "flom_discovery_requests", "Questions asked of its group that it has heard.", value=counters.discoveries
         )
-        yield _histogram("flom_wait_seconds", "From request to grant.", tally.waited)
-        yield _histogram("flom_hold_seconds", "From grant to release.", tally.held)
+        yield _histogram("flom_wait_seconds", "From request to grant.", statistics.waited)
+        yield _histogram("flom_hold_seconds", "From grant to release.", statistics.held)
 
 
 def _roles(present: str) -> Metric:

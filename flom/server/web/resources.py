@@ -169,7 +169,7 @@ def _write_page(arbiter: DeferredArbiter, counters: Counters, clock: IReactorTim
 
 def _past(arbiter: DeferredArbiter) -> dict[str, list[Any]]:
     granted, waited = [0] * (MEMORY - 1), [0.0] * (MEMORY - 1)
-    for second in arbiter.tally.recent(arbiter.now().monotonic):
+    for second in arbiter.statistics.recent(arbiter.now().monotonic):
         if 1 <= second.ago < MEMORY:
             granted[-second.ago] = second.granted
             waited[-second.ago] = round(second.waited, 6)

@@ -8,7 +8,7 @@ import pytest
 
 from flom.codes import Outcome
 from flom.core.effects import Instant
-from flom.core.locks.snapshot import Claim, ResourceView
+from flom.core.locks.snapshot import LockView, ResourceView
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
@@ -49,7 +49,7 @@ def table() -> Table:
     return Table()
 
 
-def who(claims: list[Claim]) -> list[tuple[int, float]]:
+def who(claims: list[LockView]) -> list[tuple[int, float]]:
     return [(claim.request.session, claim.since) for claim in claims]
 
 
@@ -130,12 +130,12 @@ def test_grants_and_refusals_are_counted_with_their_times(table: Table) -> None:
     table.release(1, "R1")
     table.table.request(LockRequest(SessionId(3), parse_name("R1"), wait=False), table.now)
     table.table.drop(SessionId(2), table.now)
-    tally = table.table.tally
-    assert tally.granted == 2
-    assert tally.refused == {Outcome.BUSY: 1}
-    assert (tally.waited.total, tally.held.count, tally.held.total) == (1.0, 2, 2.0)
+    statistics = table.table.statistics
+    assert statistics.granted == 2
+    assert statistics.refused == {Outcome.BUSY: 1}
+    assert (statistics.waited.total, statistics.held.count, statistics.held.total) == (1.0, 2, 2.0)
 
 
 def test_the_counts_outlive_a_table_that_another_takes_the_place_of(table: Table) -> None:
     table.ask(1, "R1")
-    assert LockTable(lambda format, wall: "", table.table.tally).tally.granted == 1
+    assert LockTable(lambda format, wall: "", table.table.statistics).statistics.granted == 1

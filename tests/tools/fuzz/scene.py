@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from flom.core.locks.snapshot import Claim as Shown
+from flom.core.locks.snapshot import LockView as Shown
 from flom.core.locks.snapshot import TableView
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader

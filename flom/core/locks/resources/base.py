@@ -22,7 +22,7 @@ class Holding:
 
     @ivar element: the text that the holder is told, for the types that have one.
     @ivar slot: the rule's own number for it: the position of a set's element, the value of a sequence.
-    @ivar number: see L{flom.core.locks.snapshot.Claim}; it and C{since} are the table's.
+    @ivar number: see L{flom.core.locks.snapshot.LockView}; it and C{since} are the table's.
     @ivar since: when it was granted, in seconds of the monotonic clock.
     """
 
