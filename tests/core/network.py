@@ -13,7 +13,8 @@ from itertools import count
 from random import Random
 from typing import Final
 
-from flom.core.group.election import FLOM, Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
+from flom.core.group.election import Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
+from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Role, Standing
 

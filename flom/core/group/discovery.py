@@ -8,7 +8,7 @@ The blocking and the Twisted client both drive a L{Search}: they send its questi
 from __future__ import annotations
 
 from flom.core.group.addresses import Group, Sender, destination, is_loopback
-from flom.core.group.election import FLOM, rank
+from flom.core.group.ranking import FLOM, rank
 from flom.core.group.timing import Timing
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode

@@ -16,22 +16,11 @@ are heard only when they are asked (L{FLOM}).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from flom.core.group.ranking import FLOM, rank
 from flom.core.group.timing import DEFAULT_TIMING, ROUNDS, Timing
 from flom.core.protocol.messages import Role, Standing
-
-FLOM: Final = Standing("", Role.LEADER, 0)
-"""A daemon of FLoM 1.7.2, which cannot yield."""
-
-
-def rank(standing: Standing) -> tuple[bool, int, str]:
-    """
-    Return the place of C{standing} among leaders and candidates, the same on every host; the lowest wins.
-
-    Leaders come before candidates, and of two alike the one that has been it for longer comes first.
-    """
-    return (standing.role is not Role.LEADER, standing.since, standing.node)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 from flom._version import __version__
 from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender, destination
-from flom.core.group.election import FLOM, Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
+from flom.core.group.election import Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
+from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode

@@ -9,20 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flom.core.group.election import (
-    FLOM,
-    Action,
-    Announce,
-    Deaf,
-    Election,
-    Follow,
-    Lead,
-    Outrank,
-    Relay,
-    Verify,
-    Yield,
-    rank,
-)
+from flom.core.group.election import Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
+from flom.core.group.ranking import FLOM, rank
 from flom.core.group.timing import DEFAULT_TIMING, ROUNDS, Timing
 from flom.core.protocol.messages import Role, Standing
 

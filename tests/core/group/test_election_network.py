@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flom.core.group.election import FLOM, rank
+from flom.core.group.ranking import FLOM, rank
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.messages import Role
 from tests.core.network import Host, Network

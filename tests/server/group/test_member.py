@@ -12,7 +12,7 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from flom._version import __version__
-from flom.core.group.election import FLOM
+from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
