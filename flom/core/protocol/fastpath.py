@@ -91,7 +91,7 @@ def _decode_usual(data: bytes) -> Message | None:
     if values[:2] != _DECLARED:
         return None
     value = iter(values[2:])
-    return message_of({tag: dict(zip(names, value)) for tag, names in owners})
+    return message_of({tag: dict(zip(names, value)) for tag, names in owners})  # noqa: B905 (names end first)
 
 
 def decode(data: bytes) -> Message:
