@@ -147,7 +147,7 @@ def _ask_tls(config: Config) -> None:
 
 def _exchange(connected: socket.socket, tls: TlsEnd) -> str:
     """
-    Tell the other end our unique id, and return its own.
+    Send our unique id, and return that of the other end.
 
     @raise DaemonLost: it has closed the connection.
     @raise LockTimeout: it says nothing for L{HANDSHAKE_TIMEOUT} seconds.

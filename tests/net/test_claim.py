@@ -52,7 +52,7 @@ def test_the_socket_of_a_dead_daemon_is_replaced(path: str) -> None:
     claim_unix(path, 0o600).close()
 
 
-def test_a_live_socket_is_not_replaced_though_nobody_has_the_lock_file(path: str) -> None:
+def test_a_live_socket_is_not_replaced_without_its_lock_file(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(path)
         other.listen()

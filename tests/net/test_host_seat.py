@@ -77,7 +77,7 @@ def test_the_number_of_routers_makes_no_other_group(seat: Seat) -> None:
     assert not is_free(GROUP.replace(ttl=5))
 
 
-def test_whoever_inherits_it_has_it(seat: Seat) -> None:
+def test_the_process_that_inherits_it_has_it(seat: Seat) -> None:
     with closing(inherit_seat(GROUP, map(os.dup, seat.descriptors()))) as heir:
         seat.close()
         assert not is_free()

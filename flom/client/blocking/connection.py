@@ -207,7 +207,7 @@ class Conversation:
             raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
 
     def _hear(self, data: bytes) -> Granted | Refused | None:
-        """Take what the daemon has said; return its decision, if that is one."""
+        """Return the daemon's decision, if C{data} has one."""
         if not data:
             raise self.stream.why_ended(self.peer, answered=self.answered)
         _msg.debug("from %s: %r", self.peer, data)

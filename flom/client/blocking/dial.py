@@ -304,7 +304,7 @@ def connect_to_first(
 
 
 def _pause(seconds: float, deadline: float) -> None:
-    """Let some time pass, unless it is C{deadline}."""
+    """Sleep for C{seconds}, or until it is C{deadline}; L{LockTimeout} is raised if it is that already."""
     left = deadline - monotonic()
     if left <= 0:
         raise LockTimeout("too late")

@@ -77,7 +77,7 @@ class Stream:
 
     def shut_down(self, deadline: float) -> None:
         """
-        Tell the other end that nothing more comes, while it may go on sending.
+        Close our sending side; the other end may go on sending.
 
         @raise OSError: it has gone.
         """
@@ -85,7 +85,7 @@ class Stream:
 
     def why_ended(self, peer: str, *, answered: bool) -> FlomError:
         """
-        Tell what it means that the other end has gone.
+        Return the error that the other end has closed the connection.
 
         @param answered: whether it had said anything.
         """

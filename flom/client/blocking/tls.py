@@ -258,7 +258,7 @@ class SecureStream(Stream):
 
     def _check_depth(self) -> None:
         """
-        Check how far the other end's certificate is from our authority, as C{ssl} cannot be told to do so.
+        Check how far the other end's certificate is from our authority, as C{ssl} has no setting for that.
 
         @raise TlsError: it is further than L{VERIFY_DEPTH}.
         """

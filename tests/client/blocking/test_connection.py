@@ -75,13 +75,13 @@ class Scene:
         self.daemon = peers.SocketConversation(theirs)
 
     def hear(self, *messages: bytes) -> Scene:
-        """Have C{messages} waiting for the client before it asks."""
+        """Send C{messages}, which the client finds when it asks."""
         for message in messages:
             self.daemon.send(message)
         return self
 
     def hold(self) -> Scene:
-        """Have the client hold the lock."""
+        """Grant the client the lock."""
         self.hear(GRANTED).client.lock(LOCK)
         assert self.daemon.read() is not None
         return self
@@ -256,7 +256,7 @@ def test_a_signal_that_is_handled_ends_no_wait(scene: Scene, elsewhere: Callable
 
 
 def interrupt_wait(scene: Scene, elsewhere: Callable[..., Any]) -> None:
-    """Have a signal come while the client waits, which that ends."""
+    """Send a signal while the client waits, which ends the wait."""
 
     def disturb() -> None:
         scene.daemon.read()
@@ -274,7 +274,7 @@ def test_but_it_does_if_that_is_wanted(scene: Scene, elsewhere: Callable[..., An
     assert scene.is_given_up
 
 
-def test_whoever_else_waits_for_signals_is_told_of_them(
+def test_another_wakeup_descriptor_is_written_to(
     scene: Scene, elsewhere: Callable[..., Any], handled: list[int]
 ) -> None:
     noted, noting = socket.socketpair()
@@ -349,7 +349,7 @@ def test_to_close_is_to_give_up_once_and_for_all(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.touch], ids=["nothing", "a file"])
-def test_nobody_is_there(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_no_daemon_is_there(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path = tmp_path / "flom.sock"
     make(path)
     with pytest.raises(NoDaemon, match=f"^{path}: no daemon is listening$") as caught:
@@ -357,7 +357,7 @@ def test_nobody_is_there(tmp_path: Path, make: Callable[[Path], None]) -> None:
     assert caught.value.code is ReturnCode.CONNECT_ERROR
 
 
-def test_there_cannot_be_anybody(tmp_path: Path) -> None:
+def test_there_cannot_be_a_daemon(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DaemonUnreachable, match=r"file/flom.sock: not a directory") as caught:
         connect(Config(socket_name=str(tmp_path / "file" / "flom.sock")))
@@ -365,17 +365,17 @@ def test_there_cannot_be_anybody(tmp_path: Path) -> None:
 
 
 def test_the_default_socket_must_be_our_own(tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = tmp_path / "flom-somebody"
+    link = tmp_path / "flom-other"
     monkeypatch.setattr("flom.config.settings.default_socket", lambda: str(link))
     link.symlink_to(daemon.socket)
     with pytest.raises(DaemonUnreachable, match="it belongs to uid"):
         connect(Config())
-    connect(Config(socket_name=str(link))).close()  # whoever names it knows what it is
+    connect(Config(socket_name=str(link))).close()  # a user who names it knows what it is
 
 
 @pytest.fixture
 def crowded(tmp_path: Path) -> Iterator[socket.socket]:
-    """A UNIX socket where nobody is let in any more."""
+    """A UNIX socket that takes no more connections."""
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
         listening.bind(str(tmp_path / "flom.sock"))
         listening.listen(0)
@@ -412,7 +412,7 @@ def test_all_addresses_of_a_host_are_tried(monkeypatch: pytest.MonkeyPatch) -> N
         connect(Config(unicast_address="somewhere", unicast_port=port)).close()
 
 
-def test_nobody_is_there_over_tcp() -> None:
+def test_no_daemon_is_there_over_tcp() -> None:
     port = free_port()
     with pytest.raises(NoDaemon, match=f"127.0.0.1:{port}: no daemon is listening: connection refused"):
         connect(Config(unicast_address="127.0.0.1", unicast_port=port))
@@ -450,9 +450,7 @@ def test_a_real_daemon_grants_and_takes_back(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("moment", ["send", "receive"])
-def test_what_a_handler_raises_at_the_wrong_moment_is_not_taken_for_the_end(
-    monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
+def test_what_the_handler_of_a_signal_raises_is_no_end(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs:

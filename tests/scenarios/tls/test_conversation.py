@@ -86,7 +86,7 @@ def test_several_answers_may_come_in_one_record(network: MemoryNetwork, good: Fi
 # other clients
 
 
-def test_a_slow_handshake_keeps_nobody_else_waiting(
+def test_a_slow_handshake_keeps_no_other_client_waiting(
     network: MemoryNetwork, daemon: NetworkDaemon, good: Files, version: int
 ) -> None:
     slow = ByHand(network, daemon.endpoint, bare_context(good))
@@ -100,7 +100,7 @@ def test_a_slow_handshake_keeps_nobody_else_waiting(
 
 
 @pytest.mark.parametrize("breach", [b"hello</msg>", xml(3, 8), unlock(), b"\0" * 600, lock(mode=99)])
-def test_whoever_breaks_the_protocol_harms_nobody_else(
+def test_a_client_that_breaks_the_protocol_harms_no_other(
     network: MemoryNetwork, daemon: NetworkDaemon, good: Files, log: list[LogEvent], breach: bytes
 ) -> None:
     holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))
@@ -114,7 +114,7 @@ def test_whoever_breaks_the_protocol_harms_nobody_else(
 
 
 @pytest.mark.parametrize("says_so", [True, False], ids=["with close_notify", "without"])
-def test_whoever_leaves_frees_the_lock_and_is_not_complained_of(
+def test_a_client_that_leaves_frees_the_lock_and_is_no_breach(
     network: MemoryNetwork, daemon: NetworkDaemon, good: Files, log: list[LogEvent], version: int, says_so: bool
 ) -> None:
     holder = bare_client(network, daemon.endpoint, bare_context(good), Bare(lock()))

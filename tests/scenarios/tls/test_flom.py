@@ -123,7 +123,9 @@ def refuse(port: int, files: Files) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_flom_s_client_that_turns_our_daemon_away_harms_nobody(files: Mapping[str, Files], version: int) -> None:
+async def test_flom_s_client_that_turns_our_daemon_away_harms_no_other(
+    files: Mapping[str, Files], version: int
+) -> None:
     async with our_daemon(files["expired"].tls()) as port:
         await deferToThread(refuse, port, files["good"])
         await deferToThread(refuse, port, files["good"])
@@ -163,7 +165,7 @@ async def test_flom_s_daemon_closes_after_the_handshake_on_bad_certificates(
 
 @says_so
 @pytest_twisted.ensureDeferred
-async def test_flom_s_daemon_leaves_whoever_has_another_id(
+async def test_flom_s_daemon_leaves_a_client_with_another_id(
     files: Mapping[str, Files], version: int, says_so: bool
 ) -> None:
     with FlomDaemon(files["good"], checks_peer_id=True, says_so=says_so) as daemon:

@@ -201,7 +201,7 @@ def test_a_daemon_is_ended(
         assert place.daemon.process.wait(30) == 0
 
 
-def test_whoever_fails_the_check_of_ids_cannot_end_it(
+def test_a_user_that_fails_the_check_of_ids_cannot_end_it(
     programs: Programs, strict: Place, files: Mapping[str, Files], resource: str
 ) -> None:
     done = programs.run("-X", "-s", strict.path, *files["somebody's"].options())
@@ -210,7 +210,7 @@ def test_whoever_fails_the_check_of_ids_cannot_end_it(
     assert strict.serves(files["good"], resource)
 
 
-def test_whoever_speaks_no_tls_cannot_end_it(programs: Programs, strict: Place, good: Files, resource: str) -> None:
+def test_a_user_without_tls_cannot_end_it(programs: Programs, strict: Place, good: Files, resource: str) -> None:
     done = programs.run("-X", "-s", strict.path)
     assert done.returncode == 99
     assert re.fullmatch(".* has not ended: it may want TLS.*\n", done.stderr)
