@@ -96,7 +96,7 @@ def usage(program: str) -> str:
         "Usage:",
         f"  {program} [OPTION...] [-- command to execute]",
         "",
-        "Takes a lock, runs the command, gives the lock back. The command's last argument is the locked element, if",
+        "Takes a lock, runs the command, releases the lock. The command's last argument is the locked element, if",
         "the resource has elements; FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT are in its environment.",
         "",
         "Help Options:",

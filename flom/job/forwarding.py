@@ -50,7 +50,7 @@ class Forwarding:
         self._status: int | None = None
 
     def receive(self, number: int, from_terminal: bool) -> None:
-        """Take a signal; see L{flom.job.signals.Receive}."""
+        """Receive a signal; see L{flom.job.signals.Receive}."""
         if self._status is not None:
             os._exit(self._status)
         if self._child is not None:

@@ -66,7 +66,7 @@ class SignalWatch:
         return Unblocked(self._watched)
 
     def _note(self, number: int, frame: object) -> None:
-        """Take a signal of such a moment."""
+        """Receive a signal of such a moment."""
         self._receive(number, False)
 
     def _wait(self) -> None:

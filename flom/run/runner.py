@@ -47,7 +47,7 @@ class Runner(Hooks):
 
     def run(self) -> int:
         """
-        Take the lock, run the command, release the lock.
+        Acquire the lock, run the command, release the lock.
 
         @return: the status to exit with.
         """
@@ -70,7 +70,7 @@ class Runner(Hooks):
         return status
 
     def signal(self, number: int, from_terminal: bool) -> None:
-        """Take a signal; see L{Forwarding}."""
+        """Receive a signal; see L{Forwarding}."""
         with self._starting:
             self._forwarding.receive(number, from_terminal)
 
@@ -167,7 +167,7 @@ class Runner(Hooks):
 
     def _regain(self, lost_with: Conversation, request: Lock) -> Conversation | None:
         """
-        Take the lock again, at another daemon of the group, while the command runs on.
+        Acquire the lock again, at another daemon of the group, while the command runs on.
 
         If that is not possible, say so; the command is left alone, because only its user knows whether that matters.
         """

@@ -43,17 +43,17 @@ class Hooks:
     """What a program wants to hear while a lock is taken; by default, nothing."""
 
     def warn(self, text: str) -> None:
-        """Take what the user should know."""
+        """Called with what the user should know."""
 
     def say(self, text: str) -> None:
-        """Take what is being done."""
+        """Called with what is being done."""
 
     def pass_on(self, line: str) -> None:
-        """Take a line that the daemon, which was started, has written to stderr."""
+        """Called with a line that the daemon, which was started, has written to stderr."""
 
     def asks(self, conversation: Conversation) -> None:
         """
-        Take note that the lock is about to be asked for.
+        Called when the lock is about to be asked for.
 
         @raise FlomError: it is not to be.
         """
@@ -98,7 +98,7 @@ class Acquirer:
 
     def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
         """
-        Take the lock that C{message} asks for.
+        Acquire the lock that C{message} asks for.
 
         @return: the connection on which it is held, and the element that was granted.
         @raise flom.errors.LockRefused: the daemon refuses it.
@@ -113,7 +113,7 @@ class Acquirer:
 
     def regain(self, message: Lock) -> Conversation:
         """
-        Take a lock again whose daemon has gone, from the one that takes over.
+        Acquire a lock again whose daemon has gone, from the one that takes over.
 
         @param message: what was asked for before.
         @raise FlomError: that is not possible; see L{acquire}.
@@ -240,7 +240,7 @@ class Acquirer:
 
     def _elect(self, *, regains: bool) -> None:
         """
-        Have a daemon elected, or wait until another one has been, here or on another host.
+        Start a candidate and wait until it is elected, or until another one has been, here or on another host.
 
         Of the programs of one host, one at a time has a candidate; the others go on asking.
         """

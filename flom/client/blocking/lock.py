@@ -1,5 +1,5 @@
 """
-Locks for plain scripts, which have no reactor: whoever asks waits.
+Locks for plain scripts, which have no reactor: to ask is to wait.
 
     from flom import lock
 
@@ -108,7 +108,7 @@ class Held:
 
     @property
     def is_released(self) -> bool:
-        """Whether it was given back."""
+        """True once it was released."""
         return self._is_released
 
     @property
@@ -123,7 +123,7 @@ class Held:
 
     def release(self, rollback: bool = False) -> None:
         """
-        Give the lock back, once.
+        Release the lock, once.
 
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences"); nothing for
             other types.
@@ -144,13 +144,13 @@ class Held:
             raise
 
     def drop(self) -> None:
-        """Give the lock back without a word, if it is ours: the daemon sees the connection end, and rolls back."""
+        """Release the lock without a word, if it is ours: the daemon sees the connection end, and rolls back."""
         self._is_released = True
         self._conversation.close()
 
     def fileno(self) -> int:
         """
-        Give the descriptor of the connection: whoever has it open keeps the lock.
+        Return the descriptor of the connection: a process that has it open keeps the lock.
 
         @raise Misuse: see L{release}.
         """
@@ -168,9 +168,9 @@ class Held:
 
 class BlockingLock:
     """
-    A lock that can be taken, given back and taken again; see L{lock}.
+    A lock that can be acquired, released and acquired again; see L{lock}.
 
-    Whoever wants it at the same time, another thread for example, wants an object of its own: with this one, it is
+    What takes the lock at the same time, another thread for example, needs an object of its own: with this one, it is
     L{Misuse}. A function that is decorated has one for each call.
     """
 
@@ -188,7 +188,7 @@ class BlockingLock:
 
     def acquire(self) -> Held:
         """
-        Take the lock.
+        Acquire the lock.
 
         Whatever is raised, KeyboardInterrupt for example, nothing is left of the request.
 
@@ -233,9 +233,9 @@ class BlockingLock:
 
     def release(self, rollback: bool = False) -> None:
         """
-        Give back what this has taken last; see L{Held.release}.
+        Release what this has acquired last; see L{Held.release}.
 
-        @raise Misuse: it has taken nothing, or that was given back.
+        @raise Misuse: it has acquired nothing, or that was released.
         """
         held = self._held
         if held is None:
@@ -250,7 +250,7 @@ class BlockingLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """
-        Give the lock back, if that was not done before, with rollback if the body has raised.
+        Release the lock, if that was not done before, with rollback if the body has raised.
 
         What the body has raised is more telling than what may be raised here.
 
@@ -264,14 +264,14 @@ class BlockingLock:
         except FlomError:
             if error is None:
                 raise
-        except BaseException:  # an interrupt, perhaps before the lock was given back
+        except BaseException:  # an interrupt, perhaps before the lock was released
             if entered is not None:
                 entered.drop()
             raise
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """
-        Have each call of C{function} take a lock of its own.
+        Return C{function} so that each call of it acquires a lock of its own.
 
         @raise Misuse: C{function} returns before it has run.
         """
@@ -351,7 +351,7 @@ def _place(what: str, text: object) -> str:
 
 
 def _path(socket: object) -> object:
-    """Give C{socket} as a text, if it is a path of any kind."""
+    """Return C{socket} as a text, if it is a path of any kind."""
     return os.fsdecode(socket) if isinstance(socket, (str, bytes, os.PathLike)) else socket
 
 
