@@ -12,10 +12,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from flom.daemon.slim_imports import lean_imports
-from flom.interfaces import IReactor
+
+if TYPE_CHECKING:
+    from flom.interfaces import IReactor  # it imports Twisted, which is to be imported below
 
 _READY: Final = b"0"
 
@@ -37,7 +39,7 @@ def main(words: Sequence[str]) -> None:
 
         from flom.tap import Options, makeService
 
-        reactor = cast(IReactor, the_reactor)
+        reactor = cast("IReactor", the_reactor)
         options = Options()
         options.parseOptions(words)
         service = makeService(options)
