@@ -80,7 +80,17 @@ class Deaf:
     """Stand by: this daemon would lead, but does not hear itself, so it would hear no other leader either."""
 
 
-Action = Announce | Relay | Lead | Follow | Verify | Outrank | Yield | Deaf
+@dataclass(frozen=True, slots=True)
+class BecameCandidate:
+    """This daemon stands for election (again)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BecameStandby:
+    """This daemon stands by, for a candidate that comes before it; it does not know yet which one will lead."""
+
+
+Action = BecameCandidate | BecameStandby | Announce | Relay | Lead | Follow | Verify | Outrank | Yield | Deaf
 
 
 class Election:
@@ -139,6 +149,7 @@ class Election:
                 return self._follow(other, now, source)
             case Role.CANDIDATE, Role.CANDIDATE if rank(other) < rank(self.standing):
                 self._stand_by(now, wall)
+                return [BecameStandby()]
             case Role.STANDBY, Role.LEADER if self._is_as_good_as_ours(other):
                 return self._follow(other, now, source)
             case Role.STANDBY, Role.CANDIDATE if self.leader is not None and self._can_vouch and now < self._lost_at:
@@ -149,7 +160,7 @@ class Election:
                 self.leader, self._lost = None, other.node
                 if not self._is_yielding:
                     self._stand(now, wall)
-                    return self.tick(now, wall)
+                    return [BecameCandidate(), *self.tick(now, wall)]
             case Role.LEADER, Role.CANDIDATE:
                 return self._answer(now)
             case Role.LEADER, Role.LEADER if rank(other) < rank(self.standing):
@@ -270,7 +281,7 @@ class Election:
         if can_stand and now >= self._lost_at:
             self._lost = self.leader.node if self.leader is not None else self._lost
             self._stand(now, wall)
-            return self._campaign(now, wall)
+            return [BecameCandidate(), *self._campaign(now, wall)]
         self.deadline = now + self._timing.heartbeat
         if can_stand:
             self.deadline = min(self.deadline, self._lost_at)

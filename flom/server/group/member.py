@@ -21,7 +21,20 @@ from twisted.python.failure import Failure
 from flom._version import __version__
 from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender, destination
-from flom.core.group.election import Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
+from flom.core.group.election import (
+    Action,
+    Announce,
+    BecameCandidate,
+    BecameStandby,
+    Deaf,
+    Election,
+    Follow,
+    Lead,
+    Outrank,
+    Relay,
+    Verify,
+    Yield,
+)
 from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.decode import decode
@@ -113,7 +126,6 @@ class GroupMember(DatagramProtocol):
         self._reactor = reactor
         self._instant = instant
         self._observer = observer
-        self._shown_role: Role | None = None
         self._host = gethostname()
         now, wall = self._now()
         self._election = Election(secrets.token_hex(8), now, wall, timing)
@@ -209,6 +221,8 @@ class GroupMember(DatagramProtocol):
                     self._announce(self._announcement(standing))
                 case Relay(standing, source):
                     self._send(encode(Discover(self._group.address, standing=standing, relayed=True)), source.sender)
+                case BecameCandidate() | BecameStandby():
+                    self._show_role(None)
                 case Lead():
                     self._log.info("leading {group}", group=self._group)
                     self._show_role(None)
@@ -230,6 +244,7 @@ class GroupMember(DatagramProtocol):
                         "not be heard either: does a firewall drop it? No daemon is elected here; flomctl doctor may "
                         "tell more"
                     )
+                    self._show_role(None)
                 case Yield(rival, source):
                     self._log.error(
                         "two leaders of {group}: this one, {own}, yields to {other} and grants nothing more",
@@ -238,16 +253,13 @@ class GroupMember(DatagramProtocol):
                         own=self._own_name(),
                     )
                     self._show_role(rival)
-        if self._election.role is not self._shown_role:
-            self._show_role(None)
         self._stop_timer()
         if self.transport is not None:
             delay = max(0.0, self._election.deadline - self._now()[0])
             self._timer = self._reactor.callLater(delay, self._tick)
 
     def _show_role(self, leader: Standing | None) -> None:
-        self._shown_role = self._election.role
-        self._observer.role_changed(self._shown_role, leader)
+        self._observer.role_changed(self._election.role, leader)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -9,7 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flom.core.group.election import Action, Announce, Deaf, Election, Follow, Lead, Outrank, Relay, Verify, Yield
+from flom.core.group.election import (
+    Action,
+    Announce,
+    BecameCandidate,
+    BecameStandby,
+    Deaf,
+    Election,
+    Follow,
+    Lead,
+    Outrank,
+    Relay,
+    Verify,
+    Yield,
+)
 from flom.core.group.ranking import FLOM, rank
 from flom.core.group.timing import DEFAULT_TIMING, ROUNDS, Timing
 from flom.core.protocol.messages import Role, Standing
@@ -220,8 +233,8 @@ class TestTwoCandidates:
         for rival in CANDIDATES:
             election = Election(own.node, 0.0, own.since)
             assert election.standing == own
-            assert election.hear(rival, 0.0, own.since) == []
             stays = CANDIDATES.index(own) <= CANDIDATES.index(rival)
+            assert election.hear(rival, 0.0, own.since) == ([] if stays else [BecameStandby()])
             assert election.role is (Role.CANDIDATE if stays else Role.STANDBY)
 
     def test_who_stands_back_is_silent_and_follows_whoever_leads_then(self) -> None:
@@ -236,7 +249,7 @@ class TestTwoCandidates:
         daemon = Daemon()
         daemon.hear(other(Role.CANDIDATE, "a"))
         assert daemon.wait(TIMING.patience - 1 / 1024) == []
-        assert daemon.wait(1 / 1024) == [Announce(daemon.candidacy)]
+        assert daemon.wait(1 / 1024) == [BecameCandidate(), Announce(daemon.candidacy)]
         assert Lead() in daemon.wait(TIMING.campaign)
 
     def test_as_long_as_others_stand_it_waits(self) -> None:
@@ -245,7 +258,7 @@ class TestTwoCandidates:
         daemon.wait(TIMING.patience / 2)
         daemon.hear(other(Role.CANDIDATE, "c"))
         assert daemon.wait(TIMING.patience - 1 / 1024) == []
-        assert daemon.wait(1 / 1024) == [Announce(daemon.candidacy)]
+        assert daemon.wait(1 / 1024) == [BecameCandidate(), Announce(daemon.candidacy)]
 
 
 class TestStandby:
@@ -254,7 +267,7 @@ class TestStandby:
     def test_silence_makes_a_candidate(self) -> None:
         daemon = follower()
         assert daemon.wait(TIMING.patience - 1 / 1024) == []
-        assert daemon.wait(1 / 1024) == [Announce(daemon.candidacy)]
+        assert daemon.wait(1 / 1024) == [BecameCandidate(), Announce(daemon.candidacy)]
         assert daemon.role is Role.CANDIDATE
         assert daemon.election.leader is None
         assert Lead() not in daemon.wait(TIMING.campaign - TIMING.round)
@@ -262,7 +275,7 @@ class TestStandby:
 
     def test_a_stall_that_is_as_long_as_silence_does_so_too(self) -> None:
         daemon = follower()
-        assert daemon.stall(100.0) == [Announce(daemon.candidacy)]
+        assert daemon.stall(100.0) == [BecameCandidate(), Announce(daemon.candidacy)]
 
     def test_there_is_no_silence_as_long_as_the_leader_is_heard(self) -> None:
         daemon = follower()
@@ -294,12 +307,12 @@ class TestStandby:
         daemon.wait(TIMING.patience - 1 / 1024)
         assert daemon.hear(heard) == []
         assert daemon.election.leader == BETTER
-        assert daemon.wait(1 / 1024) == [Announce(daemon.candidacy)]
+        assert daemon.wait(1 / 1024) == [BecameCandidate(), Announce(daemon.candidacy)]
 
     def test_a_goodbye_of_its_leader_makes_a_candidate_at_once(self) -> None:
         daemon = follower()
         daemon.wait(TIMING.heartbeat)
-        assert daemon.hear(BETTER.replace(role=Role.LEAVING)) == [Announce(daemon.candidacy)]
+        assert daemon.hear(BETTER.replace(role=Role.LEAVING)) == [BecameCandidate(), Announce(daemon.candidacy)]
         assert daemon.election.leader is None
         assert Lead() in daemon.wait(TIMING.campaign)
 
@@ -315,7 +328,7 @@ class TestStandby:
         goodbye = BETTER.replace(role=Role.LEAVING)
         daemon.hear(goodbye)
         assert daemon.hear(BETTER) == [Follow(BETTER)]  # anybody can have sent the goodbye
-        assert daemon.hear(goodbye) == [Announce(daemon.candidacy)]
+        assert daemon.hear(goodbye) == [BecameCandidate(), Announce(daemon.candidacy)]
 
     def test_a_better_leader_is_followed_from_now_on(self) -> None:
         daemon = follower(WORSE)
@@ -343,7 +356,11 @@ class TestStandby:
             assert daemon.hear(FLOM) == []
             assert daemon.wait(TIMING.heartbeat) == [question]
         questions = [question] * 3
-        assert daemon.wait(TIMING.patience - TIMING.heartbeat) == [*questions[1:], Announce(daemon.candidacy)]
+        assert daemon.wait(TIMING.patience - TIMING.heartbeat) == [
+            *questions[1:],
+            BecameCandidate(),
+            Announce(daemon.candidacy),
+        ]
 
 
 class TestLeader:
@@ -462,7 +479,7 @@ class TestYielding:
             assert daemon.hear(BETTER) == []
         daemon.election.finished()
         assert daemon.wait(TIMING.patience - 1 / 1024) == []
-        assert daemon.wait(1 / 1024) == [Announce(daemon.candidacy)]
+        assert daemon.wait(1 / 1024) == [BecameCandidate(), Announce(daemon.candidacy)]
 
 
 class TestGoodbye:
