@@ -91,7 +91,7 @@ class TlsEnd:
         context.verify_mode = CERT_REQUIRED
         context.minimum_version = TLSVersion.TLSv1_2
         context.options |= OP_NO_COMPRESSION | OP_NO_RENEGOTIATION | OP_NO_TICKET
-        context.set_ciphers("DEFAULT")  # Python's own choice leaves out all that FLoM with an old OpenSSL can do
+        context.set_ciphers("DEFAULT")  # Python's own choice leaves out RSA key exchange, which an old FLoM may need
         try:
             # without a password, OpenSSL would ask for one on the terminal
             context.load_cert_chain(certificate, private_key, password=_refuse_passphrase)
@@ -179,7 +179,7 @@ class SecureStream(Stream):
         left = memoryview(data)
         try:
             while left:
-                left = left[self._connection.write(left) :]  # it takes one record at a time, 16 KiB
+                left = left[self._connection.write(left) :]  # it may take a part
         except SSLError as e:
             self._fail(e, deadline)
         self._flush(deadline)
