@@ -25,7 +25,7 @@ TRANSCRIPTS: Final[dict[str, Transcript]] = {
     for transcript in [json.loads(line)]
 }
 
-_PEER_ID: Final = "0123456789abcdef0123456789abcdef"
+PEER_ID: Final = "0123456789abcdef0123456789abcdef"
 _PATIENCE: Final = 5.0  # seconds that a message may take; only a test that fails waits for so long
 _PORT: Final = 28015
 _UNICAST: Final = "192.0.2.10"
@@ -76,9 +76,9 @@ class _Replay:
             self._received[label] = b""
         match step:
             case {"send": text}:
-                self._send(label, text.replace("{PEERID}", _PEER_ID).encode())
+                self._send(label, text.replace("{PEERID}", PEER_ID).encode())
             case {"recv": text}:
-                _assert_same(self._receive(label), text)
+                assert_same(self._receive(label), text)
             case {"closed": True}:
                 assert self._read(label, _PATIENCE) == b"", "not closed"
             case {"close": True}:
@@ -123,7 +123,7 @@ class _Replay:
             return None
 
 
-def _assert_same(got: str, wanted: str) -> None:
+def assert_same(got: str, wanted: str) -> None:
     """Compare two messages but for the order of attributes; C{wanted} may have placeholders."""
     declaration = re.match(r"<\?.*?\?>", wanted)
     assert declaration is None or got.startswith(declaration[0]), f"got {got!r}"

@@ -50,7 +50,7 @@ _BETTER: Final[dict[str, dict[int, Any]]] = {
 }
 
 
-def _expected(name: str) -> Transcript:
+def expected(name: str) -> Transcript:
     """Return the recording C{name} as we want it."""
     transcript = deepcopy(TRANSCRIPTS[name])
     for number, step in _BETTER.get(name, {}).items():
@@ -58,7 +58,7 @@ def _expected(name: str) -> Transcript:
     return transcript
 
 
-def _names(transport: str) -> list[str]:
+def names(transport: str) -> list[str]:
     return [name for name, transcript in TRANSCRIPTS.items() if transcript["transport"] == transport]
 
 
@@ -66,7 +66,7 @@ def test_only_quirks_are_bettered() -> None:
     assert all(TRANSCRIPTS[name]["quirk"] for name in _BETTER)
 
 
-@pytest.mark.parametrize("name", _names("unix"))
+@pytest.mark.parametrize("name", names("unix"))
 @pytest_twisted.ensureDeferred
 async def test_unix(name: str, tmp_path: Path) -> None:
     path = str(tmp_path / "flom.sock")
@@ -80,7 +80,7 @@ async def test_unix(name: str, tmp_path: Path) -> None:
     daemon.startService()
     if name.startswith("ts-"):
         await deferToThread(_await_early_in_a_second)
-    await deferToThread(replay_unix, _expected(name), path)
+    await deferToThread(replay_unix, expected(name), path)
     if daemon.running:
         await daemon.stopService()
 
@@ -95,7 +95,7 @@ def host() -> Iterator[Host]:
 
 
 @needs_network_namespaces
-@pytest.mark.parametrize("name", _names("udp"))
+@pytest.mark.parametrize("name", names("udp"))
 def test_udp(name: str, host: Host) -> None:
     result = host.run(sys.executable, "-m", "tests.fakes.replay", name, stderr=subprocess.STDOUT)
     assert result.returncode == 0, result.stdout

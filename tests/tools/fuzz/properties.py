@@ -7,7 +7,10 @@ from random import Random
 from typing import Final
 
 from flom.codes import Outcome
+from flom.core.modes import LockMode
 from flom.core.names import parse_name
+from flom.core.protocol import fastpath
+from flom.core.protocol.connection import ClientConnection, ServerConnection
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader
@@ -25,9 +28,9 @@ Heard = tuple[list[Message], str | None]
 _TLS: Final = (b"\x15\x03", b"\x16\x03")
 
 
-def hear(pieces: Iterable[bytes], max_size: int = MAX_MESSAGE_SIZE) -> Heard:
+def hear(pieces: Iterable[bytes], reader: MessageReader | None = None) -> Heard:
     """Read a stream that comes in C{pieces}; anything raised but a breach is let through."""
-    reader, messages = MessageReader(max_size), list[Message]()
+    reader, messages = reader or fastpath.FastReader(), list[Message]()
     try:
         for piece in pieces:
             for message in reader.feed(piece):
@@ -45,6 +48,8 @@ def check_cutting(data: bytes, random: Random) -> None:
         assert in_pieces[0] == at_once[0], (pieces, in_pieces, at_once)
         if not any(record in data for record in _TLS):  # seen sooner in pieces, and told in other words
             assert in_pieces[1] == at_once[1], (pieces, in_pieces, at_once)
+    assert hear([data, b""], MessageReader()) == at_once, data  # without shortcuts
+    check_connections(data, random)
     for message in at_once[0]:
         check_rewriting(message)
 
@@ -90,8 +95,9 @@ def check_against_expat(data: bytes) -> None:
     *whole, _ = data.split(END_OF_MESSAGE)
     for text in whole:
         text += END_OF_MESSAGE
-        quick, slow = _outcome(decode, text), _outcome(read_slowly, text)
-        assert quick == slow, (text, quick, slow)
+        slow = _outcome(read_slowly, text)
+        for read in (decode, fastpath.decode):
+            assert _outcome(read, text) == slow, (text, _outcome(read, text), slow)
 
 
 def _outcome(read: Callable[[bytes], Message], data: bytes) -> Message | str:
@@ -99,6 +105,35 @@ def _outcome(read: Callable[[bytes], Message], data: bytes) -> Message | str:
         return read(data)
     except RemoteProtocolError as e:
         return f"{e.log_id} {e.code}"
+
+
+def check_connections(data: bytes, random: Random) -> None:
+    """Both ends make the same of a stream wherever it is cut, and raise nothing but a breach."""
+    for fresh in (lambda: ServerConnection(SessionId(1), "id"), _asking, _watching):
+        at_once = _meaning(fresh(), [data])
+        assert _meaning(fresh(), cut(random, data)) == at_once, data
+
+
+def _asking() -> ClientConnection:
+    client = ClientConnection()
+    client.lock(Lock("R1", LockMode.EX, wait=True, extended=True))
+    return client
+
+
+def _watching() -> ClientConnection:
+    client = ClientConnection()
+    client.request_status()
+    return client
+
+
+def _meaning(end: ClientConnection | ServerConnection, pieces: Iterable[bytes]) -> tuple[list[str], bool]:
+    meaning = list[str]()
+    try:
+        for piece in pieces:
+            meaning.extend(map(repr, end.receive(piece)))
+    except RemoteProtocolError:
+        return meaning, True
+    return meaning, False
 
 
 def check_sessions(random: Random, steps: int = 30) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flom.core.protocol.decode import decode
-from flom.core.protocol.framing import MAX_ANSWER_SIZE
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.errors import RemoteProtocolError
 from tests.tools.fuzz.malformed import GOLDEN, garbage, mutated, near_canonical
 from tests.tools.fuzz.messages import any_message, spelled
@@ -68,6 +68,6 @@ def test_a_number_of_thousands_of_digits_is_a_breach() -> None:
 
 
 def test_an_answer_is_bounded_too() -> None:
-    messages, why = hear([b"x" * MAX_ANSWER_SIZE, b"x"], MAX_ANSWER_SIZE)
+    messages, why = hear([b"x" * MAX_ANSWER_SIZE, b"x"], MessageReader(MAX_ANSWER_SIZE))
     assert messages == []
     assert why is not None

@@ -1,0 +1,79 @@
+"""The shortcuts give what the long way does, and are taken by what clients and daemons usually say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from flom.core.modes import LockMode
+from flom.core.protocol import fastpath
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.framing import MessageReader
+from flom.core.protocol.messages import Answer, Discover, Lock, Message, Unlock, Unlocked
+from flom.errors import RemoteProtocolError
+
+PEER_ID = "0123456789abcdef0123456789abcdef"
+USUAL: list[Message] = [
+    *(Lock(name, LockMode.PR, 3, True, True, 1.5, PEER_ID, extended=True) for name in ("R1", "N[5]", "a.b", "/a/b")),
+    Lock("R1", LockMode.EX, wait=True, create=True, peer_id=PEER_ID),
+    Unlock("R1", rollback=True),
+    Unlocked(),
+    Answer(16, 0, None, PEER_ID, extended=True),
+    Answer(16, 1, None, PEER_ID),
+    Answer(24, 0, "2026-11-29 12:00:00.5"),
+]
+
+
+@pytest.mark.parametrize("message", USUAL, ids=repr)
+def test_a_usual_message_is_read_without_a_parser(message: Message) -> None:
+    data = encode(message)
+    assert fastpath._decode_usual(data) == decode(data) == fastpath.decode(data)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Answer(24, 0, "a&b"), Answer(24, 0, "a\tb"), Answer(24, 0, "é"), Discover("239.1.1.1"), Lock("R1", peer_id="<")],
+    ids=repr,
+)
+def test_any_other_is_left_to_the_parser(message: Message) -> None:
+    data = encode(message)
+    assert fastpath._decode_usual(data) is None
+    assert fastpath.decode(data) == decode(data)
+
+
+def test_an_answer_is_written_as_the_long_way_does() -> None:
+    assert fastpath.encode_answer(16, 0, "a", PEER_ID, True) == encode(Answer(16, 0, "a", PEER_ID, True))
+
+
+def test_a_read_that_comes_again_is_not_read_again() -> None:
+    reader, data = fastpath.FastReader(), encode(USUAL[0]) + encode(Unlock("R1"))
+    first = reader.feed(data)
+    assert list(first) == list(MessageReader().feed(data))
+    assert reader.feed(data) is first
+
+
+def test_what_is_wrong_is_found_after_what_comes_before_it() -> None:
+    messages = iter(fastpath.FastReader().feed(encode(Unlocked()) + b"nonsense</msg>"))
+    assert next(messages) == Unlocked()
+    with pytest.raises(RemoteProtocolError):
+        next(messages)
+
+
+def test_a_client_that_hears_usual_answers_imports_no_parser() -> None:
+    script = """
+import sys
+from flom.core.protocol.connection import ClientConnection
+from flom.core.protocol.messages import Lock
+client = ClientConnection()
+client.lock(Lock("R1", wait=True, create=True, peer_id="0", extended=True))
+list(client.receive(bytes.fromhex(sys.argv[1])))
+assert client.holds
+print(*sorted({"pyexpat", "xml", "re", "enum", "typing", "dataclasses", "base64"} & set(sys.modules)))
+"""
+    words = [sys.executable, "-S", "-c", script, encode(USUAL[7]).hex()]
+    path = [entry for entry in sys.path if entry]
+    result = subprocess.run(words, env={"PYTHONPATH": ":".join(path)}, capture_output=True, text=True, check=False)
+    assert (result.stdout.strip(), result.stderr) == ("", "")
