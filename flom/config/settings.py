@@ -29,6 +29,7 @@ from flom.config.parsers import (
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.modes import EX
 from flom.core.names import DEFAULT_NAME
+from flom.core.protocol.framing import MAX_MESSAGE_SIZE
 from flom.errors import ConfigError
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 
@@ -340,8 +341,9 @@ class Config(_Values):
         help="resources, beyond which no other is created; 0: no limit")
     max_locks_per_connection: int = _integer("--max-locks-per-connection", "[Limits] MaxLocksPerConnection",
         default=1_000, check=_COUNT, help="locks of one connection, beyond which it gets no other; 0: no limit")
-    max_message_size: int = _integer("--max-message-size", "[Limits] MaxMessageSize", default=511,
-        check=within(511, 65536), help="bytes of the longest message that the daemon accepts")
+    max_message_size: int = _integer("--max-message-size", "[Limits] MaxMessageSize",
+        default=MAX_MESSAGE_SIZE, check=within(MAX_MESSAGE_SIZE, 65536),
+        help="bytes of the longest message that the daemon accepts")
     message_timeout_ms: int = _integer("--message-timeout", "[Limits] MessageTimeout", default=30_000,
         check=_LIMITED_MS,
         help="milliseconds that a client has for its first message, and to end one that it has begun")
