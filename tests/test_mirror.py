@@ -25,7 +25,6 @@ ELSEWHERE: Final = {
     "core/effects.py": "values; core/locks/test_table.py has every one of them",
     "core/locks/resources/base.py": "a contract, and what all types share",
     "core/protocol/events.py": "values; core/protocol/test_connection.py has every one of them",
-    "core/protocol/fastpath.py": "tools/fuzz/test_wire.py compares it with the slow way",
     "ctl/certs.py": "scenarios/tls/test_certs.py uses what it makes",
     "ctl/screen.py": "ctl/test_top.py draws on it",
     "job/signals.py": "run/test_runner_signals.py: signals need a process",
