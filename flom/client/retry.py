@@ -53,7 +53,7 @@ def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secure
     return DaemonLost(f"{closed} without an answer; {why}", ReturnCode.SSL_READ_ERROR)
 
 
-class Patience:
+class RetryBudget:
     """
     The retry budget of one lock: how often to ask again when the daemon has gone without a decision.
 
@@ -61,11 +61,11 @@ class Patience:
     that we wait at has gone.
     """
 
-    def __init__(self, *, is_in_pool: bool) -> None:
-        self._is_in_pool = is_in_pool
+    def __init__(self, *, is_in_group: bool) -> None:
+        self._is_in_group = is_in_group
         self._silent = 0
 
-    def bear(self, loss: DaemonLost, *, answered: bool) -> None:
+    def spend(self, loss: DaemonLost, *, answered: bool) -> None:
         """
         Spend one retry on C{loss}; the caller asks again.
 
@@ -74,8 +74,8 @@ class Patience:
         """
         self._silent = 0 if answered else self._silent + 1
         is_refusal = loss.code is ReturnCode.SSL_READ_ERROR  # one that stands by would not have spoken TLS
-        retries = _GROUP_RETRIES if self._is_in_pool and not is_refusal else 1
-        if self._silent > retries or (answered and not self._is_in_pool):
+        retries = _GROUP_RETRIES if self._is_in_group and not is_refusal else 1
+        if self._silent > retries or (answered and not self._is_in_group):
             raise loss
 
 

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from flom.client.addresses import peer_of
 from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import NoDaemon, Seek, prepare
-from flom.client.retry import RETRY, Patience
+from flom.client.retry import RETRY, RetryBudget
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import Granted
 from flom.core.protocol.messages import Lock
@@ -142,8 +142,8 @@ class Acquirer:
         self._deadline = None if self._timeout is None else monotonic() + self._timeout
 
     def _ask(self, message: Lock, *, regains: bool) -> tuple[Conversation, str | None]:
-        """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{Patience} allows."""
-        patience = Patience(is_in_pool=self._follows)
+        """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{RetryBudget} allows."""
+        budget = RetryBudget(is_in_group=self._follows)
         while True:
             self.conversation = None
             try:
@@ -152,7 +152,7 @@ class Acquirer:
                 self._hooks.asks(conversation)
                 answer = conversation.lock(message, self._deadline, self._interrupts)
             except DaemonLost as e:
-                patience.bear(e, answered=self.conversation is not None and self.conversation.answered)
+                budget.spend(e, answered=self.conversation is not None and self.conversation.answered)
                 self._was_connected = True
             else:
                 if isinstance(answer, Granted):

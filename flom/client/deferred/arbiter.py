@@ -18,7 +18,7 @@ from flom.acquisition import Acquisition, Held, limit
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.spawn import Child, Text, spawn
-from flom.client.retry import RETRY, Patience, while_waiting
+from flom.client.retry import RETRY, RetryBudget, while_waiting
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.connection import Granted
@@ -291,8 +291,8 @@ class RemoteArbiter:
         return client
 
     async def _ask(self, message: Lock, resource: str) -> tuple[LockClient, Granted]:
-        """Return the daemon's grant; if the daemon goes first, ask again as long as L{Patience} lasts."""
-        patience = Patience(is_in_pool=self._is_in_group)
+        """Return the daemon's grant; if the daemon goes first, ask again as long as L{RetryBudget} lasts."""
+        budget = RetryBudget(is_in_group=self._is_in_group)
         while True:
             kept = self._pool.take(resource)
             if kept:
@@ -304,7 +304,7 @@ class RemoteArbiter:
                 self._on_lost()
                 if kept and not client.has_answered:
                     continue  # it had ended since it was last used
-                patience.bear(e, answered=client.has_answered)
+                budget.spend(e, answered=client.has_answered)
             except LockRefused:
                 self._pool.put(client, resource)
                 raise
