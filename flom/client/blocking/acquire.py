@@ -271,20 +271,33 @@ class Acquirer:
                             hooks.say(f"nobody leads {group}: standing for election")
                     if candidate is not None and candidate.check(hooks):
                         break
-                    pause = _POLL
-                    if candidate is None and not regains:
-                        pause = min(max(_POLL, took * _BACK_OFF), _LONGEST_PAUSE)
-                    if candidate is None and self._deadline is not None:
-                        pause = min(pause, self._deadline - monotonic())
-                        if pause <= 0:
-                            raise LockTimeout("too late")
+                    pause = _POLL if candidate is not None else self._bystander_pause(took, regains=regains)
                     if took > give_up:
                         raise not_started(f"{group}: nobody was elected within {give_up:g} s")
+                if candidate is not None and not candidate.has_ended:
+                    try:
+                        candidate.check(hooks)  # it may lead since a moment ago
+                    except DaemonUnreachable:
+                        pass  # another one leads, so that does not matter
         finally:
             if candidate is not None:
                 candidate.close()
         if candidate is not None:
             self._limit_wait()
+
+    def _bystander_pause(self, took: float, *, regains: bool) -> float:
+        """
+        Return the seconds until the next question while another program of this host has the candidate.
+
+        @param took: seconds up to now.
+        @raise LockTimeout: the user's timeout, which runs on meanwhile, is over.
+        """
+        pause = _POLL if regains else min(max(_POLL, took * _BACK_OFF), _LONGEST_PAUSE)
+        if self._deadline is not None:
+            pause = min(pause, self._deadline - monotonic())
+        if pause <= 0:
+            raise LockTimeout("too late")
+        return pause
 
     def _pause(self, seconds: float) -> None:
         left = seconds if self._deadline is None else min(seconds, self._deadline - monotonic())
