@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -16,9 +15,7 @@ _T = TypeVar("_T")
 
 
 class Held(Protocol):
-    """
-    A lock that is held, for type checkers that know nothing of zope's interfaces; see L{flom.interfaces.IHeld}.
-    """
+    """A lock that is held, for type checkers that know nothing of zope's interfaces; see L{flom.interfaces.IHeld}."""
 
     element: str | None
     is_released: bool
@@ -49,7 +46,7 @@ class Acquisition(Deferred[Held]):
 
     def note_use(self) -> None:
         """
-        Note that the result is about to be taken.
+        Note that the result is about to be taken, which it may be once.
 
         @raise Misuse: it has been taken.
         """
@@ -65,11 +62,9 @@ class Acquisition(Deferred[Held]):
         self._held = await self
         return self._held
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         released = release_after(self._held, error)
-        if kind is GeneratorExit:  # the coroutine is run no further, so it can wait for nothing
+        if isinstance(error, GeneratorExit):  # the coroutine is run no further, so it can wait for nothing
             released.addErrback(lambda failure: None)
         else:
             await released

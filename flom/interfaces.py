@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from twisted.internet import interfaces
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IReactorCore,
-    IReactorFDSet,
-    IReactorMulticast,
-    IReactorProcess,
-    IReactorSocket,
-    IReactorTCP,
-    IReactorThreads,
-    IReactorTime,
-    IReactorUNIX,
-)
 from zope.interface import Attribute, Interface
 
+from flom.acquisition import Acquisition
 from flom.core.modes import LockMode
 from flom.errors import FlomError
 
-if TYPE_CHECKING:
-    from flom.acquisition import Acquisition
-
 
 class IReactor(
-    IReactorCore,
-    IReactorFDSet,
-    IReactorMulticast,
-    IReactorProcess,
-    IReactorSocket,
-    IReactorTCP,
-    IReactorThreads,
-    IReactorTime,
-    IReactorUNIX,
+    interfaces.IReactorCore,
+    interfaces.IReactorFDSet,
+    interfaces.IReactorMulticast,
+    interfaces.IReactorProcess,
+    interfaces.IReactorSocket,
+    interfaces.IReactorTCP,
+    interfaces.IReactorThreads,
+    interfaces.IReactorTime,
+    interfaces.IReactorUNIX,
 ):
     """What Twisted's reactors on Linux provide, as far as daemons and clients use it."""
 
@@ -72,9 +58,7 @@ class IArbiter(Interface):
         timeout: float | None = None,
     ) -> Acquisition:
         """
-        Ask for a lock.
-
-        Cancelling the Deferred withdraws the request.
+        Ask for a lock; cancelling the Deferred withdraws the request.
 
         @param name: the resource (docs/compatibility.md, "Resource names").
         @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.

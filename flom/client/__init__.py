@@ -41,38 +41,11 @@ if TYPE_CHECKING:
     from flom.interfaces import IArbiter, IHeld, IReactor
     from flom.job.words import CannotExecute
 
-__all__ = [
-    "Acquisition",
-    "CannotExecute",
-    "CannotWait",
-    "Child",
-    "Closed",
-    "Config",
-    "ConfigError",
-    "DaemonLost",
-    "DaemonUnreachable",
-    "FlomError",
-    "Held",
-    "IArbiter",
-    "IHeld",
-    "IReactor",
-    "InvalidName",
-    "InvalidRequest",
-    "LocalProtocolError",
-    "LockBusy",
-    "LockImpossible",
-    "LockMode",
-    "LockRefused",
-    "LockTimeout",
-    "Misuse",
-    "ProtocolError",
-    "RemoteArbiter",
-    "RemoteProtocolError",
-    "StandingBy",
-    "TlsError",
-    "connect",
-    "holding",
-]
+__all__ = ["Child", "Config", "LockMode", "RemoteArbiter", "connect", "holding"]
+__all__ += ["Acquisition", "Held", "IArbiter", "IHeld", "IReactor"]  # for annotations
+__all__ += ["CannotExecute", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"]
+__all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockImpossible", "LockRefused"]
+__all__ += ["LockTimeout", "Misuse", "ProtocolError", "RemoteProtocolError", "StandingBy", "TlsError"]
 
 _MODULES = {
     "Acquisition": "flom.acquisition",

@@ -33,18 +33,16 @@ _ACTIONS: Final = (  # under the names of the fields of CommandLine
     ),
 )
 _OPTIONS: Final = (*_ACTIONS, *(setting for setting in SETTINGS if RUNNER in setting.programs))
-_BY_SHORT: Final = {setting.short: setting for setting in _OPTIONS if setting.short}
-_BY_LONG: Final = {setting.long: setting for setting in _OPTIONS}
+_BY_WORD: Final = {word: setting for setting in _OPTIONS for word in (f"-{setting.short}", f"--{setting.long}")}
 
 
 class CommandLine:
     """
-    What was asked for.
+    What was asked for; the fields that no C{@ivar} names are those of the options with the same names.
 
-    @ivar options: in the order in which they were given.
+    @ivar options: settings and their texts, in the order in which they were given.
     @ivar command: the words of COMMAND.
-    @ivar quiesce: whether to end the daemon as soon as no client needs it.
-    @ivar immediate: whether to end it at once; this counts if both are given.
+    @ivar immediate: whether to end the daemon at once; this counts if C{quiesce} is given too.
     """
 
     def __init__(self) -> None:
@@ -78,13 +76,16 @@ def parse(words: Sequence[str]) -> CommandLine:
         if word in _HELP:
             line.help = True
         elif word.startswith("--"):
-            name, has_value, value = word[2:].partition("=")
-            setting = _find(_BY_LONG, name, f"--{name}")
-            if setting.from_option is not None and not has_value:
-                value = _next(rest, f"--{name}")
-            _add(line, setting, value)
+            option, has_value, value = word.partition("=")
+            _add(line, option, value if has_value else None, rest)
         elif word.startswith("-") and word != "-":
-            _parse_cluster(line, word[1:], rest)
+            letters = word[1:]
+            while letters and not line.help:
+                option, letters = f"-{letters[0]}", letters[1:]
+                if option in _HELP:
+                    line.help = True
+                elif _add(line, option, letters or None, rest):
+                    break
         else:
             line.command.append(word)
     return line
@@ -111,36 +112,22 @@ def usage(program: str) -> str:
     return "\n".join(lines)
 
 
-def _parse_cluster(line: CommandLine, letters: str, rest: list[str]) -> None:
-    while letters:
-        letter, letters = letters[0], letters[1:]
-        if f"-{letter}" in _HELP:
-            line.help = True
-            return
-        setting = _find(_BY_SHORT, letter, f"-{letter}")
-        if setting.from_option is None:
-            _add(line, setting, "")
-        else:
-            _add(line, setting, letters or _next(rest, f"-{letter}"))
-            return
+def _add(line: CommandLine, option: str, value: str | None, rest: list[str]) -> bool:
+    """
+    Add to C{line} what C{option}, a word with its dashes, asks for; return whether it takes a value.
 
-
-def _add(line: CommandLine, setting: Setting, value: str) -> None:
-    if setting not in _ACTIONS:
-        line.options.append((setting, value))
-    elif setting.from_option is None:
-        setattr(line, setting.field, True)
+    @param value: what is written together with it; without it, the value is the first word of C{rest}.
+    """
+    setting = _BY_WORD.get(option)
+    if setting is None:
+        raise ConfigError(f"option parsing failed: Unknown option {option}")
+    takes_value = setting.from_option is not None
+    if takes_value and value is None:
+        if not rest:
+            raise ConfigError(f"option parsing failed: Missing argument for {option}")
+        value = rest.pop(0)
+    if setting in _ACTIONS:
+        setattr(line, setting.field, value if takes_value else True)
     else:
-        setattr(line, setting.field, value)
-
-
-def _find(settings: dict[str, Setting], name: str, word: str) -> Setting:
-    if name not in settings:
-        raise ConfigError(f"option parsing failed: Unknown option {word}")
-    return settings[name]
-
-
-def _next(rest: list[str], word: str) -> str:
-    if not rest:
-        raise ConfigError(f"option parsing failed: Missing argument for {word}")
-    return rest.pop(0)
+        line.options.append((setting, value or ""))
+    return takes_value

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
 from twisted.internet.error import ConnectingCancelledError
-from twisted.internet.interfaces import IAddress, IProcessProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IProcessProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -21,42 +20,31 @@ from flom.client.deferred.spawn import Child, Text, spawn
 from flom.client.retry import RETRY, RetryBudget, while_waiting
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.protocol.connection import Granted
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock
-from flom.core.requests import ask, check_lock
+from flom.core.requests import ask
 from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProtocolError, LockRefused, Misuse
 from flom.interfaces import IArbiter, IHeld
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
+from flom.reactor.transports import tune
 
 if TYPE_CHECKING:
     from flom.tls.context import Tls
 
 MAX_ASKING: Final = 8
 """
-Requests for the very same that are sent at one time; more of them wait in this process, in their order.
-
-When the first of them cannot be granted, neither can the others, so a thousand tasks that wait for one lock need not be
-a thousand connections.
+Requests for the very same that are sent at one time; more of them wait in this process, in their order: when the first
+cannot be granted, neither can the others, so a thousand tasks that wait for one lock need not be as many connections.
 """
-
-_Own = TypeVar("_Own", bound="RemoteArbiter")
 
 
 @implementer(IHeld)
 class RemoteHeld:
-    """
-    A lock that a daemon has granted.
-
-    @ivar element: see L{IHeld}.
-    @ivar lost: see L{IHeld}; it fires with L{flom.errors.DaemonLost}.
-    """
+    """A lock that a daemon has granted; C{lost} fires with L{flom.errors.DaemonLost}."""
 
     def __init__(self, client: LockClient, name: str, element: str | None, pool: ConnectionPool) -> None:
-        """
-        @param pool: keeps the connection after the release.
-        """
+        """@param pool: keeps the connection after the release."""
         self.element = element
         self.lost: Deferred[FlomError] = Deferred()
         client.lost.addCallback(self._note_loss)
@@ -73,7 +61,7 @@ class RemoteHeld:
         self.is_released = True
         if self.is_lost:
             return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
-        released: Deferred[None] = Deferred()
+        released: Deferred[None] = Deferred()  # by cancelling this, its user cancels nothing of ours
         self._pool.expect(self._client)
         self._client.unlock(self._name, rollback).addCallback(self._keep_connection).chainDeferred(released)
         return released
@@ -84,6 +72,7 @@ class RemoteHeld:
 
     def _note_loss(self, why: FlomError) -> None:
         self.is_lost = True
+        why.concern(self._name)
         if not self.lost.called:  # by being cancelled
             self.lost.callback(why)
 
@@ -96,9 +85,8 @@ class RemoteArbiter:
     """
     Asks a daemon for locks.
 
-    The protocol needs a connection for each lock that is held or waited for
-    (docs/compatibility.md, "Protocol: daemon"). With a daemon of ours, a connection is kept for the next locks of the
-    same resource.
+    Each lock that is held or waited for has a connection (docs/compatibility.md, "Protocol: daemon"). With a daemon of
+    ours, it is kept for the next locks of the same resource.
     """
 
     def __init__(
@@ -109,30 +97,28 @@ class RemoteArbiter:
         keepalive: Keepalive = DEFAULT_KEEPALIVE,
         *,
         tls: Tls | None = None,
-        is_in_group: bool = False,
         keep: float = 0.0,
-        on_lost: Callable[[], None] = lambda: None,
+        forget: Callable[[], None] | None = None,
     ) -> None:
         """
         @param endpoint: leads to the daemon.
         @param clock: the reactor; but for L{spawn}, an C{IReactorTime} will do.
         @param tls: our end of TLS; C{None} for plain text.
         @param peer: names it in errors.
-        @param is_in_group: true if C{endpoint} leads to another daemon when that one has gone, so that waiters may go
-            on waiting there.
         @param keep: seconds that a connection is kept after its lock was released; the daemon remembers the resource
             for so much longer, and does not end. 0 to keep none.
-        @param on_lost: called when a daemon has closed a connection on which something was asked.
+        @param forget: called when the daemon of a group has gone: C{endpoint} leads to another, where waiters go on
+            waiting. C{None} if there is no other.
         """
         self._endpoint = endpoint if tls is None else tls.secure_client(endpoint)
         self._peer = peer
         self._clock = clock
-        self._is_in_group = is_in_group
+        self._forget = forget
         self._keepalive = keepalive
-        self._waiting_keepalive = while_waiting(keepalive) if is_in_group else keepalive
-        self._factory = _ClientFactory(peer, clock, self._waiting_keepalive, tls)
+        self._waiting_keepalive = while_waiting(keepalive) if forget else keepalive
+        self._factory: Any = Factory.forProtocol(lambda: LockClient(peer, clock, self._waiting_keepalive, tls))
+        self._factory.noisy = False
         self._is_extended = keep > 0
-        self._on_lost = on_lost
         self._pool = ConnectionPool(clock, keep)
         self._turns: dict[Lock, DeferredSemaphore] = {}
         self._undecided: set[Deferred[Held]] = set()
@@ -177,11 +163,9 @@ class RemoteArbiter:
         Start a command as soon as the lock is granted, and release the lock when the command has ended: with rollback
         if the status is not 0.
 
-        The command finds FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT in its environment; the element, if the
-        resource has elements, is its last argument too. Signals that this process ignores, it ignores.
-
-        Cancelling the Deferred withdraws the request, so that the command is not started; if it is just being started,
-        that kills it.
+        The command finds FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT in its environment; the element, if there is
+        one, is its last argument too. Signals that this process ignores, it ignores. Cancelling the Deferred withdraws
+        the request, or kills the command that is just being started.
 
         @param words: the command and its arguments. It is looked for in the PATH of its environment.
         @param protocol: hears of the process as with C{reactor.spawnProcess}, but nothing if the command cannot be
@@ -198,29 +182,9 @@ class RemoteArbiter:
         """
         if isinstance(words, str | bytes) or not words:
             return fail(InvalidRequest(f"{name}: {words!r} is no list of the words of a command"))
-        return spawn(
-            self._clock,
-            self.acquire(name, mode, **wanted),
-            name,
-            mode,
-            words,
-            protocol=protocol,
-            childFDs=childFDs,
-            env=env,
-            path=path,
-            inherit=inherit,
-        )
-
-    async def lock(self, message: Lock) -> RemoteHeld:
-        """
-        Ask for the lock that C{message} describes; see L{IArbiter.acquire}.
-
-        @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
-        """
-        name = check_lock(message)
-        client, granted = await self._ask(message, name.key)
-        client.keep_alive(self._keepalive)
-        return RemoteHeld(client, message.name, granted.element, self._pool)
+        acquiring = self.acquire(name, mode, **wanted)
+        child = spawn(self._clock, acquiring, name, mode, words, protocol, childFDs, env, path, inherit=inherit)
+        return Deferred.fromCoroutine(child)
 
     async def probe(self) -> None:
         """
@@ -241,12 +205,10 @@ class RemoteArbiter:
             waiting.cancel()
         return self._pool.close()
 
-    async def __aenter__(self: _Own) -> _Own:
+    async def __aenter__(self) -> RemoteArbiter:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def _take_turn(self, message: Lock, what: str) -> Held:
@@ -255,9 +217,7 @@ class RemoteArbiter:
             raise Closed(f"{what}: this client was closed")
         turns = self._turns.setdefault(message, DeferredSemaphore(MAX_ASKING))
         try:
-            held: RemoteHeld = await turns.run(lambda: Deferred.fromCoroutine(self.lock(self._extend(message))))
-            held.lost.addCallback(_name_it, message.name)
-            return held
+            return await turns.run(lambda: Deferred.fromCoroutine(self._lock(self._extend(message))))
         except FlomError as e:
             e.concern(message.name)
             raise
@@ -290,18 +250,22 @@ class RemoteArbiter:
         assert isinstance(client, LockClient)
         return client
 
-    async def _ask(self, message: Lock, resource: str) -> tuple[LockClient, Granted]:
-        """Return the daemon's grant; if the daemon goes first, ask again as long as L{RetryBudget} lasts."""
-        budget = RetryBudget(is_in_group=self._is_in_group)
+    async def _lock(self, message: Lock) -> RemoteHeld:
+        """Ask for the lock; if the daemon goes before its decision, ask again as long as L{RetryBudget} lasts."""
+        resource = parse_name(message.name).key
+        budget = RetryBudget(is_in_group=self._forget is not None)
         while True:
             kept = self._pool.take(resource)
             if kept:
-                kept.keep_alive(self._waiting_keepalive)
+                tune(kept.transport, self._waiting_keepalive)
             client = kept or await self._connect()
             try:
-                return client, await client.lock(message)
+                granted = await client.lock(message)
+                tune(client.transport, self._keepalive)
+                return RemoteHeld(client, message.name, granted.element, self._pool)
             except DaemonLost as e:
-                self._on_lost()
+                if self._forget:
+                    self._forget()
                 if kept and not client.has_answered:
                     continue  # it had ended since it was last used
                 budget.spend(e, answered=client.has_answered)
@@ -311,25 +275,5 @@ class RemoteArbiter:
             except BaseException:
                 client.close()
                 raise
-            if self._is_in_group:
+            if self._forget:
                 await deferLater(self._clock, RETRY)
-
-
-def _name_it(why: FlomError, name: str) -> FlomError:
-    why.concern(name)
-    return why
-
-
-class _ClientFactory(Factory):
-    """Makes the client's end of each connection to one daemon."""
-
-    noisy = False
-
-    def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive, tls: Tls | None) -> None:
-        self._peer = peer
-        self._clock = clock
-        self._keepalive = keepalive
-        self._tls = tls
-
-    def buildProtocol(self, addr: IAddress | None) -> LockClient:
-        return LockClient(self._peer, self._clock, self._keepalive, self._tls)

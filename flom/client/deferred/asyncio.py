@@ -23,27 +23,18 @@ async def holding(acquisition: Acquisition) -> AsyncIterator[Held]:
     """
     acquisition.note_use()
     loop = asyncio.get_running_loop()
-    decided: asyncio.Future[None] = loop.create_future()
-    decisions: list[Held | Failure] = []
-
-    def take(decision: Held | Failure) -> None:
-        decisions.append(decision)
-        if not decided.done():
-            decided.set_result(None)
-
-    acquisition.addBoth(take)
+    decided: asyncio.Future[Held | Failure] = loop.create_future()
+    acquisition.addBoth(decided.set_result)
     try:
-        await decided
+        decision = await asyncio.shield(decided)
     except asyncio.CancelledError:
         acquisition.cancel()
-        [decision] = decisions
+        decision = decided.result()
         if not isinstance(decision, Failure):
             decision.release()
         raise
-    [decision] = decisions
     if isinstance(decision, Failure):
-        assert decision.value is not None
-        raise decision.value
+        decision.raiseException()
     try:
         yield decision
     except BaseException as e:

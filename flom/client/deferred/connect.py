@@ -69,17 +69,8 @@ def _client_by_config(reactor: IReactor, config: Config) -> RemoteArbiter:
     config.check_tls()
     tls = tls_of(config)
     if config.multicast_address:
-        endpoint = GroupEndpoint(reactor, config, group_of(config), _trace.debug, _warn)
-        return RemoteArbiter(
-            endpoint,
-            endpoint.peer,
-            reactor,
-            config.keepalive,
-            tls=tls,
-            is_in_group=True,
-            keep=KEEP,
-            on_lost=endpoint.forget,
-        )
+        group = GroupEndpoint(reactor, config, group_of(config), _trace.debug, _warn)
+        return RemoteArbiter(group, group.peer, reactor, config.keepalive, tls=tls, keep=KEEP, forget=group.forget)
     place = daemon_endpoint(reactor, config)
     return RemoteArbiter(place, place.peer, reactor, config.keepalive, tls=tls, keep=KEEP)
 
@@ -98,7 +89,7 @@ def _client_by_endpoint(reactor: IReactor, where: str | IStreamClientEndpoint) -
         read_socket_name(path_of(endpoint))  # Twisted would try again and again with one that is too long
     peer = one_line(str(where))
     host = "" if isinstance(endpoint, UNIXClientEndpoint) else peer
-    return RemoteArbiter(DaemonEndpoint(reactor, endpoint, peer, host), peer, reactor, keep=KEEP)
+    return RemoteArbiter(DaemonEndpoint(reactor, endpoint.connect, peer, host), peer, reactor, keep=KEEP)
 
 
 def _warn(text: str) -> None:

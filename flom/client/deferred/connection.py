@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -18,7 +18,7 @@ from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, why_closed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection, Granted, Introduced, Lost, Refused
 from flom.core.protocol.messages import Lock, Unlocked
-from flom.errors import DaemonLost, FlomError, RemoteProtocolError, TlsError, lock_refused
+from flom.errors import FlomError, RemoteProtocolError, TlsError, lock_refused
 from flom.net.keepalive import Keepalive
 from flom.reactor.transports import close_our_side, end_for_all, tune
 from flom.trace import tracer
@@ -36,9 +36,7 @@ class LockClient(Protocol):
     Drives a L{ClientConnection}; over TLS, it also checks who is at the other end.
 
     @ivar peer: names the daemon in errors.
-    @ivar lost: fires with the reason if the connection ends while the lock is held; otherwise never. Each lock has one
-        of its own.
-    @ivar is_lost: true once that has happened.
+    @ivar lost: fires with the reason if the connection ends while the lock is held; each lock has one of its own.
     @ivar closed: fires when the connection has ended.
     """
 
@@ -47,12 +45,9 @@ class LockClient(Protocol):
     _log = Logger()
 
     def __init__(self, peer: str, clock: IReactorTime, keepalive: Keepalive, tls: Tls | None = None) -> None:
-        """
-        @param tls: our end of TLS, if the endpoint speaks it; C{None} for plain text.
-        """
+        """@param tls: our end of TLS, if the endpoint speaks it; C{None} for plain text."""
         self.peer = peer
         self.lost: Deferred[FlomError] = Deferred()
-        self.is_lost = False
         self.closed: Deferred[None] = Deferred()
         self._clock = clock
         self._connection = ClientConnection()
@@ -84,15 +79,10 @@ class LockClient(Protocol):
             self._handshake = self._clock.callLater(HANDSHAKE_TIMEOUT, self._time_out)
 
     def handshakeCompleted(self) -> None:
-        """See L{IHandshakeListener.handshakeCompleted}."""
         assert self._tls is not None
         self._stop_timer()
         self._is_secured = True
         self._tls.note_handshake(self.transport)
-
-    def keep_alive(self, keepalive: Keepalive) -> None:
-        """Change when the daemon is probed."""
-        tune(self.transport, keepalive)
 
     def lock(self, message: Lock) -> Deferred[Granted]:
         """
@@ -117,11 +107,9 @@ class LockClient(Protocol):
         A daemon that answers leaves the connection as it is, see L{is_reusable}; any other one shows that it has taken
         the unlock by closing the connection, as we do.
 
-        @return: fires when the daemon has taken it, or has not for L{CLOSE_TIMEOUT}; with L{DaemonLost} if it was gone
-            before.
+        @return: fires when the daemon has taken it, or has not for L{CLOSE_TIMEOUT}.
+        @raise LocalProtocolError: no lock is held any more.
         """
-        if self.is_lost:
-            return fail(DaemonLost(f"{self.peer} closed the connection"))
         self._write(self._connection.unlock(name, rollback))
         unlocked: Deferred[None] = Deferred()
         self._unlocked = unlocked
@@ -137,10 +125,9 @@ class LockClient(Protocol):
 
     def fileno(self) -> int:
         """
-        Return the descriptor of the connection.
+        Return the descriptor of the connection, for another process that the lock is to belong to as well.
 
-        From now on another process may have it open, and be one of those that the lock belongs to. So the connection
-        is not used for another lock, and L{close} ends it for all of them.
+        So the connection is not used for another lock, and L{close} ends it for all of them.
         """
         self._is_shared = True
         descriptor: int = self.transport.fileno()
@@ -152,32 +139,30 @@ class LockClient(Protocol):
             for event in self._connection.receive(data):
                 match event:
                     case Introduced():
-                        self._check_peer_id(event.peer_id)
+                        if self._tls is not None:
+                            self._tls.check_peer_id(self.transport, event.peer_id)
                     case Granted():
-                        if decided := self._take_decided():
-                            decided.callback(event)
+                        self._decide(event)
                     case Refused():
-                        self._fail(lock_refused(event.outcome, self._name, self.peer))
+                        self._decide(lock_refused(event.outcome, self._name, self.peer))
                     case Unlocked():
                         self._note_unlock()
         except TlsError as e:
-            self._fail(e)
+            self._decide(TlsError(e.code, f"{self.peer}: {e}"))
             self._end()
         except RemoteProtocolError as e:
             if self._connection.holds:  # to close would be to release the lock under those that rely on it
                 self._log.warn("{peer} sent what it must not: {why}", peer=self.peer, why=str(e))
             else:
-                self._fail(RemoteProtocolError(f"{self.peer}: {e}"))
+                self._decide(RemoteProtocolError(f"{self.peer}: {e}"))
                 self._end()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         lost = self._why_lost(reason)
         end = self._connection.receive_end()
-        self._fail(lost)
+        self._decide(lost)
         if isinstance(end, Lost) and end.was_held:
-            self.is_lost = True
-            if not self.lost.called:  # else its user has cancelled it
-                self.lost.callback(lost)
+            self.lost.callback(lost)
         self._note_unlock()
         self.closed.callback(None)
 
@@ -191,10 +176,11 @@ class LockClient(Protocol):
         else:
             self.transport.abortConnection()
 
-    def _take_decided(self) -> Deferred[Granted] | None:
-        """Return what fires with the decision, once."""
+    def _decide(self, decision: Granted | FlomError) -> None:
+        """Fire with C{decision}, unless there is one already, or the request was withdrawn."""
         decided, self._decided = self._decided, None
-        return decided
+        if decided is not None:
+            decided.callback(decision if isinstance(decision, Granted) else Failure(decision))
 
     def _note_unlock(self) -> None:
         """Note that the daemon has taken our unlock, if there was one."""
@@ -204,24 +190,7 @@ class LockClient(Protocol):
         if unlocked is not None:
             unlocked.callback(None)
 
-    def _fail(self, error: FlomError) -> None:
-        if decided := self._take_decided():
-            decided.errback(error)
-
-    def _check_peer_id(self, peer_id: str | None) -> None:
-        """
-        Check that the peer id of the daemon is the one of its certificate, if the configuration demands that.
-
-        @raise TlsError: it is not.
-        """
-        if self._tls is not None:
-            try:
-                self._tls.check_peer_id(self.transport, peer_id)
-            except TlsError as e:
-                raise TlsError(e.code, f"{self.peer}: {e}") from None
-
     def _why_lost(self, reason: Failure) -> FlomError:
-        """Return what C{reason}, by which the connection has ended, means."""
         self._stop_timer()
         _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
         if self._tls is not None:
@@ -233,11 +202,9 @@ class LockClient(Protocol):
         return why_closed(self.peer, answered=self.has_answered, tls=self._tls, is_secured=self._is_secured)
 
     def _time_out(self) -> None:
-        self._handshake = None
         self._has_timed_out = True
         self.transport.abortConnection()
 
     def _stop_timer(self) -> None:
-        if self._handshake is not None:
+        if self._handshake is not None and self._handshake.active():
             self._handshake.cancel()
-            self._handshake = None

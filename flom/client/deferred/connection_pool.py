@@ -1,7 +1,4 @@
-"""
-Connections without a request or a lock, kept for the next lock
-(docs/compatibility.md, "Protocol: daemon").
-"""
+"""Connections without a request or a lock, kept for the next lock (docs/compatibility.md, "Protocol: daemon")."""
 
 from __future__ import annotations
 
@@ -24,9 +21,7 @@ class ConnectionPool:
     """Keeps connections for a while, by the resource that they are bound to."""
 
     def __init__(self, clock: IReactorTime, keep: float) -> None:
-        """
-        @param keep: seconds that a connection is kept; 0 to keep none.
-        """
+        """@param keep: seconds that a connection is kept; 0 to keep none."""
         self._clock = clock
         self._keep = keep
         self._kept: dict[LockClient, IDelayedCall] = {}

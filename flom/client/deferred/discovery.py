@@ -10,7 +10,6 @@ from twisted.internet.protocol import DatagramProtocol
 
 from flom.core.group.addresses import Group, Sender
 from flom.core.group.discovery import FoundDaemon, Search, describe_question
-from flom.core.group.timing import Timing
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
@@ -18,19 +17,18 @@ from flom.reactor.multicast_port import GroupPort
 
 class Asker(DatagramProtocol):
     """
-    Drives a L{Search} of a group; a context manager.
+    Drives a search, which its user has begun; a context manager.
 
+    @ivar search: the L{Search}.
     @ivar problem: why nothing could be sent to the group the last time; C{None} if that was possible.
     """
 
     def __init__(self, group: Group, reactor: IReactor, say: Callable[[str], None]) -> None:
-        """
-        @param say: called with each line about what is sent and received.
-        """
+        """@param say: called with each line about what is sent and received."""
+        self.search = Search(group)
         self._group = group
         self._reactor = reactor
         self._say = say
-        self._search = Search(group)
         self._alarm: IDelayedCall | None = None
         self._port = GroupPort(group, self, reactor, is_member=False)
         self.problem: NoMulticast | None = None
@@ -42,33 +40,9 @@ class Asker(DatagramProtocol):
     def __exit__(self, *_: object) -> None:
         self._port.stopListening()
 
-    async def ask_often(self, attempts: int, wait: float) -> list[FoundDaemon]:
-        """
-        Ask until a leader answers; see L{Search.ask_often}.
-
-        @return: the leaders, the one to choose first.
-        """
-        self._search.ask_often(attempts, wait)
-        return await self._finish()
-
-    async def ask_successor(self, timing: Timing) -> list[FoundDaemon]:
-        """
-        Ask until another daemon has taken over; see L{Search.ask_successor}.
-
-        @return: the leaders, the one to choose first.
-        """
-        self._search.ask_successor(timing)
-        return await self._finish()
-
-    def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
-        line = self._search.receive(datagram, addr, self._reactor.seconds())
-        if line is not None:
-            self._say(line)
-        if self._alarm is not None and self._alarm.active() and self._search.wake is not None:
-            self._alarm.reset(self._time_until(self._search.wake))
-
-    async def _finish(self) -> list[FoundDaemon]:
-        search = self._search
+    async def finish(self) -> list[FoundDaemon]:
+        """Ask until L{search} is over; return the leaders, the one to choose first."""
+        search = self.search
         while search.wake is not None:
             question = search.advance(self._reactor.seconds())
             if question is not None:
@@ -76,6 +50,13 @@ class Asker(DatagramProtocol):
             elif search.wake is not None:
                 await self._sleep(search.wake)
         return search.leaders
+
+    def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
+        line = self.search.receive(datagram, addr, self._reactor.seconds())
+        if line is not None:
+            self._say(line)
+        if self._alarm is not None and self._alarm.active() and self.search.wake is not None:
+            self._alarm.reset(self._time_until(self.search.wake))
 
     def _sleep(self, until: float) -> Deferred[None]:
         """Return what fires at C{until}, in seconds of the reactor's clock; an answer may make that earlier."""
@@ -88,7 +69,7 @@ class Asker(DatagramProtocol):
         return max(0.0, when - now)
 
     def _send(self, question: bytes) -> None:
-        is_first = self._search.questions == 1
+        is_first = self.search.questions == 1
         if is_first:
             self._say(describe_question(self._group, question))
         try:

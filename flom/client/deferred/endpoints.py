@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP6ClientEndpoint, UNIXClientEndpoint
@@ -23,14 +24,7 @@ from flom.client.deferred.discovery import Asker
 from flom.codes import ReturnCode
 from flom.config import Config
 from flom.core.group.addresses import Group, is_link_local
-from flom.core.group.discovery import (
-    ASK_AGAIN,
-    CONNECT_TIMEOUT,
-    MOST_TRIED,
-    FoundDaemon,
-    choice_warning,
-    takeover_time,
-)
+from flom.core.group.discovery import ASK_AGAIN, CONNECT_TIMEOUT, MOST_TRIED, FoundDaemon, choice_warning, takeover_time
 from flom.errors import DaemonUnreachable
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast, check_interface, has_ipv6_address
@@ -52,7 +46,7 @@ def daemon_endpoint(reactor: IReactor, config: Config) -> DaemonEndpoint:
         path = config.socket_path
         if not config.socket_name:
             check_owner(path)
-        return DaemonEndpoint(reactor, UNIXClientEndpoint(reactor, path), path)
+        return DaemonEndpoint(reactor, UNIXClientEndpoint(reactor, path).connect, path)
     interface = config.network_interface
     if interface:
         check_interface(interface)
@@ -60,9 +54,9 @@ def daemon_endpoint(reactor: IReactor, config: Config) -> DaemonEndpoint:
     peer = host_port(host, port)
     # without, FLoM does not heed it either (docs/compatibility.md, "Options")
     if not interface or not has_ipv6_address(interface):
-        return DaemonEndpoint(reactor, stream_endpoint(reactor, host, port), peer, config.unicast_address)
-    endpoint = _InterfaceEndpoint(reactor, host, port, interface)
-    return DaemonEndpoint(reactor, endpoint, f"{peer} by {interface}", config.unicast_address)
+        return DaemonEndpoint(reactor, stream_endpoint(reactor, host, port).connect, peer, config.unicast_address)
+    dial = partial(_connect_by_interface, reactor, host, port, interface)
+    return DaemonEndpoint(reactor, dial, f"{peer} by {interface}", config.unicast_address)
 
 
 @implementer(IStreamClientEndpoint)
@@ -73,46 +67,35 @@ class DaemonEndpoint:
     @ivar peer: names the daemon to a user.
     """
 
-    def __init__(self, reactor: IReactor, endpoint: IStreamClientEndpoint, peer: str, host: str = "") -> None:
+    def __init__(
+        self, reactor: IReactor, dial: Callable[[IProtocolFactory], Awaitable[IProtocol]], peer: str, host: str = ""
+    ) -> None:
         """
-        @param endpoint: of that place.
+        @param dial: connects to it once, as L{IStreamClientEndpoint.connect} does.
         @param host: its name on the network; the empty string for a UNIX socket.
         """
         self.peer = peer
         self._reactor = reactor
-        self._endpoint = endpoint
+        self._dial = dial
         self._host = host
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """
-        See L{IStreamClientEndpoint.connect}.
-
-        @return: may fire with L{DaemonUnreachable}.
-        """
+        """See L{IStreamClientEndpoint.connect}; fires with L{DaemonUnreachable} if no daemon is there."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         while True:
             try:
-                return await self._endpoint.connect(factory)
+                return await self._dial(factory)
             except _FAILURES as e:
-                if not self._is_crowded(e):
+                # More connections wait for a UNIX socket than the kernel keeps. It says so at once, by EAGAIN, which
+                # Twisted takes for a connection on its way, until that fails without a reason.
+                is_crowded = isinstance(e, ConnectError) and getattr(e, "osError", None) in (None, errno.EAGAIN)
+                if self._host or not is_crowded:
                     raise self._unreachable(e) from e
             await deferLater(self._reactor, CROWD_RETRY)
 
-    def _is_crowded(self, error: Exception) -> bool:
-        """
-        Return whether a daemon is there, with more connections waiting than the kernel keeps for it.
-
-        For a UNIX socket the kernel says so at once (EAGAIN), which Twisted takes for a connection on its way, until it
-        fails without a reason.
-        """
-        if self._host or not isinstance(error, ConnectError):
-            return False
-        return getattr(error, "osError", None) in (None, errno.EAGAIN)
-
     def _unreachable(self, error: Exception) -> DaemonUnreachable:
-        """Return what C{error}, by which an attempt to connect has failed, means."""
         if isinstance(error, DNSLookupError | socket.gaierror | ValueError):
             return DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{self._host}: no such host")
         number = getattr(error, "osError", None)
@@ -123,38 +106,23 @@ class DaemonEndpoint:
         return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{self.peer}: {why}")
 
 
-@implementer(IStreamClientEndpoint)
-class _InterfaceEndpoint:
-    """Connects over IPv6 alone, to link-local addresses by one interface."""
-
-    def __init__(self, reactor: IReactor, host: str, port: int, interface: str) -> None:
-        self._reactor = reactor
-        self._host = host
-        self._port = port
-        self._interface = interface
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """See L{IStreamClientEndpoint.connect}."""
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        found = await deferToThreadPool(
-            self._reactor,
-            self._reactor.getThreadPool(),
-            lambda: socket.getaddrinfo(self._host, self._port, socket.AF_INET6, socket.SOCK_STREAM),
-        )
-        problem: Exception = ConnectError()
-        for *_, address in found:
-            host = str(address[0])
-            if is_link_local(host):
-                host = f"{host}%{self._interface}"
-            try:
-                connected: IProtocol = await TCP6ClientEndpoint(self._reactor, host, self._port).connect(factory)
-            except ConnectError as e:
-                problem = e
-            else:
-                return connected
-        raise problem
+async def _connect_by_interface(
+    reactor: IReactor, host: str, port: int, interface: str, factory: IProtocolFactory
+) -> IProtocol:
+    """Connect over IPv6 alone, to link-local addresses by C{interface}."""
+    lookup = partial(socket.getaddrinfo, host, port, socket.AF_INET6, socket.SOCK_STREAM)
+    problem: Exception = ConnectError()
+    for *_, address in await deferToThreadPool(reactor, reactor.getThreadPool(), lookup):
+        found = str(address[0])
+        if is_link_local(found):
+            found = f"{found}%{interface}"
+        try:
+            connected: IProtocol = await TCP6ClientEndpoint(reactor, found, port).connect(factory)
+        except ConnectError as e:
+            problem = e
+        else:
+            return connected
+    raise problem
 
 
 @implementer(IStreamClientEndpoint)
@@ -169,10 +137,7 @@ class GroupEndpoint:
     def __init__(
         self, reactor: IReactor, config: Config, group: Group, say: Callable[[str], None], warn: Callable[[str], None]
     ) -> None:
-        """
-        @param say: called with each line about the search.
-        @param warn: called with what the user should know.
-        """
+        """@param say: called with each line about the search, and C{warn} with what the user should know."""
         self.peer = f"the daemon of {group}"
         self._reactor = reactor
         self._config = config
@@ -183,11 +148,7 @@ class GroupEndpoint:
         self._was_connected = False
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """
-        See L{IStreamClientEndpoint.connect}.
-
-        @return: may fire with L{DaemonUnreachable} or L{NoMulticast}.
-        """
+        """See L{IStreamClientEndpoint.connect}; fires with L{DaemonUnreachable} or L{NoMulticast} if none is found."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     def forget(self) -> None:
@@ -211,11 +172,10 @@ class GroupEndpoint:
         config = self._config
         endpoint = stream_endpoint(self._reactor, daemon_host(config), config.unicast_port)
         try:
-            connected: IProtocol = await endpoint.connect(factory)
+            return await endpoint.connect(factory)
         except _FAILURES as e:
             why = f"{config.unicast_address}: no daemon is listening: {e}"
             raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, why) from e
-        return connected
 
     async def _connect_to_leader(self, factory: IProtocolFactory) -> IProtocol:
         give_up = self._reactor.seconds() + takeover_time(self._config.timing)
@@ -240,9 +200,10 @@ class GroupEndpoint:
         try:
             with Asker(self._group, self._reactor, self._say) as asker:
                 if self._was_connected:
-                    leaders = await asker.ask_successor(config.timing)
+                    asker.search.ask_successor(config.timing)
                 else:
-                    leaders = await asker.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
+                    asker.search.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
+                leaders = await asker.finish()
         except CannotListenError as e:
             raise NoMulticast(f"{self._group}: {reason(e.socketError)}") from e
         if not leaders:

@@ -1,9 +1,7 @@
 """
-C{reactor.spawnProcess} under a lock: the command starts when the lock is granted, and the lock is released when the
-command has ended (docs/compatibility.md, "Commands under a lock").
+C{reactor.spawnProcess} under a lock (docs/compatibility.md, "Commands under a lock").
 
-The command inherits the connection to the daemon, so that the lock lives as long as one of the two processes. If this
-program is killed, the command keeps its lock to its end.
+The command inherits the connection to the daemon, so that the lock lives as long as one of the two processes.
 """
 
 from __future__ import annotations
@@ -71,47 +69,40 @@ class Child:
             self.exited.callback(status)
 
 
-def spawn(
+async def spawn(
     reactor: IReactor,
     acquiring: Acquisition,
     name: str,
     mode: LockMode | str | int,
     words: Sequence[str],
-    *,
     protocol: IProcessProtocol | None = None,
     childFDs: Mapping[int, int | str] | None = None,
     env: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
     path: Text | None = None,
+    *,
     inherit: bool = True,
-) -> Deferred[Child]:
+) -> Child:
     """
     Start a command when C{acquiring} fires; see L{flom.client.deferred.arbiter.RemoteArbiter.spawn}.
 
     @param name: what C{acquiring} asks for, with C{mode}.
     """
-
-    def start(held: Held) -> _Process:
-        environment = dict(os.environb) if env is None else _encode(env)
+    held = await acquiring
+    process: _Process | None = None
+    try:
+        given = os.environb if env is None else env
+        environment = {os.fsencode(key): os.fsencode(value) for key, value in given.items()}
         add_lock(environment, name, as_mode(mode), held.element)
         descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
         if inherit:
             connection = held.fileno()  # type: ignore[attr-defined]  # of a RemoteHeld
-            descriptors[_free(connection, descriptors)] = connection
+            number = connection if connection not in descriptors else max(descriptors) + 1
+            descriptors[number] = connection
         process = _Process(reactor, protocol or ProcessProtocol())
         process.start(words_with(held.element, words), environment, os.fsdecode(path or ""), descriptors)
-        return process
-
-    return Deferred.fromCoroutine(_spawn(acquiring, start))
-
-
-async def _spawn(acquiring: Acquisition, start: Callable[[Held], _Process]) -> Child:
-    held = await acquiring
-    process: _Process | None = None
-    try:
-        process = start(held)
         await process.executed
     except BaseException:
-        if process is not None:
+        if process is not None and process.pid:
             await process.ended
         await _release(held, rollback=True)
         raise
@@ -154,10 +145,8 @@ class _Process:
         self, words: Sequence[str], environment: dict[bytes, bytes], path: str, descriptors: dict[int, int | str]
     ) -> None:
         """
-        Start the process.
+        Start the process, in directory C{path} unless that is the empty string.
 
-        @param path: where to run it; the empty string for our own directory.
-        @param descriptors: see C{childFDs} of C{spawnProcess}.
         @raise CannotExecute: there is no such command; if L{become} has to see to that, L{executed} fires with it.
         """
         self._command = words[0]
@@ -178,35 +167,30 @@ class _Process:
             self._note_execution()
 
     def signal(self, number: int) -> None:
-        """Send it a signal; if it has ended, nothing happens."""
         try:
             self._transport.signalProcess(number)
         except ProcessExitedAlready:
             pass
 
     def makeConnection(self, process: Any) -> None:
-        """See L{IProcessProtocol}."""
         self._transport = process
         self.pid = process.pid
         self._watch = ExitWatch(self._reactor, process)
         self._pass_on(lambda: self._protocol.makeConnection(process))
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """See L{IProcessProtocol}."""
         if childFD == self._pipe:
             self._why += data
         else:
             self._pass_on(lambda: self._protocol.childDataReceived(childFD, data))
 
     def childConnectionLost(self, childFD: int) -> None:
-        """See L{IProcessProtocol}."""
         if childFD == self._pipe:
             self._note_execution()
         else:
             self._pass_on(lambda: self._protocol.childConnectionLost(childFD))
 
     def processExited(self, reason: Failure) -> None:
-        """See L{IProcessProtocol}."""
         if self._watch is not None:
             self._watch.stop()
         how: Any = reason.value  # a ProcessDone or a ProcessTerminated
@@ -214,7 +198,6 @@ class _Process:
         self._pass_on(lambda: self._protocol.processExited(reason))
 
     def processEnded(self, reason: Failure) -> None:
-        """See L{IProcessProtocol}."""
         self._pass_on(lambda: self._protocol.processEnded(reason))
 
     def _pass_on(self, event: Callable[[], object]) -> None:
@@ -241,12 +224,3 @@ def ignored_signals() -> list[int]:
     """Return the signals that this process ignores and a command of its own would, started by an exec."""
     ignored = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN}
     return sorted(ignored - _PYTHON_IGNORES - {signal.SIGCHLD})
-
-
-def _encode(environment: Mapping[str, str] | Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    return {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
-
-
-def _free(wanted: int, taken: Mapping[int, object]) -> int:
-    """Return C{wanted}, under which the connection takes no number that means something here, or a higher one."""
-    return wanted if wanted not in taken else max(taken) + 1

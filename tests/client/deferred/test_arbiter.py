@@ -64,7 +64,7 @@ class Asking:
         self.clock = Clock()
         self.daemons = Daemons()
         self.outcome: list[Held | BaseException] = []
-        arbiter = RemoteArbiter(self.daemons, "the daemon", self.clock, is_in_group=is_in_group)
+        arbiter = RemoteArbiter(self.daemons, "the daemon", self.clock, forget=(lambda: None) if is_in_group else None)
         self.waiting = arbiter.acquire("R1")
         self.waiting.addCallbacks(self.outcome.append, self._take)
 

@@ -43,9 +43,13 @@ class Asking:
         self.asker.__enter__()
         self.port = ports[-1]
 
-    def start(self, search: Any = None) -> Deferred[Any]:
-        asking = Deferred.fromCoroutine(search or self.asker.ask_often(ATTEMPTS, WAIT))
-        return asking.addCallback(self._note)
+    def start(self, timing: Timing | None = None) -> Deferred[Any]:
+        """Ask for a leader; with C{timing}, for the successor of one."""
+        if timing is None:
+            self.asker.search.ask_often(ATTEMPTS, WAIT)
+        else:
+            self.asker.search.ask_successor(timing)
+        return Deferred.fromCoroutine(self.asker.finish()).addCallback(self._note)
 
     def hear(self, reply: Discovered, host: str = "fe80::b%eth0") -> None:
         self.port.hear(encode(reply), (host, 28015))
@@ -110,7 +114,7 @@ def test_while_some_stand_by_a_leader_is_waited_for_but_not_for_ever(asking: Ask
 
 def test_a_successor_has_the_time_of_a_takeover(asking: Asking) -> None:
     timing = Timing()
-    asking.start(asking.asker.ask_successor(timing))
+    asking.start(timing)
     pass_time(asking.reactor, takeover_time(timing) - 2 * ASK_AGAIN)
     assert asking.leaders is None
     pass_time(asking.reactor, 3 * ASK_AGAIN)

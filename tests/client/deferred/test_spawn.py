@@ -350,7 +350,7 @@ def processes() -> FakeProcesses:
 def spawned(processes: Any, held: HeldOfTest, **asked: Any) -> tuple[Deferred[Child], list[Any]]:
     """Spawn a command under a lock that was granted; return the Deferred, and where its result will be."""
     granted: Deferred[Held] = Deferred()
-    spawning = spawn(processes, Acquisition(granted, "R1"), "R1", "EX", ["true"], **asked)
+    spawning = Deferred.fromCoroutine(spawn(processes, Acquisition(granted, "R1"), "R1", "EX", ["true"], **asked))
     outcome: list[Any] = []
     spawning.addBoth(outcome.append)
     granted.callback(held)
