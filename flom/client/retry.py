@@ -48,8 +48,10 @@ def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secure
     if not is_secured:
         return DaemonLost(f"{closed} during the TLS handshake; it may not speak TLS")
     why = "it may not accept our certificate"
-    if tls.own_name != unique_id():
-        why = f"it may check peer ids: our unique id is '{unique_id()}', and {tls.own_naming}"
+    if (name := tls.own_name) != unique_id():
+        from flom.tls.verdicts import describe_name
+
+        why = f"it may check peer ids: our unique id is '{unique_id()}', and our certificate {describe_name(name)}"
     return DaemonLost(f"{closed} without an answer; {why}", ReturnCode.SSL_READ_ERROR)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
 from flom.core.group.addresses import Group
-from flom.core.group.discovery import FoundDaemon
+from flom.core.group.discovery import FoundDaemon, Search
 from flom.ctl.output import FAILED, print_error
 from flom.net.multicast import make_group
 from flom.text import one_line
@@ -25,12 +25,14 @@ def discover(arguments: Namespace) -> int:
     @raise flom.errors.FlomError: the group cannot be asked.
     """
     group = group_of(arguments)
-    with Asker(group, NEVER, lambda line: None, everyone=True) as asker:
+    search = Search(group, everyone=True)
+    with Asker(search, NEVER, lambda line: None) as asker:
         for _ in range(_ATTEMPTS):
-            asker.collect(arguments.wait / _ATTEMPTS / 1000)
-        found, problem = asker.found, asker.problem
-    if problem is not None and not found:
-        raise problem
+            search.collect(arguments.wait / _ATTEMPTS / 1000)
+            asker.finish()
+    found = search.found
+    if asker.problem is not None and not found:
+        raise asker.problem
     for line in _table([_row(daemon) for daemon in found]):
         print(one_line(line))
     if not found:

@@ -19,7 +19,7 @@ from flom.client.blocking.dial import connect_to_first
 from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
 from flom.core.group.addresses import Group, Sender, is_loopback
-from flom.core.group.discovery import FoundDaemon
+from flom.core.group.discovery import FoundDaemon, Search
 from flom.core.protocol.decode import decode
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import Discover, Role
@@ -136,16 +136,18 @@ def examine(group: Group) -> Iterator[Finding]:
 
 def _ask(group: Group, listener: _Listener) -> Iterator[Finding]:
     """Ask the group, and compare what is answered with what is heard."""
-    with Asker(group, NEVER, lambda line: None, everyone=True) as asker:
+    search = Search(group, everyone=True)
+    with Asker(search, NEVER, lambda line: None) as asker:
         for _ in range(_ATTEMPTS):
-            asker.collect(_LISTEN / _ATTEMPTS)
+            search.collect(_LISTEN / _ATTEMPTS)
+            asker.finish()
             listener.hear()
-        own = asker.port_number
+        own = asker.socket.number
         looped = any(sender[1] == own for sender in listener.questions if not is_loopback(sender[0]))
         yield _check_send(asker, group)
         yield _check_loop(looped, group)
-        yield from _check_answers(asker, listener, looped, group)
-        for daemon in asker.leaders:
+        yield from _check_answers(search, listener, looped, group)
+        for daemon in search.leaders:
             yield _check_connection(daemon)
 
 
@@ -213,9 +215,9 @@ def _check_loop(looped: bool, group: Group) -> Finding:
     )
 
 
-def _check_answers(asker: Asker, listener: _Listener, looped: bool, group: Group) -> Iterator[Finding]:
+def _check_answers(search: Search, listener: _Listener, looped: bool, group: Group) -> Iterator[Finding]:
     """Compare the daemons that have answered with those that were heard."""
-    found, leaders = asker.found, asker.leaders
+    found, leaders = search.found, search.leaders
     for daemon in found:
         role = daemon.standing.role
         yield Finding(Verdict.OK, "answer", f"{role.value} {daemon.peer} {daemon.reply.host}".rstrip())

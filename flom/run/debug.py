@@ -17,7 +17,7 @@ from time import monotonic
 from flom.client.addresses import daemon_host
 from flom.client.blocking.dial import connect_to_host
 from flom.client.blocking.stream import NEVER, wait_for
-from flom.client.blocking.tls import SecureStream, TlsEnd, tls_end
+from flom.client.blocking.tls import SecureStream, TlsEnd
 from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT
 from flom.codes import ExitStatus
 from flom.errors import DaemonLost, FlomError, LockTimeout
@@ -187,7 +187,7 @@ def _close(stream: SecureStream) -> None:
 def _tls(config: Config, *, is_server: bool) -> TlsEnd:
     if not (config.unicast_address and config.is_tls):
         raise FlomError(f"it needs {', '.join(['unicast-address', *config.missing_tls_files])}")
-    return tls_end(config, is_server=is_server)
+    return TlsEnd(config, is_server=is_server)
 
 
 _FEATURES: Final = {

@@ -26,7 +26,6 @@ from flom.tls.verdicts import (
     certificate_problem,
     connection_failed,
     describe_certificate,
-    describe_name,
     peer_common_name,
     peer_id_problem,
 )
@@ -62,11 +61,6 @@ class Tls:
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._take_verdict)
         self._problems: WeakKeyDictionary[SSL.Connection, str] = WeakKeyDictionary()
         self._connections = _Connections(context)
-
-    @property
-    def own_naming(self) -> str:
-        """Tells the common name of our own certificate in words."""
-        return f"our certificate {describe_name(self.own_name)}"
 
     def secure_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Return an endpoint that speaks TLS over the connections of C{endpoint}."""

@@ -56,7 +56,6 @@ class FakeTls:
     """Stands in for a L{flom.tls.context.Tls} where it does not matter how a connection is secured."""
 
     own_name = "our own"
-    own_naming = "our certificate has the common name 'our own'"
 
     def __init__(self, peer_id: str | None = None) -> None:
         """

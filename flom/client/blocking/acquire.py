@@ -152,7 +152,7 @@ class Acquirer:
                 self._hooks.asks(conversation)
                 answer = conversation.lock(message, self._deadline, self._interrupts)
             except DaemonLost as e:
-                budget.spend(e, answered=self.conversation is not None and self.conversation.answered)
+                budget.spend(e, answered=self.conversation is not None and self.conversation.connection.has_answered)
                 self._was_connected = True
             else:
                 if isinstance(answer, Granted):
@@ -247,6 +247,7 @@ class Acquirer:
         from flom.client.blocking.discovery import Asker
         from flom.client.blocking.launch import START_TIMEOUT, campaign_of, not_started, stand_for_election
         from flom.client.blocking.stream import NEVER
+        from flom.core.group.discovery import Search
         from flom.net.multicast import group_of
 
         config, hooks = self._config, self._hooks
@@ -257,8 +258,10 @@ class Acquirer:
         candidate: Candidate | None = None
         self._starts += 1
         try:
-            with Asker(group, NEVER, _trace.debug, orphaned=regains) as asker:
-                while not asker.ask(pause):
+            search = Search(group, orphaned=regains)
+            search.ask(pause)
+            with Asker(search, NEVER, _trace.debug) as asker:
+                while not asker.finish():
                     took = monotonic() - began
                     if candidate is not None and candidate.has_ended:
                         candidate.close()
@@ -274,6 +277,7 @@ class Acquirer:
                     pause = _POLL if candidate is not None else self._bystander_pause(took, regains=regains)
                     if took > give_up:
                         raise not_started(f"{group}: nobody was elected within {give_up:g} s")
+                    search.ask(pause)
                 if candidate is not None and not candidate.has_ended:
                     try:
                         candidate.check(hooks)  # it may lead since a moment ago

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from time import monotonic
 
-from flom.client.blocking.dial import Seek, reach, too_late
+from flom.client.addresses import peer_of
+from flom.client.blocking.dial import Seek, reach
 from flom.client.blocking.fork_safety import close_socket
 from flom.client.blocking.stream import NEVER, Stream, note_signals
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from flom.client.blocking.tls import TlsEnd
     from flom.config import Config
     from flom.core.protocol.messages import Lock
     from flom.net.keepalive import Keepalive
@@ -45,26 +45,41 @@ def connect(
     """
     Connect to the daemon that C{config} means; none is started.
 
-    See L{reach}, which has the same parameters and raises the same errors.
+    To look up the name of a host may take longer than C{deadline}; nothing else does.
 
+    @param deadline: a time of C{time.monotonic}; C{None} if it does not matter how long it takes.
+    @param warn: called with what the user should know.
+    @param say: called with each line about the search for the daemon of a group.
+    @param seek: one of L{Seek}.
+    @raise flom.client.blocking.dial.NoDaemon: there is none.
+    @raise flom.errors.DaemonUnreachable: it cannot be connected to.
+    @raise flom.errors.ConfigError: there is no such group or network interface.
+    @raise flom.net.multicast.NoMulticast: nothing can be sent to the group.
+    @raise LockTimeout: it is C{deadline}.
     @raise DaemonLost: the daemon went away during the TLS handshake.
     @raise flom.errors.TlsError: a file for TLS cannot be used, or one of the two ends does not trust the other.
     """
+    limit = NEVER if deadline is None else deadline
     tls = None
     if config.is_tls:
-        from flom.client.blocking.tls import tls_end
+        from flom.client.blocking.tls import SecureStream, TlsEnd
 
-        tls = tls_end(config)
-    reached = reach(config, deadline=deadline, warn=warn, say=say, seek=seek)
+        tls = TlsEnd(config)
+    connected = None
     try:
-        stream = Stream(reached.socket) if tls is None else _secure(reached.socket, tls, reached.peer, deadline)
-    except LockTimeout:
-        close_socket(reached.socket)
-        raise too_late(config) from None
-    except BaseException:
-        close_socket(reached.socket)
+        connected, peer, keepalive = reach(config, seek, limit, warn, say)
+        _trace.debug("connected to %s", peer)
+        if tls is None:
+            return Conversation(Stream(connected), peer, keepalive)
+        stream = SecureStream(connected, tls, peer)
+        stream.shake_hands(limit)
+        return Conversation(stream, peer, keepalive)
+    except BaseException as e:
+        if connected is not None:
+            close_socket(connected)
+        if isinstance(e, LockTimeout):
+            raise LockTimeout(f"{peer_of(config)}: not connected in time") from None
         raise
-    return Conversation(stream, reached.peer, reached.keepalive)
 
 
 class Conversation:
@@ -80,18 +95,13 @@ class Conversation:
 
     def __init__(self, stream: Stream, peer: str, keepalive: Keepalive | None = None) -> None:
         """
-        @param keepalive: when the daemon is to be probed once the lock is held; C{None} to leave that as it is.
+        @param keepalive: set once the lock is held; C{None} to leave it as it is.
         """
         self.peer = peer
         self.stream = stream
         self.connection = ClientConnection()
         self._keepalive = keepalive
         self._is_lost = False
-
-    @property
-    def answered(self) -> bool:
-        """True if the daemon has said anything since the lock was asked for."""
-        return self.connection.has_answered
 
     def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Granted | Refused:
         """
@@ -196,9 +206,14 @@ class Conversation:
             except OSError as e:  # it has gone; it may have said why
                 if e.errno is None:
                     raise  # what the handler of a signal has raised just then
-            while True:
-                if (decision := self._hear(self.stream.receive(deadline, signals))) is not None:
-                    return decision
+            while data := self.stream.receive(deadline, signals):
+                _msg.debug("from %s: %r", self.peer, data)
+                for event in self.connection.receive(data):
+                    if isinstance(event, Introduced):
+                        self.stream.check_peer_id(event.peer_id)
+                    elif isinstance(event, (Granted, Refused)):
+                        return event  # what may follow it has no meaning
+            raise self.stream.why_ended(self.peer, answered=self.connection.has_answered)
         except LockTimeout:
             raise LockTimeout(f"{message.name} at {self.peer}: not granted in time") from None
         except Interrupted:
@@ -206,26 +221,6 @@ class Conversation:
         except RemoteProtocolError as e:
             raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
 
-    def _hear(self, data: bytes) -> Granted | Refused | None:
-        """Return the daemon's decision, if C{data} has one."""
-        if not data:
-            raise self.stream.why_ended(self.peer, answered=self.answered)
-        _msg.debug("from %s: %r", self.peer, data)
-        for event in self.connection.receive(data):
-            if isinstance(event, Introduced):
-                self.stream.check_peer_id(event.peer_id)
-            elif isinstance(event, (Granted, Refused)):
-                return event  # what may follow it has no meaning
-        return None
-
     def _check_open(self) -> None:
         if self.fileno() < 0:
             raise Misuse(f"{self.peer}: this connection is closed, or another process's")
-
-
-def _secure(connected: socket.socket, tls: TlsEnd, peer: str, deadline: float | None) -> Stream:
-    from flom.client.blocking.tls import SecureStream
-
-    stream = SecureStream(connected, tls, peer)
-    stream.shake_hands(NEVER if deadline is None else deadline)
-    return stream

@@ -12,16 +12,14 @@ from importlib import import_module
 from select import POLLOUT
 from time import monotonic, sleep
 
-from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host, peer_of
+from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host
 from flom.client.blocking.fork_safety import close_socket, open_socket
-from flom.client.blocking.stream import NEVER, wait_for
+from flom.client.blocking.stream import wait_for
 from flom.client.retry import while_waiting
 from flom.codes import ReturnCode
 from flom.config import Config
 from flom.errors import DaemonUnreachable, LockTimeout
-from flom.net.keepalive import Keepalive
 from flom.text import host_port, reason
-from flom.trace import tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,30 +28,13 @@ if TYPE_CHECKING:
 
     from flom.core.group.addresses import Group
     from flom.core.group.discovery import FoundDaemon
+    from flom.net.keepalive import Keepalive
 
 _CONNECT_TIMEOUT: Final = 30.0  # seconds for one address, whose host may not answer at all
-
-_trace = tracer("client")
 
 
 class NoDaemon(DaemonUnreachable):
     """There is no daemon there, so that starting one may help (docs/compatibility.md, "Who starts a daemon")."""
-
-
-class Reached:
-    """
-    A connection to a daemon, on which nothing was said yet.
-
-    @ivar peer: names the daemon in errors.
-    @ivar keepalive: when the daemon is to be probed once the lock is held; C{None} to leave that as it is.
-    """
-
-    __slots__ = ("keepalive", "peer", "socket")
-
-    def __init__(self, socket: socket.socket, peer: str, keepalive: Keepalive | None) -> None:
-        self.socket = socket
-        self.peer = peer
-        self.keepalive = keepalive
 
 
 class Seek:
@@ -85,63 +66,38 @@ def prepare(config: Config) -> None:
 
 
 def reach(
-    config: Config,
-    *,
-    deadline: float | None = None,
-    warn: Callable[[str], None] = _trace.debug,
-    say: Callable[[str], None] = _trace.debug,
-    seek: int = Seek.ANY,
-) -> Reached:
+    config: Config, seek: int, deadline: float, warn: Callable[[str], None], say: Callable[[str], None]
+) -> tuple[socket.socket, str, Keepalive | None]:
     """
-    Connect to the daemon that C{config} means; none is started.
+    Connect to a daemon; L{flom.client.blocking.connection.connect} has the parameters, and raises the same errors.
 
-    To look up the name of a host may take longer than C{deadline}; nothing else does.
-
-    @param deadline: a time of C{time.monotonic}; C{None} if it does not matter how long it takes.
-    @param warn: called with what the user should know.
-    @param say: called with each line about the search for the daemon of a group.
-    @param seek: one of L{Seek}.
-    @raise NoDaemon: there is none.
-    @raise DaemonUnreachable: it cannot be connected to.
-    @raise flom.errors.ConfigError: there is no such group or network interface.
-    @raise flom.net.multicast.NoMulticast: nothing can be sent to the group.
-    @raise LockTimeout: it is C{deadline}.
+    @return: the connection, the name of its peer, and the keepalive to set once the lock is held; C{None} to leave it.
     """
-    limit = NEVER if deadline is None else deadline
-    is_in_group = bool(config.multicast_address)
+    path, keepalive = config.socket_path, config.keepalive
+    if config.multicast_address:
+        connected, peer = _connect_to_group(config, seek, deadline, warn, say)
+        _tune(connected, while_waiting(keepalive))
+        return connected, peer, keepalive
+    if config.unicast_address:
+        connected, peer = _connect_tcp(config, deadline)
+        _tune(connected, keepalive)
+        return connected, peer, None
+    return _connect_unix(path, deadline, is_default=not config.socket_name), path, None
+
+
+def _tune(connected: socket.socket, keepalive: Keepalive) -> None:
     try:
-        if is_in_group:
-            connected, peer = _connect_to_group(config, seek, limit, warn, say)
-        elif config.unicast_address:
-            connected, peer = _connect_tcp(config, limit)
-        else:
-            connected, peer = _connect_unix(config, limit)
-    except LockTimeout:
-        raise too_late(config) from None
-    _trace.debug("connected to %s", peer)
-    if not (config.unicast_address or is_in_group):
-        return Reached(connected, peer, None)
-    keepalive = config.keepalive
-    waiting = while_waiting(keepalive) if is_in_group else keepalive
-    try:
-        waiting.tune(connected)
+        keepalive.tune(connected)
     except OSError:
         pass  # the daemon has gone already, as the first message will find
-    return Reached(connected, peer, None if waiting is keepalive else keepalive)
 
 
-def too_late(config: Config) -> LockTimeout:
-    """Return the error that there was no time to connect."""
-    return LockTimeout(f"{peer_of(config)}: not connected in time")
-
-
-def _connect_unix(config: Config, deadline: float) -> tuple[socket.socket, str]:
-    path = config.socket_path
-    if not config.socket_name:
+def _connect_unix(path: str, deadline: float, *, is_default: bool) -> socket.socket:
+    if is_default:
         check_owner(path)
     while True:
         try:
-            return _connect(socket.AF_UNIX, path, deadline), path
+            return _connect(socket.AF_UNIX, path, deadline)
         except (OSError, ValueError) as e:
             number = getattr(e, "errno", None)
             if number == errno.EAGAIN:  # more connections are waiting than the kernel keeps for the daemon
@@ -172,12 +128,12 @@ def _connect_tcp(config: Config, deadline: float) -> tuple[socket.socket, str]:
         raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{peer}: no daemon is listening: {reason(e)}") from e
 
 
-def connect_to_host(host: str, port: int, interface: str, deadline: float, patience: float) -> socket.socket:
+def connect_to_host(host: str, port: int, interface: str, deadline: float, timeout: float) -> socket.socket:
     """
     Connect to the first address of C{host} that can be connected to.
 
     @param interface: over IPv6 alone, and to link-local addresses by this one; the empty string if it does not matter.
-    @param patience: seconds for each address.
+    @param timeout: seconds for each address.
     """
     family = socket.AF_INET6 if interface else socket.AF_UNSPEC
     if interface:
@@ -187,13 +143,13 @@ def connect_to_host(host: str, port: int, interface: str, deadline: float, patie
     for found, _, _, _, address in socket.getaddrinfo(host, port, family, socket.SOCK_STREAM):
         if interface and is_link_local(str(address[0])):
             address = (address[0], address[1], 0, socket.if_nametoindex(interface))
-        limit = monotonic() + patience
+        limit = monotonic() + timeout
         try:
             return _connect(found, address, min(deadline, limit))
         except LockTimeout:
             if deadline < limit:
                 raise
-            problem = OSError(errno.ETIMEDOUT, f"no answer within {patience:g} s")
+            problem = OSError(errno.ETIMEDOUT, f"no answer within {timeout:g} s")
         except OSError as e:
             problem = e
     raise problem
@@ -264,15 +220,17 @@ def _connect_to_group(
 
 def _find(group: Group, config: Config, seek: int, deadline: float, say: Callable[[str], None]) -> list[FoundDaemon]:
     from flom.client.blocking.discovery import Asker
-    from flom.core.group.discovery import QUIET
+    from flom.core.group.discovery import QUIET, Search
 
-    with Asker(group, deadline, say, orphaned=seek == Seek.TO_REGAIN) as asker:
-        if seek in (Seek.A_SUCCESSOR, Seek.TO_REGAIN):
-            leaders = asker.ask_successor(config.timing)
-        elif seek == Seek.BEFORE_START:
-            leaders = asker.ask(QUIET)
-        else:
-            leaders = asker.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
+    search = Search(group, orphaned=seek == Seek.TO_REGAIN)
+    if seek in (Seek.A_SUCCESSOR, Seek.TO_REGAIN):
+        search.ask_successor(config.timing)
+    elif seek == Seek.BEFORE_START:
+        search.ask(QUIET)
+    else:
+        search.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
+    with Asker(search, deadline, say) as asker:
+        leaders = asker.finish()
     if not leaders:
         say(f"no reply from {group.address}/{group.port}")
         raise asker.problem or NoDaemon(ReturnCode.CONNECT_ERROR, f"no daemon answers in {group}")

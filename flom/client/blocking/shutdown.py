@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from flom.client.blocking.stream import Stream
     from flom.config import Config
 
-_REFUSAL_TIMEOUT: Final = 1.0
-"""Seconds in which a refusal comes, if one does; a daemon that obeys need not say anything."""
-
+_REFUSAL_TIMEOUT: Final = 1.0  # seconds; a daemon that obeys need not say anything
 _END_CHECKS: Final = 10
 _END_CHECK_INTERVAL: Final = 0.1  # seconds
 
@@ -69,13 +67,7 @@ def shut_down(
 
 
 def _order(stream: Stream, immediate: bool, peer: str) -> bool:
-    """
-    Send the order.
-
-    @return: whether the daemon has closed the connection since; C{False} if it has said nothing to the point.
-    @raise ShutdownNotAllowed: it refuses.
-    @raise flom.errors.TlsError: one of the two ends does not trust the other.
-    """
+    """Send the order; return whether the daemon has closed the connection, as one that ends at once does."""
     connection = ClientConnection()
     deadline = monotonic() + _REFUSAL_TIMEOUT
     try:
@@ -84,7 +76,11 @@ def _order(stream: Stream, immediate: bool, peer: str) -> bool:
         except OSError:
             pass  # it has gone; it may have said why
         while data := stream.receive(deadline):
-            if _is_refusal(connection, data):
+            try:
+                is_refused = any(isinstance(event, ManagementRefused) for event in connection.receive(data))
+            except RemoteProtocolError:
+                continue
+            if is_refused:
                 raise ShutdownNotAllowed(
                     f"{peer} refuses to end: that is for its own user, its own host or a peer that TLS makes it trust "
                     "to order; if it is part of another program, for that alone"
@@ -92,10 +88,3 @@ def _order(stream: Stream, immediate: bool, peer: str) -> bool:
     except LockTimeout:
         return False
     return True
-
-
-def _is_refusal(connection: ClientConnection, data: bytes) -> bool:
-    try:
-        return any(isinstance(event, ManagementRefused) for event in connection.receive(data))
-    except RemoteProtocolError:
-        return False

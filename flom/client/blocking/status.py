@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from time import monotonic
 
-from flom.client.blocking.connection import Conversation, connect
+from flom.client.blocking.connection import connect
 from flom.client.blocking.stream import Stream
-from flom.client.retry import why_closed
 from flom.config import Config
 from flom.core.modes import LockMode
 from flom.core.protocol.connection import ClientConnection, Event, StatusReceived
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-TIMEOUT: Final = 10.0
-"""Seconds that a daemon has for its status."""
+TIMEOUT: Final = 10.0  # seconds that a daemon has for its status
 
 
 class NoStatus(FlomError):
@@ -41,7 +39,7 @@ class StatusReader:
         """
         @param stream: leads to a daemon that is known to be ours; one of FLoM's would die of the question
             (docs/compatibility.md, "A bad first message ends the daemon").
-        @param connection: what was said on it up to now; C{None} for nothing.
+        @param connection: what was said on it before, if anything.
         """
         self.peer = peer
         self._stream = stream
@@ -67,7 +65,7 @@ class StatusReader:
         try:
             self._stream.send(data, deadline)
         except OSError:
-            raise why_closed(self.peer, answered=True, tls=None, is_secured=False) from None
+            raise self._stream.why_ended(self.peer, answered=True) from None
         self._is_owed = True
         return self._receive_status(deadline)
 
@@ -87,8 +85,7 @@ class StatusReader:
             if not data:
                 raise self._stream.why_ended(self.peer, answered=True)
             try:
-                for event in self._connection.receive(data):
-                    self._events.append(event)
+                self._events.extend(self._connection.receive(data))
             except RemoteProtocolError as e:
                 raise RemoteProtocolError(f"{self.peer}: {e}") from None
         self._is_owed = False
@@ -113,20 +110,13 @@ def open_status(config: Config, warn: Callable[[str], None], timeout: float = TI
     deadline = monotonic() + timeout
     conversation = connect(config, deadline=deadline, warn=warn)
     try:
-        if not _is_ours(conversation, deadline):
+        # that a daemon is ours, and not FLoM's, shows in an exchange that harms neither: a resource that does not
+        # exist is asked for, without making it or waiting for it
+        probe = f"{STATUS_PROBE}{os.urandom(8).hex()}"
+        conversation.lock(Lock(probe, LockMode.NL, extended=True), deadline)
+        if not conversation.connection.is_extended:
             raise NoStatus(f"{conversation.peer} is a daemon of FLoM's, which cannot tell what it holds")
     except BaseException:
         conversation.close()
         raise
     return StatusReader(conversation.stream, conversation.peer, conversation.connection)
-
-
-def _is_ours(conversation: Conversation, deadline: float) -> bool:
-    """
-    Return whether the daemon is ours, by an exchange that harms none of FLoM's.
-
-    It is asked for a resource that does not exist, without making it or waiting for it.
-    """
-    probe = f"{STATUS_PROBE}{os.urandom(8).hex()}"
-    conversation.lock(Lock(probe, LockMode.NL, peer_id=unique_id(), extended=True), deadline)
-    return conversation.connection.is_extended

@@ -35,12 +35,11 @@ class Stream:
     A connection in plain text.
 
     A deadline is a time of C{time.monotonic}; L{NEVER} is one that does not come.
+
+    @ivar socket: does not block.
     """
 
     def __init__(self, connected: socket.socket) -> None:
-        """
-        @param connected: one that does not block.
-        """
         self.socket = connected
 
     def send(self, data: bytes, deadline: float) -> None:

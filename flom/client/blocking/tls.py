@@ -9,39 +9,14 @@ What goes wrong is put into words by pyOpenSSL, as for Twisted's connections; it
 
 from __future__ import annotations
 
-from ssl import (
-    CERT_REQUIRED,
-    OP_NO_COMPRESSION,
-    OP_NO_RENEGOTIATION,
-    OP_NO_TICKET,
-    PROTOCOL_TLS_CLIENT,
-    PROTOCOL_TLS_SERVER,
-    MemoryBIO,
-    SSLCertVerificationError,
-    SSLContext,
-    SSLError,
-    SSLWantReadError,
-    SSLZeroReturnError,
-    TLSVersion,
-)
+import ssl
 from time import monotonic
 
 from flom.client.blocking.stream import Stream
 from flom.client.retry import HANDSHAKE_TIMEOUT, why_closed
 from flom.codes import ReturnCode
 from flom.errors import LockTimeout, TlsError
-from flom.tls.verdicts import (
-    CHAIN_TOO_LONG,
-    VERIFY_DEPTH,
-    blame,
-    certificate_problem,
-    connection_failed,
-    describe_certificate,
-    describe_complaints,
-    describe_name,
-    peer_common_name,
-    peer_id_problem,
-)
+from flom.tls import verdicts
 from flom.trace import tracer
 
 TYPE_CHECKING = False
@@ -67,40 +42,31 @@ class TlsEnd:
     @ivar authorities: the PEM file with the authorities that a peer's certificate may come from.
     """
 
-    def __init__(
-        self,
-        certificate: str,
-        private_key: str,
-        ca_certificate: str,
-        *,
-        checks_peer_id: bool = False,
-        is_server: bool = False,
-    ) -> None:
+    def __init__(self, config: Config, *, is_server: bool = False) -> None:
         """
-        @param certificate: a PEM file; certificates that follow the first are sent too.
-        @param private_key: a PEM file without a passphrase.
-        @param ca_certificate: see L{authorities}.
-        @raise TlsError: one of them cannot be used.
+        @param config: has the three files. Certificates that follow our own in its file are sent too.
+        @raise TlsError: one of the files cannot be used.
         """
-        self.checks_peer_id = checks_peer_id
-        self.authorities = ca_certificate
+        certificate, private_key = config.tls_certificate, config.tls_private_key
+        self.checks_peer_id = config.tls_check_peer_id
+        self.authorities = config.tls_ca_certificate
         self._certificate = certificate
         self._is_server = is_server
-        self._context = context = SSLContext(PROTOCOL_TLS_SERVER if is_server else PROTOCOL_TLS_CLIENT)
+        self._context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        context.verify_mode = CERT_REQUIRED
-        context.minimum_version = TLSVersion.TLSv1_2
-        context.options |= OP_NO_COMPRESSION | OP_NO_RENEGOTIATION | OP_NO_TICKET
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
         context.set_ciphers("DEFAULT")  # Python's own choice leaves out RSA key exchange, which an old FLoM may need
         try:
             # without a password, OpenSSL would ask for one on the terminal
             context.load_cert_chain(certificate, private_key, password=_refuse_passphrase)
-            context.load_verify_locations(ca_certificate)
+            context.load_verify_locations(self.authorities)
         except (OSError, ValueError) as e:  # SSLError is an OSError
             from flom.tls.files import make_context
 
-            make_context(certificate, private_key, ca_certificate)  # which says what is wrong with which
-            why = describe_complaints(_complaints(e))
+            make_context(certificate, private_key, self.authorities)  # which says what is wrong with which
+            why = verdicts.describe_complaints(_complaints(e))
             raise TlsError(
                 ReturnCode.SSL_CTX_USE_CERTIFICATE_FILE_ERROR, f"tls-certificate: '{certificate}' cannot be used: {why}"
             ) from e
@@ -112,29 +78,9 @@ class TlsEnd:
 
         return own_common_name(self._certificate)
 
-    @property
-    def own_naming(self) -> str:
-        """The common name of our own certificate in words."""
-        return f"our certificate {describe_name(self.own_name)}"
-
-    def wrap(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> Any:
+    def wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> Any:
         """Return OpenSSL's part of one more connection."""
         return self._context.wrap_bio(incoming, outgoing, server_side=self._is_server)
-
-
-def tls_end(config: Config, *, is_server: bool = False) -> TlsEnd:
-    """
-    Return our end of TLS as C{config} wants it.
-
-    @raise TlsError: see L{TlsEnd}.
-    """
-    return TlsEnd(
-        config.tls_certificate,
-        config.tls_private_key,
-        config.tls_ca_certificate,
-        checks_peer_id=config.tls_check_peer_id,
-        is_server=is_server,
-    )
 
 
 class SecureStream(Stream):
@@ -142,15 +88,13 @@ class SecureStream(Stream):
 
     def __init__(self, connected: socket.socket, tls: TlsEnd, peer: str) -> None:
         """
-        @param connected: one that does not block.
-        @param tls: our end.
         @param peer: names the other end in errors.
         """
         super().__init__(connected)
         self._tls = tls
         self._peer = peer
-        self._incoming = MemoryBIO()
-        self._outgoing = MemoryBIO()
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
         self._connection = tls.wrap(self._incoming, self._outgoing)
         self._is_secured = False
 
@@ -172,7 +116,7 @@ class SecureStream(Stream):
             raise TlsError(ReturnCode.SSL_CONNECT_ERROR, why) from None
         self._is_secured = True
         if _trace.is_on:
-            named = describe_certificate(self._connection.getpeercert(binary_form=True))
+            named = verdicts.describe_certificate(self._connection.getpeercert(binary_form=True))
             _trace.debug("%s, %s, certificate %s", self._connection.version(), self._connection.cipher()[0], named)
 
     def send(self, data: bytes, deadline: float) -> None:
@@ -180,25 +124,21 @@ class SecureStream(Stream):
         try:
             while left:
                 left = left[self._connection.write(left) :]  # it may take a part
-        except SSLError as e:
+        except ssl.SSLError as e:
             self._fail(e, deadline)
         self._flush(deadline)
 
     def receive(self, deadline: float, signals: socket.socket | None = None) -> bytes:
-        """
-        See L{Stream.receive}.
-
-        @raise TlsError: the other end does not accept our certificate, or breaks TLS.
-        """
+        """See L{Stream.receive}; L{TlsError} is raised if the other end does not accept us, or breaks TLS."""
         while True:
             try:
                 data: bytes = self._connection.read(_CHUNK)
                 return data
-            except SSLWantReadError:
+            except ssl.SSLWantReadError:
                 pass
-            except SSLZeroReturnError:
+            except ssl.SSLZeroReturnError:
                 return b""
-            except SSLError as e:
+            except ssl.SSLError as e:
                 self._fail(e, deadline)
             self._try_to_flush(deadline)
             data = super().receive(deadline, signals)
@@ -209,7 +149,7 @@ class SecureStream(Stream):
     def shut_down(self, deadline: float) -> None:
         try:
             self._connection.unwrap()
-        except SSLError:
+        except ssl.SSLError:
             pass  # the other end has yet to answer, or is past that
         self._flush(deadline)
         super().shut_down(deadline)
@@ -223,9 +163,9 @@ class SecureStream(Stream):
         if peer_id is not None and peer_id.isascii() and peer_id == self._peer_name():
             return  # what is not ASCII may be read otherwise by the functions below, which decide
         try:
-            name = peer_common_name(self._connection.getpeercert(binary_form=True))
+            name = verdicts.peer_common_name(self._connection.getpeercert(binary_form=True))
             if peer_id is None or peer_id != name:
-                raise peer_id_problem(peer_id, name)
+                raise verdicts.peer_id_problem(peer_id, name)
         except TlsError as e:
             raise TlsError(e.code, f"{self._peer}: {e}") from None
 
@@ -233,7 +173,7 @@ class SecureStream(Stream):
         """Return the last common name in the certificate of the other end, if it can be read."""
         try:
             subject = self._connection.getpeercert()["subject"]
-        except (SSLError, ValueError):
+        except (ssl.SSLError, ValueError):
             return None
         names = [value for attributes in subject for key, value in attributes if key == "commonName"]
         return names[-1] if names else None
@@ -242,9 +182,9 @@ class SecureStream(Stream):
         while True:
             try:
                 self._connection.do_handshake()
-            except SSLWantReadError:
+            except ssl.SSLWantReadError:
                 pass
-            except SSLError as e:
+            except ssl.SSLError as e:
                 self._fail(e, deadline)
             else:
                 self._check_depth()
@@ -257,14 +197,12 @@ class SecureStream(Stream):
             self._incoming.write(data)
 
     def _check_depth(self) -> None:
-        """
-        Check how far the other end's certificate is from our authority, as C{ssl} has no setting for that.
-
-        @raise TlsError: it is further than L{VERIFY_DEPTH}.
-        """
+        """Check how far the other end's certificate is from our authority, as C{ssl} has no setting for that."""
         chain = self._chain("get_verified_chain")
-        if len(chain) > VERIFY_DEPTH + 2:  # its own and the authority's come on top
-            problem = certificate_problem(CHAIN_TOO_LONG, VERIFY_DEPTH + 1, chain[VERIFY_DEPTH + 1])
+        if len(chain) > verdicts.VERIFY_DEPTH + 2:  # its own and the authority's come on top
+            problem = verdicts.certificate_problem(
+                verdicts.CHAIN_TOO_LONG, verdicts.VERIFY_DEPTH + 1, chain[verdicts.VERIFY_DEPTH + 1]
+            )
             raise TlsError(ReturnCode.SSL_GET_VERIFY_RESULT_ERROR, f"{self._peer}: {problem}")
 
     def _chain(self, which: str) -> list[bytes]:
@@ -291,18 +229,14 @@ class SecureStream(Stream):
         except OSError:
             pass
 
-    def _fail(self, error: SSLError, deadline: float) -> NoReturn:
-        """
-        Send the alert that tells the other end what OpenSSL objects to, and raise the error that tells our caller.
-
-        @raise TlsError: always.
-        """
+    def _fail(self, error: ssl.SSLError, deadline: float) -> NoReturn:
+        """Send the alert that tells the other end what OpenSSL objects to, and raise the error for our caller."""
         self._try_to_flush(deadline)
-        if isinstance(error, SSLCertVerificationError):
-            problem = blame(error.verify_code, self._chain("get_unverified_chain"), self._tls.authorities)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            problem = verdicts.blame(error.verify_code, self._chain("get_unverified_chain"), self._tls.authorities)
             failure = TlsError(ReturnCode.SSL_GET_VERIFY_RESULT_ERROR, problem)
         else:
-            failure = connection_failed(_complaints(error), is_secured=self._is_secured)
+            failure = verdicts.connection_failed(_complaints(error), is_secured=self._is_secured)
         raise TlsError(failure.code, f"{self._peer}: {failure}") from error
 
 

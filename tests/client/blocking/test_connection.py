@@ -175,7 +175,7 @@ def test_a_daemon_that_goes_away_is_no_grant(scene: Scene, messages: list[bytes]
     with pytest.raises(DaemonLost) as caught:
         scene.client.lock(LOCK)
     assert str(caught.value) == why
-    assert scene.client.answered == answered
+    assert scene.client.connection.has_answered == answered
 
 
 def test_our_unique_id_is_told(scene: Scene) -> None:

@@ -12,6 +12,7 @@ import pytest
 from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
 from flom.core.group.addresses import Group
+from flom.core.group.discovery import Search
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
@@ -57,8 +58,10 @@ def daemon() -> Iterator[Answering]:
 def test_the_daemon_of_this_host_is_asked_and_its_answer_taken(daemon: Answering) -> None:
     daemon.reply(LEADER)
     said: list[str] = []
-    with Asker(daemon.group, NEVER, said.append, orphaned=True) as asker:
-        [found] = asker.ask(5.0)
+    search = Search(daemon.group, orphaned=True)
+    with Asker(search, NEVER, said.append) as asker:
+        search.ask(5.0)
+        [found] = asker.finish()
     assert (found.host, found.port) == ("127.0.0.1", 40002)
     assert daemon.asked == [Discover(daemon.group.address, orphaned=True)]
     assert said[0].startswith("sending UDP multicast datagram to 239.255.7.7/")
@@ -67,30 +70,38 @@ def test_the_daemon_of_this_host_is_asked_and_its_answer_taken(daemon: Answering
 
 def test_it_is_asked_again_until_one_leads(daemon: Answering) -> None:
     daemon.reply(None, STANDBY, b"noise", LEADER)
-    with Asker(daemon.group, NEVER, lambda line: None) as asker:
-        [found] = asker.ask_often(4, 0.1)
+    search = Search(daemon.group)
+    with Asker(search, NEVER, lambda line: None) as asker:
+        search.ask_often(4, 0.1)
+        [found] = asker.finish()
     assert found.reply == LEADER
-    assert [found.reply for found in asker.found] == [LEADER, STANDBY]
+    assert [found.reply for found in search.found] == [LEADER, STANDBY]
 
 
 def test_all_that_answer_are_collected(daemon: Answering) -> None:
     daemon.reply(STANDBY)
-    with Asker(daemon.group, NEVER, lambda line: None, everyone=True) as asker:
-        asker.collect(0.2)
-        assert asker.port_number > 0
-    assert [found.reply for found in asker.found] == [STANDBY]
+    search = Search(daemon.group, everyone=True)
+    with Asker(search, NEVER, lambda line: None) as asker:
+        search.collect(0.2)
+        asker.finish()
+        assert asker.socket.number > 0
+    assert [found.reply for found in search.found] == [STANDBY]
     assert daemon.asked == [Discover(daemon.group.address, everyone=True)]
 
 
 def test_silence_is_no_answer(daemon: Answering) -> None:
-    with Asker(daemon.group, NEVER, lambda line: None) as asker:
-        assert asker.ask(0.05) == []
+    search = Search(daemon.group)
+    with Asker(search, NEVER, lambda line: None) as asker:
+        search.ask(0.05)
+        assert asker.finish() == []
 
 
 def test_the_deadline_ends_the_asking(daemon: Answering) -> None:
     began = monotonic()
-    with Asker(daemon.group, began + 0.1, lambda line: None) as asker, pytest.raises(LockTimeout):
-        asker.ask_often(10, 5.0)
+    search = Search(daemon.group)
+    search.ask_often(10, 5.0)
+    with Asker(search, began + 0.1, lambda line: None) as asker, pytest.raises(LockTimeout):
+        asker.finish()
     assert 0.1 <= monotonic() - began < 2.0
 
 
@@ -103,6 +114,8 @@ def test_an_answer_counts_that_is_read_late(daemon: Answering, monkeypatch: pyte
 
     monkeypatch.setattr("flom.client.blocking.discovery.wait_for", be_busy)
     daemon.reply(LEADER)
-    with Asker(daemon.group, NEVER, lambda line: None) as asker:
-        [found] = asker.ask(0.001)
+    search = Search(daemon.group)
+    with Asker(search, NEVER, lambda line: None) as asker:
+        search.ask(0.001)
+        [found] = asker.finish()
     assert found.reply == LEADER

@@ -23,6 +23,7 @@ from OpenSSL import SSL
 from flom.client.blocking.stream import NEVER
 from flom.client.blocking.tls import SecureStream, TlsEnd
 from flom.codes import ReturnCode
+from flom.config import Config
 from flom.errors import DaemonLost, FlomError, TlsError
 from flom.net.machine_id import unique_id
 from flom.tls.files import make_context
@@ -41,7 +42,8 @@ PATIENCE = 30.0  # seconds
 
 
 def end(files: Files, *, checks_peer_id: bool = False, is_server: bool = False) -> TlsEnd:
-    return TlsEnd(files.certificate, files.key, files.authority, checks_peer_id=checks_peer_id, is_server=is_server)
+    config = Config(tls_certificate=files.certificate, tls_private_key=files.key, tls_ca_certificate=files.authority)
+    return TlsEnd(config.replace(tls_check_peer_id=checks_peer_id), is_server=is_server)
 
 
 class Peer:

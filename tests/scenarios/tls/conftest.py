@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
+from flom.client.blocking.tls import TlsEnd
 from flom.net.machine_id import unique_id
 from tests.fakes.authority import EXPIRED, NOT_YET_VALID, Authority, Files
 from tests.fakes.tls_network import MemoryNetwork
@@ -77,18 +78,16 @@ def network(monkeypatch: pytest.MonkeyPatch) -> MemoryNetwork:
 def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """The newest version of TLS that the test's ends speak, by OpenSSL's number."""
     newest: int = request.param
-    make = SSL.Context.__init__
+    make, make_end = SSL.Context.__init__, TlsEnd.__init__
 
     def make_limited(context: SSL.Context, *arguments: Any) -> None:
         make(context, *arguments)
         context.set_max_proto_version(newest)
 
-    class LimitedContext(ssl.SSLContext):
-        def __new__(cls, *arguments: Any) -> LimitedContext:
-            context = super().__new__(cls, *arguments)
-            context.maximum_version = ssl.TLSVersion(newest)
-            return context
+    def make_limited_end(end: TlsEnd, *arguments: Any, **more: Any) -> None:
+        make_end(end, *arguments, **more)
+        end._context.maximum_version = ssl.TLSVersion(newest)
 
     monkeypatch.setattr(SSL.Context, "__init__", make_limited)
-    monkeypatch.setattr("flom.client.blocking.tls.SSLContext", LimitedContext)
+    monkeypatch.setattr(TlsEnd, "__init__", make_limited_end)
     return newest
