@@ -19,9 +19,7 @@ _DATAGRAMS_AT_ONCE: Final = 64  # that are read in one turn of the reactor
 
 
 class GroupPort(udp.MulticastPort):
-    """
-    A UDP port for sending to a group, and, as a member, for receiving what is sent to it.
-    """
+    """A UDP port for sending to a group, and, as a member, for receiving what is sent to it."""
 
     _log = Logger()
 
@@ -36,29 +34,15 @@ class GroupPort(udp.MulticastPort):
         self._refused: set[int] = set()
 
     def join(self) -> list[str]:
-        """
-        Join the group on every interface on which this is no member yet; see L{GroupSocket.join}.
-
-        @return: the names of these interfaces.
-        @raise NoMulticast: this is a member on none.
-        """
+        """See L{GroupSocket.join}; an interface without the group is logged once."""
         return self._group_socket.join(self._warn_of)
 
     def tell(self, datagram: bytes) -> list[str]:
-        """
-        Send C{datagram} to the group by every interface.
-
-        @return: the names of those by which that was possible.
-        @raise NoMulticast: that was possible by none.
-        """
+        """See L{GroupSocket.tell}."""
         return self._group_socket.tell(datagram)
 
     def write(self, datagram: bytes, addr: Sender | None = None) -> None:
-        """
-        Send C{datagram} to C{addr}.
-
-        @raise OSError: there is no way to it.
-        """
+        """See L{GroupSocket.send_to}."""
         assert addr is not None
         self._group_socket.send_to(datagram, addr)
 
@@ -84,12 +68,7 @@ class GroupPort(udp.MulticastPort):
                 self._log.failure("receiving a datagram of {sender}", sender=arrived[1])
 
     def _warn_of(self, interface: NetworkInterface, problem: OSError) -> None:
-        """Log once that nothing of the group is received by C{interface}."""
         if interface.index not in self._refused:
             self._refused.add(interface.index)
-            self._log.warn(
-                "{group} cannot be joined on {interface}: {why}",
-                group=self._group.address,
-                interface=interface.name,
-                why=reason(problem),
-            )
+            text, group = "{group} cannot be joined on {interface}: {why}", self._group.address
+            self._log.warn(text, group=group, interface=interface.name, why=reason(problem))

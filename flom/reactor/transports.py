@@ -12,30 +12,23 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 
+from flom.config import Config
+from flom.interfaces import IReactor
+from flom.net.keepalive import Keepalive
+
 if TYPE_CHECKING:
-    from flom.config import Config
-    from flom.interfaces import IReactor
-    from flom.net.keepalive import Keepalive
     from flom.tls.context import Tls
 
 
 def tls_of(config: Config) -> Tls | None:
-    """
-    Return our end of TLS as C{config} wants it; C{None} for plain text.
-
-    @raise TlsError: see L{Tls}.
-    """
+    """Return our end of TLS as C{config} wants it; C{None} for plain text. Errors are those of L{Tls}."""
     if not config.is_tls:
         return None
 
     from flom.tls.context import Tls  # the others need not wait for its import
 
-    return Tls(
-        config.tls_certificate,
-        config.tls_private_key,
-        config.tls_ca_certificate,
-        checks_peer_id=config.tls_check_peer_id,
-    )
+    files = config.tls_certificate, config.tls_private_key, config.tls_ca_certificate
+    return Tls(*files, checks_peer_id=config.tls_check_peer_id)
 
 
 def underlying(transport: Any) -> Any:
@@ -89,11 +82,7 @@ def sender(transport: Any) -> Callable[[bytes], None]:
 
 
 def close_our_side(transport: Any) -> None:
-    """
-    Send the end of our data, while the other end may go on sending.
-
-    TLS cannot do that; there, the connection ends when the other end has agreed.
-    """
+    """Send the end of our data, while the other end may go on sending; TLS cannot do that, and closes in order."""
     if isinstance(transport, ProtocolWrapper):
         transport.loseConnection()
     else:

@@ -28,10 +28,7 @@ RESERVE: Final = 64
 """Descriptors that are kept for everything but connections; if there are few in all, a quarter of them."""
 
 AT_ONCE: Final = BACKLOG
-"""
-Connections accepted in one turn of the reactor: all that the kernel keeps for us. In a storm it has no room for more,
-and a TCP client tries again a second later.
-"""
+"""Connections accepted in one turn of the reactor: all that the kernel keeps for us, even in a storm."""
 
 CALM: Final = 1.0
 """Seconds without running out again after which the log says that connections are accepted again."""
@@ -83,10 +80,6 @@ class Admission:
         measure: Callable[[], int] = room_for_connections,
         can_open: Callable[[], bool] = can_open,
     ) -> None:
-        """
-        @param measure: see L{room_for_connections}.
-        @param can_open: see L{can_open}.
-        """
         self._clock = clock
         self._limits = limits
         self._throttle = throttle
@@ -129,14 +122,15 @@ class Admission:
         origin = origin_of(transport)
         limits, connected = self._limits, self._connected
         if 0 < limits.connections <= self._count:
-            self._refuse("max-connections", transport, f"there are {self._count} connections")
-            return None
-        if 0 < limits.connections_per_peer <= connected[origin]:
-            self._refuse("max-connections-per-peer", transport, f"{origin} has {connected[origin]} connections")
-            return None
-        connected[origin] += 1
-        self._count += 1
-        return origin
+            limit, why = "max-connections", f"there are {self._count} connections"
+        elif 0 < limits.connections_per_peer <= connected[origin]:
+            limit, why = "max-connections-per-peer", f"{origin} has {connected[origin]} connections"
+        else:
+            connected[origin] += 1
+            self._count += 1
+            return origin
+        self._throttle.warn(limit, "closing {peer}: {why}", peer=describe(transport), why=why)
+        return None
 
     def leave(self, origin: str | None) -> None:
         """Note that a connection is closed, its descriptor too."""
@@ -148,9 +142,6 @@ class Admission:
                 del self._connected[origin]
         if self._next_look is not None:
             self._look()
-
-    def _refuse(self, limit: str, transport: Any, why: str) -> None:
-        self._throttle.warn(limit, "closing {peer}: {why}", peer=describe(transport), why=why)
 
     def _accept(self, accept: Callable[[int], None]) -> None:
         """Accept as many connections as there is room for."""

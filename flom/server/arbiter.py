@@ -2,7 +2,6 @@
 The arbiter: a lock table with a clock.
 
 It carries the effects of each call to the sessions they concern and wakes the table when time alone changes something.
-Connections use it through L{DeferredArbiter.open}; code in the same process through L{DeferredArbiter.acquire}.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from flom.acquisition import Acquisition, limit
+from flom.acquisition import Acquisition, Held, limit
 from flom.codes import Outcome
 from flom.core.effects import Dismissed, Effect, Ended, Granted, Instant, Limit, Refused
 from flom.core.locks.snapshot import TableView
@@ -27,12 +26,11 @@ from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName
 from flom.core.requests import LockRequest, SessionId, ask
-from flom.errors import Closed, FlomError, StandingBy
-from flom.interfaces import IArbiter
+from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_refused
+from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
 from flom.server.grace import Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
-from flom.server.local import HERE, LocalClient
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
 from flom.text import one_line, truncate
@@ -40,13 +38,16 @@ from flom.text import one_line, truncate
 Deliver = Callable[[Effect | Dismissed], None]
 """Takes the effects that concern one session, in order; it may call the arbiter again."""
 
+HERE: Final = "this process"
+"""Names the arbiter in errors of its own process, where those of clients name the daemon."""
+
 _HERE_PEER: Final = Peer(HERE, pid=os.getpid(), uid=os.geteuid())
 
 
 @implementer(IArbiter)
 class DeferredArbiter:
     """
-    Decides who holds what, for connections and for code in the same process.
+    Decides who holds what, for connections (L{open}) and for code in the same process (L{acquire}).
 
     @ivar now: reads the clocks.
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
@@ -87,7 +88,7 @@ class DeferredArbiter:
         self.is_retired = False
         self.is_closed = False
         self._is_served = False
-        self._local: dict[SessionId, LocalClient] = {}
+        self._local: dict[SessionId, _LocalLock] = {}
         self._takeover: Takeover | None = None
         self.on_change: Callable[[], None] = lambda: None
 
@@ -112,11 +113,7 @@ class DeferredArbiter:
         return len(self._sessions)
 
     def serve(self) -> None:
-        """
-        Note that a daemon serves this.
-
-        @raise ValueError: one does already.
-        """
+        """Note that a daemon serves this; if one does already, raise C{ValueError}."""
         if self._is_served:
             raise ValueError("this arbiter has a daemon already; give that all the endpoints")
         self._is_served = True
@@ -149,7 +146,8 @@ class DeferredArbiter:
         grace period, see L{resume}, perhaps at its end.
         """
         takeover = self._takeover
-        if self.is_retired or self.is_closed or (request.regains and not self._may_reclaim(request.name)):
+        is_late = request.regains and (takeover is None or not takeover.may_reclaim(request.name))
+        if is_late or self.is_retired or self.is_closed:
             self._carry_out([Refused(request, Outcome.BUSY)])
         elif takeover is None or not takeover.defer(request):
             self._carry_out(self._table.request(request, self.now()))
@@ -187,8 +185,8 @@ class DeferredArbiter:
         self._end_grace()
         self._set_alarm()
         self._throttle.stop()
-        for client in list(self._local.values()):
-            client.dismiss()
+        for lock in list(self._local.values()):
+            lock.dismiss()
 
     def reopen(self) -> None:
         """Grant locks again after L{close}; holders in this process still have theirs."""
@@ -223,8 +221,8 @@ class DeferredArbiter:
         self.is_retired = False
         self._set_alarm()
         local, self._local = self._local, {}
-        for client in local.values():
-            client.lose()
+        for lock in local.values():
+            lock.lose()
         self._takeover = Takeover(self._clock, grace, self._serve_deferred)
 
     def acquire(
@@ -243,24 +241,23 @@ class DeferredArbiter:
         try:
             asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
             if self.is_closed or self.is_retired:
-                raise self.why_dismissed(what)
+                raise self._why_dismissed(what)
         except FlomError:
             return Acquisition(fail(), what)
-        client = LocalClient(self, what)
-        self._local[client.session] = client
+        lock = _LocalLock(self, asked.name, what)
+        session = lock.session
+        self._local[session] = lock
         self.request(
-            LockRequest(
-                client.session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan
-            )
+            LockRequest(session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan)
         )
-        return Acquisition(limit(client.granted, asked.timeout, self._clock, what), what)
+        return Acquisition(limit(lock.granted, asked.timeout, self._clock, what), what)
 
     def prolong_grace(self) -> None:
         """Start the grace period, if there is one, anew: a former holder still looks for this daemon."""
         if self._takeover is not None:
             self._takeover.prolong_grace()
 
-    def why_dismissed(self, what: str) -> FlomError:
+    def _why_dismissed(self, what: str) -> FlomError:
         """Return the reason why C{what} is not granted while this L{is_closed} or L{is_retired}."""
         if self.is_closed:
             return Closed(f"{what}: the arbiter was closed")
@@ -275,9 +272,6 @@ class DeferredArbiter:
             max_resources=limits.resources,
             max_locks=limits.locks_per_connection,
         )
-
-    def _may_reclaim(self, name: ResourceName) -> bool:
-        return self._takeover is not None and self._takeover.may_reclaim(name)
 
     def _serve_deferred(self) -> None:
         """Decide the requests that were deferred to the end of the grace period."""
@@ -367,3 +361,68 @@ class DeferredArbiter:
         self._alarm = None
         self._carry_out(self._table.expire(self.now()))
         self.on_change()
+
+
+@implementer(IHeld)
+class _LocalLock:
+    """
+    One call of L{DeferredArbiter.acquire}: a session of the arbiter, and the lock once it is granted.
+
+    @ivar granted: fires with this; cancelling it leaves the queue.
+    """
+
+    def __init__(self, arbiter: DeferredArbiter, name: ResourceName, what: str) -> None:
+        """
+        @param what: names the lock in errors.
+        """
+        self._arbiter = arbiter
+        self._name = name
+        self._what = what
+        self._is_held = False
+        self.session = arbiter.open(self._take)
+        self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
+        self.is_released = False
+        self.is_lost = False
+        self.element: str | None = None
+        self.lost: Deferred[FlomError] = Deferred()
+
+    def dismiss(self) -> None:
+        """Fail, if nothing was granted yet; what was granted remains held."""
+        if not self.granted.called:
+            self._fail(self._arbiter._why_dismissed(self._what))
+
+    def lose(self) -> None:
+        """Mark what was granted as lost: another daemon may have granted it to another client."""
+        if self._is_held:
+            self.is_lost = True
+            if not self.lost.called:
+                self.lost.callback(self._why_lost())
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        """See L{IHeld.release}."""
+        if self.is_released:
+            return fail(Misuse(f"{self._what}: not held any more"))
+        self.is_released = True
+        if self.is_lost:
+            return fail(self._why_lost())
+        self._arbiter.release(self.session, self._name, rollback)
+        self._arbiter.drop(self.session)
+        return succeed(None)
+
+    def _take(self, effect: Effect | Dismissed) -> None:
+        match effect:
+            case Granted():
+                self._is_held = True
+                self.element = effect.element
+                self.granted.callback(self)
+            case Refused(outcome=outcome):
+                self._fail(lock_refused(outcome, self._name.text, HERE))
+            case Dismissed():
+                self.dismiss()
+
+    def _fail(self, why: FlomError) -> None:
+        self._arbiter.drop(self.session)
+        self.granted.errback(why)
+
+    def _why_lost(self) -> DaemonLost:
+        return DaemonLost(f"{self._what}: another daemon has led the group meanwhile")

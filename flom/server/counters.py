@@ -1,4 +1,4 @@
-"""What a daemon counts beside its locks, and what else is shown of it."""
+"""What is shown of a daemon beside its locks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 @dataclass(slots=True)
 class Counters:
     """
-    Facts of a daemon beside its locks.
+    What a daemon counts, and what else it says of itself.
 
     @ivar started: seconds since the epoch.
     @ivar endpoints: addresses on which it listens.

@@ -17,10 +17,7 @@ MAX_GRACE: Final = 3.0
 """Seconds after which a grace period ends at the latest, however often it was prolonged."""
 
 RECLAIM_TIME: Final = 30.0
-"""
-For this many seconds after a takeover a former holder may still reclaim its lock, unless the resource has been granted
-to another session since.
-"""
+"""Seconds after a takeover for which a former holder may reclaim its lock, unless it was granted to another session."""
 
 
 class Takeover:

@@ -1,6 +1,4 @@
-"""
-Log lines that clients can cause again and again: some of each kind, then one line with the number of those left out.
-"""
+"""Log lines that clients can cause again and again: some of each kind, then one line that counts those left out."""
 
 from __future__ import annotations
 
@@ -19,19 +17,12 @@ MANY: Final = 100
 
 @dataclass(slots=True)
 class _Window:
-    """
-    The lines of one kind within L{WINDOW} seconds.
+    """The lines of one kind within L{WINDOW} seconds."""
 
-    @ivar end: in seconds of the clock.
-    @ivar logged: lines that were logged.
-    @ivar left_out: lines that were not.
-    @ivar timer: of the line that gives the number of those left out, if there are any.
-    """
-
-    end: float
+    end: float  # in seconds of the clock
     logged: int = 0
     left_out: int = 0
-    timer: IDelayedCall | None = None
+    timer: IDelayedCall | None = None  # of the line that counts those left out
 
 
 class LogThrottle:
@@ -62,7 +53,7 @@ class LogThrottle:
         """
         window = self._windows.get(kind)
         if window is None or (self._clock.seconds() >= window.end and not window.left_out):
-            window = self._open(kind)
+            window = self._windows[kind] = _Window(self._clock.seconds() + WINDOW)
         if window.logged < most:
             window.logged += 1
             return True
@@ -78,11 +69,7 @@ class LogThrottle:
                 window.timer.cancel()
         self._windows.clear()
 
-    def _open(self, kind: str) -> _Window:
-        window = self._windows[kind] = _Window(self._clock.seconds() + WINDOW)
-        return window
-
     def _sum_up(self, kind: str, most: int) -> None:
         count = self._windows[kind].left_out
         self._log.warn("{kind}: {count} more in the last {seconds:g} s", kind=kind, count=count, seconds=WINDOW)
-        self._open(kind).logged = most  # the next window starts full: they may go on
+        self._windows[kind] = _Window(self._clock.seconds() + WINDOW, most)  # it starts full: they may go on

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """
-    How clients are served.
+    The options of a daemon for all its clients.
 
     @ivar tls: this end of TLS; C{None} for plain text.
     @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: no client

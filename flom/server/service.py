@@ -11,6 +11,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from flom.interfaces import IReactor
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.counters import Counters
@@ -21,7 +22,6 @@ from flom.server.peer import address_text
 from flom.trace import tracer
 
 if TYPE_CHECKING:
-    from flom.interfaces import IReactor
     from flom.server.group.service import Membership
 
 _log = Logger()
@@ -58,7 +58,7 @@ def build_daemon(
     if end is None and (lifespan is not None or membership is not None):
         raise ValueError("a daemon with a lifespan or a group must be told how to end")
     daemon, counters = MultiService(), counters or Counters()
-    end_daemon = end or _do_nothing
+    end_daemon = end or (lambda: None)
     lifespan_service = LifespanService(arbiter, reactor, lifespan, end_daemon)
 
     def shut_down(immediate: bool) -> None:
@@ -87,31 +87,24 @@ def build_daemon(
         from flom.server.group.service import MembershipService  # the others need not wait for its import
 
         MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon, counters).setServiceParent(daemon)
-    _ClientsService(arbiter, factory).setServiceParent(daemon)
+    _ClientsService(factory).setServiceParent(daemon)
     return daemon
-
-
-def _do_nothing() -> None:
-    """End nothing."""
 
 
 class _ClientsService(Service):
     """Disconnects all clients when the daemon stops."""
 
-    _log = Logger()
-
-    def __init__(self, arbiter: DeferredArbiter, factory: LockFactory) -> None:
-        self._arbiter = arbiter
+    def __init__(self, factory: LockFactory) -> None:
         self._factory = factory
 
     def startService(self) -> None:
         super().startService()
-        if self._arbiter.is_closed:
-            self._arbiter.reopen()  # the service was stopped before, and is started again
-        self._log.info("{log_id} ready", log_id="FLM003N")
+        if self._factory.arbiter.is_closed:
+            self._factory.arbiter.reopen()  # the service was stopped before, and is started again
+        _log.info("{log_id} ready", log_id="FLM003N")
 
     def stopService(self) -> None:
         super().stopService()
-        self._log.info("{log_id} ending", log_id="FLM004N")
-        self._arbiter.close()  # first: waiters must not be granted the locks of clients that are disconnected
+        _log.info("{log_id} ending", log_id="FLM004N")
+        self._factory.arbiter.close()  # first: waiters must not be granted the locks of clients that are disconnected
         self._factory.disconnect_all()

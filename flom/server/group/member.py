@@ -49,10 +49,7 @@ from flom.reactor.multicast_port import GroupPort
 from flom.text import host_port
 
 MAX_AMPLIFICATION: Final = 64
-"""
-Against reflected floods: the extended answer is sent only if it is at most this many bytes longer than the question;
-otherwise the short one.
-"""
+"""Bytes by which the extended answer may exceed the question, or the short one is sent: against reflected floods."""
 
 ORPHAN_MEMORY: Final = 2.0
 """Seconds for which a client that wants to reclaim a lock is remembered; it asks several times a second."""
@@ -64,33 +61,20 @@ _REACH_TIMEOUT: Final = 2.0  # seconds for connecting to another leader
 
 
 class _Source(NamedTuple):
-    """
-    Where another daemon was heard.
+    """Where another daemon was heard."""
 
-    @ivar sender: the address that its datagram came from.
-    @ivar server: the address where it listens for connections; port 0 if that is not known.
-    """
-
-    sender: Sender
-    server: Sender
+    sender: Sender  # the address that its datagram came from
+    server: Sender  # where it listens for connections; port 0 if that is not known
 
 
 class MemberObserver:
     """Hears what happens to a member of a group; subclasses override what they need."""
 
     def role_changed(self, role: Role, leader: Standing | None) -> None:
-        """
-        Note what the daemon has become.
-
-        @param leader: the daemon that it leaves the granting to, if there is one.
-        """
+        """Note what the daemon has become, and C{leader}, the daemon that it leaves the granting to."""
 
     def was_asked(self, *, is_orphan: bool) -> None:
-        """
-        Note that a client asks for a daemon of the group.
-
-        @param is_orphan: whether it holds a lock of a daemon that has gone, and looks for the successor.
-        """
+        """Note that a client asks for a daemon; C{is_orphan} if it holds a lock of one that has gone."""
 
     def is_deaf(self, why: str) -> None:
         """Note that the daemon cannot be elected because it does not hear the group."""
@@ -101,6 +85,8 @@ class GroupMember(DatagramProtocol):
     This daemon as a member of its group.
 
     A datagram that is not for it is ignored (docs/compatibility.md, "A datagram can end the daemon").
+
+    @ivar election: the part of this daemon in it.
     """
 
     _log = Logger()
@@ -117,8 +103,7 @@ class GroupMember(DatagramProtocol):
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         """
-        @param address: host and TCP port that clients are sent to; the empty host for where the answer comes from.
-            C{None} to answer no client.
+        @param address: see L{Membership.address<flom.server.group.service.Membership>}; C{None} to answer no client.
         @param reactor: has the timers, and connects to other leaders to check whether they are there.
         """
         self._group = group
@@ -128,7 +113,7 @@ class GroupMember(DatagramProtocol):
         self._observer = observer
         self._host = gethostname()
         now, wall = self._now()
-        self._election = Election(secrets.token_hex(8), now, wall, timing)
+        self.election = Election(secrets.token_hex(8), now, wall, timing)
         self._timer: IDelayedCall | None = None
         self._joined_at = now
         self._has_started = False
@@ -136,11 +121,6 @@ class GroupMember(DatagramProtocol):
         self._has_complained = False
         self._reaching: Deferred[Any] | None = None
         self._logged_at: dict[str, float] = {}  # by the text of the line
-
-    @property
-    def election(self) -> Election:
-        """The part of this daemon in the election."""
-        return self._election
 
     @property
     def has_orphans(self) -> bool:
@@ -158,13 +138,9 @@ class GroupMember(DatagramProtocol):
         port.startListening()
         return port
 
-    def finished(self) -> None:
-        """Note that the last holder is gone, after this daemon had to yield."""
-        self._election.finished()
-
     def leave(self) -> None:
         """Announce that this daemon leaves, L{_GOODBYES} times."""
-        for action in self._election.leave() * _GOODBYES:
+        for action in self.election.leave() * _GOODBYES:
             self._act([action])
         self._stop_timer()
 
@@ -192,13 +168,13 @@ class GroupMember(DatagramProtocol):
                 if message.group != self._group.address:
                     pass
                 elif message.relayed:
-                    self._act(self._election.hear_of(other, *self._now(), _Source(addr, ("", 0))))
+                    self._act(self.election.hear_of(other, *self._now(), _Source(addr, ("", 0))))
                 else:
-                    self._hear(other, addr, message.address, message.port)
+                    self._hear(other, addr, message)
             case Discover():
                 self._answer(message, len(datagram), addr)
             case Discovered(standing=None) | Discovered(standing=Standing(role=Role.LEADER)):
-                self._hear(message.standing or FLOM, addr, message.address, message.port)
+                self._hear(message.standing or FLOM, addr, message)
 
     def _now(self) -> tuple[float, int]:
         now = self._instant()
@@ -208,17 +184,17 @@ class GroupMember(DatagramProtocol):
         self._timer = None
         if self._now()[0] - self._joined_at >= _REJOIN:
             self._join()
-        self._act(self._election.tick(*self._now()))
+        self._act(self.election.tick(*self._now()))
 
-    def _hear(self, other: Standing, sender: Sender, address: str, port: int) -> None:
-        source = _Source(sender, (destination(address, sender, self._group), port))
-        self._act(self._election.hear(other, *self._now(), source))
+    def _hear(self, other: Standing, sender: Sender, message: Discover | Discovered) -> None:
+        source = _Source(sender, (destination(message.address, sender, self._group), message.port))
+        self._act(self.election.hear(other, *self._now(), source))
 
     def _act(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
                 case Announce(standing):
-                    self._announce(self._announcement(standing))
+                    self._announce(standing)
                 case Relay(standing, source):
                     self._send(encode(Discover(self._group.address, standing=standing, relayed=True)), source.sender)
                 case BecameCandidate() | BecameStandby():
@@ -232,12 +208,7 @@ class GroupMember(DatagramProtocol):
                 case Verify(rival, source):
                     self._verify(rival, source)
                 case Outrank(rival, source):
-                    self._log.error(
-                        "two leaders of {group}: {other} has to yield to this one, {own}",
-                        group=self._group,
-                        other=_name(rival, source),
-                        own=self._own_name(),
-                    )
+                    self._log_rivals("{other} has to yield to this one, {own}", rival, source)
                 case Deaf():
                     self._observer.is_deaf(
                         f"{self._group}: what this host sends to the group does not come back to it, so others would "
@@ -246,20 +217,15 @@ class GroupMember(DatagramProtocol):
                     )
                     self._show_role(None)
                 case Yield(rival, source):
-                    self._log.error(
-                        "two leaders of {group}: this one, {own}, yields to {other} and grants nothing more",
-                        group=self._group,
-                        other=_name(rival, source),
-                        own=self._own_name(),
-                    )
+                    self._log_rivals("this one, {own}, yields to {other} and grants nothing more", rival, source)
                     self._show_role(rival)
         self._stop_timer()
         if self.transport is not None:
-            delay = max(0.0, self._election.deadline - self._now()[0])
+            delay = max(0.0, self.election.deadline - self._now()[0])
             self._timer = self._reactor.callLater(delay, self._tick)
 
     def _show_role(self, leader: Standing | None) -> None:
-        self._observer.role_changed(self._election.role, leader)
+        self._observer.role_changed(self.election.role, leader)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -270,27 +236,21 @@ class GroupMember(DatagramProtocol):
         """Join the group on new interfaces."""
         self._joined_at = self._now()[0]
         try:
-            joined = self.transport.join()
+            for name in self.transport.join():
+                text = "{log_id} joined {group} on {interface}"
+                self._log.info(text, log_id="FLM002I", group=self._group, interface=name)
         except NoMulticast as e:
             self._complain(e)
-            return
-        for name in joined:
-            self._log.info(
-                "{log_id} joined {group} on {interface}", log_id="FLM002I", group=self._group, interface=name
-            )
 
-    def _announce(self, datagram: bytes) -> None:
+    def _announce(self, standing: Standing) -> None:
+        address, port = self._address or ("", 0)
         try:
-            self.transport.tell(datagram)
+            self.transport.tell(encode(Discover(self._group.address, standing=standing, address=address, port=port)))
         except NoMulticast as e:
-            self._election.was_unheard()
+            self.election.was_unheard()
             self._complain(e)
         else:
             self._has_complained = False
-
-    def _announcement(self, standing: Standing) -> bytes:
-        address, port = self._address or ("", 0)
-        return encode(Discover(self._group.address, standing=standing, address=address, port=port))
 
     def _complain(self, why: NoMulticast) -> None:
         """Report that there is no way to the group: at the start as an error, later by one log line."""
@@ -311,18 +271,16 @@ class GroupMember(DatagramProtocol):
         if question.orphaned:
             self._orphan_heard_at = self._now()[0]
         self._observer.was_asked(is_orphan=question.orphaned)
-        if self._address is None:
+        is_leader = self.election.role is Role.LEADER
+        if self._address is None or not (is_leader or question.everyone):
             return
-        if self._election.role is not Role.LEADER and not question.everyone:
-            return
-        plain = encode(Discovered(*self._address))
         if question.group:
-            full = encode(Discovered(*self._address, self._election.standing, self._host, __version__))
+            full = encode(Discovered(*self._address, self.election.standing, self._host, __version__))
             if len(full) <= size + MAX_AMPLIFICATION:
                 self._send(full, asker)
                 return
-        if self._election.role is Role.LEADER:
-            self._send(plain, asker)
+        if is_leader:
+            self._send(encode(Discovered(*self._address)), asker)
 
     def _verify(self, rival: Standing, source: _Source) -> None:
         """Yield to C{rival} if it can be reached: datagrams are easily forged, and clients must reach it too."""
@@ -338,13 +296,12 @@ class GroupMember(DatagramProtocol):
             protocol.transport.loseConnection()
             if self._address is not None and (peer.host, peer.port) == (own.host, self._address[1]):
                 return  # that is this daemon: the rival was made up
-            self._act(self._election.yield_to(rival, *self._now(), source))
+            self._act(self.election.yield_to(rival, *self._now(), source))
 
         def not_reached(failure: Failure) -> None:
             self._reaching = None
             if not failure.check(CancelledError, ConnectingCancelledError):  # as when we are leaving
-                why = failure.getErrorMessage()
-                text = "{other} says that it leads, but cannot be reached: {why}"
+                text, why = "{other} says that it leads, but cannot be reached: {why}", failure.getErrorMessage()
                 self._log_rarely(text, LogLevel.warn, other=_name(rival, source), why=why)
 
         reaching.addCallbacks(reached, not_reached)
@@ -356,8 +313,9 @@ class GroupMember(DatagramProtocol):
             self._logged_at[text] = now
             self._log.emit(level, "{group}: " + text, group=self._group, **fields)
 
-    def _own_name(self) -> str:
-        return f"{self._election.standing.node} on {self._host}"
+    def _log_rivals(self, text: str, rival: Standing, source: _Source) -> None:
+        own, other = f"{self.election.standing.node} on {self._host}", _name(rival, source)
+        self._log.error("two leaders of {group}: " + text, group=self._group, other=other, own=own)
 
 
 def _name(other: Standing, source: _Source) -> str:

@@ -20,11 +20,12 @@ from flom.net.clock import system_instant
 from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
+from flom.reactor.transports import adopt
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.grace import GRACE
 from flom.server.group.member import GroupMember, MemberObserver
-from flom.server.group.starter import StarterConnection, connect_to_starter
+from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import LifespanService
 from flom.text import reason
 
@@ -67,7 +68,7 @@ class MembershipService(Service, MemberObserver):
     ) -> None:
         """
         @param lifespan: runs while this daemon leads.
-        @param end: called when the daemon is to end, because it does not stand by or cannot.
+        @param end: called when the daemon is to end: it does not stand by, or cannot.
         """
         self._reactor = reactor
         self._arbiter = arbiter
@@ -88,8 +89,10 @@ class MembershipService(Service, MemberObserver):
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         self._is_finished = False
-        if self._membership.starter is not None:
-            self._starter = connect_to_starter(self._reactor, self._membership.starter, self._finish)
+        if (inherited := self._membership.starter) is not None:
+            self._starter = StarterConnection(self._finish)
+            adopt(self._reactor, inherited, self._starter)
+            inherited.close()  # the connection has a copy
         self._take_seat(is_first=True)
 
     def stopService(self) -> Any:
@@ -118,17 +121,12 @@ class MembershipService(Service, MemberObserver):
                 self._log.info("waiting: {why}", why=str(e))
                 self._show_role(Role.STANDBY)
             self._retry = self._reactor.callLater(self._membership.timing.heartbeat, self._take_seat)
-        else:
-            if is_first:
-                self._enter()
-            else:
-                self._try_to_enter()
-
-    def _try_to_enter(self) -> None:
-        """Become a member after the start; if that is not possible, end the daemon."""
+            return
         try:
             self._enter()
         except NoMulticast as e:
+            if is_first:
+                raise
             self._log.critical("{why}", why=str(e))
             self._finish()
 
@@ -139,19 +137,13 @@ class MembershipService(Service, MemberObserver):
             self._end()
 
     def _enter(self) -> None:
-        """
-        Become a member of the group, and stand for election.
-
-        @raise NoMulticast: that is not possible.
-        """
-        membership = self._membership
-        self._member = GroupMember(
-            membership.group, membership.address, self._reactor, system_instant, self, membership.timing
-        )
+        """Become a member of the group, and stand for election; raise C{NoMulticast} if that is not possible."""
+        group, address, timing = self._membership.group, self._membership.address, self._membership.timing
+        self._member = GroupMember(group, address, self._reactor, system_instant, self, timing)
         try:
             self._port = self._member.open()
         except CannotListenError as e:
-            raise NoMulticast(f"{membership.group}: {reason(e.socketError)}") from e
+            raise NoMulticast(f"{group}: {reason(e.socketError)}") from e
 
     def _tell_starter(self, line: str) -> None:
         if self._starter is not None:
@@ -197,6 +189,6 @@ class MembershipService(Service, MemberObserver):
             return
         self._arbiter.on_change = lambda: None
         self._log.info("the last lock of this daemon is released")
-        self._member.finished()
+        self._member.election.finished()
         if not self._membership.stands_by:
             self._finish()

@@ -7,19 +7,15 @@ connection. If the program closes it before that, or ends, the daemon is not wan
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from flom.interfaces import IReactor
-from flom.reactor.transports import adopt
-
 
 class StarterConnection(Protocol):
-    """The daemon's end of it."""
+    """The daemon's end of the pair."""
 
     transport: Any
 
@@ -41,15 +37,3 @@ class StarterConnection(Protocol):
         if not self._is_told:
             self._is_told = True
             self._on_gone()
-
-
-def connect_to_starter(reactor: IReactor, inherited: socket.socket, on_gone: Callable[[], None]) -> StarterConnection:
-    """
-    Return the connection that the program has left us.
-
-    @param inherited: the socket, which is closed here: the connection has a copy.
-    """
-    connection = StarterConnection(on_gone)
-    adopt(reactor, inherited, connection)
-    inherited.close()
-    return connection
