@@ -8,7 +8,7 @@ from __future__ import annotations
 from flom.core.modes import EX, as_mode
 from flom.core.names import ResourceName, TimestampName, parse_name
 from flom.core.protocol.messages import Lock
-from flom.core.value import Value
+from flom.core.value import Record, Value
 from flom.errors import InvalidName, InvalidRequest
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ ANSWER_TIMEOUT: Final = 60.0
 """Seconds that a daemon has for answering a request that is not to wait; more than it has for a TLS handshake."""
 
 
-class LockRequest:
+class LockRequest(Record):
     """
     A session wants to hold something; no two requests are equal, whatever they ask for. They are never changed.
 
@@ -41,27 +41,14 @@ class LockRequest:
     @ivar regains: true if the session held it when another daemon went, whose place this one has taken.
     """
 
-    __slots__ = ("create", "lifespan", "mode", "name", "quantity", "regains", "session", "wait")
-
-    def __init__(
-        self,
-        session: SessionId,
-        name: ResourceName,
-        mode: LockMode = EX,
-        quantity: int = 1,
-        wait: bool = True,
-        create: bool = True,
-        lifespan: float = 0.0,
-        regains: bool = False,
-    ) -> None:
-        self.session = session
-        self.name = name
-        self.mode = mode
-        self.quantity = quantity
-        self.wait = wait
-        self.create = create
-        self.lifespan = lifespan
-        self.regains = regains
+    session: SessionId
+    name: ResourceName
+    mode: LockMode = EX
+    quantity: int = 1
+    wait: bool = True
+    create: bool = True
+    lifespan: float = 0.0
+    regains: bool = False
 
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))
@@ -76,25 +63,13 @@ class Asked(Value):
         as it takes.
     """
 
-    __slots__ = ("create", "lifespan", "mode", "name", "quantity", "timeout", "wait")
-
-    def __init__(
-        self,
-        name: ResourceName,
-        mode: LockMode,
-        quantity: int,
-        wait: bool,
-        create: bool,
-        lifespan: float,
-        timeout: float | None,
-    ) -> None:
-        self.name = name
-        self.mode = mode
-        self.quantity = quantity
-        self.wait = wait
-        self.create = create
-        self.lifespan = lifespan
-        self.timeout = timeout
+    name: ResourceName
+    mode: LockMode
+    quantity: int
+    wait: bool
+    create: bool
+    lifespan: float
+    timeout: float | None
 
     def message(self, peer_id: str, *, extended: bool = False) -> Lock:
         """

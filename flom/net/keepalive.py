@@ -23,12 +23,9 @@ class Keepalive(Value):
     @ivar probes: unanswered probes that end the connection, 1 to 127.
     """
 
-    __slots__ = ("time", "interval", "probes")
-
-    def __init__(self, time: int = 60, interval: int = 10, probes: int = 6) -> None:
-        self.time = time
-        self.interval = interval
-        self.probes = probes
+    time: int = 60
+    interval: int = 10
+    probes: int = 6
 
     @property
     def patience(self) -> int:

@@ -52,12 +52,9 @@ class NetworkInterface(Value):
     @ivar flags: the kernel's, IFF_... (netdevice(7)).
     """
 
-    __slots__ = ("index", "name", "flags")
-
-    def __init__(self, index: int, name: str, flags: int) -> None:
-        self.index = index
-        self.name = name
-        self.flags = flags
+    index: int
+    name: str
+    flags: int
 
     @property
     def is_up(self) -> bool:

@@ -34,34 +34,16 @@ class LockStatus(Value):
     @ivar seconds: for how long it has been held or waited for.
     """
 
-    __slots__ = (
-        *("number", "address", "peer_id", "pid", "uid"),
-        *("name", "mode", "quantity", "element", "seconds"),
-    )
-
-    def __init__(
-        self,
-        number: int,
-        address: str,
-        peer_id: str | None,
-        pid: int | None,
-        uid: int | None,
-        name: str,
-        mode: str | None,
-        quantity: int | None,
-        element: str | None,
-        seconds: float,
-    ) -> None:
-        self.number = number
-        self.address = address
-        self.peer_id = peer_id
-        self.pid = pid
-        self.uid = uid
-        self.name = name
-        self.mode = mode
-        self.quantity = quantity
-        self.element = element
-        self.seconds = seconds
+    number: int
+    address: str
+    peer_id: str | None
+    pid: int | None
+    uid: int | None
+    name: str
+    mode: str | None
+    quantity: int | None
+    element: str | None
+    seconds: float
 
 
 class ResourceStatus(Value):
@@ -78,30 +60,14 @@ class ResourceStatus(Value):
     @ivar waiters: in the order of arrival.
     """
 
-    __slots__ = (
-        *("number", "name", "type", "seconds", "free", "idle_left"),
-        *("holders", "waiters"),
-    )
-
-    def __init__(
-        self,
-        number: int,
-        name: str,
-        type: str,
-        seconds: float,
-        free: int | tuple[str, ...] | None,
-        idle_left: float | None,
-        holders: tuple[LockStatus, ...] = (),
-        waiters: tuple[LockStatus, ...] = (),
-    ) -> None:
-        self.number = number
-        self.name = name
-        self.type = type
-        self.seconds = seconds
-        self.free = free
-        self.idle_left = idle_left
-        self.holders = holders
-        self.waiters = waiters
+    number: int
+    name: str
+    type: str
+    seconds: float
+    free: int | tuple[str, ...] | None
+    idle_left: float | None
+    holders: tuple[LockStatus, ...] = ()
+    waiters: tuple[LockStatus, ...] = ()
 
     def blockers(self, waiter: LockStatus) -> list[LockStatus]:
         """Return the holders because of which C{waiter} waits."""
@@ -156,32 +122,15 @@ class Counts(Value):
     @ivar discoveries: how many questions of its group the daemon has heard.
     """
 
-    __slots__ = (
-        *("granted", "refused", "waited", "waited_seconds", "held", "held_seconds"),
-        *("connections", "protocol_errors", "discoveries"),
-    )
-
-    def __init__(
-        self,
-        granted: int,
-        refused: Mapping[str, int],
-        waited: Mapping[str, int],
-        waited_seconds: float,
-        held: Mapping[str, int],
-        held_seconds: float,
-        connections: int,
-        protocol_errors: int,
-        discoveries: int,
-    ) -> None:
-        self.granted = granted
-        self.refused = refused
-        self.waited = waited
-        self.waited_seconds = waited_seconds
-        self.held = held
-        self.held_seconds = held_seconds
-        self.connections = connections
-        self.protocol_errors = protocol_errors
-        self.discoveries = discoveries
+    granted: int
+    refused: Mapping[str, int]
+    waited: Mapping[str, int]
+    waited_seconds: float
+    held: Mapping[str, int]
+    held_seconds: float
+    connections: int
+    protocol_errors: int
+    discoveries: int
 
 
 class DaemonStatus(Value):
@@ -197,36 +146,17 @@ class DaemonStatus(Value):
     @ivar grants_per_second: over the last ten seconds.
     """
 
-    __slots__ = (
-        *("version", "host", "pid", "started", "now", "endpoints", "group", "role"),
-        *("connected", "grants_per_second", "counts"),
-    )
-
-    def __init__(
-        self,
-        version: str,
-        host: str,
-        pid: int,
-        started: float,
-        now: float,
-        endpoints: tuple[str, ...],
-        group: str,
-        role: str,
-        connected: int,
-        grants_per_second: float,
-        counts: Counts,
-    ) -> None:
-        self.version = version
-        self.host = host
-        self.pid = pid
-        self.started = started
-        self.now = now
-        self.endpoints = endpoints
-        self.group = group
-        self.role = role
-        self.connected = connected
-        self.grants_per_second = grants_per_second
-        self.counts = counts
+    version: str
+    host: str
+    pid: int
+    started: float
+    now: float
+    endpoints: tuple[str, ...]
+    group: str
+    role: str
+    connected: int
+    grants_per_second: float
+    counts: Counts
 
 
 class Status(Value):
@@ -236,11 +166,6 @@ class Status(Value):
     @ivar incubator: the requests that wait for a resource to be created.
     """
 
-    __slots__ = ("daemon", "incubator", "resources")
-
-    def __init__(
-        self, daemon: DaemonStatus, resources: tuple[ResourceStatus, ...], incubator: tuple[LockStatus, ...]
-    ) -> None:
-        self.daemon = daemon
-        self.resources = resources
-        self.incubator = incubator
+    daemon: DaemonStatus
+    resources: tuple[ResourceStatus, ...]
+    incubator: tuple[LockStatus, ...]

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from flom.core.value import Value
+from flom.core.value import Record, Value
 
 
 class Point(Value):
     """A value with two fields."""
+
+    x: int
+    y: int = 0
+
+
+class Place(Value):
+    """Another class, which has the same fields and lists them itself."""
 
     __slots__ = ("x", "y")
 
     def __init__(self, x: int, y: int = 0) -> None:
         self.x = x
         self.y = y
-
-
-class Place(Point):
-    """Another class, which has the same fields."""
-
-    __slots__ = ()
 
 
 def test_values_are_equal_if_class_and_fields_are() -> None:
@@ -44,3 +45,44 @@ def test_a_copy_has_the_changes() -> None:
     assert point == Point(1, 2)
     with pytest.raises(TypeError):
         point.replace(z=1)
+
+
+def fresh() -> type[Point]:
+    """Return a class of which no value was made yet."""
+
+    class Fresh(Value):
+        x: int
+        y: int = 0
+
+    return Fresh  # type: ignore[return-value]
+
+
+def test_the_first_value_and_later_ones_are_made_alike() -> None:
+    kind = fresh()
+    for _ in range(3):
+        assert [(each.x, each.y) for each in (kind(1), kind(1, 2), kind(y=2, x=1))] == [(1, 0), (1, 2), (1, 2)]
+        assert not hasattr(kind(1), "__dict__")
+
+
+@pytest.mark.parametrize("made_before", [0, 1, 2])
+@pytest.mark.parametrize(("values", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"z": 1}), ((1, 2), {"x": 1})])
+def test_wrong_fields_are_an_error(made_before: int, values: tuple[int, ...], named: dict[str, int]) -> None:
+    kind = fresh()
+    for _ in range(made_before):
+        kind(1)
+    with pytest.raises(TypeError):
+        kind(*values, **named)
+
+
+def test_a_value_is_taken_apart_by_its_fields() -> None:
+    match Point(1, 2):
+        case Point(x, y):
+            assert (x, y) == (1, 2)
+
+
+def test_no_two_records_are_equal() -> None:
+    class Mark(Record):
+        x: int
+
+    assert Mark(1) != Mark(1)
+    assert len({Mark(1), Mark(1)}) == 2

@@ -24,13 +24,10 @@ class Group(Value):
     @ivar ttl: how many routers minus one a datagram may pass, 1 to 255.
     """
 
-    __slots__ = ("address", "port", "interface", "ttl")
-
-    def __init__(self, address: str, port: int, interface: str = "", ttl: int = 1) -> None:
-        self.address = address
-        self.port = port
-        self.interface = interface
-        self.ttl = ttl
+    address: str
+    port: int
+    interface: str = ""
+    ttl: int = 1
 
     def __str__(self) -> str:
         by = f" by {self.interface}" if self.interface else ""

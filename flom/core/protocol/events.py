@@ -22,11 +22,8 @@ class Introduced(Value):
         (L{ServerConnection.refuse_management}), one that asks for a lock is not.
     """
 
-    __slots__ = ("message", "peer_id")
-
-    def __init__(self, peer_id: str | None, message: Message) -> None:
-        self.peer_id = peer_id
-        self.message = message
+    peer_id: str | None
+    message: Message
 
 
 class Waiting(Value):
@@ -37,10 +34,7 @@ class Waiting(Value):
         wait for its holders, another L{Waiting}, may follow.
     """
 
-    __slots__ = ("is_for_creation",)
-
-    def __init__(self, is_for_creation: bool) -> None:
-        self.is_for_creation = is_for_creation
+    is_for_creation: bool
 
 
 class Granted(Value):
@@ -50,10 +44,7 @@ class Granted(Value):
     @ivar element: what was granted, for sets, sequences and timestamps; C{None} for other resources.
     """
 
-    __slots__ = ("element",)
-
-    def __init__(self, element: str | None) -> None:
-        self.element = element
+    element: str | None
 
 
 class Refused(Value):
@@ -63,10 +54,7 @@ class Refused(Value):
     @ivar outcome: one that refuses, see L{flom.errors.lock_refused}.
     """
 
-    __slots__ = ("outcome",)
-
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
+    outcome: Outcome
 
 
 class StatusReceived(Value):
@@ -76,10 +64,7 @@ class StatusReceived(Value):
     @ivar data: JSON, see L{flom.status.json.from_json}.
     """
 
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    data: bytes
 
 
 class Lost(Value):
@@ -90,30 +75,21 @@ class Lost(Value):
     @ivar has_answered: true if the daemon had said anything since the last request.
     """
 
-    __slots__ = ("has_answered", "was_held")
-
-    def __init__(self, was_held: bool, has_answered: bool) -> None:
-        self.was_held = was_held
-        self.has_answered = has_answered
+    was_held: bool
+    has_answered: bool
 
 
 class Release(Value):
     """The client releases C{name}, or withdraws its request for it."""
 
-    __slots__ = ("name", "rollback")
-
-    def __init__(self, name: ResourceName, rollback: bool) -> None:
-        self.name = name
-        self.rollback = rollback
+    name: ResourceName
+    rollback: bool
 
 
 class InvalidLock(Value):
     """The client asked for a C{name} that names nothing; answer so, then stop listening to it."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
 
 Event = Introduced | Waiting | Granted | Refused | Unlocked | ManagementRefused | StatusReceived

@@ -32,29 +32,16 @@ class Lock(Value):
     """
 
     verb, step = 1, 8
-    __slots__ = ("create", "extended", "lifespan", "mode", "name", "peer_id", "quantity", "regains", "wait")
 
-    def __init__(
-        self,
-        name: str,
-        mode: LockMode = NL,
-        quantity: int = 0,
-        wait: bool = False,
-        create: bool = False,
-        lifespan: float = 0.0,
-        peer_id: str | None = None,
-        regains: bool = False,
-        extended: bool = False,
-    ) -> None:
-        self.name = name
-        self.mode = mode
-        self.quantity = quantity
-        self.wait = wait
-        self.create = create
-        self.lifespan = lifespan
-        self.peer_id = peer_id
-        self.regains = regains
-        self.extended = extended
+    name: str
+    mode: LockMode = NL
+    quantity: int = 0
+    wait: bool = False
+    create: bool = False
+    lifespan: float = 0.0
+    peer_id: str | None = None
+    regains: bool = False
+    extended: bool = False
 
 
 class Answer(Value):
@@ -70,49 +57,35 @@ class Answer(Value):
     """
 
     verb = 1
-    __slots__ = ("code", "element", "extended", "peer_id", "step")
 
-    def __init__(
-        self,
-        step: int,
-        code: int | None,
-        element: str | None = None,
-        peer_id: str | None = None,
-        extended: bool = False,
-    ) -> None:
-        self.step = step
-        self.code = code
-        self.element = element
-        self.peer_id = peer_id
-        self.extended = extended
+    step: int
+    code: int | None
+    element: str | None = None
+    peer_id: str | None = None
+    extended: bool = False
 
 
 class Unlock(Value):
     """A client releases one holding, or withdraws; only L{Lock.extended} clients are answered."""
 
     verb, step = 2, 8
-    __slots__ = ("name", "rollback")
 
-    def __init__(self, name: str, rollback: bool = False) -> None:
-        self.name = name
-        self.rollback = rollback
+    name: str
+    rollback: bool = False
 
 
 class Unlocked(Value):
     """The daemon has taken an L{Unlock}; FLoM's daemons never say so."""
 
     verb, step = 2, 16
-    __slots__ = ()
 
 
 class Ping(Value):
     """Reserved by FLoM, which never sends it."""
 
     verb = 3
-    __slots__ = ("step",)
 
-    def __init__(self, step: int) -> None:
-        self.step = step
+    step: int
 
 
 class Role(str, Enum):
@@ -132,13 +105,9 @@ class Standing(Value):
     @ivar since: when it took up its role, in milliseconds since the epoch, by its own clock.
     """
 
-    __slots__ = ("node", "role", "since")
-    __match_args__ = ("node", "role", "since")
-
-    def __init__(self, node: str, role: Role, since: int) -> None:
-        self.node = node
-        self.role = role
-        self.since = since
+    node: str
+    role: Role
+    since: int
 
 
 class Discover(Value):
@@ -157,25 +126,14 @@ class Discover(Value):
     """
 
     verb, step = 4, 8
-    __slots__ = ("address", "everyone", "group", "orphaned", "port", "relayed", "standing")
 
-    def __init__(
-        self,
-        group: str = "",
-        everyone: bool = False,
-        orphaned: bool = False,
-        standing: Standing | None = None,
-        relayed: bool = False,
-        address: str = "",
-        port: int = 0,
-    ) -> None:
-        self.group = group
-        self.everyone = everyone
-        self.orphaned = orphaned
-        self.standing = standing
-        self.relayed = relayed
-        self.address = address
-        self.port = port
+    group: str = ""
+    everyone: bool = False
+    orphaned: bool = False
+    standing: Standing | None = None
+    relayed: bool = False
+    address: str = ""
+    port: int = 0
 
 
 class Discovered(Value):
@@ -189,27 +147,21 @@ class Discovered(Value):
     """
 
     verb, step = 4, 16
-    __slots__ = ("address", "host", "port", "standing", "version")
 
-    def __init__(
-        self, address: str, port: int, standing: Standing | None = None, host: str = "", version: str = ""
-    ) -> None:
-        self.address = address
-        self.port = port
-        self.standing = standing
-        self.host = host
-        self.version = version
+    address: str
+    port: int
+    standing: Standing | None = None
+    host: str = ""
+    version: str = ""
 
 
 class Shutdown(Value):
     """A client orders the daemon to end; only a refusal is answered."""
 
     verb, step = 5, 8
-    __slots__ = ("immediate", "peer_id")
 
-    def __init__(self, immediate: bool, peer_id: str | None = None) -> None:
-        self.immediate = immediate
-        self.peer_id = peer_id
+    immediate: bool
+    peer_id: str | None = None
 
 
 class StatusRequest(Value):
@@ -221,11 +173,9 @@ class StatusRequest(Value):
     """
 
     verb, step = 5, 8
-    __slots__ = ("name", "peer_id")
 
-    def __init__(self, name: str | None = None, peer_id: str | None = None) -> None:
-        self.name = name
-        self.peer_id = peer_id
+    name: str | None = None
+    peer_id: str | None = None
 
 
 class StatusFollows(Value):
@@ -236,17 +186,14 @@ class StatusFollows(Value):
     """
 
     verb, step = 5, 16
-    __slots__ = ("size",)
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    size: int
 
 
 class ManagementRefused(Value):
     """The client has no right to what it has ordered; a daemon of FLoM never says so."""
 
     verb, step = 5, 16
-    __slots__ = ()
 
 
 Message = (
