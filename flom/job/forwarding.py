@@ -11,14 +11,7 @@ from flom.job.signals import ENDING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from typing import Final, Protocol
-
-    class Signalled(Protocol):
-        """A command that was started."""
-
-        def signal(self, number: int) -> None:
-            """Send it a signal; if it has ended, nothing happens."""
-
+    from typing import Final
 
 _CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
@@ -45,7 +38,7 @@ class Forwarding:
         """
         self._ignored = ignored
         self._leave = leave
-        self._child: Signalled | None = None
+        self._send: Callable[[int], None] | None = None
         self._started_at = 0.0  # in seconds of the monotonic clock
         self._status: int | None = None
 
@@ -53,17 +46,17 @@ class Forwarding:
         """Receive a signal; see L{flom.job.signals.Receive}."""
         if self._status is not None:
             os._exit(self._status)
-        if self._child is not None:
+        if self._send is not None:
             has_it = from_terminal and monotonic() > self._started_at + _UNCERTAIN
             if not has_it and number not in self._ignored:
-                self._child.signal(number)
+                self._send(number)
         elif number in ENDING:
             self._leave()
             os._exit(128 + number)
 
-    def note_start(self, child: Signalled) -> None:
-        """Note that the command runs."""
-        self._child = child
+    def note_start(self, send: Callable[[int], None]) -> None:
+        """Note that the command runs, to which C{send} sends a signal, unless it has ended."""
+        self._send = send
         self._started_at = monotonic()
 
     def note_end(self, status: int) -> None:

@@ -137,7 +137,7 @@ class Runner(Hooks):
         try:
             with self._starting:
                 child = Child(words_with(element, self._command), environment, self._forwarding.note_end)
-                self._forwarding.note_start(child)
+                self._forwarding.note_start(child.signal)
         except CannotExecute as e:
             print_error(str(e))
             self._forwarding.note_end(ExitStatus.CANNOT_EXECUTE)

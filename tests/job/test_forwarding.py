@@ -53,7 +53,7 @@ def test_while_it_runs_the_command_gets_what_it_does_not_have(monkeypatch: pytes
     now = 100.0
     monkeypatch.setattr("flom.job.forwarding.monotonic", lambda: now)
     command, forwarding = Command(), Forwarding([signal.SIGHUP])
-    forwarding.note_start(command)
+    forwarding.note_start(command.signal)
     forwarding.receive(signal.SIGINT, from_terminal=True)  # so early that it may have missed it
     now += 1
     forwarding.receive(signal.SIGINT, from_terminal=True)
@@ -64,7 +64,7 @@ def test_while_it_runs_the_command_gets_what_it_does_not_have(monkeypatch: pytes
 
 def test_after_its_end_a_signal_ends_the_wait_for_the_daemon(exits: list[int]) -> None:
     command, forwarding = Command(), Forwarding([])
-    forwarding.note_start(command)
+    forwarding.note_start(command.signal)
     forwarding.note_end(3)
     with pytest.raises(Exit):
         forwarding.receive(signal.SIGTERM, from_terminal=False)

@@ -17,11 +17,9 @@ from twisted.internet.task import react
 
 from flom.acquisition import limit
 from flom.client.deferred.connect import connect
-from flom.client.deferred.spawn import spawn
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config, load, override
 from flom.errors import ConfigError, FlomError, LockTimeout
-from flom.interfaces import IReactor
 from flom.job.command_line import parse, usage
 from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
@@ -61,7 +59,7 @@ def print_error(text: str) -> None:
 
 
 async def _exit_with(
-    reactor: IReactor, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
+    reactor: Any, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
 ) -> NoReturn:
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
@@ -75,47 +73,34 @@ async def _exit_with(
 
 
 async def _run(
-    reactor: IReactor, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
+    reactor: Any, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
 ) -> int:
     forwarding = Forwarding(config.ignored_signals)
     watch.start(lambda number, from_terminal: reactor.callFromThread(forwarding.receive, number, from_terminal))
+    spawn_process = reactor.spawnProcess
+
+    def spawn_unblocked(*arguments: Any, **options: Any) -> Any:
+        with watch.unblocked():  # the command would inherit that they are blocked
+            return spawn_process(*arguments, **options)
+
+    reactor.spawnProcess = spawn_unblocked
     locks = await limit(connect(reactor, config), config.timeout or None, reactor, "")
-    acquiring = locks.acquire(
+    child = await locks.spawn(
         config.resource_name,
+        command,
         config.lock_mode,
+        childFDs={number: number for number in (0, 1, 2, *descriptors)},
+        env=inherited_environment(),
+        inherit=not config.close,
         quantity=config.quantity,
         create=config.create,
         lifespan=config.idle_lifespan_ms / 1000,
         timeout=config.timeout,
     )
-    unblocked: Any = _Unblocked(reactor, watch)
-    child = await spawn(
-        unblocked,
-        acquiring,
-        config.resource_name,
-        config.lock_mode,
-        command,
-        childFDs={number: number for number in (0, 1, 2, *descriptors)},
-        env=inherited_environment(),
-        inherit=not config.close,
-    )
-    forwarding.note_start(child)
+    forwarding.note_start(child.signal)
     for number in ignore_signals(config.ignored_signals):
         print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
     child.held.lost.addCallback(lambda why: print_error(lost(why)))
     status = await child.exited
     forwarding.note_end(status)
     return status or (ExitStatus.ERROR if child.held.is_lost else ExitStatus.OK)
-
-
-class _Unblocked:
-    """Starts processes with no signal blocked, which they would inherit."""
-
-    def __init__(self, reactor: IReactor, watch: SignalWatch) -> None:
-        self._reactor = reactor
-        self._watch = watch
-
-    def spawnProcess(self, *arguments: Any, **options: Any) -> Any:
-        """See L{twisted.internet.interfaces.IReactorProcess}."""
-        with self._watch.unblocked():
-            return self._reactor.spawnProcess(*arguments, **options)

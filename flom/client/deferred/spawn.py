@@ -98,11 +98,12 @@ async def spawn(
             connection = held.fileno()  # type: ignore[attr-defined]  # of a RemoteHeld
             number = connection if connection not in descriptors else max(descriptors) + 1
             descriptors[number] = connection
-        process = _Process(reactor, protocol or ProcessProtocol())
-        process.start(words_with(held.element, words), environment, os.fsdecode(path or ""), descriptors)
+        command = words_with(held.element, words)
+        user = protocol or ProcessProtocol()
+        process = _Process(reactor, user, command, environment, os.fsdecode(path or ""), descriptors)
         await process.executed
     except BaseException:
-        if process is not None and process.pid:
+        if process is not None:
             await process.ended
         await _release(held, rollback=True)
         raise
@@ -123,13 +124,26 @@ class _Process:
     """
     Stands between a child process and its user's protocol, which hears nothing before the command is executed.
 
-    @ivar pid: of the process.
     @ivar executed: fires when the command runs; with L{CannotExecute} if it cannot. Cancelling it kills the process.
     @ivar ended: fires with the status when the process has ended.
     """
 
-    def __init__(self, reactor: IReactor, protocol: IProcessProtocol) -> None:
-        self.pid = 0
+    pid: int
+
+    def __init__(
+        self,
+        reactor: IReactor,
+        protocol: IProcessProtocol,
+        words: Sequence[str],
+        environment: dict[bytes, bytes],
+        path: str,
+        descriptors: dict[int, int | str],
+    ) -> None:
+        """
+        Start the process, in directory C{path} unless that is the empty string.
+
+        @raise CannotExecute: there is no such command; if L{become} has to see to that, L{executed} fires with it.
+        """
         self.executed: Deferred[None] = Deferred(canceller=lambda _: self.signal(signal.SIGKILL))
         self.ended: Deferred[int] = Deferred()
         self._reactor = reactor
@@ -137,19 +151,9 @@ class _Process:
         self._transport: Any = None  # an IProcessTransport, once there is a process
         self._held_back: list[Callable[[], object]] | None = []
         self._watch: ExitWatch | None = None
-        self._command = ""
+        self._command = words[0]
         self._pipe = -1  # the child's number of the descriptor by which L{become} says why it cannot
         self._why = b""
-
-    def start(
-        self, words: Sequence[str], environment: dict[bytes, bytes], path: str, descriptors: dict[int, int | str]
-    ) -> None:
-        """
-        Start the process, in directory C{path} unless that is the empty string.
-
-        @raise CannotExecute: there is no such command; if L{become} has to see to that, L{executed} fires with it.
-        """
-        self._command = words[0]
         ignored = ignored_signals()
         before: list[str] = []
         if ignored or path or environment.get(b"PATH") != os.environb.get(b"PATH"):
@@ -160,7 +164,7 @@ class _Process:
 
         def start(command: Sequence[str]) -> None:
             encoded = [os.fsencode(word) for word in (*before, *command)]
-            self._reactor.spawnProcess(self, encoded[0], encoded, environment, childFDs=descriptors)
+            reactor.spawnProcess(self, encoded[0], encoded, environment, childFDs=descriptors)
 
         execute(words, start)
         if not before:
