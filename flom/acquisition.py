@@ -45,11 +45,7 @@ class Acquisition(Deferred[Held]):
         waiting.addCallbacks(self.callback, self.errback)
 
     def note_use(self) -> None:
-        """
-        Note that the result is about to be taken, which it may be once.
-
-        @raise Misuse: it has been taken.
-        """
+        """Note that the result is about to be taken; raise L{Misuse} if it has been."""
         if self._is_used:
             raise Misuse(f"{self._what}: acquired already; every lock wants an acquire of its own")
         self._is_used = True

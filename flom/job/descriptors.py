@@ -7,11 +7,7 @@ import sys
 
 
 def inherited_descriptors() -> list[int]:
-    """
-    Return the open descriptors, 3 and above, that outlive an exec: those of this process that are for its command.
-
-    To be called before anything else is opened.
-    """
+    """Return the open descriptors, 3 and above, that outlive an exec; to be called before anything else is opened."""
     found = []
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -23,11 +19,7 @@ def inherited_descriptors() -> list[int]:
 
 
 def open_standard_streams() -> None:
-    """
-    Open those of stdin, stdout and stderr that are closed on the null device.
-
-    Otherwise a descriptor of ours would get the number of one, and end up as the command's.
-    """
+    """Open what is closed of stdin, stdout and stderr on /dev/null, lest a descriptor of ours become the command's."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

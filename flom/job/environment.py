@@ -19,8 +19,7 @@ def add_lock(environment: dict[bytes, bytes], name: str, mode: LockMode, element
     """
     Add to C{environment} what the command may want to know of its lock, in the place of what is there of another one.
 
-    FLOM_RESOURCE is C{name}, FLOM_LOCK_MODE the name of C{mode} (EX if the resource has no modes), FLOM_ELEMENT is
-    there only if the lock has an element.
+    FLOM_LOCK_MODE is EX if the resource has no modes; FLOM_ELEMENT is there only if the lock has an element.
 
     @raise flom.errors.InvalidName: C{name} is no resource's.
     """

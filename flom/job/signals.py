@@ -61,9 +61,15 @@ class SignalWatch:
             signal.signal(number, self._note)
         threading.Thread(target=self._wait, name="signals", daemon=True).start()
 
-    def unblocked(self) -> Unblocked:
+    def unblocked(self) -> SignalWatch:
         """Return a context in which signals come through, because a process that is made there inherits the mask."""
-        return Unblocked(self._watched)
+        return self
+
+    def __enter__(self) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._watched)
+
+    def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
 
     def _note(self, number: int, frame: object) -> None:
         """Receive a signal of such a moment."""
@@ -73,16 +79,3 @@ class SignalWatch:
         while True:
             info = signal.sigwaitinfo(self._watched)
             self._receive(info.si_signo, info.si_code == _SI_KERNEL)
-
-
-class Unblocked:
-    """A context manager in which some signals are not blocked."""
-
-    def __init__(self, numbers: frozenset[signal.Signals]) -> None:
-        self._numbers = numbers
-
-    def __enter__(self) -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
-
-    def __exit__(self, *_: object) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)

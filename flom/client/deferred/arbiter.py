@@ -63,7 +63,8 @@ class RemoteHeld:
             return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
         released: Deferred[None] = Deferred()  # by cancelling this, its user cancels nothing of ours
         self._pool.expect(self._client)
-        self._client.unlock(self._name, rollback).addCallback(self._keep_connection).chainDeferred(released)
+        unlocked = self._client.unlock(self._name, rollback)
+        unlocked.addCallback(lambda _: self._pool.put(self._client, parse_name(self._name).key)).chainDeferred(released)
         return released
 
     def fileno(self) -> int:
@@ -75,9 +76,6 @@ class RemoteHeld:
         why.concern(self._name)
         if not self.lost.called:  # by being cancelled
             self.lost.callback(why)
-
-    def _keep_connection(self, _: None) -> None:
-        self._pool.put(self._client, parse_name(self._name).key)
 
 
 @implementer(IArbiter)
@@ -103,8 +101,8 @@ class RemoteArbiter:
         """
         @param endpoint: leads to the daemon.
         @param clock: the reactor; but for L{spawn}, an C{IReactorTime} will do.
-        @param tls: our end of TLS; C{None} for plain text.
         @param peer: names it in errors.
+        @param tls: our end of TLS; C{None} for plain text.
         @param keep: seconds that a connection is kept after its lock was released; the daemon remembers the resource
             for so much longer, and does not end. 0 to keep none.
         @param forget: called when the daemon of a group has gone: C{endpoint} leads to another, where waiters go on
@@ -168,10 +166,9 @@ class RemoteArbiter:
         the request, or kills the command that is just being started.
 
         @param words: the command and its arguments. It is looked for in the PATH of its environment.
-        @param protocol: hears of the process as with C{reactor.spawnProcess}, but nothing if the command cannot be
-            executed. It need not see to the lock.
-        @param childFDs: as for C{reactor.spawnProcess}. The default has a pipe each for stdin, stdout and stderr if
-            there is a C{protocol}, and otherwise our own three. The connection to the daemon comes beside these.
+        @param protocol: hears of the process as with C{reactor.spawnProcess}; nothing if it cannot be executed.
+        @param childFDs: as for C{reactor.spawnProcess}; by default a pipe each for stdin, stdout and stderr if there is
+            a C{protocol}, and otherwise our own three. The connection to the daemon comes beside these.
         @param env: the environment, names and values as text or bytes; C{None} for ours.
         @param path: the directory to run it in; C{None} for ours.
         @param inherit: true if the command is to have the connection open, so that it keeps the lock if this process
@@ -187,19 +184,11 @@ class RemoteArbiter:
         return Deferred.fromCoroutine(child)
 
     async def probe(self) -> None:
-        """
-        Check that there is a daemon, by connecting to it.
-
-        @raise flom.errors.FlomError: there is none, or it refuses the connection.
-        """
+        """Check that there is a daemon, by connecting to it; raise L{FlomError} if there is none, or it refuses."""
         self._pool.put(await self._connect())
 
     def close(self) -> Deferred[None]:
-        """
-        Withdraw all requests, and end all connections that hold no lock; locks that are held stay held.
-
-        @return: fires when the connections have ended.
-        """
+        """Withdraw all requests, and end all connections that hold no lock; fires when the connections have ended."""
         self._is_closed = True
         for waiting in list(self._undecided):
             waiting.cancel()

@@ -64,17 +64,6 @@ async def _exit_with(
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     await running  # it has installed handlers of its own, which the watch replaces
-    try:
-        status = await _run(reactor, config, command, watch, descriptors)
-    except FlomError as e:
-        text, status = explain(timed_out(config.timeout or 0.0) if isinstance(e, LockTimeout) else e)
-        print_error(text)
-    raise SystemExit(status)
-
-
-async def _run(
-    reactor: Any, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
-) -> int:
     forwarding = Forwarding(config.ignored_signals)
     watch.start(lambda number, from_terminal: reactor.callFromThread(forwarding.receive, number, from_terminal))
     spawn_process = reactor.spawnProcess
@@ -84,23 +73,28 @@ async def _run(
             return spawn_process(*arguments, **options)
 
     reactor.spawnProcess = spawn_unblocked
-    locks = await limit(connect(reactor, config), config.timeout or None, reactor, "")
-    child = await locks.spawn(
-        config.resource_name,
-        command,
-        config.lock_mode,
-        childFDs={number: number for number in (0, 1, 2, *descriptors)},
-        env=inherited_environment(),
-        inherit=not config.close,
-        quantity=config.quantity,
-        create=config.create,
-        lifespan=config.idle_lifespan_ms / 1000,
-        timeout=config.timeout,
-    )
+    try:
+        locks = await limit(connect(reactor, config), config.timeout or None, reactor, "")
+        child = await locks.spawn(
+            config.resource_name,
+            command,
+            config.lock_mode,
+            childFDs={number: number for number in (0, 1, 2, *descriptors)},
+            env=inherited_environment(),
+            inherit=not config.close,
+            quantity=config.quantity,
+            create=config.create,
+            lifespan=config.idle_lifespan_ms / 1000,
+            timeout=config.timeout,
+        )
+    except FlomError as e:
+        text, refused = explain(timed_out(config.timeout or 0.0) if isinstance(e, LockTimeout) else e)
+        print_error(text)
+        sys.exit(refused)
     forwarding.note_start(child.signal)
     for number in ignore_signals(config.ignored_signals):
         print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
     child.held.lost.addCallback(lambda why: print_error(lost(why)))
     status = await child.exited
     forwarding.note_end(status)
-    return status or (ExitStatus.ERROR if child.held.is_lost else ExitStatus.OK)
+    sys.exit(status or (ExitStatus.ERROR if child.held.is_lost else ExitStatus.OK))

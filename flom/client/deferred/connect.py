@@ -16,17 +16,14 @@ from flom.config import Config, load
 from flom.config.parsers import read_socket_name
 from flom.errors import ConfigError, InvalidRequest
 from flom.interfaces import IReactor
-from flom.net.multicast import group_of
 from flom.reactor.endpoints import path_of
 from flom.reactor.transports import tls_of
 from flom.text import one_line
-from flom.trace import tracer
 
 KEEP: Final = 2.0
 """Seconds that a connection is kept for the next lock of its resource."""
 
 _log = Logger()
-_trace = tracer("client")
 
 
 def connect(
@@ -69,7 +66,7 @@ def _client_by_config(reactor: IReactor, config: Config) -> RemoteArbiter:
     config.check_tls()
     tls = tls_of(config)
     if config.multicast_address:
-        group = GroupEndpoint(reactor, config, group_of(config), _trace.debug, _warn)
+        group = GroupEndpoint(reactor, config)
         return RemoteArbiter(group, group.peer, reactor, config.keepalive, tls=tls, keep=KEEP, forget=group.forget)
     place = daemon_endpoint(reactor, config)
     return RemoteArbiter(place, place.peer, reactor, config.keepalive, tls=tls, keep=KEEP)

@@ -53,14 +53,13 @@ class LockClient(Protocol):
         self._connection = ClientConnection()
         self._keepalive = keepalive
         self._tls = tls
-        self._handshake: IDelayedCall | None = None
         self._is_secured = False
         self._has_timed_out = False
         self._is_shared = False
         self._name = ""  # of the resource that was asked for last
         self._decided: Deferred[Granted] | None = None
         self._unlocked: Deferred[None] | None = None
-        self._deadline: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None  # of the handshake, later of an unlock
 
     @property
     def has_answered(self) -> bool:
@@ -76,7 +75,7 @@ class LockClient(Protocol):
         _trace.debug("connected to %s", self.peer)
         tune(self.transport, self._keepalive)
         if self._tls is not None:
-            self._handshake = self._clock.callLater(HANDSHAKE_TIMEOUT, self._time_out)
+            self._deadline = self._clock.callLater(HANDSHAKE_TIMEOUT, self._time_out)
 
     def handshakeCompleted(self) -> None:
         assert self._tls is not None
@@ -184,8 +183,7 @@ class LockClient(Protocol):
 
     def _note_unlock(self) -> None:
         """Note that the daemon has taken our unlock, if there was one."""
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        self._stop_timer()
         unlocked, self._unlocked = self._unlocked, None
         if unlocked is not None:
             unlocked.callback(None)
@@ -206,5 +204,5 @@ class LockClient(Protocol):
         self.transport.abortConnection()
 
     def _stop_timer(self) -> None:
-        if self._handshake is not None and self._handshake.active():
-            self._handshake.cancel()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -24,9 +23,8 @@ class ConnectionPool:
         """@param keep: seconds that a connection is kept; 0 to keep none."""
         self._clock = clock
         self._keep = keep
-        self._kept: dict[LockClient, IDelayedCall] = {}
+        self._kept: dict[LockClient, tuple[str, IDelayedCall]] = {}
         self._coming: set[LockClient] = set()
-        self._by_resource: defaultdict[str, list[LockClient]] = defaultdict(list)
 
     def expect(self, client: LockClient) -> None:
         """Note that C{client} will be L{put} here as soon as its lock is released."""
@@ -35,18 +33,16 @@ class ConnectionPool:
     def put(self, client: LockClient, resource: str = ANY) -> None:
         """Keep C{client} if it can be used again; otherwise close it."""
         self._coming.discard(client)
-        if not self._keep or not client.is_reusable or len(self._kept) >= MAX_KEPT:
+        if self._keep and client.is_reusable and len(self._kept) < MAX_KEPT:
+            self._kept[client] = resource, self._clock.callLater(self._keep, self._drop, client)
+        else:
             client.close()
-            return
-        self._by_resource[resource].append(client)
-        self._kept[client] = self._clock.callLater(self._keep, self._drop, client, resource)
 
     def take(self, resource: str) -> LockClient | None:
         """Return the connection that was kept last of those that C{resource} can be asked for on, or C{None}."""
-        for key in (resource, ANY):
-            while clients := self._by_resource.get(key):
-                client = clients[-1]
-                self._forget(client, key)
+        for wanted in (resource, ANY):
+            for client in reversed([client for client, (bound_to, _) in self._kept.items() if bound_to == wanted]):
+                self._forget(client)
                 if client.is_reusable:
                     return client
         return None
@@ -54,21 +50,16 @@ class ConnectionPool:
     def close(self) -> Deferred[None]:
         """Close all connections, and keep no other; fires when they have ended."""
         self._keep = 0.0
-        ending = [client.closed for client in self._coming]
-        for resource, clients in list(self._by_resource.items()):
-            for client in list(clients):
-                ending.append(client.closed)
-                self._drop(client, resource)
+        ending = [client.closed for client in (*self._coming, *self._kept)]
+        for client in list(self._kept):
+            self._drop(client)
         return DeferredList(ending).addCallback(lambda _: None)
 
-    def _drop(self, client: LockClient, resource: str) -> None:
-        self._forget(client, resource)
+    def _drop(self, client: LockClient) -> None:
+        self._forget(client)
         client.close()
 
-    def _forget(self, client: LockClient, resource: str) -> None:
-        timer = self._kept.pop(client)
+    def _forget(self, client: LockClient) -> None:
+        _, timer = self._kept.pop(client)
         if timer.active():
             timer.cancel()
-        self._by_resource[resource].remove(client)
-        if not self._by_resource[resource]:
-            del self._by_resource[resource]

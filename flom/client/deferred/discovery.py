@@ -55,18 +55,15 @@ class Asker(DatagramProtocol):
         line = self.search.receive(datagram, addr, self._reactor.seconds())
         if line is not None:
             self._say(line)
-        if self._alarm is not None and self._alarm.active() and self.search.wake is not None:
-            self._alarm.reset(self._time_until(self.search.wake))
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.reset(0.0)  # the search may want to be woken earlier now
 
     def _sleep(self, until: float) -> Deferred[None]:
-        """Return what fires at C{until}, in seconds of the reactor's clock; an answer may make that earlier."""
+        """Return what fires at C{until}, in seconds of the reactor's clock, or at an answer."""
         over: Deferred[None] = Deferred(canceller=lambda _: alarm.cancel())
-        self._alarm = alarm = self._reactor.callLater(self._time_until(until), over.callback, None)
+        seconds = max(0.0, until - self._reactor.seconds())
+        self._alarm = alarm = self._reactor.callLater(seconds, over.callback, None)
         return over
-
-    def _time_until(self, when: float) -> float:
-        now: float = self._reactor.seconds()
-        return max(0.0, when - now)
 
     def _send(self, question: bytes) -> None:
         is_first = self.search.questions == 1

@@ -17,19 +17,24 @@ from twisted.internet.error import CannotListenError, ConnectError, DNSLookupErr
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host
 from flom.client.deferred.discovery import Asker
 from flom.codes import ReturnCode
 from flom.config import Config
-from flom.core.group.addresses import Group, is_link_local
+from flom.core.group.addresses import is_link_local
 from flom.core.group.discovery import ASK_AGAIN, CONNECT_TIMEOUT, MOST_TRIED, FoundDaemon, choice_warning, takeover_time
 from flom.errors import DaemonUnreachable
 from flom.interfaces import IReactor
-from flom.net.multicast import NoMulticast, check_interface, has_ipv6_address
+from flom.net.multicast import NoMulticast, check_interface, group_of, has_ipv6_address
 from flom.reactor.endpoints import connect_within, stream_endpoint
 from flom.text import host_port, one_line, reason
+from flom.trace import tracer
+
+_log = Logger()
+_trace = tracer("client")
 
 _FAILURES = (ConnectError, DNSLookupError, OSError, OverflowError, ValueError)
 """What an attempt to connect fails with; ValueError is for what cannot be the name of a host."""
@@ -134,16 +139,11 @@ class GroupEndpoint:
     The daemon that was connected to last is connected to again, without asking who leads, until L{forget}.
     """
 
-    def __init__(
-        self, reactor: IReactor, config: Config, group: Group, say: Callable[[str], None], warn: Callable[[str], None]
-    ) -> None:
-        """@param say: called with each line about the search, and C{warn} with what the user should know."""
-        self.peer = f"the daemon of {group}"
+    def __init__(self, reactor: IReactor, config: Config) -> None:
         self._reactor = reactor
         self._config = config
-        self._group = group
-        self._say = say
-        self._warn = warn
+        self._group = group_of(config)
+        self.peer = f"the daemon of {self._group}"
         self._leader: FoundDaemon | None = None
         self._was_connected = False
 
@@ -158,34 +158,32 @@ class GroupEndpoint:
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         if self._leader is not None:
             try:
-                return await connect_to_first(self._reactor, [self._leader], factory, self._say)
+                return await connect_to_first(self._reactor, [self._leader], factory, _trace.debug)
             except DaemonUnreachable:
                 self.forget()
-        if self._config.unicast_address and not self._was_connected:  # what has sent us away may be standing by
-            connected = await self._connect_directly(factory)
+        config = self._config
+        if config.unicast_address and not self._was_connected:  # what has sent us away may be standing by
+            try:
+                connected = await stream_endpoint(self._reactor, daemon_host(config), config.unicast_port).connect(
+                    factory
+                )
+            except _FAILURES as e:
+                why = f"{config.unicast_address}: no daemon is listening: {e}"
+                raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, why) from e
         else:
             connected = await self._connect_to_leader(factory)
         self._was_connected = True
         return connected
-
-    async def _connect_directly(self, factory: IProtocolFactory) -> IProtocol:
-        config = self._config
-        endpoint = stream_endpoint(self._reactor, daemon_host(config), config.unicast_port)
-        try:
-            return await endpoint.connect(factory)
-        except _FAILURES as e:
-            why = f"{config.unicast_address}: no daemon is listening: {e}"
-            raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, why) from e
 
     async def _connect_to_leader(self, factory: IProtocolFactory) -> IProtocol:
         give_up = self._reactor.seconds() + takeover_time(self._config.timing)
         while True:
             leaders = await self._find()
             if warning := choice_warning(leaders, self._group):
-                self._warn(warning)
-            self._say(f"{self._group} is led by {leaders[0]}")
+                _log.warn("{warning}", warning=warning)
+            _trace.debug("%s is led by %s", self._group, leaders[0])
             try:
-                connected = await connect_to_first(self._reactor, leaders, factory, self._say)
+                connected = await connect_to_first(self._reactor, leaders, factory, _trace.debug)
             except DaemonUnreachable:
                 if self._reactor.seconds() > give_up:
                     raise
@@ -198,7 +196,7 @@ class GroupEndpoint:
         """Return the daemons that lead, the one to choose first."""
         config = self._config
         try:
-            with Asker(self._group, self._reactor, self._say) as asker:
+            with Asker(self._group, self._reactor, _trace.debug) as asker:
                 if self._was_connected:
                     asker.search.ask_successor(config.timing)
                 else:
@@ -209,7 +207,7 @@ class GroupEndpoint:
         if not leaders:
             if asker.problem is not None:
                 raise asker.problem
-            self._say(f"no reply from {self._group.address}/{self._group.port}")
+            _trace.debug("no reply from %s/%d", self._group.address, self._group.port)
             raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"no daemon answers in {self._group}")
         return leaders
 

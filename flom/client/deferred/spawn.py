@@ -43,9 +43,7 @@ class Child:
     """
     A command that runs under a lock.
 
-    @ivar held: its lock, see L{flom.interfaces.IHeld}; it is released when the command has ended. If the daemon goes
-        away before that, C{held.lost} fires, and the command is left alone.
-    @ivar pid: of the process.
+    @ivar held: its lock, see L{flom.interfaces.IHeld}; if C{held.lost} fires, the command is left alone.
     @ivar exited: fires when the command has ended and its lock is released, with the status: what it has exited with,
         0 to 255, or 128 + N if signal N has ended it. It never fails, but by being cancelled, which ends nothing else.
     """
