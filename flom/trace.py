@@ -100,16 +100,12 @@ class _Trace:
 _TRACERS: Final = {topic: Tracer(topic) for topic in TOPICS}
 
 _trace: Final = _Trace()
+stop_trace: Final = _trace.stop
 
 
 def tracer(topic: str) -> Tracer:
     """Return what takes the lines of one of L{TOPICS}."""
     return _TRACERS[topic]
-
-
-def stop_trace() -> None:
-    """Trace nothing from now on."""
-    _trace.stop()
 
 
 def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:

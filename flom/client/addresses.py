@@ -17,8 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-CROWD_RETRY: Final = 0.02
-"""Seconds until the next attempt, when more connections wait than the kernel keeps for the daemon."""
+CROWD_RETRY: Final = 0.02  # seconds, when more connections wait than the kernel keeps for the daemon
 
 
 def daemon_host(config: Config) -> str:
@@ -46,10 +45,8 @@ def peer_of(config: Config) -> str:
 
 def check_owner(path: str) -> None:
     """
-    Check that the default socket, whose name any user can guess, was made by this user or by root
+    Raise L{DaemonUnreachable} unless the default socket was made by this user or by root
     (docs/compatibility.md, "The default socket has a name that can be guessed").
-
-    @raise DaemonUnreachable: it was not.
     """
     try:
         found = os.lstat(path)

@@ -20,11 +20,8 @@ Seconds that a daemon has for the TLS handshake. One that is being started needs
 does not speak TLS waits for ever (docs/compatibility.md, "One silent client blocks all others").
 """
 
-CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that the daemon has for taking an unlock."""
-
-RETRY: Final = 0.1
-"""Seconds before the daemon that has taken over in a group is asked."""
+CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for taking an unlock
+RETRY: Final = 0.1  # seconds before the daemon that has taken over in a group is asked
 
 GROUP_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
 """While a lock of a group is waited for: if the leader's host dies, its successor is asked within 8 seconds."""

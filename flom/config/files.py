@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     Warn = Callable[[str], None]  # called with what the user should know and what is no reason to stop
 
-SYSTEM_FILE: Final = "/etc/flom.conf"
-"""The file that is read first; then C{~/.flom}; then the one that C{-c} names."""
+SYSTEM_FILE: Final = "/etc/flom.conf"  # it is read first; then ~/.flom; then the one that -c names
 
 
 def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], warn: Warn) -> Config:
@@ -34,7 +33,8 @@ def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], wa
     @raise ConfigError: a file cannot be read or has a bad value; the text names file, group and key.
     """
     config = Config()
-    for path in _standard_files(environ):
+    home = environ.get("HOME") or os.path.expanduser("~")
+    for path in [SYSTEM_FILE] + ([] if home == "~" else [os.path.join(home, ".flom")]):  # there may be no home
         try:
             config = merge(config, path, _read(path), warn)
         except OSError:
@@ -47,11 +47,7 @@ def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], wa
 
 
 def load_file(config: Config, path: str, warn: Warn) -> Config:
-    """
-    Override C{config} by the file C{path}.
-
-    @raise ConfigError: see L{load}.
-    """
+    """Override C{config} by the file C{path}; see L{load}."""
     try:
         text = _read(path)
     except (OSError, ValueError) as e:
@@ -93,7 +89,8 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
             why = f"[{group}] {key}={_unescape(raw)!r} is an invalid value"
             if isinstance(e, OSError):
                 raise _init_failed(ReturnCode.REALPATH_ERROR, f"{path}: {why}: {reason(e)}", []) from None
-            raise _bad(path, why) from None
+            flom_says = f"ERROR: invalid configuration found in file '{path}'"
+            raise _init_failed(ReturnCode.INVALID_OPTION, f"{flom_says}: {why}", [why, flom_says]) from None
         if value is not None:
             config = config.replace(**{setting.field: value})
     return config
@@ -124,11 +121,6 @@ def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn)
         given.add(setting.field)
         config = config.replace(**{setting.field: value})
     return config
-
-
-def _standard_files(environ: dict[str, str] | os._Environ[str]) -> list[str]:
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return [SYSTEM_FILE] + ([] if home == "~" else [os.path.join(home, ".flom")])  # there may be no home
 
 
 def _read(path: str) -> str:
@@ -169,11 +161,6 @@ def _unescape(text: str) -> str:
 def _cannot_load(path: str, why: str) -> ConfigError:
     flom_says = f"ERROR: error while loading file '{path}'"
     return _init_failed(ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR, f"{flom_says}: {why}", [flom_says])
-
-
-def _bad(path: str, why: str) -> ConfigError:
-    flom_says = f"ERROR: invalid configuration found in file '{path}'"
-    return _init_failed(ReturnCode.INVALID_OPTION, f"{flom_says}: {why}", [why, flom_says])
 
 
 def _init_failed(code: ReturnCode, why: str, on_stdout: list[str]) -> ConfigError:

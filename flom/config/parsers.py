@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-MAX_SOCKET_NAME: Final = 107
-"""Bytes of the longest path of a UNIX socket."""
+MAX_SOCKET_NAME: Final = 107  # bytes of the longest path of a UNIX socket
 
 _SIGNALS: Final = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
@@ -32,7 +31,6 @@ _SIGNALS: Final = (
 
 SIGNAL_NAMES: Final = [f"SIG{name}" for name in _SIGNALS.split()]
 """The names of the signals from 1 on, as on Linux on most machines (docs/compatibility.md, "Values of options")."""
-
 
 _DECIMAL: Final = "0123456789"
 _HEXADECIMAL: Final = "0123456789abcdefABCDEF"
@@ -61,10 +59,7 @@ def read_bool(text: str) -> bool:
 
 
 def read_mode(text: str) -> LockMode:
-    """
-    Return the lock mode in C{text}, as FLoM does: the first of these that occurs
-    (docs/compatibility.md, "Values of options").
-    """
+    """Return the first of these modes that C{text} has in it (docs/compatibility.md, "Values of options")."""
     lowered = text.lower()
     for long, mode in (
         ("nulllock", LockMode.NL),
@@ -80,10 +75,7 @@ def read_mode(text: str) -> LockMode:
 
 
 def read_c_int(text: str) -> int:
-    """
-    Read an integer of an option (docs/compatibility.md, "Parsing of options"): see L{read_c_number}; it must fit in 32
-    bits.
-    """
+    """Read an integer of 32 bits by L{read_c_number} (docs/compatibility.md, "Parsing of options")."""
     return _in_32_bits(read_c_number(text))
 
 
@@ -182,21 +174,14 @@ def read_status_for(text: str) -> str:
 
 
 def read_file(text: str) -> str:
-    """
-    Return the absolute path, without links, of a file that must be there (docs/compatibility.md, "Options").
-
-    @raise OSError: it is not.
-    """
+    """Return the absolute path, without links, of a file that must be there (docs/compatibility.md, "Options")."""
     if not text:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     return os.path.realpath(text, strict=True)
 
 
 def refused_on_stdout(option: str, read: Callable[[str], bool]) -> Callable[[str], bool]:
-    """
-    Return C{read} with its refusals on stdout too, as FLoM has them for C{option}
-    (docs/compatibility.md, "Messages").
-    """
+    """Return C{read} with its refusals on stdout too, as FLoM has them (docs/compatibility.md, "Messages")."""
 
     def read_or_print(text: str) -> bool:
         try:

@@ -36,13 +36,14 @@ from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Final, TypeVar
+    from typing import Any, Final
 
     from typing_extensions import Self, dataclass_transform
 
     from flom.core.modes import LockMode
 
-    _V = TypeVar("_V", bound="_Values")
+    _List = tuple[Any, ...]
+    _ReadList = Callable[[str], _List]
 else:
 
     def dataclass_transform(**_):
@@ -137,13 +138,7 @@ class Setting:
 
 
 def _text(
-    option: str,
-    place: str,
-    *,
-    default: Any,
-    check: Callable[[str], Any] = str,
-    program: str = "",
-    help: str,
+    option: str, place: str, *, default: Any, check: Callable[[str], Any] = str, program: str = "", help: str
 ) -> Any:
     """Return a setting that is read alike from options and files."""
     return Setting(option, place, default, help, check, check, program)
@@ -180,14 +175,7 @@ def _integer(
 
 
 def _list(
-    option: str,
-    place: str,
-    *,
-    default: tuple[Any, ...],
-    from_option: Callable[[str], tuple[Any, ...]],
-    from_file: Callable[[str], tuple[Any, ...]],
-    program: str = "",
-    help: str,
+    option: str, place: str, *, default: _List, from_option: _ReadList, from_file: _ReadList, program: str, help: str
 ) -> Any:
     """Return a setting that has several values; an option that is given again adds to them."""
     return Setting(option, place, default, help, from_option, from_file, program, accumulates=True)
@@ -199,17 +187,14 @@ _COUNT: Final = within(0, 2**31 - 1)
 _LIMITED_MS: Final = within(10, 3_600_000)
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(_text, _flag, _integer, _list))  # to mypy
 class _Values:
-    """
-    Values of settings, which are the attributes of a subclass; what is not given has its default.
-
-    @ivar _given: values by field; none of them is the default.
-    """
+    """Values of settings, which are the attributes of a subclass; what is not given has its default."""
 
     __slots__ = ("_given",)
 
     def __init__(self, **values: object) -> None:
-        self._given: dict[str, object] = {}
+        self._given: dict[str, object] = {}  # by field; none is the default
         for field, value in values.items():
             setting = getattr(type(self), field, None)
             if not isinstance(setting, Setting):
@@ -232,13 +217,6 @@ class _Values:
         return f"{type(self).__name__}({given})"
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(_text, _flag, _integer, _list))
-def _table(rows: type[_V]) -> type[_V]:
-    """Mark a class for mypy: rows are fields with defaults, as L{Setting} and L{_Values} make them at run time."""
-    return rows
-
-
-@_table
 class Config(_Values):
     """
     What a user has decided, in the units of the files: milliseconds; seconds for keepalive.
@@ -388,16 +366,9 @@ class Config(_Values):
 
     @property
     def missing_tls_files(self) -> list[str]:
-        """
-        The options that would have to be given for TLS, which takes all three files
-        (docs/compatibility.md, "When TLS is used").
-        """
-        files = {
-            "tls-certificate": self.tls_certificate,
-            "tls-private-key": self.tls_private_key,
-            "tls-ca-certificate": self.tls_ca_certificate,
-        }
-        return [option for option, path in files.items() if not path]
+        """The options that would have to be given for TLS (docs/compatibility.md, "When TLS is used")."""
+        options = ("tls-certificate", "tls-private-key", "tls-ca-certificate")
+        return [option for option in options if not getattr(self, option.replace("-", "_"))]
 
     @property
     def is_tls(self) -> bool:
@@ -416,10 +387,7 @@ class Config(_Values):
         @raise ConfigError: it is not, or a relative path is too long in full.
         """
         read_socket_name(self.socket_path)  # in full it is longer than what was given
-        for option, address in (
-            ("unicast-address", self.unicast_address),
-            ("multicast-address", self.multicast_address),
-        ):
+        for option, address in ("unicast-address", self.unicast_address), ("multicast-address", self.multicast_address):
             if self.socket_name and address:
                 raise _contradiction(
                     f"socket-name '{self.socket_name}' and {option} '{address}' exclude each other",
@@ -428,11 +396,7 @@ class Config(_Values):
                 )
 
     def check_tls(self) -> None:
-        """
-        Check that a peer's id is compared with something.
-
-        @raise ConfigError: it is not.
-        """
+        """Raise L{ConfigError} if a peer's id is to be checked, and there is no certificate to compare it with."""
         if self.tls_check_peer_id and not self.is_tls:
             raise _contradiction(
                 f"tls-check-peer-id needs {' and '.join(self.missing_tls_files)} too",
@@ -440,11 +404,7 @@ class Config(_Values):
             )
 
     def check_election(self) -> None:
-        """
-        Check that a leader is not taken for dead because of one lost announcement.
-
-        @raise ConfigError: it is.
-        """
+        """Raise L{ConfigError} if one lost announcement would make a leader seem dead."""
         if self.leader_timeout_ms < 2 * self.heartbeat_ms:
             raise ConfigError(
                 f"leader-timeout: '{self.leader_timeout_ms}' is an invalid value, less than two heartbeats of "

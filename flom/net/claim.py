@@ -22,14 +22,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-PRIVATE: Final = 0o600
-"""Permissions of the default socket, which is its user's alone."""
+PRIVATE: Final = 0o600  # permissions of the default socket, which is its user's alone
+OPEN: Final = 0o777  # of a socket whose path the user chose (docs/compatibility.md, "Start of a daemon")
 
-OPEN: Final = 0o777
-"""Permissions of a socket whose path the user chose (docs/compatibility.md, "Start of a daemon")."""
-
-BACKLOG: Final = 4096
-"""Connections that the kernel keeps for us until they are accepted; its own limit applies if that is lower."""
+BACKLOG: Final = 4096  # connections that wait in the kernel until they are accepted, if its own limit is not lower
 
 
 class CannotClaim(FlomError):
@@ -50,8 +46,7 @@ class Claim:
     """
     A listening socket.
 
-    @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives
-        (docs/compatibility.md, "Start of a daemon").
+    @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives; C{None} for TCP.
     @ivar is_borrowed: whether another program, such as systemd, goes on listening after this process.
     """
 
@@ -114,12 +109,9 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
         raise CannotClaim(where, reason(e), code=ReturnCode.GETADDRINFO_ERROR) from e
     problem = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     for family, kind, protocol, _, address in candidates:
+        listening = None
         try:
             listening = socket.socket(family, kind, protocol)
-        except OSError as e:
-            problem = e
-            continue
-        try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if v6_only and family == socket.AF_INET6:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -127,8 +119,9 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
             listening.listen(BACKLOG)
             return Claim(listening)
         except OSError as e:
-            listening.close()
             problem = e
+            if listening is not None:
+                listening.close()
             if e.errno == errno.EADDRINUSE:
                 break  # on another address of the host, this would be a second daemon beside the one that is there
     is_taken = problem.errno == errno.EADDRINUSE
@@ -150,10 +143,7 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
 
 
 def _lock_beside(path: str, mode: int) -> int:
-    """
-    Lock the file that keeps a second daemon away from C{path}, as FLoM's daemons do too
-    (docs/compatibility.md, "Start of a daemon").
-    """
+    """Lock the file that keeps a second daemon away from C{path}, as FLoM's daemons do too."""
     name = path + ".lock"
     mask = os.umask(0o777 & ~(mode & 0o666))
     try:

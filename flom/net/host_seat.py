@@ -62,23 +62,14 @@ class Seat:
 
 
 def take_seat(group: Group) -> Seat:
-    """
-    Acquire the seat of C{group}.
-
-    @raise SeatTaken: another daemon on this host has it.
-    @raise flom.net.multicast.NoMulticast: there is no interface for it.
-    """
+    """Acquire the seat of C{group}, or raise what L{Seat.extend} raises."""
     seat = Seat(group)
     seat.extend()
     return seat
 
 
 def inherit_seat(group: Group, descriptors: Iterable[int]) -> Seat:
-    """
-    Return the seat that was inherited from the process that has started this one.
-
-    @raise OSError: a descriptor is no socket.
-    """
+    """Return the seat that another process has passed on; L{OSError} is raised if a descriptor is no socket."""
     inherited = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     for taken in inherited:
         taken.set_inheritable(False)

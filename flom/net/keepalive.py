@@ -43,5 +43,4 @@ class Keepalive(Value):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(self.patience * 1000, 2**31 - 1))
 
 
-DEFAULT_KEEPALIVE: Final = Keepalive()
-"""FLoM's own values (docs/compatibility.md, "Options")."""
+DEFAULT_KEEPALIVE: Final = Keepalive()  # FLoM's own values (docs/compatibility.md, "Options")

@@ -14,11 +14,10 @@ _SOURCES = ("/var/lib/dbus/machine-id", "/etc/machine-id", "/proc/sys/kernel/ran
 @lru_cache(maxsize=1)
 def unique_id() -> str:
     """
-    Return the 32 lower case hex digits that name this machine.
+    Return the 32 lower case hex digits that name this machine: its machine id.
 
-    They are the machine id. FLoM aborts where there is none, as in a minimal container
-    (docs/compatibility.md, "Without a machine id, FLoM aborts"); there we take the boot id of the kernel, and without
-    that a digest of the host name.
+    FLoM aborts where there is none (docs/compatibility.md, "Without a machine id, FLoM aborts"); there, as in a minimal
+    container, it is the boot id of the kernel, and without that a digest of the host name.
     """
     return find_unique_id(_SOURCES)
 

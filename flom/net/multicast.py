@@ -108,16 +108,11 @@ def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Gr
 
 
 def group_of(config: Config) -> Group:
-    """
-    Return the group that C{config} means.
-
-    @raise ConfigError: see L{make_group}.
-    """
+    """Return the group that C{config} means; see L{make_group}."""
     return make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
 
 
 def _interface_of_zone(zone: str) -> str:
-    """Return the name of the interface that C{zone} names, perhaps by its number."""
     try:
         return socket.if_indextoname(int(zone))
     except (ValueError, OSError, OverflowError):
@@ -125,11 +120,7 @@ def _interface_of_zone(zone: str) -> str:
 
 
 def check_interface(name: str) -> None:
-    """
-    Check that there is a network interface C{name}.
-
-    @raise ConfigError: there is none.
-    """
+    """Raise L{ConfigError} if there is no network interface C{name}."""
     try:
         socket.if_nametoindex(name)
     except OSError:
@@ -139,11 +130,7 @@ def check_interface(name: str) -> None:
 
 
 def has_ipv6_address(interface: str, table: str = "/proc/net/if_inet6") -> bool:
-    """
-    Return whether a network interface has an IPv6 address.
-
-    @param table: the kernel's; there is none if it does not know IPv6.
-    """
+    """Return whether a network interface has an IPv6 address, by the kernel's C{table}, which need not be there."""
     try:
         with open(table) as lines:
             return any(line.split()[-1] == interface for line in lines)
@@ -152,11 +139,7 @@ def has_ipv6_address(interface: str, table: str = "/proc/net/if_inet6") -> bool:
 
 
 def list_interfaces(only: str = "") -> list[NetworkInterface]:
-    """
-    Return the network interfaces of this host.
-
-    @param only: the name of the only one to list; the empty string for all.
-    """
+    """Return the network interfaces of this host, or the one whose name is C{only} if that is not empty."""
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         for index, name in socket.if_nameindex():
@@ -171,13 +154,8 @@ def list_interfaces(only: str = "") -> list[NetworkInterface]:
 
 
 def usable_interfaces(group: Group) -> list[NetworkInterface]:
-    """
-    Return the interfaces that may lead to C{group}.
-
-    @raise NoMulticast: there are none.
-    """
-    candidates = list_interfaces(group.interface)
-    usable = [interface for interface in candidates if interface.is_up and interface.has_multicast]
+    """Return the interfaces that may lead to C{group}; L{NoMulticast} is raised if there are none."""
+    usable = [found for found in list_interfaces(group.interface) if found.is_up and found.has_multicast]
     if not usable:
         which = f"network-interface: '{group.interface}'" if group.interface else "no network interface"
         raise NoMulticast(f"{group.address}: {which} is {'not ' if group.interface else ''}up and able to do multicast")
@@ -188,15 +166,12 @@ class GroupSocket:
     """
     A UDP socket for sending to a group, and, as a member, for hearing what is sent to it.
 
-    @ivar udp: the socket, which does not block.
+    @ivar udp: the socket, of the family of the group; it is set up here, not to block, and bound by the caller.
     """
 
     __slots__ = ("_group", "_joined", "udp")
 
     def __init__(self, group: Group, udp: socket.socket) -> None:
-        """
-        @param udp: a socket of the family of C{group}; it is set up here, and bound by the caller.
-        """
         self._group = group
         self._joined: set[int] = set()
         self.udp = udp
@@ -267,11 +242,7 @@ class GroupSocket:
         return told
 
     def send_to(self, datagram: bytes, addressee: Sender) -> None:
-        """
-        Send C{datagram} to one host.
-
-        @raise OSError: there is no way to it.
-        """
+        """Send C{datagram} to one host; L{OSError} is raised if there is no way to it."""
         host, _, zone = addressee[0].partition("%")
         # of an address with its zone, sendto would drop the zone, and the kernel would choose an interface for us
         where = (host, addressee[1], 0, socket.if_nametoindex(zone)) if zone else (host, addressee[1])
@@ -307,7 +278,7 @@ class GroupSocket:
 
 def open_group_socket(group: Group, *, is_member: bool) -> GroupSocket:
     """
-    Open a socket for C{group}, as L{GroupSocket}; it has not joined yet.
+    Open a socket for C{group}, which has not joined yet.
 
     @param is_member: bind it to the group's port, which other programs may share, instead of any that is free.
     @raise NoMulticast: that is not possible.

@@ -21,14 +21,8 @@ from zope.interface import implementer
 
 from flom.codes import ReturnCode
 from flom.errors import TlsError
+from flom.tls import verdicts
 from flom.tls.files import complaints_of, make_context, own_common_name
-from flom.tls.verdicts import (
-    certificate_problem,
-    connection_failed,
-    describe_certificate,
-    peer_common_name,
-    peer_id_problem,
-)
 from flom.trace import tracer
 
 _trace = tracer("tls")
@@ -49,12 +43,7 @@ class Tls:
     def __init__(
         self, certificate: str, private_key: str, ca_certificate: str, *, checks_peer_id: bool = False
     ) -> None:
-        """
-        @param certificate: a PEM file; certificates that follow the first are sent too.
-        @param private_key: a PEM file without a passphrase.
-        @param ca_certificate: a PEM file with the authorities that a peer's certificate may come from.
-        @raise TlsError: one of them cannot be used.
-        """
+        """L{make_context} says what the files are; L{TlsError} is raised if one of them cannot be used."""
         self.checks_peer_id = checks_peer_id
         context = make_context(certificate, private_key, ca_certificate)
         self.own_name = own_common_name(certificate)
@@ -72,16 +61,12 @@ class Tls:
         return _ServerFactory(self._connections, False, factory, clock)
 
     def check_peer_id(self, transport: Any, peer_id: str | None) -> None:
-        """
-        Check the unique id that the other end has sent, if that is to be done.
-
-        @raise TlsError: it is not the common name of the other end's certificate.
-        """
+        """Check, if that is to be done, that the other end's unique id is the common name of its certificate."""
         if not self.checks_peer_id:
             return
-        name = peer_common_name(_der(transport.getPeerCertificate()))
+        name = verdicts.peer_common_name(_der(transport.getPeerCertificate()))
         if peer_id is None or peer_id != name:
-            raise peer_id_problem(peer_id, name)
+            raise verdicts.peer_id_problem(peer_id, name)
 
     def note_handshake(self, transport: Any) -> None:
         """Trace who the other end is, now that it is known."""
@@ -92,7 +77,7 @@ class Tls:
             "%s, %s, certificate %s",
             connection.get_protocol_version_name(),
             connection.get_cipher_name(),
-            describe_certificate(_der(connection.get_peer_certificate())),
+            verdicts.describe_certificate(_der(connection.get_peer_certificate())),
         )
 
     def why_lost(self, transport: Any, reason: Failure, *, is_secured: bool) -> TlsError | None:
@@ -106,12 +91,12 @@ class Tls:
         problem = self._problems.get(transport.getHandle())
         if problem is not None:
             return TlsError(ReturnCode.SSL_GET_VERIFY_RESULT_ERROR, problem)
-        return connection_failed(complaints_of(reason.value), is_secured=is_secured)
+        return verdicts.connection_failed(complaints_of(reason.value), is_secured=is_secured)
 
     def _take_verdict(self, connection: SSL.Connection, certificate: Any, error: int, depth: int, is_good: int) -> bool:
         """Keep what is wrong with one certificate of the other end, by OpenSSL's verdict."""
         if not is_good:
-            self._problems[connection] = certificate_problem(error, depth, _der(certificate))
+            self._problems[connection] = verdicts.certificate_problem(error, depth, _der(certificate))
         return bool(is_good)
 
 
@@ -123,16 +108,10 @@ class _Connections:
         self._context = context
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """See L{IOpenSSLClientConnectionCreator}."""
-        return self.make()
-
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """See L{IOpenSSLServerConnectionCreator}."""
-        return self.make()
-
-    def make(self) -> SSL.Connection:
-        """Make one, for either end."""
+        """See L{IOpenSSLClientConnectionCreator}; the other method, for a server, does the same."""
         return SSL.Connection(self._context, None)
+
+    serverConnectionForTLS = clientConnectionForTLS
 
 
 class _ServerFactory(TLSMemoryBIOFactory):

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 VERIFY_DEPTH: Final = 4
 """Certificates that may lie between a peer's and that of our authority (docs/compatibility.md, "TLS parameters")."""
 
-CHAIN_TOO_LONG: Final = 22
-"""OpenSSL's X509_V_ERR_CERT_CHAIN_TOO_LONG."""
-
+CHAIN_TOO_LONG: Final = 22  # OpenSSL's X509_V_ERR_CERT_CHAIN_TOO_LONG
 _MAX_NAMES: Final = 300  # characters of names that the peer has chosen, and that end up in our log
 _STRANGE: Final = "does not come from the authority in tls-ca-certificate"
 _PROBLEMS: Final = {  # the numbers are OpenSSL's, X509_V_ERR_...
@@ -77,11 +75,7 @@ def describe_complaints(complaints: Sequence[str]) -> str:
 
 
 def connection_failed(complaints: Sequence[str], *, is_secured: bool) -> TlsError:
-    """
-    Return the error for a connection that OpenSSL ended.
-
-    @param is_secured: whether the handshake was over.
-    """
+    """Return the error for a connection that OpenSSL ended, after the handshake if it C{is_secured}."""
     code = ReturnCode.SSL_READ_ERROR if is_secured else ReturnCode.SSL_CONNECT_ERROR
     return TlsError(code, f"TLS failed: {describe_complaints(complaints)}")
 
@@ -112,11 +106,7 @@ def describe_name(common_name: str | None) -> str:
 
 
 def describe_certificate(certificate: bytes) -> str:
-    """
-    Return the subject and the issuer of C{certificate}, in one line of bounded length.
-
-    @param certificate: in DER; the peer can have written anything there.
-    """
+    """Return subject and issuer of a certificate in DER, where a peer can write anything; bounded."""
     from cryptography import x509
 
     try:
@@ -128,12 +118,7 @@ def describe_certificate(certificate: bytes) -> str:
 
 
 def peer_common_name(certificate: bytes) -> str | None:
-    """
-    Return the common name of a peer's certificate; see L{common_name}.
-
-    @param certificate: in DER.
-    @raise TlsError: it cannot be read.
-    """
+    """Return the L{common_name} of a certificate in DER; L{TlsError} is raised if it cannot be read."""
     from cryptography import x509
 
     try:
@@ -143,10 +128,7 @@ def peer_common_name(certificate: bytes) -> str | None:
 
 
 def common_name(certificate: x509.Certificate) -> str | None:
-    """
-    Return the last common name of the subject, as FLoM takes it (docs/compatibility.md, "Peer id check"); C{None} if
-    there is none.
-    """
+    """Return the last common name of the subject, if any, as FLoM does (docs/compatibility.md, "Peer id check")."""
     from cryptography.x509.oid import NameOID
 
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

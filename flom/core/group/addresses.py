@@ -30,8 +30,7 @@ class Group(Value):
     ttl: int = 1
 
     def __str__(self) -> str:
-        by = f" by {self.interface}" if self.interface else ""
-        return host_port(self.address, self.port) + by
+        return host_port(self.address, self.port) + (f" by {self.interface}" if self.interface else "")
 
     @property
     def is_ipv6(self) -> bool:
@@ -62,7 +61,6 @@ def destination(address: str, sender: Sender, group: Group) -> str:
 
 def is_link_local(host: str) -> bool:
     """Return whether C{host} is a link-local IPv6 address without a zone."""
-
     try:
         address = ip_address(host)
     except ValueError:
@@ -72,7 +70,6 @@ def is_link_local(host: str) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Return whether the address C{host}, with or without a zone, is one of the loopback interface."""
-
     address = ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)

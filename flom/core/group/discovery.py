@@ -30,14 +30,12 @@ ASK_AGAIN: Final = 0.17
 SETTLE: Final = 0.02
 """Seconds after the first answer of a leader in which others may answer: all clients are to choose the same one."""
 
-INTERREGNUM: Final = 10.0
-"""Seconds that the daemons that stand by have to elect a leader."""
+INTERREGNUM: Final = 10.0  # seconds that the daemons that stand by have to elect a leader
 
 MOST_TRIED: Final = 3
 """Of the leaders that answer, as many are connected to, and as many named in a warning: anything can answer."""
 
-CONNECT_TIMEOUT: Final = 5.0
-"""Seconds for connecting to a daemon that has just answered."""
+CONNECT_TIMEOUT: Final = 5.0  # seconds, for a daemon that has just answered
 
 _SPARE: Final = 0.5  # seconds, beyond what an election takes if no datagram is lost
 
@@ -82,14 +80,6 @@ class FoundDaemon:
         """The address, as errors name the daemon."""
         return host_port(self.host, self.port)
 
-    @property
-    def preference(self) -> tuple[object, ...]:
-        """
-        The key by which all clients sort daemons alike; of two leaders, the one that stays once they hear of each
-        other has the lower key.
-        """
-        return (*rank(self.standing), self.peer)
-
 
 class Search:
     """
@@ -115,18 +105,15 @@ class Search:
         self._asks_everyone = everyone
         self._is_orphaned = orphaned
         self._found: dict[object, FoundDaemon] = {}
-        self._attempts = 0  # that are left
-        self._interval = 0.0  # seconds, from one question to the next
-        self._is_persistent = False
-        self._ends_early = True
-        self._give_up: float | None = None
-        self._is_asking = False
-        self._is_settling = False
+        self._is_asking = self._is_settling = False
 
     @property
     def found(self) -> list[FoundDaemon]:
-        """The daemons that have answered, each once, the one to choose first."""
-        return sorted(self._found.values(), key=lambda daemon: daemon.preference)
+        """
+        The daemons that have answered, each once, the one to choose first: all clients sort them alike, and of two
+        leaders, the one that stays once they hear of each other comes first.
+        """
+        return sorted(self._found.values(), key=lambda daemon: (*rank(daemon.standing), daemon.peer))
 
     @property
     def leaders(self) -> list[FoundDaemon]:
@@ -201,11 +188,11 @@ class Search:
         return f"reply from {where} is '{datagram.decode(errors='replace')}'"
 
     def _begin(self, attempts: int, interval: float, *, is_persistent: bool = False, ends_early: bool = True) -> None:
-        self._attempts = attempts
-        self._interval = interval
+        self._attempts = attempts  # that are left
+        self._interval = interval  # seconds, from one question to the next
         self._is_persistent = is_persistent
         self._ends_early = ends_early
-        self._give_up = None
+        self._give_up: float | None = None
         self._is_asking = self._is_settling = False
         self.wake = float("-inf")
 
