@@ -22,7 +22,7 @@ from flom.tls.authority import issue, make_authority
 from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
 from tests.fakes.programs import Programs, Running, free_port, ignoring, is_alive
-from tests.run.test_runner_signals import RECORD, Terminal
+from tests.fakes.signals import RECORD, ControllingTerminal
 
 RUNNERS: Final = {"flom-run": [FLOM_RUN], "spawn": [sys.executable, "-m", "flom.client.deferred"]}
 
@@ -74,8 +74,8 @@ def refused(programs: Programs, words: list[str], tmp_path: Path) -> Runner:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    terminal = Terminal()
+def terminal() -> Iterator[ControllingTerminal]:
+    terminal = ControllingTerminal()
     yield terminal
     terminal.close()
 
@@ -173,7 +173,7 @@ def test_a_lost_lock_is_told_and_the_command_goes_on(refused: Runner, fake: Fake
 
 @pytest.mark.parametrize(
     ("name", "element", "mode"),
-    [("red.green", "red", "EX"), ("_s_tickets[2]", "1", "EX"), ("/a/b", None, "CR"), ("N[7]", None, "EX")],
+    [("red.green", "red", "EX"), ("_s_tickets[2]", "1", "EX"), ("/a/b c", None, "CR"), ("N[7]", None, "EX")],
 )
 def test_the_element_is_the_last_argument_and_all_is_in_the_environment(
     programs: Programs, words: list[str], daemon: Daemon, name: str, element: str | None, mode: str
@@ -198,11 +198,14 @@ def test_arguments_reach_it_as_they_are(runner: Runner) -> None:
     assert runner.run("--", *python("print(ascii(sys.argv[1:]))"), *arguments).stdout == f"{arguments!a}\n"
 
 
-def test_a_script_without_a_header_is_the_shell_s(runner: Runner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ignored", [(), (signal.SIGHUP,)], ids=["", "after nohup"])
+def test_a_script_without_a_header_is_the_shell_s(
+    runner: Runner, tmp_path: Path, ignored: tuple[signal.Signals, ...]
+) -> None:
     program = tmp_path / "program"
     program.write_text('echo "$@"; exit 7\n')
     program.chmod(0o755)
-    done = runner.run("--", str(program), "a b")
+    done = runner.run("--", str(program), "a b", first=ignoring(*ignored))
     assert (done.returncode, done.stdout, done.stderr) == (7, "a b\n", "")
 
 
@@ -251,7 +254,7 @@ def test_it_inherits_the_connection_and_what_we_were_given(runner: Runner, optio
 
 def test_no_signal_is_blocked_or_ignored_but_by_who_started_us(runner: Runner) -> None:
     show = ["sed", "-n", "s/^Sig\\(Blk\\|Ign\\)://p", "/proc/self/status"]
-    for ignored, expected in ([], 0), ([signal.SIGHUP, signal.SIGQUIT], 1 << 0 | 1 << 2):
+    for ignored, expected in ([], 0), ([signal.SIGHUP, signal.SIGINT, signal.SIGQUIT], 0b111):
         blocked, ignored_there = runner.run("--", *show, first=ignoring(*ignored)).stdout.split()
         assert int(blocked, 16) == 0
         assert int(ignored_there, 16) & 0x7FFFFFFF == expected  # above are two of the C library's own
@@ -289,14 +292,17 @@ def test_a_command_that_dies_of_a_signal_gives_its_status(runner: Runner) -> Non
     assert (done.returncode, done.stderr) == (143, "")
 
 
-def test_a_signal_of_the_terminal_reaches_the_command_once(runner: Runner, terminal: Terminal) -> None:
+def test_a_signal_of_the_terminal_reaches_the_command_once(runner: Runner, terminal: ControllingTerminal) -> None:
     running = runner.start("--", *RECORD, stdin=terminal.slave, own_session=True, first=terminal.seize)
     running.line()
-    running.signal(signal.SIGINT)  # to us alone; after one of the terminal it might be one with it
-    assert running.line() == "SIGINT"
+    for _ in range(3):
+        running.signal(signal.SIGINT)  # to us alone; after one of the terminal it might be one with it
+        assert running.line() == "SIGINT"
     for _ in range(3):
         terminal.press(b"\x03")
         assert running.line() == "SIGINT"
+    terminal.press(b"\x1c")
+    assert running.line() == "SIGQUIT"
     running.signal(signal.SIGUSR2)  # takes the same way as a SIGINT that is passed on: so there is no other one
     assert running.finish().stdout == "SIGUSR2\n"
 

@@ -1,16 +1,14 @@
 """
-Signals to C{flom-run}: they end the wait, and reach the command once
+Signals to C{flom-run}, beyond what tests/contract/test_jobs.py has of every program that runs a command
 (docs/compatibility.md, "Signals to the runner", "A signal ends the lock before the command").
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
 import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,49 +17,13 @@ import pytest
 from flom.codes import Outcome
 from flom.core.protocol.messages import Unlock
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
-from tests.fakes.programs import Programs, Running, eventually, ignoring, is_alive
-
-# a command that writes down the signals it gets, in their order, until it gets SIGUSR2, and where it is to be found
-RECORDER = """
-import os, signal, sys
-wanted = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTERM,
-    signal.SIGCONT, signal.SIGWINCH}
-signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
-print(os.getpid(), flush=True)
-got = None
-while got != signal.SIGUSR2:
-    got = signal.sigwait(wanted)
-    print(signal.Signals(got).name, flush=True)
-sys.exit(5)
-"""
-RECORD = [sys.executable, "-I", "-S", "-c", RECORDER]
-
-
-class Terminal:
-    """
-    A terminal for one program and its children.
-
-    @ivar slave: their stdin.
-    """
-
-    def __init__(self) -> None:
-        self._master, self.slave = os.openpty()
-
-    def seize(self) -> None:
-        """Make it the controlling terminal of the process, which leads a session and has it as stdin."""
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    def press(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
-    def close(self) -> None:
-        os.close(self._master)
-        os.close(self.slave)
+from tests.fakes.programs import Programs, eventually, ignoring
+from tests.fakes.signals import RECORD, ControllingTerminal
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    terminal = Terminal()
+def terminal() -> Iterator[ControllingTerminal]:
+    terminal = ControllingTerminal()
     yield terminal
     terminal.close()
 
@@ -69,20 +31,9 @@ def terminal() -> Iterator[Terminal]:
 # before the command runs
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_wait_at_once_and_leaves_the_queue(
-    programs: Programs, fake: FakeDaemon, tmp_path: Path, number: signal.Signals
+def test_control_c_ends_the_wait(
+    programs: Programs, fake: FakeDaemon, terminal: ControllingTerminal, tmp_path: Path
 ) -> None:
-    running = programs.start("-s", str(tmp_path / "fake.sock"), "--", "echo", "ran")
-    conversation, _ = fake.accept()
-    conversation.answer(1)
-    running.signal(number)
-    assert conversation.read() is None
-    done = running.finish()
-    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
-
-
-def test_control_c_ends_the_wait(programs: Programs, fake: FakeDaemon, terminal: Terminal, tmp_path: Path) -> None:
     running = programs.start(
         "-s",
         str(tmp_path / "fake.sock"),
@@ -178,16 +129,6 @@ def test_a_signal_ends_the_wait_for_a_file_that_says_nothing(programs: Programs,
         assert waiting.wait() == -signal.SIGTERM
 
 
-def test_signals_are_passed_on_to_the_command(programs: Programs, address: str, resource: str) -> None:
-    running = programs.start("-s", address, "-r", resource, "--", *RECORD)
-    running.line()
-    for name in ("HUP", "INT", "QUIT", "USR1", "ALRM", "TERM", "CONT", "WINCH", "USR2"):
-        running.signal(signal.Signals[f"SIG{name}"])
-        assert running.line() == f"SIG{name}"
-    done = running.finish()
-    assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
-
-
 def test_the_lock_is_held_until_the_command_has_ended(programs: Programs, address: str, resource: str) -> None:
     running = programs.start("-s", address, "-r", resource, "--", *RECORD)
     running.line()
@@ -255,9 +196,11 @@ def test_a_signal_is_ignored_only_after_the_start_of_the_command(
 
 
 def test_the_command_gets_an_ignored_signal_that_the_terminal_sends(
-    programs: Programs, address: str, resource: str, terminal: Terminal
+    programs: Programs, address: str, resource: str, terminal: ControllingTerminal
 ) -> None:
-    running = record_at(terminal, programs, "-s", address, "-r", resource, "--ignore-signal=SIGINT")
+    words = ["-s", address, "-r", resource, "--ignore-signal=SIGINT", "--", *RECORD]
+    running = programs.start(*words, stdin=terminal.slave, own_session=True, first=terminal.seize)
+    running.line()
     terminal.press(b"\x03")
     assert running.line() == "SIGINT"
     running.signal(signal.SIGINT)
@@ -281,41 +224,6 @@ def test_signals_that_cannot_be_ignored_cause_a_warning(programs: Programs, addr
     assert others == ["Warning: couldn't ignore signal 9:SIGKILL", "Warning: couldn't ignore signal 19:SIGSTOP"]
 
 
-# SIGUSR2 takes the same way as a SIGINT that is passed on: when it has come, no other SIGINT is under way
-
-
-def record_at(terminal: Terminal, programs: Programs, *words: str) -> Running:
-    running = programs.start(*words, "--", *RECORD, stdin=terminal.slave, own_session=True, first=terminal.seize)
-    running.line()
-    return running
-
-
-def test_control_c_reaches_the_command_once(
-    programs: Programs, address: str, resource: str, terminal: Terminal
-) -> None:
-    running = record_at(terminal, programs, "-s", address, "-r", resource)
-    for _ in range(3):
-        terminal.press(b"\x03")
-        assert running.line() == "SIGINT"
-    terminal.press(b"\x1c")
-    assert running.line() == "SIGQUIT"
-    running.signal(signal.SIGUSR2)
-    done = running.finish()
-    assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
-
-
-def test_a_signal_to_us_alone_reaches_the_command_once_at_a_terminal_too(
-    programs: Programs, address: str, resource: str, terminal: Terminal
-) -> None:
-    running = record_at(terminal, programs, "-s", address, "-r", resource)
-    for _ in range(3):
-        running.signal(signal.SIGINT)
-        assert running.line() == "SIGINT"
-    running.signal(signal.SIGUSR2)
-    done = running.finish()
-    assert (done.returncode, done.stdout, done.stderr) == (5, "SIGUSR2\n", "")
-
-
 # a program that starts flom-run with something done at the moment before the command is started
 AT_THE_START = """
 import os, signal
@@ -337,40 +245,6 @@ def test_a_signal_at_the_moment_of_the_start_is_not_lost(programs: Programs, add
     )
     assert running.wait() == 143  # the command was not started, or has got the signal; it was not left to run
     assert not is_locked(address, resource)
-
-
-# without us
-
-
-def killed_holder(programs: Programs, address: str, resource: str, *words: str) -> tuple[int, Running]:
-    """Kill a program that holds the lock; return its command, which survives."""
-    running = programs.start("-s", address, "-r", resource, *words, "--", *RECORD)
-    command = int(running.line())
-    running.signal(signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
-    return command, running
-
-
-def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
-    programs: Programs, address: str, resource: str
-) -> None:
-    command, running = killed_holder(programs, address, resource)
-    with SocketClient(address) as waiter:
-        assert waiter.ask(resource, wait=True) is Outcome.QUEUED
-        assert is_alive(command)
-        os.kill(command, signal.SIGUSR2)
-        assert running.line() == "SIGUSR2"
-        assert waiter.next() is Outcome.GRANTED
-
-
-def test_with_close_the_lock_ends_with_us(programs: Programs, address: str, resource: str) -> None:
-    running = programs.start("-s", address, "-r", resource, "--close", "--", *RECORD)
-    command = int(running.line())
-    with SocketClient(address) as waiter:
-        assert waiter.ask(resource, wait=True) is Outcome.QUEUED
-        running.signal(signal.SIGKILL)
-        assert waiter.next() is Outcome.GRANTED
-    assert is_alive(command)
 
 
 # how we were started
