@@ -54,7 +54,7 @@ def _warn(text: str) -> None:
 
 class Options(usage.Options):
     """
-    The options of C{twistd flom}.
+    What C{twistd flom} understands.
 
     @ivar config: made of the options and the configuration file.
     """
@@ -127,15 +127,11 @@ class Options(usage.Options):
             raise usage.UsageError(f"TLS needs {' and '.join(self.config.missing_tls_files)} too")
 
     def _configure(self) -> Config:
-        """
-        Return the configuration of file and options together.
-
-        A lifespan of 0 in the file is ignored: other programs read the file too, and to them it says not to start a
-        daemon.
-        """
+        """Return the configuration of file and options together."""
         config = Config(lifespan_ms=-1)
         if self["config-file"] is not None:
             config = load_file(config, self["config-file"], _warn)
+            # to the other programs that read the file, 0 says not to start a daemon
             config = config.replace(lifespan_ms=config.lifespan_ms or -1)
         given = []
         for setting in _SETTINGS:
@@ -151,15 +147,12 @@ class Options(usage.Options):
 
     def _take_addresses(self) -> None:
         """Set where to listen: what the options say, otherwise what the file says."""
-        config = self.config
-        self["listen"] = self["listen"] or list(config.listen)
-        self["socket-name"] = self["socket-name"] or ([config.socket_name] if config.socket_name else [])
-        self["unicast-address"] = self["unicast-address"] or (
-            [config.unicast_address] if config.unicast_address else []
-        )
-        for option in ("socket-name", "unicast-address"):
+        self["listen"] = self["listen"] or list(self.config.listen)
+        in_file = {"socket-name": self.config.socket_name, "unicast-address": self.config.unicast_address}
+        for option, value in in_file.items():
             if "" in self[option]:
                 raise usage.UsageError(f"{option}: '' is an invalid value")
+            self[option] = self[option] or ([value] if value else [])
         paths = map(os.path.abspath, self["socket-name"])  # twistd may change its directory
         self["socket-name"] = [read_socket_name(path) for path in paths]
 
@@ -173,12 +166,9 @@ class _Daemon(MultiService):
     descriptors as far as the system allows.
     """
 
-    def __init__(self, name: str) -> None:
-        """
-        @param name: the process name until it has a role in a group.
-        """
+    def __init__(self, process_name: str) -> None:
         super().__init__()
-        self._process_name = name
+        self._process_name = process_name  # until it has a role in a group
         self._made_by = os.getpid()
 
     def privilegedStartService(self) -> None:
@@ -204,32 +194,22 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor as the_reactor
 
     reactor = cast(IReactor, the_reactor)
-    reactor.addSystemEventTrigger("before", "shutdown", _ignore_orders_to_end)
+    for number in (signal.SIGINT, signal.SIGTERM):  # an order to end is ignored while the daemon ends
+        reactor.addSystemEventTrigger("before", "shutdown", signal.signal, number, signal.SIG_IGN)
     speed_up(reactor)
     return daemon_from(options, reactor)
 
 
-def _ignore_orders_to_end() -> None:
-    """Ignore SIGINT and SIGTERM from now on: the daemon is ending."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def daemon_from(options: Options, reactor: IReactor) -> MultiService:
-    """
-    Return the daemon that C{options} describe; its sockets are bound already.
-
-    @raise SystemExit: they cannot be bound.
-    """
+    """Return the daemon that C{options} describe, its sockets bound; C{SystemExit} if they cannot be."""
     config = options.config
     daemon = _Daemon("flom-candidate" if config.multicast_address else "flom")
     if config.daemon_trace_file:
         start_trace(config.daemon_trace_file, config.append_trace_file, os.environ, _warn)
         for setting in SETTINGS:
             is_list = setting.long in _REPEATABLE
-            tracer("config").debug(
-                "%s", f"{setting.long}: {options[setting.long]}" if is_list else setting.show(config)
-            )
+            text = f"{setting.long}: {options[setting.long]}" if is_list else setting.show(config)
+            tracer("config").debug("%s", text)
     if config.http:
         try:
             from flom.server.web.site import web_service  # its import takes long, and few need it
@@ -311,11 +291,7 @@ def _endpoint(description: str, option: str, reactor: IReactor) -> IStreamServer
 
 
 def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reactor: IReactor) -> Membership | None:
-    """
-    Return the group to be a member of; C{None} for no group.
-
-    Without a unicast address, this adds an endpoint on a port of every address of this host.
-    """
+    """Return what makes a member of a group, if there is one; if needed, add an endpoint on a port of every address."""
     config = options.config
     if not config.multicast_address:
         return None
@@ -325,30 +301,25 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
     from flom.server.group.service import Membership
 
     group = group_of(config)
-    timing = config.timing
-    addresses = options["unicast-address"]
-    if options["told"] is not None:
-        told = (options["told"], config.unicast_port)
-    elif addresses:
-        told = (addresses[0], config.unicast_port)
-    else:
+    hosts = options["unicast-address"] if options["told"] is None else [options["told"]]
+    host, port = hosts[0] if hosts else "", config.unicast_port
+    if not hosts:
         claim = claim_tcp("::" if group.is_ipv6 else "0.0.0.0", 0)
         endpoints.append(ClaimedEndpoint(reactor, claim))
-        told = ("", claim.socket.getsockname()[1])
-    if told[0] in ("0.0.0.0", "::"):
-        told = ("", told[1])
+        port = claim.socket.getsockname()[1]
     # a zone means nothing to other hosts (docs/compatibility.md, "Discovery by the daemon")
-    told = (told[0].partition("%")[0], told[1])
-    if options["starter"] is None:
-        return Membership(group, told, timing, on_role=_name_by_role)
-    try:
-        seat = inherit_seat(group, map(int, (options["seat"] or "").split(",")))
-        starter = socket.socket(fileno=int(options["starter"]))
-        starter.set_inheritable(False)
-    except (ValueError, OSError):
-        given = f"seat: '{options['seat']}', starter: '{options['starter']}'"
-        raise SystemExit(f"twistd flom: {given}: not the sockets of a flom-run") from None
-    return Membership(group, told, timing, seat, starter, stands_by=False, on_role=_name_by_role)
+    told = ("" if host in ("0.0.0.0", "::") else host.partition("%")[0], port)
+    seat = starter = None
+    if options["starter"] is not None:
+        try:
+            seat = inherit_seat(group, map(int, (options["seat"] or "").split(",")))
+            starter = socket.socket(fileno=int(options["starter"]))
+            starter.set_inheritable(False)
+        except (ValueError, OSError):
+            given = f"seat: '{options['seat']}', starter: '{options['starter']}'"
+            raise SystemExit(f"twistd flom: {given}: not the sockets of a flom-run") from None
+    is_on_its_own = starter is None
+    return Membership(group, told, config.timing, seat, starter, stands_by=is_on_its_own, on_role=_name_by_role)
 
 
 def _set_process_name(name: str) -> None:

@@ -17,8 +17,7 @@ def speed_up(reactor: object) -> bool:
     """
     Make C{reactor} read without a log context for each event, which takes longer than reading a small message does.
 
-    Such a context adds the name of a connection to what is logged by C{twisted.python.log.msg}; log lines about our
-    connections name them anyway. Errors, and the ends of connections, still have one.
+    Such a context only names a connection in lines of C{twisted.python.log.msg}; ours name it anyway.
 
     @return: whether that is possible: C{reactor} uses epoll, and Twisted has the private names that this uses.
     """
@@ -30,11 +29,7 @@ def speed_up(reactor: object) -> bool:
 
 
 def _turn(reactor: Any, timeout: float | None) -> None:
-    """
-    Do what C{EPollReactor.doPoll} does, without asking each descriptor whether it has been closed.
-
-    @param timeout: seconds to wait for something to happen; C{None}: for ever.
-    """
+    """Do what C{EPollReactor.doPoll} does, without asking each descriptor whether it has been closed."""
     selectables = reactor._selectables
     for descriptor, event in reactor._poller.poll(timeout, len(selectables)):
         selectable = selectables.get(descriptor)

@@ -24,11 +24,7 @@ def has_descriptor(port: IListeningPort) -> TypeGuard[tcp.Port]:
 
 
 def control_accepting(port: tcp.Port, control: Callable[[Callable[[int], None]], None]) -> None:
-    """
-    Call C{control} in the place of what C{port} does when clients have connected.
-
-    @param control: given a function that accepts as many connections as its argument says, if there are so many.
-    """
+    """Call C{control} when clients have connected to C{port}, with a function that accepts so many of them at most."""
     do_read = port.doRead
 
     def accept(most: int) -> None:
@@ -67,11 +63,7 @@ class _Connection(unix.Server):
 
 
 class _ClaimedUNIXPort(unix.Port):
-    """
-    A port on a UNIX socket that is bound already, and has the permissions that it is to have.
-
-    C{reactor.adoptStreamPort} would open the socket to every user for a moment.
-    """
+    """A port on a bound UNIX socket, which C{reactor.adoptStreamPort} would open to every user for a moment."""
 
     transport = _Connection
 

@@ -17,15 +17,12 @@ class ExitWatch:
     """
     Reaps a child process of C{reactor.spawnProcess} when it has ended.
 
-    The reactor does that by itself where it handles SIGCHLD. It does not if it was started with
-    C{installSignalHandlers=False}, as it is on a running asyncio loop: a child that has no pipes of ours would never
-    seem to end.
+    The reactor does that itself where it handles SIGCHLD: not with C{installSignalHandlers=False}, as on a running
+    asyncio loop.
     """
 
     def __init__(self, reactor: IReactor, process: Any) -> None:
-        """
-        @param process: the L{twisted.internet.process.Process}.
-        """
+        """Watch C{process}, a L{twisted.internet.process.Process}."""
         self._reactor = reactor
         self._process = process
         self._descriptor = -1

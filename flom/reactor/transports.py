@@ -96,12 +96,7 @@ def unsent(transport: Any) -> tuple[object, int]:
 
 
 def end_for_all(transport: Any) -> None:
-    """
-    End the connection at once for every process that has inherited it.
-
-    C{abortConnection} alone closes our descriptor, by which the other end sees nothing as long as a child process has
-    one of the same connection.
-    """
+    """End the connection at once for every process that has inherited it; C{abortConnection} closes ours alone."""
     below = underlying(transport)
     if not below.connected:
         return

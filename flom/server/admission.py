@@ -1,9 +1,8 @@
 """
 Which connections are accepted, and when.
 
-Connections beyond a limit are closed. When descriptors run out, nothing is accepted any more: the kernel keeps new
-connections until another one is closed. Twisted would accept and close them, which is a refusal; and if the whole
-system has run out, it would try again at once, for ever.
+Connections beyond a limit are closed. When descriptors run out, nothing is accepted: the kernel keeps new connections
+until another one is closed. Twisted would refuse them, or try for ever if the whole system has run out.
 """
 
 from __future__ import annotations

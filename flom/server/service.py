@@ -42,15 +42,14 @@ def build_daemon(
     """
     Return a daemon as a service, to run alone or inside another program.
 
-    @param arbiter: grants the locks; code in the same process asks it for its own.
+    @param arbiter: grants the locks.
     @param endpoints: where to listen; a start fails with C{CannotListenError} if one of them cannot.
     @param lifespan: seconds without a client or a resource after which the daemon ends; C{None} for never.
     @param options: for its clients; L{ServerOptions.on_shutdown} is what C{end} makes of it.
     @param membership: in which group it stands for election; it grants locks only while it leads. A start fails with
         L{flom.net.multicast.NoMulticast} if there is no way to the group. C{None} if it grants locks in any case.
-    @param end: called when the daemon is to end: because of its lifespan, because a client orders it, or because it was
-        not elected and does not stand by. It should at least stop the service. C{None} if it ends only when the
-        service is stopped: all orders of clients are refused then, and it can have no lifespan and no group.
+    @param end: called when the daemon is to end: of its lifespan, by order of a client, or not elected and not standing
+        by; it should at least stop the service. C{None}: orders are refused, and it has no lifespan and no group.
     @param counters: what is shown of the daemon beside its locks (L{flom.server.snapshot}); kept up to date here.
     @raise ValueError: C{end} is missing, or C{arbiter} has a daemon already.
     """

@@ -37,8 +37,7 @@ class Membership:
 
     @ivar address: host and TCP port that clients are sent to; the empty host for where the answer comes from.
     @ivar seat: of this host; C{None} to take it as soon as it is free.
-    @ivar starter: a socket to the program that has started the daemon and is told how its election ends
-        (L{flom.server.group.starter}); C{None} if there is none.
+    @ivar starter: a socket to the program that is told how the election ends (L{flom.server.group.starter}), if any.
     @ivar stands_by: whether to stay while another daemon leads, to take over from it.
     @ivar on_role: called with what the daemon has become.
     """
