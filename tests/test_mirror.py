@@ -28,8 +28,6 @@ ELSEWHERE: Final = {
     "ctl/certs.py": "scenarios/tls/test_certs.py uses what it makes",
     "ctl/screen.py": "ctl/test_top.py draws on it",
     "job/signals.py": "run/test_runner_signals.py: signals need a process",
-    "server/counters.py": "server/test_snapshot.py",
-    "server/options.py": "a value; the tests of server/ set every one",
     "tls/authority.py": "scenarios/tls/test_certs.py",
     "tls/context.py": "scenarios/tls/test_handshake.py",
     "tls/files.py": "scenarios/tls/test_files.py",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flom.core.group.timing import Timing
 from flom.interfaces import IReactor
 from flom.net.claim import OPEN, PRIVATE, claim_tcp, claim_unix
 from flom.net.keepalive import Keepalive
@@ -21,7 +22,6 @@ from flom.server.service import build_daemon
 
 if TYPE_CHECKING:
     from flom.core.group.addresses import Group
-    from flom.core.group.timing import Timing
     from flom.server.group.service import Membership
     from flom.tls.context import Tls
 
@@ -46,7 +46,6 @@ __all__ = [
 _IMPORTED_LATE = {
     "Group": "flom.core.group.addresses",
     "Membership": "flom.server.group.service",
-    "Timing": "flom.core.group.timing",
     "Tls": "flom.tls.context",
 }
 

@@ -91,8 +91,8 @@ class Admission:
         self._ports: list[tcp.Port] = []
         self._has_accepted = True  # when a port was last asked to
         self._has_warned = False  # that descriptors have run out
-        self._next_look: IDelayedCall | None = None  # while nothing is accepted
-        self._calm: IDelayedCall | None = None
+        self._is_full = False  # nothing is accepted now
+        self._timer: IDelayedCall | None = None  # for the next look while that is so, and for calm after it
 
     def watch(self, port: IListeningPort) -> None:
         """Make C{port} accept connections only while there are descriptors for them."""
@@ -100,16 +100,15 @@ class Admission:
             return
         control_accepting(port, self._accept)
         self._ports.append(port)
-        if self._next_look is not None:
+        if self._is_full:
             port.stopReading()
 
     def forget(self, port: IListeningPort) -> None:
         """Forget C{port}, because it is being closed."""
         self._ports = [other for other in self._ports if other is not port]
         if not self._ports:
-            self._has_warned = False
-            self._stop_looking()
-            self._stop_calm()
+            self._has_warned = self._is_full = False
+            self._stop_timer()
 
     def enter(self, transport: Any) -> str | None:
         """
@@ -139,12 +138,12 @@ class Admission:
             self._connected[origin] -= 1
             if not self._connected[origin]:
                 del self._connected[origin]
-        if self._next_look is not None:
+        if self._is_full:
             self._look()
 
     def _accept(self, accept: Callable[[int], None]) -> None:
         """Accept as many connections as there is room for."""
-        if self._next_look is not None:
+        if self._is_full:
             return  # the port had become readable before it stopped reading
         if self._room < AT_ONCE + RESERVE:
             self._update_room()
@@ -155,15 +154,15 @@ class Admission:
             return
         for each in self._ports:
             each.stopReading()
-        self._next_look = self._clock.callLater(PATIENCE, self._look_again)
-        self._stop_calm()
+        self._is_full = True
+        self._start_timer(PATIENCE, self._look_again)
         if not self._has_warned:
             self._has_warned = True
             why = "descriptors have run out: no connections are accepted until some of the {count} are closed"
             self._log.warn(why, count=self._count)
 
     def _look_again(self) -> None:
-        self._next_look = self._clock.callLater(PATIENCE, self._look_again)
+        self._start_timer(PATIENCE, self._look_again)
         self._update_room()
         self._look()
 
@@ -176,22 +175,19 @@ class Admission:
     def _look(self) -> None:
         """Accept connections again, if there is room."""
         if self._room > 0 and self._can_open():
-            self._stop_looking()
-            self._calm = self._clock.callLater(CALM, self._note_calm)
+            self._is_full = False
+            self._start_timer(CALM, self._note_calm)
             for port in self._ports:
                 port.startReading()
 
     def _note_calm(self) -> None:
-        self._calm = None
         self._has_warned = False
         self._log.info("connections are accepted again, now that {count} are open", count=self._count)
 
-    def _stop_looking(self) -> None:
-        if self._next_look is not None:
-            self._next_look.cancel()
-            self._next_look = None
+    def _start_timer(self, seconds: float, call: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self._clock.callLater(seconds, call)
 
-    def _stop_calm(self) -> None:
-        if self._calm is not None:
-            self._calm.cancel()
-            self._calm = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()

@@ -174,10 +174,9 @@ class DeferredArbiter:
 
     def close(self) -> None:
         """
-        Grant nothing more, because the daemon ends.
+        Grant nothing more, because the daemon ends: a holder's command may still use what its connection frees.
 
-        Holders lose their connections one after another, and no waiter may be granted what a holder's command still
-        uses. Waiters in this process get an error; holders in this process keep their locks.
+        Waiters in this process get an error; holders in this process keep their locks.
         """
         self.is_closed = True
         self._sessions.clear()
@@ -372,13 +371,9 @@ class _LocalLock:
     """
 
     def __init__(self, arbiter: DeferredArbiter, name: ResourceName, what: str) -> None:
-        """
-        @param what: names the lock in errors.
-        """
         self._arbiter = arbiter
         self._name = name
-        self._what = what
-        self._is_held = False
+        self._what = what  # names the lock in errors
         self.session = arbiter.open(self._take)
         self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
         self.is_released = False
@@ -393,7 +388,7 @@ class _LocalLock:
 
     def lose(self) -> None:
         """Mark what was granted as lost: another daemon may have granted it to another client."""
-        if self._is_held:
+        if self.granted.called:
             self.is_lost = True
             if not self.lost.called:
                 self.lost.callback(self._why_lost())
@@ -412,7 +407,6 @@ class _LocalLock:
     def _take(self, effect: Effect | Dismissed) -> None:
         match effect:
             case Granted():
-                self._is_held = True
                 self.element = effect.element
                 self.granted.callback(self)
             case Refused(outcome=outcome):

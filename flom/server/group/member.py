@@ -12,7 +12,7 @@ from socket import gethostname
 from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.error import CannotListenError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.logger import Logger, LogLevel
@@ -46,7 +46,7 @@ from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
 from flom.reactor.endpoints import connect_within
 from flom.reactor.multicast_port import GroupPort
-from flom.text import host_port
+from flom.text import host_port, reason
 
 MAX_AMPLIFICATION: Final = 64
 """Bytes by which the extended answer may exceed the question, or the short one is sent: against reflected floods."""
@@ -131,11 +131,13 @@ class GroupMember(DatagramProtocol):
         """
         Join the group and stand for election.
 
-        @raise CannotListenError: the port is taken by a program that does not share it.
-        @raise NoMulticast: the group cannot be joined.
+        @raise NoMulticast: the group cannot be joined, or a program has the port that does not share it.
         """
         port = GroupPort(self._group, self, self._reactor, is_member=True)
-        port.startListening()
+        try:
+            port.startListening()
+        except CannotListenError as e:
+            raise NoMulticast(f"{self._group}: {reason(e.socketError)}") from e
         return port
 
     def leave(self) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -27,7 +26,6 @@ from flom.server.grace import GRACE
 from flom.server.group.member import GroupMember, MemberObserver
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import LifespanService
-from flom.text import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,8 @@ class MembershipService(Service, MemberObserver):
         return stopped
 
     def _take_seat(self, *, is_first: bool = False) -> None:
-        """Become a member once no other daemon of the group is on this host."""
+        """Become a member, and stand for election, once no other daemon of the group is on this host."""
+        group, address, timing = self._membership.group, self._membership.address, self._membership.timing
         self._retry = None
         try:
             self._seat.extend()
@@ -119,10 +118,11 @@ class MembershipService(Service, MemberObserver):
                     raise
                 self._log.info("waiting: {why}", why=str(e))
                 self._show_role(Role.STANDBY)
-            self._retry = self._reactor.callLater(self._membership.timing.heartbeat, self._take_seat)
+            self._retry = self._reactor.callLater(timing.heartbeat, self._take_seat)
             return
         try:
-            self._enter()
+            self._member = GroupMember(group, address, self._reactor, system_instant, self, timing)
+            self._port = self._member.open()
         except NoMulticast as e:
             if is_first:
                 raise
@@ -134,15 +134,6 @@ class MembershipService(Service, MemberObserver):
         if not self._is_finished:
             self._is_finished = True
             self._end()
-
-    def _enter(self) -> None:
-        """Become a member of the group, and stand for election; raise C{NoMulticast} if that is not possible."""
-        group, address, timing = self._membership.group, self._membership.address, self._membership.timing
-        self._member = GroupMember(group, address, self._reactor, system_instant, self, timing)
-        try:
-            self._port = self._member.open()
-        except CannotListenError as e:
-            raise NoMulticast(f"{group}: {reason(e.socketError)}") from e
 
     def _tell_starter(self, line: str) -> None:
         if self._starter is not None:
