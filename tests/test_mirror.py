@@ -17,11 +17,6 @@ TESTS: Final = ROOT / "tests"
 ELSEWHERE: Final = {
     "_version.py": "one constant",
     "interfaces.py": "declarations; the tests of every implementation verify them",
-    "client/blocking/dial.py": "client/blocking/test_connection.py, test_lock.py: a way is dialled to lead somewhere",
-    "client/blocking/fork_safety.py": "client/blocking/test_lock.py forks",
-    "client/blocking/status.py": "ctl/test_status.py reads it from real daemons",
-    "client/blocking/stream.py": "client/blocking/test_connection.py, test_tls.py",
-    "client/retry.py": "client/blocking/test_acquire.py, client/deferred/test_arbiter_losing.py",
     "core/effects.py": "values; core/locks/test_table.py has every one of them",
     "core/locks/resources/base.py": "a contract, and what all types share",
     "core/protocol/events.py": "values; core/protocol/test_connection.py has every one of them",
@@ -29,9 +24,6 @@ ELSEWHERE: Final = {
     "ctl/screen.py": "ctl/test_top.py draws on it",
     "job/signals.py": "run/test_runner_signals.py: signals need a process",
     "tls/authority.py": "scenarios/tls/test_certs.py",
-    "tls/context.py": "scenarios/tls/test_handshake.py",
-    "tls/files.py": "scenarios/tls/test_files.py",
-    "tls/verdicts.py": "scenarios/tls/test_handshake.py, client/blocking/test_tls.py",
 }
 """Modules without a test file of their own, and why; what tests them instead."""
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -20,7 +19,6 @@ import pytest
 
 import flom.client.blocking.connection
 from flom.client.blocking.connection import Conversation, Interrupted, connect
-from flom.client.blocking.dial import NoDaemon
 from flom.client.blocking.stream import Stream
 from flom.codes import Outcome, ReturnCode
 from flom.config import Config
@@ -28,9 +26,7 @@ from flom.core.modes import LockMode
 from flom.core.protocol.connection import Granted, Refused
 from flom.core.protocol.messages import Lock, Unlock
 from flom.errors import (
-    ConfigError,
     DaemonLost,
-    DaemonUnreachable,
     LocalProtocolError,
     LockTimeout,
     Misuse,
@@ -40,7 +36,7 @@ from flom.net.machine_id import unique_id
 from tests.fakes import peers
 from tests.fakes.connections import xml
 from tests.fakes.daemon import Daemon
-from tests.fakes.programs import eventually, free_port
+from tests.fakes.programs import eventually
 
 LOCK = Lock("R1", LockMode.EX, wait=True, create=True)
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
@@ -343,100 +339,6 @@ def test_to_close_is_to_give_up_once_and_for_all(scene: Scene) -> None:
     for use in (lambda: scene.client.lock(LOCK), lambda: scene.client.unlock("R1")):
         with pytest.raises(Misuse, match="the daemon"):
             use()
-
-
-# where the daemon is
-
-
-@pytest.mark.parametrize("make", [lambda path: None, Path.touch], ids=["nothing", "a file"])
-def test_no_daemon_is_there(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    path = tmp_path / "flom.sock"
-    make(path)
-    with pytest.raises(NoDaemon, match=f"^{path}: no daemon is listening$") as caught:
-        connect(Config(socket_name=str(path)))
-    assert caught.value.code is ReturnCode.CONNECT_ERROR
-
-
-def test_there_cannot_be_a_daemon(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(DaemonUnreachable, match=r"file/flom.sock: not a directory") as caught:
-        connect(Config(socket_name=str(tmp_path / "file" / "flom.sock")))
-    assert not isinstance(caught.value, NoDaemon)
-
-
-def test_the_default_socket_must_be_our_own(tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = tmp_path / "flom-other"
-    monkeypatch.setattr("flom.config.settings.default_socket", lambda: str(link))
-    link.symlink_to(daemon.socket)
-    with pytest.raises(DaemonUnreachable, match="it belongs to uid"):
-        connect(Config())
-    connect(Config(socket_name=str(link))).close()  # a user who names it knows what it is
-
-
-@pytest.fixture
-def crowded(tmp_path: Path) -> Iterator[socket.socket]:
-    """A UNIX socket that takes no more connections."""
-    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
-        listening.bind(str(tmp_path / "flom.sock"))
-        listening.listen(0)
-        first.connect(listening.getsockname())
-        yield listening
-
-
-def test_a_crowd_is_waited_for(crowded: socket.socket, elsewhere: Callable[..., Any]) -> None:
-    config = Config(socket_name=crowded.getsockname())
-    with pytest.raises(LockTimeout, match="not connected in time"):
-        connect(config, deadline=monotonic() + 0.05)
-    connecting = elsewhere(connect, config)
-    crowded.accept()[0].close()
-    connecting.result().close()
-
-
-def test_over_tcp_a_dead_daemon_is_noticed_and_nothing_is_delayed() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        config = Config(unicast_address="127.0.0.1", unicast_port=port, keepalive_time=7)
-        conversation = connect(config)
-        assert conversation.peer == f"127.0.0.1:{port}"
-        with socket.socket(fileno=os.dup(conversation.fileno())) as connected:
-            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
-        conversation.close()
-
-
-def test_all_addresses_of_a_host_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
-        connect(Config(unicast_address="somewhere", unicast_port=port)).close()
-
-
-def test_no_daemon_is_there_over_tcp() -> None:
-    port = free_port()
-    with pytest.raises(NoDaemon, match=f"127.0.0.1:{port}: no daemon is listening: connection refused"):
-        connect(Config(unicast_address="127.0.0.1", unicast_port=port))
-
-
-def test_there_is_no_such_host() -> None:
-    with pytest.raises(DaemonUnreachable, match="no such host") as caught:
-        connect(Config(unicast_address="x" * 64))
-    assert caught.value.code is ReturnCode.GETADDRINFO_ERROR
-    assert not isinstance(caught.value, NoDaemon)
-
-
-def test_there_is_no_such_interface() -> None:
-    with pytest.raises(ConfigError, match="nosuch0"):
-        connect(Config(unicast_address="127.0.0.1", network_interface="nosuch0"))
-
-
-def test_by_an_interface_only_ipv6_is_spoken() -> None:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
-        port = listening.getsockname()[1]
-        config = Config(unicast_address="::1", unicast_port=port, network_interface="lo")
-        connect(config).close()
-        with pytest.raises(DaemonUnreachable, match="no such host"):
-            connect(Config(unicast_address="127.0.0.1", unicast_port=port, network_interface="lo"))
 
 
 def test_a_real_daemon_grants_and_takes_back(daemon: Daemon) -> None:

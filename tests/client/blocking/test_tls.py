@@ -35,8 +35,8 @@ from tests.scenarios.tls.conftest import files as files
 from tests.scenarios.tls.conftest import good as good
 from tests.scenarios.tls.conftest import network as network
 from tests.scenarios.tls.conftest import version as version
-from tests.scenarios.tls.test_files import CONTENTS, OPTIONS, OTHER_KEYS
 from tests.scenarios.tls.test_handshake import BAD_CLIENTS, BAD_DAEMONS, LATE, OLD
+from tests.tls.test_files import CONTENTS, OPTIONS, OTHER_KEYS
 
 PATIENCE = 30.0  # seconds
 
