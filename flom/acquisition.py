@@ -35,10 +35,7 @@ class Acquisition(Deferred[Held]):
     """
 
     def __init__(self, waiting: Deferred[Held], what: str) -> None:
-        """
-        @param waiting: fires with the decision; it is cancelled if this is.
-        @param what: names the lock in errors.
-        """
+        """@param waiting: fires with the decision, and is cancelled if this is; C{what} names the lock in errors."""
         super().__init__(canceller=lambda _: waiting.cancel())
         self._what = what
         self._is_used = False

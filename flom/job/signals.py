@@ -29,13 +29,7 @@ _SI_KERNEL: Final = 0x80  # siginfo(2): sent by the kernel, which is how a termi
 
 
 class SignalWatch:
-    """
-    Turns signals into calls.
-
-    Signals that were ignored when the program started, as by nohup, stay ignored.
-
-    @ivar ignored: those, without the ones that Python itself ignores.
-    """
+    """Turns signals into calls; those that were ignored when the program started, as by nohup, stay ignored."""
 
     def __init__(self) -> None:
         """
@@ -43,8 +37,7 @@ class SignalWatch:
 
         Others, which our starter may have blocked, are let through: without SIGCHLD no command would ever seem to end.
         """
-        self.ignored = frozenset(number for number in _WATCHED if signal.getsignal(number) == signal.SIG_IGN)
-        self._watched = _WATCHED - self.ignored
+        self._watched = frozenset(number for number in _WATCHED if signal.getsignal(number) != signal.SIG_IGN)
         if signal.SIGINT in self._watched:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # in L{unblocked}, Python would raise KeyboardInterrupt
         signal.pthread_sigmask(signal.SIG_SETMASK, self._watched)

@@ -1,7 +1,4 @@
-"""
-The one line that is said of each error, and the status that follows (docs/compatibility.md, "Exit statuses",
-"Messages").
-"""
+"""The line that is said of each error, and the status after it (docs/compatibility.md, "Exit statuses", "Messages")."""
 
 from __future__ import annotations
 

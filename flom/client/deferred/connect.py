@@ -55,7 +55,7 @@ async def _connect(
             raise InvalidRequest(f"{where!r} and group {group!r}: the daemon is to be looked for in one of them")
         where = Config(multicast_address=group)
     if where is None:
-        where = load(None, os.environ, _warn)
+        where = load(None, os.environ, lambda text: _log.warn("{text}", text=text))
     client = _client_by_config(reactor, where) if isinstance(where, Config) else _client_by_endpoint(reactor, where)
     await client.probe()
     return client
@@ -87,7 +87,3 @@ def _client_by_endpoint(reactor: IReactor, where: str | IStreamClientEndpoint) -
     peer = one_line(str(where))
     host = "" if isinstance(endpoint, UNIXClientEndpoint) else peer
     return RemoteArbiter(DaemonEndpoint(reactor, endpoint.connect, peer, host), peer, reactor, keep=KEEP)
-
-
-def _warn(text: str) -> None:
-    _log.warn("{text}", text=text)

@@ -80,11 +80,7 @@ async def spawn(
     *,
     inherit: bool = True,
 ) -> Child:
-    """
-    Start a command when C{acquiring} fires; see L{flom.client.deferred.arbiter.RemoteArbiter.spawn}.
-
-    @param name: what C{acquiring} asks for, with C{mode}.
-    """
+    """Start a command when C{acquiring}, a request for C{name} in C{mode}, fires; see C{RemoteArbiter.spawn}."""
     held = await acquiring
     process: _Process | None = None
     try:
@@ -97,8 +93,8 @@ async def spawn(
             number = connection if connection not in descriptors else max(descriptors) + 1
             descriptors[number] = connection
         command = words_with(held.element, words)
-        user = protocol or ProcessProtocol()
-        process = _Process(reactor, user, command, environment, os.fsdecode(path or ""), descriptors)
+        directory = os.fsdecode(path or "")
+        process = _Process(reactor, protocol or ProcessProtocol(), command, environment, directory, descriptors)
         await process.executed
     except BaseException:
         if process is not None:
