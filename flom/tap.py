@@ -135,9 +135,8 @@ class Options(usage.Options):
             config = config.replace(lifespan_ms=config.lifespan_ms or -1)
         given = []
         for setting in _SETTINGS:
-            text = self[_NAMES.get(setting.long, setting.long)]
-            if text is None:
-                text = self[setting.long]
+            short = self[_NAMES.get(setting.long, setting.long)]
+            text = self[setting.long] if short is None else short
             if text not in (None, 0):  # 0 is for a flag that was not given
                 given.append((setting, text))
         config = override(config, given, _warn)
@@ -257,11 +256,10 @@ def _claims(options: Options) -> list[Claim]:
             claims.append(from_descriptors(*map(int, options["inherit"].split(","))))
         except (ValueError, TypeError, OSError):
             raise SystemExit(f"twistd flom: inherit: '{options['inherit']}' is no socket") from None
-    for path in options["socket-name"]:
-        claims.append(claim_unix(path, OPEN))
-    v6_only = "0.0.0.0" in options["unicast-address"]  # or else "::" would want that too
-    for host in options["unicast-address"]:
-        claims.append(claim_tcp(host, options.config.unicast_port, v6_only=v6_only))
+    claims += [claim_unix(path, OPEN) for path in options["socket-name"]]
+    hosts, port = options["unicast-address"], options.config.unicast_port
+    v6_only = "0.0.0.0" in hosts  # or else "::" would want that too
+    claims += [claim_tcp(host, port, v6_only=v6_only) for host in hosts]
     if not claims and not options["listen"] and not options.config.multicast_address:
         claims.append(claim_unix(default_socket(), PRIVATE))
     return claims

@@ -24,9 +24,7 @@ class GroupPort(udp.MulticastPort):
     _log = Logger()
 
     def __init__(self, group: Group, protocol: DatagramProtocol, reactor: IReactor, *, is_member: bool) -> None:
-        """
-        @param is_member: listen on the group's port; it may be shared with other programs.
-        """
+        """@param is_member: listen on the group's port; it may be shared with other programs."""
         address = "::" if group.is_ipv6 else ""
         port = group.port if is_member else 0
         super().__init__(port, protocol, address, MAX_ANSWER_SIZE + 1, reactor, listenMultiple=is_member)

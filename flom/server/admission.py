@@ -142,7 +142,6 @@ class Admission:
             self._look()
 
     def _accept(self, accept: Callable[[int], None]) -> None:
-        """Accept as many connections as there is room for."""
         if self._is_full:
             return  # the port had become readable before it stopped reading
         if self._room < AT_ONCE + RESERVE:

@@ -201,11 +201,10 @@ class DeferredArbiter:
         """
         self.is_retired = True
         refused = self._end_grace()
-        for session in self._sessions:
-            if self._table.holds(session):
-                for request in self._table.waiting(session):
-                    self._table.withdraw(request)
-                    refused.append(request)
+        for session in filter(self._table.holds, self._sessions):
+            for request in self._table.waiting(session):
+                self._table.withdraw(request)
+                refused.append(request)
         self._dismiss_idle()
         self._carry_out([Refused(request, Outcome.BUSY, delayed=True) for request in refused])
 
@@ -282,7 +281,6 @@ class DeferredArbiter:
         return [] if self._takeover is None else self._takeover.end_grace()
 
     def _dismiss_idle(self) -> None:
-        """Dismiss the sessions that hold nothing."""
         idle = {session: deliver for session, deliver in self._sessions.items() if not self._table.holds(session)}
         for session in idle:
             del self._sessions[session]  # all of them first: none may be granted what another one waited for
@@ -323,7 +321,6 @@ class DeferredArbiter:
             self._log.failure("delivering {effect} to a session", effect=effect)
 
     def _log_effect(self, effect: Effect) -> None:
-        """Log a grant, a release or a refusal, each in one line."""
         request = effect.request
         if isinstance(effect, Refused) and effect.limit is None and not self._throttle.allows("refusals"):
             return

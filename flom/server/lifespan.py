@@ -26,9 +26,7 @@ class LifespanService(Service):
     def __init__(
         self, arbiter: DeferredArbiter, clock: IReactorTime, lifespan: float | None, end: Callable[[], None]
     ) -> None:
-        """
-        @param lifespan: seconds of idleness after which C{end} is called; C{None} for never.
-        """
+        """@param lifespan: seconds of idleness after which C{end} is called; C{None} for never."""
         self._arbiter = arbiter
         self._clock = clock
         self._lifespan = lifespan
@@ -63,8 +61,6 @@ class LifespanService(Service):
         if self._arbiter.is_idle:
             self._log.info("ending: no client is connected and no resource remembered")
             self._end()
-        else:
-            self._consider()
 
     def _stop_countdown(self) -> None:
         if self._countdown is not None:

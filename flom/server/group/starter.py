@@ -20,10 +20,7 @@ class StarterConnection(Protocol):
     transport: Any
 
     def __init__(self, on_gone: Callable[[], None]) -> None:
-        """
-        @param on_gone: called when the program has gone, if it has not been told how the election ended.
-        """
-        self._on_gone = on_gone
+        self._on_gone = on_gone  # called when the program has gone, if it was not told how the election ended
         self._is_told = False
 
     def tell(self, line: str) -> None:
