@@ -289,7 +289,7 @@ def _endpoint(description: str, option: str, reactor: IReactor) -> IStreamServer
 
 
 def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reactor: IReactor) -> Membership | None:
-    """Return what makes a member of a group, if there is one; if needed, add an endpoint on a port of every address."""
+    """Return the membership in a group, or C{None}; without a unicast address, add an endpoint on all addresses."""
     config = options.config
     if not config.multicast_address:
         return None

@@ -96,7 +96,7 @@ def unsent(transport: Any) -> tuple[object, int]:
 
 
 def end_for_all(transport: Any) -> None:
-    """End the connection at once for every process that has inherited it; C{abortConnection} closes ours alone."""
+    """End the connection at once, also where a child inherited it; C{abortConnection} closes our descriptor only."""
     below = underlying(transport)
     if not below.connected:
         return

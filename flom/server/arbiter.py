@@ -174,7 +174,7 @@ class DeferredArbiter:
 
     def close(self) -> None:
         """
-        Grant nothing more, because the daemon ends: a holder's command may still use what its connection frees.
+        Grant nothing more, because the daemon ends: a holder's command may still use what its lost connection frees.
 
         Waiters in this process get an error; holders in this process keep their locks.
         """

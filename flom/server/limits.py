@@ -1,4 +1,4 @@
-"""What clients may use at most."""
+"""The limits of a daemon."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DEFAULTS: Final = Config()
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    For the first five, 0 is no limit. The defaults are those of the settings.
+    What clients may use at most; for the first five, 0 is no limit. The defaults are those of the settings.
 
     @ivar connections: in all; one more is closed at once.
     @ivar connections_per_peer: from one IP address, or of one user over UNIX sockets; one more is closed at once.
