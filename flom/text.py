@@ -24,9 +24,9 @@ def truncate(text: str) -> str:
     return text if len(text) <= _MAX_CUT else f"{text[:_MAX_CUT]}..."
 
 
-def reason(error: OSError) -> str:
-    """Return the system's words for C{error}, in lower case."""
-    return (error.strerror or str(error)).lower()
+def reason(error: Exception) -> str:
+    """Return the system's words for an L{OSError}, in lower case, or those of another error as they are."""
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
 
 
 def missing_extra(error: ImportError, extra: str) -> str:

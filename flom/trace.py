@@ -127,7 +127,7 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
         try:
             _trace.descriptor = _open_safely(path, flags)
         except (OSError, ValueError) as e:
-            warn(f"cannot trace to '{path}': {reason(e) if isinstance(e, OSError) else e}")
+            warn(f"cannot trace to '{path}': {reason(e)}")
             return
     if mask is None:
         mask = _DEFAULT_MASK if path else 0

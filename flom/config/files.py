@@ -51,7 +51,7 @@ def load_file(config: Config, path: str, warn: Warn) -> Config:
     try:
         text = _read(path)
     except (OSError, ValueError) as e:
-        raise _cannot_load(path, reason(e) if isinstance(e, OSError) else str(e)) from e
+        raise _cannot_load(path, reason(e)) from e
     return merge(config, path, text, warn)
 
 

@@ -159,9 +159,9 @@ def read_directory(text: str) -> str:
         if isinstance(e, OSError) and e.errno == errno.ENOTCONN:
             return text
         code = ReturnCode.OPENDIR_ERROR
-        why = reason(e) if isinstance(e, OSError) else str(e)
         raise ConfigError(
-            f"mount-point-vfs: '{text}' is an invalid value, {why}; flom_client_connect: ret_cod={code} ({code.text})"
+            f"mount-point-vfs: '{text}' is an invalid value, {reason(e)}; "
+            f"flom_client_connect: ret_cod={code} ({code.text})"
         ) from None
     return text
 
@@ -217,5 +217,4 @@ def quantity_of_option(value: int) -> int:
     return value or 1
 
 
-def _in_32_bits(value: int) -> int:
-    return within(-(2**31), 2**31 - 1)(value)
+_in_32_bits: Final = within(-(2**31), 2**31 - 1)

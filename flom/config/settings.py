@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     _List = tuple[Any, ...]
     _ReadList = Callable[[str], _List]
+    _CheckInt = Callable[[int], int]
 else:
 
     def dataclass_transform(**_):
@@ -154,8 +155,8 @@ def _integer(
     place: str,
     *,
     default: int,
-    check: Callable[[int], int] = int,
-    check_in_file: Callable[[int], int] | None = None,
+    check: _CheckInt = int,
+    check_in_file: _CheckInt | None = None,
     program: str = "",
     help: str,
 ) -> Any:
@@ -167,10 +168,8 @@ def _integer(
         except ValueError:
             raise ConfigError(f"option parsing failed: {row.long}: '{text}' is an invalid value") from None
 
-    def from_file(text: str) -> int:
-        return (check_in_file or check)(read_decimal(text))
-
-    row = Setting(option, place, default, help, from_option, from_file, program)
+    check_file = check_in_file or check
+    row = Setting(option, place, default, help, from_option, lambda text: check_file(read_decimal(text)), program)
     return row
 
 

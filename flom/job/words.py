@@ -42,7 +42,7 @@ def execute(command: Sequence[str], spawn: Callable[[Sequence[str]], _T]) -> _T:
                 raise
             return spawn(as_script(command))
     except (OSError, ValueError) as e:
-        why = reason(e) if isinstance(e, OSError) else str(e)
+        why = reason(e)
         raise CannotExecute(f"Unable to execute command '{command[0]}': {why}") from e
 
 

@@ -105,8 +105,7 @@ def _connect_unix(path: str, deadline: float, *, is_default: bool) -> socket.soc
             elif number in (errno.ENOENT, errno.ECONNREFUSED):
                 raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{path}: no daemon is listening") from e
             else:
-                why = reason(e) if isinstance(e, OSError) else str(e)
-                raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{path}: {why}") from e
+                raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{path}: {reason(e)}") from e
 
 
 def _connect_tcp(config: Config, deadline: float) -> tuple[socket.socket, str]:
@@ -156,12 +155,7 @@ def connect_to_host(host: str, port: int, interface: str, deadline: float, timeo
 
 
 def is_listening(family: int, address: Any) -> bool:
-    """
-    Return whether a daemon takes connections, as far as that can be found out.
-
-    @param family: of sockets.
-    @param address: as C{socket.connect} wants it.
-    """
+    """Return whether a daemon takes connections, as far as that shows; C{address} is as C{socket.connect} wants it."""
     try:
         close_socket(_connect(family, address, monotonic() + _CONNECT_TIMEOUT))
     except BlockingIOError:
@@ -255,8 +249,7 @@ def connect_to_first(
         try:
             return connect_to_host(daemon.host, daemon.port, "", deadline, CONNECT_TIMEOUT), daemon.peer
         except (OSError, ValueError) as e:
-            why = reason(e) if isinstance(e, OSError) else str(e)
-            problems.append(f"{daemon.peer} answers, but cannot be connected to: {why}")
+            problems.append(f"{daemon.peer} answers, but cannot be connected to: {reason(e)}")
             say(problems[-1])
     raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, problems[0])
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-_DATAGRAMS_AT_ONCE: Final = 64
-"""Datagrams read before the next question may be sent, however many more have come."""
+_DATAGRAMS_AT_ONCE: Final = 64  # that are read before the next question may be sent, however many have come
 
 
 class Asker:

@@ -17,9 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-NEVER: Final = float("inf")
-"""The deadline of a wait that takes as long as it takes."""
-
+NEVER: Final = float("inf")  # the deadline of a wait that takes as long as it takes
 _LONGEST_POLL: Final = 86_400.0  # seconds; the kernel would not take much more
 _CHUNK: Final = 65_536  # bytes
 
@@ -43,12 +41,7 @@ class Stream:
         self.socket = connected
 
     def send(self, data: bytes, deadline: float) -> None:
-        """
-        Send all of C{data}.
-
-        @raise OSError: the other end has gone.
-        @raise LockTimeout: it does not read.
-        """
+        """Send all of C{data}; raise L{OSError} if the other end has gone, L{LockTimeout} if it does not read."""
         while data:
             try:
                 data = data[self.socket.send(data, socket.MSG_NOSIGNAL) :]
@@ -56,13 +49,7 @@ class Stream:
                 wait_for(self.socket, POLLOUT, deadline)
 
     def receive(self, deadline: float, signals: socket.socket | None = None) -> bytes:
-        """
-        Wait for some bytes; give none if the other end has gone.
-
-        @param signals: see L{wait_for}.
-        @raise LockTimeout: nothing has come.
-        @raise Interrupted: see L{wait_for}.
-        """
+        """Return some bytes when they come, none if the other end has gone; L{wait_for} says what else may happen."""
         while True:
             try:
                 return self.socket.recv(_CHUNK)
@@ -75,27 +62,15 @@ class Stream:
                 return b""
 
     def shut_down(self, deadline: float) -> None:
-        """
-        Close our sending side; the other end may go on sending.
-
-        @raise OSError: it has gone.
-        """
+        """Close our sending side; the other end may go on sending. L{OSError} is raised if it has gone."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def why_ended(self, peer: str, *, answered: bool) -> FlomError:
-        """
-        Return the error that the other end has closed the connection.
-
-        @param answered: whether it had said anything.
-        """
+        """Return the error that the other end has closed the connection, which had C{answered} or not."""
         return why_closed(peer, answered=answered, tls=None, is_secured=False)
 
     def check_peer_id(self, peer_id: str | None) -> None:
-        """
-        Check that the other end is who its certificate says, as far as that is wanted.
-
-        @raise flom.errors.TlsError: it is not.
-        """
+        """Raise L{flom.errors.TlsError} if C{peer_id} is to be checked, and is not in the other end's certificate."""
 
 
 def wait_for(waiting: socket.socket, event: int, deadline: float, signals: socket.socket | None = None) -> None:

@@ -22,6 +22,7 @@ from flom.trace import tracer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from typing import Any, Final, NoReturn
 
     from flom.config import Config
@@ -108,7 +109,10 @@ class SecureStream(Stream):
         """
         limit = monotonic() + HANDSHAKE_TIMEOUT
         try:
-            self._shake_hands(min(deadline, limit))
+            if self._finish(self._connection.do_handshake, min(deadline, limit)) == b"":
+                raise self.why_ended(self._peer, answered=False)
+            self._check_depth()
+            self._flush(min(deadline, limit))
         except LockTimeout:
             if deadline < limit:
                 raise
@@ -130,21 +134,8 @@ class SecureStream(Stream):
 
     def receive(self, deadline: float, signals: socket.socket | None = None) -> bytes:
         """See L{Stream.receive}; L{TlsError} is raised if the other end does not accept us, or breaks TLS."""
-        while True:
-            try:
-                data: bytes = self._connection.read(_CHUNK)
-                return data
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLZeroReturnError:
-                return b""
-            except ssl.SSLError as e:
-                self._fail(e, deadline)
-            self._try_to_flush(deadline)
-            data = super().receive(deadline, signals)
-            if not data:
-                return b""
-            self._incoming.write(data)
+        data: bytes = self._finish(lambda: self._connection.read(_CHUNK), deadline, signals)
+        return data
 
     def shut_down(self, deadline: float) -> None:
         try:
@@ -178,22 +169,21 @@ class SecureStream(Stream):
         names = [value for attributes in subject for key, value in attributes if key == "commonName"]
         return names[-1] if names else None
 
-    def _shake_hands(self, deadline: float) -> None:
+    def _finish(self, step: Callable[[], Any], deadline: float, signals: socket.socket | None = None) -> Any:
+        """Return what C{step} does once it has the bytes that it needs; none if the other end has gone."""
         while True:
             try:
-                self._connection.do_handshake()
+                return step()
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError as e:
+                if self._is_secured and isinstance(e, ssl.SSLZeroReturnError):
+                    return b""
                 self._fail(e, deadline)
-            else:
-                self._check_depth()
-                self._flush(deadline)
-                return
             self._try_to_flush(deadline)  # the other end may have said why before it went
-            data = super().receive(deadline)
+            data = super().receive(deadline, signals)
             if not data:
-                raise self.why_ended(self._peer, answered=False)
+                return b""
             self._incoming.write(data)
 
     def _check_depth(self) -> None:

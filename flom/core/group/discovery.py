@@ -14,6 +14,7 @@ from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
+from flom.core.value import Value
 from flom.errors import RemoteProtocolError
 from flom.text import host_port
 
@@ -45,7 +46,7 @@ def takeover_time(timing: Timing) -> float:
     return timing.patience + timing.campaign + _SPARE
 
 
-class FoundDaemon:
+class FoundDaemon(Value):
     """
     A daemon that has answered.
 
@@ -53,16 +54,10 @@ class FoundDaemon:
     @ivar sender: where its answer came from.
     """
 
-    __slots__ = ("host", "port", "reply", "sender")
-
-    def __init__(self, host: str, port: int, reply: Discovered, sender: Sender) -> None:
-        self.host = host
-        self.port = port
-        self.reply = reply
-        self.sender = sender
-
-    def __repr__(self) -> str:
-        return f"FoundDaemon({self.host!r}, {self.port}, {self.reply!r}, {self.sender!r})"
+    host: str
+    port: int
+    reply: Discovered
+    sender: Sender
 
     def __str__(self) -> str:
         """Return the address, the host's name and the node, for a line to a user."""

@@ -23,12 +23,9 @@ class Timing(Value):
     @ivar campaign: how long a candidate announces itself before it leads.
     """
 
-    __slots__ = ("heartbeat", "patience", "campaign")
-
-    def __init__(self, heartbeat: float = 0.4, patience: float = 1.75, campaign: float = DEFAULT_CAMPAIGN) -> None:
-        self.heartbeat = heartbeat
-        self.patience = patience
-        self.campaign = campaign
+    heartbeat: float = 0.4
+    patience: float = 1.75
+    campaign: float = DEFAULT_CAMPAIGN
 
     @property
     def round(self) -> float:
