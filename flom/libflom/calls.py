@@ -6,12 +6,11 @@ import errno
 import warnings
 from typing import Final
 
-from flom.client.blocking.acquire import Acquirer, Hooks
+from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.client.blocking.connection import Conversation, Interrupted
 from flom.codes import ReturnCode
 from flom.config import Config, default_socket
 from flom.core.names import SequenceName, parse_name
-from flom.core.protocol.messages import Lock
 from flom.core.requests import ANSWER_TIMEOUT
 from flom.errors import (
     ConfigError,
@@ -33,7 +32,6 @@ from flom.libflom.constants import (
     FLOM_HANDLE_STATE_LOCKED,
 )
 from flom.libflom.handle import defaults, flom_handle_t, is_given, wrong_type
-from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
 _trace = tracer("client")
@@ -168,20 +166,11 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
         # so that it is not used if another user has made it (docs/compatibility.md,
         # "The default socket has a name that can be guessed")
         config = config.replace(socket_name="")
-    request = Lock(
-        config.resource_name,
-        config.lock_mode,
-        config.quantity,
-        wait=config.timeout_ms != 0,
-        create=bool(config.create),
-        lifespan=config.idle_lifespan_ms / 1000,
-        peer_id=unique_id(),
-    )
     timeout = None if config.timeout_ms < 0 else config.timeout_ms / 1000 or ANSWER_TIMEOUT
     hooks = _HandleHooks(handle, config)
     acquirer = Acquirer(config, hooks, timeout, may_start=False, follows=False, interrupts=True)
     try:
-        handle.conn, handle.locked_element = acquirer.acquire(request)
+        handle.conn, handle.locked_element = acquirer.acquire(request_of(config))
     except LockRefused as e:
         return int(e.outcome)
     except BaseException:

@@ -62,10 +62,12 @@ class Claim:
         return [self.socket.fileno()] + ([] if self.lock is None else [self.lock])
 
     def close(self) -> None:
-        """End the claim, or leave it to the process that continues it."""
+        """End the claim, or leave it to the process that continues it; a UNIX socket that none does is removed."""
+        path = self.socket.getsockname() if self.lock is not None else ""
         self.socket.close()
         if self.lock is not None:
             os.close(self.lock)
+            remove_unserved(path)
 
 
 def from_descriptors(listening: int, lock: int | None = None) -> Claim:
@@ -126,6 +128,20 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
                 break  # on another address of the host, this would be a second daemon beside the one that is there
     is_taken = problem.errno == errno.EADDRINUSE
     raise CannotClaim(where, reason(problem), is_taken=is_taken, code=ReturnCode.DAEMON_NOT_STARTED)
+
+
+def remove_unserved(path: str) -> None:
+    """Remove the UNIX socket C{path} if no process serves it, or is about to."""
+    try:
+        lock = _lock_beside(path, PRIVATE)
+    except CannotClaim:
+        return
+    try:
+        _remove_stale(path)
+    except CannotClaim:
+        pass
+    finally:
+        os.close(lock)
 
 
 def _bind_unix(path: str, mode: int) -> socket.socket:

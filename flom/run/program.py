@@ -57,45 +57,36 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
             tell(said)
         print_error(str(e))
         return ExitStatus.ERROR
-    is_shutdown = line.quiesce or line.immediate
-    if line.debug_feature is None and not is_shutdown and not line.command:
+    try:
+        return _act(line, config, watch)
+    except Exception as e:
+        print_bug(e)
+        return ExitStatus.ERROR if line.debug_feature is None else ExitStatus.DEBUG_FAILED
+
+
+def _act(line: CommandLine, config: Config, watch: SignalWatch) -> int:
+    """Do what C{line} asks for, with C{config}; return the status to exit with."""
+    if line.debug_feature is not None:
+        from flom.run.debug import try_feature
+
+        watch.start(_end_by)
+        return try_feature(line.debug_feature, config)
+    if line.quiesce or line.immediate:
+        watch.start(_end_by)
+        return _shut_down(config, line.immediate)
+    if not line.command:
         print_error("No command to execute!")
         return ExitStatus.CANNOT_EXECUTE
 
-    if line.debug_feature is not None:
-        watch.start(_end_by)
-        return _try_feature(line.debug_feature, config)
-    if is_shutdown:
-        watch.start(_end_by)
-        return _shut_down(config, line.immediate)
-
     from flom.run.runner import Runner  # what only informs need not wait for its import
 
-    try:
-        runner = Runner(config, line.command)
-        watch.start(runner.signal)
-        return runner.run()
-    except Exception as e:
-        print_bug(e)
-        return ExitStatus.ERROR
-
-
-def _try_feature(name: str, config: Config) -> int:
-    from flom.run.debug import try_feature
-
-    try:
-        return try_feature(name, config)
-    except Exception as e:
-        print_bug(e)
-        return ExitStatus.DEBUG_FAILED
+    runner = Runner(config, line.command)
+    watch.start(runner.signal)
+    return runner.run()
 
 
 def _shut_down(config: Config, immediate: bool) -> int:
-    """
-    Order the daemon to end; none is started for that.
-
-    @return: the status to exit with.
-    """
+    """Order the daemon to end, if there is one; return the status to exit with."""
     from flom.client.blocking.shutdown import shut_down
     from flom.job.wording import explain
 
@@ -106,24 +97,16 @@ def _shut_down(config: Config, immediate: bool) -> int:
         text, status = explain(e)
         print_error(text)
         return status
-    except Exception as e:
-        print_bug(e)
-        return ExitStatus.ERROR
     return ExitStatus.OK
 
 
 def _end_by(number: int, from_terminal: bool) -> None:
-    """End by a signal."""
     if number in ENDING:
         os._exit(128 + number)
 
 
 def configure(line: CommandLine) -> Config:
-    """
-    Read files and options into one configuration, and write what C{-V} says of it.
-
-    @raise ConfigError: they make no sense.
-    """
+    """Read files and options into one configuration, and write what C{-V} says of it."""
     config = override(load(line.config_file, os.environ, print_error), line.options, print_error)
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
     if config.verbose or _trace.is_on:
@@ -144,10 +127,7 @@ def configure(line: CommandLine) -> Config:
 
 
 def what_is_ignored(config: Config) -> list[str]:
-    """
-    Return which settings have no effect on the type of resource that is to be locked
-    (docs/compatibility.md, "Messages").
-    """
+    """Return which settings have no effect on the type of the resource (docs/compatibility.md, "Messages")."""
     name = parse_name(config.resource_name)
     number = name.type_number
     texts = []
@@ -169,16 +149,16 @@ def _inform(program: str, line: CommandLine) -> bool:
     """Print what C{line} asks for, if that takes no configuration; return whether that is all."""
     if line.help:
         tell(usage(program))
-        return True
-    if line.version:
-        tell(_VERSION)
-    if line.signal_list:
-        tell(signal_table())
-    if line.version or line.signal_list:
-        return True
-    if line.unique_id:
+    elif line.version or line.signal_list:
+        if line.version:
+            tell(_VERSION)
+        if line.signal_list:
+            tell(signal_table())
+    elif line.unique_id:
         tell(unique_id())
-    return line.unique_id
+    else:
+        return False
+    return True
 
 
 def _warn_as_glib_does(text: str) -> None:

@@ -7,17 +7,15 @@ import signal
 from select import POLLIN, poll
 from threading import RLock
 
-from flom.client.blocking.acquire import Acquirer, Hooks
+from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES
 from flom.core.names import TimestampName, parse_name
-from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, FlomError, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.wording import explain, lost, not_regained, timed_out
 from flom.job.words import CannotExecute, words_with
-from flom.net.machine_id import unique_id
 from flom.run.child import Child
 from flom.run.terminal import print_error, tell, warn
 from flom.trace import tracer
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from flom.client.blocking.connection import Conversation
     from flom.config import Config
+    from flom.core.protocol.messages import Lock
     from flom.run.wait_report import WaitReport
 
 _trace = tracer("exec")
@@ -46,13 +45,9 @@ class Runner(Hooks):
         self._is_held = False
 
     def run(self) -> int:
-        """
-        Acquire the lock, run the command, release the lock.
-
-        @return: the status to exit with.
-        """
+        """Acquire the lock, run the command, release the lock; return the status to exit with."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
-        request = self._request()
+        request = request_of(self._config)
         try:
             conversation, element = self._acquire(request)
         except FlomError as e:
@@ -75,38 +70,22 @@ class Runner(Hooks):
             self._forwarding.receive(number, from_terminal)
 
     def warn(self, text: str) -> None:
-        """See L{Hooks.warn}."""
         warn(text)
 
     def say(self, text: str) -> None:
-        """See L{Hooks.say}."""
         if self._config.verbose:
             tell(text)
 
     def pass_on(self, line: str) -> None:
-        """See L{Hooks.pass_on}."""
         print_error(line)
 
     def asks(self, conversation: Conversation) -> None:
-        """See L{Hooks.asks}; unless it is to regain the lock, the user is told what is waited for."""
+        """Report what is waited for, unless it is asked for to regain the lock."""
         if self._config.verbose and not self._is_held:
             from flom.run.wait_report import WaitReport
 
             self._stop_report()
             self._report = WaitReport(self._config, conversation.stream.socket)
-
-    def _request(self) -> Lock:
-        """Return the request for what is to be locked."""
-        config = self._config
-        return Lock(
-            config.resource_name,
-            config.lock_mode,
-            config.quantity,
-            wait=config.timeout_ms != 0,
-            create=config.create,
-            lifespan=config.idle_lifespan_ms / 1000,
-            peer_id=unique_id(),
-        )
 
     def _acquire(self, request: Lock) -> tuple[Conversation, str | None]:
         if isinstance(parse_name(request.name), TimestampName):
@@ -125,11 +104,7 @@ class Runner(Hooks):
             self._report.stop()
 
     def _run_command(self, conversation: Conversation, request: Lock, element: str | None) -> tuple[Conversation, int]:
-        """
-        Run the command to its end.
-
-        @return: the connection on which the lock is held by then, and the command's status.
-        """
+        """Run the command to its end; return the connection on which the lock is held by then, and the status."""
         environment = inherited_environment()
         add_lock(environment, request.name, request.mode, element)
         if not self._config.close:
@@ -167,9 +142,9 @@ class Runner(Hooks):
 
     def _regain(self, lost_with: Conversation, request: Lock) -> Conversation | None:
         """
-        Acquire the lock again, at another daemon of the group, while the command runs on.
+        Acquire the lock again, at another daemon of the group, while the command runs on; or say that it is lost.
 
-        If that is not possible, say so; the command is left alone, because only its user knows whether that matters.
+        The command is left alone even then, because only its user knows whether that matters.
         """
         why = DaemonLost(f"{lost_with.peer} closed the connection")
         name = parse_name(request.name)

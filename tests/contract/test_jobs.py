@@ -107,7 +107,7 @@ def test_a_value_is_rolled_back_unless_the_status_is_0(refused: Runner, fake: Fa
 
 def test_a_busy_resource_gives_98(runner: Runner) -> None:
     with SocketClient(runner.address) as client:
-        assert client.ask(runner.name) is Outcome.GRANTED
+        assert client.ask(runner.name) == Outcome.GRANTED
         done = runner.run("-o", "0", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (98, "")
     assert done.stderr == "Resource already locked, the lock cannot be obtained\n"
@@ -115,7 +115,7 @@ def test_a_busy_resource_gives_98(runner: Runner) -> None:
 
 def test_a_timeout_gives_98(runner: Runner) -> None:
     with SocketClient(runner.address) as client:
-        assert client.ask(runner.name) is Outcome.GRANTED
+        assert client.ask(runner.name) == Outcome.GRANTED
         done = runner.run("-o", "300", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (98, "")
     assert done.stderr == "The lock was not obtained because timeout (300 milliseconds) expired\n"
@@ -328,20 +328,20 @@ def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(runner: Runner
     running.signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     with SocketClient(runner.address) as waiter:
-        assert waiter.ask(runner.name, wait=True) is Outcome.QUEUED
+        assert waiter.ask(runner.name, wait=True) == Outcome.QUEUED
         assert is_alive(command)
         os.kill(command, signal.SIGUSR2)
         assert running.line() == "SIGUSR2"
-        assert waiter.next() is Outcome.GRANTED
+        assert waiter.next() == Outcome.GRANTED
 
 
 def test_with_close_the_lock_ends_with_us(runner: Runner) -> None:
     running = runner.start("--close", "--", *RECORD)
     command = int(running.line())
     with SocketClient(runner.address) as waiter:
-        assert waiter.ask(runner.name, wait=True) is Outcome.QUEUED
+        assert waiter.ask(runner.name, wait=True) == Outcome.QUEUED
         running.signal(signal.SIGKILL)
-        assert waiter.next() is Outcome.GRANTED
+        assert waiter.next() == Outcome.GRANTED
     assert is_alive(command)
 
 

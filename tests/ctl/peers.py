@@ -6,7 +6,6 @@ import socket
 import subprocess
 from typing import Any
 
-from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Lock
 from flom.net.machine_id import unique_id
@@ -27,7 +26,7 @@ class Locks:
         self._path = path
         self._conversations: list[SocketConversation] = []
 
-    def ask(self, name: str, mode: LockMode = LockMode.EX, quantity: int = 1, **others: Any) -> Outcome:
+    def ask(self, name: str, mode: LockMode = LockMode.EX, quantity: int = 1, **others: Any) -> int | None:
         """Ask for C{name}, and give the first answer; whatever it is, the connection stays."""
         return self.ask_over(self.connect(), name, mode, quantity, **others)
 
@@ -45,13 +44,13 @@ class Locks:
         mode: LockMode = LockMode.EX,
         quantity: int = 1,
         **others: Any,
-    ) -> Outcome:
+    ) -> int | None:
         """Do as L{ask} does, over a connection that there is."""
         wishes = {"wait": True, "create": True, "peer_id": unique_id(), **others}
         conversation.say(Lock(name, mode, quantity, **wishes))
         answer = conversation.read()
         assert isinstance(answer, Answer)
-        return Outcome(answer.code or 0)
+        return answer.code
 
     def close(self) -> None:
         """Release all locks."""

@@ -85,16 +85,16 @@ class SocketClient:
         connection.connect(path)
         self._conversation = SocketConversation(connection)
 
-    def ask(self, name: str, *, wait: bool = False) -> Outcome:
-        """Ask for C{name} exclusively; give the first answer."""
+    def ask(self, name: str, *, wait: bool = False) -> int | None:
+        """Ask for C{name} exclusively; return the first answer, the number of an L{Outcome}."""
         self._conversation.say(Lock(name, LockMode.EX, 1, wait, True))
         return self.next()
 
-    def next(self) -> Outcome:
-        """Return the next answer."""
+    def next(self) -> int | None:
+        """Return the next answer, the number of an L{Outcome}."""
         answer = self._conversation.read()
         assert isinstance(answer, Answer)
-        return Outcome(answer.code or 0)
+        return answer.code
 
     def close(self) -> None:
         self._conversation.close()
@@ -109,4 +109,4 @@ class SocketClient:
 def is_locked(path: str, name: str) -> bool:
     """Return whether C{name} is held at the daemon on C{path}."""
     with SocketClient(path) as client:
-        return client.ask(name) is Outcome.BUSY
+        return client.ask(name) == Outcome.BUSY

@@ -286,7 +286,7 @@ def test_a_request_that_was_given_up_is_never_granted(handle: flom_handle_t, add
         assert handle.state == FLOM_HANDLE_STATE_CONNECTED
     with SocketClient(address) as next_one:
         outcome = next_one.ask(resource, wait=True)
-        assert outcome is Outcome.GRANTED or next_one.next() is Outcome.GRANTED
+        assert outcome == Outcome.GRANTED or next_one.next() == Outcome.GRANTED
     assert flom_handle_unlock(handle) == FLOM_RC_OK
 
 

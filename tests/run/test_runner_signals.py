@@ -133,12 +133,12 @@ def test_the_lock_is_held_until_the_command_has_ended(programs: Programs, addres
     running = programs.start("-s", address, "-r", resource, "--", *RECORD)
     running.line()
     with SocketClient(address) as waiter:
-        assert waiter.ask(resource, wait=True) is Outcome.QUEUED
+        assert waiter.ask(resource, wait=True) == Outcome.QUEUED
         running.signal(signal.SIGTERM)
         assert running.line() == "SIGTERM"
         assert is_locked(address, resource)
         running.signal(signal.SIGUSR2)
-        assert waiter.next() is Outcome.GRANTED
+        assert waiter.next() == Outcome.GRANTED
     assert running.finish().returncode == 5
 
 

@@ -7,16 +7,18 @@ C{flom.lock}, C{flom-run} and FLoM's library have one L{Acquirer} for each lock;
 
 from __future__ import annotations
 
-from time import monotonic, sleep
+from time import monotonic
 
 from flom.client.addresses import peer_of
 from flom.client.blocking.connection import connect
-from flom.client.blocking.dial import NoDaemon, Seek, prepare
+from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
+from flom.client.blocking.stream import NEVER
 from flom.client.retry import RETRY, RetryBudget
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import Granted
 from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, DaemonUnreachable, LockTimeout, lock_refused
+from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
 TYPE_CHECKING = False
@@ -52,11 +54,20 @@ class Hooks:
         """Called with a line that the daemon, which was started, has written to stderr."""
 
     def asks(self, conversation: Conversation) -> None:
-        """
-        Called when the lock is about to be asked for.
+        """Called when the lock is about to be asked for; L{FlomError} is raised if it is not to be."""
 
-        @raise FlomError: it is not to be.
-        """
+
+def request_of(config: Config) -> Lock:
+    """Return the request for what C{config} says is to be locked, and how."""
+    return Lock(
+        config.resource_name,
+        config.lock_mode,
+        config.quantity,
+        wait=config.timeout_ms != 0,
+        create=bool(config.create),
+        lifespan=config.idle_lifespan_ms / 1000,
+        peer_id=unique_id(),
+    )
 
 
 class Acquirer:
@@ -77,9 +88,7 @@ class Acquirer:
         interrupts: bool = False,
     ) -> None:
         """
-        @param config: says where the daemon is.
-        @param timeout: seconds to wait for the lock at most, without those in which a daemon is started; C{None} for as
-            long as it takes.
+        @param timeout: seconds to wait for the lock at most, besides those in which a daemon is started; C{None}: any.
         @param may_start: whether to start a daemon if there is none; C{config} may forbid it.
         @param follows: whether to go on waiting, in a group, at the daemon that takes over from ours.
         @param interrupts: see L{Conversation.lock}.
@@ -93,8 +102,9 @@ class Acquirer:
         self._is_in_group = bool(config.multicast_address)
         self._follows = follows and self._is_in_group
         self._was_connected = False
+        self._regains = False
         self._starts = 0
-        self._deadline: float | None = None
+        self._deadline = NEVER
 
     def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
         """
@@ -109,28 +119,17 @@ class Acquirer:
         """
         prepare(self._config)
         self._limit_wait()
-        return self._ask(message, regains=False)
+        return self._ask(message)
 
     def regain(self, message: Lock) -> Conversation:
         """
-        Acquire a lock again whose daemon has gone, from the one that takes over.
+        Acquire the lock of C{message} again, whose daemon has gone, from the one that takes over.
 
-        @param message: what was asked for before.
         @raise FlomError: that is not possible; see L{acquire}.
         """
-        self._timeout = self._deadline = None
-        again = Lock(
-            message.name,
-            message.mode,
-            message.quantity,
-            wait=False,
-            create=True,
-            lifespan=message.lifespan,
-            peer_id=message.peer_id,
-            regains=True,
-        )
-        conversation, _ = self._ask(again, regains=True)
-        return conversation
+        self._regains = True
+        self._timeout, self._deadline = None, NEVER
+        return self._ask(message.replace(wait=False, create=True, regains=True))[0]
 
     def give_up(self) -> None:
         """Close the connection, so that nothing is asked for or held."""
@@ -139,15 +138,15 @@ class Acquirer:
 
     def _limit_wait(self) -> None:
         """Start the user's timeout: when the wait begins, and anew when a daemon has been started, which takes time."""
-        self._deadline = None if self._timeout is None else monotonic() + self._timeout
+        self._deadline = NEVER if self._timeout is None else monotonic() + self._timeout
 
-    def _ask(self, message: Lock, *, regains: bool) -> tuple[Conversation, str | None]:
+    def _ask(self, message: Lock) -> tuple[Conversation, str | None]:
         """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{RetryBudget} allows."""
         budget = RetryBudget(is_in_group=self._follows)
         while True:
             self.conversation = None
             try:
-                self.conversation = conversation = self._connect(regains=regains)
+                self.conversation = conversation = self._connect()
                 self._was_connected = True
                 self._hooks.asks(conversation)
                 answer = conversation.lock(message, self._deadline, self._interrupts)
@@ -160,12 +159,17 @@ class Acquirer:
                 conversation.close()
                 raise lock_refused(answer.outcome, message.name, conversation.peer)
             if self._follows:
-                self._pause(RETRY)
+                pause(RETRY, self._deadline)
 
-    def _connect(self, *, regains: bool) -> Conversation:
+    def _connect(self) -> Conversation:
         """Connect to the daemon, which is started or elected if need be and allowed."""
         began = monotonic()
-        has_started = False
+        if self._regains:
+            seek = Seek.TO_REGAIN
+        elif self._was_connected:
+            seek = Seek.A_SUCCESSOR  # another daemon may be about to take the place of the one that has gone
+        else:
+            seek = Seek.BEFORE_START if self._may_start and self._config.lifespan_ms != 0 else Seek.ANY
         while True:
             try:
                 return connect(
@@ -173,32 +177,18 @@ class Acquirer:
                     deadline=self._deadline,
                     warn=self._hooks.warn,
                     say=self._hooks.say,
-                    seek=self._seek(has_started=has_started, regains=regains),
+                    seek=seek,
                 )
             except NoDaemon as e:
                 self._check_may_start(e)
             if self._is_in_group:
-                self._elect(regains=regains)
-                has_started = True
+                self._elect()
+                seek = Seek.STARTED
             else:
                 self._start(began)
 
-    def _seek(self, *, has_started: bool, regains: bool) -> int:
-        if has_started:
-            return Seek.STARTED
-        if regains:
-            return Seek.TO_REGAIN
-        if self._was_connected:
-            return Seek.A_SUCCESSOR  # another daemon may be about to take the place of the one that has gone
-        return Seek.BEFORE_START if self._may_start and self._config.lifespan_ms != 0 else Seek.ANY
-
     def _check_may_start(self, error: NoDaemon) -> None:
-        """
-        Check that a daemon may be started.
-
-        @param error: the reason to start one.
-        @raise DaemonUnreachable: it is not wanted, or was of no use.
-        """
+        """Raise L{DaemonUnreachable} if no daemon is to be started because of C{error}, or that was of no use."""
         from flom.client.blocking.launch import MOST_STARTS, not_started
 
         if not self._may_start:
@@ -206,18 +196,13 @@ class Acquirer:
         peer = peer_of(self._config)
         if self._config.lifespan_ms == 0:
             what = str(error) if self._is_in_group else f"{peer}: no daemon is listening"
-            raise DaemonUnreachable(
-                ReturnCode.CONNECT_ERROR, f"{what}, and daemon-lifespan 0 forbids to start one"
-            ) from error
+            why = f"{what}, and daemon-lifespan 0 forbids to start one"
+            raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, why) from error
         if self._starts >= MOST_STARTS:
             raise not_started(f"{peer}: a daemon was started {self._starts} times, and does not listen") from error
 
     def _start(self, began: float) -> None:
-        """
-        Start a daemon, unless another program is doing so.
-
-        @param began: when we first looked for it.
-        """
+        """Start a daemon, for which we have looked since C{began}, unless another program is doing so."""
         from flom.client.blocking import launch
         from flom.net.claim import CannotClaim
 
@@ -227,7 +212,7 @@ class Acquirer:
         except CannotClaim as e:
             if not e.is_taken or monotonic() > began + launch.START_TIMEOUT:
                 raise launch.cannot_claim(e) from e
-            self._pause(launch.RETRY)
+            pause(launch.RETRY, self._deadline)
             return
         try:
             self._starts += 1
@@ -238,7 +223,7 @@ class Acquirer:
             started.close()
         self._limit_wait()
 
-    def _elect(self, *, regains: bool) -> None:
+    def _elect(self) -> None:
         """
         Start a candidate and wait until it is elected, or until another one has been, here or on another host.
 
@@ -246,7 +231,6 @@ class Acquirer:
         """
         from flom.client.blocking.discovery import Asker
         from flom.client.blocking.launch import START_TIMEOUT, campaign_of, not_started, stand_for_election
-        from flom.client.blocking.stream import NEVER
         from flom.core.group.discovery import Search
         from flom.net.multicast import group_of
 
@@ -254,12 +238,12 @@ class Acquirer:
         group = group_of(config)
         began = monotonic()
         give_up = START_TIMEOUT + campaign_of(config)
-        pause, stand_again = _POLL, 0.0
+        patience, stand_again = _POLL, 0.0
         candidate: Candidate | None = None
         self._starts += 1
         try:
-            search = Search(group, orphaned=regains)
-            search.ask(pause)
+            search = Search(group, orphaned=self._regains)
+            search.ask(patience)
             with Asker(search, NEVER, _trace.debug) as asker:
                 while not asker.finish():
                     took = monotonic() - began
@@ -274,10 +258,16 @@ class Acquirer:
                             hooks.say(f"nobody leads {group}: standing for election")
                     if candidate is not None and candidate.check(hooks):
                         break
-                    pause = _POLL if candidate is not None else self._bystander_pause(took, regains=regains)
+                    patience = _POLL
+                    if candidate is None:  # another program of this host has one; our user's timeout runs on meanwhile
+                        if not self._regains:
+                            patience = min(max(_POLL, took * _BACK_OFF), _LONGEST_PAUSE)
+                        patience = min(patience, self._deadline - monotonic())
+                        if patience <= 0:
+                            raise LockTimeout("too late")
                     if took > give_up:
                         raise not_started(f"{group}: nobody was elected within {give_up:g} s")
-                    search.ask(pause)
+                    search.ask(patience)
                 if candidate is not None and not candidate.has_ended:
                     try:
                         candidate.check(hooks)  # it may lead since a moment ago
@@ -288,23 +278,3 @@ class Acquirer:
                 candidate.close()
         if candidate is not None:
             self._limit_wait()
-
-    def _bystander_pause(self, took: float, *, regains: bool) -> float:
-        """
-        Return the seconds until the next question while another program of this host has the candidate.
-
-        @param took: seconds up to now.
-        @raise LockTimeout: the user's timeout, which runs on meanwhile, is over.
-        """
-        pause = _POLL if regains else min(max(_POLL, took * _BACK_OFF), _LONGEST_PAUSE)
-        if self._deadline is not None:
-            pause = min(pause, self._deadline - monotonic())
-        if pause <= 0:
-            raise LockTimeout("too late")
-        return pause
-
-    def _pause(self, seconds: float) -> None:
-        left = seconds if self._deadline is None else min(seconds, self._deadline - monotonic())
-        if left <= 0:
-            raise LockTimeout("too late")
-        sleep(left)

@@ -101,7 +101,7 @@ def _connect_unix(path: str, deadline: float, *, is_default: bool) -> socket.soc
         except (OSError, ValueError) as e:
             number = getattr(e, "errno", None)
             if number == errno.EAGAIN:  # more connections are waiting than the kernel keeps for the daemon
-                _pause(CROWD_RETRY, deadline)
+                pause(CROWD_RETRY, deadline)
             elif number in (errno.ENOENT, errno.ECONNREFUSED):
                 raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{path}: no daemon is listening") from e
             else:
@@ -209,7 +209,7 @@ def _connect_to_group(
         except DaemonUnreachable:
             if monotonic() > give_up:
                 raise
-        _pause(ASK_AGAIN, deadline)  # it has ended since it answered
+        pause(ASK_AGAIN, deadline)  # it has ended since it answered
 
 
 def _find(group: Group, config: Config, seek: int, deadline: float, say: Callable[[str], None]) -> list[FoundDaemon]:
@@ -254,7 +254,7 @@ def connect_to_first(
     raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, problems[0])
 
 
-def _pause(seconds: float, deadline: float) -> None:
+def pause(seconds: float, deadline: float) -> None:
     """Sleep for C{seconds}, or until it is C{deadline}; L{LockTimeout} is raised if it is that already."""
     left = deadline - monotonic()
     if left <= 0:

@@ -24,7 +24,7 @@ from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config
 from flom.errors import DaemonUnreachable, LockTimeout
-from flom.net.claim import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix
+from flom.net.claim import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix, remove_unserved
 from flom.text import reason
 
 TYPE_CHECKING = False
@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from flom.net.host_seat import Seat
 
 START_TIMEOUT: Final = 30.0
-"""
-Seconds that a daemon has to start, whatever program starts it (docs/compatibility.md,
-"A starter waits for its daemon for ever").
-"""
+"""Seconds that a daemon has to start (docs/compatibility.md, "A starter waits for its daemon for ever")."""
 
 MOST_STARTS: Final = 10
 """A daemon with a short lifespan may have ended before its starter is connected, but not as often as this in a row."""
@@ -85,14 +82,15 @@ class Launch:
 
     def __init__(self, config: Config, options: Sequence[str], descriptors: Sequence[int]) -> None:
         """
-        @param options: of C{twistd flom}, beside those that follow from C{config}.
+        @param options: see L{daemon_words}.
         @param descriptors: that the daemon inherits, under the same numbers.
         @raise DaemonUnreachable: there is no Python to run it.
         """
         self._stderr, stderr = socket.socketpair()
         self._stderr.setblocking(False)
         self._complaint = b""
-        self._is_over = False
+        self._is_ready = False
+        self._socket_path = "" if config.unicast_address or config.multicast_address else config.socket_path
         self._process: subprocess.Popen[bytes] | None = None
         try:
             # what a signal's handler raises must not come when there is a process and no self._process
@@ -127,7 +125,7 @@ class Launch:
         @return: false if it is not ready at C{deadline}.
         @raise DaemonUnreachable: it does not start.
         """
-        if self._is_over:
+        if self._is_ready:
             return True
         assert self._process is not None
         try:
@@ -139,11 +137,11 @@ class Launch:
             code = self._process.wait(max(0.0, deadline - monotonic()))
         except (LockTimeout, subprocess.TimeoutExpired):
             return False
-        self._is_over = True
         lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
         if code != 0:
             how = f"it was ended by signal {-code}" if code < 0 else "it has ended"
             raise not_started(f"the daemon did not start: {lines[-1] if lines else how}")
+        self._is_ready = True
         for line in lines:
             if line.startswith(COMPLAINT):
                 pass_on(line)
@@ -152,12 +150,14 @@ class Launch:
     def close(self) -> None:
         """Leave the daemon alone if it is ready; otherwise, it does not start."""
         self._stderr.close()
-        if not self._is_over and self._process is not None:
+        if not self._is_ready and self._process is not None:
             self._process.kill()
             self._process.wait()
+            if self._socket_path:
+                remove_unserved(self._socket_path)
 
 
-class Candidate:
+class Candidate(Launch):
     """
     A daemon that is being started for a group, and that stands for election there.
 
@@ -168,13 +168,13 @@ class Candidate:
         """
         @param seat: of this host.
         @param claim: where the daemon is to listen; C{None} for any port of any address.
-        @raise DaemonUnreachable: see L{Launch}.
         """
         self.has_ended = False
         self._group = group
         self._heard = b""
         self._ours, theirs = socket.socketpair()
         self._ours.setblocking(False)
+        inherited = [*seat.descriptors(), theirs.fileno()]
         options = [
             *("--group", group.address),
             *("--port", str(group.port)),
@@ -183,18 +183,12 @@ class Candidate:
             *("--seat", _numbers(seat.descriptors())),
             *("--starter", str(theirs.fileno())),
         ]
-        descriptors = [*seat.descriptors(), theirs.fileno()]
         if claim is not None:
-            told = [*("--told", config.unicast_address), *("--unicast-port", str(config.unicast_port))]
-            options += [*told, "--inherit", _numbers(claim.descriptors())]
-            descriptors += claim.descriptors()
-        config = config.replace(election_time_ms=round(campaign_of(config) * 1000))
-        try:
-            with theirs:
-                self._launch = Launch(config, options, descriptors)
-        except BaseException:
-            self._ours.close()
-            raise
+            inherited += claim.descriptors()
+            options += ["--told", config.unicast_address, "--unicast-port", str(config.unicast_port)]
+            options += ["--inherit", _numbers(claim.descriptors())]
+        with theirs:
+            super().__init__(config.replace(election_time_ms=round(campaign_of(config) * 1000)), options, inherited)
 
     def check(self, hooks: Hooks) -> bool:
         """
@@ -204,7 +198,7 @@ class Candidate:
         @return: whether the daemon leads since the last call.
         @raise DaemonUnreachable: the daemon does not start, or cannot be elected.
         """
-        is_ready = self._launch.wait(0.0, hooks.pass_on)
+        is_ready = self.wait(0.0, hooks.pass_on)
         if self.has_ended:
             return False
         try:
@@ -229,7 +223,7 @@ class Candidate:
     def close(self) -> None:
         """Leave the daemon alone if it leads; otherwise, it ends."""
         self._ours.close()
-        self._launch.close()
+        super().close()
 
 
 def start_daemon(config: Config) -> Launch:
@@ -292,11 +286,7 @@ def cannot_claim(why: CannotClaim) -> DaemonUnreachable:
 
 
 def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
-    """
-    Return the words that start a daemon.
-
-    @param options: of C{twistd flom}, beside those that follow from C{config}.
-    """
+    """Return the words that start a daemon; C{options} of C{twistd flom} come on top of those that C{config} means."""
     config = config.replace(**{field: os.path.abspath(path) for field in _PATHS if (path := getattr(config, field))})
     words = [sys.executable, "-m", "flom.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
     for setting in SETTINGS:

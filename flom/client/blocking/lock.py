@@ -61,8 +61,7 @@ def lock(
 
     @param name: the resource (docs/compatibility.md, "Resource names").
     @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
-    @param timeout: seconds to wait at most, without those that it takes us to start a daemon; 0 is not to wait, C{None}
-        as long as it takes.
+    @param timeout: seconds to wait at most, besides those for starting a daemon; 0 is not to wait, C{None} any time.
     @param quantity: units of a numeric resource, 0 to 2**31 - 1.
     @param wait: wait if it cannot be granted now.
     @param create: make the resource if there is none.
@@ -91,12 +90,11 @@ def lock(
 
 class Held:
     """
-    A lock that is held.
-
-    It is held until it is released, or until neither this nor the L{BlockingLock} is used any more.
+    A lock that is held, until it is released, or until neither this nor the L{BlockingLock} is used any more.
 
     @ivar resource: the name of what is locked.
     @ivar element: which one was granted, for sets, sequences and timestamps.
+    @ivar is_released: true once it was released.
     """
 
     def __init__(self, resource: str, element: str | None, conversation: Conversation) -> None:
@@ -104,17 +102,12 @@ class Held:
         self.element = element
         self._conversation = conversation
         self._owner = os.getpid()
-        self._is_released = False
-
-    @property
-    def is_released(self) -> bool:
-        """True once it was released."""
-        return self._is_released
+        self.is_released = False
 
     @property
     def is_ours(self) -> bool:
         """Whether it is this process that has to give it back, and has not done so."""
-        return self._owner == os.getpid() and not self._is_released
+        return self._owner == os.getpid() and not self.is_released
 
     @property
     def is_lost(self) -> bool:
@@ -133,7 +126,7 @@ class Held:
         try:
             with guard:
                 self._check_ours()
-                self._is_released = True
+                self.is_released = True
             self._conversation.unlock(self.resource, rollback)
         except Misuse:
             raise
@@ -145,44 +138,35 @@ class Held:
 
     def drop(self) -> None:
         """Release the lock without a word, if it is ours: the daemon sees the connection end, and rolls back."""
-        self._is_released = True
+        self.is_released = True
         self._conversation.close()
 
     def fileno(self) -> int:
-        """
-        Return the descriptor of the connection: a process that has it open keeps the lock.
-
-        @raise Misuse: see L{release}.
-        """
+        """Return the descriptor of the connection, by which another process can keep the lock; see L{release}."""
         self._check_ours()
         return self._conversation.fileno()
 
     def _check_ours(self) -> None:
-        if self._is_released:
-            raise Misuse(f"{self.resource} at {self._conversation.peer}: not held any more")
+        what = f"{self.resource} at {self._conversation.peer}"
+        if self.is_released:
+            raise Misuse(f"{what}: not held any more")
         if not self.is_ours:
-            raise Misuse(
-                f"{self.resource} at {self._conversation.peer}: held by process {self._owner}, not by this one"
-            )
+            raise Misuse(f"{what}: held by process {self._owner}, not by this one")
 
 
 class BlockingLock:
     """
-    A lock that can be acquired, released and acquired again; see L{lock}.
+    A lock that can be acquired, released and acquired again; L{lock} makes it.
 
     What takes the lock at the same time, another thread for example, needs an object of its own: with this one, it is
     L{Misuse}. A function that is decorated has one for each call.
     """
 
     def __init__(self, asked: Asked, config: Config, *, start: bool) -> None:
-        """
-        @param config: says where the daemon is.
-        @param start: whether one may be started.
-        """
         self._asked = asked
         self._config = config
         self._start = start
-        self._acquirer = 0  # the process, while it tries to
+        self._acquirer = 0  # the process that tries to acquire it
         self._held: Held | None = None
         self._entered: Held | None = None
 
@@ -202,45 +186,35 @@ class BlockingLock:
         """
         may_start = self._start and self._config.lifespan_ms != 0
         acquirer = Acquirer(self._config, _Warnings(), self._asked.timeout, may_start=may_start)
+        name = self._asked.name.text
         is_ours = False
         try:
             with guard:
                 if self._acquirer == os.getpid() or (self._held is not None and self._held.is_ours):
-                    raise Misuse(f"{self._asked.name.text}: held or being acquired already by this lock object")
+                    raise Misuse(f"{name}: held or being acquired already by this lock object")
                 is_ours = True
                 self._acquirer = os.getpid()
-            self._held = held = self._take(acquirer)
+            conversation, element = acquirer.acquire(self._asked.message(unique_id()))
+            self._held = held = Held(name, element, conversation)
             self._acquirer = 0
             return held
-        except BaseException:
+        except BaseException as e:
             acquirer.give_up()
             if is_ours:
                 self._held = None
                 self._acquirer = 0
+            if isinstance(e, LockTimeout):
+                peer = peer_of(self._config) if acquirer.conversation is None else acquirer.conversation.peer
+                raise LockTimeout(f"{name} at {peer}: not granted within {self._asked.timeout:g} s") from None
+            if isinstance(e, FlomError) and is_ours:
+                e.concern(name)
             raise
-
-    def _take(self, acquirer: Acquirer) -> Held:
-        name = self._asked.name.text
-        try:
-            conversation, element = acquirer.acquire(self._asked.message(unique_id()))
-        except LockTimeout:
-            peer = peer_of(self._config) if acquirer.conversation is None else acquirer.conversation.peer
-            raise LockTimeout(f"{name} at {peer}: not granted within {self._asked.timeout:g} s") from None
-        except FlomError as e:
-            e.concern(name)
-            raise
-        return Held(name, element, conversation)
 
     def release(self, rollback: bool = False) -> None:
-        """
-        Release what this has acquired last; see L{Held.release}.
-
-        @raise Misuse: it has acquired nothing, or that was released.
-        """
-        held = self._held
-        if held is None:
+        """Release what this has acquired last; see L{Held.release}."""
+        if self._held is None:
             raise Misuse(f"{self._asked.name.text}: not held by this lock object")
-        held.release(rollback)
+        self._held.release(rollback)
 
     def __enter__(self) -> Held:
         self._entered = self.acquire()
@@ -249,13 +223,7 @@ class BlockingLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """
-        Release the lock, if that was not done before, with rollback if the body has raised.
-
-        What the body has raised is more telling than what may be raised here.
-
-        @raise FlomError: see L{Held.release}.
-        """
+        """Release the lock, if that was not done before, with rollback if the body has raised; see L{Held.release}."""
         entered = self._entered
         try:
             self._entered = None
@@ -263,7 +231,7 @@ class BlockingLock:
                 entered.release(rollback=error is not None)
         except FlomError:
             if error is None:
-                raise
+                raise  # what the body has raised would be more telling
         except BaseException:  # an interrupt, perhaps before the lock was released
             if entered is not None:
                 entered.drop()
@@ -293,8 +261,6 @@ _RUN_LATER: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, i
 
 
 class _Warnings(Hooks):
-    """What a script is told of: what its user should know."""
-
     def warn(self, text: str) -> None:
         _warn(text)
 
@@ -310,13 +276,15 @@ def _configure(
     group: str | None,
 ) -> Config:
     """Put files and arguments together; see L{lock}."""
+    if isinstance(socket, (bytes, os.PathLike)):
+        socket = os.fsdecode(socket)
     if config is None:
         config = load(None, os.environ, _warn)
     elif not isinstance(config, Config):
         raise InvalidRequest(f"config {config!r} is no Config")
     if not (socket is None and address is None and group is None):
         config = config.replace(
-            socket_name="" if socket is None else _place("socket", _path(socket)),
+            socket_name="" if socket is None else _place("socket", socket),
             unicast_address="" if address is None else _place("address", address),
             multicast_address="" if group is None else _place("group", group),
         )
@@ -348,11 +316,6 @@ def _place(what: str, text: object) -> str:
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidRequest(f"{what} {text!r} names no place")
     return text
-
-
-def _path(socket: object) -> object:
-    """Return C{socket} as a text, if it is a path of any kind."""
-    return os.fsdecode(socket) if isinstance(socket, (str, bytes, os.PathLike)) else socket
 
 
 def _warn(text: str) -> None:

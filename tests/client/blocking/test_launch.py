@@ -58,6 +58,7 @@ def test_why_it_has_not_started_is_its_last_line_or_how_it_ended(
     done = start(programs, path, script).finish()
     assert (done.returncode, done.stdout) == (99, "")
     assert re.fullmatch(f"{DID_NOT_START}{why}\n", done.stderr), done.stderr
+    assert not path.exists()  # nothing is left that no daemon serves
 
 
 def test_a_daemon_that_is_not_ready_in_time_is_waited_for_no_more(programs: Programs, path: Path) -> None:
@@ -66,6 +67,7 @@ def test_a_daemon_that_is_not_ready_in_time_is_waited_for_no_more(programs: Prog
     assert re.fullmatch(
         rf"flom_client_connect: ret_cod=-\d+ \([^)]*\): {path}: the daemon was not ready within 0.3 s\n", done.stderr
     ), done.stderr
+    assert not path.exists()
 
 
 def test_a_ready_daemon_s_own_warnings_are_passed_on_and_nothing_else(programs: Programs, path: Path) -> None:

@@ -630,6 +630,20 @@ def test_an_interrupt_ends_what_starts_a_daemon(programs: Programs, tmp_path: Pa
     running.finish()
 
 
+def test_an_interrupted_start_leaves_no_socket_behind(programs: Programs, tmp_path: Path) -> None:
+    path, daemon = tmp_path / "started.sock", tmp_path / "daemon"
+    daemon.write_text("#!/bin/sh\nexec sleep 60\n")
+    daemon.chmod(0o755)
+    script = f"import sys; sys.executable = {str(daemon)!r}\n{WAIT}"
+    running = programs.start_program(sys.executable, "-c", script, str(path))
+    eventually(lambda: [words for words in programs.command_lines() if "sleep" in words], "the daemon's start")
+    assert path.exists()
+    running.signal(signal.SIGINT)
+    assert running.line() == "interrupted"
+    assert not path.exists()
+    running.finish()
+
+
 # what it takes
 
 

@@ -28,7 +28,7 @@ def assert_told(place: Path, tmp_path: Path, why: str) -> None:
     others = processes_at(place)
     with Daemon("--socket-name", str(tmp_path / "flom.sock"), "-m", str(place), ready=REFUSED) as daemon:
         with SocketClient(daemon.socket) as client:
-            assert client.ask("R1") is Outcome.GRANTED
+            assert client.ask("R1") == Outcome.GRANTED
         daemon.stop()
     told = [line for line in daemon.log.splitlines() if str(place) in line]
     assert len(told) == 1
@@ -82,7 +82,7 @@ def assert_told_by(daemon: Running, socket: str, why: str) -> None:
         pass
     assert why in line
     with SocketClient(socket) as client:
-        assert client.ask("R1") is Outcome.GRANTED
+        assert client.ask("R1") == Outcome.GRANTED
 
 
 def daemon_words(socket: str, place: Path) -> list[str]:

@@ -119,7 +119,7 @@ def test_a_stopped_process_holds_up_neither_grants_nor_the_end(
     first = ask("R1")
     second = ask("R1")
     first.unlock()
-    assert second.next() is Outcome.GRANTED
+    assert second.next() == Outcome.GRANTED
     assert stuck.process.poll() is None
     end(showing)
     assert mount_at(place) is None
@@ -145,7 +145,7 @@ def test_a_killed_process_is_replaced_and_the_daemon_lives_on(showing: Daemon, a
         showing.wait_for_log("FLM025E")
         showing.wait_for_log("FLM022I mounted at")
     assert "R1\n" in {read(file) for file in place.glob("status/lockers/*/resource_name")}
-    assert ask("R1").answer is Outcome.QUEUED
+    assert ask("R1").answer == Outcome.QUEUED
     end(showing)
     assert mount_at(place) is None
     assert "FLM024W" not in showing.log
@@ -172,7 +172,7 @@ def test_a_daemon_that_ends_does_not_wait_to_replace_the_process(showing: Daemon
 def test_what_a_user_unmounts_stays_unmounted(showing: Daemon, ask: Ask, place: Path) -> None:
     assert run("fusermount3", "-u", str(place)).returncode == 0
     showing.wait_for_log("was unmounted, but not by us")
-    assert ask("R1").answer is Outcome.GRANTED
+    assert ask("R1").answer == Outcome.GRANTED
     end(showing)
     assert processes_at(place) == []
 

@@ -109,7 +109,7 @@ def test_a_waiter_moves_to_the_holders_and_both_vanish(ask: Ask, place: Path) ->
     inode = waiting.stat().st_ino
 
     first.unlock()
-    assert second.next() is Outcome.GRANTED
+    assert second.next() == Outcome.GRANTED
     wait_until_shown(status, "incubator", *resource, *holder, "lockers/N/waitings")
     [holding] = status.glob("lockers/*/holders/*")
     assert (holding.name, holding.stat().st_ino) == (waiting.name, inode)
@@ -129,7 +129,7 @@ def test_an_incubating_client_is_shown_until_it_leaves(ask: Ask, place: Path) ->
     """It is left there for ever by FLoM (docs/compatibility.md, "The file system keeps a client that has left")."""
     status = place / "status"
     waiter = ask("N[5]", create=False)
-    assert waiter.answer is Outcome.AWAITING_CREATION
+    assert waiter.answer == Outcome.AWAITING_CREATION
     eventually(lambda: listed(status / "incubator"), "a client in the incubator")
     assert contents(status / "incubator") == {
         "N/peer_name": "localhost/\n",
