@@ -23,11 +23,7 @@ _READY: Final = b"0"
 
 
 def main(words: Sequence[str]) -> None:
-    """
-    Become a daemon; the process that was called ends when the daemon is ready, with status 0, or cannot be, with 1.
-
-    @param words: the arguments.
-    """
+    """Become a daemon; the process that was called ends when that is ready, with status 0, or cannot be, with 1."""
     gc.disable()  # what is imported is there to stay
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # signals that the starter has blocked (flom.client.blocking.launch)
     ready = _detach()
@@ -49,7 +45,10 @@ def main(words: Sequence[str]) -> None:
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     gc.enable()
-    _close_standard_streams()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(nothing, descriptor)  # the starter waits for the end of our error lines
+    os.close(nothing)
     try:
         os.write(ready, _READY)
     except BrokenPipeError:
@@ -59,11 +58,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def _detach() -> int:
-    """
-    Go on in a process that has no terminal and no parent that waits for it.
-
-    @return: a descriptor to write to when the daemon is ready.
-    """
+    """Go on in a process without terminal and waiting parent; return what to write to when the daemon is ready."""
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)
@@ -73,14 +68,6 @@ def _detach() -> int:
     if os.fork():
         os._exit(0)
     return writing
-
-
-def _close_standard_streams() -> None:
-    """Close those of the starter, which waits for the end of our error lines."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in range(3):
-        os.dup2(nothing, descriptor)
-    os.close(nothing)
 
 
 if __name__ == "__main__":

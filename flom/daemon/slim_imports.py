@@ -21,10 +21,12 @@ def lean_imports() -> Iterator[None]:
 
     Afterwards, all of them can be imported as ever.
     """
+    asyncio = ModuleType("asyncio")
+    vars(asyncio).update(AbstractEventLoop=Any, Future=Any, iscoroutine=inspect.iscoroutine)
     stand_ins: dict[str, ModuleType | None] = {
         "OpenSSL": None,  # which is as if it were not installed
         "http.cookiejar": ModuleType("http.cookiejar"),
-        "asyncio": _module("asyncio", AbstractEventLoop=Any, Future=Any, iscoroutine=inspect.iscoroutine),
+        "asyncio": asyncio,
     }
     placed = {name: module for name, module in stand_ins.items() if name not in sys.modules}
     sys.modules.update(placed)  # type: ignore[arg-type]  # a None is allowed, and means that there is no such module
@@ -33,9 +35,3 @@ def lean_imports() -> Iterator[None]:
     finally:
         for name in placed:
             del sys.modules[name]
-
-
-def _module(name: str, **contents: Any) -> ModuleType:
-    module = ModuleType(name)
-    vars(module).update(contents)
-    return module

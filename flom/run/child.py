@@ -25,7 +25,7 @@ class Child:
     """
     A running command, for whose end a thread waits.
 
-    @ivar status: what it has exited with, or 128 and the number of the signal that has ended it; C{None} before.
+    @ivar status: see L{status_after}; C{None} before it has ended.
     """
 
     def __init__(self, words: Sequence[str], environment: dict[bytes, bytes], ended: Callable[[int], None]) -> None:
@@ -42,8 +42,7 @@ class Child:
         self._lock = Lock()  # held while it is signalled or reaped: then its number is another process's
 
         def spawn(words: Sequence[str]) -> int:
-            encoded = [os.fsencode(word) for word in words]
-            return os.posix_spawnp(encoded[0], encoded, environment, setsigmask=(), setsigdef=_PYTHON_IGNORES)
+            return os.posix_spawnp(words[0], list(words), environment, setsigmask=(), setsigdef=_PYTHON_IGNORES)
 
         try:
             self._ended, ending = os.pipe()

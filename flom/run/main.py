@@ -1,8 +1,7 @@
 """
 The door of C{flom-run}, and of C{flom}, which is the same program under FLoM's name.
 
-It imports little: signals are blocked before anything that takes long is imported, so that a Ctrl-C in the meantime is
-dealt with like any other.
+Signals are blocked before anything slow is imported, so that a Ctrl-C meanwhile is dealt with like any other.
 """
 
 from __future__ import annotations

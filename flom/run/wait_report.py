@@ -53,23 +53,19 @@ class WaitReport:
         if self._over.wait(_PATIENCE):
             return
         try:
-            self._ask()
+            from flom.client.blocking.status import open_status
+
+            with open_status(self._place, lambda text: None) as reader:
+                while not self._over.is_set():
+                    text = describe_wait(reader.read(self._config.resource_name), self._is_own)
+                    if text is not None and not self._say(text):
+                        break
+                    self._over.wait(_PERIOD)
         except Exception:
             pass
         with self._lock:
             if not self._over.is_set():
                 hide()  # what was said can not be brought up to date any more
-
-    def _ask(self) -> None:
-        """Ask the daemon again and again."""
-        from flom.client.blocking.status import open_status
-
-        with open_status(self._place, lambda text: None) as reader:
-            while not self._over.is_set():
-                text = describe_wait(reader.read(self._config.resource_name), self._is_own)
-                if text is not None and not self._say(text):
-                    return
-                self._over.wait(_PERIOD)
 
     def _say(self, text: str) -> bool:
         """Write C{text}; return whether it is to be brought up to date."""
@@ -84,11 +80,7 @@ class WaitReport:
 
 
 def describe_wait(status: Status, is_own: IsOwn) -> str | None:
-    """
-    Return in one line what is waited for; C{None} if nothing is.
-
-    @param is_own: whether a waiter is the one who is told.
-    """
+    """Return in one line what the waiter that C{is_own} waits for; C{None} if there is none."""
     for waiter in filter(is_own, status.incubator):
         return f"waiting for {waiter.name}: nobody has made it yet"
     for resource in status.resources:

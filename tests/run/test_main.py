@@ -7,6 +7,8 @@ them; whoever needs ten should ask whether a command has to wait for all of them
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -53,8 +55,8 @@ SLOW = {
 }
 """Packages and modules that take milliseconds, and that nearly every C{flom-run} can do without."""
 
-OURS = {"dataclasses", "logging", "typing"}
-"""What the modules of a C{flom-run} with a daemon do without too, for the same reason."""
+OURS = {"contextlib", "dataclasses", "enum", "logging", "re", "typing"}
+"""What the modules of a C{flom-run} with a daemon do not import, for the same reason; what Python does is not ours."""
 
 
 @pytest.fixture
@@ -74,6 +76,27 @@ def noted(directory: Path, program: str) -> set[str]:
 def within(packages: Iterable[str], modules: set[str]) -> list[str]:
     """Return those of C{packages} of which there is something in C{modules}."""
     return sorted(package for package in packages if any(f"{name}.".startswith(f"{package}.") for name in modules))
+
+
+def imports_of(module: str) -> set[str]:
+    """Return the modules that C{module} of ours imports when it is imported itself."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    pending: list[ast.AST] = list(ast.parse(Path(spec.origin).read_text()).body)
+    found = set()
+    while pending:
+        match pending.pop():
+            case ast.Import(names=names):
+                found |= {name.name for name in names}
+            case ast.ImportFrom(module=str(name)):
+                found.add(name)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                pass  # imported when it is called, if at all
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=otherwise):
+                pending += otherwise
+            case node:
+                pending += ast.iter_child_nodes(node)
+    return found
 
 
 class Way:
@@ -133,8 +156,11 @@ def test_where_a_daemon_runs_little_is_imported(
     modules = noted(tmp_path, "flom-run")
     assert "flom.run.runner" in modules
     allowed = {"ssl"} if "--tls-certificate" in way.words else set()
-    assert within((SLOW | OURS) - allowed, modules) == []
+    assert within((SLOW | {"dataclasses", "logging", "typing"}) - allowed, modules) == []
     assert len(modules) <= most, sorted(modules)
+    ours = sorted(name for name in modules if name.partition(".")[0] == "flom")
+    assert len(ours) > 20
+    assert {name: within(OURS, imports_of(name)) for name in ours if within(OURS, imports_of(name))} == {}
 
 
 def test_the_start_of_a_daemon_takes_no_more_than_it_must(

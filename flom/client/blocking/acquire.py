@@ -29,14 +29,9 @@ if TYPE_CHECKING:
     from flom.client.blocking.launch import Candidate
     from flom.config import Config
 
-_POLL: Final = 0.05
-"""Seconds between two questions while we have a candidate."""
-
-_BACK_OFF: Final = 0.25
-"""Without one: part of the time up to now that passes before the next question; hundreds of us may ask on this host."""
-
-_LONGEST_PAUSE: Final = 1.0
-"""Seconds between two questions at most."""
+_POLL: Final = 0.05  # seconds between two questions while we have a candidate
+_BACK_OFF: Final = 0.25  # without one, part of the time up to now: hundreds of us may ask on this host
+_LONGEST_PAUSE: Final = 1.0  # seconds between two questions at most
 
 _trace = tracer("client")
 
@@ -101,8 +96,7 @@ class Acquirer:
         self._interrupts = interrupts
         self._is_in_group = bool(config.multicast_address)
         self._follows = follows and self._is_in_group
-        self._was_connected = False
-        self._regains = False
+        self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
         self._starts = 0
         self._deadline = NEVER
 
@@ -127,7 +121,7 @@ class Acquirer:
 
         @raise FlomError: that is not possible; see L{acquire}.
         """
-        self._regains = True
+        self._seek = Seek.TO_REGAIN
         self._timeout, self._deadline = None, NEVER
         return self._ask(message.replace(wait=False, create=True, regains=True))[0]
 
@@ -147,12 +141,12 @@ class Acquirer:
             self.conversation = None
             try:
                 self.conversation = conversation = self._connect()
-                self._was_connected = True
                 self._hooks.asks(conversation)
                 answer = conversation.lock(message, self._deadline, self._interrupts)
             except DaemonLost as e:
                 budget.spend(e, answered=self.conversation is not None and self.conversation.connection.has_answered)
-                self._was_connected = True
+                if self._seek != Seek.TO_REGAIN:
+                    self._seek = Seek.A_SUCCESSOR  # which may be about to take the place of the one that has gone
             else:
                 if isinstance(answer, Granted):
                     return conversation, answer.element
@@ -163,22 +157,10 @@ class Acquirer:
 
     def _connect(self) -> Conversation:
         """Connect to the daemon, which is started or elected if need be and allowed."""
-        began = monotonic()
-        if self._regains:
-            seek = Seek.TO_REGAIN
-        elif self._was_connected:
-            seek = Seek.A_SUCCESSOR  # another daemon may be about to take the place of the one that has gone
-        else:
-            seek = Seek.BEFORE_START if self._may_start and self._config.lifespan_ms != 0 else Seek.ANY
+        began, seek, hooks = monotonic(), self._seek, self._hooks
         while True:
             try:
-                return connect(
-                    self._config,
-                    deadline=self._deadline,
-                    warn=self._hooks.warn,
-                    say=self._hooks.say,
-                    seek=seek,
-                )
+                return connect(self._config, deadline=self._deadline, warn=hooks.warn, say=hooks.say, seek=seek)
             except NoDaemon as e:
                 self._check_may_start(e)
             if self._is_in_group:
@@ -236,13 +218,14 @@ class Acquirer:
 
         config, hooks = self._config, self._hooks
         group = group_of(config)
+        regains = self._seek == Seek.TO_REGAIN
         began = monotonic()
         give_up = START_TIMEOUT + campaign_of(config)
         patience, stand_again = _POLL, 0.0
         candidate: Candidate | None = None
         self._starts += 1
         try:
-            search = Search(group, orphaned=self._regains)
+            search = Search(group, orphaned=regains)
             search.ask(patience)
             with Asker(search, NEVER, _trace.debug) as asker:
                 while not asker.finish():
@@ -260,7 +243,7 @@ class Acquirer:
                         break
                     patience = _POLL
                     if candidate is None:  # another program of this host has one; our user's timeout runs on meanwhile
-                        if not self._regains:
+                        if not regains:
                             patience = min(max(_POLL, took * _BACK_OFF), _LONGEST_PAUSE)
                         patience = min(patience, self._deadline - monotonic())
                         if patience <= 0:

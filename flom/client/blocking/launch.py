@@ -118,11 +118,9 @@ class Launch:
 
     def wait(self, deadline: float, pass_on: Callable[[str], None]) -> bool:
         """
-        Wait until the daemon is ready.
+        Wait until the daemon is ready, and return whether it is at C{deadline}, of C{time.monotonic}.
 
-        @param deadline: a time of C{time.monotonic}; one that has passed is not to wait.
         @param pass_on: called with each line of the daemon's own on stderr.
-        @return: false if it is not ready at C{deadline}.
         @raise DaemonUnreachable: it does not start.
         """
         if self._is_ready:
@@ -166,7 +164,6 @@ class Candidate(Launch):
 
     def __init__(self, config: Config, group: Group, seat: Seat, claim: Claim | None) -> None:
         """
-        @param seat: of this host.
         @param claim: where the daemon is to listen; C{None} for any port of any address.
         """
         self.has_ended = False
@@ -192,10 +189,8 @@ class Candidate(Launch):
 
     def check(self, hooks: Hooks) -> bool:
         """
-        See how far it has come, without waiting.
+        Tell C{hooks} how the election has ended, if it has; return whether the daemon leads since the last call.
 
-        @param hooks: told how the election has ended.
-        @return: whether the daemon leads since the last call.
         @raise DaemonUnreachable: the daemon does not start, or cannot be elected.
         """
         is_ready = self.wait(0.0, hooks.pass_on)
@@ -273,10 +268,7 @@ def stand_for_election(config: Config, group: Group) -> Candidate | None:
 
 
 def campaign_of(config: Config) -> float:
-    """
-    Return the seconds for which a candidate announces itself: half of those in which a group would have to be silent if
-    it was just asked for its daemon, and at least those that are configured.
-    """
+    """Return the seconds of a candidate's campaign: half of those of a search, and at least those configured."""
     return max(config.timing.campaign, min(config.discovery_time / 2, MOST_CAMPAIGN))
 
 
