@@ -189,7 +189,7 @@ class Candidate(Launch):
 
     def check(self, hooks: Hooks) -> bool:
         """
-        Tell C{hooks} how the election has ended, if it has; return whether the daemon leads since the last call.
+        Return whether the daemon leads since the last call; C{hooks} are told how the election has ended, if it has.
 
         @raise DaemonUnreachable: the daemon does not start, or cannot be elected.
         """
