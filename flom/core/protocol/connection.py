@@ -74,7 +74,7 @@ _UNLOCKED: Final = encode(Unlocked())
 _REFUSED: Final = encode(ManagementRefused())
 
 
-class ClientConnection:
+class ClientConnection(ClientSession):
     """
     The client's end: it asks for one resource, waits, holds and releases it, and may ask again; or it asks what the
     daemon holds, again and again; or it orders the daemon to end.
@@ -84,42 +84,19 @@ class ClientConnection:
     @ivar has_answered: true if the daemon has said anything since the last request.
     """
 
-    __slots__ = ("_awaited", "_reader", "_received", "_session", "has_answered")
+    __slots__ = ("_awaited", "_reader", "_received", "has_answered")
 
     def __init__(self) -> None:
         self._reader = FastReader(MAX_ANSWER_SIZE)
-        self._session = ClientSession()
+        super().__init__()
         self._received = b""  # while statuses are asked for: what has come of the next message or status
         self._awaited: int | None = None  # bytes of the status that is arriving
         self.has_answered = False
 
     @property
-    def holds(self) -> bool:
-        """True while the lock is held."""
-        return self._session.holds
-
-    @property
-    def is_extended(self) -> bool:
-        """True once the daemon has said that it answers unlocks, as ours do and FLoM's do not."""
-        return self._session.is_extended
-
-    @property
-    def is_idle(self) -> bool:
-        """True if nothing is asked for or held, so that a lock may be asked for."""
-        return self._session.is_idle
-
-    @property
-    def awaits_close(self) -> bool:
-        """
-        True after an unlock that the daemon does not answer: it shows by closing the connection that it has taken it.
-        Close our sending side then, which a daemon of FLoM's waits for.
-        """
-        return self._session.awaits_close
-
-    @property
     def is_reusable(self) -> bool:
         """True if another lock of the same resource can be asked for, and the daemon will answer."""
-        return self._session.is_idle and (self._session.is_extended or not self.has_answered)
+        return self.is_idle and (self.is_extended or not self.has_answered)
 
     def lock(self, message: Lock) -> bytes:
         """
@@ -138,7 +115,7 @@ class ClientConnection:
         @raise LocalProtocolError: C{name} is not held.
         """
         message = Unlock(name, rollback)
-        self._session.send(message)
+        self.note_sent(message)
         return encode(message)
 
     def shut_down(self, immediate: bool, peer_id: str | None = None) -> bytes:
@@ -171,18 +148,18 @@ class ClientConnection:
         """
         if data:
             self.has_answered = True
-        if self._session.is_watching:
+        if self.is_watching:
             yield from self._receive_statuses(data)
             return
         try:
             for message in self._reader.feed(data):
-                event = self._session.receive(message)
+                event = self.meaning_of(message)
                 if isinstance(message, Answer) and message.step == 16:
                     yield Introduced(message.peer_id, message)
                 if not isinstance(event, StatusFollows):  # which is due only while statuses are
                     yield event
         except RemoteProtocolError:
-            if self._session.holds:
+            if self.holds:
                 self._reader = FastReader(MAX_ANSWER_SIZE)
             raise
 
@@ -191,13 +168,13 @@ class ClientConnection:
         Return what it means that the daemon has closed the connection: it has taken an unlock that was sent, and
         everything else is lost.
         """
-        was_held, was_unlocking = self._session.holds, self._session.is_unlocking
-        self._session.end()
+        was_held, was_unlocking = self.holds, self.is_unlocking
+        self.end()
         return Unlocked() if was_unlocking else Lost(was_held, self.has_answered)
 
     def _ask(self, message: Lock | Shutdown | StatusRequest) -> bytes:
         data = encode(message)
-        self._session.send(message)
+        self.note_sent(message)
         self.has_answered = False
         return data
 
@@ -211,7 +188,7 @@ class ClientConnection:
                     raise RemoteProtocolError(f"a message of more than {MAX_ANSWER_SIZE} bytes")
                 if not is_whole:
                     return
-                message = self._session.receive(decode(self._received[:end]))
+                message = self.meaning_of(decode(self._received[:end]))
                 self._received = self._received[end:]
                 if isinstance(message, StatusFollows):
                     self._awaited = message.size
@@ -226,12 +203,12 @@ class ClientConnection:
                 return
 
 
-class ServerConnection:
+class ServerConnection(ServerSession):
     """
     The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are.
     """
 
-    __slots__ = ("_is_introduced", "_peer_id", "_reader", "_session")
+    __slots__ = ("_is_introduced", "_peer_id", "_reader")
 
     def __init__(self, session: SessionId, peer_id: str | None, max_size: int = MAX_MESSAGE_SIZE) -> None:
         """
@@ -240,29 +217,14 @@ class ServerConnection:
         @param max_size: bytes of the longest message to accept.
         """
         self._reader = FastReader(max_size)
-        self._session = ServerSession(session)
+        super().__init__(session)
         self._peer_id = peer_id
         self._is_introduced = False
-
-    @property
-    def is_over(self) -> bool:
-        """True once the daemon has said its last word: whatever still comes is ignored."""
-        return self._session.is_over
-
-    @property
-    def is_extended(self) -> bool:
-        """True if the client wants its unlocks answered, as ours do and FLoM's do not."""
-        return self._session.is_extended
 
     @property
     def is_amid_message(self) -> bool:
         """True if a message has begun and not ended."""
         return bool(self._reader)
-
-    @property
-    def resource(self) -> str | None:
-        """The key of the resource that the first lock has bound the connection to; C{None} before."""
-        return self._session.resource
 
     def receive(self, data: bytes) -> Iterable[Introduced | Order]:
         """
@@ -273,11 +235,11 @@ class ServerConnection:
         @raise RemoteProtocolError: here, or when the next order is asked for: they are no message, or none that may
             come now; close the connection.
         """
-        if self._session.is_over:
+        if self.is_over:
             return ()
         messages = self._reader.feed(data)
         if self._is_introduced and isinstance(messages, tuple) and len(messages) == 1:  # mostly
-            order = self._session.receive(messages[0])
+            order = self.order_of(messages[0])
             return () if order is None else (order,)
         return self._orders(messages)
 
@@ -287,16 +249,12 @@ class ServerConnection:
                 if not self._is_introduced and isinstance(message, (Lock, Shutdown, StatusRequest)):
                     self._is_introduced = True
                     yield Introduced(message.peer_id, message)
-                order = self._session.receive(message)
+                order = self.order_of(message)
                 if order is not None:
                     yield order
         except RemoteProtocolError:
-            if not self._session.is_over:  # or else it comes after our last word
+            if not self.is_over:  # or else it comes after our last word
                 raise
-
-    def end(self) -> None:
-        """Ignore whatever still comes: the connection is being closed."""
-        self._session.end()
 
     def answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> bytes | None:
         """
@@ -306,16 +264,16 @@ class ServerConnection:
         @param delayed: true if this request was answered before, by telling to wait.
         @return: C{None} if the only way to say so is to close the connection.
         """
-        step = self._session.answer(outcome, delayed=delayed)
+        step = self.step_of(outcome, delayed=delayed)
         if step is None:
             return None
         if step == 16:
-            return encode_answer(16, outcome, element, self._peer_id, self._session.is_extended)
+            return encode_answer(16, outcome, element, self._peer_id, self.is_extended)
         return encode_answer(step, outcome, element, None, False)
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""
-        return _UNLOCKED if self._session.is_extended else None
+        return _UNLOCKED if self.is_extended else None
 
     def refuse_management(self) -> bytes:
         """Refuse to end, or to show what is held."""

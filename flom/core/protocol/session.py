@@ -84,7 +84,7 @@ class ServerSession:
         """The key of the resource that the connection is bound to."""
         return None if self._name is None else self._name.key
 
-    def receive(self, message: Message) -> Order | None:
+    def order_of(self, message: Message) -> Order | None:
         """
         Return what C{message} orders; C{None} if it comes too late to order anything.
 
@@ -107,7 +107,7 @@ class ServerSession:
         """Ignore whatever still comes: the connection is being closed."""
         self.is_over = True
 
-    def answer(self, outcome: Outcome, *, delayed: bool = False) -> int | None:
+    def step_of(self, outcome: Outcome, *, delayed: bool = False) -> int | None:
         """
         Return by which step to say C{outcome}; C{None} if the only way is to close the connection. It may be the last
         word.
@@ -249,7 +249,7 @@ class ClientSession:
         """Allow nothing more: the connection is closed."""
         self._state = _Client.OVER
 
-    def send(self, message: Lock | Unlock | Shutdown | StatusRequest) -> None:
+    def note_sent(self, message: Lock | Unlock | Shutdown | StatusRequest) -> None:
         """
         Note that C{message} is about to be sent.
 
@@ -263,7 +263,7 @@ class ClientSession:
             self._name = message.name
         self._state = _EXTENDED.get(type(message), state) if self.is_extended else state
 
-    def receive(self, message: Message) -> Waiting | Granted | Refused | Unlocked | StatusFollows | ManagementRefused:
+    def meaning_of(self, message: Message) -> Waiting | Granted | Refused | Unlocked | StatusFollows | ManagementRefused:
         """
         Return what C{message}, which the daemon has sent, means.
 

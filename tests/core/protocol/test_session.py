@@ -19,7 +19,7 @@ PEER_ID = "0123456789abcdef0123456789abcdef"
 
 
 def ask(session: ServerSession, message: Lock = LOCK) -> LockRequest:
-    request = session.receive(message)
+    request = session.order_of(message)
     assert isinstance(request, LockRequest)
     return request
 
@@ -28,7 +28,7 @@ def say(
     session: ServerSession, outcome: Outcome, peer_id: str, element: str | None = None, *, delayed: bool = False
 ) -> Answer | None:
     """Return the answer that C{session} allows for C{outcome}, as L{ServerConnection.answer} writes it."""
-    step = session.answer(outcome, delayed=delayed)
+    step = session.step_of(outcome, delayed=delayed)
     if step is None:
         return None
     return Answer(16, outcome, element, peer_id, session.is_extended) if step == 16 else Answer(step, outcome, element)
@@ -60,20 +60,20 @@ class TestServer:
         ],
     )
     def test_a_first_message_may_order_this(self, message: Message, order: Order) -> None:
-        assert ServerSession(SessionId(7)).receive(message) == order
+        assert ServerSession(SessionId(7)).order_of(message) == order
 
     @pytest.mark.parametrize(
         "message", [Unlock("R1"), Ping(8), Ping(16), Discover(), Discovered("", 1), Answer(16, 0), Answer(24, 0)]
     )
     def test_no_other_message_may_come_first(self, message: Message) -> None:
         with pytest.raises(RemoteProtocolError, match="before any lock"):
-            ServerSession(SessionId(7)).receive(message)
+            ServerSession(SessionId(7)).order_of(message)
 
     @pytest.mark.parametrize("rollback", [True, False])
     def test_an_unlock_may_follow_a_lock(self, rollback: bool) -> None:
         session = ServerSession(SessionId(7))
         ask(session)
-        assert session.receive(Unlock("R1", rollback)) == Release(parse_name("R1"), rollback)
+        assert session.order_of(Unlock("R1", rollback)) == Release(parse_name("R1"), rollback)
 
     def test_a_lock_may_follow_a_lock(self) -> None:
         session = ServerSession(SessionId(7))
@@ -92,15 +92,15 @@ class TestServer:
         session = ServerSession(SessionId(7))
         ask(session)
         with pytest.raises(RemoteProtocolError):
-            session.receive(message)
+            session.order_of(message)
 
     def test_of_a_tree_any_node_may_follow(self) -> None:
         session = ServerSession(SessionId(7))
         ask(session, Lock("/h/x"))
         assert ask(session, Lock("/h/y")).name == parse_name("/h/y")
-        assert session.receive(Unlock("/h/x/y")) == Release(parse_name("/h/x/y"), rollback=False)
+        assert session.order_of(Unlock("/h/x/y")) == Release(parse_name("/h/x/y"), rollback=False)
         with pytest.raises(RemoteProtocolError):
-            session.receive(Unlock("/i/x"))
+            session.order_of(Unlock("/i/x"))
 
     @pytest.mark.parametrize(
         "outcome", [Outcome.GRANTED, Outcome.QUEUED, Outcome.AWAITING_CREATION, Outcome.BUSY, Outcome.IMPOSSIBLE]
@@ -141,31 +141,31 @@ class TestServer:
         ask(session)
         assert say(session, Outcome.CANNOT_WAIT, PEER_ID) == Answer(16, 5, peer_id=PEER_ID)
         assert session.is_over
-        assert session.receive(late) is None
+        assert session.order_of(late) is None
 
     @pytest.mark.parametrize(
         "late", [LOCK, Unlock("R1"), Shutdown(immediate=True), Ping(8), Lock("no name!")], ids=repr
     )
     def test_after_an_invalid_name_nothing_has_an_effect(self, late: Message) -> None:
         session = ServerSession(SessionId(7))
-        assert session.receive(Lock("no name!")) == InvalidLock("no name!")
+        assert session.order_of(Lock("no name!")) == InvalidLock("no name!")
         assert say(session, Outcome.INVALID_NAME, PEER_ID) == Answer(16, -14, peer_id=PEER_ID)
         assert session.is_over
-        assert session.receive(late) is None
+        assert session.order_of(late) is None
 
     def test_after_a_shutdown_nothing_has_an_effect(self) -> None:
         session = ServerSession(SessionId(7))
-        session.receive(Shutdown(immediate=False))
+        session.order_of(Shutdown(immediate=False))
         assert session.is_over
-        assert session.receive(LOCK) is None
+        assert session.order_of(LOCK) is None
 
 
 def asked(*received: Answer) -> ClientSession:
     """A client that has asked for C{LOCK} and was told this."""
     session = ClientSession()
-    session.send(LOCK)
+    session.note_sent(LOCK)
     for answer in received:
-        session.receive(answer)
+        session.meaning_of(answer)
     return session
 
 
@@ -189,7 +189,7 @@ class TestClient:
     def test_these_answers_end_in_a_lock(self, received: list[Answer]) -> None:
         session = asked(*received[:-1])
         assert not session.holds
-        assert session.receive(received[-1]) == Granted(None)
+        assert session.meaning_of(received[-1]) == Granted(None)
         assert session.holds
 
     @pytest.mark.parametrize(
@@ -204,16 +204,16 @@ class TestClient:
         session = asked(*received)
         assert not session.holds
         with pytest.raises(LocalProtocolError):
-            session.send(LOCK)
+            session.note_sent(LOCK)
         with pytest.raises(LocalProtocolError):
-            session.send(Unlock("R1"))
+            session.note_sent(Unlock("R1"))
 
     @pytest.mark.parametrize("before", [[], [QUEUED], [INCUBATED], [INCUBATED, STILL_QUEUED]])
     @pytest.mark.parametrize("code", [None, 3, 7, -1, -2, 99])
     def test_an_answer_that_says_nothing_is_no_grant(self, before: list[Answer], code: int | None) -> None:
         session = asked(*before)
         with pytest.raises(RemoteProtocolError):
-            session.receive(Answer(24 if before else 16, code))
+            session.meaning_of(Answer(24 if before else 16, code))
         assert not session.holds
 
     @pytest.mark.parametrize(
@@ -238,20 +238,20 @@ class TestClient:
         session = asked(*before)
         held = session.holds
         with pytest.raises(RemoteProtocolError):
-            session.receive(message)
+            session.meaning_of(message)
         assert session.holds is held
 
     @pytest.mark.parametrize("step", [16, 24, 32])
     def test_nothing_may_come_to_who_has_not_asked(self, step: int) -> None:
         with pytest.raises(RemoteProtocolError):
-            ClientSession().receive(Answer(step, 0))
+            ClientSession().meaning_of(Answer(step, 0))
 
     def test_a_lock_given_back_may_be_asked_for_again(self) -> None:
         session = asked(Answer(16, 0))
-        session.send(Unlock("R1"))
+        session.note_sent(Unlock("R1"))
         assert not session.holds
-        session.send(LOCK)
-        session.receive(Answer(16, 0))
+        session.note_sent(LOCK)
+        session.meaning_of(Answer(16, 0))
         assert session.holds
 
     @pytest.mark.parametrize(
@@ -269,34 +269,34 @@ class TestClient:
         session = asked(*received)
         held = session.holds
         with pytest.raises(LocalProtocolError):
-            session.send(message)
+            session.note_sent(message)
         assert session.holds is held
 
     def test_what_was_never_asked_for_cannot_be_given_back(self) -> None:
         with pytest.raises(LocalProtocolError):
-            ClientSession().send(Unlock("R1"))
+            ClientSession().note_sent(Unlock("R1"))
 
     def test_a_connection_is_for_one_resource(self) -> None:
         session = asked(Answer(16, 0))
-        session.send(Unlock("R1"))
+        session.note_sent(Unlock("R1"))
         with pytest.raises(LocalProtocolError):
-            session.send(Lock("R2"))
+            session.note_sent(Lock("R2"))
 
     def test_an_answer_without_an_answer_tag_is_no_grant(self) -> None:
         session = asked()
         with pytest.raises(RemoteProtocolError):
-            session.receive(decode(b'<msg level="3" verb="1" step="16"></msg>'))
+            session.meaning_of(decode(b'<msg level="3" verb="1" step="16"></msg>'))
         assert not session.holds
 
 
 def test_both_ends_understand_each_other_through_a_queue() -> None:
     client, server = ClientSession(), ServerSession(SessionId(1))
-    client.send(LOCK)
+    client.note_sent(LOCK)
     ask(server)
     for number, outcome in enumerate((Outcome.AWAITING_CREATION, Outcome.QUEUED, Outcome.GRANTED)):
         answer = say(server, outcome, PEER_ID, delayed=number > 0)
         assert answer is not None
-        assert client.receive(answer) == (Waiting(number == 0) if number < 2 else Granted(None))
+        assert client.meaning_of(answer) == (Waiting(number == 0) if number < 2 else Granted(None))
     assert client.holds
 
 
@@ -326,9 +326,9 @@ def test_a_client_that_does_not_is_told_what_flom_says() -> None:
 def extended(*received: Answer) -> ClientSession:
     """A client that has asked, and has heard C{received}."""
     session = ClientSession()
-    session.send(EXTENDED)
+    session.note_sent(EXTENDED)
     for answer in received:
-        session.receive(answer)
+        session.meaning_of(answer)
     return session
 
 
@@ -338,33 +338,33 @@ GRANTED_MORE = Answer(16, 0, extended=True)
 def test_a_client_waits_until_its_unlock_was_taken_and_may_ask_again_then() -> None:
     session = extended(GRANTED_MORE)
     assert session.is_extended
-    session.send(Unlock("/a/b"))
+    session.note_sent(Unlock("/a/b"))
     assert not session.is_idle
     with pytest.raises(LocalProtocolError):
-        session.send(EXTENDED)
-    assert session.receive(Unlocked()) == Unlocked()
+        session.note_sent(EXTENDED)
+    assert session.meaning_of(Unlocked()) == Unlocked()
     assert session.is_idle
-    session.send(Lock("/a/c"))  # another node of the tree that the connection is bound to
+    session.note_sent(Lock("/a/c"))  # another node of the tree that the connection is bound to
 
 
 def test_with_a_daemon_of_flom_nothing_is_waited_for() -> None:
     session = extended(Answer(16, 0))
-    session.send(Unlock("/a/b"))
+    session.note_sent(Unlock("/a/b"))
     assert session.is_idle
     with pytest.raises(RemoteProtocolError):
-        session.receive(Unlocked())
+        session.meaning_of(Unlocked())
 
 
 @pytest.mark.parametrize("code", [4, 5, 6])
 def test_a_refusal_for_now_lets_the_client_ask_again(code: int) -> None:
     session = extended(Answer(16, code, extended=True))
-    session.send(EXTENDED)
+    session.note_sent(EXTENDED)
     assert not session.holds
 
 
 def test_a_last_word_does_not() -> None:
     with pytest.raises(LocalProtocolError):
-        extended(Answer(16, -14, extended=True)).send(EXTENDED)
+        extended(Answer(16, -14, extended=True)).note_sent(EXTENDED)
 
 
 @pytest.mark.parametrize("received", [[], [GRANTED_MORE], [Answer(16, 1, extended=True)]])
@@ -372,5 +372,5 @@ def test_an_unlock_that_nobody_has_sent_was_not_taken(received: list[Answer]) ->
     session = extended(*received)
     held = session.holds
     with pytest.raises(RemoteProtocolError):
-        session.receive(Unlocked())
+        session.meaning_of(Unlocked())
     assert session.holds is held

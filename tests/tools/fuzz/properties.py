@@ -142,16 +142,16 @@ def check_sessions(random: Random, steps: int = 30) -> None:
     for _ in range(steps):
         message = any_message(random)
         try:
-            server.receive(message)
+            server.order_of(message)
             if random.random() < 0.5:
-                server.answer(random.choice(list(Outcome)), delayed=random.random() < 0.5)
+                server.step_of(random.choice(list(Outcome)), delayed=random.random() < 0.5)
         except RemoteProtocolError:
             server = ServerSession(SessionId(1))
         try:
             if random.random() < 0.3:
-                client.receive(message)
+                client.meaning_of(message)
             elif hasattr(message, "name"):
-                client.send(message)  # type: ignore[arg-type]
+                client.note_sent(message)  # type: ignore[arg-type]
         except RemoteProtocolError:
             client = ClientSession()
         except (LocalProtocolError, InvalidName):
