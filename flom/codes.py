@@ -57,10 +57,7 @@ else:
 
 
 class Outcome(int, Enum):
-    """
-    What became of a lock request (docs/compatibility.md, "Outcomes of a request"); the number travels as C{rc} of an
-    answer.
-    """
+    """What became of a lock request, as C{rc} of an answer says (docs/compatibility.md, "Outcomes of a request")."""
 
     GRANTED = 0
     QUEUED = 1
@@ -90,16 +87,20 @@ class ReturnCode(int, Enum):
 
     From 1 on it is an outcome or a warning, below 0 an error. The text may name a C function that failed; ours has the
     same code in the same situation, whatever it calls.
-
-    @ivar text: the text that belongs to the code.
     """
 
-    text: str
+    _text: str
 
-    def __new__(cls, value: int, text: str) -> ReturnCode:
+    def __new__(cls, value: int, text: str = "") -> ReturnCode:
         code = int.__new__(cls, value)
-        code.text = text
+        code._text = text
         return code
+
+    @property
+    def text(self) -> str:
+        """The text that belongs to the code; for most functions, it follows from the name."""
+        function = self.name.removesuffix("_ERROR").lower()
+        return self._text or f"ERROR: '{function}' function returned an error condition"
 
     INACTIVE_FEATURE = 13, "WARNING: a feature is inactive and a piece of code was skipped"
     RESOURCE_IS_NOT_TRANSACTIONAL = (
@@ -155,79 +156,73 @@ class ReturnCode(int, Enum):
     OBJ_NOT_FOUND_ERROR = -28, "ERROR: object not found"
 
     # of functions of the system
-    ACCEPT_ERROR = -100, "ERROR: 'accept' function returned an error condition"
-    BIND_ERROR = -101, "ERROR: 'bind' function returned an error condition"
-    CHDIR_ERROR = -102, "ERROR: 'chdir' function returned an error condition"
-    CLOSE_ERROR = -103, "ERROR: 'close' function returned an error condition"
-    CLOSEDIR_ERROR = -104, "ERROR: 'closedir' function returned an error condition"
-    CONNECT_ERROR = -105, "ERROR: 'connect' function returned an error condition"
-    EXECVP_ERROR = -106, "ERROR: 'execvp' function returned an error condition"
-    FCNTL_ERROR = -107, "ERROR: 'fcntl' function returned an error condition"
-    FLOCK_ERROR = -108, "ERROR: 'flock' function returned an error condition"
-    FORK_ERROR = -109, "ERROR: 'fork' function returned an error condition"
-    GETADDRINFO_ERROR = -110, "ERROR: 'getaddrinfo' function returned an error condition"
-    GETIFADDRS_ERROR = -111, "ERROR: 'getifaddrs' function returned an error condition"
-    GETNAMEINFO_ERROR = -112, "ERROR: 'getnameinfo' function returned an error condition"
-    GETSOCKNAME_ERROR = -113, "ERROR: 'getsockname' function returned an error condition"
-    GETSOCKOPT_ERROR = -114, "ERROR: 'getsockopt' function returned an error condition"
-    GETTIMEOFDAY_ERROR = -115, "ERROR: 'gettimeofday' function returned an error condition"
-    INET_NTOP_ERROR = -116, "ERROR: 'inet_ntop' function returned an error condition"
-    LISTEN_ERROR = -117, "ERROR: 'listen' function returned an error condition"
-    LOCALTIME_R_ERROR = -118, "ERROR: 'localtime_r' function returned an error condition"
+    ACCEPT_ERROR = -100
+    BIND_ERROR = -101
+    CHDIR_ERROR = -102
+    CLOSE_ERROR = -103
+    CLOSEDIR_ERROR = -104
+    CONNECT_ERROR = -105
+    EXECVP_ERROR = -106
+    FCNTL_ERROR = -107
+    FLOCK_ERROR = -108
+    FORK_ERROR = -109
+    GETADDRINFO_ERROR = -110
+    GETIFADDRS_ERROR = -111
+    GETNAMEINFO_ERROR = -112
+    GETSOCKNAME_ERROR = -113
+    GETSOCKOPT_ERROR = -114
+    GETTIMEOFDAY_ERROR = -115
+    INET_NTOP_ERROR = -116
+    LISTEN_ERROR = -117
+    LOCALTIME_R_ERROR = -118
     MALLOC_ERROR = -119, "ERROR: 'malloc'/'g_malloc' function returned an error condition"
-    OPEN_ERROR = -120, "ERROR: 'open' function returned an error condition"
-    OPENDIR_ERROR = -121, "ERROR: 'opendir' function returned an error condition"
-    PIPE_ERROR = -122, "ERROR: 'pipe' function returned an error condition"
-    POLL_ERROR = -123, "ERROR: 'poll' function returned an error condition"
-    READ_ERROR = -124, "ERROR: 'read' function returned an error condition"
-    REALPATH_ERROR = -125, "ERROR: 'realpath' function returned an error condition"
-    RECV_ERROR = -126, "ERROR: 'recv' function returned an error condition"
-    RECVFROM_ERROR = -127, "ERROR: 'recvfrom' function returned an error condition"
-    REGCOMP_ERROR = -128, "ERROR: 'regcomp' function returned an error condition"
-    REGEXEC_ERROR = -129, "ERROR: 'regexec' function returned an error condition"
-    SEND_ERROR = -130, "ERROR: 'send' function returned an error condition"
-    SENDTO_ERROR = -131, "ERROR: 'sendto' function returned an error condition"
-    SETSID_ERROR = -132, "ERROR: 'setsid' function returned an error condition"
-    SETSOCKOPT_ERROR = -133, "ERROR: 'setsockopt' function returned an error condition"
-    SIGACTION_ERROR = -134, "ERROR: 'sigaction' function returned an error condition"
-    SIGADDSET_ERROR = -135, "ERROR: 'sigaddset' function returned an error condition"
-    SIGEMPTYSET_ERROR = -136, "ERROR: 'sigemptyset' function returned an error condition"
-    SIGNAL_ERROR = -137, "ERROR: 'signal' function returned an error condition"
-    SIGPROCMASK_ERROR = -138, "ERROR: 'sigprocmask' function returned an error condition"
-    SOCKET_ERROR = -139, "ERROR: 'socket' function returned an error condition"
+    OPEN_ERROR = -120
+    OPENDIR_ERROR = -121
+    PIPE_ERROR = -122
+    POLL_ERROR = -123
+    READ_ERROR = -124
+    REALPATH_ERROR = -125
+    RECV_ERROR = -126
+    RECVFROM_ERROR = -127
+    REGCOMP_ERROR = -128
+    REGEXEC_ERROR = -129
+    SEND_ERROR = -130
+    SENDTO_ERROR = -131
+    SETSID_ERROR = -132
+    SETSOCKOPT_ERROR = -133
+    SIGACTION_ERROR = -134
+    SIGADDSET_ERROR = -135
+    SIGEMPTYSET_ERROR = -136
+    SIGNAL_ERROR = -137
+    SIGPROCMASK_ERROR = -138
+    SOCKET_ERROR = -139
     SNPRINTF_ERROR = (
         -140,
         "ERROR: 'snprintf' function was not able to write the complete content due to insufficient buffer space",
     )
-    UNLINK_ERROR = -141, "ERROR: 'unlink' function returned an error condition"
-    WAIT_ERROR = -142, "ERROR: 'wait' function returned an error condition"
-    WRITE_ERROR = -143, "ERROR: 'write' function returned an error condition"
+    UNLINK_ERROR = -141
+    WAIT_ERROR = -142
+    WRITE_ERROR = -143
 
     # of functions of GLib
-    G_ARRAY_NEW_ERROR = -200, "ERROR: 'g_array_new' function returned an error condition"
-    G_BASE64_DECODE_ERROR = -201, "ERROR: 'g_base64_decode' function returned an error condition"
-    G_BASE64_ENCODE_ERROR = -202, "ERROR: 'g_base64_encode' function returned an error condition"
-    G_KEY_FILE_LOAD_FROM_FILE_ERROR = -203, "ERROR: 'g_key_file_load_from_file' function returned an error condition"
-    G_KEY_FILE_NEW_ERROR = -204, "ERROR: 'g_key_file_new' function returned an error condition"
-    G_MARKUP_PARSE_CONTEXT_NEW_ERROR = -205, "ERROR: 'g_markup_parse_context_new' function returned an error condition"
-    G_MARKUP_PARSE_CONTEXT_PARSE_ERROR = (
-        -206,
-        "ERROR: 'g_markup_parse_context_parse' function returned an error condition",
-    )
-    G_NODE_APPEND_DATA_ERROR = -207, "ERROR: 'g_node_append_data' function returned an error condition"
-    G_NODE_NEW_ERROR = -208, "ERROR: 'g_node_new' function returned an error condition"
-    G_NODE_PREPEND_DATA_ERROR = -209, "ERROR: 'g_node_prepend_data' function returned an error condition"
-    G_PTR_ARRAY_REMOVE_INDEX_FAST_ERROR = (
-        -210,
-        "ERROR: 'g_ptr_array_remove_index_fast' function returned an error condition",
-    )
-    G_QUEUE_NEW_ERROR = -211, "ERROR: 'g_queue_new' function returned an error condition"
-    G_STRDUP_ERROR = -212, "ERROR: 'g_strdup' function returned an error condition"
-    G_STRNDUP_ERROR = -213, "ERROR: 'g_strndup' function returned an error condition"
-    G_STRSPLIT_ERROR = -214, "ERROR: 'g_strsplit' function returned an error condition"
-    G_THREAD_NEW_ERROR = -215, "ERROR: 'g_thread_new' function returned an error condition"
+    G_ARRAY_NEW_ERROR = -200
+    G_BASE64_DECODE_ERROR = -201
+    G_BASE64_ENCODE_ERROR = -202
+    G_KEY_FILE_LOAD_FROM_FILE_ERROR = -203
+    G_KEY_FILE_NEW_ERROR = -204
+    G_MARKUP_PARSE_CONTEXT_NEW_ERROR = -205
+    G_MARKUP_PARSE_CONTEXT_PARSE_ERROR = -206
+    G_NODE_APPEND_DATA_ERROR = -207
+    G_NODE_NEW_ERROR = -208
+    G_NODE_PREPEND_DATA_ERROR = -209
+    G_PTR_ARRAY_REMOVE_INDEX_FAST_ERROR = -210
+    G_QUEUE_NEW_ERROR = -211
+    G_STRDUP_ERROR = -212
+    G_STRNDUP_ERROR = -213
+    G_STRSPLIT_ERROR = -214
+    G_THREAD_NEW_ERROR = -215
     G_TRY_MALLOC_ERROR = -216, "ERROR: 'g_try_malloc'/'g_try_malloc0' function returned an error condition"
-    G_TRY_REALLOC_ERROR = -217, "ERROR: 'g_try_realloc' function returned an error condition"
+    G_TRY_REALLOC_ERROR = -217
 
     # of FLoM's binding to Java
     GET_FIELD_ID_ERROR = -300, "ERROR: 'JNI GetFieldID' function returned NULL pointer"

@@ -19,8 +19,8 @@ from zope.interface import implementer
 from flom.codes import Outcome, ReturnCode
 from flom.core.effects import Dismissed, Effect, Granted, Incubated, Queued, Refused
 from flom.core.names import parse_name
-from flom.core.protocol.connection import Introduced, ServerConnection
-from flom.core.protocol.events import InvalidLock, Order, Release
+from flom.core.protocol.connection import ServerConnection
+from flom.core.protocol.events import Introduced, InvalidLock, Order, Release
 from flom.core.protocol.messages import STATUS_PROBE, Lock, Shutdown, StatusRequest
 from flom.core.requests import LockRequest
 from flom.errors import InvalidName, RemoteProtocolError, TlsError

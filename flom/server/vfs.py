@@ -23,7 +23,8 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from flom.core.protocol.connection import Introduced, ServerConnection
+from flom.core.protocol.connection import ServerConnection
+from flom.core.protocol.events import Introduced
 from flom.core.protocol.messages import StatusRequest
 from flom.core.requests import SessionId
 from flom.errors import RemoteProtocolError

@@ -15,7 +15,7 @@ from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
 from flom.client.blocking.stream import NEVER
 from flom.client.retry import RETRY, RetryBudget
 from flom.codes import ReturnCode
-from flom.core.protocol.connection import Granted
+from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, DaemonUnreachable, LockTimeout, lock_refused
 from flom.net.machine_id import unique_id

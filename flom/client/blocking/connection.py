@@ -16,7 +16,8 @@ from flom.client.blocking.stream import NEVER, Stream, note_signals
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import ReturnCode
-from flom.core.protocol.connection import ClientConnection, Granted, Introduced, Refused
+from flom.core.protocol.connection import ClientConnection
+from flom.core.protocol.events import Granted, Introduced, Refused
 from flom.errors import DaemonLost, FlomError, LockTimeout, Misuse, RemoteProtocolError
 from flom.net.machine_id import unique_id
 from flom.trace import tracer

@@ -9,7 +9,8 @@ from flom.client.blocking.connection import connect
 from flom.client.blocking.stream import Stream
 from flom.config import Config
 from flom.core.modes import LockMode
-from flom.core.protocol.connection import ClientConnection, Event, StatusReceived
+from flom.core.protocol.connection import ClientConnection
+from flom.core.protocol.events import Event, StatusReceived
 from flom.core.protocol.messages import STATUS_PROBE, Lock
 from flom.errors import FlomError, RemoteProtocolError
 from flom.net.machine_id import unique_id

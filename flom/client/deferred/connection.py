@@ -16,7 +16,8 @@ from zope.interface import implementer
 
 from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, why_closed
 from flom.codes import ReturnCode
-from flom.core.protocol.connection import ClientConnection, Granted, Introduced, Lost, Refused
+from flom.core.protocol.connection import ClientConnection
+from flom.core.protocol.events import Granted, Introduced, Lost, Refused
 from flom.core.protocol.messages import Lock, Unlocked
 from flom.errors import FlomError, RemoteProtocolError, TlsError, lock_refused
 from flom.net.keepalive import Keepalive

@@ -19,18 +19,7 @@ from __future__ import annotations
 
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
-from flom.core.protocol.events import (
-    Event,
-    Granted,
-    Introduced,
-    InvalidLock,
-    Lost,
-    Order,
-    Refused,
-    Release,
-    StatusReceived,
-    Waiting,
-)
+from flom.core.protocol.events import Introduced, Lost, StatusReceived
 from flom.core.protocol.fastpath import FastReader, encode_answer
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
@@ -53,22 +42,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.codes import Outcome
+    from flom.core.protocol.events import Event, Order
     from flom.core.requests import SessionId
-
-__all__ = [
-    "ClientConnection",
-    "Event",
-    "Granted",
-    "Introduced",
-    "InvalidLock",
-    "Lost",
-    "Order",
-    "Refused",
-    "Release",
-    "ServerConnection",
-    "StatusReceived",
-    "Waiting",
-]
 
 _UNLOCKED: Final = encode(Unlocked())
 _REFUSED: Final = encode(ManagementRefused())
@@ -87,8 +62,8 @@ class ClientConnection(ClientSession):
     __slots__ = ("_awaited", "_reader", "_received", "has_answered")
 
     def __init__(self) -> None:
-        self._reader = FastReader(MAX_ANSWER_SIZE)
         super().__init__()
+        self._reader = FastReader(MAX_ANSWER_SIZE)
         self._received = b""  # while statuses are asked for: what has come of the next message or status
         self._awaited: int | None = None  # bytes of the status that is arriving
         self.has_answered = False
@@ -168,9 +143,9 @@ class ClientConnection(ClientSession):
         Return what it means that the daemon has closed the connection: it has taken an unlock that was sent, and
         everything else is lost.
         """
-        was_held, was_unlocking = self.holds, self.is_unlocking
+        event = Unlocked() if self.is_unlocking else Lost(self.holds, self.has_answered)
         self.end()
-        return Unlocked() if was_unlocking else Lost(was_held, self.has_answered)
+        return event
 
     def _ask(self, message: Lock | Shutdown | StatusRequest) -> bytes:
         data = encode(message)
@@ -204,9 +179,7 @@ class ClientConnection(ClientSession):
 
 
 class ServerConnection(ServerSession):
-    """
-    The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are.
-    """
+    """The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are."""
 
     __slots__ = ("_is_introduced", "_peer_id", "_reader")
 
@@ -216,8 +189,8 @@ class ServerConnection(ServerSession):
         @param peer_id: the daemon's own unique id.
         @param max_size: bytes of the longest message to accept.
         """
-        self._reader = FastReader(max_size)
         super().__init__(session)
+        self._reader = FastReader(max_size)
         self._peer_id = peer_id
         self._is_introduced = False
 
@@ -249,8 +222,7 @@ class ServerConnection(ServerSession):
                 if not self._is_introduced and isinstance(message, (Lock, Shutdown, StatusRequest)):
                     self._is_introduced = True
                     yield Introduced(message.peer_id, message)
-                order = self.order_of(message)
-                if order is not None:
+                if (order := self.order_of(message)) is not None:
                     yield order
         except RemoteProtocolError:
             if not self.is_over:  # or else it comes after our last word
@@ -265,11 +237,9 @@ class ServerConnection(ServerSession):
         @return: C{None} if the only way to say so is to close the connection.
         """
         step = self.step_of(outcome, delayed=delayed)
-        if step is None:
-            return None
         if step == 16:
             return encode_answer(16, outcome, element, self._peer_id, self.is_extended)
-        return encode_answer(step, outcome, element, None, False)
+        return None if step is None else encode_answer(step, outcome, element, None, False)
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""
@@ -280,9 +250,5 @@ class ServerConnection(ServerSession):
         return _REFUSED
 
     def status(self, data: bytes) -> bytes:
-        """
-        Show what is held.
-
-        @param data: JSON, see L{flom.status.json.from_json}.
-        """
+        """Show what is held, which C{data} says as in L{StatusReceived}."""
         return encode(StatusFollows(len(data))) + data

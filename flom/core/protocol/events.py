@@ -27,42 +27,25 @@ class Introduced(Value):
 
 
 class Waiting(Value):
-    """
-    The lock was asked for and must be waited for; L{Granted} or L{Refused} comes later.
-
-    @ivar is_for_creation: true if the resource does not exist and the wait is for its creation by another client; the
-        wait for its holders, another L{Waiting}, may follow.
-    """
+    """The lock must be waited for; if C{is_for_creation}, first for another client to create the resource."""
 
     is_for_creation: bool
 
 
 class Granted(Value):
-    """
-    The lock is held.
-
-    @ivar element: what was granted, for sets, sequences and timestamps; C{None} for other resources.
-    """
+    """The lock is held: of sets, sequences and timestamps, this C{element}."""
 
     element: str | None
 
 
 class Refused(Value):
-    """
-    The lock is not granted, for the reason that C{outcome} names; nothing of the request is left.
-
-    @ivar outcome: one that refuses, see L{flom.errors.lock_refused}.
-    """
+    """The lock is not granted, see L{flom.errors.lock_refused} for the reasons; nothing is left of the request."""
 
     outcome: Outcome
 
 
 class StatusReceived(Value):
-    """
-    What the daemon holds.
-
-    @ivar data: JSON, see L{flom.status.json.from_json}.
-    """
+    """What the daemon holds, as JSON, see L{flom.status.json.from_json}."""
 
     data: bytes
 
@@ -71,7 +54,6 @@ class Lost(Value):
     """
     The daemon closed the connection while something was due from it, or while a lock was held.
 
-    @ivar was_held: true if a lock was held.
     @ivar has_answered: true if the daemon had said anything since the last request.
     """
 

@@ -121,8 +121,7 @@ class Discover(Value):
     @ivar standing: set if this is no question: a daemon tells the group what it is. FLoM's daemons answer all the
         same, and so we learn of them.
     @ivar relayed: true if it is another daemon that says so.
-    @ivar address: where that daemon listens, as in L{Discovered}.
-    @ivar port: likewise; 0 if it does not say.
+    @ivar address: where that daemon listens, as in L{Discovered}; C{port} is 0 if it does not say.
     """
 
     verb, step = 4, 8
@@ -165,12 +164,7 @@ class Shutdown(Value):
 
 
 class StatusRequest(Value):
-    """
-    A client asks what the daemon holds. A daemon of FLoM dies of it
-    (docs/compatibility.md, "A bad first message ends the daemon").
-
-    @ivar name: of the only resource to show; C{None} for all.
-    """
+    """A client asks what the daemon holds, of all resources or of one; see L{ClientConnection.request_status}."""
 
     verb, step = 5, 8
 
@@ -179,11 +173,7 @@ class StatusRequest(Value):
 
 
 class StatusFollows(Value):
-    """
-    The daemon's status comes after this message.
-
-    @ivar size: bytes of it.
-    """
+    """The daemon's status, of C{size} bytes, comes after this message."""
 
     verb, step = 5, 16
 
@@ -196,19 +186,9 @@ class ManagementRefused(Value):
     verb, step = 5, 16
 
 
-Message = (
-    Lock
-    | Answer
-    | Unlock
-    | Unlocked
-    | Ping
-    | Discover
-    | Discovered
-    | Shutdown
-    | StatusRequest
-    | StatusFollows
-    | ManagementRefused
-)
+Request = Lock | Unlock | Shutdown | StatusRequest
+Reply = Answer | Unlocked | StatusFollows | ManagementRefused
+Message = Request | Reply | Ping | Discover | Discovered
 
 
 def kind(message: Message) -> str:

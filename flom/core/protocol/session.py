@@ -13,6 +13,7 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    Request,
     Shutdown,
     StatusFollows,
     StatusRequest,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.core.requests import SessionId
+
+    Meaning = Waiting | Granted | Refused | Unlocked | StatusFollows | ManagementRefused
 
 
 class _Server:
@@ -66,8 +69,8 @@ class ServerSession:
     """
     One connection, seen from the daemon.
 
-    @ivar is_over: true once the daemon has said its last word.
-    @ivar is_extended: true if the client wants to hear that its unlocks were taken.
+    @ivar is_over: true once the daemon has said its last word: whatever still comes is ignored.
+    @ivar is_extended: true if the client wants its unlocks answered, as ours do and FLoM's do not.
     """
 
     __slots__ = ("_id", "_name", "_state", "is_extended", "is_over")
@@ -81,7 +84,7 @@ class ServerSession:
 
     @property
     def resource(self) -> str | None:
-        """The key of the resource that the connection is bound to."""
+        """The key of the resource that the first lock has bound the connection to; C{None} before."""
         return None if self._name is None else self._name.key
 
     def order_of(self, message: Message) -> Order | None:
@@ -109,13 +112,10 @@ class ServerSession:
 
     def step_of(self, outcome: Outcome, *, delayed: bool = False) -> int | None:
         """
-        Return by which step to say C{outcome}; C{None} if the only way is to close the connection. It may be the last
-        word.
+        Return by which step to say C{outcome}, see L{ServerConnection.answer}.
 
         A waiter is never refused by step 24: a FLoM client would take that for a grant
         (docs/compatibility.md, "A refusal in step 24 counts as a grant").
-
-        @param delayed: true if this request was answered before, by telling to wait.
         """
         if outcome == Outcome.INVALID_TIMESTAMP_FORMAT:
             return None
@@ -135,16 +135,8 @@ class ServerSession:
                 return InvalidLock(message.name)
             self.is_extended = message.extended
             self._state = _Server.EXTENDED if message.extended else _Server.BOUND
-        return LockRequest(
-            self._id,
-            name,
-            message.mode,
-            message.quantity,
-            message.wait,
-            message.create,
-            message.lifespan,
-            message.regains,
-        )
+        wait, create, lifespan, regains = message.wait, message.create, message.lifespan, message.regains
+        return LockRequest(self._id, name, message.mode, message.quantity, wait, create, lifespan, regains)
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:
         assert self._name is not None
@@ -190,13 +182,10 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
     _Client.MANAGING: {ManagementRefused: _Client.MANAGING},
     _Client.OVER: {},
 }
-"""The state to which a message that is sent, or an event that is received, leads."""
-
-_EXTENDED: Final[dict[type, str]] = {Unlock: _Client.RELEASING}
-"""The same where it is another one with a daemon that answers unlocks."""
-
-_SENT: Final = (Lock, Unlock, Shutdown, StatusRequest)
-"""What clients send and daemons do not."""
+"""
+The state to which a message that is sent, or an event that is received, leads. There are two exceptions: an unlock
+that the daemon answers leads to L{_Client.RELEASING}, a refusal after which it listens on to L{_Client.IDLE}.
+"""
 
 _STEPS_DUE: Final = {_Client.ASKED: (16,), _Client.WAITING: (24, 32)}
 
@@ -206,11 +195,9 @@ _REFUSED_FOR_NOW: Final = frozenset({Outcome.BUSY, Outcome.IMPOSSIBLE, Outcome.C
 
 class ClientSession:
     """
-    One connection, seen from the client: it asks for one resource, waits, holds, releases it, and may ask again.
+    One connection, seen from the client.
 
-    To withdraw is to close the connection.
-
-    @ivar is_extended: true once the daemon has said that it answers unlocks.
+    @ivar is_extended: true once the daemon has said that it answers unlocks, as ours do and FLoM's do not.
     """
 
     __slots__ = ("_name", "_state", "is_extended")
@@ -227,12 +214,15 @@ class ClientSession:
 
     @property
     def is_idle(self) -> bool:
-        """True if nothing is asked for or held, so that the next lock may be asked for."""
+        """True if nothing is asked for or held, so that a lock may be asked for."""
         return self._state in (_Client.IDLE, _Client.RELEASED)
 
     @property
     def awaits_close(self) -> bool:
-        """True after an unlock that the daemon does not answer."""
+        """
+        True after an unlock that the daemon does not answer: it shows by closing the connection that it has taken it.
+        Close our sending side then, which a daemon of FLoM's waits for.
+        """
         return self._state == _Client.RELEASED
 
     @property
@@ -249,45 +239,37 @@ class ClientSession:
         """Allow nothing more: the connection is closed."""
         self._state = _Client.OVER
 
-    def note_sent(self, message: Lock | Unlock | Shutdown | StatusRequest) -> None:
-        """
-        Note that C{message} is about to be sent.
-
-        @raise LocalProtocolError: it must not be sent now.
-        """
+    def note_sent(self, message: Request) -> None:
+        """Note that C{message} is about to be sent; raise L{LocalProtocolError} if it must not be sent now."""
         state = _CLIENT[self._state].get(type(message))
         if state is None or not self._is_of_its_resource(message):
             what = kind(message) if isinstance(message, Shutdown) else f"{kind(message)} of {message.name!r}"
             raise LocalProtocolError(f"{what} while {self._state}: {self._name!r}")
         if isinstance(message, Lock):
             self._name = message.name
-        self._state = _EXTENDED.get(type(message), state) if self.is_extended else state
+        self._state = _Client.RELEASING if self.is_extended and state == _Client.RELEASED else state
 
-    def meaning_of(self, message: Message) -> Waiting | Granted | Refused | Unlocked | StatusFollows | ManagementRefused:
+    def meaning_of(self, message: Message) -> Meaning:
         """
         Return what C{message}, which the daemon has sent, means.
 
         @raise RemoteProtocolError: no answer was due, this is not the one, or it does not say what became of the
             request. FLoM takes the last for a grant (docs/compatibility.md, "A refusal in step 24 counts as a grant").
         """
-        event = _meaning(message) if isinstance(message, Answer) and self._is_due(message) else message
+        event: Message | Meaning = message
+        if isinstance(message, Answer) and message.step in _STEPS_DUE.get(self._state, ()):
+            event = _meaning(message)
         state = _CLIENT[self._state].get(type(event))
-        if state is None or isinstance(event, _SENT):
+        if state is None or isinstance(event, Request):
             raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state}")
         if isinstance(message, Answer):
-            self.is_extended = self.is_extended or message.extended
+            self.is_extended |= message.extended
         is_for_now = isinstance(event, Refused) and self.is_extended and event.outcome in _REFUSED_FOR_NOW
         self._state = _Client.IDLE if is_for_now else state
         return event  # type: ignore[return-value]  # the table has no others
 
-    def _is_due(self, answer: Answer) -> bool:
-        return answer.step in _STEPS_DUE.get(self._state, ())
-
-    def _is_of_its_resource(self, message: Lock | Unlock | Shutdown | StatusRequest) -> bool:
-        """
-        Return whether C{message} is about the resource to which the first lock has bound the connection, if it has
-        (docs/compatibility.md, "Protocol: daemon").
-        """
+    def _is_of_its_resource(self, message: Request) -> bool:
+        """Return whether C{message} is about the resource to which the first lock has bound the connection, if any."""
         if self._name is None or isinstance(message, StatusRequest):
             return True
         if isinstance(message, Lock):

@@ -23,7 +23,7 @@ from flom.client.blocking.stream import Stream
 from flom.codes import Outcome, ReturnCode
 from flom.config import Config
 from flom.core.modes import LockMode
-from flom.core.protocol.connection import Granted, Refused
+from flom.core.protocol.events import Granted, Refused
 from flom.core.protocol.messages import Lock, Unlock
 from flom.errors import (
     DaemonLost,

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from flom.client.deferred.connection import LockClient
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.core.modes import LockMode
-from flom.core.protocol.connection import Granted
+from flom.core.protocol.events import Granted
 from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import Lock, Unlock
 from flom.errors import DaemonLost, LocalProtocolError, LockRefused, RemoteProtocolError

@@ -7,20 +7,20 @@ import pytest
 from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.protocol.connection import (
-    ClientConnection,
+from flom.core.protocol.connection import ClientConnection, ServerConnection
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.events import (
     Event,
     Granted,
     Introduced,
+    InvalidLock,
     Lost,
     Refused,
-    ServerConnection,
+    Release,
     StatusReceived,
     Waiting,
 )
-from flom.core.protocol.decode import decode
-from flom.core.protocol.encode import encode
-from flom.core.protocol.events import InvalidLock, Release
 from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.core.protocol.messages import (
     Answer,

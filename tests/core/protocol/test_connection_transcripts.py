@@ -10,7 +10,8 @@ import pytest
 from flom.codes import Outcome
 from flom.core.effects import Effect, Granted, Incubated, Instant, Queued, Refused
 from flom.core.locks.table import LockTable
-from flom.core.protocol.connection import InvalidLock, Release, ServerConnection
+from flom.core.protocol.connection import ServerConnection
+from flom.core.protocol.events import InvalidLock, Release
 from flom.core.protocol.framing import END_OF_MESSAGE
 from flom.core.protocol.messages import Shutdown
 from flom.core.requests import LockRequest, SessionId
