@@ -55,7 +55,7 @@ def check(code: int) -> None:
         return
     error = _ERRORS.get(code, FlomError)
     refusal = error.__new__(error)
-    refusal.args = (f"{ReturnCode(code)!r}: {flom.flom_strerror(code)}",)  # type: ignore[call-arg]
+    refusal.args = (f"{ReturnCode(code)!r}: {flom.flom_strerror(code)}",)
     raise refusal
 
 
