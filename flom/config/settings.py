@@ -30,6 +30,7 @@ from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.modes import EX
 from flom.core.names import DEFAULT_NAME
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE
+from flom.core.value import dataclass_transform
 from flom.errors import ConfigError
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 
@@ -38,18 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
 
-    from typing_extensions import Self, dataclass_transform
+    from typing_extensions import Self
 
     from flom.core.modes import LockMode
 
     _List = tuple[Any, ...]
     _ReadList = Callable[[str], _List]
     _CheckInt = Callable[[int], int]
-else:
-
-    def dataclass_transform(**_):
-        return lambda decorator: decorator
-
 
 RUNNER: Final = "flom-run"
 DAEMON: Final = "twistd flom"

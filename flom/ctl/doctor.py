@@ -142,7 +142,7 @@ def _ask(group: Group, listener: _Listener) -> Iterator[Finding]:
             search.collect(_LISTEN / _ATTEMPTS)
             asker.finish()
             listener.hear()
-        own = asker.socket.number
+        own = asker.socket.udp.getsockname()[1]
         looped = any(sender[1] == own for sender in listener.questions if not is_loopback(sender[0]))
         yield _check_send(asker, group)
         yield _check_loop(looped, group)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 _SOURCES = ("/var/lib/dbus/machine-id", "/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 
 @lru_cache(maxsize=1)
-def unique_id() -> str:
+def unique_id(sources: tuple[str, ...] = _SOURCES) -> str:
     """
-    Return the 32 lower case hex digits that name this machine: its machine id.
+    Return the 32 lower case hex digits that name this machine: the first such in one of the files C{sources}.
 
-    FLoM aborts where there is none (docs/compatibility.md, "Without a machine id, FLoM aborts"); there, as in a minimal
-    container, it is the boot id of the kernel, and without that a digest of the host name.
+    FLoM aborts without a machine id (docs/compatibility.md, "Without a machine id, FLoM aborts"); there, as in a
+    minimal container, it is the boot id of the kernel, and without that a digest of the host name.
     """
-    return find_unique_id(_SOURCES)
-
-
-def find_unique_id(sources: Iterable[str]) -> str:
-    """Return the first id that stands in one of the files C{sources}."""
     for source in sources:
         try:
             with open(source, encoding="ascii", errors="replace") as file:

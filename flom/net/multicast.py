@@ -184,12 +184,6 @@ class GroupSocket:
             udp.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
             udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.ttl)
 
-    @property
-    def number(self) -> int:
-        """The UDP port that the socket is bound to."""
-        number: int = self.udp.getsockname()[1]
-        return number
-
     def close(self) -> None:
         """Close the socket; a member leaves the group."""
         self.udp.close()

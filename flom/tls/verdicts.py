@@ -24,52 +24,36 @@ VERIFY_DEPTH: Final = 4
 
 CHAIN_TOO_LONG: Final = 22  # OpenSSL's X509_V_ERR_CERT_CHAIN_TOO_LONG
 _MAX_NAMES: Final = 300  # characters of names that the peer has chosen, and that end up in our log
-_STRANGE: Final = "does not come from the authority in tls-ca-certificate"
 _PROBLEMS: Final = {  # the numbers are OpenSSL's, X509_V_ERR_...
-    2: _STRANGE,
-    7: _STRANGE,
+    **dict.fromkeys((2, 7, 18, 19, 20, 21), "does not come from the authority in tls-ca-certificate"),
     9: "is not valid yet",
     10: "has expired",
-    18: _STRANGE,
-    19: _STRANGE,
-    20: _STRANGE,
-    21: _STRANGE,
     CHAIN_TOO_LONG: f"is more than {VERIFY_DEPTH} certificates away from the authority in tls-ca-certificate",
     24: "is of no authority",
     26: "is not made for this purpose",
 }
 
 NOT_THERE: Final = "there is no such thing in it, in PEM form, or none of a known kind"
-_NOT_TLS: Final = "it does not speak TLS"
 _COMPLAINTS: Final = (  # parts of OpenSSL's texts, most of which tell of an alert that the other end has sent
-    ("alert unknown ca", "it does not trust the authority that our certificate comes from"),
-    ("alert decrypt error", "it does not trust the authority that our certificate comes from"),
-    ("alert certificate expired", "it says that our certificate has expired"),
-    ("alert bad certificate", "it does not accept our certificate"),
-    ("alert certificate unknown", "it does not accept our certificate"),
-    ("alert unsupported certificate", "it says that our certificate is not made for this purpose"),
-    ("certificate required", "it wants a certificate, and we have sent none"),
-    ("peer did not return a certificate", "it has no certificate"),
-    ("alert protocol version", "it wants another version of TLS than 1.2 or 1.3"),
-    ("unsupported protocol", "it wants another version of TLS than 1.2 or 1.3"),
-    ("wrong version number", _NOT_TLS),
-    ("http request", _NOT_TLS),
-    ("packet length too long", _NOT_TLS),
-    ("record layer failure", _NOT_TLS),
-    ("unexpected message", _NOT_TLS),
-    ("no start line", NOT_THERE),
-    ("no certificate or crl found", NOT_THERE),
-    ("key values mismatch", "it is not the key of the certificate"),
-    ("key type mismatch", "it is not the key of the certificate"),
-    ("no certificate assigned", "it is not the key of the certificate"),
+    (("alert unknown ca", "alert decrypt error"), "it does not trust the authority that our certificate comes from"),
+    (("alert certificate expired",), "it says that our certificate has expired"),
+    (("alert bad certificate", "alert certificate unknown"), "it does not accept our certificate"),
+    (("alert unsupported certificate",), "it says that our certificate is not made for this purpose"),
+    (("certificate required",), "it wants a certificate, and we have sent none"),
+    (("peer did not return a certificate",), "it has no certificate"),
+    (("alert protocol version", "unsupported protocol"), "it wants another version of TLS than 1.2 or 1.3"),
+    (("wrong version number", "http request", "packet length too long"), "it does not speak TLS"),
+    (("record layer failure", "unexpected message"), "it does not speak TLS"),
+    (("no start line", "no certificate or crl found"), NOT_THERE),
+    (("key values mismatch", "key type mismatch", "no certificate assigned"), "it is not the key of the certificate"),
 )
 
 
 def describe_complaints(complaints: Sequence[str]) -> str:
     """Return in our words what OpenSSL complains of, in C{complaints}, or its own words if we have none."""
     for complaint in complaints:
-        for part, words in _COMPLAINTS:
-            if part in complaint:
+        for parts, words in _COMPLAINTS:
+            if any(part in complaint for part in parts):
                 return words
     return ", ".join(complaints)
 

@@ -84,7 +84,7 @@ def test_all_that_answer_are_collected(daemon: Answering) -> None:
     with Asker(search, NEVER, lambda line: None) as asker:
         search.collect(0.2)
         asker.finish()
-        assert asker.socket.number > 0
+        assert asker.socket.udp.getsockname()[1] > 0
     assert [found.reply for found in search.found] == [STANDBY]
     assert daemon.asked == [Discover(daemon.group.address, everyone=True)]
 
