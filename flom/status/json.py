@@ -77,13 +77,10 @@ def _as_dict(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__ if name not in ("holders", "waiters")}
 
 
-def _resource(found: dict[str, Any]) -> ResourceStatus:
+def _resource(found: dict[str, Any]) -> Any:
     free = found["free"]
     locks = {kind: tuple(_make(LockStatus, lock) for lock in found[kind]) for kind in ("holders", "waiters")}
-    resource: ResourceStatus = _make(
-        ResourceStatus, found | locks | {"free": tuple(free) if isinstance(free, list) else free}
-    )
-    return resource
+    return _make(ResourceStatus, found | locks | {"free": tuple(free) if isinstance(free, list) else free})
 
 
 def _make(kind: Any, found: dict[str, Any]) -> Any:

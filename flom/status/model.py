@@ -19,55 +19,31 @@ _MOST_COMPARED: Final = 20_000
 
 
 class LockStatus(Value):
-    """
-    One lock that is held, or waited for.
+    """One lock that is held, or waited for."""
 
-    @ivar number: unique in one daemon; a later request has a higher one, and keeps it when it is granted.
-    @ivar address: C{ADDRESS/PORT} over TCP, C{localhost/} over a UNIX socket, C{this process} inside the daemon's own.
-    @ivar peer_id: the unique id of the client's machine; C{None} if it has sent none.
-    @ivar pid: the client's process, if the kernel says so, as it does for UNIX sockets.
-    @ivar uid: the user of that process, likewise.
-    @ivar name: what was asked for: for a hierarchy, the node.
-    @ivar mode: C{"EX"} and so on, for simple and hierarchical resources.
-    @ivar quantity: for numeric ones.
-    @ivar element: what is held, for sets, sequences and timestamps.
-    @ivar seconds: for how long it has been held or waited for.
-    """
-
-    number: int
-    address: str
-    peer_id: str | None
-    pid: int | None
-    uid: int | None
-    name: str
-    mode: str | None
-    quantity: int | None
-    element: str | None
-    seconds: float
+    number: int  # unique in one daemon; a later request has a higher one, and keeps it when it is granted
+    address: str  # ADDRESS/PORT over TCP, "localhost/" over a UNIX socket, "this process" inside the daemon's own
+    peer_id: str | None  # the unique id of the client's machine; None if it has sent none
+    pid: int | None  # the client's process, if the kernel says so, as it does for UNIX sockets
+    uid: int | None  # the user of that process, likewise
+    name: str  # what was asked for: for a hierarchy, the node
+    mode: str | None  # "EX" and so on, for simple and hierarchical resources
+    quantity: int | None  # for numeric ones
+    element: str | None  # what is held, for sets, sequences and timestamps
+    seconds: float  # for how long it has been held or waited for
 
 
 class ResourceStatus(Value):
-    """
-    One resource; for a hierarchy, the whole tree.
+    """One resource; for a hierarchy, the whole tree."""
 
-    @ivar number: unique among resources and locks of one daemon.
-    @ivar name: the one that the client gave which created it.
-    @ivar type: see L{flom.core.names.Name.type_name}.
-    @ivar seconds: for how long it has existed.
-    @ivar free: what is left: units or slots as a number, elements as a list; C{None} for other types.
-    @ivar idle_left: seconds until it is forgotten; C{None} while it has holders or waiters.
-    @ivar holders: in the order in which they were granted it.
-    @ivar waiters: in the order of arrival.
-    """
-
-    number: int
-    name: str
-    type: str
-    seconds: float
-    free: int | tuple[str, ...] | None
-    idle_left: float | None
-    holders: tuple[LockStatus, ...] = ()
-    waiters: tuple[LockStatus, ...] = ()
+    number: int  # unique among resources and locks of one daemon
+    name: str  # the one that the client gave which created it
+    type: str  # see flom.core.names.Name.type_name
+    seconds: float  # for how long it has existed
+    free: int | tuple[str, ...] | None  # what is left: units or slots, or elements; None for other types
+    idle_left: float | None  # seconds until it is forgotten; None while it has holders or waiters
+    holders: tuple[LockStatus, ...]  # in the order in which they were granted it
+    waiters: tuple[LockStatus, ...]  # in the order of arrival
 
     def blockers(self, waiter: LockStatus) -> list[LockStatus]:
         """Return the holders because of which C{waiter} waits."""
@@ -108,64 +84,38 @@ class ResourceStatus(Value):
 
 
 class Counts(Value):
-    """
-    What the daemon has done so far.
+    """What the daemon has done so far."""
 
-    @ivar granted: locks.
-    @ivar refused: requests, by the reason.
-    @ivar waited: how many grants came within so many seconds, by the upper bound, C{"inf"} for the last.
-    @ivar waited_seconds: the sum of these times.
-    @ivar held: how many locks were released within so many seconds of the grant, likewise.
-    @ivar held_seconds: the sum of these times.
-    @ivar connections: how many there were.
-    @ivar protocol_errors: how many of them broke the protocol.
-    @ivar discoveries: how many questions of its group the daemon has heard.
-    """
-
-    granted: int
-    refused: Mapping[str, int]
-    waited: Mapping[str, int]
-    waited_seconds: float
-    held: Mapping[str, int]
-    held_seconds: float
-    connections: int
-    protocol_errors: int
-    discoveries: int
+    granted: int  # locks
+    refused: Mapping[str, int]  # requests, by the reason
+    waited: Mapping[str, int]  # grants that came within so many seconds, by the upper bound, "inf" for the last
+    waited_seconds: float  # the sum of these times
+    held: Mapping[str, int]  # locks that were released within so many seconds of the grant, likewise
+    held_seconds: float  # the sum of these times
+    connections: int  # how many there were
+    protocol_errors: int  # how many of them broke the protocol
+    discoveries: int  # questions of its group that the daemon has heard
 
 
 class DaemonStatus(Value):
-    """
-    The daemon itself.
-
-    @ivar started: when, in seconds since the epoch.
-    @ivar now: when this was made, in seconds since the epoch.
-    @ivar endpoints: where it listens.
-    @ivar group: the multicast group, or the empty string.
-    @ivar role: C{"leader"} and so on in a group (L{flom.core.protocol.messages.Role}), otherwise the empty string.
-    @ivar connected: how many clients are.
-    @ivar grants_per_second: over the last ten seconds.
-    """
+    """The daemon itself."""
 
     version: str
     host: str
     pid: int
-    started: float
-    now: float
-    endpoints: tuple[str, ...]
-    group: str
-    role: str
-    connected: int
-    grants_per_second: float
+    started: float  # in seconds since the epoch
+    now: float  # when this was made, in seconds since the epoch
+    endpoints: tuple[str, ...]  # where it listens
+    group: str  # the multicast group, or the empty string
+    role: str  # "leader" and so on in a group (flom.core.protocol.messages.Role), otherwise the empty string
+    connected: int  # clients
+    grants_per_second: float  # over the last ten seconds
     counts: Counts
 
 
 class Status(Value):
-    """
-    What a daemon holds.
-
-    @ivar incubator: the requests that wait for a resource to be created.
-    """
+    """What a daemon holds."""
 
     daemon: DaemonStatus
     resources: tuple[ResourceStatus, ...]
-    incubator: tuple[LockStatus, ...]
+    incubator: tuple[LockStatus, ...]  # the requests that wait for a resource to be created

@@ -18,12 +18,7 @@ const $ = (id) => document.getElementById(id);
 
 // making nodes
 
-function make(tag, className, ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children);
-  return node;
-}
+const copy = (id) => $(id).content.firstElementChild.cloneNode(true);
 
 function draw(tag, attributes, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -36,45 +31,35 @@ function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-function hint(node, text) {
-  if (node.title !== text) node.title = text;
-}
-
 function show(node, text) {
   node.hidden = !text;
   say(node, text || "");
 }
 
-// One child for each item, made once for a key, kept in the order of the items.
-function list(parent, items, keyOf, makeOne, update) {
+// One child for each item, copied once for a key, kept in the order of the items.
+function list(parent, items, keyOf, template, update) {
   const known = parent.known ?? new Map();
   const present = new Map();
   let place = parent.firstElementChild;
-  items.forEach((item, index) => {
+  for (const item of items) {
     const key = keyOf(item);
-    const node = known.get(key) ?? makeOne();
+    const node = known.get(key) ?? copy(template);
     known.delete(key);
     present.set(key, node);
-    update(node, item, index);
     if (node === place) place = place.nextElementSibling;
     else parent.insertBefore(node, place);
-  });
+    update(node, item);
+  }
   for (const node of known.values()) node.remove();
   parent.known = present;
 }
 
 function facts(parent, pairs) {
-  list(
-    parent,
-    pairs,
-    ([name]) => name,
-    () => make("div", "", make("dt"), make("dd")),
-    (node, [name, value, className]) => {
-      node.className = className ?? "";
-      say(node.firstChild, name);
-      say(node.lastChild, value);
-    },
-  );
+  list(parent, pairs, ([name]) => name, "fact", (node, [name, value, className]) => {
+    node.className = className ?? "";
+    say(node.firstChild, name);
+    say(node.lastChild, value);
+  });
 }
 
 // words
@@ -97,24 +82,14 @@ function measure(seconds) {
 
 const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 const who = (lock) => (lock.pid === null ? lock.address : `pid ${lock.pid}`);
-const clock = (date) => date.toLocaleTimeString("en-GB");
 
 function detail(lock) {
-  const found = [];
-  if (lock.pid !== null) found.push(`pid ${lock.pid}`, `uid ${lock.uid}`);
-  found.push(lock.address);
-  if (lock.peer_id) found.push(`machine ${lock.peer_id}`);
-  return found.join(", ");
+  const process = lock.pid === null ? [] : [`pid ${lock.pid}`, `uid ${lock.uid}`];
+  return [...process, lock.address, ...(lock.peer_id ? [`machine ${lock.peer_id}`] : [])].join(", ");
 }
 
 // The mode, quantity and element of a lock, in a few letters.
-function what(lock) {
-  const found = [];
-  if (lock.mode !== null) found.push(lock.mode);
-  if (lock.quantity !== null) found.push(String(lock.quantity));
-  if (lock.element !== null) found.push(lock.element);
-  return found.join(" ");
-}
+const what = (lock) => [lock.mode, lock.quantity, lock.element].filter((part) => part !== null).join(" ");
 
 // The node of a lock in a hierarchy, if it is not the one that the hierarchy is named after.
 const where = (lock, resource) => (lock.name === resource.name || resource.type !== "hierarchical" ? "" : lock.name);
@@ -161,44 +136,27 @@ function inOrder(resources) {
   return keyed.map((key) => key[3]);
 }
 
-function makeLock() {
-  const [place, whatNode, whoNode] = [make("span", "place"), make("span", "what"), make("span", "who")];
-  const [whereNode, detailNode, time] = [make("span", "where"), make("span", "detail"), make("span", "lasting")];
-  const middle = make("span", "", whatNode, " ", whoNode, " ", whereNode, " ", detailNode);
-  const item = make("li", "", place, middle, time);
-  item.parts = { place, whatNode, whoNode, whereNode, detailNode, time };
-  return item;
-}
-
 function updateLock(node, lock, place, resource) {
-  const parts = node.parts;
-  say(parts.place, place);
-  say(parts.whatNode, resource ? what(lock) : `${lock.name} ${what(lock)}`);
-  say(parts.whoNode, who(lock));
-  say(parts.whereNode, resource ? where(lock, resource) : "");
-  say(parts.detailNode, lock.pid === null ? (lock.peer_id ?? "") : `uid ${lock.uid}`);
-  say(parts.time, lasting(lock.seconds));
-  hint(node, detail(lock));
-}
-
-function makeCard() {
-  const card = make("article", "card", make("h3"), make("p", "facts-line"));
-  for (const kind of ["holders", "waiters"]) {
-    const parts = [make("h4"), make(kind === "holders" ? "ul" : "ol", "locks"), make("p", "more")];
-    card[kind] = make("div", kind, ...parts);
-    card.append(card[kind]);
-  }
-  return card;
+  const [placeNode, middle, time] = node.children;
+  const [whatNode, whoNode, whereNode, detailNode] = middle.children;
+  say(placeNode, place);
+  say(whatNode, resource ? what(lock) : `${lock.name} ${what(lock)}`);
+  say(whoNode, who(lock));
+  say(whereNode, resource ? where(lock, resource) : "");
+  say(detailNode, lock.pid === null ? (lock.peer_id ?? "") : `uid ${lock.uid}`);
+  say(time, lasting(lock.seconds));
+  node.title = detail(lock);
 }
 
 function updateCard(card, resource) {
+  const [name, line, holders, waiters] = card.children;
   card.className = `card ${["blocked", "held", "idle"][rank(resource)]}`;
-  say(card.querySelector("h3"), resource.name);
+  say(name, resource.name);
   const facts = [resource.type, left(resource.free), `for ${lasting(resource.seconds)}`];
   if (resource.idle_left !== null) facts.push(`forgotten in ${lasting(resource.idle_left)}`);
-  say(card.querySelector(".facts-line"), facts.filter(Boolean).join(" \u00b7 "));
-  updateLocks(card.holders, resource.holders, resource, (number) => count(number, "holder", "holders"));
-  updateLocks(card.waiters, resource.waiters, resource, (number) => `${number.toLocaleString("en")} waiting`);
+  say(line, facts.filter(Boolean).join(" \u00b7 "));
+  updateLocks(holders, resource.holders, resource, (number) => count(number, "holder", "holders"));
+  updateLocks(waiters, resource.waiters, resource, (number) => `${number.toLocaleString("en")} waiting`);
 }
 
 function updateLocks(group, locks, resource, title) {
@@ -207,13 +165,9 @@ function updateLocks(group, locks, resource, title) {
   say(heading, title(locks.length));
   const shown = wantedFirst(locks, CARD_LOCKS);
   const isQueue = body.tagName === "OL";
-  list(
-    body,
-    shown,
-    ([lock]) => lock.number,
-    makeLock,
-    (node, [lock, index]) => updateLock(node, lock, isQueue ? `${index + 1}.` : "", resource),
-  );
+  list(body, shown, ([lock]) => lock.number, "lock", (node, [lock, index]) => {
+    updateLock(node, lock, isQueue ? `${index + 1}.` : "", resource);
+  });
   show(more, locks.length > shown.length ? `and ${(locks.length - shown.length).toLocaleString("en")} more` : "");
 }
 
@@ -221,7 +175,7 @@ let cards = MORE_CARDS;
 
 function showResources(resources, all) {
   const shown = resources.slice(0, cards);
-  list($("resources"), shown, (resource) => `${resource.number} ${resource.name}`, makeCard, updateCard);
+  list($("resources"), shown, (resource) => `${resource.number} ${resource.name}`, "card", updateCard);
   show($("nothing"), resources.length ? "" : all.length ? "None matches the filter." : "Nothing is locked.");
   const hidden = resources.length - shown.length;
   show($("more"), hidden ? `Show ${Math.min(hidden, MORE_CARDS)} more of ${hidden.toLocaleString("en")}` : "");
@@ -233,13 +187,7 @@ function showIncubator(incubator) {
   const found = wanted.length ? incubator.filter(isLockWanted) : incubator;
   const shown = found.slice(0, INCUBATED);
   $("incubator").hidden = !incubator.length;
-  list(
-    $("incubated"),
-    shown,
-    (lock) => lock.number,
-    makeLock,
-    (node, lock) => updateLock(node, lock, ""),
-  );
+  list($("incubated"), shown, (lock) => lock.number, "lock", (node, lock) => updateLock(node, lock, ""));
   show($("incubated-more"), found.length > shown.length ? `and ${found.length - shown.length} more` : "");
 }
 
@@ -272,6 +220,7 @@ function whatEachWaitsFor(resources) {
 const ROW = 32;
 const BOX = 26;
 const LETTER = 6.7; // about the width of one, in pixels
+const TIME = 36; // what "59 min" takes
 
 // As much of text and rest as fits; nothing of rest, if text would lose a letter for it.
 function fit(text, rest, width) {
@@ -306,9 +255,7 @@ function plan(resource, most) {
   return { holders, waiters, joints: [...joints.values()], undrawn: undrawn.length ? `${undrawn.join(" and ")} not drawn` : "" };
 }
 
-function box(className, x, y, width, lock, resource, chain, times) {
-  const time = draw("text", { class: "for", x: x + width - 7, y: y + 17, "text-anchor": "end" }, short(lock.seconds));
-  times.set(`${className} ${lock.number}`, time);
+function box(className, x, y, width, lock, resource, chain) {
   const place = where(lock, resource);
   const text = `${what(lock)} ${who(lock)}`;
   const rest = `${place && ` ${place}`}${chain ? `, itself waits for ${chain}` : ""}`;
@@ -317,11 +264,12 @@ function box(className, x, y, width, lock, resource, chain, times) {
     { class: className },
     draw("title", {}, `${text}${rest} (${detail(lock)})`),
     draw("rect", { x: x + 0.5, y: y + 0.5, width: width - 1, height: BOX, rx: 5 }),
-    draw("text", { x: x + 7, y: y + 17 }, fit(text, rest, width - 20 - time.textContent.length * 6)),
-    time,
+    draw("text", { x: x + 7, y: y + 17 }, fit(text, rest, width - 20 - TIME)),
+    draw("text", { class: "for", x: x + width - 7, y: y + 17, "text-anchor": "end" }),
   );
 }
 
+// The drawing, without the times: these change, and the drawing stays.
 function drawGraph(resource, planned, width, chains) {
   const { holders, waiters, joints } = planned;
   const gap = Math.max(56, Math.min(140, width * 0.18));
@@ -333,7 +281,6 @@ function drawGraph(resource, planned, width, chains) {
   holders.forEach((holder, index) => middle.set(holder, offset + index * ROW + BOX / 2));
   waiters.forEach(([waiter], index) => middle.set(waiter, index * ROW + BOX / 2));
 
-  const times = new Map();
   const lines = draw("g", {});
   joints.forEach((joint, index) => {
     if (!joint.holders.length) {
@@ -352,15 +299,13 @@ function drawGraph(resource, planned, width, chains) {
   const boxes = draw("g", {});
   for (const holder of holders) {
     const y = middle.get(holder) - BOX / 2;
-    boxes.append(box("holder", 0, y, column, holder, resource, chains.get(identity(holder)), times));
+    boxes.append(box("holder", 0, y, column, holder, resource, chains.get(identity(holder))));
   }
   for (const [waiter] of waiters) {
-    boxes.append(box("waiter", right, middle.get(waiter) - BOX / 2, column, waiter, resource, "", times));
+    boxes.append(box("waiter", right, middle.get(waiter) - BOX / 2, column, waiter, resource, ""));
   }
-  const attributes = { viewBox: `0 0 ${width} ${height}`, height, role: "img" };
-  const drawing = draw("svg", attributes, lines, boxes);
-  drawing.setAttribute("aria-label", `${count(waiters.length, "waiter", "waiters")} and ${count(holders.length, "holder", "holders")} of ${resource.name}`);
-  return { drawing, times };
+  const label = `${count(waiters.length, "waiter", "waiters")} and ${count(holders.length, "holder", "holders")} of ${resource.name}`;
+  return draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label }, lines, boxes);
 }
 
 function curve(x1, y1, x2, y2) {
@@ -379,35 +324,19 @@ function behind(waiter, waiters, middle, right) {
   ];
 }
 
-function makeGraph() {
-  return make("article", "graph", make("h3"), make("div"), make("p", "more"));
-}
-
 function updateGraph(node, resource, chains, most) {
   const [heading, holder, more] = node.children;
   say(heading, resource.name);
   const planned = plan(resource, most);
   show(more, planned.undrawn);
   const width = Math.max(240, Math.floor(holder.clientWidth));
-  const locks = [...planned.holders, ...planned.waiters.map(([waiter]) => waiter)];
-  const shape = JSON.stringify([
-    resource.name,
-    width,
-    planned.holders.map((one) => [one.number, what(one), who(one), chains.get(identity(one))]),
-    planned.waiters.map(([one]) => [one.number, what(one), who(one)]),
-    planned.joints.map((joint) => [joint.holders.map((one) => one.number), joint.waiters.map((one) => one.number)]),
-  ]);
-  if (node.shape !== shape) {
-    const { drawing, times } = drawGraph(resource, planned, width, chains);
+  const drawing = drawGraph(resource, planned, width, chains);
+  if (node.shape !== drawing.outerHTML) {
+    node.shape = drawing.outerHTML;
     holder.replaceChildren(drawing);
-    node.shape = shape;
-    node.times = times;
-    return;
   }
-  for (const lock of locks) {
-    const kind = planned.holders.includes(lock) ? "holder" : "waiter";
-    say(node.times.get(`${kind} ${lock.number}`), short(lock.seconds));
-  }
+  const locks = [...planned.holders, ...planned.waiters.map(([waiter]) => waiter)];
+  holder.querySelectorAll(".for").forEach((time, index) => say(time, short(locks[index].seconds)));
 }
 
 function showBlocking(resources, all) {
@@ -417,9 +346,8 @@ function showBlocking(resources, all) {
   const shown = blocked.slice(0, GRAPHS);
   const share = Math.floor(ALL_GRAPH_WAITERS / Math.max(1, shown.length));
   const most = Math.min(Math.max(share, GRAPH_WAITERS[0]), GRAPH_WAITERS[1]);
-  list($("graphs"), shown, (resource) => `${resource.number} ${resource.name}`, makeGraph, (node, resource) => {
-    if (node.isConnected) updateGraph(node, resource, chains, most);
-    else requestAnimationFrame(() => updateGraph(node, resource, chains, most)); // it has no width yet
+  list($("graphs"), shown, (resource) => `${resource.number} ${resource.name}`, "graph", (node, resource) => {
+    updateGraph(node, resource, chains, most);
   });
   const hidden = blocked.length - shown.length;
   show($("undrawn"), hidden ? `${count(hidden, "more blocked resource is", "more blocked resources are")} not drawn; the filter finds them.` : "");
@@ -469,21 +397,17 @@ function showDaemon(status) {
 // A bar for each second; null where there was nothing to measure.
 function showPlot(id, values, write, present) {
   const figure = $(id);
-  if (!figure.bars) {
-    figure.bars = draw("path", {});
-    figure.highest = make("span");
-    const plot = draw("svg", { viewBox: `0 0 ${values.length} 100`, preserveAspectRatio: "none", role: "img" }, figure.bars);
-    figure.append(plot, make("div", "axis", make("span", "", "5 min ago"), figure.highest, make("span", "", "now")));
-  }
+  const drawing = figure.querySelector("svg");
   const highest = Math.max(0, ...values);
   const bars = values.map((value, index) => {
     if (!value) return "";
     const height = Math.max(2, (value / highest) * 100);
     return `M${index} 100v${-height.toFixed(1)}h0.85V100z`;
   });
-  figure.bars.setAttribute("d", bars.join(""));
-  say(figure.highest, highest ? `highest ${write(highest)}` : "");
-  figure.querySelector("svg").setAttribute("aria-label", `the last five minutes: now ${present}, highest ${write(highest)}`);
+  drawing.setAttribute("viewBox", `0 0 ${values.length} 100`);
+  drawing.setAttribute("aria-label", `the last five minutes: now ${present}, highest ${write(highest)}`);
+  drawing.firstElementChild.setAttribute("d", bars.join(""));
+  say(figure.querySelector(".highest"), highest ? `highest ${write(highest)}` : "");
   say(figure.querySelector("output"), present);
 }
 
@@ -501,51 +425,38 @@ let latest = null;
 let unreachableSince = null;
 
 function showAll() {
-  if (!latest) return;
-  const status = latest.status;
-  blocking = latest.blocking;
-  showDaemon(status);
-  showPast(latest);
-  const resources = inOrder(status.resources.filter(isResourceWanted));
-  showResources(resources, status.resources);
-  showBlocking(resources, status.resources);
-  showIncubator(status.incubator);
-}
-
-function showTrouble() {
+  if (latest) {
+    const { status } = latest;
+    blocking = latest.blocking;
+    showDaemon(status);
+    showPast(latest);
+    const resources = inOrder(status.resources.filter(isResourceWanted));
+    showResources(resources, status.resources);
+    showBlocking(resources, status.resources);
+    showIncubator(status.incubator);
+  }
   const since = unreachableSince;
   $("main").classList.toggle("stale", since !== null);
-  if (since === null) {
-    show($("trouble"), "");
-    return;
-  }
   const shown = latest ? " What is shown is from before." : "";
-  show($("trouble"), `The daemon is unreachable since ${clock(since)}.${shown}`);
-  say($("state"), "unreachable");
-  $("state").className = "state bad";
-}
-
-async function get(path) {
-  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return answer.json();
+  show($("trouble"), since && `The daemon is unreachable since ${since.toLocaleTimeString("en-GB")}.${shown}`);
+  if (since) {
+    say($("state"), "unreachable");
+    $("state").className = "state bad";
+  }
 }
 
 async function look() {
   const began = performance.now();
-  let found = null;
   try {
-    found = await get("page.json");
+    const answer = await fetch("page.json", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    if (!answer.ok) throw new Error(answer.status);
+    latest = await answer.json();
+    unreachableSince = null;
   } catch {
     unreachableSince ??= new Date(); // whatever it is, the next look may find it gone
   }
   try {
-    if (found) {
-      latest = found;
-      unreachableSince = null;
-      showAll();
-    }
-    showTrouble();
+    showAll();
   } finally {
     setTimeout(look, Math.max(PERIOD, SHARE * (performance.now() - began)));
   }
@@ -555,19 +466,10 @@ $("filter").addEventListener("input", () => {
   wanted = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   cards = MORE_CARDS;
   showAll();
-  showTrouble();
 });
 $("more").addEventListener("click", () => {
   cards += MORE_CARDS;
   showAll();
-  showTrouble();
 });
-let turned = 0;
-addEventListener("resize", () => {
-  cancelAnimationFrame(turned);
-  turned = requestAnimationFrame(() => {
-    showAll();
-    showTrouble();
-  });
-});
+addEventListener("resize", showAll);
 look();
