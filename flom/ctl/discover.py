@@ -18,12 +18,7 @@ _ATTEMPTS: Final = 3  # for datagrams get lost
 
 
 def discover(arguments: Namespace) -> int:
-    """
-    Print which daemons answer in a group, the leader first.
-
-    @return: the status to exit with.
-    @raise flom.errors.FlomError: the group cannot be asked.
-    """
+    """Print which daemons answer in a group, the leader first, and return the status to exit with."""
     group = group_of(arguments)
     search = Search(group, everyone=True)
     with Asker(search, NEVER, lambda line: None) as asker:
@@ -42,11 +37,7 @@ def discover(arguments: Namespace) -> int:
 
 
 def group_of(arguments: Namespace) -> Group:
-    """
-    Return the group that the command line names.
-
-    @raise flom.errors.ConfigError: there is no such group, or no such interface.
-    """
+    """Return the group that the command line names; C{ConfigError} is raised if there is none, or no such interface."""
     return make_group(arguments.group, arguments.port, arguments.interface, arguments.discovery_ttl)
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import socket
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from flom.client.blocking.dial import connect_to_first
 from flom.client.blocking.discovery import Asker
@@ -49,8 +49,7 @@ class Verdict(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The result of one check."""
 
     verdict: Verdict
@@ -74,13 +73,10 @@ class _Listener:
             except OSError:
                 return  # there are no more
             if arrived is not None:
-                self._take(*arrived)
+                with suppress(RemoteProtocolError):
+                    self._note(decode(arrived[0]), arrived[1])
 
-    def _take(self, datagram: bytes, sender: Sender) -> None:
-        try:
-            message = decode(datagram)
-        except RemoteProtocolError:
-            return
+    def _note(self, message: object, sender: Sender) -> None:
         if isinstance(message, Discover):
             if message.standing is None:
                 self.questions.append(sender)
@@ -89,11 +85,7 @@ class _Listener:
 
 
 def doctor(arguments: Namespace) -> int:
-    """
-    Print what is right and wrong with discovery in a group.
-
-    @return: the status to exit with.
-    """
+    """Print what is right and wrong with discovery in a group, and return the status to exit with."""
     status = 0
     for finding in examine(group_of(arguments)):
         print(f"{finding.verdict.value:<8} {finding.check}: {finding.detail}", flush=True)
@@ -116,7 +108,10 @@ def examine(group: Group) -> Iterator[Finding]:
         return
     for interface in usable:
         yield _check_route(interface, group)
-    yield _check_ttl(group)
+    ttl = "1: daemons behind routers are not found; --discovery-ttl changes that"
+    if group.ttl > 1:
+        ttl = f"{group.ttl}: up to {group.ttl - 1} routers, if they route multicast"
+    yield Finding(Verdict.OK, "ttl", ttl)
     try:
         member = open_group_socket(group, is_member=True)
     except NoMulticast as e:
@@ -144,8 +139,17 @@ def _ask(group: Group, listener: _Listener) -> Iterator[Finding]:
             listener.hear()
         own = asker.socket.udp.getsockname()[1]
         looped = any(sender[1] == own for sender in listener.questions if not is_loopback(sender[0]))
-        yield _check_send(asker, group)
-        yield _check_loop(looped, group)
+        if asker.problem is not None:
+            yield Finding(Verdict.FAILED, "send", str(asker.problem))
+        else:
+            yield Finding(Verdict.OK, "send", f"{_ATTEMPTS} questions to {group}")
+        if looped:
+            yield Finding(Verdict.OK, "loop", "they came back to this host")
+        else:
+            detail = (
+                f"they did not come back to this host: a firewall here drops what comes in on UDP port {group.port}"
+            )
+            yield Finding(Verdict.FAILED, "loop", f"{detail}. A daemon here will not be elected")
         yield from _check_answers(search, listener, looped, group)
         for daemon in search.leaders:
             yield _check_connection(daemon)
@@ -154,17 +158,13 @@ def _ask(group: Group, listener: _Listener) -> Iterator[Finding]:
 def _check_interface(interface: NetworkInterface, group: Group) -> Finding | None:
     """Return whether C{interface} can be used; C{None} for one that is of no use to any group."""
     what = f"interface {interface.name}"
+    grave = Verdict.FAILED if group.interface else Verdict.WARNING  # the user has named it, or it is one of many
     if not interface.has_multicast:
-        if not group.interface:
-            return None
-        return Finding(Verdict.FAILED, what, "cannot do multicast")
+        return Finding(grave, what, "cannot do multicast") if group.interface else None
     if not interface.is_up:
-        return Finding(
-            Verdict.FAILED if group.interface else Verdict.WARNING, what, f"is down: ip link set {interface.name} up"
-        )
+        return Finding(grave, what, f"is down: ip link set {interface.name} up")
     if group.is_ipv6 and _has_no_ipv6(interface.name):
-        detail = f"IPv6 is disabled: sysctl net.ipv6.conf.{interface.name}.disable_ipv6=0"
-        return Finding(Verdict.FAILED if group.interface else Verdict.WARNING, what, detail)
+        return Finding(grave, what, f"IPv6 is disabled: sysctl net.ipv6.conf.{interface.name}.disable_ipv6=0")
     if not interface.has_carrier:
         return Finding(Verdict.WARNING, what, "is up, but has no carrier: is the cable plugged in?")
     return Finding(Verdict.OK, what, "is up and can do multicast")
@@ -190,29 +190,6 @@ def _check_route(interface: NetworkInterface, group: Group) -> Finding:
     if source in ("0.0.0.0", "::"):
         return Finding(Verdict.FAILED, what, "there is no address to send from")
     return Finding(Verdict.OK, what, f"{group.address} is sent to from {source}")
-
-
-def _check_ttl(group: Group) -> Finding:
-    if group.ttl == 1:
-        return Finding(Verdict.OK, "ttl", "1: daemons behind routers are not found; --discovery-ttl changes that")
-    return Finding(Verdict.OK, "ttl", f"{group.ttl}: up to {group.ttl - 1} routers, if they route multicast")
-
-
-def _check_send(asker: Asker, group: Group) -> Finding:
-    if asker.problem is not None:
-        return Finding(Verdict.FAILED, "send", str(asker.problem))
-    return Finding(Verdict.OK, "send", f"{_ATTEMPTS} questions to {group}")
-
-
-def _check_loop(looped: bool, group: Group) -> Finding:
-    if looped:
-        return Finding(Verdict.OK, "loop", "they came back to this host")
-    return Finding(
-        Verdict.FAILED,
-        "loop",
-        f"they did not come back to this host: a firewall here drops what comes in on UDP port {group.port}. A daemon "
-        "here will not be elected",
-    )
 
 
 def _check_answers(search: Search, listener: _Listener, looped: bool, group: Group) -> Iterator[Finding]:

@@ -48,21 +48,20 @@ def _parse(words: list[str]) -> Namespace:
     parser = Parser(prog="flomctl", description="Look after FLoM's lock daemons, and see what they hold.")
     parser.add_argument("-v", "--version", action="version", version=f"flom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, run, help in (
-        ("status", "status:show_status", "show the holders and waiters of each resource"),
-        ("top", "top:show_live", "show the same live, on a terminal; w, t, h and n sort it, q quits"),
-    ):
-        command = commands.add_parser(name, help=help)
-        command.add_argument("glob", nargs="?", metavar="RESOURCE-GLOB", help="a pattern for names, such as 'db*'")
-        add_place(command)
-        command.set_defaults(run=run)
-        if name == "status":
-            command.add_argument("--json", action="store_true", help="write all of it as one line of JSON")
-        else:
-            command.add_argument("--sort", choices=SORT_KEYS, default=SORT_KEYS[0], help="what comes first")
-    command = commands.add_parser("wait-for", help="show who blocks whom at a resource; status 3 for a deadlock")
+    place, shown = Parser(add_help=False), Parser(add_help=False)
+    add_place(place)
+    shown.add_argument("glob", nargs="?", metavar="RESOURCE-GLOB", help="a pattern for names, such as 'db*'")
+    parents = [shown, place]
+    command = commands.add_parser("status", parents=parents, help="show the holders and waiters of each resource")
+    command.add_argument("--json", action="store_true", help="write all of it as one line of JSON")
+    command.set_defaults(run="status:show_status")
+    help = "show the same live, on a terminal; w, t, h and n sort it, q quits"
+    command = commands.add_parser("top", parents=parents, help=help)
+    command.add_argument("--sort", choices=SORT_KEYS, default=SORT_KEYS[0], help="what comes first")
+    command.set_defaults(run="top:show_live")
+    help = "show who blocks whom at a resource; status 3 for a deadlock"
+    command = commands.add_parser("wait-for", parents=[place], help=help)
     command.add_argument("resource", metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
-    add_place(command)
     command.set_defaults(run="wait_for:show_waiting")
     _add_discovery(commands.add_parser)
     _add_certs(commands.add_parser("certs", help="make certificates for TLS"))
@@ -91,9 +90,8 @@ def _add_certs(command: ArgumentParser) -> None:
     step = steps.add_parser("init", help="make a certificate authority")
     _add_certificate(step, "certs:make_authority", days=3650)
     step = steps.add_parser("issue", help="make a certificate for a host, signed by the authority")
-    step.add_argument(
-        "--unique-id", metavar="ID", help="what flom --unique-id says there; by default, that of this host"
-    )
+    help = "what flom --unique-id says there; by default, that of this host"
+    step.add_argument("--unique-id", metavar="ID", help=help)
     _add_certificate(step, "certs:issue_certificate", days=825)
 
 

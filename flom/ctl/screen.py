@@ -27,11 +27,7 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Ended(BaseException):
-    """
-    A signal ends the program.
-
-    @ivar number: which.
-    """
+    """The signal of this C{number} ends the program."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -82,7 +78,8 @@ class Screen:
     def __enter__(self) -> Screen:
         self._woken, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._previous = signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
-        wanted: dict[int, Any] = {signal.SIGWINCH: _ignore, signal.SIGTSTP: signal.SIG_IGN}
+        # the size has changed: it only wakes the program
+        wanted: dict[int, Any] = {signal.SIGWINCH: lambda number, frame: None, signal.SIGTSTP: signal.SIG_IGN}
         wanted |= {int(number): _end for number in _ENDING}
         for number, handler in wanted.items():
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
@@ -91,7 +88,10 @@ class Screen:
             if sys.stdin is not None and sys.stdin.isatty():
                 self._keys = sys.stdin.fileno()
                 self._kept = termios.tcgetattr(self._keys)
-                _take_single_keys(self._keys)
+                tty.setcbreak(self._keys, termios.TCSANOW)  # each key comes at once and is not shown
+                changed = termios.tcgetattr(self._keys)
+                changed[0] &= ~termios.IXON  # and none of them stops the output
+                termios.tcsetattr(self._keys, termios.TCSANOW, changed)
             self._console.set_alt_screen()
             self._console.show_cursor(False)
         except BaseException:
@@ -116,19 +116,7 @@ class Screen:
             signal.signal(number, handler)
 
 
-def _take_single_keys(terminal: int) -> None:
-    """Set C{terminal} so that each key comes at once and is not shown, and none of them stops the output."""
-    tty.setcbreak(terminal, termios.TCSANOW)
-    changed = termios.tcgetattr(terminal)
-    changed[0] &= ~termios.IXON
-    termios.tcsetattr(terminal, termios.TCSANOW, changed)
-
-
 def _end(number: int, frame: object) -> None:
     for other in _ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise Ended(number)
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Do nothing: the signal is only to wake the program."""

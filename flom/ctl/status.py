@@ -18,16 +18,10 @@ from flom.ctl.table import (
     select,
 )
 from flom.status.json import to_json
-from flom.status.model import Status
 
 
 def show_status(arguments: Namespace) -> int:
-    """
-    Print what the daemon holds.
-
-    @return: the status to exit with.
-    @raise flom.errors.FlomError: it cannot be seen.
-    """
+    """Print what the daemon holds, and return the status to exit with."""
     with open_status(config_of(arguments), print_warning) as reader:
         status = select(reader.read(), arguments.glob)
     if arguments.glob is not None and not (status.resources or status.incubator):
@@ -35,23 +29,13 @@ def show_status(arguments: Namespace) -> int:
         return FAILED
     if arguments.json:
         print(to_json(status))
-    elif sys.stdout.isatty():
-        _print_table(status)
+        return 0
+    daemon, sections = describe_daemon(status.daemon), sections_of(status, blocked_first)
+    if sys.stdout.isatty():
+        console = make_console()
+        console.print(daemon, style="bold", soft_wrap=True)
+        console.print(make_table(sections, console.width) if sections else "no locks")
     else:
-        _print_plainly(status)
+        print(f"# {daemon}")
+        print("\n".join(plain_lines(sections)) if sections else "# no locks")
     return 0
-
-
-def _print_plainly(status: Status) -> None:
-    print(f"# {describe_daemon(status.daemon)}")
-    sections = sections_of(status, blocked_first)
-    print("\n".join(plain_lines(sections)) if sections else "# no locks")
-
-
-def _print_table(status: Status) -> None:
-    console = make_console()
-    console.print(describe_daemon(status.daemon), style="bold", soft_wrap=True)
-    if sections := sections_of(status, blocked_first):
-        console.print(make_table(sections, console.width))
-    else:
-        console.print("no locks")

@@ -88,18 +88,14 @@ def select(status: Status, glob: str | None) -> Status:
     """Return the part of C{status} that matches C{glob}, by the name of a resource or of a node that is in use."""
     if glob is None:
         return status
-    pattern = glob
-
-    def matches(name: str) -> bool:
-        return fnmatchcase(name, pattern)
 
     def is_wanted(resource: ResourceStatus) -> bool:
-        names = {lock.name for lock in (*resource.holders, *resource.waiters)}
-        return any(map(matches, {resource.name, *names}))
+        names = {resource.name, *(lock.name for lock in (*resource.holders, *resource.waiters))}
+        return any(fnmatchcase(name, glob) for name in names)
 
     return status.replace(
         resources=tuple(filter(is_wanted, status.resources)),
-        incubator=tuple(lock for lock in status.incubator if matches(lock.name)),
+        incubator=tuple(lock for lock in status.incubator if fnmatchcase(lock.name, glob)),
     )
 
 
@@ -218,11 +214,7 @@ def _has_room(heading: str, width: int, rows: list[list[Text]], column: int) -> 
 
 
 def _cells(row: Row, number: int, rows: list[Row]) -> list[Text]:
-    """
-    Return the cells of a row, as C{Text}, because a name is no markup.
-
-    @param number: the place of C{row} in C{rows}, those of its resource: what stands above already is left out.
-    """
+    """Return the cells of C{row}, number C{number} of C{rows} of its resource; what stands above is left out."""
     lock, style = row.lock, _STYLES[row.state]
     who = mode = element = ""
     duration = spell_seconds(row.seconds)

@@ -28,12 +28,7 @@ _LINES_AROUND: Final = 6  # beside the rows: the daemon, the keys, headings, wha
 
 
 def show_live(arguments: Namespace) -> int:
-    """
-    Show what the daemon holds until the user quits.
-
-    @return: the status to exit with.
-    @raise flom.errors.FlomError: it cannot be seen.
-    """
+    """Show what the daemon holds until the user quits, and return the status to exit with."""
     config = config_of(arguments)
     screen = Screen()
     if not screen.is_usable:
@@ -64,12 +59,7 @@ class _Source:
         self._reader: StatusReader | None = None
 
     def open(self, timeout: float, warn: Callable[[str], None]) -> StatusReader:
-        """
-        Connect, unless that is done.
-
-        @param warn: called with each warning for the user.
-        @raise FlomError: there is no daemon, or it does not show its status.
-        """
+        """Connect, unless that is done; C{warn} is called with each warning for the user."""
         if self._reader is None:
             self._reader = open_status(self._config, warn, timeout)
         return self._reader

@@ -20,7 +20,6 @@ from rich.text import Text
 from rich.tree import Tree
 
 from flom.client.blocking.status import open_status
-from flom.config import Config
 from flom.core.names import parse_name
 from flom.ctl.options import config_of
 from flom.ctl.output import BAD_USAGE, FAILED, print_error, print_warning
@@ -47,12 +46,7 @@ class Wait(NamedTuple):
 
 
 def show_waiting(arguments: Namespace) -> int:
-    """
-    Print who blocks whom at a resource.
-
-    @return: the status to exit with.
-    @raise flom.errors.FlomError: the daemon cannot be asked.
-    """
+    """Print who blocks whom at a resource, and return the status to exit with."""
     name = arguments.resource
     try:
         key = parse_name(name).key
@@ -69,40 +63,32 @@ def show_waiting(arguments: Namespace) -> int:
         print_error(f"no resource {name!r}")
         return FAILED
     waits = [Wait(lock, resource) for resource in found for lock in resource.waiters if _is_at(lock, name)]
-    blocked = Blocked(status, is_local=_is_local(config))
+    blocked = Blocked(status, is_local=not (config.unicast_address or config.multicast_address))
     tree = _Writer(blocked).write(name, waits, incubated)
     circle = blocked.circle(waits)
+    deadlock = one_line(f"deadlock: {', '.join(circle)}") if circle else ""
     if sys.stdout.isatty():
         console = make_console()
         console.print(tree)
+        if deadlock:
+            console.print(Text(deadlock, "bold red"), soft_wrap=True)
     else:
-        print("\n".join(_plain(tree)))
-    if not circle:
-        return 0
-    text = one_line(f"deadlock: {', '.join(circle)}")
-    if sys.stdout.isatty():
-        console.print(Text(text, "bold red"), soft_wrap=True)
-    else:
-        print(text)
-    return DEADLOCK
+        print("\n".join([*_plain(tree), *filter(None, [deadlock])]))
+    return DEADLOCK if circle else 0
 
 
 class Blocked:
     """Which waiters are blocked by which holders, in all resources of the daemon."""
 
     def __init__(self, status: Status, *, is_local: bool) -> None:
-        """
-        @param is_local: whether the daemon's process ids are those of this host.
-        """
+        """@param is_local: whether the daemon's process ids are those of this host."""
         self._waits: defaultdict[_Process, list[Wait]] = defaultdict(list)
         self._found: dict[tuple[_Process, int], list[Wait]] = {}
-        for resource in status.resources:
-            for lock in resource.waiters:
-                for process in _processes(lock, is_local=is_local):
-                    self._waits[process].append(Wait(lock, resource))
-        self._hopeless = self._find_hopeless(
-            [Wait(lock, resource) for resource in status.resources for lock in resource.waiters]
-        )
+        waits = [Wait(lock, resource) for resource in status.resources for lock in resource.waiters]
+        for wait in waits:
+            for process in _processes(wait.lock, is_local=is_local):
+                self._waits[process].append(wait)
+        self._hopeless = self._find_hopeless(waits)
 
     def waits_of(self, lock: LockStatus, resource: ResourceStatus) -> list[Wait]:
         """
@@ -112,14 +98,13 @@ class Blocked:
         that has the lock would not ask for it.
         """
         own = _process(lock)
-        if (found := self._found.get((own, resource.number))) is None:
-            found = [
+        if (own, resource.number) not in self._found:
+            self._found[own, resource.number] = [
                 wait
                 for wait in self._waits.get(own, ())
                 if _process(wait.lock) != own or wait.resource.number != resource.number
             ]
-            self._found[own, resource.number] = found
-        return found
+        return self._found[own, resource.number]
 
     def is_hopeless(self, wait: Wait) -> bool:
         """Return whether C{wait} will last for ever, unless a process gives up."""
@@ -150,19 +135,16 @@ class Blocked:
         """Return the numbers of the waits that cannot end: leave out those that can, until nothing changes."""
         hopeless = {wait.lock.number for wait in waits}
         needs = [(wait, self._needed(wait)) for wait in waits]
-        changed = True
-        while changed:
-            changed = False
+        while True:
             left = []
             for wait, blockers in needs:
-                are_gone = [not (needed & hopeless) for needed in blockers]
-                if _is_enough(wait, are_gone):
+                if _is_enough(wait, [not (needed & hopeless) for needed in blockers]):
                     hopeless.discard(wait.lock.number)
-                    changed = True
                 else:
                     left.append((wait, blockers))
+            if len(left) == len(needs):
+                return hopeless
             needs = left
-        return hopeless
 
     def _needed(self, wait: Wait) -> list[set[int]]:
         """Return, for each blocker of C{wait}, the waits that must end before that one releases its lock."""
@@ -268,10 +250,6 @@ def _runs_a_command(pid: int) -> bool:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").startswith("flom")
     except OSError:
         return False
-
-
-def _is_local(config: Config) -> bool:
-    return not (config.unicast_address or config.multicast_address)
 
 
 def _is_at(lock: LockStatus, name: str) -> bool:

@@ -28,11 +28,7 @@ _PIECE: Final = 500
 
 
 def take_status(arbiter: DeferredArbiter, counters: Counters, key: str | None = None) -> Status:
-    """
-    Return what C{arbiter} holds, in time proportional to that.
-
-    @param key: of the only resource to show; C{None} for all.
-    """
+    """Return what C{arbiter} holds, in time proportional to that; C{key} is that of the only resource to show."""
     with _no_garbage_collection():
         *_, status = take_in_turns(arbiter, counters, key)
     assert status is not None
@@ -44,8 +40,6 @@ def take_in_turns(arbiter: DeferredArbiter, counters: Counters, key: str | None 
     Read the status of this moment in turns of at most 500 locks: yield C{None} after each, and the status in the end.
 
     Clients that leave in the meantime are left out.
-
-    @param key: see L{take_status}.
     """
     view, now = arbiter.view(key), arbiter.now().monotonic
     daemon = _daemon(arbiter, counters)
@@ -66,11 +60,7 @@ def take_in_turns(arbiter: DeferredArbiter, counters: Counters, key: str | None 
 def write_status(
     arbiter: DeferredArbiter, counters: Counters, clock: IReactorTime, key: str | None = None
 ) -> Deferred[bytes]:
-    """
-    Return what C{arbiter} holds at this moment, as JSON that is written in turns.
-
-    @param key: see L{take_status}.
-    """
+    """Return what C{arbiter} holds at this moment, as JSON that is written in turns."""
 
     def pieces() -> Iterator[str]:
         for status in take_in_turns(arbiter, counters, key):
@@ -80,11 +70,7 @@ def write_status(
 
 
 def write_in_turns(clock: IReactorTime, pieces: Iterable[str]) -> Deferred[bytes]:
-    """
-    Return all of C{pieces} in UTF-8, each made in a turn of the reactor's, so that locks are granted in between.
-
-    @param clock: has the turns.
-    """
+    """Return all of C{pieces} in UTF-8, each made in a turn of C{clock}, so that locks are granted in between."""
     written: list[str] = []
 
     def finish(result: object) -> bytes:
@@ -103,9 +89,6 @@ class Statuses:
     """Statuses for many clients, written one after another; requests that come while one is written share the next."""
 
     def __init__(self, arbiter: DeferredArbiter, counters: Counters, clock: IReactorTime) -> None:
-        """
-        @param clock: has the turns in which work is done.
-        """
         self._arbiter = arbiter
         self._counters = counters
         self._clock = clock

@@ -55,9 +55,7 @@ class MountService(Service):
     _log = Logger()
 
     def __init__(self, reactor: IReactor, directory: str, arbiter: DeferredArbiter, counters: Counters) -> None:
-        """
-        @param directory: where to mount; an absolute path without links.
-        """
+        """@param directory: where to mount; an absolute path without links."""
         self._reactor = reactor
         self._directory = directory
         self._arbiter = arbiter
@@ -80,12 +78,11 @@ class MountService(Service):
         return self._ended
 
     def _begin(self) -> None:
-        if self.running:
-            self._ended = Deferred.fromCoroutine(self._show())
-            self._ended.addErrback(self._log_fault)
+        def log_fault(failure: Failure) -> None:
+            self._log.failure("showing what is held in {directory}", failure, directory=self._directory)
 
-    def _log_fault(self, failure: Failure) -> None:
-        self._log.failure("showing what is held in {directory}", failure, directory=self._directory)
+        if self.running:
+            self._ended = Deferred.fromCoroutine(self._show()).addErrback(log_fault)
 
     async def _show(self) -> None:
         while self.running and await self._show_once():
@@ -160,12 +157,7 @@ class MountService(Service):
 
 
 class ShowingProcess(ProcessProtocol):
-    """
-    The process that runs L{flom.vfs}.
-
-    @ivar ended: fires with a C{ProcessDone} or a C{ProcessTerminated} when it has ended.
-    @ivar has_mounted: whether it has mounted.
-    """
+    """The process that runs L{flom.vfs}; C{ended} fires with a C{ProcessDone} or a C{ProcessTerminated}."""
 
     transport: Any
 
@@ -186,12 +178,7 @@ class ShowingProcess(ProcessProtocol):
         return lines[-1] if lines else ""
 
     def start(self, connection: StatusProtocol) -> None:
-        """
-        Start it.
-
-        @param connection: our end of the connection to it.
-        @raise OSError: it cannot be started.
-        """
+        """Start it, with C{connection} as our end of the connection; C{OSError} is raised if it cannot be started."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self._reactor.spawnProcess(

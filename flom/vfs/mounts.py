@@ -77,11 +77,7 @@ def why_not(directory: str) -> str | None:
 
 
 def type_of_mount(directory: str) -> str | None:
-    """
-    Return the type of what is mounted at C{directory}, even if it is dead; C{None} if nothing is.
-
-    @param directory: an absolute path without links.
-    """
+    """Return the type of what is mounted at C{directory}, a path without links, even if it is dead."""
     found = None
     with open("/proc/self/mountinfo", "rb") as mounts:
         for line in mounts:

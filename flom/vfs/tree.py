@@ -30,7 +30,7 @@ _INODES_EACH: Final = 8
 class File:
     """A file, as it is in one snapshot."""
 
-    def __init__(self, inode: int, since: float, make: Callable[[], bytes]) -> None:
+    def __init__(self, inode: int, since: float, make: Callable[[], str]) -> None:
         """
         @param since: when it was created, in seconds since the epoch.
         @param make: returns its content; called at most once.
@@ -41,7 +41,7 @@ class File:
 
     @cached_property
     def content(self) -> bytes:
-        return self._make()
+        return self._make().encode("utf-8", "surrogateescape")
 
 
 class Directory:
@@ -67,11 +67,7 @@ Node: TypeAlias = File | Directory
 
 
 class Tree:
-    """
-    FLoM's tree of files, and C{status.json}, made from one snapshot.
-
-    @ivar root: its root.
-    """
+    """FLoM's tree of files, and C{status.json}, made from one snapshot."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
@@ -83,15 +79,11 @@ class Tree:
         lockers = Directory(_LOCKERS, started, newest_locker, self._lockers)
         incubator = Directory(_INCUBATOR, started, newest_incubated, self._incubator)
         shown = Directory(_STATUS, started, newest, lambda: {"incubator": incubator, "lockers": lockers})
-        as_json = File(_JSON, self._now, lambda: f"{to_json(status)}\n".encode())
+        as_json = File(_JSON, self._now, lambda: f"{to_json(status)}\n")
         self.root = Directory(_ROOT, started, newest, lambda: {"status": shown, "status.json": as_json})
 
     def find(self, path: str) -> Node:
-        """
-        Return what is at C{path}, which begins with a slash.
-
-        @raise OSError: nothing is.
-        """
+        """Return what is at C{path}, which begins with a slash; C{OSError} is raised if nothing is."""
         node: Node = self.root
         for name in path.split("/"):
             if not name:
@@ -127,7 +119,6 @@ class Tree:
 
     def _locker(self, resource: ResourceStatus) -> Directory:
         created, inode = self._since(resource), resource.number * _INODES_EACH
-        changed = self._newest([*resource.holders, *resource.waiters])
 
         def waiters() -> dict[str, Node]:
             return {
@@ -143,13 +134,13 @@ class Tree:
 
         def entries() -> dict[str, Node]:
             return {
-                "resource_name": File(inode + 1, created, partial(_encode, f"{resource.name}\n")),
-                "resource_type": File(inode + 2, created, partial(_encode, f"{resource.type}\n")),
+                "resource_name": File(inode + 1, created, lambda: f"{resource.name}\n"),
+                "resource_type": File(inode + 2, created, lambda: f"{resource.type}\n"),
                 "holders": Directory(inode + 3, created, self._newest(resource.holders), holders),
                 "waitings": Directory(inode + 4, created, self._newest(resource.waiters), waiters),
             }
 
-        return Directory(inode, created, changed, entries)
+        return Directory(inode, created, self._newest([*resource.holders, *resource.waiters]), entries)
 
     def _files(self, lock: LockStatus, contents: dict[str, str]) -> Directory:
         """Return the directory of C{lock}, with files of these contents by name."""
@@ -157,7 +148,7 @@ class Tree:
 
         def entries() -> dict[str, Node]:
             return {
-                name: File(inode + place, since, partial(_encode, text))
+                name: File(inode + place, since, partial(str, text))
                 for place, (name, text) in enumerate(contents.items(), start=1)
             }
 
@@ -175,7 +166,3 @@ def _value(resource: ResourceStatus, holder: LockStatus) -> dict[str, str]:
         case "sequence" | "timestamp":
             return {f"{resource.type}_value": f"{holder.element}\n"}
     return {}
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

@@ -19,9 +19,7 @@ class Cache:
     """The latest body, made anew when it is asked for and old."""
 
     def __init__(self, now: Callable[[], float], make: Callable[[], Deferred[bytes]]) -> None:
-        """
-        @param now: returns the present, in seconds of a monotonic clock.
-        """
+        """@param now: returns the present, in seconds of a monotonic clock."""
         self._now = now
         self._make = make
         self._made = b""

@@ -45,8 +45,6 @@ def write_metrics(arbiter: DeferredArbiter, counters: Counters) -> bytes:
 
 
 class _Collector(Collector):
-    """Gives the metrics of one daemon."""
-
     def __init__(self, arbiter: DeferredArbiter, counters: Counters) -> None:
         self._arbiter = arbiter
         self._counters = counters

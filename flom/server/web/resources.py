@@ -40,11 +40,7 @@ _Make = Callable[[], Deferred[bytes]]
 
 
 def make_root(clock: IReactorTime, arbiter: DeferredArbiter, counters: Counters) -> Resource:
-    """
-    Return the root of all paths.
-
-    @param clock: has the turns in which a status is written.
-    """
+    """Return the root of all paths; a status is written in turns of C{clock}."""
 
     def cached(make: _Make) -> _Make:
         return Cache(lambda: arbiter.now().monotonic, make).get
@@ -72,7 +68,6 @@ class Line(Resource):
         self._text = text
 
     def render(self, request: Request) -> bytes:
-        """See L{Resource.render}."""
         return _respond(request, self._code, TEXT, f"{self._text}\n".encode())
 
 
@@ -83,7 +78,7 @@ class _Readable(Resource):
         return Line(HTTPStatus.NOT_FOUND, "not found")
 
     def render(self, request: Request) -> bytes | int:
-        """See L{Resource.render}; Twisted's would log each HEAD, and answer other methods with a page."""
+        # Twisted's would log each HEAD, and answer other methods with a page
         if request.method not in _METHODS:
             request.setHeader(b"Allow", b", ".join(_METHODS))
             return Line(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed").render(request)

@@ -55,11 +55,7 @@ _log: Final = Logger()
 def web_service(
     reactor: IReactor, endpoint: IStreamServerEndpoint, arbiter: DeferredArbiter, counters: Counters
 ) -> IService:
-    """
-    Return a service that shows what C{arbiter} holds on C{endpoint}.
-
-    A start fails with C{CannotListenError} if it cannot listen.
-    """
+    """Return a service that shows what C{arbiter} holds; C{CannotListenError} fails its start."""
     site = Site(make_root(reactor, arbiter, counters), reactor)
 
     def note_open(port: IListeningPort) -> None:
@@ -69,8 +65,6 @@ def web_service(
 
 
 class _Request(server.Request):
-    """One request."""
-
     def handleContentChunk(self, data: bytes) -> None:
         """Forget C{data}, a part of the body."""
 
@@ -86,8 +80,6 @@ class _Request(server.Request):
 
 
 class _Channel(HTTPChannel):
-    """One connection."""
-
     factory: Site
 
     def connectionMade(self) -> None:
@@ -111,19 +103,12 @@ class _Channel(HTTPChannel):
 
 
 class Site(server.Site):
-    """
-    The site, and its connections.
-
-    @ivar connections: those that are open.
-    """
+    """The site, and those of its connections that are open."""
 
     protocol = _Channel  # type: ignore[assignment]  # Twisted's own, for HTTP/2 too, is no subclass either
     requestFactory = _Request
 
     def __init__(self, root: Resource, reactor: IReactor) -> None:
-        """
-        @param reactor: has the timers.
-        """
         super().__init__(root, timeout=IDLE_TIME, reactor=reactor, parsePOSTFormSubmission=False)
         self.connections: set[_Channel] = set()
 
@@ -133,7 +118,7 @@ class Site(server.Site):
         return super().buildProtocol(addr)
 
     def getContentFile(self, length: int | None) -> BytesIO:
-        """Return where a body would be kept; see L{_Request.handleContentChunk}."""
+        """Return where Twisted would keep a body; see L{_Request.handleContentChunk}."""
         return BytesIO()
 
     def getResourceFor(self, request: server.Request) -> Resource:
