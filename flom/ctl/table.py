@@ -36,37 +36,23 @@ _STYLES: Final = {"holds": "green", "waits": "yellow", "incubated": "magenta", "
 
 
 class Row(NamedTuple):
-    """
-    A holder or a waiter, or a resource that has none of them.
+    """A holder or a waiter, or a resource that has none of them."""
 
-    @ivar name: of the resource; for a hierarchy, the node.
-    @ivar free: what is left of the resource, in words.
-    @ivar state: C{"holds"} and so on.
-    @ivar lock: C{None} for a resource that is idle.
-    @ivar seconds: for how long that has been so.
-    """
-
-    name: str
+    name: str  # of the resource; for a hierarchy, the node
     type: str
-    free: str
-    state: str
-    lock: LockStatus | None
-    seconds: float
+    free: str  # what is left of the resource, in words
+    state: str  # "holds" and so on
+    lock: LockStatus | None  # None for a resource that is idle
+    seconds: float  # for how long that has been so
 
 
 class Section(NamedTuple):
-    """
-    The rows of one resource.
-
-    @ivar waiters: how many there are.
-    @ivar waiting: for how many seconds the first of them has waited.
-    @ivar held: for how many seconds it has been held.
-    """
+    """The rows of one resource."""
 
     name: str
-    waiters: int
-    waiting: float
-    held: float
+    waiters: int  # how many there are
+    waiting: float  # for how many seconds the first of them has waited
+    held: float  # for how many seconds it has been held
     rows: list[Row]
 
 

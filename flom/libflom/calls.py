@@ -90,7 +90,7 @@ def flom_handle_clean(handle: flom_handle_t | None) -> int:
             return int(code)
     if handle.state not in _CLEANABLE:
         return int(ReturnCode.API_INVALID_SEQUENCE)
-    _clear(handle)
+    flom_handle_delete(handle)
     return int(ReturnCode.OK)
 
 
@@ -98,15 +98,12 @@ def flom_handle_delete(handle: flom_handle_t | None) -> None:
     """End the use of C{handle} whatever its state is, and release its lock."""
     if is_given(handle, "flom_handle_delete"):
         _disconnect(handle)
-        _clear(handle)
+        handle.config = None
+        handle.state = FLOM_HANDLE_STATE_CLEANED
 
 
 def flom_handle_lock(handle: flom_handle_t | None) -> int:
-    """
-    Lock the resource that C{handle} names; return a return code.
-
-    An exception that the handler of a signal raises meanwhile goes to the caller, and the request is withdrawn.
-    """
+    """Lock the resource that C{handle} names; return a return code. What a signal's handler raises ends the wait."""
     if not is_given(handle, "flom_handle_lock"):
         return int(ReturnCode.NULL_OBJECT)
     if handle.state not in _LOCKABLE or handle.config is None:
@@ -182,8 +179,6 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
 
 
 class _HandleHooks(Hooks):
-    """What becomes of a handle while its lock is taken."""
-
     def __init__(self, handle: flom_handle_t, config: Config) -> None:
         self._handle = handle
         self._config = config
@@ -215,11 +210,6 @@ def _disconnect(handle: flom_handle_t, *, rollback: bool = False) -> ReturnCode:
     finally:
         conversation.close()
     return ReturnCode.OK
-
-
-def _clear(handle: flom_handle_t) -> None:
-    handle.config = None
-    handle.state = FLOM_HANDLE_STATE_CLEANED
 
 
 def _code_of(error: FlomError, config: Config) -> ReturnCode:

@@ -25,27 +25,18 @@ class flom_handle_t:
 
     Two threads must not use one at the same time.
 
-    @ivar state: a C{FLOM_HANDLE_STATE_...}; 0 before C{flom_handle_init}.
-    @ivar conn: the connection that has the lock, while it is held.
-    @ivar config: the properties; each handle has its own.
-    @ivar locked_element: see C{flom_handle_get_locked_element}.
-    @ivar thisown: whether C{flom_handle_t()} has made it. It is there because SWIG has it.
     """
 
     def __init__(self) -> None:
-        self.state = 0
-        self.conn: Conversation | None = None
-        self.config: Config | None = None
+        self.state = 0  # a FLOM_HANDLE_STATE_...; 0 before flom_handle_init
+        self.conn: Conversation | None = None  # the connection that has the lock, while it is held
+        self.config: Config | None = None  # the properties; each handle has its own
         self.locked_element: str | None = None
-        self.thisown = True
+        self.thisown = True  # whether flom_handle_t() has made it; it is there because SWIG has it
 
 
 def is_given(handle: object, function: str) -> TypeGuard[flom_handle_t]:
-    """
-    Return whether C{handle}, the first argument of C{function}, is one; otherwise it is C{None}.
-
-    @raise TypeError: it is neither.
-    """
+    """Return whether C{handle}, the first argument of C{function}, is one; C{TypeError} is raised if it is not None."""
     if handle is not None and not isinstance(handle, flom_handle_t):
         raise wrong_type(function, 1, "flom_handle_t *")
     return handle is not None

@@ -37,15 +37,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _Refused(Exception):
-    """
-    A value is none for its property.
-
-    @ivar code: says so.
-    """
-
-    def __init__(self, code: ReturnCode) -> None:
-        super().__init__(code.text)
-        self.code = code
+    """A value is none for its property; its argument is the code that says so."""
 
 
 # the states in which a property can be set
@@ -60,11 +52,7 @@ _ADDRESSES: Final = ("socket_name", "unicast_address", "multicast_address")
 
 
 def _number(
-    name: str,
-    field: str = "",
-    states: frozenset[int] = _FREE,
-    check: _Check = _INT,
-    type_name: str = "int",
+    name: str, field: str = "", states: frozenset[int] = _FREE, check: _Check = _INT, type_name: str = "int"
 ) -> _NumberPair:
     """
     Return the getter and the setter of a number.
@@ -80,11 +68,7 @@ def _number(
 def _text(
     name: str, check: _Check, field: str = "", states: frozenset[int] = _FREE, *, is_optional: bool = True
 ) -> _TextPair:
-    """
-    Return the getter and the setter of a text; see L{_number}.
-
-    @param is_optional: whether C{None} is kept without a check.
-    """
+    """Return the getter and the setter of a text, as L{_number} does; C{None} is kept unless it is not optional."""
     field = field or name
 
     def check_given(text: str | None) -> Any:
@@ -123,7 +107,7 @@ def _setter(
         except Ignored:
             pass
         except _Refused as e:
-            return int(e.code)
+            return int(e.args[0])
         except ValueError:
             return int(ReturnCode.INVALID_PROPERTY_VALUE)
         return int(ReturnCode.OK)
@@ -156,7 +140,6 @@ def _at_least_one(limit: int) -> Callable[[int], int]:
 
 
 def _unless_zero(value: int) -> int:
-    """Return C{value} without its sign; 0 has no effect."""
     if value == 0:
         raise Ignored("0 has no effect")
     return absolute_within(1, 2**31 - 1)(value)
@@ -164,12 +147,12 @@ def _unless_zero(value: int) -> int:
 
 def _resource_name(text: str | None) -> str:
     try:
-        name = parse_name(_words(text or ""))
+        name = parse_name(_words(text or "")).text
     except (InvalidName, ValueError):
-        raise _Refused(ReturnCode.INVALID_RESOURCE_NAME) from None
-    if name.text == DEFAULT_NAME:
+        name = DEFAULT_NAME
+    if name == DEFAULT_NAME:
         raise _Refused(ReturnCode.INVALID_RESOURCE_NAME)
-    return name.text
+    return name
 
 
 def _words(text: str) -> str:

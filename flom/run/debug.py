@@ -41,27 +41,21 @@ _OTHER: Final = "the other end"
 
 
 def try_feature(name: str, config: Config) -> int:
-    """
-    Try the debug feature C{name}.
-
-    @return: the status to exit with.
-    """
+    """Try the debug feature C{name}, and return the status to exit with."""
     feature = _FEATURES.get(name.lower())
     if feature is None:
         print_error(f"debug-feature: '{name}' is none of {', '.join(_FEATURES)}")
         return ExitStatus.DEBUG_FAILED
     try:
         feature(config)
-    except LockTimeout:
-        print_error(f"debug-feature: {name}: the other end says nothing")
-    except FlomError as e:
-        print_error(f"debug-feature: {name}: {str(e).removeprefix(f'{_OTHER}: ')}")
-    except OSError as e:
-        print_error(f"debug-feature: {name}: {reason(e)}")
-    except ValueError as e:
-        print_error(f"debug-feature: {name}: {e}")
-    else:
         return ExitStatus.OK
+    except LockTimeout:
+        why = f"{_OTHER} says nothing"
+    except OSError as e:
+        why = reason(e)
+    except (FlomError, ValueError) as e:
+        why = str(e).removeprefix(f"{_OTHER}: ")
+    print_error(f"debug-feature: {name}: {why}")
     return ExitStatus.DEBUG_FAILED
 
 

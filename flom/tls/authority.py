@@ -16,12 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from flom.errors import FlomError
@@ -43,12 +38,7 @@ class CannotIssue(FlomError):
 
 
 class Issued(NamedTuple):
-    """
-    A certificate and its key.
-
-    @ivar certificate: a PEM file.
-    @ivar key: a PEM file that its owner alone may read.
-    """
+    """A certificate and its key, in PEM files; the owner alone may read that of the key."""
 
     certificate: Path
     key: Path
@@ -122,11 +112,7 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    days: int,
-    at_latest: datetime | None = None,
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int, at_latest: datetime | None = None
 ) -> x509.CertificateBuilder:
     now = datetime.now(timezone.utc)
     end = now + timedelta(days=days)
@@ -173,7 +159,7 @@ def _load_authority(directory: Path) -> tuple[x509.Certificate, CertificateIssue
 
 
 def _read(path: Path) -> bytes:
-    """Read a file; if it is a pipe, do not wait for a writer."""
+    # if it is a pipe, this does not wait for a writer
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         return file.read()
 
@@ -183,12 +169,10 @@ def _write(
 ) -> Issued:
     """Write both files, and replace none."""
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public_pem = certificate.public_bytes(Encoding.PEM)
     written: list[Path] = []
     try:
-        for path, data, mode in (
-            (key_path, pem, 0o600),
-            (certificate_path, certificate.public_bytes(Encoding.PEM), 0o644),
-        ):
+        for path, data, mode in ((key_path, pem, 0o600), (certificate_path, public_pem, 0o644)):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             written.append(path)
             with open(descriptor, "wb") as file:

@@ -59,10 +59,7 @@ class FileSystem:
     use_ns: Final = True  # times are in nanoseconds
 
     def __init__(self, latest: Callable[[], Tree], on_mounted: Callable[[], None]) -> None:
-        """
-        @param latest: returns the tree to show; raises C{OSError} if there is none.
-        @param on_mounted: called once, when the file system can be used.
-        """
+        """C{latest} returns the tree to show, or raises C{OSError}; C{on_mounted} is called once it can be used."""
         self._latest = latest
         self._on_mounted = on_mounted
         self._opened: dict[int, File] = {}  # a file that is read in pieces is of one snapshot

@@ -31,10 +31,7 @@ class File:
     """A file, as it is in one snapshot."""
 
     def __init__(self, inode: int, since: float, make: Callable[[], str]) -> None:
-        """
-        @param since: when it was created, in seconds since the epoch.
-        @param make: returns its content; called at most once.
-        """
+        """It was created at C{since}, in seconds since the epoch; C{make}, called at most once, returns its text."""
         self.inode = inode
         self.created = self.changed = since
         self._make = make
@@ -48,11 +45,7 @@ class Directory:
     """A directory, as it is in one snapshot."""
 
     def __init__(self, inode: int, created: float, changed: float, make: Callable[[], dict[str, Node]]) -> None:
-        """
-        @param created: when it was created, in seconds since the epoch.
-        @param changed: when the newest of its entries was.
-        @param make: returns its entries by name; called at most once.
-        """
+        """C{changed}: when its newest entry was created. C{make}, called at most once, returns its entries."""
         self.inode = inode
         self.created = created
         self.changed = max(created, changed)
@@ -106,12 +99,9 @@ class Tree:
     def _incubator(self) -> dict[str, Node]:
         found: dict[str, Node] = {}
         for waiter in self._status.incubator:
-            lines = {
-                "peer_name": f"{waiter.address}\n",
-                "resource_name": f"{waiter.name}\n",
-                "resource_type": f"{parse_name(waiter.name).type_name}\n",
-            }
-            found[str(waiter.number)] = self._files(waiter, lines)
+            kind = parse_name(waiter.name).type_name
+            wanted = {"resource_name": f"{waiter.name}\n", "resource_type": f"{kind}\n"}
+            found[str(waiter.number)] = self._files(waiter, wanted)
         return found
 
     def _lockers(self) -> dict[str, Node]:
@@ -121,16 +111,10 @@ class Tree:
         created, inode = self._since(resource), resource.number * _INODES_EACH
 
         def waiters() -> dict[str, Node]:
-            return {
-                str(waiter.number): self._files(waiter, {"peer_name": f"{waiter.address}\n"})
-                for waiter in resource.waiters
-            }
+            return {str(waiter.number): self._files(waiter, {}) for waiter in resource.waiters}
 
         def holders() -> dict[str, Node]:
-            return {
-                str(holder.number): self._files(holder, {"peer_name": f"{holder.address}\n"} | _value(resource, holder))
-                for holder in resource.holders
-            }
+            return {str(holder.number): self._files(holder, _value(resource, holder)) for holder in resource.holders}
 
         def entries() -> dict[str, Node]:
             return {
@@ -142,9 +126,10 @@ class Tree:
 
         return Directory(inode, created, self._newest([*resource.holders, *resource.waiters]), entries)
 
-    def _files(self, lock: LockStatus, contents: dict[str, str]) -> Directory:
-        """Return the directory of C{lock}, with files of these contents by name."""
+    def _files(self, lock: LockStatus, more: dict[str, str]) -> Directory:
+        """Return the directory of C{lock}: a file with its address, and C{more} contents by name."""
         since, inode = self._since(lock), lock.number * _INODES_EACH
+        contents = {"peer_name": f"{lock.address}\n"} | more
 
         def entries() -> dict[str, Node]:
             return {

@@ -207,13 +207,8 @@ function identity(lock) {
 }
 
 function whatEachWaitsFor(resources) {
-  const found = new Map();
-  for (const resource of resources) {
-    for (const waiter of resource.waiters) {
-      const key = identity(waiter);
-      if (key !== null) found.set(key, resource.name);
-    }
-  }
+  const found = new Map(resources.flatMap(({ name, waiters }) => waiters.map((waiter) => [identity(waiter), name])));
+  found.delete(null);
   return found;
 }
 
@@ -277,10 +272,10 @@ function drawGraph(resource, planned, width, chains) {
   const right = width - column;
   const offset = Math.max(0, Math.min(96, ((waiters.length - holders.length) * ROW) / 2));
   const height = Math.max(waiters.length * ROW, offset + holders.length * ROW);
-  const middle = new Map();
-  holders.forEach((holder, index) => middle.set(holder, offset + index * ROW + BOX / 2));
-  waiters.forEach(([waiter], index) => middle.set(waiter, index * ROW + BOX / 2));
-
+  const middle = new Map([
+    ...holders.map((holder, index) => [holder, offset + index * ROW + BOX / 2]),
+    ...waiters.map(([waiter], index) => [waiter, index * ROW + BOX / 2]),
+  ]);
   const lines = draw("g", {});
   joints.forEach((joint, index) => {
     if (!joint.holders.length) {
@@ -296,16 +291,14 @@ function drawGraph(resource, planned, width, chains) {
     }
     if (joint.holders.length > 1 && joint.waiters.length > 1) lines.append(draw("circle", { class: "joint", cx: x, cy: y, r: 3 }));
   });
-  const boxes = draw("g", {});
-  for (const holder of holders) {
-    const y = middle.get(holder) - BOX / 2;
-    boxes.append(box("holder", 0, y, column, holder, resource, chains.get(identity(holder))));
-  }
-  for (const [waiter] of waiters) {
-    boxes.append(box("waiter", right, middle.get(waiter) - BOX / 2, column, waiter, resource, ""));
-  }
+  const top = (lock) => middle.get(lock) - BOX / 2;
+  const chain = (holder) => chains.get(identity(holder));
+  const boxes = [
+    ...holders.map((holder) => box("holder", 0, top(holder), column, holder, resource, chain(holder))),
+    ...waiters.map(([waiter]) => box("waiter", right, top(waiter), column, waiter, resource, "")),
+  ];
   const label = `${count(waiters.length, "waiter", "waiters")} and ${count(holders.length, "holder", "holders")} of ${resource.name}`;
-  return draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label }, lines, boxes);
+  return draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label }, lines, ...boxes);
 }
 
 function curve(x1, y1, x2, y2) {
@@ -357,7 +350,6 @@ function showBlocking(resources, all) {
 
 function showDaemon(status) {
   const { daemon, resources, incubator } = status;
-  const uptime = daemon.now - daemon.started;
   const held = resources.reduce((sum, resource) => sum + resource.holders.length, 0);
   const waiting = resources.reduce((sum, resource) => sum + resource.waiters.length, 0);
   const blocked = resources.filter((resource) => resource.waiters.length).length;
@@ -366,7 +358,7 @@ function showDaemon(status) {
   const role = daemon.role || "serving";
   say($("state"), daemon.role === "standby" ? "stands by: another daemon grants locks" : role);
   $("state").className = `state ${["serving", "leader"].includes(role) ? "good" : ""}`;
-  const tiles = [
+  facts($("tiles"), [
     ["locks held", held.toLocaleString("en"), "holds"],
     ["waiting", waiting.toLocaleString("en"), "waits"],
     ["resources", resources.length.toLocaleString("en")],
@@ -374,9 +366,8 @@ function showDaemon(status) {
     ["in the incubator", incubator.length.toLocaleString("en")],
     ["clients", daemon.connected.toLocaleString("en")],
     ["grants per second", String(Number(daemon.grants_per_second.toFixed(1)))],
-    ["up", short(uptime)],
-  ];
-  facts($("tiles"), tiles);
+    ["up", short(daemon.now - daemon.started)],
+  ]);
   const counts = daemon.counts;
   const refused = Object.entries(counts.refused).map(([reason, times]) => `${times} ${reason.replaceAll("_", " ")}`);
   facts($("daemon"), [
