@@ -54,9 +54,8 @@ class Child:
             os.close(self._ended)
             os.close(ending)
             raise
-        thread = Thread(target=self._wait, args=(ending,), name="child", daemon=True)
         try:
-            thread.start()
+            Thread(target=self._wait, args=(ending,), name="child", daemon=True).start()
         except RuntimeError:  # there can be no more threads
             self._wait(ending)
 

@@ -49,9 +49,16 @@ class Runner(Hooks):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
         request = request_of(self._config)
         try:
-            conversation, element = self._acquire(request)
+            try:
+                if isinstance(parse_name(request.name), TimestampName):
+                    from flom.core.requests import check_lock
+
+                    check_lock(request)
+                conversation, element = self._acquirer.acquire(request)
+            finally:
+                self._stop_report()
         except FlomError as e:
-            text, refused = explain(e)
+            text, refused = explain(timed_out(self._config.timeout or 0.0) if isinstance(e, LockTimeout) else e)
             print_error(text)
             return int(refused)
         self._is_held = True
@@ -86,18 +93,6 @@ class Runner(Hooks):
 
             self._stop_report()
             self._report = WaitReport(self._config, conversation.stream.socket)
-
-    def _acquire(self, request: Lock) -> tuple[Conversation, str | None]:
-        if isinstance(parse_name(request.name), TimestampName):
-            from flom.core.requests import check_lock
-
-            check_lock(request)
-        try:
-            return self._acquirer.acquire(request)
-        except LockTimeout:
-            raise timed_out(self._config.timeout or 0.0) from None
-        finally:
-            self._stop_report()
 
     def _stop_report(self) -> None:
         if self._report is not None:

@@ -29,12 +29,9 @@ _STOP_TIMEOUT: Final = 1.0  # seconds until we end although a terminal does not 
 
 
 class WaitReport:
-    """Says what is waited for, about once a second on a terminal, otherwise once."""
+    """Says what is waited for over the connection C{asking}, about once a second on a terminal, otherwise once."""
 
     def __init__(self, config: Config, asking: socket.socket) -> None:
-        """
-        @param asking: the connection over which the lock is asked for.
-        """
         self._config = config
         self._over = Event()
         self._lock = Lock()  # held while something is said

@@ -42,14 +42,11 @@ START_TIMEOUT: Final = 30.0
 MOST_STARTS: Final = 10
 """A daemon with a short lifespan may have ended before its starter is connected, but not as often as this in a row."""
 
-MOST_CAMPAIGN: Final = 60.0
-"""Seconds of the longest campaign that a daemon takes as an option."""
-
 RETRY: Final = 0.02
 """Seconds until the next attempt while another program is about to listen at the address."""
 
-COMPLAINT: Final = "twistd flom: "
-"""How a line begins that the daemon writes to stderr; what libraries write there is not passed on."""
+_MOST_CAMPAIGN: Final = 60.0  # seconds of the longest one that a daemon takes as an option
+_COMPLAINT: Final = "twistd flom: "  # begins a line of the daemon's own on stderr; those of libraries are not passed on
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 _INSTALLED: Final = ("site-packages", "dist-packages")  # where every Python looks for packages
@@ -141,7 +138,7 @@ class Launch:
             raise not_started(f"the daemon did not start: {lines[-1] if lines else how}")
         self._is_ready = True
         for line in lines:
-            if line.startswith(COMPLAINT):
+            if line.startswith(_COMPLAINT):
                 pass_on(line)
         return True
 
@@ -226,7 +223,6 @@ def start_daemon(config: Config) -> Launch:
     Start a daemon at the address that C{config} means.
 
     @raise CannotClaim: the address cannot be listened on; perhaps because another program is about to start a daemon.
-    @raise DaemonUnreachable: see L{Launch}.
     """
     with guard:
         if config.unicast_address:
@@ -241,9 +237,8 @@ def start_daemon(config: Config) -> Launch:
 
 def stand_for_election(config: Config, group: Group) -> Candidate | None:
     """
-    Start a daemon that stands for election in C{group}.
+    Start a daemon that stands for election in C{group}; return C{None} if there is one on this host already.
 
-    @return: C{None} if there is one on this host already.
     @raise DaemonUnreachable: the unicast address cannot be listened on, or see L{Launch}.
     @raise flom.net.multicast.NoMulticast: there is no interface for the group.
     """
@@ -269,7 +264,7 @@ def stand_for_election(config: Config, group: Group) -> Candidate | None:
 
 def campaign_of(config: Config) -> float:
     """Return the seconds of a candidate's campaign: half of those of a search, and at least those configured."""
-    return max(config.timing.campaign, min(config.discovery_time / 2, MOST_CAMPAIGN))
+    return max(config.timing.campaign, min(config.discovery_time / 2, _MOST_CAMPAIGN))
 
 
 def cannot_claim(why: CannotClaim) -> DaemonUnreachable:

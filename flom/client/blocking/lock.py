@@ -118,8 +118,7 @@ class Held:
         """
         Release the lock, once.
 
-        @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences"); nothing for
-            other types.
+        @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
         @raise DaemonLost: the daemon was gone before.
         @raise Misuse: it was released before, or is another process's.
         """
@@ -238,11 +237,7 @@ class BlockingLock:
             raise
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """
-        Return C{function} so that each call of it acquires a lock of its own.
-
-        @raise Misuse: C{function} returns before it has run.
-        """
+        """Return C{function}, of which each call acquires a lock of its own; L{Misuse} is raised if it runs later."""
         if not callable(function):
             raise Misuse(f"{self._asked.name.text}: {function!r} is no function that could be decorated")
         if any(is_kind(function) for is_kind in _RUN_LATER):
