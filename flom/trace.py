@@ -59,16 +59,12 @@ class Tracer:
 
 
 class _Trace:
-    """
-    Where all lines go: to a file, to stderr, or nowhere.
-
-    @ivar descriptor: of the file; C{None} for stderr.
-    """
+    """Where all lines go: to a file, to stderr, or nowhere."""
 
     __slots__ = ("descriptor", "warn")
 
     def __init__(self) -> None:
-        self.descriptor: int | None = None
+        self.descriptor: int | None = None  # for stderr
         self.warn: Callable[[str], None] = print
 
     def write(self, topic: str, text: str) -> None:

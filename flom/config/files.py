@@ -56,12 +56,7 @@ def load_file(config: Config, path: str, warn: Warn) -> Config:
 
 
 def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
-    """
-    Override C{config} by the file C{path}.
-
-    @param text: what is in it; bytes that are not UTF-8 stand there as surrogates.
-    @raise ConfigError: see L{load}.
-    """
+    """Override C{config} by the C{text} of a file, in which bytes that are not UTF-8 are surrogates; see L{load}."""
     from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser  # seldom wanted
 
     parser = RawConfigParser(
@@ -97,11 +92,7 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
 
 
 def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn) -> Config:
-    """
-    Override C{config} by C{options}, settings and their texts, in this order.
-
-    @raise ConfigError: a text is no value for its setting.
-    """
+    """Override C{config} by C{options} in turn; L{ConfigError} is raised if a text is no value for its setting."""
     given = set()
     for setting, text in options:
         try:

@@ -45,12 +45,7 @@ class NoMulticast(FlomError):
 
 
 class NetworkInterface(Value):
-    """
-    A network interface.
-
-    @ivar index: by which the kernel knows it.
-    @ivar flags: the kernel's, IFF_... (netdevice(7)).
-    """
+    """A network interface: the kernel's index, name and flags, IFF_... (netdevice(7))."""
 
     index: int
     name: str
@@ -163,11 +158,7 @@ def usable_interfaces(group: Group) -> list[NetworkInterface]:
 
 
 class GroupSocket:
-    """
-    A UDP socket for sending to a group, and, as a member, for hearing what is sent to it.
-
-    @ivar udp: the socket, of the family of the group; it is set up here, not to block, and bound by the caller.
-    """
+    """A UDP socket for sending to a group, and, as a member, for hearing it; the caller binds C{udp} to a port."""
 
     __slots__ = ("_group", "_joined", "udp")
 

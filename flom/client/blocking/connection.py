@@ -95,9 +95,7 @@ class Conversation:
     """
 
     def __init__(self, stream: Stream, peer: str, keepalive: Keepalive | None = None) -> None:
-        """
-        @param keepalive: set once the lock is held; C{None} to leave it as it is.
-        """
+        """C{keepalive} is set once the lock is held; C{None} leaves it as it is."""
         self.peer = peer
         self.stream = stream
         self.connection = ClientConnection()

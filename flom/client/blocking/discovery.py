@@ -47,11 +47,7 @@ class Asker:
         self.socket.close()
 
     def finish(self) -> list[FoundDaemon]:
-        """
-        Ask and wait until the search is over; return the leaders that have answered.
-
-        @raise LockTimeout: it is the deadline.
-        """
+        """Ask and wait until the search is over or it is the deadline; return the leaders that have answered."""
         search = self._search
         while search.wake is not None:
             self._receive()  # first: an answer counts that came while this process did not run

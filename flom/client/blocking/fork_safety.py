@@ -22,11 +22,7 @@ _sockets: WeakSet[socket.socket] = WeakSet()
 
 
 def open_socket(family: int, kind: int) -> socket.socket:
-    """
-    Open a socket that does not block.
-
-    In a child that is forked it is closed; a program that is run does not inherit it, unless it is passed on.
-    """
+    """Open a socket that does not block; it is closed in a forked child, and inherited if it is passed on."""
     with guard:
         made = socket.socket(family, kind)
         _sockets.add(made)

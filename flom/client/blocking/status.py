@@ -30,11 +30,7 @@ class NoStatus(FlomError):
 
 
 class StatusReader:
-    """
-    Asks a daemon what it holds, as often as one likes, over one connection.
-
-    @ivar peer: names the daemon in errors.
-    """
+    """Asks a daemon, which errors call C{peer}, what it holds, as often as one likes, over one connection."""
 
     def __init__(self, stream: Stream, peer: str, connection: ClientConnection | None = None) -> None:
         """

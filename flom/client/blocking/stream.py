@@ -99,10 +99,8 @@ def wait_for(waiting: socket.socket, event: int, deadline: float, signals: socke
 
 class note_signals:
     """
-    A context in which signals whose handlers are in Python are noted.
-
-    As its target it gives what can be read from when there was one; C{None} in other threads than the main one, which
-    gets them.
+    A context in which signals whose handlers are in Python are noted: its target can be read from when one has come.
+    In other threads than the main one, which gets the signals, it is C{None}.
     """
 
     __slots__ = ("_noted", "_noting", "_previous")

@@ -85,12 +85,9 @@ class TlsEnd:
 
 
 class SecureStream(Stream):
-    """TLS over a connection."""
+    """TLS over a connection, whose other end is called C{peer} in errors."""
 
     def __init__(self, connected: socket.socket, tls: TlsEnd, peer: str) -> None:
-        """
-        @param peer: names the other end in errors.
-        """
         super().__init__(connected)
         self._tls = tls
         self._peer = peer

@@ -90,10 +90,7 @@ class Search:
     """
 
     def __init__(self, group: Group, *, everyone: bool = False, orphaned: bool = False) -> None:
-        """
-        @param everyone: ask the daemons that stand by too, from the first question on.
-        @param orphaned: see L{Discover.orphaned}.
-        """
+        """If C{everyone}, the daemons that stand by are asked too, at once; L{Discover} has C{orphaned}."""
         self.group = group
         self.wake: float | None = None
         self.questions = 0

@@ -34,10 +34,7 @@ class Timing(Value):
 
     @property
     def stall(self) -> float:
-        """
-        If a round took this many seconds or more, the process did not run for a while and may have missed an election:
-        the campaign starts over.
-        """
+        """If a round took so long, the process did not run, and may have missed an election: it campaigns anew."""
         return min(self.campaign, DEFAULT_CAMPAIGN) / 3
 
 
