@@ -57,14 +57,19 @@ def timed_out(timeout: float) -> LockTimeout:
     return LockTimeout(f"The lock was not obtained because timeout ({round(timeout * 1000)} milliseconds) expired")
 
 
-def lost(why: FlomError) -> str:
-    """Return what to say if the lock is gone while the command runs, which is left alone."""
-    return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, the command goes on unlocked")
+def lost(why: FlomError, *, has_ended: bool = False) -> str:
+    """
+    Return what to say if the lock is gone before it was released.
+
+    @param has_ended: true if the command has ended too; if not, it is left alone.
+    """
+    goes_on = "" if has_ended else ", the command goes on unlocked"
+    return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}{goes_on}")
 
 
-def not_regained(why: FlomError, error: FlomError) -> str:
+def not_regained(why: FlomError, error: FlomError, *, has_ended: bool = False) -> str:
     """Return what to say if the lock is gone because of C{why}, and could not be regained because of C{error}."""
-    return lost(FlomError(f"{why}, and the lock was not regained ({error})"))
+    return lost(FlomError(f"{why}, and the lock was not regained ({error})"), has_ended=has_ended)
 
 
 def _failed(what: str, code: ReturnCode, why: object) -> str:

@@ -43,6 +43,7 @@ class Runner(Hooks):
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
         self._forwarding = Forwarding(config.ignored_signals, self._stop_report)
         self._is_held = False
+        self._is_told = False  # that the lock is lost
 
     def run(self) -> int:
         """Acquire the lock, run the command, release the lock; return the status to exit with."""
@@ -67,8 +68,10 @@ class Runner(Hooks):
         conversation, status = self._run_command(conversation, request, element)
         try:
             conversation.unlock(request.name, rollback=status != 0)
-        except DaemonLost:
-            return status or ExitStatus.ERROR  # the user was told when it happened
+        except DaemonLost as e:
+            if not self._is_told:
+                self._tell_loss(lost(e, has_ended=True))
+            return status or ExitStatus.ERROR
         return status
 
     def signal(self, number: int, from_terminal: bool) -> None:
@@ -125,17 +128,19 @@ class Runner(Hooks):
         waiting = poll()
         waiting.register(child, POLLIN)
         waiting.register(conversation, POLLIN)
-        while child.fileno() not in [descriptor for descriptor, _ in waiting.poll()]:
-            if conversation.is_lost:
+        while True:
+            has_ended = child.fileno() in [descriptor for descriptor, _ in waiting.poll()]
+            if not self._is_told and conversation.is_lost:  # looked at after the end too: both may come at once
                 waiting.unregister(conversation)
-                regained = self._regain(conversation, request)
+                regained = self._regain(conversation, request, has_ended)
                 if regained is not None:
                     conversation.close()
                     conversation = regained
                     waiting.register(conversation, POLLIN)
-        return conversation
+            if has_ended:
+                return conversation
 
-    def _regain(self, lost_with: Conversation, request: Lock) -> Conversation | None:
+    def _regain(self, lost_with: Conversation, request: Lock, has_ended: bool) -> Conversation | None:
         """
         Acquire the lock again, at another daemon of the group, while the command runs on; or say that it is lost.
 
@@ -145,13 +150,17 @@ class Runner(Hooks):
         name = parse_name(request.name)
         can_regain = name.has_mode or name.has_quantity  # the others have elements, which the next daemon gives anew
         if not (can_regain and self._config.multicast_address):
-            print_error(lost(why))
+            self._tell_loss(lost(why, has_ended=has_ended))
             return None
         self.say(f"{why}, looking for the one that takes over")
         try:
             conversation = self._acquirer.regain(request)
         except FlomError as e:
-            print_error(not_regained(why, e))
+            self._tell_loss(not_regained(why, e, has_ended=has_ended))
             return None
         self.say(f"{request.name} regained")
         return conversation
+
+    def _tell_loss(self, line: str) -> None:
+        self._is_told = True
+        print_error(line)

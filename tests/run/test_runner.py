@@ -16,7 +16,7 @@ import pytest
 
 from flom.core.protocol.messages import Lock, Unlock
 from tests.fakes.peers import FakeDaemon, SocketClient, SocketConversation, is_locked
-from tests.fakes.programs import Programs, Running
+from tests.fakes.programs import Programs, Running, eventually
 
 GARBAGE = b"<msg>not & XML</msg>"
 
@@ -34,6 +34,11 @@ def asked(fake: FakeDaemon, programs: Programs, tmp_path: Path) -> Callable[...,
 
 
 Asked = Callable[..., tuple[Running, SocketConversation]]
+
+
+def child_of(pid: int) -> str:
+    """Return the number of the only child of process C{pid}, started by any of its threads; empty if there is none."""
+    return "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")).strip()
 
 
 def one_line(text: str) -> str:
@@ -266,6 +271,23 @@ def test_a_command_whose_daemon_goes_away_is_left_alone(asked: Asked, tmp_path: 
     running.say("still runs")
     done = running.finish()
     assert (done.returncode, done.stdout, done.stderr) == (status, "still runs\n", "")
+
+
+def test_a_daemon_that_goes_as_the_command_ends_is_told_of(asked: Asked, tmp_path: Path) -> None:
+    """The end of the command and the loss of the lock, noticed in one moment, are a loss, and one line says so."""
+    running, conversation = asked("--", "sh", "-c", "read line")
+    conversation.answer(0)
+    eventually(lambda: child_of(running.pid), "the command")
+    command = Path("/proc", child_of(running.pid), "status")
+    running.signal(signal.SIGSTOP)
+    conversation.close()
+    running.say("end")
+    eventually(lambda: "State:\tZ" in command.read_text(), "the end of the command")
+    running.signal(signal.SIGCONT)
+    done = running.finish()
+    assert (done.returncode, done.stdout) == (99, "")
+    assert done.stderr.startswith("flom_client_unlock: ret_cod=-130 ")
+    assert done.stderr.endswith("fake.sock closed the connection\n")
 
 
 @pytest.mark.parametrize(
