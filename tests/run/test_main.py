@@ -81,7 +81,8 @@ def within(packages: Iterable[str], modules: set[str]) -> list[str]:
 def imports_of(module: str) -> set[str]:
     """Return the modules that C{module} of ours imports when it is imported itself."""
     spec = importlib.util.find_spec(module)
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     pending: list[ast.AST] = list(ast.parse(Path(spec.origin).read_text()).body)
     found = set()
     while pending:
