@@ -108,11 +108,7 @@ class LocalProtocolError(ProtocolError):
 
 
 class LockRefused(FlomError):
-    """
-    The daemon answered, and the answer is no.
-
-    @ivar outcome: why.
-    """
+    """The daemon answered, and the answer is no; C{outcome} says why."""
 
     def __init__(self, outcome: Outcome, resource: str, peer: str) -> None:
         super().__init__(f"{resource} at {peer}: {_WHY[outcome]}")
@@ -156,36 +152,24 @@ class LockTimeout(FlomError):
     """The lock was not granted in time; the request has left the queue."""
 
 
-class DaemonUnreachable(FlomError):
-    """
-    There is no daemon, or it cannot be reached.
-
-    @ivar code: FLoM's code for the reason.
-    """
+class _NoConversation(FlomError):
+    """A daemon cannot be talked to; C{code} is FLoM's for the reason."""
 
     def __init__(self, code: ReturnCode, why: str) -> None:
         super().__init__(why)
         self.code = code
 
 
-class TlsError(FlomError):
-    """
-    A connection cannot be secured, or its other end cannot be trusted.
+class DaemonUnreachable(_NoConversation):
+    """There is no daemon, or it cannot be reached."""
 
-    @ivar code: FLoM's code for the reason.
-    """
 
-    def __init__(self, code: ReturnCode, why: str) -> None:
-        super().__init__(why)
-        self.code = code
+class TlsError(_NoConversation):
+    """A connection cannot be secured, or its other end cannot be trusted."""
 
 
 class DaemonLost(FlomError):
-    """
-    The daemon closed the connection in the middle of a conversation.
-
-    @ivar code: FLoM's code for it.
-    """
+    """The daemon closed the connection in the middle of a conversation; C{code} is FLoM's for it."""
 
     def __init__(self, why: str, code: ReturnCode = ReturnCode.RECV_ERROR) -> None:
         super().__init__(why)

@@ -48,11 +48,7 @@ class Granted:
 
 @dataclass(slots=True)
 class Queued:
-    """
-    The session waits for others to release.
-
-    @ivar delayed: true if it was incubated before.
-    """
+    """The session waits for others to release; C{delayed} if it was incubated before."""
 
     request: LockRequest
     delayed: bool = False
@@ -90,11 +86,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Ended:
-    """
-    The session holds it no longer.
-
-    @ivar held: seconds since it was granted.
-    """
+    """The session holds it no longer, after C{held} seconds."""
 
     request: LockRequest
     held: float = field(compare=False)

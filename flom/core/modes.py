@@ -70,9 +70,7 @@ def compatible(held: LockMode, asked: LockMode) -> bool:
 
 
 class HeldModes:
-    """
-    How many hold a resource in each mode: all that it takes to decide the next request, whatever the number of holders.
-    """
+    """How many hold a resource in each mode, which is all that the next request is decided by."""
 
     __slots__ = ("_holders",)
 

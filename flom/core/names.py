@@ -206,9 +206,7 @@ def _is_control(character: str) -> bool:
 
 
 def _as_c_int(digits: str) -> int:
-    """
-    Read C{digits} as FLoM does: as a C long that saturates, cut to 32 bits (docs/compatibility.md, "Resource names").
-    """
+    """Read as FLoM does: as a C long that saturates, cut to 32 bits (docs/compatibility.md, "Resource names")."""
     significant = digits.lstrip("0") or "0"
     value = int(significant) if len(significant) < 20 else 2**63
     low = min(value, 2**63 - 1) & 0xFFFFFFFF

@@ -78,16 +78,8 @@ class Asked(Value):
         @param peer_id: our unique id.
         @param extended: true to have unlocks answered, by a daemon that can.
         """
-        return Lock(
-            self.name.text,
-            self.mode,
-            self.quantity,
-            self.wait,
-            self.create,
-            self.lifespan,
-            peer_id,
-            extended=extended,
-        )
+        wait, create, lifespan = self.wait, self.create, self.lifespan
+        return Lock(self.name.text, self.mode, self.quantity, wait, create, lifespan, peer_id, extended=extended)
 
 
 def ask(
@@ -117,7 +109,8 @@ def ask(
         raise InvalidName(name)
     parsed = parse_name(name)
     try:
-        _check_format(parsed)
+        if isinstance(parsed, TimestampName):
+            parsed.unit()
         if timeout is not None and not (_is_number(timeout) and timeout >= 0):
             raise InvalidRequest(f"timeout {timeout!r} is not a number of seconds, 0 or more")
         if not (_is_number(lifespan) and 0 <= lifespan <= MAX_LIFESPAN):
@@ -136,19 +129,6 @@ def ask(
         raise
 
 
-def check_lock(message: Lock) -> ResourceName:
-    """
-    Check that C{message} asks for something that a daemon may grant.
-
-    @return: the name of it.
-    @raise InvalidRequest: it asks for nothing of the kind; see L{ask}.
-    """
-    name = parse_name(message.name)
-    _check_format(name)
-    check_quantity(message.quantity)
-    return name
-
-
 def check_quantity(quantity: int) -> int:
     """
     Return C{quantity}.
@@ -159,11 +139,6 @@ def check_quantity(quantity: int) -> int:
     if not isinstance(quantity, int) or not 0 <= quantity < 2**31:
         raise InvalidRequest(f"quantity {quantity!r} is not a whole number from 0 to 2147483647")
     return quantity
-
-
-def _check_format(name: ResourceName) -> None:
-    if isinstance(name, TimestampName):
-        name.unit()
 
 
 def _is_number(value: object) -> bool:

@@ -51,10 +51,8 @@ class Runner(Hooks):
         request = request_of(self._config)
         try:
             try:
-                if isinstance(parse_name(request.name), TimestampName):
-                    from flom.core.requests import check_lock
-
-                    check_lock(request)
+                if isinstance(name := parse_name(request.name), TimestampName):
+                    name.unit()  # raises InvalidTimestampFormat
                 conversation, element = self._acquirer.acquire(request)
             finally:
                 self._stop_report()

@@ -1,7 +1,4 @@
-"""
-The daemon's end of a connection: bytes come in and go out, the arbiter decides between
-(docs/compatibility.md, "Protocol").
-"""
+"""The daemon's end of a connection: bytes come in, the arbiter decides, bytes go out."""
 
 from __future__ import annotations
 
@@ -62,9 +59,6 @@ class LockProtocol(Protocol):
     transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
 
     def __init__(self, shared: LockFactory) -> None:
-        """
-        @param shared: what it has in common with all others of a daemon.
-        """
         self._shared = shared
         self._arbiter = shared.arbiter
         self._deadlines = shared.deadlines
@@ -144,9 +138,8 @@ class LockProtocol(Protocol):
     def time_out(self) -> None:
         """End the connection, because a message did not come in time, or because it does not end by itself."""
         if not self._connection.is_over:
-            self._exceed(
-                "message-timeout", f"no whole message within {self._shared.options.limits.message_timeout:g} s"
-            )
+            limit = self._shared.options.limits.message_timeout
+            self._exceed("message-timeout", f"no whole message within {limit:g} s")
         self.transport.abortConnection()
 
     def hang_up(self) -> None:

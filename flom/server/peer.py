@@ -51,11 +51,7 @@ class Peer(NamedTuple):
 
 
 def peer_of(transport: Any, peer_id: str | None) -> Peer:
-    """
-    Return the other end of C{transport}.
-
-    @param peer_id: the unique id that it has sent.
-    """
+    """Return the other end of C{transport}, which has sent the unique id C{peer_id}."""
     address = transport.getPeer()
     if isinstance(address, IPv4Address | IPv6Address):
         return Peer(f"{address.host}/{address.port}", peer_id)

@@ -1,4 +1,4 @@
-"""The arguments of every C{acquire}, and of a client's message, checked."""
+"""The arguments of every C{acquire}, checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.messages import Lock
-from flom.core.requests import ANSWER_TIMEOUT, MAX_LIFESPAN, LockRequest, SessionId, ask, check_lock
+from flom.core.requests import ANSWER_TIMEOUT, MAX_LIFESPAN, LockRequest, SessionId, ask
 from flom.errors import InvalidName, InvalidRequest, InvalidTimestampFormat
 
 
@@ -80,14 +80,6 @@ def test_a_request_becomes_a_message() -> None:
     asked = ask("N[5]", quantity=2, create=False, lifespan=1.5)
     message = asked.message("0123", extended=True)
     assert message == Lock("N[5]", LockMode.EX, 2, True, False, 1.5, "0123", extended=True)
-
-
-def test_a_message_is_checked_as_an_argument_is() -> None:
-    assert check_lock(Lock("R1", LockMode.EX, 1, True, True)) == parse_name("R1")
-    with pytest.raises(InvalidRequest):
-        check_lock(Lock("N[5]", LockMode.EX, -1, True, True))
-    with pytest.raises(InvalidName):
-        check_lock(Lock("a b", LockMode.EX, 1, True, True))
 
 
 def test_no_two_requests_of_sessions_are_equal() -> None:

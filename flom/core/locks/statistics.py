@@ -11,7 +11,6 @@ from flom.codes import Outcome
 BOUNDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0, 1800.0)
 """Seconds up to which a time belongs to a bucket of a histogram, the last bucket excepted."""
 
-
 MEMORY: Final = 300
 """Seconds that are remembered one by one."""
 
@@ -79,12 +78,7 @@ class Statistics:
         return self.waited.count
 
     def grant(self, now: float, waited: float) -> None:
-        """
-        Count a grant.
-
-        @param now: in seconds of the monotonic clock.
-        @param waited: seconds since the request.
-        """
+        """Count a grant at second C{now} of the monotonic clock, C{waited} seconds after the request."""
         self.waited.add(waited)
         second = now // 1
         last = self._last

@@ -66,7 +66,7 @@ class _Entry:
     number: int
     since: float
     resource: Resource
-    retention: float
+    retention: float  # seconds that it is remembered while idle
     sessions: int = 0  # that are bound to it
     waiters: int = 0
     idle_until: float = 0.0
@@ -100,11 +100,7 @@ class _Session:
 
 
 class LockTable:
-    """
-    All resources of one arbiter.
-
-    @ivar statistics: what it has done so far.
-    """
+    """All resources of one arbiter, and the C{statistics} of what was done with them."""
 
     def __init__(
         self,
@@ -160,8 +156,8 @@ class LockTable:
             except InvalidTimestampFormat:
                 effects.append(self._refuse(request, Outcome.INVALID_TIMESTAMP_FORMAT))
             else:
-                number, retention = next(self._numbers), _retention(request.lifespan)
-                entry = _Entry(key, request.name.text, number, now.monotonic, resource, retention)
+                number, lifespan = next(self._numbers), request.lifespan if request.lifespan > 0 else _IDLE_PERIOD
+                entry = _Entry(key, request.name.text, number, now.monotonic, resource, lifespan + _IDLE_PERIOD)
                 self._entries[key] = entry
                 self._decide(entry, request, now, effects)
                 for incubated in self._incubator.pop(key, ()):
@@ -296,26 +292,15 @@ class LockTable:
         return self._alarms[0][0] if self._alarms else None
 
     def _view(self, entry: _Entry, holders: list[LockView], waiters: list[LockView]) -> ResourceView:
+        holders.sort(key=_GRANTED)
+        waiters.sort(key=_NUMBER)
         idle_until = None if entry.sessions else entry.idle_until
-        free = entry.resource.free()
-        return ResourceView(
-            entry.number,
-            entry.name,
-            entry.since,
-            sorted(holders, key=_GRANTED),
-            sorted(waiters, key=_NUMBER),
-            free,
-            idle_until,
-        )
+        return ResourceView(entry.number, entry.name, entry.since, holders, waiters, entry.resource.free(), idle_until)
 
     def _decide(
         self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect], arrival: _Arrival | None = None
     ) -> None:
-        """
-        Grant, queue or refuse C{request}.
-
-        @param arrival: when it has come, if it was told to wait before.
-        """
+        """Grant, queue or refuse C{request}, which has come at C{arrival} if it was told to wait before."""
         resource = entry.resource
         delayed = arrival is not None
         binding = self._bind(request.session, entry)
@@ -362,11 +347,7 @@ class LockTable:
         return binding
 
     def _grant(self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival | None) -> Granted:
-        """
-        Grant C{request}, which fits.
-
-        @param arrival: when it has come, if it was told to wait.
-        """
+        """Grant C{request}, which fits, and has come at C{arrival} if it was told to wait before."""
         moment = now.monotonic
         holding = binding.entry.resource.take(request, now)
         holding.since = moment
@@ -388,10 +369,7 @@ class LockTable:
         return Ended(holding.request, held)
 
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
-        """
-        Grant to every waiter that fits now, in the order of arrival
-        (docs/compatibility.md, "Grants and queues", rule 3).
-        """
+        """Grant to all waiters that fit, in their order (docs/compatibility.md, "Grants and queues", rule 3)."""
         resource = entry.resource
         while (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
@@ -446,11 +424,3 @@ class LockTable:
                 entry.alarm = None
                 due.append(entry)
         return due
-
-
-def _retention(lifespan: float) -> float:
-    """
-    Return how many seconds a resource created with C{lifespan} is remembered while idle
-    (docs/compatibility.md, "Idle resources").
-    """
-    return (lifespan if lifespan > 0 else _IDLE_PERIOD) + _IDLE_PERIOD

@@ -54,21 +54,12 @@ _KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network
 
 
 def decode(data: bytes) -> Message:
-    """
-    Read one message.
-
-    @param data: all of it, and nothing else.
-    @raise RemoteProtocolError: it is none.
-    """
+    """Read the one message that C{data} is; raise L{RemoteProtocolError} if it is none."""
     return message_of(_parse(data))
 
 
 def message_of(attributes: Attributes) -> Message:
-    """
-    Return the message that consists of C{attributes}, among which are those of C{msg}.
-
-    @raise RemoteProtocolError: there is none.
-    """
+    """Return the message with C{attributes}, those of C{msg} included, or raise L{RemoteProtocolError}."""
     msg = attributes["msg"]
     if "level" in msg and _number(msg["level"]) != LEVEL:
         why = f"protocol level {msg['level']!r}, not {LEVEL}"
@@ -138,14 +129,6 @@ def _unlock(found: Attributes) -> Unlock:
     return Unlock(_decode_name(resource["name"]), _number(resource.get("rollback", "")) != 0)
 
 
-def _unlocked(found: Attributes) -> Unlocked:
-    return Unlocked()
-
-
-def _ping(found: Attributes) -> Ping:
-    return Ping(_number(found["msg"]["step"]))
-
-
 def _discover(found: Attributes) -> Discover:
     msg = found["msg"]
     everyone, orphaned, relayed = (_number(msg.get(what, "")) != 0 for what in ("everyone", "orphaned", "relayed"))
@@ -203,9 +186,9 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (1, 24): _answer,
     (1, 32): _answer,
     (2, 8): _unlock,
-    (2, 16): _unlocked,
-    (3, 8): _ping,
-    (3, 16): _ping,
+    (2, 16): lambda found: Unlocked(),
+    (3, 8): lambda found: Ping(8),
+    (3, 16): lambda found: Ping(16),
     (4, 8): _discover,
     (4, 16): _discovered,
     (5, 8): _management,
@@ -229,10 +212,7 @@ def _is_extended(found: Attributes) -> bool:
 
 
 def _number(text: str) -> int:
-    """
-    Read as C's strtol does: what follows the number does not matter, and no number is 0
-    (docs/compatibility.md, "Protocol: header").
-    """
+    """Read as strtol: what follows a number is ignored, none is 0 (docs/compatibility.md, "Protocol: header")."""
     number = _SMALL.get(text)
     return _number_or(text, 0) if number is None else number
 

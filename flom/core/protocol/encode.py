@@ -9,7 +9,7 @@ from __future__ import annotations
 from binascii import b2a_base64
 
 from flom.codes import Outcome
-from flom.core.names import ResourceName, parse_name
+from flom.core.names import parse_name
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     LEVEL,
@@ -62,10 +62,7 @@ def _encode_name(name: str) -> str:
 
 
 def _more(message: Message) -> str:
-    """
-    Write the attributes that only daemons and clients of ours send, and FLoM's ignore
-    (docs/compatibility.md, "Protocol: tolerance").
-    """
+    """Write the attributes that FLoM does not know, and ignores (docs/compatibility.md, "Protocol: tolerance")."""
     match message:
         case Lock(extended=True) | Answer(extended=True, step=16):
             return ' extended="1"'
@@ -128,17 +125,11 @@ def _quoted(text: str) -> str:
 
 
 def _asked_for(lock: Lock) -> str:
-    """
-    Write the attributes that FLoM sends for the type that the name is of (docs/compatibility.md, "Protocol: messages").
-    """
-    name = _parsed(lock.name)
+    """Write what FLoM says for a name of its type (docs/compatibility.md, "Protocol: messages")."""
+    try:
+        name = parse_name(lock.name)
+    except InvalidName as e:
+        raise LocalProtocolError(str(e)) from e
     mode = f' mode="{lock.mode:d}"' if name.has_mode else ""
     quantity = f' quantity="{lock.quantity}"' if name.has_quantity else ""
     return f'{mode} wait="{lock.wait:d}"{quantity} create="{lock.create:d}"'
-
-
-def _parsed(name: str) -> ResourceName:
-    try:
-        return parse_name(name)
-    except InvalidName as e:
-        raise LocalProtocolError(str(e)) from e

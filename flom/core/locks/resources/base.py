@@ -45,10 +45,7 @@ class Resource(ABC):
     """Whether a waiter may come to fit although nothing is released, see L{next_chance}."""
 
     unlock_needs_holding: ClassVar[bool] = False
-    """
-    Whether an unlock by a session that holds nothing breaks the protocol (docs/compatibility.md, "Sequences") or is
-    ignored.
-    """
+    """Whether an unlock by a session that holds nothing is a breach (docs/compatibility.md, "Sequences") or ignored."""
 
     @abstractmethod
     def fits(self, request: LockRequest, now: Instant) -> bool:
@@ -94,10 +91,7 @@ class Resource(ABC):
         return None
 
     def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
-        """
-        Remove from a session's holdings, oldest first, the one that an unlock ends
-        (docs/compatibility.md, "Grants and queues", rule 7).
-        """
+        """Remove from a session's holdings, oldest first, the one that an unlock ends."""
         return holdings.pop()
 
 

@@ -114,11 +114,7 @@ class _Node:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _NodeHolding(Holding):
-    """
-    A holding of a node.
-
-    @ivar node: it.
-    """
+    """A holding of C{node}."""
 
     node: _Node
 
