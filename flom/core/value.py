@@ -30,7 +30,6 @@ class _Annotated(type):
         if "__slots__" not in body:
             body["__slots__"] = body["__match_args__"] = tuple(body.get("__annotations__", ()))
             body["_defaults"] = {field: body.pop(field) for field in body["__slots__"] if field in body}
-            body["_has_made_one"] = False
         return super().__new__(meta, name, bases, body)
 
 
@@ -40,24 +39,14 @@ class Record(metaclass=_Annotated):
 
     __slots__: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
-    _has_made_one: ClassVar[bool] = False
 
     if not TYPE_CHECKING:
 
         def __init__(self, *values, **named):
-            """
-            Set the fields: those of the first object one by one, because that may be the only one. For the second one
-            a faster C{__init__} is compiled, in 0.2 ms, which reports wrong arguments too.
-            """
-            cls, fields = type(self), self.__slots__
-            given = cls._defaults | dict(zip(fields, values, strict=False)) | named
-            if not cls._has_made_one and len(given) == len(fields) >= len(values) + len(named):
-                cls._has_made_one = True
-                for field in fields:
-                    setattr(self, field, given[field])
-                return
-            setters = "; ".join(f"self.{field} = {field}" for field in fields) or "pass"
-            exec(f"def __init__({', '.join(('self', *fields))}): {setters}", made := {})
+            """Compile an C{__init__} with a parameter for each field, when the first object is made; it takes 0.2 ms."""
+            cls = type(self)
+            setters = "; ".join(f"self.{field} = {field}" for field in cls.__slots__) or "pass"
+            exec(f"def __init__({', '.join(('self', *cls.__slots__))}): {setters}", made := {})
             cls.__init__ = made["__init__"]
             cls.__init__.__defaults__ = tuple(cls._defaults.values())
             cls.__init__(self, *values, **named)
