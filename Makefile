@@ -18,7 +18,9 @@ RUFF := $(BIN)/ruff
 RUFF_RULES := --config .ci/ruff.toml
 PATHS := flom tests twisted
 
-.PHONY: run test test-lan test-others bench fuzz soak lint types check format clean
+PROGRAM_TESTS := tests/run tests/contract tests/scenarios
+
+.PHONY: run test test-lan test-programs test-modules bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(CMD),sh -c '$(subst ','\'',$(CMD))')
@@ -44,17 +46,20 @@ lint: $(VENV)/tested
 types: $(VENV)/tested
 	$(BIN)/mypy
 
-# those on hosts of their own mostly wait for each other, so the others need not wait for them
+# tests of processes and of hosts mostly wait for each other, so the others need not wait for them
 check: $(VENV)/tested
 ifneq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-	@echo 'two halves of the tests run side by side; each shows what it saw when it is done'
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-lan test-others
+	@echo 'three parts of the tests run side by side; each shows what it saw when it is done'
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-lan test-programs test-modules
 endif
 
-test-others: $(VENV)/tested
-	$(BIN)/python -m pytest --ignore tests/scenarios/lan
+test-programs: $(VENV)/tested  ## only the tests that start programs, those of networks excepted
+	$(BIN)/python -m pytest $(PROGRAM_TESTS) --ignore tests/scenarios/lan
+
+test-modules: $(VENV)/tested  ## only the tests of modules
+	$(BIN)/python -m pytest $(addprefix --ignore ,$(PROGRAM_TESTS))
 
 format: $(VENV)/tested  ## put the code into the shape that lint wants
 	-$(RUFF) check $(RUFF_RULES) --fix --quiet $(PATHS)
