@@ -43,7 +43,7 @@ class Record(metaclass=_Annotated):
     if not TYPE_CHECKING:
 
         def __init__(self, *values, **named):
-            """Compile an C{__init__} with a parameter for each field, when the first object is made; it takes 0.2 ms."""
+            """When the first object is made, compile an C{__init__} with the fields as parameters, in 0.2 ms."""
             cls = type(self)
             setters = "; ".join(f"self.{field} = {field}" for field in cls.__slots__) or "pass"
             exec(f"def __init__({', '.join(('self', *cls.__slots__))}): {setters}", made := {})

@@ -28,7 +28,7 @@ class Forwarding:
 
     Before the command runs, a signal ends this process at once: the kernel closes the connection, by which the request
     leaves the queue. While the command runs, the signal is the command's, which has it already if the terminal sent
-    it. Afterwards, it ends the wait for the daemon to take the unlock.
+    it. Afterwards, one that would end a program ends the wait for the daemon to take the unlock.
     """
 
     def __init__(self, ignored: Collection[int], leave: Callable[[], None] = lambda: None) -> None:
@@ -45,8 +45,9 @@ class Forwarding:
     def receive(self, number: int, from_terminal: bool) -> None:
         """Receive a signal; see L{flom.job.signals.Receive}."""
         if self._status is not None:
-            os._exit(self._status)
-        if self._send is not None:
+            if number in ENDING:
+                os._exit(self._status)
+        elif self._send is not None:
             has_it = from_terminal and monotonic() > self._started_at + _UNCERTAIN
             if not has_it and number not in self._ignored:
                 self._send(number)

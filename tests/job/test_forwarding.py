@@ -71,6 +71,15 @@ def test_after_its_end_a_signal_ends_the_wait_for_the_daemon(exits: list[int]) -
     assert (exits, command.signals) == ([3], [])
 
 
+def test_after_its_end_a_resized_window_does_not_end_the_wait(exits: list[int]) -> None:
+    """The unlock is not cut short by a signal that ends nothing, and its failure not hidden."""
+    forwarding = Forwarding(())
+    forwarding.note_end(3)
+    for number in (signal.SIGWINCH, signal.SIGCONT):
+        forwarding.receive(number, True)
+    assert exits == []
+
+
 def test_what_cannot_be_ignored_is_returned() -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGIO, signal.SIGCHLD)}
     assert ignore_signals([signal.SIGIO, signal.SIGKILL, signal.SIGCHLD]) == [signal.SIGKILL]
