@@ -280,6 +280,7 @@ def test_a_daemon_that_goes_as_the_command_ends_is_told_of(asked: Asked, tmp_pat
     eventually(lambda: child_of(running.pid), "the command")
     command = Path("/proc", child_of(running.pid), "status")
     running.signal(signal.SIGSTOP)
+    eventually(lambda: "State:\tT" in Path(f"/proc/{running.pid}/status").read_text(), "the stop")
     conversation.close()
     running.say("end")
     eventually(lambda: "State:\tZ" in command.read_text(), "the end of the command")
