@@ -33,9 +33,9 @@ class WaitReport:
 
     def __init__(self, config: Config, asking: socket.socket) -> None:
         self._config = config
+        self._asking = asking
         self._over = Event()
         self._lock = Lock()  # held while something is said
-        self._place, self._is_own = _place_of(asking, config)
         # a daemon thread, which does not delay our end
         Thread(target=self._run, name="waiting", daemon=True).start()
 
@@ -52,9 +52,10 @@ class WaitReport:
         try:
             from flom.client.blocking.status import open_status
 
-            with open_status(self._place, lambda text: None) as reader:
+            place, is_own = _place_of(self._asking, self._config)
+            with open_status(place, lambda text: None) as reader:
                 while not self._over.is_set():
-                    text = describe_wait(reader.read(self._config.resource_name), self._is_own)
+                    text = describe_wait(reader.read(self._config.resource_name), is_own)
                     if text is not None and not self._say(text):
                         break
                     self._over.wait(_PERIOD)

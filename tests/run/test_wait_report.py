@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flom.codes import Outcome
+from flom.config import Config
 from flom.core.protocol.messages import Answer, ManagementRefused, StatusRequest
+from flom.run.wait_report import WaitReport
 from tests.fakes.authority import Authority
 from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.peers import FakeDaemon, SocketClient
@@ -209,3 +213,14 @@ def test_a_daemon_that_says_nothing_delays_no_end(
     assert done.returncode == {"grant": 0, "signal": 130, "timeout": 98}[ending]
     assert "Traceback" not in done.stderr
     other.close()
+
+
+def test_a_connection_that_was_reset_is_no_bug() -> None:
+    """The daemon may end before it is known where the connection leads."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as ours:
+        served, _ = listening.accept()
+        served.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        served.close()
+        with pytest.raises(OSError, match="not connected"):
+            ours.getpeername()
+        WaitReport(Config(), ours).stop()
