@@ -47,8 +47,8 @@ class Record(metaclass=_Annotated):
             cls = type(self)
             setters = "; ".join(f"self.{field} = {field}" for field in cls.__slots__) or "pass"
             exec(f"def __init__({', '.join(('self', *cls.__slots__))}): {setters}", made := {})
-            cls.__init__ = made["__init__"]
-            cls.__init__.__defaults__ = tuple(cls._defaults.values())
+            made["__init__"].__defaults__ = tuple(cls._defaults.values())
+            cls.__init__ = made["__init__"]  # whole, because another thread may be about to call it
             cls.__init__(self, *values, **named)
 
 

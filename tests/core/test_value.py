@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from flom.core.value import Record, Value
@@ -72,6 +74,23 @@ def test_wrong_fields_are_an_error(made_before: int, values: tuple[int, ...], na
         kind(1)
     with pytest.raises(TypeError):
         kind(*values, **named)
+
+
+def test_another_thread_never_finds_half_a_constructor() -> None:
+    made = []
+
+    class Watched(type(Value)):  # type: ignore[misc]
+        def __setattr__(cls, name: str, value: Any) -> None:
+            made.append((name, getattr(value, "__defaults__", None)))
+            super().__setattr__(name, value)
+
+    class Fresh(Value, metaclass=Watched):
+        x: int
+        y: int = 0
+
+    made.clear()
+    assert Fresh(1) == Fresh(1, 0)
+    assert made == [("__init__", (0,))]
 
 
 def test_a_value_is_taken_apart_by_its_fields() -> None:
