@@ -97,7 +97,7 @@ class Acquirer:
         self._is_in_group = bool(config.multicast_address)
         self._follows = follows and self._is_in_group
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
-        self._starts = 0
+        self._starts = 0  # of daemons, since we were connected to one
         self._deadline = NEVER
 
     def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
@@ -158,6 +158,7 @@ class Acquirer:
     def _connect(self) -> Conversation:
         """Connect to the daemon, which is started or elected if need be and allowed."""
         began, seek, hooks = monotonic(), self._seek, self._hooks
+        self._starts = 0
         while True:
             try:
                 return connect(self._config, deadline=self._deadline, warn=hooks.warn, say=hooks.say, seek=seek)

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 import signal
+import site
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from select import POLLIN
 from time import monotonic
 
@@ -29,7 +31,7 @@ from flom.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Final
 
     from flom.client.blocking.acquire import Hooks
@@ -49,7 +51,6 @@ _MOST_CAMPAIGN: Final = 60.0  # seconds of the longest one that a daemon takes a
 _COMPLAINT: Final = "twistd flom: "  # begins a line of the daemon's own on stderr; those of libraries are not passed on
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-_INSTALLED: Final = ("site-packages", "dist-packages")  # where every Python looks for packages
 
 _TOLD_OTHERWISE: Final = frozenset(
     {
@@ -224,7 +225,7 @@ def start_daemon(config: Config) -> Launch:
 
     @raise CannotClaim: the address cannot be listened on; perhaps because another program is about to start a daemon.
     """
-    with guard:
+    with _guarded():
         if config.unicast_address:
             claim = claim_tcp(daemon_host(config), config.unicast_port)
         else:
@@ -244,7 +245,7 @@ def stand_for_election(config: Config, group: Group) -> Candidate | None:
     """
     from flom.net.host_seat import SeatTaken, take_seat
 
-    with guard:
+    with _guarded():
         try:
             seat = take_seat(group)
         except SeatTaken:
@@ -283,9 +284,23 @@ def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
     return words
 
 
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Hold L{guard}; what is opened meanwhile is none of 0, 1 and 2, which are something else in the daemon."""
+    with guard:
+        fillers = [os.open(os.devnull, os.O_RDONLY)]
+        try:
+            while fillers[-1] < 3:
+                fillers.append(os.open(os.devnull, os.O_RDONLY))
+            yield
+        finally:
+            for filler in fillers:
+                os.close(filler)
+
+
 def _environment() -> dict[str, str] | None:
-    """Return the environment in which Python finds this package, if that is not where every Python looks."""
-    if os.path.basename(_PACKAGE) in _INSTALLED:
+    """Return the environment in which Python finds this package, if that is not where this Python always looks."""
+    if _PACKAGE in (*site.getsitepackages(), site.getusersitepackages()):
         return None
     path = filter(None, [_PACKAGE, os.environ.get("PYTHONPATH")])
     return os.environ | {"PYTHONPATH": os.pathsep.join(path)}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import site
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from flom.client.blocking import launch
 from flom.client.blocking.acquire import Acquirer, Hooks
 from flom.client.blocking.connection import Conversation
 from flom.client.blocking.dial import NoDaemon
@@ -17,6 +21,7 @@ from flom.client.blocking.launch import campaign_of, daemon_words
 from flom.codes import Outcome, ReturnCode
 from flom.config import Config
 from flom.core.modes import EX
+from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockBusy, LockTimeout
 from tests.fakes.peers import FakeDaemon
@@ -138,7 +143,32 @@ def test_a_lifespan_of_0_forbids_to_start_one(taking: Taking) -> None:
     assert caught.value.code == ReturnCode.CONNECT_ERROR
 
 
+def test_starts_count_only_until_there_is_a_connection(taking: Taking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a group, a long job may see many daemons come and go."""
+    granting = Mock(lock=Mock(return_value=Granted(None)))
+    attempts = cycle([NoDaemon(ReturnCode.CONNECT_ERROR, "none"), granting])
+    monkeypatch.setattr("flom.client.blocking.acquire.connect", Mock(side_effect=attempts))
+    start_daemon = Mock()
+    monkeypatch.setattr(launch, "start_daemon", start_daemon)
+    acquirer = taking.acquirer(may_start=True)
+    for _ in range(launch.MOST_STARTS + 1):
+        acquirer.acquire(REQUEST)
+    assert start_daemon.call_count == launch.MOST_STARTS + 1
+
+
 # what a daemon is told that is started
+
+
+def test_it_is_told_where_this_package_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundled application has a folder of its own that is called site-packages too."""
+    popen = Mock(side_effect=OSError)
+    monkeypatch.setattr("subprocess.Popen", popen)
+    for package, is_told in [(str(tmp_path / "site-packages"), True), (site.getsitepackages()[0], False)]:
+        monkeypatch.setattr(launch, "_PACKAGE", package)
+        with pytest.raises(DaemonUnreachable):
+            launch.Launch(Config(), [], [])
+        environment = popen.call_args.kwargs["env"] or {}
+        assert environment.get("PYTHONPATH", "").startswith(package) == is_told
 
 
 def test_a_daemon_is_told_what_it_wants_to_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -464,6 +464,32 @@ sys.stdin.read()
 """
 
 
+CLOSED = """\
+import os, sys
+said = os.dup(1)
+for number in eval(sys.argv[2]):
+    os.close(number)
+from flom import lock
+from flom.config import Config
+with lock("R", config=Config(socket_name=sys.argv[1], lifespan_ms=300)):
+    with open(sys.argv[1] + ".lock") as beside:
+        import fcntl
+        try:
+            fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.write(said, b"locked")
+"""
+
+
+@pytest.mark.parametrize("closed", [[0], [0, 1], [2], [0, 1, 2]], ids=str)
+def test_a_script_without_standard_streams_can_start_a_daemon(
+    programs: Programs, tmp_path: Path, closed: list[int]
+) -> None:
+    """What the daemon inherits must not have the number of its stdin, for example."""
+    words = [sys.executable, "-c", CLOSED, str(tmp_path / "started.sock"), str(closed)]
+    assert programs.start_program(*words).finish().stdout == "locked"
+
+
 @pytest.fixture
 def holder(programs: Programs, daemon: Daemon) -> Callable[[str], Running]:
     """Starts a script that takes the lock C{R}, does something, and holds it until its stdin is closed."""
