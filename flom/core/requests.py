@@ -38,7 +38,7 @@ class LockRequest(Record):
     @ivar create: make the resource if there is none.
     @ivar lifespan: seconds that an idle resource is to be remembered if this request creates it
         (docs/compatibility.md, "Idle resources").
-    @ivar regains: true if the session held it when another daemon went, whose place this one has taken.
+    @ivar regains: true if the session reclaims what it held when the last daemon went.
     """
 
     session: SessionId

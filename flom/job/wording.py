@@ -67,9 +67,9 @@ def lost(why: FlomError, *, has_ended: bool = False) -> str:
     return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}{goes_on}")
 
 
-def not_regained(why: FlomError, error: FlomError, *, has_ended: bool = False) -> str:
-    """Return what to say if the lock is gone because of C{why}, and could not be regained because of C{error}."""
-    return lost(FlomError(f"{why}, and the lock was not regained ({error})"), has_ended=has_ended)
+def not_reclaimed(why: FlomError, error: FlomError, *, has_ended: bool = False) -> str:
+    """Return what to say if the lock is gone because of C{why}, and could not be reclaimed because of C{error}."""
+    return lost(FlomError(f"{why}, and the lock was not reclaimed ({error})"), has_ended=has_ended)
 
 
 def _failed(what: str, code: ReturnCode, why: object) -> str:

@@ -14,7 +14,7 @@ from flom.core.names import TimestampName, parse_name
 from flom.errors import DaemonLost, FlomError, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
-from flom.job.wording import explain, lost, not_regained, timed_out
+from flom.job.wording import explain, lost, not_reclaimed, timed_out
 from flom.job.words import CannotExecute, words_with
 from flom.run.child import Child
 from flom.run.terminal import print_error, tell, warn
@@ -88,7 +88,7 @@ class Runner(Hooks):
         print_error(line)
 
     def asks(self, conversation: Conversation) -> None:
-        """Report what is waited for, unless it is asked for to regain the lock."""
+        """Report what is waited for, unless it is asked for to reclaim the lock."""
         if self._config.verbose and not self._is_held:
             from flom.run.wait_report import WaitReport
 
@@ -122,7 +122,7 @@ class Runner(Hooks):
         return conversation, child.status
 
     def _watch_over(self, child: Child, conversation: Conversation, request: Lock) -> Conversation:
-        """Wait until the command has ended; if the daemon goes before that, regain the lock, or say that it is gone."""
+        """Wait until the command has ended; if the daemon goes before that, reclaim the lock, or say that it is gone."""
         waiting = poll()
         waiting.register(child, POLLIN)
         waiting.register(conversation, POLLIN)
@@ -130,15 +130,15 @@ class Runner(Hooks):
             has_ended = child.fileno() in [descriptor for descriptor, _ in waiting.poll()]
             if not self._is_told and conversation.is_lost:  # looked at after the end too: both may come at once
                 waiting.unregister(conversation)
-                regained = self._regain(conversation, request, has_ended)
-                if regained is not None:
+                reclaimed = self._reclaim(conversation, request, has_ended)
+                if reclaimed is not None:
                     conversation.close()
-                    conversation = regained
+                    conversation = reclaimed
                     waiting.register(conversation, POLLIN)
             if has_ended:
                 return conversation
 
-    def _regain(self, lost_with: Conversation, request: Lock, has_ended: bool) -> Conversation | None:
+    def _reclaim(self, lost_with: Conversation, request: Lock, has_ended: bool) -> Conversation | None:
         """
         Acquire the lock again, at another daemon of the group, while the command runs on; or say that it is lost.
 
@@ -146,17 +146,17 @@ class Runner(Hooks):
         """
         why = DaemonLost(f"{lost_with.peer} closed the connection")
         name = parse_name(request.name)
-        can_regain = name.has_mode or name.has_quantity  # the others have elements, which the next daemon gives anew
-        if not (can_regain and self._config.multicast_address):
+        can_reclaim = name.has_mode or name.has_quantity  # the others have elements, which the next daemon gives anew
+        if not (can_reclaim and self._config.multicast_address):
             self._tell_loss(lost(why, has_ended=has_ended))
             return None
         self.say(f"{why}, looking for the one that takes over")
         try:
-            conversation = self._acquirer.regain(request)
+            conversation = self._acquirer.reclaim(request)
         except FlomError as e:
-            self._tell_loss(not_regained(why, e, has_ended=has_ended))
+            self._tell_loss(not_reclaimed(why, e, has_ended=has_ended))
             return None
-        self.say(f"{request.name} regained")
+        self.say(f"{request.name} reclaimed")
         return conversation
 
     def _tell_loss(self, line: str) -> None:

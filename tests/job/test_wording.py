@@ -11,7 +11,7 @@ from flom.errors import (
     TlsError,
     lock_refused,
 )
-from flom.job.wording import explain, lost, not_regained, timed_out
+from flom.job.wording import explain, lost, not_reclaimed, timed_out
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,6 @@ def test_a_lock_that_is_gone_leaves_the_command_alone() -> None:
     code = int(ReturnCode.SEND_ERROR)
     assert lost(FlomError("gone")).startswith(f"flom_client_unlock: ret_cod={code} (")
     assert lost(FlomError("gone")).endswith("gone, the command goes on unlocked")
-    assert not_regained(FlomError("gone"), FlomError("busy")).endswith(
-        "gone, and the lock was not regained (busy), the command goes on unlocked"
+    assert not_reclaimed(FlomError("gone"), FlomError("busy")).endswith(
+        "gone, and the lock was not reclaimed (busy), the command goes on unlocked"
     )

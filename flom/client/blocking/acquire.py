@@ -67,7 +67,7 @@ def request_of(config: Config) -> Lock:
 
 class Acquirer:
     """
-    Takes one lock, at whatever daemon there is in the end, and regains it.
+    Takes one lock from the daemon that it finds or starts, and reclaims it from a daemon that takes over.
 
     @ivar conversation: the connection on which the lock is asked for or held; C{None} before there is one.
     """
@@ -115,13 +115,13 @@ class Acquirer:
         self._limit_wait()
         return self._ask(message)
 
-    def regain(self, message: Lock) -> Conversation:
+    def reclaim(self, message: Lock) -> Conversation:
         """
         Acquire the lock of C{message} again, whose daemon has gone, from the one that takes over.
 
         @raise FlomError: that is not possible; see L{acquire}.
         """
-        self._seek = Seek.TO_REGAIN
+        self._seek = Seek.TO_RECLAIM
         self._timeout, self._deadline = None, NEVER
         return self._ask(message.replace(wait=False, create=True, regains=True))[0]
 
@@ -145,7 +145,7 @@ class Acquirer:
                 answer = conversation.lock(message, self._deadline, self._interrupts)
             except DaemonLost as e:
                 budget.spend(e, answered=self.conversation is not None and self.conversation.connection.has_answered)
-                if self._seek != Seek.TO_REGAIN:
+                if self._seek != Seek.TO_RECLAIM:
                     self._seek = Seek.A_SUCCESSOR  # which may be about to take the place of the one that has gone
             else:
                 if isinstance(answer, Granted):
@@ -219,14 +219,14 @@ class Acquirer:
 
         config, hooks = self._config, self._hooks
         group = group_of(config)
-        regains = self._seek == Seek.TO_REGAIN
+        reclaims = self._seek == Seek.TO_RECLAIM
         began = monotonic()
         give_up = START_TIMEOUT + campaign_of(config)
         patience, stand_again = _POLL, 0.0
         candidate: Candidate | None = None
         self._starts += 1
         try:
-            search = Search(group, orphaned=regains)
+            search = Search(group, orphaned=reclaims)
             search.ask(patience)
             with Asker(search, NEVER, _trace.debug) as asker:
                 while not asker.finish():
@@ -244,7 +244,7 @@ class Acquirer:
                         break
                     patience = _POLL
                     if candidate is None:  # another program of this host has one; our user's timeout runs on meanwhile
-                        if not regains:
+                        if not reclaims:
                             patience = min(max(_POLL, took * _BACK_OFF), _LONGEST_PAUSE)
                         patience = min(patience, self._deadline - monotonic())
                         if patience <= 0:

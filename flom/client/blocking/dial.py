@@ -45,14 +45,14 @@ class Seek:
     @cvar BEFORE_START: the same; the caller has one elected if none answers within L{QUIET} seconds.
     @cvar STARTED: the one that was elected then, on this host or on another.
     @cvar A_SUCCESSOR: the one that takes over from a daemon that we were connected to.
-    @cvar TO_REGAIN: the same, from a daemon that we held a lock of.
+    @cvar TO_RECLAIM: the same, from a daemon that we held a lock of.
     """
 
     ANY: Final = 0
     BEFORE_START: Final = 1
     STARTED: Final = 2
     A_SUCCESSOR: Final = 3
-    TO_REGAIN: Final = 4
+    TO_RECLAIM: Final = 4
 
 
 def prepare(config: Config) -> None:
@@ -191,7 +191,7 @@ def _connect_to_group(
 
     group = group_of(config)
     give_up = monotonic() + takeover_time(config.timing)
-    tries_unicast = bool(config.unicast_address) and seek not in (Seek.A_SUCCESSOR, Seek.TO_REGAIN)
+    tries_unicast = bool(config.unicast_address) and seek not in (Seek.A_SUCCESSOR, Seek.TO_RECLAIM)
     while True:
         if tries_unicast:
             try:
@@ -216,8 +216,8 @@ def _find(group: Group, config: Config, seek: int, deadline: float, say: Callabl
     from flom.client.blocking.discovery import Asker
     from flom.core.group.discovery import QUIET, Search
 
-    search = Search(group, orphaned=seek == Seek.TO_REGAIN)
-    if seek in (Seek.A_SUCCESSOR, Seek.TO_REGAIN):
+    search = Search(group, orphaned=seek == Seek.TO_RECLAIM)
+    if seek in (Seek.A_SUCCESSOR, Seek.TO_RECLAIM):
         search.ask_successor(config.timing)
     elif seek == Seek.BEFORE_START:
         search.ask(QUIET)

@@ -226,7 +226,7 @@ class LockTable:
         End one holding of C{name}, or else give up waiting for it (docs/compatibility.md, "Grants and queues"): nothing
         happens if there is neither.
 
-        @param rollback: see L{Resource.give_back}.
+        @param rollback: see L{Resource.release}.
         @raise RemoteProtocolError: C{name} is a sequence that the session is bound to and does not hold
             (docs/compatibility.md, "Sequences").
         """
@@ -243,7 +243,7 @@ class LockTable:
             if not holdings:
                 del binding.holdings[name.text]
             binding.locks -= 1
-            resource.give_back(holding, rollback)
+            resource.release(holding, rollback)
             return self._serve(binding.entry, now, [self._end(holding, now)])
         if resource.unlock_needs_holding:
             raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")
@@ -265,7 +265,7 @@ class LockTable:
                 entry.resource.withdraw(request)
                 entry.waiters -= 1
             for holding in chain.from_iterable(binding.holdings.values()):
-                entry.resource.give_back(holding, rollback=True)
+                entry.resource.release(holding, rollback=True)
                 effects.append(self._end(holding, now))
             entry.sessions -= 1
             if binding.holdings:

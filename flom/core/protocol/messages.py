@@ -27,7 +27,7 @@ class Lock(Value):
     @ivar quantity: 0 to 2**31 - 1.
     @ivar lifespan: seconds.
     @ivar peer_id: the sender's unique id (docs/compatibility.md, "Unique id"), if it sent one.
-    @ivar regains: true if the sender held this when its daemon went away, and still uses it; FLoM has no such thing.
+    @ivar regains: true if the sender reclaims this: it held it when its daemon went away; FLoM has no such thing.
     @ivar extended: true if the sender understands what FLoM's clients do not: L{Unlocked}.
     """
 
@@ -114,13 +114,13 @@ class Discover(Value):
     """
     A question for a daemon, or what a daemon tells its group; it travels in a datagram.
 
-    @ivar group: the multicast group that is asked or told; daemons of others are not concerned. FLoM's askers do not
-        say it, nor can they be told more than where the daemon is.
+    @ivar group: the multicast group; daemons of other groups ignore the message. FLoM's clients do not name it, and
+        understand nothing but the address of the daemon.
     @ivar everyone: true if daemons that stand by are to answer too.
-    @ivar orphaned: true if the asker holds a lock of a daemon that has gone, and wants to regain it from its successor.
-    @ivar standing: set if this is no question: a daemon tells the group what it is. FLoM's daemons answer all the
-        same, and so we learn of them.
-    @ivar relayed: true if it is another daemon that says so.
+    @ivar orphaned: true if the client holds a lock of a daemon that has gone, and wants to reclaim it.
+    @ivar standing: set if this is no question, but the announcement of a daemon. FLoM's daemons answer it all the
+        same, which is how they are found.
+    @ivar relayed: true if a standby sends the standing of its leader.
     @ivar address: where that daemon listens, as in L{Discovered}; C{port} is 0 if it does not say.
     """
 

@@ -119,17 +119,17 @@ def test_the_timeout_ends_the_wait(taking: Taking, fake: FakeDaemon) -> None:
     assert 0.1 <= monotonic() - began < 5.0
 
 
-def test_to_regain_is_not_to_wait_and_has_no_timeout(taking: Taking, fake: FakeDaemon) -> None:
+def test_to_reclaim_is_not_to_wait_and_has_no_timeout(taking: Taking, fake: FakeDaemon) -> None:
     acquirer = taking.acquirer(0.1)
     taken = taking.start(acquirer)
     conversation, _ = fake.accept()
     conversation.answer(Outcome.GRANTED)
     taken.result()[0].close()
-    regained = taking._pool.submit(acquirer.regain, REQUEST)
+    reclaimed = taking._pool.submit(acquirer.reclaim, REQUEST)
     conversation, asked = fake.accept()
     assert (asked.wait, asked.create, asked.regains, asked.lifespan) == (False, True, True, 2.0)
     conversation.answer(Outcome.GRANTED)
-    regained.result().close()
+    reclaimed.result().close()
 
 
 def test_without_a_daemon_it_says_so_if_none_may_be_started(taking: Taking) -> None:

@@ -263,7 +263,7 @@ def test_as_long_as_somebody_looks_for_it_others_have_to_wait(daemon: Daemon) ->
     assert hasty.received() == [first(1)]
 
 
-def test_what_others_have_had_since_is_not_regained(daemon: Daemon) -> None:
+def test_what_others_have_had_since_is_not_reclaimed(daemon: Daemon) -> None:
     daemon.start().hear(OTHER)
     daemon.hear(GONE)
     daemon.pass_time(CAMPAIGN + GRACE)

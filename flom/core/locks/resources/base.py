@@ -63,7 +63,7 @@ class Resource(ABC):
         """Grant C{request}, which fits."""
 
     @abstractmethod
-    def give_back(self, holding: Holding, rollback: bool) -> None:
+    def release(self, holding: Holding, rollback: bool) -> None:
         """
         End C{holding}.
 

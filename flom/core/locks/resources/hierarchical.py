@@ -144,7 +144,7 @@ class HierarchicalResource(Resource):
         self._count(node, ONE_HOLDER[request.mode])
         return _NodeHolding(request, node=node)
 
-    def give_back(self, holding: Holding, rollback: bool) -> None:
+    def release(self, holding: Holding, rollback: bool) -> None:
         assert isinstance(holding, _NodeHolding)
         self._count(holding.node, -ONE_HOLDER[holding.request.mode])
         _prune(holding.node)

@@ -26,7 +26,7 @@ class NumericResource(Resource):
         self._left -= request.quantity
         return Holding(request)
 
-    def give_back(self, holding: Holding, rollback: bool) -> None:
+    def release(self, holding: Holding, rollback: bool) -> None:
         self._left += holding.request.quantity
 
     def free(self) -> int:

@@ -35,7 +35,7 @@ class SequenceResource(OneQueueResource):
             value = self._last = 1 if self._last == _LAST_VALUE else self._last + 1
         return Holding(request, str(value), value)
 
-    def give_back(self, holding: Holding, rollback: bool) -> None:
+    def release(self, holding: Holding, rollback: bool) -> None:
         self._left += 1
         if rollback and self._transactional:
             self._rolled_back.append(holding.slot)

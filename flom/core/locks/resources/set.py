@@ -33,7 +33,7 @@ class SetResource(OneQueueResource):
         self._left -= 1
         return Holding(request, self._elements[slot], slot)
 
-    def give_back(self, holding: Holding, rollback: bool) -> None:
+    def release(self, holding: Holding, rollback: bool) -> None:
         self._free[holding.slot] = True
         self._left += 1
 

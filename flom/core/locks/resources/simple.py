@@ -26,7 +26,7 @@ class SimpleResource(Resource):
         self._held.add(request.mode)
         return Holding(request)
 
-    def give_back(self, holding: Holding, rollback: bool) -> None:
+    def release(self, holding: Holding, rollback: bool) -> None:
         self._held.remove(holding.request.mode)
 
     def enqueue(self, request: LockRequest) -> None:

@@ -49,7 +49,7 @@ class TimestampResource(OneQueueResource):
         self._last_unit = self._unit_of(now)
         return Holding(request, self._text(now.wall))
 
-    def give_back(self, holding: Holding, rollback: bool) -> None:
+    def release(self, holding: Holding, rollback: bool) -> None:
         self._left += 1
 
     def free(self) -> int:

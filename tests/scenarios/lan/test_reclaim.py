@@ -82,11 +82,11 @@ def test_what_was_held_is_held(
     assert is_free(client, *admitted)
     finished = holder.finish()
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert "regained" in finished.stdout
+    assert "reclaimed" in finished.stdout
     assert is_free(client, *excluded)
 
 
-def test_an_element_is_not_regained_and_the_user_is_told(lan: Lan, pool: list[Member]) -> None:
+def test_an_element_is_not_reclaimed_and_the_user_is_told(lan: Lan, pool: list[Member]) -> None:
     leader, successor = pool
     holder = hold(lan.hosts[-1], "-r", "red.green")
     leader.signal(signal.SIGKILL)
@@ -108,7 +108,7 @@ def test_a_lock_granted_to_another_is_not_reclaimed_and_the_user_warned(lan: Lan
         holder.signal(signal.SIGCONT)
         finished = holder.finish()
     assert finished.returncode == 99
-    assert "not regained" in finished.stderr
+    assert "not reclaimed" in finished.stderr
 
 
 def test_without_anybody_who_takes_over_the_user_is_told(lan: Lan) -> None:
@@ -120,10 +120,10 @@ def test_without_anybody_who_takes_over_the_user_is_told(lan: Lan) -> None:
     eventually(lambda: "looking for the one that takes over" in holder.line(), "the loss noticed")
     finished = holder.finish()
     assert finished.returncode == 99
-    assert "not regained" in finished.stderr
+    assert "not reclaimed" in finished.stderr
 
 
-def test_a_daemon_is_elected_to_regain_a_lock_if_that_is_allowed(lan: Lan) -> None:
+def test_a_daemon_is_elected_to_reclaim_a_lock_if_that_is_allowed(lan: Lan) -> None:
     one, two = lan.add_hosts(2)
     leader = one.join_group()
     await_leader([leader])
