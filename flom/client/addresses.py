@@ -1,5 +1,5 @@
 """
-What the configuration says of where the daemon is, and which rules hold there
+Where the daemon is, according to the configuration, and the rules for that place
 (docs/compatibility.md, "Ways to the daemon", "TCP connections").
 """
 

@@ -58,7 +58,7 @@ class Finding(NamedTuple):
 
 
 class _Listener:
-    """Hears what is said in the group, as a daemon would."""
+    """Receives the datagrams of the group, as a daemon would."""
 
     def __init__(self, member: GroupSocket) -> None:
         self._member = member

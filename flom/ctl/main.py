@@ -74,7 +74,7 @@ def _add_discovery(add_parser: Callable[..., ArgumentParser]) -> None:
     of_group.add_argument("-P", "--port", type=int, choices=Range(1, 65535), default=28015, help="its UDP port")
     of_group.add_argument("-n", "--interface", default="", metavar="NAME", help="the only network interface to use")
     of_group.add_argument(
-        "--discovery-ttl", type=int, choices=Range(1, 255), default=1, help="routers, less one, that may be passed"
+        "--discovery-ttl", type=int, choices=Range(1, 255), default=1, help="IP TTL of datagrams; 1: same link only"
     )
     command = add_parser("discover", parents=[of_group], help="list the daemons of a group")
     command.add_argument(

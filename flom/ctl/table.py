@@ -118,7 +118,7 @@ def describe_daemon(daemon: DaemonStatus) -> str:
 
 
 def plain_lines(sections: Iterable[Section]) -> list[str]:
-    """Return lines for C{cut} and C{awk}: columns parted by tabs, nothing shortened, C{-} for what is not there."""
+    """Return lines for C{cut} and C{awk}: columns separated by tabs, nothing shortened, C{-} for an empty field."""
     lines = ["\t".join(PLAIN_HEADING)]
     for section in sections:
         for row in section.rows:

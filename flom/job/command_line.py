@@ -62,7 +62,7 @@ def parse(words: Sequence[str]) -> CommandLine:
     """
     Read C{words}, the command line without the name of the program.
 
-    Options are taken wherever they stand, until C{--}. Unlike FLoM's, C{-rNAME} will do for C{-r NAME}.
+    Options may stand anywhere before C{--}. Unlike with FLoM, C{-rNAME} is the same as C{-r NAME}.
 
     @raise ConfigError: an option is unknown or has no value.
     """

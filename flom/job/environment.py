@@ -17,7 +17,7 @@ def inherited_environment() -> dict[bytes, bytes]:
 
 def add_lock(environment: dict[bytes, bytes], name: str, mode: LockMode, element: str | None) -> None:
     """
-    Add to C{environment} what the command may want to know of its lock, in the place of what is there of another one.
+    Add the variables about the command's lock to C{environment}; those about another lock are replaced.
 
     FLOM_LOCK_MODE is EX if the resource has no modes; FLOM_ELEMENT is there only if the lock has an element.
 

@@ -1,4 +1,4 @@
-"""The line that is said of each error, and the status after it (docs/compatibility.md, "Exit statuses", "Messages")."""
+"""The message about each error, and the exit status (docs/compatibility.md, "Exit statuses", "Messages")."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flom.job.words import CannotExecute
 
 
 def explain(error: Exception) -> tuple[str, ExitStatus]:
-    """Return what to say of C{error}, for which no command runs (or no daemon ends), and what to exit with."""
+    """Return the message about C{error}, for which no command runs (or no daemon ends), and the exit status."""
     match error:
         case LockTimeout():
             return str(error), ExitStatus.BUSY
@@ -59,7 +59,7 @@ def timed_out(timeout: float) -> LockTimeout:
 
 def lost(why: FlomError, *, has_ended: bool = False) -> str:
     """
-    Return what to say if the lock is gone before it was released.
+    Return the message that the lock was lost before it was released.
 
     @param has_ended: true if the command has ended too; if not, it is left alone.
     """
@@ -68,7 +68,7 @@ def lost(why: FlomError, *, has_ended: bool = False) -> str:
 
 
 def not_reclaimed(why: FlomError, error: FlomError, *, has_ended: bool = False) -> str:
-    """Return what to say if the lock is gone because of C{why}, and could not be reclaimed because of C{error}."""
+    """Return the message that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
     return lost(FlomError(f"{why}, and the lock was not reclaimed ({error})"), has_ended=has_ended)
 
 

@@ -1,5 +1,5 @@
 """
-The door of C{flom-run}, and of C{flom}, which is the same program under FLoM's name.
+The entry point of C{flom-run}, and of C{flom}, which is the same program under FLoM's name.
 
 Signals are blocked before anything slow is imported, so that a Ctrl-C meanwhile is dealt with like any other.
 """

@@ -1,4 +1,4 @@
-"""What the program writes: to stdout what was asked for, to stderr one line for whatever is wrong."""
+"""The output of the program: results on stdout, one line on stderr for each error or warning."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def tell(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Write what the user should know and what is no reason to stop."""
+    """Write a warning."""
     print_error(f"flom: warning: {text}")
 
 
 def print_bug(error: BaseException | None) -> None:
-    """Write that something has happened that must not."""
+    """Write that there is a bug in this program."""
     print_error(f"flom: internal error: {error!r}")
 
 
 def print_error(text: str) -> None:
-    """Write C{text} to stderr in one line, whatever is in the values that it quotes."""
+    """Write C{text} to stderr in one line, even if it quotes values with line feeds."""
     hide()
     try:
         print(one_line(text), file=sys.stderr, flush=True)

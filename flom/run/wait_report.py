@@ -2,7 +2,7 @@
 What C{flom-run -V} says while it waits: for what, and because of which holders.
 
 The daemon is asked over a connection of its own, in a thread of its own, so that the lock is neither delayed nor lost
-by it. Whatever goes wrong, if it is a daemon of FLoM's for example, or does not tell us: then nothing is said.
+by it. If that fails, because it is a daemon of FLoM's or does not show its status, for example, there is no report.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class WaitReport:
 def describe_wait(status: Status, is_own: IsOwn) -> str | None:
     """Return in one line what the waiter that C{is_own} waits for; C{None} if there is none."""
     for waiter in filter(is_own, status.incubator):
-        return f"waiting for {waiter.name}: nobody has made it yet"
+        return f"waiting for {waiter.name}: no client has created it yet"
     for resource in status.resources:
         for waiter in filter(is_own, resource.waiters):
             return _describe(resource, waiter)

@@ -83,7 +83,7 @@ def test_who_waits_for_a_resource_to_be_made(programs: Programs, address: str, r
     running = programs.start("-V", "-s", address, "-r", resource, "-e", "no", "--", "true")
     while not (line := running.line()).startswith("waiting"):
         pass
-    assert line == f"waiting for {resource}: nobody has made it yet"
+    assert line == f"waiting for {resource}: no client has created it yet"
     with SocketClient(address) as maker:
         maker.ask(resource)
     assert running.finish().returncode == 0

@@ -40,10 +40,10 @@ class Hooks:
     """What a program wants to hear while a lock is taken; by default, nothing."""
 
     def warn(self, text: str) -> None:
-        """Called with what the user should know."""
+        """Called with a warning for the user."""
 
     def say(self, text: str) -> None:
-        """Called with what is being done."""
+        """Called with a line about a step of the work."""
 
     def pass_on(self, line: str) -> None:
         """Called with a line that the daemon, which was started, has written to stderr."""
@@ -239,7 +239,7 @@ class Acquirer:
                     if candidate is None and took >= stand_again:
                         candidate = stand_for_election(config, group)
                         if candidate is not None:
-                            hooks.say(f"nobody leads {group}: standing for election")
+                            hooks.say(f"no daemon leads {group}: standing for election")
                     if candidate is not None and candidate.check(hooks):
                         break
                     patience = _POLL
@@ -250,7 +250,7 @@ class Acquirer:
                         if patience <= 0:
                             raise LockTimeout("too late")
                     if took > give_up:
-                        raise not_started(f"{group}: nobody was elected within {give_up:g} s")
+                        raise not_started(f"{group}: no daemon was elected within {give_up:g} s")
                     search.ask(patience)
                 if candidate is not None and not candidate.has_ended:
                     try:

@@ -49,7 +49,7 @@ def connect(
     To look up the name of a host may take longer than C{deadline}; nothing else does.
 
     @param deadline: a time of C{time.monotonic}; C{None} if it does not matter how long it takes.
-    @param warn: called with what the user should know.
+    @param warn: called with each warning for the user.
     @param say: called with each line about the search for the daemon of a group.
     @param seek: one of L{Seek}.
     @raise flom.client.blocking.dial.NoDaemon: there is none.
@@ -185,7 +185,7 @@ class Conversation:
         if not self._is_lost and self.fileno() >= 0:
             try:
                 while self.stream.receive(0.0):
-                    _trace.debug("%s says what it must not", self.peer)  # to close would be to give up the lock
+                    _trace.debug("%s breaks the protocol", self.peer)  # to close would be to give up the lock
                 self._is_lost = True
             except LockTimeout:
                 pass  # it has nothing to say

@@ -1,7 +1,7 @@
 """
-Sockets that stay with the process that has made them, whatever its other threads fork.
+Sockets that stay with the process that has made them, even if its other threads fork.
 
-A child that had a copy of the connection would keep the lock after its parent's end, and could give it back.
+A child that had a copy of the connection would keep the lock after its parent's end, and could release it.
 """
 
 from __future__ import annotations

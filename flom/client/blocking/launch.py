@@ -1,5 +1,5 @@
 """
-Starting a daemon: where it listens, what it is told, whether it has come up
+Starting a daemon: its address, its options, and whether it has started
 (docs/compatibility.md, "Who starts a daemon", "Start of a daemon").
 
 The program that starts a daemon listens on the address itself and passes the socket on. So of many starters one wins,

@@ -6,10 +6,10 @@ Locks for plain scripts, which have no reactor: to ask is to wait.
     with lock("red.green.blue", timeout=5) as held:
         print(held.element)
 
-A lock belongs to the process that has taken it. A child that is forked while it is held has no part in it: the lock
-ends with the parent, and the child cannot give it back. A program that is run can keep it, if it is given the
-connection by C{subprocess.run(..., pass_fds=[held.fileno()])}: the lock is held then until that program has ended too,
-or C{held} is released. C{subprocess} cannot pass it on together with C{preexec_fn}.
+A lock belongs to the process that has acquired it. A child that is forked while it is held has no part in it: the lock
+ends with the parent, and the child cannot release it. Another program can keep the lock if it gets the connection, by
+C{subprocess.run(..., pass_fds=[held.fileno()])}: then the lock is held until that program has ended too, or C{held} is
+released. C{subprocess} cannot pass it on together with C{preexec_fn}.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def lock(
     """
     Make a lock, which is taken by C{with}, by C{acquire}, or by every call of the function that it decorates.
 
-    Where the daemon is, how it is talked to and how long it lives if it has to be started is configured as for
-    C{flom-run}; what is locked, and how, is said here alone.
+    As for C{flom-run}, the configuration says where the daemon is, how to connect to it, and how long it lives if it
+    has to be started. What to lock, and how, only the arguments say.
 
     @param name: the resource (docs/compatibility.md, "Resource names").
     @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
@@ -106,7 +106,7 @@ class Held:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is this process that has to give it back, and has not done so."""
+        """Whether this process has to release it, and has not done so."""
         return self._owner == os.getpid() and not self.is_released
 
     @property
@@ -136,7 +136,7 @@ class Held:
             raise
 
     def drop(self) -> None:
-        """Release the lock without a word, if it is ours: the daemon sees the connection end, and rolls back."""
+        """Release the lock, if it is ours, by closing the connection, at which the daemon rolls back."""
         self.is_released = True
         self._conversation.close()
 
@@ -157,7 +157,7 @@ class BlockingLock:
     """
     A lock that can be acquired, released and acquired again; L{lock} makes it.
 
-    What takes the lock at the same time, another thread for example, needs an object of its own: with this one, it is
+    A second user at the same time, another thread for example, needs an object of its own: with this one, it gets
     L{Misuse}. A function that is decorated has one for each call.
     """
 
@@ -173,7 +173,7 @@ class BlockingLock:
         """
         Acquire the lock.
 
-        Whatever is raised, KeyboardInterrupt for example, nothing is left of the request.
+        If this raises anything, KeyboardInterrupt for example, the request has been withdrawn.
 
         @return: what is to be released in the end.
         @raise flom.errors.LockRefused: the daemon says no.
@@ -242,7 +242,7 @@ class BlockingLock:
             raise Misuse(f"{self._asked.name.text}: {function!r} is no function that could be decorated")
         if any(is_kind(function) for is_kind in _RUN_LATER):
             what = getattr(function, "__qualname__", repr(function))
-            raise Misuse(f"{self._asked.name.text}: {what} would run when its lock was given back already")
+            raise Misuse(f"{self._asked.name.text}: {what} would run after the release of its lock")
 
         @functools.wraps(function)
         def locked(*args: _P.args, **kwargs: _P.kwargs) -> _R:

@@ -39,7 +39,7 @@ def shut_down(
     Order the daemon that C{config} means to end; none is started for that.
 
     @param immediate: at once, even if locks are held; otherwise as soon as no client needs it any more.
-    @param warn: called with what the user should know.
+    @param warn: called with each warning for the user.
     @param say: called with each line about the search for the daemon of a group.
     @raise ShutdownNotAllowed: it refuses, or still listens although it has closed the connection.
     @raise flom.errors.DaemonUnreachable: there is none.

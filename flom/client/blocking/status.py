@@ -30,7 +30,7 @@ class NoStatus(FlomError):
 
 
 class StatusReader:
-    """Asks a daemon, which errors call C{peer}, what it holds, as often as one likes, over one connection."""
+    """Asks a daemon what it holds, any number of times over one connection; C{peer} names the daemon in errors."""
 
     def __init__(self, stream: Stream, peer: str, connection: ClientConnection | None = None) -> None:
         """
@@ -99,7 +99,7 @@ def open_status(config: Config, warn: Callable[[str], None], timeout: float = TI
     """
     Connect to the daemon that C{config} means, to see what it holds; none is started.
 
-    @param warn: called with what the user should know.
+    @param warn: called with each warning for the user.
     @param timeout: seconds for connecting.
     @raise NoStatus: it is a daemon of FLoM's, which has nothing of the kind.
     @raise FlomError: see L{connect} and L{flom.client.blocking.connection.Conversation.lock}.

@@ -100,7 +100,7 @@ class RemoteArbiter:
     ) -> None:
         """
         @param endpoint: leads to the daemon.
-        @param clock: the reactor; but for L{spawn}, an C{IReactorTime} will do.
+        @param clock: the reactor; all but L{spawn} need no more than an C{IReactorTime}.
         @param peer: names it in errors.
         @param tls: our end of TLS; C{None} for plain text.
         @param keep: seconds that a connection is kept after its lock was released; the daemon remembers the resource
@@ -235,7 +235,7 @@ class RemoteArbiter:
         try:
             client = await self._endpoint.connect(self._factory)
         except ConnectingCancelledError as e:
-            raise CancelledError from e  # the caller sees one kind of error, whatever is cancelled
+            raise CancelledError from e  # the caller sees one kind of error in every case
         assert isinstance(client, LockClient)
         return client
 

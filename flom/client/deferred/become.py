@@ -18,7 +18,7 @@ def main() -> None:
     """
     Replace this process by COMMAND; if that is not possible, write the reason to PIPE, and exit with 97.
 
-    PIPE is the number of a descriptor, which COMMAND does not get: its end without a word means that COMMAND runs.
+    PIPE is the number of a descriptor, which COMMAND does not get: if it is closed without data, COMMAND runs.
     SIGNALS are the numbers, separated by commas, of those that COMMAND is to ignore; it may be empty, and so may
     DIRECTORY, where COMMAND is to run.
     """

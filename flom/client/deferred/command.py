@@ -54,7 +54,7 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) 
 
 
 def print_error(text: str) -> None:
-    """Print C{text} to stderr in one line, whatever is in the values that it quotes."""
+    """Print C{text} to stderr in one line, even if it quotes values with line feeds."""
     print(one_line(text), file=sys.stderr, flush=True)
 
 

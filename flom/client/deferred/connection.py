@@ -119,7 +119,7 @@ class LockClient(Protocol):
         return unlocked
 
     def close(self) -> None:
-        """End the conversation at once; the daemon forgets whatever was asked or held."""
+        """End the conversation at once; the daemon withdraws the request, or releases the lock."""
         self._decided = None
         self._end()
 

@@ -45,7 +45,7 @@ class Child:
 
     @ivar held: its lock, see L{flom.interfaces.IHeld}; if C{held.lost} fires, the command is left alone.
     @ivar exited: fires when the command has ended and its lock is released, with the status: what it has exited with,
-        0 to 255, or 128 + N if signal N has ended it. It never fails, but by being cancelled, which ends nothing else.
+        0 to 255, or 128 + N if signal N has ended it. It fails only if it is cancelled, which ends nothing else.
     """
 
     def __init__(self, process: _Process, held: Held) -> None:
@@ -116,7 +116,7 @@ async def _release(held: Held, *, rollback: bool) -> None:
 @implementer(IProcessProtocol)
 class _Process:
     """
-    Stands between a child process and its user's protocol, which hears nothing before the command is executed.
+    Stands between a child process and its user's protocol, which is not called before the command is executed.
 
     @ivar executed: fires when the command runs; with L{CannotExecute} if it cannot. Cancelling it kills the process.
     @ivar ended: fires with the status when the process has ended.

@@ -167,7 +167,7 @@ def test_what_runs_later_is_not_decorated() -> None:
         yield
 
     for function in (coroutine, generator):
-        with pytest.raises(Misuse, match=r"R: .* would run when its lock was given back already"):
+        with pytest.raises(Misuse, match=r"R: .* would run after the release of its lock"):
             lock("R", config=NEVER)(function)
 
 
