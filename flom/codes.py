@@ -85,8 +85,8 @@ class ReturnCode(int, Enum):
     """
     What a function of FLoM's library returns, and what C{flom} prints as C{ret_cod=N}.
 
-    From 1 on it is an outcome or a warning, below 0 an error. The text may name a C function that failed; ours has the
-    same code in the same situation, whatever it calls.
+    From 1 on it is an outcome or a warning, below 0 an error. The text may name a C function that failed; this project
+    uses the same code in the same situation, although it may call another function.
     """
 
     _text: str

@@ -56,7 +56,7 @@ class FlomError(Exception):
 
 
 def _restore(kind: type[FlomError], args: tuple[Any, ...]) -> FlomError:
-    """Return an error as it was, whatever arguments its class takes."""
+    """Return an error as it was, without calling its class, which may take other arguments."""
     error = kind.__new__(kind)
     error.args = args
     return error

@@ -108,7 +108,7 @@ def start_trace(path: str, append: bool, environ: Mapping[str, str], warn: Calla
     """
     Trace from now on, to this file and no more to an earlier one.
 
-    The file is made whatever the mask is; if it cannot be, nothing is traced.
+    The file is made even if the mask selects nothing; if it cannot be made, nothing is traced.
 
     @param path: the file; if it is empty, the trace goes to stderr.
     @param append: whether to add to the file instead of replacing it.

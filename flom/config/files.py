@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Final
 
-    Warn = Callable[[str], None]  # called with what the user should know and what is no reason to stop
+    Warn = Callable[[str], None]  # called with a warning for the user
 
 SYSTEM_FILE: Final = "/etc/flom.conf"  # it is read first; then ~/.flom; then the one that -c names
 

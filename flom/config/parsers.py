@@ -2,8 +2,7 @@
 What the texts of options and files mean (docs/compatibility.md, "Values of options", "Syntax of files").
 
 Every reader raises L{ValueError} for a text that is no value, or a L{ConfigError} that says more; L{OSError}, if the
-text names a file that cannot be used; L{Ignored}, if it is a value that nothing can be done with, and FLoM goes on
-without it.
+text names a file that cannot be used; L{Ignored}, if the value has no effect.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Instant(NamedTuple):
     A moment, as two clocks tell it.
 
     @ivar monotonic: seconds that never go back; idle resources are timed by them.
-    @ivar wall: seconds since the epoch; timestamp resources hand these out.
+    @ivar wall: seconds since the epoch; the elements of timestamp resources are made of these.
     """
 
     monotonic: float
@@ -97,4 +97,4 @@ Effect = Granted | Queued | Incubated | Refused | Ended
 
 @dataclass(slots=True)
 class Dismissed:
-    """The session has ended, because this daemon grants nothing more and the session holds nothing."""
+    """The daemon has ended the session, which holds nothing, because it grants nothing more."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class LockMode(int, Enum):
     """The modes of the distributed lock managers of old; the number is the wire's."""
 
-    NL = 0  # null: shows interest, excludes nobody
+    NL = 0  # null: shows interest, excludes no mode
     CR = 1  # concurrent read
     CW = 2  # concurrent write
     PR = 3  # protected read: shared among readers
@@ -70,7 +70,7 @@ def compatible(held: LockMode, asked: LockMode) -> bool:
 
 
 class HeldModes:
-    """How many hold a resource in each mode, which is all that the next request is decided by."""
+    """The number of holders of a resource in each mode, which decides whether the next request fits."""
 
     __slots__ = ("_holders",)
 

@@ -1,6 +1,6 @@
 """
-What is asked of the lock table, checked: by a program that calls C{acquire}, whose arguments mean the same wherever it
-is called, or by a client's message.
+Requests to the lock table, checked: from a program that calls C{acquire}, whose arguments mean the same everywhere, or
+from a client's message.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ANSWER_TIMEOUT: Final = 60.0
 
 class LockRequest(Record):
     """
-    A session wants to hold something; no two requests are equal, whatever they ask for. They are never changed.
+    A session's request for a lock; it is equal to itself alone, and never changed.
 
     @ivar quantity: units of a numeric resource, 0 or more; the other types ignore it.
     @ivar wait: queue if it cannot be granted now.

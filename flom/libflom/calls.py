@@ -95,7 +95,7 @@ def flom_handle_clean(handle: flom_handle_t | None) -> int:
 
 
 def flom_handle_delete(handle: flom_handle_t | None) -> None:
-    """End the use of C{handle} whatever its state is, and release its lock."""
+    """End the use of C{handle} in any state, and release its lock."""
     if is_given(handle, "flom_handle_delete"):
         _disconnect(handle)
         handle.config = None

@@ -2,7 +2,7 @@
 Claiming the addresses that a daemon listens on.
 
 L{claim_unix} and L{claim_tcp} bind and listen before anything else happens, so that of two daemons that start at the
-same moment one wins and the other fails, and clients that come early wait in the kernel. The claim may be handed to
+same moment one wins and the other fails, and clients that come early wait in the kernel. The claim may be passed on to
 another process, which is how C{flom-run} starts a daemon; L{flom.reactor.ports} serves it.
 """
 

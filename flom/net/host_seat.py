@@ -1,8 +1,8 @@
 """
-The seat of a group on this host: of the daemons that would lead or stand by here, only the one that has it may.
+The seat of a group on this host: only the daemon that has it may lead or stand by here.
 
-It is exact, whatever happens to datagrams: the kernel gives each name of an abstract UNIX socket to one process, for as
-long as that lives, and to each network namespace its own names. Nothing is left behind, and no file needs permissions.
+Lost datagrams do not matter: the kernel gives each name of an abstract UNIX socket to one process, for as long as that
+lives, and to each network namespace its own names. Nothing is left behind, and no file needs permissions.
 """
 
 from __future__ import annotations

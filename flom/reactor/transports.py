@@ -72,7 +72,7 @@ def sender(transport: Any) -> Callable[[bytes], None]:
             try:
                 sent = transport.socket.send(data)
             except OSError:
-                sent = 0  # whatever it is, write will find it too
+                sent = 0  # write will find the error, too
             if sent == len(data):
                 return
             data = data[sent:]

@@ -68,7 +68,7 @@ class DeferredArbiter:
         """
         @param clock: has the timers; the reactor, or a C{task.Clock} in tests.
         @param instant: reads the clocks; by default, of C{clock}. A daemon passes L{flom.net.clock.system_instant}: a
-            reactor's clock goes wherever the administrator sets it.
+            reactor's clock jumps when the administrator sets the time.
         @param log_grants: whether to log every grant and release; refusals are logged in any case.
         @param limits: of which those of waiters, resources and locks are enforced here.
         """

@@ -238,7 +238,7 @@ class LockProtocol(Protocol):
         if self._connection.is_over:
             self._end_producing()
             close_our_side(self.transport)
-            self._arbiter.drop(self._id)  # whatever it waited for, or held: it could not be told any more
+            self._arbiter.drop(self._id)  # with all its locks and requests: no answer can reach it any more
 
     def _shut_down(self, immediate: bool) -> None:
         kind = "immediate" if immediate else "quiesce"

@@ -1,5 +1,5 @@
 """
-What a daemon holds and how it fares, as one value: all views of it are written from this.
+What a daemon holds, and its state, as one value: all views of it are written from this.
 
 L{flom.server.snapshot} makes it from an arbiter; L{flom.status.json} writes and reads it (docs/protocol.md).
 """

@@ -1,7 +1,4 @@
-"""
-A certificate authority in a directory, for those who have none: what it takes to use TLS
-(docs/compatibility.md, "TLS").
-"""
+"""A certificate authority in a directory, for users who have none (docs/compatibility.md, "TLS")."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class _Connections:
 
 
 class _ServerFactory(TLSMemoryBIOFactory):
-    """Refuses whom the wrapped factory refuses, which Twisted's does not."""
+    """Refuses the clients that the wrapped factory refuses; Twisted's class does not."""
 
     def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
         protocol = super().buildProtocol(addr)

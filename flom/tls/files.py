@@ -21,7 +21,7 @@ from flom.tls.verdicts import NOT_THERE, VERIFY_DEPTH, common_name, describe_com
 
 def make_context(certificate: str, private_key: str, ca_certificate: str) -> SSL.Context:
     """
-    Make the context of TLS 1.2 and 1.3 connections; whom it trusts is up to the caller's C{set_verify}.
+    Make the context of TLS 1.2 and 1.3 connections; the caller's C{set_verify} decides which peers it trusts.
 
     @param certificate: a PEM file; certificates that follow the first are sent too.
     @param private_key: a PEM file without a passphrase.

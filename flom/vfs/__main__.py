@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _unmount_at_the_end(daemon: socket.socket, directory: str) -> None:
-    """Wait until the daemon has gone; then unmount, and end this process whatever it does."""
+    """Wait until the daemon has gone; then unmount, and end this process even if it is busy."""
     poller = poll()
     poller.register(daemon, POLLRDHUP)  # nothing else: the main thread reads what the daemon says
     poller.poll()

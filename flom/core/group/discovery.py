@@ -154,7 +154,7 @@ class Search:
 
     def receive(self, datagram: bytes, sender: Sender, now: float) -> str | None:
         """
-        Receive a datagram; what is no answer is passed over, wherever it comes from
+        Receive a datagram; everything but an answer is ignored
         (docs/compatibility.md, "A bad reply to discovery crashes the client").
 
         @return: a line for the trace; C{None} if the datagram says nothing new.

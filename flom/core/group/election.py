@@ -3,8 +3,8 @@ Who leads when several daemons share one multicast group: messages and time in, 
 
 A daemon that starts stands for election: it announces itself again and again for a while, and leads if nothing that it
 hears comes before it (L{rank}). A leader announces itself from time to time, and answers every candidate. The others
-stand by; they stand for election when the leader says goodbye or has been silent for too long. Of two leaders, which
-only a parted network can bring about, the one that has led for a shorter time yields, once it is sure of the other.
+stand by; they stand for election when the leader says goodbye or has been silent for too long. If a partition of the
+network has led to two leaders, the one that has led for a shorter time yields, once it can reach the other.
 
 A candidate does not win if it does not even hear its own announcements, which the group carries back to it: it would
 not hear others either.

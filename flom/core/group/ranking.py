@@ -1,4 +1,4 @@
-"""The order of those that lead a group or want to, by which elections are decided and clients choose."""
+"""The order of leaders and candidates, by which elections are decided and clients choose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How patient the daemons of a group are with each other."""
+"""The times of a group: heartbeats, silence, elections."""
 
 from __future__ import annotations
 

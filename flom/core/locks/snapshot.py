@@ -11,7 +11,7 @@ class LockView(NamedTuple):
     """
     A holder or a waiter.
 
-    @ivar number: names it; no two claims or resources of a table have the same, and who came later has the higher.
+    @ivar number: names it; no two locks, requests or resources of a table have the same; later ones have higher ones.
     @ivar since: when it began to hold or to wait, in seconds of the monotonic clock.
     @ivar element: which one it holds, for sets, sequences and timestamps.
     """

@@ -1,8 +1,8 @@
 """
 The lock table: holders, waiters, and what follows from each call (docs/compatibility.md, "Locks").
 
-A call takes the present moment and returns its consequences as values, in the order in which they are to be told. It
-never costs more because many others wait: see L{flom.core.locks.resources.base.Resource}.
+A call takes the present moment and returns its consequences as values, in the order in which to deliver them. Its cost
+does not grow with the number of waiters: see L{flom.core.locks.resources.base.Resource}.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class LockTable:
         """
         Decide C{request}: it is granted, queued, put in the incubator or refused.
 
-        If it creates the resource, those who waited for that follow
+        If it creates the resource, the requests that waited for that follow
         (docs/compatibility.md, "Requests that do not create").
         """
         effects = self.expire(now) if self._is_due(now) else []
@@ -300,7 +300,7 @@ class LockTable:
     def _decide(
         self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect], arrival: _Arrival | None = None
     ) -> None:
-        """Grant, queue or refuse C{request}, which has come at C{arrival} if it was told to wait before."""
+        """Grant, queue or refuse C{request}, which has waited since C{arrival} if that is not C{None}."""
         resource = entry.resource
         delayed = arrival is not None
         binding = self._bind(request.session, entry)
@@ -347,7 +347,7 @@ class LockTable:
         return binding
 
     def _grant(self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival | None) -> Granted:
-        """Grant C{request}, which fits, and has come at C{arrival} if it was told to wait before."""
+        """Grant C{request}, which fits, and has waited since C{arrival} if that is not C{None}."""
         moment = now.monotonic
         holding = binding.entry.resource.take(request, now)
         holding.since = moment
@@ -416,7 +416,7 @@ class LockTable:
         return bool(self._alarms) and self._alarms[0][0] <= now.monotonic
 
     def _due(self, now: float) -> list[_Entry]:
-        """Return the entries whose alarm goes off, each once, whatever alarm is set for it next."""
+        """Return the entries whose alarm goes off, each once, even if another alarm is set for it."""
         due = []
         while self._alarms and self._alarms[0][0] <= now:
             when, _, entry = heapq.heappop(self._alarms)

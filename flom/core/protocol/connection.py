@@ -1,9 +1,9 @@
 """
 One connection without its I/O: bytes go in as they arrived, what they mean comes out.
 
-A driver reads and writes the socket, or whatever carries the bytes, and carries out what comes out here. It decodes
-nothing itself. L{ClientConnection} is one end (docs/compatibility.md, "Protocol: client"), L{ServerConnection} is the
-other one (docs/compatibility.md, "Protocol: daemon")::
+A driver moves bytes between the socket and one of these objects, and carries out the events. It decodes nothing itself.
+L{ClientConnection} is one end (docs/compatibility.md, "Protocol: client"), L{ServerConnection} is the other one
+(docs/compatibility.md, "Protocol: daemon")::
 
     connection = ClientConnection()
     stream.send(connection.lock(Lock("backup", LockMode.EX, wait=True, create=True)))
@@ -95,9 +95,9 @@ class ClientConnection(ClientSession):
 
     def shut_down(self, immediate: bool, peer_id: str | None = None) -> bytes:
         """
-        Order the daemon to end, as the first and last thing that is said; only a refusal is answered.
+        Order the daemon to end, by the only message of a connection; only a refusal is answered.
 
-        @raise LocalProtocolError: something was said before.
+        @raise LocalProtocolError: another message was sent before.
         """
         return self._ask(Shutdown(immediate, peer_id))
 

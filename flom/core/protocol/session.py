@@ -50,7 +50,7 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
 }
 """
 The state to which a message leads. There are three exceptions: a lock of what is no name leads nowhere, that of an
-extended client to L{_Server.EXTENDED}; and once the daemon has said its last word, whatever comes is ignored.
+extended client to L{_Server.EXTENDED}; and after the daemon's last answer, everything that arrives is ignored.
 """
 
 _WHEN: Final = ("before any lock", "after a lock", "after a lock", "after a request for the status")
@@ -69,7 +69,7 @@ class ServerSession:
     """
     One connection, seen from the daemon.
 
-    @ivar is_over: true once the daemon has said its last word: whatever still comes is ignored.
+    @ivar is_over: true after the daemon's last answer: everything that still arrives is ignored.
     @ivar is_extended: true if the client wants its unlocks answered, as ours do and FLoM's do not.
     """
 
@@ -107,7 +107,7 @@ class ServerSession:
         return message  # type: ignore[return-value]  # the table has no others
 
     def end(self) -> None:
-        """Ignore whatever still comes: the connection is being closed."""
+        """Ignore everything that still arrives: the connection is being closed."""
         self.is_over = True
 
     def step_of(self, outcome: Outcome, *, delayed: bool = False) -> int | None:
@@ -158,7 +158,7 @@ class _Client:
 
     IDLE: Final = "idle"  # nothing is asked for or held
     ASKED: Final = "asked"  # waits for the first answer
-    WAITING: Final = "waiting"  # was told to wait
+    WAITING: Final = "waiting"  # the daemon has answered that it must wait
     HOLDING: Final = "holding"
     RELEASING: Final = "releasing"  # has released what it held, and waits for the daemon to say so
     RELEASED: Final = "released"  # likewise, but the daemon says so by closing the connection, if at all

@@ -1,4 +1,4 @@
-"""What a daemon does for its group: it takes the seat of this host, stands for election, leads, stands by, yields."""
+"""A daemon's part in its group: it takes the seat of this host, stands for election, leads, stands by, yields."""
 
 from __future__ import annotations
 

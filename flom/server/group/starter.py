@@ -1,7 +1,7 @@
 """
-What a daemon tells the program that has started it to lead a group: whether it does.
+Tells the program that has started a daemon for a group whether the daemon leads.
 
-The two talk by a pair of sockets. The daemon says one line, C{elected}, C{beaten} or C{deaf WHY}, and closes the
+A pair of sockets connects them. The daemon sends one line, C{elected}, C{beaten} or C{deaf WHY}, and closes the
 connection. If the program closes it before that, or ends, the daemon is not wanted any more, and ends too.
 """
 

@@ -1,8 +1,8 @@
 """
 What a daemon holds and has done, for Prometheus.
 
-No resource and no client is a label: there are as many of them as people think of, and Prometheus would keep a series
-for each of them for ever. Whoever wants names asks for C{/status.json}.
+No resource and no client is a label: there may be any number of them, and Prometheus would keep a series for each of
+them for ever. C{/status.json} has the names.
 """
 
 from __future__ import annotations

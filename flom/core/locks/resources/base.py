@@ -1,4 +1,4 @@
-"""What the lock table asks of a resource, whatever its type."""
+"""What the lock table asks of a resource of any type."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Holding:
     """
     One lock: what a grant gave its holder.
 
-    @ivar element: the text that the holder is told, for the types that have one.
+    @ivar element: the text that the holder gets, for the types that have one.
     @ivar slot: the rule's own number for it: the position of a set's element, the value of a sequence.
     @ivar number: see L{flom.core.locks.snapshot.LockView}; it and C{since} are the table's.
     @ivar since: when it was granted, in seconds of the monotonic clock.
@@ -38,7 +38,7 @@ class Resource(ABC):
     The holders of a resource and the waiters for it.
 
     A rule never looks at the whole queue: L{next_waiter} must find the first waiter that fits, in the order of arrival,
-    at a cost that does not grow with the number of those that do not fit (but for a logarithm).
+    at a cost that grows at most with the logarithm of the number of waiters that do not fit.
     """
 
     waits_for_time: ClassVar[bool] = False

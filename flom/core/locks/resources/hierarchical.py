@@ -4,12 +4,11 @@ Hierarchical resources: a lock on a node concerns the nodes above and below it
 
 A request fits if its mode is compatible with every holder of an ancestor, of the node itself and of a descendant. So
 that neither a request nor a release has to walk the tree or the queue, each node knows the modes held below it and, for
-each mode, its first waiter: the first, among those at and below the node, that nothing held at or below the node stops.
-The first waiter of the root is then the one that fits. A change somewhere is told to the ancestors, one by one.
+each mode, its first waiter: the first, among those at and below the node, that no holder at or below the node blocks.
+The first waiter of the root is then the one that fits. A change of a node is passed on to its ancestors, one by one.
 
 A name of few bytes makes a hundred nodes, most of which have one child and nothing else. So a node has only what it
-needs: its holders are counted in two numbers, and whatever else it may have is made at first use, and goes with the
-last use.
+needs: its holders are counted in two numbers, and everything else is made at its first use, and goes with the last.
 
 Every node of a resource is the root or below it: its name begins with the root's, which gives the resource its key.
 """

@@ -444,7 +444,7 @@ async function look() {
     latest = await answer.json();
     unreachableSince = null;
   } catch {
-    unreachableSince ??= new Date(); // whatever it is, the next look may find it gone
+    unreachableSince ??= new Date(); // the next look may succeed
   }
   try {
     showAll();
