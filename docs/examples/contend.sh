@@ -13,7 +13,7 @@ locked() { flom-run --socket-name "$socket" --resource-name demo -i 1 -d 1 "$@";
 
 one() {
     echo "        $1: wants the lock"
-    locked -- sh -c 'echo "        $0: has the lock"; sleep 0.5; echo "        $0: gives it back"' "$1"
+    locked -- sh -c 'echo "        $0: has the lock"; sleep 0.5; echo "        $0: releases it"' "$1"
 }
 
 clean_up() {

@@ -1,5 +1,5 @@
 """
-Lock a resource, do something, give it back: a program for FLoM's own Python library.
+Lock a resource, do something, release it: a program for FLoM's own Python library.
 
 usage: python libflom_basic.py [RESOURCE]      (a daemon must be running: flom-run -d -1 -- true starts one)
 """

@@ -23,7 +23,7 @@ for work in sys.argv[1:]:
     number = flom_handle_get_locked_element(handle)
     if work == "fail":
         check("flom_handle_unlock_rollback", flom_handle_unlock_rollback(handle))
-        print(f"{number} is given back")
+        print(f"{number} is put back")
     else:
         check("flom_handle_unlock", flom_handle_unlock(handle))
         print(f"{number} is {work}")

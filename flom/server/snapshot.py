@@ -48,9 +48,9 @@ def take_in_turns(arbiter: DeferredArbiter, counters: Counters, key: str | None 
     for resource in view.resources:
         holders: list[LockStatus] = []
         waiters: list[LockStatus] = []
-        for claims, locks in ((resource.holders, holders), (resource.waiters, waiters)):
-            for start in range(0, len(claims), _PIECE):
-                locks += _locks(arbiter, claims[start : start + _PIECE], now)
+        for views, locks in ((resource.holders, holders), (resource.waiters, waiters)):
+            for start in range(0, len(views), _PIECE):
+                locks += _locks(arbiter, views[start : start + _PIECE], now)
                 yield None
         resources.append(_resource(resource, tuple(holders), tuple(waiters), now))
     incubator = [lock for claim in view.incubator for lock in _locks(arbiter, [claim], now)]
@@ -176,9 +176,9 @@ def _resource(
     )
 
 
-def _locks(arbiter: DeferredArbiter, claims: list[LockView], now: float) -> list[LockStatus]:
-    """Return the status of C{claims}, all of them on one resource."""
-    name = claims[0].request.name
+def _locks(arbiter: DeferredArbiter, views: list[LockView], now: float) -> list[LockStatus]:
+    """Return the status of C{views}, all of them on one resource."""
+    name = views[0].request.name
     return [
         LockStatus(
             number,
@@ -189,6 +189,6 @@ def _locks(arbiter: DeferredArbiter, claims: list[LockView], now: float) -> list
             element,
             round(now - since, 3),
         )
-        for number, request, since, element in claims
+        for number, request, since, element in views
         if (peer := arbiter.peer(request.session)) is not None
     ]

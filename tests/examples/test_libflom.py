@@ -57,5 +57,5 @@ def test_the_one_that_does_not_wait(run: Run, address: str, resource: str) -> No
 def test_the_one_that_numbers(run: Run) -> None:
     assert run("libflom_sequence.py", "printed", "fail", "posted") == (
         0,
-        "1 is printed\n2 is given back\n2 is posted\n",
+        "1 is printed\n2 is put back\n2 is posted\n",
     )
