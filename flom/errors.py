@@ -74,7 +74,7 @@ class InvalidName(InvalidRequest):
 
 
 class InvalidTimestampFormat(InvalidRequest):
-    """Nothing in the format of a timestamp changes at least once an hour, or its text is too long to be given out."""
+    """Nothing in the format of a timestamp changes at least once an hour, or its text is too long for an answer."""
 
 
 class Misuse(FlomError, RuntimeError):

@@ -27,7 +27,7 @@ def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], wa
     """
     Read the configuration files.
 
-    The system's and the user's may be missing, or be no key files, of which FLoM would not say a word
+    The system's and the user's may be missing, or be no key files, which causes a warning here and none with FLoM
     (docs/compatibility.md, "Errors in files are passed over in silence"); C{config_file}, if given, may not.
 
     @raise ConfigError: a file cannot be read or has a bad value; the text names file, group and key.

@@ -214,7 +214,7 @@ class _Values:
 
 class Config(_Values):
     """
-    What a user has decided, in the units of the files: milliseconds; seconds for keepalive.
+    The values of all settings, in the units of the files: milliseconds; seconds for keepalive.
 
     A value: L{replace} makes another one. The rows stand in the order of C{--verbose}
     (docs/compatibility.md, "Verbose output"), those that FLoM does not have at the end.

@@ -102,7 +102,7 @@ class HierarchicalName(_Name):
 
 
 class SequenceName(_Name):
-    """Numbers from 1 on, C{slots} of them out at a time; rolled back ones return if it is transactional."""
+    """Numbers from 1 on, C{slots} of them held at a time; those rolled back return if it is transactional."""
 
     __slots__ = ("slots", "transactional")
     type_name, type_number = "sequence", 5
@@ -114,7 +114,7 @@ class SequenceName(_Name):
 
 
 class TimestampName(_Name):
-    """Distinct times written in C{format}, C{slots} of them out at a time."""
+    """Distinct times written in C{format}, C{slots} of them held at a time."""
 
     __slots__ = ("format", "slots")
     type_name, type_number = "timestamp", 6

@@ -1,6 +1,4 @@
-"""
-What the command line asks for, in the order in which FLoM looks at it (docs/compatibility.md, "Order of actions").
-"""
+"""The actions of the command line, in FLoM's order (docs/compatibility.md, "Order of actions")."""
 
 from __future__ import annotations
 

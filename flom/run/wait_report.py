@@ -29,7 +29,7 @@ _STOP_TIMEOUT: Final = 1.0  # seconds until we end although a terminal does not 
 
 
 class WaitReport:
-    """Says what is waited for over the connection C{asking}, about once a second on a terminal, otherwise once."""
+    """Reports what the request on C{asking}, a connection, waits for: every second on a terminal, otherwise once."""
 
     def __init__(self, config: Config, asking: socket.socket) -> None:
         self._config = config
@@ -40,7 +40,7 @@ class WaitReport:
         Thread(target=self._run, name="waiting", daemon=True).start()
 
     def stop(self) -> None:
-        """Say no more, and leave the terminal's line empty."""
+        """Stop the report, and clear the terminal's line."""
         self._over.set()
         if self._lock.acquire(timeout=_STOP_TIMEOUT):
             hide()

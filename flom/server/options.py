@@ -19,9 +19,9 @@ class ServerOptions:
     The options of a daemon for all its clients.
 
     @ivar tls: this end of TLS; C{None} for plain text.
-    @ivar on_shutdown: called when a client that may do so orders the daemon to end; true: at once. C{None}: no client
-        may.
-    @ivar allow_remote_shutdown: whether every client may do so.
+    @ivar on_shutdown: called when a client that has the right orders the daemon to end, with true for at once; C{None}:
+        no client has the right.
+    @ivar allow_remote_shutdown: whether every client has it.
     @ivar status_for_all: whether every client may see what is held.
     @ivar limits: what clients may use at most; the arbiter, which enforces those of waiters, resources and locks, needs
         the same.

@@ -48,8 +48,8 @@ def build_daemon(
     @param options: for its clients; L{ServerOptions.on_shutdown} is what C{end} makes of it.
     @param membership: in which group it stands for election; it grants locks only while it leads. A start fails with
         L{flom.net.multicast.NoMulticast} if there is no way to the group. C{None} if it grants locks in any case.
-    @param end: called when the daemon is to end: of its lifespan, by order of a client, or not elected and not standing
-        by; it should at least stop the service. C{None}: orders are refused, and it has no lifespan and no group.
+    @param end: called when the daemon is to end: after its lifespan, by order of a client, or when it is not elected
+        and does not stand by. It should at least stop the service. C{None}: without lifespan, group and shutdown.
     @param counters: what is shown of the daemon beside its locks (L{flom.server.snapshot}); kept up to date here.
     @raise ValueError: C{end} is missing, or C{arbiter} has a daemon already.
     """

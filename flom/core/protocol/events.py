@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 class Introduced(Value):
     """
-    The peer has said who it is: before the first order of a client, and before what became of each lock of a daemon's.
+    The peer has named itself: a client before its first order, a daemon before each decision about a lock.
 
     @ivar peer_id: its unique id (docs/compatibility.md, "Unique id"), to be checked against its certificate where that
         is wanted; C{None} if it sent none.
-    @ivar message: the message that says so; a client that has no right to manage the daemon is answered
-        (L{ServerConnection.refuse_management}), one that asks for a lock is not.
+    @ivar message: the message that has the id; if it does not fit the certificate, a request to manage the daemon is
+        refused (L{ServerConnection.refuse_management}), and a request for a lock is not answered.
     """
 
     peer_id: str | None

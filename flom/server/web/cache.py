@@ -16,7 +16,7 @@ SHARE: Final = 4
 
 
 class Cache:
-    """The latest body, made anew when it is asked for and old."""
+    """The latest body, made anew when it is requested after its lifetime."""
 
     def __init__(self, now: Callable[[], float], make: Callable[[], Deferred[bytes]]) -> None:
         """@param now: returns the present, in seconds of a monotonic clock."""

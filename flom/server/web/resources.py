@@ -1,4 +1,4 @@
-"""What there is to see, by path; nothing here changes anything."""
+"""The pages by path, all of them read-only."""
 
 from __future__ import annotations
 
