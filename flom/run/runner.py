@@ -122,7 +122,7 @@ class Runner(Hooks):
         return conversation, child.status
 
     def _watch_over(self, child: Child, conversation: Conversation, request: Lock) -> Conversation:
-        """Wait until the command has ended; if the daemon goes before that, reclaim the lock, or say that it is gone."""
+        """Wait until the command has ended; if the daemon goes first, reclaim the lock, or say that it is gone."""
         waiting = poll()
         waiting.register(child, POLLIN)
         waiting.register(conversation, POLLIN)

@@ -1,5 +1,5 @@
 """
-Tells the program that has started a daemon for a group whether the daemon leads.
+Reports to the program that has started a daemon for a group whether the daemon leads.
 
 A pair of sockets connects them. The daemon sends one line, C{elected}, C{beaten} or C{deaf WHY}, and closes the
 connection. If the program closes it before that, or ends, the daemon is not wanted any more, and ends too.
