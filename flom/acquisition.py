@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Protocol, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from flom.core.modes import LockMode
+from flom.core.requests import Asked, ask
 from flom.errors import FlomError, LockTimeout, Misuse
 
 _T = TypeVar("_T")
@@ -91,3 +93,34 @@ def limit(waiting: Deferred[_T], timeout: float | None, clock: IReactorTime, wha
         return result  # it was decided before
 
     return waiting.addTimeout(timeout, clock, expire)
+
+
+class Acquiring:
+    """What the arbiters of this process and of a daemon share: a request, checked, becomes an L{Acquisition}."""
+
+    _place: str  # of the arbiter, as errors name it
+    _clock: IReactorTime
+
+    def acquire(
+        self,
+        name: str,
+        mode: LockMode | str | int = LockMode.EX,
+        *,
+        quantity: int = 1,
+        wait: bool = True,
+        create: bool = True,
+        lifespan: float = 0.0,
+        timeout: float | None = None,
+    ) -> Acquisition:
+        """See L{flom.interfaces.IArbiter.acquire}; of a closed arbiter, it fires with L{flom.errors.Closed}."""
+        what = f"{name} at {self._place}"
+        try:
+            asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
+            granted = self._begin(asked, what)
+        except FlomError:
+            return Acquisition(fail(), what)
+        return Acquisition(limit(granted, asked.timeout, self._clock, what), what)
+
+    def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
+        """Ask for the lock; the Deferred, which can be cancelled, fires with it or fails. C{what} is for errors."""
+        raise NotImplementedError

@@ -17,15 +17,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from flom.acquisition import Acquisition, Held, limit
+from flom.acquisition import Acquiring, Held
 from flom.codes import Outcome
 from flom.core.effects import Dismissed, Effect, Ended, Granted, Instant, Limit, Refused
 from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.locks.table import LockTable
-from flom.core.modes import LockMode
 from flom.core.names import ResourceName
-from flom.core.requests import LockRequest, SessionId, ask
+from flom.core.requests import Asked, LockRequest, SessionId
 from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
@@ -45,7 +44,7 @@ _HERE_PEER: Final = Peer(HERE, pid=os.getpid(), uid=os.geteuid())
 
 
 @implementer(IArbiter)
-class DeferredArbiter:
+class DeferredArbiter(Acquiring):
     """
     Decides who holds what, for connections (L{open}) and for code in the same process (L{acquire}).
 
@@ -56,6 +55,7 @@ class DeferredArbiter:
     """
 
     _log = Logger()
+    _place = HERE
 
     def __init__(
         self,
@@ -223,32 +223,15 @@ class DeferredArbiter:
             lock.lose()
         self._takeover = Takeover(self._clock, grace, self._serve_deferred)
 
-    def acquire(
-        self,
-        name: str,
-        mode: LockMode | str | int = LockMode.EX,
-        *,
-        quantity: int = 1,
-        wait: bool = True,
-        create: bool = True,
-        lifespan: float = 0.0,
-        timeout: float | None = None,
-    ) -> Acquisition:
-        """See L{IArbiter.acquire}; once this is closed, it fires with L{Closed}."""
-        what = f"{name} at {HERE}"
-        try:
-            asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
-            if self.is_closed or self.is_retired:
-                raise self._why_dismissed(what)
-        except FlomError:
-            return Acquisition(fail(), what)
+    def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
+        if self.is_closed or self.is_retired:
+            raise self._why_dismissed(what)
         lock = _LocalLock(self, asked.name, what)
-        session = lock.session
-        self._local[session] = lock
+        self._local[lock.session] = lock
         self.request(
-            LockRequest(session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan)
+            LockRequest(lock.session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan)
         )
-        return Acquisition(limit(lock.granted, asked.timeout, self._clock, what), what)
+        return lock.granted
 
     def prolong_grace(self) -> None:
         """Start the grace period, if there is one, anew: a former holder still looks for this daemon."""

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.acquisition import Acquisition, Held, limit
+from flom.acquisition import Acquiring, Held
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.spawn import Child, Text, spawn
@@ -22,9 +22,9 @@ from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock
-from flom.core.requests import ask
+from flom.core.requests import Asked
 from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProtocolError, LockRefused, Misuse
-from flom.interfaces import IArbiter, IHeld
+from flom.interfaces import IArbiter, IHeld, IReactor
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
 from flom.reactor.transports import tune
@@ -79,13 +79,15 @@ class RemoteHeld:
 
 
 @implementer(IArbiter)
-class RemoteArbiter:
+class RemoteArbiter(Acquiring):
     """
     Asks a daemon for locks.
 
     Each lock that is held or waited for has a connection (docs/compatibility.md, "Protocol: daemon"). With a daemon of
     ours, it is kept for the next locks of the same resource.
     """
+
+    _clock: IReactor
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class RemoteArbiter:
             waiting. C{None} if there is no other.
         """
         self._endpoint = endpoint if tls is None else tls.secure_client(endpoint)
-        self._peer = peer
+        self._place = peer
         self._clock = clock
         self._forget = forget
         self._keepalive = keepalive
@@ -122,27 +124,10 @@ class RemoteArbiter:
         self._undecided: set[Deferred[Held]] = set()
         self._is_closed = False
 
-    def acquire(
-        self,
-        name: str,
-        mode: LockMode | str | int = LockMode.EX,
-        *,
-        quantity: int = 1,
-        wait: bool = True,
-        create: bool = True,
-        lifespan: float = 0.0,
-        timeout: float | None = None,
-    ) -> Acquisition:
-        """See L{IArbiter.acquire}; once this is closed, it fires with L{Closed}."""
-        what = f"{name} at {self._peer}"
-        try:
-            asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
-        except InvalidRequest:
-            return Acquisition(fail(), what)
+    def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
         waiting = Deferred.fromCoroutine(self._take_turn(asked.message(unique_id()), what))
         self._undecided.add(waiting)
-        waiting.addBoth(self._note_decision, waiting)
-        return Acquisition(limit(waiting, asked.timeout, self._clock, what), what)
+        return waiting.addBoth(self._note_decision, waiting)
 
     def spawn(
         self,
