@@ -12,6 +12,7 @@ else:
 
         def __new__(meta, name, bases, body):
             constants = {key: body.pop(key) for key in list(body) if key.isupper()}
+            body["__repr__"] = lambda constant: f"<{name}.{constant.name}: {constant.value!r}>"  # before int's own
             listing = type.__new__(meta, name, bases, body)
             listing.__members__ = {}
             listing._by_value = {}
@@ -45,9 +46,6 @@ else:
         To make a class takes it a tenth of the time, which counts when flom-run starts, and the constants hash and
         compare as fast as what they are. To mypy it is the real one.
         """
-
-        def __repr__(self):
-            return f"{type(self).__name__}.{self.name}"
 
         def __str__(self):
             return str(self.value)

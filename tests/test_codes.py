@@ -23,6 +23,7 @@ def test_a_listing_behaves_as_an_enumeration(listing: type[enum.Enum]) -> None:
         assert constant == constant.value
         assert hash(constant) == hash(constant.value)
         assert f"{constant}" == str(constant.value)
+        assert repr(constant) == repr(real[constant.name]).replace("Real", listing.__name__)
         assert pickle.loads(pickle.dumps(constant)) is constant
 
 
