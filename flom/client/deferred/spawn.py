@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IProcessProtocol
 from twisted.internet.protocol import ProcessProtocol
@@ -97,9 +97,10 @@ async def spawn(
         process = _Process(reactor, protocol or ProcessProtocol(), command, environment, directory, descriptors)
         await process.executed
     except BaseException:
-        if process is not None:
-            await process.ended
-        await _release(held, rollback=True)
+        ended = succeed(0) if process is None else process.ended
+        released: Deferred[None] = Deferred()  # by cancelling once more, the user cancels nothing of ours
+        ended.addCallback(lambda _: Deferred.fromCoroutine(_release(held, rollback=True))).chainDeferred(released)
+        await released
         raise
     return Child(process, held)
 

@@ -357,10 +357,12 @@ def spawned(processes: Any, held: HeldOfTest, **asked: Any) -> tuple[Deferred[Ch
     return spawning, outcome
 
 
-def test_who_gives_up_while_it_is_being_started_kills_it(processes: FakeProcesses) -> None:
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_who_gives_up_while_it_is_being_started_kills_it(processes: FakeProcesses, times: int) -> None:
     held = HeldOfTest()
     spawning, outcome = spawned(processes, held, path="/")
-    spawning.cancel()
+    for _ in range(times):
+        spawning.cancel()
     assert processes.signals == [signal.SIGKILL]
     assert not held.is_released  # before it is dead
     processes.end(signal.SIGKILL)
