@@ -82,8 +82,8 @@ def _order(stream: Stream, immediate: bool, peer: str) -> bool:
                 continue
             if is_refused:
                 raise ShutdownNotAllowed(
-                    f"{peer} refuses to end: that is for its own user, its own host or a peer that TLS makes it trust "
-                    "to order; if it is part of another program, for that alone"
+                    f"{peer} refuses to end: only root, its own user, and over TCP clients of its host or with a TLS "
+                    "certificate may order that; a daemon inside another program obeys that program alone"
                 )
     except LockTimeout:
         return False

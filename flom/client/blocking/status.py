@@ -90,8 +90,8 @@ class StatusReader:
         if isinstance(event, StatusReceived):
             return from_json(event.data)
         raise NoStatus(
-            f"{self.peer} does not show us what it holds: that is for its own user, its own host or a peer that TLS "
-            "makes it trust, unless it runs with --status-for all"
+            f"{self.peer} does not show what it holds: only root, its own user, and over TCP clients of its host or "
+            "with a TLS certificate may see that, unless it runs with --status-for all"
         )
 
 
