@@ -83,7 +83,7 @@ def _order(stream: Stream, immediate: bool, peer: str) -> bool:
             if is_refused:
                 raise ShutdownNotAllowed(
                     f"{peer} refuses to end: only root, its own user, and over TCP clients of its host or with a TLS "
-                    "certificate may order that; a daemon inside another program obeys that program alone"
+                    "certificate may order that; one that is part of another program obeys that program alone"
                 )
     except LockTimeout:
         return False
