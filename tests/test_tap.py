@@ -25,6 +25,7 @@ from flom.server.service import build_daemon
 from flom.tap import Options, daemon_from
 from flom.tls.authority import issue, make_authority
 from flom.trace import stop_trace
+from tests.fakes.programs import free_port
 from tests.fakes.reactors import MemoryReactor
 
 
@@ -524,10 +525,3 @@ def test_what_a_runner_has_started_takes_over_its_seat(monkeypatch: pytest.Monke
         assert not membership.stands_by
         membership.seat.close()
         membership.starter.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -215,9 +215,9 @@ def eventually(condition: Callable[[], object], what: str, patience: float = PAT
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    """Return a TCP port that was free a moment ago, on IPv4 and IPv6."""
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::", 0))
         port: int = probe.getsockname()[1]
         return port
 

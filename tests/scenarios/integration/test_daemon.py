@@ -15,17 +15,10 @@ import pytest
 from flom.tap import Options, daemon_from
 from tests.fakes.connections import lock, unlock, xml
 from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.programs import free_port
 from tests.fakes.reactors import MemoryReactor
 
 TWISTD = [str(BIN / "twistd"), "-n", "--pidfile="]
-
-
-def free_port() -> int:
-    """Return a TCP port that was free a moment ago, on IPv4 and IPv6."""
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def connect(address: str | tuple[str, int]) -> socket.socket:

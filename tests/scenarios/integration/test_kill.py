@@ -12,8 +12,8 @@ import pytest
 from tests.fakes.connections import lock
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.netns import Host, needs_network_namespaces
-from tests.fakes.programs import Programs, command_line_of, eventually
-from tests.scenarios.integration.test_daemon import ask, connect, free_port
+from tests.fakes.programs import Programs, command_line_of, eventually, free_port
+from tests.scenarios.integration.test_daemon import ask, connect
 
 KILLS = [signal.SIGKILL, signal.SIGQUIT]
 each_kill = pytest.mark.parametrize("number", KILLS, ids=lambda number: number.name)

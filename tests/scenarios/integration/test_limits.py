@@ -12,7 +12,8 @@ import pytest
 
 from tests.fakes.connections import lock, unlock
 from tests.fakes.daemon import FLOM_RUN, Daemon
-from tests.scenarios.integration.test_daemon import ask, code, connect, free_port
+from tests.fakes.programs import free_port
+from tests.scenarios.integration.test_daemon import ask, code, connect
 
 
 def is_cut_off(connection: socket.socket) -> bool:

@@ -9,8 +9,7 @@ import pytest
 from flom.net.machine_id import unique_id
 from flom.tls.authority import issue, make_authority
 from tests.fakes.daemon import Daemon
-from tests.fakes.programs import Programs
-from tests.scenarios.integration.test_daemon import free_port
+from tests.fakes.programs import Programs, free_port
 
 EVERYTHING = {"FLOM_TRACE_MASK": "0xffffff"}
 

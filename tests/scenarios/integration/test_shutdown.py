@@ -12,8 +12,7 @@ import pytest
 
 from flom.trace import MASK_VARIABLE, TOPICS
 from tests.fakes.daemon import Daemon
-from tests.fakes.programs import Programs, Running, eventually
-from tests.scenarios.integration.test_daemon import free_port
+from tests.fakes.programs import Programs, Running, eventually, free_port
 
 
 class Scene:

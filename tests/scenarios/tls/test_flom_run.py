@@ -16,8 +16,8 @@ import pytest
 from tests.fakes.authority import Files
 from tests.fakes.daemon import Daemon
 from tests.fakes.peers import is_locked
-from tests.fakes.programs import Programs
-from tests.scenarios.integration.test_daemon import TWISTD, free_port
+from tests.fakes.programs import Programs, free_port
+from tests.scenarios.integration.test_daemon import TWISTD
 from tests.scenarios.tls.flom_peers import FlomClient
 
 CHECKED = ["--tls-check-peer-id", "yes"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,20 +10,13 @@ from random import Random
 from types import TracebackType
 from typing import Final
 
+from tests.fakes.programs import free_port
 from tests.tools.fuzz.checker import Wrong
 from tests.tools.fuzz.crowd import Address, Crowd, Vandal
 from tests.tools.fuzz.watched import Watched
 
 GROWTH: Final = 4096
 """KiB by which a daemon may be greater at the end than after a third of the loads; the allocator has its moods."""
-
-
-def free_port() -> int:
-    """Return a TCP port that is free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class LiveRun:

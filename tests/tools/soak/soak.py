@@ -11,9 +11,10 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Final
 
+from tests.fakes.programs import free_port
 from tests.tools.fuzz.checker import Checker, Wrong
 from tests.tools.fuzz.crowd import Address, Crowd, Vandal
-from tests.tools.fuzz.live import check_memory, free_port
+from tests.tools.fuzz.live import check_memory
 from tests.tools.fuzz.watched import Watched
 from tests.tools.soak.herd import Herd
 from tests.tools.soak.runners import Runners
