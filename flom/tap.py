@@ -26,6 +26,7 @@ from flom.errors import ConfigError, FlomError
 from flom.interfaces import IReactor
 from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
+from flom.reactor.clock import make_monotonic
 from flom.reactor.loop import speed_up
 from flom.reactor.ports import ClaimedEndpoint
 from flom.reactor.transports import tls_of
@@ -196,6 +197,7 @@ def makeService(options: Options) -> MultiService:
     for number in (signal.SIGINT, signal.SIGTERM):  # an order to end is ignored while the daemon ends
         reactor.addSystemEventTrigger("before", "shutdown", signal.signal, number, signal.SIG_IGN)
     speed_up(reactor)
+    make_monotonic(reactor)
     return daemon_from(options, reactor)
 
 

@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from flom.client import FlomError
-from flom.server import PRIVATE, ClaimedEndpoint, DeferredArbiter, build_daemon, claim_unix
+from flom.server import PRIVATE, ClaimedEndpoint, DeferredArbiter, build_daemon, claim_unix, make_monotonic
 
 log = Logger()
 
@@ -55,6 +55,7 @@ class Stock(Resource):
 
 
 async def main(reactor: Any, path: str) -> None:
+    make_monotonic(reactor)
     arbiter = DeferredArbiter(reactor)
     daemon = build_daemon(reactor, arbiter, [ClaimedEndpoint(reactor, claim_unix(path, PRIVATE))])
     daemon.privilegedStartService()

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     )
     from flom.interfaces import IArbiter, IHeld, IReactor
     from flom.job.words import CannotExecute
+    from flom.reactor.clock import make_monotonic
 
-__all__ = ["Child", "Config", "LockMode", "RemoteArbiter", "connect", "holding"]
+__all__ = ["Child", "Config", "LockMode", "RemoteArbiter", "connect", "holding", "make_monotonic"]
 __all__ += ["Acquisition", "Held", "IArbiter", "IHeld", "IReactor"]  # for annotations
 __all__ += ["CannotExecute", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"]
 __all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockImpossible", "LockRefused"]
@@ -60,6 +61,7 @@ _MODULES = {
     "RemoteArbiter": "flom.client.deferred.arbiter",
     "connect": "flom.client.deferred.connect",
     "holding": "flom.client.deferred.asyncio",
+    "make_monotonic": "flom.reactor.clock",
 }
 """Where the names of L{__all__} are that are not in L{flom.errors}."""
 

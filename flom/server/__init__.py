@@ -14,6 +14,7 @@ from flom.core.group.timing import Timing
 from flom.interfaces import IReactor
 from flom.net.claim import OPEN, PRIVATE, claim_tcp, claim_unix
 from flom.net.keepalive import Keepalive
+from flom.reactor.clock import make_monotonic
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
 from flom.server.limits import Limits
@@ -41,6 +42,7 @@ __all__ = [
     "build_daemon",
     "claim_tcp",
     "claim_unix",
+    "make_monotonic",
 ]
 
 _IMPORTED_LATE = {

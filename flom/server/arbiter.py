@@ -28,6 +28,7 @@ from flom.core.requests import Asked, LockRequest, SessionId
 from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
+from flom.reactor.clock import instant_of
 from flom.server.grace import Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
 from flom.server.log_throttle import LogThrottle
@@ -66,15 +67,14 @@ class DeferredArbiter(Acquiring):
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """
-        @param clock: has the timers; the reactor, or a C{task.Clock} in tests.
-        @param instant: reads the clocks; by default, of C{clock}. A daemon passes L{flom.net.clock.system_instant}: a
-            reactor's clock jumps when the administrator sets the time.
+        @param clock: has the timers; a reactor that is monotonic (L{flom.reactor.clock}), or a C{task.Clock} in tests.
+        @param instant: reads the clocks; by default, see L{flom.reactor.clock.instant_of}.
         @param log_grants: whether to log every grant and release; refusals are logged in any case.
         @param limits: of which those of waiters, resources and locks are enforced here.
         """
         self._clock = clock
         self._log_grants = log_grants
-        self.now = instant or (lambda: Instant(clock.seconds(), clock.seconds()))
+        self.now = instant or instant_of(clock)
         self._limits = limits
         self._throttle = LogThrottle(clock)
         self._table = self._make_table()

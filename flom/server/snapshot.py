@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from socket import gethostname
+from time import monotonic
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -25,6 +26,9 @@ from flom.status.model import Counts, DaemonStatus, LockStatus, ResourceStatus, 
 
 _PIECE: Final = 500
 """Locks that are looked at in one turn of the reactor."""
+
+_TURN: Final = 0.01
+"""Seconds after which a turn of the reactor is over in which a status is written."""
 
 
 def take_status(arbiter: DeferredArbiter, counters: Counters, key: str | None = None) -> Status:
@@ -81,8 +85,14 @@ def write_in_turns(clock: IReactorTime, pieces: Iterable[str]) -> Deferred[bytes
 
     uncollected = ExitStack()
     uncollected.enter_context(_no_garbage_collection())
-    cooperator = Cooperator(scheduler=lambda step: clock.callLater(0, step))
+    cooperator = Cooperator(_turn_timer, scheduler=lambda step: clock.callLater(0, step))
     return cooperator.coiterate(map(written.append, pieces)).addBoth(finish)
+
+
+def _turn_timer() -> Callable[[], bool]:
+    """Return what says whether a turn of L{_TURN} seconds is over; Twisted's own timer reads the wall clock."""
+    end = monotonic() + _TURN
+    return lambda: monotonic() >= end
 
 
 class Statuses:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Timer
 from types import TracebackType
@@ -21,14 +23,22 @@ class Daemon:
     @ivar socket: the UNIX socket among the arguments, if there is one.
     """
 
-    def __init__(self, *arguments: str, ready: str = "FLM003N ready", descriptors: int = 1024) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        ready: str = "FLM003N ready",
+        descriptors: int = 1024,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """
         @param ready: what the log says when the daemon can be used.
         @param descriptors: how many it may have open.
+        @param environment: what to add to ours.
         """
         self.arguments = arguments
         self.ready = ready
         self.descriptors = descriptors
+        self.environment = dict(environment or {})
         self.socket = arguments[arguments.index("--socket-name") + 1] if "--socket-name" in arguments else ""
 
     def __enter__(self) -> Daemon:
@@ -39,6 +49,7 @@ class Daemon:
             stderr=subprocess.STDOUT,
             text=True,
             errors="surrogateescape",
+            env=os.environ | self.environment,
         )
         self.log = ""
         self.wait_for_log(self.ready)

@@ -27,6 +27,7 @@ import flom
 PACKAGE: Final = Path(flom.__file__).parent
 
 REACTOR: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable", "doIteration", "doPoll")
+TIMERS: Final = ("_pendingTimedCalls", "_newTimedCalls")
 CONNECTION: Final = ("_aborting", "_tempDataBuffer", "dataBuffer", "offset", "socket", "connected", "disconnecting")
 PORT: Final = ("doRead", "connected", "fileno", "startReading", "stopReading")
 MODULE: Final = ("_reservedFD",)
@@ -43,7 +44,7 @@ def reactor() -> Iterator[Any]:
     reactor.waker.connectionLost(Failure(CONNECTION_DONE))
 
 
-@pytest.mark.parametrize("name", REACTOR)
+@pytest.mark.parametrize("name", [*REACTOR, *TIMERS])
 def test_a_reactor_has(reactor: Any, name: str) -> None:
     assert hasattr(reactor, name)
 
@@ -93,5 +94,5 @@ MODULES: Final = sorted(path for path in PACKAGE.rglob("*.py"))
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_private_names_are_used_in_one_folder(path: Path) -> None:
-    allowed = {*REACTOR, *CONNECTION, *PORT, *MODULE, *ENDPOINT} if path.parent.name == "reactor" else set()
+    allowed = {*REACTOR, *TIMERS, *CONNECTION, *PORT, *MODULE, *ENDPOINT} if path.parent.name == "reactor" else set()
     assert private_names(path) <= allowed

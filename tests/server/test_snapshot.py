@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import MOST_TO_SHOW
 from flom.server.counters import Counters
 from flom.server.options import ServerOptions
-from flom.server.snapshot import Statuses, take_status
+from flom.server.snapshot import Statuses, take_status, write_in_turns
 from flom.status.json import from_json
 from flom.status.model import LockStatus, Status
 from tests.fakes.connections import FakeTls, MemoryClient, MemoryDaemon, lock, xml
@@ -105,6 +106,35 @@ def test_requests_that_come_while_one_is_written_share_the_next(monkeypatch: pyt
             asked.cancel()
     clock.pump([1.0] * 4)
     assert (written, got) == ([None, None], [b"1", b"2", b"2"])
+
+
+class Turns(Clock):
+    """
+    A clock whose calls are made one by one.
+
+    @ivar due: those that are to be made.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: list[Any] = []
+
+    def callLater(self, delay: float, callable: Any, *args: object, **kw: object) -> Any:
+        self.due.append(callable)
+
+
+def test_turns_are_as_short_when_the_wall_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed, wall = count(), count(0, -3600)
+    monkeypatch.setattr("flom.server.snapshot.monotonic", lambda: next(passed))
+    monkeypatch.setattr("time.time", lambda: next(wall))
+    clock = Turns()
+    written: list[bytes] = []
+    write_in_turns(clock, "abcde").addCallback(written.append)
+    turns = 0
+    while clock.due:
+        clock.due.pop()()
+        turns += 1
+    assert (turns, written) == (6, [b"abcde"])
 
 
 def test_it_shows_holders_and_waiters() -> None:

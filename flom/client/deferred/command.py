@@ -25,6 +25,7 @@ from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.signals import SignalWatch
 from flom.job.wording import explain, lost, timed_out
+from flom.reactor.clock import make_monotonic
 from flom.text import one_line
 from flom.trace import start_trace
 
@@ -61,6 +62,7 @@ def print_error(text: str) -> None:
 async def _exit_with(
     reactor: Any, config: Config, command: Sequence[str], watch: SignalWatch, descriptors: Collection[int]
 ) -> NoReturn:
+    make_monotonic(reactor)
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     await running  # it has installed handlers of its own, which the watch replaces

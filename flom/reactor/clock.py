@@ -1,0 +1,43 @@
+"""
+A reactor whose timers do not follow the wall clock.
+
+Twisted's reactors measure time by C{time.time}. If the administrator sets that back by an hour, each timer is an hour
+late; if it is set forward, each expires at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from twisted.internet.base import ReactorBase
+from twisted.internet.interfaces import IReactorTime
+
+from flom.core.effects import Instant
+from flom.net.clock import system_instant
+
+
+def make_monotonic(reactor: object) -> bool:
+    """
+    Make C{reactor} measure all durations by C{time.monotonic}; timers that run already keep the seconds they have left.
+
+    From then on, C{reactor.seconds()} and C{IDelayedCall.getTime()} are no seconds since the epoch any more.
+
+    @return: whether it is monotonic now; C{False} for a reactor or clock that has a time of its own.
+    """
+    if not isinstance(reactor, ReactorBase) or type(reactor).seconds is not ReactorBase.seconds:
+        return False
+    if "seconds" not in vars(reactor):
+        ahead = time.monotonic() - reactor.seconds()
+        for call in (*reactor._pendingTimedCalls, *reactor._newTimedCalls):  # the cancelled ones too: it is a heap
+            call.time += ahead
+            call.seconds = time.monotonic
+        reactor.seconds = time.monotonic
+    return True
+
+
+def instant_of(clock: IReactorTime) -> Callable[[], Instant]:
+    """Return what reads both clocks: for a reactor, the machine's; otherwise C{clock}, as in tests."""
+    if isinstance(clock, ReactorBase):
+        return system_instant
+    return lambda: Instant(clock.seconds(), clock.seconds())
