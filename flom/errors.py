@@ -17,6 +17,7 @@ The exceptions that this package raises on purpose, as a tree::
         LockTimeout
         DaemonUnreachable
         DaemonLost
+            LockContested           another daemon has granted the lock too
         TlsError
         ShutdownNotAllowed
         StandingBy
@@ -174,6 +175,13 @@ class DaemonLost(FlomError):
     def __init__(self, why: str, code: ReturnCode = ReturnCode.RECV_ERROR) -> None:
         super().__init__(why)
         self.code = code
+
+
+class LockContested(DaemonLost):
+    """
+    Another daemon of the group has granted the lock too, while neither could hear the other: two clients have held what
+    one alone should hold.
+    """
 
 
 class ShutdownNotAllowed(FlomError):

@@ -96,5 +96,10 @@ Effect = Granted | Queued | Incubated | Refused | Ended
 
 
 @dataclass(slots=True)
+class Contested:
+    """Another daemon has granted to others what the session holds, and holds still."""
+
+
+@dataclass(slots=True)
 class Dismissed:
     """The daemon has ended the session, which holds nothing, because it grants nothing more."""

@@ -24,6 +24,7 @@ from flom.core.protocol.fastpath import FastReader, encode_answer
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
+    Contested,
     Lock,
     ManagementRefused,
     Message,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from flom.core.protocol.events import Event, Order
     from flom.core.requests import SessionId
 
+_CONTESTED: Final = encode(Contested())
 _UNLOCKED: Final = encode(Unlocked())
 _REFUSED: Final = encode(ManagementRefused())
 
@@ -244,6 +246,10 @@ class ServerConnection(ServerSession):
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""
         return _UNLOCKED if self.is_extended else None
+
+    def contested(self) -> bytes | None:
+        """Say that another daemon has granted the lock too; C{None} for a client that does not understand that."""
+        return _CONTESTED if self.is_extended else None
 
     def refuse_management(self) -> bytes:
         """Refuse to end, or to show what is held."""

@@ -15,6 +15,7 @@ from flom.core.modes import LockMode
 from flom.core.protocol.messages import (
     LEVEL,
     Answer,
+    Contested,
     Discover,
     Discovered,
     Lock,
@@ -187,6 +188,7 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (1, 32): _answer,
     (2, 8): _unlock,
     (2, 16): lambda found: Unlocked(),
+    (2, 24): lambda found: Contested(),
     (3, 8): lambda found: Ping(8),
     (3, 16): lambda found: Ping(16),
     (4, 8): _discover,

@@ -14,6 +14,7 @@ from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     LEVEL,
     Answer,
+    Contested,
     Discover,
     Discovered,
     Lock,
@@ -111,7 +112,7 @@ def _body(message: Message) -> str:
             return f'<status size="{message.size}"/>'
         case ManagementRefused():
             return f'<answer rc="{Outcome.IMPOSSIBLE:d}"/>'
-        case Ping() | Discover() | Unlocked():
+        case Ping() | Discover() | Unlocked() | Contested():
             return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flom.core.protocol.messages import ManagementRefused, Message, Shutdown, StatusRequest, Unlocked
+from flom.core.protocol.messages import Contested, ManagementRefused, Message, Shutdown, StatusRequest, Unlocked
 from flom.core.requests import LockRequest
 from flom.core.value import Value
 
@@ -74,7 +74,7 @@ class InvalidLock(Value):
     name: str
 
 
-Event = Introduced | Waiting | Granted | Refused | Unlocked | ManagementRefused | StatusReceived
+Event = Introduced | Waiting | Granted | Refused | Unlocked | Contested | ManagementRefused | StatusReceived
 """What L{flom.core.protocol.connection.ClientConnection} receives."""
 
 Order = LockRequest | Release | InvalidLock | Shutdown | StatusRequest

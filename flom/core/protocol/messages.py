@@ -80,6 +80,15 @@ class Unlocked(Value):
     verb, step = 2, 16
 
 
+class Contested(Value):
+    """
+    The daemon has found out that another one has granted the lock too, while neither could hear the other. Only
+    L{Lock.extended} clients are told, while they hold it; they hold it still.
+    """
+
+    verb, step = 2, 24
+
+
 class Ping(Value):
     """Reserved by FLoM, which never sends it."""
 
@@ -187,7 +196,7 @@ class ManagementRefused(Value):
 
 
 Request = Lock | Unlock | Shutdown | StatusRequest
-Reply = Answer | Unlocked | StatusFollows | ManagementRefused
+Reply = Answer | Unlocked | Contested | StatusFollows | ManagementRefused
 Message = Request | Reply | Ping | Discover | Discovered
 
 

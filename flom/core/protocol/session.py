@@ -10,6 +10,7 @@ from flom.core.names import ResourceName, parse_name
 from flom.core.protocol.events import Granted, InvalidLock, Order, Refused, Release, Waiting
 from flom.core.protocol.messages import (
     Answer,
+    Contested,
     Lock,
     ManagementRefused,
     Message,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from flom.core.requests import SessionId
 
-    Meaning = Waiting | Granted | Refused | Unlocked | StatusFollows | ManagementRefused
+    Meaning = Waiting | Granted | Refused | Unlocked | Contested | StatusFollows | ManagementRefused
 
 
 class _Server:
@@ -171,8 +172,8 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
     _Client.IDLE: {Lock: _Client.ASKED, StatusRequest: _Client.WATCHING, Shutdown: _Client.MANAGING},
     _Client.ASKED: {Waiting: _Client.WAITING, Granted: _Client.HOLDING, Refused: _Client.OVER},
     _Client.WAITING: {Waiting: _Client.WAITING, Granted: _Client.HOLDING, Refused: _Client.OVER},
-    _Client.HOLDING: {Unlock: _Client.RELEASED},
-    _Client.RELEASING: {Unlocked: _Client.IDLE},
+    _Client.HOLDING: {Unlock: _Client.RELEASED, Contested: _Client.HOLDING},
+    _Client.RELEASING: {Unlocked: _Client.IDLE, Contested: _Client.RELEASING},
     _Client.RELEASED: {Lock: _Client.ASKED},
     _Client.WATCHING: {
         StatusRequest: _Client.WATCHING,

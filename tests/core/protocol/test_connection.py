@@ -24,6 +24,7 @@ from flom.core.protocol.events import (
 from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.core.protocol.messages import (
     Answer,
+    Contested,
     Lock,
     ManagementRefused,
     Message,
@@ -150,7 +151,16 @@ class TestClient:
         client.unlock("R1")
         assert events(client, encode(Unlocked())) == [Unlocked()]
 
-    @pytest.mark.parametrize("message", [Unlocked(), StatusFollows(3), ManagementRefused(), LOCK, Answer(24, 0)])
+    def test_a_contested_lock_remains_held(self) -> None:
+        client = holding()
+        assert events(client, encode(Contested())) == [Contested()]
+        assert client.holds
+        client.unlock("R1")
+        assert events(client, encode(Contested()) + encode(Unlocked())) == [Contested(), Unlocked()]
+
+    @pytest.mark.parametrize(
+        "message", [Unlocked(), Contested(), StatusFollows(3), ManagementRefused(), LOCK, Answer(24, 0)]
+    )
     def test_what_is_not_due_blames_the_daemon(self, message: Message) -> None:
         client = ClientConnection()
         client.lock(LOCK)
@@ -254,6 +264,10 @@ class TestServer:
     def test_unlocks_are_answered_to_those_who_want_it(self) -> None:
         assert server(LOCK).unlocked() == encode(Unlocked())
         assert server(Lock("R1")).unlocked() is None
+
+    def test_a_contested_lock_is_told_to_those_who_understand_it(self) -> None:
+        assert server(LOCK).contested() == encode(Contested())
+        assert server(Lock("R1")).contested() is None
 
     def test_after_the_last_word_nothing_is_heard(self) -> None:
         connection = server(Lock("R1"))

@@ -10,6 +10,7 @@ from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import (
     Answer,
+    Contested,
     Discover,
     Discovered,
     Lock,
@@ -89,6 +90,7 @@ EXACT: list[tuple[Message, str]] = [
         Answer(16, 0, peer_id=PEER_ID, extended=True),
         f'<msg level="3" verb="1" step="16" extended="1">{SESSION}<answer rc="0"/></msg>',
     ),
+    (Contested(), '<msg level="3" verb="2" step="24"></msg>'),
     (Unlocked(), '<msg level="3" verb="2" step="16"></msg>'),
     *(
         (

@@ -15,6 +15,7 @@ from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import (
     Answer,
+    Contested,
     Discover,
     Discovered,
     Lock,
@@ -69,7 +70,7 @@ def any_message(random: Random) -> Message:
         case 1:
             return Shutdown(immediate=random.random() < 0.5)
         case 2:
-            others: list[Message] = [Ping(8), Ping(16), Discover(), Unlocked(), Discovered("", 1)]
+            others: list[Message] = [Ping(8), Ping(16), Discover(), Unlocked(), Contested(), Discovered("", 1)]
             return random.choice(others)
         case 3:
             return Answer(random.choice([16, 24, 32]), random.choice([0, 1, 2, 4, 5, 6, -14, 99]))

@@ -15,6 +15,7 @@ from flom.codes import ReturnCode
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import (
     Answer,
+    Contested,
     Discover,
     Discovered,
     Lock,
@@ -78,6 +79,8 @@ def read_slowly(data: bytes) -> Message:
             return Unlock(_name(resource["name"]), _is_set(resource, "rollback"))
         case 2, 16:
             return Unlocked()
+        case 2, 24:
+            return Contested()
         case 3, (8 | 16) as step:
             return Ping(step)
         case 4, 8:
