@@ -15,6 +15,7 @@ from flom.core.modes import LockMode
 from flom.core.protocol.messages import (
     LEVEL,
     Answer,
+    Challenge,
     Contested,
     Discover,
     Discovered,
@@ -22,6 +23,7 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     Ping,
+    Proof,
     Role,
     Shutdown,
     Standing,
@@ -136,7 +138,8 @@ def _discover(found: Attributes) -> Discover:
     address, port = msg.get("address", ""), _number(msg.get("port", ""))
     if not 0 <= port < 65536:
         raise RemoteProtocolError(f"a daemon on port {port}")
-    return Discover(msg.get("group", ""), everyone, orphaned, _standing(msg), relayed, address, port)
+    number, nonce = max(0, _number(msg.get("number", ""))), msg.get("nonce", "")
+    return Discover(msg.get("group", ""), everyone, orphaned, _standing(msg), relayed, address, port, number, nonce)
 
 
 def _discovered(found: Attributes) -> Discovered:
@@ -181,6 +184,19 @@ def _managed(found: Attributes) -> StatusFollows | ManagementRefused:
     return StatusFollows(size)
 
 
+def _challenge(found: Attributes) -> Challenge:
+    msg = found["msg"]
+    return Challenge(msg.get("group", ""), msg.get("node", ""), msg.get("nonce", ""))
+
+
+def _proof(found: Attributes) -> Proof:
+    msg = found["msg"]
+    size = _number(msg.get("size", ""))
+    if not 0 <= size <= MAX_STATUS_SIZE:
+        raise RemoteProtocolError(f"a list of {size} bytes")
+    return Proof(_standing(msg), msg.get("nonce", ""), msg.get("proof", ""), msg.get("sealed", ""), size)
+
+
 _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (1, 8): _lock,
     (1, 16): _answer,
@@ -195,6 +211,8 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (4, 16): _discovered,
     (5, 8): _management,
     (5, 16): _managed,
+    (6, 8): _challenge,
+    (6, 16): _proof,
 }
 
 

@@ -14,6 +14,7 @@ from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     LEVEL,
     Answer,
+    Challenge,
     Contested,
     Discover,
     Discovered,
@@ -21,6 +22,7 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     Ping,
+    Proof,
     Shutdown,
     Standing,
     StatusFollows,
@@ -73,10 +75,19 @@ def _more(message: Message) -> str:
             orphaned = ' orphaned="1"' if message.orphaned else ""
             relayed = ' relayed="1"' if message.relayed else ""
             place = f' address={_quoted(message.address)} port="{message.port}"' if message.port else ""
-            return group + everyone + orphaned + _spell_standing(message.standing) + relayed + place
+            number = f' number="{message.number}"' if message.number else ""
+            nonce = f" nonce={_quoted(message.nonce)}" if message.nonce else ""
+            return group + everyone + orphaned + _spell_standing(message.standing) + relayed + place + number + nonce
         case Discovered(standing=Standing()):
             host, version = _quoted(message.host), _quoted(message.version)
             return f"{_spell_standing(message.standing)} host={host} version={version}"
+        case Challenge():
+            group, node, nonce = map(_quoted, (message.group, message.node, message.nonce))
+            return f" group={group} node={node} nonce={nonce}"
+        case Proof():
+            nonce, proof, sealed = map(_quoted, (message.nonce, message.proof, message.sealed))
+            said = f' nonce={nonce} proof={proof} sealed={sealed} size="{message.size}"'
+            return _spell_standing(message.standing) + said
         case _:
             return ""
 
@@ -112,7 +123,7 @@ def _body(message: Message) -> str:
             return f'<status size="{message.size}"/>'
         case ManagementRefused():
             return f'<answer rc="{Outcome.IMPOSSIBLE:d}"/>'
-        case Ping() | Discover() | Unlocked() | Contested():
+        case Ping() | Discover() | Unlocked() | Contested() | Challenge() | Proof():
             return ""
 
 

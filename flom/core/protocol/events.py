@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from flom.core.protocol.messages import Contested, ManagementRefused, Message, Shutdown, StatusRequest, Unlocked
+from flom.core.protocol.messages import (
+    Challenge,
+    Contested,
+    ManagementRefused,
+    Message,
+    Shutdown,
+    StatusRequest,
+    Unlocked,
+)
 from flom.core.requests import LockRequest
 from flom.core.value import Value
 
@@ -77,5 +85,5 @@ class InvalidLock(Value):
 Event = Introduced | Waiting | Granted | Refused | Unlocked | Contested | ManagementRefused | StatusReceived
 """What L{flom.core.protocol.connection.ClientConnection} receives."""
 
-Order = LockRequest | Release | InvalidLock | Shutdown | StatusRequest
+Order = LockRequest | Release | InvalidLock | Shutdown | StatusRequest | Challenge
 """What L{flom.core.protocol.connection.ServerConnection} receives, once the client is L{Introduced}."""

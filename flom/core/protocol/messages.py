@@ -131,6 +131,9 @@ class Discover(Value):
         same, which is how they are found.
     @ivar relayed: true if a standby sends the standing of its leader.
     @ivar address: where that daemon listens, as in L{Discovered}; C{port} is 0 if it does not say.
+    @ivar number: counts the announcements of a daemon; 0 if it does not say. One that was recorded, and is sent again,
+        has a number that is not new.
+    @ivar nonce: of a question, what the seal of its answer covers too; see L{flom.core.group.key.GroupKey}.
     """
 
     verb, step = 4, 8
@@ -142,6 +145,8 @@ class Discover(Value):
     relayed: bool = False
     address: str = ""
     port: int = 0
+    number: int = 0
+    nonce: str = ""
 
 
 class Discovered(Value):
@@ -195,9 +200,45 @@ class ManagementRefused(Value):
     verb, step = 5, 16
 
 
+class Challenge(Value):
+    """
+    A leader asks a daemon of its group whether it is the leader that has announced itself; the only message of its
+    connection. FLoM's daemons never get one.
+
+    @ivar node: of the leader that asks.
+    @ivar nonce: random, 32 hexadecimal digits.
+    """
+
+    verb, step = 6, 8
+
+    group: str
+    node: str
+    nonce: str
+
+
+class Proof(Value):
+    """
+    The answer to a L{Challenge}; C{size} bytes follow, which list what is held there
+    (L{flom.core.locks.overlap.list_held}).
+
+    @ivar standing: of the daemon that answers; C{None} if it is in no group, or in another one.
+    @ivar nonce: random, 32 hexadecimal digits; the list is salted with those of both messages.
+    @ivar proof: see L{flom.core.group.key.prove}.
+    @ivar sealed: the same with the key of the group; empty if the daemon has none.
+    """
+
+    verb, step = 6, 16
+
+    standing: Standing | None
+    nonce: str = ""
+    proof: str = ""
+    sealed: str = ""
+    size: int = 0
+
+
 Request = Lock | Unlock | Shutdown | StatusRequest
 Reply = Answer | Unlocked | Contested | StatusFollows | ManagementRefused
-Message = Request | Reply | Ping | Discover | Discovered
+Message = Request | Reply | Ping | Discover | Discovered | Challenge | Proof
 
 
 def kind(message: Message) -> str:

@@ -10,6 +10,7 @@ from flom.core.names import ResourceName, parse_name
 from flom.core.protocol.events import Granted, InvalidLock, Order, Refused, Release, Waiting
 from flom.core.protocol.messages import (
     Answer,
+    Challenge,
     Contested,
     Lock,
     ManagementRefused,
@@ -44,7 +45,12 @@ class _Server:
 
 
 _SERVER: Final[dict[int, dict[type, int]]] = {
-    _Server.FRESH: {Lock: _Server.BOUND, Shutdown: _Server.FRESH, StatusRequest: _Server.WATCHING},
+    _Server.FRESH: {
+        Lock: _Server.BOUND,
+        Shutdown: _Server.FRESH,
+        StatusRequest: _Server.WATCHING,
+        Challenge: _Server.FRESH,
+    },
     _Server.BOUND: {Lock: _Server.BOUND, Unlock: _Server.BOUND},
     _Server.EXTENDED: {Lock: _Server.EXTENDED, Unlock: _Server.EXTENDED, StatusRequest: _Server.EXTENDED},
     _Server.WATCHING: {StatusRequest: _Server.WATCHING},
@@ -104,7 +110,7 @@ class ServerSession:
         if isinstance(message, Lock):
             return self._lock(message)
         self._state = state
-        self.is_over = isinstance(message, Shutdown)
+        self.is_over = isinstance(message, (Shutdown, Challenge))
         return message  # type: ignore[return-value]  # the table has no others
 
     def end(self) -> None:

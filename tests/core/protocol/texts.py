@@ -10,6 +10,7 @@ from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import (
     Answer,
+    Challenge,
     Contested,
     Discover,
     Discovered,
@@ -17,6 +18,7 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     Ping,
+    Proof,
     Role,
     Shutdown,
     Standing,
@@ -29,6 +31,7 @@ PEER_ID = "0123456789abcdef0123456789abcdef"
 SESSION = f'<session peerid="{PEER_ID}"/>'
 CANDIDATE = Standing("0123456789abcdef", Role.CANDIDATE, 1_700_000_000_000)
 LEADER = CANDIDATE.replace(role=Role.LEADER)
+LEADING = 'node="0123456789abcdef" role="leader" since="1700000000000"'
 
 
 def base64(name: str) -> str:
@@ -90,6 +93,19 @@ EXACT: list[tuple[Message, str]] = [
         Answer(16, 0, peer_id=PEER_ID, extended=True),
         f'<msg level="3" verb="1" step="16" extended="1">{SESSION}<answer rc="0"/></msg>',
     ),
+    (
+        Discover("ff02::1", standing=LEADER, port=7, number=3),
+        f'<msg level="3" verb="4" step="8" group="ff02::1" {LEADING} address="" port="7" number="3"></msg>',
+    ),
+    (
+        Challenge("ff02::1", "0123456789abcdef", "77" * 16),
+        f'<msg level="3" verb="6" step="8" group="ff02::1" node="0123456789abcdef" nonce="{"77" * 16}"></msg>',
+    ),
+    (
+        Proof(LEADER, "n", "p", "s", 20),
+        f'<msg level="3" verb="6" step="16" {LEADING} nonce="n" proof="p" sealed="s" size="20"></msg>',
+    ),
+    (Proof(None), '<msg level="3" verb="6" step="16" nonce="" proof="" sealed="" size="0"></msg>'),
     (Contested(), '<msg level="3" verb="2" step="24"></msg>'),
     (Unlocked(), '<msg level="3" verb="2" step="16"></msg>'),
     *(

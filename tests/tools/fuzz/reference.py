@@ -15,6 +15,7 @@ from flom.codes import ReturnCode
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import (
     Answer,
+    Challenge,
     Contested,
     Discover,
     Discovered,
@@ -22,6 +23,7 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     Ping,
+    Proof,
     Role,
     Shutdown,
     Standing,
@@ -87,7 +89,8 @@ def read_slowly(data: bytes) -> Message:
             port = _within(0, strtol(msg.get("port", "")), 65535)
             everyone, orphaned, relayed = (_is_set(msg, what) for what in ("everyone", "orphaned", "relayed"))
             group, address = msg.get("group", ""), msg.get("address", "")
-            return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port)
+            number, nonce = max(0, strtol(msg.get("number", ""))), msg.get("nonce", "")
+            return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, number, nonce)
         case 4, 16:
             if "address" not in network:
                 raise _breach()
@@ -104,6 +107,11 @@ def read_slowly(data: bytes) -> Message:
             if "status" in tags:
                 return StatusFollows(_within(1, strtol(tags["status"].get("size", "")), _LARGEST_STATUS))
             return ManagementRefused()
+        case 6, 8:
+            return Challenge(msg.get("group", ""), msg.get("node", ""), msg.get("nonce", ""))
+        case 6, 16:
+            size = _within(0, strtol(msg.get("size", "")), _LARGEST_STATUS)
+            return Proof(_standing(msg), msg.get("nonce", ""), msg.get("proof", ""), msg.get("sealed", ""), size)
     raise _breach()
 
 
