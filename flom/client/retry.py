@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from flom.codes import ReturnCode
 from flom.errors import DaemonLost
 from flom.net.keepalive import Keepalive
@@ -76,6 +78,11 @@ class RetryBudget:
         retries = _GROUP_RETRIES if self._is_in_group and not is_refusal else 1
         if self._silent > retries or (answered and not self._is_in_group):
             raise loss
+
+
+def new_holder() -> int:
+    """Return a number by which a daemon that takes over knows who it was that looked for it (L{Discover.holder})."""
+    return int.from_bytes(os.urandom(4), "big") or 1
 
 
 def while_waiting(keepalive: Keepalive) -> Keepalive:

@@ -39,6 +39,7 @@ class LockRequest(Record):
     @ivar lifespan: seconds that an idle resource is to be remembered if this request creates it
         (docs/compatibility.md, "Idle resources").
     @ivar regains: true if the session reclaims what it held when the last daemon went.
+    @ivar holder: tells a session that reclaims from others, as L{flom.core.protocol.messages.Lock.holder} does.
     """
 
     session: SessionId
@@ -49,6 +50,7 @@ class LockRequest(Record):
     create: bool = True
     lifespan: float = 0.0
     regains: bool = False
+    holder: int = 0
 
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))

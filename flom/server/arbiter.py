@@ -29,7 +29,7 @@ from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
 from flom.reactor.clock import instant_of
-from flom.server.grace import Takeover
+from flom.server.grace import MAX_GRACE, Looking, Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
@@ -146,6 +146,8 @@ class DeferredArbiter(Acquiring):
         grace period, see L{resume}, perhaps at its end.
         """
         takeover = self._takeover
+        if takeover is not None and request.regains:
+            takeover.note_arrival(request.holder)
         is_late = request.regains and (takeover is None or not takeover.may_reclaim(request.name))
         if is_late or self.is_retired or self.is_closed:
             self._carry_out([Refused(request, Outcome.BUSY)])
@@ -208,12 +210,13 @@ class DeferredArbiter(Acquiring):
         self._dismiss_idle()
         self._carry_out([Refused(request, Outcome.BUSY, delayed=True) for request in refused])
 
-    def resume(self, grace: float = 0.0) -> None:
+    def resume(self, grace: float = 0.0, looking: Looking | None = None) -> None:
         """
         Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere. Holders in this process
         have lost their locks.
 
         @param grace: seconds in which only holders of the former daemon's locks are served, who reclaim them.
+        @param looking: those of them that are known to look for this daemon.
         """
         self._table = self._make_table(self._table.statistics)
         self.is_retired = False
@@ -221,7 +224,7 @@ class DeferredArbiter(Acquiring):
         local, self._local = self._local, {}
         for lock in local.values():
             lock.lose()
-        self._takeover = Takeover(self._clock, grace, self._serve_deferred)
+        self._takeover = Takeover(self._clock, grace, self._serve_deferred, looking)
 
     def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
         if self.is_closed or self.is_retired:
@@ -233,10 +236,10 @@ class DeferredArbiter(Acquiring):
         )
         return lock.granted
 
-    def prolong_grace(self) -> None:
-        """Start the grace period, if there is one, anew: a former holder still looks for this daemon."""
+    def prolong_grace(self, holder: int = 0) -> None:
+        """Start the grace period, if there is one, anew: see L{Takeover.prolong_grace}."""
         if self._takeover is not None:
-            self._takeover.prolong_grace()
+            self._takeover.prolong_grace(holder)
 
     def _why_dismissed(self, what: str) -> FlomError:
         """Return the reason why C{what} is not granted while this L{is_closed} or L{is_retired}."""
@@ -256,6 +259,9 @@ class DeferredArbiter(Acquiring):
 
     def _serve_deferred(self) -> None:
         """Decide the requests that were deferred to the end of the grace period."""
+        if self._takeover is not None and (missing := self._takeover.still_looking):
+            text = "{missing} holders of the former daemon have not come within {seconds:g} s: others are served now"
+            self._log.warn(text, missing=missing, seconds=MAX_GRACE)
         for request in self._end_grace():
             if request.session in self._sessions:
                 self.request(request)

@@ -13,27 +13,73 @@ from flom.core.requests import LockRequest, SessionId
 GRACE: Final = 0.5
 """Seconds of the grace period after a takeover: only holders of the former daemon's locks are served in it."""
 
-MAX_GRACE: Final = 3.0
-"""Seconds after which a grace period ends at the latest, however often it was prolonged."""
+LOOKING: Final = 3.0
+"""Seconds for which a former holder counts as looking for this daemon after a question; it asks 6 times a second."""
+
+MAX_GRACE: Final = 10.0
+"""Seconds after which a grace period ends at the latest, however many former holders still look for this daemon."""
+
+MOST_LOOKING: Final = 10_000
+"""Former holders that are told apart; anybody in the network can claim to be some."""
 
 RECLAIM_TIME: Final = 30.0
 """Seconds after a takeover for which a former holder may reclaim its lock, unless it was granted to another session."""
 
 
+class Looking:
+    """
+    The former holders that are known to look for this daemon, by the numbers that they chose
+    (L{flom.core.protocol.messages.Discover.holder}).
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[int, float] = {}  # the last one that was heard stands at the end
+        self._came: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def note_question(self, holder: int, now: float) -> None:
+        """Note that C{holder} asks for a daemon at C{now}, unless it has come already: datagrams may come late."""
+        self.forget_silent(now)
+        if holder and holder not in self._came and len(self._until) < MOST_LOOKING:
+            self._until.pop(holder, None)
+            self._until[holder] = now + LOOKING
+
+    def note_arrival(self, holder: int) -> None:
+        """Note that C{holder} has found this daemon."""
+        if self._until.pop(holder, None) is not None:
+            self._came.add(holder)
+
+    def forget_silent(self, now: float) -> None:
+        """Forget those that have not asked in the last L{LOOKING} seconds."""
+        while self._until and next(iter(self._until.values())) <= now:
+            del self._until[next(iter(self._until))]
+
+    def last(self) -> float:
+        """Return when the last one will be forgotten if none asks again; 0.0 if there is none."""
+        return next(reversed(self._until.values()), 0.0)
+
+
 class Takeover:
     """When an arbiter began to grant locks in the place of another one, and what former holders may reclaim since."""
 
-    def __init__(self, clock: IReactorTime, grace: float, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: IReactorTime, grace: float, on_end: Callable[[], None], looking: Looking | None = None
+    ) -> None:
         """
-        @param grace: seconds of the grace period; 0 for none.
+        @param grace: seconds of the grace period if no former holder looks for this daemon; 0 for none at all.
         @param on_end: called at its end, and should call L{end_grace}.
+        @param looking: those that are known already.
         """
         self._clock = clock
-        self._at = clock.seconds()
+        self._at = self._asked_at = clock.seconds()
         self._grace = grace
         self._timer: IDelayedCall | None = clock.callLater(grace, on_end) if grace else None
+        self._looking = looking or Looking()
         self._deferred: list[LockRequest] = []
         self._granted_since: set[str] = set()
+        self._set_timer()
 
     def defer(self, request: LockRequest) -> bool:
         """Keep C{request} until the grace period ends, if there is one and this reclaims nothing; return whether."""
@@ -50,10 +96,23 @@ class Takeover:
                 return True
         return False
 
-    def prolong_grace(self) -> None:
-        """Start the grace period anew: a former holder still looks for this daemon. L{MAX_GRACE} ends it."""
-        if self._timer is not None and self._clock.seconds() + self._grace < self._at + MAX_GRACE:
-            self._timer.reset(self._grace)
+    def prolong_grace(self, holder: int = 0) -> None:
+        """
+        Start the grace period anew: a former holder still looks for this daemon. L{MAX_GRACE} ends it.
+
+        @param holder: which one; the grace period lasts until it has come, or L{LOOKING} seconds after its last
+            question. 0 for one that does not say.
+        """
+        if self._timer is not None:
+            self._asked_at = self._clock.seconds()
+            self._looking.note_question(holder, self._asked_at)
+            self._set_timer()
+
+    def note_arrival(self, holder: int) -> None:
+        """Note that the former holder C{holder} has found this daemon, and reclaims its lock."""
+        if self._timer is not None:
+            self._looking.note_arrival(holder)
+            self._set_timer()
 
     def end_grace(self) -> list[LockRequest]:
         """End the grace period; return the requests that were deferred, in their order."""
@@ -63,6 +122,12 @@ class Takeover:
         deferred, self._deferred = self._deferred, []
         return deferred
 
+    @property
+    def still_looking(self) -> int:
+        """How many former holders are known to look for this daemon at this moment."""
+        self._looking.forget_silent(self._clock.seconds())
+        return len(self._looking)
+
     def may_reclaim(self, name: ResourceName) -> bool:
         """Return whether C{name} cannot have been granted to another session since its former holder lost it."""
         return self._is_reclaim_time() and name.key not in self._granted_since
@@ -71,6 +136,11 @@ class Takeover:
         """Note that C{request} was granted; if it reclaims nothing, the resource cannot be reclaimed any more."""
         if not request.regains and self._is_reclaim_time():
             self._granted_since.add(request.name.key)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            end = min(max(self._asked_at + self._grace, self._looking.last()), self._at + MAX_GRACE)
+            self._timer.reset(max(0.0, end - self._clock.seconds()))
 
     def _is_reclaim_time(self) -> bool:
         return self._clock.seconds() - self._at < RECLAIM_TIME

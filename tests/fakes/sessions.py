@@ -20,8 +20,9 @@ class Session:
         self._arbiter = arbiter
         self._id = arbiter.open(self.effects.append)
 
-    def ask(self, name: str, quantity: int = 1, *, regains: bool = False) -> Session:
-        self._arbiter.request(LockRequest(self._id, parse_name(name), quantity=quantity, regains=regains))
+    def ask(self, name: str, quantity: int = 1, *, regains: bool = False, holder: int = 0) -> Session:
+        asked = LockRequest(self._id, parse_name(name), quantity=quantity, regains=regains, holder=holder)
+        self._arbiter.request(asked)
         return self
 
     def release(self, name: str) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent
 
 from flom.core.effects import Dismissed, Granted, Queued
 from flom.server.arbiter import DeferredArbiter
+from flom.server.grace import GRACE, LOOKING, MAX_GRACE, MOST_LOOKING, Looking
+from tests.fakes.logs import warnings
 from tests.fakes.sessions import Session
 
 
@@ -67,3 +70,90 @@ def test_nothing_deferred_is_left_after_an_early_end(successor: DeferredArbiter,
     successor.close()
     assert waiter.kinds() == []
     assert clock.getDelayedCalls() == []
+
+
+def look(arbiter: DeferredArbiter, clock: Clock, seconds: float, *holders: int) -> None:
+    """Send the questions of C{holders}, as often as they ask, for some seconds."""
+    for _ in range(round(seconds / 0.1)):
+        for holder in holders:
+            arbiter.prolong_grace(holder)
+        clock.advance(0.1)
+
+
+def test_holders_that_are_known_to_look_are_waited_for(successor: DeferredArbiter, clock: Clock) -> None:
+    """Former holders whose machine is slow get their locks, even if one takes seconds from its question to its lock."""
+    hasty = Session(successor).ask("R1")
+    look(successor, clock, 4.0, *range(1, 41))
+    for holder in range(1, 40):
+        assert Session(successor).ask(f"H{holder}", regains=True, holder=holder).kinds() == [Granted]
+        clock.advance(0.05)
+    assert hasty.kinds() == []
+    slow = Session(successor).ask("R1", regains=True, holder=40)
+    assert slow.kinds() == [Granted]
+    clock.advance(0.0)
+    assert hasty.kinds() == [Queued], "the last one has come, and the grace period is over"
+
+
+def test_a_holder_that_came_is_not_waited_for_again(successor: DeferredArbiter, clock: Clock) -> None:
+    hasty = Session(successor).ask("R1")
+    look(successor, clock, 0.3, 7)
+    Session(successor).ask("R2", regains=True, holder=7)
+    successor.prolong_grace(7)  # a datagram that was late
+    clock.advance(GRACE)
+    assert hasty.kinds() == [Granted]
+
+
+def test_a_holder_that_is_refused_has_come_too(successor: DeferredArbiter, clock: Clock) -> None:
+    Session(successor).ask("R1", regains=True)
+    hasty = Session(successor).ask("R2")
+    look(successor, clock, 0.3, 7)
+    Session(successor).ask("R1", regains=True, holder=7)
+    clock.advance(GRACE)
+    assert hasty.kinds() == [Granted]
+
+
+def test_a_holder_that_is_silent_is_given_up(successor: DeferredArbiter, clock: Clock) -> None:
+    hasty = Session(successor).ask("R1")
+    look(successor, clock, 0.2, 7)
+    clock.advance(LOOKING - 0.2)
+    assert hasty.kinds() == []
+    clock.advance(0.2)
+    assert hasty.kinds() == [Granted]
+
+
+@pytest.mark.parametrize("holders", [(), (0,), (7,), (0, 7, 8)], ids=repr)
+def test_a_grace_period_has_an_end_whatever_is_asked(
+    successor: DeferredArbiter, clock: Clock, holders: tuple[int, ...]
+) -> None:
+    hasty = Session(successor).ask("R1")
+    look(successor, clock, MAX_GRACE - 0.1, *holders)
+    assert hasty.kinds() == ([] if holders else [Granted])
+    look(successor, clock, 0.2, *holders)
+    assert hasty.kinds() == [Granted]
+
+
+def test_the_log_says_how_many_did_not_come(successor: DeferredArbiter, clock: Clock, log: list[LogEvent]) -> None:
+    look(successor, clock, MAX_GRACE + 0.1, 7, 8)
+    assert warnings(log) == ["2 holders of the former daemon have not come within 10 s: others are served now"]
+
+
+def test_those_that_were_known_before_are_waited_for(arbiter: DeferredArbiter, clock: Clock) -> None:
+    looking = Looking()
+    looking.note_question(7, clock.seconds())
+    arbiter.retire()
+    arbiter.resume(GRACE, looking)
+    hasty = Session(arbiter).ask("R1")
+    clock.advance(2 * GRACE)
+    assert hasty.kinds() == []
+    Session(arbiter).ask("R1", regains=True, holder=7)
+    clock.advance(0)
+    assert hasty.kinds() == [Queued]
+
+
+def test_not_all_numbers_of_a_flood_are_kept(successor: DeferredArbiter, clock: Clock) -> None:
+    looking = Looking()
+    for number in range(1, MOST_LOOKING + 10):
+        looking.note_question(number, 0.0)
+    assert len(looking) == MOST_LOOKING
+    looking.forget_silent(LOOKING)
+    assert len(looking) == 0

@@ -13,7 +13,7 @@ from flom.client.addresses import peer_of
 from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
 from flom.client.blocking.stream import NEVER
-from flom.client.retry import RETRY, RetryBudget
+from flom.client.retry import RETRY, RetryBudget, new_holder
 from flom.codes import ReturnCode
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
@@ -97,6 +97,7 @@ class Acquirer:
         self._is_in_group = bool(config.multicast_address)
         self._follows = follows and self._is_in_group
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
+        self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
         self._deadline = NEVER
 
@@ -122,8 +123,9 @@ class Acquirer:
         @raise FlomError: that is not possible; see L{acquire}.
         """
         self._seek = Seek.TO_RECLAIM
+        self._holder = self._holder or new_holder()
         self._timeout, self._deadline = None, NEVER
-        return self._ask(message.replace(wait=False, create=True, regains=True))[0]
+        return self._ask(message.replace(wait=False, create=True, regains=True, holder=self._holder))[0]
 
     def give_up(self) -> None:
         """Close the connection, so that nothing is asked for or held."""
@@ -161,7 +163,14 @@ class Acquirer:
         self._starts = 0
         while True:
             try:
-                return connect(self._config, deadline=self._deadline, warn=hooks.warn, say=hooks.say, seek=seek)
+                return connect(
+                    self._config,
+                    deadline=self._deadline,
+                    warn=hooks.warn,
+                    say=hooks.say,
+                    seek=seek,
+                    holder=self._holder,
+                )
             except NoDaemon as e:
                 self._check_may_start(e)
             if self._is_in_group:
@@ -226,7 +235,7 @@ class Acquirer:
         candidate: Candidate | None = None
         self._starts += 1
         try:
-            search = Search(group, orphaned=reclaims)
+            search = Search(group, orphaned=reclaims, holder=self._holder)
             search.ask(patience)
             with Asker(search, NEVER, _trace.debug) as asker:
                 while not asker.finish():

@@ -42,6 +42,7 @@ def connect(
     warn: Callable[[str], None] = _trace.debug,
     say: Callable[[str], None] = _trace.debug,
     seek: int = Seek.ANY,
+    holder: int = 0,
 ) -> Conversation:
     """
     Connect to the daemon that C{config} means; none is started.
@@ -52,6 +53,7 @@ def connect(
     @param warn: called with each warning for the user.
     @param say: called with each line about the search for the daemon of a group.
     @param seek: one of L{Seek}.
+    @param holder: see L{flom.core.protocol.messages.Discover}; with L{Seek.TO_RECLAIM} only.
     @raise flom.client.blocking.dial.NoDaemon: there is none.
     @raise flom.errors.DaemonUnreachable: it cannot be connected to.
     @raise flom.errors.ConfigError: there is no such group or network interface.
@@ -68,7 +70,7 @@ def connect(
         tls = TlsEnd(config)
     connected = None
     try:
-        connected, peer, keepalive = reach(config, seek, limit, warn, say)
+        connected, peer, keepalive = reach(config, seek, limit, warn, say, holder)
         _trace.debug("connected to %s", peer)
         if tls is None:
             return Conversation(Stream(connected), peer, keepalive)

@@ -66,7 +66,12 @@ def prepare(config: Config) -> None:
 
 
 def reach(
-    config: Config, seek: int, deadline: float, warn: Callable[[str], None], say: Callable[[str], None]
+    config: Config,
+    seek: int,
+    deadline: float,
+    warn: Callable[[str], None],
+    say: Callable[[str], None],
+    holder: int,
 ) -> tuple[socket.socket, str, Keepalive | None]:
     """
     Connect to a daemon; L{flom.client.blocking.connection.connect} has the parameters, and raises the same errors.
@@ -75,7 +80,7 @@ def reach(
     """
     path, keepalive = config.socket_path, config.keepalive
     if config.multicast_address:
-        connected, peer = _connect_to_group(config, seek, deadline, warn, say)
+        connected, peer = _connect_to_group(config, seek, deadline, warn, say, holder)
         _tune(connected, while_waiting(keepalive))
         return connected, peer, keepalive
     if config.unicast_address:
@@ -183,7 +188,12 @@ def _connect(family: int, address: Any, deadline: float) -> socket.socket:
 
 
 def _connect_to_group(
-    config: Config, seek: int, deadline: float, warn: Callable[[str], None], say: Callable[[str], None]
+    config: Config,
+    seek: int,
+    deadline: float,
+    warn: Callable[[str], None],
+    say: Callable[[str], None],
+    holder: int,
 ) -> tuple[socket.socket, str]:
     """Connect to the daemon that leads the group, after the one of the unicast address if that is to be tried."""
     from flom.core.group.discovery import ASK_AGAIN, choice_warning, takeover_time
@@ -200,7 +210,7 @@ def _connect_to_group(
                 if seek == Seek.ANY:
                     raise
                 say(str(e))
-        leaders = _find(group, config, seek, deadline, say)
+        leaders = _find(group, config, seek, deadline, say, holder)
         if warning := choice_warning(leaders, group):
             warn(warning)
         say(f"{group} is led by {leaders[0]}")
@@ -212,11 +222,13 @@ def _connect_to_group(
         pause(ASK_AGAIN, deadline)  # it has ended since it answered
 
 
-def _find(group: Group, config: Config, seek: int, deadline: float, say: Callable[[str], None]) -> list[FoundDaemon]:
+def _find(
+    group: Group, config: Config, seek: int, deadline: float, say: Callable[[str], None], holder: int
+) -> list[FoundDaemon]:
     from flom.client.blocking.discovery import Asker
     from flom.core.group.discovery import QUIET, Search
 
-    search = Search(group, orphaned=seek == Seek.TO_RECLAIM)
+    search = Search(group, orphaned=seek == Seek.TO_RECLAIM, holder=holder)
     if seek in (Seek.A_SUCCESSOR, Seek.TO_RECLAIM):
         search.ask_successor(config.timing)
     elif seek == Seek.BEFORE_START:

@@ -89,13 +89,17 @@ class Search:
     @ivar questions: how many have been asked.
     """
 
-    def __init__(self, group: Group, *, everyone: bool = False, orphaned: bool = False) -> None:
-        """If C{everyone}, the daemons that stand by are asked too, at once; L{Discover} has C{orphaned}."""
+    def __init__(self, group: Group, *, everyone: bool = False, orphaned: bool = False, holder: int = 0) -> None:
+        """
+        @param everyone: ask the daemons that stand by too, at once.
+        @param orphaned: the client wants to reclaim a lock; L{Discover} has C{holder}.
+        """
         self.group = group
         self.wake: float | None = None
         self.questions = 0
         self._asks_everyone = everyone
         self._is_orphaned = orphaned
+        self._holder = holder
         self._found: dict[object, FoundDaemon] = {}
         self._is_asking = self._is_settling = False
 
@@ -145,7 +149,7 @@ class Search:
             self._is_asking = False
             self.wake = None
             return None
-        question = encode(Discover(self.group.address, self._asks_everyone, self._is_orphaned))
+        question = encode(Discover(self.group.address, self._asks_everyone, self._is_orphaned, holder=self._holder))
         self.questions += 1
         self._is_asking = True
         self.wake = now + self._interval

@@ -49,6 +49,9 @@ MAX_STATUS_SIZE: Final = 2**30
 MAX_SINCE: Final = 253402300799999
 """Milliseconds since the epoch until the end of the year 9999: no daemon is what it is since later than that."""
 
+MAX_HOLDER: Final = 2**32 - 1
+"""A greater L{Lock.holder} counts as none."""
+
 _MODES: Final = {str(mode.value): mode for mode in LockMode}
 _SMALL: Final = {str(number): number for number in range(100)}
 _INT32_MAX: Final = 2**31 - 1
@@ -116,6 +119,7 @@ def _lock(found: Attributes) -> Lock:
         peer_id=_peer_id(found),
         regains=_number(resource.get("regains", "")) != 0,
         extended=_is_extended(found),
+        holder=_holder(resource),
     )
 
 
@@ -139,7 +143,13 @@ def _discover(found: Attributes) -> Discover:
     if not 0 <= port < 65536:
         raise RemoteProtocolError(f"a daemon on port {port}")
     number, nonce = max(0, _number(msg.get("number", ""))), msg.get("nonce", "")
-    return Discover(msg.get("group", ""), everyone, orphaned, _standing(msg), relayed, address, port, number, nonce)
+    group, holder = msg.get("group", ""), _holder(msg)
+    return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, number, nonce, holder)
+
+
+def _holder(attributes: dict[str, str]) -> int:
+    number = _number(attributes.get("holder", ""))
+    return number if 0 < number <= MAX_HOLDER else 0
 
 
 def _discovered(found: Attributes) -> Discovered:

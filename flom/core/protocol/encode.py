@@ -56,6 +56,8 @@ def encode(message: Message) -> bytes:
     if isinstance(message, Discover) and message.group and message.standing is None:
         data = data.removesuffix(END_OF_MESSAGE).ljust(QUESTION_SIZE - len(END_OF_MESSAGE)) + END_OF_MESSAGE
     if len(data) > MAX_MESSAGE_SIZE:
+        if isinstance(message, Lock) and message.holder:
+            return encode(message.replace(holder=0))  # the daemon may wait for it longer than it need, no more
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
     return data
 
@@ -77,6 +79,7 @@ def _more(message: Message) -> str:
             place = f' address={_quoted(message.address)} port="{message.port}"' if message.port else ""
             number = f' number="{message.number}"' if message.number else ""
             nonce = f" nonce={_quoted(message.nonce)}" if message.nonce else ""
+            orphaned += _spell_holder(message)
             return group + everyone + orphaned + _spell_standing(message.standing) + relayed + place + number + nonce
         case Discovered(standing=Standing()):
             host, version = _quoted(message.host), _quoted(message.version)
@@ -92,6 +95,10 @@ def _more(message: Message) -> str:
             return ""
 
 
+def _spell_holder(message: Discover | Lock) -> str:
+    return f' holder="{message.holder}"' if message.holder else ""
+
+
 def _spell_standing(standing: Standing | None) -> str:
     if standing is None:
         return ""
@@ -101,7 +108,8 @@ def _spell_standing(standing: Standing | None) -> str:
 def _body(message: Message) -> str:
     match message:
         case Lock():
-            lifespan, regains = round(message.lifespan * 1000), ' regains="1"' if message.regains else ""
+            lifespan = round(message.lifespan * 1000)
+            regains = (' regains="1"' if message.regains else "") + _spell_holder(message)
             return (
                 f"{_session(message.peer_id)}"
                 f'<resource name="{_encode_name(message.name)}"{_asked_for(message)} lifespan="{lifespan}"{regains}/>'

@@ -29,6 +29,7 @@ class Lock(Value):
     @ivar peer_id: the sender's unique id (docs/compatibility.md, "Unique id"), if it sent one.
     @ivar regains: true if the sender reclaims this: it held it when its daemon went away; FLoM has no such thing.
     @ivar extended: true if the sender understands what FLoM's clients do not: L{Unlocked}.
+    @ivar holder: L{Discover.holder} of the questions by which the sender has looked for this daemon; 0 for none.
     """
 
     verb, step = 1, 8
@@ -42,6 +43,7 @@ class Lock(Value):
     peer_id: str | None = None
     regains: bool = False
     extended: bool = False
+    holder: int = 0
 
 
 class Answer(Value):
@@ -127,6 +129,7 @@ class Discover(Value):
         understand nothing but the address of the daemon.
     @ivar everyone: true if daemons that stand by are to answer too.
     @ivar orphaned: true if the client holds a lock of a daemon that has gone, and wants to reclaim it.
+    @ivar holder: tells such a client from the others, and is said again in its L{Lock}: 1 to 2**32 - 1; 0 for none.
     @ivar standing: set if this is no question, but the announcement of a daemon. FLoM's daemons answer it all the
         same, which is how they are found.
     @ivar relayed: true if a standby sends the standing of its leader.
@@ -147,6 +150,7 @@ class Discover(Value):
     port: int = 0
     number: int = 0
     nonce: str = ""
+    holder: int = 0
 
 
 class Discovered(Value):

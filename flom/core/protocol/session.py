@@ -142,8 +142,17 @@ class ServerSession:
                 return InvalidLock(message.name)
             self.is_extended = message.extended
             self._state = _Server.EXTENDED if message.extended else _Server.BOUND
-        wait, create, lifespan, regains = message.wait, message.create, message.lifespan, message.regains
-        return LockRequest(self._id, name, message.mode, message.quantity, wait, create, lifespan, regains)
+        return LockRequest(
+            self._id,
+            name,
+            message.mode,
+            message.quantity,
+            message.wait,
+            message.create,
+            message.lifespan,
+            message.regains,
+            message.holder,
+        )
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:
         assert self._name is not None

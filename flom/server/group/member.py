@@ -46,13 +46,11 @@ from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
 from flom.reactor.endpoints import connect_within
 from flom.reactor.multicast_port import GroupPort
+from flom.server.grace import LOOKING, Looking
 from flom.text import host_port, reason
 
 MAX_AMPLIFICATION: Final = 64
 """Bytes by which the extended answer may exceed the question, or the short one is sent: against reflected floods."""
-
-ORPHAN_MEMORY: Final = 2.0
-"""Seconds for which a client that wants to reclaim a lock is remembered; it asks several times a second."""
 
 _GOODBYES: Final = 3  # each of them may get lost
 _LOG_PAUSE: Final = 1.0  # seconds between two lines of the same kind in the log
@@ -73,8 +71,8 @@ class MemberObserver:
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         """Note what the daemon has become, and C{leader}, the daemon that it leaves the granting to."""
 
-    def was_asked(self, *, is_orphan: bool) -> None:
-        """Note that a client asks for a daemon; C{is_orphan} if it holds a lock of one that has gone."""
+    def was_asked(self, *, is_orphan: bool, holder: int) -> None:
+        """Note that a client asks for a daemon; C{is_orphan} if it holds a lock of one that has gone, as C{holder}."""
 
     def is_deaf(self, why: str) -> None:
         """Note that the daemon cannot be elected because it does not hear the group."""
@@ -117,15 +115,21 @@ class GroupMember(DatagramProtocol):
         self._timer: IDelayedCall | None = None
         self._joined_at = now
         self._has_started = False
-        self._orphan_heard_at = now - ORPHAN_MEMORY
+        self._orphan_heard_at = now - LOOKING
+        self._looking = Looking()
         self._has_complained = False
         self._reaching: Deferred[Any] | None = None
         self._logged_at: dict[str, float] = {}  # by the text of the line
 
     @property
     def has_orphans(self) -> bool:
-        """True if a client that wants to reclaim a lock was heard in the last L{ORPHAN_MEMORY} seconds."""
-        return self._now()[0] - self._orphan_heard_at < ORPHAN_MEMORY
+        """True if a client that wants to reclaim a lock was heard in the last L{LOOKING} seconds."""
+        return self._now()[0] - self._orphan_heard_at < LOOKING
+
+    def take_looking(self) -> Looking:
+        """Return the clients that are known to look for a daemon to reclaim locks from; they are forgotten here."""
+        looking, self._looking = self._looking, Looking()
+        return looking
 
     def open(self) -> GroupPort:
         """
@@ -272,7 +276,8 @@ class GroupMember(DatagramProtocol):
             return
         if question.orphaned:
             self._orphan_heard_at = self._now()[0]
-        self._observer.was_asked(is_orphan=question.orphaned)
+            self._looking.note_question(question.holder, self._reactor.seconds())
+        self._observer.was_asked(is_orphan=question.orphaned, holder=question.holder)
         is_leader = self.election.role is Role.LEADER
         if self._address is None or not (is_leader or question.everyone):
             return

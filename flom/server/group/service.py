@@ -139,10 +139,10 @@ class MembershipService(Service, MemberObserver):
         if self._starter is not None:
             self._starter.tell(line)
 
-    def was_asked(self, *, is_orphan: bool) -> None:
+    def was_asked(self, *, is_orphan: bool, holder: int) -> None:
         self._counters.discoveries += 1
         if is_orphan:
-            self._arbiter.prolong_grace()
+            self._arbiter.prolong_grace(holder)
 
     def is_deaf(self, why: str) -> None:
         self._log.error("{why}", why=why)
@@ -156,7 +156,7 @@ class MembershipService(Service, MemberObserver):
         if role is Role.LEADER:
             self._tell_starter("elected")
             is_takeover = self._member.has_orphans or self._has_followed
-            self._arbiter.resume(GRACE if is_takeover else 0.0)
+            self._arbiter.resume(GRACE if is_takeover else 0.0, self._member.take_looking())
             self._lifespan.startService()
         elif self._lifespan.running:
             self._lifespan.stopService()

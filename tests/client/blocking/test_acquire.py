@@ -128,6 +128,7 @@ def test_to_reclaim_is_not_to_wait_and_has_no_timeout(taking: Taking, fake: Fake
     reclaimed = taking._pool.submit(acquirer.reclaim, REQUEST)
     conversation, asked = fake.accept()
     assert (asked.wait, asked.create, asked.regains, asked.lifespan) == (False, True, True, 2.0)
+    assert 0 < asked.holder < 2**32
     conversation.answer(Outcome.GRANTED)
     reclaimed.result().close()
 

@@ -49,13 +49,13 @@ def test_what_no_daemon_of_ours_says_is_not_written() -> None:
     assert encode(Discovered("", 28015, host="db1", version="1.0")) == encode(Discovered("", 28015))
 
 
-ADDED = re.compile(rb' (group|everyone|orphaned|relayed|node|role|since|host|version)="[^"]*"| +(?=</msg>)')
+ADDED = re.compile(rb' (group|everyone|orphaned|holder|relayed|node|role|since|host|version)="[^"]*"| +(?=</msg>)')
 
 
 @pytest.mark.parametrize(
     ("message", "plain"),
     [
-        (Discover("239.1.1.1", everyone=True, orphaned=True), Discover()),
+        (Discover("239.1.1.1", everyone=True, orphaned=True, holder=7), Discover()),
         (Discover(standing=CANDIDATE), Discover()),
         (Discovered("::1", 28015, LEADER, "db1", "1.0"), Discovered("::1", 28015)),
     ],
@@ -77,6 +77,21 @@ def test_a_question_that_names_its_group_is_filled_up(group: str, everyone: bool
     assert decode(data) == question
     said = f' group="{group}"' + ' everyone="1"' * everyone + ' orphaned="1"' * orphaned
     assert data.split() == f'{DECLARATION}<msg level="3" verb="4" step="8"{said}> </msg>'.encode().split()
+
+
+def test_a_reclaim_that_would_be_too_long_does_not_say_whose_it_is() -> None:
+    """A lock message for a long name leaves its holder out, as it was before there were holders."""
+    longest = max(length for length in range(200, 300) if is_short_enough(Lock("R" * length, regains=True)))
+    for length, holder in ((longest - 20, 2**32 - 1), (longest, 0)):
+        asked = Lock("R" * length, regains=True, holder=2**32 - 1)
+        assert decode(encode(asked)) == asked.replace(holder=holder)
+
+
+def is_short_enough(message: Message) -> bool:
+    try:
+        return len(encode(message)) <= MAX_MESSAGE_SIZE
+    except LocalProtocolError:
+        return False
 
 
 @pytest.mark.parametrize("size", [QUESTION_SIZE, QUESTION_SIZE + 1, MAX_MESSAGE_SIZE])

@@ -83,6 +83,13 @@ EXACT: list[tuple[Message, str]] = [
         ),
     ),
     (
+        Lock("R1", LockMode.EX, regains=True, holder=4294967295),
+        (
+            '<msg level="3" verb="1" step="8"><resource name="UjE=" mode="5" wait="0" create="0" lifespan="0" '
+            'regains="1" holder="4294967295"/></msg>'
+        ),
+    ),
+    (
         Lock("R1", LockMode.EX, wait=True, create=True, extended=True),
         (
             '<msg level="3" verb="1" step="8" extended="1">'

@@ -25,7 +25,7 @@ from flom.net.multicast import NoMulticast
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.counters import Counters
-from flom.server.grace import GRACE, MAX_GRACE
+from flom.server.grace import GRACE, LOOKING, MAX_GRACE
 from flom.server.group.service import Membership, MembershipService
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
@@ -260,6 +260,24 @@ def test_as_long_as_somebody_looks_for_it_others_have_to_wait(daemon: Daemon) ->
         daemon.pass_time(GRACE / 2)
     assert daemon.connect().send(lock(regains=1)).received() == [first(0)]
     daemon.pass_time(MAX_GRACE)
+    assert hasty.received() == [first(1)]
+
+
+@pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+def test_a_holder_that_was_heard_is_waited_for_until_it_comes(daemon: Daemon, is_before: bool) -> None:
+    """A holder whose machine is slow has asked once, before the takeover or after, and comes a second later."""
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    if not is_before:
+        daemon.pass_time(CAMPAIGN)
+    daemon.port.hear(encode(Discover(GROUP.address, orphaned=True, holder=7)), ASKER)
+    if is_before:
+        daemon.pass_time(CAMPAIGN)
+    hasty = daemon.connect().send(lock())
+    daemon.pass_time(LOOKING - CAMPAIGN - 0.5)
+    assert hasty.received() == []
+    assert daemon.connect().send(lock(regains=1, holder=7)).received() == [first(0)]
+    daemon.pass_time(0.01)
     assert hasty.received() == [first(1)]
 
 

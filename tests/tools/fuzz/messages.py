@@ -57,6 +57,7 @@ def valid_lock(random: Random, name: str, **attributes: Any) -> Lock:
         "lifespan": random.choice([0.0, 0.0, 0.5, 1.5]),
         "peer_id": random.choice([PEER_ID, PEER_ID, None]),
         "regains": random.random() < 0.02,
+        "holder": random.choice([0, 0, 0, 1, 2**32 - 1]),
     }
     return Lock(name, **asked | attributes)
 
@@ -70,7 +71,9 @@ def any_message(random: Random) -> Message:
         case 1:
             return Shutdown(immediate=random.random() < 0.5)
         case 2:
-            others: list[Message] = [Ping(8), Ping(16), Discover(), Unlocked(), Contested(), Discovered("", 1)]
+            holder = random.choice([0, 1, 2**32 - 1])
+            asked = Discover("ff02::1", orphaned=random.random() < 0.5, holder=holder)
+            others: list[Message] = [asked, Ping(8), Ping(16), Discover(), Unlocked(), Contested(), Discovered("", 1)]
             return random.choice(others)
         case 3:
             return Answer(random.choice([16, 24, 32]), random.choice([0, 1, 2, 4, 5, 6, -14, 99]))

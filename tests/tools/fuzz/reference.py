@@ -71,6 +71,7 @@ def read_slowly(data: bytes) -> Message:
                 peer_id,
                 _is_set(resource, "regains"),
                 _is_set(msg, "extended"),
+                _holder(resource),
             )
         case 1, (16 | 24 | 32) as step:
             code = strtol(answer["rc"]) if "rc" in answer else None
@@ -90,7 +91,8 @@ def read_slowly(data: bytes) -> Message:
             everyone, orphaned, relayed = (_is_set(msg, what) for what in ("everyone", "orphaned", "relayed"))
             group, address = msg.get("group", ""), msg.get("address", "")
             number, nonce = max(0, strtol(msg.get("number", ""))), msg.get("nonce", "")
-            return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, number, nonce)
+            more = number, nonce, _holder(msg)
+            return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, *more)
         case 4, 16:
             if "address" not in network:
                 raise _breach()
@@ -155,6 +157,11 @@ def _breach() -> RemoteProtocolError:
 
 def _is_set(attributes: Attributes, name: str) -> bool:
     return strtol(attributes.get(name, "")) != 0
+
+
+def _holder(attributes: Attributes) -> int:
+    number = strtol(attributes.get("holder", ""))
+    return number if 0 < number < 2**32 else 0
 
 
 def _within(least: int, number: int, most: int) -> int:
