@@ -13,7 +13,7 @@ from flom.core.requests import LockRequest, SessionId
 GRACE: Final = 0.5
 """Seconds of the grace period after a takeover: only holders of the former daemon's locks are served in it."""
 
-LOOKING: Final = 3.0
+LOOKING: Final = 5.0
 """Seconds for which a former holder counts as looking for this daemon after a question; it asks 6 times a second."""
 
 MAX_GRACE: Final = 10.0
