@@ -103,3 +103,7 @@ class Contested:
 @dataclass(slots=True)
 class Dismissed:
     """The daemon has ended the session, which holds nothing, because it grants nothing more."""
+
+
+Delivered = Effect | Dismissed | Contested
+"""What a session is told."""

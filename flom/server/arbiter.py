@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Final
 
@@ -19,13 +19,13 @@ from zope.interface import implementer
 
 from flom.acquisition import Acquiring, Held
 from flom.codes import Outcome
-from flom.core.effects import Dismissed, Effect, Ended, Granted, Instant, Limit, Refused
+from flom.core.effects import Contested, Delivered, Dismissed, Effect, Ended, Granted, Instant, Limit, Refused
 from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.locks.table import LockTable
 from flom.core.names import ResourceName
 from flom.core.requests import Asked, LockRequest, SessionId
-from flom.errors import Closed, DaemonLost, FlomError, Misuse, StandingBy, lock_refused
+from flom.errors import Closed, DaemonLost, FlomError, LockContested, Misuse, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
 from flom.reactor.clock import instant_of
@@ -35,7 +35,7 @@ from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
 from flom.text import one_line, truncate
 
-Deliver = Callable[[Effect | Dismissed], None]
+Deliver = Callable[[Delivered], None]
 """Takes the effects that concern one session, in order; it may call the arbiter again."""
 
 HERE: Final = "this process"
@@ -226,6 +226,13 @@ class DeferredArbiter(Acquiring):
             lock.lose()
         self._takeover = Takeover(self._clock, grace, self._serve_deferred, looking)
 
+    def contest(self, sessions: Iterable[SessionId]) -> None:
+        """Tell C{sessions} that another daemon has granted what they hold; they hold it still."""
+        for session in sessions:
+            deliver = self._sessions.get(session)
+            if deliver is not None:
+                deliver(Contested())
+
     def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
         if self.is_closed or self.is_retired:
             raise self._why_dismissed(what)
@@ -364,6 +371,7 @@ class _LocalLock:
         self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
         self.is_released = False
         self.is_lost = False
+        self._is_contested = False
         self.element: str | None = None
         self.lost: Deferred[FlomError] = Deferred()
 
@@ -384,13 +392,13 @@ class _LocalLock:
         if self.is_released:
             return fail(Misuse(f"{self._what}: not held any more"))
         self.is_released = True
-        if self.is_lost:
+        if self.is_lost and not self._is_contested:
             return fail(self._why_lost())
         self._arbiter.release(self.session, self._name, rollback)
         self._arbiter.drop(self.session)
-        return succeed(None)
+        return fail(self._why_lost()) if self._is_contested else succeed(None)
 
-    def _take(self, effect: Effect | Dismissed) -> None:
+    def _take(self, effect: Delivered) -> None:
         match effect:
             case Granted():
                 self.element = effect.element
@@ -399,10 +407,15 @@ class _LocalLock:
                 self._fail(lock_refused(outcome, self._name.text, HERE))
             case Dismissed():
                 self.dismiss()
+            case Contested():
+                self._is_contested = True
+                self.lose()
 
     def _fail(self, why: FlomError) -> None:
         self._arbiter.drop(self.session)
         self.granted.errback(why)
 
     def _why_lost(self) -> DaemonLost:
+        if self._is_contested:
+            return LockContested(f"{self._what}: another daemon of the group has granted it too")
         return DaemonLost(f"{self._what}: another daemon has led the group meanwhile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
@@ -14,11 +15,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.codes import Outcome, ReturnCode
-from flom.core.effects import Dismissed, Effect, Granted, Incubated, Queued, Refused
+from flom.core.effects import Contested, Delivered, Dismissed, Granted, Incubated, Queued, Refused
 from flom.core.names import parse_name
 from flom.core.protocol.connection import ServerConnection
+from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Introduced, InvalidLock, Order, Release
-from flom.core.protocol.messages import STATUS_PROBE, Lock, Shutdown, StatusRequest
+from flom.core.protocol.messages import STATUS_PROBE, Challenge, Lock, Proof, Shutdown, StatusRequest
 from flom.core.requests import LockRequest
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
@@ -71,6 +73,7 @@ class LockProtocol(Protocol):
         self._known: Peer | None = None
 
     def connectionMade(self) -> None:
+        self._is_too_late = self._arbiter.is_retired
         self._origin = self._shared.admission.enter(self.transport)
         if self._origin is None:
             underlying(self.transport).loseConnection()  # a reset might look as if no daemon listened
@@ -168,6 +171,8 @@ class LockProtocol(Protocol):
 
     def _carry_out(self, order: Introduced | Order) -> None:
         match order:
+            case _ if self._is_too_late and not isinstance(order, Challenge):
+                self.hang_up()
             case Release():
                 self._arbiter.release(self._id, order.name, order.rollback)
                 if (unlocked := self._connection.unlocked()) is not None:
@@ -189,6 +194,9 @@ class LockProtocol(Protocol):
                 self._shut_down(order.immediate)
             case StatusRequest():
                 self._show(order.name)
+            case Challenge():
+                self.transport.write(self._shared.answer_challenge(order))
+                self.hang_up()
 
     def _who(self) -> Peer:
         if self._known is None:
@@ -212,7 +220,7 @@ class LockProtocol(Protocol):
             is_shutdown = isinstance(introduced.message, Shutdown)
             self._close(f"shutdown refused, {e}" if is_shutdown else str(e), "FLM013E")
 
-    def _tell(self, effect: Effect | Dismissed) -> None:
+    def _tell(self, effect: Delivered) -> None:
         if self._is_traced:
             _locker.debug("to %s: %s", self._id, effect)
         match effect:
@@ -226,6 +234,9 @@ class LockProtocol(Protocol):
                 self._answer(outcome, delayed=delayed)
             case Dismissed():
                 self.hang_up()
+            case Contested():
+                if (contested := self._connection.contested()) is not None:
+                    self._send(contested)
 
     def _answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> None:
         data = self._connection.answer(outcome, element, delayed=delayed)
@@ -328,6 +339,7 @@ class LockFactory(Factory):
     @ivar admission: decides which are let in; it should know the ports.
     @ivar deadlines: for messages, and for the other end to close the connection.
     @ivar throttle: of log lines that clients can cause.
+    @ivar answer_challenge: returns the answer to another leader of the group; a daemon that is in none says so.
     """
 
     noisy = False
@@ -348,6 +360,7 @@ class LockFactory(Factory):
         self.clock = clock
         self.options = options
         self.connected: set[LockProtocol] = set()
+        self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))
         self.throttle = LogThrottle(clock)
         self.deadlines = Deadlines(clock, options.limits.message_timeout, LockProtocol.time_out)
         self.admission = Admission(clock, options.limits, self.throttle)
@@ -366,7 +379,7 @@ class LockFactory(Factory):
         self.throttle.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
-        if self.arbiter.is_retired or self.arbiter.is_closed:
+        if self.arbiter.is_closed or (self.arbiter.is_retired and self.arbiter.is_deserted):
             return None  # which closes the connection
         protocol = LockProtocol(self)
         protocol.factory = self

@@ -85,7 +85,9 @@ def build_daemon(
     else:
         from flom.server.group.service import MembershipService  # the others need not wait for its import
 
-        MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon, counters).setServiceParent(daemon)
+        member = MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon, counters, options.tls)
+        factory.answer_challenge = member.answer_challenge
+        member.setServiceParent(daemon)
     _ClientsService(factory).setServiceParent(daemon)
     return daemon
 

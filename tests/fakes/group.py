@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv6Address
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
 
 from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender
 from flom.core.protocol.decode import decode
-from flom.core.protocol.messages import Discover, Message, Standing
+from flom.core.protocol.messages import Challenge, Discover, Message, Standing
 from flom.net.multicast import NoMulticast
+from flom.server.group.rival import answer
+from tests.fakes.connections import Transport
 
 GROUP = Group("ff02::1", 28015)
 OWN: Sender = ("fe80::1%eth0", 28015)  # as the others see us
 ASKER: Sender = ("fe80::7%eth0", 40000)
 RIVAL: Sender = ("fe80::9%eth0", 28015)
+
+HELD_NOTHING = b"[]"  # see flom.core.locks.overlap.list_held
 
 STEP = 0.01  # seconds; no timer of an election is as short
 
@@ -120,3 +128,40 @@ def instant(clock: Any) -> Instant:
 def pass_time(clock: Any, seconds: float) -> None:
     """Advance C{clock} in small steps, so that no timer is late."""
     clock.pump([STEP] * round(seconds / STEP))
+
+
+class ReachedRival:
+    """
+    Another leader to which the daemon of the test has begun to connect; the connection is completed.
+
+    @ivar question: the message that it gets.
+    @ivar transport: the daemon's end.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        [(host, port, factory, *_), *rest] = reactor.tcpClients
+        reactor.tcpClients[:] = rest
+        self._protocol = factory.buildProtocol(IPv6Address("TCP", host, port))
+        assert self._protocol is not None
+        self.transport = Transport()
+        self._protocol.makeConnection(self.transport)
+        self.question = decode(self.transport.value())
+
+    def prove(
+        self,
+        standing: Standing | None,
+        held: Callable[[Any], bytes] | None = lambda digests: HELD_NOTHING,
+        group: Group = GROUP,
+    ) -> None:
+        """Answer as a daemon of C{standing}."""
+        assert isinstance(self.question, Challenge)
+        self.say(answer(self.question, group, standing, held))
+        self.close()
+
+    def say(self, data: bytes) -> None:
+        """Answer with C{data}."""
+        self._protocol.dataReceived(data)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._protocol.connectionLost(Failure(ConnectionDone()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flom.core.effects import Dismissed, Effect
+from flom.core.effects import Delivered
 from flom.core.names import parse_name
 from flom.core.requests import LockRequest
 from flom.server.arbiter import DeferredArbiter
@@ -13,24 +13,25 @@ class Session:
     A session of an arbiter.
 
     @ivar effects: delivered to it.
+    @ivar id: names it.
     """
 
     def __init__(self, arbiter: DeferredArbiter) -> None:
-        self.effects: list[Effect | Dismissed] = []
+        self.effects: list[Delivered] = []
         self._arbiter = arbiter
-        self._id = arbiter.open(self.effects.append)
+        self.id = arbiter.open(self.effects.append)
 
     def ask(self, name: str, quantity: int = 1, *, regains: bool = False, holder: int = 0) -> Session:
-        asked = LockRequest(self._id, parse_name(name), quantity=quantity, regains=regains, holder=holder)
+        asked = LockRequest(self.id, parse_name(name), quantity=quantity, regains=regains, holder=holder)
         self._arbiter.request(asked)
         return self
 
     def release(self, name: str) -> None:
-        self._arbiter.release(self._id, parse_name(name))
+        self._arbiter.release(self.id, parse_name(name))
 
     def leave(self) -> None:
         """Lose the connection."""
-        self._arbiter.drop(self._id)
+        self._arbiter.drop(self.id)
 
     def kinds(self) -> list[type]:
         """Return the classes of the effects so far."""

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from flom.codes import Outcome
-from flom.core.effects import Dismissed, Effect, Granted, Queued, Refused
+from flom.core.effects import Contested, Delivered, Dismissed, Granted, Queued, Refused
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.requests import LockRequest
@@ -39,11 +39,11 @@ def test_the_next_in_the_queue_gets_it_on_release(arbiter: DeferredArbiter) -> N
 
 
 def test_effects_of_one_session_come_in_order_if_a_callback_interferes(arbiter: DeferredArbiter) -> None:
-    effects: list[Effect | Dismissed] = []
+    effects: list[Delivered] = []
     waits = arbiter.open(effects.append)
     arbiter.request(LockRequest(waits, parse_name("R1"), create=False))
 
-    def release_at_once(effect: Effect | Dismissed) -> None:
+    def release_at_once(effect: Delivered) -> None:
         if isinstance(effect, Granted):
             arbiter.release(creator, parse_name("R1"))
 
@@ -54,9 +54,9 @@ def test_effects_of_one_session_come_in_order_if_a_callback_interferes(arbiter: 
 
 
 def test_a_session_may_be_dropped_during_the_delivery_of_its_grant(arbiter: DeferredArbiter) -> None:
-    effects: list[Effect | Dismissed] = []
+    effects: list[Delivered] = []
 
-    def leave(effect: Effect | Dismissed) -> None:
+    def leave(effect: Delivered) -> None:
         arbiter.drop(brief)
 
     brief, next_one = arbiter.open(leave), arbiter.open(effects.append)
@@ -147,6 +147,15 @@ def test_waiters_are_dismissed_and_holders_may_finish(arbiter: DeferredArbiter) 
     holder.release("R1")
     assert holder.kinds() == [Granted, Dismissed]
     assert arbiter.is_deserted
+
+
+def test_holders_are_told_that_their_lock_is_contested(arbiter: DeferredArbiter) -> None:
+    holder, other = Session(arbiter).ask("R1"), Session(arbiter).ask("R2")
+    gone = Session(arbiter)
+    gone.leave()
+    arbiter.contest([holder.id, gone.id])
+    assert holder.kinds() == [Granted, Contested]
+    assert other.kinds() == [Granted]
 
 
 def test_nothing_is_delivered_to_a_dismissed_session(arbiter: DeferredArbiter) -> None:

@@ -17,6 +17,7 @@ from flom.errors import (
     InvalidName,
     InvalidRequest,
     LockBusy,
+    LockContested,
     LockImpossible,
     Misuse,
     StandingBy,
@@ -90,6 +91,16 @@ def test_a_lock_is_lost_if_another_daemon_has_led_meanwhile(arbiter: DeferredArb
     assert isinstance(now(held.lost), DaemonLost)
     assert now(arbiter.acquire("R1"))
     assert isinstance(error(held.release()), DaemonLost)
+
+
+def test_a_contested_lock_is_held_until_it_is_released(arbiter: DeferredArbiter) -> None:
+    held, waiting = now(arbiter.acquire("R1")), arbiter.acquire("R1")
+    arbiter.contest(lock.request.session for lock in arbiter.view().resources[0].holders)
+    assert held.is_lost
+    assert isinstance(now(held.lost), LockContested)
+    assert not waiting.called
+    assert isinstance(error(held.release()), LockContested)
+    now(waiting)
 
 
 def test_what_is_released_twice_is_not_taken_from_the_next_holder(arbiter: DeferredArbiter) -> None:

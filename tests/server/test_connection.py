@@ -9,7 +9,8 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import provider
 
-from flom.core.protocol.messages import Answer, ManagementRefused, Message, Unlocked
+from flom.core.protocol.encode import encode
+from flom.core.protocol.messages import Answer, Challenge, Contested, ManagementRefused, Message, Proof, Unlocked
 from flom.server.connection import LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
@@ -325,6 +326,47 @@ def test_an_unlock_of_flom_s_clients_is_not_answered() -> None:
     client = MemoryDaemon().connect().send(HOLD)
     assert client.received() == [first(0)]
     assert client.send(unlock()).received() == []
+
+
+# groups
+
+
+CHALLENGE = encode(Challenge("ff02::1", "0123456789abcdef", "n"))
+
+
+def test_a_holder_of_ours_is_told_that_its_lock_is_contested() -> None:
+    daemon = MemoryDaemon()
+    holder, other = daemon.connect().send(extended("R1")), daemon.connect().send(lock("R2"))
+    assert (len(holder.received()), len(other.received())) == (1, 1)
+    daemon.arbiter.contest(each.holders[0].request.session for each in daemon.arbiter.view().resources)
+    assert holder.received() == [Contested()]
+    assert other.received() == []  # a client of FLoM would not understand it
+    assert holder.send(unlock()).received() == [Unlocked()]
+
+
+def test_a_daemon_in_no_group_proves_nothing_to_another_one() -> None:
+    client = MemoryDaemon().connect().send(CHALLENGE)
+    assert client.received() == [Proof(None)]
+    assert client.transport.disconnecting
+
+
+def test_a_challenge_comes_first_or_not_at_all() -> None:
+    client = MemoryDaemon().connect().send(HOLD + CHALLENGE)
+    assert client.received() == [first(0)]
+    assert client.transport.disconnecting
+
+
+def test_a_retired_daemon_is_there_for_challenges_while_it_has_holders() -> None:
+    daemon = MemoryDaemon()
+    holder = daemon.connect().send(HOLD)
+    daemon.arbiter.retire()
+    client, rival = daemon.connect().send(lock("R2")), daemon.connect().send(CHALLENGE)
+    assert client.received() == []
+    assert client.transport.disconnecting
+    assert rival.received() == [Proof(None)]
+    for each in (client, rival, holder):
+        each.leave()
+    assert daemon.factory.buildProtocol(None) is None
 
 
 # programs that grant locks themselves

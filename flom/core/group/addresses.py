@@ -10,6 +10,10 @@ from ipaddress import IPv6Address, ip_address
 from flom.core.value import Value
 from flom.text import host_port
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flom.core.group.key import GroupKey
+
 Sender = tuple[str, int]
 """Where a datagram came from: an address, with its zone if it is link-local, and a port."""
 
@@ -22,12 +26,14 @@ class Group(Value):
     @ivar port: the UDP port that the daemons listen on.
     @ivar interface: the only network interface to use; the empty string for every one that can.
     @ivar ttl: how many routers minus one a datagram may pass, 1 to 255.
+    @ivar key: with which its daemons and clients seal what they say; C{None} if they do not.
     """
 
     address: str
     port: int
     interface: str = ""
     ttl: int = 1
+    key: GroupKey | None = None
 
     def __str__(self) -> str:
         return host_port(self.address, self.port) + (f" by {self.interface}" if self.interface else "")

@@ -9,14 +9,12 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from socket import gethostname
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import CannotListenError, ConnectingCancelledError
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger, LogLevel
-from twisted.python.failure import Failure
 
 from flom._version import __version__
 from flom.core.effects import Instant
@@ -44,25 +42,25 @@ from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.errors import RemoteProtocolError
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
-from flom.reactor.endpoints import connect_within
 from flom.reactor.multicast_port import GroupPort
 from flom.server.grace import LOOKING, Looking
+from flom.server.group.rival import RivalObserver, Rivals, Source
 from flom.text import host_port, reason
+
+if TYPE_CHECKING:
+    from flom.core.locks.overlap import Digests, HeldThere
+    from flom.tls.context import Tls
 
 MAX_AMPLIFICATION: Final = 64
 """Bytes by which the extended answer may exceed the question, or the short one is sent: against reflected floods."""
 
+LEADER_MEMORY: Final = 10.0
+"""Seconds for which another leader is remembered: it is shown what is held here, if it asks."""
+
+_MOST_LEADERS: Final = 100  # that are remembered
 _GOODBYES: Final = 3  # each of them may get lost
 _LOG_PAUSE: Final = 1.0  # seconds between two lines of the same kind in the log
 _REJOIN: Final = 1.0  # seconds after which new interfaces are looked for again
-_REACH_TIMEOUT: Final = 2.0  # seconds for connecting to another leader
-
-
-class _Source(NamedTuple):
-    """Where another daemon was heard."""
-
-    sender: Sender  # the address that its datagram came from
-    server: Sender  # where it listens for connections; port 0 if that is not known
 
 
 class MemberObserver:
@@ -77,8 +75,11 @@ class MemberObserver:
     def is_deaf(self, why: str) -> None:
         """Note that the daemon cannot be elected because it does not hear the group."""
 
+    def holds_elsewhere(self, rival: str, held: list[HeldThere], digests: Digests) -> None:
+        """Note what is held at another leader, C{rival}, see L{flom.core.locks.overlap.contested}."""
 
-class GroupMember(DatagramProtocol):
+
+class GroupMember(DatagramProtocol, RivalObserver):
     """
     This daemon as a member of its group.
 
@@ -99,10 +100,12 @@ class GroupMember(DatagramProtocol):
         instant: Callable[[], Instant],
         observer: MemberObserver,
         timing: Timing = DEFAULT_TIMING,
+        tls: Tls | None = None,
     ) -> None:
         """
         @param address: see L{Membership.address<flom.server.group.service.Membership>}; C{None} to answer no client.
         @param reactor: has the timers, and connects to other leaders to check whether they are there.
+        @param tls: this end of TLS, as for clients; C{None} for plain text.
         """
         self._group = group
         self._address = address
@@ -118,7 +121,8 @@ class GroupMember(DatagramProtocol):
         self._orphan_heard_at = now - LOOKING
         self._looking = Looking()
         self._has_complained = False
-        self._reaching: Deferred[Any] | None = None
+        self._rivals = Rivals(group, self.election.standing.node, reactor, self, tls)
+        self._leaders: dict[str, float] = {}  # when other leaders were heard last, by node
         self._logged_at: dict[str, float] = {}  # by the text of the line
 
     @property
@@ -130,6 +134,11 @@ class GroupMember(DatagramProtocol):
         """Return the clients that are known to look for a daemon to reclaim locks from; they are forgotten here."""
         looking, self._looking = self._looking, Looking()
         return looking
+
+    def has_heard(self, leader: str) -> bool:
+        """Return whether another node, C{leader}, has announced in the last L{LEADER_MEMORY} seconds that it leads."""
+        heard = self._leaders.get(leader)
+        return heard is not None and self._now()[0] - heard < LEADER_MEMORY
 
     def open(self) -> GroupPort:
         """
@@ -158,8 +167,7 @@ class GroupMember(DatagramProtocol):
 
     def stopProtocol(self) -> None:
         self._stop_timer()
-        if self._reaching is not None:
-            self._reaching.cancel()
+        self._rivals.stop()
 
     def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
         if len(datagram) > MAX_MESSAGE_SIZE:
@@ -174,7 +182,7 @@ class GroupMember(DatagramProtocol):
                 if message.group != self._group.address:
                     pass
                 elif message.relayed:
-                    self._act(self.election.hear_of(other, *self._now(), _Source(addr, ("", 0))))
+                    self._act(self.election.hear_of(other, *self._now(), Source(addr, ("", 0))))
                 else:
                     self._hear(other, addr, message)
             case Discover():
@@ -193,7 +201,9 @@ class GroupMember(DatagramProtocol):
         self._act(self.election.tick(*self._now()))
 
     def _hear(self, other: Standing, sender: Sender, message: Discover | Discovered) -> None:
-        source = _Source(sender, (destination(message.address, sender, self._group), message.port))
+        if other.role is Role.LEADER and other.node:
+            self._note_leader(other.node)
+        source = Source(sender, (destination(message.address, sender, self._group), message.port))
         self._act(self.election.hear(other, *self._now(), source))
 
     def _act(self, actions: list[Action]) -> None:
@@ -212,9 +222,10 @@ class GroupMember(DatagramProtocol):
                     self._log_rarely("standing by: {other} leads", other=_name(leader, source))
                     self._show_role(leader)
                 case Verify(rival, source):
-                    self._verify(rival, source)
+                    self._check(rival, source)
                 case Outrank(rival, source):
                     self._log_rivals("{other} has to yield to this one, {own}", rival, source)
+                    self._check(rival, source)
                 case Deaf():
                     self._observer.is_deaf(
                         f"{self._group}: what this host sends to the group does not come back to it, so others would "
@@ -289,29 +300,31 @@ class GroupMember(DatagramProtocol):
         if is_leader:
             self._send(encode(Discovered(*self._address)), asker)
 
-    def _verify(self, rival: Standing, source: _Source) -> None:
-        """Yield to C{rival} if it can be reached: datagrams are easily forged, and clients must reach it too."""
-        if self._reaching is not None or not source.server[1]:
-            return
-        factory = Factory.forProtocol(Protocol)
-        factory.noisy = False
-        reaching = self._reaching = connect_within(_REACH_TIMEOUT, self._reactor, *source.server, factory)
-
-        def reached(protocol: Any) -> None:
-            self._reaching = None
-            peer, own = protocol.transport.getPeer(), protocol.transport.getHost()
-            protocol.transport.loseConnection()
-            if self._address is not None and (peer.host, peer.port) == (own.host, self._address[1]):
-                return  # that is this daemon: the rival was made up
+    def rival_proven(self, rival: Standing, source: Source) -> None:
+        if rival.role is Role.LEADER:
             self._act(self.election.yield_to(rival, *self._now(), source))
 
-        def not_reached(failure: Failure) -> None:
-            self._reaching = None
-            if not failure.check(CancelledError, ConnectingCancelledError):  # as when we are leaving
-                text, why = "{other} says that it leads, but cannot be reached: {why}", failure.getErrorMessage()
-                self._log_rarely(text, LogLevel.warn, other=_name(rival, source), why=why)
+    def rival_unproven(self, rival: Standing, source: Source, why: str) -> None:
+        text = "{other} says that it leads, and does not prove it: {why}"
+        self._log_rarely(text, LogLevel.warn, other=_name(rival, source), why=why)
 
-        reaching.addCallbacks(reached, not_reached)
+    def rival_holds(self, rival: Standing, held: list[HeldThere], digests: Digests) -> None:
+        self._observer.holds_elsewhere(rival.node, held, digests)
+
+    def _check(self, rival: Standing, source: Source) -> None:
+        """Yield to C{rival} if it proves that it leads, and compare what is held at both."""
+        address, port = self._address or ("", 0)
+        standing = self.election.standing  # as a leader, which this may not be any more when it is told
+        announcement = encode(Discover(self._group.address, standing=standing, address=address, port=port))
+        self._rivals.check(rival, source, lambda: self._send(announcement, source.sender))
+
+    def _note_leader(self, node: str) -> None:
+        """Remember that C{node} leads, too."""
+        if node != self.election.standing.node:
+            self._leaders.pop(node, None)  # those that were heard last come last
+            self._leaders[node] = self._now()[0]
+            if len(self._leaders) > _MOST_LEADERS:
+                del self._leaders[next(iter(self._leaders))]
 
     def _log_rarely(self, text: str, level: Any = LogLevel.info, **fields: object) -> None:
         """Log what any datagram can cause, each kind of line once in L{_LOG_PAUSE} seconds at most."""
@@ -320,10 +333,10 @@ class GroupMember(DatagramProtocol):
             self._logged_at[text] = now
             self._log.emit(level, "{group}: " + text, group=self._group, **fields)
 
-    def _log_rivals(self, text: str, rival: Standing, source: _Source) -> None:
+    def _log_rivals(self, text: str, rival: Standing, source: Source) -> None:
         own, other = f"{self.election.standing.node} on {self._host}", _name(rival, source)
         self._log.error("two leaders of {group}: " + text, group=self._group, other=other, own=own)
 
 
-def _name(other: Standing, source: _Source) -> str:
+def _name(other: Standing, source: Source) -> str:
     return f"{'FLoM' if other == FLOM else other.node} at {host_port(*source.sender)}"

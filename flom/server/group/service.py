@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall
@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from flom.core.group.addresses import Group
 from flom.core.group.timing import DEFAULT_TIMING, Timing
-from flom.core.protocol.messages import Role, Standing
+from flom.core.protocol.messages import Challenge, Role, Standing
 from flom.interfaces import IReactor
 from flom.net.clock import system_instant
 from flom.net.host_seat import Seat, SeatTaken
@@ -24,8 +24,18 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.grace import GRACE
 from flom.server.group.member import GroupMember, MemberObserver
+from flom.server.group.rival import answer
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import LifespanService
+from flom.text import one_line, truncate
+
+if TYPE_CHECKING:
+    from flom.core.locks.overlap import Digests, HeldThere
+    from flom.tls.context import Tls
+
+
+_MOST_LOGGED: Final = 20
+"""Locks that both leaders have granted that are logged one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +72,12 @@ class MembershipService(Service, MemberObserver):
         membership: Membership,
         end: Callable[[], None],
         counters: Counters,
+        tls: Tls | None = None,
     ) -> None:
         """
         @param lifespan: runs while this daemon leads.
         @param end: called when the daemon is to end: it does not stand by, or cannot.
+        @param tls: this end of TLS, as for clients; C{None} for plain text.
         """
         self._reactor = reactor
         self._arbiter = arbiter
@@ -73,6 +85,7 @@ class MembershipService(Service, MemberObserver):
         self._membership = membership
         self._end = end
         self._counters = counters
+        self._tls = tls
         counters.group = str(membership.group)
         self._seat = membership.seat or Seat(membership.group)
         self._member: GroupMember | None = None
@@ -121,7 +134,7 @@ class MembershipService(Service, MemberObserver):
             self._retry = self._reactor.callLater(timing.heartbeat, self._take_seat)
             return
         try:
-            self._member = GroupMember(group, address, self._reactor, system_instant, self, timing)
+            self._member = GroupMember(group, address, self._reactor, system_instant, self, timing, self._tls)
             self._port = self._member.open()
         except NoMulticast as e:
             if is_first:
@@ -149,6 +162,32 @@ class MembershipService(Service, MemberObserver):
         if self._starter is not None:  # it was started to lead, and cannot
             self._tell_starter(f"deaf {why}")
             self._finish()
+
+    def answer_challenge(self, challenge: Challenge) -> bytes:
+        """Return the answer to another leader of the group; see L{flom.server.group.rival.answer}."""
+        member = self._member
+        is_known = member is not None and member.has_heard(challenge.node)
+        standing = None if member is None else member.election.standing
+        return answer(challenge, self._membership.group, standing, self._list_held if is_known else None)
+
+    def _list_held(self, digests: Digests) -> bytes:
+        from flom.core.locks.overlap import list_held
+
+        return list_held(self._arbiter.view(), digests)
+
+    def holds_elsewhere(self, rival: str, held: list[HeldThere], digests: Digests) -> None:
+        from flom.core.locks.overlap import contested  # most daemons never have a rival
+
+        locks = contested(self._arbiter.view(), held, digests)
+        for lock in locks[:_MOST_LOGGED]:
+            text = "{group}: {resource} ({mode}) is held by {peer}, and at {rival} too: both leaders have granted it"
+            peer, name = self._arbiter.peer(lock.request.session), truncate(one_line(lock.request.name.text))
+            about = {"resource": name, "mode": lock.request.mode.name, "peer": peer and peer.name, "rival": rival}
+            self._log.error(text, group=self._membership.group, **about)
+        if len(locks) > _MOST_LOGGED:
+            text = "{group}: {count} more locks are held at {rival} too"
+            self._log.error(text, group=self._membership.group, count=len(locks) - _MOST_LOGGED, rival=rival)
+        self._arbiter.contest({lock.request.session: None for lock in locks})
 
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         assert self._member is not None

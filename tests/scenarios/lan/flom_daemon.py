@@ -1,7 +1,7 @@
 """
 A daemon as FLoM 1.7.2 is one, as far as others on the network can tell, written from its specification (6.3, 5.3).
 
-It answers every question for a daemon, and grants every lock, so that it is seen who relied on it. What FLoM's daemon
+It answers every question for a daemon, and grants every lock that a client waits for or creates, so that it is seen who relied on it. What FLoM's daemon
 would die of, or be deaf after (docs/compatibility.md, "A datagram can end the daemon"), ends this one with a complaint.
 
 Arguments: the group, an IPv6 address, and its port. On stdout it says C{ready PORT}, and C{granted NAME} for each lock.
@@ -69,8 +69,11 @@ class Granting(socketserver.StreamRequestHandler):
     def _grant(self, message: bytes) -> None:
         found = re.search(rb'<resource name="([^"]*)"', message)
         assert found
-        print("granted", b64decode(found[1]).decode(), flush=True)
-        answer = f'<msg level="3" verb="1" step="16"><session peerid="{"f" * 32}"/><answer rc="0"/></msg>'
+        is_probe = b'wait="0"' in message and b'create="0"' in message
+        if not is_probe:
+            print("granted", b64decode(found[1]).decode(), flush=True)
+        code = 5 if is_probe else 0
+        answer = f'<msg level="3" verb="1" step="16"><session peerid="{"f" * 32}"/><answer rc="{code}"/></msg>'
         self.wfile.write((DECLARATION + answer).encode())
 
 

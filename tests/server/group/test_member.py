@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from socket import gethostname
+from typing import Any
 
 import pytest
-from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from flom._version import __version__
+from flom.codes import Outcome
 from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
-from flom.core.protocol.messages import Discover, Discovered, Role, Standing
+from flom.core.protocol.messages import Answer, Discover, Discovered, Role, Standing
 from flom.net.multicast import NoMulticast
-from flom.server.group.member import MAX_AMPLIFICATION, GroupMember, MemberObserver
+from flom.server.group.member import LEADER_MEMORY, MAX_AMPLIFICATION, GroupMember, MemberObserver
+from flom.server.group.rival import MOST_CHECKED, PAUSE
 from tests.fakes.connections import lock, unlock, xml
-from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
+from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, ReachedRival, instant, pass_time
 from tests.fakes.logs import errors, warnings
 from tests.fakes.reactors import MemoryReactor
 
@@ -46,12 +47,17 @@ class Member(MemberObserver):
         self.member = GroupMember(GROUP, address, self.reactor, lambda: instant(self.reactor), self)
         self._ports = ports
         self.whys_deaf: list[str] = []
+        self.reached: list[ReachedRival] = []
+        self.held_there: list[tuple[str, list[Any]]] = []
 
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         self.roles.append(role)
 
     def is_deaf(self, why: str) -> None:
         self.whys_deaf.append(why)
+
+    def holds_elsewhere(self, rival: str, held: list[Any], digests: object) -> None:
+        self.held_there.append((rival, held))
 
     @property
     def role(self) -> Role:
@@ -93,18 +99,14 @@ class Member(MemberObserver):
         """Return the addresses to which it has begun to connect."""
         return [(host, port) for host, port, *_ in self.reactor.tcpClients]
 
-    def connect(self) -> StringTransport:
+    def connect(self) -> ReachedRival:
         """Complete the connection that it has begun."""
-        [(host, port, factory, *_)] = self.reactor.tcpClients
-        connection = factory.buildProtocol(IPv6Address("TCP", host, port))
-        assert connection is not None
-        transport = StringTransport()
-        connection.makeConnection(transport)
-        return transport
+        self.reached.append(ReachedRival(self.reactor))
+        return self.reached[-1]
 
     def refuse(self) -> None:
         """Refuse the connection that it has begun."""
-        [(_, _, factory, *_)] = self.reactor.tcpClients
+        _, _, factory, *_ = self.reactor.tcpClients[0]
         factory.clientConnectionFailed(self.reactor.connectors[0], Failure(ConnectionRefusedError()))
 
 
@@ -315,17 +317,53 @@ def test_nor_is_one_that_just_does_not_answer(member: Member, log: list[LogEvent
     assert len(warnings(log)) == 1
 
 
-def test_a_rival_that_can_be_reached_is_yielded_to(member: Member, log: list[LogEvent]) -> None:
+def test_a_rival_that_proves_that_it_leads_is_yielded_to(member: Member, log: list[LogEvent]) -> None:
     own = member.win().standing
     member.hear_of(OLDER_LEADER)
     member.hear_reply()
     assert member.roles == [Role.CANDIDATE, Role.LEADER]
-    assert member.connect().disconnecting
+    member.connect().prove(OLDER_LEADER)
     assert member.roles == [Role.CANDIDATE, Role.LEADER, Role.STANDBY]
     [error] = errors(log)
     assert own.node in error
     assert OLDER_LEADER.node in error
     assert "fe80::9%eth0" in error
+
+
+def test_one_that_only_accepts_connections_is_not(member: Member, log: list[LogEvent]) -> None:
+    member.win().hear_reply()
+    member.connect().close()
+    member.connect().close()  # is it of version 0.1.0, which knows no challenge?
+    assert member.role is Role.LEADER
+    [warning] = warnings(log)
+    assert OLDER_LEADER.node in warning
+    assert "no daemon answers there" in warning
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [None, OLDER_LEADER.replace(node="f" * 16), OLDER_LEADER.replace(role=Role.STANDBY), YOUNGER_LEADER],
+    ids=["of another group", "another node", "one that stands by", "one that has led for less time"],
+)
+def test_nor_is_a_daemon_that_does_not_lead_as_was_said(member: Member, standing: Standing | None) -> None:
+    member.win().hear_reply()
+    member.connect().prove(standing)
+    assert member.role is Role.LEADER
+
+
+def test_a_rival_is_told_that_this_daemon_leads_too(member: Member) -> None:
+    own = member.win().standing
+    member.hear_reply()
+    told = Discover(GROUP.address, standing=own, port=40001)
+    assert (told, RIVAL) in member.port.answers()
+
+
+def test_a_rival_that_has_just_announced_itself_is_known(member: Member) -> None:
+    member.win().hear_of(YOUNGER_LEADER)
+    assert member.member.has_heard(YOUNGER_LEADER.node)
+    assert not member.member.has_heard("f" * 16)
+    pass_time(member.reactor, LEADER_MEMORY + 0.1)
+    assert not member.member.has_heard(YOUNGER_LEADER.node)
 
 
 def test_it_is_reached_where_it_says_that_it_is(member: Member) -> None:
@@ -337,32 +375,43 @@ def test_a_rival_that_came_later_has_to_yield_to_us(member: Member, log: list[Lo
     member.win().hear_of(YOUNGER_LEADER)
     member.hear_reply(YOUNGER_LEADER)
     assert member.standing in member.port.announced()
-    assert member.connecting() == []
     assert member.role is Role.LEADER
     [error] = errors(log)
     assert member.standing.node in error
     assert YOUNGER_LEADER.node in error
 
 
+def test_what_it_holds_is_asked_for(member: Member) -> None:
+    member.win().hear_reply(YOUNGER_LEADER)
+    member.connect().prove(YOUNGER_LEADER, held=None)  # it has not heard yet that we lead
+    assert member.held_there == []
+    pass_time(member.reactor, PAUSE)
+    member.connect().prove(YOUNGER_LEADER.replace(role=Role.STANDBY))
+    assert member.held_there == [(YOUNGER_LEADER.node, [])]
+    assert member.role is Role.LEADER
+
+
 def test_a_daemon_of_flom_is_yielded_to(member: Member, log: list[LogEvent]) -> None:
     own = member.win().standing
     member.hear_reply(standing=None)
-    member.connect()
-    assert member.role is Role.STANDBY
+    member.connect().say(encode(Answer(16, Outcome.CANNOT_WAIT)))
+    assert member.roles == [Role.CANDIDATE, Role.LEADER]
+    member.reached[-1].close()
+    assert member.roles == [Role.CANDIDATE, Role.LEADER, Role.STANDBY]
     assert member.member.election.leader == FLOM
     [error] = errors(log)
     assert own.node in error
     assert "FLoM at [fe80::9%eth0]:28015" in error
 
 
-def test_however_many_rivals_are_forged_one_at_a_time_is_connected_to(member: Member) -> None:
+def test_however_many_rivals_are_forged_a_few_at_a_time_are_connected_to(member: Member) -> None:
     member.win()
     for number in range(100):
         member.hear_reply(Standing(f"{number:016x}", Role.LEADER, number))
-    assert len(member.connecting()) == 1
+    assert len(member.connecting()) == MOST_CHECKED
     member.refuse()
     member.hear_reply()
-    assert len(member.connecting()) == 2
+    assert len(member.connecting()) == MOST_CHECKED + 1
 
 
 def test_a_daemon_that_ends_reaches_for_nobody_any_more(member: Member) -> None:

@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from twisted.internet.address import IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import StringTransport
@@ -30,7 +29,7 @@ from flom.server.group.service import Membership, MembershipService
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from tests.fakes.connections import MemoryClient, first, later, lock, unlock
-from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, instant, pass_time
+from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, ReachedRival, instant, pass_time
 from tests.fakes.logs import errors
 from tests.fakes.reactors import MemoryReactor
 
@@ -110,11 +109,7 @@ class Daemon:
     def yield_to_other(self) -> None:
         """Receive the standing of another leader, which can be reached and has led for longer."""
         self.port.hear(encode(Discovered("", 40009, OTHER)), RIVAL)
-        [(_, _, factory, *_)] = self.reactor.tcpClients
-        self.reactor.tcpClients.clear()
-        connection = factory.buildProtocol(IPv6Address("TCP", "fe80::9%eth0", 40009))
-        assert connection is not None
-        connection.makeConnection(StringTransport())
+        ReachedRival(self.reactor).prove(OTHER)
 
     def connect(self) -> MemoryClient:
         return MemoryClient(self.factory, "192.0.2.7")
@@ -122,7 +117,9 @@ class Daemon:
     @property
     def lets_in(self) -> bool:
         """Whether a new connection is served."""
-        return self.factory.buildProtocol(None) is not None
+        if self.factory.buildProtocol(None) is None:
+            return False
+        return not self.connect().send(lock("R99")).transport.disconnecting
 
     @property
     def answers(self) -> bool:
