@@ -1,8 +1,9 @@
 """
 A daemon as FLoM 1.7.2 is one, as far as others on the network can tell, written from its specification (6.3, 5.3).
 
-It answers every question for a daemon, and grants every lock that a client waits for or creates, so that it is seen who relied on it. What FLoM's daemon
-would die of, or be deaf after (docs/compatibility.md, "A datagram can end the daemon"), ends this one with a complaint.
+It answers every question for a daemon, and grants every lock that a client waits for or creates, so that it is seen who
+relied on it. What FLoM's daemon would die of, or be deaf after (docs/compatibility.md, "A datagram can end the
+daemon"), ends this one with a complaint.
 
 Arguments: the group, an IPv6 address, and its port. On stdout it says C{ready PORT}, and C{granted NAME} for each lock.
 """
