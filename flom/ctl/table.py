@@ -112,7 +112,7 @@ def describe_daemon(daemon: DaemonStatus) -> str:
     connections = "connection" if daemon.connected == 1 else "connections"
     return one_line(
         f"flom {daemon.version} on {daemon.host}, pid {daemon.pid}, {place}"
-        f"up {spell_seconds(daemon.now - daemon.started)} since {since}, "
+        f"up {spell_seconds(daemon.up)} since {since}, "
         f"{daemon.grants_per_second:.1f} grants/s, {daemon.connected} {connections}"
     )
 

@@ -50,6 +50,7 @@ class DeferredArbiter(Acquiring):
     Decides who holds what, for connections (L{open}) and for code in the same process (L{acquire}).
 
     @ivar now: reads the clocks.
+    @ivar began: when it was made, in seconds of the monotonic clock.
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
     @ivar is_closed: true while nothing is granted because the daemon ends, see L{close}.
     @ivar on_change: called when a session has begun or ended and when resources may have been forgotten.
@@ -75,6 +76,7 @@ class DeferredArbiter(Acquiring):
         self._clock = clock
         self._log_grants = log_grants
         self.now = instant or instant_of(clock)
+        self.began = self.now().monotonic
         self._limits = limits
         self._throttle = LogThrottle(clock)
         self._table = self._make_table()

@@ -148,6 +148,7 @@ def _daemon(arbiter: DeferredArbiter, counters: Counters) -> DaemonStatus:
         os.getpid(),
         counters.started,
         now.wall,
+        round(now.monotonic - arbiter.began, 3),
         tuple(counters.endpoints),
         counters.group,
         counters.role,

@@ -50,6 +50,7 @@ def from_json(text: str | bytes) -> Status:
         found = json.loads(text)
         daemon = dict(found["daemon"])
         daemon["counts"] = _make(Counts, daemon["counts"])
+        daemon.setdefault("up", daemon["now"] - daemon["started"])  # release 0.1.0 leaves it out
         daemon["endpoints"] = tuple(daemon["endpoints"])
         return Status(
             _make(DaemonStatus, daemon),

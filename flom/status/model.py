@@ -105,6 +105,7 @@ class DaemonStatus(Value):
     pid: int
     started: float  # in seconds since the epoch
     now: float  # when this was made, in seconds since the epoch
+    up: float  # seconds since it was started, whatever was done to the wall clock
     endpoints: tuple[str, ...]  # where it listens
     group: str  # the multicast group, or the empty string
     role: str  # "leader" and so on in a group (flom.core.protocol.messages.Role), otherwise the empty string

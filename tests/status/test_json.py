@@ -19,6 +19,13 @@ def test_what_is_written_can_be_read() -> None:
     assert from_json(to_json(status).replace('"resources":', '"more":{},"resources":')) == status
 
 
+def test_a_daemon_of_0_1_0_that_does_not_say_how_long_it_is_up_is_read() -> None:
+    said = json.loads(to_json(make_status("R1")))
+    del said["daemon"]["up"]
+    daemon = from_json(json.dumps(said)).daemon
+    assert daemon.up == daemon.now - daemon.started
+
+
 def test_fields_stand_in_the_order_of_the_document() -> None:
     written = json.loads(to_json(make_status("R1")))
     assert list(written) == ["daemon", "resources", "incubator"]

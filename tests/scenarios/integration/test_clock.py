@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,14 @@ def test_a_twisted_program_waits_as_long_as_asked(
     assert waiter.finish().returncode == 98
     assert monotonic() - began > 3.9
     holder.finish()
+
+
+@steps
+def test_the_status_says_how_long_the_daemon_is_up(daemon: Daemon, wall_clock: FakeWallClock, ahead: float) -> None:
+    wall_clock.set_ahead(ahead)
+    up = re.search(r" up (\d+) s ", status(daemon))
+    assert up is not None
+    assert int(up[1]) < 60
 
 
 def status(daemon: Daemon) -> str:

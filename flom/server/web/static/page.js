@@ -366,7 +366,7 @@ function showDaemon(status) {
     ["in the incubator", incubator.length.toLocaleString("en")],
     ["clients", daemon.connected.toLocaleString("en")],
     ["grants per second", String(Number(daemon.grants_per_second.toFixed(1)))],
-    ["up", short(daemon.now - daemon.started)],
+    ["up", short(daemon.up)],
   ]);
   const counts = daemon.counts;
   const refused = Object.entries(counts.refused).map(([reason, times]) => `${times} ${reason.replaceAll("_", " ")}`);
