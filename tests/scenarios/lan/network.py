@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -71,13 +72,14 @@ class LanHost(Host):
         assert asked.returncode == 0, asked
         return leaders_in(asked.stdout)[-1]
 
-    def join_group(self, *options: str, group: str = GROUP) -> Member:
+    def join_group(self, *options: str, group: str = GROUP, environment: Mapping[str, str] | None = None) -> Member:
         """Start a daemon of C{group}, which takes part in its election."""
-        return self.start_daemon("--group", group, *options)
+        return self.start_daemon("--group", group, *options, environment=environment)
 
-    def start_daemon(self, *options: str) -> Member:
-        """Start a daemon, of a group or not."""
-        member = Member(self, self._folder / f"{self.name}-{len(self.members)}.log", *options)
+    def start_daemon(self, *options: str, environment: Mapping[str, str] | None = None) -> Member:
+        """Start a daemon, of a group or not; C{environment} is added to ours."""
+        log = self._folder / f"{self.name}-{len(self.members)}.log"
+        member = Member(self, log, *options, environment=environment)
         self.members.append(member)
         return member
 
@@ -101,11 +103,13 @@ class Member:
     @ivar pid: its process id.
     """
 
-    def __init__(self, host: LanHost, log: Path, *options: str) -> None:
+    def __init__(self, host: LanHost, log: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
         self.host = host
         self._log = log
         with log.open("w") as file:
-            self._running = host.start(str(BIN / "twistd"), "-n", "--pidfile=", "flom", *options, stdout=file)
+            self._running = host.start(
+                str(BIN / "twistd"), "-n", "--pidfile=", "flom", *options, stdout=file, environment=environment
+            )
         self.pid = self._running.pid
 
     @property
