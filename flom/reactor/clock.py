@@ -2,7 +2,7 @@
 A reactor whose timers do not follow the wall clock.
 
 Twisted's reactors measure time by C{time.time}. If the administrator sets that back by an hour, each timer is an hour
-late; if it is set forward, each expires at once.
+late; if it is set forward, each expires at once (Twisted's issue 2424).
 """
 
 from __future__ import annotations

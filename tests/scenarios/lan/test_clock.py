@@ -73,9 +73,7 @@ def test_one_is_elected_though_the_clock_goes_back_and_forth(lan: Lan, wall_cloc
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
 
 
-def test_a_wait_limit_in_a_group_is_kept_though_the_clock_goes_back_and_forth(
-    lan: Lan, wall_clock: FakeWallClock
-) -> None:
+def test_a_wait_limit_is_kept_though_the_clock_goes_back_and_forth(lan: Lan, wall_clock: FakeWallClock) -> None:
     one, two = lan.add_hosts(2)
     with restless(wall_clock):
         await_leader([one.join_group(environment=wall_clock.environment)])

@@ -39,7 +39,7 @@ react(lambda reactor: ensureDeferred(main(reactor, sys.argv[1], sys.argv[2:])))
 
 @contextmanager
 def slow_machine(programs: list[Running]) -> Iterator[None]:
-    """Let each of C{programs} run for a moment, one after another, as a machine does that is too small for them."""
+    """Run each of C{programs} for a moment, one after another, as a machine does that is too small for them."""
     is_over = Event()
 
     def take_turns() -> None:
