@@ -17,23 +17,25 @@ from flom.core.effects import Instant
 from flom.net.clock import system_instant
 
 
-def make_monotonic(reactor: object) -> bool:
+def follows_wall_clock(reactor: object) -> bool:
+    """Return whether C{reactor} is one of Twisted's, measures time as they do, and was not made monotonic."""
+    is_usual = isinstance(reactor, ReactorBase) and type(reactor).seconds is ReactorBase.seconds
+    return is_usual and "seconds" not in vars(reactor)
+
+
+def make_monotonic(reactor: object) -> None:
     """
     Make C{reactor} measure all durations by C{time.monotonic}; timers that run already keep the seconds they have left.
 
-    From then on, C{reactor.seconds()} and C{IDelayedCall.getTime()} are no seconds since the epoch any more.
-
-    @return: whether it is monotonic now; C{False} for a reactor or clock that has a time of its own.
+    From then on, C{reactor.seconds()} and C{IDelayedCall.getTime()} are no seconds since the epoch any more. A reactor
+    or clock that has a time of its own is left as it is.
     """
-    if not isinstance(reactor, ReactorBase) or type(reactor).seconds is not ReactorBase.seconds:
-        return False
-    if "seconds" not in vars(reactor):
+    if isinstance(reactor, ReactorBase) and follows_wall_clock(reactor):
         ahead = time.monotonic() - reactor.seconds()
         for call in (*reactor._pendingTimedCalls, *reactor._newTimedCalls):  # the cancelled ones too: it is a heap
             call.time += ahead
             call.seconds = time.monotonic
         reactor.seconds = time.monotonic
-    return True
 
 
 def instant_of(clock: IReactorTime) -> Callable[[], Instant]:

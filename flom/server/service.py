@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import UNIXAddress
@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
 from flom.interfaces import IReactor
+from flom.reactor.clock import follows_wall_clock
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.counters import Counters
@@ -23,6 +24,11 @@ from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.server.group.service import Membership
+
+_WALL_CLOCK: Final = (
+    "the timers of this program's reactor follow the wall clock: if that is set, a grace period may end early, and new "
+    "clients may not be served; flom.server.make_monotonic changes that"
+)
 
 _log = Logger()
 _trace = tracer("daemon")
@@ -88,20 +94,23 @@ def build_daemon(
         member = MembershipService(reactor, arbiter, lifespan_service, membership, end_daemon, counters, options.tls)
         factory.answer_challenge = member.answer_challenge
         member.setServiceParent(daemon)
-    _ClientsService(factory).setServiceParent(daemon)
+    _ClientsService(factory, reactor).setServiceParent(daemon)
     return daemon
 
 
 class _ClientsService(Service):
     """Disconnects all clients when the daemon stops."""
 
-    def __init__(self, factory: LockFactory) -> None:
+    def __init__(self, factory: LockFactory, reactor: IReactor) -> None:
         self._factory = factory
+        self._reactor = reactor
 
     def startService(self) -> None:
         super().startService()
         if self._factory.arbiter.is_closed:
             self._factory.arbiter.reopen()  # the service was stopped before, and is started again
+        if follows_wall_clock(self._reactor):
+            _log.warn(_WALL_CLOCK)
         _log.info("{log_id} ready", log_id="FLM003N")
 
     def stopService(self) -> None:

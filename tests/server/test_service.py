@@ -11,11 +11,13 @@ from twisted.application.service import MultiService
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import LogEvent
 
 import flom.server
 from flom.client import connect
 from flom.errors import Closed, LockBusy
 from flom.server import PRIVATE, ClaimedEndpoint, DeferredArbiter, build_daemon, claim_unix
+from tests.fakes.logs import warnings
 from tests.fakes.reactors import MemoryReactor
 
 loop: Any = reactor
@@ -138,3 +140,16 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_no_other_name_is_there() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = flom.server.nonsense
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reactor_whose_timers_follow_the_wall_clock_is_warned_of(
+    log: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Program():
+        [warning] = warnings(log)
+    assert "make_monotonic" in warning
+    log.clear()
+    monkeypatch.setitem(vars(loop), "seconds", loop.seconds)  # as make_monotonic leaves it
+    async with Program():
+        assert warnings(log) == []
