@@ -148,7 +148,9 @@ def _discover(found: Attributes) -> Discover:
 
 
 def _holder(attributes: dict[str, str]) -> int:
-    number = _number(attributes.get("holder", ""))
+    if "holder" not in attributes:
+        return 0
+    number = _number(attributes["holder"])
     return number if 0 < number <= MAX_HOLDER else 0
 
 
