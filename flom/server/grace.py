@@ -39,12 +39,21 @@ class Looking:
     def __len__(self) -> int:
         return len(self._until)
 
-    def note_question(self, holder: int, now: float) -> None:
-        """Note that C{holder} asks for a daemon at C{now}, unless it has come already: datagrams may come late."""
+    def note_question(self, holder: int, now: float) -> bool:
+        """
+        Note that C{holder} asks for a daemon at C{now}; return whether that is news: it was neither known to look, nor
+        has it come already, as it may have when a datagram is late.
+
+        @param holder: 0 for one that does not say who it is, which is always news.
+        """
         self.forget_silent(now)
-        if holder and holder not in self._came and len(self._until) < MOST_LOOKING:
-            self._until.pop(holder, None)
-            self._until[holder] = now + LOOKING
+        if not holder:
+            return True
+        if holder in self._came or (holder not in self._until and len(self._until) >= MOST_LOOKING):
+            return False
+        is_news = self._until.pop(holder, None) is None
+        self._until[holder] = now + LOOKING
+        return is_news
 
     def note_arrival(self, holder: int) -> None:
         """Note that C{holder} has found this daemon."""
@@ -98,14 +107,15 @@ class Takeover:
 
     def prolong_grace(self, holder: int = 0) -> None:
         """
-        Start the grace period anew: a former holder still looks for this daemon. L{MAX_GRACE} ends it.
+        Start the grace period anew if another former holder looks for this daemon than was known to: more may come.
 
         @param holder: which one; the grace period lasts until it has come, or L{LOOKING} seconds after its last
-            question. 0 for one that does not say.
+            question, but no longer than L{MAX_GRACE}. 0 for one that does not say.
         """
         if self._timer is not None:
-            self._asked_at = self._clock.seconds()
-            self._looking.note_question(holder, self._asked_at)
+            now = self._clock.seconds()
+            if self._looking.note_question(holder, now):
+                self._asked_at = now
             self._set_timer()
 
     def note_arrival(self, holder: int) -> None:

@@ -103,6 +103,32 @@ def test_a_holder_that_came_is_not_waited_for_again(successor: DeferredArbiter, 
     assert hasty.kinds() == [Granted]
 
 
+def test_questions_of_a_holder_that_is_known_do_not_delay_others(arbiter: DeferredArbiter, clock: Clock) -> None:
+    """The first new grant does not wait for the one who asks again after the takeover, once it has come."""
+    looking = Looking()
+    assert looking.note_question(7, clock.seconds())
+    arbiter.retire()
+    arbiter.resume(GRACE, looking)
+    hasty = Session(arbiter).ask("R1")
+    clock.advance(GRACE - 0.1)
+    arbiter.prolong_grace(7)
+    Session(arbiter).ask("R2", regains=True, holder=7)
+    clock.advance(0.1)
+    assert hasty.kinds() == [Granted]
+
+
+def test_a_holder_that_was_not_known_delays_others(successor: DeferredArbiter, clock: Clock) -> None:
+    """More holders may come behind one that begins to look only now: their machine is slow."""
+    hasty = Session(successor).ask("R1")
+    clock.advance(GRACE - 0.1)
+    successor.prolong_grace(7)
+    Session(successor).ask("R2", regains=True, holder=7)
+    clock.advance(GRACE - 0.1)
+    assert hasty.kinds() == []
+    clock.advance(0.1)
+    assert hasty.kinds() == [Granted]
+
+
 def test_a_holder_that_is_refused_has_come_too(successor: DeferredArbiter, clock: Clock) -> None:
     Session(successor).ask("R1", regains=True)
     hasty = Session(successor).ask("R2")
