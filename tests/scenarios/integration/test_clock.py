@@ -76,16 +76,36 @@ def test_an_idle_resource_is_remembered_as_asked(daemon: Daemon, wall_clock: Fak
     assert "long" in resources(daemon)
 
 
+SCRIPT = """
+import sys
+from flom import lock
+from flom.client import LockTimeout
+try:
+    lock("_RESOURCE", socket=sys.argv[1], timeout=4).acquire()
+except LockTimeout:
+    sys.exit(98)
+"""
+
+
 @steps
-def test_a_twisted_program_waits_as_long_as_asked(
-    daemon: Daemon, programs: Programs, wall_clock: FakeWallClock, ahead: float
+@pytest.mark.parametrize(
+    "command",
+    [
+        [FLOM_RUN, "-s", "SOCKET", "-o", "4000", "--", "true"],
+        [str(BIN / "python"), "-m", "flom.client.deferred", "-s", "SOCKET", "-o", "4000", "--", "true"],
+        [str(BIN / "python"), "-c", SCRIPT, "SOCKET"],
+    ],
+    ids=["flom-run", "Twisted", "flom.lock"],
+)
+def test_a_client_waits_as_long_as_asked(
+    daemon: Daemon, programs: Programs, wall_clock: FakeWallClock, ahead: float, command: list[str]
 ) -> None:
-    """C{-o} of C{python -m flom.client.deferred} is over in time when its clock is set while it waits."""
+    """A wait limit is over in time although the client's clock is set while it waits."""
     holder = programs.start("-s", daemon.socket, "--", "sh", "-c", "echo held; cat")
     assert holder.line() == "held"
-    words = ("-m", "flom.client.deferred", "-s", daemon.socket, "-o", "4000", "--", "true")
+    words = [daemon.socket if word == "SOCKET" else word for word in command]
     began = monotonic()
-    waiter = programs.start_program(str(BIN / "python"), *words, environment=wall_clock.environment)
+    waiter = programs.start_program(*words, environment=wall_clock.environment)
     eventually(lambda: "waits" in status(daemon), "a waiter")
     wall_clock.set_ahead(ahead)
     assert waiter.finish().returncode == 98
