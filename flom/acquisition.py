@@ -72,9 +72,12 @@ def release_after(held: Held, error: BaseException | None) -> Deferred[None]:
     @param error: what has ended the block; C{None} if that was its last line.
     @return: fires with L{flom.errors.DaemonLost} if the lock was lost and there is no other C{error}.
     """
-    if held.is_released or (error is not None and held.is_lost):
+    if held.is_released:
         return succeed(None)
-    return held.release(rollback=error is not None)
+    released = held.release(rollback=error is not None)
+    if error is not None and held.is_lost:
+        released.addErrback(lambda failure: None)  # which the error of the block hides
+    return released
 
 
 def limit(waiting: Deferred[_T], timeout: float | None, clock: IReactorTime, what: str) -> Deferred[_T]:

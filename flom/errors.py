@@ -183,6 +183,9 @@ class LockContested(DaemonLost):
     one alone should hold.
     """
 
+    def __init__(self, why: str, code: ReturnCode = ReturnCode.SEND_ERROR) -> None:
+        super().__init__(why, code)
+
 
 class ShutdownNotAllowed(FlomError):
     """A daemon refuses to end for this client."""

@@ -67,6 +67,16 @@ def lost(why: FlomError, *, has_ended: bool = False) -> str:
     return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}{goes_on}")
 
 
+def contested(why: FlomError, *, has_ended: bool = False) -> str:
+    """
+    Return the message that the lock, which is held, was granted by another daemon of the group too, as C{why} says.
+
+    @param has_ended: true if the command has ended too; if not, it is left alone.
+    """
+    goes_on = "" if has_ended else "; the command goes on"
+    return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, while neither could hear the other{goes_on}")
+
+
 def not_reclaimed(why: FlomError, error: FlomError, *, has_ended: bool = False) -> str:
     """Return the message that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
     return lost(FlomError(f"{why}, and the lock was not reclaimed ({error})"), has_ended=has_ended)

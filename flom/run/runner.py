@@ -11,10 +11,10 @@ from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES
 from flom.core.names import TimestampName, parse_name
-from flom.errors import DaemonLost, FlomError, LockTimeout
+from flom.errors import DaemonLost, FlomError, LockContested, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
-from flom.job.wording import explain, lost, not_reclaimed, timed_out
+from flom.job.wording import contested, explain, lost, not_reclaimed, timed_out
 from flom.job.words import CannotExecute, words_with
 from flom.run.child import Child
 from flom.run.terminal import print_error, tell, warn
@@ -44,6 +44,7 @@ class Runner(Hooks):
         self._forwarding = Forwarding(config.ignored_signals, self._stop_report)
         self._is_held = False
         self._is_told = False  # that the lock is lost
+        self._is_contested = False  # which was told, too
 
     def run(self) -> int:
         """Acquire the lock, run the command, release the lock; return the status to exit with."""
@@ -66,11 +67,12 @@ class Runner(Hooks):
         conversation, status = self._run_command(conversation, request, element)
         try:
             conversation.unlock(request.name, rollback=status != 0)
+        except LockContested as e:
+            self._tell_contest(e, has_ended=True)
         except DaemonLost as e:
             if not self._is_told:
                 self._tell_loss(lost(e, has_ended=True))
-            return status or ExitStatus.ERROR
-        return status
+        return status or (ExitStatus.ERROR if self._is_told or self._is_contested else ExitStatus.OK)
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """Receive a signal; see L{Forwarding}."""
@@ -135,6 +137,8 @@ class Runner(Hooks):
                     conversation.close()
                     conversation = reclaimed
                     waiting.register(conversation, POLLIN)
+            if conversation.is_contested:
+                self._tell_contest(conversation.why_contested(), has_ended=has_ended)
             if has_ended:
                 return conversation
 
@@ -158,6 +162,12 @@ class Runner(Hooks):
             return None
         self.say(f"{request.name} reclaimed")
         return conversation
+
+    def _tell_contest(self, why: LockContested, *, has_ended: bool) -> None:
+        """Say, once, that another daemon has granted the lock too."""
+        if not self._is_contested:
+            self._is_contested = True
+            print_error(contested(why, has_ended=has_ended))
 
     def _tell_loss(self, line: str) -> None:
         self._is_told = True

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from flom.core.protocol.messages import Lock, Unlock
+from flom.core.protocol.encode import encode
+from flom.core.protocol.messages import Answer, Contested, Lock, Unlock, Unlocked
 from tests.fakes.peers import FakeDaemon, SocketClient, SocketConversation, is_locked
 from tests.fakes.programs import Programs, Running, eventually
 
@@ -172,7 +173,7 @@ def test_what_is_asked_for_is_what_the_options_say(fake: FakeDaemon, programs: P
     programs.start("-s", str(tmp_path / "fake.sock"), *words, "--", "true")
     _, lock = fake.accept()
     assert lock.peer_id is not None
-    assert lock == Lock("/a/b", 2, 0, False, False, 2.5, lock.peer_id)  # type: ignore[arg-type]
+    assert lock == Lock("/a/b", 2, 0, False, False, 2.5, lock.peer_id, extended=True)  # type: ignore[arg-type]
 
 
 def test_nothing_of_the_command_runs_before_the_grant(asked: Asked, tmp_path: Path) -> None:
@@ -271,6 +272,55 @@ def test_a_command_whose_daemon_goes_away_is_left_alone(asked: Asked, tmp_path: 
     running.say("still runs")
     done = running.finish()
     assert (done.returncode, done.stdout, done.stderr) == (status, "still runs\n", "")
+
+
+def grant_to_ours(conversation: SocketConversation) -> None:
+    conversation.say(Answer(16, 0, None, "0" * 32, extended=True))
+
+
+CONTESTED = "another daemon of the group has granted the lock too, while neither could hear the other"
+
+
+@pytest.mark.parametrize(("own", "status"), [(0, 99), (5, 5)])
+def test_a_contested_lock_is_told_once_and_in_the_status(asked: Asked, tmp_path: Path, own: int, status: int) -> None:
+    running, conversation = asked("--", "sh", "-c", f"echo runs; read line; echo $line; exit {own}")
+    grant_to_ours(conversation)
+    assert running.line() == "runs"
+    conversation.say(Contested())
+    conversation.say(Contested())
+    stderr = running.process.stderr
+    assert stderr is not None
+    warning = stderr.readline().decode()  # comes while the command still runs
+    assert warning.startswith("flom_client_unlock: ret_cod=-130 ")
+    assert warning.endswith(f"fake.sock: {CONTESTED}; the command goes on\n")
+    running.say("still runs")
+    assert conversation.read() == Unlock("_RESOURCE", rollback=bool(own))  # it was held until then
+    conversation.say(Unlocked())
+    conversation.close()
+    done = running.finish()
+    assert (done.returncode, done.stdout, done.stderr) == (status, "still runs\n", "")
+
+
+def test_a_lock_that_turns_out_contested_at_the_end_is_told_of(asked: Asked) -> None:
+    running, conversation = asked("--", "true")
+    grant_to_ours(conversation)
+    assert isinstance(conversation.read(), Unlock)
+    conversation.send(encode(Contested()) + encode(Unlocked()))
+    conversation.close()
+    done = running.finish()
+    assert (done.returncode, done.stdout) == (99, "")
+    assert one_line(done.stderr).endswith(f"fake.sock: {CONTESTED}\n")
+
+
+def test_a_contested_lock_whose_daemon_goes_is_lost_too(asked: Asked) -> None:
+    running, conversation = asked("--", "cat")
+    grant_to_ours(conversation)
+    conversation.say(Contested())
+    conversation.close()
+    done = running.finish()
+    assert done.returncode == 99
+    assert [CONTESTED in line for line in done.stderr.splitlines()].count(True) == 1
+    assert "closed the connection" in done.stderr
 
 
 def test_a_daemon_that_goes_as_the_command_ends_is_told_of(asked: Asked, tmp_path: Path) -> None:

@@ -17,8 +17,18 @@ from flom.client.blocking.stream import Interrupted as Interrupted  # which its 
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
+from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Granted, Introduced, Refused
-from flom.errors import DaemonLost, FlomError, LockTimeout, Misuse, RemoteProtocolError
+from flom.core.protocol.messages import Contested
+from flom.errors import (
+    DaemonLost,
+    FlomError,
+    LocalProtocolError,
+    LockContested,
+    LockTimeout,
+    Misuse,
+    RemoteProtocolError,
+)
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
@@ -94,6 +104,7 @@ class Conversation:
     @ivar peer: names the daemon in errors.
     @ivar stream: the bytes of it.
     @ivar connection: what they mean.
+    @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     """
 
     def __init__(self, stream: Stream, peer: str, keepalive: Keepalive | None = None) -> None:
@@ -103,6 +114,7 @@ class Conversation:
         self.connection = ClientConnection()
         self._keepalive = keepalive
         self._is_lost = False
+        self.is_contested = False
 
     def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Granted | Refused:
         """
@@ -147,7 +159,7 @@ class Conversation:
 
         @param name: of the resource, as it was asked for.
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
-        @raise DaemonLost: the daemon was gone before.
+        @raise DaemonLost: the daemon was gone before; L{LockContested} if the lock was released, but was contested.
         @raise flom.errors.LocalProtocolError: there is no lock to release; nothing has happened.
         """
         self._check_open()
@@ -162,8 +174,8 @@ class Conversation:
                 self.stream.shut_down(deadline)
             except OSError:
                 pass  # it has gone now, perhaps because of the unlock
-            while self.stream.receive(deadline):
-                pass
+            while data := self.stream.receive(deadline):
+                self._note(data)
         except OSError:
             raise DaemonLost(f"{self.peer} closed the connection", ReturnCode.SEND_ERROR) from None
         except LockTimeout:
@@ -172,6 +184,12 @@ class Conversation:
             _trace.debug("connection to %s has ended: %s", self.peer, e)
         finally:
             self.close()
+        if self.is_contested:
+            raise self.why_contested()
+
+    def why_contested(self) -> LockContested:
+        """Return the error that the lock L{is_contested}."""
+        return LockContested(f"{self.peer}: another daemon of the group has granted the lock too")
 
     def close(self) -> None:
         """End the conversation, if it has not ended; the daemon forgets what was asked for or held."""
@@ -183,11 +201,11 @@ class Conversation:
 
     @property
     def is_lost(self) -> bool:
-        """True if the daemon has closed the connection. What it has sent instead is read, and ignored."""
+        """True if the daemon has closed the connection. What it has sent instead is read; see L{is_contested}."""
         if not self._is_lost and self.fileno() >= 0:
             try:
-                while self.stream.receive(0.0):
-                    _trace.debug("%s breaks the protocol", self.peer)  # to close would be to give up the lock
+                while data := self.stream.receive(0.0):
+                    self._note(data)
                 self._is_lost = True
             except LockTimeout:
                 pass  # it has nothing to say
@@ -199,7 +217,7 @@ class Conversation:
     def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Granted | Refused:
         if message.peer_id is None:
             message = message.replace(peer_id=unique_id())
-        data = self.connection.lock(message)
+        data = self.connection.lock(_extend(message))
         _msg.debug("to %s: %r", self.peer, data)
         try:
             try:
@@ -209,11 +227,8 @@ class Conversation:
                     raise  # what the handler of a signal has raised just then
             while data := self.stream.receive(deadline, signals):
                 _msg.debug("from %s: %r", self.peer, data)
-                for event in self.connection.receive(data):
-                    if isinstance(event, Introduced):
-                        self.stream.check_peer_id(event.peer_id)
-                    elif isinstance(event, (Granted, Refused)):
-                        return event  # what may follow it has no meaning
+                if (decision := self._decision_in(data)) is not None:
+                    return decision
             raise self.stream.why_ended(self.peer, answered=self.connection.has_answered)
         except LockTimeout:
             raise LockTimeout(f"{message.name} at {self.peer}: not granted in time") from None
@@ -222,6 +237,40 @@ class Conversation:
         except RemoteProtocolError as e:
             raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
 
+    def _decision_in(self, data: bytes) -> Granted | Refused | None:
+        """Return the daemon's decision if it is in C{data}; of what follows it, only a contest has a meaning."""
+        decision: Granted | Refused | None = None
+        try:
+            for event in self.connection.receive(data):
+                if isinstance(event, Introduced) and decision is None:
+                    self.stream.check_peer_id(event.peer_id)
+                elif isinstance(event, (Granted, Refused)):
+                    decision = event
+                self.is_contested |= isinstance(event, Contested)
+        except RemoteProtocolError:
+            if decision is None:
+                raise
+        return decision
+
+    def _note(self, data: bytes) -> None:
+        """Note what the daemon says while the lock is held or released."""
+        _msg.debug("from %s: %r", self.peer, data)
+        try:
+            for event in self.connection.receive(data):
+                self.is_contested |= isinstance(event, Contested)
+        except RemoteProtocolError as e:
+            _trace.debug("%s breaks the protocol: %s", self.peer, e)  # to close would be to give up the lock
+
     def _check_open(self) -> None:
         if self.fileno() < 0:
             raise Misuse(f"{self.peer}: this connection is closed, or another process's")
+
+
+def _extend(message: Lock) -> Lock:
+    """Return C{message} with the sign that we understand more than FLoM's clients, if there is room for it."""
+    extended = message.replace(extended=True)
+    try:
+        encode(extended)
+    except LocalProtocolError:
+        return message
+    return extended

@@ -111,15 +111,16 @@ class Held:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the daemon has gone, and the lock with it."""
-        return self._conversation.is_lost
+        """Whether the daemon has gone, and the lock with it, or has found out that another one has granted it too."""
+        return self._conversation.is_lost or self._conversation.is_contested
 
     def release(self, rollback: bool = False) -> None:
         """
         Release the lock, once.
 
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
-        @raise DaemonLost: the daemon was gone before.
+        @raise DaemonLost: the daemon was gone before; L{LockContested<flom.errors.LockContested>} if it is released,
+            and another daemon had granted it too.
         @raise Misuse: it was released before, or is another process's.
         """
         try:

@@ -59,17 +59,25 @@ class RemoteHeld:
         if self.is_released:
             return fail(Misuse(f"{self._name} at {self._client.peer}: not held any more"))
         self.is_released = True
-        if self.is_lost:
+        if self.is_lost and self._client.contest is None:
             return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
         released: Deferred[None] = Deferred()  # by cancelling this, its user cancels nothing of ours
         self._pool.expect(self._client)
         unlocked = self._client.unlock(self._name, rollback)
-        unlocked.addCallback(lambda _: self._pool.put(self._client, parse_name(self._name).key)).chainDeferred(released)
+        unlocked.addCallback(self._end).chainDeferred(released)
         return released
 
     def fileno(self) -> int:
         """Return the descriptor of the connection: every process that has it open keeps the lock."""
         return self._client.fileno()
+
+    def _end(self, _: None) -> None:
+        """Keep the connection after the release; raise L{LockContested} if there was another holder."""
+        contest = self._client.contest
+        self._pool.put(self._client, parse_name(self._name).key)
+        if contest is not None:
+            contest.concern(self._name)
+            raise contest
 
     def _note_loss(self, why: FlomError) -> None:
         self.is_lost = True

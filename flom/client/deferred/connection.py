@@ -18,8 +18,8 @@ from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, why_closed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Granted, Introduced, Lost, Refused
-from flom.core.protocol.messages import Lock, Unlocked
-from flom.errors import FlomError, RemoteProtocolError, TlsError, lock_refused
+from flom.core.protocol.messages import Contested, Lock, Unlocked
+from flom.errors import FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
 from flom.net.keepalive import Keepalive
 from flom.reactor.transports import close_our_side, end_for_all, tune
 from flom.trace import tracer
@@ -37,7 +37,9 @@ class LockClient(Protocol):
     Drives a L{ClientConnection}; over TLS, it also checks who is at the other end.
 
     @ivar peer: names the daemon in errors.
-    @ivar lost: fires with the reason if the connection ends while the lock is held; each lock has one of its own.
+    @ivar lost: fires with the reason if the connection ends while the lock is held, or if the lock is contested; each
+        lock has one of its own.
+    @ivar contest: the reason if the lock is contested: another daemon has granted it too. It is held still.
     @ivar closed: fires when the connection has ended.
     """
 
@@ -49,6 +51,7 @@ class LockClient(Protocol):
         """@param tls: our end of TLS, if the endpoint speaks it; C{None} for plain text."""
         self.peer = peer
         self.lost: Deferred[FlomError] = Deferred()
+        self.contest: LockContested | None = None
         self.closed: Deferred[None] = Deferred()
         self._clock = clock
         self._connection = ClientConnection()
@@ -95,6 +98,7 @@ class LockClient(Protocol):
         data = self._connection.lock(message)
         self._name = message.name
         self.lost = Deferred()
+        self.contest = None
         decided: Deferred[Granted] = Deferred(canceller=lambda _: self.close())
         self._decided = decided
         self._write(data)
@@ -147,6 +151,9 @@ class LockClient(Protocol):
                         self._decide(lock_refused(event.outcome, self._name, self.peer))
                     case Unlocked():
                         self._note_unlock()
+                    case Contested() if self.contest is None:
+                        self.contest = LockContested(f"{self.peer}: another daemon of the group has granted it too")
+                        self.lost.callback(self.contest)
         except TlsError as e:
             self._decide(TlsError(e.code, f"{self.peer}: {e}"))
             self._end()
@@ -161,7 +168,7 @@ class LockClient(Protocol):
         lost = self._why_lost(reason)
         end = self._connection.receive_end()
         self._decide(lost)
-        if isinstance(end, Lost) and end.was_held:
+        if isinstance(end, Lost) and end.was_held and not self.lost.called:
             self.lost.callback(lost)
         self._note_unlock()
         self.closed.callback(None)

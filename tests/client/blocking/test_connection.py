@@ -23,11 +23,13 @@ from flom.client.blocking.stream import Stream
 from flom.codes import Outcome, ReturnCode
 from flom.config import Config
 from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Granted, Refused
-from flom.core.protocol.messages import Lock, Unlock
+from flom.core.protocol.messages import Contested, Lock, Unlock, Unlocked
 from flom.errors import (
     DaemonLost,
     LocalProtocolError,
+    LockContested,
     LockTimeout,
     Misuse,
     RemoteProtocolError,
@@ -308,6 +310,33 @@ def test_a_lock_that_is_lost_is_noticed(scene: Scene) -> None:
         scene.client.unlock("R1")
     assert caught.value.code is ReturnCode.SEND_ERROR
     assert scene.client.fileno() == -1
+
+
+def test_a_contested_lock_is_held_until_it_is_released(scene: Scene, elsewhere: Callable[..., Any]) -> None:
+    scene.hear(GRANTED.replace(b'step="16"', b'step="16" extended="1"')).client.lock(LOCK)
+    assert isinstance(asked := scene.daemon.read(), Lock)
+    assert asked.extended
+    scene.hear(encode(Contested()))
+    assert not scene.client.is_lost
+    assert scene.client.is_contested
+    unlocking = elsewhere(scene.client.unlock, "R1")
+    assert scene.daemon.read() == Unlock("R1")
+    scene.hear(encode(Unlocked())).daemon.close()
+    with pytest.raises(LockContested, match="another daemon of the group has granted"):
+        unlocking.result()
+
+
+def test_a_name_that_leaves_no_room_is_asked_for_as_flom_does(scene: Scene) -> None:
+    name = "n" * 180
+    while True:
+        try:
+            encode(LOCK.replace(name=name + "n", peer_id=unique_id()))
+        except LocalProtocolError:
+            break
+        name += "n"
+    scene.hear(GRANTED).client.lock(LOCK.replace(name=name))
+    assert isinstance(asked := scene.daemon.read(), Lock)
+    assert not asked.extended
 
 
 def test_an_unlock_closes_our_side_and_waits_for_the_daemons(scene: Scene, elsewhere: Callable[..., Any]) -> None:

@@ -21,7 +21,7 @@ from flom.client.blocking.lock import BlockingLock
 from flom.codes import ReturnCode
 from flom.config import Config
 from flom.core.modes import LockMode
-from flom.core.protocol.messages import Lock, Unlock
+from flom.core.protocol.messages import Answer, Contested, Lock, Unlock, Unlocked
 from flom.errors import (
     CannotWait,
     ConfigError,
@@ -32,6 +32,7 @@ from flom.errors import (
     InvalidRequest,
     LocalProtocolError,
     LockBusy,
+    LockContested,
     LockImpossible,
     LockTimeout,
     Misuse,
@@ -319,6 +320,24 @@ def test_a_lock_that_was_lost_is_told_of_in_the_end(daemon: Daemon) -> None:
         lose()
     assert str(caught.value) == f"R: {daemon.socket} closed the connection"
     assert caught.value.code is ReturnCode.SEND_ERROR
+
+
+def test_a_contested_lock_is_told_of_in_the_end(
+    fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any]
+) -> None:
+    acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock").acquire)
+    conversation, _ = fake.accept()
+    conversation.say(Answer(16, 0, None, "0" * 32, extended=True))
+    held = acquiring.result()
+    assert not held.is_lost
+    conversation.say(Contested())
+    eventually(lambda: held.is_lost, "the contest")
+    releasing = elsewhere(held.release)
+    assert conversation.read() == Unlock("R")
+    conversation.say(Unlocked())
+    conversation.close()
+    with pytest.raises(LockContested, match=r"^R: .*another daemon of the group"):
+        releasing.result()
 
 
 def test_but_what_the_body_raises_is_more_telling(daemon: Daemon) -> None:
