@@ -232,6 +232,8 @@ class LockProtocol(Protocol):
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
                 self._answer(outcome, delayed=delayed)
+            case Dismissed() if self._connection.is_fresh:
+                self._is_too_late = True  # it may be the new leader, whose challenge is on its way
             case Dismissed():
                 self.hang_up()
             case Contested():

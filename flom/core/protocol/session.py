@@ -94,6 +94,11 @@ class ServerSession:
         """The key of the resource that the first lock has bound the connection to; C{None} before."""
         return None if self._name is None else self._name.key
 
+    @property
+    def is_fresh(self) -> bool:
+        """True before the client has said anything."""
+        return self._state == _Server.FRESH and not self.is_over
+
     def order_of(self, message: Message) -> Order | None:
         """
         Return what C{message} orders; C{None} if it comes too late to order anything.

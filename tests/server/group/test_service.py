@@ -294,7 +294,8 @@ def test_its_waiters_are_dismissed_and_its_holder_may_finish(daemon: Daemon) -> 
     newcomer = daemon.connect()
     daemon.yield_to_other()
     assert daemon.names[-1] is Role.STANDBY
-    assert [client.transport.disconnecting for client in (holder, waiter, newcomer)] == [False, True, True]
+    assert [client.transport.disconnecting for client in (holder, waiter, newcomer)] == [False, True, False]
+    assert newcomer.send(lock("R2")).transport.disconnecting  # it was no challenge
     assert waiter.received() == [first(1)]
     for client in (waiter, newcomer):
         client.leave()
