@@ -304,6 +304,10 @@ class Config(_Values):
     election_time_ms: int = _integer("--election-time", "[Daemon] ElectionTime",
         default=round(DEFAULT_TIMING.campaign * 1000),
         check=within(100, 60_000), help="milliseconds without an objection after which a candidate leads")
+    group_key: str = _text("--group-key", "[Daemon] GroupKey", default="",
+        help="file with a secret that the daemons and clients of the group share; others cannot make up what they say")
+    group_key_required: bool = _flag("--group-key-required", "[Daemon] GroupKeyRequired", default=False,
+        help="do not believe FLoM's daemons and clients either, which have no key")
     max_connections: int = _integer("--max-connections", "[Limits] MaxConnections", default=50_000, check=_COUNT,
         help="connections in all, beyond which the daemon closes new ones; 0: no limit")
     max_connections_per_peer: int = _integer("--max-connections-per-peer", "[Limits] MaxConnectionsPerPeer",

@@ -37,8 +37,9 @@ def discover(arguments: Namespace) -> int:
 
 
 def group_of(arguments: Namespace) -> Group:
-    """Return the group that the command line names; C{ConfigError} is raised if there is none, or no such interface."""
-    return make_group(arguments.group, arguments.port, arguments.interface, arguments.discovery_ttl)
+    """Return the group that the command line names; see L{make_group} for errors in it."""
+    interface, ttl, key = arguments.interface, arguments.discovery_ttl, arguments.group_key
+    return make_group(arguments.group, arguments.port, interface, ttl, key)
 
 
 def _row(daemon: FoundDaemon) -> list[str]:

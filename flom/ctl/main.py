@@ -76,6 +76,7 @@ def _add_discovery(add_parser: Callable[..., ArgumentParser]) -> None:
     of_group.add_argument(
         "--discovery-ttl", type=int, choices=Range(1, 255), default=1, help="IP TTL of datagrams; 1: same link only"
     )
+    of_group.add_argument("--group-key", default="", metavar="FILE", help="the file with its key, if it has one")
     command = add_parser("discover", parents=[of_group], help="list the daemons of a group")
     command.add_argument(
         "-w", "--wait", type=int, choices=Range(1, 60_000), default=1000, help="milliseconds to wait for answers"

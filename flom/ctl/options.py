@@ -25,6 +25,7 @@ _DETAILS: Final = (
     "tls_private_key",
     "tls_ca_certificate",
     "tls_check_peer_id",
+    "group_key",
 )
 
 _ALSO: Final = {"multicast_address": ["--group"], "network_interface": ["--interface"]}  # as in flomctl discover

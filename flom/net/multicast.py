@@ -80,12 +80,16 @@ class NetworkInterface(Value):
             sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("4x4si", source, self.index))
 
 
-def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Group:
+def make_group(
+    address: str, port: int, interface: str = "", ttl: int = 1, key: str = "", *, is_key_required: bool = False
+) -> Group:
     """
     Return the group that a user means.
 
     @param address: an address, or a name that stands for one. It may have a zone, as in C{ff02::1%eth0}.
-    @raise ConfigError: it is no multicast address, or there is no such interface.
+    @param key: the file with its key; the empty string if it has none.
+    @param is_key_required: see L{flom.core.group.key.GroupKey.is_required}.
+    @raise ConfigError: it is no multicast address, there is no such interface, or the key cannot be used.
     """
     try:
         found = ip_address(address)
@@ -99,12 +103,26 @@ def make_group(address: str, port: int, interface: str = "", ttl: int = 1) -> Gr
         raise ConfigError(f"multicast-address: '{address}' is not a multicast address")
     if interface:
         check_interface(interface)
-    return Group(str(found), port, interface, ttl)
+    if is_key_required and not key:
+        raise ConfigError("group-key-required needs group-key too")
+    if not key:
+        return Group(str(found), port, interface, ttl)
+
+    from flom.net.group_key import read_key  # most groups have none
+
+    return Group(str(found), port, interface, ttl, read_key(key, is_required=is_key_required))
 
 
 def group_of(config: Config) -> Group:
     """Return the group that C{config} means; see L{make_group}."""
-    return make_group(config.multicast_address, config.multicast_port, config.network_interface, config.discovery_ttl)
+    return make_group(
+        config.multicast_address,
+        config.multicast_port,
+        config.network_interface,
+        config.discovery_ttl,
+        config.group_key,
+        is_key_required=config.group_key_required,
+    )
 
 
 def _interface_of_zone(zone: str) -> str:

@@ -72,6 +72,8 @@ ROWS = [
     Row("heartbeat_ms", "", "heartbeat", "300", 300, "Daemon/Heartbeat", "300", "300"),
     Row("leader_timeout_ms", "", "leader-timeout", "0x1000", 4096, "Daemon/LeaderTimeout", "4096", "4096"),
     Row("election_time_ms", "", "election-time", "700", 700, "Daemon/ElectionTime", "700", "700"),
+    Row("group_key", "", "group-key", "a", "a", "Daemon/GroupKey", "a", "'a'"),
+    Row("group_key_required", "", "group-key-required", "", True, "Daemon/GroupKeyRequired", "yes", "1"),
     Row("max_connections", "", "max-connections", "0", 0, "Limits/MaxConnections", "0", "0"),
     Row("max_connections_per_peer", "", "max-connections-per-peer", "7", 7, "Limits/MaxConnectionsPerPeer", "7", "7"),
     Row("max_waiters", "", "max-waiters", "7", 7, "Limits/MaxWaiters", "7", "7"),

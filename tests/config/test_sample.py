@@ -26,7 +26,7 @@ EXAMPLES: Final = {
 }
 """What is switched on by taking away the #, where there is no default; the rest is files that must be there."""
 
-ON_DISK: Final = {"mount_point", "tls_certificate", "tls_private_key", "tls_ca_certificate"}
+ON_DISK: Final = {"mount_point", "group_key", "tls_certificate", "tls_private_key", "tls_ca_certificate"}
 
 
 def warn(text: str) -> None:

@@ -144,6 +144,8 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Daemon]/Heartbeat=400",
         "[Daemon]/LeaderTimeout=1750",
         "[Daemon]/ElectionTime=500",
+        "[Daemon]/GroupKey=''",
+        "[Daemon]/GroupKeyRequired=0",
         "[Limits]/MaxConnections=50000",
         "[Limits]/MaxConnectionsPerPeer=20000",
         "[Limits]/MaxWaiters=50000",

@@ -67,7 +67,14 @@ _TOLD_OTHERWISE: Final = frozenset(
 )
 """Fields of L{Config} that a daemon does not get as we have them."""
 
-_PATHS: Final = ("daemon_trace_file", "mount_point", "tls_certificate", "tls_private_key", "tls_ca_certificate")
+_PATHS: Final = (
+    "daemon_trace_file",
+    "mount_point",
+    "group_key",
+    "tls_certificate",
+    "tls_private_key",
+    "tls_ca_certificate",
+)
 
 
 class Launch:

@@ -102,6 +102,7 @@ class Search:
         self._holder = holder
         self._found: dict[object, FoundDaemon] = {}
         self._is_asking = self._is_settling = False
+        self._nonce = "" if group.key is None else group.key.new_nonce()
 
     @property
     def found(self) -> list[FoundDaemon]:
@@ -149,7 +150,12 @@ class Search:
             self._is_asking = False
             self.wake = None
             return None
-        question = encode(Discover(self.group.address, self._asks_everyone, self._is_orphaned, holder=self._holder))
+        asked = Discover(
+            self.group.address, self._asks_everyone, self._is_orphaned, holder=self._holder, nonce=self._nonce
+        )
+        question = encode(asked)
+        if self.group.key is not None:
+            question = self.group.key.seal(question)
         self.questions += 1
         self._is_asking = True
         self.wake = now + self._interval
@@ -170,16 +176,20 @@ class Search:
             reply = decode(datagram)
             if not isinstance(reply, Discovered):
                 raise RemoteProtocolError("no answer")
+            key = self.group.key
+            is_flom = reply.standing is None
+            if key is not None and not (key.is_sealed(datagram, self._nonce) or (is_flom and not key.is_required)):
+                raise RemoteProtocolError("it does not have the key of the group")
         except RemoteProtocolError as e:
             return f"ignoring what came from {where}: {e}"
         if reply.standing is None and is_loopback(sender[0]):
             return None  # a daemon of FLoM, which does not know what group it was asked for
         daemon = FoundDaemon(destination(reply.address, sender, self.group), reply.port, reply, sender)
-        key = reply.standing.node if reply.standing else daemon.peer
-        known = self._found.get(key)
+        name = reply.standing.node if reply.standing else daemon.peer
+        known = self._found.get(name)
         if known is not None and known.standing == daemon.standing:
             return None
-        self._found[key] = daemon
+        self._found[name] = daemon
         self._settle(now)
         return f"reply from {where} is '{datagram.decode(errors='replace')}'"
 

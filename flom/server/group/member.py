@@ -38,7 +38,7 @@ from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE
-from flom.core.protocol.messages import Discover, Discovered, Role, Standing
+from flom.core.protocol.messages import Discover, Discovered, Message, Role, Standing
 from flom.errors import RemoteProtocolError
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
@@ -123,6 +123,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._has_complained = False
         self._rivals = Rivals(group, self.election.standing.node, reactor, self, tls)
         self._leaders: dict[str, float] = {}  # when other leaders were heard last, by node
+        self._announced = 0  # announcements so far
+        self._heard: dict[str, int] = {}  # the number of the last announcement of others, by node
         self._logged_at: dict[str, float] = {}  # by the text of the line
 
     @property
@@ -174,12 +176,13 @@ class GroupMember(DatagramProtocol, RivalObserver):
             return
         try:
             message = decode(datagram)
+            self._check_seal(message, datagram)
         except RemoteProtocolError as e:
             self._log_rarely("ignoring a datagram of {sender}: {why}", sender=host_port(*addr), why=str(e))
             return
         match message:
             case Discover(standing=Standing() as other):
-                if message.group != self._group.address:
+                if self._is_repeated(message) or message.group != self._group.address:
                     pass
                 elif message.relayed:
                     self._act(self.election.hear_of(other, *self._now(), Source(addr, ("", 0))))
@@ -212,7 +215,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
                 case Announce(standing):
                     self._announce(standing)
                 case Relay(standing, source):
-                    self._send(encode(Discover(self._group.address, standing=standing, relayed=True)), source.sender)
+                    relayed = Discover(self._group.address, standing=standing, relayed=True)
+                    self._send(self._seal(relayed), source.sender)
                 case BecameCandidate() | BecameStandby():
                     self._show_role(None)
                 case Lead():
@@ -262,7 +266,11 @@ class GroupMember(DatagramProtocol, RivalObserver):
     def _announce(self, standing: Standing) -> None:
         address, port = self._address or ("", 0)
         try:
-            self.transport.tell(encode(Discover(self._group.address, standing=standing, address=address, port=port)))
+            self._announced += 1
+            announcement = Discover(
+                self._group.address, standing=standing, address=address, port=port, number=self._announced
+            )
+            self.transport.tell(self._seal(announcement))
         except NoMulticast as e:
             self.election.was_unheard()
             self._complain(e)
@@ -293,12 +301,13 @@ class GroupMember(DatagramProtocol, RivalObserver):
         if self._address is None or not (is_leader or question.everyone):
             return
         if question.group:
-            full = encode(Discovered(*self._address, self.election.standing, self._host, __version__))
+            answer = Discovered(*self._address, self.election.standing, self._host, __version__)
+            full = self._seal(answer, question.nonce)
             if len(full) <= size + MAX_AMPLIFICATION:
                 self._send(full, asker)
                 return
         if is_leader:
-            self._send(encode(Discovered(*self._address)), asker)
+            self._send(self._seal(Discovered(*self._address), question.nonce), asker)
 
     def rival_proven(self, rival: Standing, source: Source) -> None:
         if rival.role is Role.LEADER:
@@ -315,8 +324,41 @@ class GroupMember(DatagramProtocol, RivalObserver):
         """Yield to C{rival} if it proves that it leads, and compare what is held at both."""
         address, port = self._address or ("", 0)
         standing = self.election.standing  # as a leader, which this may not be any more when it is told
-        announcement = encode(Discover(self._group.address, standing=standing, address=address, port=port))
-        self._rivals.check(rival, source, lambda: self._send(announcement, source.sender))
+        announcement = Discover(self._group.address, standing=standing, address=address, port=port)
+
+        def announce() -> None:
+            self._announced += 1
+            self._send(self._seal(announcement.replace(number=self._announced)), source.sender)
+
+        self._rivals.check(rival, source, announce)
+
+    def _seal(self, message: Discover | Discovered, nonce: str = "") -> bytes:
+        """Write C{message}, sealed if the group has a key; see L{flom.core.group.key.GroupKey.seal}."""
+        written, key = encode(message), self._group.key
+        return written if key is None else key.seal(written, nonce)
+
+    def _check_seal(self, message: Message, datagram: bytes) -> None:
+        """
+        Check that a member of the group has sent C{datagram}.
+
+        A question without a seal is answered, and a daemon of FLoM is believed, unless the key is required.
+
+        @raise RemoteProtocolError: it does not have the key.
+        """
+        key = self._group.key
+        is_of_flom = isinstance(message, (Discover, Discovered)) and message.standing is None
+        if key is not None and (key.is_required or not is_of_flom) and not key.is_sealed(datagram):
+            raise RemoteProtocolError("it does not have the key of the group")
+
+    def _is_repeated(self, announcement: Discover) -> bool:
+        """Return whether C{announcement} was heard before: it may have been recorded, of a leader that has gone."""
+        if self._group.key is None or announcement.relayed:
+            return False  # without a key, anything could be made up
+        assert announcement.standing is not None
+        node = announcement.standing.node
+        is_repeated = node != self.election.standing.node and announcement.number <= self._heard.get(node, 0)
+        self._heard[node] = max(self._heard.get(node, 0), announcement.number)
+        return is_repeated
 
     def _note_leader(self, node: str) -> None:
         """Remember that C{node} leads, too."""

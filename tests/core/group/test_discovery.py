@@ -23,6 +23,7 @@ from flom.core.group.discovery import (
     describe_question,
     takeover_time,
 )
+from flom.core.group.key import GroupKey
 from flom.core.group.timing import Timing
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
@@ -318,3 +319,39 @@ def test_noise_alone_is_silence(driver: Driver) -> None:
         driver.hear(datagram, ALPHA)
     assert driver.finish() == 1.0
     assert all(line.startswith("ignoring what came from fe80::a%eth0/28015: ") for line in driver.lines)
+
+
+# a key
+
+
+KEY = GroupKey(b"k" * 32, lambda: "12" * 16)
+
+
+@pytest.mark.parametrize(
+    ("nonce", "is_required", "standing", "is_believed"),
+    [
+        ("12" * 16, True, True, True),
+        ("34" * 16, False, True, False),  # of another question
+        (None, False, True, False),
+        (None, False, False, True),  # of FLoM
+        (None, True, False, False),
+    ],
+)
+def test_with_a_key_an_answer_is_sealed(
+    nonce: str | None, is_required: bool, standing: bool, is_believed: bool
+) -> None:
+    key = GroupKey(KEY.secret, KEY.new_nonce, is_required=is_required)
+    search = Search(Group("ff02::1", 28015, key=key))
+    search.ask(1.0)
+    question = search.advance(0.0)
+    assert question is not None
+    assert key.is_sealed(question)
+    asked = decode(question)
+    assert isinstance(asked, Discover)
+    assert asked.nonce == "12" * 16
+    leader = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
+    answer = encode(Discovered("", 40001, leader if standing else None, "h", "1"))
+    line = search.receive(answer if nonce is None else key.seal(answer, nonce), ("fe80::9%eth0", 28015), 0.1)
+    assert line is not None
+    assert bool(search.leaders) is is_believed
+    assert ("it does not have the key of the group" in line) is not is_believed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from threading import Thread
 from time import monotonic
 
@@ -111,3 +112,38 @@ def test_holders_of_the_same_lock_are_told_when_the_network_heals(lan: Lan) -> N
         finished = holder.finish()
         assert (finished.returncode, finished.stderr) == (0, "")
     assert await_leader(members, 5) is first
+
+
+def test_daemons_and_clients_with_a_key_trust_no_others(lan: Lan, forger: Forger, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("a secret of the group, of some bytes\n")
+    key.chmod(0o600)
+    options = ["--group-key", str(key)]
+    one, two = lan.add_hosts(2)
+    leader = await_leader([one.join_group(*options)])
+    holder = two.hold("R", *options)
+    forger.tell(encode(Discover(GROUP, standing=FORGED, port=forger.port)), leader)
+    assert "ignoring a datagram" in leader.await_log("it does not have the key of the group", 5)
+    assert forger.reached == 0
+    key.chmod(0o644)
+    open_to_all = two.flom("-A", GROUP, *options, "--", "true")
+    assert open_to_all.returncode == 99
+    assert open_to_all.stderr.startswith(f"group-key: '{key}' cannot be used: others may read or change it")
+    assert open_to_all.stderr.count("\n") == 1
+    finished = holder.finish()
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_a_started_daemon_has_the_key_too(lan: Lan, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("a secret of the group, of some bytes\n")
+    key.chmod(0o600)
+    one, two = lan.add_hosts(2)
+    options = ["-A", GROUP, "--group-key", str(key), "--group-key-required"]
+    first = one.start_flom(*options, "-r", "R", "--", "sh", "-c", "echo held; cat")
+    assert first.line() == "held"
+    busy = two.flom(*options, "-d", "0", "-o", "200", "-r", "R", "--", "echo", "ran twice")
+    assert (busy.returncode, busy.stdout) == (98, "")
+    without = two.flom("-A", GROUP, "-d", "0", "-r", "R2", "--", "true")
+    assert without.returncode == 99  # no daemon answers it
+    assert first.finish().returncode == 0

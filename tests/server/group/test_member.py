@@ -12,6 +12,8 @@ from twisted.python.failure import Failure
 
 from flom._version import __version__
 from flom.codes import Outcome
+from flom.core.group.addresses import Group
+from flom.core.group.key import GroupKey
 from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
@@ -41,10 +43,12 @@ class Member(MemberObserver):
     @ivar roles: what it has become, one after another.
     """
 
-    def __init__(self, ports: list[FakePort], address: tuple[str, int] | None = ("", 40001)) -> None:
+    def __init__(
+        self, ports: list[FakePort], address: tuple[str, int] | None = ("", 40001), group: Group = GROUP
+    ) -> None:
         self.reactor = MemoryReactor()
         self.roles: list[Role] = []
-        self.member = GroupMember(GROUP, address, self.reactor, lambda: instant(self.reactor), self)
+        self.member = GroupMember(group, address, self.reactor, lambda: instant(self.reactor), self)
         self._ports = ports
         self.whys_deaf: list[str] = []
         self.reached: list[ReachedRival] = []
@@ -355,7 +359,9 @@ def test_a_rival_is_told_that_this_daemon_leads_too(member: Member) -> None:
     own = member.win().standing
     member.hear_reply()
     told = Discover(GROUP.address, standing=own, port=40001)
-    assert (told, RIVAL) in member.port.answers()
+    assert [message.replace(number=0) for message, _ in member.port.answers() if isinstance(message, Discover)] == [
+        told
+    ]
 
 
 def test_a_rival_that_has_just_announced_itself_is_known(member: Member) -> None:
@@ -420,6 +426,63 @@ def test_a_daemon_that_ends_reaches_for_nobody_any_more(member: Member) -> None:
     member.port.stopListening()
     assert member.reactor.connectors[0].stoppedConnecting
     assert member.reactor.getDelayedCalls() == []
+
+
+# a key
+
+
+KEY = GroupKey(b"k" * 32, lambda: "00" * 16)
+OTHER_KEY = GroupKey(b"o" * 32, lambda: "00" * 16)
+REQUIRED = GroupKey(b"k" * 32, lambda: "00" * 16, is_required=True)
+
+
+def announcement(other: Standing, number: int = 1) -> bytes:
+    return encode(Discover(GROUP.address, standing=other, port=40009, number=number))
+
+
+def keyed(ports: list[FakePort], key: GroupKey = KEY) -> Member:
+    return Member(ports, group=GROUP.replace(key=key))
+
+
+@pytest.mark.parametrize("key", [None, OTHER_KEY])
+def test_an_announcement_without_the_key_is_ignored(ports: list[FakePort], key: GroupKey | None) -> None:
+    member = keyed(ports).win()
+    datagram = announcement(OLDER_LEADER)
+    member.port.hear(datagram if key is None else key.seal(datagram), RIVAL)
+    assert member.connecting() == []
+    member.port.hear(KEY.seal(datagram), RIVAL)
+    assert len(member.connecting()) == 1
+
+
+def test_answers_are_sealed(ports: list[FakePort]) -> None:
+    member = keyed(ports).win()  # it has heard itself, so its announcements are sealed too
+    nonce = "12" * 16
+    member.port.hear(KEY.seal(encode(Discover(GROUP.address, nonce=nonce))), ASKER)
+    [(datagram, _)] = member.port.sent
+    assert KEY.is_sealed(datagram, nonce)
+
+
+def test_an_announcement_that_was_recorded_is_not_believed_again(ports: list[FakePort]) -> None:
+    member = keyed(ports).open()
+    member.port.hear(KEY.seal(announcement(OLDER_LEADER, 7)), RIVAL)
+    assert member.role is Role.STANDBY
+    for _ in range(10):
+        member.port.hear(KEY.seal(announcement(OLDER_LEADER, 7)), RIVAL)
+        member.port.hear(KEY.seal(announcement(OLDER_LEADER, 6)), RIVAL)
+        pass_time(member.reactor, 0.4)
+    assert member.roles == [Role.CANDIDATE, Role.STANDBY, Role.CANDIDATE, Role.LEADER]
+
+
+@pytest.mark.parametrize(("key", "is_answered"), [(KEY, True), (REQUIRED, False)])
+def test_those_without_a_key_are_answered_unless_it_is_required(
+    ports: list[FakePort], key: GroupKey, is_answered: bool
+) -> None:
+    member = keyed(ports, key).win()
+    for question in (PLAIN_QUESTION, encode(QUESTION)):
+        member.port.hear(question, ASKER)
+        assert bool(member.port.answers()) is is_answered
+    member.port.hear(encode(Discovered("", 40009)), RIVAL)  # of FLoM
+    assert bool(member.connecting()) is is_answered
 
 
 # interfaces come and go
