@@ -14,7 +14,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from flom.codes import ReturnCode
-from flom.core.group.addresses import Group, Sender
+from flom.core.group.addresses import HIGHEST_HOP_LIMIT, Group, Sender, is_for_link, may_be_from_link
 from flom.core.value import Value
 from flom.errors import ConfigError, FlomError
 from flom.text import reason
@@ -37,7 +37,13 @@ _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
 
 _PACKET_INFO: Final = struct.Struct("16sI")  # struct in6_pktinfo: where a datagram was sent to, and how it came
-_PACKET_INFO_SPACE: Final = socket.CMSG_SPACE(_PACKET_INFO.size)
+_PACKET_INFO_4: Final = struct.Struct("I4s4s")  # struct in_pktinfo: how it came, and where it was sent to
+_HOP_LIMIT: Final = struct.Struct("i")
+_PACKET_INFO_SPACE: Final = socket.CMSG_SPACE(_PACKET_INFO.size) + socket.CMSG_SPACE(_HOP_LIMIT.size)
+
+# missing in Python's socket module before 3.12, or at all
+_IP_PKTINFO: Final = 8
+_IP_RECVTTL: Final = 12
 
 
 class NoMulticast(FlomError):
@@ -178,20 +184,28 @@ def usable_interfaces(group: Group) -> list[NetworkInterface]:
 class GroupSocket:
     """A UDP socket for sending to a group, and, as a member, for hearing it; the caller binds C{udp} to a port."""
 
-    __slots__ = ("_group", "_joined", "udp")
+    __slots__ = ("_group", "_is_for_link", "_joined", "udp")
 
     def __init__(self, group: Group, udp: socket.socket) -> None:
         self._group = group
         self._joined: set[int] = set()
+        self._is_for_link = is_for_link(group)
         self.udp = udp
         udp.setblocking(False)
         if group.is_ipv6:
             udp.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
             udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
             udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, group.ttl)
+            if self._is_for_link:
+                udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, HIGHEST_HOP_LIMIT)
         else:
             udp.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+            udp.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            udp.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
             udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.ttl)
+            if self._is_for_link:
+                udp.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, HIGHEST_HOP_LIMIT)
 
     def close(self) -> None:
         """Close the socket; a member leaves the group."""
@@ -254,13 +268,15 @@ class GroupSocket:
     def receive(self, size: int) -> tuple[bytes, Sender] | None:
         """
         Return the next datagram that was sent to us alone, or to the group by an interface where the socket has joined
-        it; C{None} if the next one was not.
+        it; C{None} if the next one was not, or if it is for a group of the link and has passed a router.
 
         @param size: bytes; what is longer is cut off.
         @raise OSError: there is nothing, or a port that we sent to is closed.
         """
         datagram, about, _, sender = self.udp.recvmsg(size, _PACKET_INFO_SPACE)
-        return (datagram, sender_of(sender)) if self._is_for_us(about) else None
+        if not self._is_for_us(about) or not (not self._is_for_link or self._is_from_link(sender[0], about)):
+            return None
+        return datagram, sender_of(sender)
 
     def _is_for_us(self, about: list[tuple[int, int, bytes]]) -> bool:
         """For IPv4, the kernel sees to it; for IPv6, it takes a member on one interface for a member on all."""
@@ -269,6 +285,21 @@ class GroupSocket:
                 address, index = _PACKET_INFO.unpack(data)
                 return not IPv6Address(address).is_multicast or index in self._joined
         return True
+
+    def _is_from_link(self, sender: str, about: list[tuple[int, int, bytes]]) -> bool:
+        """Return whether a datagram has passed no router, as far as can be known."""
+        sent_to, hop_limit = sender, 0
+        for level, kind, data in about:
+            match level, kind:
+                case socket.IPPROTO_IPV6, socket.IPV6_PKTINFO:
+                    sent_to = str(IPv6Address(_PACKET_INFO.unpack(data)[0]))
+                case socket.IPPROTO_IP, _ if kind == _IP_PKTINFO:
+                    sent_to = str(IPv4Address(_PACKET_INFO_4.unpack(data)[2]))
+                case (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT) | (socket.IPPROTO_IP, socket.IP_TTL):
+                    [hop_limit] = _HOP_LIMIT.unpack(data)
+        if may_be_from_link(sender, sent_to, hop_limit):
+            return True
+        return not self._group.is_ipv6 and is_on_link(sender)
 
     def _join(self, interface: NetworkInterface) -> None:
         if self._group.is_ipv6:
@@ -298,6 +329,20 @@ def open_group_socket(group: Group, *, is_member: bool) -> GroupSocket:
             udp.close()
         raise NoMulticast(f"{group}: {reason(e)}") from e
     return opened
+
+
+def is_on_link(address: str, table: str = "/proc/net/route") -> bool:
+    """Return whether the IPv4 C{address} is reached without a router, by the kernel's C{table}, if that is there."""
+    number = int.from_bytes(IPv4Address(address).packed, "little")
+    try:
+        with open(table) as lines:
+            routes = [line.split() for line in lines][1:]
+    except FileNotFoundError:
+        return False
+    return any(
+        int(gateway, 16) == 0 != int(mask, 16) and number & int(mask, 16) == int(network, 16)
+        for _, network, gateway, _, _, _, _, mask, *_ in routes
+    )
 
 
 def sender_of(address: Any) -> Sender:

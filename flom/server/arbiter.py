@@ -229,7 +229,7 @@ class DeferredArbiter(Acquiring):
         self._takeover = Takeover(self._clock, grace, self._serve_deferred, looking)
 
     def contest(self, sessions: Iterable[SessionId]) -> None:
-        """Tell C{sessions} that another daemon has granted what they hold; they hold it still."""
+        """Deliver L{Contested} to C{sessions}: another daemon has granted what they hold; they hold it still."""
         for session in sessions:
             deliver = self._sessions.get(session)
             if deliver is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ import pytest
 import flom.net.multicast
 from flom.core.group.addresses import Group
 from flom.errors import ConfigError
-from flom.net.multicast import NetworkInterface, NoMulticast, list_interfaces, make_group, usable_interfaces
+from flom.net.multicast import (
+    NetworkInterface,
+    NoMulticast,
+    is_on_link,
+    list_interfaces,
+    make_group,
+    usable_interfaces,
+)
 
 GROUP6 = Group("ff02::1", 28015)
 
@@ -125,3 +133,17 @@ def has_interfaces(monkeypatch: pytest.MonkeyPatch, flags: list[int]) -> None:
     monkeypatch.setattr(
         flom.net.multicast, "list_interfaces", lambda only: [each for each in interfaces if only in ("", each.name)]
     )
+
+
+def test_addresses_on_the_link_are_those_without_a_gateway(tmp_path: Path) -> None:
+    table = tmp_path / "route"
+    table.write_text(
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+        "eth0\t006433C6\t010200C0\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+    )
+    assert is_on_link("192.0.2.77", str(table))
+    assert not is_on_link("192.0.3.77", str(table))
+    assert not is_on_link("198.51.100.7", str(table))
+    assert not is_on_link("192.0.2.77", str(tmp_path / "none"))

@@ -12,10 +12,16 @@ from flom.text import host_port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from flom.core.group.key import GroupKey
 
 Sender = tuple[str, int]
 """Where a datagram came from: an address, with its zone if it is link-local, and a port."""
+
+
+HIGHEST_HOP_LIMIT: Final = 255
+"""What arrives with this hop limit, or TTL, has passed no router: each would have made it lower."""
 
 
 class Group(Value):
@@ -50,6 +56,27 @@ class Group(Value):
         one interface may be used.
         """
         return None if self.interface else ("::1" if self.is_ipv6 else "127.0.0.1", self.port)
+
+
+def is_for_link(group: Group) -> bool:
+    """Return whether no router passes on what is sent to C{group}: it is 224.0.0.x, or of IPv6's scope 1 or 2."""
+    packed = ip_address(group.address).packed
+    return packed[1] & 15 <= 2 if group.is_ipv6 else packed[:3] == bytes((224, 0, 0))
+
+
+def may_be_from_link(sender: str, destination: str, hop_limit: int) -> bool:
+    """
+    Return whether a datagram for a group L{is_for_link} may have come without passing a router.
+
+    One that was sent to the group has, and one whose hop limit is the highest. A link-local or loopback address passes
+    no router either; of other addresses of IPv4, the caller has to know whether they are on the link.
+
+    @param destination: the address that it was sent to.
+    @param hop_limit: with which it has arrived; its TTL in IPv4.
+    """
+    source = ip_address(sender.partition("%")[0])
+    is_own = is_loopback(sender) or (isinstance(source, IPv6Address) and source.is_link_local)
+    return ip_address(destination).is_multicast or hop_limit == HIGHEST_HOP_LIMIT or is_own
 
 
 def destination(address: str, sender: Sender, group: Group) -> str:

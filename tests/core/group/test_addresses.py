@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from flom.core.group.addresses import Group, destination, is_link_local, is_loopback
+from flom.core.group.addresses import (
+    Group,
+    destination,
+    is_for_link,
+    is_link_local,
+    is_loopback,
+    may_be_from_link,
+)
 
 GROUP4, GROUP6 = Group("239.1.1.1", 28015), Group("ff02::1", 28015)
 
@@ -81,3 +88,41 @@ def test_a_loopback_address(host: str, expected: bool) -> None:
 )
 def test_this_host_is_asked_too_unless_one_interface_is_named(group: Group, host: object) -> None:
     assert group.own_host == host
+
+
+@pytest.mark.parametrize(
+    ("address", "is_one"),
+    [
+        ("ff02::1", True),
+        ("ff12::7", True),
+        ("ff01::1", True),
+        ("ff05::1", False),
+        ("ff0e::1", False),
+        ("224.0.0.1", True),
+        ("224.0.1.1", False),
+        ("239.1.2.3", False),
+    ],
+)
+def test_a_group_of_the_link_is_one_that_no_router_passes_on(address: str, is_one: bool) -> None:
+    assert is_for_link(Group(address, 28015)) is is_one
+
+
+@pytest.mark.parametrize(
+    ("sender", "sent_to", "hop_limit", "may_be"),
+    [
+        ("fe80::7%eth0", "fe80::1", 64, True),
+        ("2001:db8::7", "ff02::1", 1, True),
+        ("2001:db8::7", "2001:db8::1", 255, True),
+        ("2001:db8::7", "2001:db8::1", 254, False),
+        ("2001:db8::7", "2001:db8::1", 64, False),
+        ("::1", "::1", 64, True),
+        ("192.0.2.7", "224.0.0.1", 1, True),
+        ("192.0.2.7", "192.0.2.1", 64, False),
+        ("192.0.2.7", "192.0.2.1", 255, True),
+        ("127.0.0.1", "127.0.0.1", 64, True),
+    ],
+)
+def test_what_has_passed_a_router_is_told_from_what_has_not(
+    sender: str, sent_to: str, hop_limit: int, may_be: bool
+) -> None:
+    assert may_be_from_link(sender, sent_to, hop_limit) is may_be

@@ -147,3 +147,30 @@ def test_a_started_daemon_has_the_key_too(lan: Lan, tmp_path: Path) -> None:
     without = two.flom("-A", GROUP, "-d", "0", "-r", "R2", "--", "true")
     assert without.returncode == 99  # no daemon answers it
     assert first.finish().returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["IPv6", "IPv4"])
+def test_what_may_have_passed_a_router_is_no_announcement(lan: Lan, forger: Forger, kind: str) -> None:
+    """For a group of the link: it was sent to a routable address, from one, with the hop limit of anything."""
+    one = lan.add_host()
+    group = GROUP if kind == "IPv6" else "224.0.0.77"
+    one.ip("addr", "add", "fd00:77::1/64", "dev", "eth0", "nodad")
+    forger.host.ip("addr", "add", "fd00:77::9/64", "dev", "eth0", "nodad")
+    one.ip("addr", "add", "10.78.1.1/32", "dev", "eth0")
+    forger.host.ip("addr", "add", "10.78.1.9/32", "dev", "eth0")
+    for host, other in (one, "10.78.1.9"), (forger.host, "10.78.1.1"):
+        [own] = [address["local"] for address in host.interface()["addr_info"] if address["local"].startswith("10.77")]
+        router = "10.77.1.1" if own != "10.77.1.1" else "10.77.1.2"
+        host.ip("route", "add", other, "via", router, "dev", "eth0", "onlink")  # as if there were a router
+    leader = await_leader([one.join_group(group=group)])
+    datagram = encode(Discover(group, standing=FORGED, port=forger.port))
+    family = socket.AF_INET6 if kind == "IPv6" else socket.AF_INET
+    source, address = ("fd00:77::9", "fd00:77::1") if kind == "IPv6" else ("10.78.1.9", "10.78.1.1")
+    with closing(forger.host.open_socket(family, socket.SOCK_DGRAM)) as sender:
+        sender.bind((source, 0))
+        began = monotonic()
+        while monotonic() < began + 1.0:
+            sender.sendto(datagram, (address, PORT))
+    assert forger.reached == 0
+    assert "says that it leads" not in leader.log
+    assert one.flom("-A", group, "-d", "0", "-r", "R", "--", "true").returncode == 0
