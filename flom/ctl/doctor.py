@@ -62,7 +62,7 @@ class _Listener:
 
     def __init__(self, member: GroupSocket) -> None:
         self._member = member
-        self.questions: list[Sender] = []
+        self.questions: list[tuple[Sender, str]] = []  # and the names of the interfaces that they came by
         self.leaders: dict[str, Sender] = {}
 
     def hear(self) -> None:
@@ -79,7 +79,7 @@ class _Listener:
     def _note(self, message: object, sender: Sender) -> None:
         if isinstance(message, Discover):
             if message.standing is None:
-                self.questions.append(sender)
+                self.questions.append((sender, self._member.came_by))
             elif message.standing.role is Role.LEADER:
                 self.leaders[message.standing.node] = sender
 
@@ -106,8 +106,12 @@ def examine(group: Group) -> Iterator[Finding]:
     if not usable:
         yield Finding(Verdict.FAILED, "interfaces", f"none can be used for {group.address}")
         return
+    routed = []
     for interface in usable:
-        yield _check_route(interface, group)
+        finding = _check_route(interface, group)
+        yield finding
+        if finding.verdict is Verdict.OK and (group.interface or not interface.is_loopback):
+            routed.append(interface.name)
     ttl = "1: daemons behind routers are not found; --discovery-ttl changes that"
     if group.ttl > 1:
         ttl = f"{group.ttl}: up to {group.ttl - 1} routers, if they route multicast"
@@ -124,13 +128,13 @@ def examine(group: Group) -> Iterator[Finding]:
         except NoMulticast as e:
             yield Finding(Verdict.FAILED, "join", str(e))
             return
-        yield from _ask(group, _Listener(member))
+        yield from _ask(group, _Listener(member), routed)
     finally:
         member.close()
 
 
-def _ask(group: Group, listener: _Listener) -> Iterator[Finding]:
-    """Ask the group, and compare what is answered with what is heard."""
+def _ask(group: Group, listener: _Listener, interfaces: list[str]) -> Iterator[Finding]:
+    """Ask the group by C{interfaces}, and compare what is answered with what is heard."""
     search = Search(group, everyone=True)
     with Asker(search, NEVER, lambda line: None) as asker:
         for _ in range(_ATTEMPTS):
@@ -138,21 +142,26 @@ def _ask(group: Group, listener: _Listener) -> Iterator[Finding]:
             asker.finish()
             listener.hear()
         own = asker.socket.udp.getsockname()[1]
-        looped = any(sender[1] == own for sender in listener.questions if not is_loopback(sender[0]))
+        came_by = {name for sender, name in listener.questions if sender[1] == own and not is_loopback(sender[0])}
         if asker.problem is not None:
             yield Finding(Verdict.FAILED, "send", str(asker.problem))
         else:
             yield Finding(Verdict.OK, "send", f"{_ATTEMPTS} questions to {group}")
-        if looped:
-            yield Finding(Verdict.OK, "loop", "they came back to this host")
-        else:
-            detail = (
-                f"they did not come back to this host: a firewall here drops what comes in on UDP port {group.port}"
-            )
-            yield Finding(Verdict.FAILED, "loop", f"{detail}. A daemon here will not be elected")
-        yield from _check_answers(search, listener, looped, group)
+        for name in interfaces:
+            yield _check_loop(name, group, is_heard=name in came_by)
+        yield from _check_answers(search, listener, bool(came_by), group)
         for daemon in search.leaders:
             yield _check_connection(daemon)
+
+
+def _check_loop(interface: str, group: Group, *, is_heard: bool) -> Finding:
+    """Return whether the questions that were sent by C{interface} came back by it."""
+    what = f"loop by {interface}"
+    if is_heard:
+        return Finding(Verdict.OK, what, "they came back to this host")
+    detail = f"they did not come back to this host: a firewall here drops what comes in on UDP port {group.port}"
+    hint = "" if group.interface else f", unless -n chooses another interface than {interface}"
+    return Finding(Verdict.FAILED, what, f"{detail}. A daemon here will not be elected{hint}")
 
 
 def _check_interface(interface: NetworkInterface, group: Group) -> Finding | None:
@@ -212,7 +221,8 @@ def _check_answers(search: Search, listener: _Listener, looped: bool, group: Gro
                 Verdict.FAILED,
                 "answer",
                 f"a leader at {sender[0]} is heard, but does not answer: a firewall drops our questions there (UDP "
-                f"to port {group.port}) or its answers here (UDP from port {group.port})",
+                f"to port {group.port}) or its answers here (UDP from port {group.port}); or the "
+                "leader may no longer hear the group, as its log says then",
             )
     if len(leaders) > 1:
         yield Finding(Verdict.FAILED, "leaders", f"{len(leaders)} daemons lead {group}; one should")

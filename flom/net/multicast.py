@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flom.config import Config
 
 _SIOCGIFFLAGS: Final = 0x8913
+_SIOCGIFADDR: Final = 0x8915
 _IFF_UP: Final = 0x1
 _IFF_LOOPBACK: Final = 0x8
 _IFF_RUNNING: Final = 0x40
@@ -76,6 +77,16 @@ class NetworkInterface(Value):
     def is_loopback(self) -> bool:
         """True if it leads to this host only."""
         return bool(self.flags & _IFF_LOOPBACK)
+
+    def has_address_for(self, sender: socket.socket) -> bool:
+        """Return whether C{sender} has an IPv4 address to send from; for IPv6, sending fails without one."""
+        if sender.family == socket.AF_INET6:
+            return True
+        try:
+            fcntl.ioctl(sender, _SIOCGIFADDR, struct.pack("40s", self.name.encode()))
+        except OSError:
+            return False
+        return True
 
     def use_for(self, sender: socket.socket) -> None:
         """Set C{sender} to send to groups by this interface."""
@@ -182,14 +193,21 @@ def usable_interfaces(group: Group) -> list[NetworkInterface]:
 
 
 class GroupSocket:
-    """A UDP socket for sending to a group, and, as a member, for hearing it; the caller binds C{udp} to a port."""
+    """
+    A UDP socket for sending to a group, and, as a member, for hearing it; the caller binds C{udp} to a port.
 
-    __slots__ = ("_group", "_is_for_link", "_joined", "udp")
+    @ivar came_by: the name of the interface by which the last datagram came; empty if the socket has not joined there.
+    @ivar expected: the names of the interfaces by which the last datagram to the group has to come back to a member.
+    """
+
+    __slots__ = ("_group", "_is_for_link", "_joined", "came_by", "expected", "udp")
 
     def __init__(self, group: Group, udp: socket.socket) -> None:
         self._group = group
-        self._joined: set[int] = set()
+        self._joined: dict[int, str] = {}
         self._is_for_link = is_for_link(group)
+        self.came_by = ""
+        self.expected: list[str] = []
         self.udp = udp
         udp.setblocking(False)
         if group.is_ipv6:
@@ -215,43 +233,59 @@ class GroupSocket:
         """
         Join the group on every interface where the socket is no member yet; there may be new ones.
 
+        The kernel drops a membership with the addresses of its interface, and does not say so: where it does not list
+        the group, it is joined again.
+
         @param refused: called with each interface on which that is not possible, and with the reason.
         @return: the names of the interfaces where it is a member since this call.
         @raise NoMulticast: it is a member on none.
         """
         interfaces = usable_interfaces(self._group)
-        self._joined &= {interface.index for interface in interfaces}
+        listed = _memberships(self._group)
+        self._joined = {
+            interface.index: interface.name
+            for interface in interfaces
+            if interface.index in self._joined and (listed is None or interface.index in listed)
+        }
         joined, problem = [], OSError()
         for interface in interfaces:
             if interface.index not in self._joined:
                 try:
                     self._join(interface)
                 except OSError as e:
-                    if e.errno != errno.EADDRINUSE:  # a member already: the interface was down for a while
-                        problem = e
-                        refused(interface, e)
-                        continue
-                self._joined.add(interface.index)
+                    problem = e
+                    refused(interface, e)
+                    continue
+                self._joined[interface.index] = interface.name
                 joined.append(interface.name)
         if not self._joined:
             names = ", ".join(interface.name for interface in interfaces)
             raise NoMulticast(f"{self._group.address}: it cannot be joined on {names}: {reason(problem)}")
         return joined
 
-    def tell(self, datagram: bytes) -> list[str]:
+    def forget(self, names: list[str]) -> None:
+        """Have the group joined again on the interfaces of these C{names} by the next L{join}."""
+        self._joined = {index: name for index, name in self._joined.items() if name not in names}
+
+    def tell(self, datagram: bytes, by: Callable[[str], bool] = lambda name: True) -> list[str]:
         """
         Send C{datagram} to the group by every interface.
 
+        @param by: called with the name of each; returns whether to use it.
         @return: the names of those by which that was possible.
         @raise NoMulticast: that was not possible by any.
         """
-        interfaces = usable_interfaces(self._group)
+        interfaces = [interface for interface in usable_interfaces(self._group) if by(interface.name)]
         told, problems = [], []
+        self.expected = []
         for interface in interfaces:
             try:
                 interface.use_for(self.udp)
                 self.udp.sendto(datagram, (self._group.address, self._group.port))
                 told.append(interface.name)
+                is_member = interface.index in self._joined
+                if is_member and interface.has_carrier and interface.has_address_for(self.udp):
+                    self.expected.append(interface.name)
             except OSError as e:
                 problems.append(f"{interface.name}: {why_not_sent(e, self._group)}")
         if len(problems) == len(interfaces):
@@ -281,8 +315,11 @@ class GroupSocket:
     def _is_for_us(self, about: list[tuple[int, int, bytes]]) -> bool:
         """For IPv4, the kernel sees to it; for IPv6, it takes a member on one interface for a member on all."""
         for level, kind, data in about:
-            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+                self.came_by = self._joined.get(_PACKET_INFO_4.unpack(data)[0], "")
+            elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
                 address, index = _PACKET_INFO.unpack(data)
+                self.came_by = self._joined.get(index, "")
                 return not IPv6Address(address).is_multicast or index in self._joined
         return True
 
@@ -303,11 +340,37 @@ class GroupSocket:
 
     def _join(self, interface: NetworkInterface) -> None:
         if self._group.is_ipv6:
+            level, leave, join = socket.IPPROTO_IPV6, socket.IPV6_LEAVE_GROUP, socket.IPV6_JOIN_GROUP
             request = struct.pack("16sI", IPv6Address(self._group.address).packed, interface.index)
-            self.udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
         else:
+            level, leave, join = socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, socket.IP_ADD_MEMBERSHIP
             request = struct.pack("4s4xi", IPv4Address(self._group.address).packed, interface.index)
-            self.udp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        try:
+            self.udp.setsockopt(level, leave, request)  # what is left of a membership that the kernel has dropped
+        except OSError:
+            pass  # there was none
+        self.udp.setsockopt(level, join, request)
+
+
+def _memberships(group: Group) -> set[int] | None:
+    """Return the indexes of the interfaces on which the kernel lists C{group}; C{None} if there is no such list."""
+    found, index = set(), 0
+    try:
+        with open(f"/proc/thread-self/net/{'igmp6' if group.is_ipv6 else 'igmp'}") as lines:
+            if group.is_ipv6:
+                wanted = IPv6Address(group.address).packed.hex()
+                return {int(fields[0]) for fields in map(str.split, lines) if fields[2:3] == [wanted]}
+            wanted = f"{struct.unpack('=I', IPv4Address(group.address).packed)[0]:08X}"
+            next(lines, "")  # a heading
+            for line in lines:
+                first = line.split()[0]
+                if not line[0].isspace():
+                    index = int(first)
+                elif first == wanted:
+                    found.add(index)
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def open_group_socket(group: Group, *, is_member: bool) -> GroupSocket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet import udp
@@ -35,9 +36,23 @@ class GroupPort(udp.MulticastPort):
         """See L{GroupSocket.join}; an interface without the group is logged once."""
         return self._group_socket.join(self._warn_of)
 
-    def tell(self, datagram: bytes) -> list[str]:
+    def forget(self, names: list[str]) -> None:
+        """See L{GroupSocket.forget}."""
+        self._group_socket.forget(names)
+
+    def tell(self, datagram: bytes, by: Callable[[str], bool] = lambda name: True) -> list[str]:
         """See L{GroupSocket.tell}."""
-        return self._group_socket.tell(datagram)
+        return self._group_socket.tell(datagram, by)
+
+    @property
+    def came_by(self) -> str:
+        """See L{GroupSocket.came_by}."""
+        return self._group_socket.came_by
+
+    @property
+    def expected(self) -> list[str]:
+        """See L{GroupSocket.expected}."""
+        return self._group_socket.expected
 
     def write(self, datagram: bytes, addr: Sender | None = None) -> None:
         """See L{GroupSocket.send_to}."""

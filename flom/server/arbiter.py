@@ -278,8 +278,15 @@ class DeferredArbiter(Acquiring):
     def _end_grace(self) -> list[LockRequest]:
         return [] if self._takeover is None else self._takeover.end_grace()
 
+    def dismiss(self) -> None:
+        """Dismiss all sessions of a retired arbiter: the holders reclaim from the daemon that leads next."""
+        self._dismiss(dict(self._sessions))
+
     def _dismiss_idle(self) -> None:
         idle = {session: deliver for session, deliver in self._sessions.items() if not self._table.holds(session)}
+        self._dismiss(idle)
+
+    def _dismiss(self, idle: dict[SessionId, Deliver]) -> None:
         for session in idle:
             del self._sessions[session]  # all of them first: none may be granted what another one waited for
         for session, deliver in idle.items():

@@ -41,6 +41,9 @@ class FakePort:
     @ivar interfaces: that lead to the group.
     @ivar joined: the interfaces on which it has become a member, in order.
     @ivar is_deaf: whether what it says does not come back.
+    @ivar deaf: the interfaces by which it does not.
+    @ivar came_by: the interface by which the last datagram came.
+    @ivar expected: the interfaces by which the last datagram to the group has to come back.
     """
 
     has_interfaces = True
@@ -53,6 +56,9 @@ class FakePort:
         self.interfaces = ["eth0"] if self.has_interfaces else []
         self.joined: list[str] = []
         self.is_deaf = False
+        self.deaf: set[str] = set()
+        self.came_by = ""
+        self.expected: list[str] = []
         self._protocol: Any = protocol  # it takes us for a real port
         self._reactor = reactor
         self._coming: list[IDelayedCall] = []
@@ -74,13 +80,18 @@ class FakePort:
         self.joined += joined
         return joined
 
-    def tell(self, datagram: bytes) -> list[str]:
+    def forget(self, names: list[str]) -> None:
+        self.joined = [name for name in self.joined if name not in names]
+
+    def tell(self, datagram: bytes, by: Callable[[str], bool] = lambda name: True) -> list[str]:
         self._check()
         self.told.append(decode(datagram))
+        self.expected = list(filter(by, self.interfaces))
         if self.is_member:
             self._coming = [call for call in self._coming if call.active()]
-            self._coming.append(self._reactor.callLater(0, self._come_back, datagram))
-        return list(self.interfaces)
+            for name in self.expected:
+                self._coming.append(self._reactor.callLater(0, self._come_back, datagram, name))
+        return self.expected
 
     def write(self, datagram: bytes, addressee: Sender) -> None:
         self.sent.append((datagram, addressee))
@@ -99,8 +110,9 @@ class FakePort:
         told, self.told = self.told, []
         return [message.standing for message in told if isinstance(message, Discover) and message.standing is not None]
 
-    def _come_back(self, datagram: bytes) -> None:
-        if not self.is_deaf:
+    def _come_back(self, datagram: bytes, name: str) -> None:
+        if not self.is_deaf and name not in self.deaf:
+            self.came_by = name
             self.hear(datagram, OWN)
 
     def _check(self) -> None:

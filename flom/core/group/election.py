@@ -16,11 +16,14 @@ are heard only when they are asked (L{FLOM}).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from flom.core.group.ranking import FLOM, rank
 from flom.core.group.timing import DEFAULT_TIMING, ROUNDS, Timing
 from flom.core.protocol.messages import Role, Standing
+
+GOODBYES: Final = 3
+"""Announcements of a leader that leaves; each of them may get lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +213,14 @@ class Election:
     def was_unheard(self) -> None:
         """Note that the last announcement could not be sent: a candidate that is not heard does not win."""
         self._rounds = self._deaf_rounds = -1  # the round that has begun with it does not count
+
+    def lose_hearing(self, now: float, wall: int) -> list[Action]:
+        """Note that this daemon does not hear the group any more: as a leader, it says goodbye."""
+        if self.role is not Role.LEADER:
+            return []
+        goodbyes = self.leave() * GOODBYES
+        self._is_yielding = True
+        return [*goodbyes, *self._step_back(now, wall)]
 
     def leave(self) -> list[Action]:
         """Return the announcement that this daemon leaves; nothing else may be called after this."""

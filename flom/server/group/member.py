@@ -20,6 +20,7 @@ from flom._version import __version__
 from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender, destination
 from flom.core.group.election import (
+    GOODBYES,
     Action,
     Announce,
     BecameCandidate,
@@ -33,6 +34,7 @@ from flom.core.group.election import (
     Verify,
     Yield,
 )
+from flom.core.group.hearing import Hearing
 from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.decode import decode
@@ -58,7 +60,6 @@ LEADER_MEMORY: Final = 10.0
 """Seconds for which another leader is remembered: it is shown what is held here, if it asks."""
 
 _MOST_LEADERS: Final = 100  # that are remembered
-_GOODBYES: Final = 3  # each of them may get lost
 _LOG_PAUSE: Final = 1.0  # seconds between two lines of the same kind in the log
 _REJOIN: Final = 1.0  # seconds after which new interfaces are looked for again
 
@@ -115,6 +116,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._host = gethostname()
         now, wall = self._now()
         self.election = Election(secrets.token_hex(8), now, wall, timing)
+        self._hearing = Hearing()
+        self._lost: list[str] = []  # interfaces that have become deaf while this daemon led
         self._timer: IDelayedCall | None = None
         self._joined_at = now
         self._has_started = False
@@ -156,8 +159,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
         return port
 
     def leave(self) -> None:
-        """Announce that this daemon leaves, L{_GOODBYES} times."""
-        for action in self.election.leave() * _GOODBYES:
+        """Announce that this daemon leaves, L{GOODBYES} times."""
+        for action in self.election.leave() * GOODBYES:
             self._act([action])
         self._stop_timer()
 
@@ -201,11 +204,20 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._timer = None
         if self._now()[0] - self._joined_at >= _REJOIN:
             self._join()
+            self._probe()
+        if self.election.role is Role.LEADER:
+            self._check_hearing()
         self._act(self.election.tick(*self._now()))
 
     def _hear(self, other: Standing, sender: Sender, message: Discover | Discovered) -> None:
         if other.role is Role.LEADER and other.node:
             self._note_leader(other.node)
+        if other.node == self.election.standing.node:
+            if self.transport.came_by and self._hearing.note_heard(self.transport.came_by):
+                text = "what is sent to {group} by {interface} comes back again"
+                self._log.info(text, group=self._group, interface=self.transport.came_by)
+            if not self._hearing.is_complete:
+                return  # a rival may be where we have not heard ourselves yet
         source = Source(sender, (destination(message.address, sender, self._group), message.port))
         self._act(self.election.hear(other, *self._now(), source))
 
@@ -217,7 +229,10 @@ class GroupMember(DatagramProtocol, RivalObserver):
                 case Relay(standing, source):
                     relayed = Discover(self._group.address, standing=standing, relayed=True)
                     self._send(self._seal(relayed), source.sender)
-                case BecameCandidate() | BecameStandby():
+                case BecameCandidate():
+                    self._hearing.restart()
+                    self._show_role(None)
+                case BecameStandby():
                     self._show_role(None)
                 case Lead():
                     self._log.info("leading {group}", group=self._group)
@@ -231,12 +246,15 @@ class GroupMember(DatagramProtocol, RivalObserver):
                     self._log_rivals("{other} has to yield to this one, {own}", rival, source)
                     self._check(rival, source)
                 case Deaf():
-                    self._observer.is_deaf(
-                        f"{self._group}: what this host sends to the group does not come back to it, so others would "
-                        "not be heard either: does a firewall drop it? No daemon is elected here; flomctl doctor may "
-                        "tell more"
-                    )
+                    by = f" by {', '.join(unheard)}" if (unheard := self._hearing.unheard or self._lost) else ""
+                    self._lost = []
+                    self._hearing.restart()
                     self._show_role(None)
+                    self._observer.is_deaf(
+                        f"{self._group}: what this host sends to the group{by} does not come back to it, so others "
+                        "would not be heard either: does a firewall drop it? No daemon is elected here; -n chooses "
+                        "the interface of the group, flomctl doctor may tell more"
+                    )
                 case Yield(rival, source):
                     self._log_rivals("this one, {own}, yields to {other} and grants nothing more", rival, source)
                     self._show_role(rival)
@@ -270,12 +288,39 @@ class GroupMember(DatagramProtocol, RivalObserver):
             announcement = Discover(
                 self._group.address, standing=standing, address=address, port=port, number=self._announced
             )
-            self.transport.tell(self._seal(announcement))
+            self.transport.tell(self._seal(announcement), lambda name: name not in self._hearing.left_out)
+            self._hearing.note_sent(self.transport.expected)
         except NoMulticast as e:
             self.election.was_unheard()
+            self._hearing.note_sent([])
             self._complain(e)
         else:
             self._has_complained = False
+
+    def _probe(self) -> None:
+        """Check whether the interfaces that were left out hear now, by an announcement that impresses no daemon."""
+        if left_out := self._hearing.left_out:
+            standing = self.election.standing.replace(role=Role.STANDBY)
+            with suppress(NoMulticast):
+                self.transport.tell(
+                    self._seal(Discover(self._group.address, standing=standing)), lambda name: name in left_out
+                )
+
+    def _check_hearing(self) -> None:
+        """Join the group again where this leader does not hear itself any more; if that does not help, stop leading."""
+        if silent := self._hearing.to_rejoin():
+            text = "what is sent to {group} by {interfaces} does not come back: joining it again"
+            self._log.warn(text, group=self._group, interfaces=", ".join(silent))
+            self.transport.forget(silent)
+            self._join()
+        late, lost = self._hearing.leave_out()
+        for name in late:
+            text = "{group}: {interface} is left out: what is sent by it does not come back. Does a firewall drop it?"
+            self._log.error(text, group=self._group, interface=name)
+        if lost:
+            self._lost = lost
+            self._act(self.election.lose_hearing(*self._now()))
+        self._hearing.count_round()
 
     def _complain(self, why: NoMulticast) -> None:
         """Report that there is no way to the group: at the start as an error, later by one log line."""

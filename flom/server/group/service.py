@@ -159,6 +159,7 @@ class MembershipService(Service, MemberObserver):
 
     def is_deaf(self, why: str) -> None:
         self._log.error("{why}", why=why)
+        self._arbiter.dismiss()  # if it has led: holders reclaim from the leader that the others elect
         if self._starter is not None:  # it was started to lead, and cannot
             self._tell_starter(f"deaf {why}")
             self._finish()

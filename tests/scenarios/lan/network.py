@@ -162,6 +162,7 @@ class Lan:
     Hosts joined by a switch; as a context manager, all of it is gone outside.
 
     @ivar hosts: as many as were added.
+    @ivar switch: what joins them.
     """
 
     def __init__(self, name: str, subnet: str, programs: Programs, folder: Path) -> None:
@@ -176,14 +177,14 @@ class Lan:
         self._programs = programs
         self._folder = folder
         self._stack = ExitStack()
-        self._switch = Host(f"{name}-switch-")
+        self.switch = Host(f"{name}-switch-")
         self._ports: dict[str, str] = {}  # of the switch, by the names of the hosts that they lead to
 
     def __enter__(self) -> Lan:
-        self._stack.enter_context(self._switch)
+        self._stack.enter_context(self.switch)
         # it floods multicast; to learn which hosts want it would take a querier
-        self._switch.ip("link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
-        self._switch.ip("link", "set", "switch", "up")
+        self.switch.ip("link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
+        self.switch.ip("link", "set", "switch", "up")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -201,22 +202,27 @@ class Lan:
         """Add some hosts."""
         return [self.add_host() for _ in range(number)]
 
-    def plug(self, host: Host, interface: str) -> None:
-        """Join C{host} to this network by a new interface, with a link-local IPv6 address and an IPv4 one."""
+    def plug(self, host: Host, interface: str, index: int = 0) -> None:
+        """
+        Join C{host} to this network by a new interface, with a link-local IPv6 address and an IPv4 one.
+
+        @param index: of the interface; 0 for one that the kernel chooses.
+        """
         number = len(self._ports) + 1
         port = self._ports[host.name] = f"port{number}"
-        host.ip("link", "add", interface, "type", "veth", "peer", "name", port, "netns", self._switch.name)
-        self._switch.ip("link", "set", port, "master", "switch", "up")
+        numbered = ["index", str(index)] if index else []
+        host.ip("link", "add", interface, *numbered, "type", "veth", "peer", "name", port, "netns", self.switch.name)
+        self.switch.ip("link", "set", port, "master", "switch", "up")
         host.ip("link", "set", interface, "up")
         host.ip("addr", "add", f"{self._subnet}.{number}/24", "dev", interface)
 
     def pull(self, host: Host) -> None:
         """Pull the cable of C{host}; it notices."""
-        self._switch.ip("link", "set", self._ports[host.name], "down")
+        self.switch.ip("link", "set", self._ports[host.name], "down")
 
     def put_back(self, host: Host) -> None:
         """Put the cable of C{host} back."""
-        self._switch.ip("link", "set", self._ports[host.name], "up")
+        self.switch.ip("link", "set", self._ports[host.name], "up")
 
     def cut_off(self, host: Host) -> None:
         """Cut C{host} off in both directions; it does not notice."""
@@ -257,7 +263,7 @@ class Lan:
     def _set_state(self, host: Host, number: int) -> None:
         """Set the state of the switch's port that leads to C{host}, by a number of the spanning tree protocol."""
         words = ["link", "set", "dev", self._ports[host.name], "state", str(number)]
-        subprocess.run(["bridge", "-n", self._switch.name, *words], check=True)
+        subprocess.run(["bridge", "-n", self.switch.name, *words], check=True)
 
 
 def in_group(group: str, *words: str) -> list[str]:

@@ -106,7 +106,17 @@ class TestDoctor:
             assert (status, verdicts["warning"], verdicts["failed"]) == (0, [], [])
             checks = [finding.partition(":")[0] for finding in verdicts["ok"]]
             assert checks == [
-                *("interface eth0", "route by eth0", "ttl", "join", "send", "loop", "answer", "answer", "connection")
+                *(
+                    "interface eth0",
+                    "route by eth0",
+                    "ttl",
+                    "join",
+                    "send",
+                    "loop by eth0",
+                    "answer",
+                    "answer",
+                    "connection",
+                )
             ]
             assert any(f"leader [{leader.host.link_local()}" in finding for finding in verdicts["ok"])
 
@@ -123,7 +133,7 @@ class TestDoctor:
         status, verdicts = diagnose(here)
         assert status == 1
         [failed] = verdicts["failed"]
-        assert failed.startswith("loop: they did not come back")
+        assert failed.startswith("loop by eth0: they did not come back")
 
     @needs_nft
     def test_a_firewall_there_drops_our_questions(self, lan: Lan) -> None:

@@ -1,0 +1,109 @@
+"""Daemons that do not hear their group by one of their interfaces, from the start or later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.fakes.netns import needs_network_namespaces, needs_nft
+from tests.fakes.programs import eventually
+from tests.scenarios.lan.network import PORT, Lan, LanHost, await_leader
+
+pytestmark = [needs_network_namespaces, needs_nft]
+
+GROUPS = pytest.mark.parametrize("group", ["ff02::f10", "239.1.1.1"])
+
+
+def add_bridge(host: LanHost, name: str = "docker0") -> None:
+    """Add a bridge that leads to no other host, but is up."""
+    host.ip("link", "add", name, "type", "bridge", "mcast_snooping", "0")
+    host.ip("link", "add", f"{name}-in", "type", "veth", "peer", "name", f"{name}-out")
+    for end in (f"{name}-in", f"{name}-out", name):
+        host.ip("link", "set", end, "up")
+    host.ip("link", "set", f"{name}-in", "master", name)
+    host.ip("addr", "add", "172.17.0.1/16", "dev", name)
+
+
+def deafen(host: LanHost, interface: str = "eth0") -> None:
+    """Drop the group's datagrams that come in by C{interface}."""
+    script = f"""
+        add table inet ears
+        add chain inet ears input {{ type filter hook input priority 0; }}
+        add rule inet ears input iifname {interface} udp dport {PORT} drop
+    """
+    host.run("nft", script, check=True)
+
+
+@GROUPS
+def test_a_deaf_interface_does_not_hide_behind_another(group: str, lan: Lan) -> None:
+    hosts = lan.add_hosts(2)
+    for host in hosts:
+        add_bridge(host)
+        deafen(host)
+    for host in hosts:
+        ran = host.flom("-A", group, "-d", "-1", "--", "true")
+        assert ran.returncode == 99
+        [line] = ran.stderr.splitlines()
+        assert " by eth0 does not come back" in line
+        assert "-n chooses" in line
+
+
+@GROUPS
+def test_a_leader_leaves_out_a_deaf_interface_that_comes_later(group: str, lan: Lan, other_lan: Lan) -> None:
+    one, two = lan.add_hosts(2)
+    leader = one.join_group(group=group)
+    await_leader([leader])
+    deafen(one, "eth1")
+    other_lan.plug(one, "eth1")
+    leader.await_log("is left out")
+    assert leader.leads
+    assert two.ask(group=group)[0] == one.name
+
+
+@GROUPS
+def test_a_leader_that_goes_deaf_says_goodbye(group: str, lan: Lan) -> None:
+    one, two = lan.add_hosts(2)
+    leader = one.join_group(group=group)
+    await_leader([leader])
+    other = two.join_group(group=group)
+    await_leader([leader, other])
+    deafen(one)
+    eventually(lambda: other.leads, "the other one leads", 15)
+    assert not leader.leads
+
+
+def shrink(lan: Lan, host: LanHost) -> None:
+    """Let the kernel drop IPv6, and all memberships with it, and begin anew."""
+    host.ip("link", "set", "eth0", "mtu", "1279")
+    host.ip("link", "set", "eth0", "mtu", "1500")
+
+
+def replace(lan: Lan, host: LanHost) -> None:
+    """Delete C{eth0}, and make it again with the same index."""
+    index = host.interface()["ifindex"]
+    host.ip("link", "delete", "eth0")
+    lan.plug(host, "eth0", index)
+
+
+def move(lan: Lan, host: LanHost) -> None:
+    """Move C{eth0} to another namespace, and back."""
+    [address] = [info["local"] for info in host.interface()["addr_info"] if info["family"] == "inet"]
+    host.ip("link", "set", "eth0", "netns", lan.switch.name)
+    lan.switch.ip("link", "set", "eth0", "netns", host.name)
+    host.ip("link", "set", "eth0", "up")
+    host.ip("addr", "add", f"{address}/24", "dev", "eth0")
+
+
+@GROUPS
+@pytest.mark.parametrize("disturb", [shrink, replace, move])
+def test_a_leader_whose_membership_the_kernel_drops_hears_again(
+    disturb: Callable[[Lan, LanHost], None], group: str, lan: Lan
+) -> None:
+    one, two = lan.add_hosts(2)
+    leader = one.join_group(group=group)
+    await_leader([leader])
+    disturb(lan, one)
+    eventually(lambda: leader.log.count(f"joined [{group}]" if ":" in group else f"joined {group}") > 1, "rejoined")
+    assert two.ask(group=group)[0] == one.name
+    assert leader.leads
