@@ -79,7 +79,9 @@ def contested(why: FlomError, *, has_ended: bool = False) -> str:
 
 def not_reclaimed(why: FlomError, error: FlomError, *, has_ended: bool = False) -> str:
     """Return the message that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
-    return lost(FlomError(f"{why}, and the lock was not reclaimed ({error})"), has_ended=has_ended)
+    # a daemon refuses too what another client may have had meanwhile
+    reason = "another client has it, or may have had it since" if isinstance(error, LockBusy) else str(error)
+    return lost(FlomError(f"{why}, and the lock was not reclaimed ({reason})"), has_ended=has_ended)
 
 
 def _failed(what: str, code: ReturnCode, why: object) -> str:
