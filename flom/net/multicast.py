@@ -185,7 +185,11 @@ def list_interfaces(only: str = "") -> list[NetworkInterface]:
 
 def usable_interfaces(group: Group) -> list[NetworkInterface]:
     """Return the interfaces that may lead to C{group}; L{NoMulticast} is raised if there are none."""
-    usable = [found for found in list_interfaces(group.interface) if found.is_up and found.has_multicast]
+    usable = [
+        found
+        for found in list_interfaces(group.interface)
+        if found.is_up and (found.has_multicast or group.is_own_host)  # lo does multicast, and does not say so
+    ]
     if not usable:
         which = f"network-interface: '{group.interface}'" if group.interface else "no network interface"
         raise NoMulticast(f"{group.address}: {which} is {'not ' if group.interface else ''}up and able to do multicast")

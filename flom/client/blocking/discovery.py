@@ -70,7 +70,7 @@ class Asker:
             if is_first:
                 self._say(f"asked by {', '.join(told)}")
         except NoMulticast as e:
-            self.problem = e
+            self.problem = None if self._search.group.is_own_host else e  # which is asked below
         if (own_host := self._search.group.own_host) is not None:
             try:
                 self.socket.send_to(question, own_host)

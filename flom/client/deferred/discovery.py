@@ -75,7 +75,7 @@ class Asker(DatagramProtocol):
             if is_first:
                 self._say(f"asked by {', '.join(told)}")
         except NoMulticast as e:
-            self.problem = e
+            self.problem = None if self._group.is_own_host else e  # which is asked below
         if (own_host := self._group.own_host) is not None:
             try:
                 self._port.write(question, own_host)

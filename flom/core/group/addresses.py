@@ -50,12 +50,17 @@ class Group(Value):
         return ":" in self.address
 
     @property
+    def is_own_host(self) -> bool:
+        """True if the group consists of this host alone."""
+        return self.interface == "lo"
+
+    @property
     def own_host(self) -> Sender | None:
         """
         Where a daemon of this host is asked too, as it hears us there even if multicast does not work; C{None} if only
-        one interface may be used.
+        one other interface may be used.
         """
-        return None if self.interface else ("::1" if self.is_ipv6 else "127.0.0.1", self.port)
+        return None if self.interface and not self.is_own_host else ("::1" if self.is_ipv6 else "127.0.0.1", self.port)
 
 
 def is_for_link(group: Group) -> bool:

@@ -214,6 +214,10 @@ class Election:
         """Note that the last announcement could not be sent: a candidate that is not heard does not win."""
         self._rounds = self._deaf_rounds = -1  # the round that has begun with it does not count
 
+    def lead_alone(self, now: float, wall: int) -> list[Action]:
+        """Lead without an election: no other daemon can be in the group."""
+        return self._lead(now, wall)
+
     def lose_hearing(self, now: float, wall: int) -> list[Action]:
         """Note that this daemon does not hear the group any more: as a leader, it says goodbye."""
         if self.role is not Role.LEADER:

@@ -165,8 +165,11 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._stop_timer()
 
     def startProtocol(self) -> None:
+        self._has_started = self._group.is_own_host  # its clients need no multicast: see Group.own_host
         self._join()
         self._show_role(None)
+        if self._group.is_own_host:
+            self._act(self.election.lead_alone(*self._now()))
         self._tick()
         self._has_started = True
 
@@ -205,7 +208,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
         if self._now()[0] - self._joined_at >= _REJOIN:
             self._join()
             self._probe()
-        if self.election.role is Role.LEADER:
+        if self.election.role is Role.LEADER and not self._group.is_own_host:
             self._check_hearing()
         self._act(self.election.tick(*self._now()))
 
@@ -326,7 +329,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
         """Report that there is no way to the group: at the start as an error, later by one log line."""
         if not self._has_started:
             raise why
-        if not self._has_complained:
+        if not self._group.is_own_host and not self._has_complained:
             self._has_complained = True
             self._log.error("{why}", why=str(why))
 

@@ -84,7 +84,12 @@ def test_a_loopback_address(host: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     ("group", "host"),
-    [(GROUP4, ("127.0.0.1", 28015)), (GROUP6, ("::1", 28015)), (GROUP6.replace(interface="eth0"), None)],
+    [
+        (GROUP4, ("127.0.0.1", 28015)),
+        (GROUP6, ("::1", 28015)),
+        (GROUP6.replace(interface="eth0"), None),
+        (GROUP6.replace(interface="lo"), ("::1", 28015)),
+    ],
 )
 def test_this_host_is_asked_too_unless_one_interface_is_named(group: Group, host: object) -> None:
     assert group.own_host == host

@@ -566,3 +566,18 @@ class TestTiming:
 
     def test_a_group_is_without_a_leader_for_little_more_than_two_seconds(self) -> None:
         assert DEFAULT_TIMING.patience + DEFAULT_TIMING.campaign <= 2.25
+
+
+def test_a_daemon_that_does_not_hear_itself_any_more_says_goodbye() -> None:
+    daemon = leader()
+    goodbye = Announce(daemon.election.standing.replace(role=Role.LEAVING))
+    daemon.is_deaf = True
+    assert daemon.do(daemon.election.lose_hearing(*daemon.clocks)) == [goodbye, goodbye, goodbye, Deaf()]
+    assert daemon.role is Role.STANDBY
+    assert daemon.do(daemon.election.lose_hearing(*daemon.clocks)) == []
+
+
+def test_a_daemon_that_is_alone_leads_at_once() -> None:
+    daemon = Daemon()
+    assert Lead() in daemon.do(daemon.election.lead_alone(*daemon.clocks))
+    assert daemon.role is Role.LEADER

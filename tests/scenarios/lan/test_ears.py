@@ -112,3 +112,13 @@ def test_a_leader_whose_membership_the_kernel_drops_hears_again(
     eventually(lambda: leader.log.count(f"joined [{group}]" if ":" in group else f"joined {group}") > 1, "rejoined")
     assert two.ask(group=group)[0] == one.name
     assert leader.leads
+
+
+@GROUPS
+def test_on_loopback_a_daemon_leads_without_an_election(group: str, lan: Lan) -> None:
+    host = lan.add_host()
+    words = ["-A", group, "-n", "lo", "-r", "R"]
+    holder = host.start_flom(*words, "-d", "5000", "--", "sh", "-c", "echo held; cat")
+    assert holder.line() == "held"
+    refused = host.flom(*words, "-d", "0", "-o", "0", "--", "true")
+    assert refused.returncode not in (0, 99)

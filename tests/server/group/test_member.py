@@ -547,3 +547,45 @@ def test_what_cannot_be_sent_to_an_asker_is_as_good_as_lost(member: Member, monk
     monkeypatch.setattr(member.win().port, "write", fail)
     member.port.hear(PLAIN_QUESTION, ASKER)
     assert member.role is Role.LEADER
+
+
+def test_a_member_does_not_win_if_one_of_two_interfaces_is_deaf(member: Member) -> None:
+    member.open()
+    member.port.interfaces.append("docker0")
+    member.port.deaf.add("eth0")
+    pass_time(member.reactor, 30.0)
+    assert member.roles == [Role.CANDIDATE, Role.STANDBY]
+    [why] = member.whys_deaf
+    assert " by eth0 does not come back" in why
+
+
+def test_a_leader_leaves_out_a_deaf_interface_until_it_hears(member: Member, log: list[LogEvent]) -> None:
+    member.win()
+    member.port.deaf.add("eth1")
+    member.port.interfaces.append("eth1")
+    pass_time(member.reactor, 10.0)
+    assert "eth1 is left out" in errors(log)[0]
+    assert (member.role, member.port.expected) == (Role.LEADER, ["eth0"])
+    member.port.deaf.clear()
+    pass_time(member.reactor, 3.0)
+    assert set(member.port.joined) == {"eth0", "eth1"}
+    assert (member.role, member.whys_deaf) == (Role.LEADER, [])
+
+
+def test_a_leader_that_does_not_hear_itself_joins_again(member: Member) -> None:
+    member.win()
+    member.port.deaf.add("eth0")
+    pass_time(member.reactor, 3.0)
+    member.port.deaf.clear()
+    pass_time(member.reactor, 10.0)
+    assert (member.role, member.port.joined) == (Role.LEADER, ["eth0"])
+
+
+def test_a_leader_that_stays_deaf_stops_leading(member: Member) -> None:
+    member.win()
+    member.port.deaf.add("eth0")
+    pass_time(member.reactor, 10.0)
+    assert member.role is Role.STANDBY
+    assert Role.LEAVING in [standing.role for standing in member.port.announced()]
+    [why] = member.whys_deaf
+    assert " by eth0 does not come back" in why
