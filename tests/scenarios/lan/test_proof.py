@@ -174,3 +174,19 @@ def test_what_may_have_passed_a_router_is_no_announcement(lan: Lan, forger: Forg
     assert forger.reached == 0
     assert "says that it leads" not in leader.log
     assert one.flom("-A", group, "-d", "0", "-r", "R", "--", "true").returncode == 0
+
+
+def test_rivals_prove_themselves_over_tls_too(lan: Lan, tls: list[str]) -> None:
+    members = [host.join_group(*tls) for host in lan.add_hosts(2)]
+    first = await_leader(members)
+    [second] = [member for member in members if member is not first]
+    lan.cut_off(first.host)
+    eventually(lambda: second.leads, "a second leader")
+    both = [member.host.hold("R", *tls) for member in (first, second)]
+    lan.let_through(first.host)
+    assert await_leader(members, 5) is first
+    for member, holder in zip((first, second), both, strict=True):
+        member.await_log("both leaders have granted it", 5)
+        finished = holder.finish()
+        assert finished.returncode == 99
+        assert CONTESTED in finished.stderr
