@@ -63,14 +63,19 @@ def test_a_leader_leaves_out_a_deaf_interface_that_comes_later(group: str, lan: 
 
 @GROUPS
 def test_a_leader_that_goes_deaf_says_goodbye(group: str, lan: Lan) -> None:
-    one, two = lan.add_hosts(2)
+    """Its holders reclaim from the next one."""
+    one, two, three = lan.add_hosts(3)
     leader = one.join_group(group=group)
     await_leader([leader])
     other = two.join_group(group=group)
     await_leader([leader, other])
+    holder = three.hold("R", group=group)
     deafen(one)
     eventually(lambda: other.leads, "the other one leads", 15)
     assert not leader.leads
+    waiter = two.flom("-A", group, "-d", "0", "-r", "R", "-o", "4000", "--", "true")
+    assert waiter.returncode not in (0, 99)
+    assert holder.finish().returncode == 0
 
 
 def shrink(lan: Lan, host: LanHost) -> None:
