@@ -17,7 +17,7 @@ The exceptions that this package raises on purpose, as a tree::
         LockTimeout
         DaemonUnreachable
         DaemonLost
-            LockContested           another daemon has granted the lock too
+            LockContested               another daemon has granted the lock too
         TlsError
         ShutdownNotAllowed
         StandingBy
@@ -54,6 +54,21 @@ class FlomError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """Allow the error to cross to another process, as the errors of a worker do."""
         return _restore, (type(self), self.args), self.__dict__
+
+
+def note_loss(error: BaseException, loss: FlomError) -> None:
+    """
+    Note on C{error}, which has ended the block that a lock protects, that the lock was lost too.
+
+    On Python 3.10, which has no notes, C{loss} becomes the first of the errors during whose handling C{error} came.
+    """
+    if hasattr(error, "add_note"):
+        error.add_note(str(loss))
+        return
+    loss.__context__ = None  # Python has put the error of the block there
+    while error.__context__ is not None:
+        error = error.__context__
+    error.__context__ = loss
 
 
 def _restore(kind: type[FlomError], args: tuple[Any, ...]) -> FlomError:

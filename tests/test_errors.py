@@ -19,6 +19,7 @@ from flom.errors import (
     LockImpossible,
     LockRefused,
     lock_refused,
+    note_loss,
 )
 
 CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, Exception)]
@@ -65,3 +66,16 @@ def test_a_text_begins_with_the_resource_once() -> None:
 def test_an_error_can_cross_to_another_process(error: FlomError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.__dict__) == (type(error), str(error), error.__dict__)
+
+
+def test_where_there_are_no_notes_the_loss_is_the_first_context() -> None:
+    class Old(BaseException):
+        add_note = property()  # which hasattr does not see
+
+    error, before, loss = Old(), ZeroDivisionError(), DaemonLost("R: the daemon closed the connection")
+    error.__context__ = before
+    loss.__context__ = error
+    note_loss(error, loss)
+    assert error.__context__ is before
+    assert before.__context__ is loss
+    assert loss.__context__ is None

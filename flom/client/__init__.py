@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         InvalidRequest,
         LocalProtocolError,
         LockBusy,
+        LockContested,
         LockImpossible,
         LockRefused,
         LockTimeout,
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Config", "LockMode", "RemoteArbiter", "connect", "holding", "make_monotonic"]
 __all__ += ["Acquisition", "Held", "IArbiter", "IHeld", "IReactor"]  # for annotations
 __all__ += ["CannotExecute", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"]
-__all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockImpossible", "LockRefused"]
-__all__ += ["LockTimeout", "Misuse", "ProtocolError", "RemoteProtocolError", "StandingBy", "TlsError"]
+__all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockImpossible"]
+__all__ += ["LockRefused", "LockTimeout", "Misuse", "ProtocolError", "RemoteProtocolError", "StandingBy", "TlsError"]
 
 _MODULES = {
     "Acquisition": "flom.acquisition",

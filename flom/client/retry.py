@@ -22,7 +22,7 @@ Seconds that a daemon has for the TLS handshake. One that is being started needs
 does not speak TLS waits for ever (docs/compatibility.md, "One silent client blocks all others").
 """
 
-CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for taking an unlock
+CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
 RETRY: Final = 0.1  # seconds before the daemon that has taken over in a group is asked
 
 GROUP_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
@@ -52,6 +52,11 @@ def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secure
 
         why = f"it may check peer ids: our unique id is '{unique_id()}', and our certificate {describe_name(name)}"
     return DaemonLost(f"{closed} without an answer; {why}", ReturnCode.SSL_READ_ERROR)
+
+
+def unconfirmed(peer: str, when: str) -> DaemonLost:
+    """Return the error that the daemon C{peer} has not confirmed an unlock; C{when} it should have, in words."""
+    return DaemonLost(f"{peer} has not confirmed the unlock {when}: the lock may have been lost before")
 
 
 class RetryBudget:

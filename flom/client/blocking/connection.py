@@ -14,11 +14,11 @@ from flom.client.blocking.dial import Seek, reach
 from flom.client.blocking.fork_safety import close_socket
 from flom.client.blocking.stream import NEVER, Stream, note_signals
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
-from flom.client.retry import CLOSE_TIMEOUT
+from flom.client.retry import CLOSE_TIMEOUT, unconfirmed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import encode
-from flom.core.protocol.events import Granted, Introduced, Refused
+from flom.core.protocol.events import Granted, Introduced, Lost, Refused
 from flom.core.protocol.messages import Contested
 from flom.errors import (
     DaemonLost,
@@ -28,6 +28,7 @@ from flom.errors import (
     LockTimeout,
     Misuse,
     RemoteProtocolError,
+    TlsError,
 )
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
@@ -159,7 +160,8 @@ class Conversation:
 
         @param name: of the resource, as it was asked for.
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
-        @raise DaemonLost: the daemon was gone before; L{LockContested} if the lock was released, but was contested.
+        @raise DaemonLost: the daemon was gone before, or has not confirmed the unlock, so that another client may have
+            been granted the lock earlier; L{LockContested} if the lock was released, but was contested.
         @raise flom.errors.LocalProtocolError: there is no lock to release; nothing has happened.
         """
         self._check_open()
@@ -170,18 +172,13 @@ class Conversation:
                 raise ConnectionResetError
             _msg.debug("to %s: %r", self.peer, data)
             self.stream.send(data, deadline)
-            try:
-                self.stream.shut_down(deadline)
-            except OSError:
-                pass  # it has gone now, perhaps because of the unlock
-            while data := self.stream.receive(deadline):
-                self._note(data)
+            self._await_unlock(deadline)
         except OSError:
             raise DaemonLost(f"{self.peer} closed the connection", ReturnCode.SEND_ERROR) from None
         except LockTimeout:
-            _trace.debug("%s does not close the connection", self.peer)
-        except FlomError as e:
-            _trace.debug("connection to %s has ended: %s", self.peer, e)
+            raise unconfirmed(self.peer, f"within {CLOSE_TIMEOUT:g} s") from None
+        except TlsError as e:
+            raise unconfirmed(self.peer, f"({e})") from None
         finally:
             self.close()
         if self.is_contested:
@@ -260,6 +257,24 @@ class Conversation:
                 self.is_contested |= isinstance(event, Contested)
         except RemoteProtocolError as e:
             _trace.debug("%s breaks the protocol: %s", self.peer, e)  # to close would be to give up the lock
+
+    def _await_unlock(self, deadline: float) -> None:
+        """Wait until the daemon has confirmed the unlock; raise L{DaemonLost} if the connection ends before."""
+        if self.connection.awaits_close:
+            self._shut_down(deadline)
+        while data := self.stream.receive(deadline):
+            self._note(data)
+            if not self.connection.is_unlocking:
+                self._shut_down(deadline)  # for all processes that have it open
+                return
+        if isinstance(self.connection.receive_end(in_order=not self.stream.is_broken), Lost):
+            raise unconfirmed(self.peer, "before the connection ended")
+
+    def _shut_down(self, deadline: float) -> None:
+        try:
+            self.stream.shut_down(deadline)
+        except OSError:
+            pass  # it has gone now, perhaps because of the unlock
 
     def _check_open(self) -> None:
         if self.fileno() < 0:

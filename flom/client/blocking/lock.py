@@ -26,11 +26,12 @@ from flom.client.addresses import peer_of
 from flom.client.blocking.acquire import Acquirer, Hooks
 from flom.client.blocking.connection import Conversation
 from flom.client.blocking.fork_safety import guard
+from flom.codes import ReturnCode
 from flom.config import Config, load
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.requests import Asked, ask
-from flom.errors import FlomError, InvalidRequest, LockTimeout, Misuse
+from flom.errors import DaemonLost, FlomError, InvalidRequest, LockTimeout, Misuse, note_loss
 from flom.net.machine_id import unique_id
 
 _P = ParamSpec("_P")
@@ -102,6 +103,7 @@ class Held:
         self.element = element
         self._conversation = conversation
         self._owner = os.getpid()
+        self._loss: DaemonLost | None = None
         self.is_released = False
 
     @property
@@ -110,9 +112,26 @@ class Held:
         return self._owner == os.getpid() and not self.is_released
 
     @property
+    def lost(self) -> DaemonLost | None:
+        """
+        Why the lock was lost before it was released, or may have been; C{None} if it was not, as far as is known.
+
+        That is so if the daemon has gone, has not confirmed the release, or has found out that another one has granted
+        the lock too.
+        """
+        if self._loss is None and not self.is_released:
+            if self._conversation.is_contested:
+                self._loss = self._conversation.why_contested()
+            elif self._conversation.is_lost:
+                self._loss = DaemonLost(f"{self._conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
+            if self._loss is not None:
+                self._loss.concern(self.resource)
+        return self._loss
+
+    @property
     def is_lost(self) -> bool:
-        """Whether the daemon has gone, and the lock with it, or has found out that another one has granted it too."""
-        return self._conversation.is_lost or self._conversation.is_contested
+        """Whether the lock was L{lost}."""
+        return self.lost is not None
 
     def release(self, rollback: bool = False) -> None:
         """
@@ -134,6 +153,8 @@ class Held:
             self.drop()
             if isinstance(e, FlomError):
                 e.concern(self.resource)
+            if isinstance(e, DaemonLost):
+                self._loss = e
             raise
 
     def drop(self) -> None:
@@ -223,15 +244,21 @@ class BlockingLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Release the lock, if that was not done before, with rollback if the body has raised; see L{Held.release}."""
+        """
+        Release the lock, if that was not done before, with rollback if the body has raised; see L{Held.release}.
+
+        What the body has raised is raised further even if the lock was lost, and has a note about that: on Python 3.10,
+        which has no notes, the L{DaemonLost} is the context of the first error.
+        """
         entered = self._entered
         try:
             self._entered = None
             if entered is not None and not entered.is_released:
                 entered.release(rollback=error is not None)
-        except FlomError:
+        except FlomError as e:
             if error is None:
-                raise  # what the body has raised would be more telling
+                raise
+            note_loss(error, e)
         except BaseException:  # an interrupt, perhaps before the lock was released
             if entered is not None:
                 entered.drop()

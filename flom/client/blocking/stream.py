@@ -35,10 +35,12 @@ class Stream:
     A deadline is a time of C{time.monotonic}; L{NEVER} is one that does not come.
 
     @ivar socket: does not block.
+    @ivar is_broken: true once the connection has ended in another way than by being closed: by a reset, for example.
     """
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
+        self.is_broken = False
 
     def send(self, data: bytes, deadline: float) -> None:
         """Send all of C{data}; raise L{OSError} if the other end has gone, L{LockTimeout} if it does not read."""
@@ -59,6 +61,7 @@ class Stream:
                 if e.errno is None:
                     raise  # it is not the socket's, but what the handler of a signal has raised just then
                 _trace.debug("connection has ended: %s", e)
+                self.is_broken = True
                 return b""
 
     def shut_down(self, deadline: float) -> None:

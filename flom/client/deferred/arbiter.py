@@ -64,20 +64,21 @@ class RemoteHeld:
         released: Deferred[None] = Deferred()  # by cancelling this, its user cancels nothing of ours
         self._pool.expect(self._client)
         unlocked = self._client.unlock(self._name, rollback)
-        unlocked.addCallback(self._end).chainDeferred(released)
+        unlocked.addBoth(self._end).chainDeferred(released)
         return released
 
     def fileno(self) -> int:
         """Return the descriptor of the connection: every process that has it open keeps the lock."""
         return self._client.fileno()
 
-    def _end(self, _: None) -> None:
-        """Keep the connection after the release; raise L{LockContested} if there was another holder."""
-        contest = self._client.contest
+    def _end(self, result: Failure | None) -> None:
+        """Keep the connection after the release; raise L{DaemonLost} if that was not one, or of no lock of ours."""
         self._pool.put(self._client, parse_name(self._name).key)
-        if contest is not None:
-            contest.concern(self._name)
-            raise contest
+        error = self._client.contest if result is None else result.value
+        if isinstance(error, FlomError):
+            self.is_lost = True
+            error.concern(self._name)
+            raise error
 
     def _note_loss(self, why: FlomError) -> None:
         self.is_lost = True

@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, why_closed
+from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, unconfirmed, why_closed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
-from flom.core.protocol.events import Granted, Introduced, Lost, Refused
+from flom.core.protocol.events import Granted, Introduced, Refused
 from flom.core.protocol.messages import Contested, Lock, Unlocked
 from flom.errors import FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
 from flom.net.keepalive import Keepalive
@@ -111,13 +112,13 @@ class LockClient(Protocol):
         A daemon that answers leaves the connection as it is, see L{is_reusable}; any other one shows that it has taken
         the unlock by closing the connection, as we do.
 
-        @return: fires when the daemon has taken it, or has not for L{CLOSE_TIMEOUT}.
+        @return: fires when the daemon has confirmed it, with L{DaemonLost} if it does not within L{CLOSE_TIMEOUT}.
         @raise LocalProtocolError: no lock is held any more.
         """
         self._write(self._connection.unlock(name, rollback))
         unlocked: Deferred[None] = Deferred()
         self._unlocked = unlocked
-        self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self._end)
+        self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self._time_out)
         if self._connection.awaits_close:
             close_our_side(self.transport)
         return unlocked
@@ -166,11 +167,15 @@ class LockClient(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         lost = self._why_lost(reason)
-        end = self._connection.receive_end()
+        end = self._connection.receive_end(in_order=reason.check(ConnectionDone) is not None)
         self._decide(lost)
-        if isinstance(end, Lost) and end.was_held and not self.lost.called:
+        if isinstance(end, Unlocked):
+            self._note_unlock()
+        elif self._unlocked is not None:
+            when = f"within {CLOSE_TIMEOUT:g} s" if self._has_timed_out else "before the connection ended"
+            self._unlocked.errback(unconfirmed(self.peer, when))
+        elif end.was_held and not self.lost.called:
             self.lost.callback(lost)
-        self._note_unlock()
         self.closed.callback(None)
 
     def _write(self, data: bytes) -> None:
@@ -200,7 +205,7 @@ class LockClient(Protocol):
         self._stop_timer()
         _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
         if self._tls is not None:
-            if self._has_timed_out:
+            if self._has_timed_out and not self._is_secured:
                 why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
                 return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
             if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
@@ -209,7 +214,7 @@ class LockClient(Protocol):
 
     def _time_out(self) -> None:
         self._has_timed_out = True
-        self.transport.abortConnection()
+        self._end()
 
     def _stop_timer(self) -> None:
         if self._deadline is not None and self._deadline.active():

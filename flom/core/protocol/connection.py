@@ -140,12 +140,15 @@ class ClientConnection(ClientSession):
                 self._reader = FastReader(MAX_ANSWER_SIZE)
             raise
 
-    def receive_end(self) -> Unlocked | Lost:
+    def receive_end(self, *, in_order: bool) -> Unlocked | Lost:
         """
-        Return what it means that the daemon has closed the connection: it has taken an unlock that was sent, and
-        everything else is lost.
+        Return what it means that the connection has ended. A daemon that does not answer unlocks has taken one if it
+        has closed the connection in order; everything else is lost.
+
+        @param in_order: true if the daemon has closed its side; false after a reset, or if it could not be reached.
         """
-        event = Unlocked() if self.is_unlocking else Lost(self.holds, self.has_answered)
+        was_held = self.holds or self.is_unlocking
+        event = Unlocked() if in_order and self.awaits_close else Lost(was_held, self.has_answered)
         self.end()
         return event
 

@@ -60,8 +60,9 @@ class StatusReceived(Value):
 
 class Lost(Value):
     """
-    The daemon closed the connection while something was due from it, or while a lock was held.
+    The connection ended while something was due from the daemon, or while a lock was held.
 
+    @ivar was_held: true if a lock was held, or an unlock was not confirmed.
     @ivar has_answered: true if the daemon had said anything since the last request.
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,7 @@ GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
 QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
 INCUBATED = xml(1, 16, '<session peerid="x"/><answer rc="2"/>')
 STILL_QUEUED = xml(1, 24, '<answer rc="1"/>')
+GRANTED_BY_OURS = GRANTED.replace(b'step="16"', b'step="16" extended="1"')  # by a daemon that answers unlocks
 GRANTED_LATER = xml(1, 24, '<answer rc="0"/>')
 
 
@@ -313,7 +315,7 @@ def test_a_lock_that_is_lost_is_noticed(scene: Scene) -> None:
 
 
 def test_a_contested_lock_is_held_until_it_is_released(scene: Scene, elsewhere: Callable[..., Any]) -> None:
-    scene.hear(GRANTED.replace(b'step="16"', b'step="16" extended="1"')).client.lock(LOCK)
+    scene.hear(GRANTED_BY_OURS).client.lock(LOCK)
     assert isinstance(asked := scene.daemon.read(), Lock)
     assert asked.extended
     scene.hear(encode(Contested()))
@@ -352,8 +354,46 @@ def test_an_unlock_closes_our_side_and_waits_for_the_daemons(scene: Scene, elsew
 
 def test_a_daemon_that_does_not_close_is_not_waited_for_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flom.client.blocking.connection, "CLOSE_TIMEOUT", 0.05)
-    scene.hold().client.unlock("R1")
+    with pytest.raises(DaemonLost, match=r"has not confirmed the unlock within 0\.05 s") as caught:
+        scene.hold().client.unlock("R1")
+    assert caught.value.code is ReturnCode.RECV_ERROR
     assert scene.is_given_up
+
+
+def test_an_answer_is_all_that_an_unlock_waits_for(scene: Scene, elsewhere: Callable[..., Any]) -> None:
+    scene.hear(GRANTED_BY_OURS).client.lock(LOCK)
+    unlocking = elsewhere(scene.client.unlock, "R1")
+    assert [type(scene.daemon.read()) for _ in range(2)] == [Lock, Unlock]
+    scene.hear(encode(Unlocked()))
+    unlocking.result()
+    assert scene.client.fileno() == -1
+
+
+def test_a_daemon_that_answers_unlocks_has_to_do_so(scene: Scene, elsewhere: Callable[..., Any]) -> None:
+    scene.hear(GRANTED_BY_OURS).client.lock(LOCK)
+    unlocking = elsewhere(scene.client.unlock, "R1")
+    assert [type(scene.daemon.read()) for _ in range(2)] == [Lock, Unlock]
+    scene.daemon.close()
+    with pytest.raises(DaemonLost, match="has not confirmed the unlock before the connection ended"):
+        unlocking.result()
+
+
+@pytest.mark.parametrize("granted", [GRANTED, GRANTED_BY_OURS], ids=["FLoM's", "ours"])
+def test_a_reset_is_no_unlock(granted: bytes, elsewhere: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ours = socket.create_connection(listening.getsockname())
+        theirs, _ = listening.accept()
+    ours.setblocking(False)
+    client = Conversation(Stream(ours), "the daemon")
+    theirs.sendall(granted)
+    client.lock(LOCK)
+    theirs.recv(4096)
+    unlocking = elsewhere(client.unlock, "R1")
+    assert b'verb="2"' in theirs.recv(4096)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    theirs.close()
+    with pytest.raises(DaemonLost, match="has not confirmed the unlock before the connection ended"):
+        unlocking.result()
 
 
 def test_what_is_not_held_is_not_unlocked(scene: Scene) -> None:

@@ -340,6 +340,31 @@ def test_a_contested_lock_is_told_of_in_the_end(
         releasing.result()
 
 
+def test_a_lock_says_itself_whether_and_why_it_was_lost(daemon: Daemon) -> None:
+    held = lock("R", socket=daemon.socket).acquire()
+    assert held.lost is None
+    daemon.process.kill()
+    eventually(lambda: held.lost is not None, "the loss")
+    with pytest.raises(DaemonLost) as caught:
+        held.release()
+    assert str(caught.value) == str(held.lost) == f"R: {daemon.socket} closed the connection"
+
+
+def test_an_unlock_that_is_not_confirmed_is_a_loss(
+    fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any]
+) -> None:
+    acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock").acquire)
+    conversation, _ = fake.accept()
+    conversation.say(Answer(16, 0, None, "0" * 32, extended=True))
+    held = acquiring.result()
+    releasing = elsewhere(held.release)
+    assert conversation.read() == Unlock("R")
+    conversation.close()
+    with pytest.raises(DaemonLost, match=r"^R: .*has not confirmed the unlock before the connection ended"):
+        releasing.result()
+    assert held.is_lost
+
+
 def test_but_what_the_body_raises_is_more_telling(daemon: Daemon) -> None:
     once = lock("R", config=NEVER, socket=daemon.socket)
 
@@ -349,8 +374,13 @@ def test_but_what_the_body_raises_is_more_telling(daemon: Daemon) -> None:
             daemon.process.wait()
             raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as caught:
         lose()
+    told = f"R: {daemon.socket} closed the connection"
+    if sys.version_info >= (3, 11):
+        assert caught.value.__notes__ == [told]
+    else:
+        assert str(caught.value.__context__) == told
     with pytest.raises(DaemonUnreachable):
         once.acquire()
 

@@ -6,6 +6,7 @@ The client's end of a connection: what it takes for a grant, and what it never d
 from __future__ import annotations
 
 import pytest
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -18,9 +19,11 @@ from flom.core.protocol.messages import Lock, Unlock
 from flom.errors import DaemonLost, LocalProtocolError, LockRefused, RemoteProtocolError
 from flom.net.keepalive import DEFAULT_KEEPALIVE
 from tests.fakes.connections import Transport, xml
+from tests.fakes.results import error
 
 LOCK = Lock("R1", LockMode.EX, wait=True, create=True)
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
+GRANTED_BY_OURS = GRANTED.replace(b'step="16"', b'step="16" extended="1"')  # by a daemon that answers unlocks
 QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
 INCUBATED = xml(1, 16, '<session peerid="x"/><answer rc="2"/>')
 STILL_QUEUED = xml(1, 24, '<answer rc="1"/>')
@@ -157,9 +160,25 @@ def test_an_unlock_closes_our_side_and_waits_for_the_daemons() -> None:
 def test_a_daemon_that_does_not_close_is_not_waited_for_for_ever() -> None:
     conversation = Conversation()
     conversation.hear(GRANTED)
-    conversation.client.unlock("R1")
+    done = conversation.client.unlock("R1")
     conversation.clock.advance(CLOSE_TIMEOUT)
     assert conversation.transport.aborted
+    conversation.client.connectionLost(Failure(ConnectionAborted()))
+    assert "has not confirmed the unlock within 5 s" in str(error(done))
+
+
+@pytest.mark.parametrize(
+    ("granted", "how"),
+    [(GRANTED, ConnectionLost()), (GRANTED_BY_OURS, ConnectionLost()), (GRANTED_BY_OURS, ConnectionDone())],
+    ids=["FLoM's, reset", "ours, reset", "ours, closed"],
+)
+def test_an_end_that_confirms_no_unlock_is_a_loss(granted: bytes, how: Exception) -> None:
+    conversation = Conversation()
+    conversation.hear(granted)
+    done = conversation.client.unlock("R1")
+    conversation.client.connectionLost(Failure(how))
+    assert "has not confirmed the unlock before the connection ended" in str(error(done))
+    assert not conversation.clock.getDelayedCalls()
 
 
 def test_what_would_be_too_long_for_the_daemon_is_not_sent() -> None:

@@ -108,25 +108,30 @@ class TestClient:
         client.unlock("R1")
         assert client.awaits_close
         assert not client.is_reusable
-        assert client.receive_end() == Unlocked()
+        assert client.receive_end(in_order=True) == Unlocked()
         assert not client.is_idle
 
-    def test_the_end_takes_an_unlock_whose_answer_was_due(self) -> None:
+    def test_a_reset_confirms_no_unlock(self) -> None:
+        client = holding(extended=False)
+        client.unlock("R1")
+        assert client.receive_end(in_order=False) == Lost(was_held=True, has_answered=True)
+
+    def test_an_end_is_no_answer_to_an_unlock_where_one_is_due(self) -> None:
         client = holding()
         client.unlock("R1")
-        assert client.receive_end() == Unlocked()
+        assert client.receive_end(in_order=True) == Lost(was_held=True, has_answered=True)
 
     def test_any_other_end_is_a_loss(self) -> None:
         client = ClientConnection()
-        assert client.receive_end() == Lost(was_held=False, has_answered=False)
+        assert client.receive_end(in_order=True) == Lost(was_held=False, has_answered=False)
         client = ClientConnection()
         client.lock(LOCK)
-        assert client.receive_end() == Lost(was_held=False, has_answered=False)
+        assert client.receive_end(in_order=True) == Lost(was_held=False, has_answered=False)
         client = ClientConnection()
         client.lock(LOCK)
         assert events(client, answer(16, 1)) == [Waiting(False)]
-        assert client.receive_end() == Lost(was_held=False, has_answered=True)
-        assert holding().receive_end() == Lost(was_held=True, has_answered=True)
+        assert client.receive_end(in_order=True) == Lost(was_held=False, has_answered=True)
+        assert holding().receive_end(in_order=True) == Lost(was_held=True, has_answered=True)
 
     def test_each_request_starts_unanswered(self) -> None:
         client = holding()
@@ -134,11 +139,11 @@ class TestClient:
         events(client, encode(Unlocked()))
         client.lock(LOCK)
         assert not client.has_answered
-        assert client.receive_end() == Lost(was_held=False, has_answered=False)
+        assert client.receive_end(in_order=True) == Lost(was_held=False, has_answered=False)
 
     def test_nothing_can_be_asked_after_the_end(self) -> None:
         client = ClientConnection()
-        client.receive_end()
+        client.receive_end(in_order=True)
         with pytest.raises(LocalProtocolError):
             client.lock(LOCK)
 
@@ -191,7 +196,7 @@ class TestClient:
     def test_an_order_to_end_is_obeyed_by_closing(self) -> None:
         client = ClientConnection()
         client.shut_down(False)
-        assert client.receive_end() == Lost(was_held=False, has_answered=False)
+        assert client.receive_end(in_order=True) == Lost(was_held=False, has_answered=False)
 
     @pytest.mark.parametrize("size", [1, 3, 10_000])
     def test_statuses_come_one_after_another_cut_anywhere(self, size: int) -> None:
