@@ -268,7 +268,7 @@ class GroupSocket:
         return joined
 
     def forget(self, names: list[str]) -> None:
-        """Have the group joined again on the interfaces of these C{names} by the next L{join}."""
+        """Forget that the group is joined on the interfaces C{names}: the next L{join} joins it again."""
         self._joined = {index: name for index, name in self._joined.items() if name not in names}
 
     def tell(self, datagram: bytes, by: Callable[[str], bool] = lambda name: True) -> list[str]:

@@ -79,7 +79,7 @@ def test_a_leader_that_goes_deaf_says_goodbye(group: str, lan: Lan) -> None:
 
 
 def shrink(lan: Lan, host: LanHost) -> None:
-    """Let the kernel drop IPv6, and all memberships with it, and begin anew."""
+    """Switch IPv6 off, which drops all memberships, and on again."""
     host.ip("link", "set", "eth0", "mtu", "1279")
     host.ip("link", "set", "eth0", "mtu", "1500")
 
