@@ -68,6 +68,8 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "http": ("tcp:1", "tcp:1"),
     "status_for": ("all", "all"),
     "log_grants": ("yes", True),
+    "group_key": ("/key", "/key"),
+    "group_key_required": ("yes", True),
 }
 """How each setting may be said, by its field, and what that means; those of TLS go together only."""
 
