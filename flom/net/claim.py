@@ -4,6 +4,9 @@ Claiming the addresses that a daemon listens on.
 L{claim_unix} and L{claim_tcp} bind and listen before anything else happens, so that of two daemons that start at the
 same moment one wins and the other fails, and clients that come early wait in the kernel. The claim may be passed on to
 another process, which is how C{flom-run} starts a daemon; L{flom.reactor.ports} serves it.
+
+What keeps a second daemon away from a UNIX socket are the socket, the locked file beside it, and names that no cleaner
+of C{/tmp} can remove: abstract sockets, which the kernel gives to one process as long as that lives (L{_take_seats}).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import fcntl
 import os
 import socket
 import stat
+import struct
 
 from flom.codes import ReturnCode
 from flom.errors import FlomError
@@ -20,6 +24,7 @@ from flom.text import host_port, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Final
 
 PRIVATE: Final = 0o600  # permissions of the default socket, which is its user's alone
@@ -48,34 +53,103 @@ class Claim:
 
     @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives; C{None} for TCP.
     @ivar is_borrowed: whether another program, such as systemd, goes on listening after this process.
+    @ivar made: tells the socket at the path that is ours from any other (L{identity}); C{None} if it is not ours.
     """
 
-    __slots__ = ("is_borrowed", "lock", "socket")
+    __slots__ = ("_mode", "_path", "_seats", "is_borrowed", "lock", "made", "socket")
 
-    def __init__(self, socket: socket.socket, lock: int | None = None, is_borrowed: bool = False) -> None:
+    def __init__(
+        self,
+        socket: socket.socket,
+        lock: int | None = None,
+        is_borrowed: bool = False,
+        seats: Iterable[int] = (),
+        mode: int = PRIVATE,
+    ) -> None:
+        """
+        @param seats: see L{_take_seats}.
+        @param mode: permissions of a UNIX socket that is made anew.
+        """
         self.socket = socket
         self.lock = lock
         self.is_borrowed = is_borrowed
+        self._seats = list(seats)
+        self._mode = mode
+        self._path = "" if lock is None else os.path.abspath(socket.getsockname())
+        self.made = None if lock is None else identity(self._path)
 
     def descriptors(self) -> list[int]:
         """Return what another process needs to continue the claim by L{from_descriptors}."""
-        return [self.socket.fileno()] + ([] if self.lock is None else [self.lock])
+        return [self.socket.fileno()] + ([] if self.lock is None else [self.lock, *self._seats])
 
     def close(self) -> None:
         """End the claim, or leave it to the process that continues it; a UNIX socket that none does is removed."""
-        path = self.socket.getsockname() if self.lock is not None else ""
         self.socket.close()
         if self.lock is not None:
+            for descriptor in (self.lock, *self._seats):
+                os.close(descriptor)
+            remove_unserved(self._path)
+
+    def renew(self) -> socket.socket | None:
+        """
+        Make anew what is not at the path any more of a UNIX socket and its lock file.
+
+        @return: the socket that has taken the place of C{self.socket}, which the caller closes; C{None} if it stays.
+        @raise CannotClaim: something else is there, such as another daemon, or it is not possible now.
+        """
+        if self.lock is None:
+            return None
+        _drain(self._seats)
+        held = os.fstat(self.lock)
+        is_locked = identity(self._path + ".lock") == (held.st_dev, held.st_ino)
+        is_there = self.made is not None and identity(self._path) == self.made
+        if is_locked and is_there:
+            return None
+        lock = self.lock if is_locked else _lock_beside(self._path, self._mode)
+        former = None
+        try:
+            if not is_there:
+                _remove_stale(self._path)
+                former, self.socket = self.socket, _bind_unix(self._path, self._mode)
+                self.made = identity(self._path)
+        except CannotClaim:
+            if not is_locked:
+                os.close(lock)
+            raise
+        if not is_locked:
             os.close(self.lock)
-            remove_unserved(path)
+            self.lock = lock
+        for seat in self._seats:
+            os.close(seat)
+        try:
+            self._seats = _take_seats(self._path, self._mode)  # the directory may be another one
+        except CannotClaim:
+            self._seats = []  # a daemon that starts just now sees that the path is taken
+        return None if former is None else self.socket
 
 
-def from_descriptors(listening: int, lock: int | None = None) -> Claim:
+def from_descriptors(listening: int, lock: int | None = None, *seats: int) -> Claim:
     """Return a claim that was inherited."""
-    for descriptor in (listening, lock):
+    for descriptor in (listening, lock, *seats):
         if descriptor is not None:
             os.set_inheritable(descriptor, False)
-    return Claim(socket.socket(fileno=listening), lock)
+    inherited = socket.socket(fileno=listening)
+    mode = PRIVATE
+    if lock is not None:
+        try:
+            mode = stat.S_IMODE(os.lstat(inherited.getsockname()).st_mode)
+        except OSError:
+            pass  # it was removed a moment ago
+    return Claim(inherited, lock, seats=seats, mode=mode)
+
+
+def identity(path: str | bytes) -> tuple[int, int] | None:
+    """Return what tells the file at C{path} from a later one there: device and inode; C{None} if there is no file."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def claim_unix(path: str, mode: int) -> Claim:
@@ -86,12 +160,14 @@ def claim_unix(path: str, mode: int) -> Claim:
     @param mode: the socket's permissions, which it has from the first moment on.
     @raise CannotClaim: another program listens there, or it is not possible.
     """
-    lock = _lock_beside(path, mode)
+    held = _take_seats(path, mode)
     try:
+        held.insert(0, _lock_beside(path, mode))
         _remove_stale(path)
-        return Claim(_bind_unix(path, mode), lock)
+        return Claim(_bind_unix(path, mode), held[0], seats=held[1:], mode=mode)
     except CannotClaim:
-        os.close(lock)
+        for descriptor in held:
+            os.close(descriptor)
         raise
 
 
@@ -132,16 +208,16 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
 
 def remove_unserved(path: str) -> None:
     """Remove the UNIX socket C{path} if no process serves it, or is about to."""
+    held: list[int] = []
     try:
-        lock = _lock_beside(path, PRIVATE)
-    except CannotClaim:
-        return
-    try:
+        held = _take_seats(path, PRIVATE)
+        held.append(_lock_beside(path, PRIVATE))
         _remove_stale(path)
     except CannotClaim:
         pass
     finally:
-        os.close(lock)
+        for descriptor in held:
+            os.close(descriptor)
 
 
 def _bind_unix(path: str, mode: int) -> socket.socket:
@@ -158,8 +234,92 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
     return listening
 
 
+def _take_seats(path: str, mode: int) -> list[int]:
+    """
+    Bind the abstract sockets that stand for C{path}, by its name and by its directory, and return their descriptors.
+
+    The name outlives a directory that is made again; but a process sees it in its own mount namespace, and the
+    directory is the same in all. What another user has bound counts only where that user could be the daemon.
+
+    @raise CannotClaim: the daemon of C{path} lives, even if its files were removed.
+    """
+    directory = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+    full = os.path.join(directory, os.path.basename(path))
+    names = [f"{_inode('/proc/self/ns/mnt')}/{_inode('/')}/{_number(full)}"]
+    if (place := identity(directory)) is not None:
+        names.append(f"{place[0]}.{place[1]}/{_number(os.path.basename(path))}")
+    taken: list[int] = []
+    for name in names:
+        seat = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            seat.bind(f"\0flom-path/{name}")
+            seat.listen(BACKLOG)
+            taken.append(seat.detach())
+        except OSError as e:
+            seat.close()
+            if e.errno == errno.EADDRINUSE and _counts(f"\0flom-path/{name}", directory, mode):
+                for descriptor in taken:
+                    os.close(descriptor)
+                raise _taken(path) from e
+    return taken
+
+
+def _drain(seats: Iterable[int]) -> None:
+    """Accept and close what L{_counts} has connected, or the queues would be full some day."""
+    for descriptor in seats:
+        seat = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
+        try:
+            seat.setblocking(False)
+            while True:
+                seat.accept()[0].close()
+        except OSError:
+            pass
+        finally:
+            seat.detach()
+
+
+def _counts(name: str, directory: str, mode: int) -> bool:
+    """Return whether the process that has bound C{name} may be the daemon of a socket in C{directory}."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        problem = probe.connect_ex(name)
+        if problem == errno.EAGAIN:
+            return False  # it has been asked thousands of times, and has not said who it is
+        if problem != 0:
+            return True  # it is about to listen
+        _, uid, _ = struct.unpack("iII", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        found = os.stat(directory)
+    except OSError:
+        return True
+    is_for_all = mode != PRIVATE and found.st_mode & stat.S_IWOTH != 0
+    return is_for_all or uid in (0, os.geteuid(), found.st_uid)
+
+
+def _inode(path: str) -> str:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return f"{found.st_dev}.{found.st_ino}"
+
+
+def _number(name: str) -> str:
+    """Return C{name} as a number that fits the name of a socket; it is the same for no two names in practice."""
+    return f"{int.from_bytes(os.fsencode(name), 'big') % (2**127 - 1):x}"
+
+
 def _lock_beside(path: str, mode: int) -> int:
     """Lock the file that keeps a second daemon away from C{path}, as FLoM's daemons do too."""
+    while True:
+        lock = _lock_once(path, mode)
+        held = os.fstat(lock)
+        if identity(path + ".lock") == (held.st_dev, held.st_ino):
+            return lock
+        os.close(lock)  # it was removed between opening and locking
+
+
+def _lock_once(path: str, mode: int) -> int:
     name = path + ".lock"
     mask = os.umask(0o777 & ~(mode & 0o666))
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import select
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.interfaces import IReactor
-from flom.net.claim import BACKLOG, Claim
+from flom.net.claim import BACKLOG, Claim, identity
 
 
 def has_descriptor(port: IListeningPort) -> TypeGuard[tcp.Port]:
@@ -62,7 +62,7 @@ class _Connection(unix.Server):
     doRead = tcp.Server.doRead  # type: ignore[assignment]
 
 
-class _ClaimedUNIXPort(unix.Port):
+class ClaimedUNIXPort(unix.Port):
     """A port on a bound UNIX socket, which C{reactor.adoptStreamPort} would open to every user for a moment."""
 
     transport = _Connection
@@ -70,39 +70,56 @@ class _ClaimedUNIXPort(unix.Port):
     def __init__(self, claim: Claim, factory: IProtocolFactory, reactor: IReactor) -> None:
         path = claim.socket.getsockname()
         super().__init__(path, factory, backlog=BACKLOG, reactor=reactor)
-        self._claimed = claim.socket
+        self._claim = claim
         self._address = path
-        self._made = None if claim.is_borrowed else _identity(path)
+        if claim.made is None and not claim.is_borrowed:
+            claim.made = identity(path)
 
     def startListening(self) -> None:
         """Listen as Twisted does, without changing the permissions of a file that may be at the path by now."""
         tcp._reservedFD.reserve()
         factory: Any = self.factory
         factory.doStart()
-        self._claimed.listen(self.backlog)
+        self._claim.socket.listen(self.backlog)
         self.connected = True
-        self.socket = self._claimed
+        self.socket = self._claim.socket
         self.fileno = self.socket.fileno  # type: ignore[method-assign]  # as Twisted does
         self.numberAccepts = 100
         self.startReading()
 
+    def renew(self) -> bool:
+        """
+        Make anew what was removed of the socket and its lock file; connections that wait are accepted first.
+
+        @return: whether anything was missing.
+        @raise flom.net.claim.CannotClaim: see L{Claim.renew}.
+        """
+        former, lock = self.socket, self._claim.lock
+        renewed = self._claim.renew()
+        if renewed is None:
+            return self._claim.lock != lock
+        was_reading = self in self.reactor.getReaders()
+        for _ in range(BACKLOG):
+            if not was_reading or not select.select([former], [], [], 0)[0]:
+                break
+            self.doRead()
+        self.stopReading()
+        former.close()
+        renewed.setblocking(False)
+        self.socket = renewed
+        self.fileno = renewed.fileno  # type: ignore[method-assign]
+        if was_reading:
+            self.startReading()
+        return True
+
     def connectionLost(self, reason: Failure) -> None:
-        if self._made is not None and self._made == _identity(self._address):
+        if self._claim.made is not None and self._claim.made == identity(self._address):
             super().connectionLost(reason)  # removes the socket
         else:
             tcp.Port.connectionLost(self, reason)
 
 
-def _identity(path: str | bytes) -> tuple[int, int] | None:
-    """Return what tells the file at C{path} from a later one there: device and inode; C{None} if there is no file."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _listen_unix(claim: Claim, factory: IProtocolFactory, reactor: IReactor) -> IListeningPort:
-    port = _ClaimedUNIXPort(claim, factory, reactor)
+    port = ClaimedUNIXPort(claim, factory, reactor)
     port.startListening()
     return port

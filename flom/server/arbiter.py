@@ -212,6 +212,14 @@ class DeferredArbiter(Acquiring):
         self._dismiss_idle()
         self._carry_out([Refused(request, Outcome.BUSY, delayed=True) for request in refused])
 
+    def abandon(self) -> None:
+        """Grant nothing more and end all sessions, because another daemon may grant what they hold."""
+        self.retire()
+        local, self._local = self._local, {}
+        for lock in local.values():
+            lock.lose("another daemon is listening at the address of this one")
+        self.dismiss()
+
     def resume(self, grace: float = 0.0, looking: Looking | None = None) -> None:
         """
         Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere. Holders in this process
@@ -381,6 +389,7 @@ class _LocalLock:
         self.is_released = False
         self.is_lost = False
         self._is_contested = False
+        self._loss = "another daemon has led the group meanwhile"
         self.element: str | None = None
         self.lost: Deferred[FlomError] = Deferred()
 
@@ -389,8 +398,9 @@ class _LocalLock:
         if not self.granted.called:
             self._fail(self._arbiter._why_dismissed(self._what))
 
-    def lose(self) -> None:
-        """Mark what was granted as lost: another daemon may have granted it to another client."""
+    def lose(self, why: str = "") -> None:
+        """Mark what was granted as lost, because of C{why}: another daemon may have granted it to another client."""
+        self._loss = why or self._loss
         if self.granted.called:
             self.is_lost = True
             if not self.lost.called:
@@ -427,4 +437,4 @@ class _LocalLock:
     def _why_lost(self) -> DaemonLost:
         if self._is_contested:
             return LockContested(f"{self._what}: another daemon of the group has granted it too")
-        return DaemonLost(f"{self._what}: another daemon has led the group meanwhile")
+        return DaemonLost(f"{self._what}: {self._loss}")

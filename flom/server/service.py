@@ -19,6 +19,7 @@ from flom.server.counters import Counters
 from flom.server.lifespan import LifespanService
 from flom.server.listening import ListeningService
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
+from flom.server.paths import PathsService
 from flom.server.peer import address_text
 from flom.trace import tracer
 
@@ -82,10 +83,17 @@ def build_daemon(
         _log.info("{log_id} listening on {address}", log_id=log_id, address=address)
         counters.endpoints.append(address)
         factory.admission.watch(port)
+        paths.watch(port)
         _trace.debug("listening on %s", port.getHost())
 
+    def note_close(port: IListeningPort) -> None:
+        factory.admission.forget(port)
+        paths.forget(port)
+
+    paths = PathsService(arbiter, reactor, None if membership is None else end_daemon)
     for endpoint in endpoints:
-        ListeningService(endpoint, serving, note_open, factory.admission.forget).setServiceParent(daemon)
+        ListeningService(endpoint, serving, note_open, note_close).setServiceParent(daemon)
+    paths.setServiceParent(daemon)
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:

@@ -142,3 +142,67 @@ def test_a_claim_can_be_taken_over(path: str) -> None:
     assert refusal(path).is_taken
     taken.close()
     claim_unix(path, 0o600).close()
+
+
+@pytest.mark.parametrize("removed", [[".lock"], ["", ".lock"], ["", ".lock", "/.."]], ids=["lock", "both", "directory"])
+def test_without_its_files_a_claim_still_keeps_others_out(tmp_path: Path, removed: list[str]) -> None:
+    directory = tmp_path / "d"
+    directory.mkdir()
+    path = str(directory / "s")
+    claim = claim_unix(path, 0o600)
+    for suffix in removed:
+        if suffix == "/..":
+            directory.rmdir()
+            directory.mkdir()
+        else:
+            os.unlink(path + suffix)
+    assert refusal(path).is_taken
+    claim.close()
+    claim_unix(path, 0o600).close()
+
+
+def test_a_claim_makes_its_files_anew(claim: Claim, path: str) -> None:
+    assert claim.renew() is None
+    os.unlink(path)
+    former = claim.socket
+    assert claim.renew() is claim.socket
+    former.close()
+    connect(path)
+    os.unlink(path + ".lock")
+    assert claim.renew() is None
+    assert os.path.exists(path + ".lock")
+    assert stat.S_IMODE(os.lstat(path).st_mode) == 0o600
+    assert refusal(path).is_taken
+
+
+def test_a_claim_does_not_replace_another_daemon(claim: Claim, path: str) -> None:
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen()
+        with pytest.raises(CannotClaim) as raised:
+            claim.renew()
+        assert raised.value.is_taken
+        connect(path)
+
+
+def test_questions_to_a_claim_that_lost_its_files_do_not_add_up(claim: Claim, path: str) -> None:
+    for _ in range(3):
+        assert refusal(path).is_taken
+    claim.renew()
+    assert claim.renew() is None
+    assert refusal(path).is_taken
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_cannot_keep_us_out_of_our_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "s")
+    claim = claim_unix(path, 0o600)
+    for file in (path, path + ".lock"):
+        os.unlink(file)
+    monkeypatch.setattr("flom.net.claim.struct.unpack", lambda *_: (1, 12345, 12345))  # who has bound the names
+    claim_unix(path, 0o600).close()
+    tmp_path.chmod(0o777)
+    with pytest.raises(CannotClaim):
+        claim_unix(path, 0o777)
+    claim.close()

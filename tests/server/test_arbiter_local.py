@@ -217,3 +217,17 @@ def test_a_dismissed_waiter_may_ask_again_at_once(arbiter: DeferredArbiter) -> N
         arbiter.acquire("R1").addErrback(ask_again)
     arbiter.retire()
     assert [type(error(deferred)) for deferred in again] == [StandingBy] * 3
+
+
+def test_what_is_abandoned_is_lost_and_may_be_granted_again(arbiter: DeferredArbiter) -> None:
+    held, waiting = now(arbiter.acquire("R1")), arbiter.acquire("R1")
+    session = Session(arbiter)
+    session.ask("R2")
+    arbiter.abandon()
+    assert isinstance(error(waiting), StandingBy)
+    assert "listening at the address of this one" in str(now(held.lost))
+    assert isinstance(error(held.release()), DaemonLost)
+    assert arbiter.is_deserted
+    arbiter.resume()
+    assert now(arbiter.acquire("R1", wait=False))
+    assert now(arbiter.acquire("R2", wait=False))
