@@ -176,6 +176,8 @@ class _Daemon(MultiService):
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             if signal.getsignal(number) is signal.SIG_DFL:  # twistd may turn its log file over at SIGUSR1
                 signal.signal(number, signal.SIG_IGN)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._end_early)  # until the reactor, which is about to run, has its own
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         gc.freeze()  # what is there now is there to stay
@@ -187,6 +189,13 @@ class _Daemon(MultiService):
                 raise  # twistd has forked, and passes the error to the process that the user waits for
             print(f"twistd flom: {e}", file=sys.__stderr__)  # twistd logs what is written to sys.stderr by now
             raise SystemExit(1) from None
+
+    def _end_early(self, number: int, _: object) -> None:
+        """Leave nothing behind by which clients would wait for this daemon."""
+        with suppress(Exception):
+            self.stopService()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def makeService(options: Options) -> MultiService:
@@ -241,6 +250,7 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         membership=membership,
         end=reactor.stop,
         counters=counters,
+        reservation=config.reservation_ms / 1000 if membership is None and options["inherit"] is None else 0.0,
     ).setServiceParent(daemon)
     if config.http:
         web_service(reactor, _endpoint(config.http, "http", reactor), arbiter, counters).setServiceParent(daemon)

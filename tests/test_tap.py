@@ -70,6 +70,7 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "log_grants": ("yes", True),
     "group_key": ("/key", "/key"),
     "group_key_required": ("yes", True),
+    "reservation_ms": ("500", 500),
 }
 """How each setting may be said, by its field, and what that means; those of TLS go together only."""
 

@@ -334,6 +334,9 @@ class Config(_Values):
     status_for: str = _text("--status-for", "[Daemon] StatusFor", default="trusted", program=DAEMON,
         check=read_status_for,
         help="all or trusted: who may see what the daemon holds; trusted are those who may end it")
+    reservation_ms: int = _integer("--reservation", "[Daemon] Reservation", default=60_000, program=DAEMON,
+        check=within(0, 3_600_000),
+        help="milliseconds for which commands wait for this daemon if it was killed, and start no other; 0: not at all")
     log_grants: bool = _flag("--log-grants", "[Daemon] LogGrants", default=False, program=DAEMON,
         help="log every grant and release")
     # fmt: on

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
 from flom.interfaces import IReactor
@@ -45,6 +45,7 @@ def build_daemon(
     membership: Membership | None = None,
     end: Callable[[], None] | None = None,
     counters: Counters | None = None,
+    reservation: float = 0.0,
 ) -> MultiService:
     """
     Return a daemon as a service, to run alone or inside another program.
@@ -58,6 +59,8 @@ def build_daemon(
     @param end: called when the daemon is to end: after its lifespan, by order of a client, or when it is not elected
         and does not stand by. It should at least stop the service. C{None}: without lifespan, group and shutdown.
     @param counters: what is shown of the daemon beside its locks (L{flom.server.snapshot}); kept up to date here.
+    @param reservation: seconds for which clients wait for the daemon at its addresses, instead of starting another, if
+        it ends in bad order; 0 for not at all.
     @raise ValueError: C{end} is missing, or C{arbiter} has a daemon already.
     """
     arbiter.serve()
@@ -84,16 +87,23 @@ def build_daemon(
         counters.endpoints.append(address)
         factory.admission.watch(port)
         paths.watch(port)
+        hosts.append(port.getHost())
         _trace.debug("listening on %s", port.getHost())
 
     def note_close(port: IListeningPort) -> None:
         factory.admission.forget(port)
         paths.forget(port)
+        hosts.remove(port.getHost())
 
     paths = PathsService(arbiter, reactor, None if membership is None else end_daemon)
+    hosts: list[IAddress] = []
     for endpoint in endpoints:
         ListeningService(endpoint, serving, note_open, note_close).setServiceParent(daemon)
     paths.setServiceParent(daemon)
+    if reservation > 0:
+        from flom.server.reservation import ReservationService  # daemons of commands need not wait for its import
+
+        ReservationService(reactor, hosts, reservation).setServiceParent(daemon)
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:

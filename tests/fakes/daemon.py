@@ -29,13 +29,15 @@ class Daemon:
         ready: str = "FLM003N ready",
         descriptors: int = 1024,
         environment: Mapping[str, str] | None = None,
+        reserves: bool = False,
     ) -> None:
         """
         @param ready: what the log says when the daemon can be used.
         @param descriptors: how many it may have open.
         @param environment: what to add to ours.
+        @param reserves: whether commands wait for it if it was killed; the port may be that of another test by then.
         """
-        self.arguments = arguments
+        self.arguments = arguments if reserves or "--reservation" in arguments else (*arguments, "--reservation", "0")
         self.ready = ready
         self.descriptors = descriptors
         self.environment = dict(environment or {})

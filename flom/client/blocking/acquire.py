@@ -99,6 +99,7 @@ class Acquirer:
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
+        self._has_said = False  # that a daemon is to come back
         self._deadline = NEVER
 
     def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
@@ -200,7 +201,14 @@ class Acquirer:
 
         peer = peer_of(self._config)
         try:
-            started = launch.start_daemon(self._config)
+            started = launch.start_daemon(self._config, self._hooks.warn)
+        except launch.ToComeBack as e:
+            if not self._has_said:
+                self._has_said = True
+                what = f"{peer} belongs to a daemon that is to come back"
+                self._hooks.say(f"{what}: waiting for it, for {e.left:.0f} s at most")
+            pause(RETRY, self._deadline)
+            return
         except CannotClaim as e:
             if not e.is_taken or monotonic() > began + launch.START_TIMEOUT:
                 raise launch.cannot_claim(e) from e

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from select import POLLIN
 from time import monotonic
 
-from flom.client.addresses import daemon_host
+from flom.client.addresses import daemon_host, peer_of
 from flom.client.blocking.fork_safety import guard
 from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from flom.client.blocking.acquire import Hooks
     from flom.core.group.addresses import Group
     from flom.net.host_seat import Seat
+    from flom.net.reservation import Reservation
 
 START_TIMEOUT: Final = 30.0
 """Seconds that a daemon has to start (docs/compatibility.md, "A starter waits for its daemon for ever")."""
@@ -226,21 +227,65 @@ class Candidate(Launch):
         super().close()
 
 
-def start_daemon(config: Config) -> Launch:
+class ToComeBack(CannotClaim):
+    """
+    The address belongs to a daemon that was killed, and is to be waited for.
+
+    @ivar left: seconds for which it is.
+    """
+
+    def __init__(self, where: str, left: float) -> None:
+        why = f"it belongs to a daemon that is to come back within {left:.0f} s"
+        super().__init__(where, why, is_taken=True, code=ReturnCode.CONNECT_ERROR)
+        self.left = left
+
+
+def start_daemon(config: Config, warn: Callable[[str], None]) -> Launch:
     """
     Start a daemon at the address that C{config} means.
 
+    @param warn: called with a line if the daemon to which the address belonged has not come back.
+    @raise ToComeBack: that may still come.
     @raise CannotClaim: the address cannot be listened on; perhaps because another program is about to start a daemon.
     """
+    missed = _missed(config)
     with _guarded():
         if config.unicast_address:
             claim = claim_tcp(daemon_host(config), config.unicast_port)
         else:
             claim = claim_unix(config.socket_path, OPEN if config.socket_name else PRIVATE)
         try:
+            if missed:
+                _forget(missed, peer_of(config), warn)
             return Launch(config, ["--inherit", _numbers(claim.descriptors())], claim.descriptors())
         finally:
             claim.close()
+
+
+def _missed(config: Config) -> list[Reservation]:
+    """Return reservations of our address that do not hold any more; raise L{ToComeBack} if one does."""
+    if not config.unicast_address and not os.path.lexists(config.socket_path + ".reserved"):
+        return []  # without the import
+
+    from flom.net.reservation import tcp_reservations, unix_reservations
+
+    if config.unicast_address:
+        found = tcp_reservations(daemon_host(config), config.unicast_port)
+    else:
+        found = unix_reservations(config.socket_path, is_private=not config.socket_name)
+    left = max((reservation.left for reservation in found), default=0.0)
+    if left > 0:
+        raise ToComeBack(peer_of(config), left)
+    return found
+
+
+def _forget(missed: list[Reservation], peer: str, warn: Callable[[str], None]) -> None:
+    from flom.net.reservation import remove
+
+    for reservation in missed:
+        remove(reservation)
+    seconds = max(reservation.seconds for reservation in missed)
+    warn(f"{peer}: the daemon that it belongs to has not come back within {seconds:g} s, starting another")
 
 
 def stand_for_election(config: Config, group: Group) -> Candidate | None:
