@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.client.blocking.tls import TlsEnd
+    from flom.core.group.timing import Timing
     from flom.tls.context import Tls
 
 HANDSHAKE_TIMEOUT: Final = 30.0
@@ -24,9 +25,6 @@ does not speak TLS waits for ever (docs/compatibility.md, "One silent client blo
 
 CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
 RETRY: Final = 0.1  # seconds before the daemon that has taken over in a group is asked
-
-GROUP_KEEPALIVE: Final = Keepalive(time=4, interval=2, probes=2)
-"""While a lock of a group is waited for: if the leader's host dies, its successor is asked within 8 seconds."""
 
 _GROUP_RETRIES: Final = 20
 
@@ -90,10 +88,11 @@ def new_holder() -> int:
     return int.from_bytes(os.urandom(4), "big") or 1
 
 
-def while_waiting(keepalive: Keepalive) -> Keepalive:
-    """Return when the daemon of a group is probed while we wait there: as by C{keepalive}, or earlier."""
-    return Keepalive(
-        min(keepalive.time, GROUP_KEEPALIVE.time),
-        min(keepalive.interval, GROUP_KEEPALIVE.interval),
-        min(keepalive.probes, GROUP_KEEPALIVE.probes),
-    )
+def in_group(keepalive: Keepalive, timing: Timing) -> Keepalive:
+    """
+    Return when the leader of a group is probed: as by C{keepalive}, or as early as its successor may be elected.
+
+    If its host dies, a standby leads after L{Timing.patience} and L{Timing.campaign}; clients have to look for it then.
+    """
+    step = max(1, int((timing.patience + timing.campaign) // 3))
+    return Keepalive(min(keepalive.time, step), min(keepalive.interval, step), min(keepalive.probes, 2))

@@ -32,6 +32,11 @@ class Keepalive(Value):
         """Seconds after which a peer that is silent is taken for dead."""
         return self.time + self.interval * self.probes
 
+    @property
+    def of_daemon(self) -> Keepalive:
+        """The same for the daemon's end: one probe more, so that a holder knows first that its lock is at stake."""
+        return self.replace(probes=min(self.probes + 1, 127))
+
     def tune(self, connection: socket.socket) -> None:
         """Set up C{connection}, over TCP."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -84,7 +84,7 @@ class LockProtocol(Protocol):
         self._connection = ServerConnection(self._id, unique_id(), self._shared.options.limits.message_size)
         self._send = sender(self.transport)
         self._is_traced = _msg.is_on or _locker.is_on
-        tune(self.transport, self._shared.options.keepalive)
+        tune(self.transport, self._shared.options.keepalive.of_daemon)
         self.transport.registerProducer(self, True)
         self._deadlines.set(self)
         if self._shared.options.tls is not None:

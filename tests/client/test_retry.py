@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flom.client.retry import GROUP_KEEPALIVE, RetryBudget, while_waiting, why_closed
+from flom.client.retry import RetryBudget, in_group, why_closed
 from flom.codes import ReturnCode
+from flom.core.group.timing import Timing
 from flom.errors import DaemonLost
 from flom.net.keepalive import Keepalive
 from flom.net.machine_id import unique_id
@@ -69,6 +70,15 @@ def test_with_the_right_name_our_certificate_is_to_blame(monkeypatch: pytest.Mon
     assert (error.code, str(error).rpartition("; ")[2]) == (REFUSAL.code, "it may not accept our certificate")
 
 
-def test_while_it_waits_in_a_group_a_client_probes_soon() -> None:
-    assert while_waiting(Keepalive()) == GROUP_KEEPALIVE
-    assert while_waiting(Keepalive(1, 1, 1)) == Keepalive(1, 1, 1)
+@pytest.mark.parametrize(
+    ("keepalive", "timing", "probed"),
+    [
+        (Keepalive(), Timing(), Keepalive(1, 1, 2)),
+        (Keepalive(), Timing(patience=12.0, campaign=0.6), Keepalive(4, 4, 2)),
+        (Keepalive(1, 1, 1), Timing(patience=12.0, campaign=0.6), Keepalive(1, 1, 1)),
+    ],
+)
+def test_in_a_group_a_leader_is_probed_as_a_standby_waits(
+    keepalive: Keepalive, timing: Timing, probed: Keepalive
+) -> None:
+    assert in_group(keepalive, timing) == probed

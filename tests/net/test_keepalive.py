@@ -12,6 +12,11 @@ def test_a_dead_peer_is_noticed_after_the_silence_and_all_probes() -> None:
     assert DEFAULT_KEEPALIVE.patience == 120
 
 
+def test_a_holder_knows_before_its_daemon() -> None:
+    assert Keepalive(time=7, interval=3, probes=2).of_daemon.patience == 16
+    assert Keepalive(probes=127).of_daemon == Keepalive(probes=127)
+
+
 def test_a_connection_is_tuned() -> None:
     with socket.socket() as connection:
         Keepalive(time=7, interval=3, probes=2).tune(connection)

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from flom.config import Config
     from flom.core.protocol.messages import Lock
-    from flom.net.keepalive import Keepalive
 
 _trace = tracer("client")
 _msg = tracer("msg")
@@ -81,13 +80,13 @@ def connect(
         tls = TlsEnd(config)
     connected = None
     try:
-        connected, peer, keepalive = reach(config, seek, limit, warn, say, holder)
+        connected, peer = reach(config, seek, limit, warn, say, holder)
         _trace.debug("connected to %s", peer)
         if tls is None:
-            return Conversation(Stream(connected), peer, keepalive)
+            return Conversation(Stream(connected), peer)
         stream = SecureStream(connected, tls, peer)
         stream.shake_hands(limit)
-        return Conversation(stream, peer, keepalive)
+        return Conversation(stream, peer)
     except BaseException as e:
         if connected is not None:
             close_socket(connected)
@@ -108,12 +107,10 @@ class Conversation:
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     """
 
-    def __init__(self, stream: Stream, peer: str, keepalive: Keepalive | None = None) -> None:
-        """C{keepalive} is set once the lock is held; C{None} leaves it as it is."""
+    def __init__(self, stream: Stream, peer: str) -> None:
         self.peer = peer
         self.stream = stream
         self.connection = ClientConnection()
-        self._keepalive = keepalive
         self._is_lost = False
         self.is_contested = False
 
@@ -140,15 +137,8 @@ class Conversation:
             limit = NEVER if deadline is None else deadline
             if interrupts:
                 with note_signals() as signals:
-                    decision = self._ask(message, limit, signals)
-            else:
-                decision = self._ask(message, limit, None)
-            if isinstance(decision, Granted) and self._keepalive is not None:
-                try:
-                    self._keepalive.tune(self.stream.socket)
-                except OSError:
-                    pass  # the connection has ended, as its next use will find
-            return decision
+                    return self._ask(message, limit, signals)
+            return self._ask(message, limit, None)
         except BaseException:
             self.close()
             raise

@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host
 from flom.client.blocking.fork_safety import close_socket, open_socket
 from flom.client.blocking.stream import wait_for
-from flom.client.retry import while_waiting
+from flom.client.retry import in_group
 from flom.codes import ReturnCode
 from flom.config import Config
 from flom.errors import DaemonUnreachable, LockTimeout
@@ -72,22 +72,22 @@ def reach(
     warn: Callable[[str], None],
     say: Callable[[str], None],
     holder: int,
-) -> tuple[socket.socket, str, Keepalive | None]:
+) -> tuple[socket.socket, str]:
     """
     Connect to a daemon; L{flom.client.blocking.connection.connect} has the parameters, and raises the same errors.
 
-    @return: the connection, the name of its peer, and the keepalive to set once the lock is held; C{None} to leave it.
+    @return: the connection, and the name of its peer.
     """
     path, keepalive = config.socket_path, config.keepalive
     if config.multicast_address:
         connected, peer = _connect_to_group(config, seek, deadline, warn, say, holder)
-        _tune(connected, while_waiting(keepalive))
-        return connected, peer, keepalive
+        _tune(connected, in_group(keepalive, config.timing))
+        return connected, peer
     if config.unicast_address:
         connected, peer = _connect_tcp(config, deadline)
         _tune(connected, keepalive)
-        return connected, peer, None
-    return _connect_unix(path, deadline, is_default=not config.socket_name), path, None
+        return connected, peer
+    return _connect_unix(path, deadline, is_default=not config.socket_name), path
 
 
 def _tune(connected: socket.socket, keepalive: Keepalive) -> None:

@@ -17,7 +17,7 @@ from flom.acquisition import Acquiring, Held
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.spawn import Child, Text, spawn
-from flom.client.retry import RETRY, RetryBudget, while_waiting
+from flom.client.retry import RETRY, RetryBudget
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.encode import encode
@@ -27,7 +27,6 @@ from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProt
 from flom.interfaces import IArbiter, IHeld, IReactor
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
-from flom.reactor.transports import tune
 
 if TYPE_CHECKING:
     from flom.tls.context import Tls
@@ -41,7 +40,10 @@ cannot be granted, neither can the others, so a thousand tasks that wait for one
 
 @implementer(IHeld)
 class RemoteHeld:
-    """A lock that a daemon has granted; C{lost} fires with L{flom.errors.DaemonLost}."""
+    """
+    A lock that a daemon has granted; C{lost} fires with L{flom.errors.DaemonLost}, also if it is found out only at the
+    release that the lock was lost, or may have been.
+    """
 
     def __init__(self, client: LockClient, name: str, element: str | None, pool: ConnectionPool) -> None:
         """@param pool: keeps the connection after the release."""
@@ -76,8 +78,7 @@ class RemoteHeld:
         self._pool.put(self._client, parse_name(self._name).key)
         error = self._client.contest if result is None else result.value
         if isinstance(error, FlomError):
-            self.is_lost = True
-            error.concern(self._name)
+            self._note_loss(error)
             raise error
 
     def _note_loss(self, why: FlomError) -> None:
@@ -123,9 +124,7 @@ class RemoteArbiter(Acquiring):
         self._place = peer
         self._clock = clock
         self._forget = forget
-        self._keepalive = keepalive
-        self._waiting_keepalive = while_waiting(keepalive) if forget else keepalive
-        self._factory: Any = Factory.forProtocol(lambda: LockClient(peer, clock, self._waiting_keepalive, tls))
+        self._factory: Any = Factory.forProtocol(lambda: LockClient(peer, clock, keepalive, tls))
         self._factory.noisy = False
         self._is_extended = keep > 0
         self._pool = ConnectionPool(clock, keep)
@@ -239,12 +238,9 @@ class RemoteArbiter(Acquiring):
         budget = RetryBudget(is_in_group=self._forget is not None)
         while True:
             kept = self._pool.take(resource)
-            if kept:
-                tune(kept.transport, self._waiting_keepalive)
             client = kept or await self._connect()
             try:
                 granted = await client.lock(message)
-                tune(client.transport, self._keepalive)
                 return RemoteHeld(client, message.name, granted.element, self._pool)
             except DaemonLost as e:
                 if self._forget:

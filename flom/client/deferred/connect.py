@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.endpoints import DaemonEndpoint, GroupEndpoint, daemon_endpoint
+from flom.client.retry import in_group
 from flom.config import Config, load
 from flom.config.parsers import read_socket_name
 from flom.errors import ConfigError, InvalidRequest
@@ -67,7 +68,8 @@ def _client_by_config(reactor: IReactor, config: Config) -> RemoteArbiter:
     tls = tls_of(config)
     if config.multicast_address:
         group = GroupEndpoint(reactor, config)
-        return RemoteArbiter(group, group.peer, reactor, config.keepalive, tls=tls, keep=KEEP, forget=group.forget)
+        keepalive = in_group(config.keepalive, config.timing)
+        return RemoteArbiter(group, group.peer, reactor, keepalive, tls=tls, keep=KEEP, forget=group.forget)
     place = daemon_endpoint(reactor, config)
     return RemoteArbiter(place, place.peer, reactor, config.keepalive, tls=tls, keep=KEEP)
 

@@ -51,7 +51,11 @@ async def test_both_ends_have_no_delay_and_are_kept_alive(host: str, endpoint: A
     port_number = claim.socket.getsockname()[1]
     port = await ClaimedEndpoint(loop, claim).listen(factory)
     held = await RemoteArbiter(endpoint(loop, host, port_number), host, loop, keepalive).acquire("R1")
-    for end in (factory.last.transport.getHandle(), socket.socket(fileno=held.fileno())):  # type: ignore[attr-defined]
+    ends = {
+        factory.last.transport.getHandle(): keepalive.of_daemon,
+        socket.socket(fileno=held.fileno()): keepalive,  # type: ignore[attr-defined]
+    }
+    for end, set_to in ends.items():
         tcp = socket.IPPROTO_TCP
         assert end.getsockopt(tcp, socket.TCP_NODELAY)
         assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -61,9 +65,9 @@ async def test_both_ends_have_no_delay_and_are_kept_alive(host: str, endpoint: A
                 end.getsockopt(tcp, socket.TCP_KEEPINTVL),
                 end.getsockopt(tcp, socket.TCP_KEEPCNT),
             )
-            == keepalive
+            == set_to
         )
-        assert end.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == min(keepalive.patience * 1000, 2**31 - 1)
+        assert end.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == min(set_to.patience * 1000, 2**31 - 1)
     end.detach()
     await held.release()
     await maybeDeferred(port.stopListening)
