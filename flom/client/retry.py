@@ -24,9 +24,9 @@ does not speak TLS waits for ever (docs/compatibility.md, "One silent client blo
 """
 
 CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
-RETRY: Final = 0.1  # seconds before the daemon that has taken over in a group is asked
+RETRY: Final = 0.1  # seconds before another daemon is asked than the one that has gone
 
-_GROUP_RETRIES: Final = 20
+_MANY_RETRIES: Final = 20
 
 
 def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secured: bool) -> DaemonLost:
@@ -61,12 +61,17 @@ class RetryBudget:
     """
     The retry budget of one lock: how often to ask again when the daemon has gone without a decision.
 
-    Once, if it ended at the moment when we were connected, and had said nothing yet; in a group, whenever the daemon
-    that we wait at has gone.
+    Whenever a daemon at which we have waited has gone: nothing was granted, so asking again does no harm. If a daemon
+    has gone without a word, once; more often in a group, and after a wait.
+
+    @ivar has_waited: true once a daemon had us wait.
     """
 
-    def __init__(self, *, is_in_group: bool) -> None:
+    def __init__(self, *, is_in_group: bool, waits_on: bool = True) -> None:
+        """@param waits_on: false to give up when the only daemon that there may be has gone, as FLoM's client does."""
+        self.has_waited = False
         self._is_in_group = is_in_group
+        self._waits_on = waits_on or is_in_group
         self._silent = 0
 
     def spend(self, loss: DaemonLost, *, answered: bool) -> None:
@@ -78,8 +83,10 @@ class RetryBudget:
         """
         self._silent = 0 if answered else self._silent + 1
         is_refusal = loss.code is ReturnCode.SSL_READ_ERROR  # one that stands by would not have spoken TLS
-        retries = _GROUP_RETRIES if self._is_in_group and not is_refusal else 1
-        if self._silent > retries or (answered and not self._is_in_group):
+        if answered and self._waits_on:
+            self.has_waited = True
+        retries = _MANY_RETRIES if (self._is_in_group or self.has_waited) and not is_refusal else 1
+        if self._silent > retries or (answered and not self._waits_on):
             raise loss
 
 

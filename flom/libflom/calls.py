@@ -165,7 +165,7 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
         config = config.replace(socket_name="")
     timeout = None if config.timeout_ms < 0 else config.timeout_ms / 1000 or ANSWER_TIMEOUT
     hooks = _HandleHooks(handle, config)
-    acquirer = Acquirer(config, hooks, timeout, may_start=False, follows=False, interrupts=True)
+    acquirer = Acquirer(config, hooks, timeout, may_start=False, interrupts=True)
     try:
         handle.conn, handle.locked_element = acquirer.acquire(request_of(config))
     except LockRefused as e:

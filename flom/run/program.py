@@ -56,13 +56,13 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
         print_error(str(e))
         return ExitStatus.ERROR
     try:
-        return _act(line, config, watch)
+        return _act(program, line, config, watch)
     except Exception as e:
         print_bug(e)
         return ExitStatus.ERROR if line.debug_feature is None else ExitStatus.DEBUG_FAILED
 
 
-def _act(line: CommandLine, config: Config, watch: SignalWatch) -> int:
+def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch) -> int:
     """Do what C{line} asks for, with C{config}; return the status to exit with."""
     if line.debug_feature is not None:
         from flom.run.debug import try_feature
@@ -78,7 +78,7 @@ def _act(line: CommandLine, config: Config, watch: SignalWatch) -> int:
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
 
-    runner = Runner(config, line.command)
+    runner = Runner(config, line.command, waits_on=program != "flom")
     watch.start(runner.signal)
     return runner.run()
 

@@ -35,10 +35,11 @@ _trace = tracer("exec")
 class Runner(Hooks):
     """One command and its lock. The main thread waits for the lock and for the command; signals come in another one."""
 
-    def __init__(self, config: Config, command: Sequence[str]) -> None:
+    def __init__(self, config: Config, command: Sequence[str], *, waits_on: bool = True) -> None:
+        """@param waits_on: see L{Acquirer}."""
         self._config = config
         self._command = command
-        self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True)
+        self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True, waits_on=waits_on)
         self._report: WaitReport | None = None
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
         self._forwarding = Forwarding(config.ignored_signals, self._stop_report)

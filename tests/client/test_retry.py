@@ -30,7 +30,7 @@ def spent(budget: RetryBudget, loss: DaemonLost, *, answered: bool) -> int:
     ("is_in_group", "loss", "answered", "times"),
     [
         (False, LOSS, False, 1),
-        (False, LOSS, True, 0),
+        (False, LOSS, True, 100),
         (True, LOSS, False, 20),
         (True, LOSS, True, 100),
         (True, REFUSAL, False, 1),
@@ -39,6 +39,18 @@ def spent(budget: RetryBudget, loss: DaemonLost, *, answered: bool) -> int:
 )
 def test_how_often_is_asked_again(is_in_group: bool, loss: DaemonLost, answered: bool, times: int) -> None:
     assert spent(RetryBudget(is_in_group=is_in_group), loss, answered=answered) == times
+
+
+def test_flom_s_client_does_not_wait_on() -> None:
+    assert spent(RetryBudget(is_in_group=False, waits_on=False), LOSS, answered=True) == 0
+    assert spent(RetryBudget(is_in_group=True, waits_on=False), LOSS, answered=True) == 100
+
+
+def test_after_a_wait_a_daemon_may_go_without_a_word_more_often() -> None:
+    budget = RetryBudget(is_in_group=False)
+    budget.spend(LOSS, answered=True)
+    assert budget.has_waited
+    assert spent(budget, LOSS, answered=False) == 20
 
 
 def test_an_answer_renews_the_budget() -> None:

@@ -72,9 +72,13 @@ class FakeDaemon:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Go away, as a daemon does that is killed."""
+        self._listening.close()
         for conversation in self._conversations:
             conversation.close()
-        self._listening.close()
 
 
 class SocketClient:

@@ -7,6 +7,7 @@ C{flom.lock}, C{flom-run} and FLoM's library have one L{Acquirer} for each lock;
 
 from __future__ import annotations
 
+import os
 from time import monotonic
 
 from flom.client.addresses import peer_of
@@ -34,6 +35,11 @@ _BACK_OFF: Final = 0.25  # without one, part of the time up to now: hundreds of 
 _LONGEST_PAUSE: Final = 1.0  # seconds between two questions at most
 
 _trace = tracer("client")
+
+
+def _jitter() -> float:
+    """Return a factor from 0.5 to 1.5, so that those who wait for the same do not ask at the same moment."""
+    return 0.5 + os.urandom(1)[0] / 255
 
 
 class Hooks:
@@ -79,13 +85,14 @@ class Acquirer:
         timeout: float | None,
         *,
         may_start: bool,
-        follows: bool = True,
+        waits_on: bool = True,
         interrupts: bool = False,
     ) -> None:
         """
         @param timeout: seconds to wait for the lock at most, besides those in which a daemon is started; C{None}: any.
         @param may_start: whether to start a daemon if there is none; C{config} may forbid it.
-        @param follows: whether to go on waiting, in a group, at the daemon that takes over from ours.
+        @param waits_on: whether to go on waiting at the next daemon of a fixed address when the one there has gone; in
+            a group, that is always so.
         @param interrupts: see L{Conversation.lock}.
         """
         self.conversation: Conversation | None = None
@@ -95,10 +102,11 @@ class Acquirer:
         self._may_start = may_start
         self._interrupts = interrupts
         self._is_in_group = bool(config.multicast_address)
-        self._follows = follows and self._is_in_group
+        self._budget = RetryBudget(is_in_group=self._is_in_group, waits_on=waits_on)
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
+        self._has_warned = False  # that there is no daemon any more
         self._has_said = False  # that a daemon is to come back
         self._deadline = NEVER
 
@@ -139,7 +147,6 @@ class Acquirer:
 
     def _ask(self, message: Lock) -> tuple[Conversation, str | None]:
         """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{RetryBudget} allows."""
-        budget = RetryBudget(is_in_group=self._follows)
         while True:
             self.conversation = None
             try:
@@ -147,7 +154,9 @@ class Acquirer:
                 self._hooks.asks(conversation)
                 answer = conversation.lock(message, self._deadline, self._interrupts)
             except DaemonLost as e:
-                budget.spend(e, answered=self.conversation is not None and self.conversation.connection.has_answered)
+                answered = self.conversation is not None and self.conversation.connection.has_answered
+                self._budget.spend(e, answered=answered)
+                self._hooks.say(f"{e}, asking again")
                 if self._seek != Seek.TO_RECLAIM:
                     self._seek = Seek.A_SUCCESSOR  # which may be about to take the place of the one that has gone
             else:
@@ -155,8 +164,10 @@ class Acquirer:
                     return conversation, answer.element
                 conversation.close()
                 raise lock_refused(answer.outcome, message.name, conversation.peer)
-            if self._follows:
+            if self._is_in_group:
                 pause(RETRY, self._deadline)
+            elif self._budget.has_waited:
+                pause(RETRY * _jitter(), self._deadline)
 
     def _connect(self) -> Conversation:
         """Connect to the daemon, which is started or elected if need be and allowed."""
@@ -173,12 +184,28 @@ class Acquirer:
                     holder=self._holder,
                 )
             except NoDaemon as e:
+                if self._waits_for_daemon:
+                    self._await_daemon(e, monotonic() - began)
+                    continue
                 self._check_may_start(e)
             if self._is_in_group:
                 self._elect()
                 seek = Seek.STARTED
             else:
                 self._start(began)
+
+    @property
+    def _waits_for_daemon(self) -> bool:
+        """True if another program has to start the daemon at which to wait on."""
+        may_start = self._may_start and self._config.lifespan_ms != 0
+        return self._budget.has_waited and not self._is_in_group and not may_start
+
+    def _await_daemon(self, error: NoDaemon, took: float) -> None:
+        """Pause before looking again for a daemon in the place of the one that has gone, C{took} seconds after it."""
+        if not self._has_warned:
+            self._has_warned = True
+            self._hooks.warn(f"{error}: the daemon has gone, waiting for another one")
+        pause(min(max(RETRY, took * _BACK_OFF), _LONGEST_PAUSE) * _jitter(), self._deadline)
 
     def _check_may_start(self, error: NoDaemon) -> None:
         """Raise L{DaemonUnreachable} if no daemon is to be started because of C{error}, or that was of no use."""
@@ -221,7 +248,8 @@ class Acquirer:
                 raise launch.not_started(f"{peer}: the daemon was not ready within {launch.START_TIMEOUT:g} s")
         finally:
             started.close()
-        self._limit_wait()
+        if not self._budget.has_waited:
+            self._limit_wait()
 
     def _elect(self) -> None:
         """

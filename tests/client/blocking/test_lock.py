@@ -288,15 +288,44 @@ def test_but_not_for_ever(fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[
         acquiring.result()
 
 
-def test_a_daemon_that_goes_while_we_wait_is_told_of(
+def test_when_its_daemon_goes_a_waiter_waits_at_the_next(
     fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any]
 ) -> None:
-    acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock").acquire)
+    acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock", timeout=20).acquire)
+    for _ in range(3):
+        conversation, asked = fake.accept()
+        assert (asked.name, asked.wait, asked.regains) == ("R", True, False)
+        conversation.answer(1)
+        conversation.close()
+    conversation, _ = fake.accept()
+    conversation.answer(0)
+    acquiring.result().drop()
+
+
+def test_it_waits_for_one_where_it_may_not_start_one(
+    fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any]
+) -> None:
+    path = tmp_path / "fake.sock"
+    acquiring = elsewhere(lock("R", socket=path, start=False, timeout=20).acquire)
     conversation, _ = fake.accept()
     conversation.answer(1)
-    conversation.close()
-    with pytest.raises(DaemonLost, match=r"^R: .*fake.sock closed the connection$"):
-        acquiring.result()
+    fake.close()
+    with Daemon("--socket-name", str(path)):
+        acquiring.result().release()
+
+
+def test_but_only_as_long_as_its_timeout(fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any]) -> None:
+    acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock", start=False, timeout=1.0).acquire)
+    conversation, _ = fake.accept()
+    conversation.answer(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fake.close()
+        with pytest.raises(LockTimeout, match="within 1 s"):
+            acquiring.result()
+    assert [str(each.message) for each in caught] == [
+        f"{tmp_path / 'fake.sock'}: no daemon is listening: the daemon has gone, waiting for another one"
+    ]
 
 
 def test_a_daemon_that_makes_no_sense_is_told_of(

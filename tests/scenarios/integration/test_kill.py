@@ -67,6 +67,36 @@ def test_the_next_command_starts_another_at_once(programs: Programs, tmp_path: P
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("where", ["unix", "tcp"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_waiter_starts_another_and_waits_on(
+    programs: Programs, tmp_path: Path, where: str, number: signal.Signals
+) -> None:
+    words = ["-s", str(tmp_path / "s")] if where == "unix" else ["-a", "127.0.0.1", "-p", str(free_port())]
+    words += ["-r", "R", "-d", "60000", "-V"]
+    holder = programs.start(*words, "--", "sh", "-c", "echo held; cat")
+    eventually(lambda: holder.line() == "held", "the lock")
+    waiter = programs.start(*words, "-o", "20000", "--", "echo", "ran")
+    eventually(lambda: "Waiting" in (line := waiter.line()) or "waiting for" in line, "the wait")
+    [pid] = programs.daemons()
+    os.kill(pid, number)
+    ended = waiter.finish()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "closed the connection, asking again" in ended.stdout
+    assert ended.stdout.endswith("ran\n")
+    assert holder.finish().returncode == 99
+
+
+def test_flom_s_own_client_gives_up(programs: Programs, tmp_path: Path) -> None:
+    with Daemon("--socket-name", str(tmp_path / "s")) as daemon:
+        holder = programs.start("-s", daemon.socket, "-r", "R", "--", "sh", "-c", "echo held; cat")
+        assert holder.line() == "held"
+        waiter = programs.start_program(str(BIN / "flom"), "-s", daemon.socket, "-r", "R", "-V", "--", "true")
+        eventually(lambda: "waiting for" in waiter.line(), "the wait")
+        kill(daemon)
+        assert waiter.finish().returncode == 99
+
+
 @needs_network_namespaces
 def test_the_next_one_gets_the_seat_of_its_host(programs: Programs) -> None:
     with Host("flomkill") as host:
