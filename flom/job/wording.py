@@ -77,11 +77,16 @@ def contested(why: FlomError, *, has_ended: bool = False) -> str:
     return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, while neither could hear the other{goes_on}")
 
 
-def not_reclaimed(why: FlomError, error: FlomError, *, has_ended: bool = False) -> str:
+def not_reclaimed(why: DaemonLost, error: FlomError, *, has_ended: bool = False) -> str:
     """Return the message that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
+    return lost(unreclaimed(why, error), has_ended=has_ended)
+
+
+def unreclaimed(why: DaemonLost, error: Exception) -> DaemonLost:
+    """Return the error that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
     # a daemon refuses too what another client may have had meanwhile
     reason = "another client has it, or may have had it since" if isinstance(error, LockBusy) else str(error)
-    return lost(FlomError(f"{why}, and the lock was not reclaimed ({reason})"), has_ended=has_ended)
+    return DaemonLost(f"{why}, and the lock was not reclaimed ({reason})", why.code)
 
 
 def _failed(what: str, code: ReturnCode, why: object) -> str:

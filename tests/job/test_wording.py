@@ -42,6 +42,6 @@ def test_a_lock_that_is_gone_leaves_the_command_alone() -> None:
     code = int(ReturnCode.SEND_ERROR)
     assert lost(FlomError("gone")).startswith(f"flom_client_unlock: ret_cod={code} (")
     assert lost(FlomError("gone")).endswith("gone, the command goes on unlocked")
-    assert not_reclaimed(FlomError("gone"), FlomError("busy")).endswith(
+    assert not_reclaimed(DaemonLost("gone"), FlomError("busy")).endswith(
         "gone, and the lock was not reclaimed (busy), the command goes on unlocked"
     )

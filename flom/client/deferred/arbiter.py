@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
@@ -10,6 +10,7 @@ from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IProcessProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -17,14 +18,25 @@ from flom.acquisition import Acquiring, Held
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.spawn import Child, Text, spawn
-from flom.client.retry import RETRY, RetryBudget
+from flom.client.retry import RETRY, RetryBudget, new_holder
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock
 from flom.core.requests import Asked
-from flom.errors import Closed, DaemonLost, FlomError, InvalidRequest, LocalProtocolError, LockRefused, Misuse
+from flom.errors import (
+    Closed,
+    DaemonLost,
+    DaemonUnreachable,
+    FlomError,
+    InvalidRequest,
+    LocalProtocolError,
+    LockContested,
+    LockRefused,
+    Misuse,
+)
 from flom.interfaces import IArbiter, IHeld, IReactor
+from flom.job.wording import unreclaimed
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
 
@@ -37,22 +49,44 @@ Requests for the very same that are sent at one time; more of them wait in this 
 cannot be granted, neither can the others, so a thousand tasks that wait for one lock need not be as many connections.
 """
 
+RECLAIM_TIMEOUT: Final = 10.0
+"""
+Seconds that a holder looks for the daemon that takes over. If none stands by, a client that starts daemons has one
+elected after about 3 s; this client starts none.
+"""
+
 
 @implementer(IHeld)
 class RemoteHeld:
     """
     A lock that a daemon has granted; C{lost} fires with L{flom.errors.DaemonLost}, also if it is found out only at the
     release that the lock was lost, or may have been.
+
+    In a group, a lock whose daemon has gone is reclaimed from the one that takes over; C{lost} fires if that fails.
     """
 
-    def __init__(self, client: LockClient, name: str, element: str | None, pool: ConnectionPool) -> None:
-        """@param pool: keeps the connection after the release."""
+    _log = Logger()
+
+    def __init__(
+        self,
+        client: LockClient,
+        name: str,
+        element: str | None,
+        pool: ConnectionPool,
+        reclaim: Callable[[], Coroutine[Any, Any, LockClient]] | None = None,
+    ) -> None:
+        """
+        @param pool: keeps the connection after the release.
+        @param reclaim: acquires the lock again from the daemon that takes over, and raises L{FlomError} if that is not
+            possible; C{None} if it never is.
+        """
         self.element = element
         self.lost: Deferred[FlomError] = Deferred()
-        client.lost.addCallback(self._note_loss)
-        self._client = client
         self._name = name
         self._pool = pool
+        self._reclaim = reclaim
+        self._reclaiming: Deferred[None] | None = None
+        self._hold_by(client)
         self.is_released = False
         self.is_lost = False
 
@@ -64,14 +98,48 @@ class RemoteHeld:
         if self.is_lost and self._client.contest is None:
             return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
         released: Deferred[None] = Deferred()  # by cancelling this, its user cancels nothing of ours
-        self._pool.expect(self._client)
-        unlocked = self._client.unlock(self._name, rollback)
-        unlocked.addBoth(self._end).chainDeferred(released)
+        if self._reclaiming is None:
+            ended = self._unlock(rollback)
+        else:  # whether the lock was held to the end is not known before
+            ended = self._reclaiming.addCallback(lambda _: self._unlock(rollback))
+        ended.chainDeferred(released)
         return released
 
     def fileno(self) -> int:
         """Return the descriptor of the connection: every process that has it open keeps the lock."""
         return self._client.fileno()
+
+    def _hold_by(self, client: LockClient) -> None:
+        self._client = client
+        client.lost.addCallback(self._note_end)
+
+    def _unlock(self, rollback: bool) -> Deferred[None]:
+        if self.is_lost and self._client.contest is None:
+            return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
+        self._pool.expect(self._client)
+        return self._client.unlock(self._name, rollback).addBoth(self._end)
+
+    def _note_end(self, why: FlomError) -> None:
+        """Note that the lock is contested, or that its daemon has gone: then reclaim it, if that can be."""
+        if self._reclaim is None or isinstance(why, LockContested):
+            self._note_loss(why)
+        else:
+            self._reclaiming = Deferred.fromCoroutine(self._move(self._reclaim, why))
+
+    async def _move(self, reclaim: Callable[[], Coroutine[Any, Any, LockClient]], why: FlomError) -> None:
+        """Reclaim the lock that was lost because of C{why}; note the loss if that fails."""
+        try:
+            client = await reclaim()
+        except FlomError as e:
+            self._reclaiming = None
+            self._note_loss(unreclaimed(why if isinstance(why, DaemonLost) else DaemonLost(str(why)), e))
+        except Exception:
+            self._reclaiming = None
+            self._log.failure("reclaiming {name}", name=self._name)
+            self._note_loss(why)
+        else:
+            self._reclaiming = None
+            self._hold_by(client)
 
     def _end(self, result: Failure | None) -> None:
         """Keep the connection after the release; raise L{DaemonLost} if that was not one, or of no lock of ours."""
@@ -109,6 +177,7 @@ class RemoteArbiter(Acquiring):
         tls: Tls | None = None,
         keep: float = 0.0,
         forget: Callable[[], None] | None = None,
+        successor: Callable[[int], IStreamClientEndpoint] | None = None,
     ) -> None:
         """
         @param endpoint: leads to the daemon.
@@ -119,8 +188,12 @@ class RemoteArbiter(Acquiring):
             for so much longer, and does not end. 0 to keep none.
         @param forget: called when the daemon of a group has gone: C{endpoint} leads to another, where waiters go on
             waiting. C{None} if there is no other.
+        @param successor: returns the way to the daemon that takes over, for the holder of this number, which reclaims
+            its lock there; C{None} if locks cannot be reclaimed.
         """
-        self._endpoint = endpoint if tls is None else tls.secure_client(endpoint)
+        self._tls = tls
+        self._endpoint = self._secure(endpoint)
+        self._successor = successor
         self._place = peer
         self._clock = clock
         self._forget = forget
@@ -224,9 +297,13 @@ class RemoteArbiter(Acquiring):
             return message
         return extended
 
-    async def _connect(self) -> LockClient:
+    def _secure(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
+        return endpoint if self._tls is None else self._tls.secure_client(endpoint)
+
+    async def _connect(self, endpoint: IStreamClientEndpoint | None = None) -> LockClient:
+        """Connect by C{endpoint}; by default, by the usual one."""
         try:
-            client = await self._endpoint.connect(self._factory)
+            client = await (endpoint or self._endpoint).connect(self._factory)
         except ConnectingCancelledError as e:
             raise CancelledError from e  # the caller sees one kind of error in every case
         assert isinstance(client, LockClient)
@@ -241,7 +318,7 @@ class RemoteArbiter(Acquiring):
             client = kept or await self._connect()
             try:
                 granted = await client.lock(message)
-                return RemoteHeld(client, message.name, granted.element, self._pool)
+                return RemoteHeld(client, message.name, granted.element, self._pool, self._way_back(message))
             except DaemonLost as e:
                 if self._forget:
                     self._forget()
@@ -256,3 +333,33 @@ class RemoteArbiter(Acquiring):
                 raise
             if self._forget:
                 await deferLater(self._clock, RETRY)
+
+    def _way_back(self, message: Lock) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
+        """Return what reclaims the lock of C{message}; C{None} if that cannot be."""
+        name = parse_name(message.name)
+        can_reclaim = name.has_mode or name.has_quantity  # the others have elements, which the next daemon gives anew
+        successor = self._successor
+        if successor is None or not can_reclaim:
+            return None
+        holder = new_holder()
+        again = message.replace(wait=False, create=True, regains=True, extended=False, holder=holder)
+        return lambda: self._reclaim(self._secure(successor(holder)), self._extend(again))
+
+    async def _reclaim(self, successor: IStreamClientEndpoint, message: Lock) -> LockClient:
+        """Acquire the lock of C{message} again, from the daemon that takes over; raise L{FlomError} if that fails."""
+        if self._forget:
+            self._forget()
+        give_up = self._clock.seconds() + RECLAIM_TIMEOUT
+        while True:
+            try:
+                client = await self._connect(successor)
+                try:
+                    await client.lock(message)
+                except BaseException:
+                    client.close()
+                    raise
+                return client
+            except (DaemonLost, DaemonUnreachable):
+                if self._clock.seconds() > give_up:
+                    raise
+            await deferLater(self._clock, RETRY)

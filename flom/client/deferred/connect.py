@@ -69,7 +69,16 @@ def _client_by_config(reactor: IReactor, config: Config) -> RemoteArbiter:
     if config.multicast_address:
         group = GroupEndpoint(reactor, config)
         keepalive = in_group(config.keepalive, config.timing)
-        return RemoteArbiter(group, group.peer, reactor, keepalive, tls=tls, keep=KEEP, forget=group.forget)
+        return RemoteArbiter(
+            group,
+            group.peer,
+            reactor,
+            keepalive,
+            tls=tls,
+            keep=KEEP,
+            forget=group.forget,
+            successor=group.successor,
+        )
     place = daemon_endpoint(reactor, config)
     return RemoteArbiter(place, place.peer, reactor, config.keepalive, tls=tls, keep=KEEP)
 

@@ -23,9 +23,13 @@ class Asker(DatagramProtocol):
     @ivar problem: why nothing could be sent to the group the last time; C{None} if that was possible.
     """
 
-    def __init__(self, group: Group, reactor: IReactor, say: Callable[[str], None]) -> None:
-        """@param say: called with each line about what is sent and received."""
-        self.search = Search(group)
+    def __init__(self, group: Group, reactor: IReactor, say: Callable[[str], None], holder: int = 0) -> None:
+        """
+        @param say: called with each line about what is sent and received.
+        @param holder: the number of a holder that looks for the daemon that takes over, to reclaim its lock; 0 for any
+            other client.
+        """
+        self.search = Search(group, orphaned=holder != 0, holder=holder)
         self._group = group
         self._reactor = reactor
         self._say = say

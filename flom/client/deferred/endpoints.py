@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP6ClientEndpoint, UNIXClientEndpoint
@@ -155,6 +156,10 @@ class GroupEndpoint:
         """Ask who leads the next time: the daemon has gone, or does not lead any more."""
         self._leader = None
 
+    def successor(self, holder: int) -> IStreamClientEndpoint:
+        """Return the way to the daemon that takes over from a leader that has gone, for the holder of this number."""
+        return _SuccessorEndpoint(lambda factory: self._connect_to_leader(factory, holder))
+
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         if self._leader is not None:
             try:
@@ -175,10 +180,10 @@ class GroupEndpoint:
         self._was_connected = True
         return connected
 
-    async def _connect_to_leader(self, factory: IProtocolFactory) -> IProtocol:
+    async def _connect_to_leader(self, factory: IProtocolFactory, holder: int = 0) -> IProtocol:
         give_up = self._reactor.seconds() + takeover_time(self._config.timing)
         while True:
-            leaders = await self._find()
+            leaders = await self._find(holder)
             if warning := choice_warning(leaders, self._group):
                 _log.warn("{warning}", warning=warning)
             _trace.debug("%s is led by %s", self._group, leaders[0])
@@ -192,12 +197,12 @@ class GroupEndpoint:
                 return connected
             await deferLater(self._reactor, ASK_AGAIN)  # it has ended since it answered
 
-    async def _find(self) -> list[FoundDaemon]:
-        """Return the daemons that lead, the one to choose first."""
+    async def _find(self, holder: int) -> list[FoundDaemon]:
+        """Return the daemons that lead, the one to choose first; C{holder} as for L{Asker}."""
         config = self._config
         try:
-            with Asker(self._group, self._reactor, _trace.debug) as asker:
-                if self._was_connected:
+            with Asker(self._group, self._reactor, _trace.debug, holder) as asker:
+                if self._was_connected or holder:
                     asker.search.ask_successor(config.timing)
                 else:
                     asker.search.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)
@@ -210,6 +215,18 @@ class GroupEndpoint:
             _trace.debug("no reply from %s/%d", self._group.address, self._group.port)
             raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"no daemon answers in {self._group}")
         return leaders
+
+
+@implementer(IStreamClientEndpoint)
+class _SuccessorEndpoint:
+    """The way to the daemon that takes over, for one holder."""
+
+    def __init__(self, dial: Callable[[IProtocolFactory], Coroutine[Any, Any, IProtocol]]) -> None:
+        self._dial = dial
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See L{GroupEndpoint.connect}."""
+        return Deferred.fromCoroutine(self._dial(protocolFactory))
 
 
 async def connect_to_first(

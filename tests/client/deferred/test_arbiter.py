@@ -17,10 +17,11 @@ from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.connection import LockClient
 from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import Lock
-from flom.errors import DaemonLost, LockBusy
+from flom.errors import DaemonLost, FlomError, LockBusy
 from tests.fakes.connections import Transport, xml
 
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
+GRANTED_ELEMENT = xml(1, 16, '<session peerid="x"/><answer rc="0" element="a"/>')
 QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
 GRANTED_LATER = xml(1, 24, '<answer rc="0"/>')
 BUSY = xml(1, 16, '<answer rc="4"/>')
@@ -58,14 +59,22 @@ class Asking:
     A request for a lock.
 
     @ivar outcome: what has become of it.
+    @ivar holders: the numbers with which successors were looked for.
     """
 
-    def __init__(self, *, is_in_group: bool) -> None:
+    def __init__(self, *, is_in_group: bool, name: str = "R1") -> None:
         self.clock = Clock()
         self.daemons = Daemons()
         self.outcome: list[Held | BaseException] = []
-        arbiter = RemoteArbiter(self.daemons, "the daemon", self.clock, forget=(lambda: None) if is_in_group else None)
-        self.waiting = arbiter.acquire("R1")
+        arbiter = RemoteArbiter(
+            self.daemons,
+            "the daemon",
+            self.clock,
+            forget=(lambda: None) if is_in_group else None,
+            successor=self._find_successor if is_in_group else None,
+        )
+        self.holders: list[int] = []
+        self.waiting = arbiter.acquire(name)
         self.waiting.addCallbacks(self.outcome.append, self._take)
 
     def pass_time(self) -> None:
@@ -80,6 +89,23 @@ class Asking:
             assert isinstance(message, Lock)
             names.append(message.name)
         return names
+
+    def hold(self, granted: bytes = GRANTED) -> Held:
+        """Return the lock, which the daemon grants."""
+        self.daemons.say(granted)
+        [held] = self.outcome
+        assert not isinstance(held, BaseException)
+        return held
+
+    def request(self) -> Lock:
+        """Return what was asked for last."""
+        message = next(iter(MessageReader().feed(self.daemons.clients[-1].transport.value())))
+        assert isinstance(message, Lock)
+        return message
+
+    def _find_successor(self, holder: int) -> IStreamClientEndpoint:
+        self.holders.append(holder)
+        return self.daemons
 
     def _take(self, failure: Failure) -> None:
         assert failure.value is not None
@@ -172,12 +198,110 @@ def test_elsewhere_two_that_say_nothing_are_enough() -> None:
     assert len(asking.daemons.clients) == 2
 
 
-@pytest.mark.parametrize("is_in_group", [False, True], ids=["elsewhere", "in a group"])
-def test_a_lock_that_is_lost_is_told(is_in_group: bool) -> None:
-    asking = Asking(is_in_group=is_in_group)
-    asking.daemons.say(GRANTED)
-    [held] = asking.outcome
-    assert not isinstance(held, BaseException)
+def test_in_a_group_a_lock_is_reclaimed_from_the_next_daemon() -> None:
+    asking = Asking(is_in_group=True)
+    held = asking.hold()
+    for times in (2, 3):
+        asking.daemons.go()
+        asking.daemons.say(GRANTED)
+        assert len(asking.daemons.clients) == times
+        assert not held.lost.called
+        assert not held.is_lost
+    request = asking.request()
+    assert (request.name, request.regains, request.wait, request.create) == ("R1", True, False, True)
+    assert asking.holders == [request.holder] * 2
+    assert request.holder
+    done = held.release()
     asking.daemons.go()
+    assert done.called
+    assert not held.lost.called
+
+
+def test_each_lock_is_reclaimed_with_a_number_of_its_own() -> None:
+    numbers = set()
+    for _ in range(2):
+        asking = Asking(is_in_group=True)
+        asking.hold()
+        asking.daemons.go()
+        numbers.update(asking.holders)
+    assert len(numbers) == 2
+
+
+def test_a_reclaim_goes_on_while_daemons_end() -> None:
+    asking = Asking(is_in_group=True)
+    held = asking.hold()
+    for _ in range(5):
+        asking.daemons.go()
+        asking.pass_time()
+    asking.daemons.say(GRANTED)
+    assert not held.lost.called
+
+
+def test_a_reclaim_gives_up_in_the_end() -> None:
+    asking = Asking(is_in_group=True)
+    held = asking.hold()
+    lost: list[FlomError] = []
+    held.lost.addCallback(lost.append)
+    for _ in range(100):
+        if not lost:
+            asking.daemons.go()
+            asking.pass_time()
+    assert [type(why) for why in lost] == [DaemonLost]
+    assert asking.clock.seconds() < 12
+    assert asking.clock.getDelayedCalls() == []
+
+
+def test_a_lock_that_another_client_may_have_had_is_lost() -> None:
+    asking = Asking(is_in_group=True)
+    held = asking.hold()
+    lost: list[FlomError] = []
+    held.lost.addCallback(lost.append)
+    asking.daemons.go()
+    asking.daemons.say(BUSY)
+    assert held.is_lost
+    assert "another client has it, or may have had it since" in str(lost[0])
+    failed: list[object] = []
+    held.release().addErrback(lambda failure: failed.append(failure.type))
+    assert failed == [DaemonLost]
+
+
+@pytest.mark.parametrize(("answer", "error"), [(GRANTED, type(None)), (BUSY, DaemonLost)])
+def test_a_release_waits_for_the_end_of_a_reclaim(answer: bytes, error: type) -> None:
+    asking = Asking(is_in_group=True)
+    held = asking.hold()
+    asking.daemons.go()
+    ended: list[object] = []
+    held.release().addErrback(lambda failure: failure.value).addCallback(ended.append)
+    assert ended == []
+    asking.daemons.say(answer)
+    if answer is GRANTED:
+        assert ended == []
+        asking.daemons.go()
+    assert [type(end) for end in ended] == [error]
+
+
+@pytest.mark.parametrize("name", ["R[3]", "/a/b"])
+def test_what_has_no_element_is_reclaimed(name: str) -> None:
+    asking = Asking(is_in_group=True, name=name)
+    held = asking.hold()
+    asking.daemons.go()
+    asking.daemons.say(GRANTED)
+    assert not held.is_lost
+
+
+@pytest.mark.parametrize("name", ["a.b", "_s_S[1]"])
+def test_what_has_elements_is_lost_with_its_daemon(name: str) -> None:
+    asking = Asking(is_in_group=True, name=name)
+    held = asking.hold(GRANTED_ELEMENT)
+    asking.daemons.go()
+    assert held.is_lost
+    assert len(asking.daemons.clients) == 1
+
+
+def test_outside_groups_no_lock_is_reclaimed() -> None:
+    asking = Asking(is_in_group=False)
+    held = asking.hold()
+    asking.daemons.go()
+    assert held.is_lost
     assert held.lost.called
     assert len(asking.daemons.clients) == 1
