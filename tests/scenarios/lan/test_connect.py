@@ -37,6 +37,20 @@ async def main(reactor):
 react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 """
 
+SPAWN = f"""\
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from flom.client import connect
+
+async def main(reactor):
+    locks = await connect(reactor, group="{GROUP}")
+    child = await locks.spawn("R", ["sh", "-c", "echo held; cat"], timeout=30)
+    child.held.lost.addCallback(lambda why: print("lost", flush=True))
+    print("ended", await child.exited, flush=True)
+
+react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+"""
+
 
 def start(host: LanHost, times: int = 1) -> Running:
     """Start a program on C{host} that holds the lock C{R} so often, each time until it is given a line."""
@@ -91,6 +105,22 @@ def test_a_holder_reclaims_from_the_next_leader(lan: Lan, how: int) -> None:
     assert waiter.line() == "held"  # only now: the program has printed nothing but its own "held"
     assert waiter.finish().stdout == ""
     assert program.finish().stdout == "held\n"
+
+
+def test_a_command_of_spawn_keeps_its_lock_through_a_takeover(lan: Lan) -> None:
+    members = [host.join_group() for host in lan.add_hosts(2)]
+    leader = await_leader(members)
+    [other] = [member for member in members if member is not leader]
+    program = lan.add_host().start(sys.executable, "-c", SPAWN)
+    assert program.line() == "held"
+    waiter = start(other.host)
+    eventually(lambda: other.host.has_heard(waiter, leader), "a waiter")
+    leader.signal(signal.SIGKILL)
+    await_leader([other])
+    eventually(lambda: other.host.has_heard(waiter, other), "the waiter at the next leader")
+    assert program.finish().stdout == "ended 0\n"
+    assert waiter.line() == "held"
+    waiter.finish()
 
 
 def test_a_holder_without_a_next_leader_is_told(lan: Lan) -> None:
