@@ -146,3 +146,13 @@ def test_cancelling_ends_the_search(asking: Asking) -> None:
     search.cancel()
     assert isinstance(errors[0], CancelledError)
     assert asking.reactor.getDelayedCalls() == []
+
+
+def test_a_holder_says_that_it_looks_for_the_next_leader(ports: list[FakePort]) -> None:
+    asker = Asker(GROUP, MemoryReactor(), lambda line: None, 7)
+    with asker:
+        asker.search.ask(WAIT)
+        asking = Deferred.fromCoroutine(asker.finish())
+        assert ports[-1].told == [Discover(GROUP.address, orphaned=True, holder=7)]
+        asking.addErrback(lambda failure: failure.trap(CancelledError))
+        asking.cancel()
