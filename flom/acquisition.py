@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from flom.core.modes import LockMode
 from flom.core.requests import Asked, ask
-from flom.errors import FlomError, LockTimeout, Misuse
+from flom.errors import FlomError, LockTimeout, Misuse, note_loss
 
 _T = TypeVar("_T")
 
@@ -70,14 +70,20 @@ def release_after(held: Held, error: BaseException | None) -> Deferred[None]:
     Release C{held} at the end of a block, unless the block has done that itself; with rollback if there is an error.
 
     @param error: what has ended the block; C{None} if that was its last line.
-    @return: fires with L{flom.errors.DaemonLost} if the lock was lost and there is no other C{error}.
+    @return: fires with L{flom.errors.DaemonLost} if the lock was lost; if there is an C{error}, that gets a note of it.
     """
     if held.is_released:
         return succeed(None)
     released = held.release(rollback=error is not None)
-    if error is not None and held.is_lost:
-        released.addErrback(lambda failure: None)  # which the error of the block hides
+    if error is not None:
+        released.addErrback(_note, error)
     return released
+
+
+def _note(failure: Failure, error: BaseException) -> None:
+    failure.trap(FlomError)
+    assert isinstance(failure.value, FlomError)
+    note_loss(error, failure.value)
 
 
 def limit(waiting: Deferred[_T], timeout: float | None, clock: IReactorTime, what: str) -> Deferred[_T]:

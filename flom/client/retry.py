@@ -25,6 +25,7 @@ does not speak TLS waits for ever (docs/compatibility.md, "One silent client blo
 
 CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
 RETRY: Final = 0.1  # seconds before another daemon is asked than the one that has gone
+LONG_RETRY: Final = 1.0  # seconds at most between two looks for a daemon that another program has to start
 
 _MANY_RETRIES: Final = 20
 
@@ -57,6 +58,11 @@ def unconfirmed(peer: str, when: str) -> DaemonLost:
     return DaemonLost(f"{peer} has not confirmed the unlock {when}: the lock may have been lost before")
 
 
+def jitter() -> float:
+    """Return a factor from 0.5 to 1.5, so that those who wait for the same do not ask at the same moment."""
+    return 0.5 + os.urandom(1)[0] / 255
+
+
 class RetryBudget:
     """
     The retry budget of one lock: how often to ask again when the daemon has gone without a decision.
@@ -65,11 +71,12 @@ class RetryBudget:
     has gone without a word, once; more often in a group, and after a wait.
 
     @ivar has_waited: true once a daemon had us wait.
+    @ivar has_told: for the driver: true once it has said that there is no daemon any more.
     """
 
     def __init__(self, *, is_in_group: bool, waits_on: bool = True) -> None:
         """@param waits_on: false to give up when the only daemon that there may be has gone, as FLoM's client does."""
-        self.has_waited = False
+        self.has_waited = self.has_told = False
         self._is_in_group = is_in_group
         self._waits_on = waits_on or is_in_group
         self._silent = 0

@@ -86,9 +86,15 @@ class Claim:
         """End the claim, or leave it to the process that continues it; a UNIX socket that none does is removed."""
         self.socket.close()
         if self.lock is not None:
+            self.release()
+            remove_unserved(self._path)
+
+    def release(self) -> None:
+        """Leave the path of a UNIX socket, which is closed and removed already, to other daemons."""
+        if self.lock is not None:
             for descriptor in (self.lock, *self._seats):
                 os.close(descriptor)
-            remove_unserved(self._path)
+            self.lock, self._seats = None, []
 
     def renew(self) -> socket.socket | None:
         """

@@ -117,6 +117,7 @@ class ClaimedUNIXPort(unix.Port):
             super().connectionLost(reason)  # removes the socket
         else:
             tcp.Port.connectionLost(self, reason)
+        self._claim.release()
 
 
 def _listen_unix(claim: Claim, factory: IProtocolFactory, reactor: IReactor) -> IListeningPort:

@@ -7,14 +7,13 @@ C{flom.lock}, C{flom-run} and FLoM's library have one L{Acquirer} for each lock;
 
 from __future__ import annotations
 
-import os
 from time import monotonic
 
 from flom.client.addresses import peer_of
 from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
 from flom.client.blocking.stream import NEVER
-from flom.client.retry import RETRY, RetryBudget, new_holder
+from flom.client.retry import LONG_RETRY, RETRY, RetryBudget, jitter, new_holder
 from flom.codes import ReturnCode
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
@@ -32,14 +31,8 @@ if TYPE_CHECKING:
 
 _POLL: Final = 0.05  # seconds between two questions while we have a candidate
 _BACK_OFF: Final = 0.25  # without one, part of the time up to now: hundreds of us may ask on this host
-_LONGEST_PAUSE: Final = 1.0  # seconds between two questions at most
 
 _trace = tracer("client")
-
-
-def _jitter() -> float:
-    """Return a factor from 0.5 to 1.5, so that those who wait for the same do not ask at the same moment."""
-    return 0.5 + os.urandom(1)[0] / 255
 
 
 class Hooks:
@@ -106,7 +99,6 @@ class Acquirer:
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
-        self._has_warned = False  # that there is no daemon any more
         self._has_said = False  # that a daemon is to come back
         self._deadline = NEVER
 
@@ -167,7 +159,7 @@ class Acquirer:
             if self._is_in_group:
                 pause(RETRY, self._deadline)
             elif self._budget.has_waited:
-                pause(RETRY * _jitter(), self._deadline)
+                pause(RETRY * jitter(), self._deadline)
 
     def _connect(self) -> Conversation:
         """Connect to the daemon, which is started or elected if need be and allowed."""
@@ -202,10 +194,10 @@ class Acquirer:
 
     def _await_daemon(self, error: NoDaemon, took: float) -> None:
         """Pause before looking again for a daemon in the place of the one that has gone, C{took} seconds after it."""
-        if not self._has_warned:
-            self._has_warned = True
+        if not self._budget.has_told:
+            self._budget.has_told = True
             self._hooks.warn(f"{error}: the daemon has gone, waiting for another one")
-        pause(min(max(RETRY, took * _BACK_OFF), _LONGEST_PAUSE) * _jitter(), self._deadline)
+        pause(min(max(RETRY, took * _BACK_OFF), LONG_RETRY) * jitter(), self._deadline)
 
     def _check_may_start(self, error: NoDaemon) -> None:
         """Raise L{DaemonUnreachable} if no daemon is to be started because of C{error}, or that was of no use."""
@@ -290,7 +282,7 @@ class Acquirer:
                     patience = _POLL
                     if candidate is None:  # another program of this host has one; our user's timeout runs on meanwhile
                         if not reclaims:
-                            patience = min(max(_POLL, took * _BACK_OFF), _LONGEST_PAUSE)
+                            patience = min(max(_POLL, took * _BACK_OFF), LONG_RETRY)
                         patience = min(patience, self._deadline - monotonic())
                         if patience <= 0:
                             raise LockTimeout("too late")

@@ -18,7 +18,7 @@ from flom.acquisition import Acquiring, Held
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.spawn import Child, Text, spawn
-from flom.client.retry import RETRY, RetryBudget, new_holder
+from flom.client.retry import LONG_RETRY, RETRY, RetryBudget, jitter, new_holder
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.encode import encode
@@ -166,6 +166,8 @@ class RemoteArbiter(Acquiring):
     """
 
     _clock: IReactor
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -315,7 +317,16 @@ class RemoteArbiter(Acquiring):
         budget = RetryBudget(is_in_group=self._forget is not None)
         while True:
             kept = self._pool.take(resource)
-            client = kept or await self._connect()
+            try:
+                client = kept or await self._connect()
+            except DaemonUnreachable as e:
+                if not budget.has_waited or self._forget is not None:
+                    raise
+                if not budget.has_told:
+                    budget.has_told = True
+                    self._log.warn("{why}: the daemon has gone, waiting for another one", why=str(e))
+                await deferLater(self._clock, LONG_RETRY * jitter())
+                continue
             try:
                 granted = await client.lock(message)
                 return RemoteHeld(client, message.name, granted.element, self._pool, self._way_back(message))
@@ -331,8 +342,8 @@ class RemoteArbiter(Acquiring):
             except BaseException:
                 client.close()
                 raise
-            if self._forget:
-                await deferLater(self._clock, RETRY)
+            if self._forget or budget.has_waited:
+                await deferLater(self._clock, RETRY * jitter())
 
     def _way_back(self, message: Lock) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
         """Return what reclaims the lock of C{message}; C{None} if that cannot be."""

@@ -1,12 +1,12 @@
 """
-A daemon goes away while a client waits: in a group it asks the next one, elsewhere that is the end
+A daemon goes away while a client waits: it asks the next one, in a group and elsewhere
 (docs/compatibility.md, "Protocol: daemon").
 """
 
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -15,10 +15,12 @@ from zope.interface import implementer
 from flom.acquisition import Held
 from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.connection import LockClient
+from flom.codes import ReturnCode
 from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import Lock
-from flom.errors import DaemonLost, FlomError, LockBusy
+from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockBusy, LockTimeout
 from tests.fakes.connections import Transport, xml
+from tests.fakes.results import error
 
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
 GRANTED_ELEMENT = xml(1, 16, '<session peerid="x"/><answer rc="0" element="a"/>')
@@ -33,12 +35,16 @@ class Daemons:
     Leads to a daemon that the test plays, and after its end to the next one.
 
     @ivar clients: one for each connection.
+    @ivar are_gone: set to true while there is no daemon.
     """
 
     def __init__(self) -> None:
         self.clients: list[LockClient] = []
+        self.are_gone = False
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        if self.are_gone:
+            return fail(DaemonUnreachable(ReturnCode.CONNECT_ERROR, "the daemon: no daemon is listening"))
         client = protocolFactory.buildProtocol(None)  # type: ignore[arg-type]
         assert isinstance(client, LockClient)
         client.makeConnection(Transport())
@@ -62,7 +68,7 @@ class Asking:
     @ivar holders: the numbers with which successors were looked for.
     """
 
-    def __init__(self, *, is_in_group: bool, name: str = "R1") -> None:
+    def __init__(self, *, is_in_group: bool, name: str = "R1", timeout: float | None = None) -> None:
         self.clock = Clock()
         self.daemons = Daemons()
         self.outcome: list[Held | BaseException] = []
@@ -74,7 +80,7 @@ class Asking:
             successor=self._find_successor if is_in_group else None,
         )
         self.holders: list[int] = []
-        self.waiting = arbiter.acquire(name)
+        self.waiting = arbiter.acquire(name, timeout=timeout)
         self.waiting.addCallbacks(self.outcome.append, self._take)
 
     def pass_time(self) -> None:
@@ -174,12 +180,42 @@ def test_in_a_group_a_cancelled_request_asks_no_more() -> None:
     assert len(asking.daemons.clients) == 1
 
 
-def test_elsewhere_a_daemon_that_ends_has_no_successor() -> None:
+def test_elsewhere_a_waiter_waits_on_until_there_is_a_daemon_again() -> None:
     asking = Asking(is_in_group=False)
+    for _ in range(2):
+        asking.daemons.say(QUEUED)
+        asking.daemons.are_gone = True
+        asking.daemons.go()
+        for _ in range(20):
+            asking.pass_time()
+        assert asking.outcome == []
+        asking.daemons.are_gone = False
+        for _ in range(4):
+            asking.pass_time()
+    asking.daemons.say(GRANTED)
+    [held] = asking.outcome
+    assert not isinstance(held, BaseException)
+    assert asking.asked() == ["R1"] * 3
+
+
+def test_elsewhere_a_waiter_waits_no_longer_than_its_timeout() -> None:
+    asking = Asking(is_in_group=False, timeout=5.0)
     asking.daemons.say(QUEUED)
+    asking.daemons.are_gone = True
     asking.daemons.go()
-    assert isinstance(asking.outcome[0], DaemonLost)
-    assert len(asking.daemons.clients) == 1
+    for _ in range(9):
+        asking.pass_time()
+    assert asking.outcome == []
+    asking.pass_time()
+    assert isinstance(asking.outcome[0], LockTimeout)
+    assert not asking.clock.getDelayedCalls()
+
+
+def test_elsewhere_there_has_to_be_a_daemon_at_first() -> None:
+    daemons = Daemons()
+    daemons.are_gone = True
+    waiting = RemoteArbiter(daemons, "the daemon", Clock()).acquire("R1")
+    assert isinstance(error(waiting), DaemonUnreachable)
 
 
 def test_elsewhere_one_that_has_said_nothing_is_tried_once_more_at_once() -> None:
