@@ -263,8 +263,8 @@ class Conversation:
     def _shut_down(self, deadline: float) -> None:
         try:
             self.stream.shut_down(deadline)
-        except OSError:
-            pass  # it has gone now, perhaps because of the unlock
+        except (OSError, LockTimeout):
+            pass  # it has gone now, perhaps because of the unlock; if it does not read, no answer will come
 
     def _check_open(self) -> None:
         if self.fileno() < 0:

@@ -1,4 +1,4 @@
-"""An unlock that is not confirm is a loss, which every client tells: a reset and silence confirm nothing."""
+"""An unlock that is not confirmed is a loss, which every client tells: a reset and silence confirm nothing."""
 
 from __future__ import annotations
 
