@@ -23,20 +23,33 @@ if TYPE_CHECKING:
 SYSTEM_FILE: Final = "/etc/flom.conf"  # it is read first; then ~/.flom; then the one that -c names
 
 
-def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], warn: Warn) -> Config:
+_WRITTEN: Final = ("daemon_trace_file", "command_trace_file", "mount_point")  # they name files to write
+
+
+def load(
+    config_file: str | None, environ: dict[str, str] | os._Environ[str], warn: Warn, reads_foreign: bool = False
+) -> Config:
     """
     Read the configuration files.
 
     The system's and the user's may be missing, or be no key files, which causes a warning here and none with FLoM
     (docs/compatibility.md, "Errors in files are passed over in silence"); C{config_file}, if given, may not.
 
-    @raise ConfigError: a file cannot be read or has a bad value; the text names file, group and key.
+    @param reads_foreign: whether the user's file may belong to another user, as with FLoM; what in it names files to
+        write is ignored then, with a warning, because they would be written with our rights.
+    @raise ConfigError: a file cannot be read, has a bad value or belongs to another user; the text names file, group
+        and key.
     """
     config = Config()
     home = environ.get("HOME") or os.path.expanduser("~")
     for path in [SYSTEM_FILE] + ([] if home == "~" else [os.path.join(home, ".flom")]):  # there may be no home
         try:
-            config = merge(config, path, _read(path), warn)
+            text, owner = _read(path)
+            if path == SYSTEM_FILE or owner in (0, os.geteuid()):
+                owner = None
+            elif not reads_foreign:
+                raise ConfigError(f"{path}: it belongs to uid {owner}; give it to uid {os.geteuid()} or set HOME")
+            config = merge(config, path, text, warn, owner)
         except OSError:
             continue
         except ConfigError as e:
@@ -49,14 +62,18 @@ def load(config_file: str | None, environ: dict[str, str] | os._Environ[str], wa
 def load_file(config: Config, path: str, warn: Warn) -> Config:
     """Override C{config} by the file C{path}; see L{load}."""
     try:
-        text = _read(path)
+        text, _ = _read(path)
     except (OSError, ValueError) as e:
         raise _cannot_load(path, reason(e)) from e
     return merge(config, path, text, warn)
 
 
-def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
-    """Override C{config} by the C{text} of a file, in which bytes that are not UTF-8 are surrogates; see L{load}."""
+def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = None) -> Config:
+    """
+    Override C{config} by the C{text} of a file, in which bytes that are not UTF-8 are surrogates; see L{load}.
+
+    @param owner: the user whom the file belongs to, if it may not name files to write.
+    """
     from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser  # seldom wanted
 
     parser = RawConfigParser(
@@ -74,6 +91,9 @@ def merge(config: Config, path: str, text: str, warn: Warn) -> Config:
         if raw is None:
             continue
         group, key = setting.place
+        if owner is not None and setting.field in _WRITTEN:
+            warn(f"{path}: [{group}] {key}: it is ignored, because the file belongs to uid {owner}")
+            continue
         value: Any
         try:
             value = _value(setting, raw)
@@ -114,9 +134,11 @@ def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn)
     return config
 
 
-def _read(path: str) -> str:
+def _read(path: str) -> tuple[str, int | None]:
+    """Return what the file C{path} says, and the user whom it, or the link to it, belongs to."""
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()
+        owners = os.lstat(path).st_uid, os.fstat(file.fileno()).st_uid
+        return file.read(), next((uid for uid in owners if uid not in (0, os.geteuid())), owners[1])
 
 
 def _tidy(line: str) -> str:

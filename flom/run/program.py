@@ -49,7 +49,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
         if _inform(program, line):
             return ExitStatus.OK
         with watch.unblocked():  # a file may be a pipe that says nothing for long
-            config = configure(line)
+            config = configure(program, line)
     except ConfigError as e:
         for said in e.on_stdout:
             tell(said)
@@ -103,9 +103,10 @@ def _end_by(number: int, from_terminal: bool) -> None:
         os._exit(128 + number)
 
 
-def configure(line: CommandLine) -> Config:
+def configure(program: str, line: CommandLine) -> Config:
     """Read files and options into one configuration, and write what C{-V} says of it."""
-    config = override(load(line.config_file, os.environ, print_error), line.options, print_error)
+    config = load(line.config_file, os.environ, print_error, reads_foreign=program == "flom")
+    config = override(config, line.options, print_error)
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
     if config.verbose or _trace.is_on:
         for setting in SETTINGS:

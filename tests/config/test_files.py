@@ -158,3 +158,41 @@ def test_a_value_that_is_not_utf_8_has_no_effect_and_the_others_have(tmp_path: P
     config = load(None, {"HOME": str(tmp_path)}, warnings.append)
     assert config == Config(timeout_ms=5, socket_name="/tmp/böse")
     assert warnings == [f"{path}: [Resource] Name: a value that is not UTF-8 has no effect"]
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """The configuration file in a home directory, which belongs to another user."""
+    path = tmp_path / ".flom"
+    path.write_text(
+        "[Trace]\nCommandTraceFile=/c\nDaemonTraceFile=/d\n[Daemon]\nMountPointVFS=/no/such\n[Resource]\nName=N\n"
+    )
+    os.chown(path, 65534, 65534)
+    return path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a file of another user")
+def test_a_file_of_another_user_is_refused(foreign: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, {"HOME": str(foreign.parent)}, no_warning)
+    assert str(refused.value) == f"{foreign}: it belongs to uid 65534; give it to uid {os.geteuid()} or set HOME"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a file of another user")
+def test_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "mine", "[Resource]\nName=N\n")
+    link = tmp_path / ".flom"
+    link.symlink_to("mine")
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="belongs to uid 65534"):
+        load(None, {"HOME": str(tmp_path)}, no_warning)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a file of another user")
+def test_flom_reads_a_foreign_file_but_what_names_files_to_write(foreign: Path) -> None:
+    warnings: list[str] = []
+    config = load(None, {"HOME": str(foreign.parent)}, warnings.append, reads_foreign=True)
+    assert config == Config(resource_name="N")
+    why = "it is ignored, because the file belongs to uid 65534"
+    keys = ["[Trace] DaemonTraceFile", "[Trace] CommandTraceFile", "[Daemon] MountPointVFS"]
+    assert warnings == [f"{foreign}: {key}: {why}" for key in keys]

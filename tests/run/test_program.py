@@ -14,7 +14,9 @@ like a command that cannot be executed; a group that is missing in a file, becau
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -386,3 +388,24 @@ def test_a_process_says_the_same(programs: Programs, run_here: RunHere, line: st
     here = run_here(*line.split())
     there = programs.start_program(str(BIN / "flom"), *line.split()).finish()
     assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a file of another user")
+@pytest.mark.parametrize("program", ["flom", "flom-run"])
+def test_a_foreign_file_in_home_has_nothing_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    planted, home = tmp_path / "planted", tmp_path / ".flom"
+    home.write_text(f"[Trace]\nCommandTraceFile={planted}\n")
+    os.chown(home, 65534, 65534)
+    done = subprocess.run(
+        [BIN / program, "-s", tmp_path / "socket", "-d", "0", "--", "true"],
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == 99
+    assert f"{home}: " in done.stderr
+    assert "belongs to uid 65534" in done.stderr
+    assert not planted.exists()
