@@ -92,13 +92,6 @@ def test_without_an_interface_it_gives_99(programs: Programs, lonely: Host, grou
 
 
 @needs_network_namespaces
-def test_an_interface_that_cannot_do_multicast_gives_99(programs: Programs, host: Host) -> None:
-    words = ["-A", "ff02::1", "-n", "lo", *QUICKLY]
-    done = programs.start_program(*host.words(FLOM_RUN, *words, *COMMAND)).finish()
-    assert_refused(done, 99, "ff02::1", "network-interface", "'lo'", "not up and able to do multicast")
-
-
-@needs_network_namespaces
 @each_lifespan
 def test_without_ipv6_it_gives_99(programs: Programs, outdated: Host, lifespan: str) -> None:
     words = ["-A", "ff02::1", "-d", lifespan, *QUICKLY]

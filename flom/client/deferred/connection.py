@@ -167,7 +167,9 @@ class LockClient(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         lost = self._why_lost(reason)
-        end = self._connection.receive_end(in_order=reason.check(ConnectionDone) is not None)
+        # a daemon of FLoM's may end TLS without saying so, which Twisted reports as it does a reset
+        in_order = reason.check(ConnectionDone) is not None or self._is_secured
+        end = self._connection.receive_end(in_order=in_order)
         self._decide(lost)
         if isinstance(end, Unlocked):
             self._note_unlock()

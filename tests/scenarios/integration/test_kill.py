@@ -12,6 +12,7 @@ import pytest
 from tests.fakes.connections import lock
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.peers import is_locked
 from tests.fakes.programs import Programs, command_line_of, eventually, free_port
 from tests.scenarios.integration.test_daemon import ask, connect
 
@@ -120,6 +121,7 @@ def test_a_pid_file_that_is_left_is_replaced_by_twistd(tmp_path: Path) -> None:
     try:
         eventually(lambda: pidfile.exists() and pidfile.read_text() == str(daemon.pid), "its own pid")
         eventually(lambda: os.path.exists(path), "its socket")
+        assert not is_locked(path, "R")  # it has answered, so its reactor runs
     finally:
         daemon.terminate()
         daemon.wait(30)

@@ -98,7 +98,7 @@ async def test_flom_s_client_with_a_bad_certificate_is_turned_away(
 ) -> None:
     async with our_daemon(files["good"].tls()) as port:
         assert "alert" in await deferToThread(learn, port, files[kind])
-        assert len(warnings(log)) == 1
+        assert len([text for text in warnings(log) if "wall clock" not in text]) == 1
         await deferToThread(take_and_leave, port, files["good"], True)
 
 
@@ -113,7 +113,7 @@ async def test_flom_s_client_with_another_id_is_turned_away(
 ) -> None:
     async with our_daemon(files["good"].tls(checks_peer_id=True)) as port:
         await deferToThread(ask_in_vain, port, files["somebody's"])
-        assert len(warnings(log)) == 1
+        assert len([text for text in warnings(log) if "wall clock" not in text]) == 1
         await deferToThread(take_and_leave, port, files["good"], True)
 
 

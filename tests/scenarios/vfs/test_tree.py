@@ -236,7 +236,7 @@ def timeless(status: Status, but_for_us: int = 0) -> Status:
     counts = status.daemon.counts.replace(refused={}, connections=0)
     connected = status.daemon.connected - but_for_us
     return status.replace(
-        daemon=status.daemon.replace(now=0.0, grants_per_second=0.0, counts=counts, connected=connected),
+        daemon=status.daemon.replace(now=0.0, up=0.0, grants_per_second=0.0, counts=counts, connected=connected),
         resources=resources,
     )
 
