@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -16,6 +17,7 @@ from flom.job.command_line import CommandLine, parse, usage
 from flom.job.signals import ENDING, SignalWatch
 from flom.net.machine_id import unique_id
 from flom.run.terminal import print_bug, print_error, tell, warn
+from flom.text import reason
 from flom.trace import start_trace, tracer
 
 TYPE_CHECKING = False
@@ -58,7 +60,10 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
     try:
         return _act(program, line, config, watch)
     except Exception as e:
-        print_bug(e)
+        if isinstance(e, OSError) and e.errno in (errno.EMFILE, errno.ENFILE):
+            print_error(f"{program}: {reason(e)}: raise the limit (ulimit -n), or close files that are not needed")
+        else:
+            print_bug(e)
         return ExitStatus.ERROR if line.debug_feature is None else ExitStatus.DEBUG_FAILED
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -409,3 +410,15 @@ def test_a_foreign_file_in_home_has_nothing_written(
     assert f"{home}: " in done.stderr
     assert "belongs to uid 65534" in done.stderr
     assert not planted.exists()
+
+
+@pytest.mark.parametrize("limit", range(5, 14))
+def test_too_few_descriptors_are_one_line_that_says_what_to_do(programs: Programs, tmp_path: Path, limit: int) -> None:
+    def set_limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+    done = programs.run("-s", str(tmp_path / "s"), "--", "true", first=set_limit)
+    assert "internal error" not in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) in ((0, 0), (99, 1))
+    if done.returncode:
+        assert "too many open files" in done.stderr
