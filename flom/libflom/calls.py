@@ -8,6 +8,7 @@ from typing import Final
 
 from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.client.blocking.connection import Conversation, Interrupted
+from flom.client.blocking.keeper import Keeper, keeper_for
 from flom.codes import ReturnCode
 from flom.config import Config, default_socket
 from flom.core.names import SequenceName, parse_name
@@ -44,7 +45,7 @@ _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _TEXTS: Final = {int(code): code.text for code in ReturnCode}
 
-_held: Final[set[Conversation]] = set()
+_held: Final[set[Conversation | Keeper]] = set()
 """
 What is locked. A lock lasts until it is released or the process ends, as with FLoM, even if the program has forgotten
 its handle.
@@ -167,14 +168,19 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
     hooks = _HandleHooks(handle, config)
     acquirer = Acquirer(config, hooks, timeout, may_start=False, interrupts=True)
     try:
-        handle.conn, handle.locked_element = acquirer.acquire(request_of(config))
+        request = request_of(config)
+        handle.conn, handle.locked_element = acquirer.acquire(request)
+        hooks.is_held = True
+        handle.keeper = keeper_for(acquirer, request, handle.conn)
     except LockRefused as e:
         return int(e.outcome)
     except BaseException:
         acquirer.give_up()
         raise
-    _held.add(handle.conn)
+    _held.add(handle.keeper or handle.conn)
     handle.state = FLOM_HANDLE_STATE_LOCKED
+    if handle.keeper is not None:
+        handle.keeper.start()
     return int(ReturnCode.OK)
 
 
@@ -182,12 +188,14 @@ class _HandleHooks(Hooks):
     def __init__(self, handle: flom_handle_t, config: Config) -> None:
         self._handle = handle
         self._config = config
+        self.is_held = False  # what is asked for from then on is a reclaim
 
     def warn(self, text: str) -> None:
         warnings.warn(text, stacklevel=2)
 
     def asks(self, conversation: Conversation) -> None:
-        self._handle.state = FLOM_HANDLE_STATE_CONNECTED
+        if not self.is_held:
+            self._handle.state = FLOM_HANDLE_STATE_CONNECTED
         if self._config.tls_check_peer_id and not self._config.is_tls:
             raise TlsError(ReturnCode.NO_TLS_CONNECTION, f"{conversation.peer}: no peer id can be checked without TLS")
 
@@ -198,17 +206,22 @@ def _disconnect(handle: flom_handle_t, *, rollback: bool = False) -> ReturnCode:
     (docs/compatibility.md, "A handle stays locked when its daemon has died").
     """
     conversation, handle.conn = handle.conn, None
+    keeper, handle.keeper = handle.keeper, None
     handle.state = FLOM_HANDLE_STATE_DISCONNECTED
     handle.locked_element = None
     if conversation is None or handle.config is None:
         return ReturnCode.OK
-    _held.discard(conversation)
+    _held.discard(keeper or conversation)
     try:
+        if keeper is not None:
+            conversation = keeper.end()
         conversation.unlock(handle.config.resource_name, rollback)
     except FlomError as e:
         return _code_of(e, handle.config)
     finally:
         conversation.close()
+        if keeper is not None:
+            keeper.abandon()
     return ReturnCode.OK
 
 

@@ -17,6 +17,7 @@ from flom.trace import start_trace
 
 if TYPE_CHECKING:
     from flom.client.blocking.connection import Conversation
+    from flom.client.blocking.keeper import Keeper
 
 
 class flom_handle_t:
@@ -29,7 +30,8 @@ class flom_handle_t:
 
     def __init__(self) -> None:
         self.state = 0  # a FLOM_HANDLE_STATE_...; 0 before flom_handle_init
-        self.conn: Conversation | None = None  # the connection that has the lock, while it is held
+        self.conn: Conversation | None = None  # the connection on which the lock was granted, while it is held
+        self.keeper: Keeper | None = None  # what keeps the lock in a group
         self.config: Config | None = None  # the properties; each handle has its own
         self.locked_element: str | None = None
         self.thisown = True  # whether flom_handle_t() has made it; it is there because SWIG has it

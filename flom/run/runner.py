@@ -150,9 +150,7 @@ class Runner(Hooks):
         The command is left alone even then, because only its user knows whether that matters.
         """
         why = DaemonLost(f"{lost_with.peer} closed the connection")
-        name = parse_name(request.name)
-        can_reclaim = name.has_mode or name.has_quantity  # the others have elements, which the next daemon gives anew
-        if not (can_reclaim and self._config.multicast_address):
+        if not self._acquirer.can_reclaim(request):
             self._tell_loss(lost(why, has_ended=has_ended))
             return None
         self.say(f"{why}, looking for the one that takes over")

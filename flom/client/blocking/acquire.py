@@ -15,6 +15,7 @@ from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
 from flom.client.blocking.stream import NEVER
 from flom.client.retry import LONG_RETRY, RETRY, RetryBudget, jitter, new_holder
 from flom.codes import ReturnCode
+from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, DaemonUnreachable, LockTimeout, lock_refused
@@ -117,6 +118,11 @@ class Acquirer:
         self._limit_wait()
         return self._ask(message)
 
+    def can_reclaim(self, message: Lock) -> bool:
+        """Return whether the lock of C{message} can be reclaimed: elements, which the next daemon gives anew, cannot."""
+        name = parse_name(message.name)
+        return self._is_in_group and (name.has_mode or name.has_quantity)
+
     def reclaim(self, message: Lock) -> Conversation:
         """
         Acquire the lock of C{message} again, whose daemon has gone, from the one that takes over.
@@ -126,6 +132,7 @@ class Acquirer:
         self._seek = Seek.TO_RECLAIM
         self._holder = self._holder or new_holder()
         self._timeout, self._deadline = None, NEVER
+        self._budget = RetryBudget(is_in_group=self._is_in_group)
         return self._ask(message.replace(wait=False, create=True, regains=True, holder=self._holder))[0]
 
     def give_up(self) -> None:

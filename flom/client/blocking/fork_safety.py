@@ -30,6 +30,14 @@ def open_socket(family: int, kind: int) -> socket.socket:
     return made
 
 
+def open_pair() -> tuple[socket.socket, socket.socket]:
+    """Open two sockets that are connected with each other; they are closed in a forked child."""
+    with guard:
+        pair = socket.socketpair()
+        _sockets.update(pair)
+    return pair
+
+
 def close_socket(made: socket.socket) -> None:
     """Close C{made}; a child that is forked at this moment does not have it either."""
     with guard:

@@ -21,11 +21,13 @@ import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
+from weakref import finalize
 
 from flom.client.addresses import peer_of
 from flom.client.blocking.acquire import Acquirer, Hooks
 from flom.client.blocking.connection import Conversation
 from flom.client.blocking.fork_safety import guard
+from flom.client.blocking.keeper import Keeper, keeper_for
 from flom.codes import ReturnCode
 from flom.config import Config, load
 from flom.core.modes import LockMode
@@ -98,10 +100,18 @@ class Held:
     @ivar is_released: true once it was released.
     """
 
-    def __init__(self, resource: str, element: str | None, conversation: Conversation) -> None:
+    def __init__(
+        self, resource: str, element: str | None, conversation: Conversation, keeper: Keeper | None = None
+    ) -> None:
+        """
+        @param keeper: what keeps the lock in a group; it is to be started.
+        """
         self.resource = resource
         self.element = element
-        self._conversation = conversation
+        self._granted_on = conversation
+        self._keeper = keeper
+        if keeper is not None:  # its thread must not be what uses this last
+            finalize(self, keeper.abandon).atexit = False
         self._owner = os.getpid()
         self._loss: DaemonLost | None = None
         self.is_released = False
@@ -112,17 +122,23 @@ class Held:
         return self._owner == os.getpid() and not self.is_released
 
     @property
+    def _conversation(self) -> Conversation:
+        return self._granted_on if self._keeper is None else self._keeper.conversation
+
+    @property
     def lost(self) -> DaemonLost | None:
         """
         Why the lock was lost before it was released, or may have been; C{None} if it was not, as far as is known.
 
         That is so if the daemon has gone, has not confirmed the release, or has found out that another one has granted
-        the lock too.
+        the lock too. While it may still be reclaimed in a group, it is not lost.
         """
         if self._loss is None and not self.is_released:
-            if self._conversation.is_contested:
+            if self._keeper is not None and self._keeper.loss is not None:
+                self._loss = self._keeper.loss
+            elif self._conversation.is_contested:
                 self._loss = self._conversation.why_contested()
-            elif self._conversation.is_lost:
+            elif self._keeper is None and self._conversation.is_lost:
                 self._loss = DaemonLost(f"{self._conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
             if self._loss is not None:
                 self._loss.concern(self.resource)
@@ -135,7 +151,7 @@ class Held:
 
     def release(self, rollback: bool = False) -> None:
         """
-        Release the lock, once.
+        Release the lock, once. If it is being reclaimed in a group, this waits for the end of that.
 
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
         @raise DaemonLost: the daemon was gone before; L{LockContested<flom.errors.LockContested>} if it is released,
@@ -146,7 +162,8 @@ class Held:
             with guard:
                 self._check_ours()
                 self.is_released = True
-            self._conversation.unlock(self.resource, rollback)
+            conversation = self._granted_on if self._keeper is None else self._keeper.end()
+            conversation.unlock(self.resource, rollback)
         except Misuse:
             raise
         except BaseException as e:
@@ -160,7 +177,10 @@ class Held:
     def drop(self) -> None:
         """Release the lock, if it is ours, by closing the connection, at which the daemon rolls back."""
         self.is_released = True
-        self._conversation.close()
+        if self._keeper is not None:
+            self._keeper.abandon()
+        else:
+            self._granted_on.close()
 
     def fileno(self) -> int:
         """Return the descriptor of the connection, by which another process can keep the lock; see L{release}."""
@@ -209,17 +229,24 @@ class BlockingLock:
         acquirer = Acquirer(self._config, _Warnings(), self._asked.timeout, may_start=may_start)
         name = self._asked.name.text
         is_ours = False
+        keeper: Keeper | None = None
         try:
             with guard:
                 if self._acquirer == os.getpid() or (self._held is not None and self._held.is_ours):
                     raise Misuse(f"{name}: held or being acquired already by this lock object")
                 is_ours = True
                 self._acquirer = os.getpid()
-            conversation, element = acquirer.acquire(self._asked.message(unique_id()))
-            self._held = held = Held(name, element, conversation)
+            message = self._asked.message(unique_id())
+            conversation, element = acquirer.acquire(message)
+            keeper = keeper_for(acquirer, message, conversation)
+            self._held = held = Held(name, element, conversation, keeper)
+            if keeper is not None:
+                keeper.start()
             self._acquirer = 0
             return held
         except BaseException as e:
+            if keeper is not None:
+                keeper.abandon()
             acquirer.give_up()
             if is_ours:
                 self._held = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,91 @@ def test_a_daemon_is_elected_to_reclaim_a_lock_if_that_is_allowed(lan: Lan) -> N
     leader.signal(signal.SIGKILL)
     assert not is_free(one, "-D", "20")
     assert holder.finish().returncode == 0
+
+
+WITH = f"""
+import sys
+from flom import lock
+from flom.errors import DaemonLost
+try:
+    with lock(sys.argv[1], quantity=int(sys.argv[2]), group="{GROUP}", start=False) as held:
+        print("held", flush=True)
+        sys.stdin.read()
+except DaemonLost as e:
+    sys.exit(f"{{held.is_lost}} {{e}}")
+"""
+
+LIBRARY = f"""
+import sys
+from flom.libflom import *
+handle = flom_handle_new()
+flom_handle_set_multicast_address(handle, "{GROUP}")
+flom_handle_set_resource_name(handle, sys.argv[1])
+flom_handle_set_resource_quantity(handle, int(sys.argv[2]))
+assert flom_handle_lock(handle) == 0
+print("held", flush=True)
+sys.stdin.read()
+code = flom_handle_unlock(handle)
+sys.exit(f"{{code != 0}} {{flom_strerror(code)}}" if code else 0)
+"""
+
+in_python = pytest.mark.parametrize("script", [WITH, LIBRARY], ids=["flom.lock", "libflom"])
+
+
+def hold_in_python(host: LanHost, script: str, name: str, quantity: int = 1) -> Running:
+    """Run a script under a lock that ends when its stdin does."""
+    holder = host.start(sys.executable, "-c", script, name, str(quantity))
+    assert holder.line() == "held"
+    return holder
+
+
+@in_python
+@ways_to_go
+def test_scripts_hold_what_they_held(number: signal.Signals, script: str, lan: Lan, pool: list[Member]) -> None:
+    leader, successor = pool
+    client = lan.hosts[-1]
+    holders = [hold_in_python(client, script, name, 2) for name in ("R", "N[3]", "/a/b")]
+    leader.signal(number)
+    await_leader([successor])
+    for excluded in (["R"], ["N[3]", "-q", "2"], ["/a"]):
+        assert not is_free(client, "-r", *excluded)
+    assert is_free(client, "-r", "N[3]", "-q", "1")
+    finished = [holder.finish() for holder in holders]
+    assert [(one.returncode, one.stderr) for one in finished] == [(0, "")] * 3
+    for name in ("R", "N[3]", "/a/b"):
+        assert is_free(client, "-r", name)
+
+
+@in_python
+def test_a_script_that_ends_during_a_takeover_has_held_all_along(script: str, lan: Lan, pool: list[Member]) -> None:
+    leader, _ = pool
+    holder = hold_in_python(lan.hosts[-1], script, "R")
+    leader.signal(signal.SIGKILL)
+    finished = holder.finish()
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+@in_python
+def test_a_script_with_an_element_is_told_of_its_loss(script: str, lan: Lan, pool: list[Member]) -> None:
+    leader, successor = pool
+    holder = hold_in_python(lan.hosts[-1], script, "red.green")
+    leader.signal(signal.SIGKILL)
+    await_leader([successor])
+    finished = holder.finish()
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("True ")
+
+
+@in_python
+def test_a_script_is_told_if_another_has_its_lock(script: str, lan: Lan, pool: list[Member]) -> None:
+    leader, successor = pool
+    holder = hold_in_python(lan.hosts[-1], script, "R")
+    holder.signal(signal.SIGSTOP)
+    leader.signal(signal.SIGKILL)
+    await_leader([successor])
+    with FlomClient(leader.host, successor.address_for(leader.host)) as other:
+        assert other.lock("R") == "0"
+        holder.signal(signal.SIGCONT)
+        finished = holder.finish()
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("True ")

@@ -1,0 +1,144 @@
+"""
+Keeping a lock of a group while a program does something else: a thread waits for the end of the connection, and then
+reclaims the lock from the daemon that takes over (docs/groups.md).
+
+Nothing but a thread can: a signal would be the program's, and after the grace period it is too late. A program without
+a lock of a group has no such thread.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from select import POLLIN, poll
+from threading import Thread
+
+from flom.client.blocking.fork_safety import close_socket, guard, open_pair
+from flom.codes import ReturnCode
+from flom.errors import DaemonLost
+from flom.job.wording import unreclaimed
+from flom.trace import tracer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flom.client.blocking.acquire import Acquirer
+    from flom.client.blocking.connection import Conversation
+    from flom.core.protocol.messages import Lock
+
+_trace = tracer("client")
+
+
+class Keeper:
+    """
+    Keeps one lock. Until L{end}, no other thread uses the connection.
+
+    It belongs to the process that has made it: in a forked child there is neither the thread nor the connection.
+
+    @ivar conversation: the connection on which the lock is held.
+    @ivar loss: why the lock was lost; C{None} while it is held, or may still be reclaimed.
+    """
+
+    def __init__(self, acquirer: Acquirer, message: Lock, conversation: Conversation) -> None:
+        """
+        @param acquirer: what has acquired the lock.
+        @param message: the request for it.
+        @param conversation: where it was granted.
+        """
+        self.conversation = conversation
+        self.loss: DaemonLost | None = None
+        self._acquirer = acquirer
+        self._message = message
+        self._owner = os.getpid()
+        self._ours, self._theirs = open_pair()  # closing ours ends the thread
+        self._is_abandoned = False
+        self._is_over = True  # nothing is left to be done by the thread
+        self._thread = Thread(target=self._run, name="flom-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Start to keep the lock; if there can be no further thread, it is held as long as its daemon is there."""
+        self._is_over = False
+        try:
+            self._thread.start()
+        except RuntimeError as e:  # also while the program ends
+            self._is_over = True
+            _trace.debug("%s is not kept: %s", self._message.name, e)
+
+    def end(self) -> Conversation:
+        """
+        End, when a reclaim that has begun is over; return the connection, on which the lock is to be released.
+
+        @raise DaemonLost: the lock was lost.
+        """
+        close_socket(self._ours)
+        if self._owner == os.getpid() and not self._is_over and not sys.is_finalizing():
+            self._thread.join()
+        if self.loss is not None:
+            raise self.loss
+        return self.conversation
+
+    def abandon(self) -> None:
+        """End, and close the connection, without waiting for that."""
+        self._is_abandoned = True
+        close_socket(self._ours)
+        if self._is_over:
+            self.conversation.close()
+
+    def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program's own threads
+        try:
+            waiting = poll()
+            waiting.register(self._theirs, POLLIN)
+            waiting.register(self.conversation, POLLIN)
+            has_ended = False
+            while not has_ended:
+                has_ended = self._theirs.fileno() in [descriptor for descriptor, _ in waiting.poll()]
+                if self._is_abandoned:
+                    break
+                if self.conversation.is_lost:  # looked at in the end too: both may come at once
+                    waiting.unregister(self.conversation)
+                    if not self._reclaim():
+                        break
+                    waiting.register(self.conversation, POLLIN)
+        finally:
+            close_socket(self._theirs)
+            self._is_over = True
+            if self._is_abandoned:
+                self.conversation.close()
+
+    def _reclaim(self) -> bool:
+        """Reclaim the lock; return whether that was possible."""
+        why = DaemonLost(f"{self.conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
+        _trace.debug("%s, looking for the one that takes over", why)
+        try:
+            _import_early()
+            reclaimed = self._acquirer.reclaim(self._message)
+        except Exception as e:  # a warning too, if they are errors
+            self._acquirer.give_up()
+            self.loss = unreclaimed(why, e)
+            _trace.debug("%s: %s", self._message.name, self.loss)
+            return False
+        reclaimed.is_contested |= self.conversation.is_contested
+        lost_with, self.conversation = self.conversation, reclaimed
+        lost_with.close()
+        _trace.debug("%s reclaimed", self._message.name)
+        return True
+
+
+def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
+    """Return what keeps the lock that was granted, if it could be reclaimed; it is to be started."""
+    return Keeper(acquirer, message, conversation) if acquirer.can_reclaim(message) else None
+
+
+def _import_early() -> None:
+    """Import what a reclaim may need, while there is no fork: a child could never import what is half imported here."""
+    with guard:
+        for module in (
+            "flom.client.blocking.discovery",
+            "flom.client.blocking.launch",
+            "flom.core.group.discovery",
+            "flom.net.host_seat",
+            "flom.net.multicast",
+        ):
+            import_module(module)
