@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from flom.client.blocking.keeper import Keeper
 from flom.libflom import (
     calls,
     flom_handle_delete,
@@ -25,8 +26,11 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Read the configuration anew in each test, and release its locks afterwards."""
     monkeypatch.setattr(module, "_defaults", None)
     yield
-    for conversation in list(calls._held):
-        conversation.close()
+    for held in list(calls._held):
+        if isinstance(held, Keeper):
+            held.abandon()
+        else:
+            held.close()
     calls._held.clear()
 
 

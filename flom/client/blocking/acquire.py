@@ -119,7 +119,7 @@ class Acquirer:
         return self._ask(message)
 
     def can_reclaim(self, message: Lock) -> bool:
-        """Return whether the lock of C{message} can be reclaimed: elements, which the next daemon gives anew, cannot."""
+        """Return whether the lock of C{message} can be reclaimed: the next daemon would give another element."""
         name = parse_name(message.name)
         return self._is_in_group and (name.has_mode or name.has_quantity)
 

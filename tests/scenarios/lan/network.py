@@ -146,6 +146,10 @@ class Member:
     def signal(self, number: int) -> None:
         self._running.signal(number)
 
+    def wait(self) -> int:
+        """Wait for its end; give its status, below 0 if a signal killed it."""
+        return self._running.wait()
+
     def stop(self) -> int:
         """End it in good order; give its exit status."""
         self.signal(signal.SIGTERM)

@@ -193,6 +193,7 @@ def test_a_script_that_ends_during_a_takeover_has_held_all_along(script: str, la
     leader, _ = pool
     holder = hold_in_python(lan.hosts[-1], script, "R")
     leader.signal(signal.SIGKILL)
+    leader.wait()  # an unlock that it reads no more is not confirmed
     finished = holder.finish()
     assert (finished.returncode, finished.stderr) == (0, "")
 

@@ -1,0 +1,218 @@
+"""Keeping a lock in a group: from the end of the connection to the reclaim; tests/scenarios/lan has real takeovers."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from flom.client.blocking.acquire import Acquirer, Hooks
+from flom.client.blocking.connection import Conversation
+from flom.client.blocking.keeper import Keeper, keeper_for
+from flom.client.blocking.lock import Held
+from flom.client.blocking.stream import Stream
+from flom.codes import Outcome
+from flom.config import Config
+from flom.core.modes import LockMode
+from flom.core.protocol.messages import Lock
+from flom.errors import DaemonLost, LockBusy, Misuse
+from tests.fakes.peers import PATIENCE, SocketConversation
+from tests.fakes.programs import eventually
+
+REQUEST = Lock("R", LockMode.EX, 1, wait=True, create=True)
+
+
+def connection(name: str) -> tuple[Conversation, SocketConversation]:
+    """Return the client's end of a connection to the daemon C{name}, and the daemon's."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    return Conversation(Stream(ours), name), SocketConversation(theirs)
+
+
+class FakeAcquirer:
+    """
+    Stands in for an L{Acquirer}: each reclaim waits until it C{may_go_on}.
+
+    @ivar outcomes: of the reclaims to come: a connection, or what is raised.
+    """
+
+    def __init__(self, *outcomes: Conversation | Exception) -> None:
+        self.outcomes = list(outcomes)
+        self.has_begun = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def reclaim(self, message: Lock) -> Conversation:
+        assert message is REQUEST
+        self.has_begun.set()
+        assert self.may_go_on.wait(PATIENCE)
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def give_up(self) -> None:
+        pass
+
+
+def keep(acquirer: Any, conversation: Conversation) -> Keeper:
+    """Return what keeps the lock on C{conversation}; it has been started."""
+    keeper = Keeper(acquirer, REQUEST, conversation)
+    keeper.start()
+    return keeper
+
+
+def has_no_thread() -> bool:
+    return not any(thread.name == "flom-keeper" for thread in threading.enumerate())
+
+
+def test_a_lock_that_was_never_lost_is_where_it_was() -> None:
+    conversation, _daemon = connection("one")
+    keeper = keep(FakeAcquirer(), conversation)
+    assert keeper.end() is conversation
+    assert has_no_thread()
+    conversation.close()
+
+
+def test_a_lock_whose_daemon_goes_is_reclaimed_once_and_again() -> None:
+    conversation, first = connection("one")
+    second, third = connection("two"), connection("three")
+    acquirer = FakeAcquirer(second[0], third[0])
+    acquirer.may_go_on.set()
+    keeper = keep(acquirer, conversation)
+    first.close()
+    eventually(lambda: keeper.conversation is second[0], "a reclaim")
+    second[1].close()
+    eventually(lambda: keeper.conversation is third[0], "another one")
+    eventually(lambda: conversation.fileno() == second[0].fileno() == -1, "the end of the connections before")
+    assert keeper.end() is third[0]
+    assert keeper.loss is None
+    third[0].close()
+
+
+def test_a_loss_that_comes_with_the_end_is_reclaimed_too_and_waited_for() -> None:
+    conversation, first = connection("one")
+    second, _daemon = connection("two")
+    acquirer = FakeAcquirer(second)
+    keeper = keep(acquirer, conversation)
+    first.close()
+    threading.Timer(0.05, acquirer.may_go_on.set).start()
+    assert keeper.end() is second
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (LockBusy(Outcome.BUSY, "R", "two"), "another client has it, or may have had it since"),
+        (DaemonLost("nobody there"), "nobody there"),
+        (UserWarning("2 daemons lead"), "2 daemons lead"),
+    ],
+    ids=["busy", "gone", "warning"],
+)
+def test_a_lock_that_is_not_reclaimed_is_lost(error: Exception, why: str) -> None:
+    conversation, first = connection("one")
+    acquirer = FakeAcquirer(error)
+    keeper = keep(acquirer, conversation)
+    held = Held("R", None, conversation, keeper)
+    first.close()
+    assert acquirer.has_begun.wait(PATIENCE)
+    assert not held.is_lost
+    acquirer.may_go_on.set()
+    eventually(lambda: held.is_lost, "the loss")
+    with pytest.raises(DaemonLost) as raised:
+        held.release()
+    assert str(raised.value) == f"R: one closed the connection, and the lock was not reclaimed ({why})"
+    assert raised.value is held.lost
+    assert conversation.fileno() == -1
+
+
+def test_a_contest_is_not_forgotten_with_the_connection() -> None:
+    conversation, first = connection("one")
+    second, _daemon = connection("two")
+    acquirer = FakeAcquirer(second)
+    acquirer.may_go_on.set()
+    conversation.is_contested = True
+    keeper = keep(acquirer, conversation)
+    first.close()
+    eventually(lambda: keeper.conversation is second, "a reclaim")
+    assert keeper.end().is_contested
+    second.close()
+
+
+def test_what_is_abandoned_is_closed() -> None:
+    conversation, daemon = connection("one")
+    keep(FakeAcquirer(), conversation).abandon()
+    assert daemon.read() is None
+    eventually(has_no_thread, "the end of the thread")
+
+
+def test_what_is_abandoned_during_a_reclaim_is_closed_when_that_is_over() -> None:
+    conversation, first = connection("one")
+    second, daemon = connection("two")
+    acquirer = FakeAcquirer(second)
+    keeper = keep(acquirer, conversation)
+    first.close()
+    assert acquirer.has_begun.wait(PATIENCE)
+    keeper.abandon()
+    acquirer.may_go_on.set()
+    assert daemon.read() is None
+
+
+def test_what_is_not_used_any_more_is_given_back() -> None:
+    conversation, daemon = connection("one")
+    held = Held("R", None, conversation, keep(FakeAcquirer(), conversation))
+    del held, conversation
+    gc.collect()
+    assert daemon.read() is None
+
+
+def test_a_program_without_another_thread_holds_its_lock_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", fail)
+    conversation, _daemon = connection("one")
+    keeper = keep(FakeAcquirer(), conversation)
+    assert keeper.end() is conversation
+    keeper.abandon()
+    assert conversation.fileno() == -1
+
+
+def test_a_forked_child_neither_waits_for_the_thread_nor_ends_it() -> None:
+    conversation, first = connection("one")
+    second, _daemon = connection("two")
+    acquirer = FakeAcquirer(second)
+    acquirer.may_go_on.set()
+    keeper = keep(acquirer, conversation)
+    held = Held("R", None, conversation, keeper)
+    child = os.fork()
+    if not child:
+        try:
+            held.release()
+        except Misuse:
+            keeper.end()
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    first.close()
+    eventually(lambda: keeper.conversation is second, "a reclaim")
+    assert keeper.end() is second
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "is_kept"),
+    [("R", "ff02::1", True), ("N[3]", "ff02::1", True), ("a.b", "ff02::1", False), ("R", "", False)],
+)
+def test_only_what_can_be_reclaimed_is_kept(name: str, group: str, is_kept: bool) -> None:
+    conversation, _daemon = connection("one")
+    acquirer = Acquirer(Config(multicast_address=group), Hooks(), None, may_start=False)
+    keeper = keeper_for(acquirer, REQUEST.replace(name=name), conversation)
+    assert (keeper is not None) is is_kept
+    if keeper is not None:
+        keeper.abandon()
+    conversation.close()
