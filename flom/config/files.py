@@ -16,7 +16,7 @@ from flom.text import reason
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, Final
+    from typing import Any, Final, TextIO
 
     Warn = Callable[[str], None]  # called with a warning for the user
 
@@ -44,12 +44,14 @@ def load(
     home = environ.get("HOME") or os.path.expanduser("~")
     for path in [SYSTEM_FILE] + ([] if home == "~" else [os.path.join(home, ".flom")]):  # there may be no home
         try:
-            text, owner = _read(path)
-            if path == SYSTEM_FILE or owner in (0, os.geteuid()):
-                owner = None
-            elif not reads_foreign:
-                raise ConfigError(f"{path}: it belongs to uid {owner}; give it to uid {os.geteuid()} or set HOME")
-            config = merge(config, path, text, warn, owner)
+            is_checked = path != SYSTEM_FILE and not reads_foreign
+            if is_checked:
+                _check_owner(path, path)  # before it is opened: it may be a pipe to which nothing is ever written
+            with _open(path) as file:
+                if is_checked:
+                    _check_owner(path, file.fileno())
+                stranger = None if path == SYSTEM_FILE else _stranger(path, file.fileno())
+                config = merge(config, path, file.read(), warn, stranger)
         except OSError:
             continue
         except ConfigError as e:
@@ -62,7 +64,8 @@ def load(
 def load_file(config: Config, path: str, warn: Warn) -> Config:
     """Override C{config} by the file C{path}; see L{load}."""
     try:
-        text, _ = _read(path)
+        with _open(path) as file:
+            text = file.read()
     except (OSError, ValueError) as e:
         raise _cannot_load(path, reason(e)) from e
     return merge(config, path, text, warn)
@@ -134,11 +137,25 @@ def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn)
     return config
 
 
-def _read(path: str) -> tuple[str, int | None]:
-    """Return what the file C{path} says, and the user whom it, or the link to it, belongs to."""
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        owners = os.lstat(path).st_uid, os.fstat(file.fileno()).st_uid
-        return file.read(), next((uid for uid in owners if uid not in (0, os.geteuid())), owners[1])
+def _open(path: str) -> TextIO:
+    return open(path, encoding="utf-8", errors="surrogateescape")
+
+
+def _stranger(path: str, file: str | int) -> int | None:
+    """
+    Return the user, neither root nor us, whom C{file} or a link at C{path} belongs to; C{None} if there is none.
+
+    @param file: its path, or the descriptor if it is open.
+    """
+    owners = os.lstat(path).st_uid, os.stat(file).st_uid
+    return next((uid for uid in owners if uid not in (0, os.geteuid())), None)
+
+
+def _check_owner(path: str, file: str | int) -> None:
+    """Raise L{ConfigError} if C{file} or a link at C{path} belongs to another user; see L{_stranger}."""
+    stranger = _stranger(path, file)
+    if stranger is not None:
+        raise ConfigError(f"{path}: it belongs to uid {stranger}; give it to uid {os.geteuid()} or set HOME")
 
 
 def _tidy(line: str) -> str:

@@ -327,11 +327,15 @@ def _lock_beside(path: str, mode: int) -> int:
 
 def _lock_once(path: str, mode: int) -> int:
     name = path + ".lock"
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
     mask = os.umask(0o777 & ~(mode & 0o666))
     try:
-        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o666)
+        try:
+            lock = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            lock = os.open(name, flags)  # with O_CREAT, Linux refuses another user's file in /tmp (protected_regular)
     except OSError as e:
-        raise CannotClaim(name, reason(e), code=ReturnCode.OPEN_ERROR) from e
+        raise CannotClaim(name, _why(e, name), code=ReturnCode.OPEN_ERROR) from e
     finally:
         os.umask(mask)
     found = os.fstat(lock)
@@ -364,13 +368,26 @@ def _remove_stale(path: str) -> None:
     if problem in (0, errno.EAGAIN):
         raise _taken(path)
     if problem not in (errno.ECONNREFUSED, errno.ENOENT):  # it is of another kind, or we may not know who is there
-        raise CannotClaim(path, f"is there already: {os.strerror(problem).lower()}", code=ReturnCode.UNLINK_ERROR)
+        why = _why(OSError(problem, os.strerror(problem)), path)
+        raise CannotClaim(path, f"is there already: {why}", code=ReturnCode.UNLINK_ERROR)
     try:
         os.unlink(path)
     except FileNotFoundError:
         pass
     except OSError as e:
-        raise CannotClaim(path, reason(e), code=ReturnCode.UNLINK_ERROR) from e
+        raise CannotClaim(path, f"a daemon that has gone left it, {_why(e, path)}", code=ReturnCode.UNLINK_ERROR) from e
+
+
+def _why(error: OSError, path: str) -> str:
+    """Return why C{path} could not be used, and if it is another user's, what to do."""
+    why = reason(error)
+    try:
+        owner = os.lstat(path).st_uid
+    except OSError:
+        return why
+    if not isinstance(error, PermissionError) or owner == os.geteuid():
+        return why
+    return f"{why}: it belongs to uid {owner}, who may remove it; or choose another socket with --socket-name"
 
 
 def _taken(path: str) -> CannotClaim:

@@ -189,6 +189,14 @@ def test_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a file of another user")
+def test_a_pipe_of_another_user_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".flom")
+    os.chown(tmp_path / ".flom", 65534, 65534)
+    with pytest.raises(ConfigError, match="belongs to uid 65534"):
+        load(None, {"HOME": str(tmp_path)}, no_warning)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a file of another user")
 def test_flom_reads_a_foreign_file_but_what_names_files_to_write(foreign: Path) -> None:
     warnings: list[str] = []
     config = load(None, {"HOME": str(foreign.parent)}, warnings.append, reads_foreign=True)

@@ -152,11 +152,53 @@ def test_a_live_socket_that_we_may_not_connect_to_stays(public: Path) -> None:
         other.listen()
         os.seteuid(NOBODY)
         try:
-            with pytest.raises(CannotClaim, match="is there already: permission denied"):
+            with pytest.raises(CannotClaim, match="is there already: permission denied: it belongs to uid 0, "):
                 claim_unix(path, OPEN)
         finally:
             os.seteuid(0)
         assert os.path.exists(path)
+
+
+def stale_socket(path: Path, owner: int) -> None:
+    """Leave a socket and its lock file as a daemon of C{owner} leaves them that was killed."""
+    claim = claim_unix(str(path), OPEN)
+    claim.socket.close()
+    claim.release()
+    for left in path, Path(f"{path}.lock"):
+        os.chown(left, owner, owner)
+    Path(f"{path}.lock").chmod(0o666)
+
+
+@needs_root
+def test_what_another_user_s_daemon_left_names_who_may_remove_it(public: Path) -> None:
+    stale_socket(public / "flom.sock", NOBODY)
+    os.seteuid(NOBODY - 1)
+    try:
+        with pytest.raises(CannotClaim) as refused:
+            claim_unix(str(public / "flom.sock"), OPEN)
+    finally:
+        os.seteuid(0)
+    assert str(refused.value) == (
+        f"{public}/flom.sock: a daemon that has gone left it, operation not permitted: it belongs to uid {NOBODY}, who "
+        "may remove it; or choose another socket with --socket-name"
+    )
+
+
+@pytest.fixture
+def protected_files() -> Iterator[None]:
+    """Has the kernel refuse to "create" another user's file in /tmp, as most systems do."""
+    switch = Path("/proc/sys/fs/protected_regular")
+    before = switch.read_text()
+    switch.write_text("2")
+    yield
+    switch.write_text(before)
+
+
+@needs_root
+@pytest.mark.usefixtures("protected_files")
+def test_root_uses_the_lock_file_that_another_user_s_daemon_left(public: Path) -> None:
+    stale_socket(public / "flom.sock", NOBODY)
+    claim_unix(str(public / "flom.sock"), OPEN).close()
 
 
 @needs_root
