@@ -244,6 +244,7 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
             config.keepalive,
             tls,
             allow_remote_shutdown=config.allow_remote_shutdown,
+            allow_local_shutdown=config.allow_local_shutdown,
             status_for_all=config.status_for == "all",
             limits=limits,
         ),

@@ -50,6 +50,7 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "keepalive_interval": ("3", 3),
     "keepalive_probes": ("2", 2),
     "allow_remote_shutdown": ("yes", True),
+    "allow_local_shutdown": ("yes", True),
     "heartbeat_ms": ("300", 300),
     "leader_timeout_ms": ("2000", 2000),
     "election_time_ms": ("600", 600),

@@ -295,6 +295,8 @@ class Config(_Values):
         help="do not pass the connection on to the command; it keeps the lock if this program is killed")
     allow_remote_shutdown: bool = _flag("--allow-remote-shutdown", "[Daemon] AllowRemoteShutdown", default=False,
         help="let every client that can connect end the daemon")
+    allow_local_shutdown: bool = _flag("--allow-local-shutdown", "[Daemon] AllowLocalShutdown", default=False,
+        help="let every user of the daemon's host end it over TCP")
     heartbeat_ms: int = _integer("--heartbeat", "[Daemon] Heartbeat",
         default=round(DEFAULT_TIMING.heartbeat * 1000), check=within(10, 60_000),
         help="milliseconds between two announcements of a group's leader")
@@ -333,7 +335,7 @@ class Config(_Values):
         help="Twisted endpoint for a web page, metrics and health, such as tcp:9180:interface=127.0.0.1; off without")
     status_for: str = _text("--status-for", "[Daemon] StatusFor", default="trusted", program=DAEMON,
         check=read_status_for,
-        help="all or trusted: who may see what the daemon holds; trusted are those who may end it")
+        help="all or trusted: who may see what the daemon holds; trusted: its user, its host, certificates")
     reservation_ms: int = _integer("--reservation", "[Daemon] Reservation", default=60_000, program=DAEMON,
         check=within(0, 3_600_000),
         help="milliseconds for which commands wait for this daemon if it was killed, and start no other; 0: not at all")

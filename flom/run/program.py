@@ -127,6 +127,8 @@ def configure(program: str, line: CommandLine) -> Config:
     config.check_election()
     if config.is_tls_halved:
         warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
+    if program == "flom":
+        config = config.replace(allow_local_shutdown=True)  # a daemon that FLoM starts obeys every client
     return config
 
 

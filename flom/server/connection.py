@@ -255,9 +255,9 @@ class LockProtocol(Protocol):
 
     def _shut_down(self, immediate: bool) -> None:
         kind = "immediate" if immediate else "quiesce"
-        end = self._shared.options.on_shutdown
-        is_allowed = self._shared.options.allow_remote_shutdown
-        if end and (is_allowed or is_trusted(self.transport, is_verified=self._is_secured)):
+        options = self._shared.options
+        end = options.on_shutdown
+        if end and (options.allow_remote_shutdown or self._is_trusted(options.allow_local_shutdown)):
             log_id = "FLM007N" if immediate else "FLM008N"
             self._log.info("{log_id} {kind} shutdown ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
             end(immediate)
@@ -267,9 +267,12 @@ class LockProtocol(Protocol):
             self.transport.write(self._connection.refuse_management())
             self.hang_up()
 
+    def _is_trusted(self, trusts_host: bool) -> bool:
+        return is_trusted(self.transport, is_verified=self._is_secured, trusts_host=trusts_host)
+
     def _show(self, name: str | None) -> None:
         """Send what is held, or C{name} alone, if the client may see it."""
-        if not (self._shared.options.status_for_all or is_trusted(self.transport, is_verified=self._is_secured)):
+        if not (self._shared.options.status_for_all or self._is_trusted(trusts_host=True)):
             if self._shared.throttle.allows("statuses refused"):
                 self._log.info("status refused to {peer}", peer=self._peer)
             self.transport.write(self._connection.refuse_management())

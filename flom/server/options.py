@@ -22,6 +22,7 @@ class ServerOptions:
     @ivar on_shutdown: called when a client that has the right orders the daemon to end, with true for at once; C{None}:
         no client has the right.
     @ivar allow_remote_shutdown: whether every client has it.
+    @ivar allow_local_shutdown: whether every client of this host has it, over TCP too.
     @ivar status_for_all: whether every client may see what is held.
     @ivar limits: what clients may use at most; the arbiter, which enforces those of waiters, resources and locks, needs
         the same.
@@ -31,6 +32,7 @@ class ServerOptions:
     tls: Tls | None = None
     on_shutdown: Callable[[bool], None] | None = None
     allow_remote_shutdown: bool = False
+    allow_local_shutdown: bool = False
     status_for_all: bool = False
     limits: Limits = DEFAULT_LIMITS
 

@@ -92,19 +92,21 @@ def _credentials_or_none(transport: Any) -> Credentials | None:
         return None
 
 
-def is_trusted(transport: Any, *, is_verified: bool) -> bool:
+def is_trusted(transport: Any, *, is_verified: bool, trusts_host: bool) -> bool:
     """
-    Return whether the other end may shut the daemon down and see what it holds.
+    Return whether the other end may shut the daemon down, or see what it holds.
 
     FLoM lets every client do so (docs/compatibility.md, "Any client may end the daemon"). This daemon lets its own user
-    and root over a UNIX socket, and over TCP clients of this host and those with a certificate.
+    and root over a UNIX socket, and over TCP clients with a certificate, and those of this host if C{trusts_host}: TCP
+    does not tell whose they are.
 
     @param is_verified: whether TLS has verified its certificate.
+    @param trusts_host: whether every user of this host is trusted.
     """
     peer, own = transport.getPeer(), transport.getHost()
     if isinstance(peer, (IPv4Address, IPv6Address)):
         from flom.core.group.addresses import is_loopback  # few need it
 
-        return is_verified or peer.host == own.host or is_loopback(peer.host)
+        return is_verified or (trusts_host and (peer.host == own.host or is_loopback(peer.host)))
     process = credentials(transport)
     return process is not None and process.uid in (0, os.geteuid())

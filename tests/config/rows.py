@@ -69,6 +69,7 @@ ROWS = [
     Row("tls_check_peer_id", "", "tls-check-peer-id", "Yes", True, "TLS/TlsCheckPeerId", "y", "1"),
     Row("close", "", "close", "", True, "Command/Close", "yes", "1"),
     Row("allow_remote_shutdown", "", "allow-remote-shutdown", "", True, "Daemon/AllowRemoteShutdown", "yes", "1"),
+    Row("allow_local_shutdown", "", "allow-local-shutdown", "", True, "Daemon/AllowLocalShutdown", "yes", "1"),
     Row("heartbeat_ms", "", "heartbeat", "300", 300, "Daemon/Heartbeat", "300", "300"),
     Row("leader_timeout_ms", "", "leader-timeout", "0x1000", 4096, "Daemon/LeaderTimeout", "4096", "4096"),
     Row("election_time_ms", "", "election-time", "700", 700, "Daemon/ElectionTime", "700", "700"),

@@ -141,6 +141,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[TLS]/TlsCheckPeerId=0",
         "[Command]/Close=0",
         "[Daemon]/AllowRemoteShutdown=0",
+        "[Daemon]/AllowLocalShutdown=0",
         "[Daemon]/Heartbeat=400",
         "[Daemon]/LeaderTimeout=1750",
         "[Daemon]/ElectionTime=500",

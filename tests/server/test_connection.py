@@ -232,11 +232,11 @@ def order(daemon: MemoryDaemon, host: str, immediate: int = 1) -> MemoryClient:
 @pytest.mark.parametrize(
     ("host", "options"),
     [
-        ("127.0.0.1", DEFAULT_OPTIONS),
+        ("127.0.0.1", ServerOptions(allow_local_shutdown=True)),
         (ELSEWHERE, ServerOptions(allow_remote_shutdown=True)),
         (ELSEWHERE, ServerOptions(tls=SECURED)),
     ],
-    ids=["from this host", "from elsewhere where every client may", "with a certificate"],
+    ids=["from this host where its users may", "from elsewhere where every client may", "with a certificate"],
 )
 @pytest.mark.parametrize(
     ("immediate", "kind"), [(0, "FLM008N quiesce"), (1, "FLM007N immediate"), (-7, "FLM007N immediate")]
@@ -253,13 +253,23 @@ def test_a_shutdown_ordered_by_a_trusted_client_is_carried_out(
 
 
 @pytest.mark.parametrize(("immediate", "kind"), [(0, "quiesce"), (1, "immediate")])
-def test_a_shutdown_ordered_by_another_client_is_refused(immediate: int, kind: str, log: list[LogEvent]) -> None:
-    daemon = MemoryDaemon()
-    client = order(daemon, ELSEWHERE, immediate)
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [
+        ("127.0.0.1", DEFAULT_OPTIONS),
+        (ELSEWHERE, ServerOptions(allow_local_shutdown=True)),
+    ],
+    ids=["from this host", "from elsewhere where its host may"],
+)
+def test_a_shutdown_ordered_by_another_client_is_refused(
+    host: str, options: ServerOptions, immediate: int, kind: str, log: list[LogEvent]
+) -> None:
+    daemon = MemoryDaemon(options)
+    client = order(daemon, host, immediate)
     assert daemon.shutdowns == []
     assert client.received() == [ManagementRefused()]
     assert client.transport.disconnecting
-    assert warnings(log) == [f"{kind} shutdown refused to {ELSEWHERE}:40000"]
+    assert warnings(log) == [f"{kind} shutdown refused to {host}:40000"]
 
 
 @pytest.mark.parametrize("host", [ELSEWHERE, "127.0.0.1"])

@@ -71,8 +71,23 @@ STRANGER = os.geteuid() + 1
     ],
     ids=lambda value: value if isinstance(value, bool) else describe(value),
 )
-def test_the_daemons_user_root_and_this_host_may_end_it(transport: Transport, may: bool) -> None:
-    assert is_trusted(transport, is_verified=False) is may
+def test_the_daemons_user_root_and_a_trusted_host_may_end_it(transport: Transport, may: bool) -> None:
+    assert is_trusted(transport, is_verified=False, trusts_host=True) is may
+
+
+@pytest.mark.parametrize(
+    ("transport", "may"),
+    [
+        (unix(os.geteuid()), True),
+        (unix(STRANGER), False),
+        (tcp4("127.0.0.1"), False),
+        (tcp4("192.0.2.1"), False),  # from this host to itself
+        (tcp6("::1"), False),
+    ],
+    ids=lambda value: value if isinstance(value, bool) else describe(value),
+)
+def test_where_the_host_is_not_trusted_tcp_does_not_tell_who_it_is(transport: Transport, may: bool) -> None:
+    assert is_trusted(transport, is_verified=False, trusts_host=False) is may
 
 
 @pytest.mark.parametrize(
@@ -88,7 +103,7 @@ def test_the_daemons_user_root_and_this_host_may_end_it(transport: Transport, ma
     ids=lambda value: value if isinstance(value, bool) else describe(value),
 )
 def test_over_tcp_a_certificate_will_do_from_everywhere(transport: Transport, may: bool) -> None:
-    assert is_trusted(transport, is_verified=True) is may
+    assert is_trusted(transport, is_verified=True, trusts_host=False) is may
 
 
 def test_the_kernel_tells_who_is_at_the_other_end_of_a_unix_socket() -> None:

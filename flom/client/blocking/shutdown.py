@@ -82,8 +82,9 @@ def _order(stream: Stream, immediate: bool, peer: str) -> bool:
                 continue
             if is_refused:
                 raise ShutdownNotAllowed(
-                    f"{peer} refuses to end: only root, its own user, and over TCP clients of its host or with a TLS "
-                    "certificate may order that; one that is part of another program obeys that program alone"
+                    f"{peer} refuses to end: it obeys its own user and root over a UNIX socket, clients with a TLS "
+                    "certificate, with --allow-local-shutdown its host and with --allow-remote-shutdown everybody; "
+                    "one that is part of another program obeys that program alone"
                 )
     except LockTimeout:
         return False

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from flom.trace import MASK_VARIABLE, TOPICS
-from tests.fakes.daemon import Daemon
-from tests.fakes.programs import Programs, Running, eventually, free_port
+from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.programs import Programs, Running, eventually, free_port, is_alive
 
 
 class Scene:
@@ -27,7 +27,9 @@ class Scene:
         self._trace = folder / "trace"
         path, port = str(folder / "flom.sock"), str(free_port())
         self.where = ["-s", path] if transport == "unix" else ["-a", "127.0.0.1", "-p", port]
-        self.daemon = Daemon(*self.where, "--daemon-trace-file", str(self._trace), ready="listening on")
+        self.daemon = Daemon(
+            *self.where, "--allow-local-shutdown", "--daemon-trace-file", str(self._trace), ready="listening on"
+        )
 
     def begin(self) -> None:
         """Start a holder of the lock and a waiter for it."""
@@ -78,3 +80,22 @@ def test_when_nobody_needs_it_any_more(scene: Scene) -> None:
     assert outcome(scene.holder) == (0, "", "")
     assert outcome(scene.waiter) == (0, "ran\n", "")
     assert scene.daemon.process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "obeys"),
+    [("flom", [], True), ("flom-run", [], False), ("flom-run", ["--allow-local-shutdown"], True)],
+    ids=["flom", "flom-run", "flom-run with the option"],
+)
+def test_whom_a_daemon_on_tcp_obeys_depends_on_who_started_it(
+    program: str, options: list[str], obeys: bool, programs: Programs
+) -> None:
+    words = [str(BIN / program), "-a", "127.0.0.1", "-p", str(free_port())]
+    assert programs.start_program(*words, *options, "-d", "-1", "--", "true").finish().returncode == 0
+    [daemon] = programs.daemons()
+    ordered = programs.start_program(*words, "-X").finish()
+    assert ordered.returncode == (0 if obeys else 99)
+    if obeys:
+        eventually(lambda: not is_alive(daemon), "the end of the daemon")
+    else:
+        assert "refuses to end" in ordered.stderr

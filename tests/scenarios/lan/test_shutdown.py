@@ -15,7 +15,7 @@ pytestmark = needs_network_namespaces
 def leader(lan: Lan) -> Member:
     """A daemon on the first of two hosts."""
     here, _ = lan.add_hosts(2)
-    return await_leader([here.join_group()])
+    return await_leader([here.join_group("--allow-local-shutdown")])
 
 
 def order(host: LanHost, *options: str) -> tuple[int, list[str], list[str]]:
