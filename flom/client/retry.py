@@ -71,7 +71,7 @@ class RetryBudget:
     has gone without a word, once; more often in a group, and after a wait.
 
     @ivar has_waited: true once a daemon had us wait.
-    @ivar has_told: for the driver: true once it has said that there is no daemon any more.
+    @ivar has_told: for the driver: true once it has said that it waits for another program's daemon.
     """
 
     def __init__(self, *, is_in_group: bool, waits_on: bool = True) -> None:

@@ -44,8 +44,7 @@ class Runner(Hooks):
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
         self._forwarding = Forwarding(config.ignored_signals, self._stop_report)
         self._is_held = False
-        self._is_told = False  # that the lock is lost
-        self._is_contested = False  # which was told, too
+        self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
 
     def run(self) -> int:
         """Acquire the lock, run the command, release the lock; return the status to exit with."""
@@ -69,11 +68,10 @@ class Runner(Hooks):
         try:
             conversation.unlock(request.name, rollback=status != 0)
         except LockContested as e:
-            self._tell_contest(e, has_ended=True)
+            self._tell(LockContested, contested(e, has_ended=True))
         except DaemonLost as e:
-            if not self._is_told:
-                self._tell_loss(lost(e, has_ended=True))
-        return status or (ExitStatus.ERROR if self._is_told or self._is_contested else ExitStatus.OK)
+            self._tell(DaemonLost, lost(e, has_ended=True))
+        return status or (ExitStatus.ERROR if self._told else ExitStatus.OK)
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """Receive a signal; see L{Forwarding}."""
@@ -131,7 +129,9 @@ class Runner(Hooks):
         waiting.register(conversation, POLLIN)
         while True:
             has_ended = child.fileno() in [descriptor for descriptor, _ in waiting.poll()]
-            if not self._is_told and conversation.is_lost:  # looked at after the end too: both may come at once
+            if (
+                DaemonLost not in self._told and conversation.is_lost
+            ):  # looked at after the end too: both may come at once
                 waiting.unregister(conversation)
                 reclaimed = self._reclaim(conversation, request, has_ended)
                 if reclaimed is not None:
@@ -139,7 +139,7 @@ class Runner(Hooks):
                     conversation = reclaimed
                     waiting.register(conversation, POLLIN)
             if conversation.is_contested:
-                self._tell_contest(conversation.why_contested(), has_ended=has_ended)
+                self._tell(LockContested, contested(conversation.why_contested(), has_ended=has_ended))
             if has_ended:
                 return conversation
 
@@ -151,23 +151,19 @@ class Runner(Hooks):
         """
         why = DaemonLost(f"{lost_with.peer} closed the connection")
         if not self._acquirer.can_reclaim(request):
-            self._tell_loss(lost(why, has_ended=has_ended))
+            self._tell(DaemonLost, lost(why, has_ended=has_ended))
             return None
         self.say(f"{why}, looking for the one that takes over")
         try:
             conversation = self._acquirer.reclaim(request)
         except FlomError as e:
-            self._tell_loss(not_reclaimed(why, e, has_ended=has_ended))
+            self._tell(DaemonLost, not_reclaimed(why, e, has_ended=has_ended))
             return None
         self.say(f"{request.name} reclaimed")
         return conversation
 
-    def _tell_contest(self, why: LockContested, *, has_ended: bool) -> None:
-        """Say, once, that another daemon has granted the lock too."""
-        if not self._is_contested:
-            self._is_contested = True
-            print_error(contested(why, has_ended=has_ended))
-
-    def _tell_loss(self, line: str) -> None:
-        self._is_told = True
-        print_error(line)
+    def _tell(self, kind: type[DaemonLost], line: str) -> None:
+        """Print C{line} about a loss, of which each C{kind} is told once."""
+        if kind not in self._told:
+            self._told.add(kind)
+            print_error(line)

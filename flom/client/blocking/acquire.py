@@ -100,7 +100,6 @@ class Acquirer:
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
-        self._has_said = False  # that a daemon is to come back
         self._deadline = NEVER
 
     def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
@@ -119,9 +118,8 @@ class Acquirer:
         return self._ask(message)
 
     def can_reclaim(self, message: Lock) -> bool:
-        """Return whether the lock of C{message} can be reclaimed: the next daemon would give another element."""
-        name = parse_name(message.name)
-        return self._is_in_group and (name.has_mode or name.has_quantity)
+        """Return whether the lock of C{message} can be reclaimed from a daemon that takes over."""
+        return self._is_in_group and parse_name(message.name).is_reclaimable
 
     def reclaim(self, message: Lock) -> Conversation:
         """
@@ -229,8 +227,8 @@ class Acquirer:
         try:
             started = launch.start_daemon(self._config, self._hooks.warn)
         except launch.ToComeBack as e:
-            if not self._has_said:
-                self._has_said = True
+            if not self._budget.has_told:
+                self._budget.has_told = True
                 what = f"{peer} belongs to a daemon that is to come back"
                 self._hooks.say(f"{what}: waiting for it, for {e.left:.0f} s at most")
             pause(RETRY, self._deadline)

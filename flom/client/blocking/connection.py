@@ -17,13 +17,12 @@ from flom.client.blocking.stream import Interrupted as Interrupted  # which its 
 from flom.client.retry import CLOSE_TIMEOUT, unconfirmed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
-from flom.core.protocol.encode import encode
+from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted, Introduced, Lost, Refused
 from flom.core.protocol.messages import Contested
 from flom.errors import (
     DaemonLost,
     FlomError,
-    LocalProtocolError,
     LockContested,
     LockTimeout,
     Misuse,
@@ -204,7 +203,7 @@ class Conversation:
     def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Granted | Refused:
         if message.peer_id is None:
             message = message.replace(peer_id=unique_id())
-        data = self.connection.lock(_extend(message))
+        data = self.connection.lock(extend(message))
         _msg.debug("to %s: %r", self.peer, data)
         try:
             try:
@@ -269,13 +268,3 @@ class Conversation:
     def _check_open(self) -> None:
         if self.fileno() < 0:
             raise Misuse(f"{self.peer}: this connection is closed, or another process's")
-
-
-def _extend(message: Lock) -> Lock:
-    """Return C{message} with the sign that we understand more than FLoM's clients, if there is room for it."""
-    extended = message.replace(extended=True)
-    try:
-        encode(extended)
-    except LocalProtocolError:
-        return message
-    return extended

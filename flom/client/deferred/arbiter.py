@@ -21,7 +21,7 @@ from flom.client.deferred.spawn import Child, Text, spawn
 from flom.client.retry import LONG_RETRY, RETRY, RetryBudget, jitter, new_holder
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.protocol.encode import encode
+from flom.core.protocol.encode import extend
 from flom.core.protocol.messages import Lock
 from flom.core.requests import Asked
 from flom.errors import (
@@ -30,7 +30,6 @@ from flom.errors import (
     DaemonUnreachable,
     FlomError,
     InvalidRequest,
-    LocalProtocolError,
     LockContested,
     LockRefused,
     Misuse,
@@ -291,13 +290,7 @@ class RemoteArbiter(Acquiring):
         return result
 
     def _extend(self, message: Lock) -> Lock:
-        """Return C{message} with the sign that we understand more than FLoM's clients, if there is room for it."""
-        extended = message.replace(extended=self._is_extended)
-        try:
-            encode(extended)
-        except LocalProtocolError:
-            return message
-        return extended
+        return extend(message) if self._is_extended else message
 
     def _secure(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         return endpoint if self._tls is None else self._tls.secure_client(endpoint)
@@ -347,10 +340,8 @@ class RemoteArbiter(Acquiring):
 
     def _way_back(self, message: Lock) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
         """Return what reclaims the lock of C{message}; C{None} if that cannot be."""
-        name = parse_name(message.name)
-        can_reclaim = name.has_mode or name.has_quantity  # the others have elements, which the next daemon gives anew
         successor = self._successor
-        if successor is None or not can_reclaim:
+        if successor is None or not parse_name(message.name).is_reclaimable:
             return None
         holder = new_holder()
         again = message.replace(wait=False, create=True, regains=True, extended=False, holder=holder)

@@ -62,6 +62,16 @@ def encode(message: Message) -> bytes:
     return data
 
 
+def extend(message: Lock) -> Lock:
+    """Return C{message} with the sign that we understand more than FLoM's clients, if there is room for it."""
+    extended = message.replace(extended=True)
+    try:
+        encode(extended)
+    except LocalProtocolError:
+        return message
+    return extended
+
+
 def _encode_name(name: str) -> str:
     return b2a_base64(name.encode("utf-8", "surrogateescape"), newline=False).decode("ascii")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.core.protocol.decode import MAX_SINCE, decode
-from flom.core.protocol.encode import QUESTION_SIZE, encode
+from flom.core.protocol.encode import QUESTION_SIZE, encode, extend
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
@@ -85,6 +85,12 @@ def test_a_reclaim_that_would_be_too_long_does_not_say_whose_it_is() -> None:
     for length, holder in ((longest - 20, 2**32 - 1), (longest, 0)):
         asked = Lock("R" * length, regains=True, holder=2**32 - 1)
         assert decode(encode(asked)) == asked.replace(holder=holder)
+
+
+def test_a_request_says_that_we_understand_more_if_there_is_room_for_it() -> None:
+    longest = max(length for length in range(200, 400) if is_short_enough(Lock("R" * length)))
+    assert extend(Lock("R1")) == Lock("R1", extended=True)
+    assert extend(Lock("R" * longest)) == Lock("R" * longest)
 
 
 def is_short_enough(message: Message) -> bool:
