@@ -7,15 +7,18 @@ from weakref import WeakKeyDictionary
 
 from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, X509, dump_certificate
-from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
+    IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
 )
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -53,8 +56,7 @@ class Tls:
 
     def secure_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Return an endpoint that speaks TLS over the connections of C{endpoint}."""
-        secured: IStreamClientEndpoint = wrapClientTLS(self._connections, endpoint)
-        return secured
+        return _ClientEndpoint(self._connections, endpoint)
 
     def secure_server(self, factory: IProtocolFactory, clock: Any) -> IProtocolFactory:
         """Return a factory that speaks TLS with the clients of C{factory}."""
@@ -93,6 +95,18 @@ class Tls:
             return TlsError(ReturnCode.SSL_GET_VERIFY_RESULT_ERROR, problem)
         return verdicts.connection_failed(complaints_of(reason.value), is_secured=is_secured)
 
+    def has_closed(self, transport: Any, reason: Failure) -> bool:
+        """
+        Return whether the daemon has closed the connection, which has ended by C{reason}; false after a reset or an
+        alert, or if we gave it up (docs/compatibility.md, "End of a TLS connection").
+
+        @param transport: of a connection by L{secure_client}.
+        """
+        if isinstance(reason.value, SSL.Error):
+            return False  # also an alert sets the sign below
+        has_said_so = bool(transport.getHandle().get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+        return has_said_so or transport.ended.check(ConnectionDone) is not None
+
     def _take_verdict(self, connection: SSL.Connection, certificate: Any, error: int, depth: int, is_good: int) -> bool:
         """Keep what is wrong with one certificate of the other end, by OpenSSL's verdict."""
         if not is_good:
@@ -112,6 +126,38 @@ class _Connections:
         return SSL.Connection(self._context, None)
 
     serverConnectionForTLS = clientConnectionForTLS
+
+
+@implementer(IStreamClientEndpoint)
+class _ClientEndpoint:
+    """Speaks TLS over the connections of another endpoint, as Twisted's C{wrapClientTLS} does."""
+
+    def __init__(self, connections: _Connections, endpoint: IStreamClientEndpoint) -> None:
+        self._connections = connections
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See L{IStreamClientEndpoint.connect}."""
+        connecting: Deferred[Any] = self._endpoint.connect(_ClientFactory(self._connections, True, protocolFactory))
+        return connecting.addCallback(lambda transport: transport.wrappedProtocol)
+
+
+class _ClientTransport(BufferingTLSTransport):
+    """
+    Keeps how the connection below TLS has ended: without a close_notify, Twisted reports its end as it does a reset.
+
+    @ivar ended: the reason by which it has.
+    """
+
+    ended: Failure
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended = reason
+        super().connectionLost(reason)
+
+
+class _ClientFactory(TLSMemoryBIOFactory):
+    protocol = _ClientTransport
 
 
 class _ServerFactory(TLSMemoryBIOFactory):

@@ -76,6 +76,9 @@ class FakeTls:
     def why_lost(self, transport: Any, reason: Any, *, is_secured: bool) -> None:
         pass
 
+    def has_closed(self, transport: Any, reason: Any) -> bool:
+        return True
+
 
 class MemoryDaemon:
     """

@@ -167,9 +167,7 @@ class LockClient(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         lost = self._why_lost(reason)
-        # a daemon of FLoM's may end TLS without saying so, which Twisted reports as it does a reset
-        in_order = reason.check(ConnectionDone) is not None or self._is_secured
-        end = self._connection.receive_end(in_order=in_order)
+        end = self._connection.receive_end(in_order=self._has_closed(reason))
         self._decide(lost)
         if isinstance(end, Unlocked):
             self._note_unlock()
@@ -202,6 +200,12 @@ class LockClient(Protocol):
         unlocked, self._unlocked = self._unlocked, None
         if unlocked is not None:
             unlocked.callback(None)
+
+    def _has_closed(self, reason: Failure) -> bool:
+        """Return whether the daemon has closed the connection, instead of a reset or of us."""
+        if self._tls is not None:
+            return self._tls.has_closed(self.transport, reason)
+        return reason.check(ConnectionDone) is not None
 
     def _why_lost(self, reason: Failure) -> FlomError:
         self._stop_timer()

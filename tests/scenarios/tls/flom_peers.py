@@ -153,13 +153,17 @@ class FlomDaemon:
     @ivar log: what has happened so far.
     """
 
-    def __init__(self, files: Files, *, checks_peer_id: bool = False, says_so: bool = False) -> None:
+    def __init__(
+        self, files: Files, *, checks_peer_id: bool = False, says_so: bool = False, resets: bool = False
+    ) -> None:
         """
         @param says_so: whether it tells a client's TLS before it closes a connection.
+        @param resets: whether a connection ends by a reset, as if its host had started anew.
         """
         self._files = files
         self._checks_peer_id = checks_peer_id
         self._says_so = says_so
+        self._resets = resets
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._listening.settimeout(PATIENCE)
         self.port: int = self._listening.getsockname()[1]
@@ -175,6 +179,8 @@ class FlomDaemon:
             except SSL.Error as e:
                 self.log.append(str(e))
             finally:
+                if self._resets:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 connection.close()
 
     def _serve(self, socket: socket.socket) -> None:

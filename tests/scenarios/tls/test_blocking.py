@@ -147,6 +147,16 @@ def test_a_daemon_of_flom(good: Files, elsewhere: Callable[..., Any], version: i
         assert daemon.log == ["lock R", "unlock R"] * 2
 
 
+def test_a_reset_by_a_daemon_of_flom_is_no_unlock(good: Files, elsewhere: Callable[..., Any], version: int) -> None:
+    with FlomDaemon(good, resets=True) as daemon:
+        serving = elsewhere(daemon.serve, 1)
+        held = lock("R", config=config(good), address="127.0.0.1", port=daemon.port).acquire()
+        with pytest.raises(DaemonLost, match="has not confirmed the unlock before the connection ended"):
+            held.release()
+        serving.result()
+        assert daemon.log == ["lock R", "unlock R"]
+
+
 def test_a_daemon_is_started_with_the_same_files(programs: Programs, good: Files) -> None:
     port = free_port()
     script = (

@@ -147,6 +147,17 @@ async def test_our_client_takes_a_lock_of_flom_s_daemon_and_gives_it_back(
     assert daemon.log == ["lock R1", "unlock R1"]
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_reset_by_flom_s_daemon_is_no_unlock(good: Files, version: int) -> None:
+    with FlomDaemon(good, resets=True) as daemon:
+        serving = deferToThread(daemon.serve, 1)
+        held = await our_client(daemon.port, good.tls()).acquire("R1")
+        with pytest.raises(DaemonLost, match="has not confirmed the unlock before the connection ended"):
+            await held.release()
+        await serving
+    assert daemon.log == ["lock R1", "unlock R1"]
+
+
 @says_so
 @pytest_twisted.ensureDeferred
 async def test_flom_s_daemon_closes_after_the_handshake_on_bad_certificates(
