@@ -29,7 +29,10 @@ ASK_AGAIN: Final = 0.17
 """Seconds between two questions while there is no leader, and before a group is asked again whose leader has gone."""
 
 SETTLE: Final = 0.02
-"""Seconds after the first answer of a leader in which others may answer: all clients are to choose the same one."""
+"""
+Seconds after the first answer of a leader in which others may answer: all clients are to choose the same one. A leader
+that is L{Discovered.alone} is chosen at once.
+"""
 
 INTERREGNUM: Final = 10.0  # seconds that the daemons that stand by have to elect a leader
 
@@ -147,8 +150,7 @@ class Search:
         if self.wake is None or now < self.wake:
             return None
         if self._is_settling or not self._may_ask(now):
-            self._is_asking = False
-            self.wake = None
+            self._end()
             return None
         asked = Discover(
             self.group.address, self._asks_everyone, self._is_orphaned, holder=self._holder, nonce=self._nonce
@@ -190,7 +192,10 @@ class Search:
         if known is not None and known.standing == daemon.standing:
             return None
         self._found[name] = daemon
-        self._settle(now)
+        if self._is_asking and self._ends_early and reply.alone and self.leaders == [daemon]:
+            self._end()
+        else:
+            self._settle(now)
         return f"reply from {where} is '{datagram.decode(errors='replace')}'"
 
     def _begin(self, attempts: int, interval: float, *, is_persistent: bool = False, ends_early: bool = True) -> None:
@@ -201,6 +206,10 @@ class Search:
         self._give_up: float | None = None
         self._is_asking = self._is_settling = False
         self.wake = float("-inf")
+
+    def _end(self) -> None:
+        self._is_asking = False
+        self.wake = None
 
     def _may_ask(self, now: float) -> bool:
         """Return whether there is to be one more question, and prepare it."""

@@ -126,12 +126,23 @@ class Election:
         self._deaf_rounds = 0  # in a row that we have not heard ourselves
         self._hears_itself = False
         self._is_deaf = False
+        self._other_led_at = now - timing.patience  # when another leader was heard last, or may have been missed
         self._stand(now, wall)
 
     @property
     def standing(self) -> Standing:
         """What this daemon announces of itself."""
         return Standing(self._node, self.role, self._since)
+
+    def is_alone(self, now: float) -> bool:
+        """
+        Return whether this daemon leads, and no other leader was heard within L{Timing.patience}.
+
+        Every leader announces itself several times in that time, and answers when it hears another one. A leader that
+        did not run for a while may have missed that.
+        """
+        has_listened = now - self.deadline < self._timing.stall
+        return self.role is Role.LEADER and has_listened and now - self._other_led_at >= self._timing.patience
 
     def hear(self, other: Standing, now: float, wall: int, source: Any = None) -> list[Action]:
         """
@@ -146,6 +157,8 @@ class Election:
             self._hears_itself = True
             self._is_deaf = False
             return []
+        if other.role is Role.LEADER:
+            self._other_led_at = now
         match self.role, other.role:
             case Role.CANDIDATE, Role.LEADER:
                 self._stand_by(now, wall)
@@ -192,6 +205,8 @@ class Election:
             case Role.CANDIDATE:
                 return self._campaign(now, wall)
             case Role.LEADER:
+                if now - self.deadline >= self._timing.stall:
+                    self._other_led_at = now
                 self.deadline = now + self._timing.heartbeat
                 return [Announce(self.standing)]
             case _:

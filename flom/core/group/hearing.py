@@ -32,6 +32,11 @@ class Hearing:
         return bool(self._misses) and self._heard >= self._misses.keys()
 
     @property
+    def is_sharp(self) -> bool:
+        """True if L{is_complete}, nothing is left out, and what was announced before the last round has come back."""
+        return self.is_complete and not self.left_out and not self._silent(2)
+
+    @property
     def unheard(self) -> list[str]:
         """The interfaces that the last announcement was sent by, and by which none has come back since L{restart}."""
         return sorted(self._misses.keys() - self._heard)

@@ -162,7 +162,8 @@ def _discovered(found: Attributes) -> Discovered:
     if not 0 < port < 65536:
         raise RemoteProtocolError(f"a discover reply with port {port}")
     msg = found["msg"]
-    return Discovered(network["address"], port, _standing(msg), msg.get("host", ""), msg.get("version", ""))
+    host, version, alone = msg.get("host", ""), msg.get("version", ""), _number(msg.get("alone", "")) != 0
+    return Discovered(network["address"], port, _standing(msg), host, version, alone)
 
 
 def _standing(msg: dict[str, str]) -> Standing | None:

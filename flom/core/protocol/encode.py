@@ -93,7 +93,8 @@ def _more(message: Message) -> str:
             return group + everyone + orphaned + _spell_standing(message.standing) + relayed + place + number + nonce
         case Discovered(standing=Standing()):
             host, version = _quoted(message.host), _quoted(message.version)
-            return f"{_spell_standing(message.standing)} host={host} version={version}"
+            alone = ' alone="1"' if message.alone else ""
+            return f"{_spell_standing(message.standing)} host={host} version={version}{alone}"
         case Challenge():
             group, node, nonce = map(_quoted, (message.group, message.node, message.nonce))
             return f" group={group} node={node} nonce={nonce}"

@@ -161,6 +161,7 @@ class Discovered(Value):
     @ivar standing: what it is to its group; C{None} for a daemon of FLoM, which cannot but lead.
     @ivar host: the name of the machine.
     @ivar version: of the daemon.
+    @ivar alone: true if it leads, and has heard lately that no other daemon does.
     """
 
     verb, step = 4, 16
@@ -170,6 +171,7 @@ class Discovered(Value):
     standing: Standing | None = None
     host: str = ""
     version: str = ""
+    alone: bool = False
 
 
 class Shutdown(Value):

@@ -349,7 +349,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
         if self._address is None or not (is_leader or question.everyone):
             return
         if question.group:
-            answer = Discovered(*self._address, self.election.standing, self._host, __version__)
+            alone = self._hearing.is_sharp and self.election.is_alone(self._now()[0])
+            answer = Discovered(*self._address, self.election.standing, self._host, __version__, alone)
             full = self._seal(answer, question.nonce)
             if len(full) <= size + MAX_AMPLIFICATION:
                 self._send(full, asker)

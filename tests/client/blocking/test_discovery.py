@@ -68,6 +68,16 @@ def test_the_daemon_of_this_host_is_asked_and_its_answer_taken(daemon: Answering
     assert said[-1].startswith("reply from 127.0.0.1/")
 
 
+def test_the_answer_of_one_that_is_alone_is_taken_at_once(daemon: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flom.core.group.discovery.SETTLE", 60.0)
+    daemon.reply(LEADER.replace(alone=True))
+    search = Search(daemon.group)
+    with Asker(search, monotonic() + 10.0, lambda line: None) as asker:
+        search.ask(5.0)
+        [found] = asker.finish()
+    assert found.port == 40002
+
+
 def test_it_is_asked_again_until_one_leads(daemon: Answering) -> None:
     daemon.reply(None, STANDBY, b"noise", LEADER)
     search = Search(daemon.group)

@@ -95,6 +95,15 @@ def test_an_answer_ends_the_search_after_a_moment_for_others(asking: Asking) -> 
     assert asking.reactor.getDelayedCalls() == []
 
 
+def test_the_answer_of_one_that_is_alone_is_taken_at_once(asking: Asking) -> None:
+    asking.start()
+    asking.hear(LEADER.replace(alone=True))
+    asking.reactor.advance(0)
+    assert asking.leaders is not None
+    assert [leader.port for leader in asking.leaders] == [40002]
+    assert asking.reactor.getDelayedCalls() == []
+
+
 def test_silence_is_no_answer_and_noise_is_silence(asking: Asking) -> None:
     asking.start()
     asking.port.hear(b"hello", ("fe80::b%eth0", 28015))

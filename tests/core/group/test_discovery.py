@@ -39,6 +39,7 @@ GAMMA: Sender = ("fe80::c%eth0", 28015)
 OF_FLOM = Discovered("", 40001)
 OLDER = Discovered("", 40002, Standing("b" * 16, Role.LEADER, 1_700_000_000_000), "beta", "1")
 YOUNGER = Discovered("", 40003, Standing("a" * 16, Role.LEADER, 1_800_000_000_000), "gamma", "1")
+ALONE = OLDER.replace(alone=True)
 STANDING_BY = Discovered("", 40004, Standing("0" * 16, Role.STANDBY, 1_600_000_000_000), "delta", "1")
 
 
@@ -133,6 +134,44 @@ def test_after_an_answer_others_have_a_moment(driver: Driver) -> None:
     [daemon] = driver.search.leaders
     assert (daemon.host, daemon.port, daemon.peer) == ("fe80::b%eth0", 40002, "[fe80::b%eth0]:40002")
     assert any("fe80::b%eth0/28015" in line and 'node="bbbb' in line for line in driver.lines)
+
+
+def test_a_leader_that_is_alone_is_not_waited_for(driver: Driver) -> None:
+    driver.start(lambda search: search.ask(1.0))
+    driver.wait(0.4)
+    driver.hear(ALONE)
+    assert driver.search.wake is None
+    assert [daemon.reply for daemon in driver.search.leaders] == [ALONE]
+
+
+@pytest.mark.parametrize("first", [OF_FLOM, YOUNGER])
+def test_but_if_another_has_answered_the_rest_have_their_moment(driver: Driver, first: Discovered) -> None:
+    driver.start(lambda search: search.ask(1.0))
+    driver.hear(first, GAMMA)
+    driver.hear(ALONE, BETA)
+    assert driver.finish() == SETTLE
+    assert len(driver.search.leaders) == 2
+
+
+def test_a_standby_that_has_answered_makes_no_difference(driver: Driver) -> None:
+    driver.start(lambda search: search.ask_often(3, 0.5))
+    driver.hear(STANDING_BY, BETA)
+    driver.hear(ALONE)
+    assert driver.search.wake is None
+
+
+def test_that_it_was_alone_when_it_was_last_asked_does_not_count(driver: Driver) -> None:
+    driver.start(lambda search: search.ask(0.5))
+    driver.finish()
+    driver.hear(ALONE)
+    driver.start(lambda search: search.ask(0.5))
+    assert driver.finish() == SETTLE
+
+
+def test_whoever_is_alone_all_answers_are_collected_if_wanted(driver: Driver) -> None:
+    driver.start(lambda search: search.collect(0.5))
+    driver.hear(ALONE)
+    assert driver.finish() == 0.5
 
 
 def test_an_answer_that_is_read_late_counts(driver: Driver) -> None:

@@ -363,6 +363,49 @@ class TestStandby:
         ]
 
 
+class TestAlone:
+    """A leader is alone if it would have heard any other."""
+
+    @staticmethod
+    def is_alone(daemon: Daemon) -> bool:
+        return daemon.election.is_alone(daemon.now)
+
+    def test_who_was_elected_without_a_leader_is(self) -> None:
+        daemon = leader()
+        assert self.is_alone(daemon)
+        daemon.wait(10 * TIMING.heartbeat)
+        assert self.is_alone(daemon)
+
+    @pytest.mark.parametrize("daemon", [Daemon(), follower(), yielding()], ids=["candidate", "standby", "yielding"])
+    def test_who_does_not_lead_is_not(self, daemon: Daemon) -> None:
+        daemon.wait(TIMING.round)
+        assert not self.is_alone(daemon)
+
+    @pytest.mark.parametrize("rival", [FLOM, BETTER, WORSE], ids=["FLoM", "better", "worse"])
+    def test_another_leader_counts_for_as_long_as_its_silence_may_mean_nothing(self, rival: Standing) -> None:
+        daemon = leader()
+        daemon.hear(rival)
+        daemon.wait(TIMING.patience - 1 / 1024)
+        assert not self.is_alone(daemon)
+        daemon.wait(1 / 1024)
+        assert self.is_alone(daemon)
+
+    def test_those_who_do_not_lead_do_not_count(self) -> None:
+        daemon = leader()
+        for role in (Role.CANDIDATE, Role.STANDBY, Role.LEAVING):
+            daemon.hear(other(role))
+        assert self.is_alone(daemon)
+
+    def test_who_did_not_run_for_a_while_may_have_missed_another(self) -> None:
+        daemon = leader()
+        daemon.now += TIMING.heartbeat + TIMING.stall
+        assert not self.is_alone(daemon)
+        daemon.tick()
+        assert not self.is_alone(daemon)
+        daemon.wait(TIMING.patience)
+        assert self.is_alone(daemon)
+
+
 class TestLeader:
     """Who leads is heard, and sees to it that nobody else does."""
 

@@ -71,3 +71,25 @@ def test_an_interface_that_was_heard_before_is_no_late_one(hearing: Hearing) -> 
     hearing.note_heard("eth0")
     announce(hearing, "eth0", GIVE_UP)
     assert hearing.leave_out() == ([], ["eth0"])
+
+
+def test_it_is_sharp_while_all_comes_back_within_a_round(hearing: Hearing) -> None:
+    assert not hearing.is_sharp
+    hearing.note_sent(["eth0"])
+    hearing.note_heard("eth0")
+    announce(hearing, "eth0", 1)
+    assert hearing.is_sharp
+    announce(hearing, "eth0", 1)
+    assert not hearing.is_sharp
+    hearing.note_heard("eth0")
+    assert hearing.is_sharp
+
+
+def test_it_is_not_sharp_while_an_interface_is_left_out(hearing: Hearing) -> None:
+    announce(hearing, "eth1", GIVE_UP)
+    hearing.leave_out()
+    hearing.note_sent(["eth0"])
+    hearing.note_heard("eth0")
+    assert (hearing.is_complete, hearing.is_sharp) == (True, False)
+    hearing.note_heard("eth1")
+    assert hearing.is_sharp

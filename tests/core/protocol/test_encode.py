@@ -46,10 +46,12 @@ def test_who_asks_as_flom_does_is_asked_for_78_bytes() -> None:
 
 
 def test_what_no_daemon_of_ours_says_is_not_written() -> None:
-    assert encode(Discovered("", 28015, host="db1", version="1.0")) == encode(Discovered("", 28015))
+    assert encode(Discovered("", 28015, host="db1", version="1.0", alone=True)) == encode(Discovered("", 28015))
 
 
-ADDED = re.compile(rb' (group|everyone|orphaned|holder|relayed|node|role|since|host|version)="[^"]*"| +(?=</msg>)')
+ADDED = re.compile(
+    rb' (group|everyone|orphaned|holder|relayed|node|role|since|host|version|alone)="[^"]*"| +(?=</msg>)'
+)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ ADDED = re.compile(rb' (group|everyone|orphaned|holder|relayed|node|role|since|h
     [
         (Discover("239.1.1.1", everyone=True, orphaned=True, holder=7), Discover()),
         (Discover(standing=CANDIDATE), Discover()),
-        (Discovered("::1", 28015, LEADER, "db1", "1.0"), Discovered("::1", 28015)),
+        (Discovered("::1", 28015, LEADER, "db1", "1.0", alone=True), Discovered("::1", 28015)),
     ],
     ids=repr,
 )
@@ -109,7 +111,9 @@ def test_a_question_that_is_long_enough_is_not_filled_up(size: int) -> None:
 
 def test_the_longest_answer_is_no_longer_than_its_question() -> None:
     """The longest address and host do not fit a flood by reflection."""
-    answer = Discovered("ffff:" * 7 + "ffff", 65535, LEADER.replace(role=Role.CANDIDATE), "h" * 64, "10.10.10")
+    answer = Discovered(
+        "ffff:" * 7 + "ffff", 65535, LEADER.replace(role=Role.CANDIDATE), "h" * 64, "10.10.10", alone=True
+    )
     assert len(encode(answer)) <= QUESTION_SIZE
 
 

@@ -162,6 +162,13 @@ EXACT: list[tuple[Message, str]] = [
         ),
     ),
     (
+        Discovered("", 28015, LEADER, "db1", "1.0", alone=True),
+        (
+            '<msg level="3" verb="4" step="16" node="0123456789abcdef" role="leader" since="1700000000000" '
+            'host="db1" version="1.0" alone="1"><network address="" port="28015"/></msg>'
+        ),
+    ),
+    (
         Shutdown(immediate=False, peer_id=PEER_ID),
         f'<msg level="3" verb="5" step="8">{SESSION}<shutdown immediate="0"/></msg>',
     ),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import signal
+import socket
 from dataclasses import dataclass
 
 import pytest
 
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.messages import Discover, Discovered
 from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import PATIENCE, eventually
 from tests.scenarios.lan.flom_peers import FlomClient
-from tests.scenarios.lan.network import Lan, Member, await_leader, leaders_in
+from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, Member, await_leader, leaders_in
 
 pytestmark = needs_network_namespaces
 
@@ -72,6 +77,30 @@ def test_two_leaders_say_so_and_the_one_that_led_for_longer_goes_on(parted: Part
         for node in parted.nodes:
             assert node in line
     assert {member.host.ask() for member in parted.members} == {(parted.first.host.name, parted.nodes[0])}
+
+
+@pytest.mark.parametrize("parted", [False], ids=["cut off"], indirect=True)
+def test_a_leader_says_that_it_is_alone_unless_it_hears_the_other(parted: Parted) -> None:
+    """Clients take the first answer only then; with two leaders in reach, all choose the same one."""
+    host = parted.first.host
+    assert [is_alone(host), is_alone(parted.second.host)] == [True, True]
+    holder = parted.third.host.hold("R")  # the second leader has to wait for it before it stands by
+    parted.heal()
+    parted.first.await_log("two leaders", 5)
+    assert not is_alone(host)
+    assert holder.finish().returncode == 0
+    assert await_leader(parted.members, 5) is parted.first
+    eventually(lambda: is_alone(host), "the only leader again")
+
+
+def is_alone(host: LanHost) -> bool:
+    """Return whether the daemon of C{host}, which leads, says that it knows of no other leader."""
+    with host.open_socket(socket.AF_INET6, socket.SOCK_DGRAM) as asker:
+        asker.settimeout(PATIENCE)
+        asker.sendto(encode(Discover(GROUP)), ("::1", PORT))
+        answer = decode(asker.recv(65536))
+    assert isinstance(answer, Discovered)
+    return answer.alone
 
 
 @pytest.mark.parametrize("parted", [False], ids=["cut off"], indirect=True)

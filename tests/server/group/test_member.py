@@ -137,8 +137,40 @@ def test_who_does_not_lead_says_nothing(question: Discover, ports: list[FakePort
 
 def test_an_asker_of_ours_is_told_more(member: Member) -> None:
     member.win().port.hear(encode(QUESTION), ASKER)
-    answer = Discovered("", 40001, member.standing, gethostname(), __version__)
+    answer = Discovered("", 40001, member.standing, gethostname(), __version__, alone=True)
     assert member.port.answers() == [(answer, ASKER)]
+
+
+@pytest.mark.parametrize("rival", [None, YOUNGER_LEADER, OLDER_LEADER], ids=["of FLoM", "younger", "older"])
+def test_an_asker_is_told_that_no_other_was_heard(member: Member, rival: Standing | None) -> None:
+    member.win()
+    assert is_alone(member)
+    member.hear_reply(rival)
+    assert not is_alone(member)
+    pass_time(member.reactor, DEFAULT_TIMING.patience + 0.1)
+    assert is_alone(member)
+
+
+def test_who_does_not_hear_the_group_cannot_tell(member: Member) -> None:
+    member.win().port.is_deaf = True
+    pass_time(member.reactor, 2 * DEFAULT_TIMING.heartbeat)
+    assert not is_alone(member)
+
+
+def test_nor_can_one_by_one_interface_of_two(member: Member) -> None:
+    member.win().port.interfaces.append("eth1")
+    member.port.deaf.add("eth1")
+    pass_time(member.reactor, 60.0)
+    assert not is_alone(member)
+
+
+def is_alone(member: Member) -> bool:
+    """Return whether the leader says to an asker that it is alone."""
+    member.port.answers()
+    member.port.hear(encode(QUESTION), ASKER)
+    [(answer, _)] = member.port.answers()
+    assert isinstance(answer, Discovered)
+    return answer.alone
 
 
 def test_a_configured_address_is_told_as_it_is(ports: list[FakePort]) -> None:

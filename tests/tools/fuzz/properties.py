@@ -85,7 +85,7 @@ def _as_written(message: Message) -> Message:
         case Discover(port=0):
             return message.replace(address="")
         case Discovered(standing=None):
-            return message.replace(host="", version="")
+            return message.replace(host="", version="", alone=False)
         case _:
             return message
 

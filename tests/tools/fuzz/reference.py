@@ -97,7 +97,8 @@ def read_slowly(data: bytes) -> Message:
             if "address" not in network:
                 raise _breach()
             port = _within(1, strtol(network.get("port", "")), 65535)
-            return Discovered(network["address"], port, _standing(msg), msg.get("host", ""), msg.get("version", ""))
+            host, version, alone = msg.get("host", ""), msg.get("version", ""), _is_set(msg, "alone")
+            return Discovered(network["address"], port, _standing(msg), host, version, alone)
         case 5, 8:
             if "status" in tags:
                 status = tags["status"]
