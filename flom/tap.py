@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from twisted.application.service import MultiService
@@ -24,6 +23,7 @@ from flom.config.parsers import read_socket_name
 from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
 from flom.interfaces import IReactor
+from flom.job.process_name import set_process_name
 from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
 from flom.reactor.clock import make_monotonic
@@ -172,7 +172,7 @@ class _Daemon(MultiService):
         self._made_by = os.getpid()
 
     def privilegedStartService(self) -> None:
-        _set_process_name(self._process_name)
+        set_process_name(self._process_name)
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             if signal.getsignal(number) is signal.SIG_DFL:  # twistd may turn its log file over at SIGUSR1
                 signal.signal(number, signal.SIG_IGN)
@@ -333,12 +333,6 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
     return Membership(group, told, config.timing, seat, starter, stands_by=is_on_its_own, on_role=_name_by_role)
 
 
-def _set_process_name(name: str) -> None:
-    """Set the name by which C{pgrep} finds this process; the kernel keeps 15 bytes of it."""
-    with suppress(OSError):
-        Path("/proc/self/comm").write_text(name)
-
-
 def _name_by_role(role: Role) -> None:
     """Set a process name by which C{pgrep -l flom} shows whether this daemon leads."""
-    _set_process_name("flom" if role is Role.LEADER else f"flom-{role.value}")
+    set_process_name("flom" if role is Role.LEADER else f"flom-{role.value}")

@@ -8,8 +8,7 @@ same: the whole text, or the first level of a hierarchy, whose nodes live and qu
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from flom.core.cache import Cache
 from flom.errors import InvalidName, InvalidTimestampFormat
 
 TYPE_CHECKING = False
@@ -162,7 +161,7 @@ def parse_name(text: str) -> ResourceName:
     @param text: the name; bytes that are not UTF-8 stand in it as lone surrogates (C{surrogateescape}).
     @raise InvalidName: it names nothing.
     """
-    return _parse_usual(text) if len(text) <= _USUAL else _parse(text)
+    return _parsed[text] if len(text) <= _USUAL else _parse(text)
 
 
 def _parse(text: str) -> ResourceName:
@@ -190,7 +189,7 @@ def _parse(text: str) -> ResourceName:
     raise InvalidName(text)
 
 
-_parse_usual = lru_cache(maxsize=4096)(_parse)
+_parsed: Final = Cache(_parse, 4096)
 
 
 def _is_word(text: str) -> bool:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+from binascii import a2b_base64
 
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+ENVIRON: Final = "FLOM_RUN_ENVIRON"
+"""The variable in which the script C{flom-run} has the environment that it was called with, in base64."""
+
 
 def inherited_environment() -> dict[bytes, bytes]:
-    """Return the environment as this process got it; in the C locale, Python adds a variable to C{os.environ}."""
-    with open("/proc/self/environ", "rb") as environment:
-        variables = environment.read().split(b"\0")
+    """
+    Return the environment as this program got it.
+
+    It is what L{ENVIRON} says; else the kernel's, because in the C locale, Python adds a variable to C{os.environ}.
+    """
+    if given := os.environ.get(ENVIRON):
+        variables = a2b_base64(given).split(b"\0")
+    else:
+        with open("/proc/self/environ", "rb") as environment:
+            variables = environment.read().split(b"\0")
     return dict(variable.split(b"=", 1) for variable in variables if variable.find(b"=") > 0)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from time import monotonic
 
 from flom.job.signals import ENDING
+from flom.lean import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ to wait in.
 
 from __future__ import annotations
 
-import signal
-import threading
+from flom.lean import signal, start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class SignalWatch:
         for number in self._watched:
             # for the moments of L{unblocked}; it replaces the reactor's handlers, which would stop it
             signal.signal(number, self._note)
-        threading.Thread(target=self._wait, name="signals", daemon=True).start()
+        start_thread(self._wait)
 
     def unblocked(self) -> SignalWatch:
         """Return a context in which signals come through, because a process that is made there inherits the mask."""

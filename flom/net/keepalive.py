@@ -5,9 +5,8 @@ What every TCP connection of ours is set to, at both ends: no delay, and a dead 
 
 from __future__ import annotations
 
-import socket
-
 from flom.core.value import Value
+from flom.lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

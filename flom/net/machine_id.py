@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from flom.core.cache import Cache
 
 _SOURCES = ("/var/lib/dbus/machine-id", "/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 
-@lru_cache(maxsize=1)
 def unique_id(sources: tuple[str, ...] = _SOURCES) -> str:
     """
     Return the 32 lower case hex digits that name this machine: the first such in one of the files C{sources}.
@@ -15,9 +14,13 @@ def unique_id(sources: tuple[str, ...] = _SOURCES) -> str:
     FLoM aborts without a machine id (docs/compatibility.md, "Without a machine id, FLoM aborts"); there, as in a
     minimal container, it is the boot id of the kernel, and without that a digest of the host name.
     """
+    return _found[sources]
+
+
+def _find(sources: tuple[str, ...]) -> str:
     for source in sources:
         try:
-            with open(source, encoding="ascii", errors="replace") as file:
+            with open(source, encoding="utf-8", errors="replace") as file:
                 text = file.read().strip().replace("-", "").lower()
         except OSError:
             continue
@@ -28,3 +31,6 @@ def unique_id(sources: tuple[str, ...] = _SOURCES) -> str:
     from socket import gethostname
 
     return sha256(gethostname().encode()).hexdigest()[:32]
+
+
+_found = Cache(_find, 1)

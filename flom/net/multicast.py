@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import socket
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -17,6 +16,7 @@ from flom.codes import ReturnCode
 from flom.core.group.addresses import HIGHEST_HOP_LIMIT, Group, Sender, is_for_link, may_be_from_link
 from flom.core.value import Value
 from flom.errors import ConfigError, FlomError
+from flom.lean import socket
 from flom.text import reason
 
 TYPE_CHECKING = False
@@ -171,7 +171,8 @@ def has_ipv6_address(interface: str, table: str = "/proc/net/if_inet6") -> bool:
 def list_interfaces(only: str = "") -> list[NetworkInterface]:
     """Return the network interfaces of this host, or the one whose name is C{only} if that is not empty."""
     found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+    any_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
         for index, name in socket.if_nameindex():
             if only not in ("", name):
                 continue
@@ -180,6 +181,8 @@ def list_interfaces(only: str = "") -> list[NetworkInterface]:
             except OSError:
                 continue  # it has gone just now
             found.append(NetworkInterface(index, name, struct.unpack("16xH14x", answer)[0]))
+    finally:
+        any_socket.close()
     return found
 
 

@@ -6,11 +6,10 @@ The command: a child process that keeps everything it would have had without us
 from __future__ import annotations
 
 import os
-import signal
-from threading import Lock, Thread
 
 from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute
+from flom.lean import Lock, signal, start_thread
 from flom.text import reason
 
 TYPE_CHECKING = False
@@ -55,7 +54,7 @@ class Child:
             os.close(ending)
             raise
         try:
-            Thread(target=self._wait, args=(ending,), name="child", daemon=True).start()
+            start_thread(self._wait, ending)
         except RuntimeError:  # there can be no more threads
             self._wait(ending)
 

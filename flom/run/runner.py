@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 from select import POLLIN, poll
-from threading import RLock
 
 from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.codes import ExitStatus
@@ -16,6 +14,7 @@ from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.wording import contested, explain, lost, not_reclaimed, timed_out
 from flom.job.words import CannotExecute, words_with
+from flom.lean import RLock, signal
 from flom.run.child import Child
 from flom.run.terminal import print_error, tell, warn
 from flom.trace import tracer

@@ -15,6 +15,9 @@ BIN = Path(sys.executable).parent
 
 FLOM_RUN = str(BIN / "flom-run")
 
+FLOM_RUN_IN_PYTHON = [sys.executable, "-c", "from flom.run.main import main; main()"]
+"""Without the script, which wants ten descriptors more, and has Python ignore its variables."""
+
 
 class Daemon:
     """

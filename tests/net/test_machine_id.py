@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flom.net import machine_id
 from flom.net.machine_id import unique_id
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -35,7 +36,7 @@ def test_what_is_no_id_is_passed_over(text: str, tmp_path: Path) -> None:
 def test_without_any_source_there_still_is_one_and_always_the_same() -> None:
     found = unique_id(())
     assert re.fullmatch("[0-9a-f]{32}", found)
-    unique_id.cache_clear()
+    machine_id._found.clear()
     assert unique_id(()) == found
 
 

@@ -47,7 +47,7 @@ def test_a_name_will_do_too(monkeypatch: pytest.MonkeyPatch) -> None:
         assert name == "locks.example.org"
         return [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("ff05::17", 0, 0, 0))]
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr("_socket.getaddrinfo", resolve)
     assert make_group("locks.example.org", 28015) == Group("ff05::17", 28015)
 
 

@@ -11,7 +11,6 @@ import select
 import signal
 import sys
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -114,10 +113,10 @@ def test_a_signal_reaches_it() -> None:
 
 
 def test_where_there_can_be_no_thread_its_start_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(thread: Thread) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(Thread, "start", fail)
+    monkeypatch.setattr("flom.lean.start_new_thread", fail)
     assert Started("exit 7").child.status == 7
 
 

@@ -26,7 +26,7 @@ import pytest
 from flom._version import __version__
 from flom.config import RUNNER, SETTINGS
 from flom.net.machine_id import unique_id
-from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.daemon import BIN, FLOM_RUN_IN_PYTHON, Daemon
 from tests.fakes.peers import SocketClient
 from tests.fakes.programs import Programs, RunHere, assert_refused
 
@@ -417,7 +417,8 @@ def test_too_few_descriptors_are_one_line_that_says_what_to_do(programs: Program
     def set_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
-    done = programs.run("-s", str(tmp_path / "s"), "--", "true", first=set_limit)
+    words = [*FLOM_RUN_IN_PYTHON, "-s", str(tmp_path / "s"), "--", "true"]
+    done = programs.start_program(*words, first=set_limit).finish()
     assert "internal error" not in done.stderr
     assert (done.returncode, done.stderr.count("\n")) in ((0, 0), (99, 1))
     if done.returncode:

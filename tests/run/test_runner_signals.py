@@ -16,6 +16,7 @@ import pytest
 
 from flom.codes import Outcome
 from flom.core.protocol.messages import Unlock
+from tests.fakes.daemon import FLOM_RUN_IN_PYTHON
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
 from tests.fakes.programs import Programs, eventually, ignoring
 from tests.fakes.signals import RECORD, ControllingTerminal
@@ -112,7 +113,8 @@ sys.meta_path.insert(0, Finder())
 
 def test_control_c_at_the_very_start_leaves_no_traceback(programs: Programs, address: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(IMPATIENT)  # presses it in the middle of our imports
-    done = programs.run("-s", address, "--", "echo", "ran", environment={"PYTHONPATH": str(tmp_path)})
+    words = [*FLOM_RUN_IN_PYTHON, "-s", address, "--", "echo", "ran"]
+    done = programs.start_program(*words, environment={"PYTHONPATH": str(tmp_path)}).finish()
     assert done.returncode in (130, -signal.SIGINT)
     assert (done.stdout, done.stderr) == ("", "")
 

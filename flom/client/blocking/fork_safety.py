@@ -7,16 +7,31 @@ A child that had a copy of the connection would keep the lock after its parent's
 from __future__ import annotations
 
 import os
-import socket
-from threading import RLock
-from weakref import WeakSet
+from _weakrefset import WeakSet
+
+from flom.lean import RLock, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, TypeVar
+
+    _Self = TypeVar("_Self", bound="_Socket")
 
 guard: Final = RLock()
 """Held for a moment at a time, and by no thread at the moment of a fork; for what must be done in one go."""
+
+
+class _Socket(socket.socket):
+    """A socket that can be referred to weakly, and closes itself at the end of a block."""
+
+    __slots__ = ("__weakref__",)
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 _sockets: WeakSet[socket.socket] = WeakSet()
 
@@ -24,7 +39,7 @@ _sockets: WeakSet[socket.socket] = WeakSet()
 def open_socket(family: int, kind: int) -> socket.socket:
     """Open a socket that does not block; it is closed in a forked child, and inherited if it is passed on."""
     with guard:
-        made = socket.socket(family, kind)
+        made = _Socket(family, kind)
         _sockets.add(made)
     made.setblocking(False)
     return made
@@ -33,9 +48,9 @@ def open_socket(family: int, kind: int) -> socket.socket:
 def open_pair() -> tuple[socket.socket, socket.socket]:
     """Open two sockets that are connected with each other; they are closed in a forked child."""
     with guard:
-        pair = socket.socketpair()
-        _sockets.update(pair)
-    return pair
+        one, other = (_Socket(fileno=end.detach()) for end in socket.socketpair())
+        _sockets.update((one, other))
+    return one, other
 
 
 def close_socket(made: socket.socket) -> None:

@@ -26,6 +26,7 @@ from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config
 from flom.errors import DaemonUnreachable, LockTimeout
+from flom.job.environment import ENVIRON
 from flom.net.claim import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix, remove_unserved
 from flom.text import reason
 
@@ -328,7 +329,8 @@ def cannot_claim(why: CannotClaim) -> DaemonUnreachable:
 def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
     """Return the words that start a daemon; C{options} of C{twistd flom} come on top of those that C{config} means."""
     config = config.replace(**{field: os.path.abspath(path) for field in _PATHS if (path := getattr(config, field))})
-    words = [sys.executable, "-m", "flom.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
+    python = [sys.executable, "-E"] if sys.flags.ignore_environment else [sys.executable]
+    words = [*python, "-m", "flom.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
     for setting in SETTINGS:
         is_used = config.is_tls or setting.place[0] != "TLS"  # a daemon would refuse half of TLS's files
         if DAEMON in setting.programs and setting.field not in _TOLD_OTHERWISE and is_used:
@@ -350,12 +352,14 @@ def _guarded() -> Iterator[None]:
                 os.close(filler)
 
 
-def _environment() -> dict[str, str] | None:
-    """Return the environment in which Python finds this package, if that is not where this Python always looks."""
-    if _PACKAGE in (*site.getsitepackages(), site.getusersitepackages()):
-        return None
-    path = filter(None, [_PACKAGE, os.environ.get("PYTHONPATH")])
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+def _environment() -> dict[str, str]:
+    """Return the environment of a daemon, in which Python finds this package, wherever it is."""
+    environment = dict(os.environ)
+    environment.pop(ENVIRON, None)
+    if _PACKAGE not in (*site.getsitepackages(), site.getusersitepackages()):
+        path = filter(None, [_PACKAGE, environment.get("PYTHONPATH")])
+        environment["PYTHONPATH"] = os.pathsep.join(path)
+    return environment
 
 
 def _numbers(descriptors: Iterable[int]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
 from math import ceil
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
 from flom.client.retry import why_closed
 from flom.errors import FlomError, LockTimeout
+from flom.lean import signal, socket
 from flom.trace import tracer
 
 TYPE_CHECKING = False

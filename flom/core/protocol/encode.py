@@ -73,7 +73,7 @@ def extend(message: Lock) -> Lock:
 
 
 def _encode_name(name: str) -> str:
-    return b2a_base64(name.encode("utf-8", "surrogateescape"), newline=False).decode("ascii")
+    return b2a_base64(name.encode("utf-8", "surrogateescape"), newline=False).decode()
 
 
 def _more(message: Message) -> str:

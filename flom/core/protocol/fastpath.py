@@ -6,18 +6,17 @@ connection says it to the same reader. So a message is looked up, or read, in th
 (times of one lock message, see docs/performance.md):
 
  1. a whole read that this connection has had before, among the last 4 of them: 0.1 us;
- 2. a message that any connection has had before, among the last 4096 different ones: 0.2 us;
+ 2. a message that any connection has had before, among up to 4096 different ones: 0.2 us;
  3. a message whose attributes are those that FLoM's clients, ours, or a daemon of ours write, in their order, and need
     no decoding: it is cut at the quotation marks, 12 us. That way a client need not import an XML parser;
  4. any other message is for the XML parser, 22 us.
 
-In the other direction, the last 1024 different answers are kept.
+In the other direction, up to 1024 different answers are kept.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from flom.core.cache import Cache
 from flom.core.protocol.decode import decode as decode_xml
 from flom.core.protocol.decode import message_of
 from flom.core.protocol.encode import encode
@@ -74,11 +73,6 @@ def _owners(shape: tuple[str, ...]) -> list[tuple[str, list[str]]]:
 _SHAPES: Final = {shape: _owners(shape) for shape, _ in map(_cut, _USUAL)}
 
 
-@lru_cache(maxsize=4096)
-def _decode_short(data: bytes) -> Message:
-    return _decode_usual(data) or decode_xml(data)
-
-
 def _decode_usual(data: bytes) -> Message | None:
     """Read C{data} without a parser; return C{None} if that is not possible."""
     if not data.isascii():
@@ -94,15 +88,21 @@ def _decode_usual(data: bytes) -> Message | None:
     return message_of({tag: dict(zip(names, value)) for tag, names in owners})  # noqa: B905 (names end first)
 
 
+_decoded: Final[Cache[bytes, Message]] = Cache(lambda data: _decode_usual(data) or decode_xml(data), 4096)
+
+
 def decode(data: bytes) -> Message:
     """Read one message, see L{flom.core.protocol.decode.decode}."""
-    return _decode_short(data) if len(data) <= MAX_MESSAGE_SIZE else decode_xml(data)
+    return _decoded[data] if len(data) <= MAX_MESSAGE_SIZE else decode_xml(data)
 
 
-@lru_cache(maxsize=1024)
+_Answer = tuple[int, int, "str | None", "str | None", bool]  # what an Answer is made of
+_encoded: Final[Cache[_Answer, bytes]] = Cache(lambda fields: encode(Answer(*fields)), 1024)
+
+
 def encode_answer(step: int, code: int, element: str | None, peer_id: str | None, extended: bool) -> bytes:
     """Write an L{Answer}, see L{flom.core.protocol.encode.encode}."""
-    return encode(Answer(step, code, element, peer_id, extended))
+    return _encoded[step, code, element, peer_id, extended]
 
 
 class FastReader(MessageReader):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.daemon import Daemon
+
 CHECKOUT = Path(__file__).parents[3]
 
 
@@ -18,13 +20,14 @@ class Installation:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.bin = directory / "venv" / "bin"
         self.elsewhere = directory / "elsewhere"
         venv.create(directory / "venv", with_pip=True)
         self.elsewhere.mkdir()
         build = [sys.executable, "-m", "build", "--outdir", str(directory / "dist"), str(CHECKOUT)]
         subprocess.run(build, check=True, capture_output=True)
-        [wheel] = (directory / "dist").glob("*.whl")  # made from the source distribution beside it
-        self.run("pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
+        [self.wheel] = (directory / "dist").glob("*.whl")  # made from the source distribution beside it
+        self.run("pip", "install", "--quiet", "--disable-pip-version-check", str(self.wheel))
 
     def run(self, program: str, *arguments: str) -> str:
         """Run a program of the environment, which must succeed, and return its output."""
@@ -35,7 +38,7 @@ class Installation:
     def start(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment to its end, away from the checkout."""
         return subprocess.run(
-            [str(self.directory / "venv" / "bin" / program), *arguments],
+            [str(self.bin / program), *arguments],
             cwd=self.elsewhere,
             env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
             capture_output=True,
@@ -56,7 +59,7 @@ def test_twistd_lists_flom(installation: Installation) -> None:
 def test_twistd_runs_the_daemon_and_flom_run_uses_it(installation: Installation) -> None:
     socket = str(installation.directory / "sock")
     daemon = subprocess.Popen(
-        [str(installation.directory / "venv" / "bin" / "twistd"), "-n", "--pidfile=", "flom", "-s", socket],
+        [str(installation.bin / "twistd"), "-n", "--pidfile=", "flom", "-s", socket],
         cwd=installation.elsewhere,
         stdout=subprocess.PIPE,
         text=True,
@@ -75,6 +78,46 @@ def test_twistd_runs_the_daemon_and_flom_run_uses_it(installation: Installation)
 def test_a_command_starts_a_daemon_by_either_name(installation: Installation, program: str) -> None:
     socket = str(installation.directory / program)
     assert installation.run(program, "-s", socket, "-d", "1", "-i", "1", "--", "echo", "locked") == "locked\n"
+
+
+def test_the_command_has_the_environment_that_flom_run_got(installation: Installation, daemon: Daemon) -> None:
+    """What Python or a shell would make of it is neither believed nor lost."""
+    given = {
+        "PYTHONHOME": "/nowhere",
+        "PYTHONPATH": str(installation.directory / "shadow"),
+        "BASH_FUNC_greet%%": "() { echo hello; }",
+        "no.name-of.sh's": "1",
+        "PWD": "/nowhere",
+    }
+    (installation.directory / "shadow").mkdir(exist_ok=True)
+    for shadow in "os", "socket", "select", "flom":
+        (installation.directory / "shadow" / f"{shadow}.py").write_text("raise SystemExit('a shadow')")
+    words = [str(installation.bin / "flom-run"), "-s", daemon.socket, "-d", "0", "--", "/usr/bin/env", "-0"]
+    done = subprocess.run(words, env=given, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    got = dict(entry.split("=", 1) for entry in done.stdout.rstrip("\0").split("\0"))
+    assert got == given | {"FLOM_LOCK_MODE": "EX", "FLOM_RESOURCE": "_RESOURCE"}
+
+
+def test_a_link_elsewhere_runs_it_under_the_link_s_name(installation: Installation, daemon: Daemon) -> None:
+    (installation.elsewhere / "linked").symlink_to(installation.bin / "flom-run")
+    (installation.elsewhere / "once").symlink_to("linked")
+    link = str(installation.elsewhere / "once")
+    words = [link, "-s", daemon.socket, "-d", "0", "--", "sh", "-c", "cat /proc/$PPID/comm"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "once\n", "")
+
+
+def test_an_install_for_one_user_runs(installation: Installation, daemon: Daemon) -> None:
+    """The shell finds there which Python it was installed for."""
+    home = installation.directory / "home"
+    venv.create(home / "python", with_pip=True, system_site_packages=True)
+    pip = [str(home / "python" / "bin" / "pip"), "install", "--user", "--no-deps", "--quiet", str(installation.wheel)]
+    environment = os.environ | {"HOME": str(home)}
+    subprocess.run([*pip, "--disable-pip-version-check"], env=environment, check=True, capture_output=True)
+    words = [str(home / ".local" / "bin" / "flom-run"), "-s", daemon.socket, "-d", "0", "--", "echo", "locked"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "locked\n", "")
 
 
 def test_there_is_a_configuration_file_to_start_from(installation: Installation) -> None:

@@ -31,7 +31,16 @@ def note():
         file.write("\\n".join(set(sys.modules) - before))
     os.rename(path + ".part", path)
 atexit.register(note)
+end = os._exit
+def note_and_end(status):
+    if sys.argv[0].endswith("/flom-run"):
+        note()
+    end(status)
+os._exit = note_and_end
 """
+
+# flom-run without its script's head, which would have Python ignore PYTHONPATH
+RUN = "from flom.run.main import main; main()"
 
 SLOW = {
     "OpenSSL",
@@ -63,6 +72,7 @@ OURS = {"contextlib", "dataclasses", "enum", "logging", "re", "typing"}
 def noting(tmp_path: Path) -> dict[str, str]:
     """The environment in which a program leaves a note in the test's directory."""
     (tmp_path / "sitecustomize.py").write_text(NOTE)
+    (tmp_path / "flom-run").write_text(RUN)
     return {"PYTHONPATH": str(tmp_path)}
 
 
@@ -107,8 +117,10 @@ class Way:
     @ivar words: options of C{flom-run}, and words before it.
     """
 
-    def __init__(self, options: list[str], before: Callable[..., list[str]] = lambda *words: list(words)) -> None:
-        self.words = before(FLOM_RUN, *options, "-d", "0", "--", "true")
+    def __init__(
+        self, directory: Path, options: list[str], before: Callable[..., list[str]] = lambda *words: list(words)
+    ) -> None:
+        self.words = before(sys.executable, str(directory / "flom-run"), *options, "-d", "0", "--", "true")
 
 
 @pytest.fixture
@@ -118,15 +130,15 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
     match request.param:
         case "UNIX" | "-V":
             address = request.getfixturevalue("address")
-            yield Way([*(["-V"] if request.param == "-V" else []), "-s", address, "-r", "imports"])
+            yield Way(tmp_path, [*(["-V"] if request.param == "-V" else []), "-s", address, "-r", "imports"])
         case "TCP":
             with Daemon("--unicast-address", "127.0.0.1", "--unicast-port", port):
-                yield Way(["-a", "127.0.0.1", "-p", port])
+                yield Way(tmp_path, ["-a", "127.0.0.1", "-p", port])
         case "TLS":
             options = Authority(tmp_path / "ca", "ca").issue("host").options()
             words = ["--unicast-address", "127.0.0.1", "--unicast-port", port, *options]
             with Daemon(*words, ready="LockFactory (TLS) starting on"):
-                yield Way(["-a", "127.0.0.1", "-p", port, *options])
+                yield Way(tmp_path, ["-a", "127.0.0.1", "-p", port, *options])
         case "group":
             with Host("flomimports") as host:
                 host.add_interface("192.0.2.10/24", "fd00:1::10/64")
@@ -135,7 +147,7 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
                         *host.words(FLOM_RUN, "-A", "ff02::1", "-r", "other", "--", "sh", "-c", "echo; read line")
                     )
                     leader.line()
-                    yield Way(["-A", "ff02::1"], host.words)
+                    yield Way(tmp_path, ["-A", "ff02::1"], host.words)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +179,8 @@ def test_where_a_daemon_runs_little_is_imported(
 def test_the_start_of_a_daemon_takes_no_more_than_it_must(
     programs: Programs, noting: dict[str, str], tmp_path: Path
 ) -> None:
-    done = programs.run("-s", str(tmp_path / "s"), "-d", "1", "--", "true", environment=noting)
+    words = [sys.executable, str(tmp_path / "flom-run"), "-s", str(tmp_path / "s"), "-d", "1", "--", "true"]
+    done = programs.start_program(*words, environment=noting).finish()
     assert (done.returncode, done.stderr) == (0, "")
     starter = noted(tmp_path, "flom-run")
     assert within(SLOW - {"subprocess"}, starter) == []

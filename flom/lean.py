@@ -1,0 +1,34 @@
+"""
+What a command needs of the standard library's C{signal}, C{socket} and C{threading}, without the import of these.
+
+They wrap modules in C, and make enumerations of their constants for that, which would take a quarter of the time that
+C{flom-run} needs to start. Here are the modules in C, under the names of those that wrap them: constants are plain
+numbers, and a socket is no context manager. What is imported by slower programs alone, or by programs that have these
+modules anyway, need not care.
+"""
+
+from __future__ import annotations
+
+from _thread import start_new_thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as signal
+    import socket as socket
+    from collections.abc import Callable
+    from threading import Lock as Lock
+    from threading import RLock as RLock
+else:
+    import _signal as signal  # noqa: F401
+    import _socket as socket  # noqa: F401
+    from _thread import RLock  # noqa: F401
+    from _thread import allocate_lock as Lock  # noqa: F401
+
+
+def start_thread(run: Callable[..., None], *arguments: object) -> None:
+    """
+    Call C{run} with C{arguments} in a thread for which the end of the program does not wait.
+
+    @raise RuntimeError: there can be no more threads.
+    """
+    start_new_thread(run, arguments)
