@@ -48,6 +48,9 @@ class Stream:
                 data = data[self.socket.send(data, socket.MSG_NOSIGNAL) :]
             except BlockingIOError:
                 wait_for(self.socket, POLLOUT, deadline)
+            except OSError as e:
+                self.is_broken |= e.errno is not None  # the kernel tells of a reset once: here, or in receive
+                raise
 
     def receive(self, deadline: float, signals: socket.socket | None = None) -> bytes:
         """Return some bytes when they come, none if the other end has gone; L{wait_for} says what else may happen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -49,6 +50,20 @@ def test_a_peer_that_has_gone_ends_what_is_sent_without_a_signal(ends: tuple[Str
             stream.send(b"hello", NEVER)
     finally:
         signal.signal(signal.SIGPIPE, before)
+
+
+def test_a_reset_that_is_told_to_a_sender_is_remembered() -> None:
+    """The kernel tells of a reset once; after that, the end of the stream looks as if the peer had closed it."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        ours.setblocking(False)
+        stream = Stream(ours)
+        other, _ = server.accept()
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        other.close()
+        with pytest.raises(ConnectionResetError):
+            stream.send(b"hello", NEVER)
+        assert stream.receive(NEVER) == b""
+        assert stream.is_broken
 
 
 def test_a_side_is_closed_by_itself(ends: tuple[Stream, socket.socket]) -> None:

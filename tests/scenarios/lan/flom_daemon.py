@@ -5,7 +5,8 @@ It answers every question for a daemon, and grants every lock that a client wait
 relied on it. What FLoM's daemon would die of, or be deaf after (docs/compatibility.md, "A datagram can end the
 daemon"), ends this one with a complaint.
 
-Arguments: the group, an IPv6 address, and its port. On stdout it says C{ready PORT}, and C{granted NAME} for each lock.
+Arguments: the group, an IPv6 address, and its port; certificate, key and authority if it is to speak TLS, which it ends
+by the end of the stream below it. On stdout it says C{ready PORT}, and C{granted NAME} for each lock.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 from base64 import b64decode
@@ -83,6 +85,12 @@ class Server(socketserver.ThreadingTCPServer):
 
     address_family = socket.AF_INET6
     daemon_threads = True
+    request_queue_size = 100
+    secured: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        return (self.secured.wrap_socket(connection, server_side=True) if self.secured else connection), address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore a client that has gone without a word."""
@@ -91,6 +99,11 @@ class Server(socketserver.ThreadingTCPServer):
 def main() -> None:
     group, port = sys.argv[1], int(sys.argv[2])
     server = Server(("::", 0), Granting)
+    if len(sys.argv) > 3:
+        certificate, key, authority = sys.argv[3:]
+        server.secured = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority)
+        server.secured.verify_mode = ssl.CERT_REQUIRED
+        server.secured.load_cert_chain(certificate, key)
     asked = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     asked.bind(("::", port))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.daemon import BIN, FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
+from tests.fakes.programs import Running
+from tests.scenarios.lan import flom_daemon
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader, in_group
 
 pytestmark = [needs_network_namespaces, needs_nft]
@@ -18,9 +22,9 @@ import sys
 from flom import lock
 from flom.errors import DaemonLost
 try:
-    with lock("R", address=sys.argv[1], port=int(sys.argv[2]), start=False) as held:
+    with lock(sys.argv[1], start=False) as held:
         print("held", flush=True)
-        sys.stdin.read()
+        sys.stdin.readline()
 except DaemonLost as e:
     print(e, file=sys.stderr)
     sys.exit(99 if held.is_lost else 1)
@@ -30,58 +34,152 @@ LIBRARY = """
 import sys
 from flom.libflom import *
 handle = flom_handle_new()
-flom_handle_set_unicast_address(handle, sys.argv[1])
-flom_handle_set_unicast_port(handle, int(sys.argv[2]))
-flom_handle_set_resource_name(handle, "R")
+flom_handle_set_resource_name(handle, sys.argv[1])
 assert flom_handle_lock(handle) == 0
 print("held", flush=True)
-sys.stdin.read()
+sys.stdin.readline()
 code = flom_handle_unlock(handle)
-print(flom_strerror(code), "not confirmed" if code else "", file=sys.stderr)
-sys.exit(99 if code else 0)
+if code:
+    print(flom_strerror(code), "not confirmed", file=sys.stderr)
+    sys.exit(99)
 """
 
-COMMAND = ["-r", "R", "-d", "0", "--", "sh", "-c", "echo held; cat"]
-
 CLIENTS = {
-    "flom-run": [FLOM_RUN, "-a", "HOST", "-p", str(PORT), *COMMAND],
-    "Twisted": [sys.executable, "-m", "flom.client.deferred", "-a", "HOST", "-p", str(PORT), *COMMAND],
-    "flom.lock": [sys.executable, "-c", WITH, "HOST", str(PORT)],
-    "libflom": [sys.executable, "-c", LIBRARY, "HOST", str(PORT)],
+    "flom-run": [FLOM_RUN, "-r", "NAME", "--", "sh", "-c", "echo held; read go"],
+    "flom": [str(BIN / "flom"), "-r", "NAME", "--", "sh", "-c", "echo held; read go"],
+    "Twisted": [sys.executable, "-m", "flom.client.deferred", "-r", "NAME", "--", "sh", "-c", "echo held; read go"],
+    "flom.lock": [sys.executable, "-c", WITH, "NAME"],
+    "libflom": [sys.executable, "-c", LIBRARY, "NAME"],
 }
+"""Programs that hold a lock of the daemon that C{~/.flom} names until they read a line."""
 
-RULES = {"reset": f"tcp dport {PORT} reject with tcp reset", "silence": f"tcp dport {PORT} drop"}
-"""What the daemon's host does, in each case, with what comes from clients once they hold the lock."""
+LOSSES = {
+    "reset": "input priority 0; meta l4proto tcp reject with tcp reset",
+    "silence": "input priority 0; meta l4proto tcp drop",
+    "host unreachable": "input priority 0; meta l4proto tcp reject with icmpx type host-unreachable",
+    "prohibited": "input priority 0; meta l4proto tcp reject with icmpx type admin-prohibited",
+}
+"""What the daemon's host does with what comes from clients once they hold their locks."""
+
+NO_END = "output priority 0; tcp flags & fin == fin drop"
+"""The end of what the daemon sends is all that does not reach its clients."""
+
+
+TOLD = re.compile("has not confirmed the unlock|not confirmed$|closed the connection")
+"""What a line about a loss says; a reset may come before the unlock, as the answer to an acknowledgement."""
+
+LOST = (99, ["loss"])
+RELEASED: tuple[int, list[str]] = (0, [])
+
+
+class Holders:
+    """
+    Every client of L{CLIENTS}, each with a lock over TCP, over TCP by IPv6, and over TLS.
+
+    @ivar server: where the daemons are.
+    """
+
+    def __init__(self, lan: Lan, tmp_path: Path, tls: list[str]) -> None:
+        self.server, self._client = lan.add_hosts(2)
+        self._tls = [tls[1], tls[3], tls[5]]
+        self._folder = tmp_path
+        self._running: dict[str, Running] = {}
+
+    def hold_at_ours(self) -> None:
+        """Take the locks at daemons of ours."""
+        certificate, key, authority = self._tls
+        files = ["--tls-certificate", certificate, "--tls-private-key", key, "--tls-ca-certificate", authority]
+        listening = ["-a", "0.0.0.0", "-a", "::", "--unicast-port"]
+        plain = self.server.start_daemon(*listening, str(PORT))
+        secured = self.server.start_daemon(*listening, str(PORT + 1), *files)
+        for daemon in (plain, secured):
+            daemon.await_log("FLM003N")
+        self._hold(PORT, PORT + 1)
+
+    def hold_at_flom_s(self) -> None:
+        """Take the locks at daemons of FLoM's kind, which do not answer unlocks."""
+        words = [sys.executable, "-I", flom_daemon.__file__, GROUP, str(PORT)]
+        daemons = [self.server.start(*words), self.server.start(*words, *self._tls)]
+        plain, secured = (int(daemon.line().removeprefix("ready ")) for daemon in daemons)
+        self._hold(plain, secured)
+
+    def cut(self, rule: str) -> None:
+        """Put a rule of C{nft} into force at the daemons."""
+        script = f"table inet t {{ chain c {{ type filter hook {rule}; }}; }}"
+        assert self.server.run("nft", script).returncode == 0
+
+    def end(self) -> dict[str, tuple[int, list[str]]]:
+        """Have all of them release their locks; return the status of each, and what of L{TOLD} its lines say."""
+        for running in self._running.values():
+            running.say("")
+        ended = {name: running.finish() for name, running in self._running.items()}
+        return {
+            name: (one.returncode, ["loss" if TOLD.search(line) else line for line in one.stderr.splitlines()])
+            for name, one in ended.items()
+        }
+
+    def _hold(self, plain: int, secured: int) -> None:
+        ways = {
+            "TCP": self._configure("TCP", address_of(self.server), plain),
+            "IPv6": self._configure("IPv6", f"{self.server.link_local()}%eth0", plain),
+            "TLS": self._configure("TLS", address_of(self.server), secured, *self._tls),
+        }
+        for way, home in ways.items():
+            for client, words in CLIENTS.items():
+                named = [f"R{len(self._running)}" if word == "NAME" else word for word in words]
+                self._running[f"{client}, {way}"] = self._client.start(*named, environment={"HOME": str(home)})
+        assert [running.line() for running in self._running.values()] == ["held"] * len(self._running)
+
+    def _configure(self, way: str, address: str, port: int, *files: str) -> Path:
+        """Return a home whose configuration names a daemon."""
+        home = self._folder / way
+        home.mkdir()
+        text = f"[Daemon]\nUnicastAddress={address}\nUnicastPort={port}\nLifespan=0\n"
+        keys = ("TlsCertificate", "TlsPrivateKey", "TlsCaCertificate")
+        text += "[TLS]\n" + "".join(f"{key}={file}\n" for key, file in zip(keys, files, strict=False))
+        (home / ".flom").write_text(text)
+        return home
+
+
+@pytest.fixture
+def holders(lan: Lan, tmp_path: Path, tls: list[str]) -> Holders:
+    return Holders(lan, tmp_path, tls)
 
 
 def address_of(host: LanHost) -> str:
     return next(str(entry["local"]) for entry in host.interface()["addr_info"] if entry["family"] == "inet")
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-@pytest.mark.parametrize("words", CLIENTS.values(), ids=CLIENTS)
-def test_an_unlock_that_is_not_confirmed_is_told(words: list[str], rule: str, lan: Lan) -> None:
-    server, client = lan.add_hosts(2)
-    server.start_daemon("-a", "0.0.0.0", "--unicast-port", str(PORT)).await_log("FLM003N")
-    words = [address_of(server) if word == "HOST" else word for word in words]
-    holder = client.start(*words)
-    assert holder.line() == "held"
-    table = f"table inet t {{\nchain i {{\ntype filter hook input priority 0\n{rule}\n}}\n}}"
-    assert server.run("nft", table).returncode == 0
-    ended = holder.finish()
-    assert ended.returncode == 99
-    assert ended.stderr.count("confirmed") == 1
+def exceptions(
+    ended: dict[str, tuple[int, list[str]]], rule: tuple[int, list[str]]
+) -> dict[str, tuple[int, list[str]]]:
+    """Return those that have ended in another way than C{rule}."""
+    return {name: end for name, end in ended.items() if end != rule}
 
 
-def test_an_unlock_that_is_confirmed_is_silent(lan: Lan) -> None:
-    server, client = lan.add_hosts(2)
-    server.start_daemon("-a", "0.0.0.0", "--unicast-port", str(PORT)).await_log("FLM003N")
-    for words in CLIENTS.values():
-        words = [address_of(server) if word == "HOST" else word for word in words]
-        holder = client.start(*words)
-        assert holder.line() == "held"
-        ended = holder.finish()
-        assert (ended.returncode, ended.stderr.strip()) in ((0, ""), (0, "OK: no error"))
+@pytest.mark.parametrize("rule", LOSSES.values(), ids=LOSSES)
+def test_an_unlock_that_ours_does_not_answer_is_a_loss(rule: str, holders: Holders) -> None:
+    holders.hold_at_ours()
+    holders.cut(rule)
+    assert exceptions(holders.end(), LOST) == {}
+
+
+@pytest.mark.parametrize("rule", [*LOSSES.values(), NO_END], ids=[*LOSSES, "no end"])
+def test_an_unlock_that_flom_s_does_not_end_by_is_a_loss(rule: str, holders: Holders) -> None:
+    holders.hold_at_flom_s()
+    holders.cut(rule)
+    assert exceptions(holders.end(), LOST) == {}
+
+
+def test_an_unlock_that_ours_answers_needs_no_end(holders: Holders) -> None:
+    holders.hold_at_ours()
+    holders.cut(NO_END)
+    assert exceptions(holders.end(), RELEASED) == {}
+
+
+def test_an_orderly_end_of_flom_s_is_an_unlock(holders: Holders) -> None:
+    holders.hold_at_flom_s()
+    assert exceptions(holders.end(), RELEASED) == {}
 
 
 def test_a_holder_whose_leader_was_cut_off_reclaims_within_seconds(lan: Lan) -> None:
