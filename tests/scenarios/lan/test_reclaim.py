@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces
 from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan.flom_peers import FlomClient
@@ -135,63 +136,172 @@ def test_a_daemon_is_elected_to_reclaim_a_lock_if_that_is_allowed(lan: Lan) -> N
     assert holder.finish().returncode == 0
 
 
-WITH = f"""
+WITH = """
 import sys
 from flom import lock
 from flom.errors import DaemonLost
 try:
-    with lock(sys.argv[1], quantity=int(sys.argv[2]), group="{GROUP}", start=False) as held:
+    with lock(sys.argv[1], quantity=int(sys.argv[2]), start=False) as held:
         print("held", flush=True)
         sys.stdin.read()
 except DaemonLost as e:
-    sys.exit(f"{{held.is_lost}} {{e}}")
+    sys.exit(f"{held.is_lost} {e}")
 """
 
-LIBRARY = f"""
+LIBRARY = """
 import sys
 from flom.libflom import *
 handle = flom_handle_new()
-flom_handle_set_multicast_address(handle, "{GROUP}")
 flom_handle_set_resource_name(handle, sys.argv[1])
 flom_handle_set_resource_quantity(handle, int(sys.argv[2]))
 assert flom_handle_lock(handle) == 0
 print("held", flush=True)
 sys.stdin.read()
 code = flom_handle_unlock(handle)
-sys.exit(f"{{code != 0}} {{flom_strerror(code)}}" if code else 0)
+sys.exit(f"{code != 0} {flom_strerror(code)}" if code else 0)
 """
 
-in_python = pytest.mark.parametrize("script", [WITH, LIBRARY], ids=["flom.lock", "libflom"])
+TWISTED = """
+import sys
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.internet.threads import deferToThread
+from flom.client import connect
+from flom.errors import DaemonLost
+
+async def main(reactor):
+    locks = await connect(reactor)
+    try:
+        async with locks.acquire(sys.argv[1], quantity=int(sys.argv[2])) as held:
+            print("held", flush=True)
+            await deferToThread(sys.stdin.read)
+    except DaemonLost as e:
+        sys.exit(f"{held.is_lost} {e}")
+
+react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+"""
+
+ASYNCIO = """
+import asyncio, sys
+from twisted.internet import asyncioreactor
+from flom.client import connect, holding
+from flom.errors import DaemonLost
+
+async def main():
+    loop = asyncio.get_running_loop()
+    asyncioreactor.install(loop)
+    from twisted.internet import reactor
+    reactor.startRunning(installSignalHandlers=False)
+    locks = await connect(reactor).asFuture(loop)
+    try:
+        async with holding(locks.acquire(sys.argv[1], quantity=int(sys.argv[2]))) as held:
+            print("held", flush=True)
+            await asyncio.to_thread(sys.stdin.read)
+    except DaemonLost as e:
+        sys.exit(f"{held.is_lost} {e}")
+    await locks.close().asFuture(loop)
+
+asyncio.run(main())
+"""
+
+SCRIPTS = {
+    "flom.lock": [sys.executable, "-c", WITH, "NAME", "QUANTITY"],
+    "libflom": [sys.executable, "-c", LIBRARY, "NAME", "QUANTITY"],
+    "Twisted": [sys.executable, "-c", TWISTED, "NAME", "QUANTITY"],
+    "asyncio": [sys.executable, "-c", ASYNCIO, "NAME", "QUANTITY"],
+}
+"""Programs that hold a lock of the group that C{~/.flom} names until their stdin ends."""
+
+_COMMAND = ["-r", "NAME", "-q", "QUANTITY", "--", "sh", "-c", "echo held; cat"]
+CLIENTS = SCRIPTS | {
+    "Twisted's command": [sys.executable, "-m", "flom.client.deferred", *_COMMAND],
+    "flom-run": [FLOM_RUN, *_COMMAND],
+}
+
+in_python = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 
 
-def hold_in_python(host: LanHost, script: str, name: str, quantity: int = 1) -> Running:
-    """Run a script under a lock that ends when its stdin does."""
-    holder = host.start(sys.executable, "-c", script, name, str(quantity))
-    assert holder.line() == "held"
-    return holder
+class Holders:
+    """Starts programs that hold locks of the group."""
+
+    def __init__(self, home: Path) -> None:
+        """
+        @param home: for the configuration.
+        """
+        self._home = home
+        self.configure("")
+
+    def configure(self, more: str) -> None:
+        """Have the programs to come use the group as C{more}, some lines of a configuration file, say."""
+        (self._home / ".flom").write_text(f"[Daemon]\nMulticastAddress={GROUP}\nLifespan=0\n{more}")
+
+    def start(self, host: LanHost, words: list[str], name: str, quantity: int = 1) -> Running:
+        """Start one of L{CLIENTS}; return it when it holds the lock."""
+        values = {"NAME": name, "QUANTITY": str(quantity)}
+        holder = host.start(*(values.get(word, word) for word in words), environment={"HOME": str(self._home)})
+        assert holder.line() == "held"
+        return holder
 
 
-@in_python
+@pytest.fixture
+def holders(tmp_path: Path) -> Holders:
+    return Holders(tmp_path)
+
+
+@pytest.mark.parametrize("client", [*SCRIPTS.values(), CLIENTS["Twisted's command"]], ids=[*SCRIPTS, "command"])
 @ways_to_go
-def test_scripts_hold_what_they_held(number: signal.Signals, script: str, lan: Lan, pool: list[Member]) -> None:
+def test_programs_hold_what_they_held(
+    number: signal.Signals, client: list[str], lan: Lan, pool: list[Member], holders: Holders
+) -> None:
     leader, successor = pool
-    client = lan.hosts[-1]
-    holders = [hold_in_python(client, script, name, 2) for name in ("R", "N[3]", "/a/b")]
+    host = lan.hosts[-1]
+    running = [holders.start(host, client, name, 2 if "[" in name else 1) for name in ("R", "N[3]", "/a/b")]
     leader.signal(number)
     await_leader([successor])
     for excluded in (["R"], ["N[3]", "-q", "2"], ["/a"]):
-        assert not is_free(client, "-r", *excluded)
-    assert is_free(client, "-r", "N[3]", "-q", "1")
-    finished = [holder.finish() for holder in holders]
+        assert not is_free(host, "-r", *excluded)
+    assert is_free(host, "-r", "N[3]", "-q", "1")
+    finished = [holder.finish() for holder in running]
     assert [(one.returncode, one.stderr) for one in finished] == [(0, "")] * 3
     for name in ("R", "N[3]", "/a/b"):
-        assert is_free(client, "-r", name)
+        assert is_free(host, "-r", name)
+
+
+@pytest.mark.parametrize("kind", ["TLS", "key"])
+def test_programs_that_prove_themselves_hold_what_they_held(
+    kind: str, lan: Lan, tls: list[str], holders: Holders, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("a secret of the group, of some bytes\n")
+    key.chmod(0o600)
+    if kind == "TLS":
+        options = tls
+        certificate, private_key, authority = tls[1], tls[3], tls[5]
+        holders.configure(
+            f"[TLS]\nTlsCertificate={certificate}\nTlsPrivateKey={private_key}\nTlsCaCertificate={authority}\n"
+        )
+    else:
+        options = ["--group-key", str(key), "--group-key-required"]
+        holders.configure(f"GroupKey={key}\nGroupKeyRequired=yes\n")
+    members = [host.join_group(*options) for host in lan.add_hosts(2)]
+    leader = await_leader(members)
+    [successor] = [member for member in members if member is not leader]
+    host = lan.add_host()
+    running = {name: holders.start(host, words, f"R{i}") for i, (name, words) in enumerate(CLIENTS.items())}
+    leader.signal(signal.SIGKILL)
+    await_leader([successor])
+    free = [name for i, name in enumerate(running) if is_free(host, *options, "-r", f"R{i}")]
+    ended = {name: holder.finish() for name, holder in running.items()}
+    assert free == []
+    assert {name: (one.returncode, one.stderr) for name, one in ended.items()} == dict.fromkeys(running, (0, ""))
 
 
 @in_python
-def test_a_script_that_ends_during_a_takeover_has_held_all_along(script: str, lan: Lan, pool: list[Member]) -> None:
+def test_a_script_that_ends_during_a_takeover_has_held_all_along(
+    script: list[str], lan: Lan, pool: list[Member], holders: Holders
+) -> None:
     leader, _ = pool
-    holder = hold_in_python(lan.hosts[-1], script, "R")
+    holder = holders.start(lan.hosts[-1], script, "R")
     leader.signal(signal.SIGKILL)
     leader.wait()  # an unlock that it reads no more is not confirmed
     finished = holder.finish()
@@ -199,9 +309,11 @@ def test_a_script_that_ends_during_a_takeover_has_held_all_along(script: str, la
 
 
 @in_python
-def test_a_script_with_an_element_is_told_of_its_loss(script: str, lan: Lan, pool: list[Member]) -> None:
+def test_a_script_with_an_element_is_told_of_its_loss(
+    script: list[str], lan: Lan, pool: list[Member], holders: Holders
+) -> None:
     leader, successor = pool
-    holder = hold_in_python(lan.hosts[-1], script, "red.green")
+    holder = holders.start(lan.hosts[-1], script, "red.green")
     leader.signal(signal.SIGKILL)
     await_leader([successor])
     finished = holder.finish()
@@ -210,9 +322,11 @@ def test_a_script_with_an_element_is_told_of_its_loss(script: str, lan: Lan, poo
 
 
 @in_python
-def test_a_script_is_told_if_another_has_its_lock(script: str, lan: Lan, pool: list[Member]) -> None:
+def test_a_script_is_told_if_another_has_its_lock(
+    script: list[str], lan: Lan, pool: list[Member], holders: Holders
+) -> None:
     leader, successor = pool
-    holder = hold_in_python(lan.hosts[-1], script, "R")
+    holder = holders.start(lan.hosts[-1], script, "R")
     holder.signal(signal.SIGSTOP)
     leader.signal(signal.SIGKILL)
     await_leader([successor])
