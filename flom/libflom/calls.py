@@ -172,6 +172,8 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
         handle.conn, handle.locked_element = acquirer.acquire(request)
         hooks.is_held = True
         handle.keeper = keeper_for(acquirer, request, handle.conn)
+        if handle.keeper is not None and not handle.keeper.start():
+            handle.keeper = None
     except LockRefused as e:
         return int(e.outcome)
     except BaseException:
@@ -179,8 +181,6 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
         raise
     _held.add(handle.keeper or handle.conn)
     handle.state = FLOM_HANDLE_STATE_LOCKED
-    if handle.keeper is not None:
-        handle.keeper.start()
     return int(ReturnCode.OK)
 
 

@@ -3,7 +3,8 @@ Keeping a lock of a group while a program does something else: a thread waits fo
 reclaims the lock from the daemon that takes over (docs/groups.md).
 
 Nothing but a thread can: a signal would be the program's, and after the grace period it is too late. A program without
-a lock of a group has no such thread.
+a lock of a group has no such thread. If there can be no further thread or descriptor, the lock is held as long as its
+daemon is there, as outside of groups.
 """
 
 from __future__ import annotations
@@ -56,14 +57,18 @@ class Keeper:
         self._is_over = True  # nothing is left to be done by the thread
         self._thread = Thread(target=self._run, name="flom-keeper", daemon=True)
 
-    def start(self) -> None:
-        """Start to keep the lock; if there can be no further thread, it is held as long as its daemon is there."""
+    def start(self) -> bool:
+        """Start to keep the lock; return whether that was possible: there may be no further thread."""
         self._is_over = False
         try:
             self._thread.start()
         except RuntimeError as e:  # also while the program ends
             self._is_over = True
+            close_socket(self._ours)
+            close_socket(self._theirs)
             _trace.debug("%s is not kept: %s", self._message.name, e)
+            return False
+        return True
 
     def end(self) -> Conversation:
         """
@@ -127,8 +132,17 @@ class Keeper:
 
 
 def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
-    """Return what keeps the lock that was granted, if it could be reclaimed; it is to be started."""
-    return Keeper(acquirer, message, conversation) if acquirer.can_reclaim(message) else None
+    """
+    Return what keeps the lock that was granted, which is to be started; C{None} if it could not be reclaimed, or if
+    there are too few descriptors.
+    """
+    if not acquirer.can_reclaim(message):
+        return None
+    try:
+        return Keeper(acquirer, message, conversation)
+    except OSError as e:
+        _trace.debug("%s is not kept: %s", message.name, e)
+        return None
 
 
 def _import_early() -> None:

@@ -104,7 +104,7 @@ class Held:
         self, resource: str, element: str | None, conversation: Conversation, keeper: Keeper | None = None
     ) -> None:
         """
-        @param keeper: what keeps the lock in a group; it is to be started.
+        @param keeper: what keeps the lock in a group; it was started.
         """
         self.resource = resource
         self.element = element
@@ -239,9 +239,9 @@ class BlockingLock:
             message = self._asked.message(unique_id())
             conversation, element = acquirer.acquire(message)
             keeper = keeper_for(acquirer, message, conversation)
+            if keeper is not None and not keeper.start():
+                keeper = None
             self._held = held = Held(name, element, conversation, keeper)
-            if keeper is not None:
-                keeper.start()
             self._acquirer = 0
             return held
         except BaseException as e:

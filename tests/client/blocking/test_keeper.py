@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -13,13 +14,15 @@ import pytest
 from flom.client.blocking.acquire import Acquirer, Hooks
 from flom.client.blocking.connection import Conversation
 from flom.client.blocking.keeper import Keeper, keeper_for
-from flom.client.blocking.lock import Held
+from flom.client.blocking.lock import Held, lock
 from flom.client.blocking.stream import Stream
-from flom.codes import Outcome
+from flom.codes import Outcome, ReturnCode
 from flom.config import Config
 from flom.core.modes import LockMode
-from flom.core.protocol.messages import Lock
+from flom.core.protocol.encode import encode
+from flom.core.protocol.messages import Answer, Lock
 from flom.errors import DaemonLost, LockBusy, Misuse
+from flom.libflom import flom_handle_lock, flom_handle_new, flom_handle_unlock
 from tests.fakes.peers import PATIENCE, SocketConversation
 from tests.fakes.programs import eventually
 
@@ -170,16 +173,62 @@ def test_what_is_not_used_any_more_is_given_back() -> None:
     assert daemon.read() is None
 
 
-def test_a_program_without_another_thread_holds_its_lock_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(thread: object) -> None:
-        raise RuntimeError("can't start new thread")
+def descriptors() -> list[str]:
+    gc.collect()
+    return os.listdir("/proc/self/fd")
 
-    monkeypatch.setattr("threading.Thread.start", fail)
-    conversation, _daemon = connection("one")
-    keeper = keep(FakeAcquirer(), conversation)
-    assert keeper.end() is conversation
-    keeper.abandon()
+
+WANTING = {
+    "thread": ("threading.Thread.start", RuntimeError("can't start new thread")),
+    "descriptor": ("flom.client.blocking.keeper.open_pair", OSError(errno.EMFILE, "Too many open files")),
+}
+
+without_keeper = pytest.mark.parametrize(("what", "error"), WANTING.values(), ids=WANTING)
+
+
+def take_without(
+    what: str, error: Exception, monkeypatch: pytest.MonkeyPatch, acquirer: str
+) -> tuple[Conversation, SocketConversation]:
+    """Return the two ends of the connection on which the next lock will be granted; C{what} fails with C{error}."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    ends = connection("one")
+    ends[0].connection.lock(REQUEST)
+    assert list(ends[0].connection.receive(encode(Answer(16, 0, None, "0" * 32))))
+    monkeypatch.setattr(what, fail)
+    monkeypatch.setattr(f"{acquirer}.acquire", lambda *_: (ends[0], None))
+    return ends
+
+
+@without_keeper
+def test_a_lock_that_nothing_keeps_is_held_until_its_daemon_goes(
+    what: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation, daemon = take_without(what, error, monkeypatch, "flom.client.blocking.lock.Acquirer")
+    before = descriptors()
+    held = lock("R", config=Config(multicast_address="224.0.0.77")).acquire()
+    assert descriptors() == before
+    assert not held.is_lost
+    daemon.close()
+    assert held.is_lost
+    with pytest.raises(DaemonLost, match="R: one closed the connection"):
+        held.release()
     assert conversation.fileno() == -1
+
+
+@without_keeper
+def test_nor_does_the_library_lose_it(what: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, daemon = take_without(what, error, monkeypatch, "flom.libflom.calls.Acquirer")
+    before = descriptors()
+    handle = flom_handle_new()
+    assert handle is not None
+    handle.config = Config(multicast_address="224.0.0.77", resource_name="R", lifespan_ms=0)
+    assert flom_handle_lock(handle) == 0
+    assert descriptors() == before
+    daemon.close()
+    assert flom_handle_unlock(handle) == ReturnCode.SEND_ERROR
 
 
 def test_a_forked_child_neither_waits_for_the_thread_nor_ends_it() -> None:

@@ -204,6 +204,23 @@ async def main():
 asyncio.run(main())
 """
 
+FORK = """
+import os, sys
+
+def fork():
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writing)
+        os.read(reading, 1)
+        sys.exit()  # as programs end, through all that is to be cleaned up
+    print("forked", flush=True)
+    sys.stdin.readline()
+    os.close(writing)
+    print("child", os.waitpid(child, 0)[1], flush=True)
+    sys.stdin.read()
+"""
+
 SCRIPTS = {
     "flom.lock": [sys.executable, "-c", WITH, "NAME", "QUANTITY"],
     "libflom": [sys.executable, "-c", LIBRARY, "NAME", "QUANTITY"],
@@ -232,7 +249,7 @@ class Holders:
         self.configure("")
 
     def configure(self, more: str) -> None:
-        """Have the programs to come use the group as C{more}, some lines of a configuration file, say."""
+        """Write what programs to come read: the group, and C{more} lines."""
         (self._home / ".flom").write_text(f"[Daemon]\nMulticastAddress={GROUP}\nLifespan=0\n{more}")
 
     def start(self, host: LanHost, words: list[str], name: str, quantity: int = 1) -> Running:
@@ -294,6 +311,27 @@ def test_programs_that_prove_themselves_hold_what_they_held(
     ended = {name: holder.finish() for name, holder in running.items()}
     assert free == []
     assert {name: (one.returncode, one.stderr) for name, one in ended.items()} == dict.fromkeys(running, (0, ""))
+
+
+@pytest.mark.parametrize("script", [WITH, LIBRARY], ids=["flom.lock", "libflom"])
+def test_a_forked_child_does_not_end_the_lock_nor_hinder_a_reclaim(
+    script: str, lan: Lan, pool: list[Member], holders: Holders
+) -> None:
+    """It lives through the takeover, and ends as programs do, while its parent holds the lock."""
+    leader, successor = pool
+    host = lan.hosts[-1]
+    forking = FORK + script.replace("sys.stdin.read()", "fork()")
+    holder = holders.start(host, [sys.executable, "-c", forking, "NAME", "QUANTITY"], "R")
+    assert holder.line() == "forked"
+    leader.signal(signal.SIGKILL)
+    await_leader([successor])
+    assert not is_free(host, "-r", "R")
+    holder.say("")
+    assert holder.line() == "child 0"
+    assert not is_free(host, "-r", "R")
+    finished = holder.finish()
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert is_free(host, "-r", "R")
 
 
 @in_python

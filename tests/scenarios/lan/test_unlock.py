@@ -86,7 +86,7 @@ class Holders:
         self._running: dict[str, Running] = {}
 
     def hold_at_ours(self) -> None:
-        """Take the locks at daemons of ours."""
+        """Acquire the locks at daemons of ours."""
         certificate, key, authority = self._tls
         files = ["--tls-certificate", certificate, "--tls-private-key", key, "--tls-ca-certificate", authority]
         listening = ["-a", "0.0.0.0", "-a", "::", "--unicast-port"]
@@ -97,7 +97,7 @@ class Holders:
         self._hold(PORT, PORT + 1)
 
     def hold_at_flom_s(self) -> None:
-        """Take the locks at daemons of FLoM's kind, which do not answer unlocks."""
+        """Acquire the locks at daemons of FLoM's kind, which do not answer unlocks."""
         words = [sys.executable, "-I", flom_daemon.__file__, GROUP, str(PORT)]
         daemons = [self.server.start(*words), self.server.start(*words, *self._tls)]
         plain, secured = (int(daemon.line().removeprefix("ready ")) for daemon in daemons)
@@ -109,7 +109,7 @@ class Holders:
         assert self.server.run("nft", script).returncode == 0
 
     def end(self) -> dict[str, tuple[int, list[str]]]:
-        """Have all of them release their locks; return the status of each, and what of L{TOLD} its lines say."""
+        """End all of them, which releases their locks; return the status of each, and what of L{TOLD} its lines say."""
         for running in self._running.values():
             running.say("")
         ended = {name: running.finish() for name, running in self._running.items()}
