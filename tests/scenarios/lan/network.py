@@ -18,6 +18,7 @@ from tests.fakes.programs import PATIENCE, Programs, Running, command_line_of, e
 
 GROUP: Final = "ff02::1"
 PORT: Final = 28015
+BRIDGE_ADDRESS: Final = "172.17.0.1"
 
 _LED_BY: Final = re.compile(r" is led by .* \((?P<host>\S+), node (?P<node>\w+)\)$", re.MULTILINE)
 
@@ -82,6 +83,29 @@ class LanHost(Host):
         member = Member(self, log, *options, environment=environment)
         self.members.append(member)
         return member
+
+    def add_bridge(self, name: str = "docker0") -> None:
+        """Add a bridge that leads to no other host, but is up; every host's has the same address, as Docker's has."""
+        self.ip("link", "add", name, "type", "bridge", "mcast_snooping", "0")
+        self.ip("link", "add", f"{name}-in", "type", "veth", "peer", "name", f"{name}-out")
+        for end in (f"{name}-in", f"{name}-out", name):
+            self.ip("link", "set", end, "up")
+        self.ip("link", "set", f"{name}-in", "master", name)
+        self.ip("addr", "add", f"{BRIDGE_ADDRESS}/16", "dev", name)
+
+    def deafen(self, interface: str = "eth0") -> None:
+        """Drop the datagrams to the port of groups that come in by C{interface}."""
+        script = f"""
+            add table inet ears
+            add chain inet ears input {{ type filter hook input priority 0; }}
+            add rule inet ears input iifname {interface} udp dport {PORT} drop
+        """
+        self.run("nft", script, check=True)
+
+    def ipv4(self, name: str = "eth0") -> str:
+        """Return the IPv4 address of an interface."""
+        [address] = [info["local"] for info in self.interface(name)["addr_info"] if info["family"] == "inet"]
+        return str(address)
 
     def kill_all(self) -> None:
         """Kill all of its processes."""

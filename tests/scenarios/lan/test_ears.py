@@ -8,39 +8,19 @@ import pytest
 
 from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import eventually
-from tests.scenarios.lan.network import PORT, Lan, LanHost, await_leader
+from tests.scenarios.lan.network import Lan, LanHost, await_leader
 
 pytestmark = [needs_network_namespaces, needs_nft]
 
 GROUPS = pytest.mark.parametrize("group", ["ff02::f10", "239.1.1.1"])
 
 
-def add_bridge(host: LanHost, name: str = "docker0") -> None:
-    """Add a bridge that leads to no other host, but is up."""
-    host.ip("link", "add", name, "type", "bridge", "mcast_snooping", "0")
-    host.ip("link", "add", f"{name}-in", "type", "veth", "peer", "name", f"{name}-out")
-    for end in (f"{name}-in", f"{name}-out", name):
-        host.ip("link", "set", end, "up")
-    host.ip("link", "set", f"{name}-in", "master", name)
-    host.ip("addr", "add", "172.17.0.1/16", "dev", name)
-
-
-def deafen(host: LanHost, interface: str = "eth0") -> None:
-    """Drop the group's datagrams that come in by C{interface}."""
-    script = f"""
-        add table inet ears
-        add chain inet ears input {{ type filter hook input priority 0; }}
-        add rule inet ears input iifname {interface} udp dport {PORT} drop
-    """
-    host.run("nft", script, check=True)
-
-
 @GROUPS
 def test_a_deaf_interface_does_not_hide_behind_another(group: str, lan: Lan) -> None:
     hosts = lan.add_hosts(2)
     for host in hosts:
-        add_bridge(host)
-        deafen(host)
+        host.add_bridge()
+        host.deafen()
     for host in hosts:
         ran = host.flom("-A", group, "-d", "-1", "--", "true")
         assert ran.returncode == 99
@@ -54,7 +34,7 @@ def test_a_leader_leaves_out_a_deaf_interface_that_comes_later(group: str, lan: 
     one, two = lan.add_hosts(2)
     leader = one.join_group(group=group)
     await_leader([leader])
-    deafen(one, "eth1")
+    one.deafen("eth1")
     other_lan.plug(one, "eth1")
     leader.await_log("is left out")
     assert leader.leads
@@ -70,7 +50,7 @@ def test_a_leader_that_goes_deaf_says_goodbye(group: str, lan: Lan) -> None:
     other = two.join_group(group=group)
     await_leader([leader, other])
     holder = three.hold("R", group=group)
-    deafen(one)
+    one.deafen()
     eventually(lambda: other.leads, "the other one leads", 15)
     assert not leader.leads
     waiter = two.flom("-A", group, "-d", "0", "-r", "R", "-o", "4000", "--", "true")
@@ -127,3 +107,15 @@ def test_on_loopback_a_daemon_leads_without_an_election(group: str, lan: Lan) ->
     assert holder.line() == "held"
     refused = host.flom(*words, "-d", "0", "-o", "0", "--", "true")
     assert refused.returncode not in (0, 99)
+
+
+@GROUPS
+def test_a_deaf_host_uses_a_leader_that_answers_it(group: str, lan: Lan) -> None:
+    """Its answers come to another port than the group's."""
+    one, two = lan.add_hosts(2)
+    await_leader([one.join_group(group=group)])
+    two.add_bridge()
+    two.deafen()
+    ran = two.flom("-A", group, "--", "true")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert two.ask(group=group)[0] == one.name

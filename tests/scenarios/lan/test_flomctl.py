@@ -136,6 +136,32 @@ class TestDoctor:
         assert failed.startswith("loop by eth0: they did not come back")
 
     @needs_nft
+    @pytest.mark.parametrize("group", [GROUP, "239.1.1.1"])
+    def test_one_of_two_interfaces_is_deaf(self, group: str, lan: Lan) -> None:
+        here = lan.add_host()
+        here.add_bridge()
+        here.deafen()
+        status, verdicts = diagnose(here, group)
+        assert status == 1
+        [failed] = verdicts["failed"]
+        assert failed.startswith("loop by eth0: they did not come back to this host")
+        assert "loop by docker0: they came back to this host" in verdicts["ok"]
+
+    @needs_nft
+    @pytest.mark.parametrize("group", [GROUP, "239.1.1.1"])
+    def test_the_leader_does_not_hear_the_group(self, group: str, lan: Lan) -> None:
+        there, here = lan.add_hosts(2)
+        leader = there.join_group(group=group)
+        await_leader([leader])
+        there.deafen()
+        status, verdicts = diagnose(here, group)
+        assert leader.leads  # it has not noticed yet
+        assert status == 1
+        [failed] = verdicts["failed"]
+        assert failed.startswith("answer: a leader at ")
+        assert "the leader may no longer hear the group" in failed
+
+    @needs_nft
     def test_a_firewall_there_drops_our_questions(self, lan: Lan) -> None:
         there, here = lan.add_hosts(2)
         await_leader([there.join_group()])
