@@ -229,7 +229,7 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         tls = tls_of(config)
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
-        membership = _membership(options, endpoints, reactor)
+        membership = _membership(options, claims, endpoints, reactor)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
     limits = limits_of(config)
@@ -301,25 +301,28 @@ def _endpoint(description: str, option: str, reactor: IReactor) -> IStreamServer
     return endpoint
 
 
-def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reactor: IReactor) -> Membership | None:
+def _membership(
+    options: Options, claims: list[Claim], endpoints: list[IStreamServerEndpoint], reactor: IReactor
+) -> Membership | None:
     """Return the membership in a group, or C{None}; without a unicast address, add an endpoint on all addresses."""
     config = options.config
     if not config.multicast_address:
         return None
 
+    from flom.core.group.listening import Listening
     from flom.net.host_seat import inherit_seat
     from flom.net.multicast import group_of  # the others need not wait for its import
     from flom.server.group.service import Membership
 
     group = group_of(config)
     hosts = options["unicast-address"] if options["told"] is None else [options["told"]]
-    host, port = hosts[0] if hosts else "", config.unicast_port
+    listening = [claim.socket for claim in claims if claim.socket.family != socket.AF_UNIX]
     if not hosts:
         claim = claim_tcp("::" if group.is_ipv6 else "0.0.0.0", 0)
         endpoints.append(ClaimedEndpoint(reactor, claim))
-        port = claim.socket.getsockname()[1]
-    # a zone means nothing to other hosts (docs/compatibility.md, "Discovery by the daemon")
-    told = ("" if host in ("0.0.0.0", "::") else host.partition("%")[0], port)
+        hosts, listening = [""], [claim.socket]
+    port = listening[0].getsockname()[1]
+    told = [(_host_to_tell(host), at.getsockname()[0]) for host, at in zip(hosts, listening, strict=True)]
     seat = starter = None
     if options["starter"] is not None:
         try:
@@ -330,7 +333,21 @@ def _membership(options: Options, endpoints: list[IStreamServerEndpoint], reacto
             given = f"seat: '{options['seat']}', starter: '{options['starter']}'"
             raise SystemExit(f"twistd flom: {given}: not the sockets of a flom-run") from None
     is_on_its_own = starter is None
-    return Membership(group, told, config.timing, seat, starter, stands_by=is_on_its_own, on_role=_name_by_role)
+    return Membership(
+        group,
+        Listening(port, tuple(told)),
+        config.timing,
+        seat,
+        starter,
+        stands_by=is_on_its_own,
+        on_role=_name_by_role,
+    )
+
+
+def _host_to_tell(host: str) -> str:
+    """Return the C{host} that was configured as clients are told it."""
+    # a zone means nothing to other hosts (docs/compatibility.md, "Discovery by the daemon")
+    return "" if host in ("0.0.0.0", "::") else host.partition("%")[0]
 
 
 def _name_by_role(role: Role) -> None:

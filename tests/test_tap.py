@@ -14,6 +14,7 @@ import pytest
 
 from flom.config import DAEMON, SETTINGS, Config, Setting
 from flom.core.group.addresses import Group
+from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.net.host_seat import take_seat
 from flom.net.keepalive import Keepalive
@@ -490,16 +491,24 @@ def test_its_timing_is_told_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_an_address_it_takes_any_port_and_tells_that(monkeypatch: pytest.MonkeyPatch, group: str) -> None:
     membership = membership_of(monkeypatch, "--group", group)
     assert membership is not None
-    host, port = membership.address
+    [(host, _)] = membership.listening.hosts
     assert host == ""
-    assert port not in (0, 28015)
+    assert membership.listening.port not in (0, 28015)
 
 
 def test_an_address_is_told_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["--group", "239.1.1.1", "-a", "localhost", "-p", str(free_port())]
     membership = membership_of(monkeypatch, *words)
     assert membership is not None
-    assert membership.address == ("localhost", int(words[-1]))
+    assert membership.listening.port == int(words[-1])
+    assert membership.listening.hosts[0][0] == "localhost"
+
+
+def test_of_several_addresses_all_may_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--group", "239.1.1.1", "-a", "127.0.0.1", "-a", "::1", "-a", "127.0.0.2", "-p", str(free_port())]
+    membership = membership_of(monkeypatch, *words)
+    assert membership is not None
+    assert membership.listening.hosts == tuple((host, host) for host in ("127.0.0.1", "::1", "127.0.0.2"))
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])
@@ -509,7 +518,7 @@ def test_an_address_that_means_all_of_them_is_told_by_the_answer_itself(
     words = ["--group", "239.1.1.1", "-a", address, "-p", str(free_port())]
     membership = membership_of(monkeypatch, *words)
     assert membership is not None
-    assert membership.address == ("", int(words[-1]))
+    assert membership.listening == Listening(int(words[-1]), (("", address),))
 
 
 def test_what_a_runner_has_started_takes_over_its_seat(monkeypatch: pytest.MonkeyPatch) -> None:

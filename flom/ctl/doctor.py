@@ -31,6 +31,7 @@ from flom.net.multicast import (
     NetworkInterface,
     NoMulticast,
     list_interfaces,
+    local_addresses,
     open_group_socket,
     why_not_sent,
 )
@@ -176,6 +177,9 @@ def _check_interface(interface: NetworkInterface, group: Group) -> Finding | Non
         return Finding(grave, what, f"IPv6 is disabled: sysctl net.ipv6.conf.{interface.name}.disable_ipv6=0")
     if not interface.has_carrier:
         return Finding(Verdict.WARNING, what, "is up, but has no carrier: is the cable plugged in?")
+    version = 6 if group.is_ipv6 else 4
+    if all(address.version != version for address in local_addresses().get(interface.name, [])):
+        return Finding(grave, what, f"has no IPv{version} address: nothing is sent by it")
     return Finding(Verdict.OK, what, "is up and can do multicast")
 
 
@@ -196,8 +200,6 @@ def _check_route(interface: NetworkInterface, group: Group) -> Finding:
         except OSError as e:
             return Finding(Verdict.FAILED, what, f"{group.address} cannot be reached: {why_not_sent(e, group)}")
         source = probe.getsockname()[0]
-    if source in ("0.0.0.0", "::"):
-        return Finding(Verdict.FAILED, what, "there is no address to send from")
     return Finding(Verdict.OK, what, f"{group.address} is sent to from {source}")
 
 

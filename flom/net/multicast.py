@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -21,13 +22,13 @@ from flom.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Final
 
     from flom.config import Config
 
 _SIOCGIFFLAGS: Final = 0x8913
-_SIOCGIFADDR: Final = 0x8915
+_SIOCGIFCONF: Final = 0x8912
 _IFF_UP: Final = 0x1
 _IFF_LOOPBACK: Final = 0x8
 _IFF_RUNNING: Final = 0x40
@@ -40,6 +41,8 @@ _IPV6_MULTICAST_ALL: Final = 29
 _PACKET_INFO: Final = struct.Struct("16sI")  # struct in6_pktinfo: where a datagram was sent to, and how it came
 _PACKET_INFO_4: Final = struct.Struct("I4s4s")  # struct in_pktinfo: how it came, and where it was sent to
 _HOP_LIMIT: Final = struct.Struct("i")
+_INTERFACE_LIST: Final = struct.Struct("iP")  # struct ifconf: the size of a list, and where it is
+_INTERFACE_REQUEST: Final = struct.Struct("16s4x4s16x")  # struct ifreq: a label and its IPv4 address
 _PACKET_INFO_SPACE: Final = socket.CMSG_SPACE(_PACKET_INFO.size) + socket.CMSG_SPACE(_HOP_LIMIT.size)
 
 # missing in Python's socket module before 3.12, or at all
@@ -77,16 +80,6 @@ class NetworkInterface(Value):
     def is_loopback(self) -> bool:
         """True if it leads to this host only."""
         return bool(self.flags & _IFF_LOOPBACK)
-
-    def has_address_for(self, sender: socket.socket) -> bool:
-        """Return whether C{sender} has an IPv4 address to send from; for IPv6, sending fails without one."""
-        if sender.family == socket.AF_INET6:
-            return True
-        try:
-            fcntl.ioctl(sender, _SIOCGIFADDR, struct.pack("40s", self.name.encode()))
-        except OSError:
-            return False
-        return True
 
     def use_for(self, sender: socket.socket) -> None:
         """Set C{sender} to send to groups by this interface."""
@@ -186,6 +179,38 @@ def list_interfaces(only: str = "") -> list[NetworkInterface]:
     return found
 
 
+def local_addresses() -> dict[str, list[IPv4Address | IPv6Address]]:
+    """Return the addresses of this host, by the names of its interfaces."""
+    found: dict[str, list[IPv4Address | IPv6Address]] = {}
+    for name, packed in _list_ipv4():
+        found.setdefault(name, []).append(IPv4Address(packed))
+    try:
+        with open("/proc/thread-self/net/if_inet6") as lines:
+            for number, *_, name in map(str.split, lines):
+                found.setdefault(name, []).append(IPv6Address(bytes.fromhex(number)))
+    except FileNotFoundError:
+        pass  # the kernel was started without IPv6
+    return found
+
+
+def _list_ipv4() -> Iterator[tuple[str, bytes]]:
+    """Yield the name of an interface with each of its IPv4 addresses."""
+    from array import array  # a client that asks an IPv6 group needs none of this
+
+    size = capacity = 16 * _INTERFACE_REQUEST.size
+    any_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        while size == capacity:  # or else, the list is whole
+            capacity *= 2
+            listed = array("B", bytes(capacity))
+            asked = _INTERFACE_LIST.pack(capacity, listed.buffer_info()[0])
+            size, _ = _INTERFACE_LIST.unpack(fcntl.ioctl(any_socket, _SIOCGIFCONF, asked))
+    finally:
+        any_socket.close()
+    for label, packed in _INTERFACE_REQUEST.iter_unpack(listed[:size]):
+        yield label.partition(b"\0")[0].partition(b":")[0].decode(), packed  # of eth0:1, the interface is eth0
+
+
 def usable_interfaces(group: Group) -> list[NetworkInterface]:
     """Return the interfaces that may lead to C{group}; L{NoMulticast} is raised if there are none."""
     usable = [
@@ -207,12 +232,14 @@ class GroupSocket:
     @ivar expected: the names of the interfaces by which the last datagram to the group has to come back to a member.
     """
 
-    __slots__ = ("_group", "_is_for_link", "_joined", "came_by", "expected", "udp")
+    __slots__ = ("_came_at", "_came_to", "_group", "_is_for_link", "_joined", "came_by", "expected", "udp")
 
     def __init__(self, group: Group, udp: socket.socket) -> None:
         self._group = group
         self._joined: dict[int, str] = {}
         self._is_for_link = is_for_link(group)
+        self._came_at = 0  # the index of the interface by which the last datagram came
+        self._came_to: IPv4Address | IPv6Address | None = None  # where it was sent; None if that was the group
         self.came_by = ""
         self.expected: list[str] = []
         self.udp = udp
@@ -274,37 +301,76 @@ class GroupSocket:
         """Forget that the group is joined on the interfaces C{names}: the next L{join} joins it again."""
         self._joined = {index: name for index, name in self._joined.items() if name not in names}
 
-    def tell(self, datagram: bytes, by: Callable[[str], bool] = lambda name: True) -> list[str]:
+    def tell(self, datagram: bytes) -> list[str]:
         """
         Send C{datagram} to the group by every interface.
 
-        @param by: called with the name of each; returns whether to use it.
         @return: the names of those by which that was possible.
         @raise NoMulticast: that was not possible by any.
         """
-        interfaces = [interface for interface in usable_interfaces(self._group) if by(interface.name)]
+        return self.tell_each(lambda name, addresses: datagram)
+
+    def tell_each(self, write: Callable[[str, list[IPv4Address | IPv6Address]], bytes | None]) -> list[str]:
+        """
+        Send to the group by every interface, as L{tell}, what C{write} returns for its name and its addresses.
+
+        By one without an IPv4 address, nothing is sent to an IPv4 group: it would come from that of another interface.
+
+        @param write: returns C{None} to leave an interface out. Only a member is sure to get the addresses.
+        """
         told, problems = [], []
         self.expected = []
-        for interface in interfaces:
+        local = {} if self._group.is_ipv6 and not self._joined else local_addresses()
+        for interface in usable_interfaces(self._group):
+            addresses = local.get(interface.name, [])
+            datagram = write(interface.name, addresses)
+            if datagram is None:
+                continue
             try:
+                if not self._group.is_ipv6 and all(address.version == 6 for address in addresses):
+                    raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
                 interface.use_for(self.udp)
                 self.udp.sendto(datagram, (self._group.address, self._group.port))
                 told.append(interface.name)
-                is_member = interface.index in self._joined
-                if is_member and interface.has_carrier and interface.has_address_for(self.udp):
+                if interface.index in self._joined and interface.has_carrier:
                     self.expected.append(interface.name)
             except OSError as e:
                 problems.append(f"{interface.name}: {why_not_sent(e, self._group)}")
-        if len(problems) == len(interfaces):
+        if not told:
             raise NoMulticast(f"{self._group.address}: nothing can be sent to it: {'; '.join(problems)}")
         return told
 
+    @property
+    def asked_addresses(self) -> list[IPv4Address | IPv6Address]:
+        """The addresses of the interface by which the last datagram came."""
+        try:
+            return local_addresses().get(socket.if_indextoname(self._came_at), [])
+        except OSError:
+            return []  # it has gone just now
+
+    def answer(self, datagram: bytes, asker: Sender) -> None:
+        """Send C{datagram} to where the last one came from, as L{send_to}, from an address that it has come to."""
+        from flom.core.group.listening import source_for  # clients answer nothing
+
+        source = self._came_to or source_for(asker[0], self.asked_addresses)
+        if source is not None:
+            try:
+                self.udp.sendmsg([datagram], [self._from(source)], 0, _with_zone(asker))
+                return
+            except OSError:
+                pass  # the address has gone just now, or there is no way from it: there may be another
+        self.send_to(datagram, asker)
+
+    def _from(self, source: IPv4Address | IPv6Address) -> tuple[int, int, bytes]:
+        """Return what has the kernel send a datagram from the address C{source}."""
+        if source.version == 4:
+            return socket.IPPROTO_IP, _IP_PKTINFO, _PACKET_INFO_4.pack(0, source.packed, bytes(4))
+        index = self._came_at if source.is_link_local else 0
+        return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PACKET_INFO.pack(source.packed, index)
+
     def send_to(self, datagram: bytes, addressee: Sender) -> None:
         """Send C{datagram} to one host; L{OSError} is raised if there is no way to it."""
-        host, _, zone = addressee[0].partition("%")
-        # of an address with its zone, sendto would drop the zone, and the kernel would choose an interface for us
-        where = (host, addressee[1], 0, socket.if_nametoindex(zone)) if zone else (host, addressee[1])
-        self.udp.sendto(datagram, where)
+        self.udp.sendto(datagram, _with_zone(addressee))
 
     def receive(self, size: int) -> tuple[bytes, Sender] | None:
         """
@@ -323,11 +389,14 @@ class GroupSocket:
         """For IPv4, the kernel sees to it; for IPv6, it takes a member on one interface for a member on all."""
         for level, kind, data in about:
             if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
-                self.came_by = self._joined.get(_PACKET_INFO_4.unpack(data)[0], "")
+                self._came_at, local, address = _PACKET_INFO_4.unpack(data)
+                self.came_by = self._joined.get(self._came_at, "")
+                self._came_to = None if IPv4Address(address).is_multicast else IPv4Address(local)
             elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-                address, index = _PACKET_INFO.unpack(data)
-                self.came_by = self._joined.get(index, "")
-                return not IPv6Address(address).is_multicast or index in self._joined
+                address, self._came_at = _PACKET_INFO.unpack(data)
+                self.came_by = self._joined.get(self._came_at, "")
+                self._came_to = None if IPv6Address(address).is_multicast else IPv6Address(address)
+                return self._came_to is not None or self._came_at in self._joined
         return True
 
     def _is_from_link(self, sender: str, about: list[tuple[int, int, bytes]]) -> bool:
@@ -415,6 +484,12 @@ def is_on_link(address: str, table: str = "/proc/net/route") -> bool:
     )
 
 
+def _with_zone(addressee: Sender) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return C{addressee} as sockets want it: they drop a zone, and the kernel would choose an interface for us."""
+    host, _, zone = addressee[0].partition("%")
+    return (host, addressee[1], 0, socket.if_nametoindex(zone)) if zone else addressee
+
+
 def sender_of(address: Any) -> Sender:
     """Return where a datagram came from: C{address} as the socket has it, with its zone if there is one."""
     host, port, *more = address
@@ -428,8 +503,8 @@ def sender_of(address: Any) -> Sender:
 
 def why_not_sent(error: OSError, group: Group) -> str:
     """Return in words why nothing can be sent to C{group}."""
-    lacks_address = group.is_ipv6 and error.errno == errno.EADDRNOTAVAIL
-    return "it has no IPv6 address" if lacks_address else reason(error)
+    family = "IPv6" if group.is_ipv6 else "IPv4"
+    return f"it has no {family} address" if error.errno == errno.EADDRNOTAVAIL else reason(error)
 
 
 def _resolve(name: str) -> IPv4Address | IPv6Address:

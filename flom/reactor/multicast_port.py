@@ -11,6 +11,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from flom.core.group.addresses import Group, Sender
+from flom.core.group.listening import Address
 from flom.core.protocol.framing import MAX_ANSWER_SIZE
 from flom.interfaces import IReactor
 from flom.net.multicast import GroupSocket, NetworkInterface
@@ -40,9 +41,22 @@ class GroupPort(udp.MulticastPort):
         """See L{GroupSocket.forget}."""
         self._group_socket.forget(names)
 
-    def tell(self, datagram: bytes, by: Callable[[str], bool] = lambda name: True) -> list[str]:
+    def tell(self, datagram: bytes) -> list[str]:
         """See L{GroupSocket.tell}."""
-        return self._group_socket.tell(datagram, by)
+        return self._group_socket.tell(datagram)
+
+    def tell_each(self, write: Callable[[str, list[Address]], bytes | None]) -> list[str]:
+        """See L{GroupSocket.tell_each}."""
+        return self._group_socket.tell_each(write)
+
+    @property
+    def asked_addresses(self) -> list[Address]:
+        """See L{GroupSocket.asked_addresses}."""
+        return self._group_socket.asked_addresses
+
+    def answer(self, datagram: bytes, asker: Sender) -> None:
+        """See L{GroupSocket.answer}."""
+        self._group_socket.answer(datagram, asker)
 
     @property
     def came_by(self) -> str:

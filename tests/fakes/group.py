@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from flom.core.effects import Instant
 from flom.core.group.addresses import Group, Sender
+from flom.core.group.listening import Address
 from flom.core.protocol.decode import decode
 from flom.core.protocol.messages import Challenge, Discover, Message, Standing
 from flom.net.multicast import NoMulticast
@@ -44,6 +45,7 @@ class FakePort:
     @ivar deaf: the interfaces by which it does not.
     @ivar came_by: the interface by which the last datagram came.
     @ivar expected: the interfaces by which the last datagram to the group has to come back.
+    @ivar addresses: of each interface.
     """
 
     has_interfaces = True
@@ -59,6 +61,7 @@ class FakePort:
         self.deaf: set[str] = set()
         self.came_by = ""
         self.expected: list[str] = []
+        self.addresses: dict[str, list[Address]] = {}
         self._protocol: Any = protocol  # it takes us for a real port
         self._reactor = reactor
         self._coming: list[IDelayedCall] = []
@@ -83,15 +86,27 @@ class FakePort:
     def forget(self, names: list[str]) -> None:
         self.joined = [name for name in self.joined if name not in names]
 
-    def tell(self, datagram: bytes, by: Callable[[str], bool] = lambda name: True) -> list[str]:
+    def tell(self, datagram: bytes) -> list[str]:
+        return self.tell_each(lambda name, addresses: datagram)
+
+    def tell_each(self, write: Callable[[str, list[Address]], bytes | None]) -> list[str]:
         self._check()
-        self.told.append(decode(datagram))
-        self.expected = list(filter(by, self.interfaces))
+        written = {name: write(name, self.addresses.get(name, [])) for name in self.interfaces}
+        told = {name: datagram for name, datagram in written.items() if datagram is not None}
+        self.told += map(decode, dict.fromkeys(told.values()))
+        self.expected = list(told)
         if self.is_member:
             self._coming = [call for call in self._coming if call.active()]
-            for name in self.expected:
+            for name, datagram in told.items():
                 self._coming.append(self._reactor.callLater(0, self._come_back, datagram, name))
         return self.expected
+
+    @property
+    def asked_addresses(self) -> list[Address]:
+        return self.addresses.get(self.came_by, [])
+
+    def answer(self, datagram: bytes, asker: Sender) -> None:
+        self.write(datagram, asker)
 
     def write(self, datagram: bytes, addressee: Sender) -> None:
         self.sent.append((datagram, addressee))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from flom.net.multicast import (
     NoMulticast,
     is_on_link,
     list_interfaces,
+    local_addresses,
     make_group,
+    open_group_socket,
     usable_interfaces,
 )
+from tests.fakes.netns import Host, needs_network_namespaces
 
 GROUP6 = Group("ff02::1", 28015)
 
@@ -147,3 +151,42 @@ def test_addresses_on_the_link_are_those_without_a_gateway(tmp_path: Path) -> No
     assert not is_on_link("192.0.3.77", str(table))
     assert not is_on_link("198.51.100.7", str(table))
     assert not is_on_link("192.0.2.77", str(tmp_path / "none"))
+
+
+# their addresses
+
+
+@needs_network_namespaces
+def test_every_interface_has_its_own_addresses() -> None:
+    with Host("flomaddr") as host:
+        host.add_interface("192.0.2.10/24", "192.0.2.11/24", "2001:db8::1/64")
+        host.ip("addr", "add", "198.51.100.1/24", "dev", "eth1", "label", "eth1:vip")
+        host_address = {name: host.link_local(name) for name in ("eth0", "eth1")}
+        with host.inside():
+            found = {name: set(map(str, addresses)) for name, addresses in local_addresses().items()}
+    assert found == {
+        "lo": {"127.0.0.1", "::1"},
+        "eth0": {"192.0.2.10", "192.0.2.11", "2001:db8::1", host_address["eth0"]},
+        "eth1": {"198.51.100.1", host_address["eth1"]},
+    }
+
+
+@needs_network_namespaces
+def test_addresses_may_be_many() -> None:
+    with Host("flomaddr") as host:
+        host.run("sh", "-c", "for n in $(seq 100); do ip addr add 192.0.2.$n/32 dev lo; done", check=True)
+        with host.inside():
+            assert len(local_addresses()["lo"]) == 102  # and 127.0.0.1 and ::1
+
+
+def test_without_ipv6_there_are_addresses_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_found(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", not_found)
+    assert all(address.version == 4 for addresses in local_addresses().values() for address in addresses)
+
+
+def test_an_interface_that_has_gone_has_no_addresses() -> None:
+    with closing(open_group_socket(GROUP6, is_member=False)) as group_socket:
+        assert group_socket.asked_addresses == []  # nothing has come

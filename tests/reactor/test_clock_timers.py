@@ -17,6 +17,7 @@ from flom.acquisition import limit
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.discovery import Asker
 from flom.core.effects import Granted, Instant, Refused
+from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Role, Standing
@@ -172,7 +173,7 @@ def calm_after_a_shortage(scene: Scene) -> IsOver:
 
 def member(scene: Scene) -> tuple[GroupMember, Any]:
     [ports, observer] = fake_ports(scene.monkeypatch, "flom.server.group.member"), MemberObserver()
-    member = GroupMember(GROUP, ("", 40001), scene.reactor, scene.instant, observer)
+    member = GroupMember(GROUP, Listening(40001, (("", "::"),)), scene.reactor, scene.instant, observer)
     member.open()
     return member, ports[0]
 

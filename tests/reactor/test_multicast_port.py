@@ -137,6 +137,24 @@ def test_a_member_hears_what_is_told_to_the_group_on_its_own_host_too(here: Host
 
 
 @needs_network_namespaces
+def test_an_answer_comes_from_the_address_that_was_asked(here: Host) -> None:
+    """Or else, from one of the interface that the question came by."""
+    for group, own_host in (GROUP4, "127.0.0.2"), (GROUP6, "::1"):
+        with member(group) as listener, Listener(group, is_member=False) as asker:
+            asker.port.write(b"hello", (own_host, listener.number))
+            [(_, sender)] = listener.wait_for(len)
+            listener.port.answer(b"hello yourself", sender)
+            assert asker.wait_for(len) == [(b"hello yourself", (own_host, listener.number))]
+    by_eth0 = GROUP4.replace(interface="eth0")
+    with member(by_eth0) as listener, Listener(by_eth0, is_member=False) as asker:
+        asker.port.tell(b"hello")
+        listener.wait_for(len)
+        assert "192.0.2.10" in map(str, listener.port.asked_addresses)
+        listener.port.answer(b"hello yourself", ("127.0.0.2", asker.number))  # to which the kernel prefers another
+        assert asker.wait_for(len) == [(b"hello yourself", ("192.0.2.10", listener.number))]
+
+
+@needs_network_namespaces
 @pytest.mark.parametrize("address", ["ff01::1", "ff02::1", "ff02::1234", "ff05::1234", "ff08::1", "224.0.0.251"])
 def test_groups_of_every_scope_will_do(here: Host, address: str) -> None:
     with member(GROUP6.replace(address=address)) as listener:
@@ -174,8 +192,8 @@ def test_with_a_name_only_that_interface_is_told(here: Host) -> None:
 @needs_network_namespaces
 @each_family
 def test_with_a_name_only_that_interface_is_listened_on(here: Host, group: Group) -> None:
-    by_eth1, by_eth2 = group.replace(interface="eth1"), group.replace(interface="eth2")
-    with a_second_cable(here), member(by_eth1) as listener, member(by_eth2) as elsewhere:
+    by_eth0, by_eth2 = group.replace(interface="eth0"), group.replace(interface="eth2")
+    with a_second_cable(here), member(by_eth0) as listener, member(by_eth2) as elsewhere:
         listener.port.tell(b"hello")
         listener.wait_for(len)
         assert elsewhere.is_silent()

@@ -35,6 +35,7 @@ from flom.core.group.election import (
     Yield,
 )
 from flom.core.group.hearing import Hearing
+from flom.core.group.listening import Address, Listening
 from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.decode import decode
@@ -96,7 +97,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
     def __init__(
         self,
         group: Group,
-        address: tuple[str, int] | None,
+        listening: Listening | None,
         reactor: IReactor,
         instant: Callable[[], Instant],
         observer: MemberObserver,
@@ -104,12 +105,12 @@ class GroupMember(DatagramProtocol, RivalObserver):
         tls: Tls | None = None,
     ) -> None:
         """
-        @param address: see L{Membership.address<flom.server.group.service.Membership>}; C{None} to answer no client.
+        @param listening: where it listens; C{None} to answer no client.
         @param reactor: has the timers, and connects to other leaders to check whether they are there.
         @param tls: this end of TLS, as for clients; C{None} for plain text.
         """
         self._group = group
-        self._address = address
+        self._listening = listening
         self._reactor = reactor
         self._instant = instant
         self._observer = observer
@@ -285,13 +286,14 @@ class GroupMember(DatagramProtocol, RivalObserver):
             self._complain(e)
 
     def _announce(self, standing: Standing) -> None:
-        address, port = self._address or ("", 0)
+        def write(interface: str, addresses: list[Address]) -> bytes | None:
+            if interface in self._hearing.left_out:
+                return None
+            return self._announcement(standing, self._group.address, addresses)
+
+        self._announced += 1
         try:
-            self._announced += 1
-            announcement = Discover(
-                self._group.address, standing=standing, address=address, port=port, number=self._announced
-            )
-            self.transport.tell(self._seal(announcement), lambda name: name not in self._hearing.left_out)
+            self.transport.tell_each(write)
             self._hearing.note_sent(self.transport.expected)
         except NoMulticast as e:
             self.election.was_unheard()
@@ -300,14 +302,22 @@ class GroupMember(DatagramProtocol, RivalObserver):
         else:
             self._has_complained = False
 
+    def _announcement(self, standing: Standing, to: str, addresses: list[Address]) -> bytes:
+        """Return the announcement of C{standing} to a host or the group, by an interface with C{addresses}."""
+        host, port = "", 0
+        if self._listening is not None:
+            host, port = self._listening.host_for(to, addresses), self._listening.port
+        announcement = Discover(self._group.address, standing=standing, address=host, port=port, number=self._announced)
+        return self._seal(announcement)
+
     def _probe(self) -> None:
         """Check whether the interfaces that were left out hear now, by an announcement that impresses no daemon."""
         if left_out := self._hearing.left_out:
-            standing = self.election.standing.replace(role=Role.STANDBY)
+            probe = self._seal(
+                Discover(self._group.address, standing=self.election.standing.replace(role=Role.STANDBY))
+            )
             with suppress(NoMulticast):
-                self.transport.tell(
-                    self._seal(Discover(self._group.address, standing=standing)), lambda name: name in left_out
-                )
+                self.transport.tell_each(lambda name, addresses: probe if name in left_out else None)
 
     def _check_hearing(self) -> None:
         """Join the group again where this leader does not hear itself any more; if that does not help, stop leading."""
@@ -337,6 +347,10 @@ class GroupMember(DatagramProtocol, RivalObserver):
         with suppress(OSError):  # there is no way to it: as good as lost
             self.transport.write(datagram, addressee)
 
+    def _send_answer(self, datagram: bytes, asker: Sender) -> None:
+        with suppress(OSError):  # as in _send
+            self.transport.answer(datagram, asker)
+
     def _answer(self, question: Discover, size: int, asker: Sender) -> None:
         """Answer C{asker} alone, with more than FLoM's answer only if the question names the group."""
         if question.group not in ("", self._group.address):
@@ -346,17 +360,18 @@ class GroupMember(DatagramProtocol, RivalObserver):
             self._looking.note_question(question.holder, self._reactor.seconds())
         self._observer.was_asked(is_orphan=question.orphaned, holder=question.holder)
         is_leader = self.election.role is Role.LEADER
-        if self._address is None or not (is_leader or question.everyone):
+        if self._listening is None or not (is_leader or question.everyone):
             return
+        short = Discovered(self._listening.host_for(asker[0], self.transport.asked_addresses), self._listening.port)
         if question.group:
             alone = self._hearing.is_sharp and self.election.is_alone(self._now()[0])
-            answer = Discovered(*self._address, self.election.standing, self._host, __version__, alone)
+            answer = short.replace(standing=self.election.standing, host=self._host, version=__version__, alone=alone)
             full = self._seal(answer, question.nonce)
             if len(full) <= size + MAX_AMPLIFICATION:
-                self._send(full, asker)
+                self._send_answer(full, asker)
                 return
         if is_leader:
-            self._send(self._seal(Discovered(*self._address), question.nonce), asker)
+            self._send_answer(self._seal(short, question.nonce), asker)
 
     def rival_proven(self, rival: Standing, source: Source) -> None:
         if rival.role is Role.LEADER:
@@ -371,13 +386,12 @@ class GroupMember(DatagramProtocol, RivalObserver):
 
     def _check(self, rival: Standing, source: Source) -> None:
         """Yield to C{rival} if it proves that it leads, and compare what is held at both."""
-        address, port = self._address or ("", 0)
         standing = self.election.standing  # as a leader, which this may not be any more when it is told
-        announcement = Discover(self._group.address, standing=standing, address=address, port=port)
+        addresses = self.transport.asked_addresses
 
         def announce() -> None:
             self._announced += 1
-            self._send(self._seal(announcement.replace(number=self._announced)), source.sender)
+            self._send(self._announcement(standing, source.sender[0], addresses), source.sender)
 
         self._rivals.check(rival, source, announce)
 

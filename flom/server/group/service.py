@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from flom.core.group.addresses import Group
+from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Challenge, Role, Standing
 from flom.interfaces import IReactor
@@ -43,7 +44,7 @@ class Membership:
     """
     The group of a daemon, and how it takes part in it.
 
-    @ivar address: host and TCP port that clients are sent to; the empty host for where the answer comes from.
+    @ivar listening: where clients are sent to.
     @ivar seat: of this host; C{None} to take it as soon as it is free.
     @ivar starter: a socket to the program that is told how the election ends (L{flom.server.group.starter}), if any.
     @ivar stands_by: whether to stay while another daemon leads, to take over from it.
@@ -51,7 +52,7 @@ class Membership:
     """
 
     group: Group
-    address: tuple[str, int]
+    listening: Listening
     timing: Timing = DEFAULT_TIMING
     seat: Seat | None = None
     starter: socket.socket | None = None
@@ -121,7 +122,7 @@ class MembershipService(Service, MemberObserver):
 
     def _take_seat(self, *, is_first: bool = False) -> None:
         """Become a member, and stand for election, once no other daemon of the group is on this host."""
-        group, address, timing = self._membership.group, self._membership.address, self._membership.timing
+        group, listening, timing = self._membership.group, self._membership.listening, self._membership.timing
         self._retry = None
         try:
             self._seat.extend()
@@ -134,7 +135,7 @@ class MembershipService(Service, MemberObserver):
             self._retry = self._reactor.callLater(timing.heartbeat, self._take_seat)
             return
         try:
-            self._member = GroupMember(group, address, self._reactor, system_instant, self, timing, self._tls)
+            self._member = GroupMember(group, listening, self._reactor, system_instant, self, timing, self._tls)
             self._port = self._member.open()
         except NoMulticast as e:
             if is_first:

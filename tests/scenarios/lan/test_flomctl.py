@@ -199,6 +199,16 @@ class TestDoctor:
         assert "is down" in verdicts["warning"][0]
         assert verdicts["failed"] == ["interfaces: none can be used for ff02::1"]
 
+    def test_an_interface_has_no_address(self, lan: Lan) -> None:
+        host = lan.add_host()
+        host.ip("link", "add", "veth0", "type", "veth", "peer", "name", "veth1")
+        for name in ("veth0", "veth1"):
+            host.ip("link", "set", name, "up")
+        status, verdicts = diagnose(host, "239.1.1.1")
+        assert (status, len(verdicts["warning"])) == (0, 3)
+        assert "interface veth0: has no IPv4 address: nothing is sent by it" in verdicts["warning"]
+        assert diagnose(host, "239.1.1.1", "-n", "veth0")[0] == 1
+
     def test_a_cable_is_pulled(self, lan: Lan) -> None:
         host = lan.add_host()
         lan.pull(host)

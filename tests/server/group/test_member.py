@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from socket import gethostname
 from typing import Any
 
@@ -14,6 +15,7 @@ from flom._version import __version__
 from flom.codes import Outcome
 from flom.core.group.addresses import Group
 from flom.core.group.key import GroupKey
+from flom.core.group.listening import Listening
 from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
@@ -44,11 +46,17 @@ class Member(MemberObserver):
     """
 
     def __init__(
-        self, ports: list[FakePort], address: tuple[str, int] | None = ("", 40001), group: Group = GROUP
+        self,
+        ports: list[FakePort],
+        address: tuple[str, int] | None = ("", 40001),
+        group: Group = GROUP,
+        listening: Listening | None = None,
     ) -> None:
         self.reactor = MemoryReactor()
         self.roles: list[Role] = []
-        self.member = GroupMember(group, address, self.reactor, lambda: instant(self.reactor), self)
+        if listening is None and address is not None:
+            listening = Listening(address[1], ((address[0], "::"),))
+        self.member = GroupMember(group, listening, self.reactor, lambda: instant(self.reactor), self)
         self._ports = ports
         self.whys_deaf: list[str] = []
         self.reached: list[ReachedRival] = []
@@ -180,6 +188,30 @@ def test_a_configured_address_is_told_as_it_is(ports: list[FakePort]) -> None:
     for answer, _ in member.port.answers():
         assert isinstance(answer, Discovered)
         assert (answer.address, answer.port) == ("db.example.org", 28016)
+
+
+def test_each_interface_is_told_its_own_address(ports: list[FakePort]) -> None:
+    """By answers, announcements, and what a rival alone is told."""
+    member = Member(ports, listening=Listening(28016, tuple((host, host) for host in ("172.17.0.1", "10.77.1.1"))))
+    member.open()
+    port = member.port
+    port.interfaces = ["eth0", "docker0"]
+    port.addresses = {"eth0": [ip_address("10.77.1.1")], "docker0": [ip_address("172.17.0.1")]}
+    pass_time(member.reactor, 2 * DEFAULT_TIMING.campaign)
+    assert member.role is Role.LEADER
+    assert [told.address for told in port.told[-2:] if isinstance(told, Discover)] == ["10.77.1.1", "172.17.0.1"]
+    for port.came_by, host in ("eth0", "10.77.1.1"), ("docker0", "172.17.0.1"), ("eth1", "172.17.0.1"):
+        port.hear(encode(QUESTION), ASKER)
+        [(answer, _)] = port.answers()
+        assert isinstance(answer, Discovered)
+        assert (answer.address, answer.port) == (host, 28016)
+    port.came_by = "eth0"
+    member.hear_reply()
+    port.came_by = "docker0"
+    member.connect()
+    [(announcement, to), *_] = port.answers()
+    assert isinstance(announcement, Discover)
+    assert (announcement.address, to) == ("10.77.1.1", RIVAL)
 
 
 def test_a_question_for_another_group_is_not_answered(member: Member) -> None:

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from flom.acquisition import Held
 from flom.codes import Outcome
+from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
@@ -79,7 +80,7 @@ class Daemon:
             self.reactor,
             self.arbiter,
             LifespanService(self.arbiter, self.reactor, lifespan, self._end),
-            Membership(GROUP, ("", 40001), seat=self.seat, on_role=self.names.append, **membership),
+            Membership(GROUP, Listening(40001, (("", "::"),)), seat=self.seat, on_role=self.names.append, **membership),
             self._end,
             Counters(),
         )
