@@ -14,20 +14,13 @@ released. C{subprocess} cannot pass it on together with C{preexec_fn}.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import warnings
-from collections.abc import Callable
-from types import TracebackType
-from typing import Final, ParamSpec, TypeVar
 from weakref import finalize
 
 from flom.client.addresses import peer_of
 from flom.client.blocking.acquire import Acquirer, Hooks
-from flom.client.blocking.connection import Conversation
 from flom.client.blocking.fork_safety import guard
-from flom.client.blocking.keeper import Keeper, keeper_for
 from flom.codes import ReturnCode
 from flom.config import Config, load
 from flom.core.modes import LockMode
@@ -36,8 +29,17 @@ from flom.core.requests import Asked, ask
 from flom.errors import DaemonLost, FlomError, InvalidRequest, LockTimeout, Misuse, note_loss
 from flom.net.machine_id import unique_id
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import ParamSpec, TypeVar
+
+    from flom.client.blocking.connection import Conversation
+    from flom.client.blocking.keeper import Keeper
+
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
 
 
 def lock(
@@ -238,9 +240,12 @@ class BlockingLock:
                 self._acquirer = os.getpid()
             message = self._asked.message(unique_id())
             conversation, element = acquirer.acquire(message)
-            keeper = keeper_for(acquirer, message, conversation)
-            if keeper is not None and not keeper.start():
-                keeper = None
+            if acquirer.can_reclaim(message):
+                from flom.client.blocking.keeper import keeper_for  # it imports what other locks do not need
+
+                keeper = keeper_for(acquirer, message, conversation)
+                if keeper is not None and not keeper.start():
+                    keeper = None
             self._held = held = Held(name, element, conversation, keeper)
             self._acquirer = 0
             return held
@@ -295,7 +300,11 @@ class BlockingLock:
         """Return C{function}, of which each call acquires a lock of its own; L{Misuse} is raised if it runs later."""
         if not callable(function):
             raise Misuse(f"{self._asked.name.text}: {function!r} is no function that could be decorated")
-        if any(is_kind(function) for is_kind in _RUN_LATER):
+        import functools  # for nothing else; a script waits for what is imported
+        import inspect
+
+        run_later = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        if any(is_kind(function) for is_kind in run_later):
             what = getattr(function, "__qualname__", repr(function))
             raise Misuse(f"{self._asked.name.text}: {what} would run after the release of its lock")
 
@@ -305,9 +314,6 @@ class BlockingLock:
                 return function(*args, **kwargs)
 
         return locked
-
-
-_RUN_LATER: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
 class _Warnings(Hooks):
