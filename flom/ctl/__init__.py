@@ -1,6 +1,6 @@
 """C{flomctl}: looking after daemons, seeing what they hold, and certificates for them."""
 
-from flom.ctl.main import main
+from flom.ctl.main import main, run
 from flom.ctl.output import BAD_USAGE, FAILED
 
-__all__ = ["BAD_USAGE", "FAILED", "main"]
+__all__ = ["BAD_USAGE", "FAILED", "main", "run"]

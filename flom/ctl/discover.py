@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from datetime import datetime
-from typing import Final
-
 from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
-from flom.core.group.addresses import Group
-from flom.core.group.discovery import FoundDaemon, Search
+from flom.core.group.discovery import Search
 from flom.ctl.output import FAILED, print_error
 from flom.net.multicast import make_group
+from flom.status.wording import spell_moment
 from flom.text import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Final
+
+    from flom.core.group.addresses import Group
+    from flom.core.group.discovery import FoundDaemon
 
 _ATTEMPTS: Final = 3  # for datagrams get lost
 
@@ -46,7 +50,7 @@ def _row(daemon: FoundDaemon) -> list[str]:
     standing = daemon.reply.standing
     if standing is None:
         return ["leader", daemon.host, str(daemon.port), "-", "FLoM", "-"]
-    since = datetime.fromtimestamp(standing.since / 1000).strftime("%Y-%m-%d %H:%M:%S")
+    since = spell_moment(standing.since / 1000)
     return [standing.role.value, daemon.host, str(daemon.port), daemon.reply.host, daemon.reply.version, since]
 
 

@@ -1,38 +1,40 @@
-"""The command line of C{flomctl}, and where it says that the daemon is."""
+"""How C{flomctl} reads its command line: argparse, with little to do for the commands that are not run."""
 
 from __future__ import annotations
 
-import os
-from argparse import Action, ArgumentParser, Namespace
-from collections.abc import Iterator
-from typing import Any, Final, NoReturn
+from argparse import ArgumentParser, HelpFormatter
 
-from flom.config import SETTINGS, Config, Setting, load, override
-from flom.ctl.output import BAD_USAGE, print_warning
-from flom.errors import ConfigError
+from flom.ctl.output import BAD_USAGE
 from flom.text import one_line
 
-_PLACES: Final = ("socket_name", "unicast_address", "multicast_address")  # one of them at a time
-
-_DETAILS: Final = (
-    "unicast_port",
-    "multicast_port",
-    "network_interface",
-    "discovery_attempts",
-    "discovery_timeout_ms",
-    "discovery_ttl",
-    "tls_certificate",
-    "tls_private_key",
-    "tls_ca_certificate",
-    "tls_check_peer_id",
-    "group_key",
-)
-
-_ALSO: Final = {"multicast_address": ["--group"], "network_interface": ["--interface"]}  # as in flomctl discover
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, NoReturn
 
 
 class Parser(ArgumentParser):
     """Exits with one line if the command line makes no sense."""
+
+    def __init__(self, *, add_options: Callable[[Parser], None] | None = None, **others: Any) -> None:
+        """
+        @param add_options: adds the options, before the first command line is read.
+        @param others: what argparse's own takes.
+        """
+        super().__init__(formatter_class=_unmeasured, **others)
+        self._to_add = add_options
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read a command line, as argparse does for its user and for a parser with subcommands."""
+        if self._to_add is not None:
+            self._to_add(self)
+            self._to_add = None
+        return super().parse_known_args(args, namespace)
+
+    def format_help(self) -> str:
+        """Return the help text, as wide as the terminal."""
+        self.formatter_class = HelpFormatter
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_USAGE, one_line(f"{self.prog}: {message}") + "\n")
@@ -51,50 +53,10 @@ class Range:
         return iter((f"{self._range[0]} to {self._range[-1]}",))
 
 
-class _Note(Action):
-    """Keeps a setting and its text for later, in the order of the command line."""
-
-    def __init__(self, setting: Setting, **others: Any) -> None:
-        super().__init__(**others)
-        self._setting = setting
-
-    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
-        namespace.given = [*namespace.given, (self._setting, values)]
-
-
-def add_place(parser: ArgumentParser) -> None:
-    """Add the options of C{flom-run} that say where the daemon is."""
-    settings = {setting.field: setting for setting in SETTINGS}
-    places = parser.add_mutually_exclusive_group()
-    for field in _PLACES:
-        _add(places, settings[field])
-    for field in _DETAILS:
-        _add(parser, settings[field])
-    parser.add_argument("-c", "--config-file", metavar="FILE", help="a configuration file, read last")
-    parser.set_defaults(given=[])
-
-
-def config_of(arguments: Namespace) -> Config:
+def _unmeasured(prog: str) -> HelpFormatter:
     """
-    Return where the daemon is: where the options say, otherwise where C{flom-run} would look for it.
+    Return what argparse checks each option with, though it prints nothing.
 
-    A place among the options replaces one in a file.
-
-    @raise ConfigError: files and options make no sense.
+    Without a width, it imports shutil to ask for the terminal's, which takes 3 ms.
     """
-    config = load(arguments.config_file, os.environ, print_warning)
-    if any(setting.field in _PLACES for setting, _ in arguments.given):
-        config = config.replace(socket_name="", unicast_address="", multicast_address="")
-    config = override(config, arguments.given, print_warning)
-    config.check_transport()
-    config.check_tls()
-    if config.is_tls_halved:
-        raise ConfigError(f"TLS needs {' and '.join(config.missing_tls_files)} too")
-    return config
-
-
-def _add(parser: Any, setting: Setting) -> None:
-    names = [f"-{setting.short}"] if setting.short else []
-    names += [*_ALSO.get(setting.field, []), f"--{setting.long}"]
-    help = setting.help.replace("%", "%%")
-    parser.add_argument(*names, action=_Note, setting=setting, dest=setting.field, metavar="VALUE", help=help)
+    return HelpFormatter(prog, width=80)

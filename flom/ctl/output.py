@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
 
 from flom.errors import FlomError
 from flom.text import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 FAILED: Final = 1
 """Exit status: no daemon answered, nothing was found, a check has failed, or a package is missing."""

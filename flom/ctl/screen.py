@@ -21,7 +21,7 @@ from rich.console import RenderableType
 from rich.control import Control
 from rich.screen import Screen as Filling
 
-from flom.ctl.table import make_console
+from flom.ctl.drawing import make_console
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 
 from flom.client.blocking.status import open_status
-from flom.ctl.options import config_of
 from flom.ctl.output import FAILED, print_error, print_warning
-from flom.ctl.table import (
-    blocked_first,
-    describe_daemon,
-    make_console,
-    make_table,
-    plain_lines,
-    sections_of,
-    select,
-)
+from flom.ctl.place import config_of
+from flom.ctl.rows import blocked_first, describe_daemon, plain_lines, sections_of, select
 from flom.status.json import to_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def show_status(arguments: Namespace) -> int:
@@ -32,6 +27,8 @@ def show_status(arguments: Namespace) -> int:
         return 0
     daemon, sections = describe_daemon(status.daemon), sections_of(status, blocked_first)
     if sys.stdout.isatty():
+        from flom.ctl.drawing import make_console, make_table  # with rich, which takes 50 ms
+
         console = make_console()
         console.print(daemon, style="bold", soft_wrap=True)
         console.print(make_table(sections, console.width) if sections else "no locks")

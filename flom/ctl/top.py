@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from rich.text import Text
 
 from flom.client.blocking.status import TIMEOUT, StatusReader, open_status
 from flom.config import Config
-from flom.ctl.options import config_of
+from flom.ctl.drawing import make_table
 from flom.ctl.output import BAD_USAGE, print_error, print_warning
+from flom.ctl.place import config_of
+from flom.ctl.rows import ORDERS, describe_daemon, sections_of, select
 from flom.ctl.screen import Ended, Screen
-from flom.ctl.table import ORDERS, describe_daemon, make_table, sections_of, select
 from flom.errors import FlomError
 from flom.status.model import Status
 from flom.text import one_line
@@ -36,6 +38,7 @@ def show_live(arguments: Namespace) -> int:
         return BAD_USAGE
     source = _Source(config)
     source.open(TIMEOUT, print_warning)  # errors and warnings of the start are for stderr
+    gc.enable()  # this may run for hours
     try:
         with screen:
             _Top(source, arguments.glob, arguments.sort).run(screen)

@@ -9,36 +9,35 @@ command waits for a lock by another C{flom-run}. Where that leads in a circle, i
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
-from collections import defaultdict
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import Final, NamedTuple
-
-from rich.text import Text
-from rich.tree import Tree
 
 from flom.client.blocking.status import open_status
 from flom.core.names import parse_name
-from flom.ctl.options import config_of
+from flom.core.value import Value
 from flom.ctl.output import BAD_USAGE, FAILED, print_error, print_warning
-from flom.ctl.table import make_console
+from flom.ctl.place import config_of
+from flom.ctl.tree import Tree
 from flom.errors import InvalidName
-from flom.status.model import LockStatus, ResourceStatus, Status
 from flom.status.wording import spell_client, spell_seconds, spell_wish
 from flom.text import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+    from typing import Final
+
+    from flom.status.model import LockStatus, ResourceStatus, Status
+
+    _Process = tuple[str, int | str]  # what tells one process from another, as far as that is known
 
 DEADLOCK: Final = 3
 """Exit status: some waiters will wait for ever."""
 
 _DEEPEST: Final = 50  # levels that are shown: more cannot be read
 
-_Process = tuple[str, int | str]
-"""What tells one process from another, as far as that is known."""
 
-
-class Wait(NamedTuple):
+class Wait(Value):
     """A waiter, and its resource."""
 
     lock: LockStatus
@@ -68,12 +67,16 @@ def show_waiting(arguments: Namespace) -> int:
     circle = blocked.circle(waits)
     deadlock = one_line(f"deadlock: {', '.join(circle)}") if circle else ""
     if sys.stdout.isatty():
+        from rich.text import Text
+
+        from flom.ctl.drawing import make_console, make_tree
+
         console = make_console()
-        console.print(tree)
+        console.print(make_tree(tree))
         if deadlock:
             console.print(Text(deadlock, "bold red"), soft_wrap=True)
     else:
-        print("\n".join([*_plain(tree), *filter(None, [deadlock])]))
+        print("\n".join([*tree.plain_lines(), *filter(None, [deadlock])]))
     return DEADLOCK if circle else 0
 
 
@@ -82,12 +85,12 @@ class Blocked:
 
     def __init__(self, status: Status, *, is_local: bool) -> None:
         """@param is_local: whether the daemon's process ids are those of this host."""
-        self._waits: defaultdict[_Process, list[Wait]] = defaultdict(list)
+        self._waits: dict[_Process, list[Wait]] = {}
         self._found: dict[tuple[_Process, int], list[Wait]] = {}
         waits = [Wait(lock, resource) for resource in status.resources for lock in resource.waiters]
         for wait in waits:
             for process in _processes(wait.lock, is_local=is_local):
-                self._waits[process].append(wait)
+                self._waits.setdefault(process, []).append(wait)
         self._hopeless = self._find_hopeless(waits)
 
     def waits_of(self, lock: LockStatus, resource: ResourceStatus) -> list[Wait]:
@@ -165,36 +168,36 @@ class _Writer:
 
     def write(self, name: str, waits: list[Wait], incubated: list[LockStatus]) -> Tree:
         """Return the tree of C{name}."""
-        tree = Tree(Text(one_line(name), "bold"))
+        tree = Tree(one_line(name), "bold")
         for wait in waits:
             self._add_wait(tree, wait, "", 0)
         for lock in incubated:
-            tree.add(_text(lock, f"waits until it is created, {spell_seconds(lock.seconds)}"))
+            tree.add(_line(lock, f"waits until it is created, {spell_seconds(lock.seconds)}"))
         if not tree.children:
-            tree.add(Text("no waiters"))
+            tree.add("no waiters")
         return tree
 
     def _add_wait(self, tree: Tree, wait: Wait, prefix: str, depth: int) -> None:
         lock = wait.lock
         mark = ", deadlock" if self._blocked.is_hopeless(wait) else ""
         what = f"waits for {lock.name}{_in_brackets(lock)}, {spell_seconds(lock.seconds)}{mark}"
-        branch = tree.add(_text(lock, what, "red" if mark else "yellow", prefix))
+        branch = tree.add(_line(lock, what, prefix), "red" if mark else "yellow")
         if lock.number in self._written or depth > _DEEPEST:
-            branch.add(Text("as above" if lock.number in self._written else "and so on"))
+            branch.add("as above" if lock.number in self._written else "and so on")
             return
         self._written.add(lock.number)
         blockers = wait.resource.blockers(lock)
         numbers = tuple(blocker.number for blocker in blockers)
         if len(numbers) > 1 and numbers == self._last:
-            branch.add(Text(f"blocked by the same {len(numbers)}"))
+            branch.add(f"blocked by the same {len(numbers)}")
             return
         self._last = numbers
         for blocker in blockers:
             what = f"holds {blocker.name}{_in_brackets(blocker)}, {spell_seconds(blocker.seconds)}"
-            below = branch.add(_text(blocker, what, "green"))
+            below = branch.add(_line(blocker, what), "green")
             further_waits = self._blocked.waits_of(blocker, wait.resource)
             if further_waits and _process(blocker) in self._followed:
-                below.add(Text("and waits as above"))
+                below.add("and waits as above")
                 continue
             self._followed.add(_process(blocker))
             for further in further_waits:
@@ -237,7 +240,8 @@ def _processes(lock: LockStatus, *, is_local: bool) -> Iterator[_Process]:
 def _parent(pid: int) -> int:
     """Return the parent of a process of this host; 0 if there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            stat = file.read()
         return int(stat.rpartition(")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return 0
@@ -247,7 +251,8 @@ def _parent(pid: int) -> int:
 def _runs_a_command(pid: int) -> bool:
     """Return whether a process is a C{flom-run}, which holds its lock until its command ends."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text(errors="replace").startswith("flom")
+        with open(f"/proc/{pid}/comm", errors="replace") as file:
+            return file.read().startswith("flom")
     except OSError:
         return False
 
@@ -262,12 +267,5 @@ def _in_brackets(lock: LockStatus) -> str:
     return f" ({wish})" if wish else ""
 
 
-def _text(lock: LockStatus, what: str, style: str = "", prefix: str = "") -> Text:
-    return Text(one_line(f"{prefix}{spell_client(lock)} {what}"), style)
-
-
-def _plain(tree: Tree, depth: int = 0) -> Iterator[str]:
-    """Yield the lines of C{tree}, with two blanks for each level instead of drawn lines."""
-    yield "  " * depth + str(tree.label)
-    for child in tree.children:
-        yield from _plain(child, depth + 1)
+def _line(lock: LockStatus, what: str, prefix: str = "") -> str:
+    return one_line(f"{prefix}{spell_client(lock)} {what}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import localtime, strftime
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -17,6 +19,11 @@ def spell_seconds(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
     return f"{max(seconds, 0) // 1:.0f} s"
+
+
+def spell_moment(wall: float) -> str:
+    """Return C{wall}, seconds since the epoch, in the local time zone: C{"2026-11-29 09:11:49"}."""
+    return strftime("%Y-%m-%d %H:%M:%S", localtime(wall))
 
 
 def spell_client(lock: LockStatus) -> str:

@@ -1,4 +1,4 @@
-"""The command line of C{flomctl}, and what it needs."""
+"""What C{flomctl} needs, and how it ends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,49 @@ from pathlib import Path
 
 import pytest
 
-from tests.ctl.peers import flomctl
-from tests.fakes.programs import Programs, assert_refused
+from tests.ctl.peers import FLOMCTL, Locks, flomctl
+from tests.fakes.daemon import Daemon
+from tests.fakes.programs import PATIENCE, Programs
+from tests.fakes.terminal import Terminal
+
+
+@pytest.fixture
+def without_rich(tmp_path: Path) -> dict[str, str]:
+    """The environment in which rich is not installed."""
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'rich'\")\n")
+    return {"TERM": "xterm", "PYTHONPATH": str(tmp_path)}
 
 
 @pytest.mark.parametrize("command", ["status", "top", "wait-for R1"])
-def test_without_rich_one_line_says_what_to_install(programs: Programs, tmp_path: Path, command: str) -> None:
-    (tmp_path / "rich").mkdir()
-    (tmp_path / "rich" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'rich'\")\n")
-    done = flomctl(programs, *command.split(), environment={"PYTHONPATH": str(tmp_path)})
-    assert (done.returncode, done.stdout) == (1, "")
+def test_on_a_terminal_without_rich_one_line_says_what_to_install(
+    programs: Programs, daemon: Daemon, locks: Locks, terminal: Terminal, without_rich: dict[str, str], command: str
+) -> None:
+    locks.ask("R1")
+    words = (FLOMCTL, *command.split(), "-s", daemon.socket)
+    done = terminal.finish(terminal.start(programs, *words, environment=without_rich))
+    assert (done.returncode, terminal.written) == (1, b"")
     assert done.stderr == "flomctl: No module named 'rich'; pip install 'txflom[ctl]' installs it\n"
+
+
+@pytest.mark.parametrize("command", ["status", "status --json", "wait-for R1"])
+def test_programs_that_read_its_output_need_no_rich(
+    programs: Programs, daemon: Daemon, locks: Locks, without_rich: dict[str, str], command: str
+) -> None:
+    locks.ask("R1")
+    done = flomctl(programs, *command.split(), "-s", daemon.socket, environment=without_rich)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "R1" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["status", "-s", "{socket}"], ["--help"]], ids=" ".join)
+def test_what_cannot_be_written_is_one_line(programs: Programs, daemon: Daemon, words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        arguments = [word.format(socket=daemon.socket) for word in words]
+        buffered = {"PYTHONUNBUFFERED": ""}
+        process = programs.start_program(FLOMCTL, *arguments, stdout=full, environment=buffered).process
+    _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (1, b"flomctl: [Errno 28] No space left on device\n")
 
 
 def test_discovery_needs_neither_rich_nor_twisted() -> None:
@@ -27,16 +59,3 @@ def test_discovery_needs_neither_rich_nor_twisted() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "why"),
-    [
-        ("", "COMMAND"),
-        ("status --nonsense", "--nonsense"),
-        ("status -s a -a b", "not allowed"),
-        ("wait-for", "RESOURCE"),
-    ],
-)
-def test_a_command_line_without_sense_is_one_line(programs: Programs, words: str, why: str) -> None:
-    assert_refused(flomctl(programs, *words.split()), 2, why)

@@ -1,39 +1,44 @@
-"""Where the command line says that the daemon is."""
+"""Reading a command line with argparse."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
-from flom.config import Config
-from flom.ctl.options import Parser, Range, add_place, config_of
-from flom.errors import ConfigError
+from flom.ctl.options import Parser, Range
 
 
-def read(*words: str) -> Config:
-    parser = Parser()
-    add_place(parser)
-    return config_of(parser.parse_args(words))
+def test_only_the_options_of_the_command_that_is_run_are_made() -> None:
+    made = []
+
+    def add_options(parser: Parser) -> None:
+        made.append(parser.prog)
+        parser.add_argument("--some")
+
+    parser = Parser(prog="program")
+    commands = parser.add_subparsers()
+    for name in ("one", "other"):
+        commands.add_parser(name, add_options=add_options)
+    assert parser.parse_args(["other", "--some", "thing"]).some == "thing"
+    assert parser.parse_args(["other"]).some is None
+    assert made == ["program other"]
 
 
-def test_a_place_replaces_that_of_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "flom.conf"
-    file.write_text("[Daemon]\nUnicastAddress=192.0.2.1\nUnicastPort=4711\n")
-    config = read("-c", str(file), "-s", "/tmp/sock")
-    assert (config.socket_name, config.unicast_address, config.unicast_port) == ("/tmp/sock", "", 4711)
+def test_help_is_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = Parser(prog="program")
+    parser.add_argument("--some", help="word " * 40)
+    for columns in (60, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        widest = max(map(len, parser.format_help().splitlines()))
+        assert columns - 10 < widest < columns
 
 
-def test_a_group_has_the_names_of_flomctl_discover_too() -> None:
-    config = read("--group", "ff02::1", "--interface", "lo")
-    assert (config.multicast_address, config.network_interface) == ("ff02::1", "lo")
-
-
-def test_tls_needs_all_its_files(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.touch()
-    with pytest.raises(ConfigError, match="TLS needs"):
-        read("-a", "localhost", "--tls-private-key", str(file))
+def test_the_width_is_not_asked_for_where_nothing_is_printed() -> None:
+    script = "import sys; from flom.ctl.options import Parser; Parser().parse_args([]); print('shutil' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_range_has_both_its_ends() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from flom.status.model import LockStatus
-from flom.status.wording import spell_client, spell_seconds, spell_wish
+from flom.status.wording import spell_client, spell_moment, spell_seconds, spell_wish
 
 
 @pytest.mark.parametrize(
@@ -14,6 +16,14 @@ from flom.status.wording import spell_client, spell_seconds, spell_wish
 )
 def test_seconds_are_spelled_in_one_whole_unit(seconds: float, text: str) -> None:
     assert spell_seconds(seconds) == text
+
+
+def test_a_moment_is_spelled_in_the_local_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "UTC-2")  # POSIX: two hours east
+        time.tzset()
+        assert spell_moment(1_000_000_000.9) == "2001-09-09 03:46:40"
+    time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import stat
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from flom.ctl import FAILED, main
+from flom.ctl import FAILED, run
 from flom.net.machine_id import unique_id
 from tests.fakes.authority import EXPIRED, Authority, Files
 from tests.fakes.daemon import BIN
@@ -27,19 +26,16 @@ Certs = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def certs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Certs:
+def certs(capsys: pytest.CaptureFixture[str]) -> Certs:
     """Runs C{flomctl certs} with some arguments; gives its status, and what it says on stdout or stderr."""
 
-    def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["flomctl", "certs", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+    def make(*words: object) -> tuple[int, str]:
+        status = run(["certs", *map(str, words)])
         out, err = capsys.readouterr()
         assert not (out and err)
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out or err
+        return status, out or err
 
-    return run
+    return make
 
 
 @pytest.fixture

@@ -1,0 +1,119 @@
+"""The command line of C{flomctl}: its commands and their options."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from flom._version import __version__
+from flom.ctl.options import Parser, Range
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+    from typing import Final
+
+SORT_KEYS: Final = ("waiters", "waiting", "held", "name")
+"""What C{flomctl top} sorts by."""
+
+
+def parse(words: list[str]) -> Namespace:
+    """Read C{words}, the command line without the name of the program; exit if they make no sense, or ask for help."""
+    parser = Parser(prog="flomctl", description="Look after FLoM's lock daemons, and see what they hold.")
+    parser.add_argument("-v", "--version", action="version", version=f"flom {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, add_options, help in (
+        ("status", _add_status, "show the holders and waiters of each resource"),
+        ("top", _add_top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
+        ("wait-for", _add_wait_for, "show who blocks whom at a resource; status 3 for a deadlock"),
+        ("discover", _add_discover, "list the daemons of a group"),
+        ("doctor", _add_doctor, "find out why the daemons of a group are not found"),
+        ("certs", _add_certs, "make certificates for TLS"),
+    ):
+        commands.add_parser(name, add_options=add_options, help=help)
+    return parser.parse_args(words)
+
+
+def find_command(arguments: Namespace) -> Callable[[Namespace], int]:
+    """Import what runs the command that L{parse} has found, and return it; it returns the status to exit with."""
+    module, _, function = arguments.run.partition(":")
+    command: Callable[[Namespace], int] = getattr(import_module(f"flom.ctl.{module}"), function)
+    return command
+
+
+def _add_status(command: Parser) -> None:
+    _add_glob(command)
+    _add_place(command)
+    command.add_argument("--json", action="store_true", help="write all of it as one line of JSON")
+    command.set_defaults(run="status:show_status")
+
+
+def _add_top(command: Parser) -> None:
+    _add_glob(command)
+    _add_place(command)
+    command.add_argument("--sort", choices=SORT_KEYS, default=SORT_KEYS[0], help="what comes first")
+    command.set_defaults(run="top:show_live")
+
+
+def _add_wait_for(command: Parser) -> None:
+    _add_place(command)
+    command.add_argument("resource", metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
+    command.set_defaults(run="wait_for:show_waiting")
+
+
+def _add_discover(command: Parser) -> None:
+    _add_group(command)
+    command.add_argument(
+        "-w", "--wait", type=int, choices=Range(1, 60_000), default=1000, help="milliseconds to wait for answers"
+    )
+    command.set_defaults(run="discover:discover")
+
+
+def _add_doctor(command: Parser) -> None:
+    _add_group(command)
+    command.set_defaults(run="doctor:doctor")
+
+
+def _add_certs(command: Parser) -> None:
+    steps = command.add_subparsers(required=True, metavar="STEP")
+    steps.add_parser("init", add_options=_add_init, help="make a certificate authority")
+    help = "make a certificate for a host, signed by the authority"
+    steps.add_parser("issue", add_options=_add_issue, help=help)
+
+
+def _add_init(step: Parser) -> None:
+    _add_certificate(step, days=3650)
+    step.set_defaults(run="certs:make_authority")
+
+
+def _add_issue(step: Parser) -> None:
+    help = "what flom --unique-id says there; by default, that of this host"
+    step.add_argument("--unique-id", metavar="ID", help=help)
+    _add_certificate(step, days=825)
+    step.set_defaults(run="certs:issue_certificate")
+
+
+def _add_glob(command: Parser) -> None:
+    command.add_argument("glob", nargs="?", metavar="RESOURCE-GLOB", help="a pattern for names, such as 'db*'")
+
+
+def _add_place(command: Parser) -> None:
+    # with all settings, which neither commands for groups nor those for certificates need
+    from flom.ctl.place import add_place
+
+    add_place(command)
+
+
+def _add_group(command: Parser) -> None:
+    command.add_argument("-A", "--group", required=True, metavar="ADDRESS", help="the multicast group")
+    command.add_argument("-P", "--port", type=int, choices=Range(1, 65535), default=28015, help="its UDP port")
+    command.add_argument("-n", "--interface", default="", metavar="NAME", help="the only network interface to use")
+    command.add_argument(
+        "--discovery-ttl", type=int, choices=Range(1, 255), default=1, help="IP TTL of datagrams; 1: same link only"
+    )
+    command.add_argument("--group-key", default="", metavar="FILE", help="the file with its key, if it has one")
+
+
+def _add_certificate(step: Parser, days: int) -> None:
+    step.add_argument("directory", metavar="DIR", help="where the authority is")
+    step.add_argument("--days", type=int, choices=Range(1, 36500), default=days, help="how long it is valid")

@@ -1,0 +1,84 @@
+"""Where the command line of C{flomctl} says that the daemon is."""
+
+from __future__ import annotations
+
+import os
+from argparse import Action
+
+from flom.config import SETTINGS, load, override
+from flom.ctl.output import print_warning
+from flom.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any, Final
+
+    from flom.config import Config, Setting
+
+_PLACES: Final = ("socket_name", "unicast_address", "multicast_address")  # one of them at a time
+
+_DETAILS: Final = (
+    "unicast_port",
+    "multicast_port",
+    "network_interface",
+    "discovery_attempts",
+    "discovery_timeout_ms",
+    "discovery_ttl",
+    "tls_certificate",
+    "tls_private_key",
+    "tls_ca_certificate",
+    "tls_check_peer_id",
+    "group_key",
+)
+
+_ALSO: Final = {"multicast_address": ["--group"], "network_interface": ["--interface"]}  # as in flomctl discover
+
+
+class _Note(Action):
+    """Keeps a setting and its text for later, in the order of the command line."""
+
+    def __init__(self, setting: Setting, **others: Any) -> None:
+        super().__init__(**others)
+        self._setting = setting
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
+        namespace.given = [*namespace.given, (self._setting, values)]
+
+
+def add_place(parser: ArgumentParser) -> None:
+    """Add the options of C{flom-run} that say where the daemon is."""
+    settings = {setting.field: setting for setting in SETTINGS}
+    places = parser.add_mutually_exclusive_group()
+    for field in _PLACES:
+        _add(places, settings[field])
+    for field in _DETAILS:
+        _add(parser, settings[field])
+    parser.add_argument("-c", "--config-file", metavar="FILE", help="a configuration file, read last")
+    parser.set_defaults(given=[])
+
+
+def config_of(arguments: Namespace) -> Config:
+    """
+    Return where the daemon is: where the options say, otherwise where C{flom-run} would look for it.
+
+    A place among the options replaces one in a file.
+
+    @raise ConfigError: files and options make no sense.
+    """
+    config = load(arguments.config_file, os.environ, print_warning)
+    if any(setting.field in _PLACES for setting, _ in arguments.given):
+        config = config.replace(socket_name="", unicast_address="", multicast_address="")
+    config = override(config, arguments.given, print_warning)
+    config.check_transport()
+    config.check_tls()
+    if config.is_tls_halved:
+        raise ConfigError(f"TLS needs {' and '.join(config.missing_tls_files)} too")
+    return config
+
+
+def _add(parser: Any, setting: Setting) -> None:
+    names = [f"-{setting.short}"] if setting.short else []
+    names += [*_ALSO.get(setting.field, []), f"--{setting.long}"]
+    help = setting.help.replace("%", "%%")
+    parser.add_argument(*names, action=_Note, setting=setting, dest=setting.field, metavar="VALUE", help=help)
