@@ -40,11 +40,10 @@ class Listening(Value):
         @param other: its address, which may have a zone, or that of a group.
         @param local: the addresses of the interface by which it is told.
         """
-        if len(self.hosts) == 1:
-            return self.hosts[0][0]
         to, source = _read(other), source_for(other, local)
         has_zone = source is not None and _is_of_link(source)  # for the other host, which takes that of the source
-        return min(self.hosts, key=lambda host: _distance(_read(host[1]), to, local, has_zone=has_zone))[0]
+        hosts = [each for host in self.hosts for each in _spell_out(host, to, local)]
+        return min(hosts, key=lambda host: _distance(_read(host[1]), to, local, has_zone=has_zone))[0]
 
 
 def source_for(other: str, local: Sequence[Address]) -> Address | None:
@@ -58,6 +57,13 @@ def source_for(other: str, local: Sequence[Address]) -> Address | None:
 def _read(text: str) -> Address:
     address = ip_address(text.partition("%")[0])
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+
+
+def _spell_out(host: tuple[str, str], to: Address, local: Sequence[Address]) -> list[tuple[str, str]]:
+    """Return C{host}, or for 0.0.0.0 over IPv6, where the answer does not come from there, what that means here."""
+    if to.version == 4 or host[1] != "0.0.0.0":
+        return [host]
+    return [(str(address), str(address)) for address in local if address.version == 4] or [host]
 
 
 def _distance(address: Address, to: Address, local: Sequence[Address], *, has_zone: bool) -> int:

@@ -50,7 +50,14 @@ def test_every_address_is_better_than_one_of_another_interface(other: str, best:
 
 
 def test_a_socket_of_ipv4_alone_is_no_answer_to_ipv6() -> None:
-    assert told(["0.0.0.0", DOCKER], "fe80::7%eth0") == DOCKER
+    assert told(["0.0.0.0", DOCKER], "fe80::7%eth0", ["fe80::1"]) == DOCKER
+
+
+def test_over_ipv6_every_ipv4_address_is_the_one_of_the_interface() -> None:
+    everywhere = Listening(28015, (("", "0.0.0.0"),))
+    assert everywhere.host_for("fe80::7%eth0", LINK_ONLY) == "10.77.1.1"
+    assert everywhere.host_for("10.77.1.7", LINK_ONLY) == ""
+    assert everywhere.host_for("fe80::7%eth0", [ip_address("fe80::1")]) == ""
 
 
 def test_a_link_local_address_is_told_where_the_interface_has_no_wider_one() -> None:

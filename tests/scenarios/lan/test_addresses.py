@@ -60,6 +60,15 @@ def test_the_address_of_the_interface_that_joins_the_hosts_is_told(group: str, l
     assert told(two, group) == one.ipv4()
 
 
+@GROUPS
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
+def test_a_daemon_that_listens_everywhere_is_reached(everywhere: str, group: str, lan: Lan) -> None:
+    """Even by IPv4 if it is sought by IPv6."""
+    one, two = add_bridged(lan)
+    await_leader([one.join_group("-a", everywhere, group=group)])
+    assert two.ask(group=group)[0] == one.name
+
+
 def test_each_of_two_networks_is_told_its_own_address(lan: Lan, other_lan: Lan) -> None:
     group = "239.1.1.1"
     between, one = lan.add_hosts(2)
