@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.daemon import Daemon
+from tests.fakes.exclusion import Marks
 from tests.fakes.failures import failures_logged
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs, RunHere
@@ -45,6 +46,14 @@ def programs(request: pytest.FixtureRequest) -> Iterator[Programs]:
     """Processes that do not outlive the test."""
     with Programs(getattr(request, "param", {})) as programs:
         yield programs
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Iterator[Marks]:
+    """For commands under locks to tell what they hold; fails the test if two held what excludes each other."""
+    marks = Marks(tmp_path / "marks")
+    yield marks
+    assert marks.violations() == []
 
 
 class NoWatch:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.exclusion import Marks
 from tests.fakes.programs import Programs, Running, eventually, free_port
 
 RESERVED = "belongs to a daemon that is to come back"  # in what -V says
@@ -41,13 +42,15 @@ def kill(daemon: Daemon) -> None:
 # the daemon is killed
 
 
-def test_both_addresses_wait_for_the_daemon_that_was_killed(programs: Programs, tmp_path: Path, port: int) -> None:
+def test_both_addresses_wait_for_the_daemon_that_was_killed(
+    programs: Programs, tmp_path: Path, port: int, marks: Marks
+) -> None:
     """Commands at its UNIX socket and at its TCP address start no daemon each, and the next one excludes them."""
     path = tmp_path / "s"
     ways = [["-s", str(path)], ["-a", "127.0.0.1", "-p", str(port)]]
     with Daemon(*both(path, port), reserves=True) as killed:
         kill(killed)
-    running = [programs.start("-V", *way, "--", "sh", "-c", "echo begin; read x; echo end") for way in ways]
+    running = [programs.start(*marks.job("-V", *way)) for way in ways]
     for waiter in running:
         while RESERVED not in waiter.line():
             pass
@@ -58,9 +61,8 @@ def test_both_addresses_wait_for_the_daemon_that_was_killed(programs: Programs, 
             first = next_begin(running)
             running.remove(first)
             if running:
-                probe = programs.run(*ways[0], "-o", "0", "--", "true")
+                probe = programs.run(*marks.job(*ways[0], "-o", "0", seconds=0))
                 assert probe.returncode != 0
-            first.say("")
             assert first.finish().returncode == 0
         assert seen.poll() is None
 
@@ -71,7 +73,7 @@ def next_begin(running: list[Running]) -> Running:
         by_descriptor = {each.process.stdout.fileno(): each for each in running if each.process.stdout is not None}
         ready, _, _ = select.select(list(by_descriptor), [], [], 20)
         assert ready, "no command began"
-        if by_descriptor[ready[0]].line() == "begin":
+        if by_descriptor[ready[0]].line() == "held":
             return by_descriptor[ready[0]]
 
 
@@ -148,56 +150,57 @@ def remove_directory(path: Path) -> None:
 
 @pytest.mark.parametrize("remove", [remove_socket, remove_lock, remove_both, remove_directory])
 def test_a_daemon_whose_files_are_removed_is_found_again(
-    programs: Programs, tmp_path: Path, remove: Callable[[Path], None]
+    programs: Programs, tmp_path: Path, marks: Marks, remove: Callable[[Path], None]
 ) -> None:
     """The holder from before excludes who comes afterwards; no second daemon is started."""
     path = tmp_path / "d" / "s"
     path.parent.mkdir()
     with Daemon("--socket-name", str(path)):
-        holder = programs.start("-s", str(path), "--", "sh", "-c", "echo begin; read x")
-        assert holder.line() == "begin"
+        holder = programs.start(*marks.job("-s", str(path)))
+        assert holder.line() == "held"
         remove(path)
         for _ in range(5):
-            assert programs.run("-s", str(path), "-o", "200", "--", "true").returncode != 0
+            assert programs.run(*marks.job("-s", str(path), "-o", "200", seconds=0)).returncode != 0
         assert programs.daemons() == []
-        holder.say("")
         assert holder.finish().returncode == 0
-        assert programs.run("-s", str(path), "--", "true").returncode == 0
+        assert programs.run(*marks.job("-s", str(path), seconds=0)).returncode == 0
 
 
-def test_a_stopped_daemon_whose_files_are_removed_keeps_others_out(programs: Programs, tmp_path: Path) -> None:
+def test_a_stopped_daemon_whose_files_are_removed_keeps_others_out(
+    programs: Programs, tmp_path: Path, marks: Marks
+) -> None:
     path = tmp_path / "s"
     with Daemon("--socket-name", str(path)) as daemon:
-        holder = programs.start("-s", str(path), "--", "sh", "-c", "echo begin; read x")
-        assert holder.line() == "begin"
+        holder = programs.start(*marks.job("-s", str(path)))
+        assert holder.line() == "held"
         daemon.process.send_signal(signal.SIGSTOP)
         remove_both(path)
-        waiter = programs.start("-s", str(path), "-o", "3000", "--", "echo", "ran")
+        waiter = programs.start(*marks.job("-s", str(path), "-o", "3000", seconds=0))
         time.sleep(0.7)  # a daemon of its own would have granted the lock by now
         assert programs.daemons() == []
         daemon.process.send_signal(signal.SIGCONT)
-        holder.say("")
         assert holder.finish().returncode == 0
         done = waiter.finish()
-        assert (done.returncode, done.stdout) == (0, "ran\n")
+        assert (done.returncode, done.stdout) == (0, "held\n")
 
 
-def test_a_daemon_replaced_by_another_program_grants_no_more(programs: Programs, tmp_path: Path, port: int) -> None:
+def test_a_daemon_replaced_by_another_program_grants_no_more(
+    programs: Programs, tmp_path: Path, port: int, marks: Marks
+) -> None:
     """Its holders learn it, TCP clients get nothing; it grants again when the other one has gone."""
     path = tmp_path / "s"
     tcp = ["-a", "127.0.0.1", "-p", str(port)]
     with Daemon(*both(path, port)) as daemon:
-        holder = programs.start(*tcp, "--", "sh", "-c", "echo begin; read x")
-        assert holder.line() == "begin"
+        holder = programs.start(*marks.job(*tcp))
+        assert holder.line() == "held"
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(str(path) + ".new")
             other.listen()
             os.rename(str(path) + ".new", path)
             daemon.wait_for_log("another daemon is listening there")
             assert programs.run(*tcp, "-r", "R2", "-o", "500", "--", "true").returncode != 0
-            holder.say("")
             assert holder.finish().returncode == 99
         daemon.wait_for_log("grants locks again")
-        eventually(lambda: programs.run(*tcp, "--", "true").returncode == 0, "a grant")
-        assert programs.run("-s", str(path), "--", "true").returncode == 0
+        eventually(lambda: programs.run(*marks.job(*tcp, seconds=0)).returncode == 0, "a grant")
+        assert programs.run(*marks.job("-s", str(path), seconds=0)).returncode == 0
         assert programs.daemons() == []

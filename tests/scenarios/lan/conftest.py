@@ -9,6 +9,7 @@ import pytest
 
 from flom.net.machine_id import unique_id
 from flom.tls.authority import issue, make_authority
+from tests.fakes.exclusion import Marks
 from tests.fakes.programs import Programs
 from tests.scenarios.lan.network import Lan
 
@@ -23,9 +24,9 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Programs]:
 
 
 @pytest.fixture
-def lan(programs: Programs, tmp_path: Path) -> Iterator[Lan]:
+def lan(programs: Programs, tmp_path: Path, marks: Marks) -> Iterator[Lan]:
     """A network without hosts yet; the logs of the daemons there are shown if the test fails."""
-    with Lan("flomlan", "10.77.1", programs, tmp_path) as lan:
+    with Lan("flomlan", "10.77.1", programs, tmp_path, marks) as lan:
         yield lan
         lan.kill_all()
         print(lan.logs())
@@ -34,7 +35,7 @@ def lan(programs: Programs, tmp_path: Path) -> Iterator[Lan]:
 @pytest.fixture
 def other_lan(programs: Programs, tmp_path: Path) -> Iterator[Lan]:
     """Another network, not connected to the first."""
-    with Lan("flomother", "10.77.2", programs, tmp_path) as lan:
+    with Lan("flomother", "10.77.2", programs, tmp_path, Marks(tmp_path / "other-marks")) as lan:
         yield lan
         lan.kill_all()
         print(lan.logs())

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from tests.fakes.daemon import BIN, FLOM_RUN
+from tests.fakes.exclusion import Marks
 from tests.fakes.netns import Host
 from tests.fakes.programs import PATIENCE, Programs, Running, command_line_of, eventually, name_of
 
@@ -28,14 +29,17 @@ class LanHost(Host):
     A host whose programs C{programs} knows.
 
     Its name is also that of the machine, as its programs see it.
+
+    @ivar marks: to which commands under locks tell what they hold.
     """
 
-    def __init__(self, name: str, programs: Programs, folder: Path) -> None:
+    def __init__(self, name: str, programs: Programs, folder: Path, marks: Marks) -> None:
         """
         @param folder: for the logs of daemons.
         """
         super().__init__(name)
         self.members: list[Member] = []
+        self.marks = marks
         self._programs = programs
         self._folder = folder
 
@@ -55,15 +59,30 @@ class LanHost(Host):
         """Run C{flom-run} to its end."""
         return self.start_flom(*words).finish()
 
-    def hold(self, resource: str, *words: str, group: str = GROUP) -> Running:
-        """Run a command that holds C{resource} until its stdin is closed; give it when it runs."""
-        holder = self.start_flom(*in_group(group, "-r", resource, *words), "--", "sh", "-c", "echo held; cat")
-        assert holder.line() == "held"
+    def start_job(
+        self, *options: str, seconds: float | None = None, marks: Marks | None = None, **more: Any
+    ) -> Running:
+        """
+        Start C{flom-run} with a command that marks what it holds, and says C{held} when it does.
+
+        @param seconds: how long that takes; by default, until it gets a line or its stdin is closed.
+        @param marks: instead of those of this host.
+        """
+        return self.start_flom(*(marks or self.marks).job(*options, seconds=seconds), **more)
+
+    def run_job(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run C{flom-run} to its end, with such a command, which ends at once."""
+        return self.start_job(*options, seconds=0).finish()
+
+    def hold(self, resource: str, *words: str, group: str = GROUP, marks: Marks | None = None) -> Running:
+        """Run such a command in a group, and wait until it holds C{resource}."""
+        holder = self.start_job(*in_group(group, "-r", resource, *words), marks=marks)
+        eventually(lambda: holder.line() == "held", "held")  # -V says more
         return holder
 
     def wait_for(self, resource: str, leader: Member) -> Running:
         """Run a C{flom-run} that waits for C{resource}, which is held; return it when it waits at C{leader}."""
-        waiter = self.start_flom("-V", *in_group(GROUP, "-r", resource), "--", "echo", "ran")
+        waiter = self.start_job("-V", *in_group(GROUP, "-r", resource), seconds=0)
         eventually(lambda: self.has_heard(waiter, leader), f"{self.name} waiting at {leader.host.name}")
         return waiter
 
@@ -111,6 +130,7 @@ class LanHost(Host):
         """Kill all of its processes."""
         while pids := self.pids():  # again, because they may be starting others
             for pid in pids:
+                self.marks.note_death(pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -190,16 +210,18 @@ class Lan:
     Hosts joined by a switch; as a context manager, all of it is gone outside.
 
     @ivar hosts: as many as were added.
+    @ivar marks: of all commands under locks here.
     @ivar switch: what joins them.
     """
 
-    def __init__(self, name: str, subnet: str, programs: Programs, folder: Path) -> None:
+    def __init__(self, name: str, subnet: str, programs: Programs, folder: Path, marks: Marks) -> None:
         """
         @param name: sets it apart from others of this process.
         @param subnet: the first three of the four numbers of all IPv4 addresses here.
         @param folder: for the logs of daemons.
         """
         self.hosts: list[LanHost] = []
+        self.marks = marks
         self._name = name
         self._subnet = subnet
         self._programs = programs
@@ -220,7 +242,7 @@ class Lan:
 
     def add_host(self) -> LanHost:
         """Add a host, joined to this network by C{eth0}."""
-        host = LanHost(f"{self._name}-{len(self.hosts) + 1}-", self._programs, self._folder)
+        host = LanHost(f"{self._name}-{len(self.hosts) + 1}-", self._programs, self._folder, self.marks)
         self._stack.enter_context(host)
         self.hosts.append(host)
         self.plug(host, "eth0")

@@ -14,14 +14,13 @@ from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader
 pytestmark = needs_network_namespaces
 
 SCRIPT = """\
-import sys
+import subprocess, sys
 from flom import lock
 from flom.config import Config
 from flom.errors import FlomError
 try:
     with lock("R", {arguments}):
-        print("held", flush=True)
-        sys.stdin.read()
+        subprocess.run(sys.argv[1:], check=True)
 except FlomError as e:
     print(type(e).__name__, e)
 """
@@ -29,7 +28,8 @@ except FlomError as e:
 
 def start(host: LanHost, arguments: str = f"group='{GROUP}', start=False") -> Running:
     """Start a script on C{host} that holds the lock C{R} until its stdin is closed."""
-    return host.start(sys.executable, "-c", SCRIPT.format(arguments=arguments))
+    command = host.marks.command("-r", "R", "-l", "PR" if "mode='PR'" in arguments else "EX")
+    return host.start(sys.executable, "-c", SCRIPT.format(arguments=arguments), *command)
 
 
 def hold(host: LanHost, arguments: str = f"group='{GROUP}', start=False") -> Running:
@@ -69,7 +69,7 @@ def test_of_many_that_start_together_one_daemon_comes(lan: Lan) -> None:
     scripts = [start(host, f"group='{GROUP}', config=Config(lifespan_ms=-1), mode='PR'") for host in hosts * 2]
     for script in scripts:
         assert script.line() == "held"
-    eventually(lambda: len(lan.processes()) == len(scripts) + 1, "the end of those who were not elected")
+    eventually(lambda: len(lan.processes()) == 2 * len(scripts) + 1, "the end of those who were not elected")
     for script in scripts:
         assert script.finish().stderr == ""
 

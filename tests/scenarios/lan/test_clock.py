@@ -57,8 +57,8 @@ def test_a_standby_whose_clock_was_set_takes_over_and_serves(lan: Lan, wall_cloc
     wall_clock.set_ahead(ahead)
     leader.signal(signal.SIGKILL)
     await_leader([standby], 10)
-    excluded = three.start_flom(*in_group(GROUP, "-r", "R", "-o", "3000"), "--", "true")
-    assert excluded.finish().returncode == 98
+    excluded = three.run_job(*in_group(GROUP, "-r", "R", "-o", "3000"))
+    assert excluded.returncode == 98
     asked = three.flom(*in_group(GROUP, "-o", "15000", "-r", "S"), "--", "true")
     assert (asked.returncode, asked.stderr) == (0, "")
     ended = holder.finish()
@@ -79,5 +79,6 @@ def test_a_wait_limit_is_kept_though_the_clock_goes_back_and_forth(lan: Lan, wal
         await_leader([one.join_group(environment=wall_clock.environment)])
         holder = two.hold("R")
         words = in_group(GROUP, "-r", "R", "-o", "2000")
-        assert two.start_flom(*words, "--", "true", environment=wall_clock.environment).finish().returncode == 98
+        waiter = two.start_job(*words, seconds=0, environment=wall_clock.environment)
+        assert waiter.finish().returncode == 98
         assert holder.finish().returncode == 0

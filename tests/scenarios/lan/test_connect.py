@@ -15,7 +15,7 @@ from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader
 pytestmark = needs_network_namespaces
 
 SCRIPT = f"""\
-import sys
+import subprocess, sys
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
@@ -29,8 +29,7 @@ async def main(reactor):
             locks = locks or await connect(reactor, group="{GROUP}")
             async with locks.acquire("R", timeout=30) as held:
                 held.lost.addCallback(lambda why: print("lost", flush=True))
-                print("held", flush=True)
-                await deferToThread(sys.stdin.readline)
+                await deferToThread(subprocess.run, sys.argv[2:], check=True)
         except FlomError as e:
             print(type(e).__name__, e, flush=True)
 
@@ -38,13 +37,14 @@ react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 """
 
 SPAWN = f"""\
+import sys
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from flom.client import connect
 
 async def main(reactor):
     locks = await connect(reactor, group="{GROUP}")
-    child = await locks.spawn("R", ["sh", "-c", "echo held; cat"], timeout=30)
+    child = await locks.spawn("R", sys.argv[1:], timeout=30)
     child.held.lost.addCallback(lambda why: print("lost", flush=True))
     print("ended", await child.exited, flush=True)
 
@@ -54,7 +54,7 @@ react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 
 def start(host: LanHost, times: int = 1) -> Running:
     """Start a program on C{host} that holds the lock C{R} so often, each time until it is given a line."""
-    return host.start(sys.executable, "-c", SCRIPT, str(times))
+    return host.start(sys.executable, "-c", SCRIPT, str(times), *host.marks.command("-r", "R"))
 
 
 def test_hosts_exclude_each_other(lan: Lan) -> None:
@@ -102,7 +102,7 @@ def test_a_holder_reclaims_from_the_next_leader(lan: Lan, how: int) -> None:
     await_leader([other])
     eventually(lambda: other.host.has_heard(waiter, other), "the waiter at the next leader")
     program.say("")
-    assert waiter.line() == "held"  # only now: the program has printed nothing but its own "held"
+    assert waiter.line() == "held"  # only now: the marks say so
     assert waiter.finish().stdout == ""
     assert program.finish().stdout == "held\n"
 
@@ -111,7 +111,7 @@ def test_a_command_of_spawn_keeps_its_lock_through_a_takeover(lan: Lan) -> None:
     members = [host.join_group() for host in lan.add_hosts(2)]
     leader = await_leader(members)
     [other] = [member for member in members if member is not leader]
-    program = lan.add_host().start(sys.executable, "-c", SPAWN)
+    program = lan.add_host().start(sys.executable, "-c", SPAWN, *lan.marks.command("-r", "R"))
     assert program.line() == "held"
     waiter = start(other.host)
     eventually(lambda: other.host.has_heard(waiter, leader), "a waiter")

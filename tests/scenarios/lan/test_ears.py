@@ -53,7 +53,7 @@ def test_a_leader_that_goes_deaf_says_goodbye(group: str, lan: Lan) -> None:
     one.deafen()
     eventually(lambda: other.leads, "the other one leads", 15)
     assert not leader.leads
-    waiter = two.flom("-A", group, "-d", "0", "-r", "R", "-o", "4000", "--", "true")
+    waiter = two.run_job("-A", group, "-d", "0", "-r", "R", "-o", "4000")
     assert waiter.returncode not in (0, 99)
     assert holder.finish().returncode == 0
 
@@ -103,9 +103,9 @@ def test_a_leader_whose_membership_the_kernel_drops_hears_again(
 def test_on_loopback_a_daemon_leads_without_an_election(group: str, lan: Lan) -> None:
     host = lan.add_host()
     words = ["-A", group, "-n", "lo", "-r", "R"]
-    holder = host.start_flom(*words, "-d", "5000", "--", "sh", "-c", "echo held; cat")
+    holder = host.start_job(*words, "-d", "5000")
     assert holder.line() == "held"
-    refused = host.flom(*words, "-d", "0", "-o", "0", "--", "true")
+    refused = host.run_job(*words, "-d", "0", "-o", "0")
     assert refused.returncode not in (0, 99)
 
 

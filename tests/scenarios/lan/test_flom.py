@@ -10,11 +10,11 @@ from pathlib import Path
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role
+from tests.fakes.exclusion import Marks
 from tests.fakes.netns import needs_network_namespaces
 from tests.fakes.programs import PATIENCE, Running, eventually
 from tests.scenarios.lan import flom_daemon
 from tests.scenarios.lan.flom_peers import QUESTION, FlomClient, port_in
-from tests.scenarios.lan.marks import Marks
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader
 
 pytestmark = needs_network_namespaces
@@ -47,11 +47,11 @@ def test_of_many_starts_none_starts_a_daemon_beside_it(lan: Lan, tmp_path: Path)
     """Besides, this shows that the check for two holders at once is no empty one: that daemon grants everything."""
     hosts = lan.add_hosts(3)
     daemon = start_flom_daemon(hosts[0])
-    marks = Marks(tmp_path / "marks")
-    runners = [host.start_flom("-A", GROUP, "-d", "-1", "--", *marks.command(1)) for host in hosts for _ in range(2)]
+    loose = Marks(tmp_path / "loose")
+    runners = [host.start_job("-A", GROUP, "-d", "-1", seconds=1, marks=loose) for host in hosts for _ in range(2)]
     assert [runner.finish().returncode for runner in runners] == [0] * len(runners)
     assert list(lan.processes()) == [daemon.pid]
-    assert marks.overlaps()
+    assert loose.violations()
 
 
 def test_when_its_daemon_has_gone_ours_is_elected(lan: Lan) -> None:
@@ -140,7 +140,7 @@ def test_its_clients_and_ours_exclude_each_other(lan: Lan) -> None:
     await_leader([leader])
     with FlomClient(two, leader.address_for(two)) as client:
         assert client.lock("R") == "0"
-        assert two.flom("-A", GROUP, "-d", "0", "-r", "R", "-o", "0", "--", "true").returncode == 98
+        assert two.run_job("-A", GROUP, "-d", "0", "-r", "R", "-o", "0").returncode == 98
         client.unlock("R")
         holder = two.hold("R")
         assert client.lock("R", wait=False) == "4"

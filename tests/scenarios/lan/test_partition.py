@@ -120,7 +120,7 @@ def test_holders_are_left_alone_and_waiters_move(parted: Parted) -> None:
         assert (finished.returncode, finished.stderr) == (0, "")
     second.await_log("the last lock of this daemon is released")
     waited = waiter.finish()
-    assert (waited.returncode, waited.stdout.splitlines()[-1]) == (0, "ran")
+    assert (waited.returncode, waited.stdout.splitlines()[-1]) == (0, "held")
     assert leaders_in(waited.stdout) == [
         (second.host.name, parted.nodes[1]),
         (first.host.name, parted.nodes[0]),

@@ -13,6 +13,7 @@ import pytest
 
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
+from tests.fakes.exclusion import Marks
 from tests.fakes.netns import needs_network_namespaces
 from tests.fakes.programs import eventually
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, Member, await_leader
@@ -83,23 +84,26 @@ def test_a_forged_leader_is_not_yielded_to(lan: Lan, forger: Forger, kind: str) 
         forger.tell(datagram, leader)
     eventually(lambda: forger.reached > 0, "a check of the forged leader")
     assert "does not prove it" in leader.await_log("says that it leads")
-    refused = two.flom("-A", GROUP, "-d", "0", "-o", "300", "-r", "R", "--", "echo", "ran twice")
+    refused = two.run_job("-A", GROUP, "-d", "0", "-o", "300", "-r", "R")
     assert (refused.returncode, refused.stdout) == (98, "")
     assert "two leaders" not in leader.log
     finished = holder.finish()
     assert (finished.returncode, finished.stderr) == (0, "")
 
 
-def test_holders_of_the_same_lock_are_told_when_the_network_heals(lan: Lan) -> None:
-    """Those of locks that do not exclude each other are not."""
+def test_holders_of_the_same_lock_are_told_when_the_network_heals(lan: Lan, tmp_path: Path) -> None:
+    """Those of locks that do not exclude each other are not, by the marks of them all."""
+    split = Marks(tmp_path / "split")
     members = [host.join_group() for host in lan.add_hosts(3)]
     first = await_leader(members)
     lan.cut_off(first.host)
     rest = [member for member in members if member is not first]
     second = await_leader(rest)
-    both = [first.host.hold("R"), second.host.hold("R")]
-    alone = [first.host.hold("A"), second.host.hold("B")]
-    shared = [first.host.hold("S", "-l", "PR"), second.host.hold("S", "-l", "PR")]
+    leaders = [first.host, second.host]
+    both = [host.hold("R", marks=split) for host in leaders]
+    alone = [host.hold(name, marks=split) for host, name in zip(leaders, "AB", strict=True)]
+    shared = [host.hold("S", "-l", "PR", marks=split) for host in leaders]
+    assert [found.holding.name for found in split.violations()] == ["R"]
 
     lan.let_through(first.host)
     for holder in both:
@@ -140,9 +144,9 @@ def test_a_started_daemon_has_the_key_too(lan: Lan, tmp_path: Path) -> None:
     key.chmod(0o600)
     one, two = lan.add_hosts(2)
     options = ["-A", GROUP, "--group-key", str(key), "--group-key-required"]
-    first = one.start_flom(*options, "-r", "R", "--", "sh", "-c", "echo held; cat")
+    first = one.start_job(*options, "-r", "R")
     assert first.line() == "held"
-    busy = two.flom(*options, "-d", "0", "-o", "200", "-r", "R", "--", "echo", "ran twice")
+    busy = two.run_job(*options, "-d", "0", "-o", "200", "-r", "R")
     assert (busy.returncode, busy.stdout) == (98, "")
     without = two.flom("-A", GROUP, "-d", "0", "-r", "R2", "--", "true")
     assert without.returncode == 99  # no daemon answers it
@@ -176,13 +180,14 @@ def test_what_may_have_passed_a_router_is_no_announcement(lan: Lan, forger: Forg
     assert one.flom("-A", group, "-d", "0", "-r", "R", "--", "true").returncode == 0
 
 
-def test_rivals_prove_themselves_over_tls_too(lan: Lan, tls: list[str]) -> None:
+def test_rivals_prove_themselves_over_tls_too(lan: Lan, tls: list[str], tmp_path: Path) -> None:
     members = [host.join_group(*tls) for host in lan.add_hosts(2)]
     first = await_leader(members)
     [second] = [member for member in members if member is not first]
     lan.cut_off(first.host)
     eventually(lambda: second.leads, "a second leader")
-    both = [member.host.hold("R", *tls) for member in (first, second)]
+    split = Marks(tmp_path / "split")
+    both = [member.host.hold("R", *tls, marks=split) for member in (first, second)]
     lan.let_through(first.host)
     assert await_leader(members, 5) is first
     for member, holder in zip((first, second), both, strict=True):

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.exclusion import Marks
 from tests.fakes.netns import needs_network_namespaces
 from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan.flom_peers import FlomClient
-from tests.scenarios.lan.marks import Marks
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader, in_group
 
 pytestmark = needs_network_namespaces
@@ -30,26 +30,25 @@ def pool(lan: Lan) -> list[Member]:
 
 
 def is_free(host: LanHost, *words: str) -> bool:
-    """Return whether a lock can be had at once."""
-    return host.flom(*in_group(GROUP, *words, "-o", "0"), "--", "true").returncode == 0
+    """Return whether a lock can be had at once; it is taken then, and the marks say whether it may be."""
+    return host.run_job(*in_group(GROUP, *words, "-o", "0")).returncode == 0
 
 
 def hold(host: LanHost, *words: str) -> Running:
     """Run a command under a lock that ends when its stdin does, and tells what it does about the lock."""
-    holder = host.start_flom("-V", *in_group(GROUP, *words), "--", "sh", "-c", "echo held; cat")
+    holder = host.start_job("-V", *in_group(GROUP, *words))
     eventually(lambda: holder.line() == "held", "held")
     return holder
 
 
 @ways_to_go
 def test_commands_that_exclude_each_other_do_so_across_takeovers(
-    number: signal.Signals, lan: Lan, tmp_path: Path
+    number: signal.Signals, lan: Lan, marks: Marks
 ) -> None:
-    marks = Marks(tmp_path / "marks")
     members = [host.join_group() for host in lan.add_hosts(3)]
     await_leader(members)
     client = lan.add_host()
-    runners = [client.start_flom(*in_group(GROUP), "--", *marks.command(2.0)) for _ in range(4)]
+    runners = [client.start_job(*in_group(GROUP), seconds=2.0) for _ in range(4)]
     for _ in range(2):
         begun = len(marks.holdings())
         eventually(lambda begun=begun: len(marks.holdings()) > begun, "another one begins")  # type: ignore[misc]
@@ -59,7 +58,6 @@ def test_commands_that_exclude_each_other_do_so_across_takeovers(
     ended = [runner.finish() for runner in runners]
     assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 4
     assert len(marks.holdings()) == 4
-    assert marks.overlaps() == []
 
 
 @pytest.mark.parametrize(
@@ -129,12 +127,19 @@ def test_a_daemon_is_elected_to_reclaim_a_lock_if_that_is_allowed(lan: Lan) -> N
     one, two = lan.add_hosts(2)
     leader = one.join_group()
     await_leader([leader])
-    holder = two.start_flom("-V", "-A", GROUP, "-d", "-1", "--", "sh", "-c", "echo held; cat")
+    holder = two.start_job("-V", "-A", GROUP, "-d", "-1")
     eventually(lambda: holder.line() == "held", "held")
     leader.signal(signal.SIGKILL)
     assert not is_free(one, "-D", "20")
     assert holder.finish().returncode == 0
 
+
+RUN = """
+import os, subprocess, sys
+
+def run(element):
+    subprocess.run(sys.argv[3:], check=True, env=os.environ | {"FLOM_ELEMENT": element or ""})
+"""
 
 WITH = """
 import sys
@@ -142,8 +147,7 @@ from flom import lock
 from flom.errors import DaemonLost
 try:
     with lock(sys.argv[1], quantity=int(sys.argv[2]), start=False) as held:
-        print("held", flush=True)
-        sys.stdin.read()
+        run(held.element)
 except DaemonLost as e:
     sys.exit(f"{held.is_lost} {e}")
 """
@@ -155,8 +159,7 @@ handle = flom_handle_new()
 flom_handle_set_resource_name(handle, sys.argv[1])
 flom_handle_set_resource_quantity(handle, int(sys.argv[2]))
 assert flom_handle_lock(handle) == 0
-print("held", flush=True)
-sys.stdin.read()
+run(flom_handle_get_locked_element(handle))
 code = flom_handle_unlock(handle)
 sys.exit(f"{code != 0} {flom_strerror(code)}" if code else 0)
 """
@@ -173,8 +176,7 @@ async def main(reactor):
     locks = await connect(reactor)
     try:
         async with locks.acquire(sys.argv[1], quantity=int(sys.argv[2])) as held:
-            print("held", flush=True)
-            await deferToThread(sys.stdin.read)
+            await deferToThread(run, held.element)
     except DaemonLost as e:
         sys.exit(f"{held.is_lost} {e}")
 
@@ -195,8 +197,7 @@ async def main():
     locks = await connect(reactor).asFuture(loop)
     try:
         async with holding(locks.acquire(sys.argv[1], quantity=int(sys.argv[2]))) as held:
-            print("held", flush=True)
-            await asyncio.to_thread(sys.stdin.read)
+            await asyncio.to_thread(run, held.element)
     except DaemonLost as e:
         sys.exit(f"{held.is_lost} {e}")
     await locks.close().asFuture(loop)
@@ -207,7 +208,8 @@ asyncio.run(main())
 FORK = """
 import os, sys
 
-def fork():
+def run(element):
+    print("held", flush=True)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -222,14 +224,14 @@ def fork():
 """
 
 SCRIPTS = {
-    "flom.lock": [sys.executable, "-c", WITH, "NAME", "QUANTITY"],
-    "libflom": [sys.executable, "-c", LIBRARY, "NAME", "QUANTITY"],
-    "Twisted": [sys.executable, "-c", TWISTED, "NAME", "QUANTITY"],
-    "asyncio": [sys.executable, "-c", ASYNCIO, "NAME", "QUANTITY"],
+    "flom.lock": [sys.executable, "-c", RUN + WITH, "NAME", "QUANTITY", "COMMAND"],
+    "libflom": [sys.executable, "-c", RUN + LIBRARY, "NAME", "QUANTITY", "COMMAND"],
+    "Twisted": [sys.executable, "-c", RUN + TWISTED, "NAME", "QUANTITY", "COMMAND"],
+    "asyncio": [sys.executable, "-c", RUN + ASYNCIO, "NAME", "QUANTITY", "COMMAND"],
 }
-"""Programs that hold a lock of the group that C{~/.flom} names until their stdin ends."""
+"""Programs that hold a lock of the group that C{~/.flom} names as long as a command runs."""
 
-_COMMAND = ["-r", "NAME", "-q", "QUANTITY", "--", "sh", "-c", "echo held; cat"]
+_COMMAND = ["-r", "NAME", "-q", "QUANTITY", "--", "COMMAND"]
 CLIENTS = SCRIPTS | {
     "Twisted's command": [sys.executable, "-m", "flom.client.deferred", *_COMMAND],
     "flom-run": [FLOM_RUN, *_COMMAND],
@@ -254,8 +256,10 @@ class Holders:
 
     def start(self, host: LanHost, words: list[str], name: str, quantity: int = 1) -> Running:
         """Start one of L{CLIENTS}; return it when it holds the lock."""
-        values = {"NAME": name, "QUANTITY": str(quantity)}
-        holder = host.start(*(values.get(word, word) for word in words), environment={"HOME": str(self._home)})
+        command = host.marks.command("-r", name, "-q", str(quantity))
+        values = {"NAME": [name], "QUANTITY": [str(quantity)], "COMMAND": command}
+        words = [value for word in words for value in values.get(word, [word])]
+        holder = host.start(*words, environment={"HOME": str(self._home)})
         assert holder.line() == "held"
         return holder
 
@@ -320,7 +324,7 @@ def test_a_forked_child_does_not_end_the_lock_nor_hinder_a_reclaim(
     """It lives through the takeover, and ends as programs do, while its parent holds the lock."""
     leader, successor = pool
     host = lan.hosts[-1]
-    forking = FORK + script.replace("sys.stdin.read()", "fork()")
+    forking = FORK + script
     holder = holders.start(host, [sys.executable, "-c", forking, "NAME", "QUANTITY"], "R")
     assert holder.line() == "forked"
     leader.signal(signal.SIGKILL)

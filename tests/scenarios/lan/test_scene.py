@@ -34,10 +34,10 @@ def test_hosts_exclude_each_other(lan: Lan) -> None:
     one, two = lan.add_hosts(2)
     assert one.flom("-A", GROUP, "-d", "-1", "--", "true").returncode == 0
     holder = one.hold("R")
-    refused = two.flom("-A", GROUP, "-d", "0", "-r", "R", "-o", "0", "--", "echo", "ran")
+    refused = two.run_job("-A", GROUP, "-d", "0", "-r", "R", "-o", "0")
     assert (refused.returncode, refused.stdout) == (98, "")
     assert holder.finish().returncode == 0
-    assert two.flom("-A", GROUP, "-d", "0", "-r", "R", "-o", "0", "--", "echo", "ran").stdout == "ran\n"
+    assert two.run_job("-A", GROUP, "-d", "0", "-r", "R", "-o", "0").stdout == "held\n"
 
 
 def test_a_cold_start_elects_and_a_warm_run_asks(lan: Lan) -> None:

@@ -25,7 +25,7 @@ def order(host: LanHost, *options: str) -> tuple[int, list[str], list[str]]:
 
 
 def test_immediately(leader: Member) -> None:
-    holder = leader.host.start_flom("-A", GROUP, "-d", "0", "-r", "R", "--", "sh", "-c", "echo held; cat")
+    holder = leader.host.start_job("-A", GROUP, "-d", "0", "-r", "R")
     assert holder.line() == "held"
     assert order(leader.host, "-X") == (0, ["Starting FLoM daemon immediate shutdown..."], [])
     eventually(lambda: not is_alive(leader.pid), "the end of the daemon")

@@ -15,7 +15,7 @@ def test_hosts_with_certificates_elect_a_daemon_and_share_its_locks(lan: Lan, tl
     one, two = lan.add_hosts(2)
     assert one.flom("-A", GROUP, "-d", "-1", *tls, "--", "true").returncode == 0
     holder = two.hold("R", *tls)
-    assert one.flom("-A", GROUP, "-d", "-1", "-r", "R", "-o", "0", *tls, "--", "true").returncode == 98
+    assert one.run_job("-A", GROUP, "-d", "-1", "-r", "R", "-o", "0", *tls).returncode == 98
     assert one.ask(*tls) == two.ask(*tls)
 
     stranger = two.flom("-A", GROUP, "-d", "-1", "-r", "S", "--", "echo", "ran")

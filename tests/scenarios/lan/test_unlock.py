@@ -13,7 +13,7 @@ from tests.fakes.daemon import BIN, FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import Running
 from tests.scenarios.lan import flom_daemon
-from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader, in_group
+from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader
 
 pytestmark = [needs_network_namespaces, needs_nft]
 
@@ -186,9 +186,7 @@ def test_a_holder_whose_leader_was_cut_off_reclaims_within_seconds(lan: Lan) -> 
     members = [host.join_group() for host in lan.add_hosts(2)]
     leader = await_leader(members)
     client = lan.add_host()
-    holder = client.start_flom("-V", *in_group(GROUP, "-r", "R"), "--", "sh", "-c", "echo held; cat")
-    while holder.line() != "held":
-        pass
+    holder = client.hold("R", "-V")
     lan.crash(leader.host)
     crashed = monotonic()
     while "reclaimed" not in holder.line():

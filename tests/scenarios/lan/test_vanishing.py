@@ -41,7 +41,7 @@ class Place:
     def start(self, client: LanHost, *words: str) -> Running:
         """Run a command on C{client} that holds R until its stdin is closed."""
         where = ["-a", self._there, "-p", str(PORT), "-d", "0", "-r", "R"]
-        return client.start_flom(*where, *words, "--", "sh", "-c", "echo held; cat")
+        return client.start_job(*where, *words)
 
     def hold(self, client: LanHost) -> Running:
         holder = self.start(client)
