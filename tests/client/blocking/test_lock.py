@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import get_ident
+from time import monotonic_ns, sleep
 from typing import Any
 
 import pytest
@@ -39,6 +41,7 @@ from flom.errors import (
     RemoteProtocolError,
 )
 from tests.fakes.daemon import Daemon
+from tests.fakes.exclusion import Holding, violations
 from tests.fakes.peers import FakeDaemon, is_locked
 from tests.fakes.programs import Programs, Running, eventually, free_port
 
@@ -121,17 +124,19 @@ def test_whoever_waits_gets_it_in_the_end(daemon: Daemon, elsewhere: Callable[..
 
 
 def test_threads_exclude_each_other(daemon: Daemon, elsewhere: Callable[..., Any]) -> None:
-    inside: list[int] = []
+    holdings: list[Holding] = []
 
-    def count() -> None:
+    def hold() -> None:
         for _ in range(20):
             with lock("R", socket=daemon.socket):
-                inside.append(1)
-                assert len(inside) == 1
-                inside.pop()
+                begin = monotonic_ns()
+                sleep(0)  # so that another thread may run
+                holdings.append(Holding(get_ident(), "R", begin, monotonic_ns()))
 
-    for counting in [elsewhere(count) for _ in range(5)]:
-        counting.result()
+    for holding in [elsewhere(hold) for _ in range(5)]:
+        holding.result()
+    assert len(holdings) == 100
+    assert violations(holdings) == []
 
 
 # decorating

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic_ns
 
 import pytest
 from twisted.internet.task import Clock
@@ -12,6 +13,7 @@ from flom.acquisition import Acquisition, Held
 from flom.client.deferred.asyncio import holding
 from flom.errors import LockBusy, Misuse
 from flom.server.arbiter import DeferredArbiter
+from tests.fakes.exclusion import Holding, violations
 
 
 @pytest.fixture
@@ -28,19 +30,20 @@ def is_free(locks: DeferredArbiter) -> bool:
 
 
 def test_tasks_take_turns(locks: DeferredArbiter) -> None:
-    inside: list[int] = []
+    holdings: list[Holding] = []
 
     async def work(number: int) -> None:
         async with holding(locks.acquire("R1")):
-            assert not inside
-            inside.append(number)
+            begin = monotonic_ns()
             await asyncio.sleep(0)
-            inside.clear()
+            holdings.append(Holding(number, "R1", begin, monotonic_ns()))
 
     async def main() -> None:
         await asyncio.gather(*(work(number) for number in range(20)))
 
     asyncio.run(main())
+    assert len(holdings) == 20
+    assert violations(holdings) == []
     assert is_free(locks)
 
 

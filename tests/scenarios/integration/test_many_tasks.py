@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from time import monotonic_ns
 from typing import Any
 
 import pytest_twisted
@@ -14,6 +15,7 @@ from twisted.internet.task import deferLater
 from flom.client import connect
 from flom.errors import LockBusy, LockTimeout
 from tests.fakes.daemon import Daemon
+from tests.fakes.exclusion import Holding, violations
 
 loop: Any = reactor
 
@@ -22,21 +24,18 @@ TASKS, RESOURCES = 1000, 50
 
 class Inside:
     """
-    Who is inside at the moment.
+    Where tasks are while they hold a lock.
 
-    @ivar served: how often a task was.
+    @ivar holdings: which one when.
     """
 
     def __init__(self) -> None:
-        self.served = 0
-        self._inside: set[str] = set()
+        self.holdings: list[Holding] = []
 
-    async def be(self, name: str) -> None:
-        assert name not in self._inside, f"two hold {name}"
-        self._inside.add(name)
+    async def be(self, task: int, name: str) -> None:
+        begin = monotonic_ns()
         await deferLater(loop, 0)
-        self._inside.remove(name)
-        self.served += 1
+        self.holdings.append(Holding(task, name, begin, monotonic_ns()))
 
 
 @pytest_twisted.ensureDeferred
@@ -50,12 +49,13 @@ async def test_no_two_of_them_are_ever_inside_and_all_are_served(daemon: Daemon)
         for _ in range(2):
             name = f"R{number % RESOURCES}"
             async with locks.acquire(name, timeout=60):
-                await inside.be(name)
+                await inside.be(number, name)
             most = max(most, len(os.listdir("/proc/self/fd")))
 
     async with await connect(loop, f"unix:{daemon.socket}") as locks:
         await gatherResults([Deferred.fromCoroutine(work(number)) for number in range(TASKS)], consumeErrors=True)
-    assert inside.served == 2 * TASKS
+    assert len(inside.holdings) == 2 * TASKS
+    assert violations(inside.holdings) == []
     assert most - before < 0.6 * TASKS  # connections are for those who ask, not for every task
     assert len(os.listdir("/proc/self/fd")) <= before
 
@@ -71,12 +71,13 @@ async def test_some_give_up_and_some_will_not_wait(daemon: Daemon) -> None:
         name, timeout = f"R{chance.randrange(RESOURCES)}", chance.choice([0, 0.001, 0.05, None])
         try:
             async with locks.acquire(name, timeout=timeout):
-                await inside.be(name)
+                await inside.be(number, name)
         except (LockBusy, LockTimeout):
             given_up += 1
 
     async with await connect(loop, f"unix:{daemon.socket}") as locks:
         await gatherResults([Deferred.fromCoroutine(work(number)) for number in range(TASKS)], consumeErrors=True)
-        assert inside.served + given_up == TASKS
+        assert len(inside.holdings) + given_up == TASKS
+        assert violations(inside.holdings) == []
         for number in range(RESOURCES):
             await (await locks.acquire(f"R{number}", wait=False)).release()
