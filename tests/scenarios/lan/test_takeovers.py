@@ -1,0 +1,138 @@
+"""Takeover after takeover: no lock is held twice, no holder loses its lock, and new grants come soon."""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import cycle
+from pathlib import Path
+from statistics import median
+from time import monotonic_ns
+from typing import Final
+
+from tests.fakes.exclusion import Marks
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import Running, eventually
+from tests.scenarios.lan.network import Lan, LanHost, Member, await_leader, in_group
+
+GROUPS: Final = ["ff02::f10", "ff02::f11"]
+"""Independent of each other, on the same hosts."""
+
+ROUNDS: Final = int(os.environ.get("FLOM_LAN_ROUNDS") or 10)
+"""How often the leader of each group is killed."""
+
+SOON: Final = 3.0
+"""Seconds from that until a new client is granted a lock: 1.75 of silence, elections and grace periods of 0.5 each."""
+
+BUSY: Final = 2.0
+"""Seconds that it may take longer now and then, on a machine that runs other tests too."""
+
+HELD_THROUGHOUT: Final = [
+    ["-r", "alone"],
+    ["-r", "book", "-l", "PR"],
+    ["-r", "book", "-l", "PR"],
+    ["-r", "units[3]", "-q", "2"],
+    ["-r", "/tree/leaf"],
+]
+
+GRANTED_BESIDE: Final = [
+    ["-r", "book", "-l", "PR"],
+    ["-r", "units[3]"],
+    ["-r", "/tree/twig"],
+    *[["-r", "east.west"]] * 3,  # one has to wait for an element
+]
+
+REFUSED_BESIDE: Final = [
+    ["-r", "alone", "-l", "CR"],
+    ["-r", "book"],
+    ["-r", "units[3]", "-q", "2"],
+    ["-r", "/tree", "-l", "PR"],
+]
+
+pytestmark = needs_network_namespaces
+
+
+class Scene:
+    """
+    Three daemons of a group, of which one leads, and commands under locks there.
+
+    @ivar delays: seconds from each kill to the first new grant.
+    """
+
+    def __init__(self, group: str, hosts: list[LanHost], clients: list[LanHost], marks: Marks) -> None:
+        self.marks = marks
+        self.delays: list[float] = []
+        self._group = group
+        self._clients = cycle(clients)
+        self._members = [host.join_group(group=group) for host in hosts]
+        await_leader(self._members)
+        self._held = [self._hold(*options) for options in HELD_THROUGHOUT]
+        self._baton = self._hold("-r", "baton")
+        self._waiter = self._baton
+
+    def kill_leader(self) -> None:
+        """Kill the leader, at which one waits for the lock of another, and start those who want locks of the next."""
+        leader = await_leader(self._members)
+        self._waiter = self._wait("baton", leader)
+        self._members.remove(leader)
+        self._killed = monotonic_ns()
+        leader.signal(signal.SIGKILL)
+        self._granted = [self._start(*options, seconds=0.05) for options in GRANTED_BESIDE]
+        self._host_without_daemon = leader.host
+
+    def check_takeover(self) -> None:
+        """Check that they get their locks, others do not, and that the holder passes its own on to its waiter."""
+        for running in self._granted:
+            assert_kept(running)
+        begun = [holding.begin for holding in self.marks.holdings() if holding.begin > self._killed]
+        assert len(begun) == len(self._granted)
+        self.delays.append((min(begun) - self._killed) / 1e9)
+        refused = [self._start(*options, "-o", "0", seconds=0) for options in REFUSED_BESIDE]
+        assert [running.finish().returncode for running in refused] == [98] * len(refused)
+        assert_kept(self._baton)
+        self._baton = self._waiter
+        assert self._baton.line() == "held"
+        self._members.append(self._host_without_daemon.join_group(group=self._group))
+
+    def end(self) -> None:
+        """Check that all who have held a lock throughout still do."""
+        for holder in [*self._held, self._baton]:
+            assert_kept(holder)
+        assert self.marks.violations() == []
+
+    def _start(self, *options: str, seconds: float | None = None) -> Running:
+        return next(self._clients).start_job(*in_group(self._group, *options), seconds=seconds, marks=self.marks)
+
+    def _hold(self, *options: str) -> Running:
+        holder = self._start(*options)
+        assert holder.line() == "held"
+        return holder
+
+    def _wait(self, name: str, leader: Member) -> Running:
+        client = next(self._clients)
+        waiter = client.start_job(*in_group(self._group, "-r", name), marks=self.marks)
+        eventually(lambda: client.has_heard(waiter, leader), f"a waiter at {leader.host.name}")
+        return waiter
+
+
+def assert_kept(holder: Running) -> None:
+    """Check that C{holder} ends well: its lock was never lost."""
+    finished = holder.finish()
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_twenty_leaders_are_killed_and_no_lock_is_lost(lan: Lan, tmp_path: Path) -> None:
+    """By default, they are twenty: ten in each group."""
+    hosts, clients = lan.add_hosts(3), lan.add_hosts(2)
+    scenes = [Scene(group, hosts, clients, Marks(tmp_path / f"marks-{group}")) for group in GROUPS]
+    for _ in range(ROUNDS):
+        for scene in scenes:
+            scene.kill_leader()
+        for scene in scenes:
+            scene.check_takeover()
+    for scene in scenes:
+        scene.end()
+    delays = [delay for scene in scenes for delay in scene.delays]
+    print(f"First new grant after {median(delays):.2f} s (median), {max(delays):.2f} s (most), of {len(delays)}")
+    assert median(delays) < SOON
+    assert max(delays) < SOON + BUSY
