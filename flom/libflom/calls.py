@@ -25,6 +25,7 @@ from flom.errors import (
     RemoteProtocolError,
     TlsError,
 )
+from flom.job.sender import signed
 from flom.libflom.constants import (
     FLOM_HANDLE_STATE_CLEANED,
     FLOM_HANDLE_STATE_CONNECTED,
@@ -168,7 +169,7 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
     hooks = _HandleHooks(handle, config)
     acquirer = Acquirer(config, hooks, timeout, may_start=False, interrupts=True)
     try:
-        request = request_of(config)
+        request = signed(request_of(config))
         handle.conn, handle.locked_element = acquirer.acquire(request)
         hooks.is_held = True
         handle.keeper = keeper_for(acquirer, request, handle.conn)

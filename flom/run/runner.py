@@ -12,6 +12,7 @@ from flom.core.names import TimestampName, parse_name
 from flom.errors import DaemonLost, FlomError, LockContested, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
+from flom.job.sender import signed
 from flom.job.wording import contested, explain, lost, not_reclaimed, timed_out
 from flom.job.words import CannotExecute, words_with
 from flom.lean import RLock, signal
@@ -48,7 +49,7 @@ class Runner(Hooks):
     def run(self) -> int:
         """Acquire the lock, run the command, release the lock; return the status to exit with."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
-        request = request_of(self._config)
+        request = signed(request_of(self._config), self._command[0])
         try:
             try:
                 if isinstance(name := parse_name(request.name), TimestampName):

@@ -68,6 +68,7 @@ class LockProtocol(Protocol):
         self._is_secured = False
         self._name: str | None = None
         self._peer_id: str | None = None
+        self._sender: tuple[str | None, str | None] = None, None  # user and command, as it tells them
         self._to_show: list[str | None] = []
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
@@ -184,6 +185,8 @@ class LockProtocol(Protocol):
                     self._arbiter.request(order)
             case Introduced():
                 self._peer_id = order.peer_id and intern(order.peer_id)  # most have the same
+                if isinstance(order.message, Lock):
+                    self._sender = intern(order.message.user) or None, intern(order.message.command) or None
                 self._known = None
                 self._check_id(order)
             case InvalidLock(name=name):
@@ -201,7 +204,8 @@ class LockProtocol(Protocol):
     def _who(self) -> Peer:
         if self._known is None:
             # kept, because at the end of the connection the transport does not know it any more
-            self._known = peer_of(self.transport, self._peer_id)
+            user, command = self._sender
+            self._known = peer_of(self.transport, self._peer_id)._replace(user=user, command=command)
         return self._known
 
     @property

@@ -37,12 +37,16 @@ class Peer(NamedTuple):
 
     @ivar address: see L{flom.status.model.LockStatus.address}.
     @ivar peer_id: the unique id that it has sent; C{None} before.
+    @ivar user: the name that it has given to its user; C{None} if it has given none.
+    @ivar command: the program that its lock is for, by its own account; likewise.
     """
 
     address: str
     peer_id: str | None = None
     pid: int | None = None
     uid: int | None = None
+    user: str | None = None
+    command: str | None = None
 
     @property
     def name(self) -> str:

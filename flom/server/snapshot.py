@@ -193,12 +193,14 @@ def _locks(arbiter: DeferredArbiter, views: list[LockView], now: float) -> list[
     return [
         LockStatus(
             number,
-            *peer,
+            *peer[:4],
             request.name.text,
             request.mode.name if name.has_mode else None,
             request.quantity if name.has_quantity else None,
             element,
             round(now - since, 3),
+            peer.user,
+            peer.command,
         )
         for number, request, since, element in views
         if (peer := arbiter.peer(request.session)) is not None

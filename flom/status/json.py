@@ -55,7 +55,7 @@ def from_json(text: str | bytes) -> Status:
         return Status(
             _make(DaemonStatus, daemon),
             tuple(_resource(resource) for resource in found["resources"]),
-            tuple(_make(LockStatus, lock) for lock in found["incubator"]),
+            tuple(map(_lock, found["incubator"])),
         )
     except (ValueError, TypeError, LookupError, AttributeError) as e:
         raise RemoteProtocolError(f"no status: {e!r}") from None
@@ -80,8 +80,12 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 def _resource(found: dict[str, Any]) -> Any:
     free = found["free"]
-    locks = {kind: tuple(_make(LockStatus, lock) for lock in found[kind]) for kind in ("holders", "waiters")}
+    locks = {kind: tuple(map(_lock, found[kind])) for kind in ("holders", "waiters")}
     return _make(ResourceStatus, found | locks | {"free": tuple(free) if isinstance(free, list) else free})
+
+
+def _lock(found: dict[str, Any]) -> Any:
+    return _make(LockStatus, {"user": None, "command": None} | found)  # release 0.1.0 leaves them out
 
 
 def _make(kind: Any, found: dict[str, Any]) -> Any:

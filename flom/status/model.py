@@ -31,6 +31,8 @@ class LockStatus(Value):
     quantity: int | None  # for numeric ones
     element: str | None  # what is held, for sets, sequences and timestamps
     seconds: float  # for how long it has been held or waited for
+    user: str | None = None  # the name of the client's user, if the client tells it
+    command: str | None = None  # the program that the lock is for, likewise
 
 
 class ResourceStatus(Value):

@@ -27,9 +27,15 @@ def spell_moment(wall: float) -> str:
 
 
 def spell_client(lock: LockStatus) -> str:
-    """Return the name of the client that holds C{lock} or waits for it: C{"pid 4711 (uid 0)"}, or its address."""
+    """
+    Return the name of the client that holds C{lock} or waits for it: C{"pid 4711 (root, backup)"}, or its address.
+
+    The user is the one that the client has told, or else the number that the kernel knows.
+    """
     client = lock.address if lock.pid is None else f"pid {lock.pid}"
-    return client if lock.uid is None else f"{client} (uid {lock.uid})"
+    user = lock.user or ("" if lock.uid is None else f"uid {lock.uid}")
+    details = ", ".join(filter(None, (user, lock.command)))
+    return f"{client} ({details})" if details else client
 
 
 def spell_wish(lock: LockStatus) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 
 import pytest
 
@@ -63,10 +64,14 @@ def scene(programs: Programs, daemon: Daemon) -> Scene:
 def test_a_waiter_and_its_blockers(scene: Scene) -> None:
     holder = scene.hold("R1")
     waiter = scene.wait_for("R1")
-    uid = os.getuid()
+    user = pwd.getpwuid(os.getuid()).pw_name
     assert scene.show("R1") == (
         0,
-        ["R1", f"  pid {waiter.pid} (uid {uid}) waits for R1 (EX)", f"    pid {holder.pid} (uid {uid}) holds R1 (EX)"],
+        [
+            "R1",
+            f"  pid {waiter.pid} ({user}, true) waits for R1 (EX)",
+            f"    pid {holder.pid} ({user}, sh) holds R1 (EX)",
+        ],
     )
 
 
@@ -96,7 +101,7 @@ def test_what_blocks_the_blocker_is_below_it_be_it_its_command(scene: Scene) -> 
     assert [line[1] for line in words[:2]] == [str(first.pid), str(middle.pid)]
     assert words[2][:3] == ["its", "command's", "pid"]
     assert words[2][6:] == ["waits", "for", "last", "(EX)"]
-    assert words[3] == ["pid", str(last.pid), "(uid", f"{os.getuid()})", "holds", "last", "(EX)"]
+    assert words[3] == ["pid", str(last.pid), f"({pwd.getpwuid(os.getuid()).pw_name},", "sh)", "holds", "last", "(EX)"]
     assert [len(line) - len(line.lstrip()) for line in lines] == [0, 2, 4, 6, 8]
 
 

@@ -108,7 +108,7 @@ def test_over_tcp(programs: Programs, tmp_path: Path, listens_on: str, host: str
         waiter = programs.start("-V", *place, "--", "true")
         while not (line := waiter.line()).startswith("waiting"):
             pass
-        assert re.fullmatch(r"waiting for R1 \(EX\): next in line, held by \S+/\d+ for \d+ s", line)
+        assert re.fullmatch(r"waiting for R1 \(EX\): next in line, held by \S+/\d+ \(\w+, sh\) for \d+ s", line)
         holder.say("go")
         assert waiter.finish().returncode == 0
 

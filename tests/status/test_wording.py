@@ -34,6 +34,13 @@ def test_a_client_goes_by_its_process_or_its_address(pid: int | None, uid: int |
     assert spell_client(lock) == text
 
 
+def test_what_a_client_tells_of_itself_is_shown_beside_that() -> None:
+    lock = LockStatus(1, "192.0.2.7/40000", None, 4711, 0, "R1", "EX", None, None, 0.0)
+    assert spell_client(lock.replace(user="root", command="backup")) == "pid 4711 (root, backup)"
+    assert spell_client(lock.replace(command="backup")) == "pid 4711 (uid 0, backup)"
+    assert spell_client(lock.replace(pid=None, uid=None, user="root")) == "192.0.2.7/40000 (root)"
+
+
 @pytest.mark.parametrize(
     ("mode", "quantity", "element", "text"),
     [("EX", None, None, "EX"), (None, 0, None, "0"), (None, None, "red", "red"), (None, None, None, "")],

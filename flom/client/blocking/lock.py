@@ -27,6 +27,7 @@ from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.requests import Asked, ask
 from flom.errors import DaemonLost, FlomError, InvalidRequest, LockTimeout, Misuse, note_loss
+from flom.job.sender import signed
 from flom.net.machine_id import unique_id
 
 TYPE_CHECKING = False
@@ -238,7 +239,7 @@ class BlockingLock:
                     raise Misuse(f"{name}: held or being acquired already by this lock object")
                 is_ours = True
                 self._acquirer = os.getpid()
-            message = self._asked.message(unique_id())
+            message = signed(self._asked.message(unique_id()))
             conversation, element = acquirer.acquire(message)
             if acquirer.can_reclaim(message):
                 from flom.client.blocking.keeper import keeper_for  # it imports what other locks do not need

@@ -35,6 +35,7 @@ from flom.errors import (
     Misuse,
 )
 from flom.interfaces import IArbiter, IHeld, IReactor
+from flom.job.sender import signed
 from flom.job.wording import unreclaimed
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
@@ -207,7 +208,7 @@ class RemoteArbiter(Acquiring):
         self._is_closed = False
 
     def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
-        waiting = Deferred.fromCoroutine(self._take_turn(asked.message(unique_id()), what))
+        waiting = Deferred.fromCoroutine(self._take_turn(signed(asked.message(unique_id())), what))
         self._undecided.add(waiting)
         return waiting.addBoth(self._note_decision, waiting)
 

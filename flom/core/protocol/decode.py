@@ -52,6 +52,9 @@ MAX_SINCE: Final = 253402300799999
 MAX_HOLDER: Final = 2**32 - 1
 """A greater L{Lock.holder} counts as none."""
 
+MAX_SENDER: Final = 40
+"""Characters of a user or a command that are shown; more would be no name, but a burden."""
+
 _MODES: Final = {str(mode.value): mode for mode in LockMode}
 _SMALL: Final = {str(number): number for number in range(100)}
 _INT32_MAX: Final = 2**31 - 1
@@ -120,6 +123,8 @@ def _lock(found: Attributes) -> Lock:
         regains=_number(resource.get("regains", "")) != 0,
         extended=_is_extended(found),
         holder=_holder(resource),
+        user=found["msg"].get("user", "")[:MAX_SENDER],
+        command=found["msg"].get("command", "")[:MAX_SENDER],
     )
 
 

@@ -56,8 +56,9 @@ def encode(message: Message) -> bytes:
     if isinstance(message, Discover) and message.group and message.standing is None:
         data = data.removesuffix(END_OF_MESSAGE).ljust(QUESTION_SIZE - len(END_OF_MESSAGE)) + END_OF_MESSAGE
     if len(data) > MAX_MESSAGE_SIZE:
-        if isinstance(message, Lock) and message.holder:
-            return encode(message.replace(holder=0))  # the daemon may wait for it longer than it need, no more
+        if isinstance(message, Lock) and (message.holder or message.user or message.command):
+            # the daemon may wait for it longer than it need, and shows less of it, no more
+            return encode(message.replace(holder=0, user="", command=""))
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
     return data
 
@@ -79,7 +80,11 @@ def _encode_name(name: str) -> str:
 def _more(message: Message) -> str:
     """Write the attributes that FLoM does not know, and ignores (docs/compatibility.md, "Protocol: tolerance")."""
     match message:
-        case Lock(extended=True) | Answer(extended=True, step=16):
+        case Lock(extended=True):
+            user = f" user={_quoted(message.user)}" if message.user else ""
+            command = f" command={_quoted(message.command)}" if message.command else ""
+            return f' extended="1"{user}{command}'
+        case Answer(extended=True, step=16):
             return ' extended="1"'
         case Discover():
             group = f" group={_quoted(message.group)}" if message.group else ""

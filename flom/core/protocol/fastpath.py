@@ -40,7 +40,7 @@ _LOCKED: Final = '<session peerid=""/><resource name=""{} create="" lifespan=""/
 _USUAL: Final = [
     *(
         f"{_HEAD}{extended}>{_LOCKED.format(wish)}"
-        for extended in ("", ' extended=""')
+        for extended in ("", ' extended=""', ' extended="" user="" command=""')
         for wish in (' mode="" wait=""', ' wait="" quantity=""', ' wait=""')
     ),
     f'{_HEAD}><resource name="" rollback="" /></msg>',

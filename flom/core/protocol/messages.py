@@ -30,6 +30,8 @@ class Lock(Value):
     @ivar regains: true if the sender reclaims this: it held it when its daemon went away; FLoM has no such thing.
     @ivar extended: true if the sender understands what FLoM's clients do not: L{Unlocked}.
     @ivar holder: L{Discover.holder} of the questions by which the sender has looked for this daemon; 0 for none.
+    @ivar user: the sender's user, for people to read; the empty string if it is not told.
+    @ivar command: the name of the program that the lock is for, likewise; without its arguments.
     """
 
     verb, step = 1, 8
@@ -44,6 +46,8 @@ class Lock(Value):
     regains: bool = False
     extended: bool = False
     holder: int = 0
+    user: str = ""
+    command: str = ""
 
 
 class Answer(Value):

@@ -89,6 +89,13 @@ def test_a_reclaim_that_would_be_too_long_does_not_say_whose_it_is() -> None:
         assert decode(encode(asked)) == asked.replace(holder=holder)
 
 
+def test_a_request_that_would_be_too_long_does_not_say_whose_it_is() -> None:
+    longest = max(length for length in range(200, 400) if is_short_enough(Lock("R" * length, extended=True)))
+    for length, user, command in ((200, "root", "backup"), (longest, "", "")):
+        asked = Lock("R" * length, extended=True, user="root", command="backup")
+        assert decode(encode(asked)) == asked.replace(user=user, command=command)
+
+
 def test_a_request_says_that_we_understand_more_if_there_is_room_for_it() -> None:
     longest = max(length for length in range(200, 400) if is_short_enough(Lock("R" * length)))
     assert extend(Lock("R1")) == Lock("R1", extended=True)

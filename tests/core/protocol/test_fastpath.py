@@ -19,6 +19,7 @@ PEER_ID = "0123456789abcdef0123456789abcdef"
 USUAL: list[Message] = [
     *(Lock(name, LockMode.PR, 3, True, True, 1.5, PEER_ID, extended=True) for name in ("R1", "N[5]", "a.b", "/a/b")),
     Lock("R1", LockMode.EX, wait=True, create=True, peer_id=PEER_ID),
+    Lock("R1", wait=True, create=True, peer_id=PEER_ID, extended=True, user="root", command="nightly-backup"),
     Unlock("R1", rollback=True),
     Unlocked(),
     Answer(16, 0, None, PEER_ID, extended=True),
@@ -73,7 +74,7 @@ list(client.receive(bytes.fromhex(sys.argv[1])))
 assert client.holds
 print(*sorted({"pyexpat", "xml", "re", "enum", "typing", "dataclasses", "base64"} & set(sys.modules)))
 """
-    words = [sys.executable, "-S", "-c", script, encode(USUAL[7]).hex()]
+    words = [sys.executable, "-S", "-c", script, encode(USUAL[8]).hex()]
     path = [entry for entry in sys.path if entry]
     result = subprocess.run(words, env={"PYTHONPATH": ":".join(path)}, capture_output=True, text=True, check=False)
     assert (result.stdout.strip(), result.stderr) == ("", "")

@@ -81,11 +81,15 @@ function measure(seconds) {
 }
 
 const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
-const who = (lock) => (lock.pid === null ? lock.address : `pid ${lock.pid}`);
+const who = (lock) => {
+  const client = lock.pid === null ? lock.address : `pid ${lock.pid}`;
+  return lock.command ? `${lock.command}, ${client}` : client;
+};
 
 function detail(lock) {
   const process = lock.pid === null ? [] : [`pid ${lock.pid}`, `uid ${lock.uid}`];
-  return [...process, lock.address, ...(lock.peer_id ? [`machine ${lock.peer_id}`] : [])].join(", ");
+  const told = [lock.command, lock.user && `user ${lock.user}`].filter(Boolean);
+  return [...told, ...process, lock.address, ...(lock.peer_id ? [`machine ${lock.peer_id}`] : [])].join(", ");
 }
 
 // The mode, quantity and element of a lock, in a few letters.

@@ -1,0 +1,30 @@
+"""What a client tells the daemon of itself, so that others can read who holds what they wait for."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flom.core.protocol.messages import Lock
+
+
+def signed(request: Lock, command: str | None = None) -> Lock:
+    """
+    Return C{request} with the names of our user and of the program that the lock is for, by themselves.
+
+    @param command: that program, perhaps with its path; this program by default.
+    """
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = ""  # in a container, for example
+    program = os.path.basename(sys.argv[0] if command is None else command)
+    return request.replace(user=_text(user), command=_text(program))
+
+
+def _text(name: str) -> str:
+    """Return C{name} without what a message cannot carry, and no longer than it is shown."""
+    return "".join(character for character in name if character.isprintable())[:40]
