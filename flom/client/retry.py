@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from flom.codes import ReturnCode
-from flom.errors import DaemonLost
+from flom.errors import DaemonLost, DaemonUnreachable
 from flom.net.keepalive import Keepalive
 from flom.net.machine_id import unique_id
 
@@ -22,6 +22,15 @@ HANDSHAKE_TIMEOUT: Final = 30.0
 Seconds that a daemon has for the TLS handshake. One that is being started needs some of them; a daemon of FLoM that
 does not speak TLS waits for ever (docs/compatibility.md, "One silent client blocks all others").
 """
+
+ANSWER_TIMEOUT: Final = 5.0
+"""
+Seconds that a daemon has for being connected to, and for answering a request that is not to wait. One that lives
+answers at once; others were stopped, or are no daemon.
+"""
+
+TAKEOVER_ANSWER_TIMEOUT: Final = 15.0
+"""The same in a group: a daemon that takes over answers when its grace period ends, which takes 10 s at most."""
 
 CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
 RETRY: Final = 0.1  # seconds before another daemon is asked than the one that has gone
@@ -51,6 +60,12 @@ def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secure
 
         why = f"it may check peer ids: our unique id is '{unique_id()}', and our certificate {describe_name(name)}"
     return DaemonLost(f"{closed} without an answer; {why}", ReturnCode.SSL_READ_ERROR)
+
+
+def silent(peer: str, seconds: float) -> DaemonUnreachable:
+    """Return the error that C{peer} has not answered within C{seconds} a request that is not to wait."""
+    why = f"{peer}: no answer within {seconds:g} s; its daemon may be stopped, or another program is there"
+    return DaemonUnreachable(ReturnCode.NETWORK_TIMEOUT, why)
 
 
 def unconfirmed(peer: str, when: str) -> DaemonLost:

@@ -25,9 +25,6 @@ else:
 MAX_LIFESPAN: Final = 2_147_483.0
 """Seconds of the longest lifespan of an idle resource that a message can carry."""
 
-ANSWER_TIMEOUT: Final = 60.0
-"""Seconds that a daemon has for answering a request that is not to wait; more than it has for a TLS handshake."""
-
 
 class LockRequest(Record):
     """
@@ -61,8 +58,7 @@ class Asked(Value):
     """
     A request of a program, checked; see L{ask} for what the fields mean.
 
-    @ivar timeout: seconds to wait for the lock, or for the answer to a request that is not to wait; C{None} for as long
-        as it takes.
+    @ivar timeout: seconds to wait for the lock; C{None} for as long as it takes, or if the request is not to wait.
     """
 
     name: ResourceName
@@ -121,9 +117,7 @@ def ask(
             if not isinstance(value, int):
                 raise InvalidRequest(f"{what} {value!r} is neither true nor false")
         is_to_wait = bool(wait) and timeout != 0
-        if not is_to_wait:
-            timeout = ANSWER_TIMEOUT
-        elif timeout == float("inf"):
+        if not is_to_wait or timeout == float("inf"):
             timeout = None
         return Asked(parsed, as_mode(mode), check_quantity(quantity), is_to_wait, bool(create), lifespan, timeout)
     except InvalidRequest as e:

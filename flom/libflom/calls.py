@@ -12,7 +12,6 @@ from flom.client.blocking.keeper import Keeper, keeper_for
 from flom.codes import ReturnCode
 from flom.config import Config, default_socket
 from flom.core.names import SequenceName, parse_name
-from flom.core.requests import ANSWER_TIMEOUT
 from flom.errors import (
     ConfigError,
     DaemonLost,
@@ -165,7 +164,7 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
         # so that it is not used if another user has made it (docs/compatibility.md,
         # "The default socket has a name that can be guessed")
         config = config.replace(socket_name="")
-    timeout = None if config.timeout_ms < 0 else config.timeout_ms / 1000 or ANSWER_TIMEOUT
+    timeout = config.timeout_ms / 1000 if config.timeout_ms > 0 else None
     hooks = _HandleHooks(handle, config)
     acquirer = Acquirer(config, hooks, timeout, may_start=False, interrupts=True)
     try:

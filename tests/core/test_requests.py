@@ -9,7 +9,7 @@ import pytest
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.messages import Lock
-from flom.core.requests import ANSWER_TIMEOUT, MAX_LIFESPAN, LockRequest, SessionId, ask
+from flom.core.requests import MAX_LIFESPAN, LockRequest, SessionId, ask
 from flom.errors import InvalidName, InvalidRequest, InvalidTimestampFormat
 
 
@@ -27,9 +27,9 @@ def test_a_mode_may_be_given_by_name_or_number(mode: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wait", "timeout"),
     [
-        ({"timeout": 0}, False, ANSWER_TIMEOUT),
-        ({"wait": False}, False, ANSWER_TIMEOUT),
-        ({"wait": False, "timeout": 5}, False, ANSWER_TIMEOUT),
+        ({"timeout": 0}, False, None),
+        ({"wait": False}, False, None),
+        ({"wait": False, "timeout": 5}, False, None),
         ({"timeout": 5}, True, 5),
         ({"timeout": float("inf")}, True, None),
     ],

@@ -79,7 +79,6 @@ from flom import (
 from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Unlock
-from flom.libflom import calls
 from flom.net.machine_id import unique_id
 from tests.fakes.authority import Files
 from tests.fakes.daemon import Daemon
@@ -207,7 +206,7 @@ def test_a_timeout_of_0_is_not_to_wait(faked: flom_handle_t, fake: FakeDaemon) -
 def test_a_silent_daemon_does_not_hold_up_a_request_without_a_wait(
     faked: flom_handle_t, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr("flom.client.blocking.acquire.ANSWER_TIMEOUT", 0.2)
     flom_handle_set_resource_timeout(faked, 0)
     assert flom_handle_lock(faked) == FLOM_RC_NETWORK_TIMEOUT
 

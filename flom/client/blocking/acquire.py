@@ -13,7 +13,16 @@ from flom.client.addresses import peer_of
 from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
 from flom.client.blocking.stream import NEVER
-from flom.client.retry import LONG_RETRY, RETRY, RetryBudget, jitter, new_holder
+from flom.client.retry import (
+    ANSWER_TIMEOUT,
+    LONG_RETRY,
+    RETRY,
+    TAKEOVER_ANSWER_TIMEOUT,
+    RetryBudget,
+    jitter,
+    new_holder,
+    silent,
+)
 from flom.codes import ReturnCode
 from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.launch import Candidate
     from flom.config import Config
+    from flom.core.protocol.events import Refused
 
 _POLL: Final = 0.05  # seconds between two questions while we have a candidate
 _BACK_OFF: Final = 0.25  # without one, part of the time up to now: hundreds of us may ask on this host
@@ -101,6 +111,7 @@ class Acquirer:
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
         self._deadline = NEVER
+        self._patience = NEVER
 
     def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
         """
@@ -115,6 +126,8 @@ class Acquirer:
         """
         prepare(self._config)
         self._limit_wait()
+        if not message.wait:
+            self._patience = TAKEOVER_ANSWER_TIMEOUT if self._is_in_group else ANSWER_TIMEOUT
         return self._ask(message)
 
     def can_reclaim(self, message: Lock) -> bool:
@@ -129,7 +142,7 @@ class Acquirer:
         """
         self._seek = Seek.TO_RECLAIM
         self._holder = self._holder or new_holder()
-        self._timeout, self._deadline = None, NEVER
+        self._timeout, self._deadline, self._patience = None, NEVER, NEVER
         self._budget = RetryBudget(is_in_group=self._is_in_group)
         return self._ask(message.replace(wait=False, create=True, regains=True, holder=self._holder))[0]
 
@@ -149,7 +162,7 @@ class Acquirer:
             try:
                 self.conversation = conversation = self._connect()
                 self._hooks.asks(conversation)
-                answer = conversation.lock(message, self._deadline, self._interrupts)
+                answer = self._decide(conversation, message)
             except DaemonLost as e:
                 answered = self.conversation is not None and self.conversation.connection.has_answered
                 self._budget.spend(e, answered=answered)
@@ -166,20 +179,41 @@ class Acquirer:
             elif self._budget.has_waited:
                 pause(RETRY * jitter(), self._deadline)
 
+    def _decide(self, conversation: Conversation, message: Lock) -> Granted | Refused:
+        """Return the daemon's decision; L{DaemonUnreachable} is raised if C{message} is not to wait, and none comes."""
+        limit = monotonic() + self._patience
+        try:
+            return conversation.lock(message, min(self._deadline, limit), self._interrupts)
+        except LockTimeout:
+            if self._deadline <= limit:
+                raise
+            raise silent(conversation.peer, self._patience) from None
+
+    def _connect_once(self, seek: int) -> Conversation:
+        """Connect to the daemon; L{connect} has the errors, and L{silent} is one if it cannot be connected to."""
+        limit = NEVER if self._is_in_group else monotonic() + self._patience
+        hooks = self._hooks
+        try:
+            return connect(
+                self._config,
+                deadline=min(self._deadline, limit),
+                warn=hooks.warn,
+                say=hooks.say,
+                seek=seek,
+                holder=self._holder,
+            )
+        except LockTimeout:
+            if self._deadline <= limit:
+                raise
+            raise silent(peer_of(self._config), self._patience) from None
+
     def _connect(self) -> Conversation:
         """Connect to the daemon, which is started or elected if need be and allowed."""
-        began, seek, hooks = monotonic(), self._seek, self._hooks
+        began, seek = monotonic(), self._seek
         self._starts = 0
         while True:
             try:
-                return connect(
-                    self._config,
-                    deadline=self._deadline,
-                    warn=hooks.warn,
-                    say=hooks.say,
-                    seek=seek,
-                    holder=self._holder,
-                )
+                return self._connect_once(seek)
             except NoDaemon as e:
                 if self._waits_for_daemon:
                     self._await_daemon(e, monotonic() - began)

@@ -136,7 +136,7 @@ def connect_to_host(host: str, port: int, interface: str, deadline: float, timeo
     Connect to the first address of C{host} that can be connected to.
 
     @param interface: over IPv6 alone, and to link-local addresses by this one; the empty string if it does not matter.
-    @param timeout: seconds for each address.
+    @param timeout: seconds for each address at most.
     """
     family = socket.AF_INET6 if interface else socket.AF_UNSPEC
     if interface:
@@ -144,16 +144,17 @@ def connect_to_host(host: str, port: int, interface: str, deadline: float, timeo
     address: Any
     problem = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
     name = host.encode() if host.isascii() else host  # what is bytes is looked up without a codec of 4 ms
-    for found, _, _, _, address in socket.getaddrinfo(name, port, family, socket.SOCK_STREAM):
+    found = socket.getaddrinfo(name, port, family, socket.SOCK_STREAM)
+    for tried, (its_family, _, _, _, address) in enumerate(found):
         if interface and is_link_local(str(address[0])):
             address = (address[0], address[1], 0, socket.if_nametoindex(interface))
-        limit = monotonic() + timeout
+        share = min(timeout, (deadline - monotonic()) / (len(found) - tried))  # others may be connected to
         try:
-            return _connect(found, address, min(deadline, limit))
+            return _connect(its_family, address, monotonic() + share)
         except LockTimeout:
-            if deadline < limit:
+            if monotonic() >= deadline:
                 raise
-            problem = OSError(errno.ETIMEDOUT, f"no answer within {timeout:g} s")
+            problem = OSError(errno.ETIMEDOUT, f"no answer within {share:.3g} s")
         except OSError as e:
             problem = e
     raise problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
 from twisted.internet.error import ConnectingCancelledError
@@ -18,7 +18,16 @@ from flom.acquisition import Acquiring, Held
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.spawn import Child, Text, spawn
-from flom.client.retry import LONG_RETRY, RETRY, RetryBudget, jitter, new_holder
+from flom.client.retry import (
+    ANSWER_TIMEOUT,
+    LONG_RETRY,
+    RETRY,
+    TAKEOVER_ANSWER_TIMEOUT,
+    RetryBudget,
+    jitter,
+    new_holder,
+    silent,
+)
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.encode import extend
@@ -42,6 +51,8 @@ from flom.net.machine_id import unique_id
 
 if TYPE_CHECKING:
     from flom.tls.context import Tls
+
+_T = TypeVar("_T")
 
 MAX_ASKING: Final = 8
 """
@@ -199,6 +210,7 @@ class RemoteArbiter(Acquiring):
         self._place = peer
         self._clock = clock
         self._forget = forget
+        self._patience = ANSWER_TIMEOUT if forget is None else TAKEOVER_ANSWER_TIMEOUT
         self._factory: Any = Factory.forProtocol(lambda: LockClient(peer, clock, keepalive, tls))
         self._factory.noisy = False
         self._is_extended = keep > 0
@@ -312,7 +324,7 @@ class RemoteArbiter(Acquiring):
         while True:
             kept = self._pool.take(resource)
             try:
-                client = kept or await self._connect()
+                client = kept or await self._connect_in_time(message)
             except DaemonUnreachable as e:
                 if not budget.has_waited or self._forget is not None:
                     raise
@@ -322,7 +334,7 @@ class RemoteArbiter(Acquiring):
                 await deferLater(self._clock, LONG_RETRY * jitter())
                 continue
             try:
-                granted = await client.lock(message)
+                granted = await self._in_time(message, client.lock(message), self._patience)
                 return RemoteHeld(client, message.name, granted.element, self._pool, self._way_back(message))
             except DaemonLost as e:
                 if self._forget:
@@ -338,6 +350,23 @@ class RemoteArbiter(Acquiring):
                 raise
             if self._forget or budget.has_waited:
                 await deferLater(self._clock, RETRY * jitter())
+
+    def _connect_in_time(self, message: Lock) -> Deferred[LockClient]:
+        """Connect to the daemon; in a group, the search for it has times of its own."""
+        connecting = Deferred.fromCoroutine(self._connect())
+        return connecting if self._forget else self._in_time(message, connecting, ANSWER_TIMEOUT)
+
+    def _in_time(self, message: Lock, waiting: Deferred[_T], patience: float) -> Deferred[_T]:
+        """Fail C{waiting} with L{DaemonUnreachable} after C{patience} seconds if C{message} is not to wait."""
+        if message.wait:
+            return waiting
+
+        def expire(result: _T | Failure, seconds: float) -> _T | Failure:
+            if isinstance(result, Failure) and result.check(CancelledError):
+                return Failure(silent(self._place, seconds))
+            return result  # it was decided before
+
+        return waiting.addTimeout(patience, self._clock, expire)
 
     def _way_back(self, message: Lock) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
         """Return what reclaims the lock of C{message}; C{None} if that cannot be."""
