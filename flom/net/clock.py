@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from time import monotonic
+from time import time as wall_clock
 
 from flom.core.effects import Instant
 
 
 def system_instant() -> Instant:
     """Read the monotonic clock and the wall clock of this machine, both in seconds."""
-    return Instant(time.monotonic(), time.time())
+    return Instant(monotonic(), wall_clock())
 
 
 def local_strftime(format: str, wall: float) -> str:

@@ -12,6 +12,9 @@ from twisted.python import log
 
 _PRIVATE_NAMES: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable")
 
+_POLLS: Final = 16
+"""How often a turn looks for events at most, if there are some each time, before the reactor looks after its timers."""
+
 
 def speed_up(reactor: object) -> bool:
     """
@@ -29,9 +32,21 @@ def speed_up(reactor: object) -> bool:
 
 
 def _turn(reactor: Any, timeout: float | None) -> None:
-    """Do what C{EPollReactor.doPoll} does, without asking each descriptor whether it has been closed."""
-    selectables = reactor._selectables
-    for descriptor, event in reactor._poller.poll(timeout, len(selectables)):
+    """
+    Do what C{EPollReactor.doPoll} does, without asking each descriptor whether it has been closed; and at once again,
+    while there is something to do.
+    """
+    selectables, poll = reactor._selectables, reactor._poller.poll
+    events = poll(timeout, len(selectables))
+    for _ in range(_POLLS):
+        if not events:
+            break
+        _handle(reactor, selectables, events)
+        events = poll(0, len(selectables))
+
+
+def _handle(reactor: Any, selectables: dict[int, Any], events: list[tuple[int, int]]) -> None:
+    for descriptor, event in events:
         selectable = selectables.get(descriptor)
         if selectable is None:
             continue  # it was removed in this turn

@@ -57,13 +57,18 @@ def _is_tcp(kind: type) -> bool:
     return ITCPTransport.implementedBy(kind) and not IUNIXTransport.implementedBy(kind)  # the latter are both
 
 
+def sends_at_once(transport: Any) -> bool:
+    """Return whether L{sender} can send by C{transport} at once: there is a socket, and no TLS."""
+    return isinstance(transport, Connection)
+
+
 def sender(transport: Any) -> Callable[[bytes], None]:
     """
     Return a function that sends bytes by C{transport}, at once if that is possible.
 
     C{transport.write} leaves that to the reactor's next turn, which costs more than the sending itself.
     """
-    if not isinstance(transport, Connection):
+    if not sends_at_once(transport):
         return transport.write  # type: ignore[no-any-return]  # TLS, for one, has to see them first
 
     def send(data: bytes) -> None:

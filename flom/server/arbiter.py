@@ -309,8 +309,7 @@ class DeferredArbiter(Acquiring):
             return
         self._is_delivering = True
         for effect in effects:
-            if self._log_grants or not isinstance(effect, Ended):
-                self._deliver(effect)
+            self._deliver(effect)
         while self._effects:
             self._deliver(self._effects.popleft())
         self._is_delivering = False
@@ -319,9 +318,10 @@ class DeferredArbiter(Acquiring):
 
     def _deliver(self, effect: Effect) -> None:
         """Deliver C{effect} to the session that it concerns, if that is still there."""
-        if self._log_grants or isinstance(effect, Refused):
+        kind = type(effect)
+        if self._log_grants or kind is Refused:
             self._log_effect(effect)
-        if isinstance(effect, Ended):
+        if kind is Ended:
             return
         if self._takeover is not None and isinstance(effect, Granted):
             self._takeover.note_granted(effect.request)

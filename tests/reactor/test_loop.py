@@ -31,6 +31,7 @@ class End:
         self.socket = socket
         self.did: list[str] = []
         self.on_read: Callable[[], Any] = lambda: None
+        self.on_write: Callable[[], None] = lambda: None
         self.on_lost: Callable[[], None] = lambda: None
 
     def fileno(self) -> int:
@@ -46,6 +47,7 @@ class End:
 
     def doWrite(self) -> None:
         self.did.append("write")
+        self.on_write()
 
     def connectionLost(self, reason: Failure) -> None:
         self.did.append(f"lost: {reason.getErrorMessage()}")
@@ -98,11 +100,26 @@ def test_what_can_be_read_is_read(reactor: Any, end: End, other: socket.socket) 
 
 
 def test_a_writer_writes(reactor: Any, end: End, other: socket.socket) -> None:
-    reactor.addWriter(end)
-    reactor.doIteration(0)
+    end.on_write = lambda: reactor.removeWriter(end)
+    for _ in range(2):
+        reactor.addWriter(end)
+        reactor.doIteration(0)
+        other.send(b"hello")
+    assert end.did == ["write", "read b'hello'", "write"]
+
+
+def test_what_comes_meanwhile_is_read_in_the_same_turn(reactor: Any, end: End, other: socket.socket) -> None:
+    answers = [b"a", b"b", b""]
+    end.on_read = lambda: other.send(answers.pop(0)) and None
     other.send(b"hello")
     reactor.doIteration(0)
-    assert end.did == ["write", "read b'hello'", "write"]
+    assert end.did == ["read b'hello'", "read b'a'", "read b'b'"]
+
+
+def test_but_a_turn_ends_although_there_is_always_more(reactor: Any, end: End) -> None:
+    reactor.addWriter(end)
+    reactor.doIteration(0)
+    assert set(end.did) == {"write"}
 
 
 def test_an_end_with_nothing_more_to_read_is_disconnected(reactor: Any, end: End, other: socket.socket) -> None:

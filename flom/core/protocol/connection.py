@@ -216,9 +216,8 @@ class ServerConnection(ServerSession):
         if self.is_over:
             return ()
         messages = self._reader.feed(data)
-        if self._is_introduced and isinstance(messages, tuple) and len(messages) == 1:  # mostly
-            order = self.order_of(messages[0])
-            return () if order is None else (order,)
+        if self._is_introduced and isinstance(messages, tuple):  # mostly
+            return filter(None, map(self.order_of, messages))
         return self._orders(messages)
 
     def _orders(self, messages: Iterable[Message]) -> Iterator[Introduced | Order]:

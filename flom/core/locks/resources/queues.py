@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
-from flom.core.modes import LockMode
+from flom.core.modes import HeldModes, LockMode
 from flom.core.requests import LockRequest
 
 K = TypeVar("K")
@@ -33,7 +32,10 @@ class ModeQueues:
 
     def append(self, request: LockRequest, arrival: int) -> None:
         """Put C{request} last; C{arrival} is a number higher than any before."""
-        self._queues.setdefault(request.mode, OrderedDict())[request] = arrival
+        queue = self._queues.get(request.mode)
+        if queue is None:
+            queue = self._queues[request.mode] = OrderedDict()
+        queue[request] = arrival
 
     def remove(self, request: LockRequest) -> None:
         """Remove C{request}, wherever it stands."""
@@ -42,11 +44,15 @@ class ModeQueues:
         if not queue:
             del self._queues[request.mode]
 
-    def heads(self) -> Iterator[tuple[int, LockRequest]]:
-        """Return the first waiter of each mode with its arrival number."""
-        for queue in self._queues.values():
-            request, arrival = next(iter(queue.items()))
-            yield arrival, request
+    def first(self, held: HeldModes) -> LockRequest | None:
+        """Find the first waiter whose mode is compatible with C{held}."""
+        found, earliest = None, NEVER
+        for mode, queue in self._queues.items():
+            if held.admits(mode):
+                request, arrival = next(iter(queue.items()))
+                if arrival < earliest:
+                    found, earliest = request, arrival
+        return found
 
     def head(self, mode: LockMode) -> LockRequest | None:
         """Return the first waiter of C{mode}."""

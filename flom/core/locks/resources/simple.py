@@ -36,7 +36,4 @@ class SimpleResource(Resource):
         self._queues.remove(request)
 
     def next_waiter(self, now: Instant) -> LockRequest | None:
-        if not self._queues:
-            return None
-        fitting = [head for head in self._queues.heads() if self._held.admits(head[1].mode)]
-        return min(fitting)[1] if fitting else None
+        return self._queues.first(self._held)
