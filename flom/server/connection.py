@@ -24,7 +24,7 @@ from flom.core.protocol.messages import STATUS_PROBE, Challenge, Lock, Proof, Sh
 from flom.core.requests import LockRequest
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
-from flom.reactor.transports import close_our_side, sender, tune, underlying, unsent
+from flom.reactor.transports import close_our_side, sender, sends_at_once, tune, underlying, unsent
 from flom.server.admission import Admission
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
@@ -42,6 +42,12 @@ _conns = tracer("conns")
 _locker = tracer("locker")
 _msg = tracer("msg")
 
+
+POSTPONED: Final = 0.001
+"""
+Seconds for which a client may be left without the answer that it has to wait: where locks go from hand to hand, it is
+granted the lock meanwhile, and gets both answers at once.
+"""
 
 MOST_TO_SHOW: Final = 100
 """Requests for the status of one connection that wait to be answered."""
@@ -72,6 +78,7 @@ class LockProtocol(Protocol):
         self._to_show: list[str | None] = []
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
+        self._postponed = b""  # what is sent before anything else is
 
     def connectionMade(self) -> None:
         self._is_too_late = self._arbiter.is_retired
@@ -83,7 +90,8 @@ class LockProtocol(Protocol):
         self._shared.counters.connections += 1
         self._id = self._arbiter.open(self._tell, self._who)
         self._connection = ServerConnection(self._id, unique_id(), self._shared.options.limits.message_size)
-        self._send = sender(self.transport)
+        self._send_now = sender(self.transport)
+        self._can_postpone = sends_at_once(self.transport)
         self._is_traced = _msg.is_on or _locker.is_on
         tune(self.transport, self._shared.options.keepalive.of_daemon)
         self.transport.registerProducer(self, True)
@@ -146,8 +154,14 @@ class LockProtocol(Protocol):
             self._exceed("message-timeout", f"no whole message within {limit:g} s")
         self.transport.abortConnection()
 
+    def send_postponed(self) -> None:
+        """Send what was postponed, if there is anything."""
+        if self._postponed:
+            self._send(b"")
+
     def hang_up(self) -> None:
         """Close the connection as soon as everything that was said is sent, or the other end has had its time."""
+        self.send_postponed()
         self._connection.end()
         self._to_show.clear()
         self._end_producing()  # a paused producer would keep it open
@@ -167,6 +181,7 @@ class LockProtocol(Protocol):
         if self._showing is not None:
             self._showing.cancel()
         self._deadlines.clear(self)
+        self._shared.postponed.clear(self)
         self._forget_unread()
         self._arbiter.drop(self._id)  # one way out, whatever the cause
 
@@ -198,8 +213,15 @@ class LockProtocol(Protocol):
             case StatusRequest():
                 self._show(order.name)
             case Challenge():
-                self.transport.write(self._shared.answer_challenge(order))
+                self._send(self._shared.answer_challenge(order))
                 self.hang_up()
+
+    def _send(self, data: bytes) -> None:
+        if self._postponed:
+            data = self._postponed + data
+            self._postponed = b""
+            self._shared.postponed.forget(self)
+        self._send_now(data)
 
     def _who(self) -> Peer:
         if self._known is None:
@@ -220,7 +242,7 @@ class LockProtocol(Protocol):
                 self._shared.options.tls.check_peer_id(self.transport, introduced.peer_id)
         except TlsError as e:
             if not isinstance(introduced.message, Lock):
-                self.transport.write(self._connection.refuse_management())
+                self._send(self._connection.refuse_management())
             is_shutdown = isinstance(introduced.message, Shutdown)
             self._close(f"shutdown refused, {e}" if is_shutdown else str(e), "FLM013E")
 
@@ -251,6 +273,10 @@ class LockProtocol(Protocol):
             return
         if self._is_traced:
             _msg.debug("to %s: %r", self._id, data)
+        if outcome is Outcome.QUEUED and self._can_postpone and not self._postponed:
+            self._postponed = data
+            self._shared.postponed.set(self)
+            return
         self._send(data)
         if self._connection.is_over:
             self._end_producing()
@@ -268,7 +294,7 @@ class LockProtocol(Protocol):
         else:
             if self._shared.throttle.allows("shutdowns refused"):
                 self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
-            self.transport.write(self._connection.refuse_management())
+            self._send(self._connection.refuse_management())
             self.hang_up()
 
     def _is_trusted(self, trusts_host: bool) -> bool:
@@ -279,7 +305,7 @@ class LockProtocol(Protocol):
         if not (self._shared.options.status_for_all or self._is_trusted(trusts_host=True)):
             if self._shared.throttle.allows("statuses refused"):
                 self._log.info("status refused to {peer}", peer=self._peer)
-            self.transport.write(self._connection.refuse_management())
+            self._send(self._connection.refuse_management())
             return
         try:
             self._to_show.append(None if name is None else parse_name(name).key)
@@ -297,7 +323,7 @@ class LockProtocol(Protocol):
 
     def _send_status(self, data: bytes) -> None:
         self._showing = None
-        self.transport.write(self._connection.status(data))
+        self._send(self._connection.status(data))
         self._show_next()
 
     def _watch_unread(self) -> None:
@@ -347,6 +373,7 @@ class LockFactory(Factory):
     @ivar connected: holds each for as long as it is connected.
     @ivar admission: decides which are let in; it should know the ports.
     @ivar deadlines: for messages, and for the other end to close the connection.
+    @ivar postponed: until when answers are L{POSTPONED}.
     @ivar throttle: of log lines that clients can cause.
     @ivar answer_challenge: returns the answer to another leader of the group; a daemon that is in none says so.
     """
@@ -372,6 +399,7 @@ class LockFactory(Factory):
         self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))
         self.throttle = LogThrottle(clock)
         self.deadlines = Deadlines(clock, options.limits.message_timeout, LockProtocol.time_out)
+        self.postponed = Deadlines(clock, POSTPONED, LockProtocol.send_postponed, slack=POSTPONED)
         self.admission = Admission(clock, options.limits, self.throttle)
 
     @cached_property

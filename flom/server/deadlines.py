@@ -13,14 +13,16 @@ T = TypeVar("T", bound=Hashable)
 class Deadlines(Generic[T]):
     """The deadlines of any number of keys."""
 
-    def __init__(self, clock: IReactorTime, seconds: float, missed: Callable[[T], None]) -> None:
+    def __init__(self, clock: IReactorTime, seconds: float, missed: Callable[[T], None], slack: float = 0.0) -> None:
         """
         @param seconds: from L{set} to the deadline.
         @param missed: called with each key that was not cleared in time.
+        @param slack: seconds by which that may be late, so that it is done for several at a time.
         """
         self._clock = clock
         self._seconds = seconds
         self._missed = missed
+        self._slack = slack
         self._due: dict[T, float] = {}  # in the order of the deadlines
         self._timer: IDelayedCall | None = None
         self._is_looking = False
@@ -43,6 +45,10 @@ class Deadlines(Generic[T]):
             self._timer.cancel()
             self._timer = None
 
+    def forget(self, key: T) -> None:
+        """Remove the deadline of C{key}, if it has one, for which another will be set soon: the timer is kept."""
+        self._due.pop(key, None)
+
     def _look(self) -> None:
         self._timer = None
         self._is_looking = True
@@ -57,4 +63,4 @@ class Deadlines(Generic[T]):
         finally:
             self._is_looking = False
             if self._due:
-                self._timer = self._clock.callLater(max(0.0, next(iter(self._due.values())) - now), self._look)
+                self._timer = self._clock.callLater(max(self._slack, next(iter(self._due.values())) - now), self._look)

@@ -11,7 +11,7 @@ from zope.interface import provider
 
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Answer, Challenge, Contested, ManagementRefused, Message, Proof, Unlocked
-from flom.server.connection import LockFactory
+from flom.server.connection import POSTPONED, LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from tests.fakes.connections import FakeTls, MemoryClient, MemoryDaemon, first, later, lock, unlock, xml
@@ -388,3 +388,50 @@ def test_a_daemon_that_is_part_of_another_program_is_ended_by_no_client() -> Non
     client = MemoryClient(factory, "127.0.0.1").send(xml(5, 8, '<shutdown immediate="1"/>'))
     assert client.received() == [ManagementRefused()]
     assert daemon.shutdowns == []
+
+
+class TestPostponing:
+    """Where a connection can be written to at once, the answer that a client has to wait is sent a little later."""
+
+    @pytest.fixture
+    def daemon(self, monkeypatch: pytest.MonkeyPatch) -> MemoryDaemon:
+        monkeypatch.setattr("flom.server.connection.sends_at_once", lambda transport: True)
+        return MemoryDaemon()
+
+    def test_it_is_sent_when_it_is_time(self, daemon: MemoryDaemon) -> None:
+        daemon.connect().send(HOLD)
+        waiter = daemon.connect().send(HOLD)
+        assert waiter.received() == []
+        daemon.clock.advance(POSTPONED)
+        assert waiter.received() == [first(1)]
+        assert daemon.clock.getDelayedCalls() == []
+
+    def test_it_is_sent_with_the_grant_if_that_comes_before(self, daemon: MemoryDaemon) -> None:
+        holder = daemon.connect().send(HOLD)
+        waiter = daemon.connect().send(HOLD)
+        holder.send(unlock())
+        assert waiter.received() == [first(1), later(0)]
+        daemon.clock.advance(POSTPONED)
+        assert waiter.received() == []
+
+    def test_a_second_one_is_sent_at_once_with_the_first(self, daemon: MemoryDaemon) -> None:
+        daemon.connect().send(HOLD)
+        waiter = daemon.connect().send(HOLD + HOLD)
+        assert waiter.received() == [first(1), first(1)]
+
+    def test_other_answers_are_not_postponed(self, daemon: MemoryDaemon) -> None:
+        assert daemon.connect().send(HOLD).received() == [first(0)]
+        assert daemon.connect().send(lock(wait=0)).received() == [first(4)]
+
+    def test_it_is_sent_before_the_connection_is_closed(self, daemon: MemoryDaemon) -> None:
+        daemon.connect().send(HOLD)
+        waiter = daemon.connect().send(HOLD)
+        waiter.protocol.hang_up()
+        assert waiter.received() == [first(1)]
+
+    def test_a_lost_connection_is_not_written_to(self, daemon: MemoryDaemon) -> None:
+        daemon.connect().send(HOLD)
+        waiter = daemon.connect().send(HOLD)
+        waiter.leave()
+        daemon.clock.advance(POSTPONED)
+        assert waiter.received() == []

@@ -137,3 +137,30 @@ def test_the_last_one_may_be_set_again_while_it_is_told_of(clock: Clock, togethe
     clock.advance(10)
     assert told == ["a", "b", "c"][: 2 + together]
     assert clock.getDelayedCalls() == []
+
+
+def test_one_timer_serves_those_that_are_due_within_the_slack(clock: Clock, missed: list[str]) -> None:
+    deadlines = Deadlines(clock, 10.0, missed.append, slack=2.0)
+    for who in "abc":
+        deadlines.set(who)
+        clock.advance(1)
+    clock.advance(7)
+    assert missed == ["a"]
+    clock.advance(2)
+    assert missed == ["a", "b", "c"]
+
+
+def test_what_is_forgotten_is_not_missed_and_leaves_the_timer(
+    clock: Clock, deadlines: Deadlines[str], missed: list[str]
+) -> None:
+    deadlines.set("a")
+    [timer] = clock.getDelayedCalls()
+    clock.advance(5)
+    deadlines.forget("a")
+    deadlines.set("b")
+    assert clock.getDelayedCalls() == [timer]
+    clock.advance(5)
+    assert missed == []
+    clock.advance(5)
+    assert missed == ["b"]
+    assert clock.getDelayedCalls() == []
