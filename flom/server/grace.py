@@ -16,6 +16,9 @@ GRACE: Final = 0.5
 LOOKING: Final = 5.0
 """Seconds for which a former holder counts as looking for this daemon after a question; it asks 6 times a second."""
 
+FOUND: Final = 1.0
+"""Seconds after its last question after which a former holder has found the daemon that leads, if one does."""
+
 MAX_GRACE: Final = 10.0
 """Seconds after which a grace period ends at the latest, however many former holders still look for this daemon."""
 
@@ -60,10 +63,14 @@ class Looking:
         if self._until.pop(holder, None) is not None:
             self._came.add(holder)
 
-    def forget_silent(self, now: float) -> None:
-        """Forget those that have not asked in the last L{LOOKING} seconds."""
-        while self._until and next(iter(self._until.values())) <= now:
+    def forget_silent(self, now: float, patience: float = LOOKING) -> None:
+        """Forget those that have not asked in the last C{patience} seconds, of L{LOOKING}."""
+        while self._until and next(iter(self._until.values())) <= now + LOOKING - patience:
             del self._until[next(iter(self._until))]
+
+    def note_leader(self, now: float) -> None:
+        """Forget those that ask no more while another daemon leads: they have found that one."""
+        self.forget_silent(now, FOUND)
 
     def last(self) -> float:
         """Return when the last one will be forgotten if none asks again; 0.0 if there is none."""

@@ -426,6 +426,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
     def _note_leader(self, node: str) -> None:
         """Remember that C{node} leads, too."""
         if node != self.election.standing.node:
+            self._looking.note_leader(self._reactor.seconds())
             self._leaders.pop(node, None)  # those that were heard last come last
             self._leaders[node] = self._now()[0]
             if len(self._leaders) > _MOST_LEADERS:
