@@ -202,9 +202,11 @@ class Acquirer:
                 seek=seek,
                 holder=self._holder,
             )
-        except LockTimeout:
+        except LockTimeout as e:
             if self._deadline <= limit:
                 raise
+            if type(e) is not LockTimeout:  # no name server has answered
+                raise DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, str(e)) from None
             raise silent(peer_of(self._config), self._patience) from None
 
     def _connect(self) -> Conversation:

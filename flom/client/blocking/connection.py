@@ -56,8 +56,6 @@ def connect(
     """
     Connect to the daemon that C{config} means; none is started.
 
-    To look up the name of a host may take longer than C{deadline}; nothing else does.
-
     @param deadline: a time of C{time.monotonic}; C{None} if it does not matter how long it takes.
     @param warn: called with each warning for the user.
     @param say: called with each line about the search for the daemon of a group.
@@ -89,7 +87,7 @@ def connect(
     except BaseException as e:
         if connected is not None:
             close_socket(connected)
-        if isinstance(e, LockTimeout):
+        if type(e) is LockTimeout:  # others know better why
             raise LockTimeout(f"{peer_of(config)}: not connected in time") from None
         raise
 

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host
 from flom.client.blocking.fork_safety import close_socket, open_socket
-from flom.client.blocking.stream import wait_for
+from flom.client.blocking.stream import NEVER, wait_for
 from flom.client.retry import in_group
 from flom.codes import ReturnCode
 from flom.config import Config
@@ -143,8 +143,7 @@ def connect_to_host(host: str, port: int, interface: str, deadline: float, timeo
         from flom.core.group.addresses import is_link_local
     address: Any
     problem = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
-    name = host.encode() if host.isascii() else host  # what is bytes is looked up without a codec of 4 ms
-    found = socket.getaddrinfo(name, port, family, socket.SOCK_STREAM)
+    found = _look_up(host, port, family, deadline)
     for tried, (its_family, _, _, _, address) in enumerate(found):
         if interface and is_link_local(str(address[0])):
             address = (address[0], address[1], 0, socket.if_nametoindex(interface))
@@ -158,6 +157,23 @@ def connect_to_host(host: str, port: int, interface: str, deadline: float, timeo
         except OSError as e:
             problem = e
     raise problem
+
+
+def _look_up(host: str, port: int, family: int, deadline: float) -> list[Any]:
+    """Return what C{getaddrinfo} finds, with a thread if a name server may have to be waited for until C{deadline}."""
+    name = host.encode() if host.isascii() else host  # what is bytes is looked up without a codec of 4 ms
+
+    def look_up(flags: int = 0) -> list[Any]:
+        return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, 0, flags)
+
+    if deadline == NEVER:
+        return look_up()
+    try:
+        return look_up(socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        from flom.client.blocking.lookup import look_up_by  # an address needs no import
+
+        return look_up_by(deadline, host, look_up)
 
 
 def is_listening(family: int, address: Any) -> bool:
@@ -198,9 +214,8 @@ def _connect_to_group(
 ) -> tuple[socket.socket, str]:
     """Connect to the daemon that leads the group, after the one of the unicast address if that is to be tried."""
     from flom.core.group.discovery import ASK_AGAIN, choice_warning, takeover_time
-    from flom.net.multicast import group_of
 
-    group = group_of(config)
+    group = _group_of(config, deadline)
     give_up = monotonic() + takeover_time(config.timing)
     tries_unicast = bool(config.unicast_address) and seek not in (Seek.A_SUCCESSOR, Seek.TO_RECLAIM)
     while True:
@@ -221,6 +236,18 @@ def _connect_to_group(
             if monotonic() > give_up:
                 raise
         pause(ASK_AGAIN, deadline)  # it has ended since it answered
+
+
+def _group_of(config: Config, deadline: float) -> Group:
+    """Return the group, whose address may be a name that has to be looked up until C{deadline}."""
+    from flom.net.multicast import group_of
+
+    if deadline == NEVER:
+        return group_of(config)
+
+    from flom.client.blocking.lookup import look_up_by
+
+    return look_up_by(deadline, config.multicast_address, lambda: group_of(config))
 
 
 def _find(

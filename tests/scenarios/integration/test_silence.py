@@ -7,12 +7,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from tests.fakes.authority import Authority
 from tests.fakes.daemon import FLOM_RUN, Daemon
-from tests.fakes.programs import Programs, free_port
+from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.programs import Programs, assert_refused, free_port
 
 LOCK = """
 import sys
@@ -83,3 +85,35 @@ def test_a_request_that_is_not_to_wait_ends_without_an_answer(programs: Programs
 def test_a_timeout_ends_the_wait_for_an_answer(programs: Programs, silent: list[str]) -> None:
     done = programs.run(*silent, "-o", "200", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (98, "")
+
+
+@pytest.fixture
+def no_names(tmp_path: Path) -> Iterator[list[str]]:
+    """The words that run a command on a host whose name server says nothing."""
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text("nameserver 127.0.0.1\n")
+    with Host("flomnames") as host:
+        host.add_interface("192.0.2.10/24")
+        with host.open_socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 53))
+            mounted = f'mount --bind {resolv_conf} /etc/resolv.conf && exec "$@"'
+            yield host.words("unshare", "--mount", "sh", "-c", mounted, "sh")
+
+
+@needs_network_namespaces
+@pytest.mark.parametrize("place", ["-a", "-A"])
+def test_a_timeout_ends_the_wait_for_a_name_server(programs: Programs, no_names: list[str], place: str) -> None:
+    words = [*no_names, FLOM_RUN, place, "lockhost.example", "-o", "1000", "--", "echo", "ran"]
+    started = monotonic()
+    done = programs.start_program(*words).finish()
+    assert (done.returncode, done.stdout) == (98, "")
+    assert monotonic() - started < 4  # the C library gives up after 10 s
+
+
+@needs_network_namespaces
+def test_a_request_that_is_not_to_wait_ends_at_a_silent_name_server(programs: Programs, no_names: list[str]) -> None:
+    words = [*no_names, FLOM_RUN, "-a", "lockhost.example", "-o", "0", "--", "echo", "ran"]
+    started = monotonic()
+    done = programs.start_program(*words).finish()
+    assert_refused(done, 99, "lockhost.example: no name server has answered in time")
+    assert monotonic() - started < 8
