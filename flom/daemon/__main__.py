@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, cast
 
+from flom.daemon.independence import become_ordinary, move_to_scope
 from flom.daemon.slim_imports import lean_imports
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def main(words: Sequence[str]) -> None:
     """Become a daemon; the process that was called ends when that is ready, with status 0, or cannot be, with 1."""
     gc.disable()  # what is imported is there to stay
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # signals that the starter has blocked (flom.client.blocking.launch)
+    become_ordinary()
     ready = _detach()
     may_need_tls = any(word.startswith(("--tls-", "--http")) for word in words)
     with nullcontext() if may_need_tls else lean_imports():
@@ -65,8 +67,11 @@ def _detach() -> int:
         os._exit(0 if os.read(reading, 1) == _READY else 1)
     os.close(reading)
     os.setsid()
-    if os.fork():
-        os._exit(0)
+    if daemon := os.fork():
+        try:
+            move_to_scope(daemon)  # meanwhile, the daemon starts
+        finally:
+            os._exit(0)
     return writing
 
 

@@ -18,7 +18,9 @@ from tests.fakes.daemon import FLOM_RUN
 
 PATIENCE = 20.0  # seconds until a process that does nothing fails the test
 
-_MARK = "FLOM_TEST_MARK"  # in the environment of our processes, and so of the daemons that they start
+_MARK = (
+    "XDG_FLOM_TEST_MARK"  # in the environment of our processes, and of the daemons that they start, which keep XDG_*
+)
 
 RunHere = Callable[..., subprocess.CompletedProcess[str]]
 """Runs the program within this process: the fixture C{run_here}."""

@@ -26,7 +26,6 @@ from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config
 from flom.errors import DaemonUnreachable, LockTimeout
-from flom.job.environment import ENVIRON
 from flom.net.claim import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix, remove_unserved
 from flom.text import reason
 
@@ -77,6 +76,16 @@ _PATHS: Final = (
     "tls_private_key",
     "tls_ca_certificate",
 )
+
+
+_KEPT: Final = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "FLOM_TRACE_MASK"),
+        *("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE"),  # by which Python finds itself and us
+    }
+)
+_KEPT_OF_KIND: Final = ("LC_", "XDG_")
+"""Variables that a daemon gets. Others may be secrets, or marks by which a CI server finds what it has to end."""
 
 
 class Launch:
@@ -354,12 +363,11 @@ def _guarded() -> Iterator[None]:
 
 def _environment() -> dict[str, str]:
     """Return the environment of a daemon, in which Python finds this package, wherever it is."""
-    environment = dict(os.environ)
-    environment.pop(ENVIRON, None)
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_OF_KIND)}
     if _PACKAGE not in (*site.getsitepackages(), site.getusersitepackages()):
-        path = filter(None, [_PACKAGE, environment.get("PYTHONPATH")])
-        environment["PYTHONPATH"] = os.pathsep.join(path)
-    return environment
+        path = filter(None, [_PACKAGE, kept.get("PYTHONPATH")])
+        kept["PYTHONPATH"] = os.pathsep.join(path)
+    return kept
 
 
 def _numbers(descriptors: Iterable[int]) -> str:
