@@ -19,7 +19,7 @@ from twisted.python import usage
 
 from flom._version import __version__
 from flom.config import DAEMON, SETTINGS, Config, default_socket, load_file, override
-from flom.config.parsers import read_socket_name
+from flom.config.parsers import absolute, read_socket_name
 from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
 from flom.interfaces import IReactor
@@ -146,15 +146,17 @@ class Options(usage.Options):
         return config
 
     def _take_addresses(self) -> None:
-        """Set where to listen: what the options say, otherwise what the file says."""
+        """Set where to listen, and to mount: what the options say, otherwise what the file says."""
         self["listen"] = self["listen"] or list(self.config.listen)
         in_file = {"socket-name": self.config.socket_name, "unicast-address": self.config.unicast_address}
         for option, value in in_file.items():
             if "" in self[option]:
                 raise usage.UsageError(f"{option}: '' is an invalid value")
             self[option] = self[option] or ([value] if value else [])
-        paths = map(os.path.abspath, self["socket-name"])  # twistd may change its directory
+        paths = [absolute("socket-name", path) for path in self["socket-name"]]  # twistd may change its directory
         self["socket-name"] = [read_socket_name(path) for path in paths]
+        if place := self.config.mount_point:
+            self.config = self.config.replace(mount_point=absolute("mount-point-vfs", place))
 
 
 class _Daemon(MultiService):

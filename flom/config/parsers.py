@@ -145,6 +145,14 @@ def read_socket_name(text: str) -> str:
     return text
 
 
+def absolute(option: str, path: str) -> str:
+    """Return C{path} in full; raise L{ConfigError} if it is relative to a directory that has gone."""
+    try:
+        return os.path.abspath(path)
+    except OSError as e:
+        raise ConfigError(f"{option}: '{path}' leads nowhere, the working directory has gone: {reason(e)}") from None
+
+
 def read_directory(text: str) -> str:
     """
     Check that C{text} is a directory that can be opened: what is to be mounted on must be there

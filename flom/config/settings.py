@@ -11,6 +11,7 @@ import pwd
 
 from flom.config.parsers import (
     SIGNAL_NAMES,
+    absolute,
     absolute_within,
     quantity_of_option,
     read_bool,
@@ -346,7 +347,7 @@ class Config(_Values):
     @property
     def socket_path(self) -> str:
         """The UNIX socket to use, absolute, because a daemon lives in another directory."""
-        return os.path.abspath(self.socket_name) if self.socket_name else default_socket()
+        return absolute("socket-name", self.socket_name) if self.socket_name else default_socket()
 
     @property
     def keepalive(self) -> Keepalive:
@@ -388,7 +389,7 @@ class Config(_Values):
         """
         Check that the daemon is to be looked for in one kind of place (docs/compatibility.md, "Order of actions").
 
-        @raise ConfigError: it is not, or a relative path is too long in full.
+        @raise ConfigError: it is not, or a relative path is too long in full, or leads nowhere.
         """
         read_socket_name(self.socket_path)  # in full it is longer than what was given
         for option, address in ("unicast-address", self.unicast_address), ("multicast-address", self.multicast_address):

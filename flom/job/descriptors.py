@@ -5,17 +5,33 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+_MOST_TRIED: Final = 65_536  # descriptors without /proc, where the limit of them may be billions
+
 
 def inherited_descriptors() -> list[int]:
     """Return the open descriptors, 3 and above, that outlive an exec; to be called before anything else is opened."""
     found = []
-    for name in os.listdir("/proc/self/fd"):
+    for number in _descriptors():
         try:
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                found.append(int(name))
+            if number > 2 and os.get_inheritable(number):
+                found.append(number)
         except OSError:
-            continue  # the one that listdir used
+            continue  # it is not open, as the one that listdir used
     return found
+
+
+def _descriptors() -> Iterable[int]:
+    """Return the numbers of all open descriptors, and perhaps of others."""
+    try:
+        return map(int, os.listdir("/proc/self/fd"))
+    except OSError:
+        limit = os.sysconf("SC_OPEN_MAX")
+        return range(limit if 0 < limit < _MOST_TRIED else _MOST_TRIED)
 
 
 def open_standard_streams() -> None:

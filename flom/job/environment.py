@@ -21,12 +21,16 @@ def inherited_environment() -> dict[bytes, bytes]:
     Return the environment as this program got it.
 
     It is what L{ENVIRON} says; else the kernel's, because in the C locale, Python adds a variable to C{os.environ}.
+    Only if there is no C{/proc}, it is that.
     """
     if given := os.environ.get(ENVIRON):
         variables = a2b_base64(given).split(b"\0")
     else:
-        with open("/proc/self/environ", "rb") as environment:
-            variables = environment.read().split(b"\0")
+        try:
+            with open("/proc/self/environ", "rb") as environment:
+                variables = environment.read().split(b"\0")
+        except OSError:
+            return {key: value for key, value in os.environb.items() if key != ENVIRON.encode()}
     return dict(variable.split(b"=", 1) for variable in variables if variable.find(b"=") > 0)
 
 

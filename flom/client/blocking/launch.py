@@ -25,6 +25,7 @@ from flom.client.blocking.fork_safety import guard
 from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config
+from flom.config.parsers import absolute
 from flom.errors import DaemonUnreachable, LockTimeout
 from flom.net.claim import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix, remove_unserved
 from flom.text import reason
@@ -337,7 +338,8 @@ def cannot_claim(why: CannotClaim) -> DaemonUnreachable:
 
 def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
     """Return the words that start a daemon; C{options} of C{twistd flom} come on top of those that C{config} means."""
-    config = config.replace(**{field: os.path.abspath(path) for field in _PATHS if (path := getattr(config, field))})
+    paths = {field: absolute(field.replace("_", "-"), path) for field in _PATHS if (path := getattr(config, field))}
+    config = config.replace(**paths)
     python = [sys.executable, "-E"] if sys.flags.ignore_environment else [sys.executable]
     words = [*python, "-m", "flom.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
     for setting in SETTINGS:
