@@ -215,12 +215,19 @@ class ConfigError(FlomError):
     An option, a file or a key of it has a value that cannot be used.
 
     @ivar code: FLoM's code for the reason.
-    @ivar on_stdout: lines that FLoM writes to stdout about it (docs/compatibility.md, "Messages").
+    @ivar flom_line: the same as FLoM writes it to stderr (docs/compatibility.md, "Messages").
+    @ivar on_stdout: lines that FLoM writes to stdout about it.
     """
 
     def __init__(
-        self, why: str, code: ReturnCode = ReturnCode.INVALID_OPTION, *, on_stdout: Sequence[str] = ()
+        self,
+        why: str,
+        code: ReturnCode = ReturnCode.INVALID_OPTION,
+        *,
+        flom_line: str = "",
+        on_stdout: Sequence[str] = (),
     ) -> None:
         super().__init__(why)
         self.code = code
+        self.flom_line = flom_line or why
         self.on_stdout = on_stdout

@@ -65,12 +65,21 @@ class NoWatch:
 
 @pytest.fixture
 def run_here(capsys: pytest.CaptureFixture[str]) -> RunHere:
-    """Runs the program in our process, which is quicker; good for what ends before it looks for a daemon."""
+    """Runs C{flom} in our process, which is quicker; good for what ends before it looks for a daemon."""
+    return _runner_here("flom", capsys)
 
+
+@pytest.fixture
+def flom_run_here(capsys: pytest.CaptureFixture[str]) -> RunHere:
+    """The same for C{flom-run}."""
+    return _runner_here("flom-run", capsys)
+
+
+def _runner_here(name: str, capsys: pytest.CaptureFixture[str]) -> RunHere:
     from flom.run import program  # other tests need not wait for its import
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        status = program.run("flom", words, NoWatch())  # type: ignore[arg-type]
+        status = program.run(name, words, NoWatch())  # type: ignore[arg-type]
         captured = capsys.readouterr()
         return subprocess.CompletedProcess(words, status, captured.out, captured.err)
 

@@ -173,7 +173,7 @@ def test_a_relative_path_in_a_file_is_meant_from_where_we_are_too(tmp_path: Path
 def test_what_a_file_says_to_commands_is_checked_and_has_no_effect(tmp_path: Path) -> None:
     text = "[Resource]\nName={name}\n[Network]\nDiscoveryAttempts=7\n"
     parse("-c", write(tmp_path / "good.conf", text.format(name="R1")))
-    with pytest.raises(SystemExit, match=r"bad\.conf.*\[Resource\] Name='1bad'"):
+    with pytest.raises(SystemExit, match=r"bad\.conf.*\[Resource\] Name: '1bad'"):
         parse("-c", write(tmp_path / "bad.conf", text.format(name="1bad")))
 
 
@@ -197,17 +197,17 @@ def test_what_has_no_effect_is_told_in_one_line(
     ("text", "named"),
     [
         ("no key file", ["no key file"]),
-        ("[Daemon]\nLifespan=soon\n", ["[Daemon] Lifespan='soon'"]),
-        ("[Daemon]\nUnicastPort=70000\n", ["[Daemon] UnicastPort='70000'"]),
-        ("[Daemon]\nMulticastPort=0\n", ["[Daemon] MulticastPort='0'"]),
-        ("[Daemon]\nHeartbeat=9\n", ["[Daemon] Heartbeat='9'"]),
-        ("[Daemon]\nElectionTime=0x200\n", ["[Daemon] ElectionTime='0x200'"]),
-        ("[Daemon]\nAllowRemoteShutdown=perhaps\n", ["[Daemon] AllowRemoteShutdown='perhaps'"]),
-        (f"[Daemon]\nSocketName=/{'x' * 107}\n", ["[Daemon] SocketName='/xxx"]),
-        ("[Network]\nDiscoveryTTL=256\n", ["[Network] DiscoveryTTL='256'"]),
-        ("[Network]\nTcpKeepaliveTime=0\n", ["[Network] TcpKeepaliveTime='0'"]),
-        ("[TLS]\nTlsCertificate=/nowhere.pem\n", ["[TLS] TlsCertificate='/nowhere.pem'"]),
-        ("[TLS]\nTlsCheckPeerId=perhaps\n", ["[TLS] TlsCheckPeerId='perhaps'"]),
+        ("[Daemon]\nLifespan=soon\n", ["[Daemon] Lifespan: 'soon'"]),
+        ("[Daemon]\nUnicastPort=70000\n", ["[Daemon] UnicastPort: '70000'"]),
+        ("[Daemon]\nMulticastPort=0\n", ["[Daemon] MulticastPort: '0'"]),
+        ("[Daemon]\nHeartbeat=9\n", ["[Daemon] Heartbeat: '9'"]),
+        ("[Daemon]\nElectionTime=0x200\n", ["[Daemon] ElectionTime: '0x200'"]),
+        ("[Daemon]\nAllowRemoteShutdown=perhaps\n", ["[Daemon] AllowRemoteShutdown: 'perhaps'"]),
+        (f"[Daemon]\nSocketName=/{'x' * 107}\n", ["[Daemon] SocketName: '/xxx"]),
+        ("[Network]\nDiscoveryTTL=256\n", ["[Network] DiscoveryTTL: '256'"]),
+        ("[Network]\nTcpKeepaliveTime=0\n", ["[Network] TcpKeepaliveTime: '0'"]),
+        ("[TLS]\nTlsCertificate=/nowhere.pem\n", ["[TLS] TlsCertificate: '/nowhere.pem'"]),
+        ("[TLS]\nTlsCheckPeerId=perhaps\n", ["[TLS] TlsCheckPeerId: 'perhaps'"]),
     ],
     ids=lambda value: value.strip().split("\n")[-1][:40] if isinstance(value, str) else "",
 )

@@ -5,7 +5,7 @@ Everything that can be set: defaults, configuration files and options become one
 
 from flom.config.files import load, load_file, merge, override
 from flom.config.parsers import SIGNAL_NAMES
-from flom.config.settings import DAEMON, RUNNER, SETTINGS, Config, Setting, default_socket
+from flom.config.settings import DAEMON, RUNNER, SETTINGS, Config, Setting, default_socket, flock_hint
 
 __all__ = [
     "DAEMON",
@@ -15,6 +15,7 @@ __all__ = [
     "Config",
     "Setting",
     "default_socket",
+    "flock_hint",
     "load",
     "load_file",
     "merge",

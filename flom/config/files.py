@@ -104,11 +104,18 @@ def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = 
             warn(f"{path}: [{group}] {key}: {e}")
             value = e.rest
         except (OSError, ValueError, ConfigError) as e:
-            why = f"[{group}] {key}={_unescape(raw)!r} is an invalid value"
+            shown = _unescape(raw)
+            flom_why = f"[{group}] {key}={shown!r} is an invalid value"
             if isinstance(e, OSError):
-                raise _init_failed(ReturnCode.REALPATH_ERROR, f"{path}: {why}: {reason(e)}", []) from None
+                plain = f"{path}: [{group}] {key}: '{shown}' is an invalid value: {reason(e)}"
+                flom_why = f"{path}: {flom_why}: {reason(e)}"
+                raise _init_failed(plain, ReturnCode.REALPATH_ERROR, flom_why, []) from None
+            # an error of an option's begins with its name
+            why = str(e).partition(": ")[2] if isinstance(e, ConfigError) else f"'{shown}' is an invalid value"
+            plain = f"{path}: [{group}] {key}: {why}"
             flom_says = f"ERROR: invalid configuration found in file '{path}'"
-            raise _init_failed(ReturnCode.INVALID_OPTION, f"{flom_says}: {why}", [why, flom_says]) from None
+            on_stdout = [flom_why, flom_says]
+            raise _init_failed(plain, ReturnCode.INVALID_OPTION, f"{flom_says}: {flom_why}", on_stdout) from None
         if value is not None:
             config = config.replace(**{setting.field: value})
     return config
@@ -190,8 +197,9 @@ def _unescape(text: str) -> str:
 
 def _cannot_load(path: str, why: str) -> ConfigError:
     flom_says = f"ERROR: error while loading file '{path}'"
-    return _init_failed(ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR, f"{flom_says}: {why}", [flom_says])
+    code = ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR
+    return _init_failed(f"{path}: cannot be loaded: {why}", code, f"{flom_says}: {why}", [flom_says])
 
 
-def _init_failed(code: ReturnCode, why: str, on_stdout: list[str]) -> ConfigError:
-    return ConfigError(f"flom_config_init: ret_cod={code} ({why})", code, on_stdout=on_stdout)
+def _init_failed(plain: str, code: ReturnCode, why: str, on_stdout: list[str]) -> ConfigError:
+    return ConfigError(plain, code, flom_line=f"flom_config_init: ret_cod={code} ({why})", on_stdout=on_stdout)

@@ -105,11 +105,28 @@ def read_name(text: str) -> str:
         parse_name(text)
         if text != DEFAULT_NAME:
             return text
-        why = f"ERROR: '{text}' is a reserved resource name and can not be set by user"
+        why = f"'{text}' is what is locked without a name; leave out the name"
+        flom_says = f"ERROR: '{text}' is a reserved resource name and can not be set by user"
     except InvalidName:
-        why = f"ERROR: '{text}' is not a valid name for a resource"
-    line = f"flom_config_set_resource_name: ret_cod={ReturnCode.INVALID_RESOURCE_NAME} ({why})"
-    raise ConfigError(line, on_stdout=[why])
+        why = f"'{text}' is no name of a resource: {_NAMES}{_way_out(text)}"
+        flom_says = f"ERROR: '{text}' is not a valid name for a resource"
+    line = f"flom_config_set_resource_name: ret_cod={ReturnCode.INVALID_RESOURCE_NAME} ({flom_says})"
+    raise ConfigError(f"resource-name: {why}", flom_line=line, on_stdout=[flom_says])
+
+
+_NAMES: Final = (
+    "letters and digits, a letter first, or /LEVEL/LEVEL, NAME[TOTAL], NAME.NAME, _s_NAME[SLOTS], _t_FORMAT[SLOTS]"
+)
+
+
+def _way_out(text: str) -> str:
+    """Return what is to be said of the name of a hierarchy that is nearly C{text}, which is no name."""
+    name = f"/{text}"
+    try:
+        parse_name(name)
+    except InvalidName:
+        return ""
+    return f"; '{name}' is one"
 
 
 def read_signals(text: str) -> tuple[int, ...]:
@@ -137,11 +154,8 @@ def _signal(word: str) -> int | None:
 def read_socket_name(text: str) -> str:
     """Check the path of a UNIX socket, which the kernel limits."""
     if len(os.fsencode(text)) > MAX_SOCKET_NAME:
-        code = ReturnCode.BUFFER_OVERFLOW
-        raise ConfigError(
-            f"socket-name: '{text}' is an invalid value, it has more than {MAX_SOCKET_NAME} bytes; "
-            f"flom_client_connect: ret_cod={code} ({code.text})"
-        )
+        why = f"socket-name: '{text}' is an invalid value, it has more than {MAX_SOCKET_NAME} bytes"
+        raise _at_connect(why, ReturnCode.BUFFER_OVERFLOW)
     return text
 
 
@@ -165,12 +179,14 @@ def read_directory(text: str) -> str:
     except (OSError, ValueError) as e:
         if isinstance(e, OSError) and e.errno == errno.ENOTCONN:
             return text
-        code = ReturnCode.OPENDIR_ERROR
-        raise ConfigError(
-            f"mount-point-vfs: '{text}' is an invalid value, {reason(e)}; "
-            f"flom_client_connect: ret_cod={code} ({code.text})"
-        ) from None
+        why = f"mount-point-vfs: '{text}' is an invalid value, {reason(e)}"
+        raise _at_connect(why, ReturnCode.OPENDIR_ERROR) from None
     return text
+
+
+def _at_connect(why: str, code: ReturnCode) -> ConfigError:
+    """Return the error about a value that FLoM looks at when it connects."""
+    return ConfigError(why, flom_line=f"{why}; flom_client_connect: ret_cod={code} ({code.text})")
 
 
 def read_status_for(text: str) -> str:

@@ -132,6 +132,31 @@ class Setting:
         return [f"--{self.long}", ("no", "yes")[value] if isinstance(value, bool) else str(value)]
 
 
+_FLOCK: Final = {
+    "-c": "--shell",
+    "--command": "--shell",
+    "-e": "the default",
+    "--exclusive": "the default",
+    "-n": "-o 0",
+    "--nb": "-o 0",
+    "--nonblock": "-o 0",
+    "-o": "--close",
+    "-s": "-l PR",
+    "--shared": "-l PR",
+    "-u": "not needed",
+    "--unlock": "not needed",
+    "-w": "--timeout",
+    "--wait": "--timeout",
+    "-x": "the default",
+}
+"""What says to C{flom-run} what options of flock(1) say that mean nothing, or something else, here."""
+
+
+def flock_hint(option: str) -> str:
+    """Return what ends a message about C{option}, with its dashes, which may have been meant as that of flock(1)."""
+    return f"; flock's {option} is {_FLOCK[option]} here" if option in _FLOCK else ""
+
+
 # Makers of rows. Each returns a Setting, and says Any, so that a row can state the type of its value.
 
 
@@ -163,7 +188,8 @@ def _integer(
         try:
             return check(read_c_int(text))
         except ValueError:
-            raise ConfigError(f"option parsing failed: {row.long}: '{text}' is an invalid value") from None
+            why = f"{row.long}: '{text}' is an invalid value"
+            raise ConfigError(why, flom_line=f"option parsing failed: {why}") from None
 
     check_file = check_in_file or check
     row = Setting(option, place, default, help, from_option, lambda text: check_file(read_decimal(text)), program)
@@ -418,7 +444,7 @@ class Config(_Values):
 
 
 def _contradiction(why: str, flom_says: str) -> ConfigError:
-    return ConfigError(f"Configuration is not valid, cannot go on! {why}", on_stdout=[flom_says])
+    return ConfigError(why, flom_line=f"Configuration is not valid, cannot go on! {why}", on_stdout=[flom_says])
 
 
 SETTINGS: Final = tuple(row for row in vars(Config).values() if isinstance(row, Setting))

@@ -1,8 +1,11 @@
-"""The command line of C{flom-run}, read as GLib reads FLoM's (docs/compatibility.md, "Parsing of options")."""
+"""
+The command line of C{flom-run}, and of C{flom}, for which it is read as GLib reads FLoM's
+(docs/compatibility.md, "Parsing of options").
+"""
 
 from __future__ import annotations
 
-from flom.config import RUNNER, SETTINGS, Setting
+from flom.config import RUNNER, SETTINGS, Setting, flock_hint
 from flom.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -18,9 +21,9 @@ def _action(field: str, option: str, help: str, *, takes_value: bool = False) ->
     return Setting(option, "", None, help, str if takes_value else None, str, RUNNER, field=field)
 
 
-_ACTIONS: Final = (  # under the names of the fields of CommandLine
+_CONFIG_FILE: Final = _action("config_file", "-c, --config-file", "a configuration file, read last", takes_value=True)
+_WITHOUT_COMMAND: Final = (
     _action("version", "-v, --version", "show the version"),
-    _action("config_file", "-c, --config-file", "a configuration file, read last", takes_value=True),
     _action("signal_list", "--signal-list", "list the signals"),
     _action("quiesce", "-x, --quiesce-exit", "end the daemon as soon as no client needs it"),
     _action("immediate", "-X, --immediate-exit", "end the daemon at once"),
@@ -32,6 +35,9 @@ _ACTIONS: Final = (  # under the names of the fields of CommandLine
         takes_value=True,
     ),
 )
+"""What a command line can ask for instead of a command."""
+
+_ACTIONS: Final = (*_WITHOUT_COMMAND, _CONFIG_FILE)  # under the names of the fields of CommandLine
 _OPTIONS: Final = (*_ACTIONS, *(setting for setting in SETTINGS if RUNNER in setting.programs))
 _BY_WORD: Final = {word: setting for setting in _OPTIONS for word in (f"-{setting.short}", f"--{setting.long}")}
 
@@ -41,12 +47,14 @@ class CommandLine:
     What was asked for; the fields that no C{@ivar} names are those of the options with the same names.
 
     @ivar options: settings and their texts, in the order in which they were given.
+    @ivar instead: the option, as it was given last, that asks for something else than a command.
     @ivar command: the words of COMMAND.
     @ivar immediate: whether to end the daemon at once; this counts if C{quiesce} is given too.
     """
 
     def __init__(self) -> None:
         self.options: list[tuple[Setting, str]] = []
+        self.instead: tuple[str, Setting] | None = None
         self.config_file: str | None = None
         self.command: list[str] = []
         self.help = False
@@ -58,13 +66,16 @@ class CommandLine:
         self.debug_feature: str | None = None
 
 
-def parse(words: Sequence[str]) -> CommandLine:
+def parse(words: Sequence[str], *, as_flom: bool = False) -> CommandLine:
     """
     Read C{words}, the command line without the name of the program.
 
-    Options may stand anywhere before C{--}. Unlike with FLoM, C{-rNAME} is the same as C{-r NAME}.
+    Options end at C{--} and at the first word that is none, where COMMAND begins. Unlike with FLoM, C{-rNAME} is the
+    same as C{-r NAME}.
 
-    @raise ConfigError: an option is unknown or has no value.
+    @param as_flom: true to read it as FLoM does: options may stand anywhere before C{--}, a value may look like an
+        option, and a command beside C{--version} and the like is left out.
+    @raise ConfigError: an option is unknown or has no value, or excludes the command.
     """
     line = CommandLine()
     rest = list(words)
@@ -77,17 +88,24 @@ def parse(words: Sequence[str]) -> CommandLine:
             line.help = True
         elif word.startswith("--"):
             option, has_value, value = word.partition("=")
-            _add(line, option, value if has_value else None, rest)
+            _add(line, option, value if has_value else None, rest, as_flom)
         elif word.startswith("-") and word != "-":
             letters = word[1:]
             while letters and not line.help:
                 option, letters = f"-{letters[0]}", letters[1:]
                 if option in _HELP:
                     line.help = True
-                elif _add(line, option, letters or None, rest):
+                elif _add(line, option, letters or None, rest, as_flom):
                     break
         else:
             line.command.append(word)
+            if not as_flom:
+                line.command += rest
+                break
+    if line.command and line.instead and not line.help and not as_flom:
+        option, setting = line.instead
+        what = f"{option} is to {setting.help}, and runs no command: leave out {option} or '{line.command[0]}'"
+        raise ConfigError(what + flock_hint(option))
     return line
 
 
@@ -95,7 +113,7 @@ def usage(program: str) -> str:
     """Write the help text of C{program}."""
     lines = [
         "Usage:",
-        f"  {program} [OPTION...] [-- command to execute]",
+        f"  {program} [OPTION...] {'[-- command to execute]' if program == 'flom' else '[--] COMMAND [ARG...]'}",
         "",
         "Takes a lock, runs the command, releases the lock. The command's last argument is the locked element, if",
         "the resource has elements; FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT are in its environment.",
@@ -112,7 +130,7 @@ def usage(program: str) -> str:
     return "\n".join(lines)
 
 
-def _add(line: CommandLine, option: str, value: str | None, rest: list[str]) -> bool:
+def _add(line: CommandLine, option: str, value: str | None, rest: list[str], as_flom: bool) -> bool:
     """
     Add to C{line} what C{option}, a word with its dashes, asks for; return whether it takes a value.
 
@@ -120,14 +138,27 @@ def _add(line: CommandLine, option: str, value: str | None, rest: list[str]) -> 
     """
     setting = _BY_WORD.get(option)
     if setting is None:
-        raise ConfigError(f"option parsing failed: Unknown option {option}")
+        raise _cannot_parse(f"unknown option {option}", flock_hint(option))
     takes_value = setting.from_option is not None
     if takes_value and value is None:
         if not rest:
-            raise ConfigError(f"option parsing failed: Missing argument for {option}")
+            raise _cannot_parse(f"missing argument for {option}", flock_hint(option))
         value = rest.pop(0)
+        if not as_flom and _looks_like_an_option(value):
+            raise _cannot_parse(f"missing argument for {option}, before '{value}'", flock_hint(option))
     if setting in _ACTIONS:
         setattr(line, setting.field, value if takes_value else True)
+        if setting in _WITHOUT_COMMAND:
+            line.instead = option, setting
     else:
         line.options.append((setting, value or ""))
     return takes_value
+
+
+def _looks_like_an_option(word: str) -> bool:
+    """Return whether C{word} is no value, unless it is attached to its option: it begins with a dash and no number."""
+    return word.startswith("-") and word != "-" and not word[1].isdigit()
+
+
+def _cannot_parse(why: str, hint: str) -> ConfigError:
+    return ConfigError(why + hint, flom_line=f"option parsing failed: {why[0].upper()}{why[1:]}")

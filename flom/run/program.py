@@ -47,15 +47,18 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     try:
-        line = parse(words)
+        line = parse(words, as_flom=program == "flom")
         if _inform(program, line):
             return ExitStatus.OK
         with watch.unblocked():  # a file may be a pipe that says nothing for long
             config = configure(program, line)
     except ConfigError as e:
-        for said in e.on_stdout:
-            tell(said)
-        print_error(str(e))
+        if program == "flom":
+            for said in e.on_stdout:
+                tell(said)
+            print_error(e.flom_line)
+        else:
+            print_error(f"{program}: {e}")
         return ExitStatus.ERROR
     try:
         return _act(program, line, config, watch)

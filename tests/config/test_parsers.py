@@ -25,14 +25,14 @@ from tests.fakes.reading import config_in, config_of
 @pytest.mark.parametrize("text", ["", "x", "5x", "5 ", "0x", "08", "1.5", "2147483648", "-2147483649", "٣"])
 def test_an_integer_option_that_is_none_is_refused_by_name(text: str) -> None:
     for row in INTEGERS:
-        with pytest.raises(ConfigError, match=f"^option parsing failed: .*{row.long}: '{text}' is an invalid value"):
+        with pytest.raises(ConfigError, match=f"^{row.long}: '{text}' is an invalid value"):
             config_of(f"--{row.long}={text}")
 
 
 @pytest.mark.parametrize("text", ["", "x", "5x", "0x10", "1.5", "2147483648", "-2147483649"])
 def test_an_integer_of_a_file_that_is_none_is_refused_by_file_and_key(text: str) -> None:
     for row in INTEGERS:
-        with pytest.raises(ConfigError, match=rf"'/etc/f'.*\[{row.group}\] {row.key}='{text}'"):
+        with pytest.raises(ConfigError, match=rf"^/etc/f: \[{row.group}\] {row.key}: '{text}'"):
             config_in(f"[{row.group}]\n{row.key}={text}\n", "/etc/f")
 
 
@@ -148,7 +148,7 @@ def test_what_holds_neither_yes_nor_no_is_refused(option: str, text: str) -> Non
     with pytest.raises(ConfigError, match=f"{option}: '{text}' is an invalid value"):
         config_of(f"--{option}", text)
     (row,) = [row for row in ROWS if row.long == option]
-    with pytest.raises(ConfigError, match=rf"\[{row.group}\] {row.key}='{text}'"):
+    with pytest.raises(ConfigError, match=rf"\[{row.group}\] {row.key}: '{text}'"):
         config_in(f"[{row.group}]\n{row.key}={text}\n")
 
 
@@ -194,7 +194,7 @@ def test_what_holds_no_lock_mode_is_refused(text: str) -> None:
 def test_a_bad_name_is_refused_whoever_gives_it(text: str) -> None:
     with pytest.raises(ConfigError, match=f"'{text}'".replace("[", r"\[")):
         config_of("-r", text)
-    with pytest.raises(ConfigError, match=r"\[Resource\] Name="):
+    with pytest.raises(ConfigError, match=r"\[Resource\] Name: "):
         config_in(f"[Resource]\nName={text}\n")
 
 
@@ -209,7 +209,7 @@ def test_a_socket_name_may_have_107_bytes() -> None:
     for too_long in ("x" * 108, "é" * 54):
         with pytest.raises(ConfigError, match=f"socket-name: '{too_long}' is an invalid value"):
             config_of("-s", too_long)
-        with pytest.raises(ConfigError, match=rf"\[Daemon\] SocketName='{too_long}'"):
+        with pytest.raises(ConfigError, match=rf"\[Daemon\] SocketName: '{too_long}'"):
             config_in(f"[Daemon]\nSocketName={too_long}\n")
 
 
@@ -235,7 +235,7 @@ def test_a_file_for_tls_must_be_there(row: Row) -> None:
         config_of(f"--{row.long}=")
     with pytest.raises(ConfigError, match=f"^{row.long}: '/no/such/file' is not a valid value"):
         config_of(f"--{row.long}=/no/such/file")
-    with pytest.raises(ConfigError, match=rf"\[{row.group}\] {row.key}='/no/such/file'") as refused:
+    with pytest.raises(ConfigError, match=rf"\[{row.group}\] {row.key}: '/no/such/file'") as refused:
         config_in(f"[{row.group}]\n{row.key}=/no/such/file\n")
     assert (refused.value.code, refused.value.on_stdout) == (ReturnCode.REALPATH_ERROR, [])
 
@@ -247,14 +247,14 @@ def test_a_mount_point_must_be_a_directory_that_can_be_opened(tmp_path: Path, ki
         path.touch()
     with pytest.raises(ConfigError, match=f"mount-point-vfs: '{path}' is an invalid value"):
         config_of("-m", str(path))
-    with pytest.raises(ConfigError, match=rf"\[Daemon\] MountPointVFS='{path}'"):
+    with pytest.raises(ConfigError, match=rf"\[Daemon\] MountPointVFS: '{path}'"):
         config_in(f"[Daemon]\nMountPointVFS={path}\n")
 
 
 def test_a_file_names_endpoints_which_are_for_daemons_only() -> None:
     text = "[Daemon]\nListen=tcp:28015:interface=127.0.0.1;systemd:domain=UNIX:index=0\n"
     assert config_in(text).listen == ("tcp:28015:interface=127.0.0.1", "systemd:domain=UNIX:index=0")
-    with pytest.raises(ConfigError, match="Unknown option --listen"):
+    with pytest.raises(ConfigError, match="unknown option --listen"):
         parse(["--listen", "tcp:28015"])
 
 

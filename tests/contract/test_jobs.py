@@ -145,7 +145,8 @@ def test_no_command_gives_97_and_a_bad_option_99(runner: Runner) -> None:
     done = runner.run()
     assert (done.returncode, done.stderr) == (97, "No command to execute!\n")
     done = runner.run("--no-such-option", "--", "true")
-    assert (done.returncode, done.stderr) == (99, "option parsing failed: Unknown option --no-such-option\n")
+    assert (done.returncode, done.stderr.count("\n")) == (99, 1)
+    assert "unknown option --no-such-option" in done.stderr
 
 
 def test_without_a_daemon_it_gives_99(programs: Programs, words: list[str], tmp_path: Path) -> None:

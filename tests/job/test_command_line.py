@@ -20,25 +20,85 @@ def test_everything_after_two_dashes_is_the_command_s() -> None:
     assert parse(["-r", "R1", "--", "ls", "-r", "--", "--help"]).command == ["ls", "-r", "--", "--help"]
 
 
-def test_options_are_taken_wherever_they_stand_before_two_dashes() -> None:
-    line = parse(["echo", "-n", "hello", "x"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["cp", "-v", "a", "b"],
+        ["grep", "-r", "x", "."],
+        ["rsync", "-a", "x", "y"],
+        ["pg_dump", "-d", "shop"],
+        ["tool", "--version", "--help", "--bad"],
+        ["sh", "--", "-c", "echo hi"],
+        ["-", "-x"],
+    ],
+    ids=" ".join,
+)
+def test_options_end_at_the_first_word_that_is_none(command: list[str]) -> None:
+    line = parse(["-r", "backup", *command])
+    assert line.command == command
+    assert [text for _, text in line.options] == ["backup"]
+    assert not line.version
+    assert not line.help
+
+
+def test_flom_takes_options_wherever_they_stand_before_two_dashes() -> None:
+    line = parse(["echo", "-n", "hello", "x"], as_flom=True)
     assert line.command == ["echo", "x"]
     assert [text for _, text in line.options] == ["hello"]
-    assert parse(["sh", "--", "-c", "echo hi"]).command == ["sh", "-c", "echo hi"]
+    assert parse(["sh", "--", "-c", "echo hi"], as_flom=True).command == ["sh", "-c", "echo hi"]
+    assert parse(["cat", "-"], as_flom=True).command == ["cat", "-"]
 
 
-def test_a_single_dash_is_an_ordinary_word() -> None:
-    assert parse(["cat", "-"]).command == ["cat", "-"]
+def test_an_option_of_flom_s_takes_the_next_word_whatever_it_is() -> None:
+    line = parse(["-o", "-100", "--socket-name", "--", "-r", "-V", "ls"], as_flom=True)
+    assert [text for _, text in line.options] == ["-100", "--", "-V"]
+    assert line.command == ["ls"]
 
 
-def test_an_option_takes_the_next_word_whatever_it_is() -> None:
+def test_a_value_may_be_a_negative_number_and_no_option() -> None:
     assert config_of("-o", "-100").timeout_ms == -100
-    assert config_of("--socket-name", "--", "ls").socket_name == "--"
-    assert parse(["--socket-name", "--", "ls"]).command == ["ls"]
+    assert config_of("-s", "-").socket_name == "-"
+    for follows in ("--", "-V", "--verbose", "-x"):
+        with pytest.raises(ConfigError, match=f"^missing argument for -s, before '{follows}'"):
+            parse(["-s", follows, "ls"])
+        assert config_of(f"--socket-name={follows}").socket_name == follows  # attached, it is one
+
+
+INSTEAD = ["-v", "--version", "-x", "--quiesce-exit", "-X", "--signal-list", "--unique-id", "--debug-feature=none"]
+
+
+@pytest.mark.parametrize("option", INSTEAD)
+@pytest.mark.parametrize("command", [["cp", "a"], ["--", "cp", "a"]], ids=" ".join)
+def test_what_runs_no_command_excludes_one(option: str, command: list[str]) -> None:
+    name = option.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"^{name} is to [a-z].*: leave out {name} or 'cp'"):
+        parse(["-r", "backup", option, *command])
+    assert parse([option]).instead
+    assert parse(["--help", option, *command]).help
+    assert parse([option, *command], as_flom=True).command == ["cp", "a"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["-w", "5", "lock"], "flock's -w is --timeout here"),
+        (["--nonblock", "lock"], "flock's --nonblock is -o 0 here"),
+        (["-u", "9"], "flock's -u is not needed here"),
+        (["--shared", "lock"], "flock's --shared is -l PR here"),
+        (["-n", "--", "cmd"], "flock's -n is -o 0 here"),
+        (["-s", "-n", "cmd"], "flock's -s is -l PR here"),
+        (["-x", "lock", "cmd"], "flock's -x is the default here"),
+        (["-c"], "flock's -c is --shell here"),
+    ],
+    ids=" ".join,
+)
+def test_a_letter_of_flock_s_that_goes_wrong_gets_a_hint(words: list[str], hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"; {hint}$"):
+        parse(words)
 
 
 def test_words_need_not_be_ascii() -> None:
-    line = parse(["-r", "/é", "grüße", "--", "\udcff"])
+    line = parse(["-r", "/é", "grüße", "\udcff"])
     assert [text for _, text in line.options] == ["/é"]
     assert line.command == ["grüße", "\udcff"]
 
@@ -76,14 +136,15 @@ def test_an_empty_text_may_be_given() -> None:
     ],
 )
 def test_a_bad_option_is_named(words: list[str], named: str) -> None:
-    with pytest.raises(ConfigError, match=f"option parsing failed: {named}"):
+    with pytest.raises(ConfigError, match=f"^{named[0].lower()}{named[1:]}") as refused:
         parse(words)
+    assert refused.value.flom_line == f"option parsing failed: {named}"
 
 
 @pytest.mark.parametrize("word", ["-h", "-?", "--help"])
 def test_help_acts_as_soon_as_it_is_met(word: str) -> None:
     assert parse([word, "--bad"]).help
-    with pytest.raises(ConfigError, match="Unknown option --bad"):
+    with pytest.raises(ConfigError, match="unknown option --bad"):
         parse(["--bad", word])
     assert not parse(["--", word]).help
 

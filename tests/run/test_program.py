@@ -236,6 +236,16 @@ def test_a_daemon_that_cannot_be_had_is_told(programs: Programs, files: Path, li
 SHUTDOWNS = [("-x", "quiesce"), ("-X", "immediate"), ("-Xx", "immediate")]
 
 
+@pytest.mark.parametrize("option", ["-v", "-x", "-X", "--signal-list", "--unique-id"])
+def test_what_runs_no_command_is_refused_beside_one(flom_run_here: RunHere, option: str) -> None:
+    assert_refused(flom_run_here(option, "cp", "a", "b"), 99, f"flom-run: {option} is to ", "or 'cp'")
+
+
+def test_the_command_s_options_are_the_command_s(programs: Programs, address: str) -> None:
+    done = programs.run("-s", address, "-r", "first", "printf", "%s\n", "-v", "--help", "-r", "--")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "-v\n--help\n-r\n--\n", "")
+
+
 @pytest.mark.parametrize(("option", "how"), SHUTDOWNS[:2])
 def test_a_daemon_that_is_not_there_cannot_be_told_to_end(
     programs: Programs, tmp_path: Path, option: str, how: str
@@ -245,10 +255,11 @@ def test_a_daemon_that_is_not_there_cannot_be_told_to_end(
 
 
 @pytest.mark.parametrize(("option", "how"), SHUTDOWNS)
-def test_a_daemon_is_ordered_to_end_and_no_command_runs(
+def test_a_daemon_is_ordered_to_end_and_no_command_of_flom_s_runs(
     programs: Programs, daemon: Daemon, option: str, how: str
 ) -> None:
-    done = programs.run("-s", daemon.socket, option, "--", "echo", "ran")
+    words = [str(BIN / "flom"), "-s", daemon.socket, option, "--", "echo", "ran"]
+    done = programs.start_program(*words).finish()
     assert (done.returncode, done.stdout, done.stderr) == (0, f"Starting FLoM daemon {how} shutdown...\n", "")
     assert daemon.process.wait(30) == 0
 
@@ -314,7 +325,8 @@ def test_the_help_text_has_a_line_for_every_option(run_here: RunHere, option: st
 def test_flom_and_flom_run_are_one_program(programs: Programs, program: str) -> None:
     done = programs.start_program(str(BIN / program), "--help").finish()
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"Usage:\n  {program} [OPTION...] [-- command to execute]\n")
+    command = "[-- command to execute]" if program == "flom" else "[--] COMMAND [ARG...]"
+    assert done.stdout.startswith(f"Usage:\n  {program} [OPTION...] {command}\n")
 
 
 # what comes before what

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import FLOM_RUN
+from tests.fakes.daemon import BIN, FLOM_RUN
 from tests.fakes.programs import Programs, RunHere, assert_refused
 
 BAD_WORDS: list[tuple[list[str], tuple[str, ...]]] = [
@@ -43,12 +43,14 @@ def test_a_bad_command_line_gives_99(run_here: RunHere, words: list[str], named:
 
 
 def test_a_bad_command_line_gives_99_as_a_process_too(programs: Programs) -> None:
-    assert_refused(programs.run("--bad", "--", "echo", "ran"), 99, "Unknown option --bad")
+    assert_refused(programs.run("--bad", "--", "echo", "ran"), 99, "unknown option --bad")
 
 
 def test_bytes_that_are_no_text_are_refused_like_any_bad_value(programs: Programs) -> None:
-    done = programs.run("-r", "\udcff", "--", "echo", "ran")
+    words = ["-r", "\udcff", "--", "echo", "ran"]
+    assert_refused(programs.run(*words), 99, "flom-run: ", "resource", r"\udcff")
     stdout = "ERROR: '\\udcff' is not a valid name for a resource\n"
+    done = programs.start_program(str(BIN / "flom"), *words).finish()
     assert_refused(done, 99, "resource", r"\udcff", stdout=stdout)
 
 
