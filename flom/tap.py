@@ -18,13 +18,13 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python import usage
 
 from flom._version import __version__
-from flom.config import DAEMON, SETTINGS, Config, default_socket, load_file, override
+from flom.config import DAEMON, SETTINGS, Config, load_file, override, private_sockets
 from flom.config.parsers import absolute, read_socket_name
 from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
 from flom.interfaces import IReactor
 from flom.job.process_name import set_process_name
-from flom.net.claim import OPEN, PRIVATE, Claim, claim_tcp, claim_unix, from_descriptors
+from flom.net.claim import OPEN, Claim, claim_private, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
 from flom.reactor.clock import make_monotonic
 from flom.reactor.loop import speed_up
@@ -74,7 +74,7 @@ class Options(usage.Options):
         ),
         *([long, None, None, f"the same as --{short}"] for long, short in _NAMES.items()),
         ["config-file", "c", None, "a configuration file as flom has it; options override it"],
-        ["inherit", None, None, "internal: descriptors of a socket and its lock file, from flom-run"],
+        ["inherit", None, None, "internal: descriptors of sockets and their lock files, from flom-run"],
         ["told", None, None, "internal: the host to tell clients, where flom-run has claimed the address"],
         ["seat", None, None, "internal: descriptors of the seat of this host in the group, from flom-run"],
         ["starter", None, None, "internal: descriptor of a socket to flom-run, to tell how the election ends"],
@@ -268,7 +268,8 @@ def _claims(options: Options) -> list[Claim]:
     claims = []
     if options["inherit"] is not None:
         try:
-            claims.append(from_descriptors(*map(int, options["inherit"].split(","))))
+            for descriptors in options["inherit"].split(":"):
+                claims.append(from_descriptors(*map(int, descriptors.split(","))))
         except (ValueError, TypeError, OSError):
             raise SystemExit(f"twistd flom: inherit: '{options['inherit']}' is no socket") from None
     claims += [claim_unix(path, OPEN) for path in options["socket-name"]]
@@ -276,7 +277,7 @@ def _claims(options: Options) -> list[Claim]:
     v6_only = "0.0.0.0" in hosts  # or else "::" would want that too
     claims += [claim_tcp(host, port, v6_only=v6_only) for host in hosts]
     if not claims and not options["listen"] and not options.config.multicast_address:
-        claims.append(claim_unix(default_socket(), PRIVATE))
+        claims += claim_private(private_sockets())
     return claims
 
 

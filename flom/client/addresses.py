@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from flom.codes import ReturnCode
 from flom.config import Config
 from flom.errors import DaemonUnreachable
+from flom.lean import socket
 from flom.text import host_port
 
 TYPE_CHECKING = False
@@ -41,6 +43,12 @@ def peer_of(config: Config) -> str:
     if config.multicast_address:
         return f"the daemon of {host_port(config.multicast_address, config.multicast_port)}"
     return config.socket_path
+
+
+def is_private(connected: socket.socket) -> bool:
+    """Return whether what listens at the other end of a UNIX socket belongs to this user or to root."""
+    peer = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # pid, uid, gid
+    return int.from_bytes(peer[4:8], sys.byteorder) in (0, os.getuid())
 
 
 def check_owner(path: str) -> None:

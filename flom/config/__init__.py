@@ -5,7 +5,17 @@ Everything that can be set: defaults, configuration files and options become one
 
 from flom.config.files import load, load_file, merge, override
 from flom.config.parsers import SIGNAL_NAMES
-from flom.config.settings import DAEMON, RUNNER, SETTINGS, Config, Setting, default_socket, flock_hint
+from flom.config.settings import (
+    DAEMON,
+    RUNNER,
+    SETTINGS,
+    Config,
+    Setting,
+    default_socket,
+    flock_hint,
+    private_sockets,
+    runtime_socket,
+)
 
 __all__ = [
     "DAEMON",
@@ -20,4 +30,6 @@ __all__ = [
     "load_file",
     "merge",
     "override",
+    "private_sockets",
+    "runtime_socket",
 ]

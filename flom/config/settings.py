@@ -37,7 +37,7 @@ from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Final
 
     from typing_extensions import Self
@@ -460,3 +460,32 @@ def default_socket() -> str:
     except KeyError:
         login = "nobody"
     return f"/tmp/flom-{login}"
+
+
+def runtime_socket() -> str:
+    """
+    Return the path of the current user's socket in the run-time directory; the empty string if there is none.
+
+    Programs that cron starts are not told where that is.
+    """
+    user = os.getuid()
+    for directory in (os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{user}"):
+        try:
+            if directory.startswith("/") and os.stat(directory).st_uid == user:
+                return f"{directory}/flom"
+        except (OSError, ValueError):
+            pass
+    return ""
+
+
+def private_sockets() -> Iterator[str]:
+    """
+    Yield the addresses of the current user's daemon where no place is configured; each leads to the same one.
+
+    The first is abstract, that is, no file: a program sees it whatever its /tmp is, as long as it is in the same
+    network namespace. It may be bound by another user, which is for the caller to check.
+    """
+    yield f"\0flom-user/{os.getuid()}"
+    if path := runtime_socket():
+        yield path
+    yield default_socket()

@@ -153,7 +153,7 @@ def identity(path: str | bytes) -> tuple[int, int] | None:
     """Return what tells the file at C{path} from a later one there: device and inode; C{None} if there is no file."""
     try:
         found = os.lstat(path)
-    except OSError:
+    except (OSError, ValueError):  # the latter: it is an abstract socket, which is no file
         return None
     return found.st_dev, found.st_ino
 
@@ -175,6 +175,56 @@ def claim_unix(path: str, mode: int) -> Claim:
         for descriptor in held:
             os.close(descriptor)
         raise
+
+
+def claim_private(addresses: Iterable[str]) -> list[Claim]:
+    """
+    Listen at all C{addresses} of a user's daemon (L{flom.config.private_sockets}).
+
+    The abstract one comes first, and keeps a second daemon away also where other files are to be seen. One that
+    another user has bound, and the run-time directory, are not needed.
+
+    @raise CannotClaim: the user's daemon runs already, or there can be none at the last address, which is FLoM's.
+    """
+    name, *paths = addresses
+    claims: list[Claim] = []
+    abstract = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        is_ours = _bind_abstract(abstract, name)
+        for path in paths:
+            try:
+                claims.append(claim_unix(path, PRIVATE))
+            except CannotClaim as e:
+                if e.is_taken or path == paths[-1]:
+                    raise
+        if is_ours:
+            abstract.listen(BACKLOG)
+            claims.append(Claim(abstract))
+        else:
+            abstract.close()
+    except BaseException:
+        abstract.close()
+        for claim in claims:
+            claim.close()
+        raise
+    return claims
+
+
+def _bind_abstract(unbound: socket.socket, name: str) -> bool:
+    """Bind the abstract socket C{name}; return whether that is possible, or raise L{CannotClaim}: a daemon has it."""
+    try:
+        unbound.bind(name)
+    except OSError as e:
+        if e.errno != errno.EADDRINUSE:
+            return False
+        try:
+            is_daemon = _bound_by(name) in (None, 0, os.geteuid())
+        except BlockingIOError:
+            is_daemon = True  # or it is not, but that cannot be known
+        if is_daemon:
+            raise _taken(f"@{name[1:]}") from e
+        return False
+    return True
 
 
 def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
@@ -286,20 +336,41 @@ def _drain(seats: Iterable[int]) -> None:
 
 def _counts(name: str, directory: str, mode: int) -> bool:
     """Return whether the process that has bound C{name} may be the daemon of a socket in C{directory}."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        problem = probe.connect_ex(name)
-        if problem == errno.EAGAIN:
-            return False  # it has been asked thousands of times, and has not said who it is
-        if problem != 0:
-            return True  # it is about to listen
-        _, uid, _ = struct.unpack("iII", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        uid = _bound_by(name)
+    except BlockingIOError:
+        return False  # it has been asked thousands of times, and has not said who it is
+    if uid is None:
+        return True
     try:
         found = os.stat(directory)
     except OSError:
         return True
     is_for_all = mode != PRIVATE and found.st_mode & stat.S_IWOTH != 0
     return is_for_all or uid in (0, os.geteuid(), found.st_uid)
+
+
+def _bound_by(name: str) -> int | None:
+    """
+    Return the uid of the process that has bound the abstract socket C{name}; C{None} if it is about to listen.
+
+    @raise BlockingIOError: more connections are waiting than the kernel keeps for it.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(name)
+        except BlockingIOError:
+            raise
+        except OSError:
+            return None
+        return peer_uid(probe)
+
+
+def peer_uid(connected: socket.socket) -> int:
+    """Return the uid of the process at the other end of a UNIX socket."""
+    uid: int = struct.unpack("iII", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+    return uid
 
 
 def _inode(path: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.interfaces import IReactor
-from flom.net.claim import BACKLOG, Claim, identity
+from flom.net.claim import BACKLOG, Claim, identity, peer_uid
 
 
 def has_descriptor(port: IListeningPort) -> TypeGuard[tcp.Port]:
@@ -62,6 +64,17 @@ class _Connection(unix.Server):
     doRead = tcp.Server.doRead  # type: ignore[assignment]
 
 
+class _OwnUsersSocket(socket.socket):
+    """A listening UNIX socket that every user of the host can connect to, and that accepts its own and root."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        connected, address = super().accept()
+        if peer_uid(connected) in (0, os.geteuid()):
+            return connected, address
+        connected.close()
+        raise PermissionError(errno.EPERM, "it belongs to another user")  # so that Twisted accepts the next one
+
+
 class ClaimedUNIXPort(unix.Port):
     """A port on a bound UNIX socket, which C{reactor.adoptStreamPort} would open to every user for a moment."""
 
@@ -69,6 +82,8 @@ class ClaimedUNIXPort(unix.Port):
 
     def __init__(self, claim: Claim, factory: IProtocolFactory, reactor: IReactor) -> None:
         path = claim.socket.getsockname()
+        if path[:1] == b"\0":  # an abstract one, which has no permissions
+            claim.socket = _OwnUsersSocket(fileno=claim.socket.detach())
         super().__init__(path, factory, backlog=BACKLOG, reactor=reactor)
         self._claim = claim
         self._address = path

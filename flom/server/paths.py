@@ -9,9 +9,11 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 from twisted.logger import Logger
 
+from flom.config import runtime_socket
 from flom.net.claim import CannotClaim
 from flom.reactor.ports import ClaimedUNIXPort
 from flom.server.arbiter import DeferredArbiter
+from flom.server.peer import address_text
 
 LOOK: Final = 0.25  # seconds between two looks at the paths; each costs two system calls for each socket
 
@@ -39,8 +41,12 @@ class PathsService(Service):
         self._timer: IDelayedCall | None = None
 
     def watch(self, port: IListeningPort) -> None:
-        """Keep C{port} at its path, if it was claimed; others are not ours."""
-        if isinstance(port, ClaimedUNIXPort):
+        """
+        Keep C{port} at its path, if it was claimed; others are not ours.
+
+        The run-time directory is removed when its user logs out, and the daemon is not looked for there alone.
+        """
+        if isinstance(port, ClaimedUNIXPort) and address_text(port.getHost()) != runtime_socket():
             self._ports.append(port)
 
     def forget(self, port: IListeningPort) -> None:

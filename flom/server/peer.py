@@ -27,8 +27,10 @@ def address_text(address: Any) -> str:
     """Return the C{address} of a port as text."""
     if isinstance(address, IPv4Address | IPv6Address):
         return host_port(address.host, address.port)
-    name = address.name
-    return os.fsdecode(name) if name else str(address)
+    if not address.name:
+        return str(address)
+    name = os.fsdecode(address.name)
+    return f"@{name[1:]}" if name[0] == "\0" else name  # an abstract socket, as other programs show it
 
 
 class Peer(NamedTuple):

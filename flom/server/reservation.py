@@ -9,6 +9,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from flom.config import runtime_socket
 from flom.net import reservation
 from flom.net.reservation import Entry, Reservation
 
@@ -43,6 +44,8 @@ class ReservationService(Service):
             match host:
                 case UNIXAddress(name=bytes(name)) if name[:1] not in (b"", b"\0"):
                     path = name.decode("utf-8", "surrogateescape")
+                    if path == runtime_socket():
+                        continue  # its directory may not be there when the daemon starts again
                     found += reservation.unix_reservations(path, is_private=False)
                     self._addresses.append(reservation.unix_address(path))
                     self._entries.append(Entry(reservation.unix_file(path), _READABLE))

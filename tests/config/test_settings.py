@@ -5,12 +5,14 @@ The one table of settings: how options and files say each, how C{--verbose} show
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flom.config import DAEMON, RUNNER, SETTINGS, Config, Setting
+from flom.config import DAEMON, RUNNER, SETTINGS, Config, Setting, runtime_socket
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.modes import LockMode
 from flom.job.command_line import parse, usage
@@ -188,3 +190,15 @@ def test_signals_are_shown_once_and_in_the_order_of_their_numbers() -> None:
     config = config_of(*[f"--ignore-signal={word}" for word in words])
     (setting,) = [setting for setting in SETTINGS if setting.field == "ignored_signals"]
     assert setting.show(config) == "[Monitor]/IgnoredSignals='SIGHUP;SIGINT;SIGKILL;SIGTERM'"
+
+
+def test_the_run_time_directory_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert runtime_socket() == f"{tmp_path}/flom"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a directory of another user")
+def test_the_run_time_directory_of_another_user_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # as after su
+    os.chown(tmp_path, 65534, 65534)
+    assert str(tmp_path) not in runtime_socket()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flom.net.claim import CannotClaim, Claim, claim_tcp, claim_unix, from_descriptors
+from flom.net.claim import CannotClaim, Claim, claim_private, claim_tcp, claim_unix, from_descriptors
 
 
 @pytest.fixture
@@ -96,6 +96,45 @@ def test_the_socket_has_its_permissions(mode: int, path: str) -> None:
     assert stat.S_IMODE(os.stat(path).st_mode) == mode
     assert stat.S_IMODE(os.stat(path + ".lock").st_mode) == mode & 0o666
     claim.close()
+
+
+def places(directory: Path, name: str) -> list[str]:
+    """Return addresses as of a user's daemon: an abstract one, and two files called C{name}."""
+    return [f"\0flom-test{directory}", str(directory / "runtime" / name), str(directory / name)]
+
+
+def test_a_user_s_daemon_listens_wherever_it_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "runtime").mkdir()
+    addresses = places(tmp_path, "s")
+    claims = claim_private(addresses)
+    for address in addresses:
+        connect(address)
+    for claim in claims:
+        claim.close()
+    for address in addresses:
+        with pytest.raises(OSError, match=r"No such file|refused"):
+            connect(address)
+
+
+def test_a_user_s_second_daemon_is_told_of_the_first_wherever_it_is(tmp_path: Path) -> None:
+    first = claim_private(places(tmp_path, "s"))
+    with pytest.raises(CannotClaim) as raised:
+        claim_private(places(tmp_path, "other"))
+    assert raised.value.is_taken
+    assert not (tmp_path / "other").exists()
+    for claim in first:
+        claim.close()
+
+
+def test_a_user_s_daemon_that_cannot_be_keeps_no_address(tmp_path: Path) -> None:
+    """The last one is where FLoM's clients look, so there is no daemon without it."""
+    (tmp_path / "runtime").mkdir()
+    addresses = places(tmp_path, "s")
+    Path(addresses[-1]).write_text("precious")
+    for _ in range(2):
+        with pytest.raises(CannotClaim, match="is there and is no socket"):
+            claim_private(addresses)
+    assert not Path(addresses[1]).exists()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])

@@ -10,12 +10,12 @@ import os
 from select import POLLOUT
 from time import monotonic, sleep
 
-from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host
+from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host, is_private
 from flom.client.blocking.fork_safety import close_socket, open_socket
 from flom.client.blocking.stream import NEVER, wait_for
 from flom.client.retry import in_group
 from flom.codes import ReturnCode
-from flom.config import Config
+from flom.config import Config, private_sockets
 from flom.errors import DaemonUnreachable, LockTimeout
 from flom.lean import socket
 from flom.text import host_port, reason
@@ -86,7 +86,7 @@ def reach(
         connected, peer = _connect_tcp(config, deadline)
         _tune(connected, keepalive)
         return connected, peer
-    return _connect_unix(path, deadline, is_default=not config.socket_name), path
+    return (_connect_unix if config.socket_name else _connect_private)(path, deadline), path
 
 
 def _tune(connected: socket.socket, keepalive: Keepalive) -> None:
@@ -96,20 +96,46 @@ def _tune(connected: socket.socket, keepalive: Keepalive) -> None:
         pass  # the daemon has gone already, as the first message will find
 
 
-def _connect_unix(path: str, deadline: float, *, is_default: bool) -> socket.socket:
-    if is_default:
-        check_owner(path)
+def _connect_private(path: str, deadline: float) -> socket.socket:
+    """Connect to the user's daemon by the first way that leads to it; C{path} is the one that FLoM's daemon has too."""
+    while True:
+        is_crowded = False
+        for address in private_sockets():
+            if address == path:
+                check_owner(path)
+            try:
+                connected = _connect(socket.AF_UNIX, address, deadline)
+            except (OSError, ValueError) as e:
+                problem = e
+                is_crowded = is_crowded or _is_crowd(e)
+                continue
+            if address == path or is_private(connected):
+                return connected
+            close_socket(connected)  # another user has taken the name
+        if not is_crowded:
+            raise _unreachable(path, problem) from problem
+        pause(CROWD_RETRY, deadline)
+
+
+def _connect_unix(path: str, deadline: float) -> socket.socket:
     while True:
         try:
             return _connect(socket.AF_UNIX, path, deadline)
         except (OSError, ValueError) as e:
-            number = getattr(e, "errno", None)
-            if number == errno.EAGAIN:  # more connections are waiting than the kernel keeps for the daemon
-                pause(CROWD_RETRY, deadline)
-            elif number in (errno.ENOENT, errno.ECONNREFUSED):
-                raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{path}: no daemon is listening") from e
-            else:
-                raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{path}: {reason(e)}") from e
+            if not _is_crowd(e):
+                raise _unreachable(path, e) from e
+        pause(CROWD_RETRY, deadline)
+
+
+def _is_crowd(error: Exception) -> bool:
+    """Return whether more connections are waiting than the kernel keeps for the daemon."""
+    return getattr(error, "errno", None) == errno.EAGAIN
+
+
+def _unreachable(path: str, error: Exception) -> DaemonUnreachable:
+    if getattr(error, "errno", None) in (errno.ENOENT, errno.ECONNREFUSED):
+        return NoDaemon(ReturnCode.CONNECT_ERROR, f"{path}: no daemon is listening")
+    return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{path}: {reason(error)}")
 
 
 def _connect_tcp(config: Config, deadline: float) -> tuple[socket.socket, str]:

@@ -24,10 +24,10 @@ from flom.client.addresses import daemon_host, peer_of
 from flom.client.blocking.fork_safety import guard
 from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
-from flom.config import DAEMON, SETTINGS, Config
+from flom.config import DAEMON, SETTINGS, Config, private_sockets
 from flom.config.parsers import absolute
 from flom.errors import DaemonUnreachable, LockTimeout
-from flom.net.claim import OPEN, PRIVATE, CannotClaim, Claim, claim_tcp, claim_unix, remove_unserved
+from flom.net.claim import OPEN, CannotClaim, Claim, claim_private, claim_tcp, claim_unix, remove_unserved
 from flom.text import reason
 
 TYPE_CHECKING = False
@@ -107,7 +107,7 @@ class Launch:
         self._stderr.setblocking(False)
         self._complaint = b""
         self._is_ready = False
-        self._socket_path = "" if config.unicast_address or config.multicast_address else config.socket_path
+        self._paths = _paths_of(config)
         self._process: subprocess.Popen[bytes] | None = None
         try:
             # what a signal's handler raises must not come when there is a process and no self._process
@@ -168,8 +168,8 @@ class Launch:
         if not self._is_ready and self._process is not None:
             self._process.kill()
             self._process.wait()
-            if self._socket_path:
-                remove_unserved(self._socket_path)
+            for path in self._paths:
+                remove_unserved(path)
 
 
 class Candidate(Launch):
@@ -262,15 +262,27 @@ def start_daemon(config: Config, warn: Callable[[str], None]) -> Launch:
     missed = _missed(config)
     with _guarded():
         if config.unicast_address:
-            claim = claim_tcp(daemon_host(config), config.unicast_port)
+            claims = [claim_tcp(daemon_host(config), config.unicast_port)]
+        elif config.socket_name:
+            claims = [claim_unix(config.socket_path, OPEN)]
         else:
-            claim = claim_unix(config.socket_path, OPEN if config.socket_name else PRIVATE)
+            claims = claim_private(private_sockets())
         try:
             if missed:
                 _forget(missed, peer_of(config), warn)
-            return Launch(config, ["--inherit", _numbers(claim.descriptors())], claim.descriptors())
+            inherited = ":".join(_numbers(claim.descriptors()) for claim in claims)
+            descriptors = [descriptor for claim in claims for descriptor in claim.descriptors()]
+            return Launch(config, ["--inherit", inherited], descriptors)
         finally:
-            claim.close()
+            for claim in claims:
+                claim.close()
+
+
+def _paths_of(config: Config) -> list[str]:
+    """Return the paths of the UNIX sockets at which a daemon is started."""
+    if config.unicast_address or config.multicast_address:
+        return []
+    return [config.socket_path] if config.socket_name else list(private_sockets())[1:]
 
 
 def _missed(config: Config) -> list[Reservation]:

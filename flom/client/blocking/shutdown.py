@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from time import monotonic, sleep
 
 from flom.client.blocking.connection import connect
@@ -49,7 +48,7 @@ def shut_down(
     peer, stream = conversation.peer, conversation.stream
     try:
         family = stream.socket.family
-        address: Any = config.socket_path if family == socket.AF_UNIX else stream.socket.getpeername()
+        address: Any = config.socket_path if config.socket_name else stream.socket.getpeername()
         has_closed = _order(stream, immediate, peer)
     except OSError:
         has_closed = True  # it has gone by itself

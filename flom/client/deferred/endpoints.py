@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP6ClientEndpoint, UNIXClientEndpoint
@@ -21,16 +21,17 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host
+from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host, is_private
 from flom.client.deferred.discovery import Asker
 from flom.codes import ReturnCode
-from flom.config import Config
+from flom.config import Config, private_sockets
 from flom.core.group.addresses import is_link_local
 from flom.core.group.discovery import ASK_AGAIN, CONNECT_TIMEOUT, MOST_TRIED, FoundDaemon, choice_warning, takeover_time
 from flom.errors import DaemonUnreachable
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast, check_interface, group_of, has_ipv6_address
 from flom.reactor.endpoints import connect_within, stream_endpoint
+from flom.reactor.transports import underlying
 from flom.text import host_port, one_line, reason
 from flom.trace import tracer
 
@@ -46,13 +47,11 @@ def daemon_endpoint(reactor: IReactor, config: Config) -> DaemonEndpoint:
     Return the way to the UNIX socket or TCP port that C{config} means.
 
     @raise ConfigError: there is no such network interface.
-    @raise DaemonUnreachable: the default socket belongs to another user.
     """
     if not config.unicast_address:
         path = config.socket_path
-        if not config.socket_name:
-            check_owner(path)
-        return DaemonEndpoint(reactor, UNIXClientEndpoint(reactor, path).connect, path)
+        dial = UNIXClientEndpoint(reactor, path).connect if config.socket_name else partial(_connect_private, reactor)
+        return DaemonEndpoint(reactor, dial, path)
     interface = config.network_interface
     if interface:
         check_interface(interface)
@@ -94,10 +93,7 @@ class DaemonEndpoint:
             try:
                 return await self._dial(factory)
             except _FAILURES as e:
-                # More connections wait for a UNIX socket than the kernel keeps. It says so at once, by EAGAIN, which
-                # Twisted takes for a connection on its way, until that fails without a reason.
-                is_crowded = isinstance(e, ConnectError) and getattr(e, "osError", None) in (None, errno.EAGAIN)
-                if self._host or not is_crowded:
+                if self._host or not _is_crowd(e):
                     raise self._unreachable(e) from e
             await deferLater(self._reactor, CROWD_RETRY)
 
@@ -110,6 +106,39 @@ class DaemonEndpoint:
         else:
             why = os.strerror(number).lower() if number else one_line(str(error))
         return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{self.peer}: {why}")
+
+
+async def _connect_private(reactor: IReactor, factory: IProtocolFactory) -> IProtocol:
+    """
+    Connect to the user's daemon by the first way that leads to it.
+
+    @raise DaemonUnreachable: the last one, which is FLoM's too, belongs to another user.
+    """
+    *addresses, path = private_sockets()
+    crowd: Exception | None = None
+    for address in addresses:
+        try:
+            connected: Any = await UNIXClientEndpoint(reactor, address).connect(factory)
+        except _FAILURES as e:
+            crowd = e if _is_crowd(e) else crowd
+            continue
+        if is_private(underlying(connected.transport).getHandle()):
+            return cast(IProtocol, connected)
+        connected.transport.abortConnection()  # another user has taken the name
+    check_owner(path)
+    try:
+        return cast(IProtocol, await UNIXClientEndpoint(reactor, path).connect(factory))
+    except _FAILURES as e:
+        raise crowd or e from e
+
+
+def _is_crowd(error: Exception) -> bool:
+    """
+    Return whether more connections wait for a UNIX socket than the kernel keeps.
+
+    It says so at once, by EAGAIN, which Twisted takes for a connection on its way, until that fails without a reason.
+    """
+    return isinstance(error, ConnectError) and getattr(error, "osError", None) in (None, errno.EAGAIN)
 
 
 async def _connect_by_interface(

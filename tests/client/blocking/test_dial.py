@@ -44,6 +44,7 @@ def test_there_cannot_be_a_daemon(tmp_path: Path) -> None:
 def test_the_default_socket_must_be_our_own(tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     link = tmp_path / "flom-other"
     monkeypatch.setattr("flom.config.settings.default_socket", lambda: str(link))
+    monkeypatch.setattr("flom.client.blocking.dial.private_sockets", lambda: [f"\0{link}", str(link)])
     link.symlink_to(daemon.socket)
     with pytest.raises(DaemonUnreachable, match="it belongs to uid"):
         connect(Config())

@@ -167,7 +167,7 @@ def test_a_socket_whose_path_was_named_is_open_to_all(daemon: Daemon) -> None:
 
 def test_the_default_socket_is_its_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "flom-somebody")
-    monkeypatch.setattr("flom.tap.default_socket", lambda: path)
+    monkeypatch.setattr("flom.tap.private_sockets", lambda: [f"\0{path}", path])
     options = Options()
     options.parseOptions([])
     daemon_from(options, MemoryReactor())
