@@ -3,7 +3,7 @@ Everything that can be set: defaults, configuration files and options become one
 (docs/compatibility.md, "Options", "Configuration files").
 """
 
-from flom.config.files import load, load_file, merge, override
+from flom.config.files import PLACE, forget_place, load, load_file, merge, override
 from flom.config.parsers import SIGNAL_NAMES
 from flom.config.settings import (
     DAEMON,
@@ -19,6 +19,7 @@ from flom.config.settings import (
 
 __all__ = [
     "DAEMON",
+    "PLACE",
     "RUNNER",
     "SETTINGS",
     "SIGNAL_NAMES",
@@ -26,6 +27,7 @@ __all__ = [
     "Setting",
     "default_socket",
     "flock_hint",
+    "forget_place",
     "load",
     "load_file",
     "merge",

@@ -1,6 +1,8 @@
 """
-Where settings come from: key files and options, each of which overrides what came before
+Where settings come from: key files, the environment and options, each of which overrides what came before
 (docs/compatibility.md, "Order of actions", "Configuration files").
+
+A place of the daemon, a socket or an address or a group or both of these, is overridden as a whole.
 """
 
 from __future__ import annotations
@@ -23,20 +25,33 @@ if TYPE_CHECKING:
 SYSTEM_FILE: Final = "/etc/flom.conf"  # it is read first; then ~/.flom; then the one that -c names
 
 
+PLACE: Final = ("socket_name", "unicast_address", "multicast_address")
+"""The settings that are together the place of the daemon."""
+
+_VARIABLES: Final = {
+    "FLOM_SOCKET": ("socket_name", ""),
+    "FLOM_ADDRESS": ("unicast_address", "unicast_port"),
+    "FLOM_GROUP": ("multicast_address", "multicast_port"),
+}
+"""Variables of the environment that say the place, and the settings of the host and of the port behind a colon."""
+
 _WRITTEN: Final = ("daemon_trace_file", "command_trace_file", "mount_point")  # they name files to write
 
 
 def load(
-    config_file: str | None, environ: dict[str, str] | os._Environ[str], warn: Warn, reads_foreign: bool = False
+    config_file: str | None, environ: dict[str, str] | os._Environ[str], warn: Warn, as_flom: bool = False
 ) -> Config:
     """
-    Read the configuration files.
+    Read the configuration files and the environment.
+
+    FLOM_CONFIG names the third file if C{config_file} does not, and L{_VARIABLES} are stronger than this one, but not
+    than C{config_file}.
 
     The system's and the user's may be missing, or be no key files, which causes a warning here and none with FLoM
     (docs/compatibility.md, "Errors in files are passed over in silence"); C{config_file}, if given, may not.
 
-    @param reads_foreign: whether the user's file may belong to another user, as with FLoM; what in it names files to
-        write is ignored then, with a warning, because they would be written with our rights.
+    @param as_flom: whether the user's file may belong to another user, as with FLoM, and variables mean nothing; what
+        in such a file names files to write is ignored, with a warning, because they would be written with our rights.
     @raise ConfigError: a file cannot be read, has a bad value or belongs to another user; the text names file, group
         and key.
     """
@@ -44,7 +59,7 @@ def load(
     home = environ.get("HOME") or os.path.expanduser("~")
     for path in [SYSTEM_FILE] + ([] if home == "~" else [os.path.join(home, ".flom")]):  # there may be no home
         try:
-            is_checked = path != SYSTEM_FILE and not reads_foreign
+            is_checked = path != SYSTEM_FILE and not as_flom
             if is_checked:
                 _check_owner(path, path)  # before it is opened: it may be a pipe to which nothing is ever written
             with _open(path) as file:
@@ -58,6 +73,10 @@ def load(
             if e.code is not ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR:
                 raise
             warn(f"{e}; going on without it")
+    if not as_flom:
+        if config_file is None and (named := environ.get("FLOM_CONFIG")):
+            config = load_file(config, named, warn)
+        config = _read_variables(config, environ)
     return config if config_file is None else load_file(config, config_file, warn)
 
 
@@ -89,6 +108,7 @@ def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = 
         number = e.lineno if isinstance(e, MissingSectionHeaderError) else e.errors[0][0]
         line = text.split("\n")[number - 1].strip()
         raise _cannot_load(path, f"line {number}, '{line}', is neither a group nor a key with a value in one") from e
+    given: dict[str, Any] = {}
     for setting in SETTINGS:
         raw = parser.get(*setting.place, fallback=None)
         if raw is None:
@@ -117,8 +137,13 @@ def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = 
             on_stdout = [flom_why, flom_says]
             raise _init_failed(plain, ReturnCode.INVALID_OPTION, f"{flom_says}: {flom_why}", on_stdout) from None
         if value is not None:
-            config = config.replace(**{setting.field: value})
-    return config
+            given[setting.field] = value
+    return forget_place(config, [field for field, value in given.items() if value]).replace(**given)
+
+
+def forget_place(config: Config, given: Iterable[str]) -> Config:
+    """Return C{config} without its place if one of C{given}, fields that are to be replaced, says another one."""
+    return config.replace(**dict.fromkeys(PLACE, "")) if not set(PLACE).isdisjoint(given) else config
 
 
 def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn) -> Config:
@@ -142,6 +167,32 @@ def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn)
         given.add(setting.field)
         config = config.replace(**{setting.field: value})
     return config
+
+
+def _read_variables(config: Config, environ: dict[str, str] | os._Environ[str]) -> Config:
+    """Override C{config} by the place that L{_VARIABLES} say; L{ConfigError} is raised if one is no place."""
+    settings = {setting.field: setting for setting in SETTINGS}
+    given: dict[str, Any] = {}
+    for variable, (field, port_field) in _VARIABLES.items():
+        text = environ.get(variable, "")
+        if not text:
+            continue
+        host, port = _host_and_port(text) if port_field else (text, "")
+        try:
+            given[field] = settings[field].from_file(host)
+            if port:
+                given[port_field] = settings[port_field].from_file(port)
+        except (ValueError, ConfigError):
+            raise ConfigError(f"{variable}: '{text}' is an invalid value") from None
+    return forget_place(config, given).replace(**given)
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    """Split C{HOST:PORT}; a host that has colons stands in brackets there."""
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        return host, port.removeprefix(":")
+    return (text, "") if text.count(":") > 1 else (text.partition(":")[0], text.partition(":")[2])
 
 
 def _open(path: str) -> TextIO:

@@ -12,7 +12,7 @@ import os
 
 from flom.codes import ReturnCode
 from flom.core.modes import LockMode
-from flom.core.names import DEFAULT_NAME, parse_name
+from flom.core.names import DEFAULT_NAME, TYPE_NAMES, parse_name
 from flom.errors import ConfigError, InvalidName
 from flom.text import reason
 
@@ -187,6 +187,13 @@ def read_directory(text: str) -> str:
 def _at_connect(why: str, code: ReturnCode) -> ConfigError:
     """Return the error about a value that FLoM looks at when it connects."""
     return ConfigError(why, flom_line=f"{why}; flom_client_connect: ret_cod={code} ({code.text})")
+
+
+def read_type(text: str) -> str:
+    """Check the name of a type of resources."""
+    if text not in TYPE_NAMES:
+        raise ConfigError(f"type: '{text}' is none of {', '.join(TYPE_NAMES)}")
+    return text
 
 
 def read_status_for(text: str) -> str:

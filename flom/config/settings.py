@@ -24,12 +24,13 @@ from flom.config.parsers import (
     read_signals,
     read_socket_name,
     read_status_for,
+    read_type,
     refused_on_stdout,
     within,
 )
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.modes import EX
-from flom.core.names import DEFAULT_NAME
+from flom.core.names import DEFAULT_NAME, parse_name
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE
 from flom.core.value import dataclass_transform
 from flom.errors import ConfigError
@@ -355,6 +356,8 @@ class Config(_Values):
         help="milliseconds that a client has for its first message, and to end one that it has begun")
     unread_timeout_ms: int = _integer("--unread-timeout", "[Limits] UnreadTimeout", default=30_000, check=_LIMITED_MS,
         help="milliseconds after which a client is disconnected that does not read its answers")
+    resource_type: str = _text("--type", "[Resource] Type", default="", check=read_type, program=RUNNER,
+        help="simple, numeric, set, hierarchical, sequence or timestamp: refuse a resource of another type")
     listen: tuple[str, ...] = _list("--listen", "[Daemon] Listen", default=(), program=DAEMON,
         from_option=lambda text: (text,), from_file=lambda text: tuple(filter(None, text.split(";"))),
         help="Twisted endpoint to listen on, such as tcp:28015:interface=127.0.0.1 or systemd:domain=UNIX:index=0")
@@ -433,6 +436,13 @@ class Config(_Values):
                 f"tls-check-peer-id needs {' and '.join(self.missing_tls_files)} too",
                 "ERROR: TLS check peer id can not be specified without full TLS configuration.",
             )
+
+    def check_type(self) -> None:
+        """Raise L{ConfigError} if the name of the resource is one of another type than what is meant."""
+        name = parse_name(self.resource_name)
+        if self.resource_type and self.resource_type != name.type_name:
+            way_out = f"; '/{name.text}' is one lock" if name.type_name == "set" else ""
+            raise ConfigError(f"type: '{name.text}' is of type {name.type_name}, not {self.resource_type}{way_out}")
 
     def check_election(self) -> None:
         """Raise L{ConfigError} if one lost announcement would make a leader seem dead."""

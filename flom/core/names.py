@@ -151,6 +151,8 @@ _UNITS: Final = (("crsSTX", 1_000_000), ("MR", 60_000_000), ("HI", 3_600_000_000
 """Conversions of strftime that show seconds, minutes or hours, and how many microseconds these are."""
 
 
+TYPE_NAMES: Final = ("simple", "numeric", "set", "hierarchical", "sequence", "timestamp")
+
 ResourceName = SimpleName | NumericName | SetName | HierarchicalName | SequenceName | TimestampName
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Action
 
-from flom.config import SETTINGS, load, override
+from flom.config import PLACE, SETTINGS, forget_place, load, override
 from flom.ctl.output import print_warning
 from flom.errors import ConfigError
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from flom.config import Config, Setting
-
-_PLACES: Final = ("socket_name", "unicast_address", "multicast_address")  # one of them at a time
 
 _DETAILS: Final = (
     "unicast_port",
@@ -47,10 +45,10 @@ class _Note(Action):
 
 
 def add_place(parser: ArgumentParser) -> None:
-    """Add the options of C{flom-run} that say where the daemon is."""
+    """Add the options of C{flom-run} that say where the daemon is; a place is one of three things here."""
     settings = {setting.field: setting for setting in SETTINGS}
     places = parser.add_mutually_exclusive_group()
-    for field in _PLACES:
+    for field in PLACE:
         _add(places, settings[field])
     for field in _DETAILS:
         _add(parser, settings[field])
@@ -67,8 +65,7 @@ def config_of(arguments: Namespace) -> Config:
     @raise ConfigError: files and options make no sense.
     """
     config = load(arguments.config_file, os.environ, print_warning)
-    if any(setting.field in _PLACES for setting, _ in arguments.given):
-        config = config.replace(socket_name="", unicast_address="", multicast_address="")
+    config = forget_place(config, [setting.field for setting, _ in arguments.given])
     config = override(config, arguments.given, print_warning)
     config.check_transport()
     config.check_tls()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flom.codes import ExitStatus, Outcome, ReturnCode
+from flom.core.names import SetName, parse_name
 from flom.errors import (
     CannotWait,
     DaemonLost,
@@ -17,6 +18,10 @@ from flom.errors import (
     TlsError,
 )
 from flom.job.words import CannotExecute
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flom.config import Config
 
 
 def explain(error: Exception) -> tuple[str, ExitStatus]:
@@ -50,6 +55,17 @@ def explain(error: Exception) -> tuple[str, ExitStatus]:
             return str(error), ExitStatus.CANNOT_EXECUTE
         case _:
             return str(error), ExitStatus.ERROR
+
+
+def unmeant_set(config: Config) -> str | None:
+    """Return a warning if the resource is a set, which a dot makes of a name, and C{config} does not say so too."""
+    name = parse_name(config.resource_name)
+    if not isinstance(name, SetName) or config.resource_type:
+        return None
+    return (
+        f"'{name.text}' is a set: it lets {len(name.elements)} commands run at once, and each gets an element as its "
+        f"last argument; --type set says that this is meant, and '/{name.text}' is one lock"
+    )
 
 
 def timed_out(timeout: float) -> LockTimeout:

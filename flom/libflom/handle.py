@@ -61,7 +61,7 @@ def defaults() -> Config:
     global _defaults
     if _defaults is None:
         try:
-            config = load(None, os.environ, warnings.warn, reads_foreign=True)
+            config = load(None, os.environ, warnings.warn, as_flom=True)
             config.check_transport()
             config.check_tls()
         except ConfigError as e:

@@ -9,12 +9,13 @@ from io import TextIOWrapper
 
 from flom._version import __version__
 from flom.codes import ExitStatus
-from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, load, override
+from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, forget_place, load, override
 from flom.core.modes import EX
 from flom.core.names import parse_name
 from flom.errors import ConfigError, FlomError
 from flom.job.command_line import CommandLine, parse, usage
 from flom.job.signals import ENDING, SignalWatch
+from flom.job.wording import unmeant_set
 from flom.net.machine_id import unique_id
 from flom.run.terminal import print_bug, print_error, tell, warn
 from flom.text import reason
@@ -113,7 +114,9 @@ def _end_by(number: int, from_terminal: bool) -> None:
 
 def configure(program: str, line: CommandLine) -> Config:
     """Read files and options into one configuration, and write what C{-V} says of it."""
-    config = load(line.config_file, os.environ, print_error, reads_foreign=program == "flom")
+    as_flom = program == "flom"
+    config = load(line.config_file, os.environ, print_error, as_flom)
+    config = forget_place(config, [setting.field for setting, _ in line.options])
     config = override(config, line.options, print_error)
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
     if config.verbose or _trace.is_on:
@@ -128,9 +131,12 @@ def configure(program: str, line: CommandLine) -> Config:
             _warn_as_glib_does(text)
     config.check_tls()
     config.check_election()
+    config.check_type()
+    if line.command and not as_flom and (warning := unmeant_set(config)):
+        print_error(f"{program}: warning: {warning}")
     if config.is_tls_halved:
         warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
-    if program == "flom":
+    if as_flom:
         config = config.replace(allow_local_shutdown=True)  # a daemon that FLoM starts obeys every client
     return config
 

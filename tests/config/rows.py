@@ -83,6 +83,7 @@ ROWS = [
     Row("max_message_size", "", "max-message-size", "65536", 65536, "Limits/MaxMessageSize", "65536", "65536"),
     Row("message_timeout_ms", "", "message-timeout", "700", 700, "Limits/MessageTimeout", "700", "700"),
     Row("unread_timeout_ms", "", "unread-timeout", "700", 700, "Limits/UnreadTimeout", "700", "700"),
+    Row("resource_type", "", "type", "set", "set", "Resource/Type", "set", "'set'"),
 ]
 
 INTEGERS = [row for row in ROWS if type(row.value) is int]

@@ -14,7 +14,7 @@ import pytest
 
 import flom.config.files
 from flom.codes import ReturnCode
-from flom.config import Config, load, override
+from flom.config import Config, forget_place, load, override
 from flom.errors import ConfigError
 from flom.job.command_line import parse
 from tests.fakes.reading import config_in, no_warning
@@ -199,8 +199,90 @@ def test_a_pipe_of_another_user_is_refused_before_it_is_opened(tmp_path: Path) -
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a file of another user")
 def test_flom_reads_a_foreign_file_but_what_names_files_to_write(foreign: Path) -> None:
     warnings: list[str] = []
-    config = load(None, {"HOME": str(foreign.parent)}, warnings.append, reads_foreign=True)
+    config = load(None, {"HOME": str(foreign.parent)}, warnings.append, as_flom=True)
     assert config == Config(resource_name="N")
     why = "it is ignored, because the file belongs to uid 65534"
     keys = ["[Trace] DaemonTraceFile", "[Trace] CommandTraceFile", "[Daemon] MountPointVFS"]
     assert warnings == [f"{foreign}: {key}: {why}" for key in keys]
+
+
+# the place of the daemon, which each source replaces as a whole
+
+
+PLACES = ["SocketName=/s", "UnicastAddress=host", "MulticastAddress=ff02::1"]
+
+
+@pytest.mark.parametrize("in_file", PLACES)
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["-s", "/other"], Config(socket_name="/other")),
+        (["-a", "other"], Config(unicast_address="other")),
+        (["-A", "ff02::2"], Config(multicast_address="ff02::2")),
+        (["-a", "other", "-A", "ff02::2"], Config(unicast_address="other", multicast_address="ff02::2")),
+        (["-s", ""], Config()),
+    ],
+    ids=str,
+)
+def test_a_place_among_the_options_replaces_that_of_a_file(
+    tmp_path: Path, in_file: str, words: list[str], place: Config
+) -> None:
+    write(tmp_path / ".flom", f"[Daemon]\n{in_file}\n")
+    options = parse(words).options
+    config = load(None, {"HOME": str(tmp_path)}, no_warning)
+    config = override(forget_place(config, [setting.field for setting, _ in options]), options, no_warning)
+    assert config == place
+    config.check_transport()
+
+
+@pytest.mark.parametrize("in_file", PLACES)
+@pytest.mark.parametrize("named", PLACES)
+def test_a_place_in_a_later_file_replaces_that_of_an_earlier_one(tmp_path: Path, in_file: str, named: str) -> None:
+    write(tmp_path / ".flom", f"[Daemon]\n{in_file}\nUnicastPort=7\n")
+    path = write(tmp_path / "named", f"[Daemon]\n{named}\n")
+    expected = config_in(f"[Daemon]\n{named}\n", unicast_port=7)
+    assert load(path, {"HOME": str(tmp_path)}, no_warning) == expected
+    assert load(None, {"HOME": str(tmp_path), "FLOM_CONFIG": path}, no_warning) == expected
+    without = write(tmp_path / "without", "[Daemon]\nSocketName=\n[Resource]\nName=N\n")
+    kept = config_in(f"[Daemon]\n{in_file}\n", unicast_port=7, resource_name="N")
+    assert load(without, {"HOME": str(tmp_path)}, no_warning) == kept.replace(socket_name="")
+
+
+VARIABLES = [
+    ({"FLOM_SOCKET": "/v"}, Config(socket_name="/v")),
+    ({"FLOM_ADDRESS": "v"}, Config(unicast_address="v")),
+    ({"FLOM_ADDRESS": "v:7"}, Config(unicast_address="v", unicast_port=7)),
+    ({"FLOM_ADDRESS": "fe80::1%eth0"}, Config(unicast_address="fe80::1%eth0")),
+    ({"FLOM_ADDRESS": "[::1]:7"}, Config(unicast_address="::1", unicast_port=7)),
+    ({"FLOM_GROUP": "ff02::1"}, Config(multicast_address="ff02::1")),
+    ({"FLOM_GROUP": "[ff02::1]:7"}, Config(multicast_address="ff02::1", multicast_port=7)),
+    ({"FLOM_GROUP": "224.0.0.1:7"}, Config(multicast_address="224.0.0.1", multicast_port=7)),
+    ({"FLOM_ADDRESS": "v", "FLOM_GROUP": "ff02::1"}, Config(unicast_address="v", multicast_address="ff02::1")),
+]
+
+
+@pytest.mark.parametrize("in_file", PLACES)
+@pytest.mark.parametrize(("variables", "place"), VARIABLES, ids=str)
+def test_a_place_in_the_environment_replaces_that_of_a_file(
+    tmp_path: Path, in_file: str, variables: dict[str, str], place: Config
+) -> None:
+    write(tmp_path / ".flom", f"[Daemon]\n{in_file}\n")
+    environ = {"HOME": str(tmp_path), **variables}
+    assert load(None, environ, no_warning) == place
+    named = write(tmp_path / "named", "[Daemon]\nSocketName=/named\n")
+    assert load(None, environ | {"FLOM_CONFIG": named}, no_warning) == place
+    by_option = load(named, environ | {"FLOM_CONFIG": "/no/such"}, no_warning)
+    assert (by_option.socket_name, by_option.unicast_address, by_option.multicast_address) == ("/named", "", "")
+    assert load(None, environ, no_warning, as_flom=True) == config_in(f"[Daemon]\n{in_file}\n")
+
+
+def test_an_empty_variable_is_none_and_a_bad_one_is_named(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    empty = dict.fromkeys(("FLOM_CONFIG", "FLOM_SOCKET", "FLOM_ADDRESS", "FLOM_GROUP"), "")
+    assert load(None, home | empty, no_warning) == Config()
+    for variable, text in {"FLOM_SOCKET": "x" * 108, "FLOM_ADDRESS": "v:http", "FLOM_GROUP": "[ff02::1]:0"}.items():
+        with pytest.raises(ConfigError, match=f"^{variable}: '") as refused:
+            load(None, home | {variable: text}, no_warning)
+        assert text in str(refused.value)
+    with pytest.raises(ConfigError, match=r"^/no/such: cannot be loaded"):
+        load(None, home | {"FLOM_CONFIG": "/no/such"}, no_warning)

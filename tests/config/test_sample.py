@@ -14,6 +14,7 @@ SAMPLE: Final = (Path(__file__).parents[2] / "docs" / "flom.conf").read_text()
 
 EXAMPLES: Final = {
     "resource_name": "backup",
+    "resource_type": "simple",
     "socket_name": "/run/flom.sock",
     "unicast_address": "lockhost.example",
     "http": "tcp:9180:interface=127.0.0.1",

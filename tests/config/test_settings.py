@@ -15,6 +15,7 @@ import pytest
 from flom.config import DAEMON, RUNNER, SETTINGS, Config, Setting, runtime_socket
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.modes import LockMode
+from flom.errors import ConfigError
 from flom.job.command_line import parse, usage
 from flom.net.keepalive import DEFAULT_KEEPALIVE
 from tests.config.rows import ROWS, Row
@@ -157,6 +158,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Limits]/MaxMessageSize=511",
         "[Limits]/MessageTimeout=30000",
         "[Limits]/UnreadTimeout=30000",
+        "[Resource]/Type=''",
     ]
 
 
@@ -202,3 +204,34 @@ def test_the_run_time_directory_of_another_user_is_not_used(monkeypatch: pytest.
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # as after su
     os.chown(tmp_path, 65534, 65534)
     assert str(tmp_path) not in runtime_socket()
+
+
+# the type of the resource
+
+
+NAMES = {
+    "simple": "R1",
+    "numeric": "N[3]",
+    "set": "foo.lock",
+    "hierarchical": "/foo.lock",
+    "sequence": "_S_a[1]",
+    "timestamp": "_t_%S[1]",
+}
+
+
+@pytest.mark.parametrize("type_name", NAMES)
+def test_a_resource_of_another_type_than_what_is_meant_is_refused(type_name: str) -> None:
+    for is_of, name in NAMES.items():
+        config = config_of("--type", type_name, "-r", name)
+        if is_of == type_name:
+            config.check_type()
+            continue
+        with pytest.raises(ConfigError, match=f"is of type {is_of}, not {type_name}") as refused:
+            config.check_type()
+        assert ("; '/foo.lock' is one lock" in str(refused.value)) == (is_of == "set")
+        config.replace(resource_type="").check_type()
+
+
+def test_a_type_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="type: 'mutex' is none of simple, numeric, set"):
+        config_of("--type", "mutex")

@@ -28,7 +28,7 @@ from flom.config import RUNNER, SETTINGS
 from flom.net.machine_id import unique_id
 from tests.fakes.daemon import BIN, FLOM_RUN_IN_PYTHON, Daemon
 from tests.fakes.peers import SocketClient
-from tests.fakes.programs import Programs, RunHere, assert_refused
+from tests.fakes.programs import Programs, RunHere, assert_refused, free_port
 
 SAME_TIME = (
     "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication at the same time."
@@ -43,7 +43,7 @@ FILES = {
     "integer": "[Resource]\nTimeout=soon\n",
     "name": "[Resource]\nName=_RESOURCE\n",
     "signal": "[Monitor]\nIgnoredSignals=SIGTERM;TERM\n",
-    "socket": "[Daemon]\nSocketName=/s\n",
+    "places": "[Daemon]\nSocketName=/s\nUnicastAddress=host\n",
     "syntax": "[Resource\n",
     "tls": "[TLS]\nTlsCertificate=/no/such\n",
 }
@@ -103,7 +103,7 @@ REFUSED = [
     ("--append-trace-file 1", [], ["append-trace-file: '1' is an invalid value"]),
     ("-s /s -a host", [SAME_TIME], [INVALID, "socket-name '/s'", "unicast-address 'host'"]),
     ("-s /s -A ff02::1", [SAME_TIME], [INVALID, "socket-name '/s'", "multicast-address 'ff02::1'"]),
-    ("-c DIR/socket -a host", [SAME_TIME], [INVALID, "socket-name '/s'", "unicast-address 'host'"]),
+    ("-c DIR/places", [SAME_TIME], [INVALID, "socket-name '/s'", "unicast-address 'host'"]),
     ("--tls-check-peer-id yes", [NOT_FULL], [INVALID, "tls-certificate and tls-private-key and tls-ca-certificate"]),
 ]
 
@@ -184,6 +184,70 @@ def test_verbose_warns_of_what_the_type_of_the_resource_ignores(
 
 def test_verbose_does_not_warn_of_what_has_its_default(run_here: RunHere) -> None:
     assert run_here("-V", "-r", "a.b", "-l", "EX", "-q", "1").stderr == "No command to execute!\n"
+
+
+# what a name means
+
+
+def test_a_name_with_a_dot_is_warned_of_unless_it_is_meant(programs: Programs, address: str) -> None:
+    """Once, and the command runs."""
+    words = ["-s", address, "-r", "foo.lock"]
+    done = programs.run(*words, "--", "echo", "ran")
+    assert (done.returncode, done.stdout) in ((0, "ran foo\n"), (0, "ran lock\n"))
+    [line] = done.stderr.splitlines()
+    assert line.startswith("flom-run: warning: 'foo.lock' is a set: it lets 2 commands run at once")
+    assert "--type set" in line
+    assert "'/foo.lock' is one lock" in line
+    for meant in (["--type", "set", *words], ["-s", address, "-r", "/foo.lock"]):
+        assert programs.run(*meant, "--", "true").stderr == ""
+    of_flom = programs.start_program(str(BIN / "flom"), *words, "--", "true").finish()
+    assert (of_flom.returncode, of_flom.stderr) == (0, "")
+
+
+def test_no_more_than_a_name_makes_a_set_is_refused_as_simple(flom_run_here: RunHere) -> None:
+    words = ["-r", "db.example.com", "--type", "simple", "--", "echo", "ran"]
+    assert_refused(flom_run_here(*words), 99, "flom-run: type: 'db.example.com' is of type set, not simple")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("my-lock", "'my-lock' is no name of a resource: letters and digits, a letter first, or /LEVEL/LEVEL"),
+        ("my-lock", "; '/my-lock' is one\n"),
+        ("1a", "; '/1a' is one\n"),
+        ("a..b", "; '/a..b' is one\n"),
+        ("", "resource-name: '' is no name"),
+        ("/", "_t_FORMAT[SLOTS]\n"),
+        ("_RESOURCE", "'_RESOURCE' is what is locked without a name; leave out the name\n"),
+    ],
+)
+def test_a_bad_name_is_told_the_rule_and_the_way_out(flom_run_here: RunHere, name: str, says: str) -> None:
+    assert_refused(flom_run_here("-r", name, "--", "echo", "ran"), 99, "flom-run: resource-name: ", says)
+
+
+# where the daemon is
+
+
+def test_a_place_that_is_given_replaces_that_of_the_user_s_file(
+    programs: Programs, address: str, tmp_path: Path
+) -> None:
+    """In both programs; FLoM would refuse a contradiction."""
+    path = tmp_path / ".flom"
+    named = tmp_path / "named"
+    named.write_text(f"[Daemon]\nSocketName={address}\nLifespan=0\n")
+    port = free_port()
+    with Daemon("--unicast-address", "127.0.0.1", "--unicast-port", str(port)):
+        for program in ("flom", "flom-run"):
+            path.write_text("[Daemon]\nSocketName=/no/such\nLifespan=0\n")
+            words = [str(BIN / program), "-a", "127.0.0.1", "-p", str(port), "--", "echo", "ran"]
+            assert programs.start_program(*words).finish().stdout == "ran\n"
+            path.write_text("[Daemon]\nUnicastAddress=none.invalid\nLifespan=0\n")
+            for given in (["-s", address], ["-c", str(named)]):
+                assert (
+                    programs.start_program(str(BIN / program), *given, "--", "echo", "ran").finish().stdout == "ran\n"
+                )
+    for variable, value in {"FLOM_SOCKET": address, "FLOM_CONFIG": str(named)}.items():
+        assert programs.run("echo", "ran", environment={variable: value}).stdout == "ran\n"
 
 
 # where there is a daemon, and where there is none

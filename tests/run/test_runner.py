@@ -368,7 +368,7 @@ def test_what_a_daemon_sends_to_a_holder_does_not_cost_the_lock(asked: Asked, se
 
 
 def test_verbose_shows_configuration_and_element_before_the_command(programs: Programs, address: str) -> None:
-    done = programs.run("-V", "-s", address, "-r", "one.two", "--", "echo", "ran")
+    done = programs.run("-V", "-s", address, "-r", "one.two", "--type", "set", "--", "echo", "ran")
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
     assert lines[:5] == [

@@ -18,7 +18,7 @@ from twisted.internet.task import react
 from flom.acquisition import limit
 from flom.client.deferred.connect import connect
 from flom.codes import ExitStatus
-from flom.config import SIGNAL_NAMES, Config, load, override
+from flom.config import SIGNAL_NAMES, Config, forget_place, load, override
 from flom.errors import ConfigError, FlomError, LockTimeout
 from flom.job.command_line import parse, usage
 from flom.job.environment import inherited_environment
@@ -39,7 +39,10 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) 
     try:
         line = parse(words)
         with watch.unblocked():  # a file may be a pipe that says nothing for long
-            config = override(load(line.config_file, os.environ, print_error), line.options, print_error)
+            config = load(line.config_file, os.environ, print_error)
+            config = forget_place(config, [setting.field for setting, _ in line.options])
+            config = override(config, line.options, print_error)
+            config.check_type()
         start_trace(config.command_trace_file, config.append_trace_file, os.environ, print_error)
     except ConfigError as e:
         print_error(str(e))

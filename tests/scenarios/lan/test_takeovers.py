@@ -36,7 +36,7 @@ GRANTED_BESIDE: Final = [
     ["-r", "book", "-l", "PR"],
     ["-r", "units[3]"],
     ["-r", "/tree/twig"],
-    *[["-r", "east.west"]] * 3,  # one has to wait for an element
+    *[["-r", "east.west", "--type", "set"]] * 3,  # one has to wait for an element
 ]
 
 REFUSED_BESIDE: Final = [

@@ -39,7 +39,7 @@ _KINDS: Final = [
     (["-r", "book", "-l", "PR"], "-s", "book"),
     (["-r", "book", "-l", "PR"], "-s", "book"),
     (["-r", "book", "-l", "EX"], "-x", "book"),
-    (["-r", "east.west"], "-x", "place"),
+    (["-r", "east.west", "--type", "set"], "-x", "place"),
     (["-r", "_s_ticket[1]"], "-x", "ticket"),
     (["-r", "/tree/leaf"], "-x", "tree"),
     (["-r", "/tree"], "-x", "tree"),
