@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from threading import Event, Lock, Thread
+from time import monotonic
 
 from flom.run.terminal import can_show, hide, show, tell
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from flom.config import Config
     from flom.status.model import LockStatus, ResourceStatus, Status
 
-    IsOwn = Callable[[LockStatus], bool]
+    FindOwn = Callable[[list[LockStatus]], LockStatus | None]
 
 _PATIENCE: Final = 0.3  # seconds from the request until something is said: most locks are there by then
 _PERIOD: Final = 1.0  # seconds
+_TOLERANCE: Final = 1.0  # seconds: a daemon that was busy or has just started has read the request later
 _STOP_TIMEOUT: Final = 1.0  # seconds until we end although a terminal does not take what is written to it
 
 
@@ -34,6 +36,7 @@ class WaitReport:
     def __init__(self, config: Config, asking: socket.socket) -> None:
         self._config = config
         self._asking = asking
+        self._asked_at = monotonic()
         self._over = Event()
         self._lock = Lock()  # held while something is said
         # a daemon thread, which does not delay our end
@@ -52,10 +55,10 @@ class WaitReport:
         try:
             from flom.client.blocking.status import open_status
 
-            place, is_own = _place_of(self._asking, self._config)
+            place, find_own = _place_of(self._asking, self._config, self._asked_at)
             with open_status(place, lambda text: None) as reader:
                 while not self._over.is_set():
-                    text = describe_wait(reader.read(self._config.resource_name), is_own)
+                    text = describe_wait(reader.read(self._config.resource_name), find_own)
                     if text is not None and not self._say(text):
                         break
                     self._over.wait(_PERIOD)
@@ -77,12 +80,12 @@ class WaitReport:
             return False
 
 
-def describe_wait(status: Status, is_own: IsOwn) -> str | None:
-    """Return in one line what the waiter that C{is_own} waits for; C{None} if there is none."""
-    for waiter in filter(is_own, status.incubator):
+def describe_wait(status: Status, find_own: FindOwn) -> str | None:
+    """Return in one line what the waiter that is C{find_own}'s choice waits for; C{None} if it is none."""
+    if (waiter := find_own(list(status.incubator))) is not None:
         return f"waiting for {waiter.name}: no client has created it yet"
     for resource in status.resources:
-        for waiter in filter(is_own, resource.waiters):
+        if (waiter := find_own(list(resource.waiters))) is not None:
             return _describe(resource, waiter)
     return None
 
@@ -100,12 +103,15 @@ def _describe(resource: ResourceStatus, own: LockStatus) -> str:
     return text
 
 
-def _place_of(asking: socket.socket, config: Config) -> tuple[Config, IsOwn]:
-    """Return where the daemon at the other end of C{asking} is, and which waiter there is the one at our end."""
+def _place_of(asking: socket.socket, config: Config, asked_at: float) -> tuple[Config, FindOwn]:
+    """Return where the daemon at the other end of C{asking} is, and what finds the waiter at our end."""
     name = config.resource_name
     if asking.family == socket.AF_UNIX:
-        pid = os.getpid()
-        return config, lambda waiter: waiter.pid == pid and waiter.name == name
+
+        def find_process(waiters: list[LockStatus]) -> LockStatus | None:
+            return _own_of([waiter for waiter in waiters if waiter.name == name], monotonic() - asked_at)
+
+        return config, find_process
     here, there = asking.getsockname(), asking.getpeername()
     address = _spell(f"{here[0]}/{here[1]}")
     host = there[0]
@@ -114,7 +120,25 @@ def _place_of(asking: socket.socket, config: Config) -> tuple[Config, IsOwn]:
     direct = config.replace(
         socket_name="", multicast_address="", network_interface="", unicast_address=host, unicast_port=there[1]
     )
-    return direct, lambda waiter: _spell(waiter.address) == address and waiter.name == name
+
+    def find_address(waiters: list[LockStatus]) -> LockStatus | None:
+        own = [waiter for waiter in waiters if _spell(waiter.address) == address and waiter.name == name]
+        return own[0] if own else None
+
+    return direct, find_address
+
+
+def _own_of(waiters: list[LockStatus], waited: float) -> LockStatus | None:
+    """
+    Return which of C{waiters} at a UNIX socket is this process, which has waited for C{waited} seconds.
+
+    In another PID namespace than the daemon's, it is not known there by its number, but by its time.
+    """
+    for waiter in waiters:
+        if waiter.pid == os.getpid():
+            return waiter
+    nearest = min(waiters, key=lambda waiter: abs(waiter.seconds - waited), default=None)
+    return nearest if nearest is not None and abs(nearest.seconds - waited) < _TOLERANCE else None
 
 
 def _spell(address: str) -> str:

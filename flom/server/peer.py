@@ -16,11 +16,24 @@ _UCRED: Final = struct.Struct("3i")
 
 
 class Credentials(NamedTuple):
-    """The process at the other end of a UNIX socket, as the kernel knows it."""
+    """
+    The process at the other end of a UNIX socket, as the kernel knows it.
+
+    @ivar pid: its number; 0 if it has none here, because it is in a PID namespace beside or above ours.
+    """
 
     pid: int
     uid: int
     gid: int
+
+    @property
+    def name(self) -> str:
+        """The name of the process in a log."""
+        return _name_of(self.pid, self.uid)
+
+
+def _name_of(pid: int | None, uid: int | None) -> str:
+    return f"pid {pid} of uid {uid}" if pid else f"a process of uid {uid}"
 
 
 def address_text(address: Any) -> str:
@@ -39,6 +52,7 @@ class Peer(NamedTuple):
 
     @ivar address: see L{flom.status.model.LockStatus.address}.
     @ivar peer_id: the unique id that it has sent; C{None} before.
+    @ivar pid: its process, if it has a number here (L{Credentials.pid}).
     @ivar user: the name that it has given to its user; C{None} if it has given none.
     @ivar command: the program that its lock is for, by its own account; likewise.
     """
@@ -53,7 +67,7 @@ class Peer(NamedTuple):
     @property
     def name(self) -> str:
         """The name of the other end in a log."""
-        return self.address if self.pid is None else f"pid {self.pid} of uid {self.uid}"
+        return self.address if self.uid is None else _name_of(self.pid, self.uid)
 
 
 def peer_of(transport: Any, peer_id: str | None) -> Peer:
@@ -62,7 +76,7 @@ def peer_of(transport: Any, peer_id: str | None) -> Peer:
     if isinstance(address, IPv4Address | IPv6Address):
         return Peer(f"{address.host}/{address.port}", peer_id)
     process = _credentials_or_none(transport)
-    return Peer("localhost/", peer_id, process and process.pid, process and process.uid)
+    return Peer("localhost/", peer_id, (process and process.pid) or None, process and process.uid)
 
 
 def credentials(transport: Any) -> Credentials | None:
@@ -88,7 +102,7 @@ def describe(transport: Any) -> str:
     if isinstance(address, IPv4Address | IPv6Address):
         return host_port(address.host, address.port)
     process = _credentials_or_none(transport)
-    return f"pid {process.pid} of uid {process.uid}" if process else "a process of this host"
+    return process.name if process else "a process of this host"
 
 
 def _credentials_or_none(transport: Any) -> Credentials | None:

@@ -85,7 +85,8 @@ def _resource(found: dict[str, Any]) -> Any:
 
 
 def _lock(found: dict[str, Any]) -> Any:
-    return _make(LockStatus, {"user": None, "command": None} | found)  # release 0.1.0 leaves them out
+    found["pid"] = found["pid"] or None  # release 0.1.0 has 0 for none, and leaves two fields out
+    return _make(LockStatus, {"user": None, "command": None} | found)
 
 
 def _make(kind: Any, found: dict[str, Any]) -> Any:

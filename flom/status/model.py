@@ -24,8 +24,8 @@ class LockStatus(Value):
     number: int  # unique in one daemon; a later request has a higher one, and keeps it when it is granted
     address: str  # ADDRESS/PORT over TCP, "localhost/" over a UNIX socket, "this process" inside the daemon's own
     peer_id: str | None  # the unique id of the client's machine; None if it has sent none
-    pid: int | None  # the client's process, if the kernel says so, as it does for UNIX sockets
-    uid: int | None  # the user of that process, likewise
+    pid: int | None  # the client's process, if the kernel says so, as for UNIX sockets within one PID namespace
+    uid: int | None  # the user of that process, if the kernel says so, as it does for UNIX sockets
     name: str  # what was asked for: for a hierarchy, the node
     mode: str | None  # "EX" and so on, for simple and hierarchical resources
     quantity: int | None  # for numeric ones

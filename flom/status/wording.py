@@ -30,9 +30,11 @@ def spell_client(lock: LockStatus) -> str:
     """
     Return the name of the client that holds C{lock} or waits for it: C{"pid 4711 (root, backup)"}, or its address.
 
+    A process that has no number where the daemon runs is C{"a process"}.
+
     The user is the one that the client has told, or else the number that the kernel knows.
     """
-    client = lock.address if lock.pid is None else f"pid {lock.pid}"
+    client = f"pid {lock.pid}" if lock.pid else lock.address if lock.uid is None else "a process"
     user = lock.user or ("" if lock.uid is None else f"uid {lock.uid}")
     details = ", ".join(filter(None, (user, lock.command)))
     return f"{client} ({details})" if details else client

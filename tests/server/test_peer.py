@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
-from flom.server.peer import Credentials, credentials, describe, is_trusted
+from flom.server.peer import Credentials, Peer, credentials, describe, is_trusted
 from tests.fakes.connections import wrap
 
 
@@ -118,3 +118,8 @@ def test_the_other_end_has_a_name_for_the_log() -> None:
     assert describe(tcp4("192.0.2.2")) == "192.0.2.2:40000"
     assert describe(tcp6("2001:db8::2")) == "[2001:db8::2]:40000"
     assert describe(unix(12)) == "pid 4711 of uid 12"
+
+
+def test_a_process_of_another_pid_namespace_has_no_number() -> None:
+    assert Credentials(0, 12, 12).name == "a process of uid 12"
+    assert Peer("localhost/", pid=None, uid=12).name == "a process of uid 12"

@@ -27,7 +27,13 @@ def test_a_moment_is_spelled_in_the_local_time_zone(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("pid", "uid", "text"), [(4711, 0, "pid 4711 (uid 0)"), (4711, None, "pid 4711"), (None, None, "192.0.2.7/40000")]
+    ("pid", "uid", "text"),
+    [
+        (4711, 0, "pid 4711 (uid 0)"),
+        (4711, None, "pid 4711"),
+        (None, 0, "a process (uid 0)"),
+        (None, None, "192.0.2.7/40000"),
+    ],
 )
 def test_a_client_goes_by_its_process_or_its_address(pid: int | None, uid: int | None, text: str) -> None:
     lock = LockStatus(1, "192.0.2.7/40000", None, pid, uid, "R1", "EX", None, None, 0.0)

@@ -121,8 +121,10 @@ def test_the_page_draws_the_blockers_that_the_daemon_computes(shown: Page, locks
     shown.wait_until("document.querySelectorAll('.graph svg').length === 2")
     drawn = shown.drawn("/a/b")
     assert drawn is not None
-    assert {text.split()[2] for text in drawn["holders"]} == {str(pid) for pids in blockers.values() for pid in pids}
-    assert {text.split()[2] for text in drawn["waiters"]} == {str(pid) for pid in blockers}
+    assert {text.partition("pid ")[2].split()[0] for text in drawn["holders"]} == {
+        str(pid) for pids in blockers.values() for pid in pids
+    }
+    assert {text.partition("pid ")[2].split()[0] for text in drawn["waiters"]} == {str(pid) for pid in blockers}
     assert len(drawn["lines"]) == 2 + 3  # from each waiter to a joint, and from there to each holder
     for running in waiting:
         running.signal(signal.SIGKILL)

@@ -82,12 +82,12 @@ function measure(seconds) {
 
 const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 const who = (lock) => {
-  const client = lock.pid === null ? lock.address : `pid ${lock.pid}`;
+  const client = lock.pid !== null ? `pid ${lock.pid}` : lock.uid === null ? lock.address : "a process";
   return lock.command ? `${lock.command}, ${client}` : client;
 };
 
 function detail(lock) {
-  const process = lock.pid === null ? [] : [`pid ${lock.pid}`, `uid ${lock.uid}`];
+  const process = [lock.pid !== null && `pid ${lock.pid}`, lock.uid !== null && `uid ${lock.uid}`].filter(Boolean);
   const told = [lock.command, lock.user && `user ${lock.user}`].filter(Boolean);
   return [...told, ...process, lock.address, ...(lock.peer_id ? [`machine ${lock.peer_id}`] : [])].join(", ");
 }
@@ -147,7 +147,7 @@ function updateLock(node, lock, place, resource) {
   say(whatNode, resource ? what(lock) : `${lock.name} ${what(lock)}`);
   say(whoNode, who(lock));
   say(whereNode, resource ? where(lock, resource) : "");
-  say(detailNode, lock.pid === null ? (lock.peer_id ?? "") : `uid ${lock.uid}`);
+  say(detailNode, lock.uid === null ? (lock.peer_id ?? "") : `uid ${lock.uid}`);
   say(time, lasting(lock.seconds));
   node.title = detail(lock);
 }

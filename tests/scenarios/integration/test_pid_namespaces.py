@@ -1,0 +1,65 @@
+"""A daemon and its clients in PID namespaces of their own, as in containers that share a socket."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.daemon import BIN, FLOM_RUN
+from tests.fakes.programs import Programs, Running
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for PID namespaces")
+
+HOLD = ["--", "sh", "-c", "echo held; read line"]
+
+
+def hold_beside(programs: Programs, path: Path) -> Running:
+    """Hold C{R1} at a daemon that is started in a namespace where other processes have no number."""
+    holder = programs.start_program("unshare", "--pid", "--fork", FLOM_RUN, "-s", str(path), "-r", "R1", *HOLD)
+    assert holder.line() == "held"
+    return holder
+
+
+def waiting_line(running: Running) -> str:
+    while not (line := running.line()).startswith("waiting"):
+        pass
+    return line
+
+
+def test_a_waiter_that_has_no_number_at_the_daemon_is_told_its_wait(programs: Programs, tmp_path: Path) -> None:
+    holder = hold_beside(programs, tmp_path / "s")
+    waiter = programs.start("-V", "-s", str(tmp_path / "s"), "-r", "R1", "--", "true")
+    assert waiting_line(waiter).startswith("waiting for R1 (EX): next in line, held by pid 1 (root, sh) for ")
+    waiter.process.kill()
+    holder.finish()
+
+
+def test_a_waiter_with_another_number_at_the_daemon_is_told_its_wait(programs: Programs, tmp_path: Path) -> None:
+    holder = programs.start("-s", str(tmp_path / "s"), "-r", "R1", *HOLD)
+    assert holder.line() == "held"
+    words = [FLOM_RUN, "-V", "-s", str(tmp_path / "s"), "-r", "R1", "--", "true"]
+    waiter = programs.start_program("unshare", "--pid", "--fork", *words)
+    assert waiting_line(waiter).startswith(f"waiting for R1 (EX): next in line, held by pid {holder.pid} (root, sh)")
+    holder.finish()
+    assert waiter.finish().returncode == 0
+
+
+def test_a_holder_that_has_no_number_at_the_daemon_is_shown_without(programs: Programs, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    beside = hold_beside(programs, path)
+    holder = programs.start("-s", str(path), "-r", "R2", *HOLD)
+    assert holder.line() == "held"
+    flomctl = [str(BIN / "flomctl"), "status", "-s", str(path), "R2"]
+    shown = json.loads(programs.start_program(*flomctl, "--json").finish().stdout)
+    [lock] = shown["resources"][0]["holders"]
+    assert (lock["pid"], lock["uid"]) == (None, 0)
+    line = programs.start_program(*flomctl).finish().stdout.splitlines()[-1]
+    assert line.split("\t")[4:6] == ["-", "0"]
+    waiter = programs.start("-V", "-s", str(path), "-r", "R2", "--", "true")
+    assert waiting_line(waiter).startswith("waiting for R2 (EX): next in line, held by a process (root, sh) for ")
+    holder.finish()
+    assert waiter.finish().returncode == 0
+    beside.finish()
