@@ -39,6 +39,7 @@ from flom.text import missing_extra, one_line
 from flom.trace import start_trace, tracer
 
 if TYPE_CHECKING:
+    from flom.net.campaign import Campaign
     from flom.server.group.service import Membership
 
 _NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
@@ -58,7 +59,10 @@ class Options(usage.Options):
     What C{twistd flom} understands.
 
     @ivar config: made of the options and the configuration file.
+    @ivar campaign: that was begun for the daemon, if any.
     """
+
+    campaign: Campaign | None = None
 
     synopsis = "[options]"
     longdesc = (
@@ -344,6 +348,7 @@ def _membership(
         starter,
         stands_by=is_on_its_own,
         on_role=_name_by_role,
+        campaign=options.campaign,
     )
 
 

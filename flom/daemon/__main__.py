@@ -10,15 +10,18 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final, cast
+from itertools import pairwise
 
 from flom.daemon.independence import become_ordinary, move_to_scope
-from flom.daemon.slim_imports import lean_imports
+from flom.errors import FlomError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
     from flom.interfaces import IReactor  # it imports Twisted, which is to be imported below
+    from flom.net.campaign import Campaign
 
 _READY: Final = b"0"
 
@@ -29,6 +32,13 @@ def main(words: Sequence[str]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # signals that the starter has blocked (flom.client.blocking.launch)
     become_ordinary()
     ready = _detach()
+    campaign = _begin_campaign(words)
+
+    from contextlib import nullcontext
+    from typing import cast
+
+    from flom.daemon.slim_imports import lean_imports
+
     may_need_tls = any(word.startswith(("--tls-", "--http")) for word in words)
     with nullcontext() if may_need_tls else lean_imports():
         from twisted.internet import reactor as the_reactor
@@ -39,6 +49,7 @@ def main(words: Sequence[str]) -> None:
 
         reactor = cast("IReactor", the_reactor)
         options = Options()
+        options.campaign = campaign
         options.parseOptions(words)
         service = makeService(options)
     os.umask(0o077)  # as twistd has it
@@ -57,6 +68,33 @@ def main(words: Sequence[str]) -> None:
         pass  # the starter was interrupted; others may be about to connect
     os.close(ready)
     reactor.run()
+
+
+def _begin_campaign(words: Sequence[str]) -> Campaign | None:
+    """Begin the campaign for which this daemon was started, if it was for that, while the rest is imported."""
+    given = dict(pairwise(words))
+    if "--starter" not in given or given["--interface"] == "lo":  # where no election is
+        return None
+
+    from flom.core.group.timing import DEFAULT_TIMING
+    from flom.net.campaign import Campaign
+    from flom.net.multicast import make_group
+
+    timing = DEFAULT_TIMING
+    if "--election-time" in given:
+        timing = timing.replace(campaign=int(given["--election-time"]) / 1000)
+    try:
+        group = make_group(
+            given["--group"],
+            int(given["--port"]),
+            given["--interface"],
+            int(given["--discovery-ttl"]),
+            given.get("--group-key", ""),
+            is_key_required="--group-key-required" in words,
+        )
+        return Campaign(group, timing)
+    except FlomError:
+        return None  # which the daemon will say
 
 
 def _detach() -> int:

@@ -230,9 +230,10 @@ class GroupSocket:
 
     @ivar came_by: the name of the interface by which the last datagram came; empty if the socket has not joined there.
     @ivar expected: the names of the interfaces by which the last datagram to the group has to come back to a member.
+    @ivar networks: by how many interfaces that have a carrier it was sent.
     """
 
-    __slots__ = ("_came_at", "_came_to", "_group", "_is_for_link", "_joined", "came_by", "expected", "udp")
+    __slots__ = ("_came_at", "_came_to", "_group", "_is_for_link", "_joined", "came_by", "expected", "networks", "udp")
 
     def __init__(self, group: Group, udp: socket.socket) -> None:
         self._group = group
@@ -242,6 +243,7 @@ class GroupSocket:
         self._came_to: IPv4Address | IPv6Address | None = None  # where it was sent; None if that was the group
         self.came_by = ""
         self.expected: list[str] = []
+        self.networks = 0
         self.udp = udp
         udp.setblocking(False)
         if group.is_ipv6:
@@ -320,6 +322,7 @@ class GroupSocket:
         """
         told, problems = [], []
         self.expected = []
+        self.networks = 0
         local = {} if self._group.is_ipv6 and not self._joined else local_addresses()
         for interface in usable_interfaces(self._group):
             addresses = local.get(interface.name, [])
@@ -332,6 +335,7 @@ class GroupSocket:
                 interface.use_for(self.udp)
                 self.udp.sendto(datagram, (self._group.address, self._group.port))
                 told.append(interface.name)
+                self.networks += interface.has_carrier
                 if interface.index in self._joined and interface.has_carrier:
                     self.expected.append(interface.name)
             except OSError as e:

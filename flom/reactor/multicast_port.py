@@ -25,12 +25,26 @@ class GroupPort(udp.MulticastPort):
 
     _log = Logger()
 
-    def __init__(self, group: Group, protocol: DatagramProtocol, reactor: IReactor, *, is_member: bool) -> None:
-        """@param is_member: listen on the group's port; it may be shared with other programs."""
+    def __init__(
+        self,
+        group: Group,
+        protocol: DatagramProtocol,
+        reactor: IReactor,
+        *,
+        is_member: bool,
+        opened: GroupSocket | None = None,
+    ) -> None:
+        """
+        @param is_member: listen on the group's port; it may be shared with other programs.
+        @param opened: the socket to use; C{None} to open one.
+        """
         address = "::" if group.is_ipv6 else ""
         port = group.port if is_member else 0
         super().__init__(port, protocol, address, MAX_ANSWER_SIZE + 1, reactor, listenMultiple=is_member)
         self._group = group
+        if opened is not None:
+            self._preexistingSocket = opened.udp  # type: ignore[assignment]
+            self._group_socket = opened
         self._refused: set[int] = set()
 
     def join(self) -> list[str]:
@@ -68,6 +82,11 @@ class GroupPort(udp.MulticastPort):
         """See L{GroupSocket.expected}."""
         return self._group_socket.expected
 
+    @property
+    def networks(self) -> int:
+        """See L{GroupSocket.networks}."""
+        return self._group_socket.networks
+
     def write(self, datagram: bytes, addr: Sender | None = None) -> None:
         """See L{GroupSocket.send_to}."""
         assert addr is not None
@@ -93,6 +112,12 @@ class GroupPort(udp.MulticastPort):
                 self.protocol.datagramReceived(*arrived)
             except Exception:
                 self._log.failure("receiving a datagram of {sender}", sender=arrived[1])
+
+    def hear_again(self, arrivals: list[tuple[bytes, Sender, str]]) -> None:
+        """Receive datagrams that were received before, with their senders and the interfaces by which they came."""
+        for datagram, sender, interface in arrivals:
+            self._group_socket.came_by = interface
+            self.protocol.datagramReceived(datagram, sender)
 
     def _warn_of(self, interface: NetworkInterface, problem: OSError) -> None:
         if interface.index not in self._refused:

@@ -44,6 +44,7 @@ class FakePort:
     @ivar is_deaf: whether what it says does not come back.
     @ivar deaf: the interfaces by which it does not.
     @ivar came_by: the interface by which the last datagram came.
+    @ivar networks: by how many interfaces that was sent.
     @ivar expected: the interfaces by which the last datagram to the group has to come back.
     @ivar addresses: of each interface.
     """
@@ -61,6 +62,7 @@ class FakePort:
         self.deaf: set[str] = set()
         self.came_by = ""
         self.expected: list[str] = []
+        self.networks = 0
         self.addresses: dict[str, list[Address]] = {}
         self._protocol: Any = protocol  # it takes us for a real port
         self._reactor = reactor
@@ -95,6 +97,7 @@ class FakePort:
         told = {name: datagram for name, datagram in written.items() if datagram is not None}
         self.told += map(decode, dict.fromkeys(told.values()))
         self.expected = list(told)
+        self.networks = len(told)
         if self.is_member:
             self._coming = [call for call in self._coming if call.active()]
             for name, datagram in told.items():
@@ -114,6 +117,10 @@ class FakePort:
     def hear(self, datagram: bytes, sender: Sender) -> None:
         """Receive a datagram."""
         self._protocol.datagramReceived(datagram, sender)
+
+    def hear_again(self, arrivals: list[tuple[bytes, Sender, str]]) -> None:
+        for datagram, sender, self.came_by in arrivals:
+            self.hear(datagram, sender)
 
     def answers(self) -> list[tuple[Message, Sender]]:
         """Return what was sent to one address alone since the last call."""
@@ -139,8 +146,10 @@ def fake_ports(monkeypatch: pytest.MonkeyPatch, module: str) -> list[FakePort]:
     """Replace the ports that C{module} makes by fakes; return those that it has made."""
     made: list[FakePort] = []
 
-    def make(*arguments: Any, is_member: bool) -> FakePort:
+    def make(*arguments: Any, is_member: bool, opened: Any = None) -> FakePort:
         made.append(FakePort(*arguments, is_member=is_member))
+        if opened is not None:
+            made[-1].expected = opened.expected
         return made[-1]
 
     monkeypatch.setattr(f"{module}.GroupPort", make)

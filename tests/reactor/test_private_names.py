@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from twisted.internet import tcp
+from twisted.internet import tcp, udp
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import CONNECTION_DONE
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import DatagramProtocol, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
@@ -30,6 +30,7 @@ REACTOR: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelec
 TIMERS: Final = ("_pendingTimedCalls", "_newTimedCalls")
 CONNECTION: Final = ("_aborting", "_tempDataBuffer", "dataBuffer", "offset", "socket", "connected", "disconnecting")
 PORT: Final = ("doRead", "connected", "fileno", "startReading", "stopReading")
+UDP_PORT: Final = ("_preexistingSocket",)
 MODULE: Final = ("_reservedFD",)
 ENDPOINT: Final = ("_path",)
 
@@ -60,6 +61,11 @@ def test_a_connection_has(name: str) -> None:
 @pytest.mark.parametrize("name", PORT)
 def test_a_port_has(name: str) -> None:
     assert hasattr(tcp.Port, name)
+
+
+@pytest.mark.parametrize("name", UDP_PORT)
+def test_a_udp_port_has(name: str) -> None:
+    assert hasattr(udp.Port(0, DatagramProtocol(), reactor=MemoryReactorClock()), name)
 
 
 @pytest.mark.parametrize("name", MODULE)
@@ -94,5 +100,9 @@ MODULES: Final = sorted(path for path in PACKAGE.rglob("*.py"))
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_private_names_are_used_in_one_folder(path: Path) -> None:
-    allowed = {*REACTOR, *TIMERS, *CONNECTION, *PORT, *MODULE, *ENDPOINT} if path.parent.name == "reactor" else set()
+    allowed = (
+        {*REACTOR, *TIMERS, *CONNECTION, *PORT, *UDP_PORT, *MODULE, *ENDPOINT}
+        if path.parent.name == "reactor"
+        else set()
+    )
     assert private_names(path) <= allowed

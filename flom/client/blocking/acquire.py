@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from flom.config import Config
     from flom.core.protocol.events import Refused
 
-_POLL: Final = 0.05  # seconds between two questions while we have a candidate
+_POLL: Final = 0.02  # seconds between two questions while we have a candidate
 _BACK_OFF: Final = 0.25  # without one, part of the time up to now: hundreds of us may ask on this host
 
 _trace = tracer("client")
@@ -292,7 +292,7 @@ class Acquirer:
         """
         from flom.client.blocking.discovery import Asker
         from flom.client.blocking.launch import START_TIMEOUT, campaign_of, not_started, stand_for_election
-        from flom.core.group.discovery import Search
+        from flom.core.group.discovery import QUIET, Search
         from flom.net.multicast import group_of
 
         config, hooks = self._config, self._hooks
@@ -300,14 +300,13 @@ class Acquirer:
         reclaims = self._seek == Seek.TO_RECLAIM
         began = monotonic()
         give_up = START_TIMEOUT + campaign_of(config)
-        patience, stand_again = _POLL, 0.0
+        stand_again = 0.0
         candidate: Candidate | None = None
         self._starts += 1
         try:
             search = Search(group, orphaned=reclaims, holder=self._holder)
-            search.ask(patience)
             with Asker(search, NEVER, _trace.debug) as asker:
-                while not asker.finish():
+                while not asker.finish():  # at first, nobody is asked again
                     took = monotonic() - began
                     if candidate is not None and candidate.has_ended:
                         candidate.close()
@@ -323,7 +322,7 @@ class Acquirer:
                     patience = _POLL
                     if candidate is None:  # another program of this host has one; our user's timeout runs on meanwhile
                         if not reclaims:
-                            patience = min(max(_POLL, took * _BACK_OFF), LONG_RETRY)
+                            patience = min(max(QUIET, took * _BACK_OFF), LONG_RETRY)
                         patience = min(patience, self._deadline - monotonic())
                         if patience <= 0:
                             raise LockTimeout("too late")

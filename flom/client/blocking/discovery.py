@@ -66,6 +66,7 @@ class Asker:
             self._say(describe_question(self._search.group, question))
         try:
             told = self.socket.tell(question)
+            self._search.networks = self.socket.networks
             self.problem = None
             if is_first:
                 self._say(f"asked by {', '.join(told)}")

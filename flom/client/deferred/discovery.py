@@ -75,6 +75,7 @@ class Asker(DatagramProtocol):
             self._say(describe_question(self._group, question))
         try:
             told = self._port.tell(question)
+            self.search.networks = self._port.networks
             self.problem = None
             if is_first:
                 self._say(f"asked by {', '.join(told)}")

@@ -31,7 +31,7 @@ ASK_AGAIN: Final = 0.17
 SETTLE: Final = 0.02
 """
 Seconds after the first answer of a leader in which others may answer: all clients are to choose the same one. A leader
-that is L{Discovered.alone} is chosen at once.
+that is L{Discovered.alone} is chosen at once, if the question was sent by one network only.
 """
 
 INTERREGNUM: Final = 10.0  # seconds that the daemons that stand by have to elect a leader
@@ -90,6 +90,8 @@ class Search:
     @ivar wake: when to call L{advance} next, in seconds of the driver's monotonic clock; L{receive} may make that
         earlier. C{None}: the search is over, and L{leaders} is its result.
     @ivar questions: how many have been asked.
+    @ivar networks: by how many networks the driver has sent the last one. Of several, each may have a leader that
+        cannot hear the other, and says that it is alone.
     """
 
     def __init__(self, group: Group, *, everyone: bool = False, orphaned: bool = False, holder: int = 0) -> None:
@@ -100,6 +102,7 @@ class Search:
         self.group = group
         self.wake: float | None = None
         self.questions = 0
+        self.networks = 0
         self._asks_everyone = everyone
         self._is_orphaned = orphaned
         self._holder = holder
@@ -192,7 +195,8 @@ class Search:
         if known is not None and known.standing == daemon.standing:
             return None
         self._found[name] = daemon
-        if self._is_asking and self._ends_early and reply.alone and self.leaders == [daemon]:
+        is_only_one = reply.alone and self.networks < 2 and self.leaders == [daemon]
+        if self._is_asking and self._ends_early and is_only_one:
             self._end()
         else:
             self._settle(now)

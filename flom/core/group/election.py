@@ -229,6 +229,18 @@ class Election:
         """Note that the last announcement could not be sent: a candidate that is not heard does not win."""
         self._rounds = self._deaf_rounds = -1  # the round that has begun with it does not count
 
+    def resume(self, announced: int, last_at: float) -> None:
+        """
+        Go on with a campaign that was begun, if nothing was heard against it and this daemon hears itself.
+
+        @param announced: how many announcements were sent in a row, one each L{Timing.round}.
+        @param last_at: when the last one was, on the clock of L{tick}.
+        """
+        if self.role is Role.CANDIDATE and self._hears_itself and announced:
+            self._rounds = announced - 1  # the last one has just begun
+            self._round_began = last_at
+            self.deadline = last_at + self._timing.round
+
     def lead_alone(self, now: float, wall: int) -> list[Action]:
         """Lead without an election: no other daemon can be in the group."""
         return self._lead(now, wall)

@@ -52,6 +52,7 @@ from flom.text import host_port, reason
 
 if TYPE_CHECKING:
     from flom.core.locks.overlap import Digests, HeldThere
+    from flom.net.campaign import Campaign
     from flom.tls.context import Tls
 
 MAX_AMPLIFICATION: Final = 64
@@ -103,20 +104,26 @@ class GroupMember(DatagramProtocol, RivalObserver):
         observer: MemberObserver,
         timing: Timing = DEFAULT_TIMING,
         tls: Tls | None = None,
+        campaign: Campaign | None = None,
     ) -> None:
         """
         @param listening: where it listens; C{None} to answer no client.
         @param reactor: has the timers, and connects to other leaders to check whether they are there.
         @param tls: this end of TLS, as for clients; C{None} for plain text.
+        @param campaign: to go on with; C{None} to begin one.
         """
         self._group = group
+        self._campaign = campaign
         self._listening = listening
         self._reactor = reactor
         self._instant = instant
         self._observer = observer
         self._host = gethostname()
         now, wall = self._now()
-        self.election = Election(secrets.token_hex(8), now, wall, timing)
+        if campaign is None:
+            self.election = Election(secrets.token_hex(8), now, wall, timing)
+        else:
+            self.election = Election(campaign.standing.node, campaign.began, campaign.standing.since, timing)
         self._hearing = Hearing()
         self._lost: list[str] = []  # interfaces that have become deaf while this daemon led
         self._timer: IDelayedCall | None = None
@@ -152,7 +159,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
 
         @raise NoMulticast: the group cannot be joined, or a program has the port that does not share it.
         """
-        port = GroupPort(self._group, self, self._reactor, is_member=True)
+        opened = None if self._campaign is None else self._campaign.socket
+        port = GroupPort(self._group, self, self._reactor, is_member=True, opened=opened)
         try:
             port.startListening()
         except CannotListenError as e:
@@ -166,6 +174,10 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._stop_timer()
 
     def startProtocol(self) -> None:
+        if self._campaign is not None:  # its thread uses the port until the reactor runs
+            self._show_role(None)
+            self._timer = self._reactor.callLater(0.0, self._take_over, self._campaign)
+            return
         self._has_started = self._group.is_own_host  # its clients need no multicast: see Group.own_host
         self._join()
         self._show_role(None)
@@ -173,6 +185,20 @@ class GroupMember(DatagramProtocol, RivalObserver):
             self._act(self.election.lead_alone(*self._now()))
         self._tick()
         self._has_started = True
+
+    def _take_over(self, campaign: Campaign) -> None:
+        """Go on with C{campaign}, after what was heard meanwhile."""
+        self._timer = None
+        campaign.stop()
+        self._log_joined(campaign.joined)
+        self._join()
+        self._announced = campaign.announced
+        self._hearing.note_sent(self.transport.expected)
+        self.transport.hear_again(campaign.heard)
+        self.election.resume(campaign.in_a_row, campaign.last_at)
+        self._stop_timer()
+        self._has_started = True
+        self._tick()
 
     def stopProtocol(self) -> None:
         self._stop_timer()
@@ -279,11 +305,14 @@ class GroupMember(DatagramProtocol, RivalObserver):
         """Join the group on new interfaces."""
         self._joined_at = self._now()[0]
         try:
-            for name in self.transport.join():
-                text = "{log_id} joined {group} on {interface}"
-                self._log.info(text, log_id="FLM002I", group=self._group, interface=name)
+            self._log_joined(self.transport.join())
         except NoMulticast as e:
             self._complain(e)
+
+    def _log_joined(self, interfaces: list[str]) -> None:
+        for name in interfaces:
+            text = "{log_id} joined {group} on {interface}"
+            self._log.info(text, log_id="FLM002I", group=self._group, interface=name)
 
     def _announce(self, standing: Standing) -> None:
         def write(interface: str, addresses: list[Address]) -> bytes | None:
@@ -364,7 +393,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
             return
         short = Discovered(self._listening.host_for(asker[0], self.transport.asked_addresses), self._listening.port)
         if question.group:
-            alone = self._hearing.is_sharp and self.election.is_alone(self._now()[0])
+            alone = not self._group.is_own_host and self._hearing.is_sharp and self.election.is_alone(self._now()[0])
             answer = short.replace(standing=self.election.standing, host=self._host, version=__version__, alone=alone)
             full = self._seal(answer, question.nonce)
             if len(full) <= size + MAX_AMPLIFICATION:

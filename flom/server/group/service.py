@@ -32,6 +32,7 @@ from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
     from flom.core.locks.overlap import Digests, HeldThere
+    from flom.net.campaign import Campaign
     from flom.tls.context import Tls
 
 
@@ -49,6 +50,7 @@ class Membership:
     @ivar starter: a socket to the program that is told how the election ends (L{flom.server.group.starter}), if any.
     @ivar stands_by: whether to stay while another daemon leads, to take over from it.
     @ivar on_role: called with what the daemon has become.
+    @ivar campaign: that was begun for the daemon, if any.
     """
 
     group: Group
@@ -58,6 +60,7 @@ class Membership:
     starter: socket.socket | None = None
     stands_by: bool = True
     on_role: Callable[[Role], None] = lambda role: None
+    campaign: Campaign | None = None
 
 
 class MembershipService(Service, MemberObserver):
@@ -128,6 +131,8 @@ class MembershipService(Service, MemberObserver):
             self._seat.extend()
         except (SeatTaken, NoMulticast) as e:
             if is_first:
+                if self._membership.campaign is not None:
+                    self._membership.campaign.give_up()
                 if isinstance(e, NoMulticast):
                     raise
                 self._log.info("waiting: {why}", why=str(e))
@@ -135,7 +140,10 @@ class MembershipService(Service, MemberObserver):
             self._retry = self._reactor.callLater(timing.heartbeat, self._take_seat)
             return
         try:
-            self._member = GroupMember(group, listening, self._reactor, system_instant, self, timing, self._tls)
+            campaign = self._membership.campaign if is_first else None
+            self._member = GroupMember(
+                group, listening, self._reactor, system_instant, self, timing, self._tls, campaign
+            )
             self._port = self._member.open()
         except NoMulticast as e:
             if is_first:

@@ -104,6 +104,16 @@ def test_the_answer_of_one_that_is_alone_is_taken_at_once(asking: Asking) -> Non
     assert asking.reactor.getDelayedCalls() == []
 
 
+def test_asked_by_two_interfaces_it_is_not(asking: Asking) -> None:
+    asking.port.interfaces.append("eth1")
+    asking.start()
+    asking.hear(LEADER.replace(alone=True))
+    asking.reactor.advance(0)
+    assert asking.leaders is None
+    pass_time(asking.reactor, SETTLE)
+    assert asking.leaders is not None
+
+
 def test_silence_is_no_answer_and_noise_is_silence(asking: Asking) -> None:
     asking.start()
     asking.port.hear(b"hello", ("fe80::b%eth0", 28015))

@@ -153,6 +153,13 @@ def test_but_if_another_has_answered_the_rest_have_their_moment(driver: Driver, 
     assert len(driver.search.leaders) == 2
 
 
+def test_of_two_networks_each_may_have_a_leader_that_is_alone(driver: Driver) -> None:
+    driver.start(lambda search: search.ask(1.0))
+    driver.search.networks = 2
+    driver.hear(ALONE)
+    assert driver.finish() == SETTLE
+
+
 def test_a_standby_that_has_answered_makes_no_difference(driver: Driver) -> None:
     driver.start(lambda search: search.ask_often(3, 0.5))
     driver.hear(STANDING_BY, BETA)

@@ -187,6 +187,50 @@ class TestCount:
             daemon.election.was_unheard()
 
 
+class TestResuming:
+    """A campaign that was begun elsewhere is gone on with, if it can be believed."""
+
+    @staticmethod
+    def resumed(announced: int, heard: tuple[Standing, ...] = ()) -> Daemon:
+        """A daemon whose last announcement was sent half a round ago, and that has heard that, or C{heard}."""
+        daemon = Daemon()
+        for standing in (*heard, Standing("b", Role.CANDIDATE, WALL)):
+            daemon.hear(standing)
+        daemon.election.resume(announced, daemon.now)
+        daemon.now += TIMING.round / 2
+        return daemon
+
+    def test_its_announcements_count(self) -> None:
+        daemon = self.resumed(ROUNDS - 2)
+        assert daemon.wait(TIMING.round / 2) == [Announce(daemon.election.standing)]
+        assert daemon.wait(TIMING.round) == [Announce(daemon.election.standing)]
+        assert Lead() not in daemon.wait(TIMING.round - 1 / 1024)
+        assert Lead() in daemon.wait(1 / 1024)
+
+    def test_however_many_there_were_the_last_one_has_its_round(self) -> None:
+        daemon = self.resumed(2 * ROUNDS)
+        assert daemon.wait(TIMING.round / 2 - 1 / 1024) == []
+        assert Lead() in daemon.wait(1 / 1024)
+
+    @pytest.mark.parametrize("rival", [FLOM, WORSE, Standing("a", Role.CANDIDATE, WALL)], ids=repr)
+    def test_what_was_heard_meanwhile_ends_it(self, rival: Standing) -> None:
+        daemon = self.resumed(ROUNDS, heard=(rival,))
+        assert daemon.role is Role.STANDBY
+        assert Lead() not in daemon.wait(TIMING.campaign)
+
+    def test_who_has_not_heard_itself_begins_anew(self) -> None:
+        daemon = Daemon(is_deaf=True)
+        daemon.election.resume(ROUNDS, daemon.now)
+        daemon.is_deaf = False
+        assert Lead() not in daemon.wait(TIMING.campaign - TIMING.round)
+
+    def test_if_it_was_left_alone_for_long_it_begins_anew(self) -> None:
+        daemon = self.resumed(ROUNDS)
+        daemon.stall(TIMING.stall)
+        assert Lead() not in daemon.wait(TIMING.campaign - TIMING.round)
+        assert Lead() in daemon.wait(TIMING.round)
+
+
 class TestDeaf:
     """Who does not hear its own announcements would not hear others either, and does not lead."""
 

@@ -17,14 +17,14 @@ from flom.core.group.addresses import Group
 from flom.core.group.key import GroupKey
 from flom.core.group.listening import Listening
 from flom.core.group.ranking import FLOM
-from flom.core.group.timing import DEFAULT_TIMING
+from flom.core.group.timing import DEFAULT_TIMING, ROUNDS
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Answer, Discover, Discovered, Role, Standing
 from flom.net.multicast import NoMulticast
 from flom.server.group.member import LEADER_MEMORY, MAX_AMPLIFICATION, GroupMember, MemberObserver
 from flom.server.group.rival import MOST_CHECKED, PAUSE
 from tests.fakes.connections import lock, unlock, xml
-from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, ReachedRival, instant, pass_time
+from tests.fakes.group import ASKER, GROUP, OWN, RIVAL, FakePort, ReachedRival, instant, pass_time
 from tests.fakes.logs import errors, warnings
 from tests.fakes.reactors import MemoryReactor
 
@@ -547,6 +547,62 @@ def test_those_without_a_key_are_answered_unless_it_is_required(
         assert bool(member.port.answers()) is is_answered
     member.port.hear(encode(Discovered("", 40009)), RIVAL)  # of FLoM
     assert bool(member.connecting()) is is_answered
+
+
+# a campaign that was begun before
+
+
+class Begun:
+    """Stands in for a L{flom.net.campaign.Campaign} that was begun at once, and has heard itself."""
+
+    def __init__(self, announced: int, *heard: bytes) -> None:
+        self.standing = Standing("9" * 16, Role.CANDIDATE, 1_800_000_000_000)
+        self.began = self.last_at = 0.0
+        self.announced = self.in_a_row = announced
+        self.joined = self.expected = ["eth0"]
+        self.heard = [(encode(Discover(GROUP.address, standing=self.standing)), OWN, "eth0")]
+        self.heard += [(datagram, RIVAL, "eth0") for datagram in heard]
+        self.socket = self
+        self.is_stopped = False
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+
+def going_on(ports: list[FakePort], begun: Any) -> Member:
+    """Return a daemon that goes on with a campaign, after C{heard}."""
+    member = Member(ports)
+    member.member = GroupMember(GROUP, None, member.reactor, lambda: instant(member.reactor), member, campaign=begun)
+    return member.open()
+
+
+def test_a_campaign_is_gone_on_with_once_the_reactor_runs(ports: list[FakePort]) -> None:
+    begun = Begun(ROUNDS - 2)
+    member = going_on(ports, begun)
+    assert not begun.is_stopped
+    pass_time(member.reactor, 0.01)
+    assert begun.is_stopped
+    assert member.role is Role.CANDIDATE
+    pass_time(member.reactor, 4 * DEFAULT_TIMING.round)
+    assert member.role is Role.LEADER
+    assert member.standing.node == begun.standing.node
+    numbers = [told.number for told in member.port.told if isinstance(told, Discover)]
+    assert numbers == list(range(ROUNDS - 1, ROUNDS - 1 + len(numbers)))
+
+
+@pytest.mark.parametrize(
+    "objection",
+    [
+        encode(Discover(GROUP.address, standing=OLDER_LEADER)),
+        encode(Discover(GROUP.address, standing=Standing("0" * 16, Role.CANDIDATE, 1))),
+        encode(Discovered("", 40009)),
+    ],
+    ids=["a leader", "an older candidate", "a daemon of FLoM"],
+)
+def test_but_not_if_others_have_objected_meanwhile(ports: list[FakePort], objection: bytes) -> None:
+    member = going_on(ports, Begun(ROUNDS, objection))
+    pass_time(member.reactor, DEFAULT_TIMING.campaign)
+    assert member.role is Role.STANDBY
 
 
 # interfaces come and go
