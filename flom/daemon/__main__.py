@@ -54,8 +54,12 @@ def main(words: Sequence[str]) -> None:
         service = makeService(options)
     os.umask(0o077)  # as twistd has it
     startLoggingWithObserver(SyslogObserver("flom").emit)
-    service.privilegedStartService()
-    service.startService()
+    try:
+        service.privilegedStartService()
+        service.startService()
+    except Exception as e:
+        print(f"twistd flom: {e!r}", file=sys.__stderr__)  # sys.stderr is the log by now
+        raise
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     gc.enable()
     nothing = os.open(os.devnull, os.O_RDWR)

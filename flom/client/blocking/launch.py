@@ -154,7 +154,7 @@ class Launch:
             return False
         lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
         if code != 0:
-            how = f"it was ended by signal {-code}" if code < 0 else "it has ended"
+            how = f"it was ended by signal {-code}" if code < 0 else "it was killed, or has ended without a word"
             raise not_started(f"the daemon did not start: {lines[-1] if lines else how}")
         self._is_ready = True
         for line in lines:
