@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from time import monotonic
 
-from flom.job.signals import ENDING
+from flom.job.signals import ENDING, stop_ourselves
+from flom.job.status import leave
 from flom.lean import signal
+from flom.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import Final
+
+    Send = Callable[[int, bool], None]
+    """Sends a signal to the command, or, if the second argument is true, to the process group that it leads."""
 
 _CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
@@ -28,17 +33,30 @@ class Forwarding:
 
     Before the command runs, a signal ends this process at once: the kernel closes the connection, by which the request
     leaves the queue. While the command runs, the signal is the command's, which has it already if the terminal sent
-    it. Afterwards, one that would end a program ends the wait for the daemon to take the unlock.
+    it to the process group that both are in. Afterwards, one that would end a program ends the wait for the daemon to
+    take the unlock. SIGTSTP stops this process, too.
     """
 
-    def __init__(self, ignored: Collection[int], leave: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        ignored: Collection[int],
+        *,
+        complain: Callable[[str], None],
+        end: Callable[[int], object] = leave,
+        step_out: Callable[[], object] = lambda: None,
+    ) -> None:
         """
         @param ignored: numbers of the signals that are not for the command.
-        @param leave: called before a signal ends this process before the command runs.
+        @param complain: called with a line for the user.
+        @param end: ends this process; it is called with what to exit with, -N for death by signal N.
+        @param step_out: called before SIGTSTP stops this process before the command runs.
         """
         self._ignored = ignored
-        self._leave = leave
-        self._send: Callable[[int], None] | None = None
+        self._complain = complain
+        self._end = end
+        self._step_out = step_out
+        self._pid = 0
+        self._send: Send | None = None
         self._started_at = 0.0  # in seconds of the monotonic clock
         self._status: int | None = None
 
@@ -46,23 +64,47 @@ class Forwarding:
         """Receive a signal; see L{flom.job.signals.Receive}."""
         if self._status is not None:
             if number in ENDING:
-                os._exit(self._status)
+                self._end(self._status)
         elif self._send is not None:
-            has_it = from_terminal and monotonic() > self._started_at + _UNCERTAIN
-            if not has_it and number not in self._ignored:
-                self._send(number)
+            if number in self._ignored:
+                return
+            self._pass_on(self._send, number, from_terminal)
         elif number in ENDING:
-            self._leave()
-            os._exit(128 + number)
+            self._end(-number)
+        elif number == signal.SIGTSTP:
+            self._step_out()
+        if number == signal.SIGTSTP:
+            stop_ourselves()
 
-    def note_start(self, send: Callable[[int], None]) -> None:
-        """Note that the command runs, to which C{send} sends a signal, unless it has ended."""
+    def note_start(self, pid: int, send: Send) -> None:
+        """Note that the command runs, process C{pid}, to which C{send} sends a signal, unless it has ended."""
+        self._pid = pid
         self._send = send
         self._started_at = monotonic()
 
     def note_end(self, status: int) -> None:
         """Note that the command has ended, or could not be executed, and what this process is to exit with."""
         self._status = status
+
+    def _pass_on(self, send: Send, number: int, from_terminal: bool) -> None:
+        """
+        Send the command a signal, unless it has it.
+
+        One of the terminal goes to the group that the command leads, if it leads one, and so does SIGCONT, which
+        continues what a SIGTSTP of the terminal has stopped.
+        """
+        try:
+            group = os.getpgid(self._pid)
+        except OSError:
+            return  # it has ended
+        is_certain = monotonic() > self._started_at + _UNCERTAIN
+        if from_terminal and is_certain and group == os.getpgrp():
+            return
+        try:
+            send(number, (from_terminal or number == signal.SIGCONT) and group == self._pid)
+        except PermissionError as e:  # it has become another user, as sudo does
+            what = f"signal {number} cannot be passed on to the command (pid {self._pid})"
+            self._complain(f"Warning: {what}: {reason(e)}")
 
 
 def ignore_signals(numbers: Collection[int]) -> list[int]:

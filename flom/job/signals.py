@@ -8,6 +8,8 @@ to wait in.
 
 from __future__ import annotations
 
+import os
+
 from flom.lean import signal, start_thread
 
 TYPE_CHECKING = False
@@ -16,15 +18,29 @@ if TYPE_CHECKING:
     from typing import Final
 
     Receive = Callable[[int, bool], None]
-    """Takes the number of a signal and whether the kernel, for a terminal, has sent it."""
+    """Takes the number of a signal and whether a terminal has sent it, to a whole process group."""
+
+_FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}
+_PYTHON_IGNORES: Final = {signal.SIGPIPE, signal.SIGXFSZ}
+_CANNOT_BE_CAUGHT: Final = {signal.SIGKILL, signal.SIGSTOP}
+_END_NOTHING: Final = {
+    *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
+    *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+}
 
 ENDING: Final = frozenset(
-    {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTERM}
+    signal.valid_signals() - _FAULTS - _PYTHON_IGNORES - _CANNOT_BE_CAUGHT - _END_NOTHING  # all others, by default
 )
-"""Signals that end a program that does nothing about them."""
+"""Signals that end a program that does nothing about them, and come from outside; real-time signals are among them."""
 
-_WATCHED: Final = ENDING | {signal.SIGCONT, signal.SIGWINCH}
+_WATCHED: Final = ENDING | {signal.SIGCONT, signal.SIGWINCH, signal.SIGTSTP}
 _SI_KERNEL: Final = 0x80  # siginfo(2): sent by the kernel, which is how a terminal's signals come
+
+_OF_A_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH})
+"""
+Signals that the kernel sends to the whole process group in the terminal's foreground. Others it sends to us alone:
+SIGALRM, SIGXCPU, and SIGHUP to the leader of a session whose terminal goes away.
+"""
 
 
 class SignalWatch:
@@ -36,6 +52,7 @@ class SignalWatch:
 
         Others, which our starter may have blocked, are let through: without SIGCHLD no command would ever seem to end.
         """
+        self._receive: Receive | None = None
         self._watched = frozenset(number for number in _WATCHED if signal.getsignal(number) != signal.SIG_IGN)
         if signal.SIGINT in self._watched:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # in L{unblocked}, Python would raise KeyboardInterrupt
@@ -46,28 +63,46 @@ class SignalWatch:
         Call C{receive} for each signal from now on, also for those that came before.
 
         @param receive: is called in a thread of its own, and in the moments of L{unblocked} in the main one.
+        @raise RuntimeError: there can be no more threads.
         """
         self._receive = receive
-        for number in self._watched:
-            # for the moments of L{unblocked}; it replaces the reactor's handlers, which would stop it
-            signal.signal(number, self._note)
-        start_thread(self._wait)
+        start_thread(self._wait, receive)
 
     def unblocked(self) -> SignalWatch:
         """Return a context in which signals come through, because a process that is made there inherits the mask."""
         return self
 
     def __enter__(self) -> None:
+        self._handle(signal.SIG_DFL if self._receive is None else self._note)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._watched)
 
     def __exit__(self, *_: object) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
+        self._handle(signal.SIG_DFL)  # by which we can die, when we are to
+
+    def _handle(self, action: Callable[..., None] | int) -> None:
+        """Set C{action} for signals that may come through; it replaces a reactor's handlers, which would stop it."""
+        for number in self._watched - {signal.SIGTSTP}:
+            if signal.getsignal(number) != action:
+                signal.signal(number, action)
 
     def _note(self, number: int, frame: object) -> None:
         """Receive a signal of such a moment."""
+        assert self._receive is not None
         self._receive(number, False)
 
-    def _wait(self) -> None:
+    def _wait(self, receive: Receive) -> None:
         while True:
             info = signal.sigwaitinfo(self._watched)
-            self._receive(info.si_signo, info.si_code == _SI_KERNEL)
+            receive(info.si_signo, info.si_code == _SI_KERNEL and info.si_signo in _OF_A_TERMINAL)
+
+
+def stop_ourselves() -> None:
+    """
+    Stop this process, as SIGTSTP does, which is watched; return when it is continued.
+
+    The kernel does not stop one whose session has nothing left that could continue it.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})

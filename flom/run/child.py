@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 
-from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute
 from flom.lean import Lock, signal, start_thread
 from flom.text import reason
@@ -24,7 +23,8 @@ class Child:
     """
     A running command, for whose end a thread waits.
 
-    @ivar status: see L{status_after}; C{None} before it has ended.
+    @ivar pid: its process.
+    @ivar status: what it has exited with; -N if signal N has ended it, C{None} before.
     """
 
     def __init__(self, words: Sequence[str], environment: dict[bytes, bytes], ended: Callable[[int], None]) -> None:
@@ -48,7 +48,7 @@ class Child:
         except OSError as e:
             raise CannotExecute(f"Unable to execute command '{words[0]}': {reason(e)}") from e
         try:
-            self._pid = execute(words, spawn)
+            self.pid = execute(words, spawn)
         except BaseException:
             os.close(self._ended)
             os.close(ending)
@@ -62,19 +62,21 @@ class Child:
         """Return a descriptor that can be read from once L{status} is known."""
         return self._ended
 
-    def signal(self, number: int) -> None:
-        """Send it a signal; if it has ended, or belongs to another user by now, nothing happens."""
+    def signal(self, number: int, to_group: bool = False) -> None:
+        """
+        Send it a signal; if it has ended, nothing happens.
+
+        @param to_group: send it to the process group that the command leads.
+        @raise PermissionError: it belongs to another user by now.
+        """
         with self._lock:
             if self.status is None:
-                try:
-                    os.kill(self._pid, number)
-                except OSError:
-                    pass
+                (os.killpg if to_group else os.kill)(self.pid, number)
 
     def _wait(self, ending: int) -> None:
-        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
-            _, status = os.waitpid(self._pid, 0)
-            self.status = status_after(os.waitstatus_to_exitcode(status))
+            _, status = os.waitpid(self.pid, 0)
+            self.status = os.waitstatus_to_exitcode(status)
         self._tell_end(self.status)
         os.close(ending)

@@ -13,6 +13,7 @@ import sys
 from flom.job.descriptors import open_standard_streams
 from flom.job.process_name import set_process_name
 from flom.job.signals import SignalWatch
+from flom.job.status import leave
 
 
 def main() -> None:
@@ -25,4 +26,4 @@ def main() -> None:
 
     from flom.run.program import run
 
-    os._exit(run(program, sys.argv[1:], watch))  # all that was said is written, and Python's own end takes 10 ms
+    leave(run(program, sys.argv[1:], watch))  # all that was said is written, and Python's own end takes 10 ms

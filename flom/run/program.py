@@ -15,6 +15,7 @@ from flom.core.names import parse_name
 from flom.errors import ConfigError, FlomError
 from flom.job.command_line import CommandLine, parse, usage
 from flom.job.signals import ENDING, SignalWatch
+from flom.job.status import leave, status_after
 from flom.job.wording import unmeant_set
 from flom.net.machine_id import unique_id
 from flom.run.terminal import print_bug, print_error, tell, warn
@@ -43,7 +44,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
     Do what the command line C{words} says.
 
     @param program: the name that we were called by.
-    @return: the status to exit with (docs/compatibility.md, "Exit statuses").
+    @return: what to exit with (docs/compatibility.md, "Exit statuses"); -N for death by signal N.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
@@ -72,14 +73,22 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
 
 
 def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch) -> int:
-    """Do what C{line} asks for, with C{config}; return the status to exit with."""
+    """Do what C{line} asks for, with C{config}; return what to exit with."""
+
+    def end(status: int) -> None:
+        leave(_for_program(program, status))
+
+    def end_by(number: int, from_terminal: bool) -> None:
+        if number in ENDING:
+            end(-number)
+
     if line.debug_feature is not None:
         from flom.run.debug import try_feature
 
-        watch.start(_end_by)
+        watch.start(end_by)
         return try_feature(line.debug_feature, config)
     if line.quiesce or line.immediate:
-        watch.start(_end_by)
+        watch.start(end_by)
         return _shut_down(config, line.immediate)
     if not line.command:
         print_error("No command to execute!")
@@ -87,9 +96,9 @@ def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch) ->
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
 
-    runner = Runner(config, line.command, waits_on=program != "flom")
+    runner = Runner(config, line.command, waits_on=program != "flom", end=end)
     watch.start(runner.signal)
-    return runner.run()
+    return _for_program(program, runner.run())
 
 
 def _shut_down(config: Config, immediate: bool) -> int:
@@ -107,9 +116,9 @@ def _shut_down(config: Config, immediate: bool) -> int:
     return ExitStatus.OK
 
 
-def _end_by(number: int, from_terminal: bool) -> None:
-    if number in ENDING:
-        os._exit(128 + number)
+def _for_program(program: str, status: int) -> int:
+    """Return C{status}; of C{flom}, scripts expect 128 + N and no death by signal N."""
+    return status_after(status) if program == "flom" else status
 
 
 def configure(program: str, line: CommandLine) -> Config:

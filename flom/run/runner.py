@@ -13,6 +13,7 @@ from flom.errors import DaemonLost, FlomError, LockContested, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.sender import signed
+from flom.job.status import leave
 from flom.job.wording import contested, explain, lost, not_reclaimed, timed_out
 from flom.job.words import CannotExecute, words_with
 from flom.lean import RLock, signal
@@ -22,7 +23,7 @@ from flom.trace import tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from flom.client.blocking.connection import Conversation
     from flom.config import Config
@@ -35,19 +36,25 @@ _trace = tracer("exec")
 class Runner(Hooks):
     """One command and its lock. The main thread waits for the lock and for the command; signals come in another one."""
 
-    def __init__(self, config: Config, command: Sequence[str], *, waits_on: bool = True) -> None:
-        """@param waits_on: see L{Acquirer}."""
+    def __init__(
+        self, config: Config, command: Sequence[str], *, waits_on: bool = True, end: Callable[[int], object] = leave
+    ) -> None:
+        """
+        @param waits_on: see L{Acquirer}.
+        @param end: ends this process when a signal does; see L{Forwarding}.
+        """
         self._config = config
         self._command = command
         self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True, waits_on=waits_on)
         self._report: WaitReport | None = None
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
-        self._forwarding = Forwarding(config.ignored_signals, self._stop_report)
+        self._end = end
+        self._forwarding = Forwarding(config.ignored_signals, complain=print_error, end=self._end_by_signal)
         self._is_held = False
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
 
     def run(self) -> int:
-        """Acquire the lock, run the command, release the lock; return the status to exit with."""
+        """Acquire the lock, run the command, release the lock; return the status to exit with, -N for signal N."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
         request = signed(request_of(self._config), self._command[0])
         try:
@@ -96,6 +103,10 @@ class Runner(Hooks):
             self._stop_report()
             self._report = WaitReport(self._config, conversation.stream.socket)
 
+    def _end_by_signal(self, status: int) -> None:
+        self._stop_report()
+        self._end(status)
+
     def _stop_report(self) -> None:
         if self._report is not None:
             self._report.stop()
@@ -109,7 +120,7 @@ class Runner(Hooks):
         try:
             with self._starting:
                 child = Child(words_with(element, self._command), environment, self._forwarding.note_end)
-                self._forwarding.note_start(child.signal)
+                self._forwarding.note_start(child.pid, child.signal)
         except CannotExecute as e:
             print_error(str(e))
             self._forwarding.note_end(ExitStatus.CANNOT_EXECUTE)

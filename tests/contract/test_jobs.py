@@ -5,7 +5,9 @@ element, what it inherits, and a lock that outlives the program (docs/compatibil
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -88,7 +90,7 @@ def python(script: str) -> list[str]:
 # statuses
 
 
-@pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 5", 5), ("exit 255", 255), ("kill -9 $$", 137)])
+@pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 5", 5), ("exit 255", 255), ("kill -9 $$", -9)])
 def test_the_status_is_the_command_s(runner: Runner, script: str, status: int) -> None:
     done = runner.run("--", "sh", "-c", script)
     assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
@@ -263,6 +265,17 @@ def test_no_signal_is_blocked_or_ignored_but_by_who_started_us(runner: Runner) -
 
 # signals
 
+PASSED_ON: Final = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM, signal.SIGTERM, signal.SIGCONT),
+    *(signal.SIGWINCH, signal.SIGXCPU, signal.SIGVTALRM, signal.SIGPWR, signal.SIGRTMIN, signal.SIGUSR2),
+)
+
+
+def allow_cores() -> None:
+    """Allow programs to write as large a core as their user may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_wait_and_leaves_the_queue(refused: Runner, fake: FakeDaemon, number: int) -> None:
@@ -272,25 +285,89 @@ def test_a_signal_ends_the_wait_and_leaves_the_queue(refused: Runner, fake: Fake
     running.signal(number)
     assert conversation.read() is None
     done = running.finish()
-    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (-number, "", "")
 
 
 def test_signals_are_passed_on_to_the_command(runner: Runner) -> None:
     running = runner.start("--", *RECORD)
     running.line()
-    for name in ("HUP", "INT", "QUIT", "USR1", "ALRM", "TERM", "CONT", "WINCH", "USR2"):
-        running.signal(signal.Signals[f"SIG{name}"])
-        assert running.line() == f"SIG{name}"
+    for number in PASSED_ON:
+        running.signal(number)
+        assert running.line() == number.name
     done = running.finish()
     assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
 
 
-def test_a_command_that_dies_of_a_signal_gives_its_status(runner: Runner) -> None:
-    running = runner.start("--", "sh", "-c", "echo; exec sleep 60")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGPIPE, signal.SIGQUIT, signal.SIGRTMIN])
+def test_we_die_of_the_signal_that_the_command_has_died_of(
+    runner: Runner, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Then a shell ends its loop, and systemd, xargs and Python know; the lock is free before, and no core is ours."""
+    done = runner.run("--", "sh", "-c", f"ulimit -c 0; kill -{int(number)} $$", cwd=tmp_path, first=allow_cores)
+    assert (done.returncode, done.stderr) == (-number, "")
+    assert not runner.is_locked
+    assert list(tmp_path.glob("core*")) == []
+
+
+def test_a_signal_that_only_the_kernel_sends_is_passed_on(runner: Runner) -> None:
+    running = runner.start("--", *RECORD)
     running.line()
-    running.signal(signal.SIGTERM)
+    reading, writing = os.pipe()
+    fcntl.fcntl(reading, fcntl.F_SETOWN, running.pid)
+    fcntl.fcntl(reading, fcntl.F_SETFL, os.O_ASYNC)
+    os.write(writing, b"now it can be read from")
+    assert running.line() == "SIGIO"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_when_the_terminal_goes_away_the_command_is_told(runner: Runner, terminal: ControllingTerminal) -> None:
+    """The kernel tells the session's leader alone, which we are."""
+    running = runner.start("--", *RECORD, stdin=terminal.slave, own_session=True, first=terminal.seize)
+    running.line()
+    terminal.hang_up()
+    assert sorted([running.line(), running.line()]) == ["SIGCONT", "SIGHUP"]
+
+
+def test_a_key_reaches_a_command_in_a_group_of_its_own(runner: Runner, terminal: ControllingTerminal) -> None:
+    """As C{timeout} makes one, and C{setsid}; it gets it once, as often as the key is pressed."""
+    words = [*python("os.setpgid(0, 0); os.execv(sys.argv[1], sys.argv[1:])"), *RECORD]
+    running = runner.start("--", *words, stdin=terminal.slave, own_session=True, first=terminal.seize)
+    running.line()
+    for _ in range(2):
+        terminal.press(b"\x03")
+        assert running.line() == "SIGINT"
+    running.signal(signal.SIGUSR2)
+    assert running.finish().stdout == "SIGUSR2\n"
+
+
+@pytest.mark.parametrize("wrapper", [["timeout", "60"], ["setsid", "-w"]], ids=["timeout", "setsid"])
+def test_control_c_ends_a_wrapped_command(runner: Runner, terminal: ControllingTerminal, wrapper: list[str]) -> None:
+    """Which includes what a shell in it waits for: a key's signal goes to all of the group."""
+    words = ["--", *wrapper, "bash", "-c", "echo; sleep 60; echo went on"]
+    running = runner.start(*words, stdin=terminal.slave, own_session=True, first=terminal.seize)
+    running.line()
+    terminal.press(b"\x03")
     done = running.finish()
-    assert (done.returncode, done.stderr) == (143, "")
+    assert (done.returncode == 0, done.stdout) == (False, "")
+    assert not runner.is_locked
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a command as another user")
+def test_a_command_of_another_user_costs_a_line(programs: Programs, words: list[str], daemon: Daemon) -> None:
+    """As with sudo: it may not be signalled, but we receive what comes next, and hold the lock until its end."""
+    powerless = ["setpriv", "--inh-caps=-kill", "--bounding-set=-kill", *words]
+    runner = Runner(programs, powerless, daemon.socket, "R1")
+    running = runner.start("--", "setpriv", "--reuid=65534", "sh", "-c", "echo $$; read line; exit 5")
+    told = f"Warning: signal 15 cannot be passed on to the command (pid {running.line()}): operation not permitted\n"
+    assert running.process.stderr is not None
+    for _ in range(2):
+        running.signal(signal.SIGTERM)
+        assert running.process.stderr.readline().decode() == told
+    assert runner.is_locked
+    running.say("end")
+    done = running.finish()
+    assert (done.returncode, done.stderr) == (5, "")
 
 
 def test_a_signal_of_the_terminal_reaches_the_command_once(runner: Runner, terminal: ControllingTerminal) -> None:

@@ -11,7 +11,8 @@ from typing import Final
 _RECORDER = """
 import os, signal, sys
 wanted = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTERM,
-    signal.SIGCONT, signal.SIGWINCH}
+    signal.SIGCONT, signal.SIGWINCH, signal.SIGXCPU, signal.SIGVTALRM, signal.SIGPWR, signal.SIGIO,
+    signal.SIGRTMIN}
 signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
 print(os.getpid(), flush=True)
 got = None
@@ -41,6 +42,12 @@ class ControllingTerminal:
     def press(self, keys: bytes) -> None:
         os.write(self._master, keys)
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
+        """Make the terminal go away, as when its window is closed."""
         os.close(self._master)
+        self._master = -1
+
+    def close(self) -> None:
+        if self._master >= 0:
+            os.close(self._master)
         os.close(self.slave)

@@ -109,7 +109,7 @@ def test_a_command_that_has_ended_takes_no_signal() -> None:
 def test_a_signal_reaches_it() -> None:
     started = Started("exec sleep 60")
     started.child.signal(signal.SIGTERM)
-    assert started.wait() == 128 + signal.SIGTERM
+    assert started.wait() == -signal.SIGTERM
 
 
 def test_where_there_can_be_no_thread_its_start_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

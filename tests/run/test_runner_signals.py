@@ -50,7 +50,7 @@ def test_control_c_ends_the_wait(
     terminal.press(b"\x03")
     assert conversation.read() is None
     done = running.finish()
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_signal_ends_an_attempt_to_connect(programs: Programs, full_port: int)
     eventually(lambda: attempts_to_connect(full_port) > before, "the attempt to connect")
     running.signal(signal.SIGTERM)
     done = running.finish()
-    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")
 
 
 def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port: int) -> None:
@@ -95,7 +95,7 @@ def test_a_signal_ends_the_wait_for_a_daemon_that_is_being_started(programs: Pro
     running = programs.start("-s", str(tmp_path / "s"), "-d", "300", "--", "echo", "ran")
     eventually(lambda: any("flom.daemon" in line for line in programs.command_lines()), "the daemon's start")
     running.signal(signal.SIGTERM)
-    assert running.wait() == 143
+    assert running.wait() == -signal.SIGTERM
     assert running.process.stderr is not None
     assert running.process.stdout is not None
     assert (running.process.stdout.read(), running.process.stderr.read()) == (b"", b"")
@@ -115,7 +115,7 @@ def test_control_c_at_the_very_start_leaves_no_traceback(programs: Programs, add
     (tmp_path / "sitecustomize.py").write_text(IMPATIENT)  # presses it in the middle of our imports
     words = [*FLOM_RUN_IN_PYTHON, "-s", address, "--", "echo", "ran"]
     done = programs.start_program(*words, environment={"PYTHONPATH": str(tmp_path)}).finish()
-    assert done.returncode in (130, -signal.SIGINT)
+    assert done.returncode == -signal.SIGINT
     assert (done.stdout, done.stderr) == ("", "")
 
 
@@ -155,7 +155,7 @@ def test_a_command_that_dies_of_the_signal_gives_its_status(
     assert conversation.read() == Unlock("R1", rollback=True)
     conversation.close()
     done = running.finish()
-    assert (done.returncode, done.stderr) == (143, "")
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
 
 
 # signals that the user wants ignored
@@ -194,7 +194,7 @@ def test_a_signal_is_ignored_only_after_the_start_of_the_command(
     running.signal(signal.SIGTERM)
     assert conversation.read() is None
     done = running.finish()
-    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")
 
 
 def test_the_command_gets_an_ignored_signal_that_the_terminal_sends(
@@ -245,7 +245,30 @@ def test_a_signal_at_the_moment_of_the_start_is_not_lost(programs: Programs, add
     running = programs.start_program(
         *(sys.executable, "-c", AT_THE_START, "-s", address, "-r", resource, "--", "sh", "-c", script)
     )
-    assert running.wait() == 143  # the command was not started, or has got the signal; it was not left to run
+    assert (
+        running.wait() == -signal.SIGTERM
+    )  # the command was not started, or has got the signal; it was not left to run
+    assert not is_locked(address, resource)
+
+
+# a program that starts flom-run with a timer that runs out while the command runs, as C{alarm 1; exec flom-run} does
+WITH_AN_ALARM = """
+import signal
+import flom.job.words as words
+from flom.run.main import main
+execute = words.execute
+def start(*arguments):
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    return execute(*arguments)
+words.execute = start
+main()
+"""
+
+
+def test_an_alarm_that_was_set_for_us_ends_the_command(programs: Programs, address: str, resource: str) -> None:
+    """The kernel sends it, but no terminal: the command does not have it."""
+    words = [sys.executable, "-c", WITH_AN_ALARM, "-s", address, "-r", resource, "--", "sleep", "60"]
+    assert programs.start_program(*words).wait() == -signal.SIGALRM
     assert not is_locked(address, resource)
 
 

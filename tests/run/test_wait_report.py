@@ -141,7 +141,7 @@ def test_a_narrow_terminal_has_one_line_too(
         terminal.watch(lambda _: terminal.written.count(b"waiting for") > shown + 1, "more of it")
         assert len([line for line in terminal.lines if line.startswith("waiting")]) == 1
         running.signal(signal.SIGTERM)
-        assert terminal.finish(running).returncode == 143
+        assert terminal.finish(running).returncode == -signal.SIGTERM
         assert not any("waiting" in line for line in terminal.lines)
 
 
@@ -210,7 +210,7 @@ def test_a_daemon_that_says_nothing_delays_no_end(
     elif ending == "signal":
         running.signal(signal.SIGINT)
     done = running.finish(patience=5)  # the thread would wait for ten seconds
-    assert done.returncode == {"grant": 0, "signal": 130, "timeout": 98}[ending]
+    assert done.returncode == {"grant": 0, "signal": -signal.SIGINT, "timeout": 98}[ending]
     assert "Traceback" not in done.stderr
     other.close()
 

@@ -24,6 +24,7 @@ from flom.job.command_line import parse, usage
 from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.signals import SignalWatch
+from flom.job.status import leave
 from flom.job.wording import explain, lost, timed_out
 from flom.reactor.clock import make_monotonic
 from flom.text import one_line
@@ -69,7 +70,7 @@ async def _exit_with(
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     await running  # it has installed handlers of its own, which the watch replaces
-    forwarding = Forwarding(config.ignored_signals)
+    forwarding = Forwarding(config.ignored_signals, complain=print_error)
     watch.start(lambda number, from_terminal: reactor.callFromThread(forwarding.receive, number, from_terminal))
     spawn_process = reactor.spawnProcess
 
@@ -96,10 +97,20 @@ async def _exit_with(
         text, refused = explain(timed_out(config.timeout or 0.0) if isinstance(e, LockTimeout) else e)
         print_error(text)
         sys.exit(refused)
-    forwarding.note_start(child.signal)
+
+    def send(number: int, to_group: bool) -> None:
+        if to_group and child.code is None:
+            os.killpg(child.pid, number)
+        else:
+            child.signal(number)
+
+    forwarding.note_start(child.pid, send)
     for number in ignore_signals(config.ignored_signals):
         print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
     child.held.lost.addCallback(lambda why: print_error(lost(why)))
     status = await child.exited
-    forwarding.note_end(status)
+    assert child.code is not None
+    forwarding.note_end(child.code)
+    if child.code < 0:
+        leave(child.code)
     sys.exit(status or (ExitStatus.ERROR if child.held.is_lost else ExitStatus.OK))

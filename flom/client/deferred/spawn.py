@@ -44,6 +44,7 @@ class Child:
     A command that runs under a lock.
 
     @ivar held: its lock, see L{flom.interfaces.IHeld}; if C{held.lost} fires, the command is left alone.
+    @ivar code: what the command has exited with, -N if signal N has ended it; C{None} before it has ended.
     @ivar exited: fires when the command has ended and its lock is released, with the status: what it has exited with,
         0 to 255, or 128 + N if signal N has ended it. It fails only if it is cancelled, which ends nothing else.
     """
@@ -51,6 +52,7 @@ class Child:
     def __init__(self, process: _Process, held: Held) -> None:
         self.held = held
         self.pid: int = process.pid
+        self.code: int | None = None
         self.exited: Deferred[int] = Deferred()
         self._process = process
         ending = Deferred.fromCoroutine(self._end())
@@ -61,10 +63,10 @@ class Child:
         self._process.signal(number)
 
     async def _end(self) -> None:
-        status = await self._process.ended
-        await _release(self.held, rollback=status != 0)
+        self.code = code = await self._process.ended
+        await _release(self.held, rollback=code != 0)
         if not self.exited.called:
-            self.exited.callback(status)
+            self.exited.callback(status_after(code))
 
 
 async def spawn(
@@ -120,7 +122,7 @@ class _Process:
     Stands between a child process and its user's protocol, which is not called before the command is executed.
 
     @ivar executed: fires when the command runs; with L{CannotExecute} if it cannot. Cancelling it kills the process.
-    @ivar ended: fires with the status when the process has ended.
+    @ivar ended: fires when the process has ended, with its status, or -N if signal N has ended it.
     """
 
     pid: int
@@ -193,7 +195,7 @@ class _Process:
         if self._watch is not None:
             self._watch.stop()
         how: Any = reason.value  # a ProcessDone or a ProcessTerminated
-        self.ended.callback(status_after(how.exitCode if how.signal is None else -how.signal))
+        self.ended.callback(how.exitCode if how.signal is None else -how.signal)
         self._pass_on(lambda: self._protocol.processExited(reason))
 
     def processEnded(self, reason: Failure) -> None:
