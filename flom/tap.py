@@ -286,6 +286,9 @@ def _claims(options: Options) -> list[Claim]:
 
 
 def _endpoints(options: Options, reactor: IReactor) -> list[IStreamServerEndpoint]:
+    if not options["listen"]:
+        return []  # without the import
+
     from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 
     endpoints = []

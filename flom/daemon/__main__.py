@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from itertools import pairwise
 
 from flom.daemon.independence import become_ordinary, move_to_scope
 from flom.errors import FlomError
+from flom.lean import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from flom.interfaces import IReactor  # it imports Twisted, which is to be imported below
     from flom.net.campaign import Campaign
 
 _READY: Final = b"0"
@@ -31,7 +30,7 @@ def main(words: Sequence[str]) -> None:
     gc.disable()  # what is imported is there to stay
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # signals that the starter has blocked (flom.client.blocking.launch)
     become_ordinary()
-    ready = _detach()
+    ready = _detach()  # before the imports: a process of little memory is forked faster
     campaign = _begin_campaign(words)
 
     from contextlib import nullcontext
@@ -45,9 +44,10 @@ def main(words: Sequence[str]) -> None:
         from twisted.python.log import startLoggingWithObserver
         from twisted.python.syslog import SyslogObserver
 
+        from flom.interfaces import IReactor
         from flom.tap import Options, makeService
 
-        reactor = cast("IReactor", the_reactor)
+        reactor = cast(IReactor, the_reactor)
         options = Options()
         options.campaign = campaign
         options.parseOptions(words)
@@ -102,7 +102,12 @@ def _begin_campaign(words: Sequence[str]) -> Campaign | None:
 
 
 def _detach() -> int:
-    """Go on in a process without terminal and waiting parent; return what to write to when the daemon is ready."""
+    """
+    Go on in a process without terminal, waiting parent and directory that it would keep busy.
+
+    @return: what to write to when the daemon is ready.
+    """
+    os.chdir("/")
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)

@@ -14,18 +14,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import stat
-import struct
 
 from flom.codes import ReturnCode
 from flom.errors import FlomError
+from flom.lean import socket
 from flom.text import host_port, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Final
+    from typing import Any, Final
 
 PRIVATE: Final = 0o600  # permissions of the default socket, which is its user's alone
 OPEN: Final = 0o777  # of a socket whose path the user chose (docs/compatibility.md, "Start of a daemon")
@@ -51,6 +50,7 @@ class Claim:
     """
     A listening socket.
 
+    @ivar socket: accepts no connections (L{flom.lean}); see L{accepting}.
     @ivar lock: the locked file beside a UNIX socket, held as long as the daemon lives; C{None} for TCP.
     @ivar is_borrowed: whether another program, such as systemd, goes on listening after this process.
     @ivar made: tells the socket at the path that is ours from any other (L{identity}); C{None} if it is not ours.
@@ -81,6 +81,14 @@ class Claim:
     def descriptors(self) -> list[int]:
         """Return what another process needs to continue the claim by L{from_descriptors}."""
         return [self.socket.fileno()] + ([] if self.lock is None else [self.lock, *self._seats])
+
+    def accepting(self) -> socket.socket:
+        """Return C{self.socket} after having made it one of the standard library, which accepts connections."""
+        from socket import socket
+
+        if not isinstance(self.socket, socket):
+            self.socket = socket(fileno=self.socket.detach())
+        return self.socket
 
     def close(self) -> None:
         """End the claim, or leave it to the process that continues it; a UNIX socket that none does is removed."""
@@ -238,7 +246,7 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
     """
     where = host_port(host, port)
     try:
-        candidates = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        candidates = addresses_of(host, port)
     except OSError as e:
         raise CannotClaim(where, reason(e), code=ReturnCode.GETADDRINFO_ERROR) from e
     problem = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
@@ -260,6 +268,12 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
                 break  # on another address of the host, this would be a second daemon beside the one that is there
     is_taken = problem.errno == errno.EADDRINUSE
     raise CannotClaim(where, reason(problem), is_taken=is_taken, code=ReturnCode.DAEMON_NOT_STARTED)
+
+
+def addresses_of(host: str, port: int) -> list[Any]:
+    """Return what C{getaddrinfo} finds of the C{host} and C{port} of a claim; it may raise L{OSError}."""
+    name = host.encode() if host.isascii() else host  # what is bytes is looked up without a codec of 4 ms
+    return socket.getaddrinfo(name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
 
 
 def remove_unserved(path: str) -> None:
@@ -322,8 +336,11 @@ def _take_seats(path: str, mode: int) -> list[int]:
 
 def _drain(seats: Iterable[int]) -> None:
     """Accept and close what L{_counts} has connected, or the queues would be full some day."""
+    from socket import AF_UNIX, SOCK_STREAM
+    from socket import socket as accepting_socket
+
     for descriptor in seats:
-        seat = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
+        seat = accepting_socket(AF_UNIX, SOCK_STREAM, fileno=descriptor)
         try:
             seat.setblocking(False)
             while True:
@@ -356,21 +373,23 @@ def _bound_by(name: str) -> int | None:
 
     @raise BlockingIOError: more connections are waiting than the kernel keeps for it.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(name)
-        except BlockingIOError:
-            raise
-        except OSError:
-            return None
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.setblocking(False)
+    try:
+        probe.connect(name)
         return peer_uid(probe)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return None
+    finally:
+        probe.close()
 
 
 def peer_uid(connected: socket.socket) -> int:
     """Return the uid of the process at the other end of a UNIX socket."""
-    uid: int = struct.unpack("iII", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
-    return uid
+    _, uid, _ = memoryview(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)).cast("I")  # pid, uid, gid
+    return int(uid)
 
 
 def _inode(path: str) -> str:
@@ -433,9 +452,12 @@ def _remove_stale(path: str) -> None:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise CannotClaim(path, "is there and is no socket", code=ReturnCode.UNLINK_ERROR)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
         probe.setblocking(False)
         problem = probe.connect_ex(path)
+    finally:
+        probe.close()
     if problem in (0, errno.EAGAIN):
         raise _taken(path)
     if problem not in (errno.ECONNREFUSED, errno.ENOENT):  # it is of another kind, or we may not know who is there

@@ -7,10 +7,11 @@ lives, and to each network namespace its own names. Nothing is left behind, and 
 
 from __future__ import annotations
 
-import socket
+import os
 
 from flom.core.group.addresses import Group
 from flom.errors import FlomError
+from flom.lean import socket
 from flom.net.multicast import usable_interfaces
 
 TYPE_CHECKING = False
@@ -72,5 +73,5 @@ def inherit_seat(group: Group, descriptors: Iterable[int]) -> Seat:
     """Return the seat that another process has passed on; L{OSError} is raised if a descriptor is no socket."""
     inherited = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     for taken in inherited:
-        taken.set_inheritable(False)
+        os.set_inheritable(taken.fileno(), False)
     return Seat(group, inherited)

@@ -12,11 +12,12 @@ was booted, it holds for as long, counted from the boot.
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from time import monotonic
 
 from flom.errors import FlomError
+from flom.lean import socket
+from flom.net.claim import addresses_of
 from flom.text import host_port, reason
 
 TYPE_CHECKING = False
@@ -105,7 +106,7 @@ def tcp_reservations(host: str, port: int) -> list[Reservation]:
     if not files:
         return []
     try:
-        resolved = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        resolved = addresses_of(host, port)
     except OSError:
         return []
     wanted = {str(address[0]) for *_, address in resolved}
@@ -255,14 +256,16 @@ def _read(file: str) -> Reservation | None:
 
 
 def _prefix() -> str:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        cookie = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8).hex()
+    except OSError:
         try:
-            cookie = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8).hex()
+            cookie = f"{os.stat('/proc/self/ns/net').st_ino}"
         except OSError:
-            try:
-                cookie = f"{os.stat('/proc/self/ns/net').st_ino}"
-            except OSError:
-                cookie = "0"
+            cookie = "0"
+    finally:
+        probe.close()
     return f"flom-{cookie}-"
 
 

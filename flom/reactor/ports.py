@@ -46,16 +46,9 @@ class ClaimedEndpoint:
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See L{IStreamServerEndpoint.listen}."""
-        listening = self._claim.socket
-        listening.setblocking(False)
-        if listening.family == socket.AF_UNIX:
-            return execute(_listen_unix, self._claim, factory, self._reactor)
-
-        from twisted.internet.endpoints import AdoptedStreamServerEndpoint  # UNIX sockets need not wait for its import
-
-        endpoint = AdoptedStreamServerEndpoint(self._reactor, listening.detach(), listening.family)
-        port: Deferred[IListeningPort] = endpoint.listen(factory)
-        return port
+        self._claim.socket.setblocking(False)
+        listen = _listen_unix if self._claim.socket.family == socket.AF_UNIX else _listen_tcp
+        return execute(listen, self._claim, factory, self._reactor)
 
 
 class _Connection(unix.Server):
@@ -97,7 +90,7 @@ class ClaimedUNIXPort(unix.Port):
         factory.doStart()
         self._claim.socket.listen(self.backlog)
         self.connected = True
-        self.socket = self._claim.socket
+        self.socket = self._claim.accepting()
         self.fileno = self.socket.fileno  # type: ignore[method-assign]  # as Twisted does
         self.numberAccepts = 100
         self.startReading()
@@ -110,9 +103,9 @@ class ClaimedUNIXPort(unix.Port):
         @raise flom.net.claim.CannotClaim: see L{Claim.renew}.
         """
         former, lock = self.socket, self._claim.lock
-        renewed = self._claim.renew()
-        if renewed is None:
+        if self._claim.renew() is None:
             return self._claim.lock != lock
+        renewed = self._claim.accepting()
         was_reading = self in self.reactor.getReaders()
         for _ in range(BACKLOG):
             if not was_reading or not select.select([former], [], [], 0)[0]:
@@ -138,4 +131,11 @@ class ClaimedUNIXPort(unix.Port):
 def _listen_unix(claim: Claim, factory: IProtocolFactory, reactor: IReactor) -> IListeningPort:
     port = ClaimedUNIXPort(claim, factory, reactor)
     port.startListening()
+    return port
+
+
+def _listen_tcp(claim: Claim, factory: IProtocolFactory, reactor: IReactor) -> IListeningPort:
+    serving: Any = factory
+    port: IListeningPort = reactor.adoptStreamPort(claim.socket.fileno(), claim.socket.family, serving)
+    claim.close()  # the port has a copy
     return port

@@ -104,6 +104,7 @@ def _serve_tls(config: Config) -> None:
     """Exchange ids with the first client that gets as far as TLS; each has a thread, so that none holds up others."""
     tls = _tls(config, is_server=True)
     claim = claim_tcp(daemon_host(config), config.unicast_port)
+    listening = claim.accepting()
     outcomes: SimpleQueue[str | FlomError] = SimpleQueue()
 
     def serve(connected: socket.socket) -> None:
@@ -117,7 +118,7 @@ def _serve_tls(config: Config) -> None:
     def accept() -> None:
         while True:
             try:
-                connected, _ = claim.socket.accept()
+                connected, _ = listening.accept()
             except OSError:
                 return  # closed
             Thread(target=serve, args=(connected,), daemon=True).start()
@@ -126,7 +127,7 @@ def _serve_tls(config: Config) -> None:
         Thread(target=accept, daemon=True).start()
         outcome = outcomes.get()
     finally:
-        claim.socket.shutdown(socket.SHUT_RDWR)  # to close it would not end the thread's accept()
+        listening.shutdown(socket.SHUT_RDWR)  # to close it would not end the thread's accept()
         claim.close()
     if isinstance(outcome, FlomError):
         raise outcome

@@ -156,7 +156,7 @@ def test_a_second_address_of_a_host_is_no_way_round_the_first(
             (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
         ]
 
-    monkeypatch.setattr(socket, "getaddrinfo", both)
+    monkeypatch.setattr("_socket.getaddrinfo", both)
     claim = claim_tcp("localhost", 0)
     with pytest.raises(CannotClaim) as raised:
         claim_tcp("localhost", claim.socket.getsockname()[1])
@@ -239,7 +239,7 @@ def test_another_user_cannot_keep_us_out_of_our_directory(tmp_path: Path, monkey
     claim = claim_unix(path, 0o600)
     for file in (path, path + ".lock"):
         os.unlink(file)
-    monkeypatch.setattr("flom.net.claim.struct.unpack", lambda *_: (1, 12345, 12345))  # who has bound the names
+    monkeypatch.setattr("flom.net.claim.peer_uid", lambda _: 12345)  # who has bound the names
     claim_unix(path, 0o600).close()
     tmp_path.chmod(0o777)
     with pytest.raises(CannotClaim):

@@ -93,7 +93,7 @@ def test_the_timeout_bounds_an_attempt_to_connect(programs: Programs, full_port:
 
 def test_a_signal_ends_the_wait_for_a_daemon_that_is_being_started(programs: Programs, tmp_path: Path) -> None:
     running = programs.start("-s", str(tmp_path / "s"), "-d", "300", "--", "echo", "ran")
-    eventually(lambda: any("flom.daemon" in line for line in programs.command_lines()), "the daemon's start")
+    eventually(lambda: any("flom/daemon" in line for line in programs.command_lines()), "the daemon's start")
     running.signal(signal.SIGTERM)
     assert running.wait() == -signal.SIGTERM
     assert running.process.stderr is not None

@@ -11,14 +11,10 @@ For a group, it takes the seat of this host first. The daemon then stands for el
 from __future__ import annotations
 
 import os
-import signal
 import site
-import socket
-import subprocess
 import sys
-from contextlib import contextmanager
 from select import POLLIN
-from time import monotonic
+from time import monotonic, sleep
 
 from flom.client.addresses import daemon_host, peer_of
 from flom.client.blocking.fork_safety import guard
@@ -27,12 +23,13 @@ from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config, private_sockets
 from flom.config.parsers import absolute
 from flom.errors import DaemonUnreachable, LockTimeout
+from flom.lean import signal, socket
 from flom.net.claim import OPEN, CannotClaim, Claim, claim_private, claim_tcp, claim_unix, remove_unserved
 from flom.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Final
 
     from flom.client.blocking.acquire import Hooks
@@ -52,7 +49,11 @@ RETRY: Final = 0.02
 _MOST_CAMPAIGN: Final = 60.0  # seconds of the longest one that a daemon takes as an option
 _COMPLAINT: Final = "twistd flom: "  # begins a line of the daemon's own on stderr; those of libraries are not passed on
 
+_MOST_OPEN: Final = 1024  # the usual limit of descriptors, where it cannot be seen which of them are open
+_MOST_PAUSE: Final = 0.02  # seconds between two looks whether a process that says nothing any more has ended
+
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+_PROGRAM: Final = os.path.join("flom", "daemon", "__main__.py")  # not -m, which would import from where we happen to be
 
 _TOLD_OTHERWISE: Final = frozenset(
     {
@@ -108,20 +109,12 @@ class Launch:
         self._complaint = b""
         self._is_ready = False
         self._paths = _paths_of(config)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
         try:
             # what a signal's handler raises must not come when there is a process and no self._process
             before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # which the daemon undoes
             try:
-                self._process = subprocess.Popen(
-                    daemon_words(config, options),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr.fileno(),
-                    cwd="/",  # the daemon keeps no directory busy, and imports nothing from where we happen to be
-                    env=_environment(),
-                    pass_fds=descriptors,
-                )
+                self._process = _Process(daemon_words(config, options), _environment(), stderr.fileno(), descriptors)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 stderr.close()
@@ -149,8 +142,9 @@ class Launch:
                 if not (data := self._stderr.recv(65_536)):
                     break
                 self._complaint += data
-            code = self._process.wait(max(0.0, deadline - monotonic()))
-        except (LockTimeout, subprocess.TimeoutExpired):
+        except LockTimeout:
+            return False
+        if (code := self._process.wait(deadline)) is None:
             return False
         lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
         if code != 0:
@@ -167,9 +161,63 @@ class Launch:
         self._stderr.close()
         if not self._is_ready and self._process is not None:
             self._process.kill()
-            self._process.wait()
             for path in self._paths:
                 remove_unserved(path)
+
+
+class _Process:
+    """
+    A child process without our terminal, input and output, and without the descriptors that we have inherited.
+
+    It is what C{subprocess} does, whose import takes longer than all of a start that is not the daemon's own.
+    """
+
+    def __init__(self, words: list[str], environment: dict[str, str], stderr: int, descriptors: Sequence[int]) -> None:
+        """
+        @param descriptors: that it inherits, under the same numbers; none of them is 0, 1 or 2.
+        @raise OSError: there is no such program, or there can be no more processes.
+        """
+        self._code: int | None = None
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
+        for number in descriptors:  # there and back: some C libraries make no copy of a descriptor onto itself
+            actions += [(os.POSIX_SPAWN_DUP2, number, 0), (os.POSIX_SPAWN_DUP2, 0, number)]
+        actions += [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, stderr, 2),
+        ]
+        actions += [
+            (os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in (0, 1, 2, *descriptors)
+        ]
+        ignored = signal.SIGPIPE, signal.SIGXFSZ  # by Python, for itself
+        self._pid = os.posix_spawn(words[0], words, environment, file_actions=actions, setsigdef=ignored)
+
+    def wait(self, deadline: float) -> int | None:
+        """Return its status, or -N if signal N has ended it; C{None} if it has not ended by C{deadline}."""
+        pause = 0.0005
+        while not self._has_ended(os.WNOHANG):
+            if (left := deadline - monotonic()) <= 0:
+                return None
+            sleep(min(pause, left))
+            pause = min(2 * pause, _MOST_PAUSE)
+        return self._code
+
+    def kill(self) -> None:
+        """End it now."""
+        if not self._has_ended(os.WNOHANG):
+            os.kill(self._pid, signal.SIGKILL)
+            self._has_ended(0)
+
+    def _has_ended(self, options: int) -> bool:
+        if self._code is None:
+            try:
+                pid, status = os.waitpid(self._pid, options)
+            except ChildProcessError:
+                self._code = 0  # it has ended, and the program that we are part of does not want to know how
+            else:
+                if pid:
+                    self._code = os.waitstatus_to_exitcode(status)
+        return self._code is not None
 
 
 class Candidate(Launch):
@@ -201,8 +249,10 @@ class Candidate(Launch):
             inherited += claim.descriptors()
             options += ["--told", config.unicast_address, "--unicast-port", str(config.unicast_port)]
             options += ["--inherit", _numbers(claim.descriptors())]
-        with theirs:
+        try:
             super().__init__(config.replace(election_time_ms=round(campaign_of(config) * 1000)), options, inherited)
+        finally:
+            theirs.close()
 
     def check(self, hooks: Hooks) -> bool:
         """
@@ -260,7 +310,7 @@ def start_daemon(config: Config, warn: Callable[[str], None]) -> Launch:
     @raise CannotClaim: the address cannot be listened on; perhaps because another program is about to start a daemon.
     """
     missed = _missed(config)
-    with _guarded():
+    with _Guarded():
         if config.unicast_address:
             claims = [claim_tcp(daemon_host(config), config.unicast_port)]
         elif config.socket_name:
@@ -320,7 +370,7 @@ def stand_for_election(config: Config, group: Group) -> Candidate | None:
     """
     from flom.net.host_seat import SeatTaken, take_seat
 
-    with _guarded():
+    with _Guarded():
         try:
             seat = take_seat(group)
         except SeatTaken:
@@ -353,7 +403,7 @@ def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
     paths = {field: absolute(field.replace("_", "-"), path) for field in _PATHS if (path := getattr(config, field))}
     config = config.replace(**paths)
     python = [sys.executable, "-E"] if sys.flags.ignore_environment else [sys.executable]
-    words = [*python, "-m", "flom.daemon", "--daemon-lifespan", str(config.lifespan_ms), *options]
+    words = [*python, os.path.join(_PACKAGE, _PROGRAM), "--daemon-lifespan", str(config.lifespan_ms), *options]
     for setting in SETTINGS:
         is_used = config.is_tls or setting.place[0] != "TLS"  # a daemon would refuse half of TLS's files
         if DAEMON in setting.programs and setting.field not in _TOLD_OTHERWISE and is_used:
@@ -361,18 +411,39 @@ def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
     return words
 
 
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Hold L{guard}; what is opened meanwhile is none of 0, 1 and 2, which are something else in the daemon."""
-    with guard:
-        fillers = [os.open(os.devnull, os.O_RDONLY)]
+class _Guarded:
+    """Holds L{guard}; what is opened meanwhile is none of 0, 1 and 2, which are something else in the daemon."""
+
+    def __enter__(self) -> None:
+        guard.acquire()
+        self._fillers: list[int] = []
         try:
-            while fillers[-1] < 3:
-                fillers.append(os.open(os.devnull, os.O_RDONLY))
-            yield
-        finally:
-            for filler in fillers:
-                os.close(filler)
+            while not self._fillers or self._fillers[-1] < 3:
+                self._fillers.append(os.open(os.devnull, os.O_RDONLY))
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        for filler in self._fillers:
+            os.close(filler)
+        guard.release()
+
+
+def _inheritable() -> list[int]:
+    """Return the descriptors that a child process inherits if nothing is done about it."""
+    try:
+        are_open = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        are_open = [*range(_MOST_OPEN)]
+    found = []
+    for number in are_open:
+        try:
+            if os.get_inheritable(number):
+                found.append(number)
+        except OSError:
+            pass  # another thread has closed it
+    return found
 
 
 def _environment() -> dict[str, str]:

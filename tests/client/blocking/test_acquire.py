@@ -13,6 +13,7 @@ from unittest.mock import Mock
 
 import pytest
 
+import flom
 from flom.client.blocking import launch
 from flom.client.blocking.acquire import Acquirer, Hooks
 from flom.client.blocking.connection import Conversation
@@ -162,13 +163,13 @@ def test_starts_count_only_until_there_is_a_connection(taking: Taking, monkeypat
 
 def test_it_is_told_where_this_package_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundled application has a folder of its own that is called site-packages too."""
-    popen = Mock(side_effect=OSError)
-    monkeypatch.setattr("subprocess.Popen", popen)
+    spawn = Mock(side_effect=OSError)
+    monkeypatch.setattr("os.posix_spawn", spawn)
     for package, is_told in [(str(tmp_path / "site-packages"), True), (site.getsitepackages()[0], False)]:
         monkeypatch.setattr(launch, "_PACKAGE", package)
         with pytest.raises(DaemonUnreachable):
             launch.Launch(Config(), [], [])
-        environment = popen.call_args.kwargs["env"] or {}
+        _, _, environment = spawn.call_args.args
         assert environment.get("PYTHONPATH", "").startswith(package) == is_told
 
 
@@ -186,7 +187,7 @@ def test_a_daemon_is_told_what_it_wants_to_know(tmp_path: Path, monkeypatch: pyt
         verbose=True,
     )
     assert daemon_words(config, ["--inherit", "3"])[1:] == [
-        *("-m", "flom.daemon"),
+        str(Path(flom.__file__).parent / "daemon" / "__main__.py"),
         *("--daemon-lifespan", "-1"),
         *("--inherit", "3"),
         *("--daemon-trace-file", str(tmp_path / "daemon.trace")),

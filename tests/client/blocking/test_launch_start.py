@@ -65,6 +65,26 @@ def test_the_daemon_is_detached_from_everything(programs: Programs, path: str, t
     assert programs.run("-s", path, "-d", "0", "--", "true").returncode == 0
 
 
+def test_the_daemon_keeps_no_descriptor_open_that_the_command_got(programs: Programs, path: str) -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb") as rest:
+        assert programs.run("-s", path, "-d", "60000", "--", "true", pass_fds=(writing,)).returncode == 0
+        pid = the_daemon(programs)
+        os.close(writing)
+        assert select.select([rest], [], [], PATIENCE)[0]
+        assert rest.read() == b""
+        assert is_alive(pid)
+
+
+def test_nothing_is_imported_from_the_directory_in_which_it_is_started(
+    programs: Programs, path: str, tmp_path: Path
+) -> None:
+    for name in ("flom", "signal", "twisted"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    done = programs.run("-s", path, *LIFESPAN, "--", "echo", "ran", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+
+
 def test_the_daemon_ends_after_its_lifespan_and_removes_its_socket(programs: Programs, path: str) -> None:
     assert programs.run("-s", path, "-d", "1", "--", "true").returncode == 0
     for pid in programs.daemons():  # none, if it was quick

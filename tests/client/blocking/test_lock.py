@@ -729,7 +729,7 @@ def test_an_interrupt_leaves_the_queue(fake: FakeDaemon, programs: Programs, tmp
 
 def test_an_interrupt_ends_what_starts_a_daemon(programs: Programs, tmp_path: Path) -> None:
     def daemons() -> list[str]:
-        return [words for words in programs.command_lines() if "flom.daemon" in words]
+        return [words for words in programs.command_lines() if "flom/daemon" in words]
 
     running = programs.start_program(sys.executable, "-c", WAIT, str(tmp_path / "started.sock"))
     eventually(daemons, "the daemon's start")

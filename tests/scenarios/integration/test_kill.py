@@ -111,7 +111,7 @@ def test_the_next_one_gets_the_seat_of_its_host(programs: Programs) -> None:
         for _ in range(2):
             done = programs.start_program(*words).finish()
             assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
-            [pid] = [pid for pid in host.pids() if "flom.daemon" in command_line_of(pid)]
+            [pid] = [pid for pid in host.pids() if "flom/daemon" in command_line_of(pid)]
             os.kill(pid, signal.SIGKILL)
             eventually(lambda: not host.pids(), "its end")
 

@@ -42,7 +42,7 @@ def measure_startup(bench: Bench) -> None:
     for name, about, limit in (
         ("reactor", "python -c 'from twisted.internet import reactor'", None),
         ("warm", "flom-run -- true, with a daemon", 0.6),
-        ("cold", "flom-run -- true, which starts a daemon", 1.2),
+        ("cold", "flom-run -- true, which starts a daemon", 0.75),
     ):
         ratio = median(took[name]) / median(took["reactor"])
         flag = report.judge(f"start-up, {name}: ratio to a reactor's import", ratio, most=limit) if limit else ""
