@@ -321,6 +321,8 @@ class Config(_Values):
         help="yes or no: whether the peer's unique id must be the common name of its certificate")
     close: bool = _flag("--close", "[Command] Close", default=False, program=RUNNER,
         help="do not pass the connection on to the command; it keeps the lock if this program is killed")
+    keep_place: bool = _flag("--keep-place", "[Command] KeepPlace", default=False, program=RUNNER,
+        help="stay in the queue while this program is stopped (Ctrl-Z); a lock may be granted to it then")
     allow_remote_shutdown: bool = _flag("--allow-remote-shutdown", "[Daemon] AllowRemoteShutdown", default=False,
         help="let every client that can connect end the daemon")
     allow_local_shutdown: bool = _flag("--allow-local-shutdown", "[Daemon] AllowLocalShutdown", default=False,

@@ -146,7 +146,10 @@ def configure(program: str, line: CommandLine) -> Config:
     if config.is_tls_halved:
         warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
     if as_flom:
-        config = config.replace(allow_local_shutdown=True)  # a daemon that FLoM starts obeys every client
+        config = config.replace(
+            allow_local_shutdown=True,  # a daemon that FLoM starts obeys every client
+            keep_place=True,
+        )
     return config
 
 

@@ -49,7 +49,9 @@ class Runner(Hooks):
         self._report: WaitReport | None = None
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
         self._end = end
-        self._forwarding = Forwarding(config.ignored_signals, complain=print_error, end=self._end_by_signal)
+        self._forwarding = Forwarding(
+            config.ignored_signals, complain=print_error, end=self._end_by_signal, step_out=self._step_out
+        )
         self._is_held = False
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
 
@@ -106,6 +108,12 @@ class Runner(Hooks):
     def _end_by_signal(self, status: int) -> None:
         self._stop_report()
         self._end(status)
+
+    def _step_out(self) -> None:
+        """Leave the queue before we are stopped, lest a sleeper be granted the lock; a session's leader never is."""
+        if not self._config.keep_place and os.getsid(0) != os.getpid():
+            self._stop_report()
+            self._acquirer.step_out()
 
     def _stop_report(self) -> None:
         if self._report is not None:

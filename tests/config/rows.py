@@ -68,6 +68,7 @@ ROWS = [
     Row("tls_ca_certificate", "", "tls-ca-certificate", "/etc/../", "/", "TLS/TlsCaCertificate", "/", "'/'"),
     Row("tls_check_peer_id", "", "tls-check-peer-id", "Yes", True, "TLS/TlsCheckPeerId", "y", "1"),
     Row("close", "", "close", "", True, "Command/Close", "yes", "1"),
+    Row("keep_place", "", "keep-place", "", True, "Command/KeepPlace", "yes", "1"),
     Row("allow_remote_shutdown", "", "allow-remote-shutdown", "", True, "Daemon/AllowRemoteShutdown", "yes", "1"),
     Row("allow_local_shutdown", "", "allow-local-shutdown", "", True, "Daemon/AllowLocalShutdown", "yes", "1"),
     Row("heartbeat_ms", "", "heartbeat", "300", 300, "Daemon/Heartbeat", "300", "300"),

@@ -143,6 +143,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[TLS]/TlsCaCertificate=''",
         "[TLS]/TlsCheckPeerId=0",
         "[Command]/Close=0",
+        "[Command]/KeepPlace=0",
         "[Daemon]/AllowRemoteShutdown=0",
         "[Daemon]/AllowLocalShutdown=0",
         "[Daemon]/Heartbeat=400",

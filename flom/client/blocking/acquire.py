@@ -27,7 +27,8 @@ from flom.codes import ReturnCode
 from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
-from flom.errors import DaemonLost, DaemonUnreachable, LockTimeout, lock_refused
+from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, lock_refused
+from flom.lean import RLock
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
@@ -112,6 +113,9 @@ class Acquirer:
         self._starts = 0  # of daemons, since we were connected to one
         self._deadline = NEVER
         self._patience = NEVER
+        self._stepping = RLock()  # held while we step out, and while it is looked at whether we have
+        self._is_undecided = False
+        self._has_stepped_out = False
 
     def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
         """
@@ -151,6 +155,26 @@ class Acquirer:
         if self.conversation is not None:
             self.conversation.close()
 
+    def step_out(self) -> None:
+        """
+        Leave the queue, if we are in it: L{acquire}, which runs in another thread, asks anew.
+
+        Nothing happens if the lock has been granted; a grant that comes at this moment is given back.
+        """
+        with self._stepping:
+            if self._is_undecided and self.conversation is not None:
+                self._has_stepped_out = True
+                self.conversation.hang_up()
+
+    def _asks_anew(self) -> bool:
+        """Return whether we have stepped out since the lock was asked for; if not, what has come is the decision."""
+        with self._stepping:
+            anew, self._has_stepped_out = self._has_stepped_out, False
+            self._is_undecided = False
+        if anew and self.conversation is not None:
+            self.conversation.close()
+        return anew
+
     def _limit_wait(self) -> None:
         """Start the user's timeout: when the wait begins, and anew when a daemon has been started, which takes time."""
         self._deadline = NEVER if self._timeout is None else monotonic() + self._timeout
@@ -159,17 +183,24 @@ class Acquirer:
         """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{RetryBudget} allows."""
         while True:
             self.conversation = None
+            self._is_undecided = True
             try:
                 self.conversation = conversation = self._connect()
                 self._hooks.asks(conversation)
                 answer = self._decide(conversation, message)
-            except DaemonLost as e:
+            except FlomError as e:
+                if self._asks_anew():
+                    continue
+                if not isinstance(e, DaemonLost):
+                    raise
                 answered = self.conversation is not None and self.conversation.connection.has_answered
                 self._budget.spend(e, answered=answered)
                 self._hooks.say(f"{e}, asking again")
                 if self._seek != Seek.TO_RECLAIM:
                     self._seek = Seek.A_SUCCESSOR  # which may be about to take the place of the one that has gone
             else:
+                if self._asks_anew():
+                    continue
                 if isinstance(answer, Granted):
                     return conversation, answer.element
                 conversation.close()

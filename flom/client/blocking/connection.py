@@ -179,6 +179,10 @@ class Conversation:
         """End the conversation, if it has not ended; the daemon forgets what was asked for or held."""
         close_socket(self.stream.socket)
 
+    def hang_up(self) -> None:
+        """End the conversation, which another thread uses: it will close it."""
+        self.stream.hang_up()
+
     def fileno(self) -> int:
         """Return the descriptor of the connection, -1 if it is closed: a process that has it open keeps the lock."""
         return self.stream.socket.fileno()

@@ -70,6 +70,13 @@ class Stream:
         """Close our sending side; the other end may go on sending. L{OSError} is raised if it has gone."""
         self.socket.shutdown(socket.SHUT_WR)
 
+    def hang_up(self) -> None:
+        """End the connection, at both ends, but do not close it; another thread may be waiting for it."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has ended
+
     def why_ended(self, peer: str, *, answered: bool) -> FlomError:
         """Return the error that the other end has closed the connection, which had C{answered} or not."""
         return why_closed(peer, answered=answered, tls=None, is_secured=False)

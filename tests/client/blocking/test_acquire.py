@@ -22,7 +22,7 @@ from flom.client.blocking.launch import campaign_of, daemon_words
 from flom.codes import Outcome, ReturnCode
 from flom.config import Config
 from flom.core.modes import EX
-from flom.core.protocol.events import Granted
+from flom.core.protocol.events import Granted, Refused
 from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockBusy, LockTimeout
 from tests.fakes.peers import FakeDaemon
@@ -118,6 +118,45 @@ def test_the_timeout_ends_the_wait(taking: Taking, fake: FakeDaemon) -> None:
     with pytest.raises(LockTimeout):
         taken.result()
     assert 0.1 <= monotonic() - began < 5.0
+
+
+def test_one_that_steps_out_leaves_the_queue_and_asks_anew(taking: Taking, fake: FakeDaemon) -> None:
+    acquirer = taking.acquirer()
+    acquirer.step_out()  # of no queue yet
+    taken = taking.start(acquirer)
+    for _ in range(3):
+        conversation, _ = fake.accept()
+        conversation.answer(Outcome.QUEUED)
+        acquirer.step_out()
+        assert conversation.read() is None
+    conversation, _ = fake.accept()
+    conversation.answer(Outcome.GRANTED)
+    connection, _ = taken.result()
+    acquirer.step_out()  # too late: the lock is there
+    assert not connection.is_lost
+    connection.close()
+
+
+def test_what_is_granted_while_one_steps_out_is_given_back(
+    taking: Taking, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquirer = taking.acquirer()
+    lock = Conversation.lock
+
+    def lock_and_step_out(self: Conversation, *arguments: Any) -> Granted | Refused:
+        monkeypatch.setattr(Conversation, "lock", lock)
+        decision = lock(self, *arguments)
+        acquirer.step_out()
+        return decision
+
+    monkeypatch.setattr(Conversation, "lock", lock_and_step_out)
+    taken = taking.start(acquirer)
+    for color in "red", "green":
+        conversation, _ = fake.accept()
+        conversation.answer(Outcome.GRANTED, element=color)
+    connection, element = taken.result()
+    assert element == "green"
+    connection.close()
 
 
 def test_to_reclaim_is_not_to_wait_and_has_no_timeout(taking: Taking, fake: FakeDaemon) -> None:

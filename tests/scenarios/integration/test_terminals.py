@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import FLOM_RUN
-from tests.fakes.peers import is_locked
+from flom.core.protocol.messages import Unlock
+from tests.fakes.daemon import BIN, FLOM_RUN
+from tests.fakes.peers import FakeDaemon, is_locked
 from tests.fakes.programs import Programs, eventually
 from tests.fakes.signals import ControllingTerminal
 
@@ -98,3 +99,31 @@ def test_a_command_is_stopped_and_continued_by_the_shell(
 
 def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_stopped_waiter_leaves_the_queue_and_asks_anew(shell: Shell, fake: FakeDaemon, tmp_path: Path) -> None:
+    """A lock that is granted to a stopped process would keep all others waiting."""
+    shell.type(f"{FLOM_RUN} -s {tmp_path}/fake.sock -- sh -c 'echo ran'")
+    for again in ["fg", "bg; fg"]:
+        conversation, _ = fake.accept()
+        conversation.answer(1)
+        shell.stop()
+        assert conversation.read() is None
+        shell.type(again)
+    conversation, _ = fake.accept()
+    conversation.answer(0)
+    while (line := shell.line()) != "ran":
+        assert FLOM_RUN in line
+
+
+@pytest.mark.parametrize("program", [f"{FLOM_RUN} --keep-place", str(BIN / "flom")], ids=["--keep-place", "flom"])
+def test_a_stopped_waiter_may_keep_its_place(shell: Shell, fake: FakeDaemon, tmp_path: Path, program: str) -> None:
+    shell.type(f"{program} -s {tmp_path}/fake.sock -- sh -c 'echo ran'")
+    conversation, _ = fake.accept()
+    conversation.answer(1)
+    shell.stop()
+    conversation.answer(0, step=24)
+    shell.type("fg")
+    assert BIN.name in shell.line()
+    assert shell.line() == "ran"
+    assert conversation.read() == Unlock("_RESOURCE")
