@@ -11,7 +11,7 @@ import os
 import sys
 from itertools import pairwise
 
-from flom.daemon.independence import become_ordinary, move_to_scope
+from flom.daemon.independence import become_ordinary, heed_signals, move_to_scope
 from flom.errors import FlomError
 from flom.lean import signal
 
@@ -31,6 +31,7 @@ def main(words: Sequence[str]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # signals that the starter has blocked (flom.client.blocking.launch)
     become_ordinary()
     ready = _detach()  # before the imports: a process of little memory is forked faster
+    heed_signals()
     campaign = _begin_campaign(words)
 
     from contextlib import nullcontext

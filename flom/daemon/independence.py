@@ -1,5 +1,5 @@
 """
-What a daemon does not keep of the program that has started it: limits, priority, cgroup.
+What a daemon does not keep of the program that has started it: limits, priority, ignored signals, cgroup.
 
 It serves others for long after that program has gone, and must not be slowed down or ended in its place.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import struct
 from contextlib import suppress
@@ -46,6 +47,13 @@ def become_ordinary() -> None:
         os.sched_setaffinity(0, os.sched_getaffinity(1))
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("0")
+
+
+def heed_signals() -> None:
+    """Undo that the parent ignores signals, as a shell does SIGINT for what it starts in the background."""
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # which Python itself ignores
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def move_to_scope(pid: int) -> None:

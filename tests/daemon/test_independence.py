@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import select
+import signal
 import socket
 import tempfile
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.mounts import needs_root
-from tests.fakes.programs import PATIENCE, Programs, eventually
+from tests.fakes.programs import PATIENCE, Programs, eventually, ignoring, is_alive
 
 CI_SERVER = {"JENKINS_NODE_COOKIE": "durable-1", "AWS_SECRET_ACCESS_KEY": "hunter2", "LD_PRELOAD": ""}
 MEANT_FOR_ALL = {"TZ": "Asia/Tokyo", "LC_TIME": "C", "XDG_RUNTIME_DIR": "/nowhere", "FLOM_TRACE_MASK": "0x10"}
@@ -90,6 +91,13 @@ def test_its_priority_is_that_of_every_process(
     programs: Programs, path: str, first: Callable[[], None], is_set_back: Callable[[int], bool]
 ) -> None:
     assert is_set_back(daemon_of(programs, path, first=first))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+def test_it_heeds_signals_that_the_command_ignores(programs: Programs, path: str, number: signal.Signals) -> None:
+    pid = daemon_of(programs, path, first=ignoring(number))
+    os.kill(pid, number)
+    eventually(lambda: not is_alive(pid), "the end of the daemon")
 
 
 # a scope of systemd's; busctl is a script that writes its arguments into a pipe, and goes on for longer than we wait
