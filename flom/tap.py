@@ -281,7 +281,7 @@ def _claims(options: Options) -> list[Claim]:
     v6_only = "0.0.0.0" in hosts  # or else "::" would want that too
     claims += [claim_tcp(host, port, v6_only=v6_only) for host in hosts]
     if not claims and not options["listen"] and not options.config.multicast_address:
-        claims += claim_private(private_sockets())
+        claims += claim_private(private_sockets(), _warn)
     return claims
 
 

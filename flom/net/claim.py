@@ -23,7 +23,7 @@ from flom.text import host_port, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, Final
 
 PRIVATE: Final = 0o600  # permissions of the default socket, which is its user's alone
@@ -185,14 +185,15 @@ def claim_unix(path: str, mode: int) -> Claim:
         raise
 
 
-def claim_private(addresses: Iterable[str]) -> list[Claim]:
+def claim_private(addresses: Iterable[str], warn: Callable[[str], None]) -> list[Claim]:
     """
     Listen at all C{addresses} of a user's daemon (L{flom.config.private_sockets}).
 
-    The abstract one comes first, and keeps a second daemon away also where other files are to be seen. One that
-    another user has bound, and the run-time directory, are not needed.
+    The abstract one comes first, and keeps a second daemon away also where other files are to be seen. The others are
+    not needed; if another user has bound the abstract one, the last one is, which is FLoM's.
 
-    @raise CannotClaim: the user's daemon runs already, or there can be none at the last address, which is FLoM's.
+    @param warn: called with a line if that one cannot be used.
+    @raise CannotClaim: the user's daemon runs already, or there can be none.
     """
     name, *paths = addresses
     claims: list[Claim] = []
@@ -203,8 +204,10 @@ def claim_private(addresses: Iterable[str]) -> list[Claim]:
             try:
                 claims.append(claim_unix(path, PRIVATE))
             except CannotClaim as e:
-                if e.is_taken or path == paths[-1]:
+                if e.is_taken or (path == paths[-1] and not is_ours):
                     raise
+                if path == paths[-1]:
+                    warn(f"FLoM's own commands will not find this daemon: {e}")
         if is_ours:
             abstract.listen(BACKLOG)
             claims.append(Claim(abstract))

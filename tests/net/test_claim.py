@@ -106,7 +106,7 @@ def places(directory: Path, name: str) -> list[str]:
 def test_a_user_s_daemon_listens_wherever_it_is_looked_for(tmp_path: Path) -> None:
     (tmp_path / "runtime").mkdir()
     addresses = places(tmp_path, "s")
-    claims = claim_private(addresses)
+    claims = claim_private(addresses, pytest.fail)
     for address in addresses:
         connect(address)
     for claim in claims:
@@ -117,23 +117,35 @@ def test_a_user_s_daemon_listens_wherever_it_is_looked_for(tmp_path: Path) -> No
 
 
 def test_a_user_s_second_daemon_is_told_of_the_first_wherever_it_is(tmp_path: Path) -> None:
-    first = claim_private(places(tmp_path, "s"))
+    first = claim_private(places(tmp_path, "s"), pytest.fail)
     with pytest.raises(CannotClaim) as raised:
-        claim_private(places(tmp_path, "other"))
+        claim_private(places(tmp_path, "other"), pytest.fail)
     assert raised.value.is_taken
     assert not (tmp_path / "other").exists()
     for claim in first:
         claim.close()
 
 
-def test_a_user_s_daemon_that_cannot_be_keeps_no_address(tmp_path: Path) -> None:
-    """The last one is where FLoM's clients look, so there is no daemon without it."""
+def test_a_user_s_daemon_can_do_without_the_place_of_flom(tmp_path: Path) -> None:
+    addresses = places(tmp_path, "s")
+    Path(addresses[-1]).write_text("precious")
+    warnings: list[str] = []
+    (claim,) = claim_private(addresses, warnings.append)
+    connect(addresses[0])
+    assert warnings == [f"FLoM's own commands will not find this daemon: {addresses[-1]}: is there and is no socket"]
+    claim.close()
+
+
+def test_but_not_if_another_user_has_taken_its_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "runtime").mkdir()
     addresses = places(tmp_path, "s")
     Path(addresses[-1]).write_text("precious")
-    for _ in range(2):
+    monkeypatch.setattr("flom.net.claim.struct.unpack", lambda *_: (1, 12345, 12345))  # who has bound the names
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(addresses[0])
+        other.listen()
         with pytest.raises(CannotClaim, match="is there and is no socket"):
-            claim_private(addresses)
+            claim_private(addresses, pytest.fail)
     assert not Path(addresses[1]).exists()
 
 

@@ -101,19 +101,19 @@ def _connect_private(path: str, deadline: float) -> socket.socket:
     while True:
         is_crowded = False
         for address in private_sockets():
-            if address == path:
-                check_owner(path)
             try:
+                if address == path:
+                    check_owner(path)
                 connected = _connect(socket.AF_UNIX, address, deadline)
-            except (OSError, ValueError) as e:
+            except (OSError, ValueError, DaemonUnreachable) as e:
                 problem = e
                 is_crowded = is_crowded or _is_crowd(e)
                 continue
             if address == path or is_private(connected):
                 return connected
             close_socket(connected)  # another user has taken the name
-        if not is_crowded:
-            raise _unreachable(path, problem) from problem
+        if not is_crowded:  # and if FLoM's place cannot be used, a daemon may be started at the others
+            raise NoDaemon(ReturnCode.CONNECT_ERROR, str(_unreachable(path, problem))) from problem
         pause(CROWD_RETRY, deadline)
 
 
@@ -133,6 +133,8 @@ def _is_crowd(error: Exception) -> bool:
 
 
 def _unreachable(path: str, error: Exception) -> DaemonUnreachable:
+    if isinstance(error, DaemonUnreachable):
+        return error
     if getattr(error, "errno", None) in (errno.ENOENT, errno.ECONNREFUSED):
         return NoDaemon(ReturnCode.CONNECT_ERROR, f"{path}: no daemon is listening")
     return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{path}: {reason(error)}")

@@ -305,7 +305,8 @@ def start_daemon(config: Config, warn: Callable[[str], None]) -> Launch:
     """
     Start a daemon at the address that C{config} means.
 
-    @param warn: called with a line if the daemon to which the address belonged has not come back.
+    @param warn: called with a line if the daemon to which the address belonged has not come back, or if FLoM's
+        commands will not find the new one.
     @raise ToComeBack: that may still come.
     @raise CannotClaim: the address cannot be listened on; perhaps because another program is about to start a daemon.
     """
@@ -316,7 +317,7 @@ def start_daemon(config: Config, warn: Callable[[str], None]) -> Launch:
         elif config.socket_name:
             claims = [claim_unix(config.socket_path, OPEN)]
         else:
-            claims = claim_private(private_sockets())
+            claims = claim_private(private_sockets(), warn)
         try:
             if missed:
                 _forget(missed, peer_of(config), warn)

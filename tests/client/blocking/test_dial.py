@@ -72,6 +72,18 @@ def test_a_crowd_is_waited_for(crowded: socket.socket) -> None:
         connecting.result().close()
 
 
+def test_a_crowd_at_one_address_of_a_user_is_passed_by_or_waited_for(
+    crowded: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "other.sock")
+    monkeypatch.setattr("flom.config.settings.default_socket", lambda: path)
+    monkeypatch.setattr("flom.client.blocking.dial.private_sockets", lambda: [crowded.getsockname(), path])
+    with Daemon("--socket-name", path):
+        connect(Config()).close()
+    with pytest.raises(LockTimeout):
+        connect(Config(), deadline=monotonic() + 0.05)
+
+
 def test_over_tcp_a_dead_daemon_is_noticed_and_nothing_is_delayed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from flom.config import default_socket
 from tests.fakes.daemon import BIN, FLOM_RUN
 from tests.fakes.netns import Host, needs_network_namespaces
 from tests.fakes.programs import Programs, Running, eventually
@@ -22,6 +23,7 @@ pytestmark = needs_network_namespaces
 
 STRANGER = 65534
 IN = 'mount --bind "$1" /run; mount --bind "$2" /tmp; shift 2; exec "$@"'
+PLACE_OF_FLOM = default_socket()
 HOLD = ("-d", "300", "-r", "R", "--", "sh", "-c", "echo; read line")
 IS_LOCKED = ("-d", "300", "-r", "R", "-o", "0", "--", "echo", "beside the holder")
 
@@ -119,7 +121,7 @@ def test_a_daemon_is_ended_from_everywhere(places: Places, programs: Programs) -
     done = places.flom_run("private", "-X").finish()
     assert (done.returncode, done.stderr) == (0, "")
     eventually(lambda: programs.daemons() == [], "the end of the daemon")
-    assert os.listdir(places.tmp("common")) == ["flom-root.lock"]
+    assert os.listdir(places.tmp("common")) == [f"{os.path.basename(PLACE_OF_FLOM)}.lock"]
 
 
 def test_twistd_listens_there_too(places: Places) -> None:
@@ -154,7 +156,35 @@ def test_programs_in_python_meet_them_too(places: Places, client: str) -> None:
     assert "locked by another client" in done.stderr
 
 
+def test_a_daemon_at_the_place_of_flom_alone_is_found(places: Places) -> None:
+    daemon = places.start("common", str(BIN / "twistd"), "-n", "--pidfile=", "flom", "-s", PLACE_OF_FLOM)
+    while "FLM003N" not in daemon.line():
+        pass
+    done = places.flom_run("common", "-d", "0", "--", "echo", "ran").finish()
+    assert (done.stdout, done.stderr) == ("ran\n", "")
+
+
+def test_without_a_tmp_a_daemon_is_started_all_the_same(places: Places) -> None:
+    hide = 'mount -t tmpfs -o ro none /tmp; exec "$@"'
+    holder = places.start("none", "unshare", "-m", "sh", "-ec", hide, "sh", FLOM_RUN, *HOLD)
+    holder.line()
+    places.assert_locked("common")
+    holder.say("")
+    why = f"{PLACE_OF_FLOM}.lock: read-only file system"
+    assert f"warning: FLoM's own commands will not find this daemon: {why}\n" in holder.finish().stderr
+
+
 # other users
+
+
+def test_a_place_of_flom_that_another_user_has_taken_is_not_needed(places: Places) -> None:
+    (places.tmp("common") / os.path.basename(PLACE_OF_FLOM)).touch()
+    os.chown(places.tmp("common") / os.path.basename(PLACE_OF_FLOM), STRANGER, STRANGER)
+    holder = places.hold("common")
+    places.assert_locked("common")
+    places.assert_locked("private")
+    holder.say("")
+    assert "FLoM's own commands will not find this daemon: " in holder.finish().stderr
 
 
 def as_stranger(places: Places, script: str) -> Running:
