@@ -140,7 +140,7 @@ def test_but_not_if_another_user_has_taken_its_name_too(tmp_path: Path, monkeypa
     (tmp_path / "runtime").mkdir()
     addresses = places(tmp_path, "s")
     Path(addresses[-1]).write_text("precious")
-    monkeypatch.setattr("flom.net.claim.struct.unpack", lambda *_: (1, 12345, 12345))  # who has bound the names
+    monkeypatch.setattr("flom.net.claim.peer_uid", lambda _: 12345)  # who has bound the names
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(addresses[0])
         other.listen()
