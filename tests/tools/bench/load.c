@@ -1,5 +1,5 @@
 /*
- * A load generator: clients that lock and unlock in a closed loop. See tests/bench/__init__.py for what it is for.
+ * A load generator: clients that lock and unlock in a closed loop. See tests/tools/bench/__init__.py for what it is for.
  *
  *     load unix:PATH|tcp:ADDRESS:PORT CLIENTS WARM-UP SECONDS [churn] [once] [gated] < MESSAGES
  *
@@ -7,7 +7,9 @@
  * pair i. It knows nothing of the protocol but how an answer ends and where the step and the code stand in it.
  *
  * When every client has had an answer and the warm-up is over, it writes the line "begin", and after the measured
- * time one JSON object. Only then are the connections closed, so that nothing of that is measured.
+ * time one JSON object. Only then, so that nothing of that is measured, each client waits for its last grant, unlocks,
+ * and the connections are closed: a daemon of FLoM might end otherwise (docs/compatibility.md, "A waiter that vanishes
+ * at its grant").
  *
  * One thread, and epoll: the machine may have few cores, and the server must have one for itself. It can open as many
  * connections as whoever starts it lets it.
@@ -67,7 +69,7 @@ static struct pair *pairs;
 static size_t pair_count;
 static struct client *clients;
 static int poller;
-static bool is_measuring, gate_open;
+static bool is_measuring, gate_open, is_ending;
 static uint64_t began;
 static double connecting; /* seconds, until all were connected */
 static size_t connected, answered, finished;
@@ -165,7 +167,7 @@ static void give_back(struct client *client)
 	say(client, &pairs[client->pair].unlock);
 	if (client->state == LOST)
 		return;
-	const bool has_next = !once || (churns && client->pair + client_count < pair_count);
+	const bool has_next = !is_ending && (!once || (churns && client->pair + client_count < pair_count));
 	if (churns) {
 		close(client->fd);
 		client->pair = (client->pair + client_count) % pair_count;
@@ -212,8 +214,8 @@ static void take_answer(struct client *client, const char *text, const char *end
 	}
 	if (code == 0 && ((client->state == ASKED && step == 16) || (client->state == WAITING && step == 24)))
 		take_grant(client);
-	else if (code == 1 && client->state == ASKED && step == 16)
-		client->state = WAITING;
+	else if (code == 1 && ((client->state == ASKED && step == 16) || (client->state == WAITING && step == 24)))
+		client->state = WAITING; /* as FLoM's daemon may say again */
 	else {
 		fprintf(stderr, "load: not what was asked for: %.*s\n", (int)(end - text), text);
 		lose(client);
@@ -396,5 +398,7 @@ int main(int argc, char **argv)
 	}
 	serve_for(once ? PATIENCE : duration);
 	report(seconds_since(began));
+	is_ending = true;
+	serve_for(PATIENCE);
 	return 0;
 }
