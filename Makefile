@@ -30,7 +30,7 @@ test: lint types check  ## everything that CI runs
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
 	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/scenarios/lan
 
-bench: $(VENV)/tested  ## how fast it is, beside bare Twisted: all, or BENCH='own --seconds 2' and so on
+bench: $(VENV)/tested  ## how fast it is, beside bare Twisted: all, or BENCH='own --seconds 2'; BENCH='--vs DIR', FLOM_PEER=DIR
 	$(BIN)/python -m tests.tools.bench $(BENCH)
 
 fuzz: $(VENV)/tested  ## inputs that no client should send, for SECONDS=60, with SEED=... if one is to be repeated

@@ -33,23 +33,26 @@ class Daemon:
         descriptors: int = 1024,
         environment: Mapping[str, str] | None = None,
         reserves: bool = False,
+        programs: Path = BIN,
     ) -> None:
         """
         @param ready: what the log says when the daemon can be used.
         @param descriptors: how many it may have open.
         @param environment: what to add to ours.
         @param reserves: whether commands wait for it if it was killed; the port may be that of another test by then.
+        @param programs: the folder where C{twistd} is.
         """
         self.arguments = arguments if reserves or "--reservation" in arguments else (*arguments, "--reservation", "0")
         self.ready = ready
         self.descriptors = descriptors
         self.environment = dict(environment or {})
+        self.programs = programs
         self.socket = arguments[arguments.index("--socket-name") + 1] if "--socket-name" in arguments else ""
 
     def __enter__(self) -> Daemon:
         self.process = subprocess.Popen(
             ["sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh"]
-            + [str(BIN / "twistd"), "-n", "--pidfile=", "flom", *self.arguments],
+            + [str(self.programs / "twistd"), "-n", "--pidfile=", "flom", *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -84,7 +84,7 @@ class Running:
         """Close its stdin and wait for its end, and for all processes that have its stdout and stderr."""
         out, err = self.process.communicate(timeout=patience)
         return subprocess.CompletedProcess(
-            self.process.args, self.process.returncode, (self._unread + out).decode(), err.decode()
+            self.process.args, self.process.returncode, (self._unread + (out or b"")).decode(), err.decode()
         )
 
 

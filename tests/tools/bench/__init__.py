@@ -5,6 +5,9 @@ C{python -m tests.tools.bench NAME...} runs some of the measurements only; C{--h
 numbers go to a JSON file, and what misses its limit is named at the end, one line each, with exit status 1. A ratio
 says more than its two rates: these are of the machine, and of whatever else it does.
 
+With C{--vs DIR}, another checkout is measured beside this one; where the environment variable FLOM_PEER names a folder
+with another C{flom}, so is that. All of them take turns, round by round, each with a daemon of its own.
+
 What is where:
 
   - C{load.c} is the load generator, a process with one thread. Each client locks, waits for the grant, unlocks (by a
@@ -20,7 +23,8 @@ What is where:
     all rounds' grants and seconds, the median of their percentiles, and the server's CPU time divided by the grants.
     Connecting, and what precedes the first answer to the last client, is not measured, except by C{churn}.
   - C{scaling.py}: how it grows with waiters and resources; memory; connections all at once; fairness.
-  - C{startup.py}: what C{flom-run} adds to a command, and how long a lock is under way from one to another.
+  - C{builds.py}: what is measured beside each other, and how it takes turns.
+  - C{startup.py}: the rows of start-up, end and hand-over, with their limits; C{scene.py}: where their commands run.
   - C{snapshot.py}: how long a snapshot of what the daemon holds makes a grant wait.
 
 Over TCP the generator binds its clients to 127.0.0.1 to 127.0.0.16 in turn: C{churn} leaves connections in TIME_WAIT,

@@ -6,12 +6,13 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.tools.bench import patterns, snapshot
+from tests.tools.bench import patterns, snapshot, startup
+from tests.tools.bench.builds import find_builds
 from tests.tools.bench.generator import compiled
 from tests.tools.bench.report import Bench, Report
 from tests.tools.bench.scaling import (
@@ -23,7 +24,6 @@ from tests.tools.bench.scaling import (
     measure_waiters,
 )
 from tests.tools.bench.servers import Servers, allow_most_descriptors
-from tests.tools.bench.startup import measure_handover, measure_startup
 
 MEASUREMENTS: Final[dict[str, Callable[[Bench], None]]] = {
     **{name: partial(patterns.measure, pattern=pattern) for name, pattern in patterns.PATTERNS.items()},
@@ -33,10 +33,11 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], None]]] = {
     "storm": measure_storm,
     "resources": measure_resources,
     "fairness": measure_fairness,
-    "startup": measure_startup,
-    "handover": measure_handover,
     "snapshot": snapshot.measure_snapshot,
+    **{name: partial(startup.measure, row=row) for name, row in startup.ROWS.items()},
 }
+
+NAMES: Final = f"one of {', '.join(MEASUREMENTS)}, or what some begin with, such as handover; default: all"
 
 TRANSPORTS: Final = ("unix", "tcp")
 
@@ -44,19 +45,22 @@ TRANSPORTS: Final = ("unix", "tcp")
 def main() -> int:
     """Measure what the command line names; give the exit status."""
     options = _parse()
-    unknown = [name for name in options.names if name not in MEASUREMENTS]
+    names = options.names or list(MEASUREMENTS)
+    unknown = [name for name in names if not _chosen([name])]
     if unknown:
         print(f"bench: no measurement is named {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}", file=sys.stderr)
         return 2
+    builds = find_builds(options.vs, os.environ.get("FLOM_PEER"))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or else each command would compile all that it imports
     allow_most_descriptors()
     report = Report()
-    with compiled() as generator, Servers() as servers:
+    with compiled() as generator, Servers(builds) as servers:
         transports = (options.transport,) if options.transport else TRANSPORTS
-        bench = Bench(generator, servers, report, options.seconds, options.rounds, options.clients, transports)
-        names = options.names or list(MEASUREMENTS)
-        if patterns.PATTERNS.keys() & set(names):
+        bench = Bench(builds, generator, servers, report, options.seconds, options.rounds, options.clients, transports)
+        chosen = _chosen(names)
+        if patterns.PATTERNS.keys() & set(chosen):
             patterns.print_header(bench)
-        for name in names:
+        for name in chosen:
             MEASUREMENTS[name](bench)
     conditions = {
         "python": platform.python_version(),
@@ -64,6 +68,7 @@ def main() -> int:
         "cores": len(os.sched_getaffinity(0)),
         "seconds": options.seconds,
         "rounds": options.rounds,
+        "builds": {build.name: str(build.bin) for build in builds},
     }
     report.write(options.json, conditions)
     print(f"\n{len(report.verdicts) - len(report.missed)} of {len(report.verdicts)} limits kept; see {options.json}")
@@ -72,9 +77,18 @@ def main() -> int:
     return 1 if report.missed else 0
 
 
+def _chosen(names: Sequence[str]) -> list[str]:
+    """Return the measurements that are called one of C{names}, or that and more behind a dash; in their own order."""
+    beginnings = tuple(f"{name}-" for name in names)
+    return [name for name in MEASUREMENTS if f"{name}-".startswith(beginnings)]
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.tools.bench", description="Measure the daemon and flom-run.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(MEASUREMENTS)}; default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=NAMES)
+    parser.add_argument(
+        "--vs", type=Path, metavar="DIR", help="another checkout, with its .venv, to measure beside this"
+    )
     parser.add_argument("--seconds", type=_positive(float), default=0.3, help="of one run (%(default)s)")
     parser.add_argument("--rounds", type=_positive(int), default=5, help="runs of each kind (%(default)s)")
     parser.add_argument("--clients", type=_counts, metavar="N,...", help="how many at a time, in patterns")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from statistics import median
 from typing import Final
 
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Lock, Unlock
+from tests.tools.bench.builds import PEER, VS, median_ratio, take_turns
 from tests.tools.bench.generator import Run
 from tests.tools.bench.report import Bench
 from tests.tools.bench.servers import Server
@@ -18,6 +21,12 @@ CROWD: Final = 10_000
 """From so many clients on, a run is longer, or else not every client would have a turn."""
 
 CROWD_FACTOR: Final = 6
+
+LEAST_BESIDE_VS: Final = 0.95
+"""The ratio to the throughput of the checkout of C{--vs} that there must be."""
+
+MOST_OF_PEER: Final = 100
+"""FLoM's daemon gets no more clients: with 1024 descriptors, 340 that have a resource each end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class Pattern:
     @ivar churns: whether a connection serves for one lock.
     @ivar clients: how many at a time.
     @ivar least: the ratio to the control's throughput that there must be.
+    @ivar least_beside_peer: the same for the throughput of FLOM_PEER, by the number of clients.
     """
 
     name: str
@@ -41,6 +51,7 @@ class Pattern:
     churns: bool = False
     clients: tuple[int, ...] = (1, 10, 100, 1000)
     least: float = 0.7
+    least_beside_peer: Mapping[int, float] = field(default_factory=dict)
 
 
 _MANY: Final = (1, 10, 100, 1000, CROWD)
@@ -49,7 +60,9 @@ PATTERNS: Final = {
     pattern.name: pattern
     for pattern in (
         Pattern("own", "each client its own resource", "own{}".format, clients=_MANY),
-        Pattern("same", "one resource, exclusively", lambda _: "same", slots=1, clients=_MANY),
+        Pattern(
+            "same", "one resource, exclusively", lambda _: "same", slots=1, clients=_MANY, least_beside_peer={10: 1.2}
+        ),
         Pattern("read", "one resource, shared (PR)", lambda _: "shared", LockMode.PR),
         Pattern("numeric", "one unit of a pool of 8", lambda _: "pool[8]", slots=8),
         Pattern("hier", "leaves under one root", "/bench/{}".format),
@@ -100,28 +113,23 @@ def summarize(runs: Sequence[Run]) -> Summary:
     )
 
 
-def median_ratio(runs: Sequence[Run], of: Sequence[Run]) -> float:
-    """
-    Compare grants a second round by round: the machine may be slower in one round than in the next.
-
-    @param runs: one for each round.
-    @param of: what they are compared with, likewise.
-    """
-    return median(ours.grants_per_second / theirs.grants_per_second for ours, theirs in zip(runs, of, strict=True))
+def rates_of(runs: Iterable[Run]) -> list[float]:
+    """Return the grants a second of each run."""
+    return [run.grants_per_second for run in runs]
 
 
 def alternate(
     bench: Bench, pattern: Pattern, servers: Sequence[Server], transport: str, clients: int
 ) -> dict[str, list[Run]]:
-    """Load C{servers} in turn, round by round; give what was seen, by their names."""
+    """Load C{servers} in turn, round by round; return what was seen, by their names."""
     lines = messages(map(pattern.resource, range(clients)), pattern.mode)
     flags = ["churn"] if pattern.churns else []
     seconds = bench.seconds * (CROWD_FACTOR if clients >= CROWD else 1)
-    runs: dict[str, list[Run]] = {server.name: [] for server in servers}
-    for _ in range(bench.rounds):
-        for server in servers:
-            runs[server.name].append(bench.generator.run(server, transport, lines, clients, *flags, seconds=seconds))
-    return runs
+    contenders = {
+        server.name: partial(bench.generator.run, server, transport, lines, clients, *flags, seconds=seconds)
+        for server in servers
+    }
+    return take_turns(contenders, bench.rounds)
 
 
 def print_header(bench: Bench) -> None:
@@ -129,43 +137,61 @@ def print_header(bench: Bench) -> None:
     bench.report.say(
         "grants/s, ms from lock to grant (median, 99 %), µs of the server's CPU for a grant; ratios of grants/s (the\n"
         "median of the rounds) and of CPU: where they differ much, something else on the machine was in the way. That\n"
-        "of grants/s is judged; where clients wait for each other, that to the control that lets them wait (hand-over)."
+        "of grants/s is judged; where clients wait for each other, to the control that lets them wait (hand-over).\n"
+        "Others are that one, the checkout of --vs and the flom of FLOM_PEER: grants/s, and the ratio to these."
     )
     bench.report.say(
         f"{'pattern':8}{'clients':>7} {'via':4} |{'daemon':>8}{'p50':>9}{'p99':>9}{'CPU':>6} |"
-        f"{'control':>8}{'p50':>9}{'p99':>9}{'CPU':>6} |{'ratio':>6}{'CPU':>6} | hand-over, ratio to it"
+        f"{'control':>8}{'p50':>9}{'p99':>9}{'CPU':>6} |{'ratio':>6}{'CPU':>6} | others"
     )
 
 
 def measure(bench: Bench, pattern: Pattern) -> None:
     """Measure C{pattern} with every number of clients over every transport."""
-    report = bench.report
     servers = [bench.servers.daemon, bench.servers.control()]
     if pattern.slots:
         servers.append(bench.servers.control(pattern.slots))
-    rows = report.results.setdefault(pattern.name, [])
+    servers += bench.servers.others
     for clients in bench.clients or pattern.clients:
         for transport in bench.transports:
-            runs = alternate(bench, pattern, servers, transport, clients)
-            seen = {name: summarize(its_runs) for name, its_runs in runs.items()}
-            daemon, control, hand_over = seen["daemon"], seen["control"], seen.get("hand-over")
-            ratio = median_ratio(runs["daemon"], runs["control"])
-            cpu_ratio = control.cpu_us / daemon.cpu_us if daemon.cpu_us else 0.0
-            what = f"{pattern.name}, {clients} clients over {transport}"
-            judged = median_ratio(runs["daemon"], runs["hand-over"]) if hand_over else ratio
-            flag = report.judge(f"{what}: ratio to the control", judged, least=pattern.least)
-            if errors := sum(summary.errors for summary in seen.values()):
-                flag += report.judge(f"{what}: errors", errors, most=0)
-            row = {"clients": clients, "transport": transport, "ratio": ratio, "cpu_ratio": cpu_ratio}
-            tail = ""
-            if hand_over:
-                row["ratio_to_hand_over"] = judged
-                tail = f"{hand_over.grants_per_second:8.0f}{judged:6.2f}"
-            rows.append({**row, **{name: asdict(summary) for name, summary in seen.items()}})
-            report.say(
-                f"{pattern.name:8}{clients:7} {transport:4} |{_columns(daemon)} |{_columns(control)} |"
-                f"{ratio:6.2f}{cpu_ratio:6.2f} |{tail}{flag}"
-            )
+            with bench.servers.peer(transport) if clients <= MOST_OF_PEER else nullcontext() as peer:
+                contenders = servers if peer is None else [*servers, peer]
+                runs = alternate(bench, pattern, contenders, transport, clients)
+            _judge(bench, pattern, transport, clients, runs)
+
+
+def _judge(bench: Bench, pattern: Pattern, transport: str, clients: int, runs: Mapping[str, Sequence[Run]]) -> None:
+    report = bench.report
+    seen = {name: summarize(its_runs) for name, its_runs in runs.items()}
+    ratios = {
+        name: median_ratio(rates_of(runs["daemon"]), rates_of(its_runs))
+        for name, its_runs in runs.items()
+        if name != "daemon"
+    }
+    daemon, control = seen["daemon"], seen["control"]
+    cpu_ratio = control.cpu_us / daemon.cpu_us if daemon.cpu_us else 0.0
+    judged = "hand-over" if pattern.slots else "control"
+    limits = {judged: pattern.least, VS: LEAST_BESIDE_VS, PEER: pattern.least_beside_peer.get(clients)}
+    what = f"{pattern.name}, {clients} clients over {transport}"
+    flag = "".join(
+        report.judge(f"{what}: ratio to {name}", ratio, least=limit)
+        for name, ratio in ratios.items()
+        if (limit := limits.get(name)) is not None
+    )
+    if errors := sum(summary.errors for name, summary in seen.items() if name != PEER):
+        flag += report.judge(f"{what}: errors", errors, most=0)
+    row = {"clients": clients, "transport": transport, "ratios": ratios, "cpu_ratio": cpu_ratio}
+    rows = report.results.setdefault(pattern.name, [])
+    rows.append({**row, **{name: asdict(summary) for name, summary in seen.items()}})
+    others = "".join(
+        f" | {name}{seen[name].grants_per_second:8.0f}{ratio:6.2f}"
+        for name, ratio in ratios.items()
+        if name != "control"
+    )
+    report.say(
+        f"{pattern.name:8}{clients:7} {transport:4} |{_columns(daemon)} |{_columns(control)} |"
+        f"{ratios['control']:6.2f}{cpu_ratio:6.2f}{others}{flag}"
+    )
 
 
 def _columns(summary: Summary) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.tools.bench.builds import Build
 from tests.tools.bench.generator import Generator
 from tests.tools.bench.servers import Servers
 
@@ -82,12 +83,14 @@ class Bench:
     """
     What every measurement needs.
 
+    @ivar builds: what is measured, our own first.
     @ivar seconds: how long to measure one thing, once.
     @ivar rounds: how often to measure it.
     @ivar clients: how many at a time, in patterns; C{None} for all numbers that a pattern has a use for.
     @ivar transports: C{"unix"}, C{"tcp"} or both, in patterns and storms.
     """
 
+    builds: tuple[Build, ...]
     generator: Generator
     servers: Servers
     report: Report

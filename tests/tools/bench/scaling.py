@@ -8,8 +8,9 @@ from dataclasses import asdict
 from statistics import median
 from typing import Final
 
+from tests.tools.bench.builds import median_ratio
 from tests.tools.bench.generator import Run
-from tests.tools.bench.patterns import PATTERNS, Summary, median_ratio, messages, summarize
+from tests.tools.bench.patterns import PATTERNS, Summary, messages, rates_of, summarize
 from tests.tools.bench.report import Bench
 from tests.tools.bench.servers import Server, running_daemon
 from tests.tools.bench.snapshot import connect, hear
@@ -38,7 +39,7 @@ def measure_waiters(bench: Bench) -> None:
     for clients in WAITERS:
         rates[clients] = summarize(runs[clients])
         report.say(f"  {clients:6} clients: {_rate(rates[clients])}")
-    ratio = median_ratio(runs[10], runs[10_000])
+    ratio = median_ratio(rates_of(runs[10]), rates_of(runs[10_000]))
     cpu_ratio = rates[10_000].cpu_us / rates[10].cpu_us
     flag = report.judge("waiters: what a grant costs with 10,000, relative to 10", ratio, most=1.5)
     report.say(f"  a grant with 10,000 waiters costs {ratio:.2f} times one with 10 ({cpu_ratio:.2f} by CPU){flag}")

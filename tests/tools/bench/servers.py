@@ -1,21 +1,22 @@
-"""The daemon and the controls, each in a process of its own, on a UNIX socket and a TCP port."""
+"""Daemons and controls, each in a process of its own, on a UNIX socket and a TCP port."""
 
 from __future__ import annotations
 
 import os
 import resource
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.fakes.daemon import Daemon
+from tests.fakes.programs import Programs, eventually, free_port
+from tests.tools.bench.builds import OUR_BUILD, OURS, PEER, VS, Build
 from tests.tools.bench.control import READY
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -72,13 +73,35 @@ def allow_most_descriptors() -> None:
 
 
 @contextmanager
-def running_daemon() -> Iterator[Server]:
-    """A daemon, ready inside and gone outside."""
+def running_daemon(build: Build = OUR_BUILD) -> Iterator[Server]:
+    """A daemon of ours or of another checkout, ready inside and gone outside."""
     with TemporaryDirectory() as folder:
-        path, port = f"{folder}/flom.sock", _free_port()
+        path, port = f"{folder}/flom.sock", free_port()
         arguments = ("--socket-name", path, "--unicast-address", "127.0.0.1", "--unicast-port", str(port))
-        with Daemon(*arguments, descriptors=most_descriptors()) as daemon:
-            yield Server("daemon", daemon.process.pid, path, port)
+        # other checkouts may not know --reservation; a daemon that ends in good order leaves none
+        with Daemon(*arguments, descriptors=most_descriptors(), reserves=True, programs=build.bin) as daemon:
+            try:
+                yield Server("daemon" if build.name == OURS else build.name, daemon.process.pid, path, port)
+            finally:
+                daemon.stop()
+
+
+@contextmanager
+def running_peer(build: Build, transport: str) -> Iterator[Server]:
+    """
+    The daemon of another FLoM, ready inside and gone outside.
+
+    @param transport: C{"unix"} or C{"tcp"}; FLoM's daemon listens at one of them only.
+    """
+    with TemporaryDirectory() as folder, Programs() as programs:
+        path, port = f"{folder}/flom.sock", free_port()
+        at = ["-s", path] if transport == "unix" else ["-a", "127.0.0.1", "-p", str(port)]
+        started = programs.start_program(str(build.program("flom")), *at, "-d", "-1", "--", "true").finish()
+        if started.returncode:
+            raise SystemExit(f"bench: the daemon of {build.bin} does not start: {started.stderr.strip()}")
+        eventually(lambda: len(programs.daemons()) == 1, "one daemon")  # its parents end, one after another
+        [pid] = programs.daemons()
+        yield Server(PEER, pid, path, port)
 
 
 @contextmanager
@@ -89,7 +112,7 @@ def running_control(slots: int = 0) -> Iterator[Server]:
     @param slots: how many may hold at a time; 0 for the strict control, which grants all requests at once.
     """
     with TemporaryDirectory() as folder:
-        path, port = f"{folder}/control.sock", _free_port()
+        path, port = f"{folder}/control.sock", free_port()
         arguments = [sys.executable, "-m", "tests.tools.bench.control", path, str(port), "--slots", str(slots)]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -104,9 +127,13 @@ def running_control(slots: int = 0) -> Iterator[Server]:
 class Servers:
     """Starts servers when they are first asked for, and ends them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, builds: Sequence[Build]) -> None:
+        """
+        @param builds: what is measured.
+        """
+        self._builds = {build.name: build for build in builds}
         self._running = ExitStack()
-        self._daemon: Server | None = None
+        self._daemons: dict[str, Server] = {}
         self._controls: dict[int, Server] = {}
 
     def __enter__(self) -> Servers:
@@ -118,9 +145,17 @@ class Servers:
     @property
     def daemon(self) -> Server:
         """The one daemon that most is measured with."""
-        if self._daemon is None:
-            self._daemon = self._running.enter_context(running_daemon())
-        return self._daemon
+        return self._daemon_of(self._builds[OURS])
+
+    @property
+    def others(self) -> list[Server]:
+        """The daemon of the checkout of C{--vs}, if there is one."""
+        return [self._daemon_of(build) for name, build in self._builds.items() if name == VS]
+
+    def peer(self, transport: str) -> AbstractContextManager[Server | None]:
+        """Return the daemon of FLOM_PEER, if there is one, as a context manager; see L{running_peer}."""
+        build = self._builds.get(PEER)
+        return nullcontext() if build is None else running_peer(build, transport)
 
     def control(self, slots: int = 0) -> Server:
         """Return the control with so many slots; see L{running_control}."""
@@ -128,9 +163,7 @@ class Servers:
             self._controls[slots] = self._running.enter_context(running_control(slots))
         return self._controls[slots]
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    def _daemon_of(self, build: Build) -> Server:
+        if build.name not in self._daemons:
+            self._daemons[build.name] = self._running.enter_context(running_daemon(build))
+        return self._daemons[build.name]

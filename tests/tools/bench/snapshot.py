@@ -40,11 +40,14 @@ def connect(path: str) -> socket.socket:
     return connected
 
 
-def hear(connected: socket.socket) -> None:
-    """Wait for one message."""
+def hear(connected: socket.socket) -> bytes:
+    """Wait for one message; return it, with what has come behind it."""
     heard = b""
     while END_OF_MESSAGE not in heard:
-        heard += connected.recv(4096)
+        if not (more := connected.recv(4096)):
+            raise SystemExit(f"bench: a connection ended after {heard!r}")
+        heard += more
+    return heard
 
 
 def measure(path: str) -> tuple[list[float], list[float]]:
