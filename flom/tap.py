@@ -35,7 +35,7 @@ from flom.server.counters import Counters
 from flom.server.limits import limits_of
 from flom.server.options import ServerOptions
 from flom.server.service import build_daemon
-from flom.text import missing_extra, one_line
+from flom.text import missing_extra, one_line, reason
 from flom.trace import start_trace, tracer
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Options(usage.Options):
             self[name] = []
 
     def opt_listen(self, description: str) -> None:
-        """Listen on this Twisted endpoint, such as tcp:28015:interface=127.0.0.1 or systemd:domain=UNIX:index=0."""
+        """Listen on this Twisted endpoint, such as tcp:28015:interface=127.0.0.1 or systemd:index=0."""
         self["listen"].append(description)
 
     def opt_socket_name(self, path: str) -> None:
@@ -286,29 +286,36 @@ def _claims(options: Options) -> list[Claim]:
 
 
 def _endpoints(options: Options, reactor: IReactor) -> list[IStreamServerEndpoint]:
-    if not options["listen"]:
-        return []  # without the import
-
-    from twisted.internet.endpoints import AdoptedStreamServerEndpoint
-
-    endpoints = []
-    for description in options["listen"]:
-        endpoint = _endpoint(description, "listen", reactor)
-        if isinstance(endpoint, AdoptedStreamServerEndpoint) and endpoint.addressFamily == socket.AF_UNIX:
-            # systemd's; Twisted would open it to every user, and remove it in the end
-            endpoint = ClaimedEndpoint(reactor, Claim(socket.socket(fileno=endpoint.fileno), is_borrowed=True))
-        endpoints.append(endpoint)
-    return endpoints
+    return [_endpoint(description, "listen", reactor) for description in options["listen"]]
 
 
 def _endpoint(description: str, option: str, reactor: IReactor) -> IStreamServerEndpoint:
     from twisted.internet.endpoints import serverFromString
 
     try:
+        if description.startswith("systemd:"):  # Twisted would open it to every user, and remove it in the end
+            from flom.job.environment import inherited_environment
+            from flom.net.passed import passed_socket
+
+            environ = inherited_environment()  # Twisted has removed what it knows from os.environ
+            return ClaimedEndpoint(reactor, Claim(passed_socket(description, environ), is_borrowed=True))
+        if description.startswith(("stdio:", "haproxy:stdio:")):
+            raise ValueError("clients cannot connect to it")
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-    except (ValueError, TypeError, LookupError) as e:
-        raise SystemExit(f"twistd flom: {option}: '{description}' is no endpoint: {e}") from None
+    except Exception as e:  # of Twisted's parsers, of OpenSSL, or of a plugin
+        why = _why_no_endpoint(e)
+        raise SystemExit(one_line(f"twistd flom: {option}: '{description}' is no endpoint: {why}")) from None
     return endpoint
+
+
+def _why_no_endpoint(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {reason(error)}"
+    if error.args and isinstance(error.args[0], list):  # OpenSSL's: tuples that end with a text
+        from flom.tls.verdicts import describe_complaints
+
+        return f"its key or certificate cannot be used: {describe_complaints([part[-1] for part in error.args[0]])}"
+    return str(error)
 
 
 def _membership(

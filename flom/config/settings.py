@@ -362,7 +362,7 @@ class Config(_Values):
         help="simple, numeric, set, hierarchical, sequence or timestamp: refuse a resource of another type")
     listen: tuple[str, ...] = _list("--listen", "[Daemon] Listen", default=(), program=DAEMON,
         from_option=lambda text: (text,), from_file=lambda text: tuple(filter(None, text.split(";"))),
-        help="Twisted endpoint to listen on, such as tcp:28015:interface=127.0.0.1 or systemd:domain=UNIX:index=0")
+        help="Twisted endpoint to listen on, such as tcp:28015:interface=127.0.0.1 or systemd:index=0")
     http: str = _text("--http", "[Daemon] Http", default="", program=DAEMON,
         help="Twisted endpoint for a web page, metrics and health, such as tcp:9180:interface=127.0.0.1; off without")
     status_for: str = _text("--status-for", "[Daemon] StatusFor", default="trusted", program=DAEMON,

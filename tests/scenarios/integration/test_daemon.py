@@ -207,7 +207,17 @@ def test_it_is_found_under_its_name(daemon: Daemon) -> None:
     assert Path(f"/proc/{daemon.process.pid}/comm").read_text() == "flom\n"
 
 
-def test_systemd_may_open_its_socket_which_stays_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "description"),
+    [
+        ("LISTEN_FDNAMES='flom'", "systemd:domain=UNIX:index=0"),
+        ("LISTEN_FDNAMES='flom'", "systemd:domain=INET:name=flom"),
+        ("FLOM_X=''", "systemd:domain=UNIX:index=0"),
+        ("FLOM_X=''", "systemd:index=0"),
+    ],
+    ids=["", "another domain", "no names", "no domain"],
+)
+def test_systemd_may_open_its_socket_which_stays_as_it_is(tmp_path: Path, names: str, description: str) -> None:
     path = str(tmp_path / "flom.sock")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
@@ -215,12 +225,11 @@ def test_systemd_may_open_its_socket_which_stays_as_it_is(tmp_path: Path) -> Non
         os.chmod(path, 0o600)
         activate = (
             "import os, sys; os.dup2(int(sys.argv[1]), 3);"
-            "os.environ.update(LISTEN_FDS='1', LISTEN_FDNAMES='flom', LISTEN_PID=str(os.getpid()));"
+            f"os.environ.update(LISTEN_FDS='1', {names}, LISTEN_PID=str(os.getpid()));"
             "os.execv(sys.argv[2], sys.argv[2:])"
         )
         daemon = subprocess.Popen(
-            [sys.executable, "-c", activate, str(listening.fileno()), *TWISTD, "flom"]
-            + ["--listen", "systemd:domain=UNIX:index=0"],
+            [sys.executable, "-c", activate, str(listening.fileno()), *TWISTD, "flom"] + ["--listen", description],
             pass_fds=[listening.fileno()],
             stdout=subprocess.DEVNULL,
         )
@@ -231,6 +240,26 @@ def test_systemd_may_open_its_socket_which_stays_as_it_is(tmp_path: Path) -> Non
         daemon.terminate()
         daemon.wait(30)
     assert os.path.exists(path)  # systemd goes on listening
+
+
+@pytest.mark.parametrize("option", ["--listen", "--http"])
+@pytest.mark.parametrize(
+    ("description", "why"),
+    [
+        ("ssl:0:privateKey=/no/such", "/no/such: no such file or directory"),
+        ("ssl:0:privateKey=/dev/null", "its key or certificate cannot be used: "),
+        ("stdio:", "clients cannot connect to it"),
+        ("haproxy:stdio:", "clients cannot connect to it"),
+        ("systemd:index=0", "this process was passed no sockets (LISTEN_FDS and LISTEN_PID say which)"),
+        ("tcp:", ""),
+        ("nothing:1", "Unknown endpoint type: 'nothing'"),
+    ],
+)
+def test_an_endpoint_that_is_none_is_an_error_in_one_line(option: str, description: str, why: str) -> None:
+    done = subprocess.run([*TWISTD, "flom", option, description], capture_output=True, text=True, timeout=30)
+    prefix = f"twistd flom: {option[2:]}: '{description}' is no endpoint: {why}"
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert done.stderr.startswith(prefix)
 
 
 def test_a_hangup_does_not_end_it(daemon: Daemon) -> None:
