@@ -74,8 +74,11 @@ def move_to_scope(pid: int) -> None:
     Otherwise, systemd would end the daemon together with the unit of the program that has started it.
     """
     user = os.geteuid()
-    runtime = "/run" if user == 0 else os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{user}"
-    if not _is_managed(f"{runtime}/systemd/private", user):
+    places = ["/run"] if user == 0 else [os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{user}"]
+    for runtime in places:
+        if _is_managed(f"{runtime}/systemd/private", user):
+            break
+    else:
         return
     properties = ["PIDs", "au", "1", str(pid), "Description", "s", "FLoM lock daemon"]
     properties += ["CollectMode", "s", "inactive-or-failed"]

@@ -10,6 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,10 @@ class Manager:
         os.chmod(self.directory / "socket", 0o666)
         os.rename(self.directory / "socket", self.directory / "systemd" / "private")
 
+    def as_run(self, *words: str) -> list[str]:
+        """Return what runs C{words} where its directory is C{/run}."""
+        return ["unshare", "-m", "sh", "-ec", 'mount --bind "$0" /run; exec "$@"', str(self.directory), *words]
+
     def call(self) -> list[str]:
         """Wait for a call; return the value of XDG_RUNTIME_DIR and the arguments."""
         readable, _, _ = select.select([self._calls], [], [], PATIENCE)
@@ -179,16 +184,88 @@ def test_a_user_s_systemd_is_asked_for_a_scope_of_its_own(programs: Programs, ma
 
 
 @needs_root
+@pytest.mark.parametrize("environment", [{}, {"XDG_RUNTIME_DIR": "/run"}], ids=["cron", "su"])
+def test_it_is_found_without_its_place_in_the_environment(
+    programs: Programs, manager: Manager, environment: dict[str, str]
+) -> None:
+    manager.listen(STRANGER)
+    (manager.directory / "user").mkdir()
+    (manager.directory / "user" / str(STRANGER)).symlink_to("../own")
+    (manager.directory / "own").mkdir()
+    (manager.directory / "systemd").rename(manager.directory / "own" / "systemd")
+    words = [FLOM_RUN, "-s", str(manager.directory / "s"), "-d", "300", "--", "true"]
+    words = manager.as_run(*AS_STRANGER.split(), "--", *words)
+    done = programs.start_program(*words, environment=environment | {"PATH": manager.environment["PATH"]}).finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert manager.call()[0] == f"/run/user/{STRANGER}"
+
+
+@needs_root
 def test_root_asks_the_system_s_systemd(programs: Programs, manager: Manager) -> None:
     manager.listen(0)
-    in_run = ["unshare", "-m", "sh", "-ec", 'mount --bind "$0" /run; exec "$@"', str(manager.directory)]
-    words = [*in_run, FLOM_RUN, "-s", str(manager.directory / "s"), "-d", "300", "--", "echo", "ran"]
+    words = manager.as_run(FLOM_RUN, "-s", str(manager.directory / "s"), "-d", "300", "--", "echo", "ran")
     environment = manager.environment | {"XDG_RUNTIME_DIR": "/nowhere"}
     assert programs.start_program(*words, environment=environment).finish().stdout == "ran\n"
     (pid,) = programs.daemons()
     words = manager.call()
     assert words[:2] == ["/run", "--system"]
     assert f"flom-{pid}.scope" in words
+
+
+def _cgroups() -> Path | None:
+    """Return where cgroups of version 2 can be made."""
+    for mount in Path("/proc/mounts").read_text().splitlines():
+        _, where, kind, options, *_ = mount.split()
+        if kind == "cgroup2" and options.split(",")[0] == "rw" and os.access(where, os.W_OK):
+            return Path(where)
+    return None
+
+
+CGROUPS = _cgroups()
+
+
+def is_empty(cgroup: Path) -> bool:
+    return not (cgroup / "cgroup.procs").read_text()
+
+
+@pytest.fixture
+def cgroups() -> Iterator[tuple[Path, Path]]:
+    """Two cgroups: that of a unit, and that of a scope."""
+    assert CGROUPS is not None
+    made = [CGROUPS / f"flom-test-{os.getpid()}-{name}" for name in ("unit", "scope")]
+    for cgroup in made:
+        cgroup.mkdir()
+    yield made[0], made[1]
+    for cgroup in made:
+        (cgroup / "cgroup.kill").write_text("1")
+        eventually(partial(is_empty, cgroup), "the end of its processes")
+        cgroup.rmdir()
+
+
+@needs_root
+@pytest.mark.skipif(CGROUPS is None, reason="no cgroups of version 2 can be made here")
+def test_a_unit_s_end_is_not_that_of_the_daemon_it_has_started(
+    programs: Programs, manager: Manager, cgroups: tuple[Path, Path]
+) -> None:
+    """busctl does what systemd would do: it moves the process into a scope."""
+    unit, scope = cgroups
+    busctl = manager.directory / "busctl"
+    move = f'while [ "$1" != au ]; do shift; done; echo "$3" >{scope}/cgroup.procs; echo moved >"${{0%/*}}/calls"'
+    busctl.write_text(f"#!/bin/sh\n{move}\n")
+    manager.listen(0)
+    path = str(manager.directory / "s")
+    holder = programs.start_program(
+        *manager.as_run(FLOM_RUN, "-s", path, "-d", "300", "--", "sh", "-c", "echo; read line"),
+        environment=manager.environment,
+        first=lambda: (unit / "cgroup.procs").write_text(str(os.getpid())),
+    )
+    holder.line()
+    assert manager.call() == ["moved"]
+    daemon = int((scope / "cgroup.procs").read_text())
+    waiter = programs.start("-s", path, "-d", "0", "--", "echo", "ran")
+    (unit / "cgroup.kill").write_text("1")  # as systemd does when a unit does not end by itself
+    assert waiter.finish().stdout == "ran\n"
+    assert is_alive(daemon)
 
 
 @needs_root
