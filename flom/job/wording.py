@@ -1,60 +1,29 @@
-"""The message about each error, and the exit status (docs/compatibility.md, "Exit statuses", "Messages")."""
+"""What a program that runs a command under a lock says when something is wrong, and its exit status."""
 
 from __future__ import annotations
 
-from flom.codes import ExitStatus, Outcome, ReturnCode
-from flom.core.names import SetName, parse_name
-from flom.errors import (
-    CannotWait,
-    DaemonLost,
-    DaemonUnreachable,
-    FlomError,
-    InvalidTimestampFormat,
-    LocalProtocolError,
-    LockBusy,
-    LockRefused,
-    LockTimeout,
-    RemoteProtocolError,
-    TlsError,
-)
+from flom.codes import ExitStatus, Outcome
+from flom.core.names import NumericName, SetName, parse_name
+from flom.errors import CannotWait, DaemonLost, InvalidTimestampFormat, LockBusy, LockRefused, LockTimeout
 from flom.job.words import CannotExecute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flom.config import Config
+    from flom.errors import FlomError
 
 
-def explain(error: Exception) -> tuple[str, ExitStatus]:
-    """Return the message about C{error}, for which no command runs (or no daemon ends), and the exit status."""
+def status_for(error: Exception) -> ExitStatus:
+    """Return the status to exit with because of C{error} (docs/compatibility.md, "Exit statuses")."""
     match error:
-        case LockTimeout():
-            return str(error), ExitStatus.BUSY
-        case LockBusy():
-            return "Resource already locked, the lock cannot be obtained", ExitStatus.BUSY
+        case LockTimeout() | LockBusy():
+            return ExitStatus.BUSY
         case CannotWait():
-            return "The resource could be available in the future, but the requester can't wait", ExitStatus.CANNOT_WAIT
-        case LockRefused(outcome=Outcome.IMPOSSIBLE):
-            return "Resource will never satisfy the request, the lock cannot be obtained", ExitStatus.ERROR
-        case DaemonUnreachable(code=code):
-            return _failed("flom_client_connect", code, error), ExitStatus.ERROR
-        case TlsError(code=code):
-            is_connected = code in (ReturnCode.SSL_READ_ERROR, ReturnCode.UNIQUE_ID_DOES_NOT_MATCH)
-            what = "flom_client_lock" if is_connected else "flom_client_connect"
-            return _failed(what, code, error), ExitStatus.ERROR
-        case LockRefused():
-            return _failed("flom_client_lock", ReturnCode.INVALID_RESOURCE_NAME, error), ExitStatus.ERROR
-        case InvalidTimestampFormat():
-            return _failed("flom_client_lock", ReturnCode.INVALID_TIMESTAMP_FORMAT, error), ExitStatus.ERROR
-        case LocalProtocolError():
-            return _failed("flom_client_lock", ReturnCode.CONTAINER_FULL, error), ExitStatus.ERROR
-        case RemoteProtocolError():
-            return _failed("flom_client_lock", ReturnCode.PROTOCOL_ERROR, error), ExitStatus.ERROR
-        case DaemonLost(code=code):
-            return _failed("flom_client_lock", code, error), ExitStatus.ERROR
+            return ExitStatus.CANNOT_WAIT
         case CannotExecute():
-            return str(error), ExitStatus.CANNOT_EXECUTE
+            return ExitStatus.CANNOT_EXECUTE
         case _:
-            return str(error), ExitStatus.ERROR
+            return ExitStatus.ERROR
 
 
 def unmeant_set(config: Config) -> str | None:
@@ -68,34 +37,71 @@ def unmeant_set(config: Config) -> str | None:
     )
 
 
-def timed_out(timeout: float) -> LockTimeout:
-    """Return the error that the user's timeout, in seconds, is over."""
-    return LockTimeout(f"The lock was not obtained because timeout ({round(timeout * 1000)} milliseconds) expired")
-
-
-def lost(why: FlomError, *, has_ended: bool = False) -> str:
+class Wording:
     """
-    Return the message that the lock was lost before it was released.
+    The lines of C{flom-run}: each names the program and the resource, what is wrong, and what can be done.
 
-    @param has_ended: true if the command has ended too; if not, it is left alone.
+    @cvar names_holders: whether it is said who holds what is waited for, or was not to be had.
     """
-    goes_on = "" if has_ended else ", the command goes on unlocked"
-    return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}{goes_on}")
 
+    names_holders = True
 
-def contested(why: FlomError, *, has_ended: bool = False) -> str:
-    """
-    Return the message that the lock, which is held, was granted by another daemon of the group too, as C{why} says.
+    def __init__(self, program: str, config: Config) -> None:
+        """@param config: says what was asked for."""
+        self._program = program
+        self._config = config
 
-    @param has_ended: true if the command has ended too; if not, it is left alone.
-    """
-    goes_on = "" if has_ended else "; the command goes on"
-    return _failed("flom_client_unlock", ReturnCode.SEND_ERROR, f"{why}, while neither could hear the other{goes_on}")
+    def refused(self, error: Exception, held: str = "") -> str:
+        """
+        Return the line about C{error}, because of which no command runs.
 
+        @param held: by whom the resource is held, if that is known, as in C{"by pid 4711 (root, backup) for 37 s"}.
+        """
+        config, name = self._config, parse_name(self._config.resource_name)
+        match error:
+            case LockTimeout() if held:
+                return self._about(f"still locked after {config.timeout or 0.0:g} s {held}")
+            case LockTimeout() if type(error) is LockTimeout:  # others know better why
+                return self._about(f"not granted within {config.timeout or 0.0:g} s")
+            case LockBusy():
+                return self._about(f"locked {held}".rstrip())
+            case CannotWait():
+                return self._about("it does not exist, and is neither to be created (-e no) nor waited for (-o 0)")
+            case LockRefused(outcome=Outcome.IMPOSSIBLE) if isinstance(name, NumericName):
+                return self._about(f"{config.quantity} wanted (-q), and there are only {name.total}")
+            case InvalidTimestampFormat():
+                return self._about(str(error))
+            case _:
+                return f"{self._program}: {error}"
 
-def not_reclaimed(why: DaemonLost, error: FlomError, *, has_ended: bool = False) -> str:
-    """Return the message that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
-    return lost(unreclaimed(why, error), has_ended=has_ended)
+    def lost(self, why: FlomError, *, has_ended: bool = False) -> str:
+        """
+        Return the line that the lock was lost before it was released.
+
+        @param has_ended: true if the command has ended too; if not, it is left alone.
+        """
+        goes_on = "" if has_ended else "; the command goes on unlocked"
+        return self._about(f"the lock was lost: {self._cause(why)}{goes_on}")
+
+    def contested(self, why: FlomError, *, has_ended: bool = False) -> str:
+        """
+        Return the line that the lock, which is held, was granted by another daemon of the group too, as C{why} says.
+
+        @param has_ended: true if the command has ended too; if not, it is left alone.
+        """
+        goes_on = "" if has_ended else "; the command goes on"
+        return self._about(f"{self._cause(why)}, while neither could hear the other{goes_on}")
+
+    def not_reclaimed(self, why: DaemonLost, error: FlomError, *, has_ended: bool = False) -> str:
+        """Return the line that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
+        return self.lost(unreclaimed(why, error), has_ended=has_ended)
+
+    def _cause(self, why: FlomError) -> str:
+        """Return the text of C{why} without the resource, if that stands in front of it."""
+        return str(why).removeprefix(f"{self._config.resource_name}: ")
+
+    def _about(self, text: str) -> str:
+        return f"{self._program}: {self._config.resource_name}: {text}"
 
 
 def unreclaimed(why: DaemonLost, error: Exception) -> DaemonLost:
@@ -103,7 +109,3 @@ def unreclaimed(why: DaemonLost, error: Exception) -> DaemonLost:
     # a daemon refuses too what another client may have had meanwhile
     reason = "another client has it, or may have had it since" if isinstance(error, LockBusy) else str(error)
     return DaemonLost(f"{why}, and the lock was not reclaimed ({reason})", why.code)
-
-
-def _failed(what: str, code: ReturnCode, why: object) -> str:
-    return f"{what}: ret_cod={code} ({code.text}): {why}"

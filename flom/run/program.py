@@ -16,7 +16,7 @@ from flom.errors import ConfigError, FlomError
 from flom.job.command_line import CommandLine, parse, usage
 from flom.job.signals import ENDING, SignalWatch
 from flom.job.status import leave, status_after
-from flom.job.wording import unmeant_set
+from flom.job.wording import Wording, status_for, unmeant_set
 from flom.net.machine_id import unique_id
 from flom.run.terminal import print_bug, print_error, tell, warn
 from flom.text import reason
@@ -89,36 +89,43 @@ def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch) ->
         return try_feature(line.debug_feature, config)
     if line.quiesce or line.immediate:
         watch.start(end_by)
-        return _shut_down(config, line.immediate)
+        return _shut_down(program, config, line.immediate)
     if not line.command:
         print_error("No command to execute!")
         return ExitStatus.CANNOT_EXECUTE
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
 
-    runner = Runner(config, line.command, waits_on=program != "flom", end=end)
+    runner = Runner(config, line.command, _wording(program, config), waits_on=program != "flom", end=end)
     watch.start(runner.signal)
     return _for_program(program, runner.run())
 
 
-def _shut_down(config: Config, immediate: bool) -> int:
+def _shut_down(program: str, config: Config, immediate: bool) -> int:
     """Order the daemon to end, if there is one; return the status to exit with."""
     from flom.client.blocking.shutdown import shut_down
-    from flom.job.wording import explain
 
     tell(f"Starting FLoM daemon {'immediate' if immediate else 'quiesce'} shutdown...")
     try:
         shut_down(config, immediate, warn=warn, say=tell if config.verbose else lambda line: None)
     except FlomError as e:
-        text, status = explain(e)
-        print_error(text)
-        return status
+        print_error(_wording(program, config).refused(e))
+        return status_for(e)
     return ExitStatus.OK
 
 
 def _for_program(program: str, status: int) -> int:
     """Return C{status}; of C{flom}, scripts expect 128 + N and no death by signal N."""
     return status_after(status) if program == "flom" else status
+
+
+def _wording(program: str, config: Config) -> Wording:
+    if program != "flom":
+        return Wording(program, config)
+
+    from flom.job.flom_wording import FlomWording
+
+    return FlomWording(program, config)
 
 
 def configure(program: str, line: CommandLine) -> Config:

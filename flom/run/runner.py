@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from select import POLLIN, poll
 
 from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES
 from flom.core.names import TimestampName, parse_name
-from flom.errors import DaemonLost, FlomError, LockContested, LockTimeout
+from flom.errors import DaemonLost, FlomError, LockBusy, LockContested, LockTimeout
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.sender import signed
 from flom.job.status import leave
-from flom.job.wording import contested, explain, lost, not_reclaimed, timed_out
+from flom.job.wording import status_for
 from flom.job.words import CannotExecute, words_with
 from flom.lean import RLock, signal
 from flom.run.child import Child
-from flom.run.terminal import print_error, tell, warn
+from flom.run.terminal import can_show, print_error, tell, warn
 from flom.trace import tracer
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from flom.client.blocking.connection import Conversation
     from flom.config import Config
     from flom.core.protocol.messages import Lock
+    from flom.job.wording import Wording
     from flom.run.wait_report import WaitReport
 
 _trace = tracer("exec")
@@ -37,13 +39,20 @@ class Runner(Hooks):
     """One command and its lock. The main thread waits for the lock and for the command; signals come in another one."""
 
     def __init__(
-        self, config: Config, command: Sequence[str], *, waits_on: bool = True, end: Callable[[int], object] = leave
+        self,
+        config: Config,
+        command: Sequence[str],
+        wording: Wording,
+        *,
+        waits_on: bool = True,
+        end: Callable[[int], object] = leave,
     ) -> None:
         """
         @param waits_on: see L{Acquirer}.
         @param end: ends this process when a signal does; see L{Forwarding}.
         """
         self._config = config
+        self._wording = wording
         self._command = command
         self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True, waits_on=waits_on)
         self._report: WaitReport | None = None
@@ -67,9 +76,8 @@ class Runner(Hooks):
             finally:
                 self._stop_report()
         except FlomError as e:
-            text, refused = explain(timed_out(self._config.timeout or 0.0) if isinstance(e, LockTimeout) else e)
-            print_error(text)
-            return int(refused)
+            print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
+            return int(status_for(e))
         self._is_held = True
         if element is not None:
             self.say(f"Locked element is '{element}'")
@@ -77,9 +85,9 @@ class Runner(Hooks):
         try:
             conversation.unlock(request.name, rollback=status != 0)
         except LockContested as e:
-            self._tell(LockContested, contested(e, has_ended=True))
+            self._tell(LockContested, self._wording.contested(e, has_ended=True))
         except DaemonLost as e:
-            self._tell(DaemonLost, lost(e, has_ended=True))
+            self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
         return status or (ExitStatus.ERROR if self._told else ExitStatus.OK)
 
     def signal(self, number: int, from_terminal: bool) -> None:
@@ -98,8 +106,8 @@ class Runner(Hooks):
         print_error(line)
 
     def asks(self, conversation: Conversation) -> None:
-        """Report what is waited for, unless it is asked for to reclaim the lock."""
-        if self._config.verbose and not self._is_held:
+        """Report what is waited for, if anybody reads it, unless it is asked for to reclaim the lock."""
+        if not self._is_held and (self._config.verbose or (self._wording.names_holders and can_show(sys.stderr))):
             from flom.run.wait_report import WaitReport
 
             self._stop_report()
@@ -114,6 +122,15 @@ class Runner(Hooks):
         if not self._config.keep_place and os.getsid(0) != os.getpid():
             self._stop_report()
             self._acquirer.step_out()
+
+    def _holders(self) -> str:
+        """Return who holds what we did not get, if we say so and it is known."""
+        if not self._wording.names_holders:
+            return ""
+
+        from flom.run.wait_report import describe_holders
+
+        return describe_holders(self._config)
 
     def _stop_report(self) -> None:
         if self._report is not None:
@@ -130,7 +147,7 @@ class Runner(Hooks):
                 child = Child(words_with(element, self._command), environment, self._forwarding.note_end)
                 self._forwarding.note_start(child.pid, child.signal)
         except CannotExecute as e:
-            print_error(str(e))
+            print_error(self._wording.refused(e))
             self._forwarding.note_end(ExitStatus.CANNOT_EXECUTE)
             return conversation, int(ExitStatus.CANNOT_EXECUTE)
         _trace.debug("running %s", self._command[0])
@@ -158,7 +175,7 @@ class Runner(Hooks):
                     conversation = reclaimed
                     waiting.register(conversation, POLLIN)
             if conversation.is_contested:
-                self._tell(LockContested, contested(conversation.why_contested(), has_ended=has_ended))
+                self._tell(LockContested, self._wording.contested(conversation.why_contested(), has_ended=has_ended))
             if has_ended:
                 return conversation
 
@@ -170,13 +187,13 @@ class Runner(Hooks):
         """
         why = DaemonLost(f"{lost_with.peer} closed the connection")
         if not self._acquirer.can_reclaim(request):
-            self._tell(DaemonLost, lost(why, has_ended=has_ended))
+            self._tell(DaemonLost, self._wording.lost(why, has_ended=has_ended))
             return None
         self.say(f"{why}, looking for the one that takes over")
         try:
             conversation = self._acquirer.reclaim(request)
         except FlomError as e:
-            self._tell(DaemonLost, not_reclaimed(why, e, has_ended=has_ended))
+            self._tell(DaemonLost, self._wording.not_reclaimed(why, e, has_ended=has_ended))
             return None
         self.say(f"{request.name} reclaimed")
         return conversation

@@ -8,7 +8,11 @@ from select import POLLOUT, poll
 
 from flom.text import one_line
 
-_is_shown = False  # whether there is something on the terminal's line that goes away
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+_shown_on: TextIO | None = None  # where there is something on the terminal's line that goes away
 
 
 def tell(text: str) -> None:
@@ -39,44 +43,44 @@ def print_error(text: str) -> None:
         pass
 
 
-def can_show() -> bool:
-    """Return whether stdout is a terminal on which a line can be written again and again, and is ours just now."""
+def can_show(stream: TextIO) -> bool:
+    """Return whether C{stream} is a terminal on which a line can be written again and again, and is ours just now."""
     try:
-        number = sys.stdout.fileno()
+        number = stream.fileno()
         return os.isatty(number) and os.environ.get("TERM") != "dumb" and os.tcgetpgrp(number) == os.getpgrp()
     except (OSError, ValueError):
         return False
 
 
-def show(text: str) -> None:
-    """Write C{text} to the terminal in the place of what was shown before, until something else is written."""
-    global _is_shown
+def show(text: str, stream: TextIO) -> None:
+    """Write C{text} to the terminal C{stream} in the place of what was shown, until something else is written."""
+    global _shown_on
     try:
-        if _would_block():
+        if _would_block(stream):
             return
-        width = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1  # the last one might begin a new line
-        _is_shown = True
-        print(f"\r{_cut(one_line(text), width)}\x1b[K", end="", flush=True)
+        width = (os.get_terminal_size(stream.fileno()).columns or 80) - 1  # the last one might begin a new line
+        _shown_on = stream
+        print(f"\r{_cut(one_line(text), width)}\x1b[K", end="", file=stream, flush=True)
     except OSError:
         pass
 
 
 def hide() -> None:
     """Leave the terminal's line as if nothing had been shown."""
-    global _is_shown
-    if _is_shown:
-        _is_shown = False
+    global _shown_on
+    stream, _shown_on = _shown_on, None
+    if stream is not None:
         try:
-            if not _would_block():
-                print("\r\x1b[K", end="", flush=True)
+            if not _would_block(stream):
+                print("\r\x1b[K", end="", file=stream, flush=True)
         except OSError:
             pass
 
 
-def _would_block() -> bool:
+def _would_block(stream: TextIO) -> bool:
     """Return whether the terminal takes nothing now, as after Ctrl-S: what is shown must not delay the lock."""
     poller = poll()
-    poller.register(sys.stdout.fileno(), POLLOUT)
+    poller.register(stream.fileno(), POLLOUT)
     return not poller.poll(0)
 
 

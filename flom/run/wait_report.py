@@ -1,5 +1,7 @@
 """
-What C{flom-run -V} says while it waits: for what, and because of which holders.
+What C{flom-run} says while it waits: for what, and because of which holders.
+
+With C{-V} on stdout, soon; without, only on a terminal, on stderr, in a line that vanishes.
 
 The daemon is asked over a connection of its own, in a thread of its own, so that the lock is neither delayed nor lost
 by it. If that fails, because it is a daemon of FLoM's or does not show its status, for example, there is no report.
@@ -8,23 +10,26 @@ by it. If that fails, because it is a daemon of FLoM's or does not show its stat
 from __future__ import annotations
 
 import os
-import socket
-from threading import Event, Lock, Thread
+import sys
 from time import monotonic
 
+from flom.lean import Lock, socket, start_thread
 from flom.run.terminal import can_show, hide, show, tell
+from flom.text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Final, TextIO
 
     from flom.config import Config
     from flom.status.model import LockStatus, ResourceStatus, Status
 
     FindOwn = Callable[[list[LockStatus]], LockStatus | None]
 
-_PATIENCE: Final = 0.3  # seconds from the request until something is said: most locks are there by then
+_PATIENCE: Final = 0.3  # seconds from the request until -V says something: most locks are there by then
+_UNASKED_PATIENCE: Final = 1.0  # until something is said without -V
+_ASK_TIMEOUT: Final = 0.5  # seconds until we do not wait any more to be told who holds a lock that we did not get
 _PERIOD: Final = 1.0  # seconds
 _TOLERANCE: Final = 1.0  # seconds: a daemon that was busy or has just started has read the request later
 _STOP_TIMEOUT: Final = 1.0  # seconds until we end although a terminal does not take what is written to it
@@ -37,46 +42,59 @@ class WaitReport:
         self._config = config
         self._asking = asking
         self._asked_at = monotonic()
-        self._over = Event()
-        self._lock = Lock()  # held while something is said
-        # a daemon thread, which does not delay our end
-        Thread(target=self._run, name="waiting", daemon=True).start()
+        self._stream: TextIO = sys.stdout if config.verbose else sys.stderr
+        self._is_over = False
+        self._waking = Lock()  # held until this is over
+        self._waking.acquire()
+        self._saying = Lock()  # held while something is said
+        start_thread(self._run)
 
     def stop(self) -> None:
         """Stop the report, and clear the terminal's line."""
-        self._over.set()
-        if self._lock.acquire(timeout=_STOP_TIMEOUT):
+        self._is_over = True
+        try:
+            self._waking.release()
+        except RuntimeError:
+            return  # it has been stopped by a signal's thread
+        if self._saying.acquire(timeout=_STOP_TIMEOUT):
             hide()
-            self._lock.release()
+            self._saying.release()
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait for C{seconds}; return whether this is over."""
+        if not self._is_over:
+            self._waking.acquire(timeout=seconds)
+        return self._is_over
 
     def _run(self) -> None:
-        if self._over.wait(_PATIENCE):
+        if self._pause(_PATIENCE if self._config.verbose else _UNASKED_PATIENCE):
             return
         try:
             from flom.client.blocking.status import open_status
 
             place, find_own = _place_of(self._asking, self._config, self._asked_at)
             with open_status(place, lambda text: None) as reader:
-                while not self._over.is_set():
+                while not self._is_over:
                     text = describe_wait(reader.read(self._config.resource_name), find_own)
                     if text is not None and not self._say(text):
                         break
-                    self._over.wait(_PERIOD)
+                    self._pause(_PERIOD)
         except Exception:
             pass
-        with self._lock:
-            if not self._over.is_set():
+        with self._saying:
+            if not self._is_over:
                 hide()  # what was said can not be brought up to date any more
 
     def _say(self, text: str) -> bool:
         """Write C{text}; return whether it is to be brought up to date."""
-        with self._lock:
-            if self._over.is_set():
+        with self._saying:
+            if self._is_over:
                 return False
-            if can_show():
-                show(text)
+            if can_show(self._stream):
+                show(text, self._stream)
                 return True
-            tell(text)
+            if self._config.verbose:
+                tell(text)
             return False
 
 
@@ -91,16 +109,43 @@ def describe_wait(status: Status, find_own: FindOwn) -> str | None:
 
 
 def _describe(resource: ResourceStatus, own: LockStatus) -> str:
-    from flom.status.wording import spell_client, spell_seconds
-
     what = own.mode if own.quantity is None else str(own.quantity)
     ahead = len(resource.ahead_of(own))
     text = f"waiting for {own.name}{f' ({what})' if what else ''}: {f'{ahead} ahead' if ahead else 'next in line'}"
-    if holders := resource.blockers(own):
-        text += f", held by {spell_client(holders[0])} for {spell_seconds(holders[0].seconds)}"
-    if others := len(holders) - 1 if holders else 0:
-        text += f" and {others} {'other' if others == 1 else 'others'}"
-    return text
+    held = _spell_holders(resource.blockers(own))
+    return f"{text}, held {held}" if held else text
+
+
+def _spell_holders(holders: list[LockStatus]) -> str:
+    from flom.status.wording import spell_client, spell_seconds
+
+    if not holders:
+        return ""
+    text = f"by {spell_client(holders[0])} for {spell_seconds(holders[0].seconds)}"
+    others = len(holders) - 1
+    return f"{text} and {others} {'other' if others == 1 else 'others'}" if others else text
+
+
+def describe_holders(config: Config) -> str:
+    """
+    Return who holds what C{config} has asked for in vain, as in C{"by pid 4711 (root, backup) for 37 s"}.
+
+    @return: the empty string if that is not known, or not within half a second.
+    """
+    try:
+        from flom.client.blocking.status import open_status
+        from flom.core.names import parse_name
+        from flom.status.model import LockStatus
+
+        with open_status(config, lambda text: None, _ASK_TIMEOUT) as reader:
+            status = reader.read(config.resource_name, _ASK_TIMEOUT)
+        name = parse_name(config.resource_name)
+        mode = config.lock_mode.name if name.has_mode else None
+        quantity = config.quantity if name.has_quantity else None
+        wish = LockStatus(0, "", None, None, None, name.text, mode, quantity, None, 0.0)
+        return one_line(_spell_holders(status.resources[0].blockers(wish)))
+    except Exception:
+        return ""
 
 
 def _place_of(asking: socket.socket, config: Config, asked_at: float) -> tuple[Config, FindOwn]:

@@ -1,47 +1,41 @@
+"""What flom-run says: program, resource, what is wrong."""
+
+from __future__ import annotations
+
 import pytest
 
-from flom.codes import ExitStatus, Outcome, ReturnCode
-from flom.errors import (
-    DaemonLost,
-    DaemonUnreachable,
-    FlomError,
-    InvalidTimestampFormat,
-    LocalProtocolError,
-    RemoteProtocolError,
-    TlsError,
-    lock_refused,
-)
-from flom.job.wording import explain, lost, not_reclaimed, timed_out
+from flom.client.blocking.lookup import LookupTimeout
+from flom.codes import Outcome, ReturnCode
+from flom.config import Config
+from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, lock_refused
+from flom.job.wording import Wording
+
+HELD = "by pid 4711 (root, backup) for 37 s"
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "begin"),
+    ("error", "held", "line"),
     [
-        (timed_out(1.5), ExitStatus.BUSY, "The lock was not obtained because timeout (1500 milliseconds) expired"),
-        (lock_refused(Outcome.BUSY, "R", "peer"), ExitStatus.BUSY, "Resource already locked, the lock cannot"),
-        (lock_refused(Outcome.CANNOT_WAIT, "R", "peer"), ExitStatus.CANNOT_WAIT, "The resource could be available"),
-        (lock_refused(Outcome.IMPOSSIBLE, "R", "peer"), ExitStatus.ERROR, "Resource will never satisfy the request"),
-        (lock_refused(Outcome.INVALID_NAME, "R", "peer"), ExitStatus.ERROR, "flom_client_lock: ret_cod=-"),
-        (DaemonUnreachable(ReturnCode.CONNECT_ERROR, "x"), ExitStatus.ERROR, "flom_client_connect: ret_cod=-105 ("),
-        (TlsError(ReturnCode.SSL_READ_ERROR, "x"), ExitStatus.ERROR, "flom_client_lock: ret_cod=-409 ("),
-        (TlsError(ReturnCode.SSL_CONNECT_ERROR, "x"), ExitStatus.ERROR, "flom_client_connect: ret_cod=-406 ("),
-        (InvalidTimestampFormat("x"), ExitStatus.ERROR, "flom_client_lock: ret_cod=-25 ("),
-        (LocalProtocolError("x"), ExitStatus.ERROR, "flom_client_lock: ret_cod="),
-        (RemoteProtocolError("x"), ExitStatus.ERROR, "flom_client_lock: ret_cod="),
-        (DaemonLost("x"), ExitStatus.ERROR, "flom_client_lock: ret_cod="),
-        (FlomError("x"), ExitStatus.ERROR, "x"),
+        (LockTimeout("x"), HELD, f"flom-run: N[5]: still locked after 0.5 s {HELD}"),
+        (LockTimeout("x"), "", "flom-run: N[5]: not granted within 0.5 s"),
+        (LookupTimeout("h: no name server has answered in time"), "", "flom-run: h: no name server has answered"),
+        (lock_refused(Outcome.BUSY, "R", "peer"), HELD, f"flom-run: N[5]: locked {HELD}"),
+        (lock_refused(Outcome.BUSY, "R", "peer"), "", "flom-run: N[5]: locked"),
+        (lock_refused(Outcome.CANNOT_WAIT, "R", "peer"), "", "flom-run: N[5]: it does not exist, and is neither"),
+        (lock_refused(Outcome.IMPOSSIBLE, "R", "peer"), "", "flom-run: N[5]: 6 wanted (-q), and there are only 5"),
+        (DaemonUnreachable(ReturnCode.CONNECT_ERROR, "x: no"), "", "flom-run: x: no"),
     ],
+    ids=repr,
 )
-def test_every_error_has_its_line_and_its_status(error: FlomError, status: int, begin: str) -> None:
-    text, code = explain(error)
-    assert text.startswith(begin)
-    assert code == status
+def test_a_refusal_names_program_resource_and_holder(error: FlomError, held: str, line: str) -> None:
+    wording = Wording("flom-run", Config(resource_name="N[5]", quantity=6, timeout_ms=500))
+    assert wording.refused(error, held).startswith(line)
 
 
 def test_a_lock_that_is_gone_leaves_the_command_alone() -> None:
-    code = int(ReturnCode.SEND_ERROR)
-    assert lost(FlomError("gone")).startswith(f"flom_client_unlock: ret_cod={code} (")
-    assert lost(FlomError("gone")).endswith("gone, the command goes on unlocked")
-    assert not_reclaimed(DaemonLost("gone"), FlomError("busy")).endswith(
-        "gone, and the lock was not reclaimed (busy), the command goes on unlocked"
+    wording = Wording("flom-run", Config(resource_name="R"))
+    assert wording.lost(FlomError("gone")) == "flom-run: R: the lock was lost: gone; the command goes on unlocked"
+    assert wording.lost(FlomError("gone"), has_ended=True) == "flom-run: R: the lock was lost: gone"
+    assert wording.not_reclaimed(DaemonLost("gone"), FlomError("no way"), has_ended=True) == (
+        "flom-run: R: the lock was lost: gone, and the lock was not reclaimed (no way)"
     )

@@ -38,6 +38,7 @@ INVALID = "Configuration is not valid, cannot go on!"
 NOT_LOADED = "flom_config_init: ret_cod=-203 ("
 NOT_OPENED = "flom_client_connect: ret_cod=-121 (ERROR: 'opendir' function returned an error condition)"
 LONG = "x" * 108
+FLOM = str(BIN / "flom")
 
 FILES = {
     "integer": "[Resource]\nTimeout=soon\n",
@@ -200,7 +201,7 @@ def test_a_name_with_a_dot_is_warned_of_unless_it_is_meant(programs: Programs, a
     assert "'/foo.lock' is one lock" in line
     for meant in (["--type", "set", *words], ["-s", address, "-r", "/foo.lock"]):
         assert programs.run(*meant, "--", "true").stderr == ""
-    of_flom = programs.start_program(str(BIN / "flom"), *words, "--", "true").finish()
+    of_flom = programs.start_program(FLOM, *words, "--", "true").finish()
     assert (of_flom.returncode, of_flom.stderr) == (0, "")
 
 
@@ -272,6 +273,16 @@ AT_A_DAEMON = [
     ("-r free -- no-such-command -x", 97, ["Unable to execute command 'no-such-command'"]),
 ]
 
+# the command line, the status, and the line of flom-run
+AT_A_DAEMON_PLAINLY = [
+    ("-r held -o 0", 98, f"held: locked by pid {os.getpid()} (uid {os.geteuid()}) for N s"),
+    ("-r held -o 100", 98, f"held: still locked after 0.1 s by pid {os.getpid()} (uid {os.geteuid()}) for N s"),
+    ("-r none -e no -o 0", 96, "none: it does not exist, and is neither to be created (-e no) nor waited for (-o 0)"),
+    ("-r N[3] -q 4", 99, "N[3]: 4 wanted (-q), and there are only 3"),
+    ("-r _t_%Y[1]", 99, "_t_%Y[1]: nothing in '%Y' changes at least once an hour"),
+    ("-r free -- no-such-command -x", 97, "Unable to execute command 'no-such-command': no such file or directory"),
+]
+
 
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize(("line", "status", "stderr"), AT_A_DAEMON, ids=[line[:40] for line, _, _ in AT_A_DAEMON])
@@ -279,7 +290,19 @@ def test_a_lock_or_a_command_that_cannot_be_had_is_told(
     programs: Programs, address: str, line: str, status: int, stderr: list[str]
 ) -> None:
     command = [] if "--" in line else ["--", "echo", "ran"]
-    assert_refused(programs.run("-s", address, *line.split(), *command), status, *stderr)
+    done = programs.start_program(FLOM, "-s", address, *line.split(), *command).finish()
+    assert_refused(done, status, *stderr)
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(("line", "status", "told"), AT_A_DAEMON_PLAINLY, ids=[row[0] for row in AT_A_DAEMON_PLAINLY])
+def test_flom_run_names_program_resource_and_holder(
+    programs: Programs, address: str, line: str, status: int, told: str
+) -> None:
+    command = [] if "--" in line else ["--", "echo", "ran"]
+    done = programs.run("-s", address, *line.split(), *command)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert re.sub(r"for \d+ (s|min)", "for N s", done.stderr) == f"flom-run: {told}\n"
 
 
 # the command line, and texts in the one line on stderr; test_bad_input.py looks at more of what can be in the way
@@ -293,8 +316,12 @@ WITHOUT_A_DAEMON = [
 
 @pytest.mark.parametrize(("line", "stderr"), WITHOUT_A_DAEMON, ids=[line for line, _ in WITHOUT_A_DAEMON])
 def test_a_daemon_that_cannot_be_had_is_told(programs: Programs, files: Path, line: str, stderr: list[str]) -> None:
-    done = programs.run(*in_directory(files, line.split()), "--", "echo", "ran")
-    assert_refused(done, 99, *in_directory(files, stderr))
+    words = [*in_directory(files, line.split()), "--", "echo", "ran"]
+    assert_refused(programs.start_program(FLOM, *words).finish(), 99, *in_directory(files, stderr))
+    plainly = programs.run(*words)
+    assert_refused(plainly, 99, in_directory(files, stderr)[1])
+    assert re.match("flom-run: (?!flom_)", plainly.stderr)
+    assert "ret_cod" not in plainly.stderr
 
 
 SHUTDOWNS = [("-x", "quiesce"), ("-X", "immediate"), ("-Xx", "immediate")]
@@ -314,15 +341,18 @@ def test_the_command_s_options_are_the_command_s(programs: Programs, address: st
 def test_a_daemon_that_is_not_there_cannot_be_told_to_end(
     programs: Programs, tmp_path: Path, option: str, how: str
 ) -> None:
-    done = programs.run("-s", str(tmp_path / "s"), option)
-    assert_refused(done, 99, "flom_client_connect: ret_cod=-105", stdout=f"Starting FLoM daemon {how} shutdown...\n")
+    words = ["-s", str(tmp_path / "s"), option]
+    stdout = f"Starting FLoM daemon {how} shutdown...\n"
+    done = programs.start_program(FLOM, *words).finish()
+    assert_refused(done, 99, "flom_client_connect: ret_cod=-105", stdout=stdout)
+    assert_refused(programs.run(*words), 99, f"flom-run: {tmp_path / 's'}: ", stdout=stdout)
 
 
 @pytest.mark.parametrize(("option", "how"), SHUTDOWNS)
 def test_a_daemon_is_ordered_to_end_and_no_command_of_flom_s_runs(
     programs: Programs, daemon: Daemon, option: str, how: str
 ) -> None:
-    words = [str(BIN / "flom"), "-s", daemon.socket, option, "--", "echo", "ran"]
+    words = [FLOM, "-s", daemon.socket, option, "--", "echo", "ran"]
     done = programs.start_program(*words).finish()
     assert (done.returncode, done.stdout, done.stderr) == (0, f"Starting FLoM daemon {how} shutdown...\n", "")
     assert daemon.process.wait(30) == 0
@@ -463,7 +493,7 @@ def test_a_debug_feature_comes_before_a_shutdown_and_takes_no_command(programs: 
 @pytest.mark.parametrize("line", ["--signal-list", "-r _RESOURCE -- echo ran", "-V"])
 def test_a_process_says_the_same(programs: Programs, run_here: RunHere, line: str) -> None:
     here = run_here(*line.split())
-    there = programs.start_program(str(BIN / "flom"), *line.split()).finish()
+    there = programs.start_program(FLOM, *line.split()).finish()
     assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)
 
 

@@ -40,7 +40,7 @@ def test_output_that_is_not_read_any_more_is_dropped(monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_no_terminal_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not terminal.can_show()
+    assert not terminal.can_show(sys.stdout)
 
 
 @pytest.mark.parametrize(

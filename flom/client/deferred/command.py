@@ -19,13 +19,13 @@ from flom.acquisition import limit
 from flom.client.deferred.connect import connect
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config, forget_place, load, override
-from flom.errors import ConfigError, FlomError, LockTimeout
+from flom.errors import ConfigError, FlomError
 from flom.job.command_line import parse, usage
 from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.signals import SignalWatch
 from flom.job.status import leave
-from flom.job.wording import explain, lost, timed_out
+from flom.job.wording import Wording, status_for
 from flom.reactor.clock import make_monotonic
 from flom.text import one_line
 from flom.trace import start_trace
@@ -79,6 +79,7 @@ async def _exit_with(
             return spawn_process(*arguments, **options)
 
     reactor.spawnProcess = spawn_unblocked
+    wording = Wording("flom.client.deferred", config)
     try:
         locks = await limit(connect(reactor, config), config.timeout or None, reactor, "")
         child = await locks.spawn(
@@ -94,9 +95,8 @@ async def _exit_with(
             timeout=config.timeout,
         )
     except FlomError as e:
-        text, refused = explain(timed_out(config.timeout or 0.0) if isinstance(e, LockTimeout) else e)
-        print_error(text)
-        sys.exit(refused)
+        print_error(wording.refused(e))
+        sys.exit(status_for(e))
 
     def send(number: int, to_group: bool) -> None:
         if to_group and child.code is None:
@@ -107,7 +107,7 @@ async def _exit_with(
     forwarding.note_start(child.pid, send)
     for number in ignore_signals(config.ignored_signals):
         print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
-    child.held.lost.addCallback(lambda why: print_error(lost(why)))
+    child.held.lost.addCallback(lambda why: print_error(wording.lost(why)))
     status = await child.exited
     assert child.code is not None
     forwarding.note_end(child.code)

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.authority import Files
-from tests.fakes.daemon import Daemon
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.peers import is_locked
-from tests.fakes.programs import Programs, free_port
+from tests.fakes.programs import Programs, assert_refused, free_port
 from tests.scenarios.integration.test_daemon import TWISTD
 from tests.scenarios.tls.flom_peers import FlomClient
 
+FLOM = str(BIN / "flom")
 CHECKED = ["--tls-check-peer-id", "yes"]
 
 
@@ -103,7 +104,7 @@ def test_when_we_are_killed_the_lock_lives_as_long_as_the_command(
         assert waiter.wait() == "0"
 
 
-# who is turned away: where, with which files and options, what is said there, what the daemon says
+# who is turned away: where, with which files and options, what flom says, what the daemon says
 
 CONNECT_404, CONNECT_407 = "flom_client_connect: ret_cod=-404 ", "flom_client_connect: ret_cod=-407 "
 LOCK_23, LOCK_126, LOCK_409 = (f"flom_client_lock: ret_cod={code} " for code in (-23, -126, -409))
@@ -135,11 +136,14 @@ def test_a_failure_is_told_in_one_line_and_the_daemon_serves_on(
 ) -> None:
     place: Place = request.getfixturevalue(where)
     options = files[kind].options(*more) if kind else []
-    running = programs.start("-s", place.path, *options, "-r", resource, "--", "echo", "ran")
+    words = ["-s", place.path, *options, "-r", resource, "--", "echo", "ran"]
+    plainly = programs.run(*words)
+    assert_refused(plainly, 99, "flom-run: ")
+    assert "ret_cod" not in plainly.stderr
+    running = programs.start_program(FLOM, *words)
     done = running.finish()
-    assert (done.returncode, done.stdout) == (99, "")
+    assert_refused(done, 99)
     assert done.stderr.startswith(complaint)
-    assert done.stderr.count("\n") == 1
     if breach:
         place.daemon.wait_for_log(f"closing pid {running.pid} of uid 0: ")
         assert breach in place.daemon.log.splitlines()[-1]
@@ -170,7 +174,8 @@ def test_the_daemon_that_is_started_has_the_same_files_and_checks_the_same(
     assert (first.returncode, first.stdout, first.stderr) == (0, "1\n", "")
     second = programs.run(*where, "-d", "0", *files["good"].options(), "--", "echo")
     assert (second.returncode, second.stdout, second.stderr) == (0, "2\n", "")
-    somebody = programs.run(*where, "-d", "0", *files["somebody's"].options(), "--", "echo")
+    words = [*where, "-d", "0", *files["somebody's"].options(), "--", "echo"]
+    somebody = programs.start_program(FLOM, *words).finish()
     assert (somebody.returncode, somebody.stdout) == (99, "")
     assert somebody.stderr.startswith(LOCK_409)
     assert len(programs.daemons()) == 1
@@ -180,7 +185,7 @@ def test_no_daemon_is_started_that_could_not_use_the_files_either(
     programs: Programs, files: Mapping[str, Files], tmp_path: Path
 ) -> None:
     where = ["-s", str(tmp_path / "flom.sock"), "-d", "2000"]
-    done = programs.run(*where, *files["for another key"].options(), "--", "echo", "ran")
+    done = programs.start_program(FLOM, *where, *files["for another key"].options(), "--", "echo", "ran").finish()
     assert (done.returncode, done.stdout) == (99, "")
     assert done.stderr.startswith(CONNECT_404)
     assert list(tmp_path.iterdir()) == []
