@@ -24,7 +24,7 @@ from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
 from flom.interfaces import IReactor
 from flom.job.process_name import set_process_name
-from flom.net.claim import OPEN, Claim, claim_private, claim_tcp, claim_unix, from_descriptors
+from flom.net.claim import OPEN, CannotClaim, Claim, claim_private, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
 from flom.reactor.clock import make_monotonic
 from flom.reactor.loop import speed_up
@@ -279,10 +279,23 @@ def _claims(options: Options) -> list[Claim]:
     claims += [claim_unix(path, OPEN) for path in options["socket-name"]]
     hosts, port = options["unicast-address"], options.config.unicast_port
     v6_only = "0.0.0.0" in hosts  # or else "::" would want that too
-    claims += [claim_tcp(host, port, v6_only=v6_only) for host in hosts]
+    may_come = bool(options.config.multicast_address) and options["starter"] is None
+    claims += [_claim_tcp(host, port, v6_only=v6_only, may_come=may_come) for host in hosts]
     if not claims and not options["listen"] and not options.config.multicast_address:
         claims += claim_private(private_sockets(), _warn)
     return claims
+
+
+def _claim_tcp(host: str, port: int, *, v6_only: bool, may_come: bool) -> Claim:
+    """Claim an address; C{may_come} if no interface need have it yet, before the network is up."""
+    try:
+        return claim_tcp(host, port, v6_only=v6_only)
+    except CannotClaim as e:
+        if not may_come:
+            raise
+        claim = claim_tcp(host, port, v6_only=v6_only, may_come=True)
+        _warn(f"{e}: waiting for it to come")
+        return claim
 
 
 def _endpoints(options: Options, reactor: IReactor) -> list[IStreamServerEndpoint]:
@@ -331,7 +344,8 @@ def _membership(
     from flom.net.multicast import group_of  # the others need not wait for its import
     from flom.server.group.service import Membership
 
-    group = group_of(config)
+    is_on_its_own = options["starter"] is None
+    group = group_of(config, must_be_there=not is_on_its_own)
     hosts = options["unicast-address"] if options["told"] is None else [options["told"]]
     listening = [claim.socket for claim in claims if claim.socket.family != socket.AF_UNIX]
     if not hosts:
@@ -341,7 +355,7 @@ def _membership(
     port = listening[0].getsockname()[1]
     told = [(_host_to_tell(host), at.getsockname()[0]) for host, at in zip(hosts, listening, strict=True)]
     seat = starter = None
-    if options["starter"] is not None:
+    if not is_on_its_own:
         try:
             seat = inherit_seat(group, map(int, (options["seat"] or "").split(",")))
             starter = socket.socket(fileno=int(options["starter"]))
@@ -349,7 +363,6 @@ def _membership(
         except (ValueError, OSError):
             given = f"seat: '{options['seat']}', starter: '{options['starter']}'"
             raise SystemExit(f"twistd flom: {given}: not the sockets of a flom-run") from None
-    is_on_its_own = starter is None
     return Membership(
         group,
         Listening(port, tuple(told)),
@@ -357,6 +370,7 @@ def _membership(
         seat,
         starter,
         stands_by=is_on_its_own,
+        waits_for_network=is_on_its_own,
         on_role=_name_by_role,
         campaign=options.campaign,
     )

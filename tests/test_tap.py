@@ -384,7 +384,6 @@ def test_a_bad_option_ends_the_program_with_one_line_that_names_it(words: list[s
         ["--inherit", "x"],
         ["--group", "192.0.2.1"],
         ["--group", "no.such.invalid"],
-        ["--interface", "nosuch0", "--group", "ff02::1"],
         ["--starter", "99", "--seat", "99", "--group", "ff02::1"],
         ["--starter", "99", "--group", "ff02::1"],
     ],

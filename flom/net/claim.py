@@ -32,6 +32,12 @@ OPEN: Final = 0o777  # of a socket whose path the user chose (docs/compatibility
 BACKLOG: Final = 4096  # connections that wait in the kernel until they are accepted, if its own limit is not lower
 
 
+_FREEBIND: Final = {  # options that Python has no names for
+    socket.AF_INET: (socket.IPPROTO_IP, 15),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 78),
+}
+
+
 class CannotClaim(FlomError):
     """
     The address cannot be listened on.
@@ -238,13 +244,14 @@ def _bind_abstract(unbound: socket.socket, name: str) -> bool:
     return True
 
 
-def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
+def claim_tcp(host: str, port: int, *, v6_only: bool = False, may_come: bool = False) -> Claim:
     """
     Listen on C{port} of C{host}, a name or an address, IPv4 or IPv6.
 
     @param host: the empty string for every address of this host.
     @param port: 0 for any that is free.
     @param v6_only: keep an IPv6 socket from taking IPv4 connections too, as C{::} otherwise does.
+    @param may_come: whether the address may be one that no interface has yet.
     @raise CannotClaim: another program listens there, or C{host} is not here.
     """
     where = host_port(host, port)
@@ -260,6 +267,8 @@ def claim_tcp(host: str, port: int, *, v6_only: bool = False) -> Claim:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if v6_only and family == socket.AF_INET6:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if may_come:
+                listening.setsockopt(*_FREEBIND[family], 1)
             listening.bind(address)
             listening.listen(BACKLOG)
             return Claim(listening)

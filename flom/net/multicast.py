@@ -91,7 +91,14 @@ class NetworkInterface(Value):
 
 
 def make_group(
-    address: str, port: int, interface: str = "", ttl: int = 1, key: str = "", *, is_key_required: bool = False
+    address: str,
+    port: int,
+    interface: str = "",
+    ttl: int = 1,
+    key: str = "",
+    *,
+    is_key_required: bool = False,
+    must_be_there: bool = True,
 ) -> Group:
     """
     Return the group that a user means.
@@ -99,6 +106,7 @@ def make_group(
     @param address: an address, or a name that stands for one. It may have a zone, as in C{ff02::1%eth0}.
     @param key: the file with its key; the empty string if it has none.
     @param is_key_required: see L{flom.core.group.key.GroupKey.is_required}.
+    @param must_be_there: false if C{interface} may come later.
     @raise ConfigError: it is no multicast address, there is no such interface, or the key cannot be used.
     """
     try:
@@ -111,7 +119,7 @@ def make_group(
         found = found.ipv4_mapped or IPv6Address(int(found))
     if not found.is_multicast:
         raise ConfigError(f"multicast-address: '{address}' is not a multicast address")
-    if interface:
+    if interface and must_be_there:
         check_interface(interface)
     if is_key_required and not key:
         raise ConfigError("group-key-required needs group-key too")
@@ -123,7 +131,7 @@ def make_group(
     return Group(str(found), port, interface, ttl, read_key(key, is_required=is_key_required))
 
 
-def group_of(config: Config) -> Group:
+def group_of(config: Config, *, must_be_there: bool = True) -> Group:
     """Return the group that C{config} means; see L{make_group}."""
     return make_group(
         config.multicast_address,
@@ -132,6 +140,7 @@ def group_of(config: Config) -> Group:
         config.discovery_ttl,
         config.group_key,
         is_key_required=config.group_key_required,
+        must_be_there=must_be_there,
     )
 
 

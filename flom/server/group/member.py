@@ -105,12 +105,14 @@ class GroupMember(DatagramProtocol, RivalObserver):
         timing: Timing = DEFAULT_TIMING,
         tls: Tls | None = None,
         campaign: Campaign | None = None,
+        waits_for_network: bool = False,
     ) -> None:
         """
         @param listening: where it listens; C{None} to answer no client.
         @param reactor: has the timers, and connects to other leaders to check whether they are there.
         @param tls: this end of TLS, as for clients; C{None} for plain text.
         @param campaign: to go on with; C{None} to begin one.
+        @param waits_for_network: whether there may be no way to the group yet.
         """
         self._group = group
         self._campaign = campaign
@@ -128,6 +130,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._lost: list[str] = []  # interfaces that have become deaf while this daemon led
         self._timer: IDelayedCall | None = None
         self._joined_at = now
+        self._waits_for_network = waits_for_network
         self._has_started = False
         self._orphan_heard_at = now - LOOKING
         self._looking = Looking()
@@ -157,7 +160,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
         """
         Join the group and stand for election.
 
-        @raise NoMulticast: the group cannot be joined, or a program has the port that does not share it.
+        @raise NoMulticast: the group cannot be joined, unless that is waited for, or a program has the port that does
+            not share it.
         """
         opened = None if self._campaign is None else self._campaign.socket
         port = GroupPort(self._group, self, self._reactor, is_member=True, opened=opened)
@@ -178,7 +182,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
             self._show_role(None)
             self._timer = self._reactor.callLater(0.0, self._take_over, self._campaign)
             return
-        self._has_started = self._group.is_own_host  # its clients need no multicast: see Group.own_host
+        # on its own host, its clients need no multicast: see Group.own_host
+        self._has_started = self._group.is_own_host or self._waits_for_network
         self._join()
         self._show_role(None)
         if self._group.is_own_host:

@@ -49,6 +49,7 @@ class Membership:
     @ivar seat: of this host; C{None} to take it as soon as it is free.
     @ivar starter: a socket to the program that is told how the election ends (L{flom.server.group.starter}), if any.
     @ivar stands_by: whether to stay while another daemon leads, to take over from it.
+    @ivar waits_for_network: whether to wait for a way to the group, instead of failing to start without one.
     @ivar on_role: called with what the daemon has become.
     @ivar campaign: that was begun for the daemon, if any.
     """
@@ -59,6 +60,7 @@ class Membership:
     seat: Seat | None = None
     starter: socket.socket | None = None
     stands_by: bool = True
+    waits_for_network: bool = False
     on_role: Callable[[Role], None] = lambda role: None
     campaign: Campaign | None = None
 
@@ -96,6 +98,7 @@ class MembershipService(Service, MemberObserver):
         self._port: GroupPort | None = None
         self._retry: IDelayedCall | None = None
         self._starter: StarterConnection | None = None
+        self._waits_for = ""  # what is missing before this can be a member, as it was logged
         self._has_followed = False
         self._is_finished = False
         arbiter.retire()
@@ -133,16 +136,26 @@ class MembershipService(Service, MemberObserver):
             if is_first:
                 if self._membership.campaign is not None:
                     self._membership.campaign.give_up()
-                if isinstance(e, NoMulticast):
+                if isinstance(e, NoMulticast) and not self._membership.waits_for_network:
                     raise
-                self._log.info("waiting: {why}", why=str(e))
                 self._show_role(Role.STANDBY)
+            if str(e) != self._waits_for:
+                self._waits_for = str(e)
+                self._log.info("waiting: {why}", why=str(e))
             self._retry = self._reactor.callLater(timing.heartbeat, self._take_seat)
             return
         try:
             campaign = self._membership.campaign if is_first else None
             self._member = GroupMember(
-                group, listening, self._reactor, system_instant, self, timing, self._tls, campaign
+                group,
+                listening,
+                self._reactor,
+                system_instant,
+                self,
+                timing,
+                self._tls,
+                campaign,
+                self._membership.waits_for_network,
             )
             self._port = self._member.open()
         except NoMulticast as e:

@@ -1,15 +1,20 @@
-"""C{twistd flom --group}: why it does not start is said in one line."""
+"""C{twistd flom --group}: what it waits for, and why it does not start, is said in one line."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.daemon import BIN
+from flom.text import host_port
+from tests.fakes.daemon import BIN, FLOM_RUN
 from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.programs import Programs, Running
+
+TWISTD = [str(BIN / "twistd"), "-n", "--pidfile=", "flom"]
 
 GROUPS = ["ff02::1", "239.1.1.1"]
 
@@ -24,9 +29,7 @@ def host() -> Iterator[Host]:
 
 def complaint(host: Host, *words: str) -> str:
     """Return the line that a daemon on C{host} leaves when it does not start."""
-    done = subprocess.run(
-        host.words(str(BIN / "twistd"), "-n", "--pidfile=", "flom", *words), capture_output=True, text=True, timeout=20
-    )
+    done = subprocess.run(host.words(*TWISTD, *words), capture_output=True, text=True, timeout=20)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("twistd flom: ")
@@ -38,7 +41,6 @@ def complaint(host: Host, *words: str) -> str:
     ("words", "named"),
     [
         (["--group", "192.0.2.1"], ("multicast-address", "'192.0.2.1'")),
-        (["--group", "ff02::1", "--interface", "nosuch0"], ("network-interface", "'nosuch0'")),
         (["--group", "ff02::1", "--port", "70000"], ("port", "'70000'")),
         (["--group", "ff02::1", "--discovery-ttl", "300"], ("discovery-ttl", "'300'")),
     ],
@@ -50,22 +52,46 @@ def test_what_is_no_group_keeps_it_from_starting(host: Host, words: list[str], n
         assert word in line
 
 
+def until(daemon: Running, text: str) -> None:
+    """Wait for a line of the log that has C{text} in it."""
+    while text not in daemon.line():
+        pass
+
+
 @needs_network_namespaces
 @pytest.mark.parametrize("group", GROUPS)
-def test_without_an_interface_it_does_not_start(group: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        ([], "no network interface is up and able to do multicast"),
+        (["--interface", "eth0"], "network-interface: 'eth0' is not up and able to do multicast"),
+        (["-a", "192.0.2.10"], "no network interface is up and able to do multicast"),
+        (["-a", "fd00:1::10"], "no network interface is up and able to do multicast"),
+    ],
+    ids=["any", "a named one", "an IPv4 address", "an IPv6 address"],
+)
+def test_before_the_network_is_up_it_waits_for_it(
+    programs: Programs, group: str, words: list[str], missing: str
+) -> None:
     with Host("flomlone") as lonely:
-        line = complaint(lonely, "--group", group)
-    assert f"{group}: no network interface is up and able to do multicast" in line
-
-
-@needs_network_namespaces
-def test_without_ipv6_it_does_not_start() -> None:
-    with Host("flomold") as outdated:
-        outdated.add_interface()
-        outdated.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", check=True)
-        line = complaint(outdated, "--group", "ff02::1")
-    assert "ff02::1" in line
-    assert "IPv6" in line
+        lonely.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", check=True)
+        daemon = programs.start_program(*lonely.words(*TWISTD, "--group", group, *words))
+        until(daemon, f"waiting: {group}: {missing}")
+        lonely.add_interface()
+        lonely.ip("addr", "add", "192.0.2.10/24", "dev", "eth0")
+        lonely.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=0", check=True)
+        lonely.ip("addr", "add", "fd00:1::10/64", "dev", "eth0", "nodad")
+        until(daemon, "leading ")
+        client = programs.start_program(*lonely.words(FLOM_RUN, "-A", group, "-d", "0", "--", "echo", "ran"))
+        assert client.finish().stdout == "ran\n"
+        daemon.signal(signal.SIGTERM)
+        complaints = daemon.finish().stderr
+        address = host_port(words[1], 28015) if "-a" in words else ""
+        assert complaints == (
+            f"twistd flom: warning: {address}: cannot assign requested address: waiting for it to come\n"
+            if address
+            else ""
+        )
 
 
 @needs_network_namespaces
