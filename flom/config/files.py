@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 from flom.codes import ReturnCode
-from flom.config.parsers import Ignored
-from flom.config.settings import SETTINGS, Config, Setting
+from flom.config.parsers import Ignored, Unclear
+from flom.config.settings import SETTINGS, Config, Setting, flock_hint
 from flom.errors import ConfigError
 from flom.text import reason
 
@@ -132,6 +132,8 @@ def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = 
                 raise _init_failed(plain, ReturnCode.REALPATH_ERROR, flom_why, []) from None
             # an error of an option's begins with its name
             why = str(e).partition(": ")[2] if isinstance(e, ConfigError) else f"'{shown}' is an invalid value"
+            if isinstance(e, Unclear):
+                why = f"{why}: {e}"
             plain = f"{path}: [{group}] {key}: {why}"
             flom_says = f"ERROR: invalid configuration found in file '{path}'"
             on_stdout = [flom_why, flom_says]
@@ -146,20 +148,29 @@ def forget_place(config: Config, given: Iterable[str]) -> Config:
     return config.replace(**dict.fromkeys(PLACE, "")) if not set(PLACE).isdisjoint(given) else config
 
 
-def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn) -> Config:
-    """Override C{config} by C{options} in turn; L{ConfigError} is raised if a text is no value for its setting."""
+def override(config: Config, options: Iterable[tuple[Setting, str]], warn: Warn, *, as_flom: bool = False) -> Config:
+    """
+    Override C{config} by C{options} in turn.
+
+    @param as_flom: whether their texts are taken for what FLoM takes them.
+    @raise ConfigError: a text is no value for its setting.
+    """
     given = set()
     for setting, text in options:
+        read = setting.from_flom if as_flom else setting.from_option
         try:
-            value: Any = True if setting.from_option is None else setting.from_option(text)
+            value: Any = True if read is None else read(text)
         except Ignored as e:
             warn(str(e))
             value = e.rest
         except OSError as e:
             why = f"{setting.long}: '{text}' is not a valid value: {reason(e)}"
             raise ConfigError(why, ReturnCode.REALPATH_ERROR) from None
-        except ValueError:
-            raise ConfigError(f"{setting.long}: '{text}' is an invalid value") from None
+        except ValueError as e:
+            why = f"{setting.long}: '{text}' is an invalid value"
+            if isinstance(e, Unclear) and not as_flom:
+                why = f"{why}: {e}{flock_hint(f'-{setting.short}')}"
+            raise ConfigError(why) from None
         if value is None:
             continue
         if setting.accumulates and setting.field in given:

@@ -3,6 +3,9 @@ What the texts of options and files mean (docs/compatibility.md, "Values of opti
 
 Every reader raises L{ValueError} for a text that is no value, or a L{ConfigError} that says more; L{OSError}, if the
 text names a file that cannot be used; L{Ignored}, if the value has no effect.
+
+FLoM takes much for a value: C{maybe} is a yes, C{010} is eight, C{-3} is three. C{flom} and the files, which both
+programs share, are read so; the readers for the options of our own programs take what is clear, and say what that is.
 """
 
 from __future__ import annotations
@@ -48,6 +51,70 @@ class Ignored(Exception):
         self.rest = rest
 
 
+class Unclear(ValueError):
+    """A text is no value; the error's text says what is."""
+
+
+def read_yes_or_no(text: str) -> bool:
+    """Return whether C{text} is a yes, if it is a yes or a no."""
+    value = {"yes": True, "y": True, "no": False, "n": False}.get(text.lower())
+    if value is None:
+        raise Unclear("it is neither yes nor no")
+    return value
+
+
+def read_mode_name(text: str) -> LockMode:
+    """Return the lock mode that is called C{text}, in two letters or in full; case does not matter."""
+    for long, mode in _MODES:
+        if text.lower() in (long, mode.name.lower()):
+            return mode
+    raise Unclear("it is none of NL, CR, CW, PR, PW and EX")
+
+
+def read_number(text: str) -> int:
+    """Read an integer of 32 bits: decimal, also with zeros in front, or hexadecimal with C{0x} in front."""
+    digits = text.removeprefix("-")
+    base = 16 if digits[:2] in ("0x", "0X") else 10
+    if base == 16:
+        digits = digits[2:]
+    if not digits or digits.strip(_HEXADECIMAL if base == 16 else _DECIMAL):
+        raise Unclear("it is no whole number")
+    return _in_32_bits(int(digits, base) * (-1 if text[0] == "-" else 1))
+
+
+_UNITS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def read_duration(text: str, bare: str) -> int:
+    """
+    Return the milliseconds of C{text}: a number, with a fraction if its unit is more than one, and its unit.
+
+    @param bare: the unit of a number without one.
+    """
+    if text[:1] == "-" or text[:2] in ("0x", "0X"):
+        return _in_32_bits(read_number(text) * _UNITS[bare])
+    number = text.rstrip("mshd")
+    unit = _UNITS.get(text[len(number) :] or bare)
+    whole, point, fraction = number.partition(".")
+    digits = whole + fraction
+    if unit is None or not digits or digits.strip(_DECIMAL) or (point and unit == 1):
+        of = "milliseconds" if bare == "ms" else "seconds"
+        raise Unclear(f"it is no duration; write 500ms, 5s, 2m, 1h or a number of {of}")
+    scale: int = 10 ** len(fraction)
+    milliseconds = -(-int(digits) * unit // scale)  # rounded up: what is not 0 does not become 0
+    if milliseconds >= 2**31:
+        raise Unclear("it is more than 24 days")
+    return milliseconds
+
+
+def read_timeout(text: str) -> int:
+    """Return the milliseconds of a timeout whose number without a unit is one of seconds; see L{read_duration}."""
+    milliseconds = read_duration(text, "s")
+    if milliseconds < 0:
+        raise Unclear("it is negative")
+    return milliseconds
+
+
 def read_bool(text: str) -> bool:
     """Return whether C{text} has a yes or a no in it, as FLoM does (docs/compatibility.md, "Values of options")."""
     lowered = text.lower()
@@ -60,17 +127,20 @@ def read_bool(text: str) -> bool:
 def read_mode(text: str) -> LockMode:
     """Return the first of these modes that C{text} has in it (docs/compatibility.md, "Values of options")."""
     lowered = text.lower()
-    for long, mode in (
-        ("nulllock", LockMode.NL),
-        ("concurrentread", LockMode.CR),
-        ("concurrentwrite", LockMode.CW),
-        ("protectedwrite", LockMode.PW),
-        ("protectedread", LockMode.PR),
-        ("exclusive", LockMode.EX),
-    ):
+    for long, mode in _MODES:
         if long in lowered or mode.name.lower() in lowered:
             return mode
     raise ValueError(text)
+
+
+_MODES: Final = (  # in FLoM's order
+    ("nulllock", LockMode.NL),
+    ("concurrentread", LockMode.CR),
+    ("concurrentwrite", LockMode.CW),
+    ("protectedwrite", LockMode.PW),
+    ("protectedread", LockMode.PR),
+    ("exclusive", LockMode.EX),
+)
 
 
 def read_c_int(text: str) -> int:
@@ -228,7 +298,7 @@ def within(low: int, high: int) -> Callable[[int], int]:
 
     def check(value: int) -> int:
         if not low <= value <= high:
-            raise ValueError(value)
+            raise Unclear(f"it is not from {low} to {high}")
         return value
 
     return check

@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import pwd
 
+from flom.codes import ExitStatus
 from flom.config.parsers import (
     SIGNAL_NAMES,
+    Ignored,
+    Unclear,
     absolute,
     absolute_within,
     quantity_of_option,
@@ -18,13 +21,17 @@ from flom.config.parsers import (
     read_c_int,
     read_decimal,
     read_directory,
+    read_duration,
     read_file,
     read_mode,
+    read_mode_name,
     read_name,
+    read_number,
     read_signals,
     read_socket_name,
     read_status_for,
     read_type,
+    read_yes_or_no,
     refused_on_stdout,
     within,
 )
@@ -64,6 +71,7 @@ class Setting:
     @ivar place: group and key in a file.
     @ivar help: of the option, for C{--help}.
     @ivar from_option: reads the text of an option; C{None} for a flag.
+    @ivar from_flom: reads the text of an option of C{flom}, as FLoM does.
     @ivar from_file: reads the text of a file.
     @ivar programs: which ones take it as an option.
     @ivar accumulates: whether an option that is given again adds to its value.
@@ -71,7 +79,7 @@ class Setting:
 
     __slots__ = (
         *("field", "default", "short", "long", "place", "help"),
-        *("from_option", "from_file", "programs", "accumulates"),
+        *("from_option", "from_flom", "from_file", "programs", "accumulates"),
     )
 
     def __init__(
@@ -86,6 +94,7 @@ class Setting:
         *,
         accumulates: bool = False,
         field: str = "",
+        from_flom: Callable[[str], Any] | None = None,
     ) -> None:
         """
         @param option: C{"-o, --option"} or C{"--option"}.
@@ -100,6 +109,7 @@ class Setting:
         self.place = (group[1:], key)
         self.help = help
         self.from_option = from_option
+        self.from_flom = from_flom or from_option
         self.from_file = from_file
         self.programs = (program,) if program else (RUNNER, DAEMON)
         self.accumulates = accumulates
@@ -162,10 +172,17 @@ def flock_hint(option: str) -> str:
 
 
 def _text(
-    option: str, place: str, *, default: Any, check: Callable[[str], Any] = str, program: str = "", help: str
+    option: str,
+    place: str,
+    *,
+    default: Any,
+    check: Callable[[str], Any] = str,
+    check_option: Callable[[str], Any] | None = None,
+    program: str = "",
+    help: str,
 ) -> Any:
-    """Return a setting that is read alike from options and files."""
-    return Setting(option, place, default, help, check, check, program)
+    """Return a setting that C{check} reads from files and from options of C{flom}, and if need be of our programs."""
+    return Setting(option, place, default, help, check_option or check, check, program, from_flom=check)
 
 
 def _flag(option: str, place: str, *, default: bool, program: str = "", help: str) -> Any:
@@ -180,12 +197,32 @@ def _integer(
     default: int,
     check: _CheckInt = int,
     check_in_file: _CheckInt | None = None,
+    unit: str = "",
     program: str = "",
     help: str,
 ) -> Any:
-    """Return a setting that is an integer, read one way from an option and another from a file."""
+    """
+    Return a setting that is an integer, read one way from an option and another from a file.
+
+    @param unit: C{ms} or C{s} if it is a duration.
+    """
 
     def from_option(text: str) -> int:
+        """Read a number; one that FLoM would take for another, such as -3 for 3 or 0 for 1, is none."""
+        value = read_duration(text, unit) if unit else read_number(text)
+        if unit == "s":
+            value, rest = divmod(value, 1000)
+            if rest:
+                raise Unclear("it is no whole number of seconds")
+        try:
+            checked = check(value)
+        except Ignored:
+            checked = None
+        if checked != value:
+            raise Unclear("it is too small")
+        return value
+
+    def from_flom(text: str) -> int:
         try:
             return check(read_c_int(text))
         except ValueError:
@@ -193,7 +230,10 @@ def _integer(
             raise ConfigError(why, flom_line=f"option parsing failed: {why}") from None
 
     check_file = check_in_file or check
-    row = Setting(option, place, default, help, from_option, lambda text: check_file(read_decimal(text)), program)
+    row = Setting(
+        *(option, place, default, help, from_option, lambda text: check_file(read_decimal(text)), program),
+        from_flom=from_flom,
+    )
     return row
 
 
@@ -260,27 +300,29 @@ class Config(_Values):
     command_trace_file: str = _text("-T, --command-trace-file", "[Trace] CommandTraceFile", default="", program=RUNNER,
         help="file for the trace of this command")
     append_trace_file: bool = _text("--append-trace-file", "[Trace] AppendTraceFile", default=False, check=read_bool,
+        check_option=read_yes_or_no,
         help="yes or no: whether to add to trace files instead of replacing them")
     verbose: bool = _flag("-V, --verbose", "[Trace] Verbose", default=False, program=RUNNER,
-        help="print the configuration, and what is waited for")
+        help="print what is waited for, and with flom the configuration")
     resource_name: str = _text("-r, --resource-name", "[Resource] Name", default=DEFAULT_NAME, program=RUNNER,
         check=read_name, help="name of the resource to lock")
-    timeout_ms: int = _integer("-o, --resource-timeout", "[Resource] Timeout", default=-1, program=RUNNER,
-        help="milliseconds to wait for the lock at most; -1: no limit, 0: do not wait")
+    timeout_ms: int = _integer("-o, --resource-timeout", "[Resource] Timeout", unit="ms", default=-1, program=RUNNER,
+        help="milliseconds, or 5s, 2m, to wait for the lock at most; -1: no limit, 0: do not wait")
     quantity: int = _integer("-q, --resource-quantity", "[Resource] Quantity", default=1, program=RUNNER,
         check=quantity_of_option, check_in_file=lambda quantity: within(0, 2**31 - 1)(abs(quantity)) or 1,
         help="units to take of a numeric resource")
     lock_mode: LockMode = _text("-l, --lock-mode", "[Resource] LockMode", default=EX, program=RUNNER, check=read_mode,
+        check_option=read_mode_name,
         help="NL, CR, CW, PR, PW or EX, for simple and hierarchical resources")
     create: bool = _text("-e, --resource-create", "[Resource] Create", default=True, program=RUNNER,
-        check=refused_on_stdout("resource-create", read_bool),
+        check=refused_on_stdout("resource-create", read_bool), check_option=read_yes_or_no,
         help="yes or no: whether to create a resource that does not exist")
-    idle_lifespan_ms: int = _integer("-i, --resource-idle-lifespan", "[Resource] IdleLifespan", default=0,
+    idle_lifespan_ms: int = _integer("-i, --resource-idle-lifespan", "[Resource] IdleLifespan", unit="ms", default=0,
         program=RUNNER, check=abs,
         help="milliseconds to remember the resource while no client uses it, if this creates it")
     socket_name: str = _text("-s, --socket-name", "[Daemon] SocketName", default="", check=read_socket_name,
         help="path of the daemon's UNIX socket; the default is /tmp/flom-LOGIN")
-    lifespan_ms: int = _integer("-d, --daemon-lifespan", "[Daemon] Lifespan", default=5000,
+    lifespan_ms: int = _integer("-d, --daemon-lifespan", "[Daemon] Lifespan", unit="ms", default=5000,
         help="idle milliseconds after which the daemon ends; -1: never, 0: start none")
     unicast_address: str = _text("-a, --unicast-address", "[Daemon] UnicastAddress", default="",
         help="host of the daemon, a name or an address")
@@ -299,14 +341,15 @@ class Config(_Values):
         help="network interface for the group or for a link-local IPv6 address; with it, -a looks up IPv6 only")
     discovery_attempts: int = _integer("-D, --discovery-attempts", "[Network] DiscoveryAttempts", default=2,
         program=RUNNER, check=lambda attempts: abs(attempts) or 1, help="how often to ask the group")
-    discovery_timeout_ms: int = _integer("-I, --discovery-timeout", "[Network] DiscoveryTimeout", default=500,
-        program=RUNNER, check=absolute_within(1, 3_600_000), help="milliseconds to wait for an answer, each time")
+    discovery_timeout_ms: int = _integer("-I, --discovery-timeout", "[Network] DiscoveryTimeout", unit="ms",
+        default=500, program=RUNNER, check=absolute_within(1, 3_600_000),
+        help="milliseconds to wait for an answer, each time")
     discovery_ttl: int = _integer("--discovery-ttl", "[Network] DiscoveryTTL", default=1,
         check=lambda ttl: within(1, 255)(abs(ttl) or 1), help="IP TTL of datagrams; 1: no router passes them on")
     keepalive_time: int = _integer("--tcp-keepalive-time", "[Network] TcpKeepaliveTime",
-        default=DEFAULT_KEEPALIVE.time, check=_SECONDS, help="seconds of silence before a TCP peer is probed")
+        unit="s", default=DEFAULT_KEEPALIVE.time, check=_SECONDS, help="seconds of silence before a TCP peer is probed")
     keepalive_interval: int = _integer("--tcp-keepalive-intvl", "[Network] TcpKeepaliveIntvl",
-        default=DEFAULT_KEEPALIVE.interval, check=_SECONDS, help="seconds between probes")
+        unit="s", default=DEFAULT_KEEPALIVE.interval, check=_SECONDS, help="seconds between probes")
     keepalive_probes: int = _integer("--tcp-keepalive-probes", "[Network] TcpKeepaliveProbes",
         default=DEFAULT_KEEPALIVE.probes, check=absolute_within(1, 127),
         help="unanswered probes after which the peer is considered dead")
@@ -317,7 +360,7 @@ class Config(_Values):
     tls_ca_certificate: str = _text("--tls-ca-certificate", "[TLS] TlsCaCertificate", default="", check=read_file,
         help="PEM file with the certificate of the authority that must have signed the peer's")
     tls_check_peer_id: bool = _text("--tls-check-peer-id", "[TLS] TlsCheckPeerId", default=False,
-        check=refused_on_stdout("tls-check-peer-id", read_bool),
+        check=refused_on_stdout("tls-check-peer-id", read_bool), check_option=read_yes_or_no,
         help="yes or no: whether the peer's unique id must be the common name of its certificate")
     close: bool = _flag("--close", "[Command] Close", default=False, program=RUNNER,
         help="do not pass the connection on to the command; it keeps the lock if this program is killed")
@@ -328,13 +371,13 @@ class Config(_Values):
     allow_local_shutdown: bool = _flag("--allow-local-shutdown", "[Daemon] AllowLocalShutdown", default=False,
         help="let every user of the daemon's host end it over TCP")
     heartbeat_ms: int = _integer("--heartbeat", "[Daemon] Heartbeat",
-        default=round(DEFAULT_TIMING.heartbeat * 1000), check=within(10, 60_000),
+        unit="ms", default=round(DEFAULT_TIMING.heartbeat * 1000), check=within(10, 60_000),
         help="milliseconds between two announcements of a group's leader")
     leader_timeout_ms: int = _integer("--leader-timeout", "[Daemon] LeaderTimeout",
-        default=round(DEFAULT_TIMING.patience * 1000),
+        unit="ms", default=round(DEFAULT_TIMING.patience * 1000),
         check=within(20, 3_600_000), help="milliseconds of silence after which the leader is considered dead")
     election_time_ms: int = _integer("--election-time", "[Daemon] ElectionTime",
-        default=round(DEFAULT_TIMING.campaign * 1000),
+        unit="ms", default=round(DEFAULT_TIMING.campaign * 1000),
         check=within(100, 60_000), help="milliseconds without an objection after which a candidate leads")
     group_key: str = _text("--group-key", "[Daemon] GroupKey", default="",
         help="file with a secret that the daemons and clients of the group share; others cannot make up what they say")
@@ -353,11 +396,16 @@ class Config(_Values):
     max_message_size: int = _integer("--max-message-size", "[Limits] MaxMessageSize",
         default=MAX_MESSAGE_SIZE, check=within(MAX_MESSAGE_SIZE, 65536),
         help="bytes of the longest message that the daemon accepts")
-    message_timeout_ms: int = _integer("--message-timeout", "[Limits] MessageTimeout", default=30_000,
+    message_timeout_ms: int = _integer("--message-timeout", "[Limits] MessageTimeout", unit="ms", default=30_000,
         check=_LIMITED_MS,
         help="milliseconds that a client has for its first message, and to end one that it has begun")
-    unread_timeout_ms: int = _integer("--unread-timeout", "[Limits] UnreadTimeout", default=30_000, check=_LIMITED_MS,
-        help="milliseconds after which a client is disconnected that does not read its answers")
+    unread_timeout_ms: int = _integer("--unread-timeout", "[Limits] UnreadTimeout", unit="ms", default=30_000,
+        check=_LIMITED_MS, help="milliseconds after which a client is disconnected that does not read its answers")
+    conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
+        default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
+        help="status to exit with if the resource is locked, or the timeout has run out")
+    quiet: bool = _flag("-Q, --quiet", "[Command] Quiet", default=False, program=RUNNER,
+        help="write nothing about the lock: the status says how it went")
     resource_type: str = _text("--type", "[Resource] Type", default="", check=read_type, program=RUNNER,
         help="simple, numeric, set, hierarchical, sequence or timestamp: refuse a resource of another type")
     listen: tuple[str, ...] = _list("--listen", "[Daemon] Listen", default=(), program=DAEMON,
@@ -368,7 +416,7 @@ class Config(_Values):
     status_for: str = _text("--status-for", "[Daemon] StatusFor", default="trusted", program=DAEMON,
         check=read_status_for,
         help="all or trusted: who may see what the daemon holds; trusted: its user, its host, certificates")
-    reservation_ms: int = _integer("--reservation", "[Daemon] Reservation", default=60_000, program=DAEMON,
+    reservation_ms: int = _integer("--reservation", "[Daemon] Reservation", unit="ms", default=60_000, program=DAEMON,
         check=within(0, 3_600_000),
         help="milliseconds for which commands wait for this daemon if it was killed, and start no other; 0: not at all")
     log_grants: bool = _flag("--log-grants", "[Daemon] LogGrants", default=False, program=DAEMON,

@@ -6,6 +6,7 @@ The command line of C{flom-run}, and of C{flom}, for which it is read as GLib re
 from __future__ import annotations
 
 from flom.config import RUNNER, SETTINGS, Setting, flock_hint
+from flom.config.parsers import read_timeout
 from flom.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -27,6 +28,7 @@ _WITHOUT_COMMAND: Final = (
     _action("signal_list", "--signal-list", "list the signals"),
     _action("quiesce", "-x, --quiesce-exit", "end the daemon as soon as no client needs it"),
     _action("immediate", "-X, --immediate-exit", "end the daemon at once"),
+    _action("show_config", "--show-config", "print the configuration that files, environment and options make"),
     _action("unique_id", "--unique-id", "show the unique id that this host sends to daemons"),
     _action(
         "debug_feature",
@@ -37,8 +39,13 @@ _WITHOUT_COMMAND: Final = (
 )
 """What a command line can ask for instead of a command."""
 
-_ACTIONS: Final = (*_WITHOUT_COMMAND, _CONFIG_FILE)  # under the names of the fields of CommandLine
-_OPTIONS: Final = (*_ACTIONS, *(setting for setting in SETTINGS if RUNNER in setting.programs))
+_SHELL: Final = _action("shell", "--shell", "a command line for /bin/sh, instead of COMMAND", takes_value=True)
+_ACTIONS: Final = (*_WITHOUT_COMMAND, _CONFIG_FILE, _SHELL)  # under the names of the fields of CommandLine
+_TIMEOUT: Final = Setting(
+    *("--timeout", "", None, "the same as -o, in seconds: 5, 0.5, 500ms, 2m", read_timeout, str, RUNNER),
+    field="timeout_ms",
+)
+_OPTIONS: Final = (*_ACTIONS, _TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))
 _BY_WORD: Final = {word: setting for setting in _OPTIONS for word in (f"-{setting.short}", f"--{setting.long}")}
 
 
@@ -60,6 +67,8 @@ class CommandLine:
         self.help = False
         self.version = False
         self.signal_list = False
+        self.show_config = False
+        self.shell: str | None = None
         self.unique_id = False
         self.quiesce = False
         self.immediate = False
@@ -102,6 +111,10 @@ def parse(words: Sequence[str], *, as_flom: bool = False) -> CommandLine:
             if not as_flom:
                 line.command += rest
                 break
+    if line.shell is not None:
+        if line.command:
+            raise ConfigError(f"--shell is instead of a command: leave out --shell or '{line.command[0]}'")
+        line.command = ["/bin/sh", "-c", line.shell, "sh"]  # an element of the resource becomes $1
     if line.command and line.instead and not line.help and not as_flom:
         option, setting = line.instead
         what = f"{option} is to {setting.help}, and runs no command: leave out {option} or '{line.command[0]}'"

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from flom.errors import FlomError
 
 
-def status_for(error: Exception) -> ExitStatus:
-    """Return the status to exit with because of C{error} (docs/compatibility.md, "Exit statuses")."""
+def status_for(error: Exception, conflict: int = ExitStatus.BUSY) -> int:
+    """
+    Return the status to exit with because of C{error} (docs/compatibility.md, "Exit statuses").
+
+    @param conflict: the status if the lock is another client's.
+    """
     match error:
         case LockTimeout() | LockBusy():
-            return ExitStatus.BUSY
+            return conflict
         case CannotWait():
             return ExitStatus.CANNOT_WAIT
         case CannotExecute():

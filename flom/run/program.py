@@ -8,8 +8,8 @@ import sys
 from io import TextIOWrapper
 
 from flom._version import __version__
-from flom.codes import ExitStatus
-from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, forget_place, load, override
+from flom.codes import ExitStatus, ReturnCode
+from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, flock_hint, forget_place, load, override
 from flom.core.modes import EX
 from flom.core.names import parse_name
 from flom.errors import ConfigError, FlomError
@@ -18,7 +18,7 @@ from flom.job.signals import ENDING, SignalWatch
 from flom.job.status import leave, status_after
 from flom.job.wording import Wording, status_for, unmeant_set
 from flom.net.machine_id import unique_id
-from flom.run.terminal import print_bug, print_error, tell, warn
+from flom.run.terminal import be_quiet, print_bug, print_error, tell, warn
 from flom.text import reason
 from flom.trace import start_trace, tracer
 
@@ -87,11 +87,13 @@ def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch) ->
 
         watch.start(end_by)
         return try_feature(line.debug_feature, config)
+    if line.show_config:
+        return ExitStatus.OK
     if line.quiesce or line.immediate:
         watch.start(end_by)
         return _shut_down(program, config, line.immediate)
     if not line.command:
-        print_error("No command to execute!")
+        print_error("No command to execute!" if program == "flom" else f"{program}: no command to execute")
         return ExitStatus.CANNOT_EXECUTE
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
@@ -129,25 +131,43 @@ def _wording(program: str, config: Config) -> Wording:
 
 
 def configure(program: str, line: CommandLine) -> Config:
-    """Read files and options into one configuration, and write what C{-V} says of it."""
+    """Read files and options into one configuration, and write what is to be said of it."""
     as_flom = program == "flom"
-    config = load(line.config_file, os.environ, print_error, as_flom)
-    config = forget_place(config, [setting.field for setting, _ in line.options])
-    config = override(config, line.options, print_error)
+    warnings: list[str] = []
+    is_quiet = False
+    try:
+        config = load(line.config_file, os.environ, warnings.append, as_flom)
+        config = forget_place(config, [setting.field for setting, _ in line.options])
+        config = override(config, line.options, warnings.append, as_flom=as_flom)
+        is_quiet = config.quiet
+    except ConfigError as e:
+        if line.config_file is not None and e.code is ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR:
+            e.args = (f"{e}{flock_hint('-c')}",)
+        raise
+    finally:
+        for text in warnings:
+            if not is_quiet:
+                print_error(text)
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
-    if config.verbose or _trace.is_on:
+    is_shown = line.show_config or (as_flom and config.verbose)
+    if is_shown or _trace.is_on:
         for setting in SETTINGS:
             shown = setting.show(config)
             _trace.debug("%s", shown)
-            if config.verbose and RUNNER in setting.programs:
+            if is_shown and RUNNER in setting.programs:
                 tell(shown)
     config.check_transport()
-    if config.verbose:
+    if not as_flom:
+        _check_use(line, config)
+    elif config.verbose:
         for text in what_is_ignored(config):
             _warn_as_glib_does(text)
     config.check_tls()
     config.check_election()
     config.check_type()
+    if config.quiet:
+        be_quiet()
+        config = config.replace(verbose=False)
     if line.command and not as_flom and (warning := unmeant_set(config)):
         print_error(f"{program}: warning: {warning}")
     if config.is_tls_halved:
@@ -158,6 +178,20 @@ def configure(program: str, line: CommandLine) -> Config:
             keep_place=True,
         )
     return config
+
+
+def _check_use(line: CommandLine, config: Config) -> None:
+    """Raise L{ConfigError} if an option of C{line} is of no use with C{config}; what a file says may be for others."""
+    given = {setting.field for setting, _ in line.options}
+    name = parse_name(config.resource_name)
+    what = f"'{name.text}', which is {name.type_name},"
+    if "lock_mode" in given and config.lock_mode is not EX and not name.has_mode:
+        raise ConfigError(f"lock-mode: {what} has no modes; simple and hierarchical resources have")
+    if "quantity" in given and config.quantity != 1 and not name.has_quantity:
+        raise ConfigError(f"resource-quantity: {what} has no units; numeric resources, such as NAME[5], have")
+    if "network_interface" in given and not (config.unicast_address or config.multicast_address):
+        why = f"network-interface: '{config.network_interface}' is for an address or a group, and there is neither"
+        raise ConfigError(why + flock_hint("-n"))
 
 
 def what_is_ignored(config: Config) -> list[str]:

@@ -77,7 +77,7 @@ class Runner(Hooks):
                 self._stop_report()
         except FlomError as e:
             print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
-            return int(status_for(e))
+            return status_for(e, self._config.conflict_exit_code)
         self._is_held = True
         if element is not None:
             self.say(f"Locked element is '{element}'")
@@ -125,7 +125,7 @@ class Runner(Hooks):
 
     def _holders(self) -> str:
         """Return who holds what we did not get, if we say so and it is known."""
-        if not self._wording.names_holders:
+        if not self._wording.names_holders or self._config.quiet:
             return ""
 
         from flom.run.wait_report import describe_holders

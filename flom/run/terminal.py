@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _shown_on: TextIO | None = None  # where there is something on the terminal's line that goes away
+_is_quiet = False  # whether nothing is written
+
+
+def be_quiet() -> None:
+    """Write nothing from now on."""
+    global _is_quiet
+    _is_quiet = True
 
 
 def tell(text: str) -> None:
     """Write C{text} to stdout, as long as that is read."""
+    if _is_quiet:
+        return
     hide()
     try:
         print(text, flush=True)
@@ -36,6 +45,8 @@ def print_bug(error: BaseException | None) -> None:
 
 def print_error(text: str) -> None:
     """Write C{text} to stderr in one line, even if it quotes values with line feeds."""
+    if _is_quiet:
+        return
     hide()
     try:
         print(one_line(text), file=sys.stderr, flush=True)
@@ -45,6 +56,8 @@ def print_error(text: str) -> None:
 
 def can_show(stream: TextIO) -> bool:
     """Return whether C{stream} is a terminal on which a line can be written again and again, and is ours just now."""
+    if _is_quiet:
+        return False
     try:
         number = stream.fileno()
         return os.isatty(number) and os.environ.get("TERM") != "dumb" and os.tcgetpgrp(number) == os.getpgrp()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,20 @@ import pytest
 from flom.codes import ReturnCode
 from flom.config import SIGNAL_NAMES, Config, override
 from flom.config.files import merge
-from flom.config.parsers import read_bool, read_c_int, read_decimal, read_mode
+from flom.config.parsers import read_bool, read_c_int, read_decimal, read_mode, read_number
 from flom.core.modes import LockMode
 from flom.errors import ConfigError
 from flom.job.command_line import parse
 from tests.config.rows import INTEGERS, ROWS, Row
-from tests.fakes.reading import config_in, config_of
+from tests.fakes.reading import config_in, config_of, config_of_flom
 
 # integers
 
 
-@pytest.mark.parametrize("text", ["", "x", "5x", "5 ", "0x", "08", "1.5", "2147483648", "-2147483649", "٣"])
+@pytest.mark.parametrize("text", ["", "x", "5x", "5 ", "0x", "+5", " 5", "1.5", "2147483648", "-2147483649", "٣"])
 def test_an_integer_option_that_is_none_is_refused_by_name(text: str) -> None:
     for row in INTEGERS:
-        with pytest.raises(ConfigError, match=f"^{row.long}: '{text}' is an invalid value"):
+        with pytest.raises(ConfigError, match=f"^{row.long}: '{re.escape(text)}' is an invalid value"):
             config_of(f"--{row.long}={text}")
 
 
@@ -53,9 +54,99 @@ def test_an_integer_of_a_file_that_is_none_is_refused_by_file_and_key(text: str)
         ("-2147483648", -(2**31)),
     ],
 )
-def test_an_integer_on_the_command_line_is_read_with_base_0(text: str, value: int) -> None:
+def test_an_integer_on_flom_s_command_line_is_read_with_base_0(text: str, value: int) -> None:
     assert read_c_int(text) == value
+    assert config_of_flom("-o", text).timeout_ms == value
+
+
+@pytest.mark.parametrize("text", ["08", "5s", "5 "])
+def test_an_integer_on_flom_s_command_line_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        config_of_flom("-o", text)
+    assert refused.value.flom_line == f"option parsing failed: resource-timeout: '{text}' is an invalid value"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("12", 12), ("-12", -12), ("010", 10), ("08", 8), ("0x1f", 31), ("-0x10", -16)]
+)
+def test_an_integer_on_the_command_line_is_decimal_or_hexadecimal(text: str, value: int) -> None:
+    assert read_number(text) == value
     assert config_of("-o", text).timeout_ms == value
+
+
+DURATIONS = [
+    ("500ms", 500),
+    ("5s", 5000),
+    ("2m", 120_000),
+    ("1h", 3_600_000),
+    ("1d", 86_400_000),
+    ("0.5s", 500),
+    ("1.5m", 90_000),
+    (".1s", 100),
+    ("0.0001s", 1),
+    ("010s", 10_000),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), DURATIONS)
+def test_a_duration_may_have_a_unit(text: str, value: int) -> None:
+    assert config_of("-o", text) == config_of("--timeout", text) == Config(timeout_ms=value)
+    assert config_of("-i", text, "-d", text) == Config(idle_lifespan_ms=value, lifespan_ms=value)
+
+
+def test_a_number_without_a_unit_is_of_milliseconds_or_of_seconds() -> None:
+    assert config_of("-o", "5").timeout_ms == 5
+    assert config_of("--timeout", "5").timeout_ms == 5000
+    assert config_of("--timeout", "0.5").timeout_ms == 500
+    assert config_of("--timeout", "010").timeout_ms == 10_000
+    assert config_of("--timeout", "0").timeout_ms == 0
+    assert config_of("--tcp-keepalive-time", "2m", "--tcp-keepalive-intvl", "5") == Config(
+        keepalive_time=120, keepalive_interval=5
+    )
+
+
+def test_the_last_of_both_timeouts_counts() -> None:
+    assert config_of("--timeout", "5", "-o", "7").timeout_ms == 7
+    assert config_of("-o", "7", "--timeout", "5").timeout_ms == 5000
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            ["-o", "soon"],
+            "it is no duration; write 500ms, 5s, 2m, 1h or a number of milliseconds; flock's -o is --close",
+        ),
+        (["-o", "1.5"], "it is no duration"),
+        (["-o", "1.5ms"], "it is no duration"),
+        (["-o", "5 s"], "it is no duration"),
+        (["-o", "s"], "it is no duration"),
+        (["-o", "1_0s"], "it is no duration"),
+        (["-o", "-5s"], "it is no whole number"),
+        (["-o", "30d"], "it is more than 24 days"),
+        (["--timeout", "soon"], "it is no duration; write 500ms, 5s, 2m, 1h or a number of seconds$"),
+        (["--timeout", "-1"], "it is negative"),
+        (["--tcp-keepalive-time", "1500ms"], "it is no whole number of seconds"),
+        (["-q", "0"], "it is too small"),
+        (["-q", "-3"], "it is too small"),
+        (["-q", "two"], "it is no whole number"),
+        (["-i", "-700"], "it is too small"),
+        (["-D", "0"], "it is too small"),
+        (["-p", "-80"], "it is too small"),
+        (["-p", "70000"], "it is not from 1 to 65535"),
+        (["-E", "256"], "it is not from 0 to 255"),
+        (["-e", "maybe"], "it is neither yes nor no; flock's -e is the default here"),
+        (["-e", "any"], "it is neither yes nor no"),
+        (["--append-trace-file", "never"], "it is neither yes nor no"),
+        (["--tls-check-peer-id", ""], "it is neither yes nor no"),
+        (["-l", "next"], "it is none of NL, CR, CW, PR, PW and EX"),
+        (["-l", "EXPR"], "it is none of NL"),
+    ],
+    ids=str,
+)
+def test_what_is_unclear_is_refused_and_told_what_is_clear(words: list[str], why: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{words[-1]}' is an invalid value: {why}"):
+        config_of(*words)
 
 
 @pytest.mark.parametrize(("text", "value"), [("12", 12), ("010", 10), ("-12", -12), ("+3", 3), (" 12 ", 12)])
@@ -99,21 +190,29 @@ def test_a_number_out_of_range_is_refused(option: str, text: str) -> None:
         config_of(f"--{option}={text}")
 
 
-def test_a_quantity_of_0_is_1() -> None:
-    assert config_of("-q", "0").quantity == 1
+def test_a_quantity_of_0_is_1_to_flom() -> None:
+    assert config_of_flom("-q", "0").quantity == 1
     assert config_in("[Resource]\nQuantity=0\n").quantity == 1
 
 
 def test_a_negative_quantity_is_ignored_or_loses_its_sign() -> None:
-    """As an option it has no effect; in a file the sign has none."""
+    """As an option of C{flom} it has no effect; in a file the sign has none."""
     warnings: list[str] = []
-    assert override(Config(quantity=5), parse(["-q", "-3"]).options, warnings.append).quantity == 5
+    options = parse(["-q", "-3"], as_flom=True).options
+    assert override(Config(quantity=5), options, warnings.append, as_flom=True).quantity == 5
     assert warnings == ["Resource quantity ignored because negative values (-3) are meaningless"]
     assert config_in("[Resource]\nQuantity=-3\n").quantity == 3
 
 
-def test_no_attempt_and_no_router_are_one_of_each() -> None:
-    assert config_of("-D", "0", "--discovery-ttl", "0") == Config(discovery_attempts=1, discovery_ttl=1)
+def test_no_attempt_and_no_router_are_one_of_each_to_flom() -> None:
+    assert config_of_flom("-D", "0", "--discovery-ttl", "0") == Config(discovery_attempts=1, discovery_ttl=1)
+
+
+def test_a_sign_means_nothing_to_flom() -> None:
+    words = ["-i", "-700", "-p", "-8", "-P", "-010", "-D", "-3", "--tcp-keepalive-time", "-61"]
+    assert config_of_flom(*words) == Config(
+        idle_lifespan_ms=700, unicast_port=8, multicast_port=8, discovery_attempts=3, keepalive_time=61
+    )
 
 
 # yes or no, and lock modes
@@ -134,9 +233,9 @@ YES_OR_NO = [
 
 
 @pytest.mark.parametrize(("text", "value"), YES_OR_NO)
-def test_yes_or_no_is_searched_for(text: str, value: bool) -> None:
+def test_yes_or_no_is_searched_for_by_flom(text: str, value: bool) -> None:
     assert read_bool(text) is value
-    assert config_of("-e", text, "--tls-check-peer-id", text, "--append-trace-file", text) == Config(
+    assert config_of_flom("-e", text, "--tls-check-peer-id", text, "--append-trace-file", text) == Config(
         create=value, tls_check_peer_id=value, append_trace_file=value
     )
     assert config_in(f"[Resource]\nCreate={text}\n").create is value
@@ -177,8 +276,19 @@ MODES = [
 @pytest.mark.parametrize(("text", "mode"), MODES)
 def test_a_lock_mode_is_searched_for_in_flom_s_order(text: str, mode: LockMode) -> None:
     assert read_mode(text) is mode
-    assert config_of("-l", text).lock_mode is mode
+    assert config_of_flom("-l", text).lock_mode is mode
     assert config_in(f"[Resource]\nLockMode={text}\n").lock_mode is mode
+
+
+@pytest.mark.parametrize(("text", "mode"), MODES[:12])
+def test_a_lock_mode_is_called_by_its_letters_or_in_full(text: str, mode: LockMode) -> None:
+    assert config_of("-l", text).lock_mode is mode
+
+
+@pytest.mark.parametrize("text", ["y", "yes", "YES", "n", "no", "No"])
+def test_yes_or_no_is_one_word(text: str) -> None:
+    value = text.lower().startswith("y")
+    assert config_of("-e", text, "--append-trace-file", text) == Config(create=value, append_trace_file=value)
 
 
 @pytest.mark.parametrize("text", ["", "5", "read"])

@@ -149,7 +149,8 @@ def test_what_cannot_be_executed_gives_97(
 
 def test_no_command_gives_97_and_a_bad_option_99(runner: Runner) -> None:
     done = runner.run()
-    assert (done.returncode, done.stderr) == (97, "No command to execute!\n")
+    assert (done.returncode, done.stderr.count("\n")) == (97, 1)
+    assert "no command to execute" in done.stderr.lower()
     done = runner.run("--no-such-option", "--", "true")
     assert (done.returncode, done.stderr.count("\n")) == (99, 1)
     assert "unknown option --no-such-option" in done.stderr
@@ -188,7 +189,8 @@ def test_the_element_is_the_last_argument_and_all_is_in_the_environment(
 ) -> None:
     runner = Runner(programs, words, daemon.socket, name)
     script = "print(sys.argv[1:], *map(os.getenv, ('FLOM_RESOURCE', 'FLOM_LOCK_MODE', 'FLOM_ELEMENT')))"
-    done = runner.run("-l", "CR", "--", *python(script), "own", environment={"FLOM_ELEMENT": "outer"})
+    options = ["-l", mode] if mode != "EX" else []
+    done = runner.run(*options, "--", *python(script), "own", environment={"FLOM_ELEMENT": "outer"})
     assert done.stdout == f"{['own', *([element] if element else [])]} {name} {mode} {element}\n"
 
 

@@ -64,7 +64,17 @@ def test_a_value_may_be_a_negative_number_and_no_option() -> None:
         assert config_of(f"--socket-name={follows}").socket_name == follows  # attached, it is one
 
 
-INSTEAD = ["-v", "--version", "-x", "--quiesce-exit", "-X", "--signal-list", "--unique-id", "--debug-feature=none"]
+INSTEAD = [
+    "-v",
+    "--version",
+    "-x",
+    "--quiesce-exit",
+    "-X",
+    "--signal-list",
+    "--unique-id",
+    "--debug-feature=none",
+    "--show-config",
+]
 
 
 @pytest.mark.parametrize("option", INSTEAD)
@@ -159,6 +169,16 @@ def test_version_waits_for_the_end_of_the_command_line(word: str) -> None:
 @pytest.mark.parametrize("words", [["-c", "f"], ["-cf"], ["--config-file", "f"], ["--config-file=f"]])
 def test_a_configuration_file_is_named_in_every_form(words: list[str]) -> None:
     assert parse(words).config_file == "f"
+
+
+def test_a_command_line_of_the_shell_takes_the_place_of_a_command() -> None:
+    """The element of a resource becomes C{$1}."""
+    assert parse(["-r", "backup", "--shell", "cmd | cmd"]).command == ["/bin/sh", "-c", "cmd | cmd", "sh"]
+    assert parse(["--shell=exit 3"]).command == ["/bin/sh", "-c", "exit 3", "sh"]
+    with pytest.raises(ConfigError, match=r"^--shell is instead of a command: leave out --shell or 'cmd'"):
+        parse(["--shell", "true", "cmd"])
+    with pytest.raises(ConfigError, match=r"^-v is to show the version, and runs no command"):
+        parse(["--shell", "true", "-v"])
 
 
 # what is asked for as a whole

@@ -187,6 +187,109 @@ def test_verbose_does_not_warn_of_what_has_its_default(run_here: RunHere) -> Non
     assert run_here("-V", "-r", "a.b", "-l", "EX", "-q", "1").stderr == "No command to execute!\n"
 
 
+# what is of no use
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("-r licences[5] -l PR", "lock-mode: 'licences[5]', which is numeric, has no modes; simple and hierarchical"),
+        ("-r backup -q 2", "resource-quantity: 'backup', which is simple, has no units; numeric resources"),
+        ("-r /a/b -q 2", "resource-quantity: '/a/b', which is hierarchical, has no units"),
+        ("-r _s_a[1] -l CR", "lock-mode: '_s_a[1]', which is sequence, has no modes"),
+        (
+            "-n cmd",
+            "network-interface: 'cmd' is for an address or a group, and there is neither; flock's -n is -o 0 here",
+        ),
+        ("-n 5 -s /s", "network-interface: '5' is for an address or a group"),
+    ],
+)
+def test_an_option_without_effect_is_refused(flom_run_here: RunHere, line: str, why: str) -> None:
+    assert_refused(flom_run_here(*line.split(), "--", "echo", "ran"), 99, f"flom-run: {why}")
+
+
+def test_what_a_file_says_may_be_for_other_resources(flom_run_here: RunHere, tmp_path: Path) -> None:
+    (tmp_path / ".flom").write_text("[Resource]\nLockMode=PR\nQuantity=2\n[Network]\nNetworkInterface=eth0\n")
+    for name in ("N[3]", "R1", "/a"):
+        assert_refused(flom_run_here("-r", name), 97, "flom-run: no command to execute")
+    assert_refused(flom_run_here("-r", "N[3]", "-l", "EX"), 97)
+    assert_refused(flom_run_here("-r", "R1", "-q", "1"), 97)
+
+
+# what flock means by it
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["-w", "5", "lock", "cmd"], "unknown option -w; flock's -w is --timeout here"),
+        (["-n", "--", "cmd"], "missing argument for -n, before '--'; flock's -n is -o 0 here"),
+        (["-n", "lock", "cmd"], "flock's -n is -o 0 here"),
+        (["-x", "lock", "cmd"], "flock's -x is the default here"),
+        (["-c", "cmd | cmd"], "cmd | cmd: cannot be loaded: no such file or directory; flock's -c is --shell here"),
+        (["-e", "lock", "cmd"], "flock's -e is the default here"),
+        (["-o", "lock", "cmd"], "flock's -o is --close here"),
+    ],
+    ids=" ".join,
+)
+def test_a_habit_of_flock_s_that_goes_wrong_gets_a_hint(flom_run_here: RunHere, words: list[str], hint: str) -> None:
+    assert_refused(flom_run_here(*words), 99, "flom-run: ", hint)
+
+
+def test_the_configuration_is_shown_if_it_is_asked_for(flom_run_here: RunHere, run_here: RunHere) -> None:
+    shown = flom_run_here("--show-config", "-s", "/s", "-o", "5s")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    lines = shown.stdout.splitlines()
+    assert len(lines) == sum(RUNNER in setting.programs for setting in SETTINGS)
+    assert {"[Daemon]/SocketName='/s'", "[Resource]/Timeout=5000"} <= set(lines)
+    verbose = flom_run_here("-V")
+    assert (verbose.returncode, verbose.stdout) == (97, "")
+    assert run_here("-V").stdout.splitlines()[3] == "[Trace]/Verbose=1"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [([], 98), (["-E", "0"], 0), (["-E", "75"], 75), (["--conflict-exit-code=1"], 1)],
+    ids=str,
+)
+@pytest.mark.usefixtures("held")
+def test_the_status_of_a_conflict_can_be_chosen(
+    programs: Programs, address: str, options: list[str], status: int
+) -> None:
+    for limit in (["-o", "0"], ["--timeout", "0.1"]):
+        done = programs.run("-s", address, "-r", "held", *limit, *options, "--", "echo", "ran")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1)
+    other = programs.run("-s", address, "-r", "none", "-e", "no", "-o", "0", *options, "--", "echo", "ran")
+    assert other.returncode == 96
+
+
+def test_a_command_line_of_the_shell_runs_and_gets_the_element(programs: Programs, address: str) -> None:
+    words = ["-s", address, "-r", "_s_shell[1]", "--shell", "echo $1 | tr 1 x; exit 3"]
+    done = programs.run(*words)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "x\n", "")
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("option", ["-Q", "--quiet"])
+def test_quietly_the_status_says_all(programs: Programs, address: str, tmp_path: Path, option: str) -> None:
+    """A command's own words are its own; what is wrong with the command line is said."""
+    for line, status in {
+        "-r held -o 0 -- echo ran": 98,
+        "-r held --timeout 100ms -- echo ran": 98,
+        "-r none -e no -o 0 -- echo ran": 96,
+        "-r N[3] -q 4 -- echo ran": 99,
+        "-r free -- no-such-command": 97,
+        "-r foo.lock -V -- true": 0,
+        "-r free --ignore-signal SIGKILL -- true": 0,
+    }.items():
+        done = programs.run("-s", address, option, *line.split())
+        assert (line, done.returncode, done.stdout, done.stderr) == (line, status, "", "")
+    lonely = programs.run("-s", str(tmp_path / "none"), "-d", "0", option, "--", "echo", "ran")
+    assert (lonely.returncode, lonely.stdout, lonely.stderr) == (99, "", "")
+    assert programs.run("-s", address, option, "-r", "free", "echo", "ran").stdout == "ran\n"
+    assert_refused(programs.run(option, "-o", "soon", "echo", "ran"), 99, "'soon'")
+
+
 # what a name means
 
 

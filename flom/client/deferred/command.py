@@ -96,7 +96,7 @@ async def _exit_with(
         )
     except FlomError as e:
         print_error(wording.refused(e))
-        sys.exit(status_for(e))
+        sys.exit(status_for(e, config.conflict_exit_code))
 
     def send(number: int, to_group: bool) -> None:
         if to_group and child.code is None:
