@@ -34,6 +34,7 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.limits import limits_of
 from flom.server.options import ServerOptions
+from flom.server.preload import ALWAYS, IN_GROUP, WITH_TLS, PreloadService
 from flom.server.service import build_daemon
 from flom.text import missing_extra, one_line, reason
 from flom.trace import start_trace, tracer
@@ -259,6 +260,8 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         counters=counters,
         reservation=config.reservation_ms / 1000 if membership is None and options["inherit"] is None else 0.0,
     ).setServiceParent(daemon)
+    names = [*ALWAYS, *(IN_GROUP if membership else ()), *(WITH_TLS if tls else ())]
+    PreloadService(reactor, names).setServiceParent(daemon)
     if config.http:
         web_service(reactor, _endpoint(config.http, "http", reactor), arbiter, counters).setServiceParent(daemon)
     if config.mount_point:
