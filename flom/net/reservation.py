@@ -75,6 +75,16 @@ def unix_file(path: str) -> str:
     return path + SUFFIX
 
 
+def abstract_address(name: str) -> str:
+    """Return what names an abstract socket in a reservation; C{name} begins with a null character."""
+    return f"unix:@{name[1:]}"
+
+
+def abstract_file(name: str) -> str:
+    """Return where the reservation of an abstract socket is; each network namespace has its own."""
+    return os.path.join(_PLACE, f"{_prefix()}@{name[1:].replace('/', '.')}{SUFFIX}")
+
+
 def tcp_file(host: str, port: int) -> str:
     """Return where the reservation of a TCP address is; each network namespace has its own."""
     return os.path.join(_PLACE, f"{_prefix()}{host}-{port}{SUFFIX}")
@@ -82,11 +92,12 @@ def tcp_file(host: str, port: int) -> str:
 
 def unix_reservations(path: str, *, is_private: bool) -> list[Reservation]:
     """
-    Return what is reserved at the UNIX socket C{path}, also what was.
+    Return what is reserved at the UNIX socket C{path}, also what was; it may be abstract.
 
     @param is_private: whether only this user or root can be its daemon; what others have written does not count.
     """
-    found = _read(unix_file(path))
+    file = abstract_file(path) if path[:1] == "\0" else unix_file(path)
+    found = _read(file)
     if found is None or (is_private and found.uid not in (0, os.geteuid())):
         return []
     return [found]

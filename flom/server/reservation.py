@@ -42,7 +42,12 @@ class ReservationService(Service):
         self._addresses, self._entries = [], []
         for host in self._hosts:
             match host:
-                case UNIXAddress(name=bytes(name)) if name[:1] not in (b"", b"\0"):
+                case UNIXAddress(name=bytes(name)) if name[:1] == b"\0":
+                    path = name.decode("utf-8", "surrogateescape")
+                    found += reservation.unix_reservations(path, is_private=True)
+                    self._addresses.append(reservation.abstract_address(path))
+                    self._entries.append(Entry(reservation.abstract_file(path), _READABLE))
+                case UNIXAddress(name=bytes(name)) if name:
                     path = name.decode("utf-8", "surrogateescape")
                     if path == runtime_socket():
                         continue  # its directory may not be there when the daemon starts again

@@ -338,19 +338,32 @@ def _paths_of(config: Config) -> list[str]:
 
 def _missed(config: Config) -> list[Reservation]:
     """Return reservations of our address that do not hold any more; raise L{ToComeBack} if one does."""
-    if not config.unicast_address and not os.path.lexists(config.socket_path + ".reserved"):
+    if not _may_be_reserved(config):
         return []  # without the import
 
     from flom.net.reservation import tcp_reservations, unix_reservations
 
     if config.unicast_address:
         found = tcp_reservations(daemon_host(config), config.unicast_port)
+    elif config.socket_name:
+        found = unix_reservations(config.socket_path, is_private=False)
     else:
-        found = unix_reservations(config.socket_path, is_private=not config.socket_name)
+        found = [each for address in private_sockets() for each in unix_reservations(address, is_private=True)]
     left = max((reservation.left for reservation in found), default=0.0)
     if left > 0:
         raise ToComeBack(peer_of(config), left)
     return found
+
+
+def _may_be_reserved(config: Config) -> bool:
+    if config.unicast_address or os.path.lexists(config.socket_path + ".reserved"):
+        return True
+    if config.socket_name:
+        return False
+    try:
+        return any(name.endswith(".reserved") for name in os.listdir("/dev/shm"))  # not by its place alone
+    except OSError:
+        return False
 
 
 def _forget(missed: list[Reservation], peer: str, warn: Callable[[str], None]) -> None:

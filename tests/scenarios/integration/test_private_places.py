@@ -137,6 +137,23 @@ def test_twistd_listens_there_too(places: Places) -> None:
     assert f"@flom-user/{os.geteuid()}: another daemon is listening there" in second.stderr
 
 
+@pytest.mark.parametrize("tmp", ["common", "private"])
+def test_a_permanent_daemon_that_was_killed_is_waited_for(places: Places, programs: Programs, tmp: str) -> None:
+    words = [str(BIN / "twistd"), "-n", "--pidfile=", "flom", "--reservation", "20000"]
+    killed = places.start("common", *words)
+    while "FLM003N" not in killed.line():
+        pass
+    killed.process.kill()
+    waiter = places.flom_run(tmp, "-V", "--", "echo", "ran")
+    while "belongs to a daemon that is to come back" not in waiter.line():
+        pass
+    assert programs.daemons() == []
+    daemon = places.start("common", *words)
+    assert waiter.line() == "ran"
+    daemon.process.terminate()
+    daemon.finish()
+
+
 IN_PYTHON = {
     "flom.lock": "import flom; flom.lock('R', timeout=0).acquire()",
     "Twisted": """
