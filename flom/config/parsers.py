@@ -214,6 +214,20 @@ def read_signals(text: str) -> tuple[int, ...]:
     return found
 
 
+def read_signal_names(text: str) -> tuple[int, ...]:
+    """Read signals, separated by C{;}: numbers, or L{SIGNAL_NAMES}, of which case and the letters SIG do not matter."""
+    signals = []
+    for word in filter(None, text.split(";")):
+        name = word.upper()
+        number = _signal(name if name in SIGNAL_NAMES else f"SIG{name}")
+        if number is None and not word.strip(_DECIMAL):
+            number = _signal(word)
+        if number is None:
+            raise Unclear("it is no signal; --signal-list lists them")
+        signals.append(number)
+    return tuple(signals)
+
+
 def _signal(word: str) -> int | None:
     digits = word[: len(word) - len(word.lstrip(_DECIMAL))]
     if digits and 1 <= int(digits) <= len(SIGNAL_NAMES):

@@ -27,6 +27,7 @@ from flom.config.parsers import (
     read_mode_name,
     read_name,
     read_number,
+    read_signal_names,
     read_signals,
     read_socket_name,
     read_status_for,
@@ -238,10 +239,20 @@ def _integer(
 
 
 def _list(
-    option: str, place: str, *, default: _List, from_option: _ReadList, from_file: _ReadList, program: str, help: str
+    option: str,
+    place: str,
+    *,
+    default: _List,
+    from_option: _ReadList,
+    from_file: _ReadList,
+    from_flom: _ReadList | None = None,
+    program: str,
+    help: str,
 ) -> Any:
     """Return a setting that has several values; an option that is given again adds to them."""
-    return Setting(option, place, default, help, from_option, from_file, program, accumulates=True)
+    return Setting(
+        *(option, place, default, help, from_option, from_file, program), accumulates=True, from_flom=from_flom
+    )
 
 
 _PORT: Final = absolute_within(1, 65535)
@@ -335,7 +346,7 @@ class Config(_Values):
     mount_point: str = _text("-m, --mount-point-vfs", "[Daemon] MountPointVFS", default="", check=read_directory,
         help="empty directory where the daemon shows what it holds, as a file system")
     ignored_signals: tuple[int, ...] = _list("--ignore-signal", "[Monitor] IgnoredSignals", default=(), program=RUNNER,
-        from_option=read_signals, from_file=read_signals,
+        from_option=read_signal_names, from_file=read_signals, from_flom=read_signals,
         help="a signal, by name or number, that is not passed on to the command; may be repeated")
     network_interface: str = _text("-n, --network-interface", "[Network] NetworkInterface", default="",
         help="network interface for the group or for a link-local IPv6 address; with it, -a looks up IPv6 only")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flom.codes import ExitStatus, Outcome
-from flom.core.names import NumericName, SetName, parse_name
+from flom.core.names import DEFAULT_NAME, NumericName, SetName, parse_name
 from flom.errors import CannotWait, DaemonLost, InvalidTimestampFormat, LockBusy, LockRefused, LockTimeout
 from flom.job.words import CannotExecute
 
@@ -75,6 +75,8 @@ class Wording:
                 return self._about(f"{config.quantity} wanted (-q), and there are only {name.total}")
             case InvalidTimestampFormat():
                 return self._about(str(error))
+            case CannotExecute() if config.resource_name == DEFAULT_NAME:
+                return f"{self._program}: {error}; if it is to be the lock, -r names that"
             case _:
                 return f"{self._program}: {error}"
 

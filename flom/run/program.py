@@ -17,8 +17,9 @@ from flom.job.command_line import CommandLine, parse, usage
 from flom.job.signals import ENDING, SignalWatch
 from flom.job.status import leave, status_after
 from flom.job.wording import Wording, status_for, unmeant_set
+from flom.lean import socket
 from flom.net.machine_id import unique_id
-from flom.run.terminal import be_quiet, print_bug, print_error, tell, warn
+from flom.run.terminal import be_quiet, name_program, print_bug, print_error, tell, warn
 from flom.text import reason
 from flom.trace import start_trace, tracer
 
@@ -46,6 +47,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
     @param program: the name that we were called by.
     @return: what to exit with (docs/compatibility.md, "Exit statuses"); -N for death by signal N.
     """
+    name_program(program)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     try:
@@ -93,7 +95,7 @@ def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch) ->
         watch.start(end_by)
         return _shut_down(program, config, line.immediate)
     if not line.command:
-        print_error("No command to execute!" if program == "flom" else f"{program}: no command to execute")
+        print_error("No command to execute!" if program == "flom" else f"{program}: no command to execute; see --help")
         return ExitStatus.CANNOT_EXECUTE
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
@@ -147,7 +149,7 @@ def configure(program: str, line: CommandLine) -> Config:
     finally:
         for text in warnings:
             if not is_quiet:
-                print_error(text)
+                print_error(text if as_flom else f"{program}: warning: {text}")
     start_trace(config.command_trace_file, config.append_trace_file, os.environ, warn)
     is_shown = line.show_config or (as_flom and config.verbose)
     if is_shown or _trace.is_on:
@@ -169,7 +171,7 @@ def configure(program: str, line: CommandLine) -> Config:
         be_quiet()
         config = config.replace(verbose=False)
     if line.command and not as_flom and (warning := unmeant_set(config)):
-        print_error(f"{program}: warning: {warning}")
+        warn(warning)
     if config.is_tls_halved:
         warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
     if as_flom:
@@ -189,9 +191,14 @@ def _check_use(line: CommandLine, config: Config) -> None:
         raise ConfigError(f"lock-mode: {what} has no modes; simple and hierarchical resources have")
     if "quantity" in given and config.quantity != 1 and not name.has_quantity:
         raise ConfigError(f"resource-quantity: {what} has no units; numeric resources, such as NAME[5], have")
-    if "network_interface" in given and not (config.unicast_address or config.multicast_address):
-        why = f"network-interface: '{config.network_interface}' is for an address or a group, and there is neither"
-        raise ConfigError(why + flock_hint("-n"))
+    if "network_interface" in given and config.network_interface:
+        why = f"network-interface: '{config.network_interface}' is "
+        if not (config.unicast_address or config.multicast_address):
+            raise ConfigError(f"{why}for an address or a group, and there is neither{flock_hint('-n')}")
+        try:
+            socket.if_nametoindex(config.network_interface)
+        except OSError:
+            raise ConfigError(f"{why}no interface of this host{flock_hint('-n')}") from None
 
 
 def what_is_ignored(config: Config) -> list[str]:

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _shown_on: TextIO | None = None  # where there is something on the terminal's line that goes away
+_program = "flom"  # what warnings begin with
 _is_quiet = False  # whether nothing is written
+
+
+def name_program(name: str) -> None:
+    """Begin warnings with C{name} from now on."""
+    global _program
+    _program = name
 
 
 def be_quiet() -> None:
@@ -35,12 +42,12 @@ def tell(text: str) -> None:
 
 def warn(text: str) -> None:
     """Write a warning."""
-    print_error(f"flom: warning: {text}")
+    print_error(f"{_program}: warning: {text}")
 
 
 def print_bug(error: BaseException | None) -> None:
     """Write that there is a bug in this program."""
-    print_error(f"flom: internal error: {error!r}")
+    print_error(f"{_program}: internal error: {error!r}")
 
 
 def print_error(text: str) -> None:

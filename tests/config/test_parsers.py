@@ -375,9 +375,23 @@ def test_a_file_names_endpoints_which_are_for_daemons_only() -> None:
     ("text", "number"),
     [("SIGHUP", 1), ("SIGSYS", 31), ("1", 1), ("31", 31), ("2x", 2), ("015", 15)],
 )
-def test_a_signal_goes_by_its_name_or_by_a_number(text: str, number: int) -> None:
-    assert config_of("--ignore-signal", text).ignored_signals == (number,)
+def test_a_signal_goes_by_its_name_or_by_a_number_for_flom(text: str, number: int) -> None:
+    assert config_of_flom("--ignore-signal", text).ignored_signals == (number,)
     assert config_in(f"[Monitor]\nIgnoredSignals={text}\n").ignored_signals == (number,)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("SIGHUP", (1,)), ("HUP", (1,)), ("sigterm", (15,)), ("015", (15,)), ("TERM;2;", (15, 2)), ("SIGSYS", (31,))],
+)
+def test_a_signal_goes_by_its_name_with_or_without_sig(text: str, numbers: tuple[int, ...]) -> None:
+    assert config_of("--ignore-signal", text).ignored_signals == numbers
+
+
+@pytest.mark.parametrize("text", ["SIGTERMINATE", "0", "32", "-1", "2x", "SIGRTMIN", "TERM;no"])
+def test_what_is_no_signal_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{text}' is an invalid value: it is no signal; --signal-list lists them"):
+        config_of(f"--ignore-signal={text}")
 
 
 def test_signals_are_numbered_as_on_this_machine() -> None:
@@ -387,10 +401,10 @@ def test_signals_are_numbered_as_on_this_machine() -> None:
 
 
 @pytest.mark.parametrize("text", ["TERM", "sigterm", "SIGTERMINATE", "0", "32", "-1", "SIGRTMIN"])
-def test_what_is_no_signal_is_passed_over_with_a_warning(text: str) -> None:
+def test_what_is_no_signal_is_passed_over_with_a_warning_by_flom(text: str) -> None:
     warnings: list[str] = []
     words = ["--ignore-signal=SIGHUP", f"--ignore-signal={text}", "--ignore-signal=SIGINT"]
-    assert override(Config(), parse(words).options, warnings.append).ignored_signals == (1, 2)
+    assert override(Config(), parse(words).options, warnings.append, as_flom=True).ignored_signals == (1, 2)
     in_file = f"[Monitor]\nIgnoredSignals=SIGHUP;{text};SIGINT\n"
     assert merge(Config(), "/etc/f", in_file, warnings.append).ignored_signals == (1, 2)
     by_option, by_file = warnings
@@ -398,9 +412,9 @@ def test_what_is_no_signal_is_passed_over_with_a_warning(text: str) -> None:
     assert by_file.startswith(f"/etc/f: [Monitor] IgnoredSignals: ignore-signal: '{text}' is no signal")
 
 
-def test_one_bad_word_in_an_option_leaves_the_others() -> None:
+def test_one_bad_word_in_an_option_of_flom_s_leaves_the_others() -> None:
     warnings: list[str] = []
-    config = override(Config(), parse(["--ignore-signal=SIGTERM;BAD"]).options, warnings.append)
+    config = override(Config(), parse(["--ignore-signal=SIGTERM;BAD"]).options, warnings.append, as_flom=True)
     assert config.ignored_signals == (15,)
     assert len(warnings) == 1
 

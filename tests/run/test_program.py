@@ -202,6 +202,7 @@ def test_verbose_does_not_warn_of_what_has_its_default(run_here: RunHere) -> Non
             "network-interface: 'cmd' is for an address or a group, and there is neither; flock's -n is -o 0 here",
         ),
         ("-n 5 -s /s", "network-interface: '5' is for an address or a group"),
+        ("-a ::1 -n nosuch0", "network-interface: 'nosuch0' is no interface of this host; flock's -n is -o 0 here"),
     ],
 )
 def test_an_option_without_effect_is_refused(flom_run_here: RunHere, line: str, why: str) -> None:
@@ -234,6 +235,20 @@ def test_what_a_file_says_may_be_for_other_resources(flom_run_here: RunHere, tmp
 )
 def test_a_habit_of_flock_s_that_goes_wrong_gets_a_hint(flom_run_here: RunHere, words: list[str], hint: str) -> None:
     assert_refused(flom_run_here(*words), 99, "flom-run: ", hint)
+
+
+def test_a_file_for_flock_is_no_command(programs: Programs, address: str, tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    done = programs.run("-s", address, str(tmp_path / "lock"), "echo", "ran")
+    assert_refused(done, 97, f"'{tmp_path / 'lock'}': permission denied; if it is to be the lock, -r names that")
+
+
+def test_a_warning_names_the_program(flom_run_here: RunHere, tmp_path: Path) -> None:
+    (tmp_path / ".flom").write_text("[Monitor]\nIgnoredSignals=TERM\n")
+    done = flom_run_here("-s", "/s", "--tls-certificate", str(tmp_path / ".flom"))
+    warned_of_signal, warned_of_tls, _ = done.stderr.splitlines()
+    assert warned_of_signal.startswith(f"flom-run: warning: {tmp_path / '.flom'}: [Monitor] IgnoredSignals: ")
+    assert warned_of_tls.startswith("flom-run: warning: TLS is not used, ")
 
 
 def test_the_configuration_is_shown_if_it_is_asked_for(flom_run_here: RunHere, run_here: RunHere) -> None:

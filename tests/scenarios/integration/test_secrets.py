@@ -8,10 +8,12 @@ import pytest
 
 from flom.net.machine_id import unique_id
 from flom.tls.authority import issue, make_authority
-from tests.fakes.daemon import Daemon
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.programs import Programs, free_port
 
 EVERYTHING = {"FLOM_TRACE_MASK": "0xffffff"}
+
+FLOM = str(BIN / "flom")  # which says more than flom-run
 
 WORD, VALUE = "--password=tr0ub4dor", "c0rrecthorse"  # of the command; in the environment
 
@@ -46,7 +48,7 @@ def test_while_all_goes_well(place: Place, programs: Programs, tmp_path: Path, m
     monkeypatch.setenv("SECRET", VALUE)
     with Daemon(*place.where, *place.tls, "--log-grants", "-t", str(theirs), ready="FLM003N") as daemon:
         words = [*place.where, *place.tls, "-V", "-T", str(ours), "--", "sh", "-c", "true", WORD]
-        done = programs.run(*words)
+        done = programs.start_program(FLOM, *words).finish()
         assert done.returncode == 0
         daemon.stop()
     assert_no_secret(place, done.stdout + done.stderr, daemon.log, ours.read_text(), theirs.read_text())
@@ -57,7 +59,8 @@ def test_when_a_command_fails(place: Place, programs: Programs, tmp_path: Path, 
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     traced = ["-V", "-T", str(ours), "-t", str(theirs), "-d", "60000"]
     environment = EVERYTHING | {"SECRET": VALUE}
-    done = programs.run(*place.where, *place.tls, *traced, "--", *command, WORD, environment=environment)
+    words = [*place.where, *place.tls, *traced, "--", *command, WORD]
+    done = programs.start_program(FLOM, *words, environment=environment).finish()
     assert done.returncode != 0
     assert_no_secret(place, done.stdout + done.stderr, ours.read_text(), theirs.read_text())
     [daemon] = programs.command_lines()
