@@ -21,6 +21,7 @@ The exceptions that this package raises on purpose, as a tree::
         TlsError
         ShutdownNotAllowed
         StandingBy
+        NoProcess
         ConfigError
 
 Those that FLoM would print as C{ret_cod=N} have a L{ReturnCode}.
@@ -208,6 +209,10 @@ class ShutdownNotAllowed(FlomError):
 
 class StandingBy(FlomError):
     """This daemon grants nothing, because another daemon of its group leads."""
+
+
+class NoProcess(FlomError):
+    """There can be no more processes or threads: a limit of the user or of the cgroup is reached."""
 
 
 class ConfigError(FlomError):

@@ -29,6 +29,11 @@ def start_thread(run: Callable[..., None], *arguments: object) -> None:
     """
     Call C{run} with C{arguments} in a thread for which the end of the program does not wait.
 
-    @raise RuntimeError: there can be no more threads.
+    @raise flom.errors.NoProcess: there can be no more threads.
     """
-    start_new_thread(run, arguments)
+    try:
+        start_new_thread(run, arguments)
+    except RuntimeError:
+        from flom.errors import NoProcess  # which is not for this module's other users
+
+        raise NoProcess("there can be no more threads (ulimit -u; pids.max of the cgroup)") from None

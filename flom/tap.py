@@ -23,6 +23,7 @@ from flom.config.parsers import absolute, read_socket_name
 from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
 from flom.interfaces import IReactor
+from flom.job.descriptors import open_standard_streams
 from flom.job.process_name import set_process_name
 from flom.net.claim import OPEN, CannotClaim, Claim, claim_private, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
@@ -90,6 +91,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
+        open_standard_streams()  # which twistd replaces when it goes into the background, whatever they are by then
         for name in _REPEATABLE:
             self[name] = []
 

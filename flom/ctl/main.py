@@ -13,12 +13,14 @@ from io import TextIOWrapper
 
 from flom.ctl.output import BAD_USAGE, FAILED, print_error, report
 from flom.errors import ConfigError
+from flom.job.descriptors import open_standard_streams
 from flom.text import missing_extra
 
 
 def main() -> None:
     """Run the program of this process's command line, and exit."""
     gc.disable()  # what is imported is there to stay, and most commands end before there is anything to collect
+    open_standard_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be text, nor the terminal take all of it
     status = run(sys.argv[1:])

@@ -35,7 +35,11 @@ def _descriptors() -> Iterable[int]:
 
 
 def open_standard_streams() -> None:
-    """Open what is closed of stdin, stdout and stderr on /dev/null, lest a descriptor of ours become the command's."""
+    """
+    Open what is closed of stdin, stdout and stderr on /dev/null; to be called before anything else is opened.
+
+    Otherwise a socket of ours would be what our command, or Python's own last words, are written to.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

@@ -36,6 +36,9 @@ ENDING: Final = frozenset(
 _WATCHED: Final = ENDING | {signal.SIGCONT, signal.SIGWINCH, signal.SIGTSTP}
 _SI_KERNEL: Final = 0x80  # siginfo(2): sent by the kernel, which is how a terminal's signals come
 
+IGNORED: Final = "FLOM_RUN_IGNORED"
+"""The variable in which the script C{flom-run} has which signals it was called to ignore, in the kernel's notation."""
+
 _OF_A_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH})
 """
 Signals that the kernel sends to the whole process group in the terminal's foreground. Others it sends to us alone:
@@ -63,7 +66,7 @@ class SignalWatch:
         Call C{receive} for each signal from now on, also for those that came before.
 
         @param receive: is called in a thread of its own, and in the moments of L{unblocked} in the main one.
-        @raise RuntimeError: there can be no more threads.
+        @raise flom.errors.NoProcess: there can be no more threads.
         """
         self._receive = receive
         start_thread(self._wait, receive)
@@ -95,6 +98,12 @@ class SignalWatch:
         while True:
             info = signal.sigwaitinfo(self._watched)
             receive(info.si_signo, info.si_code == _SI_KERNEL and info.si_signo in _OF_A_TERMINAL)
+
+
+def changed_by_python() -> list[int]:
+    """Return the signals that Python ignores for itself, and that this program was not called to ignore."""
+    ignored = int(os.environ.get(IGNORED) or "0", 16)
+    return [number for number in _PYTHON_IGNORES if not ignored >> (number - 1) & 1]
 
 
 def stop_ourselves() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from flom.errors import FlomError
+from flom.errors import FlomError, NoProcess
 from flom.text import reason
 
 TYPE_CHECKING = False
@@ -31,6 +31,7 @@ def execute(command: Sequence[str], spawn: Callable[[Sequence[str]], _T]) -> _T:
     @param spawn: starts the program that its argument, a list of words, names; it raises OSError if there is none.
     @return: what C{spawn} returns.
     @raise CannotExecute: there is no such command, or it is no program.
+    @raise NoProcess: there can be no more processes.
     """
     if not command[0]:
         raise CannotExecute("Unable to execute command '': it has no name")
@@ -42,8 +43,10 @@ def execute(command: Sequence[str], spawn: Callable[[Sequence[str]], _T]) -> _T:
                 raise
             return spawn(as_script(command))
     except (OSError, ValueError) as e:
-        why = reason(e)
-        raise CannotExecute(f"Unable to execute command '{command[0]}': {why}") from e
+        what = f"Unable to execute command '{command[0]}'"
+        if isinstance(e, OSError) and e.errno in (errno.EAGAIN, errno.ENOMEM):
+            raise NoProcess(f"{what}: there can be no more processes (ulimit -u; pids.max of the cgroup)") from e
+        raise CannotExecute(f"{what}: {reason(e)}") from e
 
 
 def as_script(command: Sequence[str]) -> list[str]:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 
+from flom.job.signals import changed_by_python
 from flom.job.words import CannotExecute, execute
-from flom.lean import Lock, signal, start_thread
+from flom.lean import Lock, start_thread
 from flom.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Final
-
-_PYTHON_IGNORES: Final = (signal.SIGPIPE, signal.SIGXFSZ)  # for itself: the command is to have them as they were
 
 
 class Child:
@@ -35,28 +33,27 @@ class Child:
 
         @param ended: called with L{status}, in that thread.
         @raise CannotExecute: there is no such command, or it is no program.
+        @raise NoProcess: there can be no more processes or threads.
         """
+        self.pid = 0
         self.status: int | None = None
         self._tell_end = ended
         self._lock = Lock()  # held while it is signalled or reaped: then its number is another process's
 
         def spawn(words: Sequence[str]) -> int:
-            return os.posix_spawnp(words[0], list(words), environment, setsigmask=(), setsigdef=_PYTHON_IGNORES)
+            return os.posix_spawnp(words[0], list(words), environment, setsigmask=(), setsigdef=changed_by_python())
 
         try:
             self._ended, ending = os.pipe()
         except OSError as e:
             raise CannotExecute(f"Unable to execute command '{words[0]}': {reason(e)}") from e
         try:
-            self.pid = execute(words, spawn)
+            with self._lock:  # the thread comes first: without it, there is to be no command
+                start_thread(self._wait, ending)
+                self.pid = execute(words, spawn)
         except BaseException:
             os.close(self._ended)
-            os.close(ending)
             raise
-        try:
-            start_thread(self._wait, ending)
-        except RuntimeError:  # there can be no more threads
-            self._wait(ending)
 
     def fileno(self) -> int:
         """Return a descriptor that can be read from once L{status} is known."""
@@ -74,9 +71,23 @@ class Child:
                 (os.killpg if to_group else os.kill)(self.pid, number)
 
     def _wait(self, ending: int) -> None:
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
-            _, status = os.waitpid(self.pid, 0)
-            self.status = os.waitstatus_to_exitcode(status)
-        self._tell_end(self.status)
+            has_started = self.pid > 0
+        if has_started:
+            self._await_end()
+            with self._lock:
+                _, status = os.waitpid(self.pid, 0)
+                self.status = os.waitstatus_to_exitcode(status)
+            self._tell_end(self.status)
         os.close(ending)
+
+    def _await_end(self) -> None:
+        """Wait until it has ended; the first process of a PID namespace reaps orphans meanwhile."""
+        if os.getpid() == 1:
+            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)) and ended.si_pid != self.pid:
+                try:
+                    os.waitpid(ended.si_pid, 0)
+                except ChildProcessError:
+                    pass  # it was one of ours, which starts a daemon
+        else:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)

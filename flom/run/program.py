@@ -12,7 +12,7 @@ from flom.codes import ExitStatus, ReturnCode
 from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, flock_hint, forget_place, load, override
 from flom.core.modes import EX
 from flom.core.names import parse_name
-from flom.errors import ConfigError, FlomError
+from flom.errors import ConfigError, FlomError, NoProcess
 from flom.job.command_line import CommandLine, parse, usage
 from flom.job.signals import ENDING, SignalWatch
 from flom.job.status import leave, status_after
@@ -69,6 +69,8 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
     except Exception as e:
         if isinstance(e, OSError) and e.errno in (errno.EMFILE, errno.ENFILE):
             print_error(f"{program}: {reason(e)}: raise the limit (ulimit -n), or close files that are not needed")
+        elif isinstance(e, NoProcess):
+            print_error(f"{program}: {e}")
         else:
             print_bug(e)
         return ExitStatus.ERROR if line.debug_feature is None else ExitStatus.DEBUG_FAILED

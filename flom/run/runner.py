@@ -10,7 +10,7 @@ from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES
 from flom.core.names import TimestampName, parse_name
-from flom.errors import DaemonLost, FlomError, LockBusy, LockContested, LockTimeout
+from flom.errors import DaemonLost, FlomError, LockBusy, LockContested, LockTimeout, NoProcess
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.sender import signed
@@ -111,7 +111,10 @@ class Runner(Hooks):
             from flom.run.wait_report import WaitReport
 
             self._stop_report()
-            self._report = WaitReport(self._config, conversation.stream.socket)
+            try:
+                self._report = WaitReport(self._config, conversation.stream.socket)
+            except RuntimeError:
+                self._report = None  # there can be no more threads: the lock matters more
 
     def _end_by_signal(self, status: int) -> None:
         self._stop_report()
@@ -146,10 +149,11 @@ class Runner(Hooks):
             with self._starting:
                 child = Child(words_with(element, self._command), environment, self._forwarding.note_end)
                 self._forwarding.note_start(child.pid, child.signal)
-        except CannotExecute as e:
+        except (CannotExecute, NoProcess) as e:
             print_error(self._wording.refused(e))
-            self._forwarding.note_end(ExitStatus.CANNOT_EXECUTE)
-            return conversation, int(ExitStatus.CANNOT_EXECUTE)
+            status = status_for(e)
+            self._forwarding.note_end(status)
+            return conversation, status
         _trace.debug("running %s", self._command[0])
         for number in ignore_signals(self._config.ignored_signals):
             print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from flom.errors import NoProcess
 from flom.job.words import CannotExecute
 from flom.run.child import Child
 from tests.fakes.daemon import FLOM_RUN
@@ -112,12 +113,16 @@ def test_a_signal_reaches_it() -> None:
     assert started.wait() == -signal.SIGTERM
 
 
-def test_where_there_can_be_no_thread_its_start_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_can_be_no_thread_it_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Otherwise, its start would have to wait for its end, deaf to signals."""
+
     def fail(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("flom.lean.start_new_thread", fail)
-    assert Started("exit 7").child.status == 7
+    with pytest.raises(NoProcess):
+        Started(f"echo ran >{tmp_path}/ran")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_without_a_descriptor_it_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

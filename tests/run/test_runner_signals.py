@@ -290,6 +290,16 @@ def test_an_ignored_hangup_ends_neither_the_wait_nor_the_command(
     assert running.line() == "SIGUSR2"
 
 
+@pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGXFSZ])
+def test_what_python_ignores_stays_as_we_were_called(
+    programs: Programs, address: str, resource: str, number: signal.Signals
+) -> None:
+    words = ["-s", address, "-r", resource, "--", "sed", "-n", "s/^SigIgn://p", "/proc/self/status"]
+    for first, expected in (ignoring(number), {number}), (lambda: None, set()):
+        mask = int(programs.run(*words, first=first).stdout, 16)
+        assert {other for other in (signal.SIGPIPE, signal.SIGXFSZ) if mask >> (other - 1) & 1} == expected
+
+
 def test_the_end_of_the_command_is_noticed_with_sigchld_ignored(
     programs: Programs, address: str, resource: str
 ) -> None:
