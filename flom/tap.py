@@ -162,6 +162,8 @@ class Options(usage.Options):
             self[option] = self[option] or ([value] if value else [])
         paths = [absolute("socket-name", path) for path in self["socket-name"]]  # twistd may change its directory
         self["socket-name"] = [read_socket_name(path) for path in paths]
+        if self["listen"] or self["unicast-address"] or self.config.multicast_address:
+            self.config.check_keepalive()
         if place := self.config.mount_point:
             self.config = self.config.replace(mount_point=absolute("mount-point-vfs", place))
 

@@ -256,7 +256,7 @@ def _list(
 
 
 _PORT: Final = absolute_within(1, 65535)
-_SECONDS: Final = absolute_within(1, 32767)  # what the kernel takes
+_MOST_KEEPALIVE: Final = {"time": 32767, "intvl": 32767, "probes": 127}  # what the kernel takes, from 1 on
 _COUNT: Final = within(0, 2**31 - 1)
 _LIMITED_MS: Final = within(10, 3_600_000)
 
@@ -358,11 +358,11 @@ class Config(_Values):
     discovery_ttl: int = _integer("--discovery-ttl", "[Network] DiscoveryTTL", default=1,
         check=lambda ttl: within(1, 255)(abs(ttl) or 1), help="IP TTL of datagrams; 1: no router passes them on")
     keepalive_time: int = _integer("--tcp-keepalive-time", "[Network] TcpKeepaliveTime",
-        unit="s", default=DEFAULT_KEEPALIVE.time, check=_SECONDS, help="seconds of silence before a TCP peer is probed")
+        unit="s", default=DEFAULT_KEEPALIVE.time, check=abs, help="seconds of silence before a TCP peer is probed")
     keepalive_interval: int = _integer("--tcp-keepalive-intvl", "[Network] TcpKeepaliveIntvl",
-        unit="s", default=DEFAULT_KEEPALIVE.interval, check=_SECONDS, help="seconds between probes")
+        unit="s", default=DEFAULT_KEEPALIVE.interval, check=abs, help="seconds between probes")
     keepalive_probes: int = _integer("--tcp-keepalive-probes", "[Network] TcpKeepaliveProbes",
-        default=DEFAULT_KEEPALIVE.probes, check=absolute_within(1, 127),
+        default=DEFAULT_KEEPALIVE.probes, check=abs,
         help="unanswered probes after which the peer is considered dead")
     tls_certificate: str = _text("--tls-certificate", "[TLS] TlsCertificate", default="", check=read_file,
         help="PEM file with our certificate; TLS is used if all three files are given")
@@ -479,7 +479,7 @@ class Config(_Values):
         """
         Check that the daemon is to be looked for in one kind of place (docs/compatibility.md, "Order of actions").
 
-        @raise ConfigError: it is not, or a relative path is too long in full, or leads nowhere.
+        @raise ConfigError: it is not, or a relative path is too long in full, or leads nowhere; see L{check_keepalive}.
         """
         read_socket_name(self.socket_path)  # in full it is longer than what was given
         for option, address in ("unicast-address", self.unicast_address), ("multicast-address", self.multicast_address):
@@ -489,6 +489,15 @@ class Config(_Values):
                     "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication "
                     "at the same time.",
                 )
+        if self.unicast_address or self.multicast_address:
+            self.check_keepalive()
+
+    def check_keepalive(self) -> None:
+        """Raise L{ConfigError} if the kernel does not take the values of keepalive, which TCP alone has."""
+        values = self.keepalive_time, self.keepalive_interval, self.keepalive_probes
+        for (what, most), value in zip(_MOST_KEEPALIVE.items(), values, strict=True):
+            if not 1 <= value <= most:
+                raise ConfigError(f"tcp-keepalive-{what}: '{value}' is an invalid value, it is not from 1 to {most}")
 
     def check_tls(self) -> None:
         """Raise L{ConfigError} if a peer's id is to be checked, and there is no certificate to compare it with."""

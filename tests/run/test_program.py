@@ -445,6 +445,14 @@ def test_a_daemon_that_cannot_be_had_is_told(programs: Programs, files: Path, li
 SHUTDOWNS = [("-x", "quiesce"), ("-X", "immediate"), ("-Xx", "immediate")]
 
 
+@pytest.mark.parametrize("program", ["flom", "flom-run"])
+def test_keepalive_matters_to_tcp_alone(programs: Programs, tmp_path: Path, program: str) -> None:
+    """Neither the client on a UNIX socket nor the daemon that it starts minds values that the kernel would not take."""
+    words = ["-s", str(tmp_path / "s"), "-d", "100", "--tcp-keepalive-time=0", "--tcp-keepalive-probes=128"]
+    done = programs.start_program(str(BIN / program), *words, "--", "echo", "ran").finish()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+
+
 @pytest.mark.parametrize("option", ["-v", "-x", "-X", "--signal-list", "--unique-id"])
 def test_what_runs_no_command_is_refused_beside_one(flom_run_here: RunHere, option: str) -> None:
     assert_refused(flom_run_here(option, "cp", "a", "b"), 99, f"flom-run: {option} is to ", "or 'cp'")
