@@ -25,6 +25,12 @@ def test_a_place_replaces_that_of_a_file(tmp_path: Path) -> None:
     assert (config.socket_name, config.unicast_address, config.unicast_port) == ("/tmp/sock", "", 4711)
 
 
+def test_a_place_in_the_environment_is_that_of_flom_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOM_ADDRESS", "lockhost:4711")
+    assert read() == Config(unicast_address="lockhost", unicast_port=4711)
+    assert read("-s", "/tmp/sock").unicast_address == ""
+
+
 def test_a_group_has_the_names_of_flomctl_discover_too() -> None:
     config = read("--group", "ff02::1", "--interface", "lo")
     assert (config.multicast_address, config.network_interface) == ("ff02::1", "lo")

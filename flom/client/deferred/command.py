@@ -25,7 +25,7 @@ from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.signals import SignalWatch
 from flom.job.status import leave
-from flom.job.wording import Wording, status_for
+from flom.job.wording import Wording, status_for, unmeant_set
 from flom.reactor.clock import make_monotonic
 from flom.text import one_line
 from flom.trace import start_trace
@@ -44,6 +44,8 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) 
             config = forget_place(config, [setting.field for setting, _ in line.options])
             config = override(config, line.options, print_error)
             config.check_type()
+            if warning := unmeant_set(config):
+                print_error(f"warning: {warning}")
         start_trace(config.command_trace_file, config.append_trace_file, os.environ, print_error)
     except ConfigError as e:
         print_error(str(e))

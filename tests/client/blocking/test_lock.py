@@ -433,6 +433,13 @@ def test_files_say_where_it_is_and_not_what_is_locked(tmp_path: Path, daemon: Da
             lock("R", timeout=0.05).acquire()
 
 
+def test_the_environment_says_where_it_is_too(tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".flom").write_text("[Daemon]\nUnicastAddress=none.invalid\n")
+    monkeypatch.setenv("FLOM_SOCKET", daemon.socket)
+    with lock("R"):
+        assert is_locked(daemon.socket, "R")
+
+
 def test_what_is_wrong_with_them_is_told(tmp_path: Path) -> None:
     (tmp_path / ".flom").write_text("[Daemon]\nUnicastPort=99999\n")
     with pytest.raises(ConfigError, match=r"^R: .*/\.flom"):
