@@ -130,7 +130,7 @@ def test_there_is_a_configuration_file_to_start_from(installation: Installation)
 def test_a_plain_install_says_which_extra_is_missing(installation: Installation) -> None:
     socket = str(installation.directory / "extras")
     for words, extra in (
-        (["flomctl", "status", "-s", socket], "ctl"),
+        (["flomctl", "top", "-s", socket], "ctl"),
         (["twistd", "-n", "--pidfile=", "flom", "-s", socket, "--http", "tcp:0:interface=127.0.0.1"], "web"),
     ):
         done = installation.start(*words)

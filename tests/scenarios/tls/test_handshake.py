@@ -340,7 +340,7 @@ def test_a_client_that_is_silent_after_the_handshake_is_disconnected(network: Me
 
 def test_a_silent_daemon_is_left_in_the_end(network: MemoryNetwork, good: Files) -> None:
     endpoint = bare_daemon(network, None, Bare)
-    outcome = ask(network, endpoint, good.tls())
+    outcome = ask(network, endpoint, good.tls(), wait=True)
     network.pass_time(HANDSHAKE_TIMEOUT - 1)
     assert outcome == []
     network.pass_time(1)
