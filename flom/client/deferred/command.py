@@ -73,7 +73,6 @@ async def _exit_with(
     reactor.callWhenRunning(running.callback, None)
     await running  # it has installed handlers of its own, which the watch replaces
     forwarding = Forwarding(config.ignored_signals, complain=print_error)
-    watch.start(lambda number, from_terminal: reactor.callFromThread(forwarding.receive, number, from_terminal))
     spawn_process = reactor.spawnProcess
 
     def spawn_unblocked(*arguments: Any, **options: Any) -> Any:
@@ -83,6 +82,7 @@ async def _exit_with(
     reactor.spawnProcess = spawn_unblocked
     wording = Wording("flom.client.deferred", config)
     try:
+        watch.start(lambda number, from_terminal: reactor.callFromThread(forwarding.receive, number, from_terminal))
         locks = await limit(connect(reactor, config), config.timeout or None, reactor, "")
         child = await locks.spawn(
             config.resource_name,

@@ -294,7 +294,9 @@ async def test_signals_reach_it_until_it_has_ended(scene: Scene) -> None:
     child = await scene.locks.spawn("R1", ["sleep", "60"])
     os.kill(child.pid, 0)
     child.signal(signal.SIGTERM)
+    assert child.code is None
     assert await child.exited == 128 + signal.SIGTERM
+    assert child.code == -signal.SIGTERM
     child.signal(signal.SIGTERM)
 
 

@@ -32,15 +32,21 @@ AS_FIRST_PROCESS: Final = ["unshare", "--pid", "--fork", "--kill-child"]
 # processes and threads
 
 
-@pytest.mark.parametrize("options", [[], ["-V"]], ids=["", "-V"])
-@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("program", "limit"),
+    [
+        *(pytest.param([FLOM_RUN], limit, id=f"flom-run-{limit}") for limit in (1, 2, 3)),
+        *(pytest.param([FLOM_RUN, "-V"], limit, id=f"flom-run -V-{limit}") for limit in (1, 2, 3)),
+        *(pytest.param([sys.executable, "-m", "flom.client.deferred"], limit, id=f"spawn-{limit}") for limit in (1, 2)),
+    ],
+)
 def test_without_processes_or_threads_it_ends_with_99(
-    programs: Programs, daemon: Daemon, limit: int, options: list[str]
+    programs: Programs, daemon: Daemon, program: list[str], limit: int
 ) -> None:
     """One line says so, even where a shell cannot start what it wants to, and the command does not run."""
     done = programs.start_program(
         *AS_ANOTHER_USER,
-        *(FLOM_RUN, *options, "-s", daemon.socket, "-r", "R1", "--", "echo", "ran"),
+        *(*program, "-s", daemon.socket, "-r", "R1", "--", "echo", "ran"),
         first=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit)),
     ).finish()
     assert done.returncode == 99
