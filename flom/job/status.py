@@ -34,16 +34,22 @@ def leave(status: int) -> NoReturn:
 
 def _die_by(number: int) -> None:
     """Die by signal C{number}; return if that is not possible, as in the first process of a PID namespace."""
-    import resource  # hardly any command needs it
-
     try:
-        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        # A core of ours would replace the command's. With 1, unlike 0, the kernel does not even start a program that
-        # collects cores.
-        resource.setrlimit(resource.RLIMIT_CORE, (min(hard, 1) if hard >= 0 else 1, hard))
+        _forbid_core()
+    except (ImportError, OSError, ValueError):
+        pass  # where no file can be opened, for example
+    try:
         if signal.getsignal(number) != signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
     except (OSError, ValueError):
         pass  # SIGKILL, for example
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
+
+
+def _forbid_core() -> None:
+    """Allow no core of ours, which would replace the command's; 1, unlike 0, starts no program that collects cores."""
+    import resource  # hardly any command needs it
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard if hard == 0 else 1, hard))

@@ -1,5 +1,6 @@
 """Ending as a command has ended; tests/contract/test_jobs.py sees whole programs die of the signals."""
 
+import errno
 import os
 import signal
 
@@ -21,6 +22,14 @@ def status_of_child(status: int) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         leave(status)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_process_that_can_open_nothing_still_dies_by_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptor_left() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("flom.job.status._forbid_core", no_descriptor_left)
+    assert status_of_child(-signal.SIGTERM) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("status", [0, 99, 255, -signal.SIGTERM, -signal.SIGKILL, -signal.SIGRTMIN])
