@@ -323,7 +323,7 @@ def _endpoint(description: str, option: str, reactor: IReactor) -> IStreamServer
             raise ValueError("clients cannot connect to it")
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as e:  # of Twisted's parsers, of OpenSSL, or of a plugin
-        why = _why_no_endpoint(e)
+        why = _why_no_endpoint(e) + (f"; tcp:{description} is one" if description.isdecimal() else "")
         raise SystemExit(one_line(f"twistd flom: {option}: '{description}' is no endpoint: {why}")) from None
     return endpoint
 

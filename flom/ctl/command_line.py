@@ -25,7 +25,7 @@ def parse(words: list[str]) -> Namespace:
     for name, add_options, help in (
         ("status", _add_status, "show the holders and waiters of each resource"),
         ("top", _add_top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
-        ("wait-for", _add_wait_for, "show who blocks whom at a resource; status 3 for a deadlock"),
+        ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
         ("discover", _add_discover, "list the daemons of a group"),
         ("doctor", _add_doctor, "find out why the daemons of a group are not found"),
         ("certs", _add_certs, "make certificates for TLS"),
@@ -57,7 +57,8 @@ def _add_top(command: Parser) -> None:
 
 def _add_wait_for(command: Parser) -> None:
     _add_place(command)
-    command.add_argument("resource", metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
+    help = "its name; for a hierarchy, that of a node; by default, all that is waited for"
+    command.add_argument("resource", nargs="?", metavar="RESOURCE", help=help)
     command.set_defaults(run="wait_for:show_waiting")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 
 from flom.client.blocking.status import open_status
 from flom.ctl.output import FAILED, print_error, print_warning
 from flom.ctl.place import config_of
 from flom.ctl.rows import blocked_first, describe_daemon, plain_lines, sections_of, select
+from flom.errors import DaemonUnreachable
 from flom.status.json import to_json
 
 TYPE_CHECKING = False
@@ -17,10 +20,14 @@ if TYPE_CHECKING:
 
 def show_status(arguments: Namespace) -> int:
     """Print what the daemon holds, and return the status to exit with."""
-    with open_status(config_of(arguments), print_warning) as reader:
-        status = select(reader.read(), arguments.glob)
+    try:
+        with open_status(config_of(arguments), print_warning) as reader:
+            status = select(reader.read(), arguments.glob)
+    except DaemonUnreachable as e:
+        e.args = (f"{e}{_socket_hint(arguments.glob)}",)
+        raise
     if arguments.glob is not None and not (status.resources or status.incubator):
-        print_error(f"no resource matches {arguments.glob!r}")
+        print_error(f"no resource matches {arguments.glob!r}{_socket_hint(arguments.glob)}")
         return FAILED
     if arguments.json:
         print(to_json(status))
@@ -36,3 +43,12 @@ def show_status(arguments: Namespace) -> int:
         print(f"# {daemon}")
         print("\n".join(plain_lines(sections)) if sections else "# no locks")
     return 0
+
+
+def _socket_hint(glob: str | None) -> str:
+    """Return what to add to an error if C{glob}, which is to be a pattern for names, is the path of a socket."""
+    try:
+        is_socket = glob is not None and stat.S_ISSOCK(os.stat(glob).st_mode)
+    except (OSError, ValueError):
+        return ""
+    return f"; that is a socket: -s {glob}?" if is_socket else ""

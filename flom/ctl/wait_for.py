@@ -45,26 +45,25 @@ class Wait(Value):
 
 
 def show_waiting(arguments: Namespace) -> int:
-    """Print who blocks whom at a resource, and return the status to exit with."""
+    """Print who blocks whom at a resource, or at all of them, and return the status to exit with."""
     name = arguments.resource
     try:
-        key = parse_name(name).key
+        if name is not None:
+            parse_name(name)
     except InvalidName as e:
         print_error(str(e))
         return BAD_USAGE
     config = config_of(arguments)
     with open_status(config, print_warning) as reader:
         status = reader.read()
-    found = [resource for resource in status.resources if parse_name(resource.name).key == key]
-    incubated = [lock for lock in status.incubator if _is_at(lock, name)]
-    there = [lock for resource in found for lock in (*resource.holders, *resource.waiters) if _is_at(lock, name)]
-    if not (there or incubated or any(resource.name == name or key == name for resource in found)):
+    if name is not None and not _exists(status, name):
         print_error(f"no resource {name!r}")
         return FAILED
-    waits = [Wait(lock, resource) for resource in found for lock in resource.waiters if _is_at(lock, name)]
+    waits = _all_waits(status) if name is None else {name: _waits_at(status, name)}
     blocked = Blocked(status, is_local=not (config.unicast_address or config.multicast_address))
-    tree = _Writer(blocked).write(name, waits, incubated)
-    circle = blocked.circle(waits)
+    writer = _Writer(blocked)
+    trees = [writer.write(each, found, _incubated_at(status, each)) for each, found in waits.items()]
+    circle = blocked.circle([wait for found in waits.values() for wait in found])
     deadlock = one_line(f"deadlock: {', '.join(circle)}") if circle else ""
     if sys.stdout.isatty():
         from rich.text import Text
@@ -72,12 +71,50 @@ def show_waiting(arguments: Namespace) -> int:
         from flom.ctl.drawing import make_console, make_tree
 
         console = make_console()
-        console.print(make_tree(tree))
+        for tree in trees or [Tree("no waiters")]:
+            console.print(make_tree(tree))
         if deadlock:
             console.print(Text(deadlock, "bold red"), soft_wrap=True)
     else:
-        print("\n".join([*tree.plain_lines(), *filter(None, [deadlock])]))
+        lines = [line for tree in trees or [Tree("no waiters")] for line in tree.plain_lines()]
+        print("\n".join([*lines, *filter(None, [deadlock])]))
     return DEADLOCK if circle else 0
+
+
+def _resources_of(status: Status, name: str) -> list[ResourceStatus]:
+    """Return the resource to which C{name} belongs, if it exists."""
+    key = parse_name(name).key
+    return [resource for resource in status.resources if parse_name(resource.name).key == key]
+
+
+def _exists(status: Status, name: str) -> bool:
+    """Return whether C{name} is a resource, or a node of one at or below which anything is held or waited for."""
+    found = _resources_of(status, name)
+    if any(name in (resource.name, parse_name(resource.name).key) for resource in found):
+        return True
+    locks = [lock for resource in found for lock in (*resource.holders, *resource.waiters)]
+    return any(_is_at(lock, name) for lock in (*locks, *status.incubator))
+
+
+def _all_waits(status: Status) -> dict[str, list[Wait]]:
+    """Return the waits for each resource that is waited for; none for one that does not exist yet."""
+    waits = {
+        resource.name: [Wait(lock, resource) for lock in resource.waiters]
+        for resource in status.resources
+        if resource.waiters
+    }
+    return waits | {lock.name: [] for lock in status.incubator if lock.name not in waits}
+
+
+def _waits_at(status: Status, name: str) -> list[Wait]:
+    """Return the waits for C{name}, and for the nodes below it."""
+    found = _resources_of(status, name)
+    return [Wait(lock, resource) for resource in found for lock in resource.waiters if _is_at(lock, name)]
+
+
+def _incubated_at(status: Status, name: str) -> list[LockStatus]:
+    """Return those that wait until C{name}, or a node below it, is created."""
+    return [lock for lock in status.incubator if _is_at(lock, name)]
 
 
 class Blocked:

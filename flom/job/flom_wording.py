@@ -5,6 +5,7 @@ from __future__ import annotations
 from flom.codes import Outcome, ReturnCode
 from flom.errors import (
     CannotWait,
+    ConfigError,
     DaemonLost,
     DaemonUnreachable,
     FlomError,
@@ -26,6 +27,8 @@ class FlomWording(Wording):
 
     def refused(self, error: Exception, held: str = "") -> str:
         match error:
+            case ConfigError(flom_line=line):
+                return line
             case LockTimeout():
                 milliseconds = round((self._config.timeout or 0.0) * 1000)
                 return f"The lock was not obtained because timeout ({milliseconds} milliseconds) expired"

@@ -436,6 +436,8 @@ def _lock_once(path: str, mode: int) -> int:
             lock = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             lock = os.open(name, flags)  # with O_CREAT, Linux refuses another user's file in /tmp (protected_regular)
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise CannotClaim(path, "its directory does not exist", code=ReturnCode.OPEN_ERROR) from e
     except OSError as e:
         raise CannotClaim(name, _why(e, name), code=ReturnCode.OPEN_ERROR) from e
     finally:
@@ -463,7 +465,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise CannotClaim(path, "is there and is no socket", code=ReturnCode.UNLINK_ERROR)
+        raise CannotClaim(path, "it is no socket", code=ReturnCode.UNLINK_ERROR)
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         probe.setblocking(False)

@@ -34,6 +34,8 @@ _IFF_LOOPBACK: Final = 0x8
 _IFF_RUNNING: Final = 0x40
 _IFF_MULTICAST: Final = 0x1000
 
+_MOST_NAMED: Final = 20  # interfaces in a message: a host of containers has hundreds
+
 # missing in Python's socket module; off, they keep us from datagrams to groups that others on this host have joined
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
@@ -156,8 +158,12 @@ def check_interface(name: str) -> None:
     try:
         socket.if_nametoindex(name)
     except OSError:
+        there = [interface for _, interface in socket.if_nameindex()]
+        named = ", ".join(there[:_MOST_NAMED]) + (", ..." if len(there) > _MOST_NAMED else "")
         raise ConfigError(
-            f"network-interface: '{name}' is an invalid value (ret_cod={ReturnCode.INVALID_IPV6_NETWORK_INTERFACE})"
+            f"network-interface: this host has no '{name}', but {named}",
+            flom_line=f"network-interface: '{name}' is an invalid value "
+            f"(ret_cod={ReturnCode.INVALID_IPV6_NETWORK_INTERFACE})",
         ) from None
 
 

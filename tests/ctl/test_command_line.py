@@ -36,7 +36,7 @@ def test_each_key_of_top_is_an_order() -> None:
         ("", "COMMAND"),
         ("status --nonsense", "--nonsense"),
         ("status -s a -a b", "not allowed"),
-        ("wait-for", "RESOURCE"),
+        ("wait-for one two", "two"),
     ],
 )
 def test_a_command_line_without_sense_is_one_line(programs: Programs, words: str, why: str) -> None:

@@ -142,6 +142,13 @@ class TestGlob:
         found = [lock for resource in status["resources"] for lock in resource["holders"]] + status["incubator"]
         assert {lock["name"] for lock in found} == shown
 
+    def test_a_socket_that_was_meant_as_a_place_gets_a_hint(self, programs: Programs, daemon: Daemon) -> None:
+        path = daemon.socket
+        hint = f"; that is a socket: -s {path}?\n"
+        done = flomctl(programs, "status", "-s", path, path)
+        assert_refused(done, 1, f"flomctl: no resource matches {path!r}{hint}")
+        assert_refused(flomctl(programs, "status", "-s", f"{path}.none", path), 1, hint)
+
     @pytest.mark.parametrize("words", [[], ["--json"]])
     def test_nothing_matches(self, programs: Programs, daemon: Daemon, locks: Locks, words: list[str]) -> None:
         locks.ask("DB1")
@@ -292,7 +299,6 @@ class TestTrouble:
             (["status", "one", "two"], "two"),
             (["status", "--sort", "name"], "--sort"),
             (["top", "--sort", "colour"], "colour"),
-            (["wait-for"], "RESOURCE"),
             (["wait-for", "no name"], "'no name'"),
         ],
         ids=lambda words: " ".join(words) if isinstance(words, list) else None,

@@ -49,9 +49,9 @@ class Scene:
         """Return how many waiters C{name} has."""
         return sum(" waits for " in line for line in self.show(name)[1] if line.startswith("  pid"))
 
-    def show(self, name: str) -> tuple[int, list[str]]:
+    def show(self, *name: str) -> tuple[int, list[str]]:
         """Return status and output of C{flomctl wait-for}, without durations."""
-        done = flomctl(self._programs, "wait-for", "-s", self._path, name)
+        done = flomctl(self._programs, "wait-for", "-s", self._path, *name)
         assert done.stderr == ""
         return done.returncode, [line.rpartition(", ")[0] or line for line in done.stdout.splitlines()]
 
@@ -150,6 +150,25 @@ def test_a_waiter_for_the_creation_of_a_resource(locks: Locks, scene: Scene) -> 
     assert locks.ask("R1", create=False) == Outcome.AWAITING_CREATION
     [_, line] = scene.show("R1")[1]
     assert line.endswith("waits until it is created")
+
+
+def test_without_a_name_all_that_is_waited_for_is_shown(locks: Locks, scene: Scene) -> None:
+    assert scene.show() == (0, ["no waiters"])
+    for name in ("free", "R1", "N[1]", "/a/b"):
+        assert locks.ask(name) == GRANTED
+    for name in ("R1", "N[1]", "/a"):
+        assert locks.ask(name) == QUEUED
+    assert locks.ask("/x/y", create=False) == Outcome.AWAITING_CREATION
+    _, lines = scene.show()
+    assert [line for line in lines if not line.startswith((" ", "deadlock"))] == ["R1", "N[1]", "/a/b", "/x/y"]
+
+
+def test_without_a_name_a_deadlock_is_reported_too(scene: Scene) -> None:
+    one = scene.hold("A", *scene.asking("B"))
+    other = scene.hold("B", *scene.asking("A"))
+    one.say("go")
+    other.say("go")
+    eventually(lambda: scene.show()[0] == DEADLOCK, "a deadlock")
 
 
 def test_many_waiters_of_the_same_holders_are_told_in_short(locks: Locks, scene: Scene) -> None:

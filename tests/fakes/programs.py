@@ -84,7 +84,7 @@ class Running:
         """Close its stdin and wait for its end, and for all processes that have its stdout and stderr."""
         out, err = self.process.communicate(timeout=patience)
         return subprocess.CompletedProcess(
-            self.process.args, self.process.returncode, (self._unread + (out or b"")).decode(), err.decode()
+            self.process.args, self.process.returncode, (self._unread + (out or b"")).decode(), (err or b"").decode()
         )
 
 
@@ -109,6 +109,7 @@ class Programs:
         environment: Mapping[str, str] | None = None,
         stdin: Any = subprocess.PIPE,
         stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
         cwd: Path | None = None,
         own_session: bool = False,
         pass_fds: tuple[int, ...] = (),
@@ -125,7 +126,7 @@ class Programs:
                 words,
                 stdin=stdin,
                 stdout=stdout,
-                stderr=subprocess.PIPE,
+                stderr=stderr,
                 env=os.environ | {_MARK: self._mark} | self._environment | dict(environment or {}),
                 cwd=cwd,
                 start_new_session=own_session,

@@ -36,9 +36,11 @@ class Terminal:
         self._set_size(columns, lines)
         self.written = b""
 
-    def start(self, programs: Programs, *words: str, **options: Any) -> Running:
-        """Start a program that has this as its controlling terminal, but for stderr."""
+    def start(self, programs: Programs, *words: str, is_stderr: bool = False, **options: Any) -> Running:
+        """Start a program that has this as its controlling terminal, but for stderr, unless that is this too."""
         options = {"stdin": self._slave, "environment": {"TERM": "xterm"}, **options}
+        if is_stderr:
+            options["stderr"] = self._slave
         return programs.start_program(*words, stdout=self._slave, own_session=True, first=self._seize, **options)
 
     @property
@@ -74,7 +76,7 @@ class Terminal:
             self._read(0.05)
         self.read_rest()
         _, err = running.process.communicate(timeout=PATIENCE)
-        return subprocess.CompletedProcess(running.process.args, running.process.returncode, "", err.decode())
+        return subprocess.CompletedProcess(running.process.args, running.process.returncode, "", (err or b"").decode())
 
     def read_rest(self) -> None:
         """Read what was written and not yet looked at; for when the program has ended."""

@@ -132,7 +132,7 @@ def test_a_user_s_daemon_can_do_without_the_place_of_flom(tmp_path: Path) -> Non
     warnings: list[str] = []
     (claim,) = claim_private(addresses, warnings.append)
     connect(addresses[0])
-    assert warnings == [f"FLoM's own commands will not find this daemon: {addresses[-1]}: is there and is no socket"]
+    assert warnings == [f"FLoM's own commands will not find this daemon: {addresses[-1]}: it is no socket"]
     claim.close()
 
 
@@ -144,7 +144,7 @@ def test_but_not_if_another_user_has_taken_its_name_too(tmp_path: Path, monkeypa
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(addresses[0])
         other.listen()
-        with pytest.raises(CannotClaim, match="is there and is no socket"):
+        with pytest.raises(CannotClaim, match="it is no socket"):
             claim_private(addresses, pytest.fail)
     assert not Path(addresses[1]).exists()
 

@@ -55,8 +55,8 @@ def outdated() -> Iterator[Host]:
         (["-A", "192.0.2.1"], ("multicast-address", "'192.0.2.1'", "not a multicast address")),
         (["-A", "fe80::1%lo"], ("multicast-address", "'fe80::1%lo'", "not a multicast address")),
         (["-A", "no.such.invalid"], ("multicast-address", "'no.such.invalid'", "not a multicast address")),
-        (["-A", "ff02::1", "-n", "nosuch0"], ("network-interface", "'nosuch0'", "ret_cod=-20")),
-        (["-A", "ff02::1%nosuch0"], ("network-interface", "'nosuch0'", "ret_cod=-20")),
+        (["-A", "ff02::1", "-n", "nosuch0"], ("flom-run: network-interface: this host has no 'nosuch0', but ", "lo")),
+        (["-A", "ff02::1%nosuch0"], ("flom-run: network-interface: this host has no 'nosuch0', but ", "lo")),
     ],
     ids=lambda value: " ".join(value[1::2]) if isinstance(value, list) else "",
 )

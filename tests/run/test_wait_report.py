@@ -1,8 +1,9 @@
-"""C{flom-run -V} tells somebody who waits for what, and because of whom."""
+"""C{flom-run} tells what it waits for, and because of whom: with C{-V}, and on a terminal."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import signal
 import socket
@@ -17,9 +18,9 @@ from flom.config import Config
 from flom.core.protocol.messages import Answer, ManagementRefused, StatusRequest
 from flom.run.wait_report import WaitReport
 from tests.fakes.authority import Authority
-from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
 from tests.fakes.peers import FakeDaemon, SocketClient
-from tests.fakes.programs import Programs, free_port
+from tests.fakes.programs import Programs, Running, free_port
 from tests.fakes.terminal import Terminal
 
 QUEUED = Outcome.QUEUED
@@ -28,7 +29,7 @@ QUEUED = Outcome.QUEUED
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
     """A terminal for one program."""
-    with Terminal() as terminal:
+    with Terminal(200) as terminal:
         yield terminal
 
 
@@ -94,6 +95,7 @@ def test_without_verbose_nothing_is_told(programs: Programs, daemon: Daemon) -> 
         holder.ask("R1")
         done = programs.run("-s", daemon.socket, "-r", "R1", "-o", "1000", "--", "true")
     assert (done.returncode, done.stdout) == (98, "")
+    assert "waiting" not in done.stderr
 
 
 @pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "TLS"])
@@ -153,6 +155,75 @@ def test_a_timeout_is_told_on_a_line_of_its_own(
     done = terminal.finish(running)
     assert (done.returncode, done.stderr.count("\n")) == (98, 1)
     assert not any("waiting" in line for line in terminal.lines)
+
+
+# without -V: on a terminal, on stderr
+
+
+@pytest.fixture
+def command(programs: Programs, address: str, resource: str) -> Running:
+    """A command that holds the resource, until it reads a line."""
+    running = programs.start("-s", address, "-r", resource, "--", "sh", "-c", "echo held; read go")
+    assert running.line() == "held"
+    return running
+
+
+def held_by(command: Running) -> str:
+    return f"by pid {command.pid} ({pwd.getpwuid(os.geteuid()).pw_name}, sh) for "
+
+
+def test_a_wait_of_a_second_is_shown_and_vanishes(
+    programs: Programs, address: str, resource: str, terminal: Terminal, command: Running
+) -> None:
+    words = [FLOM_RUN, "-s", address, "-r", resource, "--", "echo", "ran"]
+    running = terminal.start(programs, *words, is_stderr=True)
+    [line] = terminal.see("waiting for ")
+    assert line.startswith(f"waiting for {resource} (EX): next in line, held {held_by(command)}")
+    terminal.watch(lambda lines: lines not in ([], [line]), "another time")
+    command.say("go")
+    assert terminal.finish(running).returncode == 0
+    assert terminal.lines == ["ran"]
+
+
+def test_a_timeout_takes_the_place_of_what_was_shown(
+    programs: Programs, address: str, resource: str, terminal: Terminal, command: Running
+) -> None:
+    words = [FLOM_RUN, "-s", address, "-r", resource, "-o", "1500", "--", "echo", "ran"]
+    running = terminal.start(programs, *words, is_stderr=True)
+    terminal.see("waiting for ")
+    assert terminal.finish(running).returncode == 98
+    [line, *_] = terminal.lines
+    assert line.startswith(f"flom-run: {resource}: still locked after 1.5 s {held_by(command)}")
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize("program", ["flom", "flom-run"])
+def test_flom_shows_nothing_and_neither_does_a_stderr_that_is_no_terminal(
+    programs: Programs, address: str, resource: str, terminal: Terminal, program: str
+) -> None:
+    words = [str(BIN / program), "-s", address, "-r", resource, "-o", "1500", "--", "echo", "ran"]
+    assert terminal.finish(terminal.start(programs, *words, is_stderr=program == "flom")).returncode == 98
+    assert b"waiting" not in terminal.written
+
+
+def test_a_lock_that_comes_at_once_leaves_the_terminal_alone(
+    programs: Programs, address: str, resource: str, terminal: Terminal
+) -> None:
+    running = terminal.start(programs, FLOM_RUN, "-s", address, "-r", resource, "--", "echo", "ran", is_stderr=True)
+    assert terminal.finish(running).returncode == 0
+    assert terminal.written == b"ran\r\n"
+
+
+def test_a_terminal_that_was_stopped_does_not_delay_the_lock(
+    programs: Programs, address: str, resource: str, tmp_path: Path, terminal: Terminal, command: Running
+) -> None:
+    words = [FLOM_RUN, "-s", address, "-r", resource, "--", "touch", str(tmp_path / "ran")]
+    running = terminal.start(programs, *words, is_stderr=True)
+    terminal.see("waiting for ")
+    terminal.press("\x13")
+    command.say("go")
+    assert running.wait() == 0
+    assert (tmp_path / "ran").exists()
 
 
 # what must not do any harm

@@ -92,7 +92,7 @@ def test_at_the_path_of_a_socket(public: Path, precious: Path, plant: Plant, mod
     path = public / "flom.sock"
     plant(path, precious)
     before = snapshot(public)
-    with pytest.raises(CannotClaim, match="is there and is no socket"):
+    with pytest.raises(CannotClaim, match="it is no socket"):
         claim_unix(str(path), mode)
     assert snapshot(public).items() - before.items() <= {("flom.sock.lock", (public / "flom.sock.lock").stat().st_ino)}
 
@@ -118,7 +118,7 @@ def test_a_daemon_says_so_in_one_line(public: Path, precious: Path, plant: Plant
     plant(public / "flom.sock", precious)
     words = [str(BIN / "twistd"), "-n", "--pidfile=", "flom", "-s", str(public / "flom.sock")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30)
-    assert_refused(done, 1, str(public / "flom.sock"), "is there and is no socket")
+    assert_refused(done, 1, str(public / "flom.sock"), "it is no socket")
 
 
 @needs_root
