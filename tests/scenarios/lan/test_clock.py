@@ -66,6 +66,7 @@ def test_a_standby_whose_clock_was_set_takes_over_and_serves(lan: Lan, wall_cloc
 
 
 def test_one_is_elected_though_the_clock_goes_back_and_forth(lan: Lan, wall_clock: FakeWallClock) -> None:
+    """The clock is that of the command: the daemon does not get its environment."""
     [host] = lan.add_hosts(1)
     with restless(wall_clock):
         started = host.start_flom("-A", GROUP, "--", "echo", "ran", environment=wall_clock.environment)
