@@ -41,18 +41,18 @@ class Forwarding:
         self,
         ignored: Collection[int],
         *,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
         end: Callable[[int], object] = leave,
         step_out: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param ignored: numbers of the signals that are not for the command.
-        @param complain: called with a line for the user.
+        @param warn: called with a warning for the user.
         @param end: ends this process; it is called with what to exit with, -N for death by signal N.
         @param step_out: called before SIGTSTP stops this process before the command runs.
         """
         self._ignored = ignored
-        self._complain = complain
+        self._warn = warn
         self._end = end
         self._step_out = step_out
         self._pid = 0
@@ -104,7 +104,7 @@ class Forwarding:
             send(number, (from_terminal or number == signal.SIGCONT) and group == self._pid)
         except PermissionError as e:  # it has become another user, as sudo does
             what = f"signal {number} cannot be passed on to the command (pid {self._pid})"
-            self._complain(f"Warning: {what}: {reason(e)}")
+            self._warn(f"{what}: {reason(e)}")
 
 
 def ignore_signals(numbers: Collection[int]) -> list[int]:

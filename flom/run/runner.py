@@ -59,7 +59,7 @@ class Runner(Hooks):
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
         self._end = end
         self._forwarding = Forwarding(
-            config.ignored_signals, complain=print_error, end=self._end_by_signal, step_out=self._step_out
+            config.ignored_signals, warn=warn, end=self._end_by_signal, step_out=self._step_out
         )
         self._is_held = False
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were

@@ -44,7 +44,7 @@ class Program:
     def forwarding(self, *ignored: int) -> Forwarding:
         """Return its L{Forwarding}, before the command runs."""
         return Forwarding(
-            ignored, complain=self.lines.append, end=self.end, step_out=lambda: self.did.append("stepped out")
+            ignored, warn=self.lines.append, end=self.end, step_out=lambda: self.did.append("stepped out")
         )
 
     def running(self, *ignored: int) -> Forwarding:
@@ -113,9 +113,7 @@ def test_a_command_that_may_not_be_signalled_costs_a_line(program: Program) -> N
     forwarding = program.running()
     program.may_signal = False
     forwarding.receive(signal.SIGTERM, from_terminal=False)
-    assert program.lines == [
-        "Warning: signal 15 cannot be passed on to the command (pid 4711): operation not permitted"
-    ]
+    assert program.lines == ["signal 15 cannot be passed on to the command (pid 4711): operation not permitted"]
 
 
 def test_a_stop_comes_before_we_stop(program: Program) -> None:

@@ -72,7 +72,9 @@ async def _exit_with(
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     await running  # it has installed handlers of its own, which the watch replaces
-    forwarding = Forwarding(config.ignored_signals, complain=print_error)
+    forwarding = Forwarding(
+        config.ignored_signals, warn=lambda text: print_error(f"flom.client.deferred: warning: {text}")
+    )
     spawn_process = reactor.spawnProcess
 
     def spawn_unblocked(*arguments: Any, **options: Any) -> Any:
