@@ -38,6 +38,8 @@ _END: Final = b"</msg>"
 _MOST: Final = 1024  # bytes of the other end's id
 _LONGEST: Final = 65_536  # bytes of a datagram
 _OTHER: Final = "the other end"
+_ASK_AGAIN: Final = 0.1  # seconds
+_SERVER_START: Final = 2.0  # seconds that the other half has for its start
 
 
 def try_feature(name: str, config: Config) -> int:
@@ -72,11 +74,20 @@ def _serve_multicast(config: Config) -> None:
 
 
 def _ask_multicast(config: Config) -> None:
+    """Ask again and again, because the other half may have been started at the same moment; say so once."""
     group_socket = _open(config, is_member=False)
+    deadline = monotonic() + config.discovery_time + _SERVER_START
     try:
         group_socket.tell(b"HELLO")
         tell("Sent datagram is 'HELLO'")
-        datagram, _ = _receive(group_socket, monotonic() + config.discovery_time)
+        while True:
+            try:
+                datagram, _ = _receive(group_socket, min(deadline, monotonic() + _ASK_AGAIN))
+                break
+            except LockTimeout:
+                if monotonic() >= deadline:
+                    raise
+            group_socket.tell(b"HELLO")
         tell(one_line(f"Arrived datagram is '{datagram.decode(errors='replace')}'"))
     finally:
         group_socket.close()

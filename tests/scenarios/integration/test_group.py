@@ -11,10 +11,12 @@ import pytest
 
 from flom.text import host_port
 from tests.fakes.daemon import BIN, FLOM_RUN
-from tests.fakes.netns import Host, needs_network_namespaces
+from tests.fakes.netns import Host, needs_network_namespaces, needs_nft
 from tests.fakes.programs import Programs, Running
 
 TWISTD = [str(BIN / "twistd"), "-n", "--pidfile=", "flom"]
+
+FLOM = str(BIN / "flom")
 
 GROUPS = ["ff02::1", "239.1.1.1"]
 
@@ -50,6 +52,23 @@ def test_what_is_no_group_keeps_it_from_starting(host: Host, words: list[str], n
     line = complaint(host, *words)
     for word in named:
         assert word in line
+
+
+@needs_network_namespaces
+@needs_nft
+def test_a_group_of_lo_alone_needs_no_multicast(programs: Programs) -> None:
+    with Host("flomalone") as alone:
+        alone.run("nft", "add", "table", "inet", "no_multicast", check=True)
+        output = "{ type filter hook output priority 0; }"
+        alone.run("nft", "add", "chain", "inet", "no_multicast", "out", output, check=True)
+        alone.run("nft", "add", "rule", "inet", "no_multicast", "out", "ip6", "daddr", "ff00::/8", "drop", check=True)
+        words = alone.words(FLOM, "-n", "lo", "-a", "::1", "-A", "ff01::1")
+        holder = programs.start_program(*words, "-d", "-1", "--", "sh", "-c", "echo held; read line")
+        assert holder.line() == "held"
+        busy = programs.start_program(*words, "-d", "0", "-o", "0", "--", "true").finish()
+        assert busy.returncode == 98
+        holder.say("")
+        assert holder.finish().returncode == 0
 
 
 def until(daemon: Running, text: str) -> None:

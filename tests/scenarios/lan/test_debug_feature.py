@@ -34,6 +34,16 @@ def test_a_datagram_comes_and_an_answer_goes_back(group: str, lan: Lan) -> None:
     assert served.stdout.splitlines() == ["Arrived datagram is 'HELLO'", "Sent datagram is 'WELCOME'"]
 
 
+@pytest.mark.parametrize("group", ["ff02::f10", "239.1.1.1"])
+def test_the_other_half_may_be_started_at_the_same_moment(group: str, lan: Lan) -> None:
+    host = lan.add_host()
+    client = host.start_flom(CLIENT, "-A", group)
+    assert client.line() == "Sent datagram is 'HELLO'"
+    server = host.start_flom(SERVER, "-A", group)
+    assert client.line() == "Arrived datagram is 'WELCOME'"
+    assert (client.finish().returncode, server.finish().returncode) == (0, 0)
+
+
 def test_nobody_answers(lan: Lan) -> None:
     client = lan.add_host().flom(CLIENT, "-A", "ff02::f10", "-D", "1", "-I", "100")
     assert (client.returncode, client.stdout) == (1, "Sent datagram is 'HELLO'\n")
