@@ -111,7 +111,7 @@ def test_nothing_is_lost_when_the_user_logs_out(places: Places) -> None:
 
 
 def test_of_many_units_that_start_at_once_one_has_the_daemon(places: Places, programs: Programs) -> None:
-    started = [places.flom_run(f"tmp{n}", "-d", "2000", "-r", "_s_n[1]", "--", "echo") for n in range(6)]
+    started = [places.flom_run(f"tmp{n}", "-d", "2000", "-i", "60000", "-r", "_s_n[1]", "--", "echo") for n in range(6)]
     assert sorted(int(running.finish().stdout) for running in started) == list(range(1, 7))
     assert len(programs.daemons()) == 1
 
