@@ -23,7 +23,7 @@ PROGRAM_TESTS := tests/run tests/contract tests/scenarios
 .PHONY: run test test-lan test-programs test-modules bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
-	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(CMD),sh -c '$(subst ','\'',$(CMD))')
+	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
 
 test: lint types check  ## everything that CI runs
 

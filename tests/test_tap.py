@@ -123,6 +123,7 @@ def test_some_settings_go_by_shorter_names_too(words: list[str], field: str, val
 def test_help_tells_of_every_setting() -> None:
     told = parse().getUsage()
     assert [setting.long for setting in OWN_SETTINGS if f"--{setting.long}" not in told] == []
+    assert "--starter" not in told
 
 
 def test_what_is_for_commands_is_no_option() -> None:
