@@ -120,6 +120,11 @@ def test_some_settings_go_by_shorter_names_too(words: list[str], field: str, val
     assert getattr(parse(*words).config, field) == value
 
 
+def test_a_duration_may_have_a_unit() -> None:
+    config = parse("-d", "5s", "--reservation", "2m", "--heartbeat", "0300").config
+    assert (config.lifespan_ms, config.reservation_ms, config.heartbeat_ms) == (5000, 120_000, 300)
+
+
 def test_help_tells_of_every_setting() -> None:
     told = parse().getUsage()
     assert [setting.long for setting in OWN_SETTINGS if f"--{setting.long}" not in told] == []

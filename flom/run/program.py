@@ -194,13 +194,18 @@ def _check_use(line: CommandLine, config: Config) -> None:
     if "quantity" in given and config.quantity != 1 and not name.has_quantity:
         raise ConfigError(f"resource-quantity: {what} has no units; numeric resources, such as NAME[5], have")
     if "network_interface" in given and config.network_interface:
-        why = f"network-interface: '{config.network_interface}' is "
         if not (config.unicast_address or config.multicast_address):
-            raise ConfigError(f"{why}for an address or a group, and there is neither{flock_hint('-n')}")
+            why = f"network-interface: '{config.network_interface}' is for an address or a group, and there is neither"
+            raise ConfigError(f"{why}{flock_hint('-n')}")
         try:
             socket.if_nametoindex(config.network_interface)
         except OSError:
-            raise ConfigError(f"{why}no interface of this host{flock_hint('-n')}") from None
+            from flom.net.multicast import check_interface  # seldom wanted
+
+            try:
+                check_interface(config.network_interface)
+            except ConfigError as e:
+                raise ConfigError(f"{e}{flock_hint('-n')}") from None
 
 
 def what_is_ignored(config: Config) -> list[str]:

@@ -202,7 +202,8 @@ def test_verbose_does_not_warn_of_what_has_its_default(run_here: RunHere) -> Non
             "network-interface: 'cmd' is for an address or a group, and there is neither; flock's -n is -o 0 here",
         ),
         ("-n 5 -s /s", "network-interface: '5' is for an address or a group"),
-        ("-a ::1 -n nosuch0", "network-interface: 'nosuch0' is no interface of this host; flock's -n is -o 0 here"),
+        ("-a ::1 -n nosuch0", "network-interface: this host has no 'nosuch0', but "),
+        ("-A ff02::1 -n nosuch0", "network-interface: this host has no 'nosuch0', but "),
     ],
 )
 def test_an_option_without_effect_is_refused(flom_run_here: RunHere, line: str, why: str) -> None:

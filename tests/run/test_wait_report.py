@@ -133,6 +133,18 @@ def test_it_is_brought_up_to_date_in_its_place(
     assert not any("waiting" in line for line in terminal.lines)
 
 
+@pytest.mark.parametrize("option", ["-Q", "--quiet"])
+def test_quietly_a_terminal_shows_the_command_alone(
+    programs: Programs, address: str, resource: str, terminal: Terminal, holder: SocketClient, option: str
+) -> None:
+    """A wait of 1.5 s, which would be told, and the end of the timeout."""
+    running = terminal.start(
+        programs, FLOM_RUN, option, "-V", "-s", address, "-r", resource, "-o", "1500", "--", "true"
+    )
+    assert terminal.finish(running).returncode == 98
+    assert terminal.written == b""
+
+
 def test_a_narrow_terminal_has_one_line_too(
     programs: Programs, address: str, resource: str, holder: SocketClient
 ) -> None:
