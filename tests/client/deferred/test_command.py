@@ -24,10 +24,10 @@ def test_the_help_names_it_and_the_options_of_flom_run() -> None:
 
 
 def test_files_are_read_and_traces_written_as_by_flom_run(daemon: Daemon, tmp_path: Path) -> None:
-    (tmp_path / "flom.conf").write_text(f"[Daemon]\nSocketName={daemon.socket}\n[Resource]\nName=of.file\n")
+    (tmp_path / "flom.conf").write_text(f"[Daemon]\nSocketName={daemon.socket}\n[Resource]\nName=offile\n")
     trace = tmp_path / "trace"
     done = run("-c", str(tmp_path / "flom.conf"), "-T", str(trace), "--", "sh", "-c", "echo $FLOM_RESOURCE")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "of.file\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "offile\n", "")
     assert "connected to " in trace.read_text()
 
 
