@@ -16,6 +16,9 @@ ENVIRON: Final = "FLOM_RUN_ENVIRON"
 """The variable in which the script C{flom-run} has the environment that it was called with, in base64."""
 
 
+_OF_SCRIPT: Final = b"FLOM_RUN_"  # begins the names of all of that script's variables
+
+
 def inherited_environment() -> dict[bytes, bytes]:
     """
     Return the environment as this program got it.
@@ -30,7 +33,7 @@ def inherited_environment() -> dict[bytes, bytes]:
             with open("/proc/self/environ", "rb") as environment:
                 variables = environment.read().split(b"\0")
         except OSError:
-            return {key: value for key, value in os.environb.items() if key != ENVIRON.encode()}
+            return {key: value for key, value in os.environb.items() if not key.startswith(_OF_SCRIPT)}
     return dict(variable.split(b"=", 1) for variable in variables if variable.find(b"=") > 0)
 
 
