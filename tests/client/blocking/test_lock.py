@@ -523,9 +523,9 @@ def test_none_is_started_if_that_is_not_wanted(tmp_path: Path, arguments: dict[s
     [
         (Config(socket_name="/proc/nothing/s"), ReturnCode.OPEN_ERROR, "cannot start a daemon: .*/proc/nothing"),
         (
-            Config(unicast_address="127.0.0.1", unicast_port=free_port(), keepalive_time=99_999),
+            Config(unicast_address="127.0.0.1", unicast_port=free_port(), heartbeat_ms=5),
             ReturnCode.DAEMON_NOT_STARTED,
-            "the daemon did not start: .*tcp-keepalive-time: '99999'",
+            "the daemon did not start: .*heartbeat: '5'",
         ),
     ],
 )
