@@ -117,7 +117,7 @@ def test_those_who_stand_by_will_have_a_leader_soon(lan: Lan) -> None:
     members = [host.join_group() for host in lan.add_hosts(2)]
     leader = await_leader(members)
     leader.signal(signal.SIGKILL)
-    quick = f"group='{GROUP}', start=False, config=Config(discovery_attempts=2, discovery_timeout_ms=1)"
+    quick = f"group='{GROUP}', start=False, config=Config(discovery_attempts=2, discovery_timeout_ms=100)"
     assert run(lan.add_host(), quick).stdout == "held\n"
 
 
