@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 ENVIRON: Final = "FLOM_RUN_ENVIRON"
 """The variable in which the script C{flom-run} has the environment that it was called with, in base64."""
 
-
 _OF_SCRIPT: Final = b"FLOM_RUN_"  # begins the names of all of that script's variables
 
 

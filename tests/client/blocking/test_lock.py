@@ -444,6 +444,8 @@ def test_what_is_wrong_with_them_is_told(tmp_path: Path) -> None:
     (tmp_path / ".flom").write_text("[Daemon]\nUnicastPort=99999\n")
     with pytest.raises(ConfigError, match=r"^R: .*/\.flom"):
         lock("R")
+    with pytest.raises(ConfigError, match=r"^R: tcp-keepalive-time: '99999' is an invalid value"):
+        lock("R", config=Config(unicast_address="127.0.0.1", keepalive_time=99_999))
     (tmp_path / ".flom").write_text("[TLS]\nTlsCertificate=/dev/null\n")
     with pytest.warns(match="TLS is not used, it needs tls-private-key and tls-ca-certificate too"):
         lock("R")
