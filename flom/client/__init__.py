@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         LockRefused,
         LockTimeout,
         Misuse,
+        NoProcess,
         ProtocolError,
         RemoteProtocolError,
         StandingBy,
@@ -47,7 +48,8 @@ __all__ = ["Child", "Config", "LockMode", "RemoteArbiter", "connect", "holding",
 __all__ += ["Acquisition", "Held", "IArbiter", "IHeld", "IReactor"]  # for annotations
 __all__ += ["CannotExecute", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"]
 __all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockImpossible"]
-__all__ += ["LockRefused", "LockTimeout", "Misuse", "ProtocolError", "RemoteProtocolError", "StandingBy", "TlsError"]
+__all__ += ["LockRefused", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError"]
+__all__ += ["StandingBy", "TlsError"]
 
 _MODULES = {
     "Acquisition": "flom.acquisition",

@@ -262,6 +262,7 @@ def test_a_timer_keeps_its_time(
 # who may read the wall clock
 
 READERS: Final = {
+    "net/campaign.py": "since when a candidate stands, which is its rank",
     "net/clock.py": "system_instant, of whose two clocks the wall clock is for what people read, and for ranks",
     "server/counters.py": "when the daemon began",
     "trace.py": "the lines of a trace",
