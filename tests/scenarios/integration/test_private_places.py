@@ -22,7 +22,17 @@ from tests.fakes.programs import Programs, Running, eventually
 pytestmark = needs_network_namespaces
 
 STRANGER = 65534
-IN = 'mount --bind "$1" /run; mount --bind "$2" /tmp; shift 2; exec "$@"'
+IN = """
+mount --bind "$1" /run
+mkdir -p "$2/$3" && mount --bind "$3" "$2/$3"  # this checkout is seen even if it is in /tmp
+mount --rbind "$2" /tmp
+shift 3
+exec "$@"
+"""
+"""Runs a program with a C{/run} and a C{/tmp} of its own, and with this checkout in that if it is in C{/tmp}."""
+
+CHECKOUT = Path(__file__).parents[3]
+IN_TMP = str(CHECKOUT.relative_to("/tmp")) if CHECKOUT.is_relative_to("/tmp") else "."
 PLACE_OF_FLOM = default_socket()
 HOLD = ("-d", "300", "-r", "R", "--", "sh", "-c", "echo; read line")
 IS_LOCKED = ("-d", "300", "-r", "R", "-o", "0", "--", "echo", "beside the holder")

@@ -132,7 +132,7 @@ def test_daemons_and_clients_with_a_key_trust_no_others(lan: Lan, forger: Forger
     key.chmod(0o644)
     open_to_all = two.flom("-A", GROUP, *options, "--", "true")
     assert open_to_all.returncode == 99
-    assert open_to_all.stderr.startswith(f"group-key: '{key}' cannot be used: others may read or change it")
+    assert open_to_all.stderr.startswith(f"flom-run: group-key: '{key}' cannot be used: others may read or change it")
     assert open_to_all.stderr.count("\n") == 1
     finished = holder.finish()
     assert (finished.returncode, finished.stderr) == (0, "")
