@@ -25,14 +25,16 @@ def inherited_environment() -> dict[bytes, bytes]:
     It is what L{ENVIRON} says; else the kernel's, because in the C locale, Python adds a variable to C{os.environ}.
     Only if there is no C{/proc}, it is that.
     """
-    if given := os.environ.get(ENVIRON):
+    given = os.environ.get(ENVIRON)  # empty, if the environment was
+    if given is not None:
         variables = a2b_base64(given).split(b"\0")
     else:
         try:
             with open("/proc/self/environ", "rb") as environment:
                 variables = environment.read().split(b"\0")
         except OSError:
-            return {key: value for key, value in os.environb.items() if not key.startswith(_OF_SCRIPT)}
+            variables = [b"=".join(pair) for pair in os.environb.items()]
+        variables = [variable for variable in variables if not variable.startswith(_OF_SCRIPT)]
     return dict(variable.split(b"=", 1) for variable in variables if variable.find(b"=") > 0)
 
 

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import stat
+from time import sleep
 
 from flom.codes import ReturnCode
 from flom.errors import FlomError
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 PRIVATE: Final = 0o600  # permissions of the default socket, which is its user's alone
 OPEN: Final = 0o777  # of a socket whose path the user chose (docs/compatibility.md, "Start of a daemon")
+
+_LISTENS_WITHIN: Final = 100  # looks, L{_PAUSE} seconds apart, until a daemon of ours listens at what it has bound
+_PAUSE: Final = 0.01
 
 BACKLOG: Final = 4096  # connections that wait in the kernel until they are accepted, if its own limit is not lower
 
@@ -235,7 +239,7 @@ def _bind_abstract(unbound: socket.socket, name: str) -> bool:
         if e.errno != errno.EADDRINUSE:
             return False
         try:
-            is_daemon = _bound_by(name) in (None, 0, os.geteuid())
+            is_daemon = _soon_bound_by(name) in (0, os.geteuid())
         except BlockingIOError:
             is_daemon = True  # or it is not, but that cannot be known
         if is_daemon:
@@ -377,6 +381,16 @@ def _counts(name: str, directory: str, mode: int) -> bool:
         return True
     is_for_all = mode != PRIVATE and found.st_mode & stat.S_IWOTH != 0
     return is_for_all or uid in (0, os.geteuid(), found.st_uid)
+
+
+def _soon_bound_by(name: str) -> int | None:
+    """Return L{_bound_by}; C{None} if who has bound C{name} does not listen for a second, unlike a daemon of ours."""
+    for _ in range(_LISTENS_WITHIN):
+        uid = _bound_by(name)
+        if uid is not None:
+            return uid
+        sleep(_PAUSE)
+    return None
 
 
 def _bound_by(name: str) -> int | None:

@@ -134,6 +134,15 @@ def _wording(program: str, config: Config) -> Wording:
     return FlomWording(program, config)
 
 
+def _check_socket_name(name: str) -> None:
+    """Raise L{ConfigError} if C{name} is what follows flock's C{-s}: another letter, or the command."""
+    if name and "/" not in name and not os.path.exists(name):
+        found = [os.path.join(directory, name) for directory in os.get_exec_path()]
+        if len(name) == 1 or any(os.access(path, os.X_OK) for path in found):
+            why = f"socket-name: '{name}' is taken for no socket, ./{name} would be"
+            raise ConfigError(f"{why}{flock_hint('-s')}")
+
+
 def configure(program: str, line: CommandLine) -> Config:
     """Read files and options into one configuration, and write what is to be said of it."""
     as_flom = program == "flom"
@@ -143,6 +152,8 @@ def configure(program: str, line: CommandLine) -> Config:
         config = load(line.config_file, os.environ, warnings.append, as_flom)
         config = forget_place(config, [setting.field for setting, _ in line.options])
         config = override(config, line.options, warnings.append, as_flom=as_flom)
+        if not as_flom:
+            _check_socket_name(config.socket_name)
         is_quiet = config.quiet
     except ConfigError as e:
         if line.config_file is not None and e.code is ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR:

@@ -231,6 +231,8 @@ def test_what_a_file_says_may_be_for_other_resources(flom_run_here: RunHere, tmp
         (["-c", "cmd | cmd"], "cmd | cmd: cannot be loaded: no such file or directory; flock's -c is --shell here"),
         (["-e", "lock", "cmd"], "flock's -e is the default here"),
         (["-o", "lock", "cmd"], "flock's -o is --close here"),
+        (["-s", "env", "cmd"], "'env' is taken for no socket, ./env would be; flock's -s is -l PR here"),
+        (["-sn", "lock", "cmd"], "'n' is taken for no socket, ./n would be; flock's -s is -l PR here"),
     ],
     ids=" ".join,
 )

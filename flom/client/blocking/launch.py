@@ -190,7 +190,8 @@ class _Process:
             (os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in (0, 1, 2, *descriptors)
         ]
         ignored = signal.SIGPIPE, signal.SIGXFSZ  # by Python, for itself
-        self._pid = os.posix_spawn(words[0], words, environment, file_actions=actions, setsigdef=ignored)
+        # in a group of its own: a Ctrl-Z, which stops us, must not stop the daemon that others may come to
+        self._pid = os.posix_spawn(words[0], words, environment, file_actions=actions, setsigdef=ignored, setpgroup=0)
 
     def wait(self, deadline: float) -> int | None:
         """Return its status, or -N if signal N has ended it; C{None} if it has not ended by C{deadline}."""

@@ -24,7 +24,7 @@ pytestmark = needs_network_namespaces
 STRANGER = 65534
 IN = """
 mount --bind "$1" /run
-mkdir -p "$2/$3" && mount --bind "$3" "$2/$3"  # this checkout is seen even if it is in /tmp
+if [ -n "$3" ]; then mkdir -p "$2/$3"; mount --bind "/tmp/$3" "$2/$3"; fi
 mount --rbind "$2" /tmp
 shift 3
 exec "$@"
@@ -32,7 +32,7 @@ exec "$@"
 """Runs a program with a C{/run} and a C{/tmp} of its own, and with this checkout in that if it is in C{/tmp}."""
 
 CHECKOUT = Path(__file__).parents[3]
-IN_TMP = str(CHECKOUT.relative_to("/tmp")) if CHECKOUT.is_relative_to("/tmp") else "."
+IN_TMP = str(CHECKOUT.relative_to("/tmp")) if CHECKOUT.is_relative_to("/tmp") else ""
 PLACE_OF_FLOM = default_socket()
 HOLD = ("-d", "300", "-r", "R", "--", "sh", "-c", "echo; read line")
 IS_LOCKED = ("-d", "300", "-r", "R", "-o", "0", "--", "echo", "beside the holder")
@@ -69,7 +69,7 @@ class Places:
 
     def start(self, tmp: str, *words: str, network: int = 0, **options: Any) -> Running:
         """Start a program with its own C{/tmp}; those of one name share it."""
-        place = ["unshare", "-m", "sh", "-ec", IN, "sh", str(self._directory / "run"), str(self.tmp(tmp))]
+        place = ["unshare", "-m", "sh", "-ec", IN, "sh", str(self._directory / "run"), str(self.tmp(tmp)), IN_TMP]
         return self._programs.start_program(*self._hosts[network].words(*place, *words), **options)
 
     def flom_run(self, tmp: str, *words: str, network: int = 0, **options: Any) -> Running:
@@ -192,7 +192,7 @@ def test_a_daemon_at_the_place_of_flom_alone_is_found(places: Places) -> None:
 
 
 def test_without_a_tmp_a_daemon_is_started_all_the_same(places: Places) -> None:
-    hide = 'mount -t tmpfs -o ro none /tmp; exec "$@"'
+    hide = 'mount -o remount,bind,ro /tmp; exec "$@"'
     holder = places.start("none", "unshare", "-m", "sh", "-ec", hide, "sh", FLOM_RUN, *HOLD)
     holder.line()
     places.assert_locked("common")
@@ -222,9 +222,14 @@ def as_stranger(places: Places, script: str) -> Running:
     return stranger
 
 
-@pytest.mark.parametrize("rest", ["while True: one.accept()", "input()"], ids=["accepting", "silent"])
-def test_a_name_that_another_user_has_taken_is_not_used(places: Places, rest: str) -> None:
-    as_stranger(places, f"one.bind('\\0flom-user/{os.geteuid()}'); one.listen(99)\nprint('ready', flush=True)\n{rest}")
+@pytest.mark.parametrize(
+    "what",
+    ["one.listen(99)\nready()\nwhile True: one.accept()", "one.listen(99)\nready()\ninput()", "ready()\ninput()"],
+    ids=["accepting", "silent", "not listening"],
+)
+def test_a_name_that_another_user_has_taken_is_not_used(places: Places, what: str) -> None:
+    ready = "def ready(): print('ready', flush=True)"
+    as_stranger(places, f"{ready}\none.bind('\\0flom-user/{os.geteuid()}')\n{what}")
     places.log_in()
     places.hold("common")
     places.assert_locked("common")

@@ -99,6 +99,44 @@ def test_the_command_has_the_environment_that_flom_run_got(installation: Install
     assert got == given | {"FLOM_LOCK_MODE": "EX", "FLOM_RESOURCE": "_RESOURCE"}
 
 
+@pytest.mark.parametrize("given", [{}, {f"V{number}": "x" * 1000 for number in range(300)}], ids=["empty", "large"])
+def test_no_environment_is_too_small_or_too_large(
+    installation: Installation, daemon: Daemon, given: dict[str, str]
+) -> None:
+    words = [str(installation.bin / "flom-run"), "-s", daemon.socket, "-d", "0", "--", "/usr/bin/env", "-0"]
+    done = subprocess.run(words, env=given, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    got = dict(entry.split("=", 1) for entry in done.stdout.rstrip("\0").split("\0"))
+    added = {"FLOM_LOCK_MODE": "EX", "FLOM_RESOURCE": "_RESOURCE"}
+    if not given:
+        assert got == added
+    else:  # what does not fit into a variable has been through a shell
+        assert got.items() >= (given | added).items()
+        assert got.keys() - given.keys() - added.keys() <= {"PWD", "OLDPWD", "SHLVL", "_"}
+
+
+def test_it_runs_where_its_path_has_a_blank(installation: Installation, daemon: Daemon) -> None:
+    blank = installation.directory / "a blank"
+    venv.create(blank, with_pip=True)
+    pip = [str(blank / "bin" / "pip"), "install", "--no-deps", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, str(installation.wheel)], check=True, capture_output=True)
+    words = [str(blank / "bin" / "flom-run"), "-s", daemon.socket, "-d", "0", "--", "echo", "locked"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "locked\n", "")
+
+
+def test_a_copy_says_that_it_is_none(installation: Installation) -> None:
+    copy = installation.elsewhere / "copied"
+    copy.write_bytes((installation.bin / "flom-run").read_bytes())
+    copy.chmod(0o755)
+    done = subprocess.run([str(copy), "--help"], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (99, "")
+    assert (
+        done.stderr
+        == f"copied: {copy}: flomctl, which pip installs beside it, is missing: use a link instead of a copy\n"
+    )
+
+
 def test_a_link_elsewhere_runs_it_under_the_link_s_name(installation: Installation, daemon: Daemon) -> None:
     (installation.elsewhere / "linked").symlink_to(installation.bin / "flom-run")
     (installation.elsewhere / "once").symlink_to("linked")
