@@ -6,6 +6,7 @@ A daemon that does not come up: what its starter says of it, by both ways
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from flom.client.blocking import launch
 from tests.fakes.programs import Programs, Running
 
 # flom-run, whose daemon is run by the program that is its first argument, and which waits for it for less long
@@ -106,3 +108,12 @@ def test_a_timeout_limits_the_wait_for_another_starter_too(programs: Programs, p
     assert (done.returncode, done.stdout) == (98, "")
     assert "not granted within 0.2 s" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_terminal_s_signals_to_the_starter_do_not_reach_the_daemon() -> None:
+    """A Ctrl-Z would stop it while others come to it already."""
+    process = launch._Process(["/bin/sleep", "60"], {}, 2, [])
+    try:
+        assert os.getpgid(process._pid) == process._pid
+    finally:
+        process.kill()
