@@ -127,8 +127,10 @@ class Runner(Hooks):
             self._acquirer.step_out()
 
     def _holders(self) -> str:
-        """Return who holds what we did not get, if we say so and it is known."""
-        if not self._wording.names_holders or self._config.quiet:
+        """Return who holds what we did not get, if we say so and it is known; a silent daemon is not asked again."""
+        conversation = self._acquirer.conversation
+        has_answered = conversation is not None and conversation.connection.has_answered
+        if not has_answered or not self._wording.names_holders or self._config.quiet:
             return ""
 
         from flom.run.wait_report import describe_holders
