@@ -126,6 +126,6 @@ def test_an_answer_counts_that_is_read_late(daemon: Answering, monkeypatch: pyte
     daemon.reply(LEADER)
     search = Search(daemon.group)
     with Asker(search, NEVER, lambda line: None) as asker:
-        search.ask(0.001)
+        search.ask(0.2)
         [found] = asker.finish()
     assert found.reply == LEADER
