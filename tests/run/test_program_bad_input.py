@@ -187,7 +187,7 @@ def test_a_directory_that_does_not_exist_gives_99(programs: Programs, tmp_path: 
 def test_a_relative_path_that_is_too_long_in_full_is_refused(programs: Programs, tmp_path: Path) -> None:
     directory = tmp_path / ("d" * 60) / ("e" * 60)
     directory.mkdir(parents=True)
-    done = programs.run("-s", "s", "-d", "300", "--", "echo", "ran", cwd=directory)
+    done = programs.run("-s", "./s", "-d", "300", "--", "echo", "ran", cwd=directory)
     assert_refused(done, 99, str(directory / "s"))
 
 
