@@ -21,8 +21,8 @@ ROUNDS: Final = int(os.environ.get("FLOM_LAN_ROUNDS") or 20)
 SOON: Final = 3.0
 """Seconds from that until a new client is granted a lock: 1.75 of silence, elections and grace periods of 0.5 each."""
 
-BUSY: Final = 1.0
-"""Seconds that it may take longer now and then, on a machine that runs other tests too."""
+BUSY: Final = 3.0
+"""Seconds that it may take longer now and then: on a machine that runs other tests too, a campaign may begin anew."""
 
 HELD_THROUGHOUT: Final = [
     ["-r", "alone"],
