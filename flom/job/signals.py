@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     Receive = Callable[[int, bool], None]
     """Takes the number of a signal and whether a terminal has sent it, to a whole process group."""
 
+PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+"""Signals that Python ignores for itself: commands and daemons get them as they were."""
+
 _FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}
-_PYTHON_IGNORES: Final = {signal.SIGPIPE, signal.SIGXFSZ}
 _CANNOT_BE_CAUGHT: Final = {signal.SIGKILL, signal.SIGSTOP}
 _END_NOTHING: Final = {
     *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
@@ -29,7 +31,7 @@ _END_NOTHING: Final = {
 }
 
 ENDING: Final = frozenset(
-    signal.valid_signals() - _FAULTS - _PYTHON_IGNORES - _CANNOT_BE_CAUGHT - _END_NOTHING  # all others, by default
+    signal.valid_signals() - _FAULTS - PYTHON_IGNORES - _CANNOT_BE_CAUGHT - _END_NOTHING  # all others, by default
 )
 """Signals that end a program that does nothing about them, and come from outside; real-time signals are among them."""
 
@@ -103,7 +105,7 @@ class SignalWatch:
 def changed_by_python() -> list[int]:
     """Return the signals that Python ignores for itself, and that this program was not called to ignore."""
     ignored = int(os.environ.get(IGNORED) or "0", 16)
-    return [number for number in _PYTHON_IGNORES if not ignored >> (number - 1) & 1]
+    return [number for number in PYTHON_IGNORES if not ignored >> (number - 1) & 1]
 
 
 def stop_ourselves() -> None:

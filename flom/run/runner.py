@@ -113,7 +113,7 @@ class Runner(Hooks):
             self._stop_report()
             try:
                 self._report = WaitReport(self._config, conversation.stream.socket)
-            except RuntimeError:
+            except NoProcess:
                 self._report = None  # there can be no more threads: the lock matters more
 
     def _end_by_signal(self, status: int) -> None:
@@ -171,9 +171,8 @@ class Runner(Hooks):
         waiting.register(conversation, POLLIN)
         while True:
             has_ended = child.fileno() in [descriptor for descriptor, _ in waiting.poll()]
-            if (
-                DaemonLost not in self._told and conversation.is_lost
-            ):  # looked at after the end too: both may come at once
+            # after the end too: both may come at once
+            if DaemonLost not in self._told and conversation.is_lost:
                 waiting.unregister(conversation)
                 reclaimed = self._reclaim(conversation, request, has_ended)
                 if reclaimed is not None:

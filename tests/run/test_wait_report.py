@@ -10,12 +10,15 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from flom.codes import Outcome
 from flom.config import Config
 from flom.core.protocol.messages import Answer, ManagementRefused, StatusRequest
+from flom.job.wording import Wording
+from flom.run.runner import Runner
 from flom.run.wait_report import WaitReport
 from tests.fakes.authority import Authority
 from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
@@ -307,3 +310,9 @@ def test_a_connection_that_was_reset_is_no_bug() -> None:
         with pytest.raises(OSError, match="not connected"):
             ours.getpeername()
         WaitReport(Config(), ours).stop()
+
+
+def test_without_a_thread_the_lock_is_waited_for_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flom.lean.start_new_thread", Mock(side_effect=RuntimeError("can't start new thread")))
+    config = Config(verbose=True)
+    Runner(config, ["true"], Wording("flom-run", config)).asks(Mock())  # raises nothing

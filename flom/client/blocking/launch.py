@@ -23,6 +23,8 @@ from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config, private_sockets
 from flom.config.parsers import absolute
 from flom.errors import DaemonUnreachable, LockTimeout
+from flom.job.descriptors import inherited_descriptors
+from flom.job.signals import PYTHON_IGNORES
 from flom.lean import signal, socket
 from flom.net.claim import OPEN, CannotClaim, Claim, claim_private, claim_tcp, claim_unix, remove_unserved
 from flom.text import reason
@@ -49,7 +51,6 @@ RETRY: Final = 0.02
 _MOST_CAMPAIGN: Final = 60.0  # seconds of the longest one that a daemon takes as an option
 _COMPLAINT: Final = "twistd flom: "  # begins a line of the daemon's own on stderr; those of libraries are not passed on
 
-_MOST_OPEN: Final = 1024  # the usual limit of descriptors, where it cannot be seen which of them are open
 _MOST_PAUSE: Final = 0.02  # seconds between two looks whether a process that says nothing any more has ended
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -186,12 +187,11 @@ class _Process:
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
             (os.POSIX_SPAWN_DUP2, stderr, 2),
         ]
-        actions += [
-            (os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in (0, 1, 2, *descriptors)
-        ]
-        ignored = signal.SIGPIPE, signal.SIGXFSZ  # by Python, for itself
+        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in inherited_descriptors() if number not in descriptors]
         # in a group of its own: a Ctrl-Z, which stops us, must not stop the daemon that others may come to
-        self._pid = os.posix_spawn(words[0], words, environment, file_actions=actions, setsigdef=ignored, setpgroup=0)
+        self._pid = os.posix_spawn(
+            words[0], words, environment, file_actions=actions, setsigdef=PYTHON_IGNORES, setpgroup=0
+        )
 
     def wait(self, deadline: float) -> int | None:
         """Return its status, or -N if signal N has ended it; C{None} if it has not ended by C{deadline}."""
@@ -443,22 +443,6 @@ class _Guarded:
         for filler in self._fillers:
             os.close(filler)
         guard.release()
-
-
-def _inheritable() -> list[int]:
-    """Return the descriptors that a child process inherits if nothing is done about it."""
-    try:
-        are_open = [int(name) for name in os.listdir("/proc/self/fd")]
-    except OSError:
-        are_open = [*range(_MOST_OPEN)]
-    found = []
-    for number in are_open:
-        try:
-            if os.get_inheritable(number):
-                found.append(number)
-        except OSError:
-            pass  # another thread has closed it
-    return found
 
 
 def _environment() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from flom.errors import LockTimeout
+from flom.errors import LockTimeout, NoProcess
 from flom.lean import Lock, start_thread
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ def look_up_by(deadline: float, name: str, look_up: Callable[[], _T]) -> _T:
     is_done.acquire()
     try:
         start_thread(run)
-    except RuntimeError:
+    except NoProcess:
         return look_up()
     while not is_done.acquire(timeout=max(0.0, min(deadline - monotonic(), _LONGEST))):
         if monotonic() >= deadline:

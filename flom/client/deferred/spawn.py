@@ -26,6 +26,7 @@ from flom.core.modes import LockMode, as_mode
 from flom.errors import FlomError
 from flom.interfaces import IReactor
 from flom.job.environment import add_lock
+from flom.job.signals import PYTHON_IGNORES
 from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute, words_with
 from flom.reactor.processes import ExitWatch
@@ -34,7 +35,6 @@ Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 _PIPES: Final[dict[int, int | str]] = {0: "w", 1: "r", 2: "r"}
 _OURS: Final[dict[int, int | str]] = {0: 0, 1: 1, 2: 2}
-_PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})  # for itself: commands get them as they were
 
 _log = Logger()
 
@@ -224,4 +224,4 @@ class _Process:
 def ignored_signals() -> list[int]:
     """Return the signals that this process ignores and a command of its own would, started by an exec."""
     ignored = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN}
-    return sorted(ignored - _PYTHON_IGNORES - {signal.SIGCHLD})
+    return sorted(ignored - PYTHON_IGNORES - {signal.SIGCHLD})

@@ -33,5 +33,5 @@ def test_a_deadline_may_be_very_far_away() -> None:
 
 
 def test_without_a_thread_it_takes_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flom.client.blocking.lookup.start_thread", Mock(side_effect=RuntimeError))
+    monkeypatch.setattr("flom.lean.start_new_thread", Mock(side_effect=RuntimeError("can't start new thread")))
     assert look_up_by(monotonic() - 1, "lockhost", lambda: True)
