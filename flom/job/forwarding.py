@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _CANNOT_BE_IGNORED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 
-_UNCERTAIN: Final = 0.01
+UNCERTAIN: Final = 0.01
 """
 Seconds after the start of the command in which a signal of the terminal may have come before the command was there to
 get it: then it gets the signal from us, better twice than never.
@@ -97,7 +97,7 @@ class Forwarding:
             group = os.getpgid(self._pid)
         except OSError:
             return  # it has ended
-        is_certain = monotonic() > self._started_at + _UNCERTAIN
+        is_certain = monotonic() > self._started_at + UNCERTAIN
         if from_terminal and is_certain and group == os.getpgrp():
             return
         try:
