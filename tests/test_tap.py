@@ -63,6 +63,7 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "max_message_size": ("1000", 1000),
     "message_timeout_ms": ("700", 700),
     "unread_timeout_ms": ("700", 700),
+    "session_timeout_ms": ("700", 700),
     "socket_name": ("/flom", ["/flom"]),
     "unicast_address": ("::1", ["::1"]),
     "listen": ("tcp:1", ["tcp:1"]),

@@ -37,6 +37,7 @@ class LockRequest(Record):
         (docs/compatibility.md, "Idle resources").
     @ivar regains: true if the session reclaims what it held when the last daemon went.
     @ivar holder: tells a session that reclaims from others, as L{flom.core.protocol.messages.Lock.holder} does.
+    @ivar secret: of the session to go on with, as in L{flom.core.protocol.messages.Lock.session}.
     """
 
     session: SessionId
@@ -48,6 +49,7 @@ class LockRequest(Record):
     lifespan: float = 0.0
     regains: bool = False
     holder: int = 0
+    secret: str = ""
 
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))

@@ -31,7 +31,7 @@ _WIDTH_OF_ALL: Final = 72  # columns of a terminal
 _LONG: Final = ("RESOURCE", "FREE", "WHO", "ELEMENT")  # what need not stand in one line
 _OFTEN_EMPTY: Final = ("FREE", "MODE", "ELEMENT")
 
-_STYLES: Final = {"holds": "green", "waits": "yellow", "incubated": "magenta", "idle": "dim"}
+_STYLES: Final = {"holds": "green", "in grace": "red", "waits": "yellow", "incubated": "magenta", "idle": "dim"}
 
 
 def make_table(sections: Sequence[Section], width: int, *, most: int | None = None, folds: bool = True) -> Table:

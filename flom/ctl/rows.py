@@ -125,7 +125,8 @@ def _section(resource: ResourceStatus) -> Section:
     def row(state: str, lock: LockStatus) -> Row:
         return Row(lock.name, resource.type, free, state, lock, lock.seconds)
 
-    rows = [row("holds", lock) for lock in resource.holders] + [row("waits", lock) for lock in resource.waiters]
+    rows = [row("in grace" if lock.in_grace else "holds", lock) for lock in resource.holders]
+    rows += [row("waits", lock) for lock in resource.waiters]
     if not rows:
         rows = [Row(resource.name, resource.type, free, "idle", None, resource.idle_left or 0.0)]
     waiting = max((lock.seconds for lock in resource.waiters), default=0.0)

@@ -47,9 +47,13 @@ def adopt(reactor: IReactor, connected: socket.socket, protocol: Protocol) -> No
 
 def tune(transport: Any, keepalive: Keepalive) -> None:
     """Set keepalive on C{transport} if it is a TCP connection."""
-    transport = underlying(transport)
-    if _is_tcp(transport.__class__):
-        keepalive.tune(transport.getHandle())
+    if is_tcp(transport):
+        keepalive.tune(underlying(transport).getHandle())
+
+
+def is_tcp(transport: Any) -> bool:
+    """Return whether C{transport} is a TCP connection, with TLS or without."""
+    return _is_tcp(underlying(transport).__class__)
 
 
 @cache

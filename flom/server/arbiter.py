@@ -19,7 +19,19 @@ from zope.interface import implementer
 
 from flom.acquisition import Acquiring, Held
 from flom.codes import Outcome
-from flom.core.effects import Contested, Delivered, Dismissed, Effect, Ended, Granted, Instant, Limit, Refused
+from flom.core.effects import (
+    Contested,
+    Delivered,
+    Dismissed,
+    Effect,
+    Ended,
+    Granted,
+    Incubated,
+    Instant,
+    Limit,
+    Queued,
+    Refused,
+)
 from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.locks.table import LockTable
@@ -82,6 +94,7 @@ class DeferredArbiter(Acquiring):
         self._table = self._make_table()
         self._sessions: dict[SessionId, Deliver] = {}
         self._peers: dict[SessionId, Callable[[], Peer]] = {}
+        self._suspended: set[SessionId] = set()
         self._ids = count(1)
         self._effects: deque[Effect] = deque()
         self._is_delivering = False
@@ -111,8 +124,8 @@ class DeferredArbiter(Acquiring):
 
     @property
     def sessions(self) -> int:
-        """How many there are."""
-        return len(self._sessions)
+        """How many there are, without those that have no connection."""
+        return len(self._sessions) - len(self._suspended)
 
     def serve(self) -> None:
         """Note that a daemon serves this; if one does already, raise C{ValueError}."""
@@ -127,7 +140,9 @@ class DeferredArbiter(Acquiring):
     def peer(self, session: SessionId) -> Peer | None:
         """Return the client of C{session}; C{None} if it has gone."""
         find_peer = self._peers.get(session)
-        return None if find_peer is None else find_peer()
+        if find_peer is None:
+            return None
+        return find_peer()._replace(is_in_grace=True) if session in self._suspended else find_peer()
 
     def open(self, deliver: Deliver, peer: Callable[[], Peer] = lambda: _HERE_PEER) -> SessionId:
         """
@@ -141,6 +156,29 @@ class DeferredArbiter(Acquiring):
         self._peers[session] = peer
         self.on_change()
         return session
+
+    def suspend(self, session: SessionId, deliver: Deliver) -> bool:
+        """
+        Keep what C{session} holds and waits for while it has no connection; return whether there is such a session.
+
+        @param deliver: called from now on with what becomes of its requests.
+        """
+        if session not in self._sessions:
+            return False
+        self._sessions[session] = deliver
+        self._suspended.add(session)
+        return True
+
+    def exchange(self, session: SessionId, other: SessionId) -> None:
+        """Make each of these sessions that of the other one's client."""
+        sessions, peers = self._sessions, self._peers
+        sessions[session], sessions[other] = sessions[other], sessions[session]
+        peers[session], peers[other] = peers[other], peers[session]
+        self._suspended -= {session, other}
+
+    def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
+        """Return what has become of the last request of C{session} for C{name}; see L{LockTable.standing}."""
+        return self._table.standing(session, name) if session in self._sessions else None
 
     def request(self, request: LockRequest) -> None:
         """
@@ -171,6 +209,7 @@ class DeferredArbiter(Acquiring):
     def drop(self, session: SessionId) -> None:
         """End C{session}: free what it holds and forget what it waits for. Nothing more is delivered to it."""
         self._sessions.pop(session, None)
+        self._suspended.discard(session)
         self._local.pop(session, None)
         self._carry_out(self._table.drop(session, self.now()))
         self._peers.pop(session, None)
@@ -184,6 +223,7 @@ class DeferredArbiter(Acquiring):
         """
         self.is_closed = True
         self._sessions.clear()
+        self._suspended.clear()
         self._effects.clear()
         self._end_grace()
         self._set_alarm()
@@ -297,6 +337,7 @@ class DeferredArbiter(Acquiring):
     def _dismiss(self, idle: dict[SessionId, Deliver]) -> None:
         for session in idle:
             del self._sessions[session]  # all of them first: none may be granted what another one waited for
+            self._suspended.discard(session)
         for session, deliver in idle.items():
             self._table.drop(session, self.now())
             deliver(Dismissed())

@@ -8,6 +8,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -20,11 +21,12 @@ from flom.core.names import parse_name
 from flom.core.protocol.connection import ServerConnection
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Introduced, InvalidLock, Order, Release
+from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import STATUS_PROBE, Challenge, Lock, Proof, Shutdown, StatusRequest
-from flom.core.requests import LockRequest
+from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
-from flom.reactor.transports import close_our_side, sender, sends_at_once, tune, underlying, unsent
+from flom.reactor.transports import close_our_side, is_tcp, sender, sends_at_once, tune, underlying, unsent
 from flom.server.admission import Admission
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
@@ -32,6 +34,7 @@ from flom.server.deadlines import Deadlines
 from flom.server.log_throttle import LogThrottle
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.peer import Peer, describe, is_trusted, peer_of
+from flom.server.sessions import Session, Sessions
 from flom.text import truncate
 from flom.trace import tracer
 
@@ -48,6 +51,9 @@ POSTPONED: Final = 0.001
 Seconds for which a client may be left without the answer that it has to wait: where locks go from hand to hand, it is
 granted the lock meanwhile, and gets both answers at once.
 """
+
+_BEGINS_SESSION: Final = frozenset({Outcome.GRANTED, Outcome.QUEUED, Outcome.AWAITING_CREATION})
+"""After these the client has something that can outlive its connection."""
 
 MOST_TO_SHOW: Final = 100
 """Requests for the status of one connection that wait to be answered."""
@@ -78,6 +84,7 @@ class LockProtocol(Protocol):
         self._to_show: list[str | None] = []
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
+        self._session: Session | None = None  # if it outlives a connection that breaks
         self._postponed = b""  # what is sent before anything else is
 
     def connectionMade(self) -> None:
@@ -92,6 +99,7 @@ class LockProtocol(Protocol):
         self._connection = ServerConnection(self._id, unique_id(), self._shared.options.limits.message_size)
         self._send_now = sender(self.transport)
         self._can_postpone = sends_at_once(self.transport)
+        self._can_outlive = self._shared.sessions.are_kept and is_tcp(self.transport)
         self._is_traced = _msg.is_on or _locker.is_on
         tune(self.transport, self._shared.options.keepalive.of_daemon)
         self.transport.registerProducer(self, True)
@@ -112,7 +120,7 @@ class LockProtocol(Protocol):
         if connection.is_over:
             return
         if self._is_traced:
-            _msg.debug("from %s: %r", self._id, data)
+            _msg.debug("from %s: %s", self._id, Shown(data))
         completed = False
         try:
             for order in connection.receive(data):
@@ -183,7 +191,9 @@ class LockProtocol(Protocol):
         self._deadlines.clear(self)
         self._shared.postponed.clear(self)
         self._forget_unread()
-        self._arbiter.drop(self._id)  # one way out, whatever the cause
+        session = None if self._connection.is_over or not self._has_broken(reason) else self._session
+        if session is None or not self._shared.sessions.suspend(session):
+            self._end_session()  # the other way out, whatever the cause
 
     def _carry_out(self, order: Introduced | Order) -> None:
         match order:
@@ -196,7 +206,7 @@ class LockProtocol(Protocol):
             case LockRequest():
                 if not (order.wait or order.create) and order.name.text.startswith(STATUS_PROBE):
                     self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
-                else:
+                elif not (order.secret and self._go_on(order)):
                     self._arbiter.request(order)
             case Introduced():
                 self._peer_id = order.peer_id and intern(order.peer_id)  # most have the same
@@ -215,6 +225,63 @@ class LockProtocol(Protocol):
             case Challenge():
                 self._send(self._shared.answer_challenge(order))
                 self.hang_up()
+
+    def _go_on(self, request: LockRequest) -> bool:
+        """Go on with the session that C{request} names, if it is this client's; return whether that is decided."""
+        sessions = self._shared.sessions
+        try:
+            session = sessions.find(request.secret, self._certificate())
+        except PermissionError:
+            self._shared.throttle.warn("session-timeout", "{peer} names the session of another client", peer=self._peer)
+            self._answer(Outcome.BUSY)
+            return True
+        if session is None or self._session is not None:
+            _conns.debug("%s names a session that is over, or never was", self._id)
+            return False
+        standing = self._arbiter.standing(session.id, request.name)
+        former = session.connection
+        if standing is None:
+            if request.regains:
+                self._answer(Outcome.CANNOT_WAIT)  # it was released
+            return request.regains
+        self._arbiter.exchange(session.id, self._id)
+        if former is None:
+            self._arbiter.drop(self._id)
+        else:
+            former.give_way(self._id)
+        _conns.debug("%s goes on as %s", self._id, session.id)
+        self._id = self._connection.id = session.id
+        self._session = session
+        sessions.go_on(session, self)
+        self._tell(standing)
+        if session.is_contested:
+            session.is_contested = False
+            self._tell(Contested())
+        return True
+
+    def give_way(self, id: SessionId) -> None:
+        """Be the session C{id}, and end: the client goes on by another connection, because this one is broken."""
+        self._id = id
+        self._session = None
+        self._connection.end()
+        self.transport.abortConnection()
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._shared.sessions.end(self._session)
+            self._session = None
+        self._arbiter.drop(self._id)
+
+    def _has_broken(self, reason: Failure) -> bool:
+        """Return whether neither end has closed the connection, which has ended by C{reason}."""
+        tls = self._shared.options.tls
+        if tls is not None:
+            return tls.has_broken(self.transport, reason)
+        return reason.check(ConnectionDone, ConnectionAborted) is None
+
+    def _certificate(self) -> bytes:
+        tls = self._shared.options.tls
+        return b"" if tls is None else tls.peer_certificate(self.transport)
 
     def _send(self, data: bytes) -> None:
         if self._postponed:
@@ -267,12 +334,13 @@ class LockProtocol(Protocol):
                     self._send(contested)
 
     def _answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> None:
-        data = self._connection.answer(outcome, element, delayed=delayed)
+        secret = "" if delayed or outcome not in _BEGINS_SESSION else self._secret_to_tell()
+        data = self._connection.answer(outcome, element, delayed=delayed, session=secret)
         if data is None:
             self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
             return
         if self._is_traced:
-            _msg.debug("to %s: %r", self._id, data)
+            _msg.debug("to %s: %s", self._id, Shown(data))
         if outcome is Outcome.QUEUED and self._can_postpone and not self._postponed:
             self._postponed = data
             self._shared.postponed.set(self)
@@ -281,7 +349,17 @@ class LockProtocol(Protocol):
         if self._connection.is_over:
             self._end_producing()
             close_our_side(self.transport)
-            self._arbiter.drop(self._id)  # with all its locks and requests: no answer can reach it any more
+            self._end_session()  # with all its locks and requests: no answer can reach it any more
+
+    def _secret_to_tell(self) -> str:
+        """Return what names the session to the client, which is told once; the empty string if it is not to be told."""
+        if not self._can_outlive or not self._connection.is_extended:
+            return ""
+        self._can_outlive = False
+        if self._session is None:
+            self._who()  # while the transport knows
+            self._session = self._shared.sessions.begin(self._id, self._certificate(), self)
+        return self._session.secret
 
     def _shut_down(self, immediate: bool) -> None:
         kind = "immediate" if immediate else "quiesce"
@@ -375,6 +453,7 @@ class LockFactory(Factory):
     @ivar deadlines: for messages, and for the other end to close the connection.
     @ivar postponed: until when answers are L{POSTPONED}.
     @ivar throttle: of log lines that clients can cause.
+    @ivar sessions: those that outlive a connection that breaks.
     @ivar answer_challenge: returns the answer to another leader of the group; a daemon that is in none says so.
     """
 
@@ -401,6 +480,7 @@ class LockFactory(Factory):
         self.deadlines = Deadlines(clock, options.limits.message_timeout, LockProtocol.time_out)
         self.postponed = Deadlines(clock, POSTPONED, LockProtocol.send_postponed, slack=POSTPONED)
         self.admission = Admission(clock, options.limits, self.throttle)
+        self.sessions = Sessions(arbiter, clock, options.limits.session_timeout, self.throttle)
 
     @cached_property
     def statuses(self) -> Statuses:
@@ -413,6 +493,7 @@ class LockFactory(Factory):
         """Close every connection."""
         for protocol in list(self.connected):
             protocol.hang_up()
+        self.sessions.stop()
         self.throttle.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:

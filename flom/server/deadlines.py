@@ -31,6 +31,9 @@ class Deadlines(Generic[T]):
         """Return whether C{key} has a deadline."""
         return key in self._due
 
+    def __len__(self) -> int:
+        return len(self._due)
+
     def set(self, key: T) -> None:
         """Set the deadline of C{key} anew, counted from now."""
         self._due.pop(key, None)

@@ -25,6 +25,7 @@ class Limits:
         any other message to its end; then the connection ends.
     @ivar unread_timeout: seconds, more than 0, after which the connection ends of a client that has too many answers
         unread and has read none of them meanwhile.
+    @ivar session_timeout: seconds for which locks are kept whose TCP connection is broken; 0 for not at all.
     """
 
     connections: int = _DEFAULTS.max_connections
@@ -35,6 +36,7 @@ class Limits:
     message_size: int = _DEFAULTS.max_message_size
     message_timeout: float = _DEFAULTS.message_timeout_ms / 1000
     unread_timeout: float = _DEFAULTS.unread_timeout_ms / 1000
+    session_timeout: float = _DEFAULTS.session_timeout_ms / 1000
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -52,4 +54,5 @@ def limits_of(config: Config) -> Limits:
         config.max_message_size,
         config.message_timeout_ms / 1000,
         config.unread_timeout_ms / 1000,
+        config.session_timeout_ms / 1000,
     )

@@ -55,6 +55,7 @@ class Peer(NamedTuple):
     @ivar pid: its process, if it has a number here (L{Credentials.pid}).
     @ivar user: the name that it has given to its user; C{None} if it has given none.
     @ivar command: the program that its lock is for, by its own account; likewise.
+    @ivar is_in_grace: true if its connection is broken, and it may come back.
     """
 
     address: str
@@ -63,6 +64,7 @@ class Peer(NamedTuple):
     uid: int | None = None
     user: str | None = None
     command: str | None = None
+    is_in_grace: bool = False
 
     @property
     def name(self) -> str:

@@ -201,6 +201,7 @@ def _locks(arbiter: DeferredArbiter, views: list[LockView], now: float) -> list[
             round(now - since, 3),
             peer.user,
             peer.command,
+            peer.is_in_grace,
         )
         for number, request, since, element in views
         if (peer := arbiter.peer(request.session)) is not None

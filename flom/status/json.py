@@ -86,7 +86,7 @@ def _resource(found: dict[str, Any]) -> Any:
 
 def _lock(found: dict[str, Any]) -> Any:
     found["pid"] = found["pid"] or None  # release 0.1.0 has 0 for none, and leaves two fields out
-    return _make(LockStatus, {"user": None, "command": None} | found)
+    return _make(LockStatus, {"user": None, "command": None, "in_grace": False} | found)
 
 
 def _make(kind: Any, found: dict[str, Any]) -> Any:

@@ -33,6 +33,7 @@ class LockStatus(Value):
     seconds: float  # for how long it has been held or waited for
     user: str | None = None  # the name of the client's user, if the client tells it
     command: str | None = None  # the program that the lock is for, likewise
+    in_grace: bool = False  # whether the client's connection is broken, and the client may come back
 
 
 class ResourceStatus(Value):

@@ -32,11 +32,12 @@ def spell_client(lock: LockStatus) -> str:
 
     A process that has no number where the daemon runs is C{"a process"}.
 
-    The user is the one that the client has told, or else the number that the kernel knows.
+    The user is the one that the client has told, or else the number that the kernel knows. A client in grace has no
+    connection, and may come back.
     """
     client = f"pid {lock.pid}" if lock.pid else lock.address if lock.uid is None else "a process"
     user = lock.user or ("" if lock.uid is None else f"uid {lock.uid}")
-    details = ", ".join(filter(None, (user, lock.command)))
+    details = ", ".join(filter(None, (user, lock.command, "in grace" if lock.in_grace else "")))
     return f"{client} ({details})" if details else client
 
 

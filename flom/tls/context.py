@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, X509, dump_certificate
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IOpenSSLClientConnectionCreator,
@@ -97,15 +97,26 @@ class Tls:
 
     def has_closed(self, transport: Any, reason: Failure) -> bool:
         """
-        Return whether the daemon has closed the connection, which has ended by C{reason}; false after a reset or an
+        Return whether the other end has closed the connection, which has ended by C{reason}; false after a reset or an
         alert, or if we gave it up (docs/compatibility.md, "End of a TLS connection").
-
-        @param transport: of a connection by L{secure_client}.
         """
         if isinstance(reason.value, SSL.Error):
             return False  # also an alert sets the sign below
         has_said_so = bool(transport.getHandle().get_shutdown() & SSL.RECEIVED_SHUTDOWN)
         return has_said_so or transport.ended.check(ConnectionDone) is not None
+
+    def has_broken(self, transport: Any, reason: Failure) -> bool:
+        """
+        Return whether the connection, which has ended by C{reason}, was closed by neither end; an end of the stream
+        below TLS counts as closed.
+        """
+        is_ours = isinstance(reason.value, SSL.Error) or transport.ended.check(ConnectionAborted) is not None
+        return not is_ours and not self.has_closed(transport, reason)
+
+    def peer_certificate(self, transport: Any) -> bytes:
+        """Return a digest of the other end's certificate."""
+        certificate: X509 = transport.getPeerCertificate()
+        return certificate.digest("sha256")
 
     def _take_verdict(self, connection: SSL.Connection, certificate: Any, error: int, depth: int, is_good: int) -> bool:
         """Keep what is wrong with one certificate of the other end, by OpenSSL's verdict."""
@@ -142,7 +153,7 @@ class _ClientEndpoint:
         return connecting.addCallback(lambda transport: transport.wrappedProtocol)
 
 
-class _ClientTransport(BufferingTLSTransport):
+class _Transport(BufferingTLSTransport):
     """
     Keeps how the connection below TLS has ended: without a close_notify, Twisted reports its end as it does a reset.
 
@@ -157,11 +168,13 @@ class _ClientTransport(BufferingTLSTransport):
 
 
 class _ClientFactory(TLSMemoryBIOFactory):
-    protocol = _ClientTransport
+    protocol = _Transport
 
 
 class _ServerFactory(TLSMemoryBIOFactory):
     """Refuses the clients that the wrapped factory refuses; Twisted's class does not."""
+
+    protocol = _Transport
 
     def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
         protocol = super().buildProtocol(addr)

@@ -84,6 +84,7 @@ ROWS = [
     Row("max_message_size", "", "max-message-size", "65536", 65536, "Limits/MaxMessageSize", "65536", "65536"),
     Row("message_timeout_ms", "", "message-timeout", "700", 700, "Limits/MessageTimeout", "700", "700"),
     Row("unread_timeout_ms", "", "unread-timeout", "700", 700, "Limits/UnreadTimeout", "700", "700"),
+    Row("session_timeout_ms", "", "session-timeout", "700", 700, "Limits/SessionTimeout", "700", "700"),
     Row("conflict_exit_code", "E", "conflict-exit-code", "7", 7, "Command/ConflictExitCode", "7", "7"),
     Row("quiet", "Q", "quiet", "", True, "Command/Quiet", "yes", "1"),
     Row("resource_type", "", "type", "set", "set", "Resource/Type", "set", "'set'"),

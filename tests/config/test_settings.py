@@ -159,6 +159,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Limits]/MaxMessageSize=511",
         "[Limits]/MessageTimeout=30000",
         "[Limits]/UnreadTimeout=30000",
+        "[Limits]/SessionTimeout=10000",
         "[Command]/ConflictExitCode=98",
         "[Command]/Quiet=0",
         "[Resource]/Type=''",

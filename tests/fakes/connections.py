@@ -7,10 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from flom.codes import ReturnCode
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
@@ -43,6 +47,21 @@ class Transport(StringTransport):
     def abortConnection(self) -> None:
         self.aborted = True
         self.loseConnection()
+
+
+class _Handle:
+    """Stands in for a TCP socket, which has options."""
+
+    def setsockopt(self, *option: Any) -> None:
+        pass
+
+
+@implementer(ITCPTransport)
+class TcpTransport(Transport):  # type: ignore[misc]  # it has what we use
+    """Stands in for a TCP connection."""
+
+    def getHandle(self) -> Any:
+        return _Handle()
 
 
 def wrap(transport: Any) -> Any:
@@ -94,16 +113,16 @@ class MemoryDaemon:
         self.options = replace(options, on_shutdown=self.shutdowns.append)
         self.factory = LockFactory(self.arbiter, self.clock, self.options)
 
-    def connect(self, host: str = "127.0.0.1") -> MemoryClient:
+    def connect(self, host: str = "127.0.0.1", kind: type[Transport] = Transport) -> MemoryClient:
         """Return a client that connects from C{host}."""
-        return MemoryClient(self.factory, host)
+        return MemoryClient(self.factory, host, kind)
 
 
 class MemoryClient:
     """A connection, seen from the client."""
 
-    def __init__(self, factory: LockFactory, host: str) -> None:
-        self.transport = Transport(IPv4Address("TCP", "127.0.0.1", 28015), IPv4Address("TCP", host, 40000))
+    def __init__(self, factory: LockFactory, host: str, kind: type[Transport] = Transport) -> None:
+        self.transport = kind(IPv4Address("TCP", "127.0.0.1", 28015), IPv4Address("TCP", host, 40000))
         protocol = factory.buildProtocol(None)
         assert isinstance(protocol, LockProtocol)
         self.protocol = protocol
@@ -119,9 +138,9 @@ class MemoryClient:
         self.transport.clear()
         return list(MessageReader(MAX_ANSWER_SIZE).feed(data))
 
-    def leave(self) -> None:
-        """Lose the connection."""
-        self.protocol.connectionLost()
+    def leave(self, why: Exception | None = None) -> None:
+        """Lose the connection, in good order unless C{why} says otherwise."""
+        self.protocol.connectionLost(Failure(why or ConnectionDone()))
 
 
 def xml(verb: int, step: int, body: str = "", level: int = 3) -> bytes:

@@ -40,6 +40,11 @@ def test_a_client_goes_by_its_process_or_its_address(pid: int | None, uid: int |
     assert spell_client(lock) == text
 
 
+def test_a_client_whose_connection_is_broken_is_in_grace() -> None:
+    lock = LockStatus(1, "192.0.2.7/40000", None, None, None, "R1", "EX", None, None, 0.0, "root", in_grace=True)
+    assert spell_client(lock) == "192.0.2.7/40000 (root, in grace)"
+
+
 def test_what_a_client_tells_of_itself_is_shown_beside_that() -> None:
     lock = LockStatus(1, "192.0.2.7/40000", None, 4711, 0, "R1", "EX", None, None, 0.0)
     assert spell_client(lock.replace(user="root", command="backup")) == "pid 4711 (root, backup)"

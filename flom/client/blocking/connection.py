@@ -19,6 +19,7 @@ from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted, Introduced, Lost, Refused
+from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested
 from flom.errors import (
     DaemonLost,
@@ -157,7 +158,7 @@ class Conversation:
         try:
             if self.is_lost:
                 raise ConnectionResetError
-            _msg.debug("to %s: %r", self.peer, data)
+            _msg.debug("to %s: %s", self.peer, Shown(data))
             self.stream.send(data, deadline)
             self._await_unlock(deadline)
         except OSError:
@@ -206,7 +207,7 @@ class Conversation:
         if message.peer_id is None:
             message = message.replace(peer_id=unique_id())
         data = self.connection.lock(extend(message))
-        _msg.debug("to %s: %r", self.peer, data)
+        _msg.debug("to %s: %s", self.peer, Shown(data))
         try:
             try:
                 self.stream.send(data, deadline)
@@ -214,7 +215,7 @@ class Conversation:
                 if e.errno is None:
                     raise  # what the handler of a signal has raised just then
             while data := self.stream.receive(deadline, signals):
-                _msg.debug("from %s: %r", self.peer, data)
+                _msg.debug("from %s: %s", self.peer, Shown(data))
                 if (decision := self._decision_in(data)) is not None:
                     return decision
             raise self.stream.why_ended(self.peer, answered=self.connection.has_answered)
@@ -242,7 +243,7 @@ class Conversation:
 
     def _note(self, data: bytes) -> None:
         """Note what the daemon says while the lock is held or released."""
-        _msg.debug("from %s: %r", self.peer, data)
+        _msg.debug("from %s: %s", self.peer, Shown(data))
         try:
             for event in self.connection.receive(data):
                 self.is_contested |= isinstance(event, Contested)

@@ -19,6 +19,7 @@ from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, unconfirmed, why
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Granted, Introduced, Refused
+from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested, Lock, Unlocked
 from flom.errors import FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
 from flom.net.keepalive import Keepalive
@@ -139,7 +140,7 @@ class LockClient(Protocol):
         return descriptor
 
     def dataReceived(self, data: bytes) -> None:
-        _msg.debug("from %s: %r", self.peer, data)
+        _msg.debug("from %s: %s", self.peer, Shown(data))
         try:
             for event in self._connection.receive(data):
                 match event:
@@ -179,7 +180,7 @@ class LockClient(Protocol):
         self.closed.callback(None)
 
     def _write(self, data: bytes) -> None:
-        _msg.debug("to %s: %r", self.peer, data)
+        _msg.debug("to %s: %s", self.peer, Shown(data))
         self.transport.write(data)
 
     def _end(self) -> None:

@@ -212,6 +212,19 @@ class LockTable:
         queued = (requests for binding in record.bindings.values() for requests in binding.waiting.values())
         return list(chain(record.incubated, chain.from_iterable(queued)))
 
+    def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
+        """Return what has become of the last request of C{session} for C{name}; C{None} if nothing is left of it."""
+        record = self._sessions.get(session)
+        if record is None:
+            return None
+        binding = record.bindings.get(name.key)
+        if binding is not None and (waiting := binding.waiting.get(name.text)):
+            return Queued(next(reversed(waiting)))
+        if binding is not None and (holdings := binding.holdings.get(name.text)):
+            return Granted(holdings[-1].request, 0, holdings[-1].element)
+        incubated = record.incubated_by_name.get(name.text)
+        return Incubated(next(reversed(incubated))) if incubated else None
+
     def withdraw(self, request: LockRequest) -> list[Effect]:
         """Forget C{request}, which is queued or in the incubator; no other request gains by it."""
         session = self._sessions[request.session]

@@ -232,15 +232,20 @@ class ServerConnection(ServerSession):
             if not self.is_over:  # or else it comes after our last word
                 raise
 
-    def answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> bytes | None:
+    def answer(
+        self, outcome: Outcome, element: str | None = None, *, delayed: bool = False, session: str = ""
+    ) -> bytes | None:
         """
         Say what became of the lock request; it may be the last word, see L{is_over}.
 
         @param element: what was granted, for sets, sequences and timestamps.
         @param delayed: true if this request was answered before, by telling to wait.
+        @param session: see L{Answer.session}; for an answer that is not delayed, to a client that L{is_extended}.
         @return: C{None} if the only way to say so is to close the connection.
         """
         step = self.step_of(outcome, delayed=delayed)
+        if step == 16 and session:
+            return encode(Answer(16, outcome, element, self._peer_id, True, session))
         if step == 16:
             return encode_answer(16, outcome, element, self._peer_id, self.is_extended)
         return None if step is None else encode_answer(step, outcome, element, None, False)

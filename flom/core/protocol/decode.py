@@ -125,13 +125,15 @@ def _lock(found: Attributes) -> Lock:
         holder=_holder(resource),
         user=found["msg"].get("user", "")[:MAX_SENDER],
         command=found["msg"].get("command", "")[:MAX_SENDER],
+        session=resource.get("session", ""),
     )
 
 
 def _answer(found: Attributes) -> Answer:
     answer = found.get("answer", {})
-    code = _number(answer["rc"]) if "rc" in answer else None
-    return Answer(_number(found["msg"]["step"]), code, answer.get("element"), _peer_id(found), _is_extended(found))
+    msg, code = found["msg"], _number(answer["rc"]) if "rc" in answer else None
+    session = msg.get("session", "")
+    return Answer(_number(msg["step"]), code, answer.get("element"), _peer_id(found), _is_extended(found), session)
 
 
 def _unlock(found: Attributes) -> Unlock:

@@ -49,7 +49,7 @@ def encode(message: Message) -> bytes:
     """
     Write C{message} as FLoM does, to the order of attributes.
 
-    @raise LocalProtocolError: it would be longer than L{MAX_MESSAGE_SIZE}.
+    @raise LocalProtocolError: it would be longer than L{MAX_MESSAGE_SIZE}, even without what can be left out.
     """
     header = f'{DECLARATION}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
     data = f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
@@ -59,6 +59,8 @@ def encode(message: Message) -> bytes:
         if isinstance(message, Lock) and (message.holder or message.user or message.command):
             # the daemon may wait for it longer than it need, and shows less of it, no more
             return encode(message.replace(holder=0, user="", command=""))
+        if isinstance(message, (Lock, Answer)) and message.session:
+            return encode(message.replace(session=""))  # what is held ends with the connection then
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
     return data
 
@@ -85,7 +87,7 @@ def _more(message: Message) -> str:
             command = f" command={_quoted(message.command)}" if message.command else ""
             return f' extended="1"{user}{command}'
         case Answer(extended=True, step=16):
-            return ' extended="1"'
+            return ' extended="1"' + _spell_session(message)
         case Discover():
             group = f" group={_quoted(message.group)}" if message.group else ""
             everyone = ' everyone="1"' if message.everyone else ""
@@ -115,6 +117,10 @@ def _spell_holder(message: Discover | Lock) -> str:
     return f' holder="{message.holder}"' if message.holder else ""
 
 
+def _spell_session(message: Lock | Answer) -> str:
+    return f" session={_quoted(message.session)}" if message.session else ""
+
+
 def _spell_standing(standing: Standing | None) -> str:
     if standing is None:
         return ""
@@ -125,7 +131,7 @@ def _body(message: Message) -> str:
     match message:
         case Lock():
             lifespan = round(message.lifespan * 1000)
-            regains = (' regains="1"' if message.regains else "") + _spell_holder(message)
+            regains = (' regains="1"' if message.regains else "") + _spell_holder(message) + _spell_session(message)
             return (
                 f"{_session(message.peer_id)}"
                 f'<resource name="{_encode_name(message.name)}"{_asked_for(message)} lifespan="{lifespan}"{regains}/>'

@@ -46,7 +46,12 @@ _USUAL: Final = [
     f'{_HEAD}><resource name="" rollback="" /></msg>',
     *(
         f'{_HEAD}{extended}>{session}<answer rc=""{element}/></msg>'
-        for extended, session in (("", ""), ("", '<session peerid=""/>'), (' extended=""', '<session peerid=""/>'))
+        for extended, session in (
+            ("", ""),
+            ("", '<session peerid=""/>'),
+            (' extended=""', '<session peerid=""/>'),
+            (' extended="" session=""', '<session peerid=""/>'),
+        )
         for element in ("", ' element=""')
     ),
     f"{_HEAD}></msg>",

@@ -25,7 +25,22 @@ MAX_ANSWER_SIZE: Final = 1023
 
 END_OF_MESSAGE: Final = b"</msg>"
 
+_SESSION: Final = b' session="'  # begins the secret in a message
+
 _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake begin
+
+
+class Shown:
+    """Bytes of messages as a trace may show them: without the secrets of sessions."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __str__(self) -> str:
+        first, *others = self._data.split(_SESSION)
+        return repr(first + b"".join(_SESSION + b"..." + other[other.find(b'"') :] for other in others))
 
 
 class MessageReader:

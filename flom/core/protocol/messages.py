@@ -32,6 +32,7 @@ class Lock(Value):
     @ivar holder: L{Discover.holder} of the questions by which the sender has looked for this daemon; 0 for none.
     @ivar user: the sender's user, for people to read; the empty string if it is not told.
     @ivar command: the name of the program that the lock is for, likewise; without its arguments.
+    @ivar session: L{Answer.session} of a connection of the sender's that broke, with which it goes on here.
     """
 
     verb, step = 1, 8
@@ -48,6 +49,7 @@ class Lock(Value):
     holder: int = 0
     user: str = ""
     command: str = ""
+    session: str = ""
 
 
 class Answer(Value):
@@ -60,6 +62,8 @@ class Answer(Value):
     @ivar element: what was granted, for sets, sequences and timestamps.
     @ivar peer_id: the daemon's unique id; in step 16 only.
     @ivar extended: true if the daemon does what FLoM's does not, for a client that understands it; in step 16 only.
+    @ivar session: the secret by which the client can go on with what it holds or waits for on another connection, if
+        this one breaks; in step 16 only, and only over TCP.
     """
 
     verb = 1
@@ -69,6 +73,7 @@ class Answer(Value):
     element: str | None = None
     peer_id: str | None = None
     extended: bool = False
+    session: str = ""
 
 
 class Unlock(Value):

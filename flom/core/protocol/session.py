@@ -76,14 +76,15 @@ class ServerSession:
     """
     One connection, seen from the daemon.
 
+    @ivar id: names the session in its L{LockRequest}s; another one, if it goes on with a session that it had before.
     @ivar is_over: true after the daemon's last answer: everything that still arrives is ignored.
     @ivar is_extended: true if the client wants its unlocks answered, as ours do and FLoM's do not.
     """
 
-    __slots__ = ("_id", "_name", "_state", "is_extended", "is_over")
+    __slots__ = ("_name", "_state", "id", "is_extended", "is_over")
 
     def __init__(self, id: SessionId) -> None:
-        self._id = id
+        self.id = id
         self._state: int = _Server.FRESH
         self._name: ResourceName | None = None  # what was asked for last
         self.is_extended = False
@@ -148,7 +149,7 @@ class ServerSession:
             self.is_extended = message.extended
             self._state = _Server.EXTENDED if message.extended else _Server.BOUND
         return LockRequest(
-            self._id,
+            self.id,
             name,
             message.mode,
             message.quantity,
@@ -157,6 +158,7 @@ class ServerSession:
             message.lifespan,
             message.regains,
             message.holder,
+            message.session,
         )
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:
@@ -219,14 +221,17 @@ class ClientSession:
     One connection, seen from the client.
 
     @ivar is_extended: true once the daemon has said that it answers unlocks, as ours do and FLoM's do not.
+    @ivar session: what to say to the daemon on another connection if this one breaks (L{Answer.session}); the empty
+        string if it has no such thing.
     """
 
-    __slots__ = ("_name", "_state", "is_extended")
+    __slots__ = ("_name", "_state", "is_extended", "session")
 
     def __init__(self) -> None:
         self._state: str = _Client.IDLE
         self._name: str | None = None
         self.is_extended = False
+        self.session = ""
 
     @property
     def holds(self) -> bool:
@@ -285,6 +290,7 @@ class ClientSession:
             raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state}")
         if isinstance(message, Answer):
             self.is_extended |= message.extended
+            self.session = message.session or self.session
         is_for_now = isinstance(event, Refused) and self.is_extended and event.outcome in _REFUSED_FOR_NOW
         self._state = _Client.IDLE if is_for_now else state
         return event  # type: ignore[return-value]  # the table has no others

@@ -96,6 +96,13 @@ def test_a_request_that_would_be_too_long_does_not_say_whose_it_is() -> None:
         assert decode(encode(asked)) == asked.replace(user=user, command=command)
 
 
+def test_a_request_that_would_be_too_long_names_no_session() -> None:
+    longest = max(length for length in range(200, 400) if is_short_enough(Lock("R" * length, regains=True)))
+    for length, session in ((longest - 40, "f" * 32), (longest, "")):
+        asked = Lock("R" * length, regains=True, session="f" * 32, user="root")
+        assert decode(encode(asked)) == asked.replace(session=session, user="")
+
+
 def test_a_request_says_that_we_understand_more_if_there_is_room_for_it() -> None:
     longest = max(length for length in range(200, 400) if is_short_enough(Lock("R" * length)))
     assert extend(Lock("R1")) == Lock("R1", extended=True)
@@ -157,6 +164,7 @@ def locks(draw: st.DrawFn) -> Lock:
         draw(MILLISECONDS),
         draw(PEER_IDS),
         draw(st.booleans()),
+        session=draw(ELEMENT),
     )
 
 
@@ -167,6 +175,7 @@ STANDINGS = st.builds(Standing, ELEMENT, st.sampled_from(list(Role)), st.integer
 ANY_MESSAGE = st.one_of(
     locks(),
     st.builds(Answer, st.just(16), CODES, st.none() | ELEMENT, PEER_IDS),
+    st.builds(Answer, st.just(16), CODES, st.none() | ELEMENT, PEER_IDS, st.just(True), ELEMENT),
     st.builds(Answer, st.sampled_from([24, 32]), CODES, st.none() | ELEMENT),
     st.builds(Unlock, NAMES | st.just(""), st.booleans()),
     st.builds(Discover, GROUPS, st.booleans(), st.booleans(), st.none() | STANDINGS, st.booleans()),

@@ -23,6 +23,7 @@ USUAL: list[Message] = [
     Unlock("R1", rollback=True),
     Unlocked(),
     Answer(16, 0, None, PEER_ID, extended=True),
+    Answer(16, 0, "red", PEER_ID, extended=True, session="f" * 32),
     Answer(16, 1, None, PEER_ID),
     Answer(24, 0, "2026-11-29 12:00:00.5"),
 ]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from flom.core.modes import LockMode
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
-from flom.core.protocol.framing import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE, MessageReader
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE, MessageReader, Shown
 from flom.core.protocol.messages import (
+    Answer,
     Discover,
     Lock,
     Ping,
@@ -55,6 +56,13 @@ def test_a_message_is_given_before_what_follows_it_is_found_to_be_none() -> None
 
 def test_white_space_may_stand_between_messages() -> None:
     assert feed(b"\r\n " + encode(Discover()) + b"\n\n\t" + encode(Ping(8))) == [Discover(), Ping(8)]
+
+
+def test_a_trace_does_not_show_the_secret_of_a_session() -> None:
+    answer = encode(Answer(16, 0, "red", "0123", extended=True, session="f" * 32))
+    asked = encode(Lock("R1", regains=True, session="f" * 32))
+    assert str(Shown(answer + asked)) == repr(answer + asked).replace("f" * 32, "...")
+    assert str(Shown(encode(Lock("R1")))) == repr(encode(Lock("R1")))
 
 
 def test_the_reader_knows_whether_a_message_has_begun() -> None:

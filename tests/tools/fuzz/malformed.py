@@ -65,9 +65,9 @@ _TEXTS: Final = (
     + ["a>b", "a<b", "a&b", "a'b", 'a"b', "]]>", "a\tb", "a\nb", "a\r\nb", "/>", "</msg>"]
 )
 _ATTRIBUTES: Final[dict[str, list[str]]] = {
-    "msg": ["level", "verb", "step", "extended", "holder"],
+    "msg": ["level", "verb", "step", "extended", "holder", "session"],
     "session": ["peerid"],
-    "resource": ["name", "mode", "wait", "create", "lifespan", "quantity", "rollback", "regains", "holder"],
+    "resource": ["name", "mode", "wait", "create", "lifespan", "quantity", "rollback", "regains", "holder", "session"],
     "answer": ["rc", "element"],
     "network": ["address", "port"],
     "shutdown": ["immediate"],

@@ -58,6 +58,7 @@ def valid_lock(random: Random, name: str, **attributes: Any) -> Lock:
         "peer_id": random.choice([PEER_ID, PEER_ID, None]),
         "regains": random.random() < 0.02,
         "holder": random.choice([0, 0, 0, 1, 2**32 - 1]),
+        "session": random.choice(["", "", "", "0" * 32, "none"]),
     }
     return Lock(name, **asked | attributes)
 

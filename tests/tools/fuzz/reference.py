@@ -72,10 +72,12 @@ def read_slowly(data: bytes) -> Message:
                 _is_set(resource, "regains"),
                 _is_set(msg, "extended"),
                 _holder(resource),
+                session=resource.get("session", ""),
             )
         case 1, (16 | 24 | 32) as step:
             code = strtol(answer["rc"]) if "rc" in answer else None
-            return Answer(step, code, answer.get("element"), peer_id, _is_set(msg, "extended"))
+            secret = msg.get("session", "")
+            return Answer(step, code, answer.get("element"), peer_id, _is_set(msg, "extended"), secret)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
                 raise _breach()

@@ -1,0 +1,301 @@
+"""A TCP connection that breaks does not end what its client holds and waits for: the client comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionAborted, ConnectionLost, TimeoutError
+
+from flom.codes import Outcome
+from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode
+from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.server.limits import DEFAULT_LIMITS
+from flom.server.options import DEFAULT_OPTIONS
+from flom.server.sessions import MOST_BROKEN
+from flom.server.snapshot import take_status
+from tests.fakes.connections import FakeTls, MemoryDaemon, TcpTransport, Transport
+
+TIMEOUT = DEFAULT_LIMITS.session_timeout
+
+
+class Client:
+    """A client of ours, over TCP unless something else is said."""
+
+    def __init__(self, daemon: MemoryDaemon, kind: type[Transport] = TcpTransport) -> None:
+        self._daemon = daemon
+        self.connection = daemon.connect(kind=kind)
+        self.secret = ""
+
+    def ask(self, name: str = "R1", **wanted: Any) -> list[tuple[int, str | None]]:
+        """Ask for a lock, and wait for it; return the codes and elements of the answers so far."""
+        message = Lock(name, LockMode.EX, 1, wait=True, create=True, extended=True).replace(**wanted)
+        self.connection.send(encode(message))
+        return self.answers()
+
+    def answers(self) -> list[tuple[int, str | None]]:
+        """Return the codes and elements of the answers that have come since."""
+        self._daemon.clock.advance(0.01)
+        answers = [answer for answer in self.connection.received() if isinstance(answer, Answer)]
+        self.secret = next((answer.session for answer in answers if answer.session), self.secret)
+        return [(answer.code or 0, answer.element) for answer in answers]
+
+    def unlock(self, name: str = "R1") -> None:
+        self.connection.send(encode(Unlock(name)))
+
+    def lose(self, why: Exception | None = None) -> Client:
+        """Lose the connection, by a reset by default."""
+        self.connection.leave(why or ConnectionLost())
+        return self
+
+    def come_back(self, name: str = "R1", **wanted: Any) -> list[tuple[int, str | None]]:
+        """Come back on a new connection, to what was held unless C{wanted} has C{regains}; return the answers."""
+        self.connection = self._daemon.connect(kind=TcpTransport)
+        return self.ask(name, **{"session": self.secret, "regains": True, "wait": False} | wanted)
+
+
+GRANTED, QUEUED, BUSY = (0, None), (1, None), (4, None)
+RELEASED = (Outcome.CANNOT_WAIT, None)
+
+
+@pytest.mark.parametrize("why", [ConnectionLost(), TimeoutError()], ids=["reset", "time-out"])
+def test_a_holder_whose_connection_breaks_comes_back_to_its_lock(why: Exception) -> None:
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    assert holder.ask() == [GRANTED]
+    assert waiter.ask() == [QUEUED]
+    holder.lose(why)
+    daemon.clock.advance(TIMEOUT - 1)
+    assert waiter.answers() == []
+    assert holder.come_back() == [GRANTED]
+    daemon.clock.advance(TIMEOUT)
+    assert waiter.answers() == []
+    holder.unlock()
+    assert waiter.answers() == [GRANTED]
+
+
+def test_it_may_come_back_again_and_again() -> None:
+    daemon = MemoryDaemon()
+    holder = Client(daemon)
+    holder.ask()
+    secret = holder.secret
+    for _ in range(3):
+        daemon.clock.advance(TIMEOUT - 1)
+        assert holder.lose().come_back() == [GRANTED]
+    assert holder.secret == secret
+    assert len(secret) == 32
+
+
+def test_a_holder_that_does_not_come_back_in_time_has_lost_its_lock() -> None:
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    holder.ask()
+    waiter.ask()
+    holder.lose()
+    daemon.clock.advance(TIMEOUT)
+    assert waiter.answers() == [GRANTED]
+    assert holder.come_back() == [BUSY]
+
+
+def test_a_waiter_whose_connection_breaks_keeps_its_place() -> None:
+    daemon = MemoryDaemon()
+    holder, first, second = (Client(daemon) for _ in range(3))
+    assert [client.ask() for client in (holder, first, second)] == [[GRANTED], [QUEUED], [QUEUED]]
+    first.lose()
+    assert first.come_back(regains=False, wait=True) == [QUEUED]
+    holder.unlock()
+    assert (first.answers(), second.answers()) == ([GRANTED], [])
+
+
+def test_a_waiter_gets_what_was_granted_to_it_meanwhile() -> None:
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    holder.ask("_s_number[1]")
+    waiter.ask("_s_number[1]")
+    waiter.lose()
+    holder.unlock("_s_number[1]")
+    assert waiter.come_back("_s_number[1]", regains=False, wait=True) == [(0, "2")]
+
+
+def test_elements_come_back_too() -> None:
+    daemon = MemoryDaemon()
+    holder = Client(daemon)
+    assert holder.ask("red.green.blue") == [(0, "red")]
+    assert holder.lose().come_back("red.green.blue") == [(0, "red")]
+
+
+def test_who_waits_for_the_creation_of_a_resource_goes_on_waiting() -> None:
+    daemon = MemoryDaemon()
+    waiter, maker = Client(daemon), Client(daemon)
+    assert waiter.ask(create=False) == [(2, None)]
+    assert waiter.lose().come_back(regains=False, wait=True, create=False) == [(2, None)]
+    maker.ask()
+    maker.unlock()
+    assert waiter.answers()[-1] == GRANTED
+
+
+def test_an_unlock_without_an_answer_is_done_once_it_was_received() -> None:
+    """The client asks whether it was: it is told that it holds nothing, which is another answer than a loss."""
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    holder.ask()
+    holder.unlock()
+    holder.lose()
+    waiter.ask()
+    assert holder.come_back() == [RELEASED]
+    daemon.clock.advance(TIMEOUT)
+    assert holder.come_back() == [BUSY]
+
+
+def test_who_comes_back_replaces_a_connection_that_seems_to_be_alive() -> None:
+    """The client has changed its address, and the daemon has heard nothing of the end of the other connection."""
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    holder.ask()
+    waiter.ask()
+    former = holder.connection
+    assert holder.come_back() == [GRANTED]
+    assert former.transport.aborted
+    former.leave(ConnectionAborted())
+    assert waiter.answers() == []
+    holder.unlock()
+    assert waiter.answers() == [GRANTED]
+
+
+def test_what_the_former_connection_still_says_has_no_effect() -> None:
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    holder.ask()
+    waiter.ask()
+    former = holder.connection
+    holder.come_back()
+    former.send(encode(Unlock("R1")))
+    assert waiter.answers() == []
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_connection_that_is_closed_ends_its_locks_at_once(end: str) -> None:
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    holder.ask()
+    waiter.ask()
+    if end == "close":
+        holder.connection.leave()
+    else:
+        holder.lose(ConnectionAborted())
+    assert waiter.answers() == [GRANTED]
+
+
+def test_a_client_that_breaks_the_protocol_has_no_session_to_come_back_to() -> None:
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    holder.ask()
+    waiter.ask()
+    holder.connection.send(b"hello</msg>")
+    holder.lose()
+    assert waiter.answers() == [GRANTED]
+
+
+def test_there_are_none_over_unix_sockets_or_with_a_timeout_of_0() -> None:
+    without = replace(DEFAULT_OPTIONS, limits=replace(DEFAULT_LIMITS, session_timeout=0.0))
+    for client in (Client(MemoryDaemon(), Transport), Client(MemoryDaemon(without))):
+        client.ask()
+        assert not client.secret
+
+
+def test_clients_of_flom_have_none() -> None:
+    client = Client(MemoryDaemon())
+    assert client.ask(extended=False) == [GRANTED]
+    assert not client.secret
+
+
+def test_the_secret_is_told_once_on_a_connection() -> None:
+    client = Client(MemoryDaemon())
+    client.ask()
+    client.secret = ""
+    client.unlock()
+    client.answers()
+    assert client.ask() == [GRANTED]
+    assert not client.secret
+
+
+def test_a_secret_that_names_nothing_gets_nothing() -> None:
+    daemon = MemoryDaemon()
+    holder, thief = Client(daemon), Client(daemon)
+    holder.ask()
+    assert thief.come_back(session=holder.secret[:-1] + ("0" if holder.secret[-1] != "0" else "1")) == [BUSY]
+    assert thief.come_back(session="0" * 32, regains=False, wait=True) == [QUEUED]
+
+
+def test_another_resource_than_the_session_s_gets_nothing() -> None:
+    daemon = MemoryDaemon()
+    holder, other = Client(daemon), Client(daemon)
+    holder.ask("R1")
+    other.ask("R2")
+    assert other.come_back("R2", session=holder.secret) == [RELEASED]
+    holder.unlock("R1")
+
+
+def test_the_session_of_another_certificate_gets_nothing() -> None:
+    tls = _Certificates()
+    daemon = MemoryDaemon(replace(DEFAULT_OPTIONS, tls=tls))  # type: ignore[arg-type]
+    holder = Client(daemon)
+    holder.ask()
+    holder.lose()
+    tls.digest = b"thief"
+    assert holder.come_back() == [BUSY]
+    assert holder.come_back(regains=False, wait=True) == [BUSY]
+    tls.digest = b"client"
+    assert holder.come_back() == [GRANTED]
+
+
+def test_the_status_shows_who_is_expected_back() -> None:
+    daemon = MemoryDaemon()
+    holder = Client(daemon)
+    holder.ask()
+    holder.lose()
+
+    def shown() -> tuple[bool, int]:
+        status = take_status(daemon.arbiter, daemon.factory.counters)
+        return status.resources[0].holders[0].in_grace, status.daemon.connected
+
+    assert shown() == (True, 0)
+    holder.come_back()
+    assert shown() == (False, 1)
+
+
+def test_a_storm_of_broken_connections_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flom.server.sessions.MOST_BROKEN", 2)
+    assert MOST_BROKEN > 2
+    daemon = MemoryDaemon()
+    clients = [Client(daemon) for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.ask(f"R{number}")
+        client.lose()
+    assert [client.come_back(f"R{number}") for number, client in enumerate(clients)] == [[GRANTED], [GRANTED], [BUSY]]
+
+
+def test_a_daemon_that_ends_waits_for_nobody() -> None:
+    daemon = MemoryDaemon()
+    holder = Client(daemon)
+    holder.ask()
+    holder.lose()
+    daemon.arbiter.close()
+    daemon.factory.disconnect_all()
+    assert daemon.clock.getDelayedCalls() == []
+
+
+class _Certificates(FakeTls):
+    """
+    @ivar digest: of the certificate of the client that comes next.
+    """
+
+    digest = b"client"
+
+    def peer_certificate(self, transport: Any) -> bytes:
+        return self.digest
+
+    def has_broken(self, transport: Any, reason: Any) -> bool:
+        return reason.check(ConnectionLost) is not None
