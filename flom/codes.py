@@ -73,6 +73,7 @@ class ExitStatus(int, Enum):
 
     OK = 0
     DEBUG_FAILED = 1  # a debug feature has failed, or is none
+    LOST = 95  # the lock was lost, and the command was ended because of that, or has ended with 0
     CANNOT_WAIT = 96
     CANNOT_EXECUTE = 97
     BUSY = 98

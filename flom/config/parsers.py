@@ -280,6 +280,28 @@ def read_type(text: str) -> str:
     return text
 
 
+def read_on_lost(text: str) -> str:
+    """Check what a command is to get when its lock is lost; L{lost_signal} says which signal that is."""
+    lost_signal(text)
+    return text
+
+
+def lost_signal(text: str) -> int | None:
+    """Return the number of the signal that C{text}, a value of C{--on-lost}, sends first; C{None} for none."""
+    if text in _ON_LOST:
+        return _ON_LOST[text]
+    what, _, name = text.partition(":")
+    if what != "signal":
+        raise Unclear("it is none of warn, terminate, kill and signal:NAME")
+    numbers = read_signal_names(name)
+    if len(numbers) != 1:
+        raise Unclear("it names no signal, or more than one; --signal-list lists them")
+    return numbers[0]
+
+
+_ON_LOST: Final = {"warn": None, "terminate": 15, "kill": 9}
+
+
 def read_status_for(text: str) -> str:
     """Check who may see what a daemon holds."""
     if text not in ("all", "trusted"):

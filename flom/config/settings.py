@@ -16,6 +16,7 @@ from flom.config.parsers import (
     Unclear,
     absolute,
     absolute_within,
+    lost_signal,
     quantity_of_option,
     read_bool,
     read_c_int,
@@ -27,10 +28,12 @@ from flom.config.parsers import (
     read_mode_name,
     read_name,
     read_number,
+    read_on_lost,
     read_signal_names,
     read_signals,
     read_socket_name,
     read_status_for,
+    read_timeout,
     read_type,
     read_yes_or_no,
     refused_on_stdout,
@@ -418,6 +421,11 @@ class Config(_Values):
     conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
         help="status to exit with if the resource is locked, or the timeout has run out")
+    on_lost: str = _text("--on-lost", "[Command] OnLost", default="warn", check=read_on_lost, program=RUNNER,
+        help="warn, terminate, kill or signal:NAME: what the command gets if its lock is lost while it runs")
+    kill_after_ms: int = _text("--kill-after", "[Command] KillAfter", default=2500, program=RUNNER,
+        check=lambda text: _COUNT(read_decimal(text)), check_option=read_timeout,
+        help="seconds, or 500ms, 1m, from the SIGTERM of --on-lost terminate to SIGKILL")
     quiet: bool = _flag("-Q, --quiet", "[Command] Quiet", default=False, program=RUNNER,
         help="write nothing about the lock: the status says how it went")
     resource_type: str = _text("--type", "[Resource] Type", default="", check=read_type, program=RUNNER,
@@ -456,6 +464,16 @@ class Config(_Values):
     def timeout(self) -> float | None:
         """Seconds to wait for the lock; C{None} for as long as it takes."""
         return None if self.timeout_ms < 0 else self.timeout_ms / 1000
+
+    @property
+    def lost_signal(self) -> int | None:
+        """The signal that the command gets first if its lock is lost; C{None} if it is left alone."""
+        return lost_signal(self.on_lost)
+
+    @property
+    def kill_after(self) -> float | None:
+        """Seconds after that signal in which SIGKILL follows; C{None} if it does not."""
+        return self.kill_after_ms / 1000 if self.on_lost == "terminate" else None
 
     @property
     def timing(self) -> Timing:

@@ -45,6 +45,7 @@ _TIMEOUT: Final = Setting(
     *("--timeout", "", None, "the same as -o, in seconds: 5, 0.5, 500ms, 2m", read_timeout, str, RUNNER),
     field="timeout_ms",
 )
+_NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms"})
 _OPTIONS: Final = (*_ACTIONS, _TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))
 _BY_WORD: Final = {word: setting for setting in _OPTIONS for word in (f"-{setting.short}", f"--{setting.long}")}
 
@@ -129,7 +130,8 @@ def usage(program: str) -> str:
         f"  {program} [OPTION...] {'[-- command to execute]' if program == 'flom' else '[--] COMMAND [ARG...]'}",
         "",
         "Takes a lock, runs the command, releases the lock. The command's last argument is the locked element, if",
-        "the resource has elements; FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT are in its environment.",
+        "the resource has elements; FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT are in its environment, and",
+        "FLOM_DEADLINE_FD, the number of a descriptor that reads end-of-file when the lock is lost.",
         "",
         "Help Options:",
         "  -h, --help                           show this",
@@ -137,6 +139,8 @@ def usage(program: str) -> str:
         "Application Options:",
     ]
     for setting in _OPTIONS:
+        if program == "flom" and setting.field in _NOT_OF_FLOM:
+            continue
         short = f"-{setting.short}, " if setting.short else "    "
         value = "" if setting.from_option is None else " VALUE"
         lines.append(f"  {short + '--' + setting.long + value:<36} {setting.help}")
@@ -150,7 +154,7 @@ def _add(line: CommandLine, option: str, value: str | None, rest: list[str], as_
     @param value: what is written together with it; without it, the value is the first word of C{rest}.
     """
     setting = _BY_WORD.get(option)
-    if setting is None:
+    if setting is None or (as_flom and setting.field in _NOT_OF_FLOM):
         raise _cannot_parse(f"unknown option {option}", flock_hint(option))
     takes_value = setting.from_option is not None
     if takes_value and value is None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ENVIRON: Final = "FLOM_RUN_ENVIRON"
 """The variable in which the script C{flom-run} has the environment that it was called with, in base64."""
 
+DEADLINE: Final = b"FLOM_DEADLINE_FD"
+"""The variable that has the number of the descriptor by which a command learns that its lock was lost."""
+
 _OF_SCRIPT: Final = b"FLOM_RUN_"  # begins the names of all of that script's variables
 
 
@@ -42,7 +45,8 @@ def add_lock(environment: dict[bytes, bytes], name: str, mode: LockMode, element
     """
     Add the variables about the command's lock to C{environment}; those about another lock are replaced.
 
-    FLOM_LOCK_MODE is EX if the resource has no modes; FLOM_ELEMENT is there only if the lock has an element.
+    FLOM_LOCK_MODE is EX if the resource has no modes; FLOM_ELEMENT is there only if the lock has an element. The
+    caller, who has the descriptor, adds L{DEADLINE}.
 
     @raise flom.errors.InvalidName: C{name} is no resource's.
     """
@@ -51,6 +55,7 @@ def add_lock(environment: dict[bytes, bytes], name: str, mode: LockMode, element
         "FLOM_LOCK_MODE": mode.name if parse_name(name).has_mode else "EX",
         "FLOM_ELEMENT": element,
     }
+    environment.pop(DEADLINE, None)
     for key, value in variables.items():
         environment.pop(os.fsencode(key), None)  # of a flom-run around this one
         if value is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flom.codes import Outcome, ReturnCode
+from flom.codes import ExitStatus, Outcome, ReturnCode
 from flom.errors import (
     CannotWait,
     ConfigError,
@@ -24,6 +24,7 @@ class FlomWording(Wording):
     """The lines of C{flom}."""
 
     names_holders = False
+    lost_status = ExitStatus.ERROR
 
     def refused(self, error: Exception, held: str = "") -> str:
         match error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flom.codes import ExitStatus, Outcome
+from flom.config import SIGNAL_NAMES
 from flom.core.names import DEFAULT_NAME, NumericName, SetName, parse_name
 from flom.errors import CannotWait, DaemonLost, InvalidTimestampFormat, LockBusy, LockRefused, LockTimeout
 from flom.job.words import CannotExecute
@@ -46,9 +47,11 @@ class Wording:
     The lines of C{flom-run}: each names the program and the resource, what is wrong, and what can be done.
 
     @cvar names_holders: whether it is said who holds what is waited for, or was not to be had.
+    @cvar lost_status: the status because of a lock that was lost.
     """
 
     names_holders = True
+    lost_status = ExitStatus.LOST
 
     def __init__(self, program: str, config: Config) -> None:
         """@param config: says what was asked for."""
@@ -84,23 +87,32 @@ class Wording:
         """
         Return the line that the lock was lost before it was released.
 
-        @param has_ended: true if the command has ended too; if not, it is left alone.
+        @param has_ended: true if the command has ended too.
         """
-        goes_on = "" if has_ended else "; the command goes on unlocked"
-        return self._about(f"the lock was lost: {self._cause(why)}{goes_on}")
+        fate = "" if has_ended else f"; {self._fate('the command goes on unlocked')}"
+        return self._about(f"the lock was lost: {self._cause(why)}{fate}")
 
     def contested(self, why: FlomError, *, has_ended: bool = False) -> str:
         """
         Return the line that the lock, which is held, was granted by another daemon of the group too, as C{why} says.
 
-        @param has_ended: true if the command has ended too; if not, it is left alone.
+        @param has_ended: true if the command has ended too.
         """
-        goes_on = "" if has_ended else "; the command goes on"
-        return self._about(f"{self._cause(why)}, while neither could hear the other{goes_on}")
+        fate = "" if has_ended else f"; {self._fate('the command goes on')}"
+        return self._about(f"{self._cause(why)}, while neither could hear the other{fate}")
 
     def not_reclaimed(self, why: DaemonLost, error: FlomError, *, has_ended: bool = False) -> str:
         """Return the line that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
         return self.lost(unreclaimed(why, error), has_ended=has_ended)
+
+    def outlived(self) -> str:
+        """Return the line that the command has outlived SIGTERM, so that SIGKILL follows."""
+        return self._about(f"the command has not ended within {self._config.kill_after:g} s; it gets SIGKILL")
+
+    def _fate(self, left_alone: str) -> str:
+        """Return what becomes of the command, whose lock was lost: C{left_alone}, or the signal that it gets."""
+        number = self._config.lost_signal
+        return left_alone if number is None else f"the command gets {SIGNAL_NAMES[number - 1]}"
 
     def _cause(self, why: FlomError) -> str:
         """Return the text of C{why} without the resource, if that stands in front of it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from flom.job.environment import DEADLINE
 from flom.job.signals import changed_by_python
 from flom.job.words import CannotExecute, execute
 from flom.lean import Lock, start_thread
@@ -15,6 +16,7 @@ from flom.text import reason
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 
 class Child:
@@ -25,13 +27,21 @@ class Child:
     @ivar status: what it has exited with; -N if signal N has ended it, C{None} before.
     """
 
-    def __init__(self, words: Sequence[str], environment: dict[bytes, bytes], ended: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: dict[bytes, bytes],
+        ended: Callable[[int], None],
+        *,
+        leads_group: bool = False,
+    ) -> None:
         """
         Start the command, with our terminal, process group, working directory and inheritable descriptors.
 
-        What was ignored when we started stays ignored, as by nohup.
+        What was ignored when we started stays ignored, as by nohup. L{DEADLINE} is added to C{environment}.
 
         @param ended: called with L{status}, in that thread.
+        @param leads_group: whether it leads a process group of its own.
         @raise CannotExecute: there is no such command, or it is no program.
         @raise NoProcess: there can be no more processes or threads.
         """
@@ -41,19 +51,28 @@ class Child:
         self._lock = Lock()  # held while it is signalled or reaped: then its number is another process's
 
         def spawn(words: Sequence[str]) -> int:
-            return os.posix_spawnp(words[0], list(words), environment, setsigmask=(), setsigdef=changed_by_python())
+            place: dict[str, Any] = {"setpgroup": 0} if leads_group else {}
+            return os.posix_spawnp(
+                words[0], list(words), environment, setsigmask=(), setsigdef=changed_by_python(), **place
+            )
 
         try:
             self._ended, ending = os.pipe()
+            deadline, self._until_loss = os.pipe()
         except OSError as e:
             raise CannotExecute(f"Unable to execute command '{words[0]}': {reason(e)}") from e
+        os.set_inheritable(deadline, True)
+        environment[DEADLINE] = b"%d" % deadline
         try:
             with self._lock:  # the thread comes first: without it, there is to be no command
                 start_thread(self._wait, ending)
                 self.pid = execute(words, spawn)
         except BaseException:
             os.close(self._ended)
+            self.tell_loss()
             raise
+        finally:
+            os.close(deadline)
 
     def fileno(self) -> int:
         """Return a descriptor that can be read from once L{status} is known."""
@@ -69,6 +88,12 @@ class Child:
         with self._lock:
             if self.status is None:
                 (os.killpg if to_group else os.kill)(self.pid, number)
+
+    def tell_loss(self) -> None:
+        """End the file that the command has by L{DEADLINE}: its lock is lost."""
+        if self._until_loss >= 0:
+            os.close(self._until_loss)
+            self._until_loss = -1
 
     def _wait(self, ending: int) -> None:
         with self._lock:

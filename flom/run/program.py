@@ -150,6 +150,8 @@ def configure(program: str, line: CommandLine) -> Config:
     is_quiet = False
     try:
         config = load(line.config_file, os.environ, warnings.append, as_flom)
+        if as_flom:
+            config = config.replace(on_lost="warn")  # it has no such option, and a file is for flom-run too
         config = forget_place(config, [setting.field for setting, _ in line.options])
         config = override(config, line.options, warnings.append, as_flom=as_flom)
         if not as_flom:
@@ -204,6 +206,8 @@ def _check_use(line: CommandLine, config: Config) -> None:
         raise ConfigError(f"lock-mode: {what} has no modes; simple and hierarchical resources have")
     if "quantity" in given and config.quantity != 1 and not name.has_quantity:
         raise ConfigError(f"resource-quantity: {what} has no units; numeric resources, such as NAME[5], have")
+    if "kill_after_ms" in given and config.kill_after is None:
+        raise ConfigError("kill-after: it is for --on-lost terminate, which alone is followed by SIGKILL")
     if "network_interface" in given and config.network_interface:
         if not (config.unicast_address or config.multicast_address):
             why = f"network-interface: '{config.network_interface}' is for an address or a group, and there is neither"

@@ -19,7 +19,7 @@ from flom.job.wording import status_for
 from flom.job.words import CannotExecute, words_with
 from flom.lean import RLock, signal
 from flom.run.child import Child
-from flom.run.terminal import can_show, print_error, tell, warn
+from flom.run.terminal import can_show, has_terminal, print_error, tell, warn
 from flom.trace import tracer
 
 TYPE_CHECKING = False
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flom.config import Config
     from flom.core.protocol.messages import Lock
     from flom.job.wording import Wording
+    from flom.run.on_lost import OnLost
     from flom.run.wait_report import WaitReport
 
 _trace = tracer("exec")
@@ -62,6 +63,8 @@ class Runner(Hooks):
             config.ignored_signals, warn=warn, end=self._end_by_signal, step_out=self._step_out
         )
         self._is_held = False
+        self._child: Child | None = None
+        self._on_lost: OnLost | None = None
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
 
     def run(self) -> int:
@@ -88,7 +91,7 @@ class Runner(Hooks):
             self._tell(LockContested, self._wording.contested(e, has_ended=True))
         except DaemonLost as e:
             self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
-        return status or (ExitStatus.ERROR if self._told else ExitStatus.OK)
+        return self._final(status)
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """Receive a signal; see L{Forwarding}."""
@@ -118,7 +121,12 @@ class Runner(Hooks):
 
     def _end_by_signal(self, status: int) -> None:
         self._stop_report()
-        self._end(status)
+        self._end(self._final(status))
+
+    def _final(self, status: int) -> int:
+        """Return what to exit with when the command has ended with C{status}."""
+        is_because_of_loss = status == ExitStatus.OK or (self._on_lost is not None and self._on_lost.has_ended(status))
+        return self._wording.lost_status if self._told and is_because_of_loss else status
 
     def _step_out(self) -> None:
         """Leave the queue before we are stopped, lest a sleeper be granted the lock; a session's leader never is."""
@@ -147,9 +155,18 @@ class Runner(Hooks):
         add_lock(environment, request.name, request.mode, element)
         if not self._config.close:
             os.set_inheritable(conversation.fileno(), True)
+        if self._config.lost_signal is not None:
+            from flom.run.on_lost import OnLost  # now: when the lock is lost, nothing may be left to import it with
+
+            self._on_lost = OnLost(self._config.lost_signal, self._config.kill_after, self._wording)
         try:
             with self._starting:
-                child = Child(words_with(element, self._command), environment, self._forwarding.note_end)
+                self._child = child = Child(
+                    words_with(element, self._command),
+                    environment,
+                    self._forwarding.note_end,
+                    leads_group=self._on_lost is not None and not has_terminal(),
+                )
                 self._forwarding.note_start(child.pid, child.signal)
         except (CannotExecute, NoProcess) as e:
             print_error(self._wording.refused(e))
@@ -160,6 +177,8 @@ class Runner(Hooks):
         for number in ignore_signals(self._config.ignored_signals):
             print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
         conversation = self._watch_over(child, conversation, request)
+        if self._on_lost is not None:
+            self._on_lost.finish()
         assert child.status is not None
         _trace.debug("%s has ended with status %d", self._command[0], child.status)
         return conversation, child.status
@@ -187,8 +206,6 @@ class Runner(Hooks):
     def _reclaim(self, lost_with: Conversation, request: Lock, has_ended: bool) -> Conversation | None:
         """
         Acquire the lock again, at another daemon of the group, while the command runs on; or say that it is lost.
-
-        The command is left alone even then, because only its user knows whether that matters.
         """
         why = DaemonLost(f"{lost_with.peer} closed the connection")
         if not self._acquirer.can_reclaim(request):
@@ -204,7 +221,11 @@ class Runner(Hooks):
         return conversation
 
     def _tell(self, kind: type[DaemonLost], line: str) -> None:
-        """Print C{line} about a loss, of which each C{kind} is told once."""
+        """Print C{line} about a loss, of which each C{kind} is told once, and let the command know of the first."""
         if kind not in self._told:
             self._told.add(kind)
+            if self._child is not None:
+                self._child.tell_loss()
+                if self._on_lost is not None:
+                    self._on_lost.act(self._child)
             print_error(line)

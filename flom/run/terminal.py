@@ -61,6 +61,11 @@ def print_error(text: str) -> None:
         pass
 
 
+def has_terminal() -> bool:
+    """Return whether stdin, stdout or stderr is a terminal."""
+    return any(os.isatty(number) for number in (0, 1, 2))
+
+
 def can_show(stream: TextIO) -> bool:
     """Return whether C{stream} is a terminal on which a line can be written again and again, and is ours just now."""
     if _is_quiet:

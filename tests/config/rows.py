@@ -86,8 +86,12 @@ ROWS = [
     Row("unread_timeout_ms", "", "unread-timeout", "700", 700, "Limits/UnreadTimeout", "700", "700"),
     Row("session_timeout_ms", "", "session-timeout", "700", 700, "Limits/SessionTimeout", "700", "700"),
     Row("conflict_exit_code", "E", "conflict-exit-code", "7", 7, "Command/ConflictExitCode", "7", "7"),
+    Row("on_lost", "", "on-lost", "signal:usr1", "signal:usr1", "Command/OnLost", "signal:usr1", "'signal:usr1'"),
+    Row("kill_after_ms", "", "kill-after", "0.7", 700, "Command/KillAfter", "700", "700"),
     Row("quiet", "Q", "quiet", "", True, "Command/Quiet", "yes", "1"),
     Row("resource_type", "", "type", "set", "set", "Resource/Type", "set", "'set'"),
 ]
 
-INTEGERS = [row for row in ROWS if type(row.value) is int]
+INTEGERS = [
+    row for row in ROWS if type(row.value) is int and row.field != "kill_after_ms"
+]  # whose option is in seconds

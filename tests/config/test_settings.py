@@ -107,7 +107,7 @@ def test_the_verbose_line_shows_it_under_its_key(row: Row) -> None:
 @each_setting
 def test_the_help_text_tells_of_it(row: Row) -> None:
     names = f"-{row.short}, --{row.long}" if row.short else f"    --{row.long}"
-    assert [line for line in usage("flom").splitlines() if line.startswith((f"  {names} ", f"  {names}\n"))]
+    assert [line for line in usage("flom-run").splitlines() if line.startswith((f"  {names} ", f"  {names}\n"))]
 
 
 def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere) -> None:
@@ -161,6 +161,8 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Limits]/UnreadTimeout=30000",
         "[Limits]/SessionTimeout=10000",
         "[Command]/ConflictExitCode=98",
+        "[Command]/OnLost='warn'",
+        "[Command]/KillAfter=2500",
         "[Command]/Quiet=0",
         "[Resource]/Type=''",
     ]

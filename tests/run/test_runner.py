@@ -240,7 +240,7 @@ def test_when_a_daemon_goes_a_waiter_asks_the_next_one(fake: FakeDaemon, asked: 
     fake.accept()[0].answer(0)
     fake.close()
     done = running.finish()
-    assert (done.returncode, done.stdout) == (99, "ran\n")  # its unlock was not confirmed
+    assert (done.returncode, done.stdout) == (95, "ran\n")  # its unlock was not confirmed
 
 
 def test_a_daemon_that_closes_without_an_answer_is_asked_once_more(fake: FakeDaemon, asked: Asked) -> None:
@@ -265,7 +265,7 @@ def test_a_daemon_that_closes_without_an_answer_twice_gives_99(fake: FakeDaemon,
 # the daemon goes wrong while the command runs
 
 
-@pytest.mark.parametrize(("own", "status"), [(0, 99), (5, 5)])
+@pytest.mark.parametrize(("own", "status"), [(0, 95), (5, 5)])
 def test_a_command_whose_daemon_goes_away_is_left_alone(asked: Asked, tmp_path: Path, own: int, status: int) -> None:
     running, conversation = asked("--", "sh", "-c", f"echo runs; read line; echo $line; exit {own}")
     conversation.answer(0)
@@ -288,7 +288,7 @@ def grant_to_ours(conversation: SocketConversation) -> None:
 CONTESTED = "another daemon of the group has granted the lock too, while neither could hear the other"
 
 
-@pytest.mark.parametrize(("own", "status"), [(0, 99), (5, 5)])
+@pytest.mark.parametrize(("own", "status"), [(0, 95), (5, 5)])
 def test_a_contested_lock_is_told_once_and_in_the_status(asked: Asked, tmp_path: Path, own: int, status: int) -> None:
     running, conversation = asked("--", "sh", "-c", f"echo runs; read line; echo $line; exit {own}")
     grant_to_ours(conversation)
@@ -315,7 +315,7 @@ def test_a_lock_that_turns_out_contested_at_the_end_is_told_of(asked: Asked) -> 
     conversation.send(encode(Contested()) + encode(Unlocked()))
     conversation.close()
     done = running.finish()
-    assert (done.returncode, done.stdout) == (99, "")
+    assert (done.returncode, done.stdout) == (95, "")
     assert one_line(done.stderr).endswith(f"fake.sock: {CONTESTED}\n")
 
 
@@ -325,7 +325,7 @@ def test_a_contested_lock_whose_daemon_goes_is_lost_too(asked: Asked) -> None:
     conversation.say(Contested())
     conversation.close()
     done = running.finish()
-    assert done.returncode == 99
+    assert done.returncode == 95
     assert [CONTESTED in line for line in done.stderr.splitlines()].count(True) == 1
     assert "closed the connection" in done.stderr
 
@@ -343,7 +343,7 @@ def test_a_daemon_that_goes_as_the_command_ends_is_told_of(asked: Asked, tmp_pat
     eventually(lambda: "State:\tZ" in command.read_text(), "the end of the command")
     running.signal(signal.SIGCONT)
     done = running.finish()
-    assert (done.returncode, done.stdout) == (99, "")
+    assert (done.returncode, done.stdout) == (95, "")
     assert one_line(done.stderr).startswith("flom-run: _RESOURCE: the lock was lost: ")
     assert "fake.sock closed the connection" in done.stderr
 

@@ -32,6 +32,8 @@ for number in map(int, os.listdir("/proc/self/fd")):
         with socket.socket(fileno=os.dup(number)) as one:
             listens = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             found = "connection" if one.type == socket.SOCK_STREAM and not listens else "other socket"
+    if str(number) == os.getenv("FLOM_DEADLINE_FD"):
+        found = "deadline"
     print(number, found, flush=True)
 """
 
@@ -88,18 +90,17 @@ each_way = pytest.mark.parametrize("way", [over_unix, over_tcp, over_tls])
 each_manner = pytest.mark.parametrize("manner", [[], ["-V"]], ids=["quiet", "verbose"])
 
 
-def assert_only_the_connection(lines: list[str], *inherited: str) -> None:
-    """Check that a command had C{inherited}, the usual three and its connection to the daemon."""
+def assert_only_ours(lines: list[str], *inherited: str, kinds: tuple[str, ...] = ("connection", "deadline")) -> None:
+    """Check that a command had C{inherited}, the usual three, and one descriptor of each of C{kinds}."""
     others = [line for line in lines if line not in inherited]
     assert set(lines) - set(others) == set(inherited)
     assert others[:3] == NOTHING_BESIDE
-    [connection] = others[3:]
-    assert connection.endswith(" connection")
+    assert sorted(line.partition(" ")[2] for line in others[3:]) == list(kinds)
 
 
 @each_way
 @each_manner
-def test_the_command_has_its_connection_and_nothing_else_of_ours(
+def test_the_command_has_what_tells_of_its_lock_and_nothing_else_of_ours(
     programs: Programs, tmp_path: Path, way: Words, manner: list[str]
 ) -> None:
     where = way(tmp_path)
@@ -107,16 +108,17 @@ def test_the_command_has_its_connection_and_nothing_else_of_ours(
         done = programs.run(*manner, *where, *LIVES_ON, "--", *SHOW)
         assert (done.returncode, done.stderr) == (0, "")
         lines = [line for line in done.stdout.splitlines() if line[0].isdigit()]
-        assert_only_the_connection(sorted(lines, key=lambda line: int(line.split()[0])))
+        assert_only_ours(sorted(lines, key=lambda line: int(line.split()[0])))
     assert len(programs.daemons()) == 1
 
 
 @each_way
-def test_with_close_it_has_nothing_of_ours(programs: Programs, tmp_path: Path, way: Words) -> None:
+def test_with_close_it_has_no_connection(programs: Programs, tmp_path: Path, way: Words) -> None:
     where = way(tmp_path)
     for _ in range(2):
         done = programs.run(*where, *LIVES_ON, "--close", "--", *SHOW)
-        assert (done.returncode, shown(done.stdout), done.stderr) == (0, NOTHING_BESIDE, "")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert_only_ours(shown(done.stdout), kinds=("deadline",))
 
 
 @needs_network_namespaces
@@ -127,7 +129,7 @@ def test_nor_has_it_in_a_group(programs: Programs) -> None:
             words = host.words(FLOM_RUN, "-A", "239.1.1.1", *LIVES_ON, "--", *SHOW)
             done = programs.start_program(*words).finish()
             assert (done.returncode, done.stderr) == (0, "")
-            assert_only_the_connection(shown(done.stdout))
+            assert_only_ours(shown(done.stdout))
         assert len(host.pids()) == 1
 
 
@@ -138,7 +140,7 @@ def test_the_command_has_what_we_were_given_and_the_daemon_has_not(
     where = way(tmp_path)
     with pipe() as (reading, writing):
         done = programs.run(*where, *LIVES_ON, "--", *SHOW, pass_fds=(writing,))
-        assert_only_the_connection(shown(done.stdout), f"{writing} pipe")
+        assert_only_ours(shown(done.stdout), f"{writing} pipe")
         os.close(writing)
         assert_ended(reading)
     [daemon] = programs.daemons()

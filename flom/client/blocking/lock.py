@@ -152,6 +152,17 @@ class Held:
         """Whether the lock was L{lost}."""
         return self.lost is not None
 
+    def check(self) -> None:
+        """
+        Check that the lock has not been lost, before a step that must not be taken without it.
+
+        @raise DaemonLost: see L{lost}.
+        @raise Misuse: it was released, or is another process's.
+        """
+        self._check_ours()
+        if self.lost is not None:
+            raise self.lost
+
     def release(self, rollback: bool = False) -> None:
         """
         Release the lock, once. If it is being reclaimed in a group, this waits for the end of that.
@@ -284,6 +295,7 @@ class BlockingLock:
         which has no notes, the L{DaemonLost} is the context of the first error.
         """
         entered = self._entered
+        is_told = error is not None and entered is not None and error is entered.lost  # by its check()
         try:
             self._entered = None
             if entered is not None and not entered.is_released:
@@ -291,7 +303,8 @@ class BlockingLock:
         except FlomError as e:
             if error is None:
                 raise
-            note_loss(error, e)
+            if not is_told:
+                note_loss(error, e)
         except BaseException:  # an interrupt, perhaps before the lock was released
             if entered is not None:
                 entered.drop()

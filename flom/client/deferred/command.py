@@ -8,6 +8,7 @@ C{--quiesce-exit}, are C{flom-run}'s alone.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
@@ -111,10 +112,25 @@ async def _exit_with(
     forwarding.note_start(child.pid, send)
     for number in ignore_signals(config.ignored_signals):
         print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
-    child.held.lost.addCallback(lambda why: print_error(wording.lost(why)))
+    has_acted = False
+
+    def act_on_loss(why: FlomError) -> None:
+        nonlocal has_acted
+        print_error(wording.lost(why))
+        if config.lost_signal is None or child.code is not None:
+            return
+        has_acted = True
+        child.signal(config.lost_signal)
+        if config.kill_after is not None:
+            child.signal(signal.SIGCONT)  # one that is stopped would not end
+            reactor.callLater(config.kill_after, child.signal, signal.SIGKILL)
+
+    child.held.lost.addCallback(act_on_loss)
     status = await child.exited
     assert child.code is not None
     forwarding.note_end(child.code)
+    if has_acted and (config.kill_after is not None or child.code == -(config.lost_signal or 0)):
+        sys.exit(ExitStatus.LOST)
     if child.code < 0:
         leave(child.code)
-    sys.exit(status or (ExitStatus.ERROR if child.held.is_lost else ExitStatus.OK))
+    sys.exit(status or (ExitStatus.LOST if child.held.is_lost else ExitStatus.OK))

@@ -25,11 +25,12 @@ from flom.client.deferred import become
 from flom.core.modes import LockMode, as_mode
 from flom.errors import FlomError
 from flom.interfaces import IReactor
-from flom.job.environment import add_lock
+from flom.job.environment import DEADLINE, add_lock
 from flom.job.signals import PYTHON_IGNORES
 from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute, words_with
 from flom.reactor.processes import ExitWatch
+from flom.text import reason
 
 Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -49,12 +50,13 @@ class Child:
         0 to 255, or 128 + N if signal N has ended it. It fails only if it is cancelled, which ends nothing else.
     """
 
-    def __init__(self, process: _Process, held: Held) -> None:
+    def __init__(self, process: _Process, held: Held, deadline: _Deadline) -> None:
         self.held = held
         self.pid: int = process.pid
         self.code: int | None = None
         self.exited: Deferred[int] = Deferred()
         self._process = process
+        self._deadline = deadline
         ending = Deferred.fromCoroutine(self._end())
         ending.addErrback(lambda failure: _log.failure("after the end of process {pid}", failure, pid=self.pid))
 
@@ -64,6 +66,7 @@ class Child:
 
     async def _end(self) -> None:
         self.code = code = await self._process.ended
+        self._deadline.close()
         await _release(self.held, rollback=code != 0)
         if not self.exited.called:
             self.exited.callback(status_after(code))
@@ -85,26 +88,65 @@ async def spawn(
     """Start a command when C{acquiring}, a request for C{name} in C{mode}, fires; see C{RemoteArbiter.spawn}."""
     held = await acquiring
     process: _Process | None = None
+    deadline = _Deadline()
     try:
         given = os.environb if env is None else env
         environment = {os.fsencode(key): os.fsencode(value) for key, value in given.items()}
         add_lock(environment, name, as_mode(mode), held.element)
         descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
         if inherit:
-            connection = held.fileno()  # type: ignore[attr-defined]  # of a RemoteHeld
-            number = connection if connection not in descriptors else max(descriptors) + 1
-            descriptors[number] = connection
+            _pass_on(held.fileno(), descriptors)  # type: ignore[attr-defined]  # of a RemoteHeld
+        environment[DEADLINE] = b"%d" % _pass_on(deadline.open(held), descriptors)
         command = words_with(held.element, words)
         directory = os.fsdecode(path or "")
         process = _Process(reactor, protocol or ProcessProtocol(), command, environment, directory, descriptors)
+        deadline.note_start()
         await process.executed
     except BaseException:
+        deadline.close()
         ended = succeed(0) if process is None else process.ended
         released: Deferred[None] = Deferred()  # by cancelling once more, the user cancels nothing of ours
         ended.addCallback(lambda _: Deferred.fromCoroutine(_release(held, rollback=True))).chainDeferred(released)
         await released
         raise
-    return Child(process, held)
+    return Child(process, held, deadline)
+
+
+def _pass_on(ours: int, descriptors: dict[int, int | str]) -> int:
+    """Add our descriptor to those of a child; return its number there."""
+    number = ours if ours not in descriptors else max(descriptors) + 1
+    descriptors[number] = ours
+    return number
+
+
+class _Deadline:
+    """A pipe whose reading end, which a command has by L{DEADLINE}, is at its end when the lock is lost."""
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+
+    def open(self, held: Held) -> int:
+        """Make the pipe; return the descriptor for the command that is to run under C{held}."""
+        try:
+            self._open = list(os.pipe())
+        except OSError as e:
+            raise CannotExecute(f"Unable to execute a command: {reason(e)}") from e
+
+        def tell(why: FlomError) -> FlomError:
+            self.close()
+            return why
+
+        held.lost.addCallback(tell)
+        return self._open[0]
+
+    def note_start(self) -> None:
+        """Keep only our end: the command has its own."""
+        os.close(self._open.pop(0))
+
+    def close(self) -> None:
+        """Close what is open."""
+        while self._open:
+            os.close(self._open.pop())
 
 
 async def _release(held: Held, *, rollback: bool) -> None:

@@ -384,6 +384,32 @@ def test_a_lock_says_itself_whether_and_why_it_was_lost(daemon: Daemon) -> None:
     assert str(caught.value) == str(held.lost) == f"R: {daemon.socket} closed the connection"
 
 
+def test_a_block_checks_that_it_has_the_lock_before_a_step(daemon: Daemon) -> None:
+    """What the check has raised is not noted once more by the release."""
+    steps = []
+
+    def lose() -> None:
+        with lock("R", socket=daemon.socket) as held:
+            held.check()
+            steps.append("first")
+            daemon.process.kill()
+            eventually(lambda: held.is_lost, "the loss")
+            held.check()
+            steps.append("second")
+
+    with pytest.raises(DaemonLost, match=r"^R: .* closed the connection$") as caught:
+        lose()
+    assert steps == ["first"]
+    assert not getattr(caught.value, "__notes__", [])
+
+
+def test_a_lock_that_is_not_held_any_more_cannot_be_checked(address: str, resource: str) -> None:
+    held = lock(resource, socket=address).acquire()
+    held.release()
+    with pytest.raises(Misuse, match="not held any more"):
+        held.check()
+
+
 def test_an_unlock_that_is_not_confirmed_is_a_loss(
     fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any]
 ) -> None:

@@ -123,9 +123,9 @@ async def test_its_environment_is_ours_or_the_one_that_is_given(scene: Scene, mo
     monkeypatch.setenv("FLOM_ELEMENT", "of a flom-run around us")
     assert "OURS=1\n" in await output_of(scene, ["env"])
     assert "FLOM_ELEMENT" not in await output_of(scene, ["env"])
-    assert await output_of(scene, ["/usr/bin/env"], env={"GIVEN": "1"}) == (
-        "GIVEN=1\nFLOM_RESOURCE=R1\nFLOM_LOCK_MODE=EX\n"
-    )
+    *given, deadline = (await output_of(scene, ["/usr/bin/env"], env={"GIVEN": "1"})).splitlines()
+    assert given == ["GIVEN=1", "FLOM_RESOURCE=R1", "FLOM_LOCK_MODE=EX"]
+    assert deadline.startswith("FLOM_DEADLINE_FD=")
 
 
 @pytest_twisted.ensureDeferred
@@ -140,13 +140,17 @@ async def test_it_runs_in_the_directory_that_is_given_and_is_looked_for_there(sc
 
 @pytest.mark.parametrize("ways", ["direct", "by way of another program"])
 @pytest_twisted.ensureDeferred
-async def test_beside_its_own_descriptors_it_has_the_connection_alone(scene: Scene, tmp_path: Path, ways: str) -> None:
+async def test_beside_its_own_descriptors_it_has_those_of_its_lock_alone(
+    scene: Scene, tmp_path: Path, ways: str
+) -> None:
     asked: dict[str, Any] = {} if ways == "direct" else {"path": tmp_path}
     script = 'for one in /proc/$$/fd/*; do [ "${one##*/}" -gt 2 ] && readlink $one; done; true'
     show = ["sh", "-c", script]
-    [connection] = (await output_of(scene, show, **asked)).splitlines()
+    deadline, connection = sorted((await output_of(scene, show, **asked)).splitlines())
     assert connection.startswith("socket:")
-    assert await output_of(scene, show, inherit=False, **asked) == ""
+    assert deadline.startswith("pipe:")
+    [deadline] = (await output_of(scene, show, inherit=False, **asked)).splitlines()
+    assert deadline.startswith("pipe:")
 
 
 @pytest_twisted.ensureDeferred
@@ -395,4 +399,5 @@ def test_events_that_come_before_the_execution_is_known_come_after_it(processes:
 
 def test_the_connection_takes_no_descriptor_that_means_something(processes: FakeProcesses) -> None:
     spawned(processes, HeldOfTest(number=7), childFDs={0: 0, 7: "r"})
-    assert processes.descriptors == {0: 0, 7: "r", 8: 7}
+    [deadline] = set(processes.descriptors) - {0, 7, 8}
+    assert processes.descriptors == {0: 0, 7: "r", 8: 7, deadline: deadline}

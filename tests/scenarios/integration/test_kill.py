@@ -88,7 +88,7 @@ def test_a_waiter_starts_another_and_waits_on(
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "closed the connection, asking again" in ended.stdout
     assert ended.stdout.endswith("held\n")
-    assert holder.finish().returncode == 99
+    assert holder.finish().returncode == 95
     [lost, _] = loose.holdings()
     assert [found.beside for found in loose.violations()] == [(lost,)]
 

@@ -92,7 +92,7 @@ def test_an_element_is_not_reclaimed_and_the_user_is_told(lan: Lan, pool: list[M
     leader.signal(signal.SIGKILL)
     await_leader([successor])
     finished = holder.finish()
-    assert finished.returncode == 99
+    assert finished.returncode == 95
     assert "goes on unlocked" in finished.stderr
 
 
@@ -107,8 +107,21 @@ def test_a_lock_granted_to_another_is_not_reclaimed_and_the_user_warned(lan: Lan
         assert other.lock("R") == "0"
         holder.signal(signal.SIGCONT)
         finished = holder.finish()
-    assert finished.returncode == 99
+    assert finished.returncode == 95
     assert "not reclaimed" in finished.stderr
+
+
+def test_a_command_whose_lock_is_not_reclaimed_can_be_ended(lan: Lan, pool: list[Member]) -> None:
+    leader, successor = pool
+    holder = hold(lan.hosts[-1], "-r", "R", "--on-lost", "terminate")
+    holder.signal(signal.SIGSTOP)  # it cannot say in time that it holds something
+    leader.signal(signal.SIGKILL)
+    await_leader([successor])
+    with FlomClient(leader.host, successor.address_for(leader.host)) as other:
+        assert other.lock("R") == "0"
+        holder.signal(signal.SIGCONT)
+        assert holder.wait() == 95  # its command would go on otherwise
+    assert holder.finish().stderr.endswith("; the command gets SIGTERM\n")
 
 
 def test_without_anybody_who_takes_over_the_user_is_told(lan: Lan) -> None:
@@ -119,7 +132,7 @@ def test_without_anybody_who_takes_over_the_user_is_told(lan: Lan) -> None:
     leader.signal(signal.SIGKILL)
     eventually(lambda: "looking for the one that takes over" in holder.line(), "the loss noticed")
     finished = holder.finish()
-    assert finished.returncode == 99
+    assert finished.returncode == 95
     assert "not reclaimed" in finished.stderr
 
 

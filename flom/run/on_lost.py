@@ -1,0 +1,117 @@
+"""
+What the command gets if its lock is lost while it runs (docs/flom-run.md, "A lock that is lost").
+
+A thread of its own sends it: a terminal that takes no message just now must not delay that.
+"""
+
+from __future__ import annotations
+
+import os
+from select import POLLIN, poll
+from time import monotonic, sleep
+
+from flom.errors import NoProcess
+from flom.lean import Lock, signal, start_thread
+from flom.run.terminal import print_error, warn
+from flom.text import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from flom.job.wording import Wording
+    from flom.run.child import Child
+
+_POLL: Final = 0.02  # seconds; nothing wakes us when the last process of a group ends
+
+
+class OnLost:
+    """Sends a signal to the process group that the command leads, or, if it leads none, to the command."""
+
+    def __init__(self, number: int, kill_after: float | None, wording: Wording) -> None:
+        """
+        @param number: of the signal.
+        @param kill_after: seconds after which SIGKILL follows, unless all have ended; C{None}: it does not follow.
+        """
+        self._number = number
+        self._kill_after = kill_after
+        self._wording = wording
+        self._has_acted = False
+        self._is_over = Lock()
+
+    def act(self, child: Child) -> None:
+        """Begin with the signal, once; nothing happens if the command has ended."""
+        if self._has_acted or child.status is not None:
+            return
+        self._has_acted = True
+        self._is_over.acquire()
+        try:
+            start_thread(self._run, child)
+        except NoProcess:
+            self._run(child)
+
+    def finish(self) -> None:
+        """Wait until nothing is left to be done."""
+        with self._is_over:
+            pass
+
+    def has_ended(self, status: int) -> bool:
+        """Return whether it is the signal that has ended the command, as whose C{status} it is taken."""
+        return self._has_acted and (self._kill_after is not None or status == -self._number)
+
+    def _run(self, child: Child) -> None:
+        try:
+            self._end(child, to_group=_leads_group(child.pid))
+        finally:
+            self._is_over.release()
+
+    def _end(self, child: Child, *, to_group: bool) -> None:
+        _send(child, self._number, to_group)
+        if self._kill_after is not None:
+            _send(child, signal.SIGCONT, to_group)  # one that is stopped would not end
+            if not _await_end(child, to_group, self._kill_after):
+                _send(child, signal.SIGKILL, to_group)
+                print_error(self._wording.outlived())
+
+
+def _leads_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except OSError:
+        return False  # it has ended
+
+
+def _send(child: Child, number: int, to_group: bool) -> None:
+    try:
+        if child.status is None:
+            child.signal(number, to_group)
+        elif to_group:
+            os.killpg(child.pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError as e:  # it has become another user, as sudo does
+        warn(f"signal {number} cannot be sent to the command (pid {child.pid}): {reason(e)}")
+
+
+def _await_end(child: Child, to_group: bool, seconds: float) -> bool:
+    """Wait for the end of the command, and of its group if C{to_group}; return whether it came within C{seconds}."""
+    deadline = monotonic() + seconds
+    waiting = poll()
+    waiting.register(child, POLLIN)
+    waiting.poll(seconds * 1000)
+    while child.status is None or (to_group and _is_there(child.pid)):
+        if monotonic() >= deadline:
+            return False
+        sleep(_POLL)
+    return True
+
+
+def _is_there(group: int) -> bool:
+    """Return whether the process group has a process; until then, the number of its leader, which has ended, is its."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
