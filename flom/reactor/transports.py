@@ -105,12 +105,14 @@ def unsent(transport: Any) -> tuple[object, int]:
 
 
 def end_for_all(transport: Any) -> None:
-    """End the connection at once, also where a child inherited it; C{abortConnection} closes our descriptor only."""
+    """
+    End the connection at once and in good order, also where a child inherited it; C{abortConnection} closes our
+    descriptor only, and tells the other end by a reset.
+    """
     below = underlying(transport)
-    if not below.connected:
-        return
-    try:
-        below.getHandle().shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # the other end was first
+    if isinstance(below, Connection) and below.connected:
+        try:
+            below.getHandle().shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other end was first
     transport.abortConnection()

@@ -138,6 +138,8 @@ class Conversation:
                     return self._ask(message, limit, signals)
             return self._ask(message, limit, None)
         except BaseException:
+            if self.fileno() >= 0:
+                self.stream.hang_up()  # or else an answer that was not read would make it a reset
             self.close()
             raise
 

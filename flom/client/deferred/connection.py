@@ -184,10 +184,7 @@ class LockClient(Protocol):
         self.transport.write(data)
 
     def _end(self) -> None:
-        if self._is_shared:
-            end_for_all(self.transport)
-        else:
-            self.transport.abortConnection()
+        end_for_all(self.transport)  # in good order: a reset would have the daemon wait for us to come back
 
     def _decide(self, decision: Granted | FlomError) -> None:
         """Fire with C{decision}, unless there is one already, or the request was withdrawn."""

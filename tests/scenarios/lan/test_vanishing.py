@@ -29,7 +29,7 @@ class Place:
     def __init__(self, host: LanHost, family: str) -> None:
         self.host = host
         address = ["-a", "0.0.0.0", "-a", "::", "--unicast-port", str(PORT)]
-        self.member: Member = host.start_daemon(*address, *KEEPALIVE, "--log-grants")
+        self.member: Member = host.start_daemon(*address, *KEEPALIVE, "--session-timeout", "500", "--log-grants")
         self.member.await_log("FLM003N")
         if family == "IPv4":
             self._there = next(
