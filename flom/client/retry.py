@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from flom.codes import ReturnCode
-from flom.errors import DaemonLost, DaemonUnreachable
+from flom.errors import DaemonLost, DaemonUnreachable, RemoteProtocolError
 from flom.net.keepalive import Keepalive
 from flom.net.machine_id import unique_id
 
@@ -66,6 +66,16 @@ def silent(peer: str, seconds: float) -> DaemonUnreachable:
     """Return the error that C{peer} has not answered within C{seconds} a request that is not to wait."""
     why = f"{peer}: no answer within {seconds:g} s; its daemon may be stopped, or another program is there"
     return DaemonUnreachable(ReturnCode.NETWORK_TIMEOUT, why)
+
+
+def check_reclaimed(peer: str, element: str | None, had: str | None) -> None:
+    """
+    Check that C{peer} has granted again what we C{had}.
+
+    @raise RemoteProtocolError: it has granted another C{element}, as a daemon does that cannot reclaim elements.
+    """
+    if element != had:
+        raise RemoteProtocolError(f"{peer} would grant {element!r} in the place of {had!r}")
 
 
 def unconfirmed(peer: str, when: str) -> DaemonLost:

@@ -37,8 +37,6 @@ class _Name:
     @ivar type_number: the number that FLoM prints for the type (docs/compatibility.md, "Resource names").
     @ivar has_mode: true if a lock of it is held in one of the six modes.
     @ivar has_quantity: true if a lock of it takes some units.
-    @ivar is_reclaimable: true if another daemon can grant the same lock again; what has neither mode nor quantity has
-        elements, of which that daemon would grant another.
     """
 
     __slots__ = ("key", "text")
@@ -51,10 +49,6 @@ class _Name:
     def __init__(self, text: str, key: str | None = None) -> None:
         self.text = text
         self.key = text if key is None else key
-
-    @property
-    def is_reclaimable(self) -> bool:
-        return self.has_mode or self.has_quantity
 
     def __eq__(self, other: object) -> bool:
         return self.text == other.text if isinstance(other, _Name) else NotImplemented

@@ -38,6 +38,8 @@ class LockRequest(Record):
     @ivar regains: true if the session reclaims what it held when the last daemon went.
     @ivar holder: tells a session that reclaims from others, as L{flom.core.protocol.messages.Lock.holder} does.
     @ivar secret: of the session to go on with, as in L{flom.core.protocol.messages.Lock.session}.
+    @ivar element: what it held, for the types that have elements.
+    @ivar token: the fencing token of what it held; 0 if it does not say.
     """
 
     session: SessionId
@@ -50,6 +52,8 @@ class LockRequest(Record):
     regains: bool = False
     holder: int = 0
     secret: str = ""
+    element: str | None = None
+    token: int = 0
 
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))

@@ -43,6 +43,10 @@ UNITS: Final = (
     + [("%" + letter, 3_600_000_000) for letter in "HI"]
 )
 
+SOME_VALUES: Final = [
+    str(value) for value in range(1, 100)
+]  # of sequences that are reclaimed; the model knows nothing of the last value
+
 
 def compatible(held: LockMode, asked: LockMode) -> bool:
     return MATRIX[held][asked] == "+"
@@ -88,6 +92,7 @@ class Resource:
     last_value: int = 0  # of a sequence
     rolled_back: list[str] = field(default_factory=list)
     last_unit: int = -1  # of a timestamp
+    to_skip: list[str] = field(default_factory=list)
 
 
 class Model:
@@ -177,6 +182,10 @@ class Model:
     def arrive(self, resource: Resource, request: LockRequest, now: Instant, delayed: bool = False) -> Effect:
         if request.session not in resource.bound:
             resource.bound.append(request.session)
+        if request.regains:
+            if self.reclaimable(resource, request, now):
+                return self.grant(resource, request, now, delayed)
+            return Refused(request, Outcome.BUSY, delayed)
         if self.grantable(resource, request, now):
             return self.grant(resource, request, now, delayed)
         if isinstance(resource.name, NumericName) and request.quantity > resource.name.total:
@@ -218,11 +227,43 @@ class Model:
             case SequenceName(slots=slots):
                 return len(held) < slots
             case TimestampName(format=format, slots=slots):
-                return len(held) < slots and microseconds(now.wall) // (unit_of(format) or 1) > resource.last_unit
+                unit = microseconds(now.wall) // (unit_of(format) or 1)
+                text = self.text(format, now)
+                if unit > resource.last_unit and text in resource.to_skip:
+                    resource.to_skip.remove(text)
+                    resource.last_unit = unit
+                return len(held) < slots and unit > resource.last_unit
+
+    def reclaimable(self, resource: Resource, request: LockRequest, now: Instant) -> bool:
+        """Return whether what another daemon has granted can be granted again: the same element, which is free."""
+        had = [holder.element for holder in resource.holders]
+        match resource.name:
+            case SetName(elements=elements):
+                return had.count(request.element) < elements.count(request.element or "")
+            case SequenceName(slots=slots):
+                return len(had) < slots and request.element in SOME_VALUES and request.element not in had
+            case TimestampName(slots=slots):
+                had = [holder.element for holder in resource.holders if holder.request.regains]
+                return len(resource.holders) < slots and request.element not in [None, *had]
+        return self.grantable(resource, request, now)
 
     def grant(self, resource: Resource, request: LockRequest, now: Instant, delayed: bool) -> Granted:
         holder = Holder(request)
         match resource.name:
+            case SetName(elements=elements) if request.regains:
+                taken = [other.position for other in resource.holders]
+                free = [position for position in range(len(elements)) if position not in taken]
+                holder.position = next(position for position in free if elements[position] == request.element)
+                holder.element = request.element
+            case SequenceName() if request.regains:
+                holder.element = request.element
+                if holder.element in resource.rolled_back:
+                    resource.rolled_back.remove(holder.element)
+                resource.last_value = max(resource.last_value, int(holder.element or 0))
+            case TimestampName() if request.regains:
+                holder.element = request.element
+                if request.element not in resource.to_skip:
+                    resource.to_skip.append(request.element or "")
             case SetName(elements=elements):
                 taken = [other.position for other in resource.holders]
                 order = [(resource.index + step) % len(elements) for step in range(len(elements))]
@@ -237,13 +278,16 @@ class Model:
                     holder.element = str(resource.last_value)
             case TimestampName(format=format):
                 resource.last_unit = microseconds(now.wall) // (unit_of(format) or 1)
-                fraction = f"{microseconds(now.wall) % 1_000_000:06d}"
-                for digits in (6, 5, 4, 3, 2, 1):
-                    format = format.replace("#" + "f" * digits, "." + fraction[:digits])
-                holder.element = self.strftime(format, now.wall)
+                holder.element = self.text(format, now)
         resource.holders.append(holder)
         self.grants += 1
         return Granted(request, self.grants, holder.element, delayed)
+
+    def text(self, format: str, now: Instant) -> str:
+        fraction = f"{microseconds(now.wall) % 1_000_000:06d}"
+        for digits in (6, 5, 4, 3, 2, 1):
+            format = format.replace("#" + "f" * digits, "." + fraction[:digits])
+        return self.strftime(format, now.wall)
 
     def free(self, resource: Resource, holder: Holder, rollback: bool) -> None:
         resource.holders.remove(holder)

@@ -83,14 +83,6 @@ def test_the_first_level_is_the_identity_of_a_tree() -> None:
     assert parse_name("/ab").key != parse_name("/a/b").key
 
 
-@pytest.mark.parametrize(
-    ("text", "is_reclaimable"),
-    [("R1", True), ("N[5]", True), ("/a/b", True), ("red.green", False), ("_S_n[1]", False), ("_t_%S[1]", False)],
-)
-def test_what_has_elements_is_not_the_same_from_another_daemon(text: str, is_reclaimable: bool) -> None:
-    assert parse_name(text).is_reclaimable is is_reclaimable
-
-
 def test_the_default_name_is_a_simple_one() -> None:
     assert parse_name(DEFAULT_NAME) == SimpleName("_RESOURCE")
 

@@ -8,6 +8,7 @@ A line is a call and, after the arrow, all that follows from it::
     1 unlock db         -> 2 granted          an effect for another session says which; "rollback" may follow the name
     2 withdraw db       -> nothing            gives up the request for db that it waits for
     2 drop              -> nothing            its connection is gone
+    2 lock a.b had=b    -> granted b          reclaims what another daemon had granted; "had" alone, if without element
     after 1.5           -> 3 granted :02      so many seconds later; what was granted stands last
 
 Time begins at noon.
@@ -83,7 +84,7 @@ class Script:
 
 
 def read_request(session: str, name: str, words: list[str]) -> LockRequest:
-    mode, quantity, lifespan = LockMode.EX, 1, 0.0
+    mode, quantity, lifespan, element = LockMode.EX, 1, 0.0, None
     for word in words:
         if word in LockMode.__members__:
             mode = LockMode[word]
@@ -91,8 +92,10 @@ def read_request(session: str, name: str, words: list[str]) -> LockRequest:
             quantity = int(word[1:])
         elif word.startswith("lifespan="):
             lifespan = float(word.removeprefix("lifespan="))
+        elif word.startswith("had="):
+            element = word.removeprefix("had=")
         else:
-            assert word in ("nowait", "nocreate"), word
+            assert word in ("nowait", "nocreate", "had"), word
     return LockRequest(
         SessionId(int(session)),
         parse_name(name),
@@ -101,6 +104,8 @@ def read_request(session: str, name: str, words: list[str]) -> LockRequest:
         "nowait" not in words,
         "nocreate" not in words,
         lifespan,
+        regains="had" in words or element is not None,
+        element=element,
     )
 
 

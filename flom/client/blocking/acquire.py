@@ -19,12 +19,12 @@ from flom.client.retry import (
     RETRY,
     TAKEOVER_ANSWER_TIMEOUT,
     RetryBudget,
+    check_reclaimed,
     jitter,
     new_holder,
     silent,
 )
 from flom.codes import ReturnCode
-from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, lock_refused
@@ -109,6 +109,7 @@ class Acquirer:
         self._is_in_group = bool(config.multicast_address)
         self._budget = RetryBudget(is_in_group=self._is_in_group, waits_on=waits_on)
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
+        self._element: str | None = None  # what was granted
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
         self._deadline = NEVER
@@ -132,23 +133,31 @@ class Acquirer:
         self._limit_wait()
         if not message.wait:
             self._patience = TAKEOVER_ANSWER_TIMEOUT if self._is_in_group else ANSWER_TIMEOUT
-        return self._ask(message)
+        conversation, self._element = self._ask(message)
+        return conversation, self._element
 
     def can_reclaim(self, message: Lock) -> bool:
         """Return whether the lock of C{message} can be reclaimed from a daemon that takes over."""
-        return self._is_in_group and parse_name(message.name).is_reclaimable
+        return self._is_in_group
 
     def reclaim(self, message: Lock) -> Conversation:
         """
-        Acquire the lock of C{message} again, whose daemon has gone, from the one that takes over.
+        Acquire the lock of C{message} again, whose daemon has gone, from the one that takes over: the same element.
 
-        @raise FlomError: that is not possible; see L{acquire}.
+        @raise FlomError: that is not possible; see L{acquire} and L{check_reclaimed}.
         """
         self._seek = Seek.TO_RECLAIM
         self._holder = self._holder or new_holder()
         self._timeout, self._deadline, self._patience = None, NEVER, NEVER
         self._budget = RetryBudget(is_in_group=self._is_in_group)
-        return self._ask(message.replace(wait=False, create=True, regains=True, holder=self._holder))[0]
+        again = message.replace(wait=False, create=True, regains=True, holder=self._holder, element=self._element)
+        conversation, element = self._ask(again)
+        try:
+            check_reclaimed(conversation.peer, element, self._element)
+        except FlomError:
+            conversation.close()
+            raise
+        return conversation
 
     def give_up(self) -> None:
         """Close the connection, so that nothing is asked for or held."""

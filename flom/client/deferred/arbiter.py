@@ -24,6 +24,7 @@ from flom.client.retry import (
     RETRY,
     TAKEOVER_ANSWER_TIMEOUT,
     RetryBudget,
+    check_reclaimed,
     jitter,
     new_holder,
     silent,
@@ -335,7 +336,8 @@ class RemoteArbiter(Acquiring):
                 continue
             try:
                 granted = await self._in_time(message, client.lock(message), self._patience)
-                return RemoteHeld(client, message.name, granted.element, self._pool, self._way_back(message))
+                way_back = self._way_back(message, granted.element)
+                return RemoteHeld(client, message.name, granted.element, self._pool, way_back)
             except DaemonLost as e:
                 if self._forget:
                     self._forget()
@@ -368,13 +370,13 @@ class RemoteArbiter(Acquiring):
 
         return waiting.addTimeout(patience, self._clock, expire)
 
-    def _way_back(self, message: Lock) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
-        """Return what reclaims the lock of C{message}; C{None} if that cannot be."""
+    def _way_back(self, message: Lock, element: str | None) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
+        """Return what reclaims the lock of C{message}, with the C{element} granted; C{None} if that cannot be."""
         successor = self._successor
-        if successor is None or not parse_name(message.name).is_reclaimable:
+        if successor is None:
             return None
         holder = new_holder()
-        again = message.replace(wait=False, create=True, regains=True, extended=False, holder=holder)
+        again = message.replace(wait=False, create=True, regains=True, extended=False, holder=holder, element=element)
         return lambda: self._reclaim(self._secure(successor(holder)), self._extend(again))
 
     async def _reclaim(self, successor: IStreamClientEndpoint, message: Lock) -> LockClient:
@@ -386,7 +388,8 @@ class RemoteArbiter(Acquiring):
             try:
                 client = await self._connect(successor)
                 try:
-                    await client.lock(message)
+                    granted = await client.lock(message)
+                    check_reclaimed(client.peer, granted.element, message.element)
                 except BaseException:
                     client.close()
                     raise

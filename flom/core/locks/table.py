@@ -319,9 +319,11 @@ class LockTable:
         binding = self._bind(request.session, entry)
         if 0 < self._max_locks <= binding.locks:
             effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed, limit=Limit.LOCKS))
+        elif request.regains:
+            effects.append(self._reclaim(binding, request, now, arrival))
         elif resource.fits(request, now):
             binding.locks += 1
-            effects.append(self._grant(binding, request, now, arrival))
+            effects.append(self._grant(binding, resource.take(request, now), now, arrival))
         elif resource.never_fits(request):
             effects.append(self._refuse(request, Outcome.IMPOSSIBLE, delayed=delayed))
         elif not request.wait:
@@ -359,10 +361,19 @@ class LockTable:
             entry.sessions += 1
         return binding
 
-    def _grant(self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival | None) -> Granted:
-        """Grant C{request}, which fits, and has waited since C{arrival} if that is not C{None}."""
-        moment = now.monotonic
-        holding = binding.entry.resource.take(request, now)
+    def _reclaim(
+        self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival | None
+    ) -> Granted | Refused:
+        """Grant again what the session of C{request} had at another daemon, or refuse it: nobody waits for that."""
+        holding = binding.entry.resource.reclaim(request, now)
+        if holding is None:
+            return self._refuse(request, Outcome.BUSY, delayed=arrival is not None)
+        binding.locks += 1
+        return self._grant(binding, holding, now, arrival)
+
+    def _grant(self, binding: _Binding, holding: Holding, now: Instant, arrival: _Arrival | None) -> Granted:
+        """Note C{holding}, whose request has waited since C{arrival} if that is not C{None}."""
+        moment, request = now.monotonic, holding.request
         holding.since = moment
         if arrival is None:
             holding.number, waited = next(self._numbers), 0.0
@@ -387,7 +398,7 @@ class LockTable:
         while (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
             arrival = self._leave_queue(binding, waiter)
-            effects.append(self._grant(binding, waiter, now, arrival))
+            effects.append(self._grant(binding, resource.take(waiter, now), now, arrival))
         if resource.waits_for_time:
             self._await_chance(entry, now)
         return effects

@@ -12,6 +12,7 @@ from binascii import a2b_base64
 
 from flom.codes import ReturnCode
 from flom.core.modes import LockMode
+from flom.core.names import MAX_TEXT
 from flom.core.protocol.messages import (
     LEVEL,
     Answer,
@@ -52,8 +53,14 @@ MAX_SINCE: Final = 253402300799999
 MAX_HOLDER: Final = 2**32 - 1
 """A greater L{Lock.holder} counts as none."""
 
+MAX_TOKEN: Final = 2**63 - 1
+"""A greater L{Lock.token} counts as none."""
+
 MAX_SENDER: Final = 40
 """Characters of a user or a command that are shown; more would be no name, but a burden."""
+
+_MARKUP: Final = frozenset('&<>"')
+"""What is in no element; an answer that had to escape it could get too long."""
 
 _MODES: Final = {str(mode.value): mode for mode in LockMode}
 _SMALL: Final = {str(number): number for number in range(100)}
@@ -126,6 +133,8 @@ def _lock(found: Attributes) -> Lock:
         user=found["msg"].get("user", "")[:MAX_SENDER],
         command=found["msg"].get("command", "")[:MAX_SENDER],
         session=resource.get("session", ""),
+        element=_element(resource),
+        token=_number_up_to(MAX_TOKEN, resource, "token"),
     )
 
 
@@ -155,10 +164,22 @@ def _discover(found: Attributes) -> Discover:
 
 
 def _holder(attributes: dict[str, str]) -> int:
-    if "holder" not in attributes:
+    return _number_up_to(MAX_HOLDER, attributes, "holder")
+
+
+def _number_up_to(limit: int, attributes: dict[str, str], what: str) -> int:
+    """Return the number that C{attributes} have for C{what}, from 1 to C{limit}; 0 if there is none."""
+    if what not in attributes:
         return 0
-    number = _number(attributes["holder"])
-    return number if 0 < number <= MAX_HOLDER else 0
+    number = _number(attributes[what])
+    return number if 0 < number <= limit else 0
+
+
+def _element(resource: dict[str, str]) -> str | None:
+    """Return what a client says that it held; C{None} if no daemon can have granted that."""
+    element = resource.get("element", "")
+    is_possible = 0 < len(element) <= MAX_TEXT and element.isascii() and element.isprintable()
+    return element if is_possible and _MARKUP.isdisjoint(element) else None
 
 
 def _discovered(found: Attributes) -> Discovered:

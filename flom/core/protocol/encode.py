@@ -42,6 +42,17 @@ QUESTION_SIZE: Final = 320
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 """How every message begins that FLoM or we write."""
 
+_LESS: Final[tuple[dict[str, str | int], ...]] = (
+    {"user": "", "command": ""},
+    {"holder": 0},
+    {"token": 0},
+    {"session": ""},
+)
+"""
+What a lock that would be too long does not say, in this order: the daemon shows less of it, waits for it longer than it
+need, grants it by a token of its own, or does not find what the sender had before its connection broke.
+"""
+
 _REFERENCES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 
 
@@ -56,10 +67,9 @@ def encode(message: Message) -> bytes:
     if isinstance(message, Discover) and message.group and message.standing is None:
         data = data.removesuffix(END_OF_MESSAGE).ljust(QUESTION_SIZE - len(END_OF_MESSAGE)) + END_OF_MESSAGE
     if len(data) > MAX_MESSAGE_SIZE:
-        if isinstance(message, Lock) and (message.holder or message.user or message.command):
-            # the daemon may wait for it longer than it need, and shows less of it, no more
-            return encode(message.replace(holder=0, user="", command=""))
-        if isinstance(message, (Lock, Answer)) and message.session:
+        if isinstance(message, Lock) and (shorter := _shorten(message)) is not None:
+            return encode(shorter)
+        if isinstance(message, Answer) and message.session:
             return encode(message.replace(session=""))  # what is held ends with the connection then
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
     return data
@@ -73,6 +83,11 @@ def extend(message: Lock) -> Lock:
     except LocalProtocolError:
         return message
     return extended
+
+
+def _shorten(message: Lock) -> Lock | None:
+    """Return C{message} without the first of L{_LESS} that it says; C{None} if it says none."""
+    return next((shorter for less in _LESS if (shorter := message.replace(**less)) != message), None)
 
 
 def _encode_name(name: str) -> str:
@@ -121,6 +136,10 @@ def _spell_session(message: Lock | Answer) -> str:
     return f" session={_quoted(message.session)}" if message.session else ""
 
 
+def _element(message: Lock | Answer) -> str:
+    return "" if message.element is None else f" element={_quoted(message.element)}"
+
+
 def _spell_standing(standing: Standing | None) -> str:
     if standing is None:
         return ""
@@ -132,14 +151,14 @@ def _body(message: Message) -> str:
         case Lock():
             lifespan = round(message.lifespan * 1000)
             regains = (' regains="1"' if message.regains else "") + _spell_holder(message) + _spell_session(message)
+            token = f' token="{message.token}"' if message.token else ""
             return (
-                f"{_session(message.peer_id)}"
-                f'<resource name="{_encode_name(message.name)}"{_asked_for(message)} lifespan="{lifespan}"{regains}/>'
+                f'{_session(message.peer_id)}<resource name="{_encode_name(message.name)}"'
+                f'{_asked_for(message)} lifespan="{lifespan}"{regains}{_element(message)}{token}/>'
             )
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
-            element = f" element={_quoted(message.element)}" if message.element is not None else ""
-            return f'{session}<answer rc="{message.code}"{element}/>'
+            return f'{session}<answer rc="{message.code}"{_element(message)}/>'
         case Unlock():
             return f'<resource name="{_encode_name(message.name)}" rollback="{message.rollback:d}" />'
         case Discovered():

@@ -33,6 +33,8 @@ class Lock(Value):
     @ivar user: the sender's user, for people to read; the empty string if it is not told.
     @ivar command: the name of the program that the lock is for, likewise; without its arguments.
     @ivar session: L{Answer.session} of a connection of the sender's that broke, with which it goes on here.
+    @ivar element: what the sender held, if it reclaims an element; C{None} if the type has none.
+    @ivar token: the fencing token of what it held; 0 if it does not say.
     """
 
     verb, step = 1, 8
@@ -50,6 +52,8 @@ class Lock(Value):
     user: str = ""
     command: str = ""
     session: str = ""
+    element: str | None = None
+    token: int = 0
 
 
 class Answer(Value):

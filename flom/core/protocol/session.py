@@ -159,6 +159,8 @@ class ServerSession:
             message.regains,
             message.holder,
             message.session,
+            message.element,
+            message.token,
         )
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:

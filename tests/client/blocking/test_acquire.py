@@ -24,7 +24,7 @@ from flom.config import Config
 from flom.core.modes import EX
 from flom.core.protocol.events import Granted, Refused
 from flom.core.protocol.messages import Lock
-from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockBusy, LockTimeout
+from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockBusy, LockTimeout, RemoteProtocolError
 from tests.fakes.peers import FakeDaemon
 
 REQUEST = Lock("R", EX, 1, True, True, lifespan=2.0, peer_id="id")
@@ -171,6 +171,23 @@ def test_to_reclaim_is_not_to_wait_and_has_no_timeout(taking: Taking, fake: Fake
     assert 0 < asked.holder < 2**32
     conversation.answer(Outcome.GRANTED)
     reclaimed.result().close()
+
+
+def test_to_reclaim_is_to_get_the_same_element(taking: Taking, fake: FakeDaemon) -> None:
+    acquirer = taking.acquirer()
+    taken = taking.start(acquirer)
+    fake.accept()[0].answer(Outcome.GRANTED, element="red")
+    taken.result()[0].close()
+    for element in "red", "red", "green":
+        reclaimed = taking._pool.submit(acquirer.reclaim, REQUEST)
+        conversation, asked = fake.accept()
+        assert asked.element == "red"
+        conversation.answer(Outcome.GRANTED, element=element)
+        if element == "red":
+            reclaimed.result().close()
+    with pytest.raises(RemoteProtocolError, match="would grant 'green' in the place of 'red'"):
+        reclaimed.result()
+    assert conversation.read() is None
 
 
 def test_without_a_daemon_it_says_so_if_none_may_be_started(taking: Taking) -> None:

@@ -255,7 +255,7 @@ def test_a_forked_child_neither_waits_for_the_thread_nor_ends_it() -> None:
 
 @pytest.mark.parametrize(
     ("name", "group", "is_kept"),
-    [("R", "ff02::1", True), ("N[3]", "ff02::1", True), ("a.b", "ff02::1", False), ("R", "", False)],
+    [("R", "ff02::1", True), ("N[3]", "ff02::1", True), ("a.b", "ff02::1", True), ("R", "", False)],
 )
 def test_only_what_can_be_reclaimed_is_kept(name: str, group: str, is_kept: bool) -> None:
     conversation, _daemon = connection("one")

@@ -18,7 +18,7 @@ from flom.core.effects import Effect, Ended, Granted, Instant
 from flom.core.locks.resources.hierarchical import HierarchicalResource
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
-from flom.core.names import HierarchicalName, ResourceName, parse_name
+from flom.core.names import HierarchicalName, ResourceName, SequenceName, SetName, parse_name
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import RemoteProtocolError
 from tests.core.model import Model, same_resource
@@ -43,6 +43,7 @@ sessions = st.integers(1, 5).map(SessionId)
 modes = st.sampled_from(list(LockMode))
 quantities = st.integers(0, 4)
 names = st.runner().flatmap(lambda machine: st.sampled_from(machine.names))
+elements = st.runner().flatmap(lambda machine: st.sampled_from(machine.elements()))
 waiting = st.runner().flatmap(lambda machine: st.sampled_from(machine.model.waiting()))
 
 
@@ -102,6 +103,12 @@ class SideBySide(RuleBasedStateMachine):
     ) -> None:
         self.ask(LockRequest(session, name, mode, quantity, wait, create, lifespan))
 
+    @rule(session=sessions, name=names, mode=modes, quantity=quantities, element=elements)
+    def reclaim(
+        self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int, element: str | None
+    ) -> None:
+        self.ask(LockRequest(session, name, mode, quantity, wait=False, regains=True, element=element))
+
     @precondition(lambda self: self.model.waiting())
     @rule(request=waiting)
     def withdraw(self, request: LockRequest) -> None:
@@ -125,6 +132,22 @@ class SideBySide(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.now = Instant(self.now.monotonic + seconds, self.now.wall + seconds)
         self.compare(self.table.expire(self.now), self.model.expire(self.now))
+
+    def elements(self) -> list[str | None]:
+        """What another daemon may have given: values of all types, some of which are held, and some to come."""
+        times = [strftime(format, self.now.wall + ahead) for format in ("%S", "%M", "%H") for ahead in (-1.5, 0, 1, 2)]
+        given = [holder.element for resource in self.model.resources for holder in resource.holders]
+        return [None, "1", "2", "3", "07", "x", "red", "blue", "u", "a", *times, *given]
+
+    @invariant()
+    def gives_no_element_twice(self) -> None:
+        for resource in self.table.view().resources:
+            name = parse_name(resource.name)
+            given = [holder.element for holder in resource.holders]
+            if isinstance(name, SetName):
+                assert all(given.count(element) <= name.elements.count(str(element)) for element in given)
+            elif isinstance(name, SequenceName):
+                assert len(set(given)) == len(given)
 
     @invariant()
     def remembers_as_much(self) -> None:

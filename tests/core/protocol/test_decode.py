@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flom.core.modes import LockMode
+from flom.core.names import MAX_TEXT
 from flom.core.protocol.decode import MAX_SINCE, decode
 from flom.core.protocol.messages import (
     Answer,
@@ -252,3 +253,21 @@ def test_since_when_is_a_number_like_any_other(since: str, number: int) -> None:
 def test_nobody_is_what_he_is_since_a_time_that_no_calendar_has(since: int) -> None:
     with pytest.raises(RemoteProtocolError, match="since"):
         decode(f'<msg verb="4" step="8" node="a" role="leader" since="{since}"></msg>'.encode())
+
+
+@pytest.mark.parametrize(
+    ("said", "element"),
+    [('element="a b%:"', "a b%:"), ("", None), ('element=""', None), ("element='a\"b'", None), ('element="a>b"', None)]
+    + [(f'element="{"x" * MAX_TEXT}"', "x" * MAX_TEXT), (f'element="{"x" * (MAX_TEXT + 1)}"', None)]
+    + [('element="é"', None), ('element="&#10;"', None), ('element="&lt;"', None)],
+)
+def test_an_element_that_no_daemon_can_have_granted_is_none(said: str, element: str | None) -> None:
+    """A daemon that reclaims a timestamp takes the client's word, and has to write it in its answer."""
+    message = decode(f'<msg verb="1" step="8"><resource name="YS5i" regains="1" {said}/></msg>'.encode())
+    assert message == Lock("a.b", regains=True, element=element)
+
+
+@pytest.mark.parametrize(("token", "number"), [("1", 1), (2**63 - 1, 2**63 - 1), (2**63, 0), ("-1", 0), ("x", 0)])
+def test_a_token_that_no_grant_can_have_is_none(token: str | int, number: int) -> None:
+    message = decode(f'<msg verb="1" step="8"><resource name="UjE=" regains="1" token="{token}"/></msg>'.encode())
+    assert message == Lock("R1", regains=True, token=number)

@@ -103,6 +103,17 @@ def test_a_request_that_would_be_too_long_names_no_session() -> None:
         assert decode(encode(asked)) == asked.replace(session=session, user="")
 
 
+def test_a_reclaim_that_would_be_too_long_says_less_and_the_element_last_of_all() -> None:
+    asked = Lock("a.b", regains=True, extended=True, user="root", command="backup", holder=7, element="b", token=2**62)
+    least = asked.replace(user="", command="", holder=0, token=0)
+    shorter = [asked, asked.replace(user="", command=""), asked.replace(user="", command="", holder=0), least]
+    for said in shorter:
+        peer_id = "x" * (MAX_MESSAGE_SIZE - len(encode(said.replace(peer_id=""))))  # as much as there is room for
+        assert decode(encode(asked.replace(peer_id=peer_id))) == said.replace(peer_id=peer_id)
+    with pytest.raises(LocalProtocolError):
+        encode(asked.replace(peer_id=peer_id + "x"))
+
+
 def test_a_request_says_that_we_understand_more_if_there_is_room_for_it() -> None:
     longest = max(length for length in range(200, 400) if is_short_enough(Lock("R" * length)))
     assert extend(Lock("R1")) == Lock("R1", extended=True)

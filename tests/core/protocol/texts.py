@@ -90,6 +90,14 @@ EXACT: list[tuple[Message, str]] = [
         ),
     ),
     (
+        Lock("a.b", regains=True, holder=7, element="b", token=9223372036854775807),
+        (
+            '<msg level="3" verb="1" step="8">'
+            '<resource name="YS5i" wait="0" create="0" lifespan="0" '
+            'regains="1" holder="7" element="b" token="9223372036854775807"/></msg>'
+        ),
+    ),
+    (
         Lock("R1", LockMode.EX, wait=True, create=True, extended=True),
         (
             '<msg level="3" verb="1" step="8" extended="1">'

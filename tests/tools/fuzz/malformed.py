@@ -67,7 +67,8 @@ _TEXTS: Final = (
 _ATTRIBUTES: Final[dict[str, list[str]]] = {
     "msg": ["level", "verb", "step", "extended", "holder", "session"],
     "session": ["peerid"],
-    "resource": ["name", "mode", "wait", "create", "lifespan", "quantity", "rollback", "regains", "holder", "session"],
+    "resource": ["name", "mode", "wait", "create", "lifespan", "quantity", "rollback", "regains", "holder"]
+    + ["session", "element", "token"],
     "answer": ["rc", "element"],
     "network": ["address", "port"],
     "shutdown": ["immediate"],
@@ -79,6 +80,7 @@ _LOCKS: Final = [
     ["name", "wait", "quantity", "create", "lifespan"],
     ["name", "wait", "create", "lifespan"],
     ["name", "mode", "wait", "create", "lifespan", "regains"],
+    ["name", "wait", "create", "lifespan", "regains", "holder", "element", "token"],
 ]
 _BODIES: Final[dict[tuple[int, int], list[list[tuple[str, list[str]]]]]] = {
     (1, 8): [[("session", ["peerid"]), ("resource", lock)] for lock in _LOCKS] + [[("resource", _LOCKS[0])]],

@@ -59,6 +59,8 @@ def valid_lock(random: Random, name: str, **attributes: Any) -> Lock:
         "regains": random.random() < 0.02,
         "holder": random.choice([0, 0, 0, 1, 2**32 - 1]),
         "session": random.choice(["", "", "", "0" * 32, "none"]),
+        "element": random.choice([None, None, "a", "7"]),
+        "token": random.choice([0, 0, 0, 1, 2**63 - 1]),
     }
     return Lock(name, **asked | attributes)
 

@@ -6,6 +6,7 @@ Nothing of flom.core.protocol.wire is used, so that whatever shorter ways are ta
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from typing import Final
@@ -73,6 +74,8 @@ def read_slowly(data: bytes) -> Message:
                 _is_set(msg, "extended"),
                 _holder(resource),
                 session=resource.get("session", ""),
+                element=_element(resource),
+                token=_up_to(2**63 - 1, resource, "token"),
             )
         case 1, (16 | 24 | 32) as step:
             code = strtol(answer["rc"]) if "rc" in answer else None
@@ -163,8 +166,17 @@ def _is_set(attributes: Attributes, name: str) -> bool:
 
 
 def _holder(attributes: Attributes) -> int:
-    number = strtol(attributes.get("holder", ""))
-    return number if 0 < number < 2**32 else 0
+    return _up_to(2**32 - 1, attributes, "holder")
+
+
+def _up_to(most: int, attributes: Attributes, what: str) -> int:
+    number = strtol(attributes.get(what, ""))
+    return number if 0 < number <= most else 0
+
+
+def _element(attributes: Attributes) -> str | None:
+    element = attributes.get("element", "")
+    return element if re.fullmatch(r"[ !#-%(-;=?-~]{1,320}", element) else None
 
 
 def _within(least: int, number: int, most: int) -> int:

@@ -62,6 +62,14 @@ class Resource(ABC):
     def take(self, request: LockRequest, now: Instant) -> Holding:
         """Grant C{request}, which fits."""
 
+    def reclaim(self, request: LockRequest, now: Instant) -> Holding | None:
+        """
+        Grant C{request} again, which another daemon had granted: of the types that have elements, the same one.
+
+        @return: C{None} if that is not possible beside what is held now.
+        """
+        return self.take(request, now) if self.fits(request, now) else None
+
     @abstractmethod
     def release(self, holding: Holding, rollback: bool) -> None:
         """

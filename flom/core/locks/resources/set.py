@@ -29,9 +29,13 @@ class SetResource(OneQueueResource):
         count = len(self._elements)
         slot = next(slot % count for slot in range(self._start, self._start + count) if self._free[slot % count])
         self._start = (self._start + 1) % count
-        self._free[slot] = False
-        self._left -= 1
-        return Holding(request, self._elements[slot], slot)
+        return self._take(request, slot)
+
+    def reclaim(self, request: LockRequest, now: Instant) -> Holding | None:
+        for slot, element in enumerate(self._elements):
+            if element == request.element and self._free[slot]:
+                return self._take(request, slot)
+        return None
 
     def release(self, holding: Holding, rollback: bool) -> None:
         self._free[holding.slot] = True
@@ -42,3 +46,8 @@ class SetResource(OneQueueResource):
 
     def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
         return holdings.pop(min(range(len(holdings)), key=lambda index: holdings[index].slot))
+
+    def _take(self, request: LockRequest, slot: int) -> Holding:
+        self._free[slot] = False
+        self._left -= 1
+        return Holding(request, self._elements[slot], slot)

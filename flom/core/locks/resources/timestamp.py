@@ -38,19 +38,36 @@ class TimestampResource(OneQueueResource):
         self._strftime = strftime
         self._unit = name.unit()
         self._last_unit = -1
+        self._reclaimed: set[str] = set()  # what is held of what another daemon has given
+        self._to_skip: set[str] = set()  # that, be it held or not; it comes again if that daemon's clock was ahead
         if not 0 < len(self._text(_LONGEST)) <= MAX_TEXT:
             raise InvalidTimestampFormat(f"{name.format!r} gives texts of no or more than {MAX_TEXT} characters")
 
     def fits(self, request: LockRequest, now: Instant) -> bool:
-        return self._left > 0 and self._unit_of(now) > self._last_unit
+        unit = self._unit_of(now)
+        if self._to_skip and unit > self._last_unit and (text := self._text(now.wall)) in self._to_skip:
+            self._to_skip.remove(text)
+            self._last_unit = unit
+        return self._left > 0 and unit > self._last_unit
 
     def take(self, request: LockRequest, now: Instant) -> Holding:
         self._left -= 1
         self._last_unit = self._unit_of(now)
         return Holding(request, self._text(now.wall))
 
+    def reclaim(self, request: LockRequest, now: Instant) -> Holding | None:
+        text = request.element
+        if self._left <= 0 or text is None or text in self._reclaimed:
+            return None
+        self._left -= 1
+        self._reclaimed.add(text)
+        self._to_skip.add(text)
+        return Holding(request, text)
+
     def release(self, holding: Holding, rollback: bool) -> None:
         self._left += 1
+        if holding.request.regains and holding.element is not None:
+            self._reclaimed.remove(holding.element)
 
     def free(self) -> int:
         return self._left

@@ -50,6 +50,23 @@ SCRIPTS: Final = {
         2 lock a.b.c    -> granted b
         1 lock a.b.c    -> granted a
     """,
+    "the same element is reclaimed, and given to no other": """
+        1 lock a.b.c had=b  -> granted b
+        2 lock a.b.c had=b  -> busy
+        2 lock a.b.c had=d  -> busy
+        2 lock a.b.c had    -> busy
+        2 lock a.b.c        -> granted a
+        3 lock a.b.c        -> granted c
+        4 lock a.b.c        -> queued
+        1 unlock a.b.c      -> 4 granted b
+    """,
+    "of elements of one name, each is reclaimed once": """
+        1 lock u.u had=u    -> granted u
+        2 lock u.u had=u    -> granted u
+        3 lock u.u had=u    -> busy
+        3 lock u.u          -> queued
+        2 drop              -> 3 granted u
+    """,
 }
 
 

@@ -179,6 +179,35 @@ SCRIPTS: Final = {
         1 lock _t_%%S[1]    -> invalid timestamp format
         1 lock _t_%D%S[1]   -> granted 11/14/2300
     """,
+    "a time that was given by the former daemon is reclaimed, and not given again": """
+        1 lock _t_%T[3] had=12:00:00    -> granted 12:00:00
+        2 lock _t_%T[3] had=12:00:00    -> busy
+        2 lock _t_%T[3] had             -> busy
+        1 unlock _t_%T[3]               -> nothing
+        2 lock _t_%T[3]                 -> queued
+        after 1                         -> 2 granted 12:00:01
+    """,
+    "nor is it if the clock of that daemon was ahead": """
+        1 lock _t_%T[3] had=12:00:01    -> granted 12:00:01
+        2 lock _t_%T[3]                 -> granted 12:00:00
+        1 unlock _t_%T[3]               -> nothing
+        3 lock _t_%T[3]                 -> queued
+        after 1                         -> nothing
+        after 1                         -> 3 granted 12:00:02
+    """,
+    "a text that comes again by itself is left out once": """
+        1 lock _t_%S[3] had=59      -> granted 59
+        after 59                    -> nothing
+        2 lock _t_%S[3] nowait      -> busy
+        after 60                    -> nothing
+        2 lock _t_%S[3] nowait      -> granted 59
+    """,
+    "no more times are reclaimed than there are slots": """
+        1 lock _t_%T[1] had=11:59:59    -> granted 11:59:59
+        2 lock _t_%T[1] had=11:59:58    -> busy
+        1 unlock _t_%T[1]               -> nothing
+        2 lock _t_%T[1] nowait          -> granted 12:00:00
+    """,
 }
 
 
