@@ -40,7 +40,7 @@ QUESTION_SIZE: Final = 320
 """Bytes that our own questions for a daemon have, so that no answer need be longer than its question."""
 
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
-"""How every message begins that FLoM or we write."""
+"""How every message begins that FLoM writes, and all but one kind of ours."""
 
 _LESS: Final[tuple[dict[str, str | int], ...]] = (
     {"user": "", "command": ""},
@@ -62,7 +62,9 @@ def encode(message: Message) -> bytes:
 
     @raise LocalProtocolError: it would be longer than L{MAX_MESSAGE_SIZE}, even without what can be left out.
     """
-    header = f'{DECLARATION}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
+    # a reclaim, which FLoM's clients never send, needs the room; to FLoM's daemon too, a declaration is optional
+    declaration = "" if isinstance(message, Lock) and message.regains else DECLARATION
+    header = f'{declaration}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
     data = f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
     if isinstance(message, Discover) and message.group and message.standing is None:
         data = data.removesuffix(END_OF_MESSAGE).ljust(QUESTION_SIZE - len(END_OF_MESSAGE)) + END_OF_MESSAGE

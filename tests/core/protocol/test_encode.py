@@ -27,6 +27,7 @@ from flom.core.protocol.messages import (
     Standing,
     Unlock,
 )
+from flom.core.requests import MAX_LIFESPAN
 from flom.errors import LocalProtocolError, RemoteProtocolError
 from tests.core.protocol.texts import (
     CANDIDATE,
@@ -103,7 +104,23 @@ def test_a_request_that_would_be_too_long_names_no_session() -> None:
         assert decode(encode(asked)) == asked.replace(session=session, user="")
 
 
-def test_a_reclaim_that_would_be_too_long_says_less_and_the_element_last_of_all() -> None:
+@pytest.mark.parametrize(
+    ("name", "element"), [("R", None), ("/", None), ("_S_", "4294967295"), ("_t_%T", "12:00:00"), ("a.b", "b")]
+)
+def test_what_can_be_locked_can_be_reclaimed(name: str, element: str | None) -> None:
+    """However long the name is."""
+    rest = "[1]" if name.startswith("_") else ""
+    asked = Lock("", wait=True, create=True, lifespan=MAX_LIFESPAN, peer_id="x" * 32)
+    longest = max(
+        length for length in range(200, 400) if is_short_enough(asked.replace(name=name + "R" * length + rest))
+    )
+    again = asked.replace(name=name + "R" * longest + rest, wait=False, regains=True, element=element)
+    read = decode(encode(again.replace(holder=7, token=8)))
+    assert isinstance(read, Lock)
+    assert read.replace(holder=0, token=0) == again
+
+
+def test_a_reclaim_that_would_be_too_long_says_less() -> None:
     asked = Lock("a.b", regains=True, extended=True, user="root", command="backup", holder=7, element="b", token=2**62)
     least = asked.replace(user="", command="", holder=0, token=0)
     shorter = [asked, asked.replace(user="", command=""), asked.replace(user="", command="", holder=0), least]
