@@ -20,6 +20,7 @@ class Held(Protocol):
     """A lock that is held, for type checkers that know nothing of zope's interfaces; see L{flom.interfaces.IHeld}."""
 
     element: str | None
+    token: int | None
     is_released: bool
     is_lost: bool
     lost: Deferred[FlomError]

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 from twisted.application.service import MultiService
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.python import usage
 
 from flom._version import __version__
-from flom.config import DAEMON, SETTINGS, Config, load_file, override, private_sockets
+from flom.config import DAEMON, SETTINGS, Config, load_file, override, private_sockets, state_directory
 from flom.config.parsers import absolute, read_socket_name
 from flom.core.protocol.messages import Role
 from flom.errors import ConfigError, FlomError
@@ -37,6 +38,7 @@ from flom.server.limits import limits_of
 from flom.server.options import ServerOptions
 from flom.server.preload import ALWAYS, IN_GROUP, WITH_TLS, PreloadService
 from flom.server.service import build_daemon
+from flom.server.state import Epochs, StateDirectory, StateError
 from flom.text import missing_extra, one_line, reason
 from flom.trace import start_trace, tracer
 
@@ -50,6 +52,9 @@ _NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "networ
 _REPEATABLE: Final = ("listen", "socket-name", "unicast-address")
 
 _SETTINGS: Final = [setting for setting in SETTINGS if DAEMON in setting.programs and setting.long not in _REPEATABLE]
+
+
+_log: Final = Logger()
 
 
 def _warn(text: str) -> None:
@@ -175,6 +180,8 @@ class Options(usage.Options):
             self.config.check_keepalive()
         if place := self.config.mount_point:
             self.config = self.config.replace(mount_point=absolute("mount-point-vfs", place))
+        if directory := self.config.state:
+            self.config = self.config.replace(state=absolute("state", directory))
 
 
 class _Daemon(MultiService):
@@ -250,10 +257,11 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
         membership = _membership(options, claims, endpoints, reactor)
+        epochs = _epochs(options)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
     limits = limits_of(config)
-    arbiter = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants, limits=limits)
+    arbiter = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants, limits=limits, epochs=epochs)
     counters = Counters()
     build_daemon(
         reactor,
@@ -282,6 +290,19 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
 
         MountService(reactor, os.path.realpath(config.mount_point), arbiter, counters).setServiceParent(daemon)
     return daemon
+
+
+def _epochs(options: Options) -> Epochs:
+    """Return the epochs of the daemon's tokens, with the state directory."""
+    is_for_command = options["inherit"] is not None or options["starter"] is not None
+    path = options.config.state or (state_directory() if is_for_command else "")
+    try:
+        return Epochs(StateDirectory(path) if path else None)
+    except StateError as e:
+        if options.config.state:
+            raise ConfigError(f"state: {e}") from None
+        _log.warn("{why}: nothing is remembered when this daemon has ended", why=str(e))
+        return Epochs(problem=str(e))
 
 
 def _claims(options: Options) -> list[Claim]:

@@ -16,13 +16,16 @@ from flom.config import DAEMON, SETTINGS, Config, Setting
 from flom.core.group.addresses import Group
 from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING, Timing
+from flom.net.claim import OPEN, claim_unix
 from flom.net.host_seat import take_seat
 from flom.net.keepalive import Keepalive
 from flom.net.multicast import NetworkInterface
+from flom.server.arbiter import DeferredArbiter
 from flom.server.group.service import Membership
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions
 from flom.server.service import build_daemon
+from flom.server.state import Epochs
 from flom.tap import Options, daemon_from
 from flom.tls.authority import issue, make_authority
 from flom.trace import stop_trace
@@ -74,6 +77,7 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "group_key": ("/key", "/key"),
     "group_key_required": ("yes", True),
     "reservation_ms": ("500", 500),
+    "state": ("/state", "/state"),
 }
 """How each setting may be said, by its field, and what that means; those of TLS go together only."""
 
@@ -471,6 +475,50 @@ def test_its_user_may_set_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 # in a group
+
+
+# what it remembers
+
+
+def test_a_state_directory_is_made_and_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    daemon_from(parse("-s", str(tmp_path / "flom.sock"), "--state", str(state)), MemoryReactor())
+    assert state.is_dir()
+
+
+def test_a_broken_file_in_it_ends_the_program_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "epoch").write_text("seven\n")
+    tmp_path.chmod(0o700)
+    options = parse("-s", str(tmp_path / "flom.sock"), "--state", str(tmp_path))
+    with pytest.raises(
+        SystemExit, match=f"^twistd flom: state: {tmp_path}/epoch: it is no number from 0 to 2147483647$"
+    ):
+        daemon_from(options, MemoryReactor())
+
+
+def test_without_the_option_a_daemon_that_you_start_remembers_nothing(tmp_path: Path) -> None:
+    daemon_from(parse("-s", str(tmp_path / "flom.sock")), MemoryReactor())
+    assert not (tmp_path / ".state").exists()
+
+
+def test_a_daemon_that_is_started_for_a_command_does_without_a_broken_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = tmp_path / ".state" / "flom"
+    state.mkdir(parents=True, mode=0o700)
+    (state / "epoch").write_text("seven\n")
+    epochs: list[Epochs] = []
+
+    def note(*arguments: Any, **options: Any) -> DeferredArbiter:
+        epochs.append(options["epochs"])
+        return DeferredArbiter(*arguments, **options)
+
+    monkeypatch.setattr("flom.tap.DeferredArbiter", note)
+    claim = claim_unix(str(tmp_path / "flom.sock"), OPEN)
+    daemon_from(parse("--inherit", ",".join(map(str, map(os.dup, claim.descriptors())))), MemoryReactor())
+    assert epochs[0].state is None
+    assert epochs[0].problem == f"{state}/epoch: it is no number from 0 to 2147483647"
+    assert (state / "epoch").read_text() == "seven\n"
 
 
 def test_without_a_group_it_is_in_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from flom.config.settings import (
     flock_hint,
     private_sockets,
     runtime_socket,
+    state_directory,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "override",
     "private_sockets",
     "runtime_socket",
+    "state_directory",
 ]

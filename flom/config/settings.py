@@ -441,6 +441,8 @@ class Config(_Values):
     reservation_ms: int = _integer("--reservation", "[Daemon] Reservation", unit="ms", default=60_000, program=DAEMON,
         check=within(0, 3_600_000),
         help="milliseconds for which commands wait for this daemon if it was killed, and start no other; 0: not at all")
+    state: str = _text("--state", "[Daemon] State", default="", program=DAEMON,
+        help="directory in which the daemon remembers what must not begin anew when it starts again")
     log_grants: bool = _flag("--log-grants", "[Daemon] LogGrants", default=False, program=DAEMON,
         help="log every grant and release")
     # fmt: on
@@ -577,6 +579,19 @@ def runtime_socket() -> str:
         except (OSError, ValueError):
             pass
     return ""
+
+
+def state_directory() -> str:
+    """Return what C{state} is for a daemon that a command starts; the empty string if the user has no home."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    if not home.startswith("/"):
+        if os.getuid() == 0:
+            return "/var/lib/flom"
+        user_home = os.path.expanduser("~")
+        if user_home == "/" or not os.path.isdir(user_home):
+            return ""
+        home = os.path.join(user_home, ".local", "state")
+    return os.path.join(home, "flom")
 
 
 def private_sockets() -> Iterator[str]:

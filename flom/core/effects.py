@@ -32,8 +32,8 @@ class Granted:
     """
     The session holds what it asked for.
 
-    @ivar token: the fencing token: it grows with every grant of this table, so that a protected store can refuse a
-        late writer. A new daemon starts again at 1.
+    @ivar token: the fencing token (L{flom.core.tokens}): it grows with every grant of this table; a lock that is
+        reclaimed keeps the one it had.
     @ivar element: which one, for sets, sequences and timestamps.
     @ivar delayed: true if the request was queued or incubated before.
     @ivar waited: seconds since it had asked.

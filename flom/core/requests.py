@@ -39,7 +39,7 @@ class LockRequest(Record):
     @ivar holder: tells a session that reclaims from others, as L{flom.core.protocol.messages.Lock.holder} does.
     @ivar secret: of the session to go on with, as in L{flom.core.protocol.messages.Lock.session}.
     @ivar element: what it held, for the types that have elements.
-    @ivar token: the fencing token of what it held; 0 if it does not say.
+    @ivar token: the fencing token of what it held, which it keeps; 0 if it does not say.
     """
 
     session: SessionId

@@ -41,12 +41,14 @@ def inherited_environment() -> dict[bytes, bytes]:
     return dict(variable.split(b"=", 1) for variable in variables if variable.find(b"=") > 0)
 
 
-def add_lock(environment: dict[bytes, bytes], name: str, mode: LockMode, element: str | None) -> None:
+def add_lock(
+    environment: dict[bytes, bytes], name: str, mode: LockMode, element: str | None, token: int | None
+) -> None:
     """
     Add the variables about the command's lock to C{environment}; those about another lock are replaced.
 
-    FLOM_LOCK_MODE is EX if the resource has no modes; FLOM_ELEMENT is there only if the lock has an element. The
-    caller, who has the descriptor, adds L{DEADLINE}.
+    FLOM_LOCK_MODE is EX if the resource has no modes; FLOM_ELEMENT is there only if the lock has an element, and
+    FLOM_TOKEN only if the daemon is not FLoM's. The caller, who has the descriptor, adds L{DEADLINE}.
 
     @raise flom.errors.InvalidName: C{name} is no resource's.
     """
@@ -54,6 +56,7 @@ def add_lock(environment: dict[bytes, bytes], name: str, mode: LockMode, element
         "FLOM_RESOURCE": name,
         "FLOM_LOCK_MODE": mode.name if parse_name(name).has_mode else "EX",
         "FLOM_ELEMENT": element,
+        "FLOM_TOKEN": None if token is None else str(token),
     }
     environment.pop(DEADLINE, None)
     for key, value in variables.items():

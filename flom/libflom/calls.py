@@ -169,7 +169,8 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
     acquirer = Acquirer(config, hooks, timeout, may_start=False, interrupts=True)
     try:
         request = signed(request_of(config))
-        handle.conn, handle.locked_element = acquirer.acquire(request)
+        handle.conn, granted = acquirer.acquire(request)
+        handle.locked_element, handle.token = granted.element, granted.token
         hooks.is_held = True
         handle.keeper = keeper_for(acquirer, request, handle.conn)
         if handle.keeper is not None and not handle.keeper.start():
@@ -208,7 +209,7 @@ def _disconnect(handle: flom_handle_t, *, rollback: bool = False) -> ReturnCode:
     conversation, handle.conn = handle.conn, None
     keeper, handle.keeper = handle.keeper, None
     handle.state = FLOM_HANDLE_STATE_DISCONNECTED
-    handle.locked_element = None
+    handle.locked_element = handle.token = None
     if conversation is None or handle.config is None:
         return ReturnCode.OK
     _held.discard(keeper or conversation)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from flom.client.blocking.connection import Conversation
     from flom.config import Config
+    from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
     from flom.job.wording import Wording
     from flom.run.on_lost import OnLost
@@ -75,16 +76,16 @@ class Runner(Hooks):
             try:
                 if isinstance(name := parse_name(request.name), TimestampName):
                     name.unit()  # raises InvalidTimestampFormat
-                conversation, element = self._acquirer.acquire(request)
+                conversation, granted = self._acquirer.acquire(request)
             finally:
                 self._stop_report()
         except FlomError as e:
             print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
             return status_for(e, self._config.conflict_exit_code)
         self._is_held = True
-        if element is not None:
-            self.say(f"Locked element is '{element}'")
-        conversation, status = self._run_command(conversation, request, element)
+        if granted.element is not None:
+            self.say(f"Locked element is '{granted.element}'")
+        conversation, status = self._run_command(conversation, request, granted)
         try:
             conversation.unlock(request.name, rollback=status != 0)
         except LockContested as e:
@@ -149,10 +150,10 @@ class Runner(Hooks):
         if self._report is not None:
             self._report.stop()
 
-    def _run_command(self, conversation: Conversation, request: Lock, element: str | None) -> tuple[Conversation, int]:
+    def _run_command(self, conversation: Conversation, request: Lock, granted: Granted) -> tuple[Conversation, int]:
         """Run the command to its end; return the connection on which the lock is held by then, and the status."""
         environment = inherited_environment()
-        add_lock(environment, request.name, request.mode, element)
+        add_lock(environment, request.name, request.mode, granted.element, granted.token)
         if not self._config.close:
             os.set_inheritable(conversation.fileno(), True)
         if self._config.lost_signal is not None:
@@ -162,7 +163,7 @@ class Runner(Hooks):
         try:
             with self._starting:
                 self._child = child = Child(
-                    words_with(element, self._command),
+                    words_with(granted.element, self._command),
                     environment,
                     self._forwarding.note_end,
                     leads_group=self._on_lost is not None and not has_terminal(),

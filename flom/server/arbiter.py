@@ -45,6 +45,7 @@ from flom.server.grace import MAX_GRACE, Looking, Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
+from flom.server.state import Epochs
 from flom.text import one_line, truncate
 
 Deliver = Callable[[Delivered], None]
@@ -63,6 +64,7 @@ class DeferredArbiter(Acquiring):
 
     @ivar now: reads the clocks.
     @ivar began: when it was made, in seconds of the monotonic clock.
+    @ivar epochs: of its fencing tokens.
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
     @ivar is_closed: true while nothing is granted because the daemon ends, see L{close}.
     @ivar on_change: called when a session has begun or ended and when resources may have been forgotten.
@@ -78,14 +80,17 @@ class DeferredArbiter(Acquiring):
         *,
         log_grants: bool = False,
         limits: Limits = DEFAULT_LIMITS,
+        epochs: Epochs | None = None,
     ) -> None:
         """
         @param clock: has the timers; a reactor that is monotonic (L{flom.reactor.clock}), or a C{task.Clock} in tests.
         @param instant: reads the clocks; by default, see L{flom.reactor.clock.instant_of}.
         @param log_grants: whether to log every grant and release; refusals are logged in any case.
         @param limits: of which those of waiters, resources and locks are enforced here.
+        @param epochs: of the fencing tokens; by default, the clock alone decides them.
         """
         self._clock = clock
+        self.epochs = epochs or Epochs()
         self._log_grants = log_grants
         self.now = instant or instant_of(clock)
         self.began = self.now().monotonic
@@ -121,6 +126,15 @@ class DeferredArbiter(Acquiring):
     def statistics(self) -> Statistics:
         """What was granted and refused so far."""
         return self._table.statistics
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next fencing token; 0 before the first one."""
+        return self._table.epoch
+
+    def outrank(self) -> None:
+        """Begin an epoch that is higher than all others that were heard of, unless the present one is."""
+        self._table.outrank(self.epochs.heard)
 
     @property
     def sessions(self) -> int:
@@ -269,6 +283,7 @@ class DeferredArbiter(Acquiring):
         @param looking: those of them that are known to look for this daemon.
         """
         self._table = self._make_table(self._table.statistics)
+        self.outrank()  # now, because a leader announces its epoch
         self.is_retired = False
         self._set_alarm()
         local, self._local = self._local, {}
@@ -312,6 +327,7 @@ class DeferredArbiter(Acquiring):
             max_waiters=limits.waiters,
             max_resources=limits.resources,
             max_locks=limits.locks_per_connection,
+            begin_epoch=lambda seen: self.epochs.begin(seen, self.now().wall),
         )
 
     def _serve_deferred(self) -> None:
@@ -385,8 +401,9 @@ class DeferredArbiter(Acquiring):
             "peer": "a former client" if peer is None else peer.name,
         }
         match effect:
-            case Granted(waited=waited):
-                self._log.debug("{resource} ({mode}) granted to {peer} after {waited:.3f} s", waited=waited, **about)
+            case Granted(waited=waited, token=token):
+                text = "{resource} ({mode}) granted to {peer} after {waited:.3f} s, token {token}"
+                self._log.debug(text, waited=waited, token=token, **about)
             case Ended(held=held):
                 self._log.debug("{resource} ({mode}) released by {peer} after {held:.3f} s", held=held, **about)
             case Refused(limit=Limit() as limit):
@@ -432,6 +449,7 @@ class _LocalLock:
         self._is_contested = False
         self._loss = "another daemon has led the group meanwhile"
         self.element: str | None = None
+        self.token: int | None = None
         self.lost: Deferred[FlomError] = Deferred()
 
     def dismiss(self) -> None:
@@ -461,7 +479,7 @@ class _LocalLock:
     def _take(self, effect: Delivered) -> None:
         match effect:
             case Granted():
-                self.element = effect.element
+                self.element, self.token = effect.element, effect.token
                 self.granted.callback(self)
             case Refused(outcome=outcome):
                 self._fail(lock_refused(outcome, self._name.text, HERE))

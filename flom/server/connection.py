@@ -318,7 +318,7 @@ class LockProtocol(Protocol):
             _locker.debug("to %s: %s", self._id, effect)
         match effect:
             case Granted():
-                self._answer(Outcome.GRANTED, effect.element, delayed=effect.delayed)
+                self._answer(Outcome.GRANTED, effect.element, effect.token, delayed=effect.delayed)
             case Queued():
                 self._answer(Outcome.QUEUED, delayed=effect.delayed)
             case Incubated():
@@ -333,9 +333,9 @@ class LockProtocol(Protocol):
                 if (contested := self._connection.contested()) is not None:
                     self._send(contested)
 
-    def _answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> None:
+    def _answer(self, outcome: Outcome, element: str | None = None, token: int = 0, *, delayed: bool = False) -> None:
         secret = "" if delayed or outcome not in _BEGINS_SESSION else self._secret_to_tell()
-        data = self._connection.answer(outcome, element, delayed=delayed, session=secret)
+        data = self._connection.answer(outcome, element, token, delayed=delayed, session=secret)
         if data is None:
             self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
             return

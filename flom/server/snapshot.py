@@ -165,6 +165,9 @@ def _daemon(arbiter: DeferredArbiter, counters: Counters) -> DaemonStatus:
             counters.protocol_errors,
             counters.discoveries,
         ),
+        arbiter.epoch,
+        "" if (state := arbiter.epochs.state) is None else state.path,
+        arbiter.epochs.problem,
     )
 
 
@@ -202,7 +205,8 @@ def _locks(arbiter: DeferredArbiter, views: list[LockView], now: float) -> list[
             peer.user,
             peer.command,
             peer.is_in_grace,
+            str(token) if token else None,
         )
-        for number, request, since, element in views
+        for number, request, since, element, token in views
         if (peer := arbiter.peer(request.session)) is not None
     ]

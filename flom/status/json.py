@@ -52,6 +52,7 @@ def from_json(text: str | bytes) -> Status:
         daemon["counts"] = _make(Counts, daemon["counts"])
         daemon.setdefault("up", daemon["now"] - daemon["started"])  # release 0.1.0 leaves it out
         daemon["endpoints"] = tuple(daemon["endpoints"])
+        daemon = {"epoch": 0, "state": "", "state_problem": ""} | daemon  # earlier releases leave these out
         return Status(
             _make(DaemonStatus, daemon),
             tuple(_resource(resource) for resource in found["resources"]),
@@ -85,8 +86,8 @@ def _resource(found: dict[str, Any]) -> Any:
 
 
 def _lock(found: dict[str, Any]) -> Any:
-    found["pid"] = found["pid"] or None  # release 0.1.0 has 0 for none, and leaves two fields out
-    return _make(LockStatus, {"user": None, "command": None, "in_grace": False} | found)
+    found["pid"] = found["pid"] or None  # release 0.1.0 has 0 for none, and leaves four fields out
+    return _make(LockStatus, {"user": None, "command": None, "in_grace": False, "token": None} | found)
 
 
 def _make(kind: Any, found: dict[str, Any]) -> Any:

@@ -34,6 +34,7 @@ class LockStatus(Value):
     user: str | None = None  # the name of the client's user, if the client tells it
     command: str | None = None  # the program that the lock is for, likewise
     in_grace: bool = False  # whether the client's connection is broken, and the client may come back
+    token: str | None = None  # of a holder: the fencing token, as text because many readers of JSON round such numbers
 
 
 class ResourceStatus(Value):
@@ -115,6 +116,9 @@ class DaemonStatus(Value):
     connected: int  # clients
     grants_per_second: float  # over the last ten seconds
     counts: Counts
+    epoch: int = 0  # of its fencing tokens; 0 before the first grant
+    state: str = ""  # the directory in which it remembers things; the empty string for none
+    state_problem: str = ""  # why it does not remember them there; the empty string if it does
 
 
 class Status(Value):

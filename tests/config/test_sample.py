@@ -22,6 +22,7 @@ EXAMPLES: Final = {
     "network_interface": "eth0",
     "ignored_signals": (15, 1),
     "daemon_trace_file": "/var/log/flom/daemon.trace",
+    "state": "/var/lib/flom",
     "command_trace_file": "/var/log/flom/command.trace",
     "listen": ("tcp:28015:interface=127.0.0.1", r"tcp6:28015:interface=\:\:1"),
 }

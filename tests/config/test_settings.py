@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flom.config import DAEMON, RUNNER, SETTINGS, Config, Setting, runtime_socket
+from flom.config import DAEMON, RUNNER, SETTINGS, Config, Setting, runtime_socket, state_directory
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.modes import LockMode
 from flom.errors import ConfigError
@@ -210,6 +210,25 @@ def test_the_run_time_directory_of_another_user_is_not_used(monkeypatch: pytest.
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # as after su
     os.chown(tmp_path, 65534, 65534)
     assert str(tmp_path) not in runtime_socket()
+
+
+def test_the_state_directory_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert state_directory() == f"{tmp_path}/flom"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state_directory() == f"{tmp_path}/.local/state/flom"
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert state_directory() == "/var/lib/flom"
+
+
+@pytest.mark.parametrize("home", ["/nonexistent", "/"])
+def test_without_a_home_there_is_no_state_directory(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setenv("HOME", home)
+    assert state_directory() == ""
 
 
 # the type of the resource

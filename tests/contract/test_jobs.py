@@ -197,12 +197,24 @@ def test_the_element_is_the_last_argument_and_all_is_in_the_environment(
     assert done.stdout == f"{['own', *([element] if element else [])]} {name} {mode} {element}\n"
 
 
+def test_a_later_command_has_a_higher_token(programs: Programs, words: list[str], daemon: Daemon) -> None:
+    """Whatever it has locked; one of a flom-run around it does not count."""
+    tokens = []
+    for name in ("one", "red.green", "one"):
+        runner = Runner(programs, words, daemon.socket, name)
+        script = "print(os.environ['FLOM_TOKEN'])"
+        tokens.append(int(runner.run("--", *python(script), environment={"FLOM_TOKEN": "7"}).stdout))
+    assert tokens == sorted(set(tokens))
+    assert 2**32 < tokens[0] < 2**63
+
+
 def test_the_environment_is_otherwise_ours(programs: Programs, runner: Runner) -> None:
     environment = {"OWN": "böse\udcff", "WITH.DOT": "1", "LC_ALL": "C", "FLOM_RESOURCE": "outer"}
     script = "for name, value in sorted(os.environ.items()): print(name, ascii(value))"
     with_us = runner.run("--", *python(script), environment=environment).stdout.splitlines()
     without_us = programs.start_program(*python(script), environment=environment).finish().stdout.splitlines()
-    ours = {line for line in set(with_us) - set(without_us) if not re.fullmatch(r"FLOM_DEADLINE_FD '\d+'", line)}
+    changing = re.compile(r"FLOM_(DEADLINE_FD|TOKEN) '\d+'")
+    ours = {line for line in set(with_us) - set(without_us) if not changing.fullmatch(line)}
     assert ours == {"FLOM_LOCK_MODE 'EX'", f"FLOM_RESOURCE '{runner.name}'"}
     assert set(without_us) - set(with_us) == {"FLOM_RESOURCE 'outer'"}
 

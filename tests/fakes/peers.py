@@ -38,8 +38,8 @@ class SocketConversation:
     def say(self, message: Message) -> None:
         self._connection.sendall(encode(message))
 
-    def answer(self, code: int, *, step: int = 16, element: str | None = None) -> None:
-        self.say(Answer(step, code, element, "0" * 32 if step == 16 else None))
+    def answer(self, code: int, *, step: int = 16, element: str | None = None, token: int = 0) -> None:
+        self.say(Answer(step, code, element, "0" * 32 if step == 16 else None, token=token))
 
     def send(self, data: bytes) -> None:
         """Send anything."""

@@ -9,9 +9,12 @@ from flom.errors import InvalidName
 from flom.job.environment import add_lock
 
 
-def variables(name: str, mode: LockMode = LockMode.EX, element: str | None = None) -> dict[bytes, bytes]:
-    environment = {b"HOME": b"/", b"FLOM_ELEMENT": b"of another lock", b"FLOM_RESOURCE": b"other"}
-    add_lock(environment, name, mode, element)
+def variables(
+    name: str, mode: LockMode = LockMode.EX, element: str | None = None, token: int | None = None
+) -> dict[bytes, bytes]:
+    of_another = {b"FLOM_ELEMENT": b"of another lock", b"FLOM_RESOURCE": b"other", b"FLOM_TOKEN": b"1"}
+    environment = {b"HOME": b"/"} | of_another
+    add_lock(environment, name, mode, element, token)
     return environment
 
 
@@ -25,6 +28,10 @@ def test_a_command_is_told_of_its_lock() -> None:
 
 def test_the_element_is_there_if_the_lock_has_one() -> None:
     assert variables("red.green", element="green")[b"FLOM_ELEMENT"] == b"green"
+
+
+def test_the_token_is_there_if_the_daemon_has_said_one() -> None:
+    assert variables("R", token=2**62 + 1)[b"FLOM_TOKEN"] == b"4611686018427387905"
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ flom.config flom.config.files flom.config.parsers flom.config.settings
 flom.core flom.core.cache flom.core.group flom.core.group.timing flom.core.modes flom.core.names flom.core.requests
 flom.core.protocol flom.core.protocol.connection flom.core.protocol.decode flom.core.protocol.encode
 flom.core.protocol.events flom.core.protocol.fastpath flom.core.protocol.framing flom.core.protocol.messages
-flom.core.protocol.session flom.core.value
+flom.core.protocol.session flom.core.tokens flom.core.value
 flom.job flom.job.command_line flom.job.descriptors flom.job.environment flom.job.forwarding flom.job.process_name
 flom.job.sender flom.job.signals flom.job.status flom.job.wording flom.job.words
 flom.net flom.net.keepalive flom.net.machine_id

@@ -43,9 +43,9 @@ def test_grants_are_logged_if_that_is_wanted_with_the_times(log: list[LogEvent])
     peer = arbiter.peer(here)
     assert peer is not None
     assert lines(log, LogLevel.debug) == [
-        f"R1 (EX) granted to {peer.name} after 0.000 s",
+        f"R1 (EX) granted to {peer.name} after 0.000 s, token {(1 << 32) + 1}",
         f"R1 (EX) released by {peer.name} after 1.500 s",
-        f"R1 (EX) granted to {peer.name} after 1.500 s",
+        f"R1 (EX) granted to {peer.name} after 1.500 s, token {(1 << 32) + 2}",
     ]
     granted = log[-1]
     assert (granted["resource"], granted["mode"], granted["waited"]) == ("R1", "EX", 1.5)

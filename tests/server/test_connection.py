@@ -306,22 +306,34 @@ def extended(name: str = "R1", **attributes: Any) -> bytes:
     return lock(name, **attributes).replace(b'step="8"', b'step="8" extended="1"')
 
 
-def first_of_ours(code: int, element: str | None = None) -> Message:
-    return first(code, element).replace(extended=True)
+def first_of_ours(code: int, element: str | None = None, grant: int = 0) -> Message:
+    """Return an answer to a client of ours; C{grant} counts those of the daemon, 0 if it is none."""
+    return first(code, element).replace(extended=True, token=(1 << 32) + grant if grant else 0)
 
 
 def test_a_client_of_ours_hears_that_its_unlock_was_taken() -> None:
     daemon = MemoryDaemon()
     holder, waiter = daemon.connect(), daemon.connect()
-    assert holder.send(extended()).received() == [first_of_ours(0)]
+    assert holder.send(extended()).received() == [first_of_ours(0, grant=1)]
     assert waiter.send(extended()).received() == [first_of_ours(1)]
     assert holder.send(unlock()).received() == [Unlocked()]
-    assert waiter.received() == [later(0)]
+    assert waiter.received() == [later(0).replace(token=(1 << 32) + 2)]
+
+
+def test_a_client_of_floms_hears_of_no_token() -> None:
+    daemon = MemoryDaemon()
+    holder, waiter = daemon.connect(), daemon.connect()
+    assert holder.send(lock()).received() == [first(0)]
+    waiter.send(lock())
+    holder.send(unlock())
+    assert waiter.received()[1:] == [later(0)]
 
 
 def test_it_may_ask_and_give_back_in_one_breath() -> None:
     client = MemoryDaemon().connect()
-    assert client.send((extended() + unlock()) * 3).received() == [first_of_ours(0), Unlocked()] * 3
+    assert client.send((extended() + unlock()) * 3).received() == [
+        answer for grant in (1, 2, 3) for answer in (first_of_ours(0, grant=grant), Unlocked())
+    ]
 
 
 def test_it_hears_that_it_gave_up_waiting() -> None:

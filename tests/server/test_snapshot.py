@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -137,6 +137,9 @@ def test_turns_are_as_short_when_the_wall_clock_is_set_back(monkeypatch: pytest.
     assert (turns, written) == (6, [b"abcde"])
 
 
+FIRST_TOKEN: Final = str((1 << 32) + 1)  # where the wall clock is at 0
+
+
 def test_it_shows_holders_and_waiters() -> None:
     daemon = MemoryDaemon()
     daemon.connect().send(lock("R1", mode=3))
@@ -147,7 +150,8 @@ def test_it_shows_holders_and_waiters() -> None:
     assert (resource.name, resource.type, resource.seconds, resource.free, resource.idle_left) == (
         *("R1", "simple", 2.0, None, None),
     )
-    assert resource.holders == (LockStatus(3, f"{HOST}/40000", "0123", None, None, "R1", "PR", None, None, 2.0),)
+    expected = LockStatus(3, f"{HOST}/40000", "0123", None, None, "R1", "PR", None, None, 2.0, token=FIRST_TOKEN)
+    assert resource.holders == (expected,)
     assert resource.waiters == (LockStatus(4, "192.0.2.7/40000", "0123", None, None, "R1", "EX", None, None, 0.5),)
 
 
@@ -167,7 +171,8 @@ def test_each_type_shows_what_it_has(
     daemon.connect().send(lock(name, quantity=2))
     [resource] = status_of(daemon).resources
     assert (resource.type, resource.free) == (type, free)
-    assert resource.holders == (LockStatus(3, f"{HOST}/40000", "0123", None, None, name, mode, quantity, element, 0.0),)
+    who = (f"{HOST}/40000", "0123", None, None)
+    assert resource.holders == (LockStatus(3, *who, name, mode, quantity, element, 0.0, token=FIRST_TOKEN),)
 
 
 def test_it_tells_of_the_daemon_and_its_counts() -> None:

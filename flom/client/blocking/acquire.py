@@ -109,7 +109,7 @@ class Acquirer:
         self._is_in_group = bool(config.multicast_address)
         self._budget = RetryBudget(is_in_group=self._is_in_group, waits_on=waits_on)
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
-        self._element: str | None = None  # what was granted
+        self._granted = Granted(None)  # what was
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
         self._deadline = NEVER
@@ -118,11 +118,11 @@ class Acquirer:
         self._is_undecided = False
         self._has_stepped_out = False
 
-    def acquire(self, message: Lock) -> tuple[Conversation, str | None]:
+    def acquire(self, message: Lock) -> tuple[Conversation, Granted]:
         """
         Acquire the lock that C{message} asks for.
 
-        @return: the connection on which it is held, and the element that was granted.
+        @return: the connection on which it is held, and what was granted.
         @raise flom.errors.LockRefused: the daemon refuses it.
         @raise LockTimeout: it was not granted in time.
         @raise DaemonUnreachable: there is no daemon, and none could be started.
@@ -133,8 +133,8 @@ class Acquirer:
         self._limit_wait()
         if not message.wait:
             self._patience = TAKEOVER_ANSWER_TIMEOUT if self._is_in_group else ANSWER_TIMEOUT
-        conversation, self._element = self._ask(message)
-        return conversation, self._element
+        conversation, self._granted = self._ask(message)
+        return conversation, self._granted
 
     def can_reclaim(self, message: Lock) -> bool:
         """Return whether the lock of C{message} can be reclaimed from a daemon that takes over."""
@@ -150,10 +150,13 @@ class Acquirer:
         self._holder = self._holder or new_holder()
         self._timeout, self._deadline, self._patience = None, NEVER, NEVER
         self._budget = RetryBudget(is_in_group=self._is_in_group)
-        again = message.replace(wait=False, create=True, regains=True, holder=self._holder, element=self._element)
-        conversation, element = self._ask(again)
+        element, token = self._granted.element, self._granted.token or 0
+        again = message.replace(
+            wait=False, create=True, regains=True, holder=self._holder, element=element, token=token
+        )
+        conversation, granted = self._ask(again)
         try:
-            check_reclaimed(conversation.peer, element, self._element)
+            check_reclaimed(conversation.peer, granted.element, element)
         except FlomError:
             conversation.close()
             raise
@@ -188,7 +191,7 @@ class Acquirer:
         """Start the user's timeout: when the wait begins, and anew when a daemon has been started, which takes time."""
         self._deadline = NEVER if self._timeout is None else monotonic() + self._timeout
 
-    def _ask(self, message: Lock) -> tuple[Conversation, str | None]:
+    def _ask(self, message: Lock) -> tuple[Conversation, Granted]:
         """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{RetryBudget} allows."""
         while True:
             self.conversation = None
@@ -211,7 +214,7 @@ class Acquirer:
                 if self._asks_anew():
                     continue
                 if isinstance(answer, Granted):
-                    return conversation, answer.element
+                    return conversation, answer
                 conversation.close()
                 raise lock_refused(answer.outcome, message.name, conversation.peer)
             if self._is_in_group:

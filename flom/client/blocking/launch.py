@@ -75,6 +75,7 @@ _PATHS: Final = (
     "daemon_trace_file",
     "mount_point",
     "group_key",
+    "state",
     "tls_certificate",
     "tls_private_key",
     "tls_ca_certificate",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.keeper import Keeper
+    from flom.core.protocol.events import Granted
 
     _P = ParamSpec("_P")
     _R = TypeVar("_R")
@@ -100,17 +101,19 @@ class Held:
 
     @ivar resource: the name of what is locked.
     @ivar element: which one was granted, for sets, sequences and timestamps.
+    @ivar token: the fencing token (docs/tokens.md); C{None} from a daemon of FLoM's.
     @ivar is_released: true once it was released.
     """
 
     def __init__(
-        self, resource: str, element: str | None, conversation: Conversation, keeper: Keeper | None = None
+        self, resource: str, granted: Granted, conversation: Conversation, keeper: Keeper | None = None
     ) -> None:
         """
         @param keeper: what keeps the lock in a group; it was started.
         """
         self.resource = resource
-        self.element = element
+        self.element = granted.element
+        self.token = granted.token
         self._granted_on = conversation
         self._keeper = keeper
         if keeper is not None:  # its thread must not be what uses this last
@@ -251,14 +254,14 @@ class BlockingLock:
                 is_ours = True
                 self._acquirer = os.getpid()
             message = signed(self._asked.message(unique_id()))
-            conversation, element = acquirer.acquire(message)
+            conversation, granted = acquirer.acquire(message)
             if acquirer.can_reclaim(message):
                 from flom.client.blocking.keeper import keeper_for  # it imports what other locks do not need
 
                 keeper = keeper_for(acquirer, message, conversation)
                 if keeper is not None and not keeper.start():
                     keeper = None
-            self._held = held = Held(name, element, conversation, keeper)
+            self._held = held = Held(name, granted, conversation, keeper)
             self._acquirer = 0
             return held
         except BaseException as e:

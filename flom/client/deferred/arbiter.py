@@ -32,6 +32,7 @@ from flom.client.retry import (
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.encode import extend
+from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
 from flom.core.requests import Asked
 from flom.errors import (
@@ -83,7 +84,7 @@ class RemoteHeld:
         self,
         client: LockClient,
         name: str,
-        element: str | None,
+        granted: Granted,
         pool: ConnectionPool,
         reclaim: Callable[[], Coroutine[Any, Any, LockClient]] | None = None,
     ) -> None:
@@ -92,7 +93,8 @@ class RemoteHeld:
         @param reclaim: acquires the lock again from the daemon that takes over, and raises L{FlomError} if that is not
             possible; C{None} if it never is.
         """
-        self.element = element
+        self.element = granted.element
+        self.token = granted.token
         self.lost: Deferred[FlomError] = Deferred()
         self._name = name
         self._pool = pool
@@ -242,9 +244,9 @@ class RemoteArbiter(Acquiring):
         Start a command as soon as the lock is granted, and release the lock when the command has ended: with rollback
         if the status is not 0.
 
-        The command finds FLOM_RESOURCE, FLOM_LOCK_MODE and FLOM_ELEMENT in its environment; the element, if there is
-        one, is its last argument too. Signals that this process ignores, it ignores. Cancelling the Deferred withdraws
-        the request, or kills the command that is just being started.
+        The command finds FLOM_RESOURCE, FLOM_LOCK_MODE, FLOM_ELEMENT and FLOM_TOKEN in its environment; the element, if
+        there is one, is its last argument too. Signals that this process ignores, it ignores. Cancelling the Deferred
+        withdraws the request, or kills the command that is just being started.
 
         @param words: the command and its arguments. It is looked for in the PATH of its environment.
         @param protocol: hears of the process as with C{reactor.spawnProcess}; nothing if it cannot be executed.
@@ -336,8 +338,7 @@ class RemoteArbiter(Acquiring):
                 continue
             try:
                 granted = await self._in_time(message, client.lock(message), self._patience)
-                way_back = self._way_back(message, granted.element)
-                return RemoteHeld(client, message.name, granted.element, self._pool, way_back)
+                return RemoteHeld(client, message.name, granted, self._pool, self._way_back(message, granted))
             except DaemonLost as e:
                 if self._forget:
                     self._forget()
@@ -370,13 +371,21 @@ class RemoteArbiter(Acquiring):
 
         return waiting.addTimeout(patience, self._clock, expire)
 
-    def _way_back(self, message: Lock, element: str | None) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
-        """Return what reclaims the lock of C{message}, with the C{element} granted; C{None} if that cannot be."""
+    def _way_back(self, message: Lock, granted: Granted) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
+        """Return what reclaims the lock of C{message}, which was C{granted}; C{None} if that cannot be."""
         successor = self._successor
         if successor is None:
             return None
         holder = new_holder()
-        again = message.replace(wait=False, create=True, regains=True, extended=False, holder=holder, element=element)
+        again = message.replace(
+            wait=False,
+            create=True,
+            regains=True,
+            extended=False,
+            holder=holder,
+            element=granted.element,
+            token=granted.token or 0,
+        )
         return lambda: self._reclaim(self._secure(successor(holder)), self._extend(again))
 
     async def _reclaim(self, successor: IStreamClientEndpoint, message: Lock) -> LockClient:

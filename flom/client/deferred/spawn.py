@@ -92,7 +92,7 @@ async def spawn(
     try:
         given = os.environb if env is None else env
         environment = {os.fsencode(key): os.fsencode(value) for key, value in given.items()}
-        add_lock(environment, name, as_mode(mode), held.element)
+        add_lock(environment, name, as_mode(mode), held.element, held.token)
         descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
         if inherit:
             _pass_on(held.fileno(), descriptors)  # type: ignore[attr-defined]  # of a RemoteHeld

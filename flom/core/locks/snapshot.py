@@ -14,12 +14,14 @@ class LockView(NamedTuple):
     @ivar number: names it; no two locks, requests or resources of a table have the same; later ones have higher ones.
     @ivar since: when it began to hold or to wait, in seconds of the monotonic clock.
     @ivar element: which one it holds, for sets, sequences and timestamps.
+    @ivar token: of a holder, see L{flom.core.effects.Granted}; 0 for a waiter.
     """
 
     number: int
     request: LockRequest
     since: float
     element: str | None = None
+    token: int = 0
 
 
 class ResourceView(NamedTuple):

@@ -8,6 +8,7 @@ does not grow with the number of waiters: see L{flom.core.locks.resources.base.R
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain, count
 from operator import itemgetter
@@ -21,6 +22,7 @@ from flom.core.locks.snapshot import LockView, ResourceView, TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.names import ResourceName
 from flom.core.requests import LockRequest, SessionId
+from flom.core.tokens import COUNTER, begin_epoch, epoch_of
 from flom.errors import InvalidTimestampFormat, RemoteProtocolError
 
 _NUMBER: Final = itemgetter(LockView._fields.index("number"))
@@ -110,6 +112,7 @@ class LockTable:
         max_waiters: int = 0,
         max_resources: int = 0,
         max_locks: int = 0,
+        begin_epoch: Callable[[int], int] = begin_epoch,
     ) -> None:
         """
         @param strftime: writes the texts of timestamp resources.
@@ -118,6 +121,8 @@ class LockTable:
         @param max_resources: a request that would create one more is refused; 0 for no limit.
         @param max_locks: that one session holds and waits for at one resource, be it yet to be created; one more is
             refused; 0 for no limit.
+        @param begin_epoch: returns the first token of an epoch that is higher than the one it is given, and than those
+            of all other tables that have granted the same resources.
         """
         self._strftime = strftime
         self._max_waiters = max_waiters
@@ -128,7 +133,8 @@ class LockTable:
         self._incubator: dict[str, dict[LockRequest, None]] = {}
         self._alarms: list[tuple[float, int, _Entry]] = []
         self._alarm_numbers = count()
-        self._tokens = count(1)
+        self._begin_epoch = begin_epoch
+        self._next_token = 0  # the counter is 0 if the epoch has to be begun, at first and when it is used up
         self._numbers = count(2)  # as FLoM's daemon numbers what it shows (docs/compatibility.md, "File system")
         self.statistics = statistics or Statistics()
 
@@ -192,12 +198,22 @@ class LockTable:
             bindings = session.bindings
             for binding in bindings.values() if key is None else filter(None, [bindings.get(key)]):
                 for holding in chain.from_iterable(binding.holdings.values()):
-                    claim = LockView(holding.number, holding.request, holding.since, holding.element)
+                    claim = LockView(holding.number, holding.request, holding.since, holding.element, holding.token)
                     held[binding.entry.key].append(claim)
                 for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
                     waiting[binding.entry.key].append(LockView(arrival.number, request, arrival.since))
         resources = [self._view(self._entries[shown], held[shown], waiting[shown]) for shown in held]
         return TableView(resources, sorted(incubator, key=_NUMBER))
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next grant's token; 0 before the first one."""
+        return epoch_of(self._next_token)
+
+    def outrank(self, epoch: int) -> None:
+        """Begin a higher epoch than C{epoch}, in which another table has granted locks, unless this one is higher."""
+        if epoch >= self.epoch:
+            self._next_token = self._begin_epoch(epoch)
 
     def holds(self, session: SessionId) -> bool:
         """Return whether C{session} holds anything."""
@@ -384,8 +400,16 @@ class LockTable:
             binding.holdings[request.name.text] = [holding]
         else:
             held.append(holding)
+        if request.token:
+            self.outrank(epoch_of(request.token))
+            holding.token = request.token
+        else:
+            if not self._next_token & COUNTER:
+                self._next_token = self._begin_epoch(epoch_of(self._next_token) - 1)
+            holding.token = self._next_token
+            self._next_token += 1
         self.statistics.grant(moment, waited)
-        return Granted(request, next(self._tokens), holding.element, arrival is not None, waited)
+        return Granted(request, holding.token, holding.element, arrival is not None, waited)
 
     def _end(self, holding: Holding, now: Instant) -> Ended:
         held = now.monotonic - holding.since

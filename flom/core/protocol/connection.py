@@ -20,7 +20,7 @@ from __future__ import annotations
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Introduced, Lost, StatusReceived
-from flom.core.protocol.fastpath import FastReader, encode_answer
+from flom.core.protocol.fastpath import FastReader, add_token, encode_answer
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
@@ -233,22 +233,31 @@ class ServerConnection(ServerSession):
                 raise
 
     def answer(
-        self, outcome: Outcome, element: str | None = None, *, delayed: bool = False, session: str = ""
+        self,
+        outcome: Outcome,
+        element: str | None = None,
+        token: int = 0,
+        *,
+        delayed: bool = False,
+        session: str = "",
     ) -> bytes | None:
         """
         Say what became of the lock request; it may be the last word, see L{is_over}.
 
         @param element: what was granted, for sets, sequences and timestamps.
+        @param token: of the grant, for a client that understands it.
         @param delayed: true if this request was answered before, by telling to wait.
         @param session: see L{Answer.session}; for an answer that is not delayed, to a client that L{is_extended}.
         @return: C{None} if the only way to say so is to close the connection.
         """
         step = self.step_of(outcome, delayed=delayed)
+        if step is None:
+            return None
+        token = token if self.is_extended else 0
         if step == 16 and session:
-            return encode(Answer(16, outcome, element, self._peer_id, True, session))
-        if step == 16:
-            return encode_answer(16, outcome, element, self._peer_id, self.is_extended)
-        return None if step is None else encode_answer(step, outcome, element, None, False)
+            return add_token(encode(Answer(16, outcome, element, self._peer_id, True, session)), token)
+        said = (element, self._peer_id, self.is_extended) if step == 16 else (element, None, False)
+        return add_token(encode_answer(step, outcome, *said), token)
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""

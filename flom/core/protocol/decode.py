@@ -34,6 +34,7 @@ from flom.core.protocol.messages import (
     Unlocked,
 )
 from flom.core.requests import check_quantity
+from flom.core.tokens import MAX_CLAIMED, MAX_TOKEN, believable
 from flom.errors import RemoteProtocolError
 
 TYPE_CHECKING = False
@@ -52,9 +53,6 @@ MAX_SINCE: Final = 253402300799999
 
 MAX_HOLDER: Final = 2**32 - 1
 """A greater L{Lock.holder} counts as none."""
-
-MAX_TOKEN: Final = 2**63 - 1
-"""A greater L{Lock.token} counts as none."""
 
 MAX_SENDER: Final = 40
 """Characters of a user or a command that are shown; more would be no name, but a burden."""
@@ -134,15 +132,16 @@ def _lock(found: Attributes) -> Lock:
         command=found["msg"].get("command", "")[:MAX_SENDER],
         session=resource.get("session", ""),
         element=_element(resource),
-        token=_number_up_to(MAX_TOKEN, resource, "token"),
+        token=believable(_number(resource.get("token", ""))),
     )
 
 
 def _answer(found: Attributes) -> Answer:
     answer = found.get("answer", {})
     msg, code = found["msg"], _number(answer["rc"]) if "rc" in answer else None
-    session = msg.get("session", "")
-    return Answer(_number(msg["step"]), code, answer.get("element"), _peer_id(found), _is_extended(found), session)
+    element, session, token = answer.get("element"), msg.get("session", ""), _number(answer.get("token", ""))
+    token = token if 0 < token <= MAX_TOKEN else 0
+    return Answer(_number(msg["step"]), code, element, _peer_id(found), _is_extended(found), session, token)
 
 
 def _unlock(found: Attributes) -> Unlock:
@@ -159,8 +158,9 @@ def _discover(found: Attributes) -> Discover:
     if not 0 <= port < 65536:
         raise RemoteProtocolError(f"a daemon on port {port}")
     number, nonce = max(0, _number(msg.get("number", ""))), msg.get("nonce", "")
-    group, holder = msg.get("group", ""), _holder(msg)
-    return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, number, nonce, holder)
+    group, holder, epoch = msg.get("group", ""), _holder(msg), _number(msg.get("epoch", ""))
+    epoch = epoch if 0 < epoch <= MAX_CLAIMED else 0
+    return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, number, nonce, holder, epoch)
 
 
 def _holder(attributes: dict[str, str]) -> int:

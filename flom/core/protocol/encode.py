@@ -114,6 +114,7 @@ def _more(message: Message) -> str:
             number = f' number="{message.number}"' if message.number else ""
             nonce = f" nonce={_quoted(message.nonce)}" if message.nonce else ""
             orphaned += _spell_holder(message)
+            number += f' epoch="{message.epoch}"' if message.epoch else ""
             return group + everyone + orphaned + _spell_standing(message.standing) + relayed + place + number + nonce
         case Discovered(standing=Standing()):
             host, version = _quoted(message.host), _quoted(message.version)
@@ -142,6 +143,10 @@ def _element(message: Lock | Answer) -> str:
     return "" if message.element is None else f" element={_quoted(message.element)}"
 
 
+def _spell_token(message: Lock | Answer) -> str:
+    return f' token="{message.token}"' if message.token else ""
+
+
 def _spell_standing(standing: Standing | None) -> str:
     if standing is None:
         return ""
@@ -153,14 +158,14 @@ def _body(message: Message) -> str:
         case Lock():
             lifespan = round(message.lifespan * 1000)
             regains = (' regains="1"' if message.regains else "") + _spell_holder(message) + _spell_session(message)
-            token = f' token="{message.token}"' if message.token else ""
+            regains += _element(message) + _spell_token(message)
             return (
                 f'{_session(message.peer_id)}<resource name="{_encode_name(message.name)}"'
-                f'{_asked_for(message)} lifespan="{lifespan}"{regains}{_element(message)}{token}/>'
+                f'{_asked_for(message)} lifespan="{lifespan}"{regains}/>'
             )
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
-            return f'{session}<answer rc="{message.code}"{_element(message)}/>'
+            return f'{session}<answer rc="{message.code}"{_element(message)}{_spell_token(message)}/>'
         case Unlock():
             return f'<resource name="{_encode_name(message.name)}" rollback="{message.rollback:d}" />'
         case Discovered():

@@ -41,9 +41,15 @@ class Waiting(Value):
 
 
 class Granted(Value):
-    """The lock is held: of sets, sequences and timestamps, this C{element}."""
+    """
+    The lock is held.
+
+    @ivar element: which one, for sets, sequences and timestamps.
+    @ivar token: the fencing token (L{flom.core.tokens}); C{None} from a daemon of FLoM's.
+    """
 
     element: str | None
+    token: int | None = None
 
 
 class Refused(Value):

@@ -11,7 +11,9 @@ connection says it to the same reader. So a message is looked up, or read, in th
     no decoding: it is cut at the quotation marks, 12 us. That way a client need not import an XML parser;
  4. any other message is for the XML parser, 22 us.
 
-In the other direction, up to 1024 different answers are kept.
+The token of a grant is different each time: it is cut off before the rest is looked up, and read by itself.
+
+In the other direction, up to 1024 different answers are kept, without tokens.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from flom.core.protocol.decode import message_of
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import Answer
+from flom.core.tokens import MAX_TOKEN
 from flom.errors import RemoteProtocolError
 
 TYPE_CHECKING = False
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 _KEPT_READS: Final = 4  # of one connection
 _LONGEST_READ: Final = 1024  # bytes, of those that are kept
+
+_TOKEN: Final = b' token="'
+_AFTER_TOKEN: Final = b'"/></msg>'
 
 _HEAD: Final = '<?xml version="" encoding="" ?><msg level="" verb="" step=""'
 _DECLARED: Final = ["1.0", "UTF-8"]
@@ -52,7 +58,7 @@ _USUAL: Final = [
             (' extended=""', '<session peerid=""/>'),
             (' extended="" session=""', '<session peerid=""/>'),
         )
-        for element in ("", ' element=""')
+        for element in ("", ' element=""', ' token=""', ' element="" token=""')
     ),
     f"{_HEAD}></msg>",
 ]
@@ -96,18 +102,39 @@ def _decode_usual(data: bytes) -> Message | None:
 _decoded: Final[Cache[bytes, Message]] = Cache(lambda data: _decode_usual(data) or decode_xml(data), 4096)
 
 
+def _decode_grant(head: bytes) -> Answer | None:
+    """Read a grant, given what stands before the token, without a parser; return C{None} if that is not possible."""
+    message = _decode_usual(head + _TOKEN + b"0" + _AFTER_TOKEN)
+    return message if isinstance(message, Answer) else None
+
+
+_grants: Final[Cache[bytes, Answer | None]] = Cache(_decode_grant, 1024)
+
+
 def decode(data: bytes) -> Message:
     """Read one message, see L{flom.core.protocol.decode.decode}."""
-    return _decoded[data] if len(data) <= MAX_MESSAGE_SIZE else decode_xml(data)
+    if len(data) > MAX_MESSAGE_SIZE:
+        return decode_xml(data)
+    head, found, tail = data.rpartition(_TOKEN)
+    if found and tail.endswith(_AFTER_TOKEN) and (number := tail.removesuffix(_AFTER_TOKEN)).isdigit():
+        grant, token = _grants[head], int(number)
+        if grant is not None and token <= MAX_TOKEN:
+            return Answer(grant.step, grant.code, grant.element, grant.peer_id, grant.extended, grant.session, token)
+    return _decoded[data]
 
 
-_Answer = tuple[int, int, "str | None", "str | None", bool]  # what an Answer is made of
+_Answer = tuple[int, int, "str | None", "str | None", bool]  # what an Answer is made of, but its token
 _encoded: Final[Cache[_Answer, bytes]] = Cache(lambda fields: encode(Answer(*fields)), 1024)
 
 
 def encode_answer(step: int, code: int, element: str | None, peer_id: str | None, extended: bool) -> bytes:
     """Write an L{Answer}, see L{flom.core.protocol.encode.encode}."""
     return _encoded[step, code, element, peer_id, extended]
+
+
+def add_token(answer: bytes, token: int) -> bytes:
+    """Return an C{answer} that was written, with C{token}, which may make it longer than other messages; 0 for none."""
+    return answer[:-8] + b' token="%d"/></msg>' % token if token else answer
 
 
 class FastReader(MessageReader):

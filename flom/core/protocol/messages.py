@@ -68,6 +68,7 @@ class Answer(Value):
     @ivar extended: true if the daemon does what FLoM's does not, for a client that understands it; in step 16 only.
     @ivar session: the secret by which the client can go on with what it holds or waits for on another connection, if
         this one breaks; in step 16 only, and only over TCP.
+    @ivar token: the fencing token (L{flom.core.tokens}) of a grant, for such a client; 0 for none.
     """
 
     verb = 1
@@ -78,6 +79,7 @@ class Answer(Value):
     peer_id: str | None = None
     extended: bool = False
     session: str = ""
+    token: int = 0
 
 
 class Unlock(Value):
@@ -149,6 +151,7 @@ class Discover(Value):
     @ivar address: where that daemon listens, as in L{Discovered}; C{port} is 0 if it does not say.
     @ivar number: counts the announcements of a daemon; 0 if it does not say. One that was recorded, and is sent again,
         has a number that is not new.
+    @ivar epoch: of a daemon that leads (L{flom.core.tokens}); 0 if it does not say.
     @ivar nonce: of a question, what the seal of its answer covers too; see L{flom.core.group.key.GroupKey}.
     """
 
@@ -164,6 +167,7 @@ class Discover(Value):
     number: int = 0
     nonce: str = ""
     holder: int = 0
+    epoch: int = 0
 
 
 class Discovered(Value):

@@ -160,7 +160,7 @@ class ServerSession:
             message.holder,
             message.session,
             message.element,
-            message.token,
+            message.token if message.regains else 0,
         )
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:
@@ -312,7 +312,7 @@ def _meaning(answer: Answer) -> Waiting | Granted | Refused:
     except ValueError:
         raise RemoteProtocolError(f"an answer with code {answer.code}") from None
     if outcome == Outcome.GRANTED:
-        return Granted(answer.element)
+        return Granted(answer.element, answer.token or None)
     if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
         return Waiting(outcome == Outcome.AWAITING_CREATION)
     return Refused(outcome)

@@ -75,6 +75,16 @@ class MemberObserver:
     def was_asked(self, *, is_orphan: bool, holder: int) -> None:
         """Note that a client asks for a daemon; C{is_orphan} if it holds a lock of one that has gone, as C{holder}."""
 
+    def epoch(self) -> int:
+        """Return the epoch of this daemon's fencing tokens, which it announces while it leads; 0 for none."""
+        return 0
+
+    def heard_epoch(self, epoch: int) -> None:
+        """Note that of another daemon that leads, or has led until now."""
+
+    def prevailed(self) -> None:
+        """Note that another daemon that leads too has to yield to this one."""
+
     def is_deaf(self, why: str) -> None:
         """Note that the daemon cannot be elected because it does not hear the group."""
 
@@ -247,6 +257,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
     def _hear(self, other: Standing, sender: Sender, message: Discover | Discovered) -> None:
         if other.role is Role.LEADER and other.node:
             self._note_leader(other.node)
+        if isinstance(message, Discover) and message.epoch and other.node != self.election.standing.node:
+            self._observer.heard_epoch(message.epoch)
         if other.node == self.election.standing.node:
             if self.transport.came_by and self._hearing.note_heard(self.transport.came_by):
                 text = "what is sent to {group} by {interface} comes back again"
@@ -341,7 +353,10 @@ class GroupMember(DatagramProtocol, RivalObserver):
         host, port = "", 0
         if self._listening is not None:
             host, port = self._listening.host_for(to, addresses), self._listening.port
-        announcement = Discover(self._group.address, standing=standing, address=host, port=port, number=self._announced)
+        epoch = self._observer.epoch() if standing.role in (Role.LEADER, Role.LEAVING) else 0
+        announcement = Discover(
+            self._group.address, standing=standing, address=host, port=port, number=self._announced, epoch=epoch
+        )
         return self._seal(announcement)
 
     def _probe(self) -> None:
@@ -410,6 +425,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
     def rival_proven(self, rival: Standing, source: Source) -> None:
         if rival.role is Role.LEADER:
             self._act(self.election.yield_to(rival, *self._now(), source))
+            if self.election.role is Role.LEADER:
+                self._observer.prevailed()
 
     def rival_unproven(self, rival: Standing, source: Source, why: str) -> None:
         text = "{other} says that it leads, and does not prove it: {why}"

@@ -179,6 +179,15 @@ class MembershipService(Service, MemberObserver):
         if is_orphan:
             self._arbiter.prolong_grace(holder)
 
+    def epoch(self) -> int:
+        return self._arbiter.epoch
+
+    def heard_epoch(self, epoch: int) -> None:
+        self._arbiter.epochs.heard = max(self._arbiter.epochs.heard, epoch)
+
+    def prevailed(self) -> None:
+        self._arbiter.outrank()
+
     def is_deaf(self, why: str) -> None:
         self._log.error("{why}", why=why)
         self._arbiter.dismiss()  # if it has led: holders reclaim from the leader that the others elect

@@ -59,7 +59,7 @@ class Taking:
     def acquirer(self, timeout: float | None = None, *, may_start: bool = False, **config: Any) -> Acquirer:
         return Acquirer(Config(socket_name=self.path, **config), self.hooks, timeout, may_start=may_start)
 
-    def start(self, acquirer: Acquirer) -> Future[tuple[Conversation, str | None]]:
+    def start(self, acquirer: Acquirer) -> Future[tuple[Conversation, Granted]]:
         return self._pool.submit(acquirer.acquire, REQUEST)
 
 
@@ -74,9 +74,9 @@ def test_the_connection_and_the_element_are_returned(taking: Taking, fake: FakeD
     taken = taking.start(taking.acquirer())
     conversation, asked = fake.accept()
     assert (asked.name, asked.mode, asked.wait, asked.lifespan) == ("R", EX, True, 2.0)
-    conversation.answer(Outcome.GRANTED, element="red")
-    connection, element = taken.result()
-    assert element == "red"
+    conversation.answer(Outcome.GRANTED, element="red", token=2**62)
+    connection, granted = taken.result()
+    assert granted == Granted("red", 2**62)
     assert taking.hooks.asked == [connection]
     connection.close()
 
@@ -154,8 +154,8 @@ def test_what_is_granted_while_one_steps_out_is_given_back(
     for color in "red", "green":
         conversation, _ = fake.accept()
         conversation.answer(Outcome.GRANTED, element=color)
-    connection, element = taken.result()
-    assert element == "green"
+    connection, granted = taken.result()
+    assert granted.element == "green"
     connection.close()
 
 
@@ -163,11 +163,11 @@ def test_to_reclaim_is_not_to_wait_and_has_no_timeout(taking: Taking, fake: Fake
     acquirer = taking.acquirer(0.1)
     taken = taking.start(acquirer)
     conversation, _ = fake.accept()
-    conversation.answer(Outcome.GRANTED)
+    conversation.answer(Outcome.GRANTED, token=7)
     taken.result()[0].close()
     reclaimed = taking._pool.submit(acquirer.reclaim, REQUEST)
     conversation, asked = fake.accept()
-    assert (asked.wait, asked.create, asked.regains, asked.lifespan) == (False, True, True, 2.0)
+    assert (asked.wait, asked.create, asked.regains, asked.lifespan, asked.token) == (False, True, True, 2.0, 7)
     assert 0 < asked.holder < 2**32
     conversation.answer(Outcome.GRANTED)
     reclaimed.result().close()

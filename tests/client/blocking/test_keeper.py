@@ -20,6 +20,7 @@ from flom.codes import Outcome, ReturnCode
 from flom.config import Config
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
+from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Answer, Lock
 from flom.errors import DaemonLost, LockBusy, Misuse
 from flom.libflom import flom_handle_lock, flom_handle_new, flom_handle_unlock
@@ -120,7 +121,7 @@ def test_a_lock_that_is_not_reclaimed_is_lost(error: Exception, why: str) -> Non
     conversation, first = connection("one")
     acquirer = FakeAcquirer(error)
     keeper = keep(acquirer, conversation)
-    held = Held("R", None, conversation, keeper)
+    held = Held("R", Granted(None), conversation, keeper)
     first.close()
     assert acquirer.has_begun.wait(PATIENCE)
     assert not held.is_lost
@@ -167,7 +168,7 @@ def test_what_is_abandoned_during_a_reclaim_is_closed_when_that_is_over() -> Non
 
 def test_what_is_not_used_any_more_is_given_back() -> None:
     conversation, daemon = connection("one")
-    held = Held("R", None, conversation, keep(FakeAcquirer(), conversation))
+    held = Held("R", Granted(None), conversation, keep(FakeAcquirer(), conversation))
     del held, conversation
     gc.collect()
     assert daemon.read() is None
@@ -198,7 +199,7 @@ def take_without(
     ends[0].connection.lock(REQUEST)
     assert list(ends[0].connection.receive(encode(Answer(16, 0, None, "0" * 32))))
     monkeypatch.setattr(what, fail)
-    monkeypatch.setattr(f"{acquirer}.acquire", lambda *_: (ends[0], None))
+    monkeypatch.setattr(f"{acquirer}.acquire", lambda *_: (ends[0], Granted(None)))
     return ends
 
 
@@ -237,7 +238,7 @@ def test_a_forked_child_neither_waits_for_the_thread_nor_ends_it() -> None:
     acquirer = FakeAcquirer(second)
     acquirer.may_go_on.set()
     keeper = keep(acquirer, conversation)
-    held = Held("R", None, conversation, keeper)
+    held = Held("R", Granted(None), conversation, keeper)
     child = os.fork()
     if not child:
         try:

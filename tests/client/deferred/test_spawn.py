@@ -6,6 +6,7 @@ Commands that a Twisted program spawns under locks: what they find, when they st
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -123,8 +124,9 @@ async def test_its_environment_is_ours_or_the_one_that_is_given(scene: Scene, mo
     monkeypatch.setenv("FLOM_ELEMENT", "of a flom-run around us")
     assert "OURS=1\n" in await output_of(scene, ["env"])
     assert "FLOM_ELEMENT" not in await output_of(scene, ["env"])
-    *given, deadline = (await output_of(scene, ["/usr/bin/env"], env={"GIVEN": "1"})).splitlines()
+    *given, token, deadline = (await output_of(scene, ["/usr/bin/env"], env={"GIVEN": "1"})).splitlines()
     assert given == ["GIVEN=1", "FLOM_RESOURCE=R1", "FLOM_LOCK_MODE=EX"]
+    assert re.fullmatch("FLOM_TOKEN=[0-9]+", token)
     assert deadline.startswith("FLOM_DEADLINE_FD=")
 
 

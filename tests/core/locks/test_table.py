@@ -9,7 +9,8 @@ from typing import Final
 
 import pytest
 
-from flom.core.effects import Granted, Instant
+from flom.core.effects import Effect, Granted, Instant
+from flom.core.locks.table import LockTable
 from flom.core.names import parse_name
 from flom.core.requests import LockRequest, SessionId
 from tests.fakes.script import Script, check
@@ -186,4 +187,42 @@ def test_tokens_grow_with_every_grant_of_any_resource() -> None:
     names = [parse_name(text) for text in ("db", "a.b", "/h/x", "db")]
     effects = [effect for n, name in enumerate(names) for effect in table.request(LockRequest(SessionId(n), name), now)]
     effects += table.drop(SessionId(0), now)
-    assert [effect.token for effect in effects if isinstance(effect, Granted)] == [1, 2, 3, 4]
+    assert tokens(effects) == [1, 2, 3, 4]
+
+
+def tokens(effects: list[Effect]) -> list[int]:
+    return [effect.token for effect in effects if isinstance(effect, Granted)]
+
+
+def test_a_reclaimed_lock_keeps_its_token_and_later_ones_are_higher() -> None:
+    table, now, had = Script().table, Instant(0.0, 0.0), (5 << 32) + 9
+    session = SessionId(1)
+    assert tokens(table.request(LockRequest(session, parse_name("a")), now)) == [1]
+    assert tokens(table.request(LockRequest(session, parse_name("b"), regains=True, token=had), now)) == [had]
+    assert tokens(table.request(LockRequest(session, parse_name("c")), now)) == [(6 << 32) + 1]
+    assert tokens(table.request(LockRequest(session, parse_name("d"), regains=True, token=3), now)) == [3]
+    assert tokens(table.request(LockRequest(session, parse_name("e")), now)) == [(6 << 32) + 2]
+    assert [holder.token for resource in table.view().resources for holder in resource.holders][:2] == [1, had]
+
+
+def test_when_an_epoch_is_used_up_the_next_one_begins() -> None:
+    seen: list[int] = []
+
+    def begin(epoch: int) -> int:
+        seen.append(epoch)
+        return (7 << 32) + 2**32 - 1 if epoch < 7 else (8 << 32) + 1
+
+    table, now = LockTable(lambda format, wall: "", begin_epoch=begin), Instant(0.0, 0.0)
+    names = [parse_name(text) for text in ("a", "b", "c")]
+    assert table.epoch == 0
+    granted = [tokens(table.request(LockRequest(SessionId(1), name), now))[0] for name in names]
+    assert granted == [(7 << 32) + 2**32 - 1, (8 << 32) + 1, (8 << 32) + 2]
+    assert (seen, table.epoch) == ([-1, 7], 8)
+
+
+def test_another_table_is_outranked_once() -> None:
+    table = LockTable(lambda format, wall: "")
+    table.outrank(41)
+    assert table.epoch == 42
+    table.outrank(41)
+    assert table.epoch == 42

@@ -267,7 +267,10 @@ def test_an_element_that_no_daemon_can_have_granted_is_none(said: str, element: 
     assert message == Lock("a.b", regains=True, element=element)
 
 
-@pytest.mark.parametrize(("token", "number"), [("1", 1), (2**63 - 1, 2**63 - 1), (2**63, 0), ("-1", 0), ("x", 0)])
+@pytest.mark.parametrize(
+    ("token", "number"),
+    [("1", 1), (2**62 + 1, 2**62 + 1), (2**63 - 1, 0), (2**64 + 1, 0), (2**32, 0), ("-1", 0), ("x", 0)],
+)
 def test_a_token_that_no_grant_can_have_is_none(token: str | int, number: int) -> None:
     message = decode(f'<msg verb="1" step="8"><resource name="UjE=" regains="1" token="{token}"/></msg>'.encode())
     assert message == Lock("R1", regains=True, token=number)

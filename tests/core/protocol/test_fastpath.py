@@ -10,7 +10,7 @@ import pytest
 from flom.core.modes import LockMode
 from flom.core.protocol import fastpath
 from flom.core.protocol.decode import decode
-from flom.core.protocol.encode import encode
+from flom.core.protocol.encode import DECLARATION, encode
 from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import Answer, Discover, Lock, Message, Unlock, Unlocked
 from flom.errors import RemoteProtocolError
@@ -26,6 +26,8 @@ USUAL: list[Message] = [
     Answer(16, 0, "red", PEER_ID, extended=True, session="f" * 32),
     Answer(16, 1, None, PEER_ID),
     Answer(24, 0, "2026-11-29 12:00:00.5"),
+    Answer(16, 0, None, PEER_ID, extended=True, token=7),
+    Answer(24, 0, "red", token=2**63 - 1),
 ]
 
 
@@ -48,6 +50,40 @@ def test_any_other_is_left_to_the_parser(message: Message) -> None:
 
 def test_an_answer_is_written_as_the_long_way_does() -> None:
     assert fastpath.encode_answer(16, 0, "a", PEER_ID, True) == encode(Answer(16, 0, "a", PEER_ID, True))
+
+
+def test_a_token_is_written_as_the_long_way_does() -> None:
+    answer = Answer(24, 0, "a")
+    assert fastpath.add_token(encode(answer), 7) == encode(answer.replace(token=7))
+    assert fastpath.add_token(encode(answer), 0) == encode(answer)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        b'<answer rc="0" token="9223372036854775808"/></msg>',
+        b'<answer rc="0" token="00000000000000000000007"/></msg>',
+        b'<answer rc="0" token="-7"/></msg>',
+        b'<answer rc="0"/> token="7"/></msg>',
+        b'<answer rc="0" element=\'" token="7"/></msg>',
+    ],
+)
+def test_a_token_is_read_as_the_long_way_does(end: bytes) -> None:
+    data = DECLARATION.encode() + b'<msg level="3" verb="1" step="24">' + end
+    for _ in range(2):  # the second time, it is known
+        try:
+            expected = decode(data)
+        except RemoteProtocolError:
+            with pytest.raises(RemoteProtocolError):
+                fastpath.decode(data)
+        else:
+            assert fastpath.decode(data) == expected
+
+
+def test_grants_with_different_tokens_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fastpath.decode(encode(Answer(24, 0, "once", token=1)))
+    monkeypatch.setattr(fastpath, "message_of", None)
+    assert fastpath.decode(encode(Answer(24, 0, "once", token=2**62))) == Answer(24, 0, "once", token=2**62)
 
 
 def test_a_read_that_comes_again_is_not_read_again() -> None:

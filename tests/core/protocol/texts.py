@@ -90,11 +90,11 @@ EXACT: list[tuple[Message, str]] = [
         ),
     ),
     (
-        Lock("a.b", regains=True, holder=7, element="b", token=9223372036854775807),
+        Lock("a.b", regains=True, holder=7, element="b", token=4611686018427387905),
         (
             '<msg level="3" verb="1" step="8">'
             '<resource name="YS5i" wait="0" create="0" lifespan="0" '
-            'regains="1" holder="7" element="b" token="9223372036854775807"/></msg>'
+            'regains="1" holder="7" element="b" token="4611686018427387905"/></msg>'
         ),
     ),
     (
@@ -109,8 +109,16 @@ EXACT: list[tuple[Message, str]] = [
         f'<msg level="3" verb="1" step="16" extended="1">{SESSION}<answer rc="0"/></msg>',
     ),
     (
-        Discover("ff02::1", standing=LEADER, port=7, number=3),
-        f'<msg level="3" verb="4" step="8" group="ff02::1" {LEADING} address="" port="7" number="3"></msg>',
+        Answer(16, 0, "blue", PEER_ID, extended=True, token=7),
+        f'<msg level="3" verb="1" step="16" extended="1">{SESSION}<answer rc="0" element="blue" token="7"/></msg>',
+    ),
+    (
+        Answer(24, 0, token=2**63 - 1),
+        '<msg level="3" verb="1" step="24"><answer rc="0" token="9223372036854775807"/></msg>',
+    ),
+    (
+        Discover("ff02::1", standing=LEADER, port=7, number=3, epoch=5),
+        f'<msg level="3" verb="4" step="8" group="ff02::1" {LEADING} address="" port="7" number="3" epoch="5"></msg>',
     ),
     (
         Challenge("ff02::1", "0123456789abcdef", "77" * 16),

@@ -59,11 +59,21 @@ class Member(MemberObserver):
         self.member = GroupMember(group, listening, self.reactor, lambda: instant(self.reactor), self)
         self._ports = ports
         self.whys_deaf: list[str] = []
+        self.epochs: list[int] = []
         self.reached: list[ReachedRival] = []
         self.held_there: list[tuple[str, list[Any]]] = []
 
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         self.roles.append(role)
+
+    def epoch(self) -> int:
+        return 41
+
+    def heard_epoch(self, epoch: int) -> None:
+        self.epochs.append(epoch)
+
+    def prevailed(self) -> None:
+        self.epochs.append(-1)
 
     def is_deaf(self, why: str) -> None:
         self.whys_deaf.append(why)
@@ -422,7 +432,7 @@ def test_nor_is_a_daemon_that_does_not_lead_as_was_said(member: Member, standing
 def test_a_rival_is_told_that_this_daemon_leads_too(member: Member) -> None:
     own = member.win().standing
     member.hear_reply()
-    told = Discover(GROUP.address, standing=own, port=40001)
+    told = Discover(GROUP.address, standing=own, port=40001, epoch=41)
     assert [message.replace(number=0) for message, _ in member.port.answers() if isinstance(message, Discover)] == [
         told
     ]
@@ -449,6 +459,32 @@ def test_a_rival_that_came_later_has_to_yield_to_us(member: Member, log: list[Lo
     [error] = errors(log)
     assert member.standing.node in error
     assert YOUNGER_LEADER.node in error
+
+
+def test_a_leader_announces_its_epoch(member: Member) -> None:
+    pass_time(member.open().reactor, 2 * DEFAULT_TIMING.campaign)
+    member.member.leave()
+    told = [message for message in member.port.told if isinstance(message, Discover)]
+    assert {message.standing and (message.standing.role, message.epoch) for message in told} == {
+        (Role.CANDIDATE, 0),
+        (Role.LEADER, 41),
+        (Role.LEAVING, 41),
+    }
+
+
+def test_the_epochs_of_others_are_noted(member: Member) -> None:
+    member.follow()
+    for epoch, role in (7, Role.LEADER), (8, Role.LEAVING):
+        other = Discover(GROUP.address, standing=OLDER_LEADER.replace(role=role), epoch=epoch)
+        member.port.hear(encode(other), RIVAL)
+    assert member.epochs == [7, 8]
+
+
+def test_a_rival_that_proves_that_it_leads_and_has_to_yield_is_outranked(member: Member) -> None:
+    member.win().hear_reply(YOUNGER_LEADER)
+    assert member.epochs == []
+    member.connect().prove(YOUNGER_LEADER)
+    assert member.epochs == [-1]
 
 
 def test_what_it_holds_is_asked_for(member: Member) -> None:

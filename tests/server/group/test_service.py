@@ -19,6 +19,7 @@ from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
+from flom.core.tokens import epoch_of
 from flom.errors import StandingBy
 from flom.net.host_seat import Seat, SeatTaken
 from flom.net.multicast import NoMulticast
@@ -33,6 +34,7 @@ from tests.fakes.connections import MemoryClient, first, later, lock, unlock
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, ReachedRival, instant, pass_time
 from tests.fakes.logs import errors
 from tests.fakes.reactors import MemoryReactor
+from tests.fakes.results import now
 
 OTHER = Standing("0123456789abcdef", Role.LEADER, 1_700_000_000_000)
 GONE = Standing(OTHER.node, Role.LEAVING, OTHER.since)
@@ -180,6 +182,28 @@ def test_when_it_leads_it_grants_locks(daemon: Daemon) -> None:
     assert daemon.answers
     assert daemon.connect().send(lock()).received() == [first(0)]
     assert errors_of(daemon.arbiter.acquire("R2")) == []
+
+
+def test_tokens_of_its_are_higher_than_those_of_the_last_leader(daemon: Daemon) -> None:
+    daemon.start().port.hear(encode(Discover(GROUP.address, standing=OTHER, epoch=500_000_000)), RIVAL)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN)
+    told = [message for message in daemon.port.told if isinstance(message, Discover)]
+    assert told[-1].epoch == 500_000_001
+    daemon.pass_time(GRACE)
+    assert epoch_of(now(daemon.arbiter.acquire("R1")).token or 0) == 500_000_001
+
+
+def test_when_two_have_led_the_one_that_goes_on_outranks_the_other(daemon: Daemon) -> None:
+    daemon.win()
+    before = now(daemon.arbiter.acquire("R1")).token
+    younger = OTHER.replace(since=1_900_000_000_000)
+    daemon.port.hear(encode(Discover(GROUP.address, standing=younger, port=40009, epoch=500_000_000)), RIVAL)
+    ReachedRival(daemon.reactor).prove(younger)
+    assert daemon.names[-1] is Role.LEADER
+    after = now(daemon.arbiter.acquire("R2")).token
+    assert before
+    assert before < (500_000_001 << 32) + 1 == after
 
 
 def test_while_another_one_leads_it_stands_by(daemon: Daemon) -> None:

@@ -65,11 +65,11 @@ _TEXTS: Final = (
     + ["a>b", "a<b", "a&b", "a'b", 'a"b', "]]>", "a\tb", "a\nb", "a\r\nb", "/>", "</msg>"]
 )
 _ATTRIBUTES: Final[dict[str, list[str]]] = {
-    "msg": ["level", "verb", "step", "extended", "holder", "session"],
+    "msg": ["level", "verb", "step", "extended", "holder", "session", "epoch"],
     "session": ["peerid"],
     "resource": ["name", "mode", "wait", "create", "lifespan", "quantity", "rollback", "regains", "holder"]
     + ["session", "element", "token"],
-    "answer": ["rc", "element"],
+    "answer": ["rc", "element", "token"],
     "network": ["address", "port"],
     "shutdown": ["immediate"],
     "status": ["name", "size"],
@@ -85,7 +85,7 @@ _LOCKS: Final = [
 _BODIES: Final[dict[tuple[int, int], list[list[tuple[str, list[str]]]]]] = {
     (1, 8): [[("session", ["peerid"]), ("resource", lock)] for lock in _LOCKS] + [[("resource", _LOCKS[0])]],
     (1, 16): [[("session", ["peerid"]), ("answer", ["rc"])], [("session", ["peerid"]), ("answer", ["rc", "element"])]],
-    (1, 24): [[("answer", ["rc"])], [("answer", ["rc", "element"])]],
+    (1, 24): [[("answer", said)] for said in (["rc"], ["rc", "element"], ["rc", "token"], ["rc", "element", "token"])],
     (1, 32): [[("answer", ["rc"])]],
     (2, 8): [[("resource", ["name", "rollback"])]],
     (4, 16): [[("network", ["address", "port"])]],

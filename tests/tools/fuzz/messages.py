@@ -60,7 +60,7 @@ def valid_lock(random: Random, name: str, **attributes: Any) -> Lock:
         "holder": random.choice([0, 0, 0, 1, 2**32 - 1]),
         "session": random.choice(["", "", "", "0" * 32, "none"]),
         "element": random.choice([None, None, "a", "7"]),
-        "token": random.choice([0, 0, 0, 1, 2**63 - 1]),
+        "token": random.choice([0, 0, 0, 1, 2**62 + 1]),
     }
     return Lock(name, **asked | attributes)
 
@@ -79,7 +79,8 @@ def any_message(random: Random) -> Message:
             others: list[Message] = [asked, Ping(8), Ping(16), Discover(), Unlocked(), Contested(), Discovered("", 1)]
             return random.choice(others)
         case 3:
-            return Answer(random.choice([16, 24, 32]), random.choice([0, 1, 2, 4, 5, 6, -14, 99]))
+            code, token = random.choice([0, 1, 2, 4, 5, 6, -14, 99]), random.choice([0, 0, 1, 2**63 - 1])
+            return Answer(random.choice([16, 24, 32]), code, token=token)
         case 4 | 5 | 6:
             return Unlock(name, rollback=random.random() < 0.3)
         case _:

@@ -43,6 +43,7 @@ _LONGEST_LIFESPAN_MS: Final = 2**31 - 1
 _LARGEST: Final = 2**31 - 1
 _LAST_MS: Final = 253402300799999
 _LARGEST_STATUS: Final = 2**30
+_HIGHEST_EPOCH: Final = 2**31 - 1 - 2**20  # that a peer is believed
 
 
 def read_slowly(data: bytes) -> Message:
@@ -75,12 +76,13 @@ def read_slowly(data: bytes) -> Message:
                 _holder(resource),
                 session=resource.get("session", ""),
                 element=_element(resource),
-                token=_up_to(2**63 - 1, resource, "token"),
+                token=_claim(resource),
             )
         case 1, (16 | 24 | 32) as step:
             code = strtol(answer["rc"]) if "rc" in answer else None
             secret = msg.get("session", "")
-            return Answer(step, code, answer.get("element"), peer_id, _is_set(msg, "extended"), secret)
+            token = _up_to(2**63 - 1, answer, "token")
+            return Answer(step, code, answer.get("element"), peer_id, _is_set(msg, "extended"), secret, token)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
                 raise _breach()
@@ -96,7 +98,7 @@ def read_slowly(data: bytes) -> Message:
             everyone, orphaned, relayed = (_is_set(msg, what) for what in ("everyone", "orphaned", "relayed"))
             group, address = msg.get("group", ""), msg.get("address", "")
             number, nonce = max(0, strtol(msg.get("number", ""))), msg.get("nonce", "")
-            more = number, nonce, _holder(msg)
+            more = number, nonce, _holder(msg), _up_to(_HIGHEST_EPOCH, msg, "epoch")
             return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, *more)
         case 4, 16:
             if "address" not in network:
@@ -121,6 +123,12 @@ def read_slowly(data: bytes) -> Message:
             size = _within(0, strtol(msg.get("size", "")), _LARGEST_STATUS)
             return Proof(_standing(msg), msg.get("nonce", ""), msg.get("proof", ""), msg.get("sealed", ""), size)
     raise _breach()
+
+
+def _claim(resource: dict[str, str]) -> int:
+    """Return a token that is claimed: of an epoch above which there are a million more, with a count from 1 on."""
+    token = _up_to(_HIGHEST_EPOCH * 2**32 + 2**32 - 1, resource, "token")
+    return token if token % 2**32 else 0
 
 
 def strtol(text: str) -> int:

@@ -24,6 +24,7 @@ class Holding:
     @ivar slot: the rule's own number for it: the position of a set's element, the value of a sequence.
     @ivar number: see L{flom.core.locks.snapshot.LockView}; it and C{since} are the table's.
     @ivar since: when it was granted, in seconds of the monotonic clock.
+    @ivar token: see L{flom.core.effects.Granted}; it too is the table's.
     """
 
     request: LockRequest
@@ -31,6 +32,7 @@ class Holding:
     slot: int = 0
     number: int = 0
     since: float = 0.0
+    token: int = 0
 
 
 class Resource(ABC):
