@@ -26,6 +26,7 @@ def parse(words: list[str]) -> Namespace:
         ("status", _add_status, "show the holders and waiters of each resource"),
         ("top", _add_top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
+        ("drain", _add_drain, "have a daemon grant nothing more, and end when nothing is held"),
         ("discover", _add_discover, "list the daemons of a group"),
         ("doctor", _add_doctor, "find out why the daemons of a group are not found"),
         ("certs", _add_certs, "make certificates for TLS"),
@@ -60,6 +61,13 @@ def _add_wait_for(command: Parser) -> None:
     help = "its name; for a hierarchy, that of a node; by default, all that is waited for"
     command.add_argument("resource", nargs="?", metavar="RESOURCE", help=help)
     command.set_defaults(run="wait_for:show_waiting")
+
+
+def _add_drain(command: Parser) -> None:
+    _add_place(command)
+    help = "seconds to wait for its end, which comes in any case; status 1 if they are over; by default, any time"
+    command.add_argument("--timeout", type=int, choices=Range(0, 86_400), metavar="SECONDS", help=help)
+    command.set_defaults(run="drain:drain")
 
 
 def _add_discover(command: Parser) -> None:

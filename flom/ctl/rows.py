@@ -100,6 +100,8 @@ def spell_mode(lock: LockStatus) -> str:
 def describe_daemon(daemon: DaemonStatus) -> str:
     """Return one line about the daemon."""
     place = f"{daemon.role or 'member'} of {daemon.group}, " if daemon.group else ""
+    if daemon.draining:
+        place += "draining, "
     connections = "connection" if daemon.connected == 1 else "connections"
     return one_line(
         f"flom {daemon.version} on {daemon.host}, pid {daemon.pid}, {place}"

@@ -104,16 +104,16 @@ def describe_wait(status: Status, find_own: FindOwn) -> str | None:
         return f"waiting for {waiter.name}: no client has created it yet"
     for resource in status.resources:
         if (waiter := find_own(list(resource.waiters))) is not None:
-            return _describe(resource, waiter)
+            return _describe(resource, waiter, is_draining=status.daemon.draining)
     return None
 
 
-def _describe(resource: ResourceStatus, own: LockStatus) -> str:
+def _describe(resource: ResourceStatus, own: LockStatus, *, is_draining: bool) -> str:
     what = own.mode if own.quantity is None else str(own.quantity)
     ahead = len(resource.ahead_of(own))
     text = f"waiting for {own.name}{f' ({what})' if what else ''}: {f'{ahead} ahead' if ahead else 'next in line'}"
     held = _spell_holders(resource.blockers(own))
-    return f"{text}, held {held}" if held else text
+    return f"{text}{f', held {held}' if held else ''}{', and the daemon is draining' if is_draining else ''}"
 
 
 def _spell_holders(holders: list[LockStatus]) -> str:

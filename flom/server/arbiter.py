@@ -66,6 +66,7 @@ class DeferredArbiter(Acquiring):
     @ivar began: when it was made, in seconds of the monotonic clock.
     @ivar epochs: of its fencing tokens.
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
+    @ivar is_draining: true once nothing more is granted because the daemon ends when nothing is held, see L{drain}.
     @ivar is_closed: true while nothing is granted because the daemon ends, see L{close}.
     @ivar on_change: called when a session has begun or ended and when resources may have been forgotten.
     """
@@ -96,6 +97,7 @@ class DeferredArbiter(Acquiring):
         self.began = self.now().monotonic
         self._limits = limits
         self._throttle = LogThrottle(clock)
+        self.is_draining = False
         self._table = self._make_table()
         self._sessions: dict[SessionId, Deliver] = {}
         self._peers: dict[SessionId, Callable[[], Peer]] = {}
@@ -106,6 +108,7 @@ class DeferredArbiter(Acquiring):
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
         self.is_retired = False
+        self._on_drained: Callable[[], None] = lambda: None
         self.is_closed = False
         self._is_served = False
         self._local: dict[SessionId, _LocalLock] = {}
@@ -203,7 +206,8 @@ class DeferredArbiter(Acquiring):
         if takeover is not None and request.regains:
             takeover.note_arrival(request.holder)
         is_late = request.regains and (takeover is None or not takeover.may_reclaim(request.name))
-        if is_late or self.is_retired or self.is_closed:
+        is_holder = self.is_draining and not request.regains and self._table.holds(request.session)
+        if is_late or is_holder or self.is_retired or self.is_closed:
             self._carry_out([Refused(request, Outcome.BUSY)])
         elif takeover is None or not takeover.defer(request):
             self._carry_out(self._table.request(request, self.now()))
@@ -219,6 +223,8 @@ class DeferredArbiter(Acquiring):
         self._carry_out(self._table.release(session, name, self.now(), rollback=rollback))
         if self.is_retired:
             self._dismiss_idle()
+        if self.is_draining:
+            self._see_whether_drained()
 
     def drop(self, session: SessionId) -> None:
         """End C{session}: free what it holds and forget what it waits for. Nothing more is delivered to it."""
@@ -228,6 +234,8 @@ class DeferredArbiter(Acquiring):
         self._carry_out(self._table.drop(session, self.now()))
         self._peers.pop(session, None)
         self.on_change()
+        if self.is_draining:
+            self._see_whether_drained()
 
     def close(self) -> None:
         """
@@ -247,8 +255,23 @@ class DeferredArbiter(Acquiring):
 
     def reopen(self) -> None:
         """Grant locks again after L{close}; holders in this process still have theirs."""
-        self.is_closed = False
+        self.is_closed = self.is_draining = self._table.is_draining = False
         self._set_alarm()
+
+    def drain(self, on_drained: Callable[[], None]) -> None:
+        """
+        Grant nothing more, because the daemon ends when nothing is held: requests wait, for the next daemon.
+
+        What sessions that hold something wait for besides is refused, as they might wait for each other.
+
+        @param on_drained: called once nothing is held, in a later turn of the reactor.
+        """
+        if self.is_draining:
+            return
+        self.is_draining = self._table.is_draining = True
+        self._on_drained = on_drained
+        self._refuse(self._withdraw_of_holders())
+        self._see_whether_drained()
 
     def retire(self) -> None:
         """
@@ -258,13 +281,27 @@ class DeferredArbiter(Acquiring):
         others are dismissed.
         """
         self.is_retired = True
-        refused = self._end_grace()
+        refused = self._end_grace() + self._withdraw_of_holders()
+        self._dismiss_idle()
+        self._refuse(refused)
+
+    def _withdraw_of_holders(self) -> list[LockRequest]:
+        """Withdraw, and return, what sessions that hold something wait for besides."""
+        withdrawn = []
         for session in filter(self._table.holds, self._sessions):
             for request in self._table.waiting(session):
                 self._table.withdraw(request)
-                refused.append(request)
-        self._dismiss_idle()
-        self._carry_out([Refused(request, Outcome.BUSY, delayed=True) for request in refused])
+                withdrawn.append(request)
+        return withdrawn
+
+    def _refuse(self, waiting: list[LockRequest]) -> None:
+        self._carry_out([Refused(request, Outcome.BUSY, delayed=True) for request in waiting])
+
+    def _see_whether_drained(self) -> None:
+        """Call L{_on_drained}, once, if nothing is held, nor can be reclaimed in a grace period."""
+        if not self._table.held and (self._takeover is None or not self._takeover.is_in_grace):
+            on_drained, self._on_drained = self._on_drained, lambda: None
+            self._clock.callLater(0, on_drained)
 
     def abandon(self) -> None:
         """Grant nothing more and end all sessions, because another daemon may grant what they hold."""
@@ -321,7 +358,7 @@ class DeferredArbiter(Acquiring):
 
     def _make_table(self, statistics: Statistics | None = None) -> LockTable:
         limits = self._limits
-        return LockTable(
+        table = LockTable(
             local_strftime,
             statistics,
             max_waiters=limits.waiters,
@@ -329,6 +366,8 @@ class DeferredArbiter(Acquiring):
             max_locks=limits.locks_per_connection,
             begin_epoch=lambda seen: self.epochs.begin(seen, self.now().wall),
         )
+        table.is_draining = self.is_draining
+        return table
 
     def _serve_deferred(self) -> None:
         """Decide the requests that were deferred to the end of the grace period."""
@@ -338,6 +377,8 @@ class DeferredArbiter(Acquiring):
         for request in self._end_grace():
             if request.session in self._sessions:
                 self.request(request)
+        if self.is_draining:
+            self._see_whether_drained()
 
     def _end_grace(self) -> list[LockRequest]:
         return [] if self._takeover is None else self._takeover.end_grace()

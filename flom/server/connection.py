@@ -219,7 +219,7 @@ class LockProtocol(Protocol):
                     self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=truncate(name))
                 self._answer(Outcome.INVALID_NAME)
             case Shutdown():
-                self._shut_down(order.immediate)
+                self._shut_down(order)
             case StatusRequest():
                 self._show(order.name)
             case Challenge():
@@ -361,14 +361,16 @@ class LockProtocol(Protocol):
             self._session = self._shared.sessions.begin(self._id, self._certificate(), self)
         return self._session.secret
 
-    def _shut_down(self, immediate: bool) -> None:
-        kind = "immediate" if immediate else "quiesce"
+    def _shut_down(self, order: Shutdown) -> None:
+        kind = "immediate" if order.immediate else "drain" if order.drain else "quiesce"
         options = self._shared.options
         end = options.on_shutdown
         if end and (options.allow_remote_shutdown or self._is_trusted(options.allow_local_shutdown)):
-            log_id = "FLM007N" if immediate else "FLM008N"
+            log_id = "FLM007N" if order.immediate else "FLM008N"
             self._log.info("{log_id} {kind} shutdown ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
-            end(immediate)
+            end(order)
+            if order.drain:
+                self.hang_up()  # which says that it has begun
         else:
             if self._shared.throttle.allows("shutdowns refused"):
                 self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)

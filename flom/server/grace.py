@@ -145,6 +145,11 @@ class Takeover:
         self._looking.forget_silent(self._clock.seconds())
         return len(self._looking)
 
+    @property
+    def is_in_grace(self) -> bool:
+        """True until the grace period has ended; false if there was none."""
+        return self._timer is not None
+
     def may_reclaim(self, name: ResourceName) -> bool:
         """Return whether C{name} cannot have been granted to another session since its former holder lost it."""
         return self._is_reclaim_time() and name.key not in self._granted_since

@@ -10,6 +10,7 @@ from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.server.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
+    from flom.core.protocol.messages import Shutdown
     from flom.tls.context import Tls
 
 
@@ -19,8 +20,8 @@ class ServerOptions:
     The options of a daemon for all its clients.
 
     @ivar tls: this end of TLS; C{None} for plain text.
-    @ivar on_shutdown: called when a client that has the right orders the daemon to end, with true for at once; C{None}:
-        no client has the right.
+    @ivar on_shutdown: called when a client that has the right orders the daemon to end, with its order; C{None}: no
+        client has the right.
     @ivar allow_remote_shutdown: whether every client has it.
     @ivar allow_local_shutdown: whether every client of this host has it, over TCP too.
     @ivar status_for_all: whether every client may see what is held.
@@ -30,7 +31,7 @@ class ServerOptions:
 
     keepalive: Keepalive = DEFAULT_KEEPALIVE
     tls: Tls | None = None
-    on_shutdown: Callable[[bool], None] | None = None
+    on_shutdown: Callable[[Shutdown], None] | None = None
     allow_remote_shutdown: bool = False
     allow_local_shutdown: bool = False
     status_for_all: bool = False

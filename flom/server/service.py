@@ -11,6 +11,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from flom.core.protocol.messages import Shutdown
 from flom.interfaces import IReactor
 from flom.reactor.clock import follows_wall_clock
 from flom.server.arbiter import DeferredArbiter
@@ -70,10 +71,16 @@ def build_daemon(
     end_daemon = end or (lambda: None)
     lifespan_service = LifespanService(arbiter, reactor, lifespan, end_daemon)
 
-    def shut_down(immediate: bool) -> None:
-        _trace.debug("%s shutdown", "immediate" if immediate else "quiesce")
-        if immediate:
+    def end_drained() -> None:
+        _log.info("ending: nothing is held any more, as was ordered")
+        end_daemon()
+
+    def shut_down(order: Shutdown) -> None:
+        _trace.debug("%s", order)
+        if order.immediate:
             end_daemon()
+        elif order.drain:
+            arbiter.drain(end_drained)
         else:
             lifespan_service.quiesce()
 

@@ -152,6 +152,7 @@ def _daemon(arbiter: DeferredArbiter, counters: Counters) -> DaemonStatus:
         tuple(counters.endpoints),
         counters.group,
         counters.role,
+        arbiter.is_draining,
         arbiter.sessions,
         statistics.grants_per_second(now.monotonic),
         Counts(

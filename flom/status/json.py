@@ -51,6 +51,7 @@ def from_json(text: str | bytes) -> Status:
         daemon = dict(found["daemon"])
         daemon["counts"] = _make(Counts, daemon["counts"])
         daemon.setdefault("up", daemon["now"] - daemon["started"])  # release 0.1.0 leaves it out
+        daemon.setdefault("draining", False)
         daemon["endpoints"] = tuple(daemon["endpoints"])
         daemon = {"epoch": 0, "state": "", "state_problem": ""} | daemon  # earlier releases leave these out
         return Status(

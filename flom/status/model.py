@@ -113,6 +113,7 @@ class DaemonStatus(Value):
     endpoints: tuple[str, ...]  # where it listens
     group: str  # the multicast group, or the empty string
     role: str  # "leader" and so on in a group (flom.core.protocol.messages.Role), otherwise the empty string
+    draining: bool  # whether it grants nothing more, and ends when nothing is held
     connected: int  # clients
     grants_per_second: float  # over the last ten seconds
     counts: Counts

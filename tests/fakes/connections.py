@@ -110,7 +110,7 @@ class MemoryDaemon:
         self.clock = Clock()
         self.shutdowns: list[bool] = []
         self.arbiter = DeferredArbiter(self.clock, limits=options.limits)
-        self.options = replace(options, on_shutdown=self.shutdowns.append)
+        self.options = replace(options, on_shutdown=lambda order: self.shutdowns.append(order.immediate))
         self.factory = LockFactory(self.arbiter, self.clock, self.options)
 
     def connect(self, host: str = "127.0.0.1", kind: type[Transport] = Transport) -> MemoryClient:

@@ -10,6 +10,7 @@ A line is a call and, after the arrow, all that follows from it::
     2 drop              -> nothing            its connection is gone
     2 lock a.b had=b    -> granted b          reclaims what another daemon had granted; "had" alone, if without element
     after 1.5           -> 3 granted :02      so many seconds later; what was granted stands last
+    drain               -> nothing            from now on, nothing is granted any more
 
 Time begins at noon.
 """
@@ -49,6 +50,9 @@ class Script:
     def run(self, call: str) -> str:
         """Make one call; write what follows from it as the script would."""
         match call.split():
+            case ["drain"]:
+                self.table.is_draining = True
+                return "nothing"
             case ["after", seconds]:
                 self.microseconds += round(float(seconds) * 1e6)
                 return self.write("", self.table.expire(self.now))

@@ -27,6 +27,7 @@ from zope.interface import implementer, implementer_only
 
 from flom.acquisition import Held
 from flom.client.deferred.arbiter import RemoteArbiter
+from flom.core.protocol.messages import Shutdown
 from flom.errors import FlomError
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
@@ -124,9 +125,9 @@ class NetworkDaemon:
         self.endpoint.is_open = False
         self._factory.disconnect_all()
 
-    def _shut_down(self, immediate: bool) -> None:
-        self.shutdowns.append(immediate)
-        if immediate:
+    def _shut_down(self, order: Shutdown) -> None:
+        self.shutdowns.append(order.immediate)
+        if order.immediate:
             self.end()
 
 

@@ -65,6 +65,49 @@ def test_a_session_may_be_dropped_during_the_delivery_of_its_grant(arbiter: Defe
     assert isinstance(effects[-1], Granted)
 
 
+def test_an_arbiter_that_drains_says_when_nothing_is_held(arbiter: DeferredArbiter, clock: Clock) -> None:
+    """In a later turn of the reactor: the last holder is to be told before that its unlock was received."""
+    drained: list[bool] = []
+    first, second = now(arbiter.acquire("R1")), now(arbiter.acquire("R2"))
+    waiting = arbiter.acquire("R1")
+    arbiter.drain(lambda: drained.append(True))
+    first.release()
+    clock.advance(0)
+    assert drained == []
+    second.release()
+    assert drained == []
+    clock.advance(0)
+    assert drained == [True]
+    assert not waiting.called
+    waiting.addErrback(lambda failure: None).cancel()
+
+
+def test_an_arbiter_that_holds_nothing_is_drained_at_once(arbiter: DeferredArbiter, clock: Clock) -> None:
+    drained: list[bool] = []
+    for _ in range(2):
+        arbiter.drain(lambda: drained.append(True))
+    clock.advance(0)
+    assert drained == [True]
+
+
+def test_what_a_holder_waits_for_besides_is_refused_by_one_that_drains(arbiter: DeferredArbiter) -> None:
+    """Two holders might wait for each other for ever."""
+    one, two = Session(arbiter).ask("R1"), Session(arbiter).ask("R2")
+    two.ask("R1")
+    arbiter.drain(lambda: None)
+    one.ask("R2")
+    assert one.kinds() == [Granted, Refused]
+    assert two.kinds() == [Granted, Queued, Refused]
+    assert Session(arbiter).ask("R1").kinds() == [Queued]
+
+
+def test_an_arbiter_that_is_opened_again_drains_no_more(arbiter: DeferredArbiter) -> None:
+    arbiter.drain(lambda: None)
+    arbiter.close()
+    arbiter.reopen()
+    assert now(arbiter.acquire("R1"))
+
+
 def test_a_timestamp_is_granted_when_its_second_begins(arbiter: DeferredArbiter, clock: Clock) -> None:
     clock.advance(1000.25)
     now(arbiter.acquire("_t_%s[2]"))

@@ -252,6 +252,15 @@ def test_a_shutdown_ordered_by_a_trusted_client_is_carried_out(
     assert f"{kind} shutdown ordered by {host}:40000" in map(formatEvent, log)
 
 
+def test_that_a_drain_has_begun_shows_in_the_end_of_the_connection(log: list[LogEvent]) -> None:
+    daemon = MemoryDaemon(ServerOptions(allow_local_shutdown=True))
+    client = daemon.connect().send(xml(5, 8, '<session peerid="0123"/><shutdown immediate="0" drain="1"/>'))
+    assert daemon.shutdowns == [False]
+    assert client.received() == []
+    assert client.transport.disconnecting
+    assert "FLM008N drain shutdown ordered by 127.0.0.1:40000" in map(formatEvent, log)
+
+
 @pytest.mark.parametrize(("immediate", "kind"), [(0, "quiesce"), (1, "immediate")])
 @pytest.mark.parametrize(
     ("host", "options"),

@@ -41,6 +41,26 @@ def test_a_former_holder_is_served_first(successor: DeferredArbiter, clock: Cloc
     assert hasty.kinds() == [Queued]
 
 
+def test_one_that_drains_waits_for_former_holders(successor: DeferredArbiter, clock: Clock) -> None:
+    drained: list[bool] = []
+    successor.drain(lambda: drained.append(True))
+    clock.advance(0.4)
+    holder = Session(successor).ask("R1", regains=True)
+    assert holder.kinds() == [Granted]
+    clock.advance(1.0)
+    assert drained == []
+    holder.leave()
+    clock.advance(0)
+    assert drained == [True]
+
+
+def test_one_that_drains_and_has_no_former_holder_ends_with_the_grace(successor: DeferredArbiter, clock: Clock) -> None:
+    drained: list[bool] = []
+    successor.drain(lambda: drained.append(True))
+    clock.pump([0.4, 0.2, 0])
+    assert drained == [True]
+
+
 def test_deferred_requests_are_served_in_their_order(successor: DeferredArbiter, clock: Clock) -> None:
     sessions = [Session(successor).ask("R1") for _ in range(3)]
     clock.advance(0.5)

@@ -65,13 +65,29 @@ def shut_down(
     )
 
 
-def _order(stream: Stream, immediate: bool, peer: str) -> bool:
-    """Send the order; return whether the daemon has closed the connection, as one that ends at once does."""
+def order_drain(config: Config, warn: Callable[[str], None]) -> None:
+    """
+    Order the daemon that C{config} means, one of ours, to grant nothing more, and to end when nothing is held.
+
+    @raise ShutdownNotAllowed: it refuses.
+    @raise FlomError: see L{shut_down}.
+    """
+    conversation = connect(config, warn=warn)
+    try:
+        _order(conversation.stream, False, conversation.peer, drain=True)
+    except OSError:
+        pass  # it has gone by itself
+    finally:
+        conversation.close()
+
+
+def _order(stream: Stream, immediate: bool, peer: str, *, drain: bool = False) -> bool:
+    """Send the order; return whether the daemon has closed the connection, as one that ends at once or drains does."""
     connection = ClientConnection()
     deadline = monotonic() + _REFUSAL_TIMEOUT
     try:
         try:
-            stream.send(connection.shut_down(immediate, unique_id()), deadline)
+            stream.send(connection.shut_down(immediate, unique_id(), drain=drain), deadline)
         except OSError:
             pass  # it has gone; it may have said why
         while data := stream.receive(deadline):

@@ -102,7 +102,12 @@ class _Session:
 
 
 class LockTable:
-    """All resources of one arbiter, and the C{statistics} of what was done with them."""
+    """
+    All resources of one arbiter, and the C{statistics} of what was done with them.
+
+    @ivar held: how many locks are.
+    @ivar is_draining: true to grant nothing any more, except what is reclaimed; requests wait.
+    """
 
     def __init__(
         self,
@@ -137,6 +142,8 @@ class LockTable:
         self._next_token = 0  # the counter is 0 if the epoch has to be begun, at first and when it is used up
         self._numbers = count(2)  # as FLoM's daemon numbers what it shows (docs/compatibility.md, "File system")
         self.statistics = statistics or Statistics()
+        self.held = 0
+        self.is_draining = False
 
     def __bool__(self) -> bool:
         """Return whether there is anything to remember: a resource, be it idle, or a request that awaits one."""
@@ -337,7 +344,7 @@ class LockTable:
             effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed, limit=Limit.LOCKS))
         elif request.regains:
             effects.append(self._reclaim(binding, request, now, arrival))
-        elif resource.fits(request, now):
+        elif not self.is_draining and resource.fits(request, now):
             binding.locks += 1
             effects.append(self._grant(binding, resource.take(request, now), now, arrival))
         elif resource.never_fits(request):
@@ -408,10 +415,12 @@ class LockTable:
                 self._next_token = self._begin_epoch(epoch_of(self._next_token) - 1)
             holding.token = self._next_token
             self._next_token += 1
+        self.held += 1
         self.statistics.grant(moment, waited)
         return Granted(request, holding.token, holding.element, arrival is not None, waited)
 
     def _end(self, holding: Holding, now: Instant) -> Ended:
+        self.held -= 1
         held = now.monotonic - holding.since
         self.statistics.held.add(held)
         return Ended(holding.request, held)
@@ -419,7 +428,7 @@ class LockTable:
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Grant to all waiters that fit, in their order (docs/compatibility.md, "Grants and queues", rule 3)."""
         resource = entry.resource
-        while (waiter := resource.next_waiter(now)) is not None:
+        while not self.is_draining and (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
             arrival = self._leave_queue(binding, waiter)
             effects.append(self._grant(binding, resource.take(waiter, now), now, arrival))

@@ -95,13 +95,14 @@ class ClientConnection(ClientSession):
         self.note_sent(message)
         return encode(message)
 
-    def shut_down(self, immediate: bool, peer_id: str | None = None) -> bytes:
+    def shut_down(self, immediate: bool, peer_id: str | None = None, *, drain: bool = False) -> bytes:
         """
         Order the daemon to end, by the only message of a connection; only a refusal is answered.
 
+        @param drain: see L{Shutdown.drain}.
         @raise LocalProtocolError: another message was sent before.
         """
-        return self._ask(Shutdown(immediate, peer_id))
+        return self._ask(Shutdown(immediate, peer_id, drain))
 
     def request_status(self, name: str | None = None, peer_id: str | None = None) -> bytes:
         """

@@ -211,9 +211,9 @@ def _management(found: Attributes) -> Shutdown | StatusRequest:
         name = found["status"].get("name")
         return StatusRequest(None if name is None else _decode_name(name), _peer_id(found))
     shutdown = found.get("shutdown", {})
-    if set(shutdown) != {"immediate"}:
-        raise RemoteProtocolError("a management message whose shutdown tag does not say just immediate")
-    return Shutdown(_number(shutdown["immediate"]) != 0, _peer_id(found))
+    if set(shutdown) | {"drain"} != {"immediate", "drain"}:
+        raise RemoteProtocolError("a management message whose shutdown tag does not say just immediate, or drain too")
+    return Shutdown(_number(shutdown["immediate"]) != 0, _peer_id(found), _number(shutdown.get("drain", "0")) != 0)
 
 
 def _managed(found: Attributes) -> StatusFollows | ManagementRefused:

@@ -171,7 +171,8 @@ def _body(message: Message) -> str:
         case Discovered():
             return f'<network address={_quoted(message.address)} port="{message.port}"/>'
         case Shutdown():
-            return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"/>'
+            drain = ' drain="1"' if message.drain else ""
+            return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"{drain}/>'
         case StatusRequest():
             name = "" if message.name is None else f' name="{_encode_name(message.name)}"'
             return f"{_session(message.peer_id)}<status{name}/>"

@@ -192,12 +192,18 @@ class Discovered(Value):
 
 
 class Shutdown(Value):
-    """A client orders the daemon to end; only a refusal is answered."""
+    """
+    A client orders the daemon to end; only a refusal is answered.
+
+    @ivar immediate: true for at once, false for when no client needs it any more.
+    @ivar drain: true to grant nothing more until then, and to end when nothing is held; FLoM's daemons ignore it.
+    """
 
     verb, step = 5, 8
 
     immediate: bool
     peer_id: str | None = None
+    drain: bool = False
 
 
 class StatusRequest(Value):

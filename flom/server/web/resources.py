@@ -123,6 +123,8 @@ class _Health(_Readable):
         word = ""
         if self._arbiter.is_closed:
             word = "closed"
+        elif self._arbiter.is_draining:
+            word = "draining"
         elif self._counters.group and self._counters.role != Role.LEADER.value:
             word = self._counters.role or Role.CANDIDATE.value
         return Line(HTTPStatus.SERVICE_UNAVAILABLE if word else HTTPStatus.OK, word or "ok").render(request)

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from flom.core.effects import Effect, Granted, Instant
+from flom.core.effects import Effect, Ended, Granted, Instant, Queued
 from flom.core.locks.table import LockTable
 from flom.core.names import parse_name
 from flom.core.requests import LockRequest, SessionId
@@ -174,12 +174,44 @@ SCRIPTS: Final = {
         after 100           -> nothing
         3 lock a.b          -> granted a
     """,
+    "drain: what is held goes on, and nothing else is granted": """
+        1 lock db           -> granted
+        2 lock db           -> queued
+        3 lock new nocreate -> incubated
+        drain               -> nothing
+        4 lock db nowait    -> busy
+        5 lock N[3] x2      -> queued
+        5 unlock N[3]       -> nothing
+        6 lock N[3] x5      -> impossible
+        7 lock new          -> queued, 3 queued
+        7 drop              -> nothing
+        8 lock /h/x PR      -> queued
+        9 lock red.green    -> queued
+        10 lock _s_a[1]     -> queued
+        11 lock _t_%S[1]    -> queued
+        after 2             -> nothing
+        1 unlock db         -> nothing
+        12 lock db          -> queued
+    """,
 }
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_script(script: str) -> None:
     check(script)
+
+
+def test_a_table_that_drains_grants_what_is_reclaimed() -> None:
+    table, now = Script().table, Instant(0.0, 0.0)
+    table.is_draining = True
+    effects = [
+        *table.request(LockRequest(SessionId(1), parse_name("db"), regains=True), now),
+        *table.request(LockRequest(SessionId(2), parse_name("db")), now),
+    ]
+    assert [type(effect) for effect in effects] == [Granted, Queued]
+    assert table.held == 1
+    assert [type(effect) for effect in table.drop(SessionId(1), now)] == [Ended]
+    assert table.held == 0
 
 
 def test_tokens_grow_with_every_grant_of_any_resource() -> None:

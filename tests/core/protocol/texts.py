@@ -192,6 +192,10 @@ EXACT: list[tuple[Message, str]] = [
         Shutdown(immediate=True, peer_id=PEER_ID),
         f'<msg level="3" verb="5" step="8">{SESSION}<shutdown immediate="1"/></msg>',
     ),
+    (
+        Shutdown(immediate=False, peer_id=PEER_ID, drain=True),
+        f'<msg level="3" verb="5" step="8">{SESSION}<shutdown immediate="0" drain="1"/></msg>',
+    ),
     (ManagementRefused(), '<msg level="3" verb="5" step="16"><answer rc="6"/></msg>'),
 ]
 

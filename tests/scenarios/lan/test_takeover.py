@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.fakes.daemon import BIN
 from tests.fakes.netns import needs_network_namespaces
-from tests.scenarios.lan.network import GROUP, Lan, Member, await_leader, leaders_in
+from tests.fakes.programs import eventually
+from tests.scenarios.lan.network import GROUP, Lan, Member, await_leader, in_group, leaders_in
 
 pytestmark = needs_network_namespaces
 
@@ -30,6 +32,27 @@ def crash(lan: Lan, leader: Member) -> None:
 
 def cut_off(lan: Lan, leader: Member) -> None:
     lan.cut_off(leader.host)
+
+
+def test_a_leader_that_drains_leaves_when_nothing_is_held(lan: Lan) -> None:
+    """Its holders are not disturbed: they reclaim nothing, and no other daemon grants what they hold."""
+    members = [host.join_group("--allow-local-shutdown", "--status-for", "all") for host in lan.add_hosts(2)]
+    leader = await_leader(members)
+    [other] = [member for member in members if member is not leader]
+    holder = other.host.hold("R", "-V")
+    waiter = other.host.wait_for("R", leader)
+    draining = leader.host.start(str(BIN / "flomctl"), "drain", "-A", GROUP)
+    leader.await_log("drain shutdown ordered by")
+    free = other.host.start_job(*in_group(GROUP, "-r", "free", "-V"), seconds=0)
+    eventually(lambda: "draining" in free.line(), "the wait for what is free")
+    assert leader.leads
+    ended = holder.finish()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "reclaimed" not in ended.stdout
+    assert draining.finish().returncode == 0
+    assert leader.wait() == 0
+    assert await_leader([other], 5) is other
+    assert [waiting.finish().returncode for waiting in (waiter, free)] == [0, 0]
 
 
 @pytest.mark.parametrize(

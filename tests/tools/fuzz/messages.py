@@ -72,7 +72,7 @@ def any_message(random: Random) -> Message:
         case 0:
             return StatusRequest(random.choice([None, "R1", "R1", "nobody has this"]))
         case 1:
-            return Shutdown(immediate=random.random() < 0.5)
+            return Shutdown(immediate=random.random() < 0.5, drain=random.random() < 0.1)
         case 2:
             holder = random.choice([0, 1, 2**32 - 1])
             asked = Discover("ff02::1", orphaned=random.random() < 0.5, holder=holder)

@@ -110,9 +110,10 @@ def read_slowly(data: bytes) -> Message:
             if "status" in tags:
                 status = tags["status"]
                 return StatusRequest(_name(status["name"]) if "name" in status else None, peer_id)
-            if list(tags.get("shutdown", {})) != ["immediate"]:
+            shutdown = tags.get("shutdown", {})
+            if set(shutdown) not in ({"immediate"}, {"immediate", "drain"}):
                 raise _breach()
-            return Shutdown(_is_set(tags["shutdown"], "immediate"), peer_id)
+            return Shutdown(_is_set(shutdown, "immediate"), peer_id, _is_set(shutdown, "drain"))
         case 5, 16:
             if "status" in tags:
                 return StatusFollows(_within(1, strtol(tags["status"].get("size", "")), _LARGEST_STATUS))

@@ -359,7 +359,7 @@ function showDaemon(status) {
   const blocked = resources.filter((resource) => resource.waiters.length).length;
   say($("host"), daemon.host);
   document.title = `${waiting ? `(${waiting}) ` : ""}flom ${daemon.host}`;
-  const role = daemon.role || "serving";
+  const role = daemon.draining ? "draining" : daemon.role || "serving";
   say($("state"), daemon.role === "standby" ? "stands by: another daemon grants locks" : role);
   $("state").className = `state ${["serving", "leader"].includes(role) ? "good" : ""}`;
   facts($("tiles"), [
