@@ -68,6 +68,10 @@ def silent(peer: str, seconds: float) -> DaemonUnreachable:
     return DaemonUnreachable(ReturnCode.NETWORK_TIMEOUT, why)
 
 
+COME_BACK_TIMEOUT: Final = 2.0
+"""Seconds for one attempt to connect to a daemon again: the kernel's own go on after 1, 3, 7 and 15 s."""
+
+
 def check_reclaimed(peer: str, element: str | None, had: str | None) -> None:
     """
     Check that C{peer} has granted again what we C{had}.

@@ -192,7 +192,8 @@ class Runner(Hooks):
         while True:
             has_ended = child.fileno() in [descriptor for descriptor, _ in waiting.poll()]
             # after the end too: both may come at once
-            if DaemonLost not in self._told and conversation.is_lost:
+            releases_anyhow = has_ended and conversation.go_on is not None
+            if DaemonLost not in self._told and conversation.is_lost and not releases_anyhow:
                 waiting.unregister(conversation)
                 reclaimed = self._reclaim(conversation, request, has_ended)
                 if reclaimed is not None:

@@ -15,6 +15,7 @@ from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
 from flom.client.blocking.stream import NEVER
 from flom.client.retry import (
     ANSWER_TIMEOUT,
+    COME_BACK_TIMEOUT,
     LONG_RETRY,
     RETRY,
     TAKEOVER_ANSWER_TIMEOUT,
@@ -24,10 +25,10 @@ from flom.client.retry import (
     new_holder,
     silent,
 )
-from flom.codes import ReturnCode
+from flom.codes import Outcome, ReturnCode
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
-from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, lock_refused
+from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, RemoteProtocolError, lock_refused
 from flom.lean import RLock
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
@@ -117,6 +118,7 @@ class Acquirer:
         self._stepping = RLock()  # held while we step out, and while it is looked at whether we have
         self._is_undecided = False
         self._has_stepped_out = False
+        self._expected_until = 0.0
 
     def acquire(self, message: Lock) -> tuple[Conversation, Granted]:
         """
@@ -134,15 +136,25 @@ class Acquirer:
         if not message.wait:
             self._patience = TAKEOVER_ANSWER_TIMEOUT if self._is_in_group else ANSWER_TIMEOUT
         conversation, self._granted = self._ask(message)
+        self._let_go_on(conversation, message)
         return conversation, self._granted
 
     def can_reclaim(self, message: Lock) -> bool:
-        """Return whether the lock of C{message} can be reclaimed from a daemon that takes over."""
-        return self._is_in_group
+        """
+        Return whether the lock of C{message} can be reclaimed when its connection ends, or now that it has: from a
+        daemon that takes over, or from the same one, if neither end has closed it.
+        """
+        if self._is_in_group:
+            return True
+        held_on = self.conversation
+        if held_on is None or not held_on.connection.session:
+            return False
+        return not held_on.is_lost or held_on.stream.is_broken
 
     def reclaim(self, message: Lock) -> Conversation:
         """
-        Acquire the lock of C{message} again, whose daemon has gone, from the one that takes over: the same element.
+        Acquire the lock of C{message} again, whose connection has ended, from the same daemon or the one that takes
+        over: the same element.
 
         @raise FlomError: that is not possible; see L{acquire} and L{check_reclaimed}.
         """
@@ -150,16 +162,13 @@ class Acquirer:
         self._holder = self._holder or new_holder()
         self._timeout, self._deadline, self._patience = None, NEVER, NEVER
         self._budget = RetryBudget(is_in_group=self._is_in_group)
-        element, token = self._granted.element, self._granted.token or 0
-        again = message.replace(
-            wait=False, create=True, regains=True, holder=self._holder, element=element, token=token
-        )
-        conversation, granted = self._ask(again)
+        conversation, granted = self._ask(self._goes_on(self._again(message)))
         try:
-            check_reclaimed(conversation.peer, granted.element, element)
+            check_reclaimed(conversation.peer, granted.element, self._granted.element)
         except FlomError:
             conversation.close()
             raise
+        self._let_go_on(conversation, message)
         return conversation
 
     def give_up(self) -> None:
@@ -187,6 +196,56 @@ class Acquirer:
             self.conversation.close()
         return anew
 
+    def _again(self, message: Lock) -> Lock:
+        """Return what reclaims the lock of C{message}, which was granted."""
+        element, token = self._granted.element, self._granted.token or 0
+        return message.replace(
+            wait=False, create=True, regains=True, holder=self._holder, element=element, token=token
+        )
+
+    def _goes_on(self, message: Lock) -> Lock:
+        """Return C{message} for another connection than the last one: if that is broken, its daemon expects us back."""
+        broken = self.conversation
+        if broken is None or not broken.connection.session or not broken.stream.is_broken:
+            return message
+        if not self._is_in_group:
+            self._expected_until = monotonic() + self._config.session_timeout_ms / 1000
+        return message.replace(session=broken.connection.session)
+
+    def _let_go_on(self, conversation: Conversation, message: Lock) -> None:
+        """Note how C{conversation}, which holds the lock of C{message}, releases it if it is broken by then."""
+        if conversation.connection.session:
+            conversation.go_on = lambda deadline: self._go_on(conversation, message, deadline)
+
+    def _go_on(self, broken: Conversation, message: Lock, deadline: float) -> Conversation | None:
+        """
+        Return a connection on which the lock of C{message} is held, in the place of one that is C{broken} while it is
+        released; C{None} if it is released.
+
+        @raise FlomError: it is lost, or the daemon cannot be reached until C{deadline}.
+        """
+        message = self._again(message).replace(session=broken.connection.session)
+        while True:
+            conversation: Conversation | None = None
+            try:
+                limit = min(deadline, monotonic() + COME_BACK_TIMEOUT)
+                conversation = connect(self._config, deadline=limit, seek=Seek.A_SUCCESSOR)
+                answer = conversation.lock(message, deadline)
+                if isinstance(answer, Granted):
+                    check_reclaimed(conversation.peer, answer.element, message.element)
+                    return conversation
+                conversation.close()
+                if answer.outcome == Outcome.CANNOT_WAIT:
+                    return None
+                raise lock_refused(answer.outcome, message.name, conversation.peer)
+            except (DaemonLost, DaemonUnreachable, LockTimeout) as e:
+                _trace.debug("%s: %s", message.name, e)
+            except RemoteProtocolError:
+                if conversation is not None:
+                    conversation.close()
+                raise
+            pause(RETRY * jitter(), deadline)
+
     def _limit_wait(self) -> None:
         """Start the user's timeout: when the wait begins, and anew when a daemon has been started, which takes time."""
         self._deadline = NEVER if self._timeout is None else monotonic() + self._timeout
@@ -207,6 +266,7 @@ class Acquirer:
                     raise
                 answered = self.conversation is not None and self.conversation.connection.has_answered
                 self._budget.spend(e, answered=answered)
+                message = self._goes_on(message)
                 self._hooks.say(f"{e}, asking again")
                 if self._seek != Seek.TO_RECLAIM:
                     self._seek = Seek.A_SUCCESSOR  # which may be about to take the place of the one that has gone
@@ -235,6 +295,8 @@ class Acquirer:
     def _connect_once(self, seek: int) -> Conversation:
         """Connect to the daemon; L{connect} has the errors, and L{silent} is one if it cannot be connected to."""
         limit = NEVER if self._is_in_group else monotonic() + self._patience
+        if self._is_expected:
+            limit = min(limit, monotonic() + COME_BACK_TIMEOUT)
         hooks = self._hooks
         try:
             return connect(
@@ -250,6 +312,8 @@ class Acquirer:
                 raise
             if type(e) is not LockTimeout:  # no name server has answered
                 raise DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, str(e)) from None
+            if self._is_expected:
+                raise NoDaemon(ReturnCode.NETWORK_TIMEOUT, str(e)) from None
             raise silent(peer_of(self._config), self._patience) from None
 
     def _connect(self) -> Conversation:
@@ -260,6 +324,10 @@ class Acquirer:
             try:
                 return self._connect_once(seek)
             except NoDaemon as e:
+                if self._is_expected:
+                    self._hooks.say(f"{e}, trying again")
+                    pause(min(max(RETRY, (monotonic() - began) * _BACK_OFF), LONG_RETRY) * jitter(), self._deadline)
+                    continue
                 if self._waits_for_daemon:
                     self._await_daemon(e, monotonic() - began)
                     continue
@@ -269,6 +337,11 @@ class Acquirer:
                 seek = Seek.STARTED
             else:
                 self._start(began)
+
+    @property
+    def _is_expected(self) -> bool:
+        """True while a daemon keeps what we had of it, although we cannot reach it: nobody starts another one."""
+        return monotonic() < self._expected_until
 
     @property
     def _waits_for_daemon(self) -> bool:

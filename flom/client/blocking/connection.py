@@ -103,6 +103,8 @@ class Conversation:
     @ivar stream: the bytes of it.
     @ivar connection: what they mean.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
+    @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
+        that, or C{None} if the lock is released; C{None} if a connection that breaks is the end of the lock.
     """
 
     def __init__(self, stream: Stream, peer: str) -> None:
@@ -111,6 +113,7 @@ class Conversation:
         self.connection = ClientConnection()
         self._is_lost = False
         self.is_contested = False
+        self.go_on: Callable[[float], Conversation | None] | None = None
 
     def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Granted | Refused:
         """
@@ -146,7 +149,7 @@ class Conversation:
     def unlock(self, name: str, rollback: bool = False) -> None:
         """
         Release the lock, wait until the daemon has taken that, at most L{CLOSE_TIMEOUT} seconds, and close the
-        connection.
+        connection. If it is broken, the lock is released by another one, if it can L{go_on}.
 
         @param name: of the resource, as it was asked for.
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
@@ -155,8 +158,41 @@ class Conversation:
         @raise flom.errors.LocalProtocolError: there is no lock to release; nothing has happened.
         """
         self._check_open()
-        data = self.connection.unlock(name, rollback)
         deadline = monotonic() + CLOSE_TIMEOUT
+        try:
+            if self.go_on is None:
+                self._unlock(name, rollback, deadline)
+            else:
+                self._unlock_again(self.go_on, name, rollback, deadline)
+        finally:
+            self.close()
+        if self.is_contested:
+            raise self.why_contested()
+
+    def _unlock_again(
+        self, go_on: Callable[[float], Conversation | None], name: str, rollback: bool, deadline: float
+    ) -> None:
+        """Release the lock; if the daemon does not say in half of the time that it has taken that, by L{go_on}."""
+        try:
+            self._unlock(name, rollback, deadline - CLOSE_TIMEOUT / 2)
+        except DaemonLost as e:
+            if not self.stream.is_broken and (self._is_lost or not self.connection.is_unlocking):
+                raise  # the daemon has closed it
+            try:
+                conversation = go_on(deadline)
+            except FlomError as why:
+                _trace.debug("%s: %s", name, why)
+                raise e from None
+            if conversation is not None:
+                self.is_contested |= conversation.is_contested
+                try:
+                    conversation._unlock(name, rollback, deadline)
+                finally:
+                    conversation.close()
+
+    def _unlock(self, name: str, rollback: bool, deadline: float) -> None:
+        data = self.connection.unlock(name, rollback)
+        seconds = deadline - monotonic()
         try:
             if self.is_lost:
                 raise ConnectionResetError
@@ -166,13 +202,9 @@ class Conversation:
         except OSError:
             raise DaemonLost(f"{self.peer} closed the connection", ReturnCode.SEND_ERROR) from None
         except LockTimeout:
-            raise unconfirmed(self.peer, f"within {CLOSE_TIMEOUT:g} s") from None
+            raise unconfirmed(self.peer, f"within {seconds:.3g} s") from None
         except TlsError as e:
             raise unconfirmed(self.peer, f"({e})") from None
-        finally:
-            self.close()
-        if self.is_contested:
-            raise self.why_contested()
 
     def why_contested(self) -> LockContested:
         """Return the error that the lock L{is_contested}."""

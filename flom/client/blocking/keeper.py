@@ -115,6 +115,9 @@ class Keeper:
     def _reclaim(self) -> bool:
         """Reclaim the lock; return whether that was possible."""
         why = DaemonLost(f"{self.conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
+        if not self._acquirer.can_reclaim(self._message):
+            self.loss = why
+            return False
         _trace.debug("%s, looking for the one that takes over", why)
         try:
             _import_early()

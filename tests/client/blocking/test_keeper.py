@@ -49,6 +49,9 @@ class FakeAcquirer:
         self.has_begun = threading.Event()
         self.may_go_on = threading.Event()
 
+    def can_reclaim(self, message: Lock) -> bool:
+        return True
+
     def reclaim(self, message: Lock) -> Conversation:
         assert message is REQUEST
         self.has_begun.set()
