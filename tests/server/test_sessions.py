@@ -40,6 +40,7 @@ class Client:
         self._daemon.clock.advance(0.01)
         answers = [answer for answer in self.connection.received() if isinstance(answer, Answer)]
         self.secret = next((answer.session for answer in answers if answer.session), self.secret)
+        self.token = next((answer.token for answer in answers if answer.token), 0)
         return [(answer.code or 0, answer.element) for answer in answers]
 
     def unlock(self, name: str = "R1") -> None:
@@ -119,11 +120,15 @@ def test_a_waiter_gets_what_was_granted_to_it_meanwhile() -> None:
     assert waiter.come_back("_s_number[1]", regains=False, wait=True) == [(0, "2")]
 
 
-def test_elements_come_back_too() -> None:
+def test_elements_and_tokens_come_back_too() -> None:
     daemon = MemoryDaemon()
-    holder = Client(daemon)
+    holder, other = Client(daemon), Client(daemon)
     assert holder.ask("red.green.blue") == [(0, "red")]
+    token = holder.token
+    assert token
+    other.ask("red.green.blue")
     assert holder.lose().come_back("red.green.blue") == [(0, "red")]
+    assert holder.token == token
 
 
 def test_who_waits_for_the_creation_of_a_resource_goes_on_waiting() -> None:

@@ -199,9 +199,7 @@ class Acquirer:
     def _again(self, message: Lock) -> Lock:
         """Return what reclaims the lock of C{message}, which was granted."""
         element, token = self._granted.element, self._granted.token or 0
-        return message.replace(
-            wait=False, create=True, regains=True, holder=self._holder, element=element, token=token
-        )
+        return message.replace(wait=False, create=True, regains=True, holder=self._holder, element=element, token=token)
 
     def _goes_on(self, message: Lock) -> Lock:
         """Return C{message} for another connection than the last one: if that is broken, its daemon expects us back."""

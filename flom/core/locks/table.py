@@ -244,7 +244,7 @@ class LockTable:
         if binding is not None and (waiting := binding.waiting.get(name.text)):
             return Queued(next(reversed(waiting)))
         if binding is not None and (holdings := binding.holdings.get(name.text)):
-            return Granted(holdings[-1].request, 0, holdings[-1].element)
+            return Granted(holdings[-1].request, holdings[-1].token, holdings[-1].element)
         incubated = record.incubated_by_name.get(name.text)
         return Incubated(next(reversed(incubated))) if incubated else None
 
