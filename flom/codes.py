@@ -69,10 +69,15 @@ class Outcome(int, Enum):
 
 
 class ExitStatus(int, Enum):
-    """What C{flom-run} exits with when the command did not decide it (docs/compatibility.md, "Exit statuses")."""
+    """
+    What C{flom-run} and C{flomctl fence} exit with when the command did not decide it
+    (docs/compatibility.md, "Exit statuses").
+    """
 
     OK = 0
     DEBUG_FAILED = 1  # a debug feature has failed, or is none
+    NO_TOKEN = 93  # flomctl fence: there is no fencing token that could be checked
+    FENCED = 94  # flomctl fence: a later holder has a higher one
     LOST = 95  # the lock was lost, and the command was ended because of that, or has ended with 0
     CANNOT_WAIT = 96
     CANNOT_EXECUTE = 97

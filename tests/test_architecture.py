@@ -23,6 +23,7 @@ LAYERS: Final = [
     [
         "flom.acquisition",
         "flom.config",
+        "flom.fencing",
         "flom.interfaces",
         "flom.net",
         "flom.reactor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import REMAINDER
 from importlib import import_module
 
 from flom._version import __version__
@@ -30,6 +31,7 @@ def parse(words: list[str]) -> Namespace:
         ("discover", _add_discover, "list the daemons of a group"),
         ("doctor", _add_doctor, "find out why the daemons of a group are not found"),
         ("certs", _add_certs, "make certificates for TLS"),
+        ("fence", _add_fence, "run a command unless its lock has been lost to a later holder"),
     ):
         commands.add_parser(name, add_options=add_options, help=help)
     return parser.parse_args(words)
@@ -100,6 +102,13 @@ def _add_issue(step: Parser) -> None:
     step.add_argument("--unique-id", metavar="ID", help=help)
     _add_certificate(step, days=825)
     step.set_defaults(run="certs:issue_certificate")
+
+
+def _add_fence(command: Parser) -> None:
+    command.add_argument("file", metavar="FILE", help="what the command changes; FILE.fence has the highest token")
+    help = "the command and its arguments, which runs if FLOM_TOKEN is not lower; else, the status is 94"
+    command.add_argument("command", nargs=REMAINDER, metavar="-- COMMAND [ARG...]", help=help)
+    command.set_defaults(run="fence:run_fenced")
 
 
 def _add_glob(command: Parser) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flom.status.model import DaemonStatus, LockStatus, ResourceStatus, Status
 
 PLAIN_HEADING: Final = (
-    *("RESOURCE", "TYPE", "FREE", "STATE", "PID", "UID", "ADDRESS", "MACHINE", "MODE", "ELEMENT", "SECONDS"),
+    *("RESOURCE", "TYPE", "FREE", "STATE", "PID", "UID", "ADDRESS", "MACHINE", "MODE", "ELEMENT", "SECONDS", "TOKEN"),
 )
 
 
@@ -107,6 +107,7 @@ def describe_daemon(daemon: DaemonStatus) -> str:
         f"flom {daemon.version} on {daemon.host}, pid {daemon.pid}, {place}"
         f"up {spell_seconds(daemon.up)} since {spell_moment(daemon.started)}, "
         f"{daemon.grants_per_second:.1f} grants/s, {daemon.connected} {connections}"
+        + (f"; nothing is remembered: {daemon.state_problem}" if daemon.state_problem else "")
     )
 
 
@@ -116,7 +117,8 @@ def plain_lines(sections: Iterable[Section]) -> list[str]:
     for section in sections:
         for row in section.rows:
             who = ("-",) * 6 if row.lock is None else _plain_lock(row.lock)
-            cells = (row.name, row.type, row.free, row.state, *who, f"{row.seconds:.1f}")
+            token = (row.lock and row.lock.token) or "-"
+            cells = (row.name, row.type, row.free, row.state, *who, f"{row.seconds:.1f}", token)
             lines.append("\t".join(map(one_line, cells)))
     return lines
 

@@ -20,6 +20,7 @@ from tests.fakes.programs import Programs, assert_refused
         ("doctor -A ff02::1", "doctor"),
         ("certs init ca", "make_authority"),
         ("certs issue ca", "issue_certificate"),
+        ("fence file -- true", "run_fenced"),
     ],
 )
 def test_each_command_has_what_runs_it(words: str, command: str) -> None:

@@ -390,7 +390,7 @@ class Acquirer:
             return
         try:
             self._starts += 1
-            self._hooks.say(f"no daemon at {peer}, starting one")
+            self._hooks.say(f"no daemon at {peer}, starting one{launch.without_state(self._config)}")
             if not started.wait(monotonic() + launch.START_TIMEOUT, self._hooks.pass_on):
                 raise launch.not_started(f"{peer}: the daemon was not ready within {launch.START_TIMEOUT:g} s")
         finally:
@@ -405,7 +405,13 @@ class Acquirer:
         Of the programs of one host, one at a time has a candidate; the others go on asking.
         """
         from flom.client.blocking.discovery import Asker
-        from flom.client.blocking.launch import START_TIMEOUT, campaign_of, not_started, stand_for_election
+        from flom.client.blocking.launch import (
+            START_TIMEOUT,
+            campaign_of,
+            not_started,
+            stand_for_election,
+            without_state,
+        )
         from flom.core.group.discovery import QUIET, Search
         from flom.net.multicast import group_of
 
@@ -430,7 +436,7 @@ class Acquirer:
                     if candidate is None and took >= stand_again:
                         candidate = stand_for_election(config, group)
                         if candidate is not None:
-                            hooks.say(f"no daemon leads {group}: standing for election")
+                            hooks.say(f"no daemon leads {group}: standing for election{without_state(config)}")
                     if candidate is not None and candidate.check(hooks):
                         break
                     patience = _POLL

@@ -20,7 +20,7 @@ from flom.client.addresses import daemon_host, peer_of
 from flom.client.blocking.fork_safety import guard
 from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
-from flom.config import DAEMON, SETTINGS, Config, private_sockets
+from flom.config import DAEMON, SETTINGS, Config, private_sockets, state_directory
 from flom.config.parsers import absolute
 from flom.errors import DaemonUnreachable, LockTimeout
 from flom.job.descriptors import inherited_descriptors
@@ -457,6 +457,12 @@ def _environment() -> dict[str, str]:
 
 def _numbers(descriptors: Iterable[int]) -> str:
     return ",".join(map(str, descriptors))
+
+
+def without_state(config: Config) -> str:
+    """Return what to add to the line that a daemon is started, if there is no directory for what it is to remember."""
+    has_state = config.state or state_directory()
+    return "" if has_state else "; it remembers nothing when it has ended: its user has no home"
 
 
 def not_started(why: str) -> DaemonUnreachable:

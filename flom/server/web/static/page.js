@@ -89,7 +89,8 @@ const who = (lock) => {
 function detail(lock) {
   const process = [lock.pid !== null && `pid ${lock.pid}`, lock.uid !== null && `uid ${lock.uid}`].filter(Boolean);
   const told = [lock.command, lock.user && `user ${lock.user}`].filter(Boolean);
-  return [...told, ...process, lock.address, ...(lock.peer_id ? [`machine ${lock.peer_id}`] : [])].join(", ");
+  const more = [lock.peer_id && `machine ${lock.peer_id}`, lock.token && `token ${lock.token}`].filter(Boolean);
+  return [...told, ...process, lock.address, ...more].join(", ");
 }
 
 // The mode, quantity and element of a lock, in a few letters.
@@ -380,6 +381,8 @@ function showDaemon(status) {
     ["process", String(daemon.pid)],
     ["listens on", daemon.endpoints.join(", ") || "nothing"],
     ["group", daemon.group ? `${daemon.group}, ${daemon.role || "no role yet"}` : "none"],
+    ["epoch of tokens", String(daemon.epoch)],
+    ["state directory", daemon.state_problem || daemon.state || "none"],
     ["started", new Date(daemon.started * 1000).toLocaleString("en-GB")],
     ["granted", counts.granted.toLocaleString("en")],
     ["refused", refused.join(", ") || "0"],
