@@ -180,6 +180,39 @@ def test_a_lost_lock_is_told_and_the_command_goes_on(refused: Runner, fake: Fake
     assert (done.returncode, done.stdout) == (95, "went on\n")
 
 
+@pytest.mark.parametrize(
+    ("option", "script", "status"),
+    [
+        (["--on-lost", "terminate"], "trap 'exit 3' TERM; echo; while :; do sleep 0.05; done", 95),
+        (["--on-lost", "terminate", "--kill-after", "0.2"], "trap '' TERM; echo; while :; do sleep 0.05; done", 95),
+        (["--on-lost", "kill"], "echo; while :; do sleep 0.05; done", 95),
+        (["--on-lost", "signal:USR1"], "trap 'exit 3' USR1; echo; while :; do sleep 0.05; done", 3),
+    ],
+    ids=["terminate", "what outlives that", "kill", "another signal"],
+)
+def test_a_command_whose_lock_is_lost_can_be_ended(
+    refused: Runner, fake: FakeDaemon, option: list[str], script: str, status: int
+) -> None:
+    running = refused.start(*option, "--", "sh", "-c", script)
+    conversation, _ = fake.accept()
+    conversation.answer(0)
+    running.line()
+    conversation.close()
+    assert running.finish().returncode == status
+
+
+def test_a_command_sees_itself_that_its_lock_is_lost(refused: Runner, fake: FakeDaemon) -> None:
+    script = 'import select; number = int(os.environ["FLOM_DEADLINE_FD"])\n'
+    script += "print(select.select([number], [], [], 0)[0], flush=True); print(os.read(number, 1), flush=True)"
+    running = refused.start("--close", "--", *python(script))
+    conversation, _ = fake.accept()
+    conversation.answer(0)
+    assert running.line() == "[]"
+    conversation.close()
+    assert running.line() == "b''"
+    assert running.finish().returncode == 95
+
+
 # what the command finds
 
 
