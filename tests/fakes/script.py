@@ -9,6 +9,7 @@ A line is a call and, after the arrow, all that follows from it::
     2 withdraw db       -> nothing            gives up the request for db that it waits for
     2 drop              -> nothing            its connection is gone
     2 lock a.b had=b    -> granted b          reclaims what another daemon had granted; "had" alone, if without element
+    daemon ends         -> nothing            another one begins, which remembers what is to be; "dies" if it is killed
     after 1.5           -> 3 granted :02      so many seconds later; what was granted stands last
     drain               -> nothing            from now on, nothing is granted any more
 
@@ -22,6 +23,7 @@ import time
 from typing import Final
 
 from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Queued, Refused
+from flom.core.locks.positions import Remembered
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
@@ -43,12 +45,26 @@ class Script:
     """Reads the lines to a table."""
 
     def __init__(self) -> None:
-        self.table = LockTable(lambda format, wall: time.strftime(format, time.gmtime(wall)))
+        self.table = self.make_table()
+        self.remembered: dict[str, Remembered] = {}
         self.microseconds = 0
         self.waiting: dict[tuple[str, str], LockRequest] = {}
 
     def run(self, call: str) -> str:
         """Make one call; write what follows from it as the script would."""
+        written = self.call(call)
+        self.save()
+        return written
+
+    def make_table(self) -> LockTable:
+        return LockTable(lambda format, wall: time.strftime(format, time.gmtime(wall)))
+
+    def save(self) -> None:
+        changed = self.remembered | self.table.unsaved
+        self.remembered = {name: one for name, one in changed.items() if one is not None}
+        self.table.unsaved.clear()
+
+    def call(self, call: str) -> str:
         match call.split():
             case ["drain"]:
                 self.table.is_draining = True
@@ -71,6 +87,13 @@ class Script:
                 return self.write(session, effects)
             case [session, "drop"]:
                 return self.write(session, self.table.drop(SessionId(int(session)), self.now))
+            case ["daemon", "ends" | "dies" as how]:
+                if how == "ends":
+                    self.table.settle()
+                    self.save()
+                self.table = self.make_table()
+                self.table.remember(self.remembered.values(), self.now)
+                return "nothing"
         raise AssertionError(call)
 
     @property

@@ -8,7 +8,7 @@ does not grow with the number of waiters: see L{flom.core.locks.resources.base.R
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain, count
 from operator import itemgetter
@@ -16,11 +16,13 @@ from typing import Final, NamedTuple
 
 from flom.codes import Outcome
 from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused
+from flom.core.locks.positions import Remembered
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
+from flom.core.locks.resources.sequence import SequenceResource
 from flom.core.locks.snapshot import LockView, ResourceView, TableView
 from flom.core.locks.statistics import Statistics
-from flom.core.names import ResourceName
+from flom.core.names import ResourceName, parse_name
 from flom.core.requests import LockRequest, SessionId
 from flom.core.tokens import COUNTER, begin_epoch, epoch_of
 from flom.errors import InvalidTimestampFormat, RemoteProtocolError
@@ -69,6 +71,7 @@ class _Entry:
     since: float
     resource: Resource
     retention: float  # seconds that it is remembered while idle
+    kept: SequenceResource | None = None  # the resource, if it is to be remembered beyond our end
     sessions: int = 0  # that are bound to it
     waiters: int = 0
     idle_until: float = 0.0
@@ -107,6 +110,8 @@ class LockTable:
 
     @ivar held: how many locks are.
     @ivar is_draining: true to grant nothing any more, except what is reclaimed; requests wait.
+    @ivar unsaved: what has to be remembered beyond the end of the daemon before effects are delivered, by the names of
+        sequences; C{None} for those that are forgotten. The caller saves it, and clears this.
     """
 
     def __init__(
@@ -144,6 +149,7 @@ class LockTable:
         self.statistics = statistics or Statistics()
         self.held = 0
         self.is_draining = False
+        self.unsaved: dict[str, Remembered | None] = {}
 
     def __bool__(self) -> bool:
         """Return whether there is anything to remember: a resource, be it idle, or a request that awaits one."""
@@ -171,6 +177,8 @@ class LockTable:
             else:
                 number, lifespan = next(self._numbers), request.lifespan if request.lifespan > 0 else _IDLE_PERIOD
                 entry = _Entry(key, request.name.text, number, now.monotonic, resource, lifespan + _IDLE_PERIOD)
+                if request.lifespan > 0 and isinstance(resource, SequenceResource):
+                    entry.kept = resource
                 self._entries[key] = entry
                 self._decide(entry, request, now, effects)
                 for incubated in self._incubator.pop(key, ()):
@@ -187,6 +195,23 @@ class LockTable:
             self._session(request.session).incubate(request, self._arrival(now))
             effects.append(Incubated(request))
         return effects
+
+    def remember(self, sequences: Iterable[Remembered], now: Instant) -> None:
+        """Go on with C{sequences} of another daemon, which are idle from now on."""
+        for one in sequences:
+            resource = make_resource(parse_name(one.name), self._strftime)
+            assert isinstance(resource, SequenceResource)
+            resource.restore(one.position)
+            entry = _Entry(one.name, one.name, next(self._numbers), now.monotonic, resource, one.retention, resource)
+            entry.idle_until = now.monotonic + one.retention
+            self._entries[one.name] = entry
+            self._set_alarm(entry, entry.idle_until)
+
+    def settle(self) -> None:
+        """Have all sequences remembered exactly, because the daemon ends."""
+        for entry in self._entries.values():
+            if entry.kept is not None and (position := entry.kept.settle()) is not None:
+                self.unsaved[entry.name] = Remembered(entry.name, entry.retention, position)
 
     def view(self, key: str | None = None) -> TableView:
         """
@@ -280,7 +305,9 @@ class LockTable:
                 del binding.holdings[name.text]
             binding.locks -= 1
             resource.release(holding, rollback)
-            return self._serve(binding.entry, now, [self._end(holding, now)])
+            effects = self._serve(binding.entry, now, [self._end(holding, now)])
+            self._note_position(binding.entry)
+            return effects
         if resource.unlock_needs_holding:
             raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")
         if waiting := binding.waiting.get(name.text):
@@ -306,6 +333,7 @@ class LockTable:
             entry.sessions -= 1
             if binding.holdings:
                 self._serve(entry, now, effects)
+                self._note_position(entry)
             if not entry.sessions:
                 entry.idle_until = now.monotonic + entry.retention
                 self._set_alarm(entry, entry.idle_until)
@@ -319,6 +347,8 @@ class LockTable:
                 self._serve(entry, now, effects)
             elif now.monotonic >= entry.idle_until:
                 del self._entries[entry.key]
+                if entry.kept is not None:
+                    self.unsaved[entry.name] = None
             else:
                 self._set_alarm(entry, entry.idle_until)
         return effects
@@ -416,8 +446,14 @@ class LockTable:
             holding.token = self._next_token
             self._next_token += 1
         self.held += 1
+        if binding.entry.kept is not None:
+            self._note_position(binding.entry)
         self.statistics.grant(moment, waited)
         return Granted(request, holding.token, holding.element, arrival is not None, waited)
+
+    def _note_position(self, entry: _Entry) -> None:
+        if entry.kept is not None and (position := entry.kept.unsaved()) is not None:
+            self.unsaved[entry.name] = Remembered(entry.name, entry.retention, position)
 
     def _end(self, holding: Holding, now: Instant) -> Ended:
         self.held -= 1

@@ -6,10 +6,17 @@ from collections import deque
 from typing import Final
 
 from flom.core.effects import Instant
+from flom.core.locks.positions import Position
 from flom.core.locks.resources.base import Holding, OneQueueResource
 from flom.core.requests import LockRequest
 
 _LAST_VALUE: Final = 2**32 - 1  # then 1 again; 0 is never given
+
+BLOCK: Final = 100
+"""
+Values that are remembered as given at once, so that not every grant has to be written down: so many at most are left
+out after a daemon that was killed. In a transactional sequence, each one counts.
+"""
 
 
 class SequenceResource(OneQueueResource):
@@ -29,6 +36,7 @@ class SequenceResource(OneQueueResource):
         self._last = 0
         self._held: set[int] = set()
         self._rolled_back: deque[int] = deque()
+        self._saved = Position()
 
     def fits(self, request: LockRequest, now: Instant) -> bool:
         return self._left > 0
@@ -37,7 +45,7 @@ class SequenceResource(OneQueueResource):
         if self._rolled_back:
             value = self._rolled_back.popleft()
         else:
-            value = self._last = 1 if self._last == _LAST_VALUE else self._last + 1
+            value = self._last = _after(self._last)
         return self._hold(request, value)
 
     def reclaim(self, request: LockRequest, now: Instant) -> Holding | None:
@@ -59,6 +67,32 @@ class SequenceResource(OneQueueResource):
     def free(self) -> int:
         return self._left
 
+    def unsaved(self) -> Position | None:
+        """
+        Return what has to be remembered before a session is told of the last changes; C{None} if what this has returned
+        last, or was restored to, is good enough.
+        """
+        if self._transactional:
+            return self.settle()
+        if self._last == 0 or (self._saved.last and not _is_after(self._last, self._saved.last)):
+            return None
+        self._saved = Position(_after(self._last, BLOCK - 1))
+        return self._saved
+
+    def settle(self) -> Position | None:
+        """Return what is to be remembered at the end of the daemon; C{None} likewise."""
+        position = Position(self._last, tuple(self._rolled_back))
+        if position == self._saved:
+            return None
+        self._saved = position
+        return position
+
+    def restore(self, position: Position) -> None:
+        """Go on from C{position}, where another daemon has been; nothing was granted here."""
+        self._saved = position
+        self._last = position.last
+        self._rolled_back.extend(position.rolled_back)
+
     def _hold(self, request: LockRequest, value: int) -> Holding:
         self._left -= 1
         self._held.add(value)
@@ -71,6 +105,10 @@ def _value_of(element: str) -> int | None:
         return None
     value = int(element)
     return value if value <= _LAST_VALUE else None
+
+
+def _after(value: int, steps: int = 1) -> int:
+    return (value + steps - 1) % _LAST_VALUE + 1
 
 
 def _is_after(value: int, other: int) -> bool:
