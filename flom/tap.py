@@ -36,6 +36,7 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.limits import limits_of
 from flom.server.options import ServerOptions
+from flom.server.positions import Positions
 from flom.server.preload import ALWAYS, IN_GROUP, WITH_TLS, PreloadService
 from flom.server.service import build_daemon
 from flom.server.state import Epochs, StateDirectory, StateError
@@ -257,11 +258,13 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
         membership = _membership(options, claims, endpoints, reactor)
-        epochs = _epochs(options)
+        epochs, positions = _memory(options, claims)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
     limits = limits_of(config)
-    arbiter = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants, limits=limits, epochs=epochs)
+    arbiter = DeferredArbiter(
+        reactor, system_instant, log_grants=config.log_grants, limits=limits, epochs=epochs, positions=positions
+    )
     counters = Counters()
     build_daemon(
         reactor,
@@ -292,17 +295,30 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
     return daemon
 
 
-def _epochs(options: Options) -> Epochs:
-    """Return the epochs of the daemon's tokens, with the state directory."""
+def _memory(options: Options, claims: list[Claim]) -> tuple[Epochs, Positions | None]:
+    """Return what the daemon remembers in its state directory: epochs of tokens, and positions of sequences."""
     is_for_command = options["inherit"] is not None or options["starter"] is not None
     path = options.config.state or (state_directory() if is_for_command else "")
+    if not path:
+        return Epochs(), None
     try:
-        return Epochs(StateDirectory(path) if path else None)
+        state = StateDirectory(path)
+        return Epochs(state), Positions(state, _first_address(options, claims))
     except StateError as e:
         if options.config.state:
             raise ConfigError(f"state: {e}") from None
         _log.warn("{why}: nothing is remembered when this daemon has ended", why=str(e))
-        return Epochs(problem=str(e))
+        return Epochs(problem=str(e)), None
+
+
+def _first_address(options: Options, claims: list[Claim]) -> str:
+    """Return what tells this daemon from others of its user: its group, or the first of its addresses."""
+    if options.config.multicast_address:
+        return f"{options.config.multicast_address} {options.config.multicast_port}"
+    if not claims:
+        return str(options["listen"][0])
+    name = claims[0].socket.getsockname()
+    return " ".join(map(str, name[:2])) if isinstance(name, tuple) else os.fsdecode(name)
 
 
 def _claims(options: Options) -> list[Claim]:

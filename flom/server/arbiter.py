@@ -45,6 +45,7 @@ from flom.server.grace import MAX_GRACE, Looking, Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
+from flom.server.positions import Positions
 from flom.server.state import Epochs
 from flom.text import one_line, truncate
 
@@ -65,6 +66,7 @@ class DeferredArbiter(Acquiring):
     @ivar now: reads the clocks.
     @ivar began: when it was made, in seconds of the monotonic clock.
     @ivar epochs: of its fencing tokens.
+    @ivar positions: of its sequences with a lifespan; C{None} if they are not remembered.
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
     @ivar is_draining: true once nothing more is granted because the daemon ends when nothing is held, see L{drain}.
     @ivar is_closed: true while nothing is granted because the daemon ends, see L{close}.
@@ -82,6 +84,7 @@ class DeferredArbiter(Acquiring):
         log_grants: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         epochs: Epochs | None = None,
+        positions: Positions | None = None,
     ) -> None:
         """
         @param clock: has the timers; a reactor that is monotonic (L{flom.reactor.clock}), or a C{task.Clock} in tests.
@@ -89,9 +92,11 @@ class DeferredArbiter(Acquiring):
         @param log_grants: whether to log every grant and release; refusals are logged in any case.
         @param limits: of which those of waiters, resources and locks are enforced here.
         @param epochs: of the fencing tokens; by default, the clock alone decides them.
+        @param positions: of sequences with a lifespan; C{None} if they are not remembered.
         """
         self._clock = clock
         self.epochs = epochs or Epochs()
+        self.positions = positions
         self._log_grants = log_grants
         self.now = instant or instant_of(clock)
         self.began = self.now().monotonic
@@ -114,6 +119,7 @@ class DeferredArbiter(Acquiring):
         self._local: dict[SessionId, _LocalLock] = {}
         self._takeover: Takeover | None = None
         self.on_change: Callable[[], None] = lambda: None
+        self._set_alarm()
 
     @property
     def is_idle(self) -> bool:
@@ -243,6 +249,7 @@ class DeferredArbiter(Acquiring):
 
         Waiters in this process get an error; holders in this process keep their locks.
         """
+        self._settle()
         self.is_closed = True
         self._sessions.clear()
         self._suspended.clear()
@@ -280,6 +287,7 @@ class DeferredArbiter(Acquiring):
         Sessions that hold something may go on until they have released it, and what else they wait for is refused; all
         others are dismissed.
         """
+        self._settle()
         self.is_retired = True
         refused = self._end_grace() + self._withdraw_of_holders()
         self._dismiss_idle()
@@ -367,7 +375,20 @@ class DeferredArbiter(Acquiring):
             begin_epoch=lambda seen: self.epochs.begin(seen, self.now().wall),
         )
         table.is_draining = self.is_draining
+        if self.positions is not None:
+            table.remember(self.positions.load(), self.now())
         return table
+
+    def _settle(self) -> None:
+        """Remember exactly where sequences are, because nothing more is granted; what ends from now on is not."""
+        self._table.settle()
+        self._save()
+
+    def _save(self) -> None:
+        """Remember where sequences are, before a session is told."""
+        changes, self._table.unsaved = self._table.unsaved, {}
+        if changes and self.positions is not None and not (self.is_retired or self.is_closed):
+            self.positions.save(changes)
 
     def _serve_deferred(self) -> None:
         """Decide the requests that were deferred to the end of the grace period."""
@@ -402,6 +423,8 @@ class DeferredArbiter(Acquiring):
             self.on_change()
 
     def _carry_out(self, effects: list[Effect]) -> None:
+        if self._table.unsaved:
+            self._save()
         if self._is_delivering:
             self._effects.extend(effects)  # a receiver of effects has called: these come after the others
             return

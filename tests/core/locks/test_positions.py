@@ -101,7 +101,9 @@ def test_no_value_is_given_twice_whenever_daemons_die(
             given.add(value)
             held[session] = value
         elif step != "lock" and session in held:
-            script.run(f"{session} drop" if step == "drop" else f"{session} unlock {name} {step.removeprefix('unlock')}")
+            script.run(
+                f"{session} drop" if step == "drop" else f"{session} unlock {name} {step.removeprefix('unlock')}"
+            )
             value = held.pop(session)
             if kind == "S" and step != "unlock":
                 given.remove(value)

@@ -10,7 +10,8 @@ from flom.core.locks.positions import Position
 from flom.core.locks.resources.base import Holding, OneQueueResource
 from flom.core.requests import LockRequest
 
-_LAST_VALUE: Final = 2**32 - 1  # then 1 again; 0 is never given
+LAST_VALUE: Final = 2**32 - 1
+"""Of a sequence; then comes 1 again. 0 is never given."""
 
 BLOCK: Final = 100
 """
@@ -101,16 +102,16 @@ class SequenceResource(OneQueueResource):
 
 def _value_of(element: str) -> int | None:
     """Return the value that C{element} spells; C{None} if it is none."""
-    if not (element.isascii() and element.isdigit()) or len(element) > len(str(_LAST_VALUE)) or element[0] == "0":
+    if not (element.isascii() and element.isdigit()) or len(element) > len(str(LAST_VALUE)) or element[0] == "0":
         return None
     value = int(element)
-    return value if value <= _LAST_VALUE else None
+    return value if value <= LAST_VALUE else None
 
 
 def _after(value: int, steps: int = 1) -> int:
-    return (value + steps - 1) % _LAST_VALUE + 1
+    return (value + steps - 1) % LAST_VALUE + 1
 
 
 def _is_after(value: int, other: int) -> bool:
     """Return whether C{value} comes after C{other}: after 4294967290 come 4294967295 and 5, but not 4294967000."""
-    return 0 < (value - other) % _LAST_VALUE <= _LAST_VALUE // 2
+    return 0 < (value - other) % LAST_VALUE <= LAST_VALUE // 2

@@ -1,0 +1,104 @@
+"""
+The positions of sequences with a lifespan, in a file of the state directory
+(docs/resources.md, "How long a resource is remembered").
+
+It is a plain file of JSON, replaced as a whole: there are few such sequences, and an administrator can read it, copy it
+and remove it without any tool.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from twisted.logger import Logger
+
+from flom.core.locks.positions import Position, Remembered
+from flom.core.locks.resources.sequence import LAST_VALUE
+from flom.core.names import SequenceName, parse_name
+from flom.core.requests import MAX_LIFESPAN
+from flom.errors import InvalidName
+from flom.server.state import StateDirectory, StateError
+
+_LONGEST: Final = MAX_LIFESPAN + 1.0
+
+
+class Positions:
+    """
+    What one daemon remembers of its sequences.
+
+    @ivar problem: why they are not remembered; the empty string if they are.
+    """
+
+    _log = Logger()
+
+    def __init__(self, state: StateDirectory, address: str) -> None:
+        """
+        Read the file.
+
+        @param address: tells the daemon from the others that share the directory: where it listens.
+        @raise StateError: the file cannot be read, or is not what a daemon at this address has left.
+        """
+        self.problem = ""
+        self._state = state
+        self._address = address
+        self._name = f"sequences-{sha256(address.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+        data = state.read(self._name)
+        try:
+            self._remembered = {} if data is None else _read(data, address)
+        except (ValueError, TypeError, KeyError, AttributeError, InvalidName, RecursionError):
+            raise StateError(f"{state.path}/{self._name}: it has no positions of sequences at {address}") from None
+
+    def load(self) -> list[Remembered]:
+        """Return what is remembered."""
+        return list(self._remembered.values())
+
+    def save(self, changes: Mapping[str, Remembered | None]) -> None:
+        """
+        Write C{changes} down, of sequences by their names; C{None} for those to be forgotten.
+
+        If the directory cannot be used any more, one line of the log says so.
+        """
+        changed = {**self._remembered, **changes}
+        self._remembered = {name: one for name, one in changed.items() if one is not None}
+        sequences = {
+            one.name: {
+                "retention": one.retention,
+                "last": one.position.last,
+                "rolled_back": one.position.rolled_back,
+            }
+            for one in self._remembered.values()
+        }
+        text = json.dumps({"address": self._address, "sequences": sequences}, indent=1)
+        try:
+            self._state.replace(self._name, f"{text}\n".encode())
+            self.problem = ""
+        except StateError as e:
+            if str(e) != self.problem:
+                self.problem = str(e)
+                self._log.warn("{problem}: sequences may begin again after a restart", problem=self.problem)
+
+
+def _read(data: bytes, address: str) -> dict[str, Remembered]:
+    """Read what L{Positions.save} writes; anything else raises one of many errors."""
+    found = json.loads(data)
+    if found["address"] != address:
+        raise ValueError
+    return {name: _remembered(name, **fields) for name, fields in found["sequences"].items()}
+
+
+def _remembered(name: str, retention: float, last: int, rolled_back: list[int]) -> Remembered:
+    parsed = parse_name(name)
+    values: list[Any] = [last, *rolled_back]
+    if not (
+        isinstance(parsed, SequenceName)
+        and 0 < retention <= _LONGEST
+        and all(type(value) is int and 0 <= value <= LAST_VALUE for value in values)
+        and len(set(rolled_back)) == len(rolled_back)
+        and 0 not in rolled_back
+        and (parsed.transactional or not rolled_back)
+    ):
+        raise ValueError
+    return Remembered(name, float(retention), Position(last, tuple(rolled_back)))
