@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.connections import lock
-from tests.fakes.daemon import BIN, Daemon
+from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
 from tests.fakes.exclusion import Marks
 from tests.fakes.netns import Host, needs_network_namespaces
 from tests.fakes.peers import is_locked
@@ -131,3 +132,52 @@ def test_a_pid_file_that_is_left_is_replaced_by_twistd(tmp_path: Path) -> None:
         daemon.terminate()
         daemon.wait(30)
     assert not pidfile.exists()
+
+
+def draw(programs: Programs, *words: str) -> str:
+    """Run a command that prints its number; return that."""
+    done = programs.run(*words, "--", "sh", "-c", "echo $FLOM_ELEMENT; exit ${STATUS:-0}")
+    return str(done.stdout.strip())
+
+
+@pytest.mark.parametrize("where", ["unix", "tcp"])
+def test_the_next_one_goes_on_with_sequences_that_have_a_lifespan(
+    programs: Programs, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plain one leaves out what was remembered at once; the transactional one leaves out nothing."""
+    words = ["-s", str(tmp_path / "s")] if where == "unix" else ["-a", "127.0.0.1", "-p", str(free_port())]
+    words += ["-d", "60000", "-i", "60000", "-r"]
+    plain, transactional = [], []
+    for _ in range(2):
+        for status in "010":
+            monkeypatch.setenv("STATUS", status)
+            plain.append(draw(programs, *words, "_s_n[1]"))
+            transactional.append(draw(programs, *words, "_S_n[1]"))
+        [pid] = programs.daemons()
+        os.kill(pid, signal.SIGKILL)
+    assert plain == ["1", "2", "3", "101", "102", "103"]
+    assert transactional == ["1", "2", "2", "3", "4", "4"]
+
+
+def test_no_number_is_given_twice_however_often_it_is_killed(programs: Programs, tmp_path: Path) -> None:
+    """Programs draw numbers side by side, and start the daemons that are killed under them."""
+    path = tmp_path / "numbers"
+    words = ["-s", str(tmp_path / "s"), "-d", "60000", "-i", "60000"]
+    command = ["sh", "-c", f'echo "$FLOM_RESOURCE $FLOM_ELEMENT" >> {path}; sleep 0.1']
+    drawing = [
+        programs.start_program("sh", "-c", f"for _ in 1 2 3 4 5 6 7 8; do {shlex.join(draw_one)}; done")
+        for draw_one in ([FLOM_RUN, *words, "-r", name, "--", *command] for name in ("_s_n[2]", "_S_n[2]") * 2)
+    ]
+
+    def numbers() -> list[str]:
+        return path.read_text().splitlines() if path.exists() else []
+
+    for drawn in (5, 10, 15, 20, 25):
+        eventually(lambda drawn=drawn: len(numbers()) > drawn, "more numbers")  # type: ignore[misc]
+        for pid in programs.daemons():
+            if "daemon" in command_line_of(pid).split()[2]:  # it is no flom-run
+                os.kill(pid, signal.SIGKILL)
+    for program in drawing:
+        program.finish(60)
+    assert len(numbers()) > 25  # a flom-run that loses two daemons before they answer gives up
+    assert len(set(numbers())) == len(numbers())
