@@ -208,7 +208,7 @@ class LockTable:
             self._set_alarm(entry, entry.idle_until)
 
     def settle(self) -> None:
-        """Have all sequences remembered exactly, because the daemon ends."""
+        """Note in L{unsaved} exactly where all sequences are that are to be remembered: the daemon ends."""
         for entry in self._entries.values():
             if entry.kept is not None and (position := entry.kept.settle()) is not None:
                 self.unsaved[entry.name] = Remembered(entry.name, entry.retention, position)
