@@ -228,11 +228,13 @@ class Model:
                 return len(held) < slots
             case TimestampName(format=format, slots=slots):
                 unit = microseconds(now.wall) // (unit_of(format) or 1)
+                fits = len(held) < slots and unit > resource.last_unit
                 text = self.text(format, now)
-                if unit > resource.last_unit and text in resource.to_skip:
+                if fits and text in resource.to_skip:
                     resource.to_skip.remove(text)
                     resource.last_unit = unit
-                return len(held) < slots and unit > resource.last_unit
+                    return False
+                return fits
 
     def reclaimable(self, resource: Resource, request: LockRequest, now: Instant) -> bool:
         """Return whether what another daemon has granted can be granted again: the same element, which is free."""

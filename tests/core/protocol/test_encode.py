@@ -121,7 +121,9 @@ def test_what_can_be_locked_can_be_reclaimed(name: str, element: str | None) -> 
 
 
 def test_a_reclaim_that_would_be_too_long_says_less() -> None:
-    asked = Lock("a.b", regains=True, extended=True, user="root", command="backup", holder=7, element="b", token=2**62)
+    asked = Lock(
+        "a.b", regains=True, extended=True, user="root", command="backup", holder=7, element="b", token=2**62 + 1
+    )
     least = asked.replace(user="", command="", holder=0, token=0)
     shorter = [asked, asked.replace(user="", command=""), asked.replace(user="", command="", holder=0), least]
     for said in shorter:

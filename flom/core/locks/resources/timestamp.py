@@ -44,11 +44,13 @@ class TimestampResource(OneQueueResource):
             raise InvalidTimestampFormat(f"{name.format!r} gives texts of no or more than {MAX_TEXT} characters")
 
     def fits(self, request: LockRequest, now: Instant) -> bool:
-        unit = self._unit_of(now)
-        if self._to_skip and unit > self._last_unit and (text := self._text(now.wall)) in self._to_skip:
-            self._to_skip.remove(text)
-            self._last_unit = unit
-        return self._left > 0 and unit > self._last_unit
+        if self._left <= 0 or (unit := self._unit_of(now)) <= self._last_unit:
+            return False
+        if not self._to_skip or (text := self._text(now.wall)) not in self._to_skip:
+            return True
+        self._to_skip.remove(text)
+        self._last_unit = unit
+        return False
 
     def take(self, request: LockRequest, now: Instant) -> Holding:
         self._left -= 1
