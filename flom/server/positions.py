@@ -36,7 +36,7 @@ class Positions:
 
     def __init__(self, state: StateDirectory, address: str) -> None:
         """
-        Read the file.
+        Check what is in the file.
 
         @param address: tells the daemon from the others that share the directory: where it listens.
         @raise StateError: the file cannot be read, or is not what a daemon at this address has left.
@@ -45,14 +45,15 @@ class Positions:
         self._state = state
         self._address = address
         self._name = f"sequences-{sha256(address.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
-        data = state.read(self._name)
-        try:
-            self._remembered = {} if data is None else _read(data, address)
-        except (ValueError, TypeError, KeyError, AttributeError, InvalidName, RecursionError):
-            raise StateError(f"{state.path}/{self._name}: it has no positions of sequences at {address}") from None
+        self._remembered = self._read()
 
     def load(self) -> list[Remembered]:
-        """Return what is remembered."""
+        """Return what is remembered: what the file has by now, unless that could not be written last, or be read."""
+        if not self.problem:
+            try:
+                self._remembered = self._read()
+            except StateError as e:
+                self._note(str(e))
         return list(self._remembered.values())
 
     def save(self, changes: Mapping[str, Remembered | None]) -> None:
@@ -76,12 +77,23 @@ class Positions:
             self._state.replace(self._name, f"{text}\n".encode())
             self.problem = ""
         except StateError as e:
-            if str(e) != self.problem:
-                self.problem = str(e)
-                self._log.warn("{problem}: sequences may begin again after a restart", problem=self.problem)
+            self._note(str(e))
+
+    def _read(self) -> dict[str, Remembered]:
+        data = self._state.read(self._name)
+        try:
+            return {} if data is None else _parse(data, self._address)
+        except (ValueError, TypeError, KeyError, AttributeError, InvalidName, RecursionError):
+            what = f"{self._state.path}/{self._name}"
+            raise StateError(f"{what}: it has no positions of sequences at {self._address}") from None
+
+    def _note(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            self._log.warn("{problem}: sequences may begin again after a restart", problem=problem)
 
 
-def _read(data: bytes, address: str) -> dict[str, Remembered]:
+def _parse(data: bytes, address: str) -> dict[str, Remembered]:
     """Read what L{Positions.save} writes; anything else raises one of many errors."""
     found = json.loads(data)
     if found["address"] != address:

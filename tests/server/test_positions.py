@@ -69,6 +69,23 @@ def test_a_file_that_no_daemon_has_left_is_named_and_left_alone(directory: State
     assert path.read_bytes() == data
 
 
+def test_what_another_daemon_has_written_meanwhile_is_loaded(directory: StateDirectory) -> None:
+    """Of two in one group, the one that leads later."""
+    one, other = at(directory), at(directory)
+    one.save({PLAIN.name: PLAIN})
+    assert other.load() == [PLAIN]
+
+
+def test_a_file_that_is_broken_later_is_told_and_what_was_known_goes_on(
+    directory: StateDirectory, log: list[LogEvent]
+) -> None:
+    positions = at(directory)
+    positions.save({PLAIN.name: PLAIN})
+    path_in(directory).write_bytes(b"")
+    assert positions.load() == [PLAIN]
+    assert warnings(log) == [f"{positions.problem}: sequences may begin again after a restart"]
+
+
 def test_the_file_of_another_address_is_foreign(directory: StateDirectory) -> None:
     at(directory).save({PLAIN.name: PLAIN})
     path = path_in(directory)
