@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
@@ -20,6 +20,8 @@ from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.spawn import Child, Text, spawn
 from flom.client.retry import (
     ANSWER_TIMEOUT,
+    CLOSE_TIMEOUT,
+    COME_BACK_TIMEOUT,
     LONG_RETRY,
     RETRY,
     TAKEOVER_ANSWER_TIMEOUT,
@@ -29,6 +31,7 @@ from flom.client.retry import (
     new_holder,
     silent,
 )
+from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.encode import extend
@@ -86,19 +89,17 @@ class RemoteHeld:
         name: str,
         granted: Granted,
         pool: ConnectionPool,
-        reclaim: Callable[[], Coroutine[Any, Any, LockClient]] | None = None,
+        way_back: _WayBack,
     ) -> None:
         """
         @param pool: keeps the connection after the release.
-        @param reclaim: acquires the lock again from the daemon that takes over, and raises L{FlomError} if that is not
-            possible; C{None} if it never is.
         """
         self.element = granted.element
         self.token = granted.token
         self.lost: Deferred[FlomError] = Deferred()
         self._name = name
         self._pool = pool
-        self._reclaim = reclaim
+        self._way_back = way_back
         self._reclaiming: Deferred[None] | None = None
         self._hold_by(client)
         self.is_released = False
@@ -131,19 +132,38 @@ class RemoteHeld:
         if self.is_lost and self._client.contest is None:
             return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
         self._pool.expect(self._client)
-        return self._client.unlock(self._name, rollback).addBoth(self._end)
+        return Deferred.fromCoroutine(self._unlock_surely(rollback)).addBoth(self._end)
+
+    async def _unlock_surely(self, rollback: bool) -> None:
+        """Release the lock; if its connection is broken, by another one."""
+        client = self._client
+        if not client.session:
+            await client.unlock(self._name, rollback)
+            return
+        try:
+            await client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
+        except DaemonLost as loss:
+            if not client.is_broken:
+                raise
+            try:
+                self._client = await self._way_back.take(client, CLOSE_TIMEOUT / 2)
+            except FlomError as why:
+                if isinstance(why, LockRefused) and why.outcome == Outcome.CANNOT_WAIT:
+                    return  # it was released
+                raise loss from why
+            await self._client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
 
     def _note_end(self, why: FlomError) -> None:
         """Note that the lock is contested, or that its daemon has gone: then reclaim it, if that can be."""
-        if self._reclaim is None or isinstance(why, LockContested):
+        if isinstance(why, LockContested) or not self._way_back.leads_from(self._client):
             self._note_loss(why)
         else:
-            self._reclaiming = Deferred.fromCoroutine(self._move(self._reclaim, why))
+            self._reclaiming = Deferred.fromCoroutine(self._move(why))
 
-    async def _move(self, reclaim: Callable[[], Coroutine[Any, Any, LockClient]], why: FlomError) -> None:
+    async def _move(self, why: FlomError) -> None:
         """Reclaim the lock that was lost because of C{why}; note the loss if that fails."""
         try:
-            client = await reclaim()
+            client = await self._way_back.take(self._client, RECLAIM_TIMEOUT)
         except FlomError as e:
             self._reclaiming = None
             self._note_loss(unreclaimed(why if isinstance(why, DaemonLost) else DaemonLost(str(why)), e))
@@ -325,7 +345,7 @@ class RemoteArbiter(Acquiring):
         resource = parse_name(message.name).key
         budget = RetryBudget(is_in_group=self._forget is not None)
         while True:
-            kept = self._pool.take(resource)
+            kept = None if message.session else self._pool.take(resource)
             try:
                 client = kept or await self._connect_in_time(message)
             except DaemonUnreachable as e:
@@ -338,8 +358,10 @@ class RemoteArbiter(Acquiring):
                 continue
             try:
                 granted = await self._in_time(message, client.lock(message), self._patience)
-                return RemoteHeld(client, message.name, granted, self._pool, self._way_back(message, granted))
+                return RemoteHeld(client, message.name, granted, self._pool, _WayBack(self, message, granted))
             except DaemonLost as e:
+                if client.session and client.is_broken:
+                    message = message.replace(session=client.session)
                 if self._forget:
                     self._forget()
                 if kept and not client.has_answered:
@@ -357,12 +379,18 @@ class RemoteArbiter(Acquiring):
     def _connect_in_time(self, message: Lock) -> Deferred[LockClient]:
         """Connect to the daemon; in a group, the search for it has times of its own."""
         connecting = Deferred.fromCoroutine(self._connect())
-        return connecting if self._forget else self._in_time(message, connecting, ANSWER_TIMEOUT)
+        if self._forget:
+            return connecting
+        if message.session:
+            return self._limit(connecting, COME_BACK_TIMEOUT)
+        return self._in_time(message, connecting, ANSWER_TIMEOUT)
 
     def _in_time(self, message: Lock, waiting: Deferred[_T], patience: float) -> Deferred[_T]:
         """Fail C{waiting} with L{DaemonUnreachable} after C{patience} seconds if C{message} is not to wait."""
-        if message.wait:
-            return waiting
+        return waiting if message.wait else self._limit(waiting, patience)
+
+    def _limit(self, waiting: Deferred[_T], patience: float) -> Deferred[_T]:
+        """Fail C{waiting} with L{DaemonUnreachable} after C{patience} seconds."""
 
         def expire(result: _T | Failure, seconds: float) -> _T | Failure:
             if isinstance(result, Failure) and result.check(CancelledError):
@@ -371,31 +399,16 @@ class RemoteArbiter(Acquiring):
 
         return waiting.addTimeout(patience, self._clock, expire)
 
-    def _way_back(self, message: Lock, granted: Granted) -> Callable[[], Coroutine[Any, Any, LockClient]] | None:
-        """Return what reclaims the lock of C{message}, which was C{granted}; C{None} if that cannot be."""
-        successor = self._successor
-        if successor is None:
-            return None
-        holder = new_holder()
-        again = message.replace(
-            wait=False,
-            create=True,
-            regains=True,
-            extended=False,
-            holder=holder,
-            element=granted.element,
-            token=granted.token or 0,
-        )
-        return lambda: self._reclaim(self._secure(successor(holder)), self._extend(again))
-
-    async def _reclaim(self, successor: IStreamClientEndpoint, message: Lock) -> LockClient:
-        """Acquire the lock of C{message} again, from the daemon that takes over; raise L{FlomError} if that fails."""
+    async def _reclaim(self, holder: int, message: Lock, seconds: float) -> LockClient:
+        """Acquire the lock of C{message} again within C{seconds}; raise L{FlomError} if that fails."""
         if self._forget:
             self._forget()
-        give_up = self._clock.seconds() + RECLAIM_TIMEOUT
+        endpoint = None if self._successor is None else self._secure(self._successor(holder))
+        give_up = self._clock.seconds() + seconds
         while True:
             try:
-                client = await self._connect(successor)
+                connecting = Deferred.fromCoroutine(self._connect(endpoint))
+                client = await (connecting if endpoint else self._limit(connecting, COME_BACK_TIMEOUT))
                 try:
                     granted = await client.lock(message)
                     check_reclaimed(client.peer, granted.element, message.element)
@@ -406,4 +419,39 @@ class RemoteArbiter(Acquiring):
             except (DaemonLost, DaemonUnreachable):
                 if self._clock.seconds() > give_up:
                     raise
-            await deferLater(self._clock, RETRY)
+            await deferLater(self._clock, RETRY if endpoint else RETRY * jitter())
+
+
+class _WayBack:
+    """The way back to a lock whose connection has ended: to the same daemon, or to the one that takes over."""
+
+    def __init__(self, arbiter: RemoteArbiter, message: Lock, granted: Granted) -> None:
+        """@param message: the request for the lock that was C{granted}."""
+        self._arbiter = arbiter
+        self._message = message
+        self._granted = granted
+        self._holder = new_holder()
+
+    def leads_from(self, ended: LockClient) -> bool:
+        """Return whether the lock can still be ours: in a group, or if its connection has C{ended} by being broken."""
+        return self._arbiter._successor is not None or bool(ended.session and ended.is_broken)
+
+    async def take(self, ended: LockClient, seconds: float) -> LockClient:
+        """
+        Acquire the lock of a connection that has C{ended} again.
+
+        @param seconds: for which to try.
+        @raise FlomError: that was not possible.
+        """
+        arbiter, granted = self._arbiter, self._granted
+        again = self._message.replace(
+            wait=False,
+            create=True,
+            regains=True,
+            extended=False,
+            holder=self._holder,
+            element=granted.element,
+            token=granted.token or 0,
+            session=ended.session if ended.is_broken else "",
+        )
+        return await arbiter._reclaim(self._holder, arbiter._extend(again), seconds)

@@ -43,6 +43,7 @@ class LockClient(Protocol):
         lock has one of its own.
     @ivar contest: the reason if the lock is contested: another daemon has granted it too. It is held still.
     @ivar closed: fires when the connection has ended.
+    @ivar is_broken: true once it has ended in another way than by being closed by the daemon.
     """
 
     transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
@@ -55,6 +56,7 @@ class LockClient(Protocol):
         self.lost: Deferred[FlomError] = Deferred()
         self.contest: LockContested | None = None
         self.closed: Deferred[None] = Deferred()
+        self.is_broken = False
         self._clock = clock
         self._connection = ClientConnection()
         self._keepalive = keepalive
@@ -62,6 +64,7 @@ class LockClient(Protocol):
         self._is_secured = False
         self._has_timed_out = False
         self._is_shared = False
+        self._patience = CLOSE_TIMEOUT
         self._name = ""  # of the resource that was asked for last
         self._decided: Deferred[Granted] | None = None
         self._unlocked: Deferred[None] | None = None
@@ -71,6 +74,11 @@ class LockClient(Protocol):
     def has_answered(self) -> bool:
         """True if the daemon has said anything since the last request."""
         return self._connection.has_answered
+
+    @property
+    def session(self) -> str:
+        """What says on another connection that we go on with what this one had; the empty string if nothing does."""
+        return self._connection.session
 
     @property
     def is_reusable(self) -> bool:
@@ -106,20 +114,22 @@ class LockClient(Protocol):
         self._write(data)
         return decided
 
-    def unlock(self, name: str, rollback: bool = False) -> Deferred[None]:
+    def unlock(self, name: str, rollback: bool = False, patience: float = CLOSE_TIMEOUT) -> Deferred[None]:
         """
         Release the lock.
 
         A daemon that answers leaves the connection as it is, see L{is_reusable}; any other one shows that it has taken
         the unlock by closing the connection, as we do.
 
-        @return: fires when the daemon has confirmed it, with L{DaemonLost} if it does not within L{CLOSE_TIMEOUT}.
+        @param patience: seconds that the daemon has for confirming it.
+        @return: fires when the daemon has confirmed it, with L{DaemonLost} if it does not in time.
         @raise LocalProtocolError: no lock is held any more.
         """
         self._write(self._connection.unlock(name, rollback))
         unlocked: Deferred[None] = Deferred()
         self._unlocked = unlocked
-        self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self._time_out)
+        self._patience = patience
+        self._deadline = self._clock.callLater(patience, self._time_out)
         if self._connection.awaits_close:
             close_our_side(self.transport)
         return unlocked
@@ -168,12 +178,13 @@ class LockClient(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         lost = self._why_lost(reason)
-        end = self._connection.receive_end(in_order=self._has_closed(reason))
+        self.is_broken = not self._has_closed(reason)
+        end = self._connection.receive_end(in_order=not self.is_broken)
         self._decide(lost)
         if isinstance(end, Unlocked):
             self._note_unlock()
         elif self._unlocked is not None:
-            when = f"within {CLOSE_TIMEOUT:g} s" if self._has_timed_out else "before the connection ended"
+            when = f"within {self._patience:g} s" if self._has_timed_out else "before the connection ended"
             self._unlocked.errback(unconfirmed(self.peer, when))
         elif end.was_held and not self.lost.called:
             self.lost.callback(lost)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan.network import PORT, Lan, LanHost, Member
@@ -23,6 +26,20 @@ RULES = {
 """What is done with all that comes from a client."""
 
 
+each_program = pytest.mark.parametrize(
+    "program",
+    [[FLOM_RUN], [sys.executable, "-m", "flom.client.deferred"]],
+    ids=["flom-run", "Twisted"],
+)
+
+
+def silent_end(program: Running) -> int:
+    """End C{program}, which has nothing to complain about; return its status."""
+    ended = program.finish()
+    assert ended.stderr == ""
+    return ended.returncode
+
+
 class Scene:
     """
     A daemon, a host whose connections break, and another one whose do not.
@@ -38,16 +55,16 @@ class Scene:
         self.daemon.await_log("FLM003N")
         self._there = self.server.ipv4()
 
-    def hold(self, host: LanHost | None = None) -> Running:
-        """Run a command that holds R until its stdin is closed, by default on our host."""
-        holder = self._start(host or self.ours)
+    def hold(self, program: list[str], host: LanHost | None = None) -> Running:
+        """Run a command by C{program} that holds R until its stdin is closed, by default on our host."""
+        holder = self._start(host or self.ours, program)
         assert self.next_line(holder, "held")
         return holder
 
-    def wait(self, host: LanHost | None = None) -> Running:
+    def wait(self, program: list[str], host: LanHost | None = None) -> Running:
         """Run such a command on the other host, by default, and return when it waits."""
         host = host or self._other
-        waiter = self._start(host)
+        waiter = self._start(host, program)
         eventually(lambda: host.has_heard(waiter, self.daemon), f"{host.name} waiting")
         return waiter
 
@@ -67,79 +84,103 @@ class Scene:
         """Undo L{cut}."""
         self._nft("flush ruleset")
 
-    def move(self) -> None:
-        """Change the address of our host."""
-        address = self.ours.ipv4()
-        self.ours.ip("addr", "del", f"{address}/24", "dev", "eth0")
-        self.ours.ip("addr", "add", f"{address}9/24", "dev", "eth0")
+    def move(self) -> str:
+        """Change the address of our host; return the new one."""
+        former = self.ours.ipv4()
+        address = f"{former}9"
+        self.ours.ip("addr", "del", f"{former}/24", "dev", "eth0")
+        self.ours.ip("addr", "add", f"{address}/24", "dev", "eth0")
+        return address
+
+    def connections_from(self, address: str) -> str:
+        """Return what C{ss} lists of the connections of our host from C{address}."""
+        return self.ours.run("ss", "-OtnpH", "state", "established", "src", address).stdout
 
     def _nft(self, script: str) -> None:
         assert self.server.run("nft", script).returncode == 0
 
-    def _start(self, host: LanHost) -> Running:
-        return host.start_job("-V", "-a", self._there, "-p", str(PORT), "-d", "0", *KEEPALIVE, "-r", "R")
+    def await_return(self, client: Running) -> None:
+        """Wait until C{client}, on our host, has come back."""
+        eventually(lambda: self.ours.has_heard(client, self.daemon), "back")
+
+    def _start(self, host: LanHost, program: list[str]) -> Running:
+        where = ["-a", self._there, "-p", str(PORT), "-d", "0", *KEEPALIVE, "-r", "R"]
+        return host.start(*program, *host.marks.job(*where))
 
 
+@each_program
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_a_holder_comes_back_when_the_way_is_clear_again(rule: str, lan: Lan) -> None:
+def test_a_holder_comes_back_when_the_way_is_clear_again(rule: str, program: list[str], lan: Lan) -> None:
     scene = Scene(lan)
-    holder = scene.hold()
-    waiter = scene.wait()
+    holder = scene.hold(program)
+    waiter = scene.wait(program)
     scene.cut("meta l4proto tcp " + rule)
     scene.daemon.await_log(NOTICED)
     scene.heal()
-    assert scene.next_line(holder, "reclaimed")
-    ended = holder.finish()
-    assert (ended.returncode, ended.stderr) == (0, "")
+    scene.await_return(holder)
+    assert silent_end(holder) == 0
     assert scene.next_line(waiter, "held")
-    assert waiter.finish().returncode == 0
+    assert silent_end(waiter) == 0
 
 
-def test_a_holder_whose_address_changes_comes_back_from_the_new_one(lan: Lan) -> None:
+@each_program
+def test_a_holder_whose_address_changes_comes_back_from_the_new_one(program: list[str], lan: Lan) -> None:
     scene = Scene(lan)
-    holder = scene.hold()
-    waiter = scene.wait()
+    holder = scene.hold(program)
+    waiter = scene.wait(program)
+    address = scene.move()
+    eventually(lambda: f"pid={holder.pid}," in scene.connections_from(address), "back from there")
+    assert silent_end(holder) == 0
+    assert scene.next_line(waiter, "held")
+    assert silent_end(waiter) == 0
+
+
+@each_program
+def test_an_unlock_from_a_new_address_is_one(program: list[str], lan: Lan) -> None:
+    """The connection seems to be alive: the client has yet to find out that nothing comes through."""
+    scene = Scene(lan)
+    holder = scene.hold(program)
     scene.move()
-    assert scene.next_line(holder, "reclaimed")
-    ended = holder.finish()
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert scene.next_line(waiter, "held")
-    waiter.finish()
+    assert silent_end(holder) == 0
+    assert silent_end(scene.hold(program)) == 0
 
 
-def test_a_waiter_keeps_its_place(lan: Lan) -> None:
+@each_program
+def test_a_waiter_keeps_its_place(program: list[str], lan: Lan) -> None:
     scene = Scene(lan)
-    holder = scene.hold(scene.server)
-    first = scene.wait(scene.ours)
-    second = scene.wait()
+    holder = scene.hold(program, scene.server)
+    first = scene.wait(program, scene.ours)
+    second = scene.wait(program)
     scene.cut("meta l4proto tcp reject with tcp reset")
     scene.daemon.await_log(NOTICED)
     scene.heal()
-    eventually(lambda: scene.ours.has_heard(first, scene.daemon), "the first waiter back")
-    holder.finish()
+    scene.await_return(first)
+    assert silent_end(holder) == 0
     assert scene.next_line(first, "held")
-    first.finish()
+    assert silent_end(first) == 0
     assert scene.next_line(second, "held")
-    second.finish()
+    assert silent_end(second) == 0
 
 
-def test_what_breaks_again_and_again_is_held_all_the_same(lan: Lan) -> None:
+@each_program
+def test_what_breaks_again_and_again_is_held_all_the_same(program: list[str], lan: Lan) -> None:
     scene = Scene(lan)
-    holder = scene.hold()
-    waiter = scene.wait()
+    holder = scene.hold(program)
+    waiter = scene.wait(program)
     for _ in range(3):
         scene.cut("meta l4proto tcp reject with tcp reset")
         eventually(lambda: not scene.ours.has_heard(holder, scene.daemon), "the connection broken")
         scene.heal()
-        assert scene.next_line(holder, "reclaimed")
-    assert holder.finish().returncode == 0
+        scene.await_return(holder)
+    assert silent_end(holder) == 0
     assert scene.next_line(waiter, "held")
-    waiter.finish()
+    assert silent_end(waiter) == 0
 
 
-def test_who_does_not_come_back_in_time_is_told_that_the_lock_is_lost(lan: Lan) -> None:
+@each_program
+def test_who_does_not_come_back_in_time_is_told_that_the_lock_is_lost(program: list[str], lan: Lan) -> None:
     scene = Scene(lan, "--session-timeout", "1000")
-    holder = scene.hold()
+    holder = scene.hold(program)
     scene.cut("meta l4proto tcp drop")
     scene.daemon.await_log("has not come back")
     scene.heal()
