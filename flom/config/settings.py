@@ -261,6 +261,8 @@ def _list(
 _PORT: Final = absolute_within(1, 65535)
 _MOST_KEEPALIVE: Final = {"time": 32767, "intvl": 32767, "probes": 127}  # what the kernel takes, from 1 on
 _COUNT: Final = within(0, 2**31 - 1)
+_LOSS_MARGIN: Final = 1.5  # seconds, for what takes longer than it should
+_LEAST_COMEBACK: Final = 1.0  # seconds
 _LIMITED_MS: Final = within(10, 3_600_000)
 
 
@@ -478,6 +480,14 @@ class Config(_Values):
         return self.kill_after_ms / 1000 if self.on_lost == "terminate" else None
 
     @property
+    def loss_margin(self) -> float:
+        """
+        Seconds before the end of L{session_timeout_ms} at which the lock of a broken connection counts as lost: what
+        follows is over then before the daemon grants it to another client.
+        """
+        return 0.0 if self.lost_signal is None else (self.kill_after or 0.0) + _LOSS_MARGIN
+
+    @property
     def timing(self) -> Timing:
         """The three settings of elections as one value."""
         return Timing(self.heartbeat_ms / 1000, self.leader_timeout_ms / 1000, self.election_time_ms / 1000)
@@ -536,6 +546,16 @@ class Config(_Values):
         if self.resource_type and self.resource_type != name.type_name:
             way_out = f"; '/{name.text}' is one lock" if name.type_name == "set" else ""
             raise ConfigError(f"type: '{name.text}' is of type {name.type_name}, not {self.resource_type}{way_out}")
+
+    def check_loss_margin(self) -> None:
+        """Raise L{ConfigError} if a command whose lock is lost may still run when another one gets the lock."""
+        left = self.session_timeout_ms / 1000 - self.loss_margin
+        if self.unicast_address and self.session_timeout_ms and left < _LEAST_COMEBACK:
+            kept, needed = self.session_timeout_ms / 1000, self.loss_margin + _LEAST_COMEBACK
+            raise ConfigError(
+                f"on-lost: the daemon keeps a lock for {kept:g} s (session-timeout) when a connection breaks, and "
+                f"{needed:g} s are needed: kill-after, {_LOSS_MARGIN:g} s and {_LEAST_COMEBACK:g} s to come back in"
+            )
 
     def check_election(self) -> None:
         """Raise L{ConfigError} if one lost announcement would make a leader seem dead."""

@@ -182,6 +182,7 @@ def configure(program: str, line: CommandLine) -> Config:
     config.check_tls()
     config.check_election()
     config.check_type()
+    config.check_loss_margin()
     if config.quiet:
         be_quiet()
         config = config.replace(verbose=False)

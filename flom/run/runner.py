@@ -56,7 +56,9 @@ class Runner(Hooks):
         self._config = config
         self._wording = wording
         self._command = command
-        self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True, waits_on=waits_on)
+        self._acquirer = Acquirer(
+            config, self, config.timeout or None, may_start=True, waits_on=waits_on, margin=config.loss_margin
+        )
         self._report: WaitReport | None = None
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
         self._end = end
@@ -86,6 +88,9 @@ class Runner(Hooks):
         if granted.element is not None:
             self.say(f"Locked element is '{granted.element}'")
         conversation, status = self._run_command(conversation, request, granted)
+        if DaemonLost in self._told:
+            conversation.close()
+            return self._final(status)
         try:
             conversation.unlock(request.name, rollback=status != 0)
         except LockContested as e:

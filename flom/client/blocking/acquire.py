@@ -93,6 +93,7 @@ class Acquirer:
         may_start: bool,
         waits_on: bool = True,
         interrupts: bool = False,
+        margin: float = 0.0,
     ) -> None:
         """
         @param timeout: seconds to wait for the lock at most, besides those in which a daemon is started; C{None}: any.
@@ -100,6 +101,8 @@ class Acquirer:
         @param waits_on: whether to go on waiting at the next daemon of a fixed address when the one there has gone; in
             a group, that is always so.
         @param interrupts: see L{Conversation.lock}.
+        @param margin: seconds before the end of the daemon's session-timeout at which a lock is given up whose
+            connection over TCP is broken.
         """
         self.conversation: Conversation | None = None
         self._config = config
@@ -118,6 +121,7 @@ class Acquirer:
         self._stepping = RLock()  # held while we step out, and while it is looked at whether we have
         self._is_undecided = False
         self._has_stepped_out = False
+        self._expected_for = config.session_timeout_ms / 1000 - margin
         self._expected_until = 0.0
 
     def acquire(self, message: Lock) -> tuple[Conversation, Granted]:
@@ -207,7 +211,7 @@ class Acquirer:
         if broken is None or not broken.connection.session or not broken.stream.is_broken:
             return message
         if not self._is_in_group:
-            self._expected_until = monotonic() + self._config.session_timeout_ms / 1000
+            self._expected_until = monotonic() + self._expected_for
         return message.replace(session=broken.connection.session)
 
     def _let_go_on(self, conversation: Conversation, message: Lock) -> None:
@@ -282,19 +286,22 @@ class Acquirer:
 
     def _decide(self, conversation: Conversation, message: Lock) -> Granted | Refused:
         """Return the daemon's decision; L{DaemonUnreachable} is raised if C{message} is not to wait, and none comes."""
-        limit = monotonic() + self._patience
+        began = monotonic()
+        limit = began + self._patience
+        if self._is_expected and not message.wait:
+            limit = min(limit, self._expected_until)
         try:
             return conversation.lock(message, min(self._deadline, limit), self._interrupts)
         except LockTimeout:
             if self._deadline <= limit:
                 raise
-            raise silent(conversation.peer, self._patience) from None
+            raise silent(conversation.peer, limit - began) from None
 
     def _connect_once(self, seek: int) -> Conversation:
         """Connect to the daemon; L{connect} has the errors, and L{silent} is one if it cannot be connected to."""
         limit = NEVER if self._is_in_group else monotonic() + self._patience
-        if self._is_expected:
-            limit = min(limit, monotonic() + COME_BACK_TIMEOUT)
+        if is_expected := self._is_expected:
+            limit = min(limit, monotonic() + COME_BACK_TIMEOUT, self._expected_until)
         hooks = self._hooks
         try:
             return connect(
@@ -310,7 +317,7 @@ class Acquirer:
                 raise
             if type(e) is not LockTimeout:  # no name server has answered
                 raise DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, str(e)) from None
-            if self._is_expected:
+            if is_expected:
                 raise NoDaemon(ReturnCode.NETWORK_TIMEOUT, str(e)) from None
             raise silent(peer_of(self._config), self._patience) from None
 

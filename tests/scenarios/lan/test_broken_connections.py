@@ -45,6 +45,7 @@ class Scene:
     A daemon, a host whose connections break, and another one whose do not.
 
     @ivar ours: the host whose connections break.
+    @ivar place: options that say where the daemon is.
     """
 
     def __init__(self, lan: Lan, *options: str) -> None:
@@ -53,7 +54,7 @@ class Scene:
             "-a", "0.0.0.0", "--unicast-port", str(PORT), *KEEPALIVE, *options
         )
         self.daemon.await_log("FLM003N")
-        self._there = self.server.ipv4()
+        self.place = ["-a", self.server.ipv4(), "-p", str(PORT), "-d", "0", *KEEPALIVE]
 
     def hold(self, program: list[str], host: LanHost | None = None) -> Running:
         """Run a command by C{program} that holds R until its stdin is closed, by default on our host."""
@@ -104,8 +105,7 @@ class Scene:
         eventually(lambda: self.ours.has_heard(client, self.daemon), "back")
 
     def _start(self, host: LanHost, program: list[str]) -> Running:
-        where = ["-a", self._there, "-p", str(PORT), "-d", "0", *KEEPALIVE, "-r", "R"]
-        return host.start(*program, *host.marks.job(*where))
+        return host.start(*program, *host.marks.job(*self.place, "-r", "R"))
 
 
 @each_program
@@ -187,3 +187,19 @@ def test_who_does_not_come_back_in_time_is_told_that_the_lock_is_lost(program: l
     assert holder.process.stderr is not None
     assert b"the lock was lost" in holder.process.stderr.readline()
     assert holder.finish().returncode == 95
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_command_is_gone_before_another_one_gets_its_lock(rule: str, lan: Lan) -> None:
+    """Although it ignores SIGTERM."""
+    kept = ["--session-timeout", "5s"]
+    scene = Scene(lan, *kept)
+    ending = ["--on-lost", "terminate", "--kill-after", "1", *kept]
+    stubborn = ["sh", "-c", "trap '' TERM; echo held; while :; do sleep 0.05; done"]
+    holder = scene.ours.start_flom(*scene.place, *ending, "-r", "R", "--", *stubborn)
+    assert holder.line() == "held"
+    waiter = scene.wait([FLOM_RUN])
+    scene.cut("meta l4proto tcp " + rule)
+    assert scene.next_line(waiter, "held")
+    assert holder.process.poll() == 95
+    assert waiter.finish().returncode == 0
