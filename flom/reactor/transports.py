@@ -110,7 +110,9 @@ def end_for_all(transport: Any) -> None:
     descriptor only, and tells the other end by a reset.
     """
     below = underlying(transport)
-    if isinstance(below, Connection) and below.connected:
+    if isinstance(below, Connection):
+        if not below.connected:
+            return
         try:
             below.getHandle().shutdown(socket.SHUT_RDWR)
         except OSError:

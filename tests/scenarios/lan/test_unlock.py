@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
+from flom.codes import ExitStatus
 from tests.fakes.daemon import BIN, FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import Running
@@ -68,8 +70,11 @@ NO_END = "output priority 0; tcp flags & fin == fin drop"
 TOLD = re.compile("has not confirmed the unlock|not confirmed$|closed the connection")
 """What a line about a loss says; a reset may come before the unlock, as the answer to an acknowledgement."""
 
-LOST = (99, ["loss"])
-RELEASED: tuple[int, list[str]] = (0, [])
+STATUSES = {0: "ok", ExitStatus.ERROR: "lost", ExitStatus.LOST: "lost"}
+"""What the statuses of L{CLIENTS} mean."""
+
+LOST = ("lost", ["loss"])
+RELEASED: tuple[str, list[str]] = ("ok", [])
 
 
 class Holders:
@@ -108,13 +113,26 @@ class Holders:
         script = f"table inet t {{ chain c {{ type filter hook {rule}; }}; }}"
         assert self.server.run("nft", script).returncode == 0
 
-    def end(self) -> dict[str, tuple[int, list[str]]]:
-        """End all of them, which releases their locks; return the status of each, and what of L{TOLD} its lines say."""
+    def heal(self) -> None:
+        """Undo L{cut}."""
+        assert self.server.run("nft", "flush ruleset").returncode == 0
+
+    def end(self, meanwhile: Callable[[], None] = lambda: None) -> dict[str, tuple[str, list[str]]]:
+        """
+        End all of them, which releases their locks; return what the status of each means, and what of L{TOLD} its lines
+        say.
+
+        @param meanwhile: called when all of them are about it.
+        """
         for running in self._running.values():
             running.say("")
+        meanwhile()
         ended = {name: running.finish() for name, running in self._running.items()}
         return {
-            name: (one.returncode, ["loss" if TOLD.search(line) else line for line in one.stderr.splitlines()])
+            name: (
+                STATUSES[one.returncode],
+                ["loss" if TOLD.search(line) else line for line in one.stderr.splitlines()],
+            )
             for name, one in ended.items()
         }
 
@@ -151,17 +169,30 @@ def address_of(host: LanHost) -> str:
 
 
 def exceptions(
-    ended: dict[str, tuple[int, list[str]]], rule: tuple[int, list[str]]
-) -> dict[str, tuple[int, list[str]]]:
+    ended: dict[str, tuple[str, list[str]]], rule: tuple[str, list[str]]
+) -> dict[str, tuple[str, list[str]]]:
     """Return those that have ended in another way than C{rule}."""
     return {name: end for name, end in ended.items() if end != rule}
 
 
 @pytest.mark.parametrize("rule", LOSSES.values(), ids=LOSSES)
-def test_an_unlock_that_ours_does_not_answer_is_a_loss(rule: str, holders: Holders) -> None:
+def test_an_unlock_that_ours_never_answers_is_a_loss(rule: str, holders: Holders) -> None:
     holders.hold_at_ours()
     holders.cut(rule)
     assert exceptions(holders.end(), LOST) == {}
+
+
+@pytest.mark.parametrize("what", ["reset", "host unreachable"])
+def test_an_unlock_that_was_not_answered_is_made_again(what: str, holders: Holders) -> None:
+    """The daemon's host is there again after a moment: no client has lost anything."""
+
+    def wait_and_heal() -> None:
+        sleep(1.0)  # for the answer to an unlock, of which there is no other sign
+        holders.heal()
+
+    holders.hold_at_ours()
+    holders.cut(LOSSES[what])
+    assert exceptions(holders.end(wait_and_heal), RELEASED) == {}
 
 
 @pytest.mark.parametrize("rule", [*LOSSES.values(), NO_END], ids=[*LOSSES, "no end"])
