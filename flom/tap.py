@@ -283,6 +283,7 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         end=reactor.stop,
         counters=counters,
         reservation=config.reservation_ms / 1000 if membership is None and options["inherit"] is None else 0.0,
+        knows_holders=membership is None and config.session_timeout_ms > 0,
     ).setServiceParent(daemon)
     names = [*ALWAYS, *(IN_GROUP if membership else ()), *(WITH_TLS if tls else ())]
     PreloadService(reactor, names).setServiceParent(daemon)

@@ -419,7 +419,7 @@ class Config(_Values):
         check=_LIMITED_MS, help="milliseconds after which a client is disconnected that does not read its answers")
     session_timeout_ms: int = _integer("--session-timeout", "[Limits] SessionTimeout", unit="ms", default=10_000,
         check=within(0, 3_600_000),
-        help="milliseconds for which locks are kept whose TCP connection is broken; 0: not at all")
+        help="milliseconds for which locks are kept whose connection is broken, or daemon killed; 0: not at all")
     conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
         help="status to exit with if the resource is locked, or the timeout has run out")

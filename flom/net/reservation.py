@@ -16,7 +16,7 @@ import stat
 from time import monotonic
 
 from flom.errors import FlomError
-from flom.lean import socket
+from flom.net import host_files
 from flom.net.claim import addresses_of
 from flom.text import host_port, reason
 
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".reserved"
 MOST: Final = 3600.0  # seconds that a reservation holds at most, whatever a file says
 
-_PLACE: Final = "/dev/shm"  # on every Linux; /tmp may be another one for each service
 _HEAD: Final = "flom-reservation 1"
 _LONGEST: Final = 16_384  # bytes of a file
-_SO_NETNS_COOKIE: Final = 71  # which no other network namespace had since the boot; Linux 5.14 has it
 _ANY: Final = ("0.0.0.0", "::")
 
 
@@ -82,12 +80,12 @@ def abstract_address(name: str) -> str:
 
 def abstract_file(name: str) -> str:
     """Return where the reservation of an abstract socket is; each network namespace has its own."""
-    return os.path.join(_PLACE, f"{_prefix()}@{name[1:].replace('/', '.')}{SUFFIX}")
+    return host_files.abstract_file(name) + SUFFIX
 
 
 def tcp_file(host: str, port: int) -> str:
     """Return where the reservation of a TCP address is; each network namespace has its own."""
-    return os.path.join(_PLACE, f"{_prefix()}{host}-{port}{SUFFIX}")
+    return host_files.tcp_file(host, port) + SUFFIX
 
 
 def unix_reservations(path: str, *, is_private: bool) -> list[Reservation]:
@@ -109,9 +107,9 @@ def tcp_reservations(host: str, port: int) -> list[Reservation]:
 
     Only root can have reserved a port below 1024, as only root listens there.
     """
-    prefix, suffix = _prefix(), f"-{port}{SUFFIX}"
+    prefix, suffix = host_files.prefix(), f"-{port}{SUFFIX}"
     try:
-        files = [name for name in os.listdir(_PLACE) if name.startswith(prefix) and name.endswith(suffix)]
+        files = [name for name in os.listdir(host_files.PLACE) if name.startswith(prefix) and name.endswith(suffix)]
     except OSError:
         return []
     if not files:
@@ -125,7 +123,7 @@ def tcp_reservations(host: str, port: int) -> list[Reservation]:
     for name in files:
         reserved_host = name[len(prefix) : -len(suffix)]
         if reserved_host in wanted or reserved_host in _ANY or not wanted.isdisjoint(_ANY):
-            reservation = _read(os.path.join(_PLACE, name))
+            reservation = _read(os.path.join(host_files.PLACE, name))
             if reservation is not None and (port >= 1024 or reservation.uid == 0):
                 found.append(reservation)
     return found
@@ -223,12 +221,12 @@ def remove(reservation: Reservation) -> None:
 def sweep() -> None:
     """Remove files of this user about TCP addresses, also of other namespaces, that have not held for an hour."""
     try:
-        names = os.listdir(_PLACE)
+        names = os.listdir(host_files.PLACE)
     except OSError:
         return
     for name in names:
         if name.startswith("flom-") and name.endswith(SUFFIX):
-            found = _read(os.path.join(_PLACE, name))
+            found = _read(os.path.join(host_files.PLACE, name))
             if found is not None and found.left < -MOST and found.uid == os.geteuid():
                 remove(found)
 
@@ -264,20 +262,6 @@ def _read(file: str) -> Reservation | None:
         until = seconds
     left = min(until - monotonic(), 2 * seconds)
     return Reservation(file, frozenset(filter(None, lines[3:])), seconds, left, about.st_uid)
-
-
-def _prefix() -> str:
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        cookie = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8).hex()
-    except OSError:
-        try:
-            cookie = f"{os.stat('/proc/self/ns/net').st_ino}"
-        except OSError:
-            cookie = "0"
-    finally:
-        probe.close()
-    return f"flom-{cookie}-"
 
 
 def _boot_id() -> str:

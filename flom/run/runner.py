@@ -91,12 +91,14 @@ class Runner(Hooks):
         if DaemonLost in self._told:
             conversation.close()
             return self._final(status)
+        was_known = conversation.holding is not None
         try:
             conversation.unlock(request.name, rollback=status != 0)
         except LockContested as e:
             self._tell(LockContested, self._wording.contested(e, has_ended=True))
         except DaemonLost as e:
-            self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
+            if not was_known:  # or else nobody has been granted it before the command had ended
+                self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
         return self._final(status)
 
     def signal(self, number: int, from_terminal: bool) -> None:
@@ -161,6 +163,8 @@ class Runner(Hooks):
         add_lock(environment, request.name, request.mode, granted.element, granted.token)
         if not self._config.close:
             os.set_inheritable(conversation.fileno(), True)
+            if conversation.holding is not None:
+                os.set_inheritable(conversation.holding.fileno(), True)
         if self._config.lost_signal is not None:
             from flom.run.on_lost import OnLost  # now: when the lock is lost, nothing may be left to import it with
 
@@ -200,7 +204,8 @@ class Runner(Hooks):
             releases_anyhow = has_ended and conversation.go_on is not None
             if DaemonLost not in self._told and conversation.is_lost and not releases_anyhow:
                 waiting.unregister(conversation)
-                reclaimed = self._reclaim(conversation, request, has_ended)
+                reclaimed = self._reclaim(conversation, request, child, has_ended)
+                conversation.give_up()
                 if reclaimed is not None:
                     conversation.close()
                     conversation = reclaimed
@@ -210,18 +215,21 @@ class Runner(Hooks):
             if has_ended:
                 return conversation
 
-    def _reclaim(self, lost_with: Conversation, request: Lock, has_ended: bool) -> Conversation | None:
+    def _reclaim(self, lost_with: Conversation, request: Lock, child: Child, has_ended: bool) -> Conversation | None:
         """
-        Acquire the lock again, at another daemon of the group, while the command runs on; or say that it is lost.
+        Acquire the lock again, at the next daemon, while the command runs on; or say that it is lost.
         """
         why = DaemonLost(f"{lost_with.peer} closed the connection")
         if not self._acquirer.can_reclaim(request):
             self._tell(DaemonLost, self._wording.lost(why, has_ended=has_ended))
             return None
         self.say(f"{why}, looking for the one that takes over")
+        from flom.run.aside import call_aside  # which most commands do not need
+
         try:
-            conversation = self._acquirer.reclaim(request)
+            conversation = call_aside(lambda: self._acquirer.reclaim(request), child)
         except FlomError as e:
+            has_ended = child.status is not None  # or perhaps meanwhile
             self._tell(DaemonLost, self._wording.not_reclaimed(why, e, has_ended=has_ended))
             return None
         self.say(f"{request.name} reclaimed")

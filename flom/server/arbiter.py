@@ -334,7 +334,16 @@ class DeferredArbiter(Acquiring):
         local, self._local = self._local, {}
         for lock in local.values():
             lock.lose()
-        self._takeover = Takeover(self._clock, grace, self._serve_deferred, looking)
+        self._takeover = Takeover(self._clock, grace, self.end_grace, looking)
+
+    def begin_grace(self, seconds: float) -> None:
+        """Serve only holders of a former daemon, who reclaim their locks, for C{seconds} or until L{end_grace}."""
+        self._takeover = Takeover(self._clock, seconds, self.end_grace)
+
+    @property
+    def is_in_grace(self) -> bool:
+        """True during a grace period."""
+        return self._takeover is not None and self._takeover.is_in_grace
 
     def contest(self, sessions: Iterable[SessionId]) -> None:
         """Deliver L{Contested} to C{sessions}: another daemon has granted what they hold; they hold it still."""
@@ -390,8 +399,8 @@ class DeferredArbiter(Acquiring):
         if changes and self.positions is not None and not (self.is_retired or self.is_closed):
             self.positions.save(changes)
 
-    def _serve_deferred(self) -> None:
-        """Decide the requests that were deferred to the end of the grace period."""
+    def end_grace(self) -> None:
+        """End the grace period, if there is one, and decide the requests that were deferred to its end."""
         if self._takeover is not None and (missing := self._takeover.still_looking):
             text = "{missing} holders of the former daemon have not come within {seconds:g} s: others are served now"
             self._log.warn(text, missing=missing, seconds=MAX_GRACE)

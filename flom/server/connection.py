@@ -33,7 +33,7 @@ from flom.server.counters import Counters
 from flom.server.deadlines import Deadlines
 from flom.server.log_throttle import LogThrottle
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
-from flom.server.peer import Peer, describe, is_trusted, peer_of
+from flom.server.peer import Peer, describe, is_of_this_host, is_trusted, peer_of
 from flom.server.sessions import Session, Sessions
 from flom.text import truncate
 from flom.trace import tracer
@@ -87,6 +87,11 @@ class LockProtocol(Protocol):
         self._session: Session | None = None  # if it outlives a connection that breaks
         self._postponed = b""  # what is sent before anything else is
 
+    @property
+    def is_extended(self) -> bool:
+        """True if the client understands what those of FLoM do not."""
+        return self._connection.is_extended
+
     def connectionMade(self) -> None:
         self._is_too_late = self._arbiter.is_retired
         self._origin = self._shared.admission.enter(self.transport)
@@ -96,7 +101,8 @@ class LockProtocol(Protocol):
         self._shared.connected.add(self)
         self._shared.counters.connections += 1
         self._id = self._arbiter.open(self._tell, self._who)
-        self._connection = ServerConnection(self._id, unique_id(), self._shared.options.limits.message_size)
+        start = self._shared.start if self._shared.start and is_of_this_host(self.transport) else ""
+        self._connection = ServerConnection(self._id, unique_id(), self._shared.options.limits.message_size, start)
         self._send_now = sender(self.transport)
         self._can_postpone = sends_at_once(self.transport)
         self._can_outlive = self._shared.sessions.are_kept and is_tcp(self.transport)
@@ -454,6 +460,7 @@ class LockFactory(Factory):
     @ivar admission: decides which are let in; it should know the ports.
     @ivar deadlines: for messages, and for the other end to close the connection.
     @ivar postponed: until when answers are L{POSTPONED}.
+    @ivar start: what clients of this host are told by L{flom.core.protocol.messages.Answer.start}.
     @ivar throttle: of log lines that clients can cause.
     @ivar sessions: those that outlive a connection that breaks.
     @ivar answer_challenge: returns the answer to another leader of the group; a daemon that is in none says so.
@@ -477,6 +484,7 @@ class LockFactory(Factory):
         self.clock = clock
         self.options = options
         self.connected: set[LockProtocol] = set()
+        self.start = ""
         self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))
         self.throttle = LogThrottle(clock)
         self.deadlines = Deadlines(clock, options.limits.message_timeout, LockProtocol.time_out)

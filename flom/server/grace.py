@@ -161,7 +161,7 @@ class Takeover:
 
     def _set_timer(self) -> None:
         if self._timer is not None and self._timer.active():
-            end = min(max(self._asked_at + self._grace, self._looking.last()), self._at + MAX_GRACE)
+            end = min(max(self._asked_at + self._grace, self._looking.last()), self._at + max(MAX_GRACE, self._grace))
             self._timer.reset(max(0.0, end - self._clock.seconds()))
 
     def _is_reclaim_time(self) -> bool:

@@ -25,7 +25,8 @@ class Limits:
         any other message to its end; then the connection ends.
     @ivar unread_timeout: seconds, more than 0, after which the connection ends of a client that has too many answers
         unread and has read none of them meanwhile.
-    @ivar session_timeout: seconds for which locks are kept whose TCP connection is broken; 0 for not at all.
+    @ivar session_timeout: seconds for which locks are kept whose TCP connection is broken, or whose daemon was killed;
+        0 for not at all.
     """
 
     connections: int = _DEFAULTS.max_connections

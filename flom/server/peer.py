@@ -114,6 +114,20 @@ def _credentials_or_none(transport: Any) -> Credentials | None:
         return None
 
 
+def is_of_this_host(transport: Any) -> bool:
+    """Return whether the other end is a process of this host, as far as that can be known."""
+    peer, own = transport.getPeer(), transport.getHost()
+    if isinstance(peer, (IPv4Address, IPv6Address)):
+        return peer.host == own.host or _is_loopback(peer.host)
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    from flom.core.group.addresses import is_loopback  # few need it
+
+    return is_loopback(host)
+
+
 def is_trusted(transport: Any, *, is_verified: bool, trusts_host: bool) -> bool:
     """
     Return whether the other end may shut the daemon down, or see what it holds.
@@ -125,10 +139,7 @@ def is_trusted(transport: Any, *, is_verified: bool, trusts_host: bool) -> bool:
     @param is_verified: whether TLS has verified its certificate.
     @param trusts_host: whether every user of this host is trusted.
     """
-    peer, own = transport.getPeer(), transport.getHost()
-    if isinstance(peer, (IPv4Address, IPv6Address)):
-        from flom.core.group.addresses import is_loopback  # few need it
-
-        return is_verified or (trusts_host and (peer.host == own.host or is_loopback(peer.host)))
+    if isinstance(transport.getPeer(), (IPv4Address, IPv6Address)):
+        return is_verified or (trusts_host and is_of_this_host(transport))
     process = credentials(transport)
     return process is not None and process.uid in (0, os.geteuid())

@@ -47,6 +47,7 @@ def build_daemon(
     end: Callable[[], None] | None = None,
     counters: Counters | None = None,
     reservation: float = 0.0,
+    knows_holders: bool = False,
 ) -> MultiService:
     """
     Return a daemon as a service, to run alone or inside another program.
@@ -62,6 +63,8 @@ def build_daemon(
     @param counters: what is shown of the daemon beside its locks (L{flom.server.snapshot}); kept up to date here.
     @param reservation: seconds for which clients wait for the daemon at its addresses, instead of starting another, if
         it ends in bad order; 0 for not at all.
+    @param knows_holders: whether clients of this host reclaim their locks from the next daemon at its addresses, which
+        waits for them.
     @raise ValueError: C{end} is missing, or C{arbiter} has a daemon already.
     """
     arbiter.serve()
@@ -111,6 +114,10 @@ def build_daemon(
         from flom.server.reservation import ReservationService  # daemons of commands need not wait for its import
 
         ReservationService(reactor, hosts, reservation).setServiceParent(daemon)
+    if knows_holders:
+        from flom.server.holders import HoldersService  # likewise
+
+        HoldersService(reactor, hosts, factory).setServiceParent(daemon)
     if membership is None:
         lifespan_service.setServiceParent(daemon)
     else:

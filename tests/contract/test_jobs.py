@@ -296,7 +296,8 @@ OPEN_DESCRIPTORS = """
 for number in os.listdir("/proc/self/fd"):
     if int(number) > 2 and number != os.getenv("FLOM_DEADLINE_FD"):
       try:
-        print(os.readlink(f"/proc/self/fd/{number}").partition(":")[0])
+        if ".holders-" not in (link := os.readlink(f"/proc/self/fd/{number}")):  # of the daemon
+            print(link.partition(":")[0])
       except OSError:
         pass  # the one that listdir used
 """

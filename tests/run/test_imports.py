@@ -167,6 +167,9 @@ flom.run flom.run.child flom.run.main flom.run.program flom.run.runner flom.run.
 """
 """Our modules that C{flom-run} imports to find a daemon that runs, whatever the way."""
 
+KNOWN_HOLDER = "flom.net.holders flom.net.host_files"
+"""Those for a daemon on this host at a fixed address."""
+
 PYTHONS_EVERY_WAY = "_operator _socket _weakrefset binascii errno gc math pwd select"
 """The standard library's; what these import comes with them."""
 
@@ -174,9 +177,9 @@ PYTHONS_EVERY_WAY = "_operator _socket _weakrefset binascii errno gc math pwd se
 @pytest.mark.parametrize(
     ("way", "ours", "pythons"),
     [
-        ("UNIX", "", ""),
-        ("TCP", "", ""),
-        ("TLS", "flom.client.blocking.tls flom.tls flom.tls.verdicts", "ssl"),
+        ("UNIX", KNOWN_HOLDER, "fcntl"),
+        ("TCP", KNOWN_HOLDER, "fcntl"),
+        ("TLS", f"flom.client.blocking.tls flom.tls flom.tls.verdicts {KNOWN_HOLDER}", "fcntl ssl"),
         pytest.param(
             "group",
             "flom.client.blocking.discovery flom.core.group.addresses flom.core.group.discovery "
@@ -184,7 +187,7 @@ PYTHONS_EVERY_WAY = "_operator _socket _weakrefset binascii errno gc math pwd se
             "fcntl ipaddress pyexpat struct",
             marks=needs_network_namespaces,
         ),
-        ("-V", "flom.run.wait_report", "socket threading"),
+        ("-V", f"flom.run.wait_report {KNOWN_HOLDER}", "fcntl socket threading"),
     ],
     ids=["UNIX", "TCP", "TLS", "group", "-V"],
     indirect=["way"],

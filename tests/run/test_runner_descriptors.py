@@ -34,6 +34,8 @@ for number in map(int, os.listdir("/proc/self/fd")):
             found = "connection" if one.type == socket.SOCK_STREAM and not listens else "other socket"
     if str(number) == os.getenv("FLOM_DEADLINE_FD"):
         found = "deadline"
+    if ".holders-" in found:
+        found = "holders"
     print(number, found, flush=True)
 """
 
@@ -86,11 +88,14 @@ def over_tls(directory: Path) -> list[str]:
     return over_tcp(directory) + [word for name, path in names.items() for word in (f"--tls-{name}", str(path))]
 
 
+IN_GROUP = ("connection", "deadline")
+AT_ADDRESS = ("connection", "deadline", "holders")
+
 each_way = pytest.mark.parametrize("way", [over_unix, over_tcp, over_tls])
 each_manner = pytest.mark.parametrize("manner", [[], ["-V"]], ids=["quiet", "verbose"])
 
 
-def assert_only_ours(lines: list[str], *inherited: str, kinds: tuple[str, ...] = ("connection", "deadline")) -> None:
+def assert_only_ours(lines: list[str], *inherited: str, kinds: tuple[str, ...] = IN_GROUP) -> None:
     """Check that a command had C{inherited}, the usual three, and one descriptor of each of C{kinds}."""
     others = [line for line in lines if line not in inherited]
     assert set(lines) - set(others) == set(inherited)
@@ -108,7 +113,7 @@ def test_the_command_has_what_tells_of_its_lock_and_nothing_else_of_ours(
         done = programs.run(*manner, *where, *LIVES_ON, "--", *SHOW)
         assert (done.returncode, done.stderr) == (0, "")
         lines = [line for line in done.stdout.splitlines() if line[0].isdigit()]
-        assert_only_ours(sorted(lines, key=lambda line: int(line.split()[0])))
+        assert_only_ours(sorted(lines, key=lambda line: int(line.split()[0])), kinds=AT_ADDRESS)
     assert len(programs.daemons()) == 1
 
 
@@ -140,7 +145,7 @@ def test_the_command_has_what_we_were_given_and_the_daemon_has_not(
     where = way(tmp_path)
     with pipe() as (reading, writing):
         done = programs.run(*where, *LIVES_ON, "--", *SHOW, pass_fds=(writing,))
-        assert_only_ours(shown(done.stdout), f"{writing} pipe")
+        assert_only_ours(shown(done.stdout), f"{writing} pipe", kinds=AT_ADDRESS)
         os.close(writing)
         assert_ended(reading)
     [daemon] = programs.daemons()
@@ -187,5 +192,6 @@ def test_the_daemon_has_its_socket_and_its_lock_file(programs: Programs, tmp_pat
         assert programs.run(*words, pass_fds=(writing, file.fileno())).returncode == 0
     [daemon] = programs.daemons()
     links = {link for _, link in descriptors_of(daemon)}
-    assert {link for link in links if link.startswith("/")} == {"/dev/null", f"{path}.lock"}
+    [holders] = tmp_path.glob("flom.sock.holders-*")
+    assert {link for link in links if link.startswith("/")} == {"/dev/null", f"{path}.lock", str(holders)}
     assert not links & ours

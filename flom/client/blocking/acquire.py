@@ -146,27 +146,36 @@ class Acquirer:
     def can_reclaim(self, message: Lock) -> bool:
         """
         Return whether the lock of C{message} can be reclaimed when its connection ends, or now that it has: from a
-        daemon that takes over, or from the same one, if neither end has closed it.
+        daemon that takes over, in a group or where it knows of us, or from the same one, if neither end has closed it.
         """
-        if self._is_in_group:
+        if self._is_in_group or self._is_known:
             return True
         held_on = self.conversation
         if held_on is None or not held_on.connection.session:
             return False
         return not held_on.is_lost or held_on.stream.is_broken
 
+    @property
+    def _is_known(self) -> bool:
+        """True if the lock is held, and the next daemon at the address knows of us."""
+        return self.conversation is not None and self.conversation.holding is not None
+
     def reclaim(self, message: Lock) -> Conversation:
         """
         Acquire the lock of C{message} again, whose connection has ended, from the same daemon or the one that takes
         over: the same element.
+
+        As long as there is none at a fixed address, nobody else can have been granted it: it is looked for, and if we
+        may, started, again and again.
 
         @raise FlomError: that is not possible; see L{acquire} and L{check_reclaimed}.
         """
         self._seek = Seek.TO_RECLAIM
         self._holder = self._holder or new_holder()
         self._timeout, self._deadline, self._patience = None, NEVER, NEVER
+        ask = self._insist if self._is_known and not self._is_in_group else self._ask
         self._budget = RetryBudget(is_in_group=self._is_in_group)
-        conversation, granted = self._ask(self._goes_on(self._again(message)))
+        conversation, granted = ask(self._goes_on(self._again(message)))
         try:
             check_reclaimed(conversation.peer, granted.element, self._granted.element)
         except FlomError:
@@ -174,6 +183,23 @@ class Acquirer:
             raise
         self._let_go_on(conversation, message)
         return conversation
+
+    def _insist(self, message: Lock) -> tuple[Conversation, Granted]:
+        """Ask for a lock to be reclaimed at a fixed address, again and again until there is a daemon that decides."""
+        while True:
+            self._budget = RetryBudget(is_in_group=False)
+            self._budget.has_waited = self._budget.has_told = True
+            try:
+                return self._ask(message)
+            except (NoDaemon, DaemonLost) as e:
+                self._hooks.say(f"{e}, trying again")
+            pause(LONG_RETRY * jitter(), self._deadline)
+
+    def stop(self) -> None:
+        """End a reclaim, which another thread is about, unless it is starting a daemon: then, when that is over."""
+        self._deadline = 0.0
+        if self.conversation is not None:
+            self.conversation.hang_up()
 
     def give_up(self) -> None:
         """Close the connection, so that nothing is asked for or held."""
@@ -210,7 +236,7 @@ class Acquirer:
         broken = self.conversation
         if broken is None or not broken.connection.session or not broken.stream.is_broken:
             return message
-        if not self._is_in_group:
+        if not self._is_in_group and not broken.connection.start:  # that of this host has gone if it does not listen
             self._expected_until = monotonic() + self._expected_for
         return message.replace(session=broken.connection.session)
 
@@ -291,11 +317,14 @@ class Acquirer:
         if self._is_expected and not message.wait:
             limit = min(limit, self._expected_until)
         try:
-            return conversation.lock(message, min(self._deadline, limit), self._interrupts)
+            decision = conversation.lock(message, min(self._deadline, limit), self._interrupts)
         except LockTimeout:
             if self._deadline <= limit:
                 raise
             raise silent(conversation.peer, limit - began) from None
+        if isinstance(decision, Granted):
+            conversation.outlive_daemon()
+        return decision
 
     def _connect_once(self, seek: int) -> Conversation:
         """Connect to the daemon; L{connect} has the errors, and L{silent} is one if it cannot be connected to."""

@@ -11,7 +11,7 @@ from time import monotonic
 
 from flom.client.addresses import peer_of
 from flom.client.blocking.dial import Seek, reach
-from flom.client.blocking.fork_safety import close_socket
+from flom.client.blocking.fork_safety import close_socket, guard, lock_holders
 from flom.client.blocking.stream import NEVER, Stream, note_signals
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
 from flom.client.retry import CLOSE_TIMEOUT, unconfirmed
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from flom.config import Config
     from flom.core.protocol.messages import Lock
+    from flom.net.holders import Holding
 
 _trace = tracer("client")
 _msg = tracer("msg")
@@ -105,6 +106,7 @@ class Conversation:
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
         that, or C{None} if the lock is released; C{None} if a connection that breaks is the end of the lock.
+    @ivar holding: by which the next daemon at this address knows that the lock is held; C{None} if it does not.
     """
 
     def __init__(self, stream: Stream, peer: str) -> None:
@@ -114,6 +116,7 @@ class Conversation:
         self._is_lost = False
         self.is_contested = False
         self.go_on: Callable[[float], Conversation | None] | None = None
+        self.holding: Holding | None = None
 
     def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Granted | Refused:
         """
@@ -165,6 +168,7 @@ class Conversation:
             else:
                 self._unlock_again(self.go_on, name, rollback, deadline)
         finally:
+            self.give_up()
             self.close()
         if self.is_contested:
             raise self.why_contested()
@@ -206,6 +210,39 @@ class Conversation:
         except TlsError as e:
             raise unconfirmed(self.peer, f"({e})") from None
 
+    def outlive_daemon(self) -> None:
+        """
+        Lock the daemon's holders file, as the lock was granted: if it goes, the next one at its address waits for us.
+
+        Nothing happens if the daemon has not said how, or its file is not to be found.
+
+        @raise DaemonLost: it has gone already, and its lock with it; the conversation is closed.
+        """
+        if not self.connection.start:
+            return
+        from flom.net.holders import DaemonGone, files_for
+
+        try:
+            for file in files_for(self.stream.socket.getpeername(), self.peer, self.connection.start):
+                try:
+                    self.holding = lock_holders(file)
+                    break
+                except OSError as e:
+                    _trace.debug("%s: %s", file, e)
+            has_gone = self.is_lost
+        except (DaemonGone, OSError):  # the latter: there is no peer any more
+            has_gone = True
+        if has_gone:
+            self.close()
+            raise DaemonLost(f"{self.peer} closed the connection", ReturnCode.SEND_ERROR)
+
+    def give_up(self) -> None:
+        """End the lock of the holders file: no daemon need wait for us any more."""
+        if self.holding is not None:
+            with guard:
+                self.holding.release()
+            self.holding = None
+
     def why_contested(self) -> LockContested:
         """Return the error that the lock L{is_contested}."""
         return LockContested(f"{self.peer}: another daemon of the group has granted the lock too")
@@ -213,6 +250,9 @@ class Conversation:
     def close(self) -> None:
         """End the conversation, if it has not ended; the daemon forgets what was asked for or held."""
         close_socket(self.stream.socket)
+        if self.holding is not None:
+            with guard:
+                self.holding.close()
 
     def hang_up(self) -> None:
         """End the conversation, which another thread uses: it will close it."""

@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, TypeVar
 
+    from flom.net.holders import Holding
+
     _Self = TypeVar("_Self", bound="_Socket")
 
 guard: Final = RLock()
@@ -33,7 +35,7 @@ class _Socket(socket.socket):
         self.close()
 
 
-_sockets: WeakSet[socket.socket] = WeakSet()
+_sockets: WeakSet[socket.socket | Holding] = WeakSet()
 
 
 def open_socket(family: int, kind: int) -> socket.socket:
@@ -51,6 +53,16 @@ def open_pair() -> tuple[socket.socket, socket.socket]:
         one, other = (_Socket(fileno=end.detach()) for end in socket.socketpair())
         _sockets.update((one, other))
     return one, other
+
+
+def lock_holders(file: str) -> Holding:
+    """Lock the holders file C{file}; see L{Holding}. A forked child does not have it."""
+    from flom.net.holders import Holding  # for those whose daemon has such a file
+
+    with guard:
+        made = Holding(file)
+        _sockets.add(made)
+    return made
 
 
 def close_socket(made: socket.socket) -> None:

@@ -1,10 +1,9 @@
 """
-Keeping a lock of a group while a program does something else: a thread waits for the end of the connection, and then
-reclaims the lock from the daemon that takes over (docs/groups.md).
+Keeping a lock while a program does something else: a thread waits for the end of the connection, and then reclaims the
+lock from the daemon that takes over (docs/groups.md, docs/guarantees.md).
 
-Nothing but a thread can: a signal would be the program's, and after the grace period it is too late. A program without
-a lock of a group has no such thread. If there can be no further thread or descriptor, the lock is held as long as its
-daemon is there, as outside of groups.
+Nothing but a thread can: a signal would be the program's, and after the grace period it is too late. If there can be no
+further thread or descriptor, the lock is held as long as its daemon is there.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from select import POLLIN, poll
 from threading import Thread
 
 from flom.client.blocking.fork_safety import close_socket, guard, open_pair
+from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import ReturnCode
 from flom.errors import DaemonLost
 from flom.job.wording import unreclaimed
@@ -74,11 +74,16 @@ class Keeper:
         """
         End, when a reclaim that has begun is over; return the connection, on which the lock is to be released.
 
-        @raise DaemonLost: the lock was lost.
+        @raise DaemonLost: the lock was lost, or is not reclaimed soon.
         """
         close_socket(self._ours)
         if self._owner == os.getpid() and not self._is_over and not sys.is_finalizing():
-            self._thread.join()
+            self._thread.join(None if self.conversation.holding is None else CLOSE_TIMEOUT)
+            if self._thread.is_alive():  # at this address, there may never be a daemon again
+                self._is_abandoned = True
+                self._acquirer.stop()
+                why = f"{self.conversation.peer} closed the connection, and no daemon came within {CLOSE_TIMEOUT:g} s"
+                raise DaemonLost(why, ReturnCode.SEND_ERROR)
         if self.loss is not None:
             raise self.loss
         return self.conversation
@@ -124,11 +129,13 @@ class Keeper:
             reclaimed = self._acquirer.reclaim(self._message)
         except Exception as e:  # a warning too, if they are errors
             self._acquirer.give_up()
+            self.conversation.give_up()
             self.loss = unreclaimed(why, e)
             _trace.debug("%s: %s", self._message.name, self.loss)
             return False
         reclaimed.is_contested |= self.conversation.is_contested
         lost_with, self.conversation = self.conversation, reclaimed
+        lost_with.give_up()
         lost_with.close()
         _trace.debug("%s reclaimed", self._message.name)
         return True

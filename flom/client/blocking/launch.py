@@ -17,12 +17,13 @@ from select import POLLIN
 from time import monotonic, sleep
 
 from flom.client.addresses import daemon_host, peer_of
+from flom.client.blocking.dial import NoDaemon
 from flom.client.blocking.fork_safety import guard
 from flom.client.blocking.stream import wait_for
 from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config, private_sockets, state_directory
 from flom.config.parsers import absolute
-from flom.errors import DaemonUnreachable, LockTimeout
+from flom.errors import LockTimeout
 from flom.job.descriptors import inherited_descriptors
 from flom.job.signals import PYTHON_IGNORES
 from flom.lean import signal, socket
@@ -409,9 +410,9 @@ def campaign_of(config: Config) -> float:
     return max(config.timing.campaign, min(config.discovery_time / 2, _MOST_CAMPAIGN))
 
 
-def cannot_claim(why: CannotClaim) -> DaemonUnreachable:
+def cannot_claim(why: CannotClaim) -> NoDaemon:
     """Return the error that the address cannot be listened on."""
-    return DaemonUnreachable(why.code, f"cannot start a daemon: {why}")
+    return NoDaemon(why.code, f"cannot start a daemon: {why}")
 
 
 def daemon_words(config: Config, options: Sequence[str]) -> list[str]:
@@ -465,6 +466,6 @@ def without_state(config: Config) -> str:
     return "" if has_state else "; it remembers nothing when it has ended: its user has no home"
 
 
-def not_started(why: str) -> DaemonUnreachable:
+def not_started(why: str) -> NoDaemon:
     """Return the error that there is no daemon in spite of all efforts."""
-    return DaemonUnreachable(ReturnCode.DAEMON_NOT_STARTED, why)
+    return NoDaemon(ReturnCode.DAEMON_NOT_STARTED, why)

@@ -59,9 +59,10 @@ class ClientConnection(ClientSession):
     The methods that are named for what they ask return the bytes to send. To give up waiting, close the connection.
 
     @ivar has_answered: true if the daemon has said anything since the last request.
+    @ivar start: L{Answer.start} of the last answer that had one.
     """
 
-    __slots__ = ("_awaited", "_reader", "_received", "has_answered")
+    __slots__ = ("_awaited", "_reader", "_received", "has_answered", "start")
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,6 +70,7 @@ class ClientConnection(ClientSession):
         self._received = b""  # while statuses are asked for: what has come of the next message or status
         self._awaited: int | None = None  # bytes of the status that is arriving
         self.has_answered = False
+        self.start = ""
 
     @property
     def is_reusable(self) -> bool:
@@ -133,6 +135,7 @@ class ClientConnection(ClientSession):
             for message in self._reader.feed(data):
                 event = self.meaning_of(message)
                 if isinstance(message, Answer) and message.step == 16:
+                    self.start = message.start or self.start
                     yield Introduced(message.peer_id, message)
                 if not isinstance(event, StatusFollows):  # which is due only while statuses are
                     yield event
@@ -187,17 +190,21 @@ class ClientConnection(ClientSession):
 class ServerConnection(ServerSession):
     """The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are."""
 
-    __slots__ = ("_is_introduced", "_peer_id", "_reader")
+    __slots__ = ("_is_introduced", "_peer_id", "_reader", "_start")
 
-    def __init__(self, session: SessionId, peer_id: str | None, max_size: int = MAX_MESSAGE_SIZE) -> None:
+    def __init__(
+        self, session: SessionId, peer_id: str | None, max_size: int = MAX_MESSAGE_SIZE, start: str = ""
+    ) -> None:
         """
         @param session: names the connection in its L{LockRequest}s.
         @param peer_id: the daemon's own unique id.
         @param max_size: bytes of the longest message to accept.
+        @param start: see L{Answer.start}.
         """
         super().__init__(session)
         self._reader = FastReader(max_size)
         self._peer_id = peer_id
+        self._start = start
         self._is_introduced = False
 
     @property
@@ -256,9 +263,12 @@ class ServerConnection(ServerSession):
             return None
         token = token if self.is_extended else 0
         if step == 16 and session:
-            return add_token(encode(Answer(16, outcome, element, self._peer_id, True, session)), token)
-        said = (element, self._peer_id, self.is_extended) if step == 16 else (element, None, False)
-        return add_token(encode_answer(step, outcome, *said), token)
+            return add_token(encode(Answer(16, outcome, element, self._peer_id, True, session, self._start)), token)
+        if step == 16:
+            data = encode_answer(16, outcome, element, self._peer_id, self.is_extended, self._start)
+        else:
+            data = encode_answer(step, outcome, element, None, False)
+        return add_token(data, token)
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""

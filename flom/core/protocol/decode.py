@@ -139,9 +139,22 @@ def _lock(found: Attributes) -> Lock:
 def _answer(found: Attributes) -> Answer:
     answer = found.get("answer", {})
     msg, code = found["msg"], _number(answer["rc"]) if "rc" in answer else None
-    element, session, token = answer.get("element"), msg.get("session", ""), _number(answer.get("token", ""))
-    token = token if 0 < token <= MAX_TOKEN else 0
-    return Answer(_number(msg["step"]), code, element, _peer_id(found), _is_extended(found), session, token)
+    token = _number(answer.get("token", ""))
+    return Answer(
+        _number(msg["step"]),
+        code,
+        answer.get("element"),
+        _peer_id(found),
+        _is_extended(found),
+        msg.get("session", ""),
+        _start(msg.get("start", "")),
+        token if 0 < token <= MAX_TOKEN else 0,
+    )
+
+
+def _start(text: str) -> str:
+    """Return C{text}, which becomes part of a file's name, if it is 16 hexadecimal digits; otherwise, none."""
+    return text if len(text) == 16 and not text.strip("0123456789abcdef") else ""
 
 
 def _unlock(found: Attributes) -> Unlock:

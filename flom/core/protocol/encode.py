@@ -73,6 +73,8 @@ def encode(message: Message) -> bytes:
             return encode(shorter)
         if isinstance(message, Answer) and message.session:
             return encode(message.replace(session=""))  # what is held ends with the connection then
+        if isinstance(message, Answer) and message.start:
+            return encode(message.replace(start=""))  # the lock is granted all the same
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
     return data
 
@@ -104,7 +106,8 @@ def _more(message: Message) -> str:
             command = f" command={_quoted(message.command)}" if message.command else ""
             return f' extended="1"{user}{command}'
         case Answer(extended=True, step=16):
-            return ' extended="1"' + _spell_session(message)
+            start = f" start={_quoted(message.start)}" if message.start else ""
+            return f' extended="1"{_spell_session(message)}{start}'
         case Discover():
             group = f" group={_quoted(message.group)}" if message.group else ""
             everyone = ' everyone="1"' if message.everyone else ""

@@ -57,6 +57,8 @@ _USUAL: Final = [
             ("", '<session peerid=""/>'),
             (' extended=""', '<session peerid=""/>'),
             (' extended="" session=""', '<session peerid=""/>'),
+            (' extended="" start=""', '<session peerid=""/>'),
+            (' extended="" session="" start=""', '<session peerid=""/>'),
         )
         for element in ("", ' element=""', ' token=""', ' element="" token=""')
     ),
@@ -119,17 +121,20 @@ def decode(data: bytes) -> Message:
     if found and tail.endswith(_AFTER_TOKEN) and (number := tail.removesuffix(_AFTER_TOKEN)).isdigit():
         grant, token = _grants[head], int(number)
         if grant is not None and token <= MAX_TOKEN:
-            return Answer(grant.step, grant.code, grant.element, grant.peer_id, grant.extended, grant.session, token)
+            said = (grant.step, grant.code, grant.element, grant.peer_id, grant.extended, grant.session, grant.start)
+            return Answer(*said, token)
     return _decoded[data]
 
 
-_Answer = tuple[int, int, "str | None", "str | None", bool]  # what an Answer is made of, but its token
-_encoded: Final[Cache[_Answer, bytes]] = Cache(lambda fields: encode(Answer(*fields)), 1024)
+_Answer = tuple[int, int, "str | None", "str | None", bool, str]  # what an Answer is made of, but session and token
+_encoded: Final[Cache[_Answer, bytes]] = Cache(lambda fields: encode(Answer(*fields[:5], start=fields[5])), 1024)
 
 
-def encode_answer(step: int, code: int, element: str | None, peer_id: str | None, extended: bool) -> bytes:
+def encode_answer(
+    step: int, code: int, element: str | None, peer_id: str | None, extended: bool, start: str = ""
+) -> bytes:
     """Write an L{Answer}, see L{flom.core.protocol.encode.encode}."""
-    return _encoded[step, code, element, peer_id, extended]
+    return _encoded[step, code, element, peer_id, extended, start]
 
 
 def add_token(answer: bytes, token: int) -> bytes:

@@ -68,6 +68,8 @@ class Answer(Value):
     @ivar extended: true if the daemon does what FLoM's does not, for a client that understands it; in step 16 only.
     @ivar session: the secret by which the client can go on with what it holds or waits for on another connection, if
         this one breaks; in step 16 only, and only over TCP.
+    @ivar start: names this start of the daemon and its holders files, see L{flom.net.holders}; in step 16 only, and
+        empty if there are none.
     @ivar token: the fencing token (L{flom.core.tokens}) of a grant, for such a client; 0 for none.
     """
 
@@ -79,6 +81,7 @@ class Answer(Value):
     peer_id: str | None = None
     extended: bool = False
     session: str = ""
+    start: str = ""
     token: int = 0
 
 

@@ -344,15 +344,22 @@ def test_a_daemon_that_makes_no_sense_is_told_of(
     assert conversation.read() is None
 
 
-def test_a_lock_that_was_lost_is_told_of_in_the_end(daemon: Daemon) -> None:
+@pytest.fixture
+def loser(tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon from whose successor no lock is reclaimed."""
+    with Daemon("--socket-name", str(tmp_path / "lost.sock"), "--session-timeout", "0") as daemon:
+        yield daemon
+
+
+def test_a_lock_that_was_lost_is_told_of_in_the_end(loser: Daemon) -> None:
     def lose() -> None:
-        with lock("R", socket=daemon.socket) as held:
-            daemon.process.kill()
+        with lock("R", socket=loser.socket) as held:
+            loser.process.kill()
             eventually(lambda: held.is_lost, "the loss")
 
     with pytest.raises(DaemonLost) as caught:
         lose()
-    assert str(caught.value) == f"R: {daemon.socket} closed the connection"
+    assert str(caught.value) == f"R: {loser.socket} closed the connection"
     assert caught.value.code is ReturnCode.SEND_ERROR
 
 
@@ -374,25 +381,25 @@ def test_a_contested_lock_is_told_of_in_the_end(
         releasing.result()
 
 
-def test_a_lock_says_itself_whether_and_why_it_was_lost(daemon: Daemon) -> None:
-    held = lock("R", socket=daemon.socket).acquire()
+def test_a_lock_says_itself_whether_and_why_it_was_lost(loser: Daemon) -> None:
+    held = lock("R", socket=loser.socket).acquire()
     assert held.lost is None
-    daemon.process.kill()
+    loser.process.kill()
     eventually(lambda: held.lost is not None, "the loss")
     with pytest.raises(DaemonLost) as caught:
         held.release()
-    assert str(caught.value) == str(held.lost) == f"R: {daemon.socket} closed the connection"
+    assert str(caught.value) == str(held.lost) == f"R: {loser.socket} closed the connection"
 
 
-def test_a_block_checks_that_it_has_the_lock_before_a_step(daemon: Daemon) -> None:
+def test_a_block_checks_that_it_has_the_lock_before_a_step(loser: Daemon) -> None:
     """What the check has raised is not noted once more by the release."""
     steps = []
 
     def lose() -> None:
-        with lock("R", socket=daemon.socket) as held:
+        with lock("R", socket=loser.socket) as held:
             held.check()
             steps.append("first")
-            daemon.process.kill()
+            loser.process.kill()
             eventually(lambda: held.is_lost, "the loss")
             held.check()
             steps.append("second")
@@ -425,18 +432,18 @@ def test_an_unlock_that_is_not_confirmed_is_a_loss(
     assert held.is_lost
 
 
-def test_but_what_the_body_raises_is_more_telling(daemon: Daemon) -> None:
-    once = lock("R", config=NEVER, socket=daemon.socket)
+def test_but_what_the_body_raises_is_more_telling(loser: Daemon) -> None:
+    once = lock("R", config=NEVER, socket=loser.socket)
 
     def lose() -> None:
         with once:
-            daemon.process.kill()
-            daemon.process.wait()
+            loser.process.kill()
+            loser.process.wait()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError) as caught:
         lose()
-    told = f"R: {daemon.socket} closed the connection"
+    told = f"R: {loser.socket} closed the connection"
     if sys.version_info >= (3, 11):
         assert caught.value.__notes__ == [told]
     else:

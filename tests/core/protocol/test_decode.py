@@ -274,3 +274,12 @@ def test_an_element_that_no_daemon_can_have_granted_is_none(said: str, element: 
 def test_a_token_that_no_grant_can_have_is_none(token: str | int, number: int) -> None:
     message = decode(f'<msg verb="1" step="8"><resource name="UjE=" regains="1" token="{token}"/></msg>'.encode())
     assert message == Lock("R1", regains=True, token=number)
+
+
+@pytest.mark.parametrize(
+    "start", ["../../etc/passwd", "0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "é" * 16]
+)
+def test_what_cannot_be_the_start_of_a_daemon_is_none(start: str) -> None:
+    """It becomes part of a file's name."""
+    said = f'<msg level="3" verb="1" step="16" extended="1" start="{start}"><answer rc="0"/></msg>'
+    assert decode(said.encode()) == Answer(16, 0, extended=True)

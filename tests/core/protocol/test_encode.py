@@ -139,6 +139,12 @@ def test_a_request_says_that_we_understand_more_if_there_is_room_for_it() -> Non
     assert extend(Lock("R" * longest)) == Lock("R" * longest)
 
 
+def test_an_answer_that_would_be_too_long_names_no_start_of_the_daemon() -> None:
+    for length, start in ((200, "0123456789abcdef"), (365, "")):
+        said = Answer(16, 0, "e" * length, "peer", extended=True, start="0123456789abcdef")
+        assert decode(encode(said)) == said.replace(start=start)
+
+
 def is_short_enough(message: Message) -> bool:
     try:
         return len(encode(message)) <= MAX_MESSAGE_SIZE

@@ -28,6 +28,8 @@ USUAL: list[Message] = [
     Answer(24, 0, "2026-11-29 12:00:00.5"),
     Answer(16, 0, None, PEER_ID, extended=True, token=7),
     Answer(24, 0, "red", token=2**63 - 1),
+    Answer(16, 0, None, PEER_ID, extended=True, start="0123456789abcdef"),
+    Answer(16, 0, "a", PEER_ID, extended=True, start="0123456789abcdef"),
 ]
 
 
@@ -49,7 +51,9 @@ def test_any_other_is_left_to_the_parser(message: Message) -> None:
 
 
 def test_an_answer_is_written_as_the_long_way_does() -> None:
-    assert fastpath.encode_answer(16, 0, "a", PEER_ID, True) == encode(Answer(16, 0, "a", PEER_ID, True))
+    start = "0123456789abcdef"
+    answer = Answer(16, 0, "a", PEER_ID, True, start=start)
+    assert fastpath.encode_answer(16, 0, "a", PEER_ID, True, start) == encode(answer)
 
 
 def test_a_token_is_written_as_the_long_way_does() -> None:

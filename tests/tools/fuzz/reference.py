@@ -82,7 +82,10 @@ def read_slowly(data: bytes) -> Message:
             code = strtol(answer["rc"]) if "rc" in answer else None
             secret = msg.get("session", "")
             token = _up_to(2**63 - 1, answer, "token")
-            return Answer(step, code, answer.get("element"), peer_id, _is_set(msg, "extended"), secret, token)
+            start = msg.get("start", "")
+            if len(start) != 16 or not set(start) <= set("0123456789abcdef"):
+                start = ""
+            return Answer(step, code, answer.get("element"), peer_id, _is_set(msg, "extended"), secret, start, token)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
                 raise _breach()

@@ -1,0 +1,113 @@
+"""
+The holders files of a daemon, and the grace period after the end of one that was cut short
+(docs/guarantees.md, L{flom.net.holders}).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from flom.config import private_sockets
+from flom.net.holders import HoldersFile, file_of, find_others, new_start, remove_if_free
+from flom.server.connection import LockFactory
+from flom.text import reason
+
+LOOK: Final = 0.03
+"""Seconds between two looks whether all holders have come, or are gone."""
+
+_FOR_ALL: Final = 0o644
+_PRIVATE: Final = 0o600
+
+
+class HoldersService(Service):
+    """Tells clients of this host how the next daemon here will know of them, and waits for those of the last one."""
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, hosts: Sequence[IAddress], factory: LockFactory) -> None:
+        """
+        @param hosts: where the daemon listens once this is started.
+        """
+        self._clock = clock
+        self._hosts = hosts
+        self._factory = factory
+        self._files: list[HoldersFile] = []
+        self._awaited: list[str] = []
+        self._timer: IDelayedCall | None = None
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        addresses = [address for host in self._hosts if (address := _address_of(host)) is not None]
+        found = [
+            file for address in addresses for file in find_others(address, is_private=_mode_of(address) == _PRIVATE)
+        ]
+        self._factory.start = new_start()
+        for address in addresses:
+            file = file_of(address, self._factory.start)
+            try:
+                self._files.append(HoldersFile(file, _mode_of(address), _group_of(address)))
+            except OSError as e:
+                text = "{file}: {why}: if this daemon is killed, the next one does not know who holds a lock"
+                self._log.warn(text, file=file, why=reason(e))
+        self._awaited = [file for file in dict.fromkeys(found) if not remove_if_free(file)]
+        if self._awaited:
+            seconds = self._factory.options.limits.session_timeout
+            self._log.info("holders of the last daemon are expected back: grace for {seconds:g} s", seconds=seconds)
+            self._factory.arbiter.begin_grace(seconds)
+            self._timer = self._clock.callLater(LOOK, self._look)
+
+    def startService(self) -> None:
+        super().startService()
+        if not self._factory.start:
+            self.privilegedStartService()
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for file in self._files:
+            # a client that was told of it may be about to lock it
+            file.close(removes=not any(client.is_extended for client in self._factory.connected))
+        self._files, self._factory.start = [], ""
+
+    def _look(self) -> None:
+        self._timer = None
+        arbiter = self._factory.arbiter
+        self._awaited = [file for file in self._awaited if not remove_if_free(file)]
+        if not arbiter.is_in_grace:
+            self._log.warn("not all holders of the last daemon have come back: others are served now")
+        elif self._awaited:
+            self._timer = self._clock.callLater(LOOK, self._look)
+        else:
+            self._log.info("all holders of the last daemon have come back, or are gone")
+            arbiter.end_grace()
+
+
+def _address_of(host: IAddress) -> Any:
+    """Return C{host} as C{getsockname} has it; C{None} if it is no address of this kind."""
+    match host:
+        case IPv4Address() | IPv6Address():
+            return host.host, host.port
+        case UNIXAddress(name=bytes(name)) if name:
+            return name
+
+
+def _mode_of(address: Any) -> int:
+    """Return the permissions for a file that every client at C{address} can read."""
+    if isinstance(address, tuple):
+        return _FOR_ALL
+    if address[:1] == b"\0":
+        return _PRIVATE if os.fsdecode(address) == next(private_sockets()) else _FOR_ALL
+    return _PRIVATE | (os.stat(address).st_mode & 0o022) << 1
+
+
+def _group_of(address: Any) -> int:
+    return -1 if isinstance(address, tuple) or address[:1] == b"\0" else os.stat(address).st_gid

@@ -1,0 +1,143 @@
+"""Holders files: locked by a daemon and its holders, and removed when the last of them has gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flom.net import host_files
+from flom.net.holders import (
+    DaemonGone,
+    HoldersFile,
+    Holding,
+    file_of,
+    files_for,
+    find_others,
+    new_start,
+    remove_if_free,
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    return file_of(str(tmp_path / "s"), new_start())
+
+
+def test_a_daemon_that_lives_keeps_its_file(file: str) -> None:
+    daemon = HoldersFile(file, 0o644)
+    assert not remove_if_free(file)
+    daemon.close(removes=False)
+    assert remove_if_free(file)
+    assert not os.path.exists(file)
+
+
+def test_a_holder_keeps_the_file_of_a_daemon_that_has_gone(file: str) -> None:
+    daemon = HoldersFile(file, 0o644)
+    holding = Holding(file)
+    daemon.close(removes=True)
+    assert not remove_if_free(file)
+    holding.release()
+    assert remove_if_free(file)
+
+
+def test_a_daemon_that_ends_with_no_holder_removes_its_file(file: str) -> None:
+    HoldersFile(file, 0o644).close(removes=True)
+    assert not os.path.exists(file)
+
+
+def test_a_command_that_has_inherited_it_keeps_the_file(file: str) -> None:
+    HoldersFile(file, 0o644).close(removes=False)
+    holding = Holding(file)
+    with subprocess.Popen(["sleep", "60"], pass_fds=[holding.fileno()]) as command:
+        holding.close()
+        assert not remove_if_free(file)
+        command.kill()
+    assert remove_if_free(file)
+
+
+def test_a_release_counts_for_those_that_have_inherited_it(file: str) -> None:
+    HoldersFile(file, 0o644).close(removes=False)
+    holding = Holding(file)
+    inherited = os.dup(holding.fileno())
+    holding.release()
+    assert remove_if_free(file)
+    os.close(inherited)
+
+
+def test_it_is_too_late_for_a_file_that_the_next_daemon_has_removed(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    HoldersFile(file, 0o644).close(removes=False)
+    opened = os.open(file, os.O_RDONLY)
+    assert remove_if_free(file)
+    monkeypatch.setattr(os, "open", lambda *_: opened)
+    with pytest.raises(DaemonGone):
+        Holding(file)
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(opened)
+
+
+def test_its_permissions_are_as_wanted_whatever_the_umask(file: str) -> None:
+    before = os.umask(0o777)
+    try:
+        daemon = HoldersFile(file, 0o644)
+    finally:
+        os.umask(before)
+    assert os.stat(file).st_mode & 0o777 == 0o644
+    daemon.close(removes=True)
+
+
+def test_neither_end_follows_a_link(tmp_path: Path, file: str) -> None:
+    (tmp_path / "target").touch()
+    os.symlink(tmp_path / "target", file)
+    with pytest.raises(OSError, match="symbolic link"):
+        Holding(file)
+    with pytest.raises(FileExistsError):
+        HoldersFile(file, 0o644)
+    assert find_others(str(tmp_path / "s"), is_private=False) == []
+
+
+def test_the_files_beside_a_socket_are_found(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    files = sorted(file_of(address, "0123456789abcdef") for address in (path, f"{path}2"))
+    daemons = [HoldersFile(file, 0o644) for file in files]
+    assert find_others(path.encode(), is_private=True) == files[:1]
+    for daemon in daemons:
+        daemon.close(removes=True)
+
+
+@pytest.mark.parametrize(
+    ("former", "address", "is_found"),
+    [
+        (("127.0.0.1", 28015), ("127.0.0.1", 28015), True),
+        (("0.0.0.0", 28015), ("127.0.0.1", 28015), True),
+        (("127.0.0.1", 28015), ("0.0.0.0", 28015), True),
+        (("::1", 28015, 0, 0), ("::1", 28015, 0, 0), True),
+        (("127.0.0.1", 28015), ("127.0.0.2", 28015), False),
+        (("127.0.0.1", 28015), ("127.0.0.1", 8015), False),
+        (("127.0.0.1", 28015), ("127.0.0.1", 2801), False),
+        ("\0flom-user/7", b"\0flom-user/7", True),
+        ("\0flom-user/7", b"\0flom-user/77", False),
+    ],
+)
+def test_the_files_of_other_addresses_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, former: object, address: object, is_found: bool
+) -> None:
+    monkeypatch.setattr(host_files, "PLACE", str(tmp_path))
+    file = file_of(former, "0123456789abcdef")
+    daemon = HoldersFile(file, 0o644)
+    assert find_others(address, is_private=False) == ([file] if is_found else [])
+    daemon.close(removes=True)
+
+
+def test_a_client_looks_where_a_daemon_has_its_file() -> None:
+    start = "0123456789abcdef"
+    assert file_of(("127.0.0.1", 28015), start) in files_for(("127.0.0.1", 28015), "127.0.0.1:28015", start)
+    assert file_of(("0.0.0.0", 28015), start) in files_for(("127.0.0.1", 28015), "127.0.0.1:28015", start)
+    assert file_of(("::", 28015, 0, 0), start) in files_for(("::1", 28015, 0, 0), "[::1]:28015", start)
+    assert files_for(b"\0flom-user/7", "/tmp/flom-root", start) == [file_of("\0flom-user/7", start)]
+    assert files_for("/run/flom", "/mnt/run/flom", start) == [
+        "/mnt/run/flom.holders-0123456789abcdef",
+        "/run/flom.holders-0123456789abcdef",
+    ]

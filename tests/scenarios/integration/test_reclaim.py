@@ -1,0 +1,195 @@
+"""A daemon at a fixed address is killed under commands: the next one gives no other command what they hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.daemon import Daemon
+from tests.fakes.exclusion import Marks
+from tests.fakes.programs import Programs, Running, eventually, free_port
+
+SOON = ["--session-timeout", "700"]  # of a daemon: how long it waits for a holder that does not come
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """Options of C{flom-run} for an address."""
+    return ["-s", str(tmp_path / "s")] if request.param == "unix" else ["-a", "127.0.0.1", "-p", str(free_port())]
+
+
+def daemon_at(where: list[str], *options: str) -> Daemon:
+    """Return a daemon that is supervised, so to speak, at the address of C{where}."""
+    names = {"-s": "--socket-name", "-a": "--unicast-address", "-p": "--unicast-port"}
+    return Daemon(*[names.get(word, word) for word in where], *options)
+
+
+def kill(daemon: Daemon) -> None:
+    daemon.process.kill()
+    daemon.process.wait(30)
+
+
+def hold(programs: Programs, marks: Marks, *options: str) -> Running:
+    """Start a command that holds what C{options} say until it is told to end."""
+    holder = programs.start(*marks.job(*options))
+    eventually(lambda: holder.line() == "held", "the lock")
+    return holder
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_holder_starts_another_daemon_and_goes_on(
+    programs: Programs, marks: Marks, where: list[str], number: signal.Signals
+) -> None:
+    words = [*where, "-r", "R", "-d", "60000"]
+    holder = hold(programs, marks, *words)
+    waiter = programs.start(*marks.job(*words, seconds=0))
+    killed: set[int] = set()
+
+    def has_another() -> bool:
+        found = set(programs.daemons())
+        return len(found) == 1 and not found & killed
+
+    for _ in range(3):
+        eventually(has_another, "another daemon")
+        for pid in set(programs.daemons()) - killed:
+            os.kill(pid, number)
+            killed.add(pid)
+        late = programs.run(*where, "-d", "60000", "-r", "R", "-o", "0", "--", "echo", "ran")
+        assert (late.returncode, late.stdout) == (98, "")
+    holder.say("end")
+    for ended in holder.finish(), waiter.finish():
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_holder_waits_for_a_daemon_that_it_may_not_start(
+    programs: Programs, marks: Marks, where: list[str]
+) -> None:
+    words = [*where, "-d", "0"]
+    with daemon_at(where) as killed:
+        holders = [hold(programs, marks, *words, "-r", name) for name in ("R", "N[3]", "/a/b")]
+        kill(killed)
+    time.sleep(0.3)  # several attempts
+    with daemon_at(where) as daemon:
+        for asked in (["-r", "R"], ["-r", "N[3]", "-q", "3"], ["-r", "/a"]):
+            assert programs.run(*words, *asked, "-o", "0", "--", "true").returncode == 98
+        for holder in holders:
+            holder.say("end")
+            ended = holder.finish()
+            assert (ended.returncode, ended.stderr) == (0, "")
+        assert programs.run(*words, "-r", "/a", "-o", "0", "--", "true").returncode == 0
+        daemon.stop()
+
+
+def test_a_command_whose_flom_run_was_killed_is_waited_for(programs: Programs, marks: Marks, where: list[str]) -> None:
+    with daemon_at(where) as killed:
+        holder = hold(programs, marks, *where, "-d", "0", "-r", "R")
+        holder.signal(signal.SIGKILL)
+        kill(killed)
+    with daemon_at(where, "--session-timeout", "60000") as daemon:
+        waiter = programs.start(*marks.job(*where, "-d", "0", "-r", "R", seconds=0))
+        time.sleep(0.3)  # it must not be granted the lock
+        assert waiter.process.poll() is None
+        holder.say("end")
+        ended = waiter.finish()
+        assert (ended.returncode, ended.stderr) == (0, "")
+        daemon.stop()
+
+
+def test_a_holder_that_comes_too_late_is_told(programs: Programs, tmp_path: Path, where: list[str]) -> None:
+    """It was stopped for longer than it is waited for, and another command got the lock."""
+    loose = Marks(tmp_path / "loose")
+    words = [*where, "-d", "0", "-r", "R"]
+    with daemon_at(where) as killed:
+        holder = hold(programs, loose, *words)
+        holder.signal(signal.SIGSTOP)
+        kill(killed)
+    with daemon_at(where, *SOON) as daemon:
+        other = programs.run(*loose.job(*words, seconds=0))
+        assert (other.returncode, other.stderr) == (0, "")
+        holder.signal(signal.SIGCONT)
+        time.sleep(0.3)  # it is told while the command runs
+        holder.say("end")
+        ended = holder.finish()
+        assert ended.returncode == 95
+        assert "R: the lock was lost: " in ended.stderr
+        assert "not reclaimed (another client has it, or may have had it since)" in ended.stderr
+        daemon.stop()
+    assert len(loose.violations()) == 1
+
+
+def test_a_command_that_ends_first_does_not_wait_for_ever(programs: Programs, marks: Marks, where: list[str]) -> None:
+    with daemon_at(where) as killed:
+        holder = hold(programs, marks, *where, "-d", "0", "-r", "R")
+        kill(killed)
+    holder.say("end")
+    ended = holder.finish()
+    assert ended.returncode == 95
+    assert "no daemon has come within 5 s after the end of the command" in ended.stderr
+
+
+def test_a_free_lock_is_granted_soon_after_a_kill(programs: Programs, marks: Marks, where: list[str]) -> None:
+    words = [*where, "-d", "60000"]
+    holder = hold(programs, marks, *words, "-r", "R")
+    [pid] = programs.daemons()
+    os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    assert programs.run(*words, "-r", "free", "--", "true").returncode == 0
+    assert time.monotonic() - began < 5.0  # 1.5 s, or over TCP 2.5 s, on a quiet machine
+    holder.say("end")
+    assert holder.finish().returncode == 0
+
+
+def test_closed_descriptors_are_not_the_commands(programs: Programs, where: list[str]) -> None:
+    listing = ["--", "ls", "-l", "/proc/self/fd"]
+    with daemon_at(where):
+        assert "holders" in programs.run(*where, "-d", "0", *listing).stdout
+        assert "holders" not in programs.run(*where, "-d", "0", "--close", *listing).stdout
+
+
+def test_nothing_is_left_behind_when_nobody_holds(programs: Programs, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    path = place / "s"
+    assert programs.run("-s", str(path), "-d", "1", "--", "true").returncode == 0
+    eventually(lambda: os.listdir(place) == ["s.lock"], "the end of the daemon")
+
+
+SCRIPT = """
+import sys
+from flom import lock
+with lock("R", start=False, socket=sys.argv[1]) as held:
+    print("held", flush=True)
+    sys.stdin.readline()
+    print(held.lost, flush=True)
+"""
+
+
+def test_a_script_reclaims_its_lock(programs: Programs, tmp_path: Path) -> None:
+    where = ["-s", str(tmp_path / "s")]
+    with daemon_at(where) as killed:
+        script = programs.start_program(sys.executable, "-c", SCRIPT, where[1])
+        assert script.line() == "held"
+        kill(killed)
+    with daemon_at(where) as daemon:
+        assert programs.run(*where, "-d", "0", "-r", "R", "-o", "0", "--", "true").returncode == 98
+        script.say("end")
+        ended = script.finish()
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "None\n", "")
+        daemon.stop()
+
+
+def test_a_script_does_not_wait_for_ever_with_its_release(programs: Programs, tmp_path: Path) -> None:
+    where = ["-s", str(tmp_path / "s")]
+    with daemon_at(where) as killed:
+        script = programs.start_program(sys.executable, "-c", SCRIPT, where[1])
+        assert script.line() == "held"
+        kill(killed)
+    script.say("end")
+    ended = script.finish()
+    assert (ended.returncode, ended.stdout) == (1, "None\n")
+    assert ended.stderr.endswith("closed the connection, and no daemon came within 5 s\n")

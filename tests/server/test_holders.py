@@ -1,0 +1,159 @@
+"""The grace period of a daemon that starts where another one was cut short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from twisted.internet.address import UNIXAddress
+from twisted.logger import LogEvent
+
+from flom.core.protocol.messages import Answer
+from flom.net.holders import Holding
+from flom.server.holders import LOOK, HoldersService
+from flom.server.limits import Limits
+from flom.server.options import ServerOptions
+from tests.fakes.connections import MemoryClient, MemoryDaemon, first, lock
+from tests.fakes.logs import informed, warnings
+
+EXTENDED = lock().replace(b'step="8"', b'step="8" extended="1"')
+RECLAIM = EXTENDED.replace(b" lifespan", b' regains="1" lifespan')
+
+
+class Scene:
+    """
+    Daemons at one path, each of them in memory.
+
+    @ivar path: of the socket, which is a plain file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.touch(0o777)
+        self.path = path
+
+    def daemon(self, seconds: float = 10.0) -> tuple[MemoryDaemon, HoldersService]:
+        daemon = MemoryDaemon(ServerOptions(limits=Limits(session_timeout=seconds)))
+        service = HoldersService(daemon.clock, [UNIXAddress(bytes(self.path))], daemon.factory)
+        service.privilegedStartService()
+        service.startService()
+        return daemon, service
+
+    def files(self) -> list[str]:
+        return sorted(each.name for each in self.path.parent.iterdir() if each != self.path)
+
+    def kill(self, service: HoldersService) -> None:
+        """End C{service} as SIGKILL does: its descriptors are closed, and that is all."""
+        for file in service._files:
+            file.close(removes=False)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path / "s")
+
+
+def holding_of(scene: Scene, client: MemoryClient) -> Holding:
+    """Lock the file that the daemon has told C{client}."""
+    [answer] = client.received()
+    assert isinstance(answer, Answer)
+    return Holding(f"{scene.path}.holders-{answer.start}")
+
+
+def test_a_client_is_told_the_file_and_one_of_floms_is_not(scene: Scene) -> None:
+    daemon, service = scene.daemon()
+    [answer] = daemon.connect().send(EXTENDED).received()
+    assert isinstance(answer, Answer)
+    assert scene.files() == [f"s.holders-{answer.start}"]
+    [elsewhere] = daemon.connect("192.0.2.7").send(EXTENDED.replace(b"UjE=", b"UjI=")).received()
+    assert isinstance(elsewhere, Answer)
+    assert not elsewhere.start
+    assert daemon.connect().send(lock("R3")).received() == [first(0)]  # of FLoM's
+    daemon.factory.connected.clear()
+    service.stopService()
+    assert scene.files() == []
+
+
+def test_a_start_where_nobody_holds_waits_for_nothing(scene: Scene) -> None:
+    _, former = scene.daemon()
+    scene.kill(former)
+    daemon, _ = scene.daemon()
+    assert len(scene.files()) == 1
+    assert not daemon.arbiter.is_in_grace
+    assert daemon.clock.getDelayedCalls() == []
+    assert daemon.connect().send(RECLAIM).received()[0].code == 4  # type: ignore[union-attr]
+
+
+def test_others_are_served_when_the_holder_has_come(scene: Scene, log: list[LogEvent]) -> None:
+    killed, former = scene.daemon()
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    scene.kill(former)
+    daemon, _ = scene.daemon()
+    other = daemon.connect().send(EXTENDED)
+    daemon.clock.advance(5.0)
+    assert other.received() == []
+    holder = daemon.connect().send(RECLAIM)
+    again = holding_of(scene, holder)
+    daemon.clock.advance(LOOK)
+    assert other.received() == []  # until the holder has left the file of the first
+    held.release()
+    daemon.clock.advance(LOOK)
+    assert [answer.code for answer in other.received()] == [1]  # type: ignore[union-attr]
+    assert len(scene.files()) == 1
+    assert informed(log) == [
+        "holders of the last daemon are expected back: grace for 10 s",
+        "all holders of the last daemon have come back, or are gone",
+    ]
+    again.release()
+
+
+def test_a_holder_that_has_ended_is_not_waited_for(scene: Scene) -> None:
+    killed, former = scene.daemon()
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    scene.kill(former)
+    daemon, _ = scene.daemon()
+    other = daemon.connect().send(EXTENDED)
+    held.close()
+    daemon.clock.advance(LOOK)
+    assert [answer.code for answer in other.received()] == [0]  # type: ignore[union-attr]
+
+
+def test_a_holder_that_does_not_come_is_waited_for_so_long(scene: Scene, log: list[LogEvent]) -> None:
+    killed, former = scene.daemon()
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    scene.kill(former)
+    daemon, _ = scene.daemon(seconds=3.0)
+    other = daemon.connect().send(EXTENDED)
+    daemon.clock.pump([LOOK] * int(2.99 / LOOK))
+    assert other.received() == []
+    daemon.clock.pump([LOOK] * 2)
+    assert [answer.code for answer in other.received()] == [0]  # type: ignore[union-attr]
+    assert warnings(log) == ["not all holders of the last daemon have come back: others are served now"]
+    assert daemon.connect().send(RECLAIM).received()[0].code == 4  # type: ignore[union-attr]
+    assert daemon.clock.getDelayedCalls() == []
+    held.release()
+
+
+def test_the_end_of_a_daemon_leaves_the_file_to_its_holders(scene: Scene) -> None:
+    daemon, service = scene.daemon()
+    held = holding_of(scene, daemon.connect().send(EXTENDED))
+    service.stopService()
+    assert len(scene.files()) == 1
+    held.release()
+
+
+def test_where_no_file_can_be_made_it_says_so(
+    scene: Scene, log: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("flom.server.holders.HoldersFile", fail)
+    scene.daemon()
+    assert "read-only file system: if this daemon is killed" in warnings(log)[0]
+
+
+@pytest.mark.parametrize(("socket", "file"), [(0o777, 0o644), (0o660, 0o640), (0o600, 0o600)])
+def test_clients_that_can_connect_can_read_the_file(scene: Scene, socket: int, file: int) -> None:
+    scene.path.chmod(socket)
+    scene.daemon()
+    assert (scene.path.parent / scene.files()[0]).stat().st_mode & 0o777 == file
