@@ -113,6 +113,18 @@ def test_an_element_is_given_to_one_alone_across_takeovers(lan: Lan, marks: Mark
     assert len(set(times)) == 3
 
 
+def test_a_sequence_with_a_lifespan_goes_on_when_a_leader_leads_again(lan: Lan, marks: Marks, tmp_path: Path) -> None:
+    one, two = lan.add_hosts(2)
+    for _ in range(2):
+        leader = one.join_group("--state", str(tmp_path / "state"))
+        await_leader([leader])
+        for _ in range(2):
+            assert is_free(two, "-r", "_S_a[1]", "-i", "60000")
+        leader.signal(signal.SIGKILL)
+        leader.wait()
+    assert elements_given(marks) == {"_S_a[1]": ["1", "2", "3", "4"]}
+
+
 def test_a_lock_granted_to_another_is_not_reclaimed_and_the_user_warned(lan: Lan, pool: list[Member]) -> None:
     """A lock that another client has been granted meanwhile is not reclaimed, and the user is warned."""
     leader, successor = pool
