@@ -438,18 +438,19 @@ class LockTable:
         else:
             held.append(holding)
         if request.token:
-            self.outrank(epoch_of(request.token))
-            holding.token = request.token
+            token = request.token
+            self.outrank(epoch_of(token))
         else:
-            if not self._next_token & COUNTER:
-                self._next_token = self._begin_epoch(epoch_of(self._next_token) - 1)
-            holding.token = self._next_token
-            self._next_token += 1
+            token = self._next_token
+            if not token & COUNTER:
+                token = self._begin_epoch(epoch_of(token) - 1)
+            self._next_token = token + 1
+        holding.token = token
         self.held += 1
         if binding.entry.kept is not None:
             self._note_position(binding.entry)
         self.statistics.grant(moment, waited)
-        return Granted(request, holding.token, holding.element, arrival is not None, waited)
+        return Granted(request, token, holding.element, arrival is not None, waited)
 
     def _note_position(self, entry: _Entry) -> None:
         if entry.kept is not None and (position := entry.kept.unsaved()) is not None:

@@ -261,14 +261,13 @@ class ServerConnection(ServerSession):
         step = self.step_of(outcome, delayed=delayed)
         if step is None:
             return None
-        token = token if self.is_extended else 0
-        if step == 16 and session:
-            return add_token(encode(Answer(16, outcome, element, self._peer_id, True, session, self._start)), token)
-        if step == 16:
-            data = encode_answer(16, outcome, element, self._peer_id, self.is_extended, self._start)
-        else:
+        if step != 16:
             data = encode_answer(step, outcome, element, None, False)
-        return add_token(data, token)
+        elif session:
+            data = encode(Answer(16, outcome, element, self._peer_id, True, session, self._start))
+        else:
+            data = encode_answer(16, outcome, element, self._peer_id, self.is_extended, self._start)
+        return add_token(data, token) if token and self.is_extended else data
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""

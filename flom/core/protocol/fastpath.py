@@ -139,7 +139,7 @@ def encode_answer(
 
 def add_token(answer: bytes, token: int) -> bytes:
     """Return an C{answer} that was written, with C{token}, which may make it longer than other messages; 0 for none."""
-    return answer[:-8] + b' token="%d"/></msg>' % token if token else answer
+    return b'%b token="%d"/></msg>' % (answer[:-8], token) if token else answer
 
 
 class FastReader(MessageReader):
