@@ -85,6 +85,21 @@ def test_the_holder_waits_for_a_daemon_that_it_may_not_start(
         daemon.stop()
 
 
+def test_an_element_is_given_to_one_alone(programs: Programs, marks: Marks, where: list[str]) -> None:
+    names = ["red.green.blue", "_s_n[3]", "_S_n[3]", "_t_%T[3]"]
+    words = [*where, "-d", "60000", "-r"]
+    holders = [hold(programs, marks, *words, name) for name in names]
+    for _ in range(2):
+        for pid in programs.daemons():
+            os.kill(pid, signal.SIGKILL)
+        holders += [hold(programs, marks, *words, name) for name in names]
+    assert [holder.finish().returncode for holder in holders] == [0] * len(holders)  # 95 if one was lost
+    held = marks.holdings()
+    *others, times = [[holding.element for holding in held if holding.name == name] for name in names]
+    assert others == [["red", "green", "blue"], ["1", "2", "3"], ["1", "2", "3"]]
+    assert len(set(times)) == 3
+
+
 def test_a_command_whose_flom_run_was_killed_is_waited_for(programs: Programs, marks: Marks, where: list[str]) -> None:
     with daemon_at(where) as killed:
         holder = hold(programs, marks, *where, "-d", "0", "-r", "R")

@@ -30,6 +30,10 @@ HELD_THROUGHOUT: Final = [
     ["-r", "book", "-l", "PR"],
     ["-r", "units[3]", "-q", "2"],
     ["-r", "/tree/leaf"],
+    ["-r", "north.south", "--type", "set"],
+    ["-r", "_s_number[2]"],
+    ["-r", "_S_ticket[1]"],
+    ["-r", "_t_%T[2]"],
 ]
 
 GRANTED_BESIDE: Final = [
@@ -37,6 +41,9 @@ GRANTED_BESIDE: Final = [
     ["-r", "units[3]"],
     ["-r", "/tree/twig"],
     *[["-r", "east.west", "--type", "set"]] * 3,  # one has to wait for an element
+    ["-r", "north.south", "--type", "set"],
+    ["-r", "_s_number[2]"],
+    ["-r", "_t_%T[2]"],
 ]
 
 REFUSED_BESIDE: Final = [
@@ -44,6 +51,7 @@ REFUSED_BESIDE: Final = [
     ["-r", "book"],
     ["-r", "units[3]", "-q", "2"],
     ["-r", "/tree", "-l", "PR"],
+    ["-r", "_S_ticket[1]"],
 ]
 
 pytestmark = needs_network_namespaces
