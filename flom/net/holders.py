@@ -14,63 +14,12 @@ import fcntl
 import os
 import stat
 
-from flom.lean import socket
-from flom.net import host_files
+from flom.net import holding
+from flom.net.holding import ANY, FLAGS, SUFFIX, base_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
-
-SUFFIX: Final = ".holders-"
-
-_ANY: Final = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
-_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-
-class DaemonGone(Exception):
-    """The daemon that has made the file has ended, and another one has removed it."""
-
-
-class Holding:
-    """A shared lock on a holders file; a process that inherits the descriptor has it too."""
-
-    __slots__ = ("__weakref__", "_descriptor")
-
-    def __init__(self, file: str) -> None:
-        """
-        Lock C{file}.
-
-        @raise DaemonGone: it is too late for that.
-        @raise OSError: it cannot be opened.
-        """
-        self._descriptor = os.open(file, os.O_RDONLY | _FLAGS)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            is_there = os.fstat(self._descriptor).st_nlink > 0
-        except BlockingIOError:
-            is_there = False
-        except BaseException:
-            self.close()
-            raise
-        if not is_there:
-            self.close()
-            raise DaemonGone
-
-    def fileno(self) -> int:
-        """Return the descriptor, -1 once it is closed."""
-        return self._descriptor
-
-    def release(self) -> None:
-        """End the lock, also for the processes that have inherited it."""
-        if self._descriptor >= 0:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            self.close()
-
-    def close(self) -> None:
-        """Leave the lock to the processes that have inherited it."""
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+    from typing import Any
 
 
 class HoldersFile:
@@ -85,7 +34,7 @@ class HoldersFile:
         @raise OSError: it cannot be made.
         """
         self.file = file
-        self._descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+        self._descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_EXCL | FLAGS, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             if group >= 0:
@@ -111,29 +60,6 @@ def new_start() -> str:
     return os.urandom(8).hex()
 
 
-def file_of(address: Any, start: str) -> str:
-    """
-    Return where a daemon that listens at C{address} has the holders file of its C{start}.
-
-    @param address: as C{getsockname} returns it.
-    """
-    return f"{_base(address)}{SUFFIX}{start}"
-
-
-def files_for(address: Any, path: str, start: str) -> list[str]:
-    """
-    Return where the holders file of a daemon may be to which a client is connected at C{address}.
-
-    @param address: as C{getpeername} returns it.
-    @param path: the UNIX socket as the client knows it.
-    """
-    if isinstance(address, str):  # in another mount namespace, the daemon may know it by another name
-        return [f"{name}{SUFFIX}{start}" for name in (path, address) if name.startswith("/")]
-    if isinstance(address, bytes):
-        return [file_of(address, start)]
-    return [file_of((host, address[1]), start) for host in (address[0], *_ANY.values())]
-
-
 def find_others(address: Any, *, is_private: bool) -> list[str]:
     """
     Return the holders files of earlier daemons at C{address}, where none of ours is yet.
@@ -141,14 +67,14 @@ def find_others(address: Any, *, is_private: bool) -> list[str]:
     @param address: as C{getsockname} returns it.
     @param is_private: whether only this user or root can have been their daemon.
     """
-    directory, name = os.path.split(_base(address))
+    directory, name = os.path.split(base_of(address))
     try:
         names = os.listdir(directory)
     except OSError:
         return []
     if isinstance(address, tuple):
-        prefix, end = host_files.prefix(), f"-{address[1]}{SUFFIX}"
-        any_host = _ANY[socket.AF_INET6 if ":" in address[0] else socket.AF_INET]
+        prefix, end = holding.prefix(), f"-{address[1]}{SUFFIX}"
+        any_host = ANY[":" in address[0]]
         is_any = any_host == address[0]
         hosts = {other: other[len(prefix) :].partition(end)[0] for other in names if other.startswith(prefix)}
         names = [
@@ -164,7 +90,7 @@ def find_others(address: Any, *, is_private: bool) -> list[str]:
 def remove_if_free(file: str) -> bool:
     """Remove C{file} if nobody has it locked, and return whether that is so."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | _FLAGS)
+        descriptor = os.open(file, os.O_RDONLY | FLAGS)
     except OSError:
         return True  # it has been removed, or has been made for others
     try:
@@ -177,14 +103,6 @@ def remove_if_free(file: str) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _base(address: Any) -> str:
-    if isinstance(address, tuple):
-        return host_files.tcp_file(address[0].partition("%")[0], address[1])
-    if address[:1] in ("\0", b"\0"):
-        return host_files.abstract_file(os.fsdecode(address))
-    return os.path.abspath(os.fsdecode(address))
 
 
 def _is_holders_file(path: str, is_private: bool) -> bool:

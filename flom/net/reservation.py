@@ -16,7 +16,7 @@ import stat
 from time import monotonic
 
 from flom.errors import FlomError
-from flom.net import host_files
+from flom.net import holding
 from flom.net.claim import addresses_of
 from flom.text import host_port, reason
 
@@ -80,12 +80,12 @@ def abstract_address(name: str) -> str:
 
 def abstract_file(name: str) -> str:
     """Return where the reservation of an abstract socket is; each network namespace has its own."""
-    return host_files.abstract_file(name) + SUFFIX
+    return holding.abstract_file(name) + SUFFIX
 
 
 def tcp_file(host: str, port: int) -> str:
     """Return where the reservation of a TCP address is; each network namespace has its own."""
-    return host_files.tcp_file(host, port) + SUFFIX
+    return holding.tcp_file(host, port) + SUFFIX
 
 
 def unix_reservations(path: str, *, is_private: bool) -> list[Reservation]:
@@ -107,9 +107,9 @@ def tcp_reservations(host: str, port: int) -> list[Reservation]:
 
     Only root can have reserved a port below 1024, as only root listens there.
     """
-    prefix, suffix = host_files.prefix(), f"-{port}{SUFFIX}"
+    prefix, suffix = holding.prefix(), f"-{port}{SUFFIX}"
     try:
-        files = [name for name in os.listdir(host_files.PLACE) if name.startswith(prefix) and name.endswith(suffix)]
+        files = [name for name in os.listdir(holding.PLACE) if name.startswith(prefix) and name.endswith(suffix)]
     except OSError:
         return []
     if not files:
@@ -123,7 +123,7 @@ def tcp_reservations(host: str, port: int) -> list[Reservation]:
     for name in files:
         reserved_host = name[len(prefix) : -len(suffix)]
         if reserved_host in wanted or reserved_host in _ANY or not wanted.isdisjoint(_ANY):
-            reservation = _read(os.path.join(host_files.PLACE, name))
+            reservation = _read(os.path.join(holding.PLACE, name))
             if reservation is not None and (port >= 1024 or reservation.uid == 0):
                 found.append(reservation)
     return found
@@ -221,12 +221,12 @@ def remove(reservation: Reservation) -> None:
 def sweep() -> None:
     """Remove files of this user about TCP addresses, also of other namespaces, that have not held for an hour."""
     try:
-        names = os.listdir(host_files.PLACE)
+        names = os.listdir(holding.PLACE)
     except OSError:
         return
     for name in names:
         if name.startswith("flom-") and name.endswith(SUFFIX):
-            found = _read(os.path.join(host_files.PLACE, name))
+            found = _read(os.path.join(holding.PLACE, name))
             if found is not None and found.left < -MOST and found.uid == os.geteuid():
                 remove(found)
 

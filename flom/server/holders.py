@@ -15,7 +15,8 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from flom.config import private_sockets
-from flom.net.holders import HoldersFile, file_of, find_others, new_start, remove_if_free
+from flom.net.holders import HoldersFile, find_others, new_start, remove_if_free
+from flom.net.holding import file_of
 from flom.server.connection import LockFactory
 from flom.text import reason
 

@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flom.net import host_files
-from flom.net.holders import (
-    DaemonGone,
-    HoldersFile,
-    Holding,
-    file_of,
-    files_for,
-    find_others,
-    new_start,
-    remove_if_free,
-)
+from flom.net import holding as holding_module
+from flom.net.holders import HoldersFile, find_others, new_start, remove_if_free
+from flom.net.holding import DaemonGone, Holding, file_of, files_for
 
 
 @pytest.fixture
@@ -124,7 +116,7 @@ def test_the_files_beside_a_socket_are_found(tmp_path: Path) -> None:
 def test_the_files_of_other_addresses_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, former: object, address: object, is_found: bool
 ) -> None:
-    monkeypatch.setattr(host_files, "PLACE", str(tmp_path))
+    monkeypatch.setattr(holding_module, "PLACE", str(tmp_path))
     file = file_of(former, "0123456789abcdef")
     daemon = HoldersFile(file, 0o644)
     assert find_others(address, is_private=False) == ([file] if is_found else [])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flom.net import host_files, reservation
+from flom.net import holding, reservation
 from flom.net.reservation import (
     Entry,
     Reserved,
@@ -40,7 +40,7 @@ def entry(path: str) -> Iterator[Entry]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory for reservations of TCP addresses that is of this test alone."""
-    monkeypatch.setattr(host_files, "PLACE", str(tmp_path))
+    monkeypatch.setattr(holding, "PLACE", str(tmp_path))
     return tmp_path
 
 

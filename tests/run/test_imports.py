@@ -167,7 +167,7 @@ flom.run flom.run.child flom.run.main flom.run.program flom.run.runner flom.run.
 """
 """Our modules that C{flom-run} imports to find a daemon that runs, whatever the way."""
 
-KNOWN_HOLDER = "flom.net.holders flom.net.host_files"
+KNOWN_HOLDER = "flom.net.holding"
 """Those for a daemon on this host at a fixed address."""
 
 PYTHONS_EVERY_WAY = "_operator _socket _weakrefset binascii errno gc math pwd select"

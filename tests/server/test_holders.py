@@ -9,7 +9,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.logger import LogEvent
 
 from flom.core.protocol.messages import Answer
-from flom.net.holders import Holding
+from flom.net.holding import Holding
 from flom.server.holders import LOOK, HoldersService
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions

@@ -9,7 +9,7 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
-from flom.net import host_files
+from flom.net import holding
 from flom.net.reservation import Reserved, tcp_reservations, unix_reservations
 from flom.server.reservation import ReservationService
 from tests.fakes.logs import warnings
@@ -17,7 +17,7 @@ from tests.fakes.logs import warnings
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_files, "PLACE", str(tmp_path))
+    monkeypatch.setattr(holding, "PLACE", str(tmp_path))
 
 
 def service(path: Path, clock: Clock, *, has_tcp: bool = True) -> ReservationService:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from flom.config import Config
     from flom.core.protocol.messages import Lock
-    from flom.net.holders import Holding
+    from flom.net.holding import Holding
 
 _trace = tracer("client")
 _msg = tracer("msg")
@@ -220,7 +220,7 @@ class Conversation:
         """
         if not self.connection.start:
             return
-        from flom.net.holders import DaemonGone, files_for
+        from flom.net.holding import DaemonGone, files_for
 
         try:
             for file in files_for(self.stream.socket.getpeername(), self.peer, self.connection.start):

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, TypeVar
 
-    from flom.net.holders import Holding
+    from flom.net.holding import Holding
 
     _Self = TypeVar("_Self", bound="_Socket")
 
@@ -57,7 +57,7 @@ def open_pair() -> tuple[socket.socket, socket.socket]:
 
 def lock_holders(file: str) -> Holding:
     """Lock the holders file C{file}; see L{Holding}. A forked child does not have it."""
-    from flom.net.holders import Holding  # for those whose daemon has such a file
+    from flom.net.holding import Holding  # for those whose daemon has such a file
 
     with guard:
         made = Holding(file)

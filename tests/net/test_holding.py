@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from flom.net.host_files import PLACE, abstract_file, prefix, tcp_file
+from flom.net.holding import PLACE, abstract_file, prefix, tcp_file
 
 
 def test_they_name_the_network_namespace_and_the_address() -> None:
