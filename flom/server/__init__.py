@@ -20,6 +20,7 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions
 from flom.server.service import build_daemon
+from flom.server.state import Epochs, StateDirectory, StateError
 
 if TYPE_CHECKING:
     from flom.core.group.addresses import Group
@@ -31,12 +32,15 @@ __all__ = [
     "PRIVATE",
     "ClaimedEndpoint",
     "DeferredArbiter",
+    "Epochs",
     "Group",
     "IReactor",
     "Keepalive",
     "Limits",
     "Membership",
     "ServerOptions",
+    "StateDirectory",
+    "StateError",
     "Timing",
     "Tls",
     "build_daemon",

@@ -22,7 +22,7 @@ from flom.core.tokens import MAX_EPOCH, begin_epoch, epoch_of
 from flom.errors import FlomError
 from flom.text import reason
 
-LOCK_TIMEOUT: Final = 1.0
+LOCK_TIMEOUT: Final = 2.0
 """Seconds to wait for another daemon that is changing the directory, which takes milliseconds."""
 
 MAX_SIZE: Final = 2**26

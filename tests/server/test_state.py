@@ -51,8 +51,11 @@ def test_an_epoch_is_a_line_of_the_file(directory: StateDirectory) -> None:
     assert directory.read_epoch() == epoch_of(token)
 
 
-def test_daemons_that_share_the_directory_have_epochs_of_their_own(directory: StateDirectory) -> None:
+def test_daemons_that_share_the_directory_have_epochs_of_their_own(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also if all start in the same second, and the clock was set back since the last one."""
+    monkeypatch.setattr(state, "LOCK_TIMEOUT", 60.0)  # the disk may be slow
     with ThreadPool(8) as pool:
         begun = pool.map(lambda _: epoch_of(StateDirectory(directory.path).begin_epoch(-1, Y2026)), range(40))
     assert len(set(begun)) == 40

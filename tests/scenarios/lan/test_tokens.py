@@ -57,3 +57,23 @@ def test_a_reclaimed_lock_keeps_its_token_and_the_next_one_is_higher(lan: Lan) -
     ended = holder.finish()
     assert (ended.returncode, ended.stderr) == (0, "")
     assert before < held < token_of(three)
+
+
+def test_a_store_refuses_what_a_holder_writes_that_was_frozen(lan: Lan, tmp_path: Path) -> None:
+    """Its host sleeps while the leader goes and another command has its lock: it wakes in the middle of its work."""
+    one, two, three = lan.add_hosts(3)
+    first, second = one.join_group(), two.join_group()
+    leader = await_leader([first, second])
+    store = tmp_path / "store"
+    write = f'{BIN}/flomctl fence {store} -- sh -c "echo $0 >>{store}"; echo $?'
+    frozen = three.start_flom(*in_group(GROUP, "-r", "R"), "--", "sh", "-c", f"echo held; read line; {write}", "late")
+    assert frozen.line() == "held"
+    frozen.signal(signal.SIGSTOP)  # the command waits for a line
+    leader.signal(signal.SIGKILL)
+    other = await_leader([member for member in (first, second) if member is not leader], 10).host
+    assert other.flom(*in_group(GROUP, "-r", "R"), "--", "sh", "-c", write, "other").stdout == "0\n"
+    frozen.say("go on")
+    assert frozen.line() == "94"
+    frozen.signal(signal.SIGCONT)
+    assert frozen.finish().returncode == 95
+    assert store.read_text() == "other\n"
