@@ -17,7 +17,7 @@ LOOKING: Final = 5.0
 """Seconds for which a former holder counts as looking for this daemon after a question; it asks 6 times a second."""
 
 FOUND: Final = 1.0
-"""Seconds after its last question after which a former holder has found the daemon that leads, if one does."""
+"""Seconds after its last question after which a former holder has found the leader that was heard since, if one was."""
 
 MAX_GRACE: Final = 10.0
 """Seconds after which a grace period ends at the latest, however many former holders still look for this daemon."""
@@ -36,11 +36,12 @@ class Looking:
     """
 
     def __init__(self) -> None:
-        self._until: dict[int, float] = {}  # the last one that was heard stands at the end
+        self._asked: dict[int, float] = {}  # when each has asked last; the one that did so last stands at the end
         self._came: set[int] = set()
+        self._led_at = float("-inf")  # when another daemon that leads was heard last
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self._asked)
 
     def note_question(self, holder: int, now: float) -> bool:
         """
@@ -52,29 +53,33 @@ class Looking:
         self.forget_silent(now)
         if not holder:
             return True
-        if holder in self._came or (holder not in self._until and len(self._until) >= MOST_LOOKING):
+        if holder in self._came or (holder not in self._asked and len(self._asked) >= MOST_LOOKING):
             return False
-        is_news = self._until.pop(holder, None) is None
-        self._until[holder] = now + LOOKING
+        is_news = self._asked.pop(holder, None) is None
+        self._asked[holder] = now
         return is_news
 
     def note_arrival(self, holder: int) -> None:
         """Note that C{holder} has found this daemon."""
-        if self._until.pop(holder, None) is not None:
+        if self._asked.pop(holder, None) is not None:
             self._came.add(holder)
 
-    def forget_silent(self, now: float, patience: float = LOOKING) -> None:
-        """Forget those that have not asked in the last C{patience} seconds, of L{LOOKING}."""
-        while self._until and next(iter(self._until.values())) <= now + LOOKING - patience:
-            del self._until[next(iter(self._until))]
-
     def note_leader(self, now: float) -> None:
-        """Forget those that ask no more while another daemon leads: they have found that one."""
-        self.forget_silent(now, FOUND)
+        """Note that another daemon leads: those that ask no more have found it, even if it goes a moment later."""
+        self._led_at = now
+        self.forget_silent(now)
+
+    def forget_silent(self, now: float) -> None:
+        """Forget those that have not asked for L{LOOKING} seconds, or for L{FOUND} if a leader was heard since."""
+        while self._asked and self._until(next(iter(self._asked.values()))) <= now:
+            del self._asked[next(iter(self._asked))]
 
     def last(self) -> float:
         """Return when the last one will be forgotten if none asks again; 0.0 if there is none."""
-        return next(reversed(self._until.values()), 0.0)
+        return self._until(next(reversed(self._asked.values()))) if self._asked else 0.0
+
+    def _until(self, asked: float) -> float:
+        return asked + (FOUND if asked < self._led_at else LOOKING)
 
 
 class Takeover:

@@ -207,6 +207,20 @@ def test_who_asks_no_more_while_another_daemon_leads_has_found_it() -> None:
     assert len(looking) == 0
 
 
+def test_a_leader_that_goes_a_moment_later_was_found_too() -> None:
+    """It may not announce itself again after the time for which a holder has to be silent."""
+    looking = Looking()
+    looking.note_question(7, 0.0)
+    looking.note_leader(0.1)
+    looking.note_question(8, 0.2)  # the leader has gone
+    looking.forget_silent(FOUND)
+    assert len(looking) == 1
+    looking.forget_silent(0.2 + LOOKING - 0.1)
+    assert len(looking) == 1
+    looking.forget_silent(0.2 + LOOKING)
+    assert len(looking) == 0
+
+
 def test_not_all_numbers_of_a_flood_are_kept(successor: DeferredArbiter, clock: Clock) -> None:
     looking = Looking()
     for number in range(1, MOST_LOOKING + 10):

@@ -303,6 +303,18 @@ def test_a_holder_that_was_heard_is_waited_for_until_it_comes(daemon: Daemon, is
     assert hasty.received() == [first(1)]
 
 
+def test_holders_that_a_short_leader_has_served_are_not_waited_for(daemon: Daemon) -> None:
+    """Two takeovers in a row: who found the first leader, and has ended since, does not hold up new grants here."""
+    daemon.start()
+    daemon.port.hear(encode(Discover(GROUP.address, orphaned=True, holder=7)), ASKER)
+    daemon.pass_time(0.1)
+    daemon.hear(OTHER)  # which dies before it announces itself again
+    daemon.pass_time(DEFAULT_TIMING.patience + CAMPAIGN)
+    client = daemon.connect().send(lock())
+    daemon.pass_time(GRACE)
+    assert client.received() == [first(0)]
+
+
 def test_what_others_have_had_since_is_not_reclaimed(daemon: Daemon) -> None:
     daemon.start().hear(OTHER)
     daemon.hear(GONE)
