@@ -21,10 +21,11 @@ ROUNDS: Final = int(os.environ.get("FLOM_LAN_ROUNDS") or 6)
 SOON: Final = 3.0
 """Seconds from that until a new client is granted a lock: 1.75 of silence, elections and grace periods of 0.5 each."""
 
-BUSY: Final = 0.0 if os.environ.get("FLOM_LAN_ROUNDS") else 3.0
+ANEW: Final = 0.0 if os.environ.get("FLOM_LAN_ROUNDS") else 0.5
 """
-Seconds that it may take longer now and then on a machine that runs other tests too: a campaign begins anew if its
-candidate did not run for a sixth of a second. By hand, on a machine that is quiet, no takeover may take longer.
+Seconds by which a campaign that begins anew is longer. It does so if its candidate did not run for a sixth of a second:
+on a machine that runs other tests too, now and then many times in a row. Rounds that are counted by hand want a quiet
+machine, where it never does.
 """
 
 HELD_THROUGHOUT: Final = [
@@ -138,5 +139,5 @@ def test_leaders_are_killed_in_a_row_and_no_lock_is_lost(lan: Lan, tmp_path: Pat
     scene.end()
     delays = scene.delays
     print(f"First new grant after {median(delays):.2f} s (median), {max(delays):.2f} s (most), of {len(delays)}")
-    assert median(delays) < SOON
-    assert max(delays) < SOON + BUSY
+    assert median(delays) < SOON + ANEW
+    assert max(delays) < SOON + 20 * ANEW
