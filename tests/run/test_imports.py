@@ -170,7 +170,7 @@ flom.run flom.run.child flom.run.main flom.run.program flom.run.runner flom.run.
 KNOWN_HOLDER = "flom.net.holding"
 """Those for a daemon on this host at a fixed address."""
 
-PYTHONS_EVERY_WAY = "_operator _socket _weakrefset binascii errno gc math pwd select"
+PYTHONS_EVERY_WAY = "_operator _socket _weakrefset binascii errno gc pwd select"
 """The standard library's; what these import comes with them."""
 
 

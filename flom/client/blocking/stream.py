@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from math import ceil
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
@@ -100,7 +99,7 @@ def wait_for(waiting: socket.socket, event: int, deadline: float, signals: socke
         poller.register(signals, POLLIN)
     while True:
         left = max(0.0, min(deadline - monotonic(), _LONGEST_POLL))
-        ready = [descriptor for descriptor, _ in poller.poll(ceil(left * 1000))]
+        ready = [descriptor for descriptor, _ in poller.poll(left * 1000)]
         if waiting.fileno() in ready:
             return
         if ready:
