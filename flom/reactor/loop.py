@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from os import sched_yield
 from select import EPOLLIN, EPOLLOUT
+from time import monotonic
 from typing import Any, Final
 
 from twisted.internet.epollreactor import EPollReactor
@@ -14,6 +14,18 @@ _PRIVATE_NAMES: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconne
 
 _POLLS: Final = 16
 """How often a turn looks for events at most, if there are some each time, before the reactor looks after its timers."""
+
+_AWAKE: Final = 0.00005
+"""
+Seconds for which a turn that had events waits for the next ones without sleeping: an answer often brings the next
+request at once, and to be woken takes longer than to answer that.
+"""
+
+_IN_THE_WAY: Final = 0.0001
+"""If that wait ends so many seconds late, other processes need the processor."""
+
+_ASLEEP: Final = 0.1
+"""Seconds for which turns sleep at once then, and leave the processor to them."""
 
 
 def speed_up(reactor: object) -> bool:
@@ -26,23 +38,45 @@ def speed_up(reactor: object) -> bool:
     """
     if not (type(reactor) is EPollReactor and all(hasattr(reactor, name) for name in _PRIVATE_NAMES)):
         return False
-    turn: Callable[[float | None], None] = partial(_turn, reactor)
-    reactor.doIteration = turn  # type: ignore[method-assign]  # which its main loop calls
+    reactor.doIteration = _Turns(reactor).turn  # type: ignore[method-assign]  # which its main loop calls
     return True
 
 
-def _turn(reactor: Any, timeout: float | None) -> None:
-    """
-    Do what C{EPollReactor.doPoll} does, without asking each descriptor whether it has been closed; and at once again,
-    while there is something to do.
-    """
-    selectables, poll = reactor._selectables, reactor._poller.poll
-    events = poll(timeout, len(selectables))
-    for _ in range(_POLLS):
-        if not events:
-            break
-        _handle(reactor, selectables, events)
-        events = poll(0, len(selectables))
+class _Turns:
+    """The turns of one reactor."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._asleep_until = 0.0  # in seconds of the monotonic clock
+
+    def turn(self, timeout: float | None) -> None:
+        """
+        Do what C{EPollReactor.doPoll} does, without asking each descriptor whether it has been closed; and again, while
+        there is something to do at once, or within L{_AWAKE}.
+        """
+        selectables, poll = self._reactor._selectables, self._reactor._poller.poll
+        events = poll(timeout, len(selectables))
+        for _ in range(_POLLS):
+            if not events:
+                break
+            _handle(self._reactor, selectables, events)
+            events = poll(0, len(selectables)) or self._events_soon()
+
+    def _events_soon(self) -> list[tuple[int, int]]:
+        """Return the events of the next moment, L{_AWAKE}, as soon as there are any; none if a timer is due before."""
+        now = monotonic()
+        events: list[tuple[int, int]] = []
+        if now < self._asleep_until:
+            return events
+        due = self._reactor.timeout()
+        end = now + (_AWAKE if due is None else min(due, _AWAKE))
+        while not events and now < end:
+            sched_yield()
+            events = self._reactor._poller.poll(0, len(self._reactor._selectables))
+            now = monotonic()
+        if now > end + _IN_THE_WAY:
+            self._asleep_until = now + _ASLEEP
+        return events
 
 
 def _handle(reactor: Any, selectables: dict[int, Any], events: list[tuple[int, int]]) -> None:

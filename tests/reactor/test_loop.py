@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from flom.reactor import loop
 from flom.reactor.loop import speed_up
 from tests.fakes.failures import failures_logged
 
@@ -114,6 +115,62 @@ def test_what_comes_meanwhile_is_read_in_the_same_turn(reactor: Any, end: End, o
     other.send(b"hello")
     reactor.doIteration(0)
     assert end.did == ["read b'hello'", "read b'a'", "read b'b'"]
+
+
+class TestAwake:
+    """A turn that had events does not sleep at once."""
+
+    def test_what_comes_soon_is_read_in_the_same_turn(
+        self, reactor: Any, end: End, other: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = [b"soon"]
+
+        def use_processor() -> None:
+            """Do what another process does meanwhile."""
+            if answers:
+                other.send(answers.pop())
+
+        monkeypatch.setattr(loop, "sched_yield", use_processor)
+        other.send(b"hello")
+        reactor.doIteration(0)
+        assert end.did == ["read b'hello'", "read b'soon'"]
+
+    def test_a_timer_that_is_due_is_not_kept_waiting(
+        self, reactor: Any, end: End, other: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        yielded: list[None] = []
+        monkeypatch.setattr(loop, "sched_yield", lambda: yielded.append(None))
+        end.on_read = lambda: reactor.callLater(0, lambda: None) and None
+        other.send(b"hello")
+        reactor.doIteration(0)
+        assert end.did == ["read b'hello'"]
+        assert not yielded
+
+    def test_a_turn_without_events_ends_at_once(self, reactor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        yielded: list[None] = []
+        monkeypatch.setattr(loop, "sched_yield", lambda: yielded.append(None))
+        reactor.doIteration(0)
+        assert not yielded
+
+    def test_where_others_need_the_processor_it_is_left_to_them(
+        self, reactor: Any, other: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock, yielded = Clock(), []
+
+        def run_another_process() -> None:
+            yielded.append(clock.seconds())
+            clock.advance(0.003)
+
+        monkeypatch.setattr(loop, "monotonic", clock.seconds)
+        monkeypatch.setattr(loop, "sched_yield", run_another_process)
+        for _ in range(3):
+            other.send(b"hello")
+            reactor.doIteration(0)
+        assert yielded == [0]
+        clock.advance(0.1)
+        other.send(b"hello")
+        reactor.doIteration(0)
+        assert yielded == [0, pytest.approx(0.103)]
 
 
 def test_but_a_turn_ends_although_there_is_always_more(reactor: Any, end: End) -> None:
