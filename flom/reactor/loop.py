@@ -30,7 +30,8 @@ _ASLEEP: Final = 0.1
 
 def speed_up(reactor: object) -> bool:
     """
-    Make C{reactor} read without a log context for each event, which takes longer than reading a small message does.
+    Make C{reactor} read, and note the end of connections, without a log context for each event, which takes longer than
+    reading a small message does.
 
     Such a context only names a connection in lines of C{twisted.python.log.msg}; ours name it anyway.
 
@@ -93,4 +94,7 @@ def _handle(reactor: Any, selectables: dict[int, Any], events: list[tuple[int, i
             why, has_read = e, False
             log.callWithLogger(selectable, log.err)
         if why:
-            log.callWithLogger(selectable, reactor._disconnectSelectable, selectable, why, has_read)
+            try:
+                reactor._disconnectSelectable(selectable, why, has_read)
+            except BaseException:
+                log.callWithLogger(selectable, log.err)

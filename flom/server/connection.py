@@ -107,7 +107,7 @@ class LockProtocol(Protocol):
         self._can_postpone = sends_at_once(self.transport)
         self._can_outlive = self._shared.sessions.are_kept and is_tcp(self.transport)
         self._is_traced = _msg.is_on or _locker.is_on
-        tune(self.transport, self._shared.options.keepalive.of_daemon)
+        tune(self.transport, self._shared.keepalive)
         self.transport.registerProducer(self, True)
         self._deadlines.set(self)
         if self._shared.options.tls is not None:
@@ -195,7 +195,8 @@ class LockProtocol(Protocol):
         if self._showing is not None:
             self._showing.cancel()
         self._deadlines.clear(self)
-        self._shared.postponed.clear(self)
+        if self._postponed:
+            self._shared.postponed.clear(self)
         self._forget_unread()
         session = None if self._connection.is_over or not self._has_broken(reason) else self._session
         if session is None or not self._shared.sessions.suspend(session):
@@ -483,6 +484,7 @@ class LockFactory(Factory):
         self.arbiter = arbiter
         self.clock = clock
         self.options = options
+        self.keepalive = options.keepalive.of_daemon
         self.connected: set[LockProtocol] = set()
         self.start = ""
         self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))

@@ -38,7 +38,7 @@ def _name_of(pid: int | None, uid: int | None) -> str:
 
 def address_text(address: Any) -> str:
     """Return the C{address} of a port as text."""
-    if isinstance(address, IPv4Address | IPv6Address):
+    if isinstance(address, (IPv4Address, IPv6Address)):
         return host_port(address.host, address.port)
     if not address.name:
         return str(address)
@@ -75,24 +75,22 @@ class Peer(NamedTuple):
 def peer_of(transport: Any, peer_id: str | None) -> Peer:
     """Return the other end of C{transport}, which has sent the unique id C{peer_id}."""
     address = transport.getPeer()
-    if isinstance(address, IPv4Address | IPv6Address):
+    if isinstance(address, (IPv4Address, IPv6Address)):
         return Peer(f"{address.host}/{address.port}", peer_id)
     process = _credentials_or_none(transport)
     return Peer("localhost/", peer_id, (process and process.pid) or None, process and process.uid)
 
 
-def credentials(transport: Any) -> Credentials | None:
-    """Return the credentials of the process that connected C{transport}; C{None} if that is no UNIX socket."""
+def credentials(transport: Any) -> Credentials:
+    """Return the credentials of the process that connected C{transport}, which is a UNIX socket."""
     handle = underlying(transport).getHandle()
-    if handle.family != socket.AF_UNIX:
-        return None
     return Credentials._make(_UCRED.unpack(handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))
 
 
 def origin_of(transport: Any) -> str:
     """Return what limits for each peer count by: the IP address, or the user of this host."""
     address = transport.getPeer()
-    if isinstance(address, IPv4Address | IPv6Address):
+    if isinstance(address, (IPv4Address, IPv6Address)):
         return address.host
     process = _credentials_or_none(transport)
     return f"uid {process.uid}" if process else "this host"
@@ -101,7 +99,7 @@ def origin_of(transport: Any) -> str:
 def describe(transport: Any) -> str:
     """Return the name of the other end for a log."""
     address = transport.getPeer()
-    if isinstance(address, IPv4Address | IPv6Address):
+    if isinstance(address, (IPv4Address, IPv6Address)):
         return host_port(address.host, address.port)
     process = _credentials_or_none(transport)
     return process.name if process else "a process of this host"
@@ -141,5 +139,4 @@ def is_trusted(transport: Any, *, is_verified: bool, trusts_host: bool) -> bool:
     """
     if isinstance(transport.getPeer(), (IPv4Address, IPv6Address)):
         return is_verified or (trusts_host and is_of_this_host(transport))
-    process = credentials(transport)
-    return process is not None and process.uid in (0, os.geteuid())
+    return credentials(transport).uid in (0, os.geteuid())

@@ -158,14 +158,19 @@ class FastReader(MessageReader):
 
     def _read_whole(self, data: bytes) -> tuple[Message, ...]:
         """Read C{data} if it is just some messages, and keep them; return none otherwise."""
+        is_known = data in _decoded and len(data) <= self._max_size
+        messages = (_decoded[data],) if is_known else self._read_pieces(data)
+        if messages:
+            if len(self._kept) == _KEPT_READS:
+                self._kept.clear()
+            self._kept[data] = messages
+        return messages
+
+    def _read_pieces(self, data: bytes) -> tuple[Message, ...]:
         *pieces, rest = data.split(END_OF_MESSAGE) if len(data) <= _LONGEST_READ else [data]
         if rest or max(map(len, pieces), default=0) + len(END_OF_MESSAGE) > self._max_size:
             return ()
         try:
-            messages = tuple(decode(piece + END_OF_MESSAGE) for piece in pieces)
+            return tuple(decode(piece + END_OF_MESSAGE) for piece in pieces)
         except RemoteProtocolError:
             return ()  # those before the one that is wrong are to be heard first
-        if len(self._kept) == _KEPT_READS:
-            self._kept.clear()
-        self._kept[data] = messages
-        return messages

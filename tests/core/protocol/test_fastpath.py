@@ -97,6 +97,24 @@ def test_a_read_that_comes_again_is_not_read_again() -> None:
     assert reader.feed(data) is first
 
 
+def test_what_another_connection_has_had_is_not_read_again() -> None:
+    [first], [again] = (fastpath.FastReader().feed(encode(Unlock("R1"))) for _ in range(2))
+    assert again is first
+
+
+def test_what_another_connection_may_have_is_too_long_for_this_one() -> None:
+    data = encode(Unlock("R1"))
+    assert list(fastpath.FastReader().feed(data)) == [Unlock("R1")]
+    with pytest.raises(RemoteProtocolError):
+        list(fastpath.FastReader(len(data) - 1).feed(data))
+
+
+def test_what_is_no_message_is_not_kept() -> None:
+    reader = fastpath.FastReader(2048)
+    assert list(reader.feed(b"<" * 1025)) == []
+    assert not reader._kept
+
+
 def test_what_is_wrong_is_found_after_what_comes_before_it() -> None:
     messages = iter(fastpath.FastReader().feed(encode(Unlocked()) + b"nonsense</msg>"))
     assert next(messages) == Unlocked()
