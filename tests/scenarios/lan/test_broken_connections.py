@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import Running, eventually
-from tests.scenarios.lan.network import PORT, Lan, LanHost, Member
+from tests.scenarios.lan.network import PORT, Lan, LanHost, Member, await_leader
 
 pytestmark = [needs_network_namespaces, needs_nft]
 
@@ -202,4 +202,19 @@ def test_a_command_is_gone_before_another_one_gets_its_lock(rule: str, lan: Lan)
     scene.cut("meta l4proto tcp " + rule)
     assert scene.next_line(waiter, "held")
     assert holder.process.poll() == 95
+    assert waiter.finish().returncode == 0
+
+
+def test_in_a_group_a_holder_comes_back_to_its_leader(lan: Lan) -> None:
+    """The leader is well, and knows of no takeover: only the connection is broken."""
+    leader, ours, other = lan.add_hosts(3)
+    member = leader.join_group(*KEEPALIVE)
+    await_leader([member])
+    holder = ours.hold("R", *KEEPALIVE)
+    waiter = other.wait_for("R", member)
+    leader.run("nft", "table inet t { chain c { type filter hook input priority 0; meta l4proto tcp drop; }; }")
+    member.await_log(NOTICED)
+    leader.run("nft", "flush ruleset")
+    eventually(lambda: ours.has_heard(holder, member), "back")
+    assert silent_end(holder) == 0
     assert waiter.finish().returncode == 0
