@@ -201,8 +201,7 @@ class Runner(Hooks):
         while True:
             has_ended = child.fileno() in [descriptor for descriptor, _ in waiting.poll()]
             # after the end too: both may come at once
-            releases_anyhow = has_ended and conversation.go_on is not None
-            if DaemonLost not in self._told and conversation.is_lost and not releases_anyhow:
+            if DaemonLost not in self._told and conversation.is_lost and not (has_ended and conversation.can_go_on):
                 waiting.unregister(conversation)
                 reclaimed = self._reclaim(conversation, request, child, has_ended)
                 conversation.give_up()

@@ -277,6 +277,11 @@ class Conversation:
                 self._is_lost = True
         return self._is_lost
 
+    @property
+    def can_go_on(self) -> bool:
+        """True if the connection is broken, and L{unlock} releases the lock by another one."""
+        return self.go_on is not None and self.stream.is_broken
+
     def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Granted | Refused:
         if message.peer_id is None:
             message = message.replace(peer_id=unique_id())
