@@ -361,7 +361,8 @@ class Acquirer:
                 if self._is_expected:
                     self._hooks.say(f"{e}, trying again")
                     pause(min(max(RETRY, (monotonic() - began) * _BACK_OFF), LONG_RETRY) * jitter(), self._deadline)
-                    continue
+                    if self._is_expected or self._seek != Seek.TO_RECLAIM:
+                        continue  # a holder has no more time: the next attempt might take minutes
                 if self._waits_for_daemon:
                     self._await_daemon(e, monotonic() - began)
                     continue
