@@ -284,7 +284,7 @@ class LockProtocol(Protocol):
         tls = self._shared.options.tls
         if tls is not None:
             return tls.has_broken(self.transport, reason)
-        return reason.check(ConnectionDone, ConnectionAborted) is None
+        return not isinstance(reason.value, (ConnectionDone, ConnectionAborted))
 
     def _certificate(self) -> bytes:
         tls = self._shared.options.tls
@@ -364,7 +364,6 @@ class LockProtocol(Protocol):
             return ""
         self._can_outlive = False
         if self._session is None:
-            self._who()  # while the transport knows
             self._session = self._shared.sessions.begin(self._id, self._certificate(), self)
         return self._session.secret
 

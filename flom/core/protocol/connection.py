@@ -20,7 +20,7 @@ from __future__ import annotations
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Introduced, Lost, StatusReceived
-from flom.core.protocol.fastpath import FastReader, add_token, encode_answer
+from flom.core.protocol.fastpath import FastReader, add_session, add_token, encode_answer
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
@@ -263,10 +263,10 @@ class ServerConnection(ServerSession):
             return None
         if step != 16:
             data = encode_answer(step, outcome, element, None, False)
-        elif session:
-            data = encode(Answer(16, outcome, element, self._peer_id, True, session, self._start))
         else:
             data = encode_answer(16, outcome, element, self._peer_id, self.is_extended, self._start)
+            if session:
+                data = add_session(data, session)
         return add_token(data, token) if token and self.is_extended else data
 
     def unlocked(self) -> bytes | None:

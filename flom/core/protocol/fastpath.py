@@ -126,6 +126,8 @@ def decode(data: bytes) -> Message:
     return _decoded[data]
 
 
+_EXTENDED: Final = b' extended="1"'
+
 _Answer = tuple[int, int, "str | None", "str | None", bool, str]  # what an Answer is made of, but session and token
 _encoded: Final[Cache[_Answer, bytes]] = Cache(lambda fields: encode(Answer(*fields[:5], start=fields[5])), 1024)
 
@@ -135,6 +137,12 @@ def encode_answer(
 ) -> bytes:
     """Write an L{Answer}, see L{flom.core.protocol.encode.encode}."""
     return _encoded[step, code, element, peer_id, extended, start]
+
+
+def add_session(answer: bytes, session: str) -> bytes:
+    """Return an C{answer} to an extended client, which was written, with C{session}, if there is room for it."""
+    data = answer.replace(_EXTENDED, b'%b session="%b"' % (_EXTENDED, session.encode()), 1)
+    return data if len(data) <= MAX_MESSAGE_SIZE else answer
 
 
 def add_token(answer: bytes, token: int) -> bytes:

@@ -90,6 +90,14 @@ def test_grants_with_different_tokens_are_parsed_once(monkeypatch: pytest.Monkey
     assert fastpath.decode(encode(Answer(24, 0, "once", token=2**62))) == Answer(24, 0, "once", token=2**62)
 
 
+def test_a_session_and_a_token_are_added_to_what_is_written() -> None:
+    answer = fastpath.encode_answer(16, 0, "red", PEER_ID, True, "0123456789abcdef")
+    whole = Answer(16, 0, "red", PEER_ID, True, "f" * 32, "0123456789abcdef", token=7)
+    assert fastpath.add_token(fastpath.add_session(answer, "f" * 32), 7) == encode(whole)
+    long = fastpath.encode_answer(16, 0, "r" * 350, PEER_ID, True)
+    assert fastpath.add_session(long, "f" * 32) == long
+
+
 def test_a_read_that_comes_again_is_not_read_again() -> None:
     reader, data = fastpath.FastReader(), encode(USUAL[0]) + encode(Unlock("R1"))
     first = reader.feed(data)
