@@ -94,7 +94,7 @@ def test_a_session_and_a_token_are_added_to_what_is_written() -> None:
     answer = fastpath.encode_answer(16, 0, "red", PEER_ID, True, "0123456789abcdef")
     whole = Answer(16, 0, "red", PEER_ID, True, "f" * 32, "0123456789abcdef", token=7)
     assert fastpath.add_token(fastpath.add_session(answer, "f" * 32), 7) == encode(whole)
-    long = fastpath.encode_answer(16, 0, "r" * 350, PEER_ID, True)
+    long = fastpath.encode_answer(16, 0, "r" * 320, PEER_ID, True)
     assert fastpath.add_session(long, "f" * 32) == long
 
 
