@@ -26,9 +26,18 @@ from flom.client.retry import (
     silent,
 )
 from flom.codes import Outcome, ReturnCode
+from flom.core.names import SequenceName, parse_name
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
-from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, RemoteProtocolError, lock_refused
+from flom.errors import (
+    CannotWait,
+    DaemonLost,
+    DaemonUnreachable,
+    FlomError,
+    LockTimeout,
+    RemoteProtocolError,
+    lock_refused,
+)
 from flom.lean import RLock
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
@@ -160,19 +169,19 @@ class Acquirer:
         """True if the lock is held, and the next daemon at the address knows of us."""
         return self.conversation is not None and self.conversation.holding is not None
 
-    def reclaim(self, message: Lock) -> Conversation:
+    def reclaim(self, message: Lock, deadline: float = NEVER) -> Conversation:
         """
         Acquire the lock of C{message} again, whose connection has ended, from the same daemon or the one that takes
         over: the same element.
 
         As long as there is none at a fixed address, nobody else can have been granted it: it is looked for, and if we
-        may, started, again and again.
+        may, started, again and again, until C{deadline}.
 
         @raise FlomError: that is not possible; see L{acquire} and L{check_reclaimed}.
         """
         self._seek = Seek.TO_RECLAIM
         self._holder = self._holder or new_holder()
-        self._timeout, self._deadline, self._patience = None, NEVER, NEVER
+        self._timeout, self._deadline, self._patience = None, deadline, NEVER
         ask = self._insist if self._is_known and not self._is_in_group else self._ask
         self._budget = RetryBudget(is_in_group=self._is_in_group)
         conversation, granted = ask(self._goes_on(self._again(message)))
@@ -242,8 +251,18 @@ class Acquirer:
 
     def _let_go_on(self, conversation: Conversation, message: Lock) -> None:
         """Note how C{conversation}, which holds the lock of C{message}, releases it if it is broken by then."""
+        name = parse_name(message.name)
+        if isinstance(name, SequenceName) and name.transactional and self.can_reclaim(message):
+            conversation.reclaim = lambda deadline: self._reclaim_to_release(message, deadline)
         if conversation.connection.session:
             conversation.go_on = lambda deadline: self._go_on(conversation, message, deadline)
+
+    def _reclaim_to_release(self, message: Lock, deadline: float) -> Conversation | None:
+        """Do as L{reclaim}, but return C{None} if the daemon says that the lock is released already."""
+        try:
+            return self.reclaim(message, deadline)
+        except CannotWait:
+            return None
 
     def _go_on(self, broken: Conversation, message: Lock, deadline: float) -> Conversation | None:
         """

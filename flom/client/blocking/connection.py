@@ -106,6 +106,8 @@ class Conversation:
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
         that, or C{None} if the lock is released; C{None} if a connection that breaks is the end of the lock.
+    @ivar reclaim: likewise from the next daemon too, so that a rollback reaches that if it has not reached this one;
+        C{None} if the lock cannot be rolled back, or not be reclaimed.
     @ivar holding: by which the next daemon at this address knows that the lock is held; C{None} if it does not.
     """
 
@@ -116,6 +118,7 @@ class Conversation:
         self._is_lost = False
         self.is_contested = False
         self.go_on: Callable[[float], Conversation | None] | None = None
+        self.reclaim: Callable[[float], Conversation | None] | None = None
         self.holding: Holding | None = None
 
     def lock(self, message: Lock, deadline: float | None = None, interrupts: bool = False) -> Granted | Refused:
@@ -152,7 +155,8 @@ class Conversation:
     def unlock(self, name: str, rollback: bool = False) -> None:
         """
         Release the lock, wait until the daemon has taken that, at most L{CLOSE_TIMEOUT} seconds, and close the
-        connection. If it is broken, the lock is released by another one, if it can L{go_on}.
+        connection. If it is broken, the lock is released by another one, if it can L{go_on}; if the daemon is gone, it
+        is rolled back at the next one, if it can be reclaimed.
 
         @param name: of the resource, as it was asked for.
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
@@ -163,25 +167,27 @@ class Conversation:
         self._check_open()
         deadline = monotonic() + CLOSE_TIMEOUT
         try:
-            if self.go_on is None:
+            if self.go_on is None and self.reclaim is None:
                 self._unlock(name, rollback, deadline)
             else:
-                self._unlock_again(self.go_on, name, rollback, deadline)
+                self._unlock_again(name, rollback, deadline)
         finally:
             self.give_up()
             self.close()
         if self.is_contested:
             raise self.why_contested()
 
-    def _unlock_again(
-        self, go_on: Callable[[float], Conversation | None], name: str, rollback: bool, deadline: float
-    ) -> None:
-        """Release the lock; if the daemon does not say in half of the time that it has taken that, by L{go_on}."""
+    def _unlock_again(self, name: str, rollback: bool, deadline: float) -> None:
+        """Release the lock; if the daemon does not say in half of the time that it has taken that, by another one."""
         try:
             self._unlock(name, rollback, deadline - CLOSE_TIMEOUT / 2)
         except DaemonLost as e:
-            if not self.stream.is_broken and (self._is_lost or not self.connection.is_unlocking):
-                raise  # the daemon has closed it
+            has_closed = not self.stream.is_broken and (self._is_lost or not self.connection.is_unlocking)
+            go_on = None if has_closed else self.go_on
+            if rollback and self.reclaim is not None and (has_closed or self.stream.is_broken):
+                go_on = self.reclaim
+            if go_on is None:
+                raise
             try:
                 conversation = go_on(deadline)
             except FlomError as why:
@@ -192,6 +198,7 @@ class Conversation:
                 try:
                     conversation._unlock(name, rollback, deadline)
                 finally:
+                    conversation.give_up()
                     conversation.close()
 
     def _unlock(self, name: str, rollback: bool, deadline: float) -> None:

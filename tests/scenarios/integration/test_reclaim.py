@@ -100,6 +100,22 @@ def test_an_element_is_given_to_one_alone(programs: Programs, marks: Marks, wher
     assert len(set(times)) == 3
 
 
+def test_a_rollback_that_the_daemon_has_not_taken_is_not_lost(programs: Programs, where: list[str]) -> None:
+    """The daemon is killed between the end of the command and its answer."""
+    words = [*where, "-d", "60000", "-i", "60000", "-r", "_S_n[1]", "--"]
+    failing = programs.start(*words, "sh", "-c", "echo $FLOM_ELEMENT; read line; echo ended; exit 1")
+    assert failing.line() == "1"
+    [pid] = programs.daemons()
+    os.kill(pid, signal.SIGSTOP)
+    failing.say("end")
+    assert failing.line() == "ended"
+    time.sleep(0.3)  # it unlocks
+    os.kill(pid, signal.SIGKILL)
+    ended = failing.finish()
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert programs.run(*words, "sh", "-c", "echo $FLOM_ELEMENT").stdout == "1\n"
+
+
 def test_a_command_whose_flom_run_was_killed_is_waited_for(programs: Programs, marks: Marks, where: list[str]) -> None:
     with daemon_at(where) as killed:
         holder = hold(programs, marks, *where, "-d", "0", "-r", "R")
