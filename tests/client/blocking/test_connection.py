@@ -414,7 +414,8 @@ def test_a_real_daemon_grants_and_takes_back(daemon: Daemon) -> None:
     config = Config(socket_name=daemon.socket)
     for _ in range(2):
         conversation = connect(config)
-        assert conversation.lock(LOCK) == Granted(None)
+        assert isinstance(granted := conversation.lock(LOCK), Granted)
+        assert granted.token
         assert peers.is_locked(daemon.socket, "R1")
         conversation.unlock("R1")
         assert not peers.is_locked(daemon.socket, "R1")
