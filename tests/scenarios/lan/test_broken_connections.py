@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import sleep
 
 import pytest
 
@@ -26,11 +27,9 @@ RULES = {
 """What is done with all that comes from a client."""
 
 
-each_program = pytest.mark.parametrize(
-    "program",
-    [[FLOM_RUN], [sys.executable, "-m", "flom.client.deferred"]],
-    ids=["flom-run", "Twisted"],
-)
+PROGRAMS = {"flom-run": [FLOM_RUN], "Twisted": [sys.executable, "-m", "flom.client.deferred"]}
+
+each_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 
 
 def silent_end(program: Running) -> int:
@@ -221,3 +220,29 @@ def test_in_a_group_a_holder_comes_back_to_its_leader(lan: Lan) -> None:
     eventually(lambda: ours.has_heard(holder, member), "back")
     assert silent_end(holder) == 0
     assert waiter.finish().returncode == 0
+
+
+def test_commands_go_on_although_all_connections_break_again_and_again(lan: Lan) -> None:
+    """Locks of all types, and commands that follow one another: the marks say whether two held what excludes."""
+    scene = Scene(lan)
+    names = ["R", "N[1]", "red.green", "/a/b", "_s_seq[1]", "_S_seq[1]"]
+    holders = [scene.server.start_job(*scene.place, "-r", name) for name in [*names, "red.green"]]
+    assert [holder.line() for holder in holders] == ["held"] * len(holders)
+    running = [
+        scene.ours.start(*program, *scene.ours.marks.job(*scene.place, "-r", name, seconds=1.0))
+        for program in PROGRAMS.values()
+        for name in names
+        for _ in range(3)
+    ]
+    address = scene.ours.ipv4()
+    eventually(lambda: len(scene.connections_from(address).splitlines()) == len(running), "all are waiting")
+    for holder in holders:
+        holder.finish()
+    for rule in [RULES["reset"], RULES["silence"]] * 2:
+        scene.cut("meta l4proto tcp " + rule)
+        sleep(3.5)  # until what was idle has found out
+        scene.heal()
+        sleep(1.0)
+    ended = [program.finish(60.0) for program in running]
+    assert [one.stderr for one in ended if one.returncode] == []
+    assert [line for one in ended for line in one.stderr.splitlines() if "is a set" not in line] == []
