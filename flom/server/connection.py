@@ -243,7 +243,8 @@ class LockProtocol(Protocol):
             self._answer(Outcome.BUSY)
             return True
         if session is None or self._session is not None:
-            _conns.debug("%s names a session that is over, or never was", self._id)
+            if self._shared.throttle.allows("sessions that are over", 1):
+                self._log.info("{peer} wants to go on with what is over, or never was", peer=self._peer)
             return False
         standing = self._arbiter.standing(session.id, request.name)
         former = session.connection

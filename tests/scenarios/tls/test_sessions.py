@@ -1,0 +1,75 @@
+"""Over TLS, what outlives a connection that breaks belongs to one certificate (docs/protocol.md, "Sessions")."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from socket import SO_LINGER, SOL_SOCKET
+from time import monotonic
+
+import pytest
+
+from flom.client.blocking.connection import Conversation, connect
+from flom.codes import Outcome
+from flom.core.modes import LockMode
+from flom.core.protocol.events import Granted, Refused
+from flom.core.protocol.messages import Lock
+from tests.fakes.authority import Files
+from tests.fakes.daemon import Daemon
+from tests.fakes.programs import free_port
+from tests.scenarios.tls.test_blocking import config
+
+ASKED = Lock("R", LockMode.EX, wait=False, create=True)
+RESET = struct.pack("ii", 1, 0)
+
+
+class Place:
+    """A daemon that speaks TLS."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def ask(self, files: Files, session: str = "") -> tuple[Conversation, Granted | Refused]:
+        """Ask for R on a new connection, or reclaim it as C{session}."""
+        there = config(files, unicast_address="127.0.0.1", unicast_port=self._port)
+        conversation = connect(there)
+        asked = ASKED.replace(session=session, regains=bool(session))
+        return conversation, conversation.lock(asked, monotonic() + 5.0)
+
+
+@pytest.fixture
+def place(good: Files) -> Iterator[Place]:
+    port = free_port()
+    with Daemon("-a", "127.0.0.1", "--unicast-port", str(port), *good.options()):
+        yield Place(port)
+
+
+def reset(conversation: Conversation) -> None:
+    conversation.stream.socket.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+    conversation.close()
+
+
+def test_only_the_same_certificate_comes_back(place: Place, files: Mapping[str, Files], version: int) -> None:
+    holder, _ = place.ask(files["good"])
+    secret = holder.connection.session
+    assert secret
+    reset(holder)
+    thief, refused = place.ask(files["somebody's"], secret)
+    assert isinstance(refused, Refused)
+    assert refused.outcome == Outcome.BUSY
+    thief.close()
+    back, granted = place.ask(files["good"], secret)
+    assert isinstance(granted, Granted)
+    back.unlock("R")
+
+
+def test_an_end_of_the_stream_below_tls_is_one_in_good_order(place: Place, good: Files, version: int) -> None:
+    holder, _ = place.ask(good)
+    holder.close()  # without a close_notify
+    began = monotonic()
+    other, granted = place.ask(good)
+    while not isinstance(granted, Granted):  # until the daemon has noticed
+        other.close()
+        other, granted = place.ask(good)
+    assert monotonic() - began < 5.0
+    other.unlock("R")
