@@ -299,14 +299,14 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
 def _memory(options: Options, claims: list[Claim]) -> tuple[Epochs, Positions | None]:
     """Return what the daemon remembers in its state directory: epochs of tokens, and positions of sequences."""
     is_for_command = options["inherit"] is not None or options["starter"] is not None
-    path = options.config.state or (state_directory() if is_for_command else "")
+    path = state_directory() if is_for_command else options.config.state
     if not path:
         return Epochs(), None
     try:
         state = StateDirectory(path)
         return Epochs(state), Positions(state, _first_address(options, claims))
     except StateError as e:
-        if options.config.state:
+        if not is_for_command:
             raise ConfigError(f"state: {e}") from None
         _log.warn("{why}: nothing is remembered when this daemon has ended", why=str(e))
         return Epochs(problem=str(e)), None

@@ -19,6 +19,7 @@ class BlockingHeld:
 
     def __init__(self, held: Held) -> None:
         self.element = held.element
+        self.token = held.token
         self._held = held
 
     def release(self, rollback: bool = False) -> Deferred[None]:
@@ -64,6 +65,7 @@ class FlomHeld:
 
     def __init__(self, handle: flom.flom_handle_t) -> None:
         self.element = flom.flom_handle_get_locked_element(handle)
+        self.token = handle.token
         self._handle = handle
 
     def release(self, rollback: bool = False) -> Deferred[None]:

@@ -151,6 +151,17 @@ async def test_units_add_up(arbiter: Arbiter) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_tokens_grow(arbiter: Arbiter) -> None:
+    tokens: list[int] = []
+    for name in ("R1", "red.green", "/a/b", "R1"):
+        held = await arbiter.acquire(name)
+        assert held.token
+        tokens.append(held.token)
+        await held.release()
+    assert tokens == sorted(set(tokens))
+
+
+@pytest_twisted.ensureDeferred
 async def test_elements_are_told(arbiter: Arbiter) -> None:
     held = [await arbiter.acquire("red.green") for _ in range(2)]
     assert [one.element for one in held] == ["red", "green"]

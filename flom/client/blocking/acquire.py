@@ -446,7 +446,7 @@ class Acquirer:
             return
         try:
             self._starts += 1
-            self._hooks.say(f"no daemon at {peer}, starting one{launch.without_state(self._config)}")
+            self._hooks.say(f"no daemon at {peer}, starting one{launch.without_state()}")
             if not started.wait(monotonic() + launch.START_TIMEOUT, self._hooks.pass_on):
                 raise launch.not_started(f"{peer}: the daemon was not ready within {launch.START_TIMEOUT:g} s")
         finally:
@@ -492,7 +492,7 @@ class Acquirer:
                     if candidate is None and took >= stand_again:
                         candidate = stand_for_election(config, group)
                         if candidate is not None:
-                            hooks.say(f"no daemon leads {group}: standing for election{without_state(config)}")
+                            hooks.say(f"no daemon leads {group}: standing for election{without_state()}")
                     if candidate is not None and candidate.check(hooks):
                         break
                     patience = _POLL

@@ -67,7 +67,8 @@ _TOLD_OTHERWISE: Final = frozenset(
         "multicast_port",
         "network_interface",
         "discovery_ttl",
-        "listen",  # not at all: it is for daemons that are not started for a command
+        "listen",  # not at all: this and the next are for daemons that are not started for a command
+        "state",  # of one user, where a file may be for all
     }
 )
 """Fields of L{Config} that a daemon does not get as we have them."""
@@ -76,7 +77,6 @@ _PATHS: Final = (
     "daemon_trace_file",
     "mount_point",
     "group_key",
-    "state",
     "tls_certificate",
     "tls_private_key",
     "tls_ca_certificate",
@@ -460,10 +460,9 @@ def _numbers(descriptors: Iterable[int]) -> str:
     return ",".join(map(str, descriptors))
 
 
-def without_state(config: Config) -> str:
+def without_state() -> str:
     """Return what to add to the line that a daemon is started, if there is no directory for what it is to remember."""
-    has_state = config.state or state_directory()
-    return "" if has_state else "; it remembers nothing when it has ended: its user has no home"
+    return "" if state_directory() else "; it remembers nothing when it has ended: its user has no home"
 
 
 def not_started(why: str) -> NoDaemon:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from flom.client.blocking import launch
-from flom.config import Config
 from tests.fakes.programs import Programs, Running
 
 # flom-run, whose daemon is run by the program that is its first argument, and which waits for it for less long
@@ -121,7 +120,6 @@ def test_a_terminal_s_signals_to_the_starter_do_not_reach_the_daemon() -> None:
 
 
 def test_a_user_without_a_home_is_told_that_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert launch.without_state(Config()) == ""
+    assert launch.without_state() == ""
     monkeypatch.setattr(launch, "state_directory", lambda: "")
-    assert launch.without_state(Config(state="/state")) == ""
-    assert "remembers nothing" in launch.without_state(Config())
+    assert "remembers nothing" in launch.without_state()

@@ -21,7 +21,7 @@ from flom.core.protocol.events import (
     StatusReceived,
     Waiting,
 )
-from flom.core.protocol.framing import MAX_ANSWER_SIZE
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
     Contested,
@@ -73,6 +73,15 @@ class TestClient:
         client = ClientConnection()
         client.lock(Lock("a.b"))
         assert events(client, answer(16, 0, "a")) == [Granted("a")]
+
+    def test_a_token_comes_with_a_grant_even_if_there_is_hardly_room(self) -> None:
+        """An answer may be longer than a request: FLoM's clients, too, read 1023 bytes."""
+        client, server, element = ClientConnection(), ServerConnection(SessionId(7), "server"), "x" * 345
+        list(server.receive(client.lock(Lock("a.b", extended=True))))
+        data = server.answer(Outcome.GRANTED, element, 2**63 - 1)
+        assert data
+        assert MAX_MESSAGE_SIZE < len(data) <= MAX_ANSWER_SIZE
+        assert events(client, data) == [Granted(element, 2**63 - 1)]
 
     def test_the_wait_may_be_for_a_creation_and_then_for_holders(self) -> None:
         client = ClientConnection()

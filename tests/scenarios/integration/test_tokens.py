@@ -73,22 +73,16 @@ def test_daemons_that_commands_start_share_the_directory_of_their_user(programs:
     assert tokens == sorted(set(tokens))
 
 
-@pytest.mark.parametrize("as_key", [False, True])
-def test_a_broken_file_where_it_was_asked_for_is_one_line(programs: Programs, tmp_path: Path, as_key: bool) -> None:
-    """Else, a command is run all the same, and the daemon logs it."""
+def test_a_broken_file_keeps_no_command_from_running(programs: Programs, tmp_path: Path) -> None:
+    """The daemon logs it. What a file says of a daemon of root's is not for one that a command starts."""
     state = tmp_path / "states" / "flom"
     state.mkdir(parents=True, mode=0o700)
     (state / "epoch").write_text("1 and a half\n")
     file = tmp_path / "flom.conf"
-    file.write_text(f"[Daemon]\nState={state}\n" if as_key else "")
+    file.write_text("[Daemon]\nState=/dev/null\n")
     words = [FLOM_RUN, "-c", str(file), "-s", str(tmp_path / "sock"), "-d", "1", "--", "echo", "ran"]
     done = programs.start_program(*words, environment={"XDG_STATE_HOME": str(state.parent)}).finish()
-    if as_key:
-        assert (done.returncode, done.stdout) == (99, "")
-        assert f"state: {state}/epoch: it is no number from 0 to 2147483647\n" in done.stderr
-        assert done.stderr.count("\n") == 1
-    else:
-        assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
     assert (state / "epoch").read_text() == "1 and a half\n"
 
 
