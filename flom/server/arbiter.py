@@ -307,7 +307,7 @@ class DeferredArbiter(Acquiring):
 
     def _see_whether_drained(self) -> None:
         """Call L{_on_drained}, once, if nothing is held, nor can be reclaimed in a grace period."""
-        if not self._table.held and (self._takeover is None or not self._takeover.is_in_grace):
+        if not self._table.held and not self.is_in_grace:
             on_drained, self._on_drained = self._on_drained, lambda: None
             self._clock.callLater(0, on_drained)
 

@@ -111,7 +111,7 @@ def test_holders_of_the_same_lock_are_told_when_the_network_heals(lan: Lan, tmp_
         assert stderr is not None
         assert CONTESTED in stderr.readline().decode()  # while the command runs
         finished = holder.finish()
-        assert (finished.returncode, finished.stderr) == (99, "")
+        assert (finished.returncode, finished.stderr) == (95, "")
     for holder in alone + shared:
         finished = holder.finish()
         assert (finished.returncode, finished.stderr) == (0, "")
