@@ -107,6 +107,7 @@ class DeferredArbiter(Acquiring):
         self._sessions: dict[SessionId, Deliver] = {}
         self._peers: dict[SessionId, Callable[[], Peer]] = {}
         self._suspended: set[SessionId] = set()
+        self._kept_since = 0  # the first session that was begun after the last resume
         self._ids = count(1)
         self._effects: deque[Effect] = deque()
         self._is_delivering = False
@@ -199,9 +200,13 @@ class DeferredArbiter(Acquiring):
         peers[session], peers[other] = peers[other], peers[session]
         self._suspended -= {session, other}
 
+    def knows(self, session: SessionId) -> bool:
+        """Return whether C{session} goes on, and has what it has been granted here."""
+        return session in self._sessions and session >= self._kept_since
+
     def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
         """Return what has become of the last request of C{session} for C{name}; see L{LockTable.standing}."""
-        return self._table.standing(session, name) if session in self._sessions else None
+        return self._table.standing(session, name)
 
     def request(self, request: LockRequest) -> None:
         """
@@ -327,6 +332,7 @@ class DeferredArbiter(Acquiring):
         @param grace: seconds in which only holders of the former daemon's locks are served, who reclaim them.
         @param looking: those of them that are known to look for this daemon.
         """
+        self._kept_since = next(self._ids)
         self._table = self._make_table(self._table.statistics)
         self.outrank()  # now, because a leader announces its epoch
         self.is_retired = False

@@ -95,6 +95,8 @@ class Sessions:
         @raise PermissionError: it is another client's.
         """
         session = self._by_secret.get(secret)
+        if session is not None and not self._arbiter.knows(session.id):
+            return None
         if session is not None and session.certificate != certificate:
             raise PermissionError
         return session

@@ -256,6 +256,16 @@ def test_the_session_of_another_certificate_gets_nothing() -> None:
     assert holder.come_back() == [GRANTED]
 
 
+def test_what_was_held_before_another_daemon_led_is_not_taken_for_released() -> None:
+    daemon = MemoryDaemon()
+    holder = Client(daemon)
+    holder.ask()
+    holder.lose()
+    daemon.arbiter.retire()
+    daemon.arbiter.resume(grace=1.0)
+    assert holder.come_back() == [GRANTED]  # as a holder of the last leader reclaims
+
+
 def test_the_status_shows_who_is_expected_back() -> None:
     daemon = MemoryDaemon()
     holder = Client(daemon)
