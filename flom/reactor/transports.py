@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from errno import EAGAIN, EINTR, ENOBUFS, EPIPE
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
 from twisted.internet.protocol import Factory, Protocol
@@ -61,6 +62,10 @@ def _is_tcp(kind: type) -> bool:
     return ITCPTransport.implementedBy(kind) and not IUNIXTransport.implementedBy(kind)  # the latter are both
 
 
+_NO_RESET: Final = frozenset({EAGAIN, EINTR, ENOBUFS, EPIPE})
+"""Errors of sending that leave the connection as it is, or come after an end in good order."""
+
+
 def sends_at_once(transport: Any) -> bool:
     """Return whether L{sender} can send by C{transport} at once: there is a socket, and no TLS."""
     return isinstance(transport, Connection)
@@ -80,8 +85,10 @@ def sender(transport: Any) -> Callable[[bytes], None]:
         if is_open and not (transport.dataBuffer or transport._tempDataBuffer):
             try:
                 sent = transport.socket.send(data)
-            except OSError:
-                sent = 0  # write will find the error, too
+            except OSError as e:
+                sent = 0  # write will find an error, too
+                if e.errno not in _NO_RESET:
+                    transport.stopReading()  # or else the end of the stream might be found first
             if sent == len(data):
                 return
             data = data[sent:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,6 +74,11 @@ class Connection:
         """Whether something is left to the reactor."""
         return self.transport in self._reactor.writers
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether the reactor waits for something to read."""
+        return self.transport in self._reactor.readers
+
     def received(self) -> bytes:
         """Return what the other end was sent and has not read yet."""
         parts = []
@@ -121,6 +127,19 @@ def test_what_the_kernel_takes_is_sent_without_the_reactor(connection: Connectio
     send(b"second")
     assert not connection.is_waiting
     assert connection.received_in_the_end() == b"first second"
+
+
+def test_a_reset_that_sending_finds_is_not_taken_for_an_end_in_good_order() -> None:
+    """The kernel tells of it once: reading finds the end of the stream after that."""
+    connection = Connection("tcp")
+    connection.transport.startReading()
+    connection.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.peer.close()
+    sender(connection.transport)(b"granted")
+    assert not connection.is_reading
+    assert connection.is_waiting
+    connection.turn()
+    assert not connection.transport.connected
 
 
 def test_what_the_kernel_does_not_take_is_left_to_the_reactor(connection: Connection) -> None:
