@@ -74,7 +74,10 @@ class Positions:
         }
         text = json.dumps({"address": self._address, "sequences": sequences}, indent=1)
         try:
-            self._state.replace(self._name, f"{text}\n".encode())
+            if sequences:
+                self._state.replace(self._name, f"{text}\n".encode())
+            else:
+                self._state.remove(self._name)
             self.problem = ""
         except StateError as e:
             self._note(str(e))

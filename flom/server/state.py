@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Final
 
@@ -98,6 +98,13 @@ class StateDirectory:
                 file.flush()
                 os.fsync(file.fileno())
             os.rename(f"{path}.new", path)
+            os.fsync(directory)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one; L{StateError} if that is not possible."""
+        path = os.path.join(self.path, name)
+        with _explained(path), self._opened() as directory, suppress(FileNotFoundError):
+            os.unlink(path)
             os.fsync(directory)
 
     @contextmanager

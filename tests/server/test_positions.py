@@ -44,6 +44,10 @@ def test_what_is_saved_is_loaded_at_the_same_address(directory: StateDirectory) 
     assert at(directory, "/run/other").load() == []
     positions.save({PLAIN.name: None})
     assert at(directory).load() == [TRANSACTIONAL]
+    for _ in range(2):
+        positions.save({TRANSACTIONAL.name: None})
+        assert at(directory).load() == []
+        assert os.listdir(directory.path) == []
 
 
 ONE = {"retention": 10.0, "last": 7, "rolled_back": []}
