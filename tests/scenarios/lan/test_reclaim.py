@@ -125,6 +125,25 @@ def test_a_sequence_with_a_lifespan_goes_on_when_a_leader_leads_again(lan: Lan, 
     assert elements_given(marks) == {"_S_a[1]": ["1", "2", "3", "4"]}
 
 
+def test_a_rollback_that_the_leader_has_not_taken_is_not_lost(lan: Lan, pool: list[Member]) -> None:
+    """It is killed between the end of the command and its answer."""
+    leader, successor = pool
+    words = [*in_group(GROUP, "-r", "_S_a[2]"), "--", "sh", "-c"]
+    host = lan.hosts[-1]
+    holder = hold(host, "-r", "_S_a[2]")
+    failing = host.start_flom(*words, "echo $FLOM_ELEMENT; read line; echo ended; exit 1")
+    assert failing.line() == "2"
+    leader.signal(signal.SIGSTOP)
+    failing.say("end")
+    assert failing.line() == "ended"
+    leader.signal(signal.SIGKILL)
+    ended = failing.finish()
+    assert (ended.returncode, ended.stderr) == (1, "")
+    await_leader([successor])
+    assert host.flom(*words, "echo $FLOM_ELEMENT").stdout == "2\n"
+    assert holder.finish().returncode == 0
+
+
 def test_a_lock_granted_to_another_is_not_reclaimed_and_the_user_warned(lan: Lan, pool: list[Member]) -> None:
     """A lock that another client has been granted meanwhile is not reclaimed, and the user is warned."""
     leader, successor = pool
