@@ -33,7 +33,7 @@ from flom.client.retry import (
 )
 from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.core.names import parse_name
+from flom.core.names import SequenceName, parse_name
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
@@ -135,15 +135,17 @@ class RemoteHeld:
         return Deferred.fromCoroutine(self._unlock_surely(rollback)).addBoth(self._end)
 
     async def _unlock_surely(self, rollback: bool) -> None:
-        """Release the lock; if its connection is broken, by another one."""
-        client = self._client
-        if not client.session:
+        """Release the lock; if its connection is broken, or a rollback has not reached a leader, by another one."""
+        client, name = self._client, parse_name(self._name)
+        can_roll_back = isinstance(name, SequenceName) and name.transactional
+        reaches_next = rollback and can_roll_back and self._way_back.leads_from(client)
+        if not client.session and not reaches_next:
             await client.unlock(self._name, rollback)
             return
         try:
             await client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
         except DaemonLost as loss:
-            if not client.is_broken:
+            if not client.is_broken and not reaches_next:
                 raise
             try:
                 self._client = await self._way_back.take(client, CLOSE_TIMEOUT / 2)

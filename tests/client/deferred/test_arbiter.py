@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -17,7 +18,7 @@ from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.connection import LockClient
 from flom.codes import ReturnCode
 from flom.core.protocol.framing import MessageReader
-from flom.core.protocol.messages import Lock
+from flom.core.protocol.messages import Lock, Unlock
 from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockBusy, LockTimeout
 from tests.fakes.connections import Transport, xml
 from tests.fakes.results import error
@@ -314,6 +315,22 @@ def test_a_release_waits_for_the_end_of_a_reclaim(answer: bytes, error: type) ->
         assert ended == []
         asking.daemons.go()
     assert [type(end) for end in ended] == [error]
+
+
+@pytest.mark.parametrize("name", ["_S_a[1]", "_s_a[1]"])
+def test_a_rollback_that_the_leader_has_not_taken_reaches_the_next(name: str) -> None:
+    asking = Asking(is_in_group=True, name=name)
+    held = asking.hold(GRANTED_ELEMENT)
+    ended: list[object] = []
+    held.release(rollback=True).addErrback(lambda failure: failure.value).addCallback(ended.append)
+    asking.daemons.clients[-1].connectionLost(Failure(ConnectionLost()))
+    if name == "_S_a[1]":
+        assert asking.request().element == "a"
+        asking.daemons.say(GRANTED_ELEMENT)
+        _, unlock = MessageReader().feed(asking.daemons.clients[-1].transport.value())
+        assert unlock == Unlock(name, rollback=True)
+        asking.daemons.go()
+    assert [type(end) for end in ended] == [type(None) if name == "_S_a[1]" else DaemonLost]
 
 
 @pytest.mark.parametrize("name", ["R[3]", "/a/b"])
