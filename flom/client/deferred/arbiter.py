@@ -147,8 +147,9 @@ class RemoteHeld:
         except DaemonLost as loss:
             if not client.is_broken and not reaches_next:
                 raise
+            left = CLOSE_TIMEOUT / 2 if client.has_timed_out else CLOSE_TIMEOUT
             try:
-                self._client = await self._way_back.take(client, CLOSE_TIMEOUT / 2)
+                self._client = await self._way_back.take(client, left)
             except FlomError as why:
                 if isinstance(why, LockRefused) and why.outcome == Outcome.CANNOT_WAIT:
                     return  # it was released

@@ -43,6 +43,7 @@ class LockClient(Protocol):
         lock has one of its own.
     @ivar contest: the reason if the lock is contested: another daemon has granted it too. It is held still.
     @ivar closed: fires when the connection has ended.
+    @ivar has_timed_out: true if we have ended it, because the daemon has not answered in time.
     @ivar is_broken: true once it has ended in another way than by being closed by the daemon.
     """
 
@@ -62,7 +63,7 @@ class LockClient(Protocol):
         self._keepalive = keepalive
         self._tls = tls
         self._is_secured = False
-        self._has_timed_out = False
+        self.has_timed_out = False
         self._is_shared = False
         self._patience = CLOSE_TIMEOUT
         self._name = ""  # of the resource that was asked for last
@@ -184,7 +185,7 @@ class LockClient(Protocol):
         if isinstance(end, Unlocked):
             self._note_unlock()
         elif self._unlocked is not None:
-            when = f"within {self._patience:g} s" if self._has_timed_out else "before the connection ended"
+            when = f"within {self._patience:g} s" if self.has_timed_out else "before the connection ended"
             self._unlocked.errback(unconfirmed(self.peer, when))
         elif end.was_held and not self.lost.called:
             self.lost.callback(lost)
@@ -220,7 +221,7 @@ class LockClient(Protocol):
         self._stop_timer()
         _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
         if self._tls is not None:
-            if self._has_timed_out and not self._is_secured:
+            if self.has_timed_out and not self._is_secured:
                 why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"
                 return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
             if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
@@ -228,7 +229,7 @@ class LockClient(Protocol):
         return why_closed(self.peer, answered=self.has_answered, tls=self._tls, is_secured=self._is_secured)
 
     def _time_out(self) -> None:
-        self._has_timed_out = True
+        self.has_timed_out = True
         self._end()
 
     def _stop_timer(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from flom.codes import ExitStatus
 from tests.fakes.daemon import BIN, FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
-from tests.fakes.programs import Running
+from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan import flom_daemon
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader
 
@@ -67,6 +67,8 @@ NO_END = "output priority 0; tcp flags & fin == fin drop"
 """The end of what the daemon sends is all that does not reach its clients."""
 
 
+KEEPALIVE = ["--tcp-keepalive-time", "1", "--tcp-keepalive-intvl", "1", "--tcp-keepalive-probes", "2"]
+
 TOLD = re.compile("has not confirmed the unlock|not confirmed$|closed the connection")
 """What a line about a loss says; a reset may come before the unlock, as the answer to an acknowledgement."""
 
@@ -94,7 +96,7 @@ class Holders:
         """Acquire the locks at daemons of ours."""
         certificate, key, authority = self._tls
         files = ["--tls-certificate", certificate, "--tls-private-key", key, "--tls-ca-certificate", authority]
-        listening = ["-a", "0.0.0.0", "-a", "::", "--unicast-port"]
+        listening = [*KEEPALIVE, "-a", "0.0.0.0", "-a", "::", "--unicast-port"]
         plain = self.server.start_daemon(*listening, str(PORT))
         secured = self.server.start_daemon(*listening, str(PORT + 1), *files)
         for daemon in (plain, secured):
@@ -116,6 +118,16 @@ class Holders:
     def heal(self) -> None:
         """Undo L{cut}."""
         assert self.server.run("nft", "flush ruleset").returncode == 0
+
+    def await_breaks(self) -> None:
+        """Wait until the daemons have noticed that all connections are broken."""
+        daemons, noticed = self.server.members, "is broken: its locks are kept"
+        eventually(lambda: sum(one.log.count(noticed) for one in daemons) == len(self._running), "all are broken")
+
+    def await_return(self) -> None:
+        """Wait until all of them are connected."""
+        listed = ["ss", "-OtnH", "state", "established", f"( sport = :{PORT} or sport = :{PORT + 1} )"]
+        eventually(lambda: self.server.run(*listed).stdout.count("\n") == len(self._running), "all are back")
 
     def end(self, meanwhile: Callable[[], None] = lambda: None) -> dict[str, tuple[str, list[str]]]:
         """
@@ -153,6 +165,7 @@ class Holders:
         home = self._folder / way
         home.mkdir()
         text = f"[Daemon]\nUnicastAddress={address}\nUnicastPort={port}\nLifespan=0\n"
+        text += "[Network]\nTcpKeepaliveTime=1\nTcpKeepaliveIntvl=1\nTcpKeepaliveProbes=2\n"
         keys = ("TlsCertificate", "TlsPrivateKey", "TlsCaCertificate")
         text += "[TLS]\n" + "".join(f"{key}={file}\n" for key, file in zip(keys, files, strict=False))
         (home / ".flom").write_text(text)
@@ -180,6 +193,15 @@ def test_an_unlock_that_ours_never_answers_is_a_loss(rule: str, holders: Holders
     holders.hold_at_ours()
     holders.cut(rule)
     assert exceptions(holders.end(), LOST) == {}
+
+
+def test_a_connection_that_breaks_and_comes_back_is_no_loss(holders: Holders) -> None:
+    holders.hold_at_ours()
+    holders.cut(LOSSES["silence"])
+    holders.await_breaks()
+    holders.heal()
+    holders.await_return()
+    assert exceptions(holders.end(), RELEASED) == {}
 
 
 @pytest.mark.parametrize("what", ["reset", "host unreachable"])
