@@ -152,25 +152,24 @@ class TestAwake:
         reactor.doIteration(0)
         assert not yielded
 
+    @pytest.mark.parametrize("lost", [0.001, 0.004, 0.02])
     def test_where_others_need_the_processor_it_is_left_to_them(
-        self, reactor: Any, other: socket.socket, monkeypatch: pytest.MonkeyPatch
+        self, reactor: Any, other: socket.socket, monkeypatch: pytest.MonkeyPatch, lost: float
     ) -> None:
+        """Less than half a per cent of the time is lost to them by yielding."""
         clock, yielded = Clock(), []
 
         def run_another_process() -> None:
             yielded.append(clock.seconds())
-            clock.advance(0.003)
+            clock.advance(lost)
 
         monkeypatch.setattr(loop, "monotonic", clock.seconds)
         monkeypatch.setattr(loop, "sched_yield", run_another_process)
-        for _ in range(3):
+        while clock.seconds() < 100:
             other.send(b"hello")
             reactor.doIteration(0)
-        assert yielded == [0]
-        clock.advance(0.1)
-        other.send(b"hello")
-        reactor.doIteration(0)
-        assert yielded == [0, pytest.approx(0.103)]
+            clock.advance(0.02)
+        assert 0.2 < len(yielded) * lost < 0.5
 
 
 def test_but_a_turn_ends_although_there_is_always_more(reactor: Any, end: End) -> None:
