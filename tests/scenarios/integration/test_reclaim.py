@@ -48,17 +48,18 @@ def test_the_holder_starts_another_daemon_and_goes_on(
     words = [*where, "-r", "R", "-d", "60000"]
     holder = hold(programs, marks, *words)
     waiter = programs.start(*marks.job(*words, seconds=0))
-    killed: set[int] = set()
+    killed: list[int] = []
 
-    def has_another() -> bool:
-        found = set(programs.daemons())
-        return len(found) == 1 and not found & killed
+    def kill_another() -> bool:
+        match programs.daemons():
+            case [pid] if pid not in killed:
+                os.kill(pid, number)
+                killed.append(pid)
+                return True
+        return False
 
     for _ in range(3):
-        eventually(has_another, "another daemon")
-        for pid in set(programs.daemons()) - killed:
-            os.kill(pid, number)
-            killed.add(pid)
+        eventually(kill_another, "another daemon")
         late = programs.run(*where, "-d", "60000", "-r", "R", "-o", "0", "--", "echo", "ran")
         assert (late.returncode, late.stdout) == (98, "")
     holder.say("end")
