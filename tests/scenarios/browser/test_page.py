@@ -177,16 +177,16 @@ def test_blocked_resources_come_first_and_the_filter_finds_any(shown: Page, lock
 def test_a_daemon_that_is_killed_and_started_again_is_noticed(sock: str, port: int, page: Page, locks: Locks) -> None:
     with start_daemon(sock, port) as daemon:
         page.open(port)
-        locks.hold("-r", "backup")
+        locks.hold("-r", "backup", "-d", "0")  # or else it would start the next daemon itself
         page.wait_for("backup", 1, 0)
         daemon.process.kill()
         page.wait_until("document.querySelector('#trouble').textContent.includes('unreachable since')")
         page.wait_until("document.querySelector('#state').textContent === 'unreachable'")
     with start_daemon(sock, port):
         page.wait_until("document.querySelector('#trouble').hidden")
-        page.wait_for_absence("backup")
         locks.hold("-r", "another")
         page.wait_for("another", 1, 0)
+        page.wait_for("backup", 1, 0)  # reclaimed
     assert not page.is_reloaded
 
 
