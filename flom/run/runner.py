@@ -91,14 +91,12 @@ class Runner(Hooks):
         if DaemonLost in self._told:
             conversation.close()
             return self._final(status)
-        was_known = conversation.holding is not None
         try:
             conversation.unlock(request.name, rollback=status != 0)
         except LockContested as e:
             self._tell(LockContested, self._wording.contested(e, has_ended=True))
         except DaemonLost as e:
-            if not was_known:  # or else nobody has been granted it before the command had ended
-                self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
+            self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
         return self._final(status)
 
     def signal(self, number: int, from_terminal: bool) -> None:

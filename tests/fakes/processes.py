@@ -76,6 +76,9 @@ class HeldOfTest:
         self.was_rolled_back: bool | None = None
         self._number = number
 
+    def descriptors(self) -> list[int]:
+        return [self._number]
+
     def fileno(self) -> int:
         return self._number
 

@@ -252,7 +252,8 @@ class Acquirer:
     def _let_go_on(self, conversation: Conversation, message: Lock) -> None:
         """Note how C{conversation}, which holds the lock of C{message}, releases it if it is broken by then."""
         name = parse_name(message.name)
-        if isinstance(name, SequenceName) and name.transactional and self.can_reclaim(message):
+        is_transactional = isinstance(name, SequenceName) and name.transactional
+        if conversation.holding is not None or (is_transactional and self.can_reclaim(message)):
             conversation.reclaim = lambda deadline: self._reclaim_to_release(message, deadline)
         if conversation.connection.session:
             conversation.go_on = lambda deadline: self._go_on(conversation, message, deadline)

@@ -184,7 +184,8 @@ class Conversation:
         except DaemonLost as e:
             has_closed = not self.stream.is_broken and (self._is_lost or not self.connection.is_unlocking)
             go_on = None if has_closed else self.go_on
-            if rollback and self.reclaim is not None and (has_closed or self.stream.is_broken):
+            is_to_be_told = rollback or self.holding is not None
+            if is_to_be_told and self.reclaim is not None and (has_closed or self.stream.is_broken):
                 go_on = self.reclaim
             if go_on is None:
                 raise

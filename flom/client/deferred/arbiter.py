@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -46,6 +47,7 @@ from flom.errors import (
     InvalidRequest,
     LockContested,
     LockRefused,
+    LockTimeout,
     Misuse,
 )
 from flom.interfaces import IArbiter, IHeld, IReactor
@@ -78,7 +80,8 @@ class RemoteHeld:
     A lock that a daemon has granted; C{lost} fires with L{flom.errors.DaemonLost}, also if it is found out only at the
     release that the lock was lost, or may have been.
 
-    In a group, a lock whose daemon has gone is reclaimed from the one that takes over; C{lost} fires if that fails.
+    In a group, and on the daemon's host, a lock whose daemon has gone is reclaimed from the next one; C{lost} fires if
+    that fails.
     """
 
     _log = Logger()
@@ -116,6 +119,8 @@ class RemoteHeld:
         if self._reclaiming is None:
             ended = self._unlock(rollback)
         else:  # whether the lock was held to the end is not known before
+            if self._client.holding is not None:  # at this address, there may never be a daemon again
+                self._way_back.limit(self._reclaiming)
             ended = self._reclaiming.addCallback(lambda _: self._unlock(rollback))
         ended.chainDeferred(released)
         return released
@@ -123,6 +128,11 @@ class RemoteHeld:
     def fileno(self) -> int:
         """Return the descriptor of the connection: every process that has it open keeps the lock."""
         return self._client.fileno()
+
+    def descriptors(self) -> list[int]:
+        """Return L{fileno}, and the descriptor by which the next daemon at this address knows of us, if it does."""
+        holding = self._client.holding
+        return [self.fileno(), *([] if holding is None else [holding.fileno()])]
 
     def _hold_by(self, client: LockClient) -> None:
         self._client = client
@@ -135,10 +145,11 @@ class RemoteHeld:
         return Deferred.fromCoroutine(self._unlock_surely(rollback)).addBoth(self._end)
 
     async def _unlock_surely(self, rollback: bool) -> None:
-        """Release the lock; if its connection is broken, or a rollback has not reached a leader, by another one."""
+        """Release the lock; if its connection is broken, or the daemon has gone that has to be told, by another one."""
         client, name = self._client, parse_name(self._name)
         can_roll_back = isinstance(name, SequenceName) and name.transactional
         reaches_next = rollback and can_roll_back and self._way_back.leads_from(client)
+        reaches_next = reaches_next or client.holding is not None
         if not client.session and not reaches_next:
             await client.unlock(self._name, rollback)
             return
@@ -154,6 +165,8 @@ class RemoteHeld:
                 if isinstance(why, LockRefused) and why.outcome == Outcome.CANNOT_WAIT:
                     return  # it was released
                 raise loss from why
+            finally:
+                client.give_up()
             await self._client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
 
     def _note_end(self, why: FlomError) -> None:
@@ -165,11 +178,13 @@ class RemoteHeld:
 
     async def _move(self, why: FlomError) -> None:
         """Reclaim the lock that was lost because of C{why}; note the loss if that fails."""
+        lost_with = self._client
         try:
-            client = await self._way_back.take(self._client, RECLAIM_TIMEOUT)
-        except FlomError as e:
+            client = await self._way_back.take(lost_with, math.inf if lost_with.holding else RECLAIM_TIMEOUT)
+        except (FlomError, CancelledError) as e:
             self._reclaiming = None
-            self._note_loss(unreclaimed(why if isinstance(why, DaemonLost) else DaemonLost(str(why)), e))
+            reason = LockTimeout(f"no daemon came within {CLOSE_TIMEOUT:g} s") if isinstance(e, CancelledError) else e
+            self._note_loss(unreclaimed(why if isinstance(why, DaemonLost) else DaemonLost(str(why)), reason))
         except Exception:
             self._reclaiming = None
             self._log.failure("reclaiming {name}", name=self._name)
@@ -177,6 +192,7 @@ class RemoteHeld:
         else:
             self._reclaiming = None
             self._hold_by(client)
+            lost_with.give_up()
 
     def _end(self, result: Failure | None) -> None:
         """Keep the connection after the release; raise L{DaemonLost} if that was not one, or of no lock of ours."""
@@ -188,6 +204,8 @@ class RemoteHeld:
 
     def _note_loss(self, why: FlomError) -> None:
         self.is_lost = True
+        if self._client.closed.called or not isinstance(why, LockContested):
+            self._client.give_up()
         why.concern(self._name)
         if not self.lost.called:  # by being cancelled
             self.lost.callback(why)
@@ -361,6 +379,7 @@ class RemoteArbiter(Acquiring):
                 continue
             try:
                 granted = await self._in_time(message, client.lock(message), self._patience)
+                client.outlive_daemon()
                 return RemoteHeld(client, message.name, granted, self._pool, _WayBack(self, message, granted))
             except DaemonLost as e:
                 if client.session and client.is_broken:
@@ -414,6 +433,7 @@ class RemoteArbiter(Acquiring):
                 client = await (connecting if endpoint else self._limit(connecting, COME_BACK_TIMEOUT))
                 try:
                     granted = await client.lock(message)
+                    client.outlive_daemon()
                     check_reclaimed(client.peer, granted.element, message.element)
                 except BaseException:
                     client.close()
@@ -436,8 +456,16 @@ class _WayBack:
         self._holder = new_holder()
 
     def leads_from(self, ended: LockClient) -> bool:
-        """Return whether the lock can still be ours: in a group, or if its connection has C{ended} by being broken."""
-        return self._arbiter._successor is not None or bool(ended.session and ended.is_broken)
+        """
+        Return whether the lock can still be ours: in a group, where the next daemon knows of us, or if its connection
+        has C{ended} by being broken.
+        """
+        is_known = ended.holding is not None
+        return self._arbiter._successor is not None or is_known or bool(ended.session and ended.is_broken)
+
+    def limit(self, reclaiming: Deferred[None]) -> None:
+        """Cancel C{reclaiming} soon: the lock is to be released."""
+        reclaiming.addTimeout(CLOSE_TIMEOUT, self._arbiter._clock)
 
     async def take(self, ended: LockClient, seconds: float) -> LockClient:
         """

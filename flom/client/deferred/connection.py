@@ -21,9 +21,10 @@ from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Granted, Introduced, Refused
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested, Lock, Unlocked
-from flom.errors import FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
+from flom.errors import DaemonLost, FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
+from flom.net.holding import DaemonGone, Holding, files_for
 from flom.net.keepalive import Keepalive
-from flom.reactor.transports import close_our_side, end_for_all, tune
+from flom.reactor.transports import close_our_side, end_for_all, tune, underlying
 from flom.trace import tracer
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class LockClient(Protocol):
     @ivar closed: fires when the connection has ended.
     @ivar has_timed_out: true if we have ended it, because the daemon has not answered in time.
     @ivar is_broken: true once it has ended in another way than by being closed by the daemon.
+    @ivar holding: by which the next daemon at this address knows of us; C{None} if it does not.
     """
 
     transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
@@ -58,6 +60,7 @@ class LockClient(Protocol):
         self.contest: LockContested | None = None
         self.closed: Deferred[None] = Deferred()
         self.is_broken = False
+        self.holding: Holding | None = None
         self._clock = clock
         self._connection = ClientConnection()
         self._keepalive = keepalive
@@ -135,6 +138,34 @@ class LockClient(Protocol):
             close_our_side(self.transport)
         return unlocked
 
+    def outlive_daemon(self) -> None:
+        """
+        Lock the daemon's holders file, as the lock was granted: if it goes, the next one at its address waits for us.
+
+        That is done once for each connection; what other locks of it need, its end or L{give_up} ends. Nothing happens
+        if the daemon has not said how, or its file is not to be found.
+
+        @raise DaemonLost: it has gone already, and its lock with it; the conversation is ended.
+        """
+        if self.holding is not None or not self._connection.start:
+            return
+        address = underlying(self.transport).getHandle().getpeername()
+        for file in files_for(address, self.peer, self._connection.start):
+            try:
+                self.holding = Holding(file)
+                return
+            except DaemonGone:
+                self.close()
+                raise DaemonLost(f"{self.peer} closed the connection") from None
+            except OSError as e:
+                _trace.debug("%s: %s", file, e)
+
+    def give_up(self) -> None:
+        """End the lock of the holders file: no daemon need wait for us any more."""
+        if self.holding is not None:
+            self.holding.release()
+            self.holding = None
+
     def close(self) -> None:
         """End the conversation at once; the daemon withdraws the request, or releases the lock."""
         self._decided = None
@@ -184,11 +215,14 @@ class LockClient(Protocol):
         self._decide(lost)
         if isinstance(end, Unlocked):
             self._note_unlock()
+            self.give_up()
         elif self._unlocked is not None:
             when = f"within {self._patience:g} s" if self.has_timed_out else "before the connection ended"
-            self._unlocked.errback(unconfirmed(self.peer, when))
+            self._unlocked.errback(unconfirmed(self.peer, when))  # who hears it gives up
         elif end.was_held and not self.lost.called:
-            self.lost.callback(lost)
+            self.lost.callback(lost)  # likewise
+        else:
+            self.give_up()
         self.closed.callback(None)
 
     def _write(self, data: bytes) -> None:

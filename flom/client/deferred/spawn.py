@@ -95,7 +95,8 @@ async def spawn(
         add_lock(environment, name, as_mode(mode), held.element, held.token)
         descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
         if inherit:
-            _pass_on(held.fileno(), descriptors)  # type: ignore[attr-defined]  # of a RemoteHeld
+            for number in held.descriptors():  # type: ignore[attr-defined]  # of a RemoteHeld
+                _pass_on(number, descriptors)
         environment[DEADLINE] = b"%d" % _pass_on(deadline.open(held), descriptors)
         command = words_with(held.element, words)
         directory = os.fsdecode(path or "")

@@ -225,3 +225,42 @@ def test_a_script_does_not_wait_for_ever_with_its_release(programs: Programs, tm
     ended = script.finish()
     assert (ended.returncode, ended.stdout) == (1, "None\n")
     assert ended.stderr.endswith("closed the connection, and no daemon came within 5 s\n")
+
+
+DEFERRED = [sys.executable, "-m", "flom.client.deferred"]
+
+
+def hold_by_twisted(programs: Programs, marks: Marks, *options: str) -> Running:
+    holder = programs.start_program(*DEFERRED, *marks.job(*options))
+    eventually(lambda: holder.line() == "held", "the lock")
+    return holder
+
+
+def test_a_twisted_program_reclaims_its_lock(programs: Programs, marks: Marks, where: list[str]) -> None:
+    words = [*where, "-d", "0"]
+    with daemon_at(where) as killed:
+        holders = [hold_by_twisted(programs, marks, *words, "-r", name) for name in ("R", "N[1]", "_s_seq[1]")]
+        kill(killed)
+    with daemon_at(where) as daemon:
+        for name in ("R", "_s_seq[1]"):
+            assert programs.run(*words, "-r", name, "-o", "0", "--", "true").returncode == 98
+        for holder in holders:
+            holder.say("end")
+            ended = holder.finish()
+            assert (ended.returncode, ended.stderr) == (0, "")
+        assert programs.run(*words, "-r", "_s_seq[1]", "-o", "0", "--", "sh", "-c", "echo $1", "sh").stdout == "2\n"
+        daemon.stop()
+
+
+def test_the_command_of_a_twisted_program_is_waited_for(programs: Programs, marks: Marks, where: list[str]) -> None:
+    with daemon_at(where) as killed:
+        holder = hold_by_twisted(programs, marks, *where, "-d", "0", "-r", "R")
+        holder.signal(signal.SIGKILL)
+        kill(killed)
+    with daemon_at(where, "--session-timeout", "60000") as daemon:
+        waiter = programs.start(*marks.job(*where, "-d", "0", "-r", "R", seconds=0))
+        time.sleep(0.3)  # it must not be granted the lock
+        assert waiter.process.poll() is None
+        holder.say("end")
+        assert waiter.finish().returncode == 0
+        daemon.stop()
