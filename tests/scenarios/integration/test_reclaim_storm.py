@@ -22,7 +22,7 @@ from tests.fakes.exclusion import Marks
 from tests.fakes.programs import Programs, command_line_of, eventually, free_port
 
 KILLS: Final = int(os.environ.get("FLOM_STORM_KILLS") or 5)
-PAUSE: Final = 1.0  # seconds between two kills, at least
+PAUSE: Final = 3.0  # seconds between two kills, at least: a new command asks again once only
 CROWD: Final = 2 if KILLS < 20 else 6  # commands for each resource
 
 RESOURCES: Final = ("R", "P", "N[3]", "a.b", "/h/one", "/h", "_s_seq[2]", "_S_tra[2]", "_t_%H:%M:%S#fff[2]")
