@@ -24,3 +24,12 @@ def test_lines_for_programs_have_every_column() -> None:
     assert heading.split("\t")[:4] == ["RESOURCE", "TYPE", "FREE", "STATE"]
     assert holder.split("\t")[:4] == ["N[5]", "numeric", "4", "holds"]
     assert len(holder.split("\t")) == len(heading.split("\t"))
+
+
+def test_a_holder_whose_connection_is_broken_is_in_grace() -> None:
+    status = make_status("R")
+    [resource] = status.resources
+    [holder] = resource.holders
+    status = status.replace(resources=(resource.replace(holders=(holder.replace(in_grace=True),)),))
+    _, row = plain_lines(sections_of(status, blocked_first))
+    assert row.split("\t")[3] == "in grace"
