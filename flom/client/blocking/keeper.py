@@ -1,5 +1,5 @@
 """
-Keeping a lock while a program does something else: a thread waits for the end of the connection, and then reclaims the
+Keeping a lock while a program does something else: a thread waits for the end of connections, and another reclaims the
 lock from the daemon that takes over (docs/groups.md, docs/guarantees.md).
 
 Nothing but a thread can: a signal would be the program's, and after the grace period it is too late. If there can be no
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from importlib import import_module
-from select import POLLIN, poll
+from select import EPOLLIN, POLLIN, epoll, poll
 from threading import Thread
 
 from flom.client.blocking.fork_safety import close_socket, guard, open_pair
@@ -52,23 +52,32 @@ class Keeper:
         self._acquirer = acquirer
         self._message = message
         self._owner = os.getpid()
-        self._ours, self._theirs = open_pair()  # closing ours ends the thread
         self._is_abandoned = False
         self._is_over = True  # nothing is left to be done by the thread
-        self._thread = Thread(target=self._run, name="flom-keeper", daemon=True)
+        self._thread: Thread | None = None  # once there is something to do
 
     def start(self) -> bool:
         """Start to keep the lock; return whether that was possible: there may be no further thread."""
-        self._is_over = False
         try:
-            self._thread.start()
-        except RuntimeError as e:  # also while the program ends
-            self._is_over = True
-            close_socket(self._ours)
-            close_socket(self._theirs)
+            _watch.add(self)
+        except (OSError, RuntimeError) as e:  # the latter also while the program ends
             _trace.debug("%s is not kept: %s", self._message.name, e)
             return False
         return True
+
+    def wake(self) -> None:
+        """Look after the connection, which has something to say, in a thread."""
+        self._is_over = False
+        try:
+            self._ours, self._theirs = open_pair()  # closing ours ends the thread
+            self._thread = Thread(target=self._run, name="flom-keeper", daemon=True)
+            self._thread.start()
+        except (OSError, RuntimeError) as e:
+            self._is_over = True
+            self._thread = None
+            _trace.debug("%s is not kept: %s", self._message.name, e)
+            if self.conversation.is_lost:
+                self.loss = DaemonLost(f"{self.conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
 
     def end(self) -> Conversation:
         """
@@ -76,8 +85,11 @@ class Keeper:
 
         @raise DaemonLost: the lock was lost, or is not reclaimed soon.
         """
-        close_socket(self._ours)
-        if self._owner == os.getpid() and not self._is_over and not sys.is_finalizing():
+        if _watch.remove(self) and self.conversation.is_lost:  # both may come at once
+            self.wake()
+        if self._thread is not None:
+            close_socket(self._ours)
+        if self._thread is not None and self._owner == os.getpid() and not self._is_over and not sys.is_finalizing():
             self._thread.join(None if self.conversation.holding is None else CLOSE_TIMEOUT)
             if self._thread.is_alive():  # at this address, there may never be a daemon again
                 self._is_abandoned = True
@@ -91,7 +103,9 @@ class Keeper:
     def abandon(self) -> None:
         """End, and close the connection, without waiting for that."""
         self._is_abandoned = True
-        close_socket(self._ours)
+        _watch.remove(self)
+        if self._thread is not None:
+            close_socket(self._ours)
         if self._is_over:
             self.conversation.close()
 
@@ -139,6 +153,58 @@ class Keeper:
         lost_with.close()
         _trace.debug("%s reclaimed", self._message.name)
         return True
+
+
+class _Watch:
+    """One thread for all keepers, which wakes those whose connections have something to say."""
+
+    def __init__(self) -> None:
+        self._owner = 0  # the process that has the thread
+        self._epoll: epoll | None = None
+        self._keepers: dict[int, Keeper] = {}
+
+    def start(self) -> None:
+        """Start the thread, if this process has none; C{RuntimeError} is raised if there can be none."""
+        with guard:
+            if self._owner == os.getpid():
+                return
+            watched = epoll()
+            try:
+                Thread(target=self._run, args=(watched,), name="flom-watch", daemon=True).start()
+            except RuntimeError:
+                watched.close()
+                raise
+            self._epoll, self._keepers, self._owner = watched, {}, os.getpid()
+
+    def add(self, keeper: Keeper) -> None:
+        """Watch the connection of C{keeper}; C{RuntimeError} is raised if there can be no thread."""
+        with guard:
+            self.start()
+            assert self._epoll is not None
+            number = keeper.conversation.fileno()
+            self._epoll.register(number, EPOLLIN)
+            self._keepers[number] = keeper
+
+    def remove(self, keeper: Keeper) -> bool:
+        """Watch it no more; return whether it has not been woken."""
+        with guard:
+            number = keeper.conversation.fileno()
+            if self._owner != os.getpid() or self._keepers.get(number) is not keeper or self._epoll is None:
+                return False
+            del self._keepers[number]
+            self._epoll.unregister(number)
+            return True
+
+    def _run(self, watched: epoll) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program's own threads
+        while True:
+            for number, _ in watched.poll():
+                with guard:
+                    if (keeper := self._keepers.get(number)) is not None and self.remove(keeper):
+                        keeper.wake()
+
+
+_watch = _Watch()
 
 
 def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
