@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flom.core.protocol.messages import Lock
     from flom.job.wording import Wording
     from flom.run.on_lost import OnLost
+    from flom.run.stand_in import StandIn
     from flom.run.wait_report import WaitReport
 
 _trace = tracer("exec")
@@ -67,6 +68,7 @@ class Runner(Hooks):
         )
         self._is_held = False
         self._child: Child | None = None
+        self._stand_in: StandIn | None = None
         self._on_lost: OnLost | None = None
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
 
@@ -230,7 +232,17 @@ class Runner(Hooks):
             self._tell(DaemonLost, self._wording.not_reclaimed(why, e, has_ended=has_ended))
             return None
         self.say(f"{request.name} reclaimed")
+        if not self._config.close and conversation.holding is not None:
+            self._keep_beside(child, [conversation.fileno(), conversation.holding.fileno()])
         return conversation
+
+    def _keep_beside(self, child: Child, descriptors: list[int]) -> None:
+        """Keep the lock for the command in another process too, in the place of what it cannot inherit any more."""
+        from flom.run.stand_in import StandIn
+
+        if self._stand_in is not None:
+            self._stand_in.end()
+        self._stand_in = StandIn(child.pid, descriptors)
 
     def _tell(self, kind: type[DaemonLost], line: str) -> None:
         """Print C{line} about a loss, of which each C{kind} is told once, and let the command know of the first."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.daemon import Daemon
 from tests.fakes.exclusion import Marks
-from tests.fakes.programs import Programs, Running, eventually, free_port
+from tests.fakes.programs import Programs, Running, command_line_of, eventually, free_port
 
 SOON = ["--session-timeout", "700"]  # of a daemon: how long it waits for a holder that does not come
 
@@ -27,6 +27,11 @@ def daemon_at(where: list[str], *options: str) -> Daemon:
     """Return a daemon that is supervised, so to speak, at the address of C{where}."""
     names = {"-s": "--socket-name", "-a": "--unicast-address", "-p": "--unicast-port"}
     return Daemon(*[names.get(word, word) for word in where], *options)
+
+
+def daemons(programs: Programs) -> list[int]:
+    """Return the daemons that commands have started."""
+    return [pid for pid in programs.daemons() if "flom/daemon" in command_line_of(pid)]
 
 
 def kill(daemon: Daemon) -> None:
@@ -51,7 +56,7 @@ def test_the_holder_starts_another_daemon_and_goes_on(
     killed: list[int] = []
 
     def kill_another() -> bool:
-        match programs.daemons():
+        match daemons(programs):
             case [pid] if pid not in killed:
                 os.kill(pid, number)
                 killed.append(pid)
@@ -91,7 +96,7 @@ def test_an_element_is_given_to_one_alone(programs: Programs, marks: Marks, wher
     words = [*where, "-d", "60000", "-r"]
     holders = [hold(programs, marks, *words, name) for name in names]
     for _ in range(2):
-        for pid in programs.daemons():
+        for pid in daemons(programs):
             os.kill(pid, signal.SIGKILL)
         holders += [hold(programs, marks, *words, name) for name in names]
     assert [holder.finish().returncode for holder in holders] == [0] * len(holders)  # 95 if one was lost
@@ -106,7 +111,7 @@ def test_a_rollback_that_the_daemon_has_not_taken_is_not_lost(programs: Programs
     words = [*where, "-d", "60000", "-i", "60000", "-r", "_S_n[1]", "--"]
     failing = programs.start(*words, "sh", "-c", "echo $FLOM_ELEMENT; read line; echo ended; exit 1")
     assert failing.line() == "1"
-    [pid] = programs.daemons()
+    [pid] = daemons(programs)
     os.kill(pid, signal.SIGSTOP)
     failing.say("end")
     assert failing.line() == "ended"
@@ -167,7 +172,7 @@ def test_a_command_that_ends_first_does_not_wait_for_ever(programs: Programs, ma
 def test_a_free_lock_is_granted_soon_after_a_kill(programs: Programs, marks: Marks, where: list[str]) -> None:
     words = [*where, "-d", "60000"]
     holder = hold(programs, marks, *words, "-r", "R")
-    [pid] = programs.daemons()
+    [pid] = daemons(programs)
     os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
     assert programs.run(*words, "-r", "free", "--", "true").returncode == 0
@@ -264,3 +269,20 @@ def test_the_command_of_a_twisted_program_is_waited_for(programs: Programs, mark
         holder.say("end")
         assert waiter.finish().returncode == 0
         daemon.stop()
+
+
+def test_a_flom_run_that_is_killed_leaves_what_it_has_reclaimed(
+    programs: Programs, marks: Marks, where: list[str]
+) -> None:
+    words = [*where, "-d", "60000", "-r", "R"]
+    holder = hold(programs, marks, *words, "-V")
+    for pid in daemons(programs):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: holder.line() == "R reclaimed", "the reclaim")
+    time.sleep(0.2)
+    holder.signal(signal.SIGKILL)
+    waiter = programs.start(*marks.job(*words, seconds=0))
+    time.sleep(0.3)  # it must not be granted the lock
+    assert waiter.process.poll() is None
+    holder.say("end")
+    assert waiter.finish().returncode == 0
