@@ -74,13 +74,13 @@ def find_others(address: Any, *, is_private: bool) -> list[str]:
         return []
     if isinstance(address, tuple):
         prefix, end = holding.prefix(), f"-{address[1]}{SUFFIX}"
-        any_host = ANY[":" in address[0]]
-        is_any = any_host == address[0]
+        any_hosts = ANY[-1:] if ":" in address[0] else ANY  # "::" has the clients of IPv4 addresses too
+        is_any = address[0] in ANY
         hosts = {other: other[len(prefix) :].partition(end)[0] for other in names if other.startswith(prefix)}
         names = [
             other
             for other, host in hosts.items()
-            if end in other and (is_any or host == any_host or other.startswith(name + SUFFIX))
+            if end in other and (is_any or host in any_hosts or other.startswith(name + SUFFIX))
         ]
     else:
         names = [other for other in names if other.startswith(name + SUFFIX)]
