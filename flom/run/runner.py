@@ -231,9 +231,10 @@ class Runner(Hooks):
             has_ended = child.status is not None  # or perhaps meanwhile
             self._tell(DaemonLost, self._wording.not_reclaimed(why, e, has_ended=has_ended))
             return None
+        if not self._config.close:
+            held_by = (conversation, conversation.holding)
+            self._keep_beside(child, [each.fileno() for each in held_by if each is not None])
         self.say(f"{request.name} reclaimed")
-        if not self._config.close and conversation.holding is not None:
-            self._keep_beside(child, [conversation.fileno(), conversation.holding.fileno()])
         return conversation
 
     def _keep_beside(self, child: Child, descriptors: list[int]) -> None:

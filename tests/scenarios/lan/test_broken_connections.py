@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from time import sleep
 
@@ -118,6 +119,23 @@ def test_a_holder_comes_back_when_the_way_is_clear_again(rule: str, program: lis
     scene.heal()
     scene.await_return(holder)
     assert silent_end(holder) == 0
+    assert scene.next_line(waiter, "held")
+    assert silent_end(waiter) == 0
+
+
+def test_what_has_come_back_ends_with_its_command(lan: Lan) -> None:
+    """Even if its C{flom-run} is killed."""
+    scene = Scene(lan)
+    holder = scene.hold([FLOM_RUN, "-V"])
+    scene.cut("meta l4proto tcp reject with tcp reset")
+    scene.daemon.await_log(NOTICED)
+    scene.heal()
+    assert scene.next_line(holder, "R reclaimed")
+    holder.signal(signal.SIGKILL)
+    waiter = scene.wait([FLOM_RUN])
+    sleep(0.3)  # it must not be granted the lock
+    assert waiter.process.poll() is None
+    holder.say("end")
     assert scene.next_line(waiter, "held")
     assert silent_end(waiter) == 0
 
