@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from flom.client.deferred.holders import SharedHolding
 from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, unconfirmed, why_closed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
@@ -22,7 +23,7 @@ from flom.core.protocol.events import Granted, Introduced, Refused
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested, Lock, Unlocked
 from flom.errors import DaemonLost, FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
-from flom.net.holding import DaemonGone, Holding, files_for
+from flom.net.holding import DaemonGone, files_for
 from flom.net.keepalive import Keepalive
 from flom.reactor.transports import close_our_side, end_for_all, tune, underlying
 from flom.trace import tracer
@@ -60,7 +61,7 @@ class LockClient(Protocol):
         self.contest: LockContested | None = None
         self.closed: Deferred[None] = Deferred()
         self.is_broken = False
-        self.holding: Holding | None = None
+        self.holding: SharedHolding | None = None
         self._clock = clock
         self._connection = ClientConnection()
         self._keepalive = keepalive
@@ -152,7 +153,7 @@ class LockClient(Protocol):
         address = underlying(self.transport).getHandle().getpeername()
         for file in files_for(address, self.peer, self._connection.start):
             try:
-                self.holding = Holding(file)
+                self.holding = SharedHolding.take(file)
                 return
             except DaemonGone:
                 self.close()

@@ -14,6 +14,8 @@ from tests.fakes.daemon import Daemon
 
 CHECKOUT = Path(__file__).parents[3]
 
+NUMBERS = "FLOM_TOKEN", "FLOM_DEADLINE_FD"  # of the environment of a command, different each time
+
 
 class Installation:
     """A virtual environment with nothing but the wheel and what it needs."""
@@ -96,6 +98,7 @@ def test_the_command_has_the_environment_that_flom_run_got(installation: Install
     done = subprocess.run(words, env=given, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
     got = dict(entry.split("=", 1) for entry in done.stdout.rstrip("\0").split("\0"))
+    assert {name: got.pop(name).isdigit() for name in NUMBERS} == dict.fromkeys(NUMBERS, True)
     assert got == given | {"FLOM_LOCK_MODE": "EX", "FLOM_RESOURCE": "_RESOURCE"}
 
 
@@ -107,6 +110,7 @@ def test_no_environment_is_too_small_or_too_large(
     done = subprocess.run(words, env=given, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
     got = dict(entry.split("=", 1) for entry in done.stdout.rstrip("\0").split("\0"))
+    assert {name: got.pop(name).isdigit() for name in NUMBERS} == dict.fromkeys(NUMBERS, True)
     added = {"FLOM_LOCK_MODE": "EX", "FLOM_RESOURCE": "_RESOURCE"}
     if not given:
         assert got == added

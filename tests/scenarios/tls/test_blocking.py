@@ -79,7 +79,8 @@ def test_a_timeout_leaves_the_queue(strict: Place, good: Files) -> None:
 
 
 def test_a_lock_that_is_lost_is_noticed(good: Files, tmp_path: Path) -> None:
-    place = Place(tmp_path, *good.options())
+    """By a time-out of 0, the daemon says that the next one will not know of it."""
+    place = Place(tmp_path, *good.options(), "--session-timeout", "0")
     with place.daemon:
         held = lock("R", config=config(good), socket=place.path).acquire()
         assert not held.is_lost
