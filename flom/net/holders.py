@@ -44,6 +44,13 @@ class HoldersFile:
             os.close(self._descriptor)
             raise
 
+    def touch(self) -> None:
+        """Make it a new file, so to speak, for what removes old ones, as systemd-tmpfiles does in /tmp."""
+        try:
+            os.utime(self._descriptor)
+        except OSError:
+            pass  # where it cannot be changed, nothing can remove it either
+
     def close(self, *, removes: bool) -> None:
         """End; the file is removed if C{removes}, and nobody else has locked it."""
         try:

@@ -23,6 +23,9 @@ from flom.text import reason
 LOOK: Final = 0.03
 """Seconds between two looks whether all holders have come, or are gone."""
 
+TOUCH: Final = 3600.0
+"""Seconds between two times at which the files are touched; what is in use for days would be removed as old."""
+
 _FOR_ALL: Final = 0o644
 _PRIVATE: Final = 0o600
 
@@ -42,6 +45,7 @@ class HoldersService(Service):
         self._files: list[HoldersFile] = []
         self._awaited: list[str] = []
         self._timer: IDelayedCall | None = None
+        self._touching: IDelayedCall | None = None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -57,6 +61,7 @@ class HoldersService(Service):
             except OSError as e:
                 text = "{file}: {why}: if this daemon is killed, the next one does not know who holds a lock"
                 self._log.warn(text, file=file, why=reason(e))
+        self._touching = self._clock.callLater(TOUCH, self._touch)
         self._awaited = [file for file in dict.fromkeys(found) if not remove_if_free(file)]
         if self._awaited:
             seconds = self._factory.options.limits.session_timeout
@@ -71,13 +76,19 @@ class HoldersService(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in self._timer, self._touching:
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._touching = None
         for file in self._files:
             # a client that was told of it may be about to lock it
             file.close(removes=not any(client.is_extended for client in self._factory.connected))
         self._files, self._factory.start = [], ""
+
+    def _touch(self) -> None:
+        self._touching = self._clock.callLater(TOUCH, self._touch)
+        for file in self._files:
+            file.touch()
 
     def _look(self) -> None:
         self._timer = None

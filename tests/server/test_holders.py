@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from twisted.logger import LogEvent
 
 from flom.core.protocol.messages import Answer
 from flom.net.holding import Holding
-from flom.server.holders import LOOK, HoldersService
+from flom.server.holders import LOOK, TOUCH, HoldersService
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions
 from tests.fakes.connections import MemoryClient, MemoryDaemon, first, lock
@@ -73,13 +74,26 @@ def test_a_client_is_told_the_file_and_one_of_floms_is_not(scene: Scene) -> None
     assert scene.files() == []
 
 
+def test_a_file_that_is_in_use_for_days_never_looks_old(scene: Scene) -> None:
+    """Or else what cleans /tmp would remove it, and the next daemon would not know of holders."""
+    daemon, service = scene.daemon()
+    [name] = scene.files()
+    file = scene.path.parent / name
+    for _ in range(2):
+        os.utime(file, (0, 0))
+        daemon.clock.advance(TOUCH)
+        assert file.stat().st_mtime > 0
+    service.stopService()
+    assert daemon.clock.getDelayedCalls() == []
+
+
 def test_a_start_where_nobody_holds_waits_for_nothing(scene: Scene) -> None:
     _, former = scene.daemon()
     scene.kill(former)
-    daemon, _ = scene.daemon()
+    daemon, service = scene.daemon()
     assert len(scene.files()) == 1
     assert not daemon.arbiter.is_in_grace
-    assert daemon.clock.getDelayedCalls() == []
+    assert service._timer is None
     assert daemon.connect().send(RECLAIM).received()[0].code == 4  # type: ignore[union-attr]
 
 
@@ -121,7 +135,7 @@ def test_a_holder_that_does_not_come_is_waited_for_so_long(scene: Scene, log: li
     killed, former = scene.daemon()
     held = holding_of(scene, killed.connect().send(EXTENDED))
     scene.kill(former)
-    daemon, _ = scene.daemon(seconds=3.0)
+    daemon, service = scene.daemon(seconds=3.0)
     other = daemon.connect().send(EXTENDED)
     daemon.clock.pump([LOOK] * int(2.99 / LOOK))
     assert other.received() == []
@@ -129,7 +143,7 @@ def test_a_holder_that_does_not_come_is_waited_for_so_long(scene: Scene, log: li
     assert [answer.code for answer in other.received()] == [0]  # type: ignore[union-attr]
     assert warnings(log) == ["not all holders of the last daemon have come back: others are served now"]
     assert daemon.connect().send(RECLAIM).received()[0].code == 4  # type: ignore[union-attr]
-    assert daemon.clock.getDelayedCalls() == []
+    assert service._timer is None
     held.release()
 
 
