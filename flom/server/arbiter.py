@@ -404,6 +404,8 @@ class DeferredArbiter(Acquiring):
         changes, self._table.unsaved = self._table.unsaved, {}
         if changes and self.positions is not None and not (self.is_retired or self.is_closed):
             self.positions.save(changes)
+            if self.positions.problem:
+                self._table.note_unsaved(changes)
 
     def end_grace(self) -> None:
         """End the grace period, if there is one, and decide the requests that were deferred to its end."""

@@ -157,6 +157,24 @@ def test_a_number_is_on_the_disk_before_a_client_is_told(directory: StateDirecto
     assert at(directory).load()[0].position == Position(1, (1,))
 
 
+@pytest.mark.parametrize("name", ["_s_a[2]", "_S_a[2]"])
+def test_the_next_number_makes_up_for_a_full_disk(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fill(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    arbiter = DeferredArbiter(Clock(), positions=at(directory))
+    first, second = (arbiter.open(lambda effect: None) for _ in range(2))
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fill)
+        arbiter.request(LockRequest(first, parse_name(name), lifespan=9.0))
+    assert at(directory).load() == []
+    arbiter.request(LockRequest(second, parse_name(name), lifespan=9.0))
+    [remembered] = at(directory).load()
+    assert remembered.position.last >= 2
+
+
 @pytest.mark.parametrize("end", [DeferredArbiter.close, DeferredArbiter.retire, DeferredArbiter.abandon])
 def test_at_the_end_it_is_on_the_disk_exactly(directory: StateDirectory, end: Any) -> None:
     arbiter = arbiter_with(directory)

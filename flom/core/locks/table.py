@@ -213,6 +213,13 @@ class LockTable:
             if entry.kept is not None and (position := entry.kept.settle()) is not None:
                 self.unsaved[entry.name] = Remembered(entry.name, entry.retention, position)
 
+    def note_unsaved(self, names: Iterable[str]) -> None:
+        """Note that what L{unsaved} had of sequences could not be remembered: the next number of each tries again."""
+        for name in names:
+            entry = self._entries.get(name)
+            if entry is not None and entry.kept is not None:
+                entry.kept.note_unsaved()
+
     def view(self, key: str | None = None) -> TableView:
         """
         Return the holders and waiters, at a cost that grows with what is shown alone.

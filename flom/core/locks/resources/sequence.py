@@ -88,6 +88,10 @@ class SequenceResource(OneQueueResource):
         self._saved = position
         return position
 
+    def note_unsaved(self) -> None:
+        """Note that what was to be remembered is not."""
+        self._saved = Position()
+
     def restore(self, position: Position) -> None:
         """Go on from C{position}, where another daemon has been; nothing was granted here."""
         self._saved = position
