@@ -91,7 +91,8 @@ def files_for(address: Any, path: str, start: str) -> list[str]:
         return [f"{name}{SUFFIX}{start}" for name in (path, address) if name.startswith("/")]
     if isinstance(address, bytes):
         return [file_of(address, start)]
-    return [file_of((host, address[1]), start) for host in (address[0], *ANY)]
+    host = address[0].removeprefix("::ffff:")  # which an address of IPv4 has on a socket of IPv6
+    return [file_of((each, address[1]), start) for each in (host, *ANY)]
 
 
 def base_of(address: Any) -> str:

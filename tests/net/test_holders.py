@@ -131,6 +131,7 @@ def test_a_client_looks_where_a_daemon_has_its_file() -> None:
     assert file_of(("127.0.0.1", 28015), start) in files_for(("127.0.0.1", 28015), "127.0.0.1:28015", start)
     assert file_of(("0.0.0.0", 28015), start) in files_for(("127.0.0.1", 28015), "127.0.0.1:28015", start)
     assert file_of(("::", 28015, 0, 0), start) in files_for(("::1", 28015, 0, 0), "[::1]:28015", start)
+    assert file_of(("127.0.0.1", 28015), start) in files_for(("::ffff:127.0.0.1", 28015, 0, 0), "lockhost:28015", start)
     assert files_for(b"\0flom-user/7", "/tmp/flom-root", start) == [file_of("\0flom-user/7", start)]
     assert files_for("/run/flom", "/mnt/run/flom", start) == [
         "/mnt/run/flom.holders-0123456789abcdef",
