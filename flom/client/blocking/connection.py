@@ -305,6 +305,8 @@ class Conversation:
                 _msg.debug("from %s: %s", self.peer, Shown(data))
                 if (decision := self._decision_in(data)) is not None:
                     return decision
+                if self.connection.start:
+                    import flom.net.holding  # noqa: F401  # while we wait: what it takes would delay the hand-over
             raise self.stream.why_ended(self.peer, answered=self.connection.has_answered)
         except LockTimeout:
             raise LockTimeout(f"{message.name} at {self.peer}: not granted in time") from None
