@@ -30,7 +30,6 @@ MOST: Final = 3600.0  # seconds that a reservation holds at most, whatever a fil
 
 _HEAD: Final = "flom-reservation 1"
 _LONGEST: Final = 16_384  # bytes of a file
-_ANY: Final = ("0.0.0.0", "::")
 
 
 class Reserved(FlomError):
@@ -122,7 +121,7 @@ def tcp_reservations(host: str, port: int) -> list[Reservation]:
     found = []
     for name in files:
         reserved_host = name[len(prefix) : -len(suffix)]
-        if reserved_host in wanted or reserved_host in _ANY or not wanted.isdisjoint(_ANY):
+        if reserved_host in wanted or reserved_host in holding.ANY or not wanted.isdisjoint(holding.ANY):
             reservation = _read(os.path.join(holding.PLACE, name))
             if reservation is not None and (port >= 1024 or reservation.uid == 0):
                 found.append(reservation)
