@@ -37,6 +37,7 @@ class _Name:
     @ivar type_number: the number that FLoM prints for the type (docs/compatibility.md, "Resource names").
     @ivar has_mode: true if a lock of it is held in one of the six modes.
     @ivar has_quantity: true if a lock of it takes some units.
+    @ivar transactional: true if its holder can put back what was granted, for the next one.
     """
 
     __slots__ = ("key", "text")
@@ -45,6 +46,7 @@ class _Name:
     type_number = 0
     has_mode = False
     has_quantity = False
+    transactional = False
 
     def __init__(self, text: str, key: str | None = None) -> None:
         self.text = text

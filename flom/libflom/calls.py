@@ -11,7 +11,7 @@ from flom.client.blocking.connection import Conversation, Interrupted
 from flom.client.blocking.keeper import Keeper, keeper_for
 from flom.codes import ReturnCode
 from flom.config import Config, default_socket
-from flom.core.names import SequenceName, parse_name
+from flom.core.names import parse_name
 from flom.errors import (
     ConfigError,
     DaemonLost,
@@ -135,8 +135,7 @@ def flom_handle_unlock_rollback(handle: flom_handle_t | None) -> int:
     if handle.state not in _UNLOCKABLE or handle.config is None:
         return int(ReturnCode.API_INVALID_SEQUENCE)
     code = _disconnect(handle, rollback=True)
-    name = parse_name(handle.config.resource_name)
-    if code is ReturnCode.OK and not (isinstance(name, SequenceName) and name.transactional):
+    if code is ReturnCode.OK and not parse_name(handle.config.resource_name).transactional:
         code = ReturnCode.RESOURCE_IS_NOT_TRANSACTIONAL
     return int(code)
 

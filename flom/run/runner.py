@@ -219,7 +219,7 @@ class Runner(Hooks):
         Acquire the lock again, at the next daemon, while the command runs on; or say that it is lost.
         """
         why = DaemonLost(f"{lost_with.peer} closed the connection")
-        if not self._acquirer.can_reclaim(request):
+        if not self._acquirer.can_reclaim():
             self._tell(DaemonLost, self._wording.lost(why, has_ended=has_ended))
             return None
         self.say(f"{why}, looking for the one that takes over")

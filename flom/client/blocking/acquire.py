@@ -26,7 +26,7 @@ from flom.client.retry import (
     silent,
 )
 from flom.codes import Outcome, ReturnCode
-from flom.core.names import SequenceName, parse_name
+from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
 from flom.errors import (
@@ -152,10 +152,10 @@ class Acquirer:
         self._let_go_on(conversation, message)
         return conversation, self._granted
 
-    def can_reclaim(self, message: Lock) -> bool:
+    def can_reclaim(self) -> bool:
         """
-        Return whether the lock of C{message} can be reclaimed when its connection ends, or now that it has: from a
-        daemon that takes over, in a group or where it knows of us, or from the same one, if neither end has closed it.
+        Return whether the lock can be reclaimed when its connection ends, or now that it has: from a daemon that takes
+        over, in a group or where it knows of us, or from the same one, if neither end has closed it.
         """
         if self._is_in_group or self._is_known:
             return True
@@ -251,9 +251,7 @@ class Acquirer:
 
     def _let_go_on(self, conversation: Conversation, message: Lock) -> None:
         """Note how C{conversation}, which holds the lock of C{message}, releases it if it is broken by then."""
-        name = parse_name(message.name)
-        is_transactional = isinstance(name, SequenceName) and name.transactional
-        if conversation.holding is not None or (is_transactional and self.can_reclaim(message)):
+        if conversation.holding is not None or (parse_name(message.name).transactional and self.can_reclaim()):
             conversation.reclaim = lambda deadline: self._reclaim_to_release(message, deadline)
         if conversation.connection.session:
             conversation.go_on = lambda deadline: self._go_on(conversation, message, deadline)

@@ -134,7 +134,7 @@ class Keeper:
     def _reclaim(self) -> bool:
         """Reclaim the lock; return whether that was possible."""
         why = DaemonLost(f"{self.conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
-        if not self._acquirer.can_reclaim(self._message):
+        if not self._acquirer.can_reclaim():
             self.loss = why
             return False
         _trace.debug("%s, looking for the one that takes over", why)
@@ -208,17 +208,8 @@ _watch = _Watch()
 
 
 def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
-    """
-    Return what keeps the lock that was granted, which is to be started; C{None} if it could not be reclaimed, or if
-    there are too few descriptors.
-    """
-    if not acquirer.can_reclaim(message):
-        return None
-    try:
-        return Keeper(acquirer, message, conversation)
-    except OSError as e:
-        _trace.debug("%s is not kept: %s", message.name, e)
-        return None
+    """Return what keeps the lock that was granted, which is to be started; C{None} if it could not be reclaimed."""
+    return Keeper(acquirer, message, conversation) if acquirer.can_reclaim() else None
 
 
 def _import_early() -> None:

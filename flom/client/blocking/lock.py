@@ -255,7 +255,7 @@ class BlockingLock:
                 self._acquirer = os.getpid()
             message = signed(self._asked.message(unique_id()))
             conversation, granted = acquirer.acquire(message)
-            if acquirer.can_reclaim(message):
+            if acquirer.can_reclaim():
                 from flom.client.blocking.keeper import keeper_for  # it imports what other locks do not need
 
                 keeper = keeper_for(acquirer, message, conversation)

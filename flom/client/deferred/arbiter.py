@@ -34,7 +34,7 @@ from flom.client.retry import (
 )
 from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.core.names import SequenceName, parse_name
+from flom.core.names import parse_name
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
@@ -146,9 +146,8 @@ class RemoteHeld:
 
     async def _unlock_surely(self, rollback: bool) -> None:
         """Release the lock; if its connection is broken, or the daemon has gone that has to be told, by another one."""
-        client, name = self._client, parse_name(self._name)
-        can_roll_back = isinstance(name, SequenceName) and name.transactional
-        reaches_next = rollback and can_roll_back and self._way_back.leads_from(client)
+        client = self._client
+        reaches_next = rollback and parse_name(self._name).transactional and self._way_back.leads_from(client)
         reaches_next = reaches_next or client.holding is not None
         if not client.session and not reaches_next:
             await client.unlock(self._name, rollback)

@@ -56,7 +56,7 @@ class FakeAcquirer:
         self.has_begun = threading.Event()
         self.may_go_on = threading.Event()
 
-    def can_reclaim(self, message: Lock) -> bool:
+    def can_reclaim(self) -> bool:
         return True
 
     def reclaim(self, message: Lock) -> Conversation:
