@@ -11,7 +11,7 @@ from flom.core.effects import Instant
 
 def system_instant() -> Instant:
     """Read the monotonic clock and the wall clock of this machine, both in seconds."""
-    return Instant(monotonic(), wall_clock())
+    return tuple.__new__(Instant, (monotonic(), wall_clock()))  # in half of the time of Instant()
 
 
 def local_strftime(format: str, wall: float) -> str:

@@ -447,7 +447,8 @@ class DeferredArbiter(Acquiring):
             return
         self._is_delivering = True
         for effect in effects:
-            self._deliver(effect)
+            if type(effect) is not Ended or self._log_grants:
+                self._deliver(effect)
         while self._effects:
             self._deliver(self._effects.popleft())
         self._is_delivering = False

@@ -342,7 +342,8 @@ class LockProtocol(Protocol):
                     self._send(contested)
 
     def _answer(self, outcome: Outcome, element: str | None = None, token: int = 0, *, delayed: bool = False) -> None:
-        secret = "" if delayed or outcome not in _BEGINS_SESSION else self._secret_to_tell()
+        tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
+        secret = self._secret_to_tell() if tells_secret else ""
         data = self._connection.answer(outcome, element, token, delayed=delayed, session=secret)
         if data is None:
             self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
@@ -361,7 +362,7 @@ class LockProtocol(Protocol):
 
     def _secret_to_tell(self) -> str:
         """Return what names the session to the client, which is told once; the empty string if it is not to be told."""
-        if not self._can_outlive or not self._connection.is_extended:
+        if not self._connection.is_extended:
             return ""
         self._can_outlive = False
         if self._session is None:

@@ -43,8 +43,7 @@ class Deadlines(Generic[T]):
 
     def clear(self, key: T) -> None:
         """Remove the deadline of C{key}, if it has one."""
-        self._due.pop(key, None)
-        if not self._due and self._timer is not None:
+        if self._due.pop(key, None) is not None and not self._due and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 

@@ -472,7 +472,7 @@ class LockTable:
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Grant to all waiters that fit, in their order (docs/compatibility.md, "Grants and queues", rule 3)."""
         resource = entry.resource
-        while not self.is_draining and (waiter := resource.next_waiter(now)) is not None:
+        while entry.waiters and not self.is_draining and (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
             arrival = self._leave_queue(binding, waiter)
             effects.append(self._grant(binding, resource.take(waiter, now), now, arrival))

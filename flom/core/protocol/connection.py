@@ -188,9 +188,13 @@ class ClientConnection(ClientSession):
 
 
 class ServerConnection(ServerSession):
-    """The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are."""
+    """
+    The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are.
 
-    __slots__ = ("_is_introduced", "_peer_id", "_reader", "_start")
+    @ivar is_amid_message: true if a message has begun and not ended.
+    """
+
+    __slots__ = ("_is_introduced", "_peer_id", "_reader", "_start", "is_amid_message")
 
     def __init__(
         self, session: SessionId, peer_id: str | None, max_size: int = MAX_MESSAGE_SIZE, start: str = ""
@@ -206,11 +210,7 @@ class ServerConnection(ServerSession):
         self._peer_id = peer_id
         self._start = start
         self._is_introduced = False
-
-    @property
-    def is_amid_message(self) -> bool:
-        """True if a message has begun and not ended."""
-        return bool(self._reader)
+        self.is_amid_message = False
 
     def receive(self, data: bytes) -> Iterable[Introduced | Order]:
         """
@@ -224,7 +224,7 @@ class ServerConnection(ServerSession):
         if self.is_over:
             return ()
         messages = self._reader.feed(data)
-        if self._is_introduced and isinstance(messages, tuple):  # mostly
+        if self._is_introduced and isinstance(messages, tuple):  # mostly: whole messages, after whole ones
             return filter(None, map(self.order_of, messages))
         return self._orders(messages)
 
@@ -236,6 +236,7 @@ class ServerConnection(ServerSession):
                     yield Introduced(message.peer_id, message)
                 if (order := self.order_of(message)) is not None:
                     yield order
+            self.is_amid_message = bool(self._reader)
         except RemoteProtocolError:
             if not self.is_over:  # or else it comes after our last word
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,12 @@ CROWD_FACTOR: Final = 6
 
 LEAST_BESIDE_VS: Final = 0.95
 """The ratio to the throughput of the checkout of C{--vs} that there must be."""
+
+ROUNDS_OF_ONE: Final = 2
+"""
+After so many rounds all servers are started anew: where its memory lies makes a process up to a tenth faster or slower
+than another one of the same program, for as long as it lives.
+"""
 
 MOST_OF_PEER: Final = 100
 """FLoM's daemon gets no more clients: with 1024 descriptors, 340 that have a resource each end it."""
@@ -119,9 +126,9 @@ def rates_of(runs: Iterable[Run]) -> list[float]:
 
 
 def alternate(
-    bench: Bench, pattern: Pattern, servers: Sequence[Server], transport: str, clients: int
+    bench: Bench, pattern: Pattern, servers: Sequence[Server], transport: str, clients: int, rounds: int
 ) -> dict[str, list[Run]]:
-    """Load C{servers} in turn, round by round; return what was seen, by their names."""
+    """Load C{servers} in turn, in so many rounds; return what was seen, by their names."""
     lines = messages(map(pattern.resource, range(clients)), pattern.mode)
     flags = ["churn"] if pattern.churns else []
     seconds = bench.seconds * (CROWD_FACTOR if clients >= CROWD else 1)
@@ -129,7 +136,7 @@ def alternate(
         server.name: partial(bench.generator.run, server, transport, lines, clients, *flags, seconds=seconds)
         for server in servers
     }
-    return take_turns(contenders, bench.rounds)
+    return take_turns(contenders, rounds)
 
 
 def print_header(bench: Bench) -> None:
@@ -148,16 +155,26 @@ def print_header(bench: Bench) -> None:
 
 def measure(bench: Bench, pattern: Pattern) -> None:
     """Measure C{pattern} with every number of clients over every transport."""
+    for clients in bench.clients or pattern.clients:
+        for transport in bench.transports:
+            runs: defaultdict[str, list[Run]] = defaultdict(list)
+            for first in range(0, bench.rounds, ROUNDS_OF_ONE):
+                rounds = min(ROUNDS_OF_ONE, bench.rounds - first)
+                for name, seen in _run_once(bench, pattern, transport, clients, rounds).items():
+                    runs[name] += seen
+            _judge(bench, pattern, transport, clients, runs)
+
+
+def _run_once(bench: Bench, pattern: Pattern, transport: str, clients: int, rounds: int) -> dict[str, list[Run]]:
+    """Measure in C{rounds} with servers that are started for that; see L{alternate}."""
+    bench.servers.end()
     servers = [bench.servers.daemon, bench.servers.control()]
     if pattern.slots:
         servers.append(bench.servers.control(pattern.slots))
     servers += bench.servers.others
-    for clients in bench.clients or pattern.clients:
-        for transport in bench.transports:
-            with bench.servers.peer(transport) if clients <= MOST_OF_PEER else nullcontext() as peer:
-                contenders = servers if peer is None else [*servers, peer]
-                runs = alternate(bench, pattern, contenders, transport, clients)
-            _judge(bench, pattern, transport, clients, runs)
+    with bench.servers.peer(transport) if clients <= MOST_OF_PEER else nullcontext() as peer:
+        contenders = servers if peer is None else [*servers, peer]
+        return alternate(bench, pattern, contenders, transport, clients, rounds)
 
 
 def _judge(bench: Bench, pattern: Pattern, transport: str, clients: int, runs: Mapping[str, Sequence[Run]]) -> None:

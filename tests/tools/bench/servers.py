@@ -140,7 +140,13 @@ class Servers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End all of them; they are started anew when they are asked for."""
         self._running.close()
+        self._daemons.clear()
+        self._controls.clear()
 
     @property
     def daemon(self) -> Server:
