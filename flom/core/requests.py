@@ -40,6 +40,7 @@ class LockRequest(Record):
     @ivar secret: of the session to go on with, as in L{flom.core.protocol.messages.Lock.session}.
     @ivar element: what it held, for the types that have elements.
     @ivar token: the fencing token of what it held, which it keeps; 0 if it does not say.
+    @ivar proof: what proves that, as in L{flom.core.protocol.messages.Lock.proof}.
     """
 
     session: SessionId
@@ -54,6 +55,7 @@ class LockRequest(Record):
     secret: str = ""
     element: str | None = None
     token: int = 0
+    proof: str = ""
 
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))

@@ -20,9 +20,9 @@ from flom.core.effects import Contested, Delivered, Dismissed, Granted, Incubate
 from flom.core.names import parse_name
 from flom.core.protocol.connection import ServerConnection
 from flom.core.protocol.encode import encode
-from flom.core.protocol.events import Introduced, InvalidLock, Order, Release
+from flom.core.protocol.events import Incomplete, Introduced, InvalidLock, Order, Release
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import STATUS_PROBE, Challenge, Lock, Proof, Shutdown, StatusRequest
+from flom.core.protocol.messages import STATUS_PROBE, Challenge, Lock, Ping, Proof, Shutdown, StatusRequest, Terms
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
@@ -221,6 +221,10 @@ class LockProtocol(Protocol):
                     self._sender = intern(order.message.user) or None, intern(order.message.command) or None
                 self._known = None
                 self._check_id(order)
+            case Ping():
+                self._send(self._connection.pong())
+            case Incomplete():
+                self._send(self._connection.more_wanted())
             case InvalidLock(name=name):
                 if self._shared.throttle.allows("invalid names"):
                     self._log.info("{peer} asked for {name!r}: no name", peer=self._peer, name=truncate(name))
@@ -344,7 +348,8 @@ class LockProtocol(Protocol):
     def _answer(self, outcome: Outcome, element: str | None = None, token: int = 0, *, delayed: bool = False) -> None:
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
         secret = self._secret_to_tell() if tells_secret else ""
-        data = self._connection.answer(outcome, element, token, delayed=delayed, session=secret)
+        terms = self._shared.terms
+        data = self._connection.answer(outcome, element, token, delayed=delayed, session=secret, terms=terms)
         if data is None:
             self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
             return
@@ -465,6 +470,7 @@ class LockFactory(Factory):
     @ivar start: what clients of this host are told by L{flom.core.protocol.messages.Answer.start}.
     @ivar throttle: of log lines that clients can cause.
     @ivar sessions: those that outlive a connection that breaks.
+    @ivar terms: what clients are told of these.
     @ivar answer_challenge: returns the answer to another leader of the group; a daemon that is in none says so.
     """
 
@@ -494,6 +500,7 @@ class LockFactory(Factory):
         self.postponed = Deadlines(clock, POSTPONED, LockProtocol.send_postponed, slack=POSTPONED)
         self.admission = Admission(clock, options.limits, self.throttle)
         self.sessions = Sessions(arbiter, clock, options.limits.session_timeout, self.throttle)
+        self.terms = Terms(timeout=options.limits.session_timeout)
 
     @cached_property
     def statuses(self) -> Statuses:

@@ -18,7 +18,7 @@ from flom.client.retry import CLOSE_TIMEOUT, unconfirmed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
-from flom.core.protocol.events import Granted, Introduced, Lost, Refused
+from flom.core.protocol.events import Granted, Introduced, Lost, MoreWanted, Refused
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested
 from flom.errors import (
@@ -294,16 +294,11 @@ class Conversation:
         if message.peer_id is None:
             message = message.replace(peer_id=unique_id())
         data = self.connection.lock(extend(message))
-        _msg.debug("to %s: %s", self.peer, Shown(data))
         try:
-            try:
-                self.stream.send(data, deadline)
-            except OSError as e:  # it has gone; it may have said why
-                if e.errno is None:
-                    raise  # what the handler of a signal has raised just then
+            self._send(data, deadline)
             while data := self.stream.receive(deadline, signals):
                 _msg.debug("from %s: %s", self.peer, Shown(data))
-                if (decision := self._decision_in(data)) is not None:
+                if (decision := self._decision_in(data, deadline)) is not None:
                     return decision
                 if self.connection.start:
                     import flom.net.holding  # noqa: F401  # while we wait: what it takes would delay the hand-over
@@ -315,8 +310,20 @@ class Conversation:
         except RemoteProtocolError as e:
             raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
 
-    def _decision_in(self, data: bytes) -> Granted | Refused | None:
-        """Return the daemon's decision if it is in C{data}; of what follows it, only a contest has a meaning."""
+    def _send(self, data: bytes, deadline: float) -> None:
+        """Send C{data} if the daemon has not gone; if it has, it may have said why."""
+        _msg.debug("to %s: %s", self.peer, Shown(data))
+        try:
+            self.stream.send(data, deadline)
+        except OSError as e:
+            if e.errno is None:
+                raise  # what the handler of a signal has raised just then
+
+    def _decision_in(self, data: bytes, deadline: float) -> Granted | Refused | None:
+        """
+        Return the daemon's decision if it is in C{data}; of what follows it, only a contest has a meaning. If the
+        daemon waits for the rest of the request, that is sent.
+        """
         decision: Granted | Refused | None = None
         try:
             for event in self.connection.receive(data):
@@ -324,6 +331,8 @@ class Conversation:
                     self.stream.check_peer_id(event.peer_id)
                 elif isinstance(event, (Granted, Refused)):
                     decision = event
+                elif isinstance(event, MoreWanted):
+                    self._send(self.connection.more(), deadline)
                 self.is_contested |= isinstance(event, Contested)
         except RemoteProtocolError:
             if decision is None:

@@ -19,7 +19,7 @@ from flom.client.deferred.holders import SharedHolding
 from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, unconfirmed, why_closed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
-from flom.core.protocol.events import Granted, Introduced, Refused
+from flom.core.protocol.events import Granted, Introduced, MoreWanted, Refused
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested, Lock, Unlocked
 from flom.errors import DaemonLost, FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
@@ -190,6 +190,8 @@ class LockClient(Protocol):
                     case Introduced():
                         if self._tls is not None:
                             self._tls.check_peer_id(self.transport, event.peer_id)
+                    case MoreWanted():
+                        self._write(self._connection.more())
                     case Granted():
                         self._decide(event)
                     case Refused():

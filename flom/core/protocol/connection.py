@@ -17,8 +17,9 @@ connection; L{LocalProtocolError} blames the caller, and nothing has changed.
 
 from __future__ import annotations
 
-from flom.core.protocol.decode import decode
-from flom.core.protocol.encode import encode
+from flom.codes import Outcome
+from flom.core.protocol.decode import NO_TERMS, decode
+from flom.core.protocol.encode import encode, split
 from flom.core.protocol.events import Introduced, Lost, StatusReceived
 from flom.core.protocol.fastpath import FastReader, add_session, add_token, encode_answer
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
@@ -28,27 +29,29 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    Ping,
     Shutdown,
     StatusFollows,
     StatusRequest,
+    Terms,
     Unlock,
     Unlocked,
 )
 from flom.core.protocol.session import ClientSession, ServerSession
-from flom.errors import RemoteProtocolError
+from flom.errors import LocalProtocolError, RemoteProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Final
 
-    from flom.codes import Outcome
     from flom.core.protocol.events import Event, Order
     from flom.core.requests import SessionId
 
 _CONTESTED: Final = encode(Contested())
 _UNLOCKED: Final = encode(Unlocked())
 _REFUSED: Final = encode(ManagementRefused())
+_PONG: Final = encode(Ping(16))
 
 
 class ClientConnection(ClientSession):
@@ -81,9 +84,48 @@ class ClientConnection(ClientSession):
         """
         Ask for a resource; the first one binds the connection to its resource.
 
+        What has no room in one message follows, if the daemon is one of ours: see L{MoreWanted}.
+
         @raise LocalProtocolError: C{message} is too long or names nothing, or a lock must not be asked for now.
         """
-        return self._ask(message)
+        data, following = split(message)
+        self.note_sent(message)
+        self.has_answered = False
+        self.following = following
+        return data
+
+    def more(self) -> bytes:
+        """Say what had no room in the request for the lock, upon L{MoreWanted}; L{LocalProtocolError} if it was not."""
+        following, self.following = self.following, None
+        if following is None:
+            raise LocalProtocolError("nothing was left out of the request for the lock")
+        self.note_sent(following)
+        return encode(following)
+
+    def ping(self) -> bytes:
+        """
+        Ask whether the daemon is there, which is answered (L{Pong}) by one that has told a session's secret.
+
+        @raise LocalProtocolError: there is no such session, or nothing is held or waited for.
+        """
+        if not self.session:
+            raise LocalProtocolError("a ping without a session")
+        message = Ping(8)
+        self.note_sent(message)
+        return encode(message)
+
+    def withdraw(self) -> bytes:
+        """
+        Say goodbye: the lock that was asked for is not wanted any more. Close the connection after it.
+
+        @return: nothing for a daemon for which closing says the same.
+        @raise LocalProtocolError: no lock L{is_waiting}.
+        """
+        name = self._name
+        if not self.is_waiting or name is None:
+            raise LocalProtocolError("no lock is waited for")
+        self.end()
+        return encode(Unlock(name)) if self.is_extended else b""
 
     def unlock(self, name: str, rollback: bool = False) -> bytes:
         """
@@ -249,6 +291,8 @@ class ServerConnection(ServerSession):
         *,
         delayed: bool = False,
         session: str = "",
+        terms: Terms = NO_TERMS,
+        proof: str = "",
     ) -> bytes | None:
         """
         Say what became of the lock request; it may be the last word, see L{is_over}.
@@ -257,18 +301,30 @@ class ServerConnection(ServerSession):
         @param token: of the grant, for a client that understands it.
         @param delayed: true if this request was answered before, by telling to wait.
         @param session: see L{Answer.session}; for an answer that is not delayed, to a client that L{is_extended}.
+        @param terms: are told together with C{session}.
+        @param proof: of the grant, see L{Answer.proof}; is told together with C{token}.
         @return: C{None} if the only way to say so is to close the connection.
         """
         step = self.step_of(outcome, delayed=delayed)
         if step is None:
             return None
-        if step != 16:
-            data = encode_answer(step, outcome, element, None, False)
-        else:
+        if step == 16:
             data = encode_answer(16, outcome, element, self._peer_id, self.is_extended, self._start)
-            if session:
-                data = add_session(data, session)
-        return add_token(data, token) if token and self.is_extended else data
+        else:
+            data = encode_answer(step, outcome, element, None, self.is_late and not delayed)
+        if session:
+            data = add_session(data, session, terms)
+        if not delayed:
+            self.is_late = False
+        return add_token(data, token, proof) if token and self.is_extended else data
+
+    def more_wanted(self) -> bytes:
+        """Say that the rest of a request that is L{Incomplete} may follow."""
+        return encode_answer(16, Outcome.QUEUED, None, self._peer_id, True, self._start)
+
+    def pong(self) -> bytes:
+        """Answer a L{Ping}."""
+        return _PONG
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""

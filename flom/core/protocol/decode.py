@@ -23,6 +23,7 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    More,
     Ping,
     Proof,
     Role,
@@ -30,6 +31,7 @@ from flom.core.protocol.messages import (
     Standing,
     StatusFollows,
     StatusRequest,
+    Terms,
     Unlock,
     Unlocked,
 )
@@ -56,6 +58,8 @@ MAX_HOLDER: Final = 2**32 - 1
 
 MAX_SENDER: Final = 40
 """Characters of a user or a command that are shown; more would be no name, but a burden."""
+
+NO_TERMS: Final = Terms()
 
 _MARKUP: Final = frozenset('&<>"')
 """What is in no element; an answer that had to escape it could get too long."""
@@ -133,6 +137,19 @@ def _lock(found: Attributes) -> Lock:
         session=resource.get("session", ""),
         element=_element(resource),
         token=believable(_number(resource.get("token", ""))),
+        proof=_proof_of_grant(resource),
+        more=_number(resource.get("more", "")) != 0,
+    )
+
+
+def _more(found: Attributes) -> More:
+    resource = found.get("resource", {})
+    return More(
+        session=resource.get("session", ""),
+        element=_element(resource),
+        token=believable(_number(resource.get("token", ""))),
+        proof=_proof_of_grant(resource),
+        holder=_holder(resource),
     )
 
 
@@ -147,14 +164,26 @@ def _answer(found: Attributes) -> Answer:
         _peer_id(found),
         _is_extended(found),
         msg.get("session", ""),
-        _start(msg.get("start", "")),
+        _hexadecimal(16, msg, "start"),  # it becomes part of a file's name
         token if 0 < token <= MAX_TOKEN else 0,
+        _proof_of_grant(answer),
+        _terms(msg) if "session" in msg else NO_TERMS,
     )
 
 
-def _start(text: str) -> str:
-    """Return C{text}, which becomes part of a file's name, if it is 16 hexadecimal digits; otherwise, none."""
-    return text if len(text) == 16 and not text.strip("0123456789abcdef") else ""
+def _terms(msg: dict[str, str]) -> Terms:
+    timeout, succession = (_number_up_to(_INT32_MAX, msg, what) / 1000 for what in ("timeout", "succession"))
+    return Terms(timeout, succession, _number(msg.get("waits", "")) != 0)
+
+
+def _proof_of_grant(attributes: dict[str, str]) -> str:
+    return _hexadecimal(32, attributes, "proof")
+
+
+def _hexadecimal(digits: int, attributes: dict[str, str], what: str) -> str:
+    """Return the text that C{attributes} have for C{what} if it is so many hexadecimal digits; otherwise, none."""
+    text = attributes.get(what, "")
+    return text if len(text) == digits and not text.strip("0123456789abcdef") else ""
 
 
 def _unlock(found: Attributes) -> Unlock:
@@ -253,6 +282,7 @@ def _proof(found: Attributes) -> Proof:
 
 _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (1, 8): _lock,
+    (1, 12): _more,
     (1, 16): _answer,
     (1, 24): _answer,
     (1, 32): _answer,

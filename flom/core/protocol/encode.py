@@ -10,7 +10,7 @@ from binascii import b2a_base64
 
 from flom.codes import Outcome
 from flom.core.names import parse_name
-from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE
+from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     LEVEL,
     Answer,
@@ -21,12 +21,14 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    More,
     Ping,
     Proof,
     Shutdown,
     Standing,
     StatusFollows,
     StatusRequest,
+    Terms,
     Unlock,
     Unlocked,
 )
@@ -45,13 +47,18 @@ DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 _LESS: Final[tuple[dict[str, str | int], ...]] = (
     {"user": "", "command": ""},
     {"holder": 0},
-    {"token": 0},
+    {"token": 0, "proof": ""},
     {"session": ""},
 )
 """
 What a lock that would be too long does not say, in this order: the daemon shows less of it, waits for it longer than it
-need, grants it by a token of its own, or does not find what the sender had before its connection broke.
+need, grants it by a token of its own, or does not find what the sender had before its connection broke. See L{split}.
 """
+
+_FOLLOWING: Final = {"session": "", "element": None, "token": 0, "proof": "", "holder": 0, "more": True}
+"""What a lock says that leaves the rest to a L{More}."""
+
+_NOTHING: Final = More()
 
 _REFERENCES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 
@@ -60,23 +67,50 @@ def encode(message: Message) -> bytes:
     """
     Write C{message} as FLoM does, to the order of attributes.
 
-    @raise LocalProtocolError: it would be longer than L{MAX_MESSAGE_SIZE}, even without what can be left out.
+    @raise LocalProtocolError: it would be longer than L{MAX_MESSAGE_SIZE}, even without what can be left out; an answer
+        to a client of ours may have L{MAX_ANSWER_SIZE}.
     """
-    # a reclaim, which FLoM's clients never send, needs the room; to FLoM's daemon too, a declaration is optional
-    declaration = "" if isinstance(message, Lock) and message.regains else DECLARATION
-    header = f'{declaration}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
-    data = f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
+    data = _write(message)
     if isinstance(message, Discover) and message.group and message.standing is None:
         data = data.removesuffix(END_OF_MESSAGE).ljust(QUESTION_SIZE - len(END_OF_MESSAGE)) + END_OF_MESSAGE
-    if len(data) > MAX_MESSAGE_SIZE:
+    most = MAX_ANSWER_SIZE if isinstance(message, Answer) and message.extended else MAX_MESSAGE_SIZE
+    if len(data) > most:
         if isinstance(message, Lock) and (shorter := _shorten(message)) is not None:
             return encode(shorter)
-        if isinstance(message, Answer) and message.session:
-            return encode(message.replace(session=""))  # what is held ends with the connection then
-        if isinstance(message, Answer) and message.start:
-            return encode(message.replace(start=""))  # the lock is granted all the same
-        raise LocalProtocolError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_SIZE}: a name is too long")
+        raise LocalProtocolError(f"a message of {len(data)} bytes, more than {most}: a name is too long")
     return data
+
+
+def split(message: Lock) -> tuple[bytes, More | None]:
+    """
+    Write C{message} so that all of it is said, in two messages if need be; return the first, and what follows.
+
+    @raise LocalProtocolError: see L{encode}.
+    """
+    whole = message.replace(user="", command="")
+    following = More(message.session, message.element, message.token, message.proof, message.holder)
+    if message.extended and following != _NOTHING and _is_too_long(whole):
+        beginning = message.replace(**_FOLLOWING)
+        if not _is_too_long(beginning.replace(user="", command="")):
+            return encode(beginning), following
+    return encode(message), None
+
+
+def _is_too_long(message: Lock) -> bool:
+    """Return whether C{message} cannot be said whole."""
+    try:
+        data = _write(message)
+    except LocalProtocolError:
+        return False  # it has no name, which L{encode} finds out too
+    return len(data) > MAX_MESSAGE_SIZE
+
+
+def _write(message: Message) -> bytes:
+    """Write C{message}, however long it gets."""
+    # what FLoM's clients never send needs the room; to FLoM's daemon too, a declaration is optional
+    declaration = "" if isinstance(message, Lock) and (message.regains or message.more) else DECLARATION
+    header = f'{declaration}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
+    return f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
 
 
 def extend(message: Lock) -> Lock:
@@ -105,9 +139,10 @@ def _more(message: Message) -> str:
             user = f" user={_quoted(message.user)}" if message.user else ""
             command = f" command={_quoted(message.command)}" if message.command else ""
             return f' extended="1"{user}{command}'
-        case Answer(extended=True, step=16):
+        case Answer(extended=True):
             start = f" start={_quoted(message.start)}" if message.start else ""
-            return f' extended="1"{_spell_session(message)}{start}'
+            terms = spell_terms(message.terms) if message.session else ""
+            return f' extended="1"{_spell_session(message)}{terms}{start}'
         case Discover():
             group = f" group={_quoted(message.group)}" if message.group else ""
             everyone = ' everyone="1"' if message.everyone else ""
@@ -134,20 +169,33 @@ def _more(message: Message) -> str:
             return ""
 
 
-def _spell_holder(message: Discover | Lock) -> str:
+def _spell_holder(message: Discover | Lock | More) -> str:
     return f' holder="{message.holder}"' if message.holder else ""
 
 
-def _spell_session(message: Lock | Answer) -> str:
+def _spell_session(message: Lock | More | Answer) -> str:
     return f" session={_quoted(message.session)}" if message.session else ""
 
 
-def _element(message: Lock | Answer) -> str:
+def spell_terms(terms: Terms) -> str:
+    """Write C{terms} as attributes of C{msg}."""
+    timeout = f' timeout="{terms.timeout * 1000:.0f}"' if terms.timeout else ""
+    succession = f' succession="{terms.succession * 1000:.0f}"' if terms.succession else ""
+    return timeout + succession + (' waits="1"' if terms.waits else "")
+
+
+def _element(message: Lock | More | Answer) -> str:
     return "" if message.element is None else f" element={_quoted(message.element)}"
 
 
-def _spell_token(message: Lock | Answer) -> str:
-    return f' token="{message.token}"' if message.token else ""
+def _spell_token(message: Lock | More | Answer) -> str:
+    token = f' token="{message.token}"' if message.token else ""
+    return token + (f' proof="{message.proof}"' if message.proof else "")
+
+
+def _spell_former(message: Lock | More) -> str:
+    """Write what the sender had."""
+    return _spell_holder(message) + _spell_session(message) + _element(message) + _spell_token(message)
 
 
 def _spell_standing(standing: Standing | None) -> str:
@@ -160,12 +208,14 @@ def _body(message: Message) -> str:
     match message:
         case Lock():
             lifespan = round(message.lifespan * 1000)
-            regains = (' regains="1"' if message.regains else "") + _spell_holder(message) + _spell_session(message)
-            regains += _element(message) + _spell_token(message)
+            regains = ' regains="1"' if message.regains else ""
+            former = _spell_former(message) + (' more="1"' if message.more else "")
             return (
                 f'{_session(message.peer_id)}<resource name="{_encode_name(message.name)}"'
-                f'{_asked_for(message)} lifespan="{lifespan}"{regains}/>'
+                f'{_asked_for(message)} lifespan="{lifespan}"{regains}{former}/>'
             )
+        case More():
+            return f"<resource{_spell_former(message)}/>"
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
             return f'{session}<answer rc="{message.code}"{_element(message)}{_spell_token(message)}/>'

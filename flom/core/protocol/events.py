@@ -7,6 +7,7 @@ from flom.core.protocol.messages import (
     Contested,
     ManagementRefused,
     Message,
+    Ping,
     Shutdown,
     StatusRequest,
     Unlocked,
@@ -46,16 +47,26 @@ class Granted(Value):
 
     @ivar element: which one, for sets, sequences and timestamps.
     @ivar token: the fencing token (L{flom.core.tokens}); C{None} from a daemon of FLoM's.
+    @ivar proof: L{flom.core.protocol.messages.Answer.proof}; the empty string if there is none.
     """
 
     element: str | None
     token: int | None = None
+    proof: str = ""
 
 
 class Refused(Value):
     """The lock is not granted, see L{flom.errors.lock_refused} for the reasons; nothing is left of the request."""
 
     outcome: Outcome
+
+
+class MoreWanted(Value):
+    """The daemon waits for what had no room in the request for the lock: send L{ClientConnection.more}."""
+
+
+class Pong(Value):
+    """The daemon is there: it has answered L{ClientConnection.ping}."""
 
 
 class StatusReceived(Value):
@@ -83,14 +94,29 @@ class Release(Value):
     rollback: bool
 
 
+class Incomplete(Value):
+    """More of a request for a lock is to follow: send L{ServerConnection.more_wanted}, and the request comes then."""
+
+
 class InvalidLock(Value):
     """The client asked for a C{name} that names nothing; answer so, then stop listening to it."""
 
     name: str
 
 
-Event = Introduced | Waiting | Granted | Refused | Unlocked | Contested | ManagementRefused | StatusReceived
+Event = (
+    Introduced
+    | Waiting
+    | MoreWanted
+    | Granted
+    | Refused
+    | Unlocked
+    | Contested
+    | Pong
+    | ManagementRefused
+    | StatusReceived
+)
 """What L{flom.core.protocol.connection.ClientConnection} receives."""
 
-Order = LockRequest | Release | InvalidLock | Shutdown | StatusRequest | Challenge
+Order = LockRequest | Incomplete | Release | InvalidLock | Ping | Shutdown | StatusRequest | Challenge
 """What L{flom.core.protocol.connection.ServerConnection} receives, once the client is L{Introduced}."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 from flom.core.cache import Cache
 from flom.core.protocol.decode import decode as decode_xml
 from flom.core.protocol.decode import message_of
-from flom.core.protocol.encode import encode
+from flom.core.protocol.encode import encode, spell_terms
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import Answer
 from flom.core.tokens import MAX_TOKEN
@@ -32,17 +32,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
 
-    from flom.core.protocol.messages import Message
+    from flom.core.protocol.messages import Message, Terms
 
 _KEPT_READS: Final = 4  # of one connection
 _LONGEST_READ: Final = 1024  # bytes, of those that are kept
 
 _TOKEN: Final = b' token="'
+_PROOF: Final = b'" proof="'
 _AFTER_TOKEN: Final = b'"/></msg>'
 
 _HEAD: Final = '<?xml version="" encoding="" ?><msg level="" verb="" step=""'
 _DECLARED: Final = ["1.0", "UTF-8"]
 _LOCKED: Final = '<session peerid=""/><resource name=""{} create="" lifespan=""/></msg>'
+_TERMS: Final = ("", ' timeout=""', ' timeout="" succession=""', ' timeout="" waits=""')
 _USUAL: Final = [
     *(
         f"{_HEAD}{extended}>{_LOCKED.format(wish)}"
@@ -55,16 +57,17 @@ _USUAL: Final = [
         for extended, session in (
             ("", ""),
             ("", '<session peerid=""/>'),
-            (' extended=""', '<session peerid=""/>'),
-            (' extended="" session=""', '<session peerid=""/>'),
-            (' extended="" start=""', '<session peerid=""/>'),
-            (' extended="" session="" start=""', '<session peerid=""/>'),
+            *(
+                (f' extended=""{secret}{start}', '<session peerid=""/>')
+                for secret in ("", *(f' session=""{terms}' for terms in _TERMS))
+                for start in ("", ' start=""')
+            ),
         )
         for element in ("", ' element=""', ' token=""', ' element="" token=""')
     ),
     f"{_HEAD}></msg>",
 ]
-"""The usual messages without the values of their attributes: lock, unlock, their answers."""
+"""The usual messages without the values of their attributes: lock, unlock, ping, their answers."""
 
 
 def _cut(text: str) -> tuple[tuple[str, ...], list[str]]:
@@ -118,12 +121,17 @@ def decode(data: bytes) -> Message:
     if len(data) > MAX_MESSAGE_SIZE:
         return decode_xml(data)
     head, found, tail = data.rpartition(_TOKEN)
-    if found and tail.endswith(_AFTER_TOKEN) and (number := tail.removesuffix(_AFTER_TOKEN)).isdigit():
-        grant, token = _grants[head], int(number)
-        if grant is not None and token <= MAX_TOKEN:
-            said = (grant.step, grant.code, grant.element, grant.peer_id, grant.extended, grant.session, grant.start)
-            return Answer(*said, token)
+    if found and tail.endswith(_AFTER_TOKEN):
+        number, _, proof = tail.removesuffix(_AFTER_TOKEN).partition(_PROOF)
+        if number.isdigit() and (not proof or _is_proof(proof)) and (token := int(number)) <= MAX_TOKEN:
+            grant = _grants[head]
+            if grant is not None:
+                return grant.replace(token=token, proof=proof.decode())
     return _decoded[data]
+
+
+def _is_proof(data: bytes) -> bool:
+    return len(data) == 32 and not data.strip(b"0123456789abcdef")
 
 
 _EXTENDED: Final = b' extended="1"'
@@ -139,15 +147,16 @@ def encode_answer(
     return _encoded[step, code, element, peer_id, extended, start]
 
 
-def add_session(answer: bytes, session: str) -> bytes:
-    """Return an C{answer} to an extended client, which was written, with C{session}, if there is room for it."""
-    data = answer.replace(_EXTENDED, b'%b session="%b"' % (_EXTENDED, session.encode()), 1)
-    return data if len(data) <= MAX_MESSAGE_SIZE else answer
+def add_session(answer: bytes, session: str, terms: Terms) -> bytes:
+    """Return an C{answer} to an extended client, which was written, with C{session} and C{terms}."""
+    said = f' session="{session}"{spell_terms(terms)}'
+    return answer.replace(_EXTENDED, _EXTENDED + said.encode(), 1)
 
 
-def add_token(answer: bytes, token: int) -> bytes:
-    """Return an C{answer} that was written, with C{token}, which may make it longer than other messages; 0 for none."""
-    return b'%b token="%d"/></msg>' % (answer[:-8], token) if token else answer
+def add_token(answer: bytes, token: int, proof: str = "") -> bytes:
+    """Return an C{answer} that was written, with C{token} and its C{proof}, if there is one."""
+    said = b' token="%d" proof="%b"' % (token, proof.encode()) if proof else b' token="%d"' % token
+    return b"%b%b/></msg>" % (answer[:-8], said)
 
 
 class FastReader(MessageReader):

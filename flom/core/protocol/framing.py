@@ -25,13 +25,13 @@ MAX_ANSWER_SIZE: Final = 1023
 
 END_OF_MESSAGE: Final = b"</msg>"
 
-_SESSION: Final = b' session="'  # begins the secret in a message
+_SECRETS: Final = (b' session="', b' proof="')  # begin what a message has of secrets
 
 _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake begin
 
 
 class Shown:
-    """Bytes of messages as a trace may show them: without the secrets of sessions."""
+    """Bytes of messages as a trace may show them: without the secrets of sessions, and what proves a grant."""
 
     __slots__ = ("_data",)
 
@@ -39,8 +39,11 @@ class Shown:
         self._data = data
 
     def __str__(self) -> str:
-        first, *others = self._data.split(_SESSION)
-        return repr(first + b"".join(_SESSION + b"..." + other[other.find(b'"') :] for other in others))
+        shown = self._data
+        for secret in _SECRETS:
+            first, *others = shown.split(secret)
+            shown = first + b"".join(secret + b"..." + other[other.find(b'"') :] for other in others)
+        return repr(shown)
 
 
 class MessageReader:

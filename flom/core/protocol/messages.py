@@ -35,6 +35,8 @@ class Lock(Value):
     @ivar session: L{Answer.session} of a connection of the sender's that broke, with which it goes on here.
     @ivar element: what the sender held, if it reclaims an element; C{None} if the type has none.
     @ivar token: the fencing token of what it held; 0 if it does not say.
+    @ivar proof: L{Answer.proof} of what it held; the empty string if it had none.
+    @ivar more: true if a L{More} follows, once the daemon has said that it is L{Answer.extended}.
     """
 
     verb, step = 1, 8
@@ -54,6 +56,35 @@ class Lock(Value):
     session: str = ""
     element: str | None = None
     token: int = 0
+    proof: str = ""
+    more: bool = False
+
+
+class More(Value):
+    """What had no room in a L{Lock}, beside a long name: its fields of the same names; FLoM has no such message."""
+
+    verb, step = 1, 12
+
+    session: str = ""
+    element: str | None = None
+    token: int = 0
+    proof: str = ""
+    holder: int = 0
+
+
+class Terms(Value):
+    """
+    What a daemon tells a client together with the secret of its session.
+
+    @ivar timeout: seconds for which it keeps what a client has whose connection is broken; 0 if it does not say.
+    @ivar succession: of the leader of a group: seconds that there are at least from the last that was heard of it to
+        the first grant of its successor; 0 if it does not say.
+    @ivar waits: true if the next daemon at this address waits for the holders on other hosts too.
+    """
+
+    timeout: float = 0.0
+    succession: float = 0.0
+    waits: bool = False
 
 
 class Answer(Value):
@@ -65,12 +96,16 @@ class Answer(Value):
     @ivar code: the number of an L{flom.codes.Outcome}; C{None} if there was none in the message.
     @ivar element: what was granted, for sets, sequences and timestamps.
     @ivar peer_id: the daemon's unique id; in step 16 only.
-    @ivar extended: true if the daemon does what FLoM's does not, for a client that understands it; in step 16 only.
+    @ivar extended: true if the daemon does what FLoM's does not, for a client that understands it; in step 16 only,
+        and in the first answer after a L{More}.
     @ivar session: the secret by which the client can go on with what it holds or waits for on another connection, if
-        this one breaks; in step 16 only, and only over TCP.
+        this one breaks; only where C{extended} is true, and over TCP.
     @ivar start: names this start of the daemon and its holders files, see L{flom.net.holders}; in step 16 only, and
         empty if there are none.
     @ivar token: the fencing token (L{flom.core.tokens}) of a grant, for such a client; 0 for none.
+    @ivar proof: of the grant, 32 hexadecimal digits, which the client says when it reclaims the lock; only together
+        with a token, and empty if the daemon gives none.
+    @ivar terms: what is told together with C{session}.
     """
 
     verb = 1
@@ -83,6 +118,8 @@ class Answer(Value):
     session: str = ""
     start: str = ""
     token: int = 0
+    proof: str = ""
+    terms: Terms = Terms()
 
 
 class Unlock(Value):
@@ -110,7 +147,12 @@ class Contested(Value):
 
 
 class Ping(Value):
-    """Reserved by FLoM, which never sends it."""
+    """
+    Reserved by FLoM, which never sends it; it takes one for an error. A client of ours that has a session asks by it
+    whether the daemon is there.
+
+    @ivar step: 8 for the question, 16 for the answer.
+    """
 
     verb = 3
 
@@ -268,9 +310,9 @@ class Proof(Value):
     size: int = 0
 
 
-Request = Lock | Unlock | Shutdown | StatusRequest
+Request = Lock | More | Unlock | Shutdown | StatusRequest | Ping
 Reply = Answer | Unlocked | Contested | StatusFollows | ManagementRefused
-Message = Request | Reply | Ping | Discover | Discovered | Challenge | Proof
+Message = Request | Reply | Discover | Discovered | Challenge | Proof
 
 
 def kind(message: Message) -> str:

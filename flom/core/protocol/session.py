@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from flom.codes import Outcome
 from flom.core.names import ResourceName, parse_name
-from flom.core.protocol.events import Granted, InvalidLock, Order, Refused, Release, Waiting
+from flom.core.protocol.events import (
+    Granted,
+    Incomplete,
+    InvalidLock,
+    MoreWanted,
+    Order,
+    Pong,
+    Refused,
+    Release,
+    Waiting,
+)
 from flom.core.protocol.messages import (
     Answer,
     Challenge,
@@ -15,10 +25,13 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    More,
+    Ping,
     Request,
     Shutdown,
     StatusFollows,
     StatusRequest,
+    Terms,
     Unlock,
     Unlocked,
     kind,
@@ -32,7 +45,7 @@ if TYPE_CHECKING:
 
     from flom.core.requests import SessionId
 
-    Meaning = Waiting | Granted | Refused | Unlocked | Contested | StatusFollows | ManagementRefused
+    Meaning = Waiting | MoreWanted | Granted | Refused | Unlocked | Contested | Pong | StatusFollows | ManagementRefused
 
 
 class _Server:
@@ -42,6 +55,7 @@ class _Server:
     BOUND: Final = 1  # the first lock message has bound it to a resource, for ever
     EXTENDED: Final = 2  # the same, and the client wants its unlocks answered
     WATCHING: Final = 3
+    INCOMPLETE: Final = 4  # EXTENDED, and more of a lock is to follow
 
 
 _SERVER: Final[dict[int, dict[type, int]]] = {
@@ -52,15 +66,28 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
         Challenge: _Server.FRESH,
     },
     _Server.BOUND: {Lock: _Server.BOUND, Unlock: _Server.BOUND},
-    _Server.EXTENDED: {Lock: _Server.EXTENDED, Unlock: _Server.EXTENDED, StatusRequest: _Server.EXTENDED},
+    _Server.EXTENDED: {
+        Lock: _Server.EXTENDED,
+        Unlock: _Server.EXTENDED,
+        StatusRequest: _Server.EXTENDED,
+        Ping: _Server.EXTENDED,
+    },
     _Server.WATCHING: {StatusRequest: _Server.WATCHING},
+    _Server.INCOMPLETE: {More: _Server.EXTENDED},
 }
 """
-The state to which a message leads. There are three exceptions: a lock of what is no name leads nowhere, that of an
-extended client to L{_Server.EXTENDED}; and after the daemon's last answer, everything that arrives is ignored.
+The state to which a message leads. There are four exceptions: a lock of what is no name leads nowhere, that of an
+extended client to L{_Server.EXTENDED}, or L{_Server.INCOMPLETE} if more is to follow; and after the daemon's last
+answer, everything that arrives is ignored.
 """
 
-_WHEN: Final = ("before any lock", "after a lock", "after a lock", "after a request for the status")
+_WHEN: Final = (
+    "before any lock",
+    "after a lock",
+    "after a lock",
+    "after a request for the status",
+    "in the place of what was to follow",
+)
 
 _LAST_WORDS: Final = frozenset({Outcome.CANNOT_WAIT, Outcome.INVALID_NAME})
 """
@@ -79,12 +106,15 @@ class ServerSession:
     @ivar id: names the session in its L{LockRequest}s; another one, if it goes on with a session that it had before.
     @ivar is_over: true after the daemon's last answer: everything that still arrives is ignored.
     @ivar is_extended: true if the client wants its unlocks answered, as ours do and FLoM's do not.
+    @ivar is_late: true from the L{More} of a request to its first answer, for which it is too late to be of step 16.
     """
 
-    __slots__ = ("_name", "_state", "id", "is_extended", "is_over")
+    __slots__ = ("_beginning", "_name", "_state", "id", "is_extended", "is_late", "is_over")
 
     def __init__(self, id: SessionId) -> None:
         self.id = id
+        self._beginning: Lock | None = None  # what was asked for, of which more is to follow
+        self.is_late = False
         self._state: int = _Server.FRESH
         self._name: ResourceName | None = None  # what was asked for last
         self.is_extended = False
@@ -115,6 +145,8 @@ class ServerSession:
             return Release(self._bound_name(message), message.rollback)
         if isinstance(message, Lock):
             return self._lock(message)
+        if isinstance(message, (Ping, More)):
+            return self._more_of(message) if isinstance(message, More) else self._ping(message)
         self._state = state
         self.is_over = isinstance(message, (Shutdown, Challenge))
         return message  # type: ignore[return-value]  # the table has no others
@@ -132,13 +164,27 @@ class ServerSession:
         """
         if outcome == Outcome.INVALID_TIMESTAMP_FORMAT:
             return None
-        if delayed:
+        if delayed or self.is_late:
             return _STEPS.get(outcome, 32)
         if outcome in _LAST_WORDS and not self.is_extended:
             self.is_over = True
         return 16
 
-    def _lock(self, message: Lock) -> LockRequest | InvalidLock:
+    def _ping(self, message: Ping) -> Ping:
+        if message.step != 8:
+            raise RemoteProtocolError("an answer to no question")
+        return message
+
+    def _more_of(self, more: More) -> LockRequest | Incomplete | InvalidLock:
+        """Return the request of which C{more} is the rest."""
+        assert self._beginning is not None
+        message, self._beginning = self._beginning, None
+        self._state = _Server.EXTENDED
+        self.is_late = True
+        said = {"session": more.session, "element": more.element, "token": more.token, "proof": more.proof}
+        return self._lock(message.replace(more=False, holder=more.holder, **said))
+
+    def _lock(self, message: Lock) -> LockRequest | Incomplete | InvalidLock:
         if self._name is not None:
             name = self._bound_name(message)
         else:
@@ -148,6 +194,10 @@ class ServerSession:
                 return InvalidLock(message.name)
             self.is_extended = message.extended
             self._state = _Server.EXTENDED if message.extended else _Server.BOUND
+        if message.more and self.is_extended:
+            self._beginning = message
+            self._state = _Server.INCOMPLETE
+            return Incomplete()
         return LockRequest(
             self.id,
             name,
@@ -161,6 +211,7 @@ class ServerSession:
             message.session,
             message.element,
             message.token if message.regains else 0,
+            message.proof,
         )
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:
@@ -194,10 +245,32 @@ class _Client:
 
 _CLIENT: Final[dict[str, dict[type, str]]] = {
     _Client.IDLE: {Lock: _Client.ASKED, StatusRequest: _Client.WATCHING, Shutdown: _Client.MANAGING},
-    _Client.ASKED: {Waiting: _Client.WAITING, Granted: _Client.HOLDING, Refused: _Client.OVER},
-    _Client.WAITING: {Waiting: _Client.WAITING, Granted: _Client.HOLDING, Refused: _Client.OVER},
-    _Client.HOLDING: {Unlock: _Client.RELEASED, Contested: _Client.HOLDING},
-    _Client.RELEASING: {Unlocked: _Client.IDLE, Contested: _Client.RELEASING},
+    _Client.ASKED: {
+        Waiting: _Client.WAITING,
+        MoreWanted: _Client.WAITING,
+        Granted: _Client.HOLDING,
+        Refused: _Client.OVER,
+    },
+    _Client.WAITING: {
+        Waiting: _Client.WAITING,
+        Granted: _Client.HOLDING,
+        Refused: _Client.OVER,
+        More: _Client.WAITING,
+        Ping: _Client.WAITING,
+        Pong: _Client.WAITING,
+    },
+    _Client.HOLDING: {
+        Unlock: _Client.RELEASED,
+        Contested: _Client.HOLDING,
+        Ping: _Client.HOLDING,
+        Pong: _Client.HOLDING,
+    },
+    _Client.RELEASING: {
+        Unlocked: _Client.IDLE,
+        Contested: _Client.RELEASING,
+        Ping: _Client.RELEASING,
+        Pong: _Client.RELEASING,
+    },
     _Client.RELEASED: {Lock: _Client.ASKED},
     _Client.WATCHING: {
         StatusRequest: _Client.WATCHING,
@@ -225,15 +298,19 @@ class ClientSession:
     @ivar is_extended: true once the daemon has said that it answers unlocks, as ours do and FLoM's do not.
     @ivar session: what to say to the daemon on another connection if this one breaks (L{Answer.session}); the empty
         string if it has no such thing.
+    @ivar terms: what the daemon has said of it.
+    @ivar following: what the daemon is to be told once it has asked for it (L{MoreWanted}); C{None} for nothing.
     """
 
-    __slots__ = ("_name", "_state", "is_extended", "session")
+    __slots__ = ("_name", "_state", "following", "is_extended", "session", "terms")
 
     def __init__(self) -> None:
         self._state: str = _Client.IDLE
         self._name: str | None = None
         self.is_extended = False
         self.session = ""
+        self.terms = Terms()
+        self.following: More | None = None
 
     @property
     def holds(self) -> bool:
@@ -271,11 +348,18 @@ class ClientSession:
         """Note that C{message} is about to be sent; raise L{LocalProtocolError} if it must not be sent now."""
         state = _CLIENT[self._state].get(type(message))
         if state is None or not self._is_of_its_resource(message):
-            what = kind(message) if isinstance(message, Shutdown) else f"{kind(message)} of {message.name!r}"
+            what = kind(message)
+            if isinstance(message, (Lock, Unlock, StatusRequest)):
+                what += f" of {message.name!r}"
             raise LocalProtocolError(f"{what} while {self._state}: {self._name!r}")
         if isinstance(message, Lock):
             self._name = message.name
         self._state = _Client.RELEASING if self.is_extended and state == _Client.RELEASED else state
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while a lock is asked for, and neither granted nor refused."""
+        return self._state in (_Client.ASKED, _Client.WAITING)
 
     def meaning_of(self, message: Message) -> Meaning:
         """
@@ -287,19 +371,24 @@ class ClientSession:
         event: Message | Meaning = message
         if isinstance(message, Answer) and message.step in _STEPS_DUE.get(self._state, ()):
             event = _meaning(message)
+            if isinstance(event, Waiting) and message.step == 16 and message.extended and self.following is not None:
+                event = MoreWanted()
+        elif isinstance(message, Ping) and message.step == 16:
+            event = Pong()
         state = _CLIENT[self._state].get(type(event))
         if state is None or isinstance(event, Request):
             raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state}")
         if isinstance(message, Answer):
             self.is_extended |= message.extended
-            self.session = message.session or self.session
+            if message.session:
+                self.session, self.terms = message.session, message.terms
         is_for_now = isinstance(event, Refused) and self.is_extended and event.outcome in _REFUSED_FOR_NOW
         self._state = _Client.IDLE if is_for_now else state
         return event  # type: ignore[return-value]  # the table has no others
 
     def _is_of_its_resource(self, message: Request) -> bool:
         """Return whether C{message} is about the resource to which the first lock has bound the connection, if any."""
-        if self._name is None or isinstance(message, StatusRequest):
+        if self._name is None or isinstance(message, (StatusRequest, Ping, More)):
             return True
         if isinstance(message, Lock):
             return parse_name(message.name).key == parse_name(self._name).key
@@ -312,7 +401,7 @@ def _meaning(answer: Answer) -> Waiting | Granted | Refused:
     except ValueError:
         raise RemoteProtocolError(f"an answer with code {answer.code}") from None
     if outcome == Outcome.GRANTED:
-        return Granted(answer.element, answer.token or None)
+        return Granted(answer.element, answer.token or None, answer.proof)
     if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
         return Waiting(outcome == Outcome.AWAITING_CREATION)
     return Refused(outcome)

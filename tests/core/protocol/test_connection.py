@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from flom.codes import Outcome
@@ -13,9 +15,12 @@ from flom.core.protocol.encode import encode
 from flom.core.protocol.events import (
     Event,
     Granted,
+    Incomplete,
     Introduced,
     InvalidLock,
     Lost,
+    MoreWanted,
+    Pong,
     Refused,
     Release,
     StatusReceived,
@@ -28,9 +33,12 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    More,
+    Ping,
     Shutdown,
     StatusFollows,
     StatusRequest,
+    Terms,
     Unlock,
     Unlocked,
 )
@@ -334,3 +342,110 @@ def raw_lock(name: str) -> bytes:
 
     lock = encode(Lock("R1"))
     return lock.replace(b64encode(b"R1"), b64encode(name.encode()))
+
+
+SECRET = "0123456789abcdef" * 2
+TERMS = Terms(timeout=10.0, succession=2.75, waits=True)
+HAD: dict[str, Any] = {"session": SECRET, "element": "red", "token": 7, "proof": "a" * 32, "holder": 3}
+
+
+def bound(message: Lock) -> tuple[ClientConnection, ServerConnection, list[object]]:
+    """Return both ends of a connection on which C{message} was asked for, and what the daemon is ordered by it."""
+    client, server = ClientConnection(), ServerConnection(SessionId(1), "server")
+    return client, server, list(server.receive(client.lock(message)))
+
+
+class TestSessions:
+    def test_a_client_is_told_the_secret_of_its_session_and_the_terms(self) -> None:
+        client, server, _ = bound(LOCK)
+        said = server.answer(Outcome.GRANTED, token=7, session=SECRET, terms=TERMS, proof="a" * 32)
+        assert said is not None
+        assert events(client, said) == [Granted(None, 7, "a" * 32)]
+        assert (client.session, client.terms) == (SECRET, TERMS)
+
+    def test_a_daemon_answers_that_it_is_there(self) -> None:
+        client, server, _ = bound(LOCK)
+        events(client, server.answer(Outcome.QUEUED, session=SECRET) or b"")
+        for _ in range(2):
+            assert list(server.receive(client.ping())) == [Ping(8)]
+            assert events(client, server.pong()) == [Pong()]
+        assert events(client, server.answer(Outcome.GRANTED, delayed=True) or b"") == [Granted(None)]
+        assert events(client, server.pong()) == [Pong()]
+
+    def test_without_a_session_it_is_not_asked(self) -> None:
+        with pytest.raises(LocalProtocolError):
+            holding().ping()
+
+    @pytest.mark.parametrize("data", [encode(Ping(8)), encode(Ping(16)), encode(More())])
+    def test_a_client_that_is_not_extended_must_say_nothing_of_the_kind(self, data: bytes) -> None:
+        _, server, _ = bound(LOCK.replace(extended=False))
+        with pytest.raises(RemoteProtocolError):
+            list(server.receive(data))
+
+    @pytest.mark.parametrize("data", [encode(Ping(16)), encode(More())])
+    def test_nor_may_one_of_ours_say_what_was_not_asked(self, data: bytes) -> None:
+        _, server, _ = bound(LOCK)
+        with pytest.raises(RemoteProtocolError):
+            list(server.receive(data))
+
+    def test_who_leaves_the_queue_says_so(self) -> None:
+        client, server, _ = bound(LOCK)
+        events(client, server.answer(Outcome.QUEUED) or b"")
+        assert list(server.receive(client.withdraw())) == [Release(parse_name("R1"), rollback=False)]
+        with pytest.raises(LocalProtocolError):
+            client.withdraw()
+
+    def test_a_daemon_of_flom_is_told_by_the_end_of_the_connection(self) -> None:
+        client, server, _ = bound(LOCK.replace(extended=False))
+        events(client, server.answer(Outcome.QUEUED) or b"")
+        assert client.withdraw() == b""
+
+
+class TestMore:
+    LONG = Lock("R" * 220, wait=True, create=True, peer_id="client", extended=True, **HAD)
+
+    def test_what_has_no_room_follows_when_the_daemon_wants_it(self) -> None:
+        client, server, orders = bound(self.LONG)
+        assert orders[1:] == [Incomplete()]
+        assert events(client, server.more_wanted()) == [MoreWanted()]
+        [request] = server.receive(client.more())
+        assert isinstance(request, LockRequest)
+        assert {field: getattr(request, field) for field in ("element", "proof", "holder")} == {
+            field: HAD[field] for field in ("element", "proof", "holder")
+        }
+        assert request.secret == SECRET
+
+    @pytest.mark.parametrize(
+        ("outcome", "expected"),
+        [
+            (Outcome.GRANTED, Granted("red", 7)),
+            (Outcome.QUEUED, Waiting(is_for_creation=False)),
+            (Outcome.BUSY, Refused(Outcome.BUSY)),
+            (Outcome.CANNOT_WAIT, Refused(Outcome.CANNOT_WAIT)),
+        ],
+    )
+    def test_it_is_answered_like_any_other(self, outcome: Outcome, expected: Event) -> None:
+        client, server, _ = bound(self.LONG)
+        events(client, server.more_wanted())
+        list(server.receive(client.more()))
+        has = ("red", 7) if outcome == Outcome.GRANTED else (None, 0)
+        said = server.answer(outcome, *has, session=SECRET, terms=TERMS)
+        assert said is not None
+        assert events(client, said) == [expected]
+        assert (client.session, client.terms) == (SECRET, TERMS)
+        assert not server.is_late
+
+    def test_a_daemon_that_decides_at_once_gets_no_more(self) -> None:
+        client, _, _ = bound(self.LONG)
+        assert events(client, answer(16, 0)) == [Granted(None)]
+        with pytest.raises(LocalProtocolError):
+            client.more()
+
+    def test_a_daemon_of_flom_has_the_client_wait(self) -> None:
+        client, _, _ = bound(self.LONG)
+        assert events(client, answer(16, 1, extended=False)) == [Waiting(is_for_creation=False)]
+
+    def test_nothing_else_may_come_in_its_place(self) -> None:
+        _, server, _ = bound(self.LONG)
+        with pytest.raises(RemoteProtocolError, match="in the place of what was to follow"):
+            list(server.receive(encode(Unlock("R" * 220))))

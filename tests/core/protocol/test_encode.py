@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from typing import Any
 
 import pytest
 from hypothesis import example, given, reject, settings
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
 from flom.core.protocol.decode import MAX_SINCE, decode
-from flom.core.protocol.encode import QUESTION_SIZE, encode, extend
-from flom.core.protocol.framing import MAX_MESSAGE_SIZE
+from flom.core.protocol.encode import QUESTION_SIZE, encode, extend, split
+from flom.core.protocol.framing import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
     Discover,
@@ -21,13 +22,16 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    More,
     Ping,
     Role,
     Shutdown,
     Standing,
+    Terms,
     Unlock,
 )
 from flom.core.requests import MAX_LIFESPAN
+from flom.core.tokens import MAX_TOKEN
 from flom.errors import LocalProtocolError, RemoteProtocolError
 from tests.core.protocol.texts import (
     CANDIDATE,
@@ -139,10 +143,29 @@ def test_a_request_says_that_we_understand_more_if_there_is_room_for_it() -> Non
     assert extend(Lock("R" * longest)) == Lock("R" * longest)
 
 
-def test_an_answer_that_would_be_too_long_names_no_start_of_the_daemon() -> None:
-    for length, start in ((200, "0123456789abcdef"), (365, "")):
-        said = Answer(16, 0, "e" * length, "peer", extended=True, start="0123456789abcdef")
-        assert decode(encode(said)) == said.replace(start=start)
+def test_an_answer_to_a_client_of_ours_may_be_longer_than_a_request() -> None:
+    said = Answer(16, 0, "e" * 240, "x" * 32, True, "f" * 32, "0123456789abcdef", MAX_TOKEN, "a" * 32, Terms(10, 2.75))
+    assert decode(encode(said)) == said
+    assert MAX_MESSAGE_SIZE < len(encode(said)) <= MAX_ANSWER_SIZE
+
+
+def test_what_has_no_room_beside_a_name_follows() -> None:
+    had: dict[str, Any] = {"session": "f" * 32, "element": "red", "token": 2**60 + 1, "proof": "a" * 32, "holder": 7}
+    for regains in (True, False):
+        said = Lock("R" * 100, peer_id="x" * 32, extended=True, regains=regains, **had)
+        assert split(said) == (encode(said), None)
+        longest = next(n for n in range(300, 0, -1) if is_short_enough(Lock("R" * n, peer_id="x" * 32, extended=True)))
+        said = said.replace(name="R" * longest)
+        first, following = split(said)
+        beginning = Lock("R" * longest, peer_id="x" * 32, extended=True, regains=regains, more=True)
+        assert decode(first) == beginning
+        assert following == More(**had)
+        assert decode(encode(following)) == following
+
+
+def test_a_client_that_is_not_extended_has_nothing_follow() -> None:
+    said = Lock("R" * 220, peer_id="x" * 32, regains=True, session="f" * 32)
+    assert split(said) == (encode(said), None)
 
 
 def is_short_enough(message: Message) -> bool:

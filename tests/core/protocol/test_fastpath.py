@@ -12,7 +12,7 @@ from flom.core.protocol import fastpath
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import DECLARATION, encode
 from flom.core.protocol.framing import MessageReader
-from flom.core.protocol.messages import Answer, Discover, Lock, Message, Unlock, Unlocked
+from flom.core.protocol.messages import Answer, Discover, Lock, Message, Terms, Unlock, Unlocked
 from flom.errors import RemoteProtocolError
 
 PEER_ID = "0123456789abcdef0123456789abcdef"
@@ -59,7 +59,7 @@ def test_an_answer_is_written_as_the_long_way_does() -> None:
 def test_a_token_is_written_as_the_long_way_does() -> None:
     answer = Answer(24, 0, "a")
     assert fastpath.add_token(encode(answer), 7) == encode(answer.replace(token=7))
-    assert fastpath.add_token(encode(answer), 0) == encode(answer)
+    assert fastpath.add_token(encode(answer), 7, "ab" * 16) == encode(answer.replace(token=7, proof="ab" * 16))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,10 @@ def test_a_token_is_written_as_the_long_way_does() -> None:
         b'<answer rc="0" token="-7"/></msg>',
         b'<answer rc="0"/> token="7"/></msg>',
         b'<answer rc="0" element=\'" token="7"/></msg>',
+        b'<answer rc="0" token="7" proof="0123456789abcdef0123456789abcdef"/></msg>',
+        b'<answer rc="0" token="7" proof="0123456789abcdef0123456789abcdeg"/></msg>',
+        b'<answer rc="0" token="7" proof=""/></msg>',
+        b'<answer rc="0" token="7" proof="" proof="a"/></msg>',
     ],
 )
 def test_a_token_is_read_as_the_long_way_does(end: bytes) -> None:
@@ -92,10 +96,10 @@ def test_grants_with_different_tokens_are_parsed_once(monkeypatch: pytest.Monkey
 
 def test_a_session_and_a_token_are_added_to_what_is_written() -> None:
     answer = fastpath.encode_answer(16, 0, "red", PEER_ID, True, "0123456789abcdef")
-    whole = Answer(16, 0, "red", PEER_ID, True, "f" * 32, "0123456789abcdef", token=7)
-    assert fastpath.add_token(fastpath.add_session(answer, "f" * 32), 7) == encode(whole)
-    long = fastpath.encode_answer(16, 0, "r" * 320, PEER_ID, True)
-    assert fastpath.add_session(long, "f" * 32) == long
+    terms = Terms(timeout=10.0, succession=2.75, waits=True)
+    whole = Answer(16, 0, "red", PEER_ID, True, "f" * 32, "0123456789abcdef", 7, "ab" * 16, terms)
+    assert fastpath.add_token(fastpath.add_session(answer, "f" * 32, terms), 7, "ab" * 16) == encode(whole)
+    assert fastpath.decode(encode(whole)) == decode(encode(whole)) == whole
 
 
 def test_a_read_that_comes_again_is_not_read_again() -> None:
