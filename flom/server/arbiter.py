@@ -32,6 +32,7 @@ from flom.core.effects import (
     Queued,
     Refused,
 )
+from flom.core.grace import MAX_GRACE, Looking
 from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.locks.table import LockTable
@@ -41,7 +42,7 @@ from flom.errors import Closed, DaemonLost, FlomError, LockContested, Misuse, St
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
 from flom.reactor.clock import instant_of
-from flom.server.grace import MAX_GRACE, Looking, Takeover
+from flom.server.grace import Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer

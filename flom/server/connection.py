@@ -24,6 +24,7 @@ from flom.core.protocol.events import Incomplete, Introduced, InvalidLock, Order
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import STATUS_PROBE, Challenge, Lock, Ping, Proof, Shutdown, StatusRequest, Terms
 from flom.core.requests import LockRequest, SessionId
+from flom.core.sessions import Session
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
 from flom.reactor.transports import close_our_side, is_tcp, sender, sends_at_once, tune, underlying, unsent
@@ -34,7 +35,7 @@ from flom.server.deadlines import Deadlines
 from flom.server.log_throttle import LogThrottle
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.peer import Peer, describe, is_of_this_host, is_trusted, peer_of
-from flom.server.sessions import Session, Sessions
+from flom.server.sessions import Sessions
 from flom.text import truncate
 from flom.trace import tracer
 

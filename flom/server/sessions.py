@@ -8,41 +8,17 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from flom.core.effects import Contested, Delivered, Dismissed
 from flom.core.requests import SessionId
+from flom.core.sessions import Session, SessionTable
 from flom.server.arbiter import DeferredArbiter
-from flom.server.deadlines import Deadlines
 from flom.server.log_throttle import LogThrottle
 
 _SECRET: Final = 16
 """Bytes that name a session to its client alone."""
-
-MOST_BROKEN: Final = 20_000
-"""Sessions without a connection that are kept at one time; of one more, all ends with its connection."""
-
-
-class Session:
-    """
-    What a client holds and waits for.
-
-    @ivar id: names it to the arbiter.
-    @ivar secret: names it to the client.
-    @ivar certificate: the digest of the client's; empty without TLS.
-    @ivar connection: the client's; C{None} while it is broken.
-    @ivar is_contested: true if the client has to be told so when it is back.
-    """
-
-    __slots__ = ("certificate", "connection", "id", "is_contested", "secret")
-
-    def __init__(self, id: SessionId, certificate: bytes, connection: Any) -> None:
-        self.id = id
-        self.secret = os.urandom(_SECRET).hex()
-        self.certificate = certificate
-        self.connection = connection
-        self.is_contested = False
 
 
 class Sessions:
@@ -53,22 +29,23 @@ class Sessions:
     def __init__(self, arbiter: DeferredArbiter, clock: IReactorTime, timeout: float, throttle: LogThrottle) -> None:
         """@param timeout: seconds for which a session is kept whose connection is broken; 0 for not at all."""
         self._arbiter = arbiter
+        self._clock = clock
         self._timeout = timeout
         self._throttle = throttle
-        self._by_secret: dict[str, Session] = {}
-        self._broken: Deadlines[Session] = Deadlines(clock, timeout, self._expire)
+        self._table = SessionTable(timeout)
+        self._timer: IDelayedCall | None = None
         self.are_kept = timeout > 0
 
     def begin(self, id: SessionId, certificate: bytes, connection: Any) -> Session:
         """Return the session of C{connection}, which is C{id} to the arbiter."""
-        session = Session(id, certificate, connection)
-        self._by_secret[session.secret] = session
+        session = Session(id, os.urandom(_SECRET).hex(), certificate, connection)
+        self._table.begin(session)
         return session
 
     def end(self, session: Session) -> None:
         """Forget C{session}: its connection has ended in good order."""
-        self._by_secret.pop(session.secret, None)
-        self._broken.clear(session)
+        self._table.end(session)
+        self._set_timer()
 
     def suspend(self, session: Session) -> bool:
         """Keep C{session}, whose connection is broken, until its client is back; return whether that can be."""
@@ -78,10 +55,9 @@ class Sessions:
             if isinstance(effect, Dismissed):
                 self.end(session)
 
-        if len(self._broken) >= MOST_BROKEN or not self._arbiter.suspend(session.id, note):
+        if not (self._table.suspend(session, self._clock.seconds()) and self._arbiter.suspend(session.id, note)):
             return False
-        session.connection = None
-        self._broken.set(session)
+        self._set_timer()
         if self._throttle.allows("broken connections"):
             peer = self._arbiter.peer(session.id)
             text = "the connection of {peer} is broken: its locks are kept for {seconds:g} s"
@@ -94,7 +70,7 @@ class Sessions:
 
         @raise PermissionError: it is another client's.
         """
-        session = self._by_secret.get(secret)
+        session = self._table.find(secret)
         if session is not None and not self._arbiter.knows(session.id):
             return None
         if session is not None and session.certificate != certificate:
@@ -103,17 +79,28 @@ class Sessions:
 
     def go_on(self, session: Session, connection: Any) -> None:
         """Note that the client of C{session} is back, by C{connection}."""
-        session.connection = connection
-        self._broken.clear(session)
+        self._table.go_on(session, connection)
+        self._set_timer()
 
     def stop(self) -> None:
         """Forget all of them: the daemon ends."""
-        for session in list(self._by_secret.values()):
+        for session in self._table:
             self.end(session)
 
-    def _expire(self, session: Session) -> None:
-        if self._throttle.allows("clients that did not come back"):
-            peer = self._arbiter.peer(session.id)
-            self._log.warn("{peer} has not come back: its locks end", peer=peer and peer.name)
-        self.end(session)
-        self._arbiter.drop(session.id)
+    def _set_timer(self) -> None:
+        """Set a timer for the first deadline; one that is set for an earlier one, which is none any more, is kept."""
+        deadline = self._table.next_deadline
+        if self._timer is None and deadline is not None:
+            self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._look)
+        elif self._timer is not None and deadline is None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        for session in self._table.expire(self._clock.seconds()):
+            if self._throttle.allows("clients that did not come back"):
+                peer = self._arbiter.peer(session.id)
+                self._log.warn("{peer} has not come back: its locks end", peer=peer and peer.name)
+            self._arbiter.drop(session.id)
+        self._set_timer()

@@ -17,6 +17,7 @@ from flom.acquisition import limit
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.discovery import Asker
 from flom.core.effects import Granted, Instant, Refused
+from flom.core.grace import GRACE, LOOKING, MAX_GRACE, RECLAIM_TIME
 from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
@@ -26,7 +27,6 @@ from flom.server.admission import CALM, MEASURE_EVERY, Admission
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.deadlines import Deadlines
-from flom.server.grace import GRACE, LOOKING, MAX_GRACE, RECLAIM_TIME
 from flom.server.group.member import GroupMember, MemberObserver
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from flom.server.limits import DEFAULT_LIMITS, Limits

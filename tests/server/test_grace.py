@@ -7,8 +7,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from flom.core.effects import Dismissed, Granted, Queued
+from flom.core.grace import GRACE, LOOKING, MAX_GRACE, Looking
 from flom.server.arbiter import DeferredArbiter
-from flom.server.grace import FOUND, GRACE, LOOKING, MAX_GRACE, MOST_LOOKING, Looking
 from tests.fakes.logs import warnings
 from tests.fakes.sessions import Session
 
@@ -194,37 +194,3 @@ def test_those_that_were_known_before_are_waited_for(arbiter: DeferredArbiter, c
     Session(arbiter).ask("R1", regains=True, holder=7)
     clock.advance(0)
     assert hasty.kinds() == [Queued]
-
-
-def test_who_asks_no_more_while_another_daemon_leads_has_found_it() -> None:
-    """So the grace period after that one's end does not wait for it."""
-    looking = Looking()
-    looking.note_question(7, 0.0)
-    looking.note_question(8, FOUND / 2)
-    looking.note_leader(FOUND)
-    assert len(looking) == 1
-    looking.note_leader(LOOKING)
-    assert len(looking) == 0
-
-
-def test_a_leader_that_goes_a_moment_later_was_found_too() -> None:
-    """It may not announce itself again after the time for which a holder has to be silent."""
-    looking = Looking()
-    looking.note_question(7, 0.0)
-    looking.note_leader(0.1)
-    looking.note_question(8, 0.2)  # the leader has gone
-    looking.forget_silent(FOUND)
-    assert len(looking) == 1
-    looking.forget_silent(0.2 + LOOKING - 0.1)
-    assert len(looking) == 1
-    looking.forget_silent(0.2 + LOOKING)
-    assert len(looking) == 0
-
-
-def test_not_all_numbers_of_a_flood_are_kept(successor: DeferredArbiter, clock: Clock) -> None:
-    looking = Looking()
-    for number in range(1, MOST_LOOKING + 10):
-        looking.note_question(number, 0.0)
-    assert len(looking) == MOST_LOOKING
-    looking.forget_silent(LOOKING)
-    assert len(looking) == 0

@@ -12,9 +12,9 @@ from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.core.sessions import MOST_BROKEN
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS
-from flom.server.sessions import MOST_BROKEN
 from flom.server.snapshot import take_status
 from tests.fakes.connections import FakeTls, MemoryDaemon, TcpTransport, Transport
 
@@ -282,7 +282,7 @@ def test_the_status_shows_who_is_expected_back() -> None:
 
 
 def test_a_storm_of_broken_connections_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flom.server.sessions.MOST_BROKEN", 2)
+    monkeypatch.setattr("flom.core.sessions.MOST_BROKEN", 2)
     assert MOST_BROKEN > 2
     daemon = MemoryDaemon()
     clients = [Client(daemon) for _ in range(3)]

@@ -18,6 +18,7 @@ from twisted.logger import Logger, LogLevel
 
 from flom._version import __version__
 from flom.core.effects import Instant
+from flom.core.grace import LOOKING, Looking
 from flom.core.group.addresses import Group, Sender, destination
 from flom.core.group.election import (
     GOODBYES,
@@ -46,7 +47,6 @@ from flom.errors import RemoteProtocolError
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
-from flom.server.grace import LOOKING, Looking
 from flom.server.group.rival import RivalObserver, Rivals, Source
 from flom.text import host_port, reason
 

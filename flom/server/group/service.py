@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from flom.core.grace import GRACE
 from flom.core.group.addresses import Group
 from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING, Timing
@@ -23,7 +24,6 @@ from flom.reactor.multicast_port import GroupPort
 from flom.reactor.transports import adopt
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
-from flom.server.grace import GRACE
 from flom.server.group.member import GroupMember, MemberObserver
 from flom.server.group.rival import answer
 from flom.server.group.starter import StarterConnection

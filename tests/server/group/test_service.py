@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from flom.acquisition import Held
 from flom.codes import Outcome
+from flom.core.grace import GRACE, LOOKING, MAX_GRACE
 from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.protocol.encode import encode
@@ -26,7 +27,6 @@ from flom.net.multicast import NoMulticast
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
 from flom.server.counters import Counters
-from flom.server.grace import GRACE, LOOKING, MAX_GRACE
 from flom.server.group.service import Membership, MembershipService
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
