@@ -22,6 +22,12 @@ MAX_GRACE: Final = 10.0
 MOST_LOOKING: Final = 10_000
 """Former holders that are told apart; anybody in the network can claim to be some."""
 
+REJOIN_TIME: Final = 30.0
+"""Seconds after its start or a takeover for which a daemon believes clients that have waited at another one."""
+
+REJOIN_BATCH: Final = 0.05
+"""Seconds for which such clients are collected, before they are put in their order."""
+
 RECLAIM_TIME: Final = 30.0
 """Seconds after a takeover for which a former holder may reclaim its lock, unless it was granted to another session."""
 
@@ -95,22 +101,23 @@ class Grace:
         self._at = self._asked_at = now
         self._seconds = seconds
         self._looking = looking or Looking()
-        self._deferred: list[LockRequest] = []
+        self._deferred: list[tuple[float, LockRequest]] = []  # when each came
         self._granted_since: set[str] = set()
         self.is_over = not seconds
 
-    def defer(self, request: LockRequest) -> bool:
+    def defer(self, request: LockRequest, now: float) -> bool:
         """Keep C{request} until the grace period ends, if there is one and this reclaims nothing; return whether."""
         if self.is_over or request.regains:
             return False
-        self._deferred.append(request)
+        self._deferred.append((now, request))
         return True
 
     def withdraw(self, session: SessionId, name: ResourceName) -> bool:
         """Forget the last request of C{session} for C{name} that was deferred; return whether there was one."""
-        for request in reversed(self._deferred):
+        for deferred in reversed(self._deferred):
+            request = deferred[1]
             if request.session == session and request.name == name:
-                self._deferred.remove(request)
+                self._deferred.remove(deferred)
                 return True
         return False
 
@@ -129,11 +136,12 @@ class Grace:
         if not self.is_over:
             self._looking.note_arrival(holder)
 
-    def end(self) -> list[LockRequest]:
-        """End the grace period; return the requests that were deferred, in their order."""
+    def end(self, now: float) -> list[LockRequest]:
+        """End the grace period; return the requests that were deferred, in the order in which they were made first."""
         self.is_over = True
         deferred, self._deferred = self._deferred, []
-        return deferred
+        requests = [request.made_later(now - came) for came, request in deferred]
+        return sorted(requests, key=lambda request: -request.waited)
 
     @property
     def ends_at(self) -> float:

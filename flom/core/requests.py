@@ -41,6 +41,7 @@ class LockRequest(Record):
     @ivar element: what it held, for the types that have elements.
     @ivar token: the fencing token of what it held, which it keeps; 0 if it does not say.
     @ivar proof: what proves that, as in L{flom.core.protocol.messages.Lock.proof}.
+    @ivar waited: seconds since the session has asked first, at another daemon, or before it was decided here.
     """
 
     session: SessionId
@@ -56,6 +57,12 @@ class LockRequest(Record):
     element: str | None = None
     token: int = 0
     proof: str = ""
+    waited: float = 0.0
+
+    def made_later(self, seconds: float) -> LockRequest:
+        """Return another request for the same, which is made C{seconds} later."""
+        values = {field: getattr(self, field) for field in self.__slots__}
+        return LockRequest(**values | {"waited": self.waited + seconds})
 
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))

@@ -32,7 +32,7 @@ from flom.core.effects import (
     Queued,
     Refused,
 )
-from flom.core.grace import MAX_GRACE, Looking
+from flom.core.grace import MAX_GRACE, REJOIN_BATCH, REJOIN_TIME, Looking
 from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.locks.table import LockTable
@@ -109,6 +109,9 @@ class DeferredArbiter(Acquiring):
         self._peers: dict[SessionId, Callable[[], Peer]] = {}
         self._suspended: set[SessionId] = set()
         self._kept_since = 0  # the first session that was begun after the last resume
+        self._rejoined: set[str] = set()  # resources of which waiters have come from another daemon
+        self._ordering: IDelayedCall | None = None
+        self._granting_since = clock.seconds()
         self._ids = count(1)
         self._effects: deque[Effect] = deque()
         self._is_delivering = False
@@ -222,7 +225,23 @@ class DeferredArbiter(Acquiring):
         if is_late or is_holder or self.is_retired or self.is_closed:
             self._carry_out([Refused(request, Outcome.BUSY)])
         elif takeover is None or not takeover.defer(request):
-            self._carry_out(self._table.request(request, self.now()))
+            effects = self._table.request(request, self.now())
+            if request.waited and isinstance(effects[-1], Queued):
+                self._note_rejoined(request)
+            self._carry_out(effects)
+
+    def _note_rejoined(self, request: LockRequest) -> None:
+        """Put C{request}, which has waited at another daemon, where it belongs in the queue, soon."""
+        if self._clock.seconds() - self._granting_since < REJOIN_TIME:
+            if self._ordering is None:
+                self._ordering = self._clock.callLater(REJOIN_BATCH, self._put_in_order)
+            self._rejoined.add(request.name.key)
+
+    def _put_in_order(self) -> None:
+        self._ordering = None
+        rejoined, self._rejoined = self._rejoined, set()
+        for key in rejoined:
+            self._table.put_in_order(key)
 
     def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> None:
         """
@@ -261,6 +280,9 @@ class DeferredArbiter(Acquiring):
         self._suspended.clear()
         self._effects.clear()
         self._end_grace()
+        if self._ordering is not None:
+            self._ordering.cancel()
+            self._ordering = None
         self._set_alarm()
         self._throttle.stop()
         for lock in list(self._local.values()):
@@ -342,6 +364,7 @@ class DeferredArbiter(Acquiring):
         for lock in local.values():
             lock.lose()
         self._takeover = Takeover(self._clock, grace, self.end_grace, looking)
+        self._granting_since = self._clock.seconds()
 
     def begin_grace(self, seconds: float) -> None:
         """Serve only holders of a former daemon, who reclaim their locks, for C{seconds} or until L{end_grace}."""

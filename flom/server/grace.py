@@ -29,7 +29,7 @@ class Takeover:
 
     def defer(self, request: LockRequest) -> bool:
         """See L{Grace.defer}."""
-        return self._grace.defer(request)
+        return self._grace.defer(request, self._clock.seconds())
 
     def withdraw(self, session: SessionId, name: ResourceName) -> bool:
         """See L{Grace.withdraw}."""
@@ -46,11 +46,11 @@ class Takeover:
         self._set_timer()
 
     def end_grace(self) -> list[LockRequest]:
-        """End the grace period; return the requests that were deferred, in their order."""
+        """See L{Grace.end}."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        return self._grace.end()
+        return self._grace.end(self._clock.seconds())
 
     @property
     def still_looking(self) -> int:

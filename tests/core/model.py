@@ -102,12 +102,14 @@ class Model:
         self.strftime = strftime
         self.resources: list[Resource] = []
         self.incubator: list[LockRequest] = []
+        self.asked: dict[LockRequest, tuple[float, int]] = {}  # when each was made first, and how many were before it
         self.grants = 0
 
     def waiting(self) -> list[LockRequest]:
         return self.incubator + [request for resource in self.resources for request in resource.queue]
 
     def request(self, request: LockRequest, now: Instant) -> list[Effect]:
+        self.asked[request] = now.monotonic - request.waited, len(self.asked)
         effects = self.expire(now)
         resource = self.find(request.name)
         if resource is not None:
@@ -127,6 +129,11 @@ class Model:
                 self.incubator.remove(incubated)
                 effects.append(self.arrive(resource, incubated, now, delayed=True))
         return effects
+
+    def put_in_order(self, name: ResourceName) -> None:
+        resource = self.find(name)
+        if resource is not None:
+            resource.queue.sort(key=lambda request: self.asked[request])
 
     def withdraw(self, request: LockRequest) -> list[Effect]:
         for queue in [self.incubator, *(resource.queue for resource in self.resources)]:

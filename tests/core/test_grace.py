@@ -23,19 +23,19 @@ def request(session: int = 1, **wanted: Any) -> LockRequest:
 def test_what_reclaims_nothing_is_kept_until_the_end_in_its_order() -> None:
     grace = Grace(GRACE, now=100.0)
     first, second, gone = request(1), request(2), request(3)
-    assert [grace.defer(each) for each in (first, second, gone)] == [True, True, True]
-    assert not grace.defer(request(4, regains=True))
+    assert [grace.defer(each, 100.0) for each in (first, second, gone)] == [True, True, True]
+    assert not grace.defer(request(4, regains=True), 100.0)
     assert grace.withdraw(gone.session, R1)
     assert not grace.withdraw(gone.session, R1)
-    assert grace.end() == [first, second]
+    assert [each.session for each in grace.end(100.5)] == [first.session, second.session]
     assert grace.is_over
-    assert not grace.defer(request(5))
+    assert not grace.defer(request(5), 101.0)
 
 
 def test_without_a_grace_period_nothing_is_deferred_and_former_holders_may_reclaim() -> None:
     grace = Grace(0.0, now=100.0)
     assert grace.is_over
-    assert not grace.defer(request())
+    assert not grace.defer(request(), 100.0)
     assert grace.may_reclaim(R1, 100.0)
 
 

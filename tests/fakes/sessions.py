@@ -21,8 +21,10 @@ class Session:
         self._arbiter = arbiter
         self.id = arbiter.open(self.effects.append)
 
-    def ask(self, name: str, quantity: int = 1, *, regains: bool = False, holder: int = 0) -> Session:
-        asked = LockRequest(self.id, parse_name(name), quantity=quantity, regains=regains, holder=holder)
+    def ask(
+        self, name: str, quantity: int = 1, *, regains: bool = False, holder: int = 0, waited: float = 0.0
+    ) -> Session:
+        asked = LockRequest(self.id, parse_name(name), quantity=quantity, regains=regains, holder=holder, waited=waited)
         self._arbiter.request(asked)
         return self
 

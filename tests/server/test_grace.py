@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from flom.core.effects import Dismissed, Granted, Queued
-from flom.core.grace import GRACE, LOOKING, MAX_GRACE, Looking
+from flom.core.grace import GRACE, LOOKING, MAX_GRACE, REJOIN_BATCH, REJOIN_TIME, Looking
 from flom.server.arbiter import DeferredArbiter
 from tests.fakes.logs import warnings
 from tests.fakes.sessions import Session
@@ -194,3 +194,64 @@ def test_those_that_were_known_before_are_waited_for(arbiter: DeferredArbiter, c
     Session(arbiter).ask("R1", regains=True, holder=7)
     clock.advance(0)
     assert hasty.kinds() == [Queued]
+
+
+def order_of(arbiter: DeferredArbiter, clock: Clock, sessions: dict[str, Session]) -> list[str]:
+    """Let those who wait for R1 have it one after another; return who had it when."""
+    order: list[str] = []
+    while len(order) < len(sessions):
+        [holder] = [who for who, session in sessions.items() if who not in order and Granted in session.kinds()]
+        order.append(holder)
+        sessions[holder].leave()
+    return order
+
+
+def test_deferred_requests_are_served_in_the_order_in_which_they_were_made_first(
+    successor: DeferredArbiter, clock: Clock
+) -> None:
+    asked = {"new": Session(successor).ask("R1")}
+    clock.advance(0.1)
+    asked["late"] = Session(successor).ask("R1", waited=1.0)
+    clock.advance(0.1)
+    asked["first"] = Session(successor).ask("R1", waited=5.0)
+    clock.advance(0.3)
+    assert order_of(successor, clock, asked) == ["first", "late", "new"]
+
+
+@pytest.mark.parametrize("name", ["R1", "R1[1]", "/R1", "_s_R1[1]"], ids=str)
+def test_waiters_of_another_daemon_come_before_those_who_asked_later(arbiter: DeferredArbiter, name: str) -> None:
+    clock = arbiter._clock
+    assert isinstance(clock, Clock)
+    clock.advance(10)
+    holder = Session(arbiter).ask(name)
+    asked = {who: Session(arbiter).ask(name, waited=waited) for who, waited in (("new", 0.0), ("b", 2.0), ("a", 3.0))}
+    clock.advance(REJOIN_BATCH)
+    holder.leave()
+    assert order_of(arbiter, clock, asked) == ["a", "b", "new"]
+
+
+def test_who_has_waited_through_a_grace_period_keeps_its_place(successor: DeferredArbiter, clock: Clock) -> None:
+    holder = Session(successor).ask("R1", regains=True)
+    asked = {"early": Session(successor).ask("R1", waited=1.0)}
+    clock.advance(0.5)
+    clock.advance(3)
+    asked["late"] = Session(successor).ask("R1", waited=2.0)
+    clock.advance(REJOIN_BATCH)
+    holder.leave()
+    assert order_of(successor, clock, asked) == ["early", "late"]
+
+
+def test_a_daemon_that_has_long_been_there_believes_no_such_claim(arbiter: DeferredArbiter, clock: Clock) -> None:
+    clock.advance(REJOIN_TIME)
+    holder = Session(arbiter).ask("R1")
+    asked = {who: Session(arbiter).ask("R1", waited=waited) for who, waited in (("honest", 0.0), ("pushy", 1000.0))}
+    clock.advance(REJOIN_BATCH)
+    holder.leave()
+    assert order_of(arbiter, clock, asked) == ["honest", "pushy"]
+
+
+def test_one_that_ends_puts_nothing_in_order(arbiter: DeferredArbiter, clock: Clock) -> None:
+    Session(arbiter).ask("R1")
+    Session(arbiter).ask("R1", waited=1.0)
+    arbiter.close()
+    assert clock.getDelayedCalls() == []

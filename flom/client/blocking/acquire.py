@@ -298,26 +298,31 @@ class Acquirer:
 
     def _ask(self, message: Lock) -> tuple[Conversation, Granted]:
         """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{RetryBudget} allows."""
+        began, has_asked = monotonic(), False
         while True:
             self.conversation = None
             self._is_undecided = True
             try:
                 self.conversation = conversation = self._connect()
                 self._hooks.asks(conversation)
-                answer = self._decide(conversation, message)
+                waited = monotonic() - began if has_asked and not message.regains else 0.0
+                answer = self._decide(conversation, message.replace(waited=waited))
             except FlomError as e:
                 if self._asks_anew():
+                    began, has_asked = monotonic(), False
                     continue
                 if not isinstance(e, DaemonLost):
                     raise
                 answered = self.conversation is not None and self.conversation.connection.has_answered
                 self._budget.spend(e, answered=answered)
+                has_asked = True
                 message = self._goes_on(message)
                 self._hooks.say(f"{e}, asking again")
                 if self._seek != Seek.TO_RECLAIM:
                     self._seek = Seek.A_SUCCESSOR  # which may be about to take the place of the one that has gone
             else:
                 if self._asks_anew():
+                    began, has_asked = monotonic(), False
                     continue
                 if isinstance(answer, Granted):
                     return conversation, answer

@@ -364,6 +364,7 @@ class RemoteArbiter(Acquiring):
         """Ask for the lock; if the daemon goes before its decision, ask again as long as L{RetryBudget} lasts."""
         resource = parse_name(message.name).key
         budget = RetryBudget(is_in_group=self._forget is not None)
+        began, has_asked = self._clock.seconds(), False
         while True:
             kept = None if message.session else self._pool.take(resource)
             try:
@@ -377,6 +378,8 @@ class RemoteArbiter(Acquiring):
                 await deferLater(self._clock, LONG_RETRY * jitter())
                 continue
             try:
+                if has_asked:
+                    message = message.replace(waited=self._clock.seconds() - began)
                 granted = await self._in_time(message, client.lock(message), self._patience)
                 client.outlive_daemon()
                 return RemoteHeld(client, message.name, granted, self._pool, _WayBack(self, message, granted))
@@ -388,6 +391,7 @@ class RemoteArbiter(Acquiring):
                 if kept and not client.has_answered:
                     continue  # it had ended since it was last used
                 budget.spend(e, answered=client.has_answered)
+                has_asked = True
             except LockRefused:
                 self._pool.put(client, resource)
                 raise

@@ -254,6 +254,18 @@ class LockTable:
         if epoch >= self.epoch:
             self._next_token = self._begin_epoch(epoch)
 
+    def put_in_order(self, key: str) -> None:
+        """Put those who wait for the resource C{key} in the order in which they have asked first, here or elsewhere."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        bindings = [record.bindings[key] for record in self._sessions.values() if key in record.bindings]
+        waiting = chain.from_iterable(each.items() for binding in bindings for each in binding.waiting.values())
+        in_order = sorted(waiting, key=lambda item: (item[1].since - item[0].waited, item[1].number))
+        for request, _ in in_order:
+            entry.resource.withdraw(request)
+            entry.resource.enqueue(request)
+
     def holds(self, session: SessionId) -> bool:
         """Return whether C{session} holds anything."""
         record = self._sessions.get(session)

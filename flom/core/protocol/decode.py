@@ -139,6 +139,7 @@ def _lock(found: Attributes) -> Lock:
         token=believable(_number(resource.get("token", ""))),
         proof=_proof_of_grant(resource),
         more=_number(resource.get("more", "")) != 0,
+        waited=_number_up_to(_INT32_MAX, resource, "waited") / 1000,
     )
 
 

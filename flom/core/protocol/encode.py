@@ -44,15 +44,17 @@ QUESTION_SIZE: Final = 320
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 """How every message begins that FLoM writes, and all but one kind of ours."""
 
-_LESS: Final[tuple[dict[str, str | int], ...]] = (
+_LESS: Final[tuple[dict[str, str | float], ...]] = (
     {"user": "", "command": ""},
+    {"waited": 0.0},
     {"holder": 0},
     {"token": 0, "proof": ""},
     {"session": ""},
 )
 """
-What a lock that would be too long does not say, in this order: the daemon shows less of it, waits for it longer than it
-need, grants it by a token of its own, or does not find what the sender had before its connection broke. See L{split}.
+What a lock that would be too long does not say, in this order: the daemon shows less of it, does not know its place in
+the queue, waits for it longer than it need, grants it by a token of its own, or does not find what the sender had
+before its connection broke. See L{split}.
 """
 
 _FOLLOWING: Final = {"session": "", "element": None, "token": 0, "proof": "", "holder": 0, "more": True}
@@ -87,11 +89,11 @@ def split(message: Lock) -> tuple[bytes, More | None]:
 
     @raise LocalProtocolError: see L{encode}.
     """
-    whole = message.replace(user="", command="")
+    whole = message.replace(user="", command="", waited=0.0)
     following = More(message.session, message.element, message.token, message.proof, message.holder)
     if message.extended and following != _NOTHING and _is_too_long(whole):
         beginning = message.replace(**_FOLLOWING)
-        if not _is_too_long(beginning.replace(user="", command="")):
+        if not _is_too_long(beginning.replace(user="", command="", waited=0.0)):
             return encode(beginning), following
     return encode(message), None
 
@@ -210,6 +212,7 @@ def _body(message: Message) -> str:
             lifespan = round(message.lifespan * 1000)
             regains = ' regains="1"' if message.regains else ""
             former = _spell_former(message) + (' more="1"' if message.more else "")
+            former += f' waited="{message.waited * 1000:.0f}"' if message.waited else ""
             return (
                 f'{_session(message.peer_id)}<resource name="{_encode_name(message.name)}"'
                 f'{_asked_for(message)} lifespan="{lifespan}"{regains}{former}/>'

@@ -37,6 +37,7 @@ class Lock(Value):
     @ivar token: the fencing token of what it held; 0 if it does not say.
     @ivar proof: L{Answer.proof} of what it held; the empty string if it had none.
     @ivar more: true if a L{More} follows, once the daemon has said that it is L{Answer.extended}.
+    @ivar waited: seconds since the sender has asked first, if the daemon at which it waited has gone; 0 otherwise.
     """
 
     verb, step = 1, 8
@@ -58,6 +59,7 @@ class Lock(Value):
     token: int = 0
     proof: str = ""
     more: bool = False
+    waited: float = 0.0
 
 
 class More(Value):

@@ -212,6 +212,7 @@ class ServerSession:
             message.element,
             message.token if message.regains else 0,
             message.proof,
+            message.waited,
         )
 
     def _bound_name(self, message: Lock | Unlock) -> ResourceName:

@@ -199,6 +199,17 @@ def test_elsewhere_a_waiter_waits_on_until_there_is_a_daemon_again() -> None:
     assert asking.asked() == ["R1"] * 3
 
 
+@pytest.mark.parametrize("is_in_group", [True, False])
+def test_the_next_daemon_is_told_since_when_a_waiter_has_waited(is_in_group: bool) -> None:
+    asking = Asking(is_in_group=is_in_group)
+    assert asking.request().waited == 0
+    asking.daemons.say(QUEUED)
+    asking.clock.advance(7)
+    asking.daemons.go()
+    asking.pass_time()
+    assert asking.request().waited == 7.5
+
+
 def test_elsewhere_a_waiter_waits_no_longer_than_its_timeout() -> None:
     asking = Asking(is_in_group=False, timeout=5.0)
     asking.daemons.say(QUEUED)

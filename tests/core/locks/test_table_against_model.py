@@ -109,6 +109,12 @@ class SideBySide(RuleBasedStateMachine):
     ) -> None:
         self.ask(LockRequest(session, name, mode, quantity, wait=False, regains=True, element=element))
 
+    @rule(session=sessions, name=names, mode=modes, quantity=quantities, waited=st.sampled_from(SECONDS))
+    def rejoin(self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int, waited: float) -> None:
+        self.ask(LockRequest(session, name, mode, quantity, waited=waited))
+        self.table.put_in_order(name.key)
+        self.model.put_in_order(name)
+
     @precondition(lambda self: self.model.waiting())
     @rule(request=waiting)
     def withdraw(self, request: LockRequest) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import Daemon
+from flom.core.grace import REJOIN_BATCH
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.exclusion import Marks
 from tests.fakes.programs import Programs, Running, command_line_of, eventually, free_port
 
@@ -89,6 +92,32 @@ def test_the_holder_waits_for_a_daemon_that_it_may_not_start(
             assert (ended.returncode, ended.stderr) == (0, "")
         assert programs.run(*words, "-r", "/a", "-o", "0", "--", "true").returncode == 0
         daemon.stop()
+
+
+def test_waiters_have_their_turns_in_the_order_in_which_they_have_asked_first(
+    programs: Programs, marks: Marks, where: list[str], tmp_path: Path
+) -> None:
+    def count_waiters(expected: int) -> bool:
+        shown = programs.start_program(str(BIN / "flomctl"), "status", "--json", *where).finish()
+        resources = json.loads(shown.stdout)["resources"] if shown.returncode == 0 else []
+        return [len(resource["waiters"]) for resource in resources] == [expected]
+
+    words, turns = [*where, "-d", "0", "-r", "R"], tmp_path / "turns"
+    with daemon_at(where) as killed:
+        holder = hold(programs, marks, *words)
+        waiters: list[Running] = []
+        for number in range(1, 5):
+            waiters.append(programs.start(*words, "--", "sh", "-c", f"echo {number} >> {turns}"))
+            eventually(partial(count_waiters, number), "a place in the queue")
+        kill(killed)
+    with daemon_at(where) as daemon:
+        eventually(lambda: count_waiters(4), "all of them in the queue")
+        time.sleep(2 * REJOIN_BATCH)
+        holder.say("end")
+        for waiter in waiters:
+            assert waiter.finish().returncode == 0
+        daemon.stop()
+    assert turns.read_text().split() == ["1", "2", "3", "4"]
 
 
 def test_an_element_is_given_to_one_alone(programs: Programs, marks: Marks, where: list[str]) -> None:
