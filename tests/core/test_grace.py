@@ -32,7 +32,7 @@ def test_what_reclaims_nothing_is_kept_until_the_end_in_its_order() -> None:
     assert not grace.defer(request(5), 101.0)
 
 
-def test_without_a_grace_period_nothing_is_deferred_and_former_holders_may_reclaim() -> None:
+def test_without_a_grace_period_nothing_is_deferred() -> None:
     grace = Grace(0.0, now=100.0)
     assert grace.is_over
     assert not grace.defer(request(), 100.0)

@@ -197,7 +197,7 @@ def test_those_that_were_known_before_are_waited_for(arbiter: DeferredArbiter, c
 
 
 def order_of(arbiter: DeferredArbiter, clock: Clock, sessions: dict[str, Session]) -> list[str]:
-    """Let those who wait for R1 have it one after another; return who had it when."""
+    """Return in which order those who wait for R1 have it, one after another."""
     order: list[str] = []
     while len(order) < len(sessions):
         [holder] = [who for who, session in sessions.items() if who not in order and Granted in session.kinds()]
@@ -206,9 +206,7 @@ def order_of(arbiter: DeferredArbiter, clock: Clock, sessions: dict[str, Session
     return order
 
 
-def test_deferred_requests_are_served_in_the_order_in_which_they_were_made_first(
-    successor: DeferredArbiter, clock: Clock
-) -> None:
+def test_deferred_requests_are_served_oldest_first(successor: DeferredArbiter, clock: Clock) -> None:
     asked = {"new": Session(successor).ask("R1")}
     clock.advance(0.1)
     asked["late"] = Session(successor).ask("R1", waited=1.0)

@@ -94,9 +94,7 @@ def test_the_holder_waits_for_a_daemon_that_it_may_not_start(
         daemon.stop()
 
 
-def test_waiters_have_their_turns_in_the_order_in_which_they_have_asked_first(
-    programs: Programs, marks: Marks, where: list[str], tmp_path: Path
-) -> None:
+def test_waiters_keep_their_order(programs: Programs, marks: Marks, where: list[str], tmp_path: Path) -> None:
     def count_waiters(expected: int) -> bool:
         shown = programs.start_program(str(BIN / "flomctl"), "status", "--json", *where).finish()
         resources = json.loads(shown.stdout)["resources"] if shown.returncode == 0 else []
