@@ -11,11 +11,12 @@ from twisted.logger import LogEvent
 
 from flom.core.protocol.messages import Answer
 from flom.net.holding import Holding
-from flom.server.holders import LOOK, TOUCH, HoldersService
+from flom.server.holders import LOOK, TOUCH, WATCH, HoldersService
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions
 from tests.fakes.connections import MemoryClient, MemoryDaemon, first, lock
 from tests.fakes.logs import informed, warnings
+from tests.fakes.programs import eventually
 
 EXTENDED = lock().replace(b'step="8"', b'step="8" extended="1"')
 RECLAIM = EXTENDED.replace(b" lifespan", b' regains="1" lifespan')
@@ -85,6 +86,60 @@ def test_a_file_that_is_in_use_for_days_never_looks_old(scene: Scene) -> None:
         assert file.stat().st_mtime > 0
     service.stopService()
     assert daemon.clock.getDelayedCalls() == []
+
+
+def test_a_file_that_is_removed_is_made_anew(scene: Scene, log: list[LogEvent]) -> None:
+    killed, former = scene.daemon()
+    [name] = scene.files()
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    (scene.path.parent / name).unlink()
+    killed.clock.advance(WATCH)
+    assert scene.files() == [name]
+    assert warnings(log) == [f"{scene.path.parent / name} was removed: made anew"]
+    scene.kill(former)
+    daemon, _ = scene.daemon()
+    assert daemon.arbiter.is_in_grace
+    held.release()
+
+    def is_over() -> bool:
+        daemon.clock.advance(LOOK)
+        return not daemon.arbiter.is_in_grace
+
+    eventually(is_over, "the end of the grace period")
+
+
+def test_where_it_cannot_be_made_anew_it_says_so_once(scene: Scene, log: list[LogEvent]) -> None:
+    daemon, service = scene.daemon()
+    [name] = scene.files()
+    file = scene.path.parent / name
+    file.unlink()
+    file.mkdir()
+    daemon.clock.pump([WATCH] * 2)
+    unknown = "file exists: if this daemon is killed, the next one does not know who holds a lock"
+    assert warnings(log) == [f"{file}: {unknown}"]
+    file.rmdir()
+    daemon.clock.advance(WATCH)
+    assert warnings(log)[1:] == [f"{file} was removed: made anew"]
+    service.stopService()
+
+
+def test_where_no_process_can_stand_in_it_says_so(
+    scene: Scene, log: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("flom.net.stand_in.StandIn", fail)
+    daemon, service = scene.daemon()
+    [name] = scene.files()
+    held = holding_of(scene, daemon.connect().send(EXTENDED))
+    (scene.path.parent / name).unlink()
+    daemon.clock.pump([WATCH] * 2)
+    assert scene.files() == [name]
+    [warning] = warnings(log)
+    assert warning.endswith("if this daemon is killed, the next one does not know who holds a lock by now")
+    held.release()
+    service.stopService()
 
 
 def test_a_start_where_nobody_holds_waits_for_nothing(scene: Scene) -> None:
