@@ -104,6 +104,7 @@ class RemoteHeld:
         self._pool = pool
         self._way_back = way_back
         self._reclaiming: Deferred[None] | None = None
+        self._follow: Callable[[list[int]], object] | None = None
         self._hold_by(client)
         self.is_released = False
         self.is_lost = False
@@ -133,6 +134,10 @@ class RemoteHeld:
         """Return L{fileno}, and the descriptor by which the next daemon at this address knows of us, if it does."""
         holding = self._client.holding
         return [self.fileno(), *([] if holding is None else [holding.fileno()])]
+
+    def follow(self, call: Callable[[list[int]], object]) -> None:
+        """Call C{call} with L{descriptors} each time that the lock has been reclaimed, and has got others by that."""
+        self._follow = call
 
     def _hold_by(self, client: LockClient) -> None:
         self._client = client
@@ -191,6 +196,8 @@ class RemoteHeld:
         else:
             self._reclaiming = None
             self._hold_by(client)
+            if self._follow is not None and not self.is_released:
+                self._follow(self.descriptors())
             lost_with.give_up()
 
     def _end(self, result: Failure | None) -> None:
