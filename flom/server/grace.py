@@ -62,6 +62,13 @@ class Takeover:
         """True until the grace period has ended; false if there was none."""
         return not self._grace.is_over
 
+    @property
+    def left(self) -> float | None:
+        """Seconds until the grace period ends, if no other former holder is heard; C{None} if there is none."""
+        if self._timer is None:
+            return None
+        return max(0.0, self._timer.getTime() - self._clock.seconds()) if self._timer.active() else 0.0
+
     def may_reclaim(self, name: ResourceName) -> bool:
         """See L{Grace.may_reclaim}."""
         return self._grace.may_reclaim(name, self._clock.seconds())
