@@ -32,12 +32,19 @@ from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
     from flom.core.locks.overlap import Digests, HeldThere
+    from flom.core.locks.snapshot import LockView
     from flom.net.campaign import Campaign
     from flom.tls.context import Tls
 
 
 _MOST_LOGGED: Final = 20
 """Locks that both leaders have granted that are logged one by one."""
+
+_CONTESTED_FOR: Final = 10.0
+"""
+Seconds for which another leader is told of a lock that was found to be contested here: it may ask when that has been
+released, and would not tell its own holder otherwise. Leaders ask each other within 2 s.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,7 @@ class MembershipService(Service, MemberObserver):
         self._waits_for = ""  # what is missing before this can be a member, as it was logged
         self._has_followed = False
         self._is_finished = False
+        self._contested: list[tuple[float, LockView]] = []  # with the time, by the reactor's clock, when to forget it
         arbiter.retire()
 
     def privilegedStartService(self) -> None:
@@ -205,12 +213,20 @@ class MembershipService(Service, MemberObserver):
     def _list_held(self, digests: Digests) -> bytes:
         from flom.core.locks.overlap import list_held
 
-        return list_held(self._arbiter.view(), digests)
+        self._forget_contested()
+        return list_held(self._arbiter.view(), digests, [lock for _, lock in self._contested])
+
+    def _forget_contested(self) -> None:
+        now = self._reactor.seconds()
+        self._contested = [each for each in self._contested if each[0] > now]
 
     def holds_elsewhere(self, rival: str, held: list[HeldThere], digests: Digests) -> None:
         from flom.core.locks.overlap import contested  # most daemons never have a rival
 
         locks = contested(self._arbiter.view(), held, digests)
+        self._forget_contested()
+        forget_at = self._reactor.seconds() + _CONTESTED_FOR
+        self._contested += [(forget_at, lock) for lock in locks]
         for lock in locks[:_MOST_LOGGED]:
             text = "{group}: {resource} ({mode}) is held by {peer}, and at {rival} too: both leaders have granted it"
             peer, name = self._arbiter.peer(lock.request.session), truncate(one_line(lock.request.name.text))

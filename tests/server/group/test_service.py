@@ -18,6 +18,7 @@ from flom.codes import Outcome
 from flom.core.grace import GRACE, LOOKING, MAX_GRACE
 from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING
+from flom.core.locks.overlap import Digests, read_held
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.tokens import epoch_of
@@ -321,6 +322,23 @@ def test_what_others_have_had_since_is_not_reclaimed(daemon: Daemon) -> None:
     daemon.pass_time(CAMPAIGN + GRACE)
     daemon.connect().send(lock()).send(unlock()).leave()
     assert daemon.connect().send(lock(regains=1)).received() == [first(4)]
+
+
+# another one leads too
+
+
+def test_a_contested_lock_is_told_to_the_other_leader_though_released(daemon: Daemon) -> None:
+    """Or else the holder there would not hear of it, if the other leader asks a moment later."""
+    holder = daemon.win().connect().send(lock("R1"))
+    daemon.connect().send(lock("R2"))
+    digests = Digests(b"agreed")
+    there = [digests.held(resource.holders[0]) for resource in daemon.arbiter.view().resources]
+    daemon.service.holds_elsewhere(OTHER.node, there[:1], digests)
+    assert read_held(daemon.service._list_held(digests)) == there
+    holder.leave()
+    assert read_held(daemon.service._list_held(digests)) == there
+    daemon.pass_time(10.1)
+    assert read_held(daemon.service._list_held(digests)) == there[1:]
 
 
 # it yields
