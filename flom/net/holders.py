@@ -108,7 +108,7 @@ class HoldersFile:
         return descriptor
 
     def _stand_in_for(self, former: int) -> None:
-        """Start a process that has the file locked for as long as others have locked that of C{former}, a descriptor."""
+        """Start a process that has the file locked as long as others have locked that of C{former}, a descriptor."""
         from flom.net.stand_in import StandIn  # which most daemons never need
 
         kept = os.open(self.file, os.O_RDONLY | FLAGS)
