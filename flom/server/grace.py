@@ -64,10 +64,8 @@ class Takeover:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the grace period ends, if no other former holder is heard; C{None} if there is none."""
-        if self._timer is None:
-            return None
-        return max(0.0, self._timer.getTime() - self._clock.seconds()) if self._timer.active() else 0.0
+        """Seconds until the grace period ends if nothing more happens; C{None} if there is none."""
+        return None if self._grace.is_over else max(0.0, self._grace.ends_at - self._clock.seconds())
 
     def may_reclaim(self, name: ResourceName) -> bool:
         """See L{Grace.may_reclaim}."""
