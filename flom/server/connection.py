@@ -53,6 +53,9 @@ Seconds for which a client may be left without the answer that it has to wait: w
 granted the lock meanwhile, and gets both answers at once.
 """
 
+SHORT_QUEUE: Final = 20
+"""So many can be granted a lock one after another within that time; who waits behind more of them is told at once."""
+
 _BEGINS_SESSION: Final = frozenset({Outcome.GRANTED, Outcome.QUEUED, Outcome.AWAITING_CREATION})
 """After these the client has something that can outlive its connection."""
 
@@ -333,7 +336,7 @@ class LockProtocol(Protocol):
             case Granted():
                 self._answer(Outcome.GRANTED, effect.element, effect.token, delayed=effect.delayed)
             case Queued():
-                self._answer(Outcome.QUEUED, delayed=effect.delayed)
+                self._answer(Outcome.QUEUED, delayed=effect.delayed, is_urgent=effect.ahead > SHORT_QUEUE)
             case Incubated():
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
@@ -346,7 +349,15 @@ class LockProtocol(Protocol):
                 if (contested := self._connection.contested()) is not None:
                     self._send(contested)
 
-    def _answer(self, outcome: Outcome, element: str | None = None, token: int = 0, *, delayed: bool = False) -> None:
+    def _answer(
+        self,
+        outcome: Outcome,
+        element: str | None = None,
+        token: int = 0,
+        *,
+        delayed: bool = False,
+        is_urgent: bool = False,
+    ) -> None:
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
         secret = self._secret_to_tell() if tells_secret else ""
         terms = self._shared.terms
@@ -356,7 +367,7 @@ class LockProtocol(Protocol):
             return
         if self._is_traced:
             _msg.debug("to %s: %s", self._id, Shown(data))
-        if outcome is Outcome.QUEUED and self._can_postpone and not self._postponed:
+        if outcome is Outcome.QUEUED and not is_urgent and self._can_postpone and not self._postponed:
             self._postponed = data
             self._shared.postponed.set(self)
             return
