@@ -219,7 +219,7 @@ def test_a_holder_whose_connection_is_broken_is_shown_as_such(sock: str, port: i
         assert "in grace" not in page.holders("backup")[0]
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         holder.close()  # by a reset
-        page.wait_until("document.querySelector('.in-grace .who').textContent.endsWith(', in grace')")
+        page.wait_until("document.querySelector('.in-grace .who')?.textContent.endsWith(', in grace')")
         assert "its connection is broken" in page.run("return document.querySelector('.in-grace').title")
 
 
