@@ -128,6 +128,11 @@ def new_start() -> str:
     return os.urandom(8).hex()
 
 
+def start_of(file: str) -> str:
+    """Return what names the start of the daemon whose holders file C{file} is."""
+    return file.rpartition(SUFFIX)[2]
+
+
 def find_others(address: Any, *, is_private: bool) -> list[str]:
     """
     Return the holders files of earlier daemons at C{address}, where none of ours is yet.

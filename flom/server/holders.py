@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from flom.config import private_sockets
-from flom.net.holders import HoldersFile, NoStandIn, find_others, new_start, remove_if_free
+from flom.net.holders import HoldersFile, NoStandIn, find_others, remove_if_free, start_of
 from flom.net.holding import file_of
 from flom.server.connection import LockFactory
 from flom.text import reason
@@ -60,7 +60,8 @@ class HoldersService(Service):
         found = [
             file for address in addresses for file in find_others(address, is_private=_mode_of(address) == _PRIVATE)
         ]
-        self._factory.start = new_start()
+        proofs = self._factory.proofs
+        self._factory.start = proofs.new_start()
         for address in addresses:
             file = file_of(address, self._factory.start)
             try:
@@ -71,6 +72,7 @@ class HoldersService(Service):
         self._touching = self._clock.callLater(TOUCH, self._touch)
         self._awaited = [file for file in dict.fromkeys(found) if not remove_if_free(file)]
         if self._awaited:
+            proofs.note_predecessor(has_key=all(proofs.has_signed(start_of(file)) for file in self._awaited))
             seconds = self._factory.options.limits.session_timeout
             self._log.info("holders of the last daemon are expected back: grace for {seconds:g} s", seconds=seconds)
             self._factory.arbiter.begin_grace(seconds)

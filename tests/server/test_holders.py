@@ -9,11 +9,13 @@ import pytest
 from twisted.internet.address import UNIXAddress
 from twisted.logger import LogEvent
 
+from flom.core.proofs import ProofKey
 from flom.core.protocol.messages import Answer
 from flom.net.holding import Holding
 from flom.server.holders import LOOK, TOUCH, WATCH, HoldersService
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions
+from flom.server.proofs import Proofs
 from tests.fakes.connections import MemoryClient, MemoryDaemon, first, lock
 from tests.fakes.logs import informed, warnings
 from tests.fakes.programs import eventually
@@ -33,8 +35,8 @@ class Scene:
         path.touch(0o777)
         self.path = path
 
-    def daemon(self, seconds: float = 10.0) -> tuple[MemoryDaemon, HoldersService]:
-        daemon = MemoryDaemon(ServerOptions(limits=Limits(session_timeout=seconds)))
+    def daemon(self, seconds: float = 10.0, proofs: Proofs | None = None) -> tuple[MemoryDaemon, HoldersService]:
+        daemon = MemoryDaemon(ServerOptions(limits=Limits(session_timeout=seconds)), proofs)
         service = HoldersService(daemon.clock, [UNIXAddress(bytes(self.path))], daemon.factory)
         service.privilegedStartService()
         service.startService()
@@ -170,9 +172,48 @@ def test_others_are_served_when_the_holder_has_come(scene: Scene, log: list[LogE
     assert len(scene.files()) == 1
     assert informed(log) == [
         "holders of the last daemon are expected back: grace for 10 s",
+        "R1 (EX) is reclaimed by 127.0.0.1:40000, unproven",
         "all holders of the last daemon have come back, or are gone",
     ]
     again.release()
+
+
+KEY = ProofKey(b"the key of some daemons", "/run/flom.sock")
+
+
+def test_after_a_daemon_with_our_key_reclaims_have_to_be_proven(scene: Scene) -> None:
+    killed, former = scene.daemon(proofs=Proofs(KEY))
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    scene.kill(former)
+    daemon, _ = scene.daemon(proofs=Proofs(KEY))
+    assert daemon.connect().send(RECLAIM).received()[0].code == 4  # type: ignore[union-attr]
+    held.release()
+
+
+@pytest.mark.parametrize("key", [None, ProofKey(b"another key", "")])
+def test_after_a_daemon_of_another_key_they_are_believed(scene: Scene, key: ProofKey | None) -> None:
+    """Also if one of ours has been there before that, and some of its holders have not come yet."""
+    holdings = []
+    for proofs in (Proofs(KEY), Proofs(key)):
+        killed, former = scene.daemon(proofs=proofs)
+        killed.arbiter.end_grace()
+        holdings.append(holding_of(scene, killed.connect().send(EXTENDED.replace(b"UjE=", b"UjI="))))
+        scene.kill(former)
+        killed.arbiter.close()
+    daemon, _ = scene.daemon(proofs=Proofs(KEY))
+    assert daemon.connect().send(RECLAIM).received()[0].code == 0  # type: ignore[union-attr]
+    for held in holdings:
+        held.release()
+
+
+def test_a_file_of_another_key_that_nobody_holds_does_not_count(scene: Scene) -> None:
+    killed, former = scene.daemon(proofs=Proofs(KEY))
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    scene.kill(former)
+    (scene.path.parent / "s.holders-0123456789abcdef").touch()
+    daemon, _ = scene.daemon(proofs=Proofs(KEY))
+    assert daemon.connect().send(RECLAIM).received()[0].code == 4  # type: ignore[union-attr]
+    held.release()
 
 
 def test_a_holder_that_has_ended_is_not_waited_for(scene: Scene) -> None:

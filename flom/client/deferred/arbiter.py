@@ -431,7 +431,7 @@ class RemoteArbiter(Acquiring):
 
         return waiting.addTimeout(patience, self._clock, expire)
 
-    async def _reclaim(self, holder: int, message: Lock, seconds: float) -> LockClient:
+    async def _reclaim(self, holder: int, message: Lock, seconds: float) -> tuple[LockClient, Granted]:
         """Acquire the lock of C{message} again within C{seconds}; raise L{FlomError} if that fails."""
         if self._forget:
             self._forget()
@@ -448,7 +448,7 @@ class RemoteArbiter(Acquiring):
                 except BaseException:
                     client.close()
                     raise
-                return client
+                return client, granted
             except (DaemonLost, DaemonUnreachable):
                 if self._clock.seconds() > give_up:
                     raise
@@ -493,6 +493,9 @@ class _WayBack:
             holder=self._holder,
             element=granted.element,
             token=granted.token or 0,
-            session=ended.session if ended.is_broken else "",
+            session=ended.session if ended.is_broken or granted.proof else "",
+            proof=granted.proof,
         )
-        return await arbiter._reclaim(self._holder, arbiter._extend(again), seconds)
+        client, found = await arbiter._reclaim(self._holder, arbiter._extend(again), seconds)
+        self._granted = granted.replace(proof=found.proof)
+        return client

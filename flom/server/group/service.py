@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from flom.core.grace import GRACE
 from flom.core.group.addresses import Group
 from flom.core.group.listening import Listening
+from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Challenge, Role, Standing
 from flom.interfaces import IReactor
@@ -28,6 +29,7 @@ from flom.server.group.member import GroupMember, MemberObserver
 from flom.server.group.rival import answer
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import LifespanService
+from flom.server.proofs import Proofs
 from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
@@ -86,11 +88,13 @@ class MembershipService(Service, MemberObserver):
         end: Callable[[], None],
         counters: Counters,
         tls: Tls | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         """
         @param lifespan: runs while this daemon leads.
         @param end: called when the daemon is to end: it does not stand by, or cannot.
         @param tls: this end of TLS, as for clients; C{None} for plain text.
+        @param proofs: are asked for when this daemon takes over, unless the last leader had none.
         """
         self._reactor = reactor
         self._arbiter = arbiter
@@ -99,6 +103,7 @@ class MembershipService(Service, MemberObserver):
         self._end = end
         self._counters = counters
         self._tls = tls
+        self._proofs = proofs or Proofs()
         counters.group = str(membership.group)
         self._seat = membership.seat or Seat(membership.group)
         self._member: GroupMember | None = None
@@ -106,7 +111,7 @@ class MembershipService(Service, MemberObserver):
         self._retry: IDelayedCall | None = None
         self._starter: StarterConnection | None = None
         self._waits_for = ""  # what is missing before this can be a member, as it was logged
-        self._has_followed = False
+        self._followed: Standing | None = None  # the last leader beside this daemon
         self._is_finished = False
         self._contested: list[tuple[float, LockView]] = []  # with the time, by the reactor's clock, when to forget it
         arbiter.retire()
@@ -239,10 +244,11 @@ class MembershipService(Service, MemberObserver):
 
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         assert self._member is not None
-        self._has_followed |= leader is not None
+        self._followed = leader or self._followed
         if role is Role.LEADER:
             self._tell_starter("elected")
-            is_takeover = self._member.has_orphans or self._has_followed
+            is_takeover = self._member.has_orphans or self._followed is not None
+            self._proofs.note_predecessor(has_key=self._followed != FLOM)
             self._arbiter.resume(GRACE if is_takeover else 0.0, self._member.take_looking())
             self._lifespan.startService()
         elif self._lifespan.running:
