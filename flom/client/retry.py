@@ -34,6 +34,9 @@ TAKEOVER_ANSWER_TIMEOUT: Final = 15.0
 
 CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
 RETRY: Final = 0.1  # seconds before another daemon is asked than the one that has gone
+FIRST_RETRY: Final = 0.01
+"""The same in a group, the first time: the one that has handed over is not asked again."""
+
 LONG_RETRY: Final = 1.0  # seconds at most between two looks for a daemon that another program has to start
 
 _MANY_RETRIES: Final = 20

@@ -6,7 +6,7 @@ from argparse import REMAINDER
 from importlib import import_module
 
 from flom._version import __version__
-from flom.ctl.options import Parser, Range, filled
+from flom.ctl.options import Parser, Range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def parse(words: list[str]) -> Namespace:
         ("top", _add_top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
         ("drain", _add_drain, "have a daemon grant nothing more, and end when nothing is held"),
+        ("handover", _add_handover, "have the leader of a group leave the granting, and all locks, to a standby"),
         ("discover", _add_discover, "list the daemons of a group"),
         ("doctor", _add_doctor, "find out why the daemons of a group are not found"),
         ("certs", _add_certs, "make certificates for TLS"),
@@ -72,6 +73,11 @@ def _add_drain(command: Parser) -> None:
     command.set_defaults(run="drain:drain")
 
 
+def _add_handover(command: Parser) -> None:
+    _add_place(command)
+    command.set_defaults(run="handover:hand_over")
+
+
 def _add_discover(command: Parser) -> None:
     _add_group(command)
     command.add_argument(
@@ -105,8 +111,7 @@ def _add_issue(step: Parser) -> None:
 
 
 def _add_fence(command: Parser) -> None:
-    help = "what the command changes; FILE.fence has the highest token"
-    command.add_argument("file", type=filled, metavar="FILE", help=help)
+    command.add_argument("file", metavar="FILE", help="what the command changes; FILE.fence has the highest token")
     help = "the command and its arguments, which runs if FLOM_TOKEN is not lower; else, the status is 94"
     command.add_argument("command", nargs=REMAINDER, metavar="-- COMMAND [ARG...]", help=help)
     command.set_defaults(run="fence:run_fenced")
@@ -130,9 +135,9 @@ def _add_group(command: Parser) -> None:
     command.add_argument(
         "--discovery-ttl", type=int, choices=Range(1, 255), default=1, help="IP TTL of datagrams; 1: same link only"
     )
-    command.add_argument("--group-key", type=filled, metavar="FILE", help="the file with its key, if it has one")
+    command.add_argument("--group-key", default="", metavar="FILE", help="the file with its key, if it has one")
 
 
 def _add_certificate(step: Parser, days: int) -> None:
-    step.add_argument("directory", type=filled, metavar="DIR", help="where the authority is")
+    step.add_argument("directory", metavar="DIR", help="where the authority is")
     step.add_argument("--days", type=int, choices=Range(1, 36500), default=days, help="how long it is valid")

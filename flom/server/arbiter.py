@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -42,13 +42,17 @@ from flom.errors import Closed, DaemonLost, FlomError, LockContested, Misuse, St
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
 from flom.reactor.clock import instant_of
-from flom.server.grace import Takeover
+from flom.server.grace import Freeze, Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
 from flom.server.positions import Positions
 from flom.server.state import Epochs
 from flom.text import one_line, truncate
+
+if TYPE_CHECKING:
+    from flom.core.locks.handover import Estate
+    from flom.core.locks.positions import Kept
 
 Deliver = Callable[[Delivered], None]
 """Takes the effects that concern one session, in order; it may call the arbiter again."""
@@ -123,6 +127,7 @@ class DeferredArbiter(Acquiring):
         self._is_served = False
         self._local: dict[SessionId, _LocalLock] = {}
         self._takeover: Takeover | None = None
+        self._freeze: Freeze | None = None  # the same, while there is one
         self.on_change: Callable[[], None] = lambda: None
         self._set_alarm()
 
@@ -243,22 +248,34 @@ class DeferredArbiter(Acquiring):
         for key in rejoined:
             self._table.put_in_order(key)
 
-    def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> None:
+    def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> bool:
         """
         End a holding, or leave the queue.
 
+        @return: whether that is done; if not, it is to be tried again, see L{postpone}.
         @raise flom.errors.RemoteProtocolError: see L{LockTable.release}.
         """
-        if self._takeover is not None and self._takeover.withdraw(session, name):
-            return
+        takeover = self._takeover
+        if takeover is not None and (takeover.is_frozen or takeover.withdraw(session, name)):
+            return not takeover.is_frozen
         self._carry_out(self._table.release(session, name, self.now(), rollback=rollback))
         if self.is_retired:
             self._dismiss_idle()
         if self.is_draining:
             self._see_whether_drained()
+        return True
+
+    def postpone(self, call: Callable[[], None]) -> None:
+        """Call C{call} in its turn after L{freeze}, if this goes on then."""
+        assert self._freeze is not None
+        self._freeze.calls.append(call)
 
     def drop(self, session: SessionId) -> None:
         """End C{session}: free what it holds and forget what it waits for. Nothing more is delivered to it."""
+        if self._freeze is not None and session in self._sessions:
+            self._sessions[session] = lambda effect: None
+            self._freeze.drop(session)
+            return
         self._sessions.pop(session, None)
         self._suspended.discard(session)
         self._local.pop(session, None)
@@ -339,6 +356,71 @@ class DeferredArbiter(Acquiring):
             on_drained, self._on_drained = self._on_drained, lambda: None
             self._clock.callLater(0, on_drained)
 
+    def freeze(self) -> Freeze:
+        """Grant and release nothing until L{thaw} or L{hand_over}; what is asked for meanwhile is not decided."""
+        assert self._freeze is None
+        self._takeover = self._freeze = Freeze(self._clock, self._takeover)
+        self._table.is_draining = True
+        return self._freeze
+
+    def thaw(self) -> None:
+        """Go on after L{freeze}, with what was asked for meanwhile."""
+        freeze, self._freeze = self._freeze, None
+        if freeze is None:
+            return
+        self._takeover = freeze.before
+        self._table.is_draining = self.is_draining
+        for call in freeze.calls:
+            if isinstance(call, LockRequest):
+                if call.session in self._sessions:
+                    self.request(call)
+            elif isinstance(call, int):
+                self.drop(call)
+            else:
+                call()
+        self._carry_out(self._table.expire(self.now()))  # grants what only the time had to come for
+        self._set_alarm()
+
+    def hand_over(self) -> None:
+        """After L{freeze}, end all sessions, and grant nothing more: another daemon has what they hold by now."""
+        self._takeover = self._freeze = None
+        self._settle()
+        self.is_retired = True
+        self.dismiss()
+
+    def check(self, estate: Estate) -> None:
+        """Raise C{ValueError} if L{take_over} cannot go on with C{estate}."""
+        LockTable(local_strftime).recall(estate.resources, self.now())
+
+    def take_over(self, estate: Estate, sessions: list[SessionId]) -> None:
+        """
+        Go on, after L{resume}, with all that another daemon has handed over; nothing can be reclaimed besides.
+
+        @param sessions: of its clients, in their order.
+        """
+        self._table.outrank(estate.epoch)
+        self._table.recall(estate.resources, self.now())
+        for claim in estate.claims:
+            request = LockRequest(
+                sessions[claim.client],
+                claim.name,
+                claim.mode,
+                claim.quantity,
+                create=claim.create or bool(claim.token),
+                lifespan=claim.lifespan,
+                regains=bool(claim.token),
+                element=claim.element,
+                token=claim.token,
+                waited=claim.waited,
+            )
+            self._carry_out(self._table.request(request, self.now()))
+        self._takeover = None
+        self._set_alarm()
+
+    def keep(self) -> list[Kept]:
+        """Return what there is to know of all resources; see L{LockTable.keep}."""
+        return self._table.keep(self.now())
+
     def abandon(self) -> None:
         """Grant nothing more and end all sessions, because another daemon may grant what they hold."""
         self.retire()
@@ -374,16 +456,6 @@ class DeferredArbiter(Acquiring):
     def is_in_grace(self) -> bool:
         """True during a grace period."""
         return self._takeover is not None and self._takeover.is_in_grace
-
-    @property
-    def grace_left(self) -> float | None:
-        """Seconds until the grace period ends, at the latest that is known now; C{None} if there is none."""
-        return None if self._takeover is None else self._takeover.left
-
-    @property
-    def sessions_in_grace(self) -> int:
-        """How many sessions have no connection, because theirs is broken, and may come back."""
-        return len(self._suspended)
 
     def contest(self, sessions: Iterable[SessionId]) -> None:
         """Deliver L{Contested} to C{sessions}: another daemon has granted what they hold; they hold it still."""

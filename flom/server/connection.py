@@ -22,7 +22,17 @@ from flom.core.protocol.connection import ServerConnection
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Incomplete, Introduced, InvalidLock, Order, Release
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import STATUS_PROBE, Challenge, Lock, Ping, Proof, Shutdown, StatusRequest, Terms
+from flom.core.protocol.messages import (
+    STATUS_PROBE,
+    Challenge,
+    Lock,
+    Offer,
+    Ping,
+    Proof,
+    Shutdown,
+    StatusRequest,
+    Terms,
+)
 from flom.core.requests import LockRequest, SessionId
 from flom.core.sessions import Session
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
@@ -35,13 +45,11 @@ from flom.server.deadlines import Deadlines
 from flom.server.log_throttle import LogThrottle
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.peer import Peer, describe, is_of_this_host, is_trusted, peer_of
-from flom.server.proofs import Proofs
 from flom.server.sessions import Sessions
 from flom.text import truncate
 from flom.trace import tracer
 
 if TYPE_CHECKING:
-    from flom.core.proofs import Prover
     from flom.server.snapshot import Statuses
 
 _conns = tracer("conns")
@@ -55,11 +63,10 @@ Seconds for which a client may be left without the answer that it has to wait: w
 granted the lock meanwhile, and gets both answers at once.
 """
 
-SHORT_QUEUE: Final = 20
-"""So many can be granted a lock one after another within that time; who waits behind more of them is told at once."""
-
 _BEGINS_SESSION: Final = frozenset({Outcome.GRANTED, Outcome.QUEUED, Outcome.AWAITING_CREATION})
 """After these the client has something that can outlive its connection."""
+
+Send = Callable[[bytes], None]
 
 MOST_TO_SHOW: Final = 100
 """Requests for the status of one connection that wait to be answered."""
@@ -91,8 +98,8 @@ class LockProtocol(Protocol):
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
         self._session: Session | None = None  # if it outlives a connection that breaks
-        self._prover: Prover | None = None  # of what is granted on this connection, once something is
         self._postponed = b""  # what is sent before anything else is
+        self._heir: Callable[[bytes], None] | None = None  # takes what comes after an offer to take over
 
     @property
     def is_extended(self) -> bool:
@@ -131,6 +138,8 @@ class LockProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         connection = self._connection
         if connection.is_over:
+            if self._heir is not None:
+                self._heir(data)
             return
         if self._is_traced:
             _msg.debug("from %s: %s", self._id, Shown(data))
@@ -211,20 +220,17 @@ class LockProtocol(Protocol):
 
     def _carry_out(self, order: Introduced | Order) -> None:
         match order:
-            case _ if self._is_too_late and not isinstance(order, Challenge):
+            case _ if self._is_too_late and not isinstance(order, (Challenge, Offer)):
                 self.hang_up()
             case Release():
-                self._arbiter.release(self._id, order.name, order.rollback)
-                if (unlocked := self._connection.unlocked()) is not None:
+                if not self._arbiter.release(self._id, order.name, order.rollback):
+                    self._arbiter.postpone(lambda: self._release_late(order))
+                elif (unlocked := self._connection.unlocked()) is not None:
                     self._send(unlocked)
             case LockRequest():
                 if not (order.wait or order.create) and order.name.text.startswith(STATUS_PROBE):
                     self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
-                elif order.secret and self._go_on(order):
-                    pass
-                elif order.regains and not self._may_reclaim(order):
-                    self._answer(Outcome.BUSY)
-                else:
+                elif not (order.secret and self._go_on(order)):
                     self._arbiter.request(order)
             case Introduced():
                 self._peer_id = order.peer_id and intern(order.peer_id)  # most have the same
@@ -247,6 +253,8 @@ class LockProtocol(Protocol):
             case Challenge():
                 self._send(self._shared.answer_challenge(order))
                 self.hang_up()
+            case Offer():
+                self._heir = self._shared.answer_offer(order, self._send, self.hang_up)
 
     def _go_on(self, request: LockRequest) -> bool:
         """Go on with the session that C{request} names, if it is this client's; return whether that is decided."""
@@ -258,7 +266,7 @@ class LockProtocol(Protocol):
             self._answer(Outcome.BUSY)
             return True
         if session is None or self._session is not None:
-            if not request.regains and self._shared.throttle.allows("sessions that are over", 1):
+            if self._shared.throttle.allows("sessions that are over", 1):
                 self._log.info("{peer} wants to go on with what is over, or never was", peer=self._peer)
             return False
         standing = self._arbiter.standing(session.id, request.name)
@@ -282,23 +290,14 @@ class LockProtocol(Protocol):
             self._tell(Contested())
         return True
 
-    def _may_reclaim(self, request: LockRequest) -> bool:
-        """Return whether to believe that the client has held what C{request} reclaims."""
-        proofs, throttle, is_in_grace = self._shared.proofs, self._shared.throttle, self._arbiter.is_in_grace
-        return proofs.may_reclaim(request, self._client(), self._peer, throttle, is_in_grace=is_in_grace)
-
-    def _prove(self, grant: Granted) -> str:
-        """Return the proof of C{grant}; the empty string without a key."""
-        if self._prover is None:
-            secret = "" if self._session is None else self._session.secret
-            self._prover = self._shared.proofs.prover(self._client(), secret)
-        return self._prover.prove(grant)
-
-    def _client(self) -> str:
-        """Return who the client is, for proofs: the digest of its certificate, or its user over a UNIX socket."""
-        if self._shared.options.tls is not None:
-            return self._certificate().hex()
-        return "" if is_tcp(self.transport) else self._origin or ""
+    def _release_late(self, order: Release) -> None:
+        """Carry out C{order}, which was postponed."""
+        if self not in self._shared.connected:
+            return
+        try:
+            self._carry_out(order)
+        except RemoteProtocolError as e:
+            self._close(str(e), e.log_id)
 
     def give_way(self, id: SessionId) -> None:
         """Be the session C{id}, and end: the client goes on by another connection, because this one is broken."""
@@ -359,9 +358,9 @@ class LockProtocol(Protocol):
             _locker.debug("to %s: %s", self._id, effect)
         match effect:
             case Granted():
-                self._answer(Outcome.GRANTED, effect, delayed=effect.delayed)
+                self._answer(Outcome.GRANTED, effect.element, effect.token, delayed=effect.delayed)
             case Queued():
-                self._answer(Outcome.QUEUED, delayed=effect.delayed, is_urgent=effect.ahead > SHORT_QUEUE)
+                self._answer(Outcome.QUEUED, delayed=effect.delayed)
             case Incubated():
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
@@ -374,25 +373,17 @@ class LockProtocol(Protocol):
                 if (contested := self._connection.contested()) is not None:
                     self._send(contested)
 
-    def _answer(
-        self, outcome: Outcome, grant: Granted | None = None, *, delayed: bool = False, is_urgent: bool = False
-    ) -> None:
+    def _answer(self, outcome: Outcome, element: str | None = None, token: int = 0, *, delayed: bool = False) -> None:
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
         secret = self._secret_to_tell() if tells_secret else ""
         terms = self._shared.terms
-        if grant is None:
-            data = self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms)
-        else:
-            proof = self._prove(grant) if self._connection.is_extended else ""
-            data = self._connection.answer(
-                outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof
-            )
+        data = self._connection.answer(outcome, element, token, delayed=delayed, session=secret, terms=terms)
         if data is None:
             self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
             return
         if self._is_traced:
             _msg.debug("to %s: %s", self._id, Shown(data))
-        if outcome is Outcome.QUEUED and not is_urgent and self._can_postpone and not self._postponed:
+        if outcome is Outcome.QUEUED and self._can_postpone and not self._postponed:
             self._postponed = data
             self._shared.postponed.set(self)
             return
@@ -413,18 +404,28 @@ class LockProtocol(Protocol):
 
     def _shut_down(self, order: Shutdown) -> None:
         kind = "immediate" if order.immediate else "drain" if order.drain else "quiesce"
+        kind = "handover" if order.handover else f"{kind} shutdown"
         options = self._shared.options
         end = options.on_shutdown
         if end and (options.allow_remote_shutdown or self._is_trusted(options.allow_local_shutdown)):
             log_id = "FLM007N" if order.immediate else "FLM008N"
-            self._log.info("{log_id} {kind} shutdown ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
+            self._log.info("{log_id} {kind} ordered by {peer}", log_id=log_id, kind=kind, peer=self._peer)
+            if order.handover:
+                self._shared.hand_over(self._tell_handed_over)
+                return
             end(order)
             if order.drain:
                 self.hang_up()  # which says that it has begun
         else:
             if self._shared.throttle.allows("shutdowns refused"):
-                self._log.warn("{kind} shutdown refused to {peer}", kind=kind, peer=self._peer)
+                self._log.warn("{kind} refused to {peer}", kind=kind, peer=self._peer)
             self._send(self._connection.refuse_management())
+            self.hang_up()
+
+    def _tell_handed_over(self, leader: str, why: str) -> None:
+        """Say who leads now, or, if it is still this daemon, why."""
+        if self in self._shared.connected:
+            self._send(self._connection.handed_over(leader, why))
             self.hang_up()
 
     def _is_trusted(self, trusts_host: bool) -> bool:
@@ -508,8 +509,11 @@ class LockFactory(Factory):
     @ivar throttle: of log lines that clients can cause.
     @ivar sessions: those that outlive a connection that breaks.
     @ivar terms: what clients are told of these.
-    @ivar proofs: of what is granted.
     @ivar answer_challenge: returns the answer to another leader of the group; a daemon that is in none says so.
+    @ivar is_promised: returns whether the leader of the group is about to offer that this daemon takes over.
+    @ivar answer_offer: answers that, by calls to send and to hang up; returns what takes all that comes after it.
+    @ivar hand_over: hands over to a standby of the group, and calls with the name of the new leader, or with the empty
+        string and the reason why this daemon still leads.
     """
 
     noisy = False
@@ -520,22 +524,22 @@ class LockFactory(Factory):
         clock: IReactorTime,
         options: ServerOptions = DEFAULT_OPTIONS,
         counters: Counters | None = None,
-        proofs: Proofs | None = None,
     ) -> None:
         """
         @param clock: times out silent peers.
         @param counters: what is shown of the daemon beside its locks; by default, one of its own.
-        @param proofs: of what is granted; by default, there are none.
         """
         self.counters = counters or Counters()
         self.arbiter = arbiter
         self.clock = clock
         self.options = options
         self.keepalive = options.keepalive.of_daemon
-        self.proofs = proofs or Proofs()
         self.connected: set[LockProtocol] = set()
         self.start = ""
         self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))
+        self.is_promised: Callable[[], bool] = lambda: False
+        self.answer_offer: Callable[[Offer, Send, Callable[[], None]], Callable[[bytes], None]] = _refuse_offer
+        self.hand_over: Callable[[Callable[[str, str], None]], None] = _hand_over_to_none
         self.throttle = LogThrottle(clock)
         self.deadlines = Deadlines(clock, options.limits.message_timeout, LockProtocol.time_out)
         self.postponed = Deadlines(clock, POSTPONED, LockProtocol.send_postponed, slack=POSTPONED)
@@ -558,8 +562,19 @@ class LockFactory(Factory):
         self.throttle.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> LockProtocol | None:
-        if self.arbiter.is_closed or (self.arbiter.is_retired and self.arbiter.is_deserted):
+        arbiter = self.arbiter
+        if arbiter.is_closed or (arbiter.is_retired and arbiter.is_deserted and not self.is_promised()):
             return None  # which closes the connection
         protocol = LockProtocol(self)
         protocol.factory = self
         return protocol
+
+
+def _refuse_offer(offer: Offer, send: Send, hang_up: Callable[[], None]) -> Callable[[bytes], None]:
+    """Close the connection: no leader can mean a daemon that is in no group."""
+    hang_up()
+    return lambda data: None
+
+
+def _hand_over_to_none(tell: Callable[[str, str], None]) -> None:
+    tell("", "it is in no group")

@@ -1,4 +1,4 @@
-"""The grace period of an arbiter, by a clock (L{flom.core.grace})."""
+"""Times in which an arbiter does not grant what it could: the grace period, by a clock (L{flom.core.grace})."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from flom.core.requests import LockRequest, SessionId
 
 class Takeover:
     """Drives a L{Grace}, with the time and a timer."""
+
+    is_frozen = False
+    """True if releases are to be postponed, too."""
 
     def __init__(
         self, clock: IReactorTime, grace: float, on_end: Callable[[], None], looking: Looking | None = None
@@ -62,11 +65,6 @@ class Takeover:
         """True until the grace period has ended; false if there was none."""
         return not self._grace.is_over
 
-    @property
-    def left(self) -> float | None:
-        """Seconds until the grace period ends if nothing more happens; C{None} if there is none."""
-        return None if self._grace.is_over else max(0.0, self._grace.ends_at - self._clock.seconds())
-
     def may_reclaim(self, name: ResourceName) -> bool:
         """See L{Grace.may_reclaim}."""
         return self._grace.may_reclaim(name, self._clock.seconds())
@@ -78,3 +76,34 @@ class Takeover:
     def _set_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.reset(max(0.0, self._grace.ends_at - self._clock.seconds()))
+
+
+class Freeze(Takeover):
+    """
+    A moment in which nothing is granted or released, because another daemon is about to take over: all waits for its
+    end, or comes to nothing if that daemon leads then.
+
+    @ivar before: what it interrupts.
+    @ivar calls: what is to be done at its end, in this order: requests, ends of sessions, and calls.
+    @ivar gone: sessions that have ended meanwhile.
+    """
+
+    is_frozen = True
+
+    def __init__(self, clock: IReactorTime, before: Takeover | None) -> None:
+        super().__init__(clock, 0.0, lambda: None)
+        self.before = before
+        self.gone: list[SessionId] = []
+        self.calls: list[LockRequest | SessionId | Callable[[], None]] = []
+
+    def defer(self, request: LockRequest) -> bool:
+        self.calls.append(request)
+        return True
+
+    def drop(self, session: SessionId) -> None:
+        """Note that C{session} has ended."""
+        self.calls.append(session)
+        self.gone.append(session)
+
+    def may_reclaim(self, name: ResourceName) -> bool:
+        return True  # that is decided later

@@ -6,7 +6,7 @@ Sessions over TCP, which outlive a connection that breaks: the client goes on by
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -16,6 +16,10 @@ from flom.core.requests import SessionId
 from flom.core.sessions import Session, SessionTable
 from flom.server.arbiter import DeferredArbiter
 from flom.server.log_throttle import LogThrottle
+from flom.server.peer import Peer
+
+if TYPE_CHECKING:
+    from flom.core.locks.handover import Client
 
 _SECRET: Final = 16
 """Bytes that name a session to its client alone."""
@@ -42,6 +46,26 @@ class Sessions:
         self._table.begin(session)
         return session
 
+    def by_id(self) -> dict[SessionId, Session]:
+        """Return all of them by their ids."""
+        return {session.id: session for session in self._table}
+
+    def inherit(self, client: Client) -> SessionId:
+        """Keep the session of C{client}, which another daemon has handed over, as if its connection were broken."""
+        peer = Peer(client.address, client.peer_id, user=client.user, command=client.command)
+        id = self._arbiter.open(lambda effect: None, lambda: peer)
+        session = Session(id, client.secret, client.certificate.encode("latin-1"), None)
+        session.is_contested = client.is_contested
+        self._table.begin(session)
+        self._keep(session)
+        return id
+
+    def drop(self, secret: str) -> None:
+        """End the session of this C{secret}, if there is one, and all that it holds."""
+        if (session := self._table.find(secret)) is not None:
+            self.end(session)
+            self._arbiter.drop(session.id)
+
     def end(self, session: Session) -> None:
         """Forget C{session}: its connection has ended in good order."""
         self._table.end(session)
@@ -49,7 +73,15 @@ class Sessions:
 
     def suspend(self, session: Session) -> bool:
         """Keep C{session}, whose connection is broken, until its client is back; return whether that can be."""
+        if not self._keep(session):
+            return False
+        if self._throttle.allows("broken connections"):
+            peer = self._arbiter.peer(session.id)
+            text = "the connection of {peer} is broken: its locks are kept for {seconds:g} s"
+            self._log.info(text, peer=peer and peer.name, seconds=self._timeout)
+        return True
 
+    def _keep(self, session: Session) -> bool:
         def note(effect: Delivered) -> None:
             session.is_contested |= isinstance(effect, Contested)
             if isinstance(effect, Dismissed):
@@ -58,10 +90,6 @@ class Sessions:
         if not (self._table.suspend(session, self._clock.seconds()) and self._arbiter.suspend(session.id, note)):
             return False
         self._set_timer()
-        if self._throttle.allows("broken connections"):
-            peer = self._arbiter.peer(session.id)
-            text = "the connection of {peer} is broken: its locks are kept for {seconds:g} s"
-            self._log.info(text, peer=peer and peer.name, seconds=self._timeout)
         return True
 
     def find(self, secret: str, certificate: bytes) -> Session | None:

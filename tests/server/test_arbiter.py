@@ -262,3 +262,38 @@ def test_the_departure_of_the_last_holder_is_a_change(arbiter: DeferredArbiter) 
     holder.release("R1")
     other.leave()
     assert deserted == [False, True]
+
+
+def test_nothing_is_granted_or_released_while_it_is_frozen(arbiter: DeferredArbiter) -> None:
+    """Afterwards, all that was asked for meanwhile is done in its order."""
+    holder, waiter, leaving = Session(arbiter).ask("R1"), Session(arbiter).ask("R1"), Session(arbiter).ask("R2")
+    freeze = arbiter.freeze()
+    free, next_one = Session(arbiter).ask("R3"), Session(arbiter)
+    assert not arbiter.release(holder.id, parse_name("R1"))
+    arbiter.postpone(lambda: assert_released(arbiter, holder))
+    leaving.leave()
+    next_one.ask("R2")
+    assert free.kinds() == next_one.kinds() == []
+    assert waiter.kinds() == [Queued]
+    assert freeze.gone == [leaving.id]
+    arbiter.thaw()
+    assert free.kinds() == next_one.kinds() == [Granted]
+    assert waiter.kinds() == [Queued, Granted]
+    assert arbiter.release(next_one.id, parse_name("R2"))
+
+
+def assert_released(arbiter: DeferredArbiter, holder: Session) -> None:
+    assert arbiter.release(holder.id, parse_name("R1"))
+
+
+def test_all_are_dismissed_when_another_daemon_has_what_they_hold(arbiter: DeferredArbiter) -> None:
+    holder, waiter = Session(arbiter).ask("R1"), Session(arbiter).ask("R1")
+    arbiter.freeze()
+    late = Session(arbiter).ask("R2")
+    arbiter.hand_over()
+    assert holder.kinds() == [Granted, Dismissed]
+    assert waiter.kinds() == [Queued, Dismissed]
+    assert late.kinds() == [Dismissed]
+    assert arbiter.is_deserted
+    arbiter.resume()
+    assert Session(arbiter).ask("R1").kinds() == [Granted]

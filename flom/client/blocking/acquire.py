@@ -16,6 +16,7 @@ from flom.client.blocking.stream import NEVER
 from flom.client.retry import (
     ANSWER_TIMEOUT,
     COME_BACK_TIMEOUT,
+    FIRST_RETRY,
     LONG_RETRY,
     RETRY,
     TAKEOVER_ANSWER_TIMEOUT,
@@ -123,7 +124,6 @@ class Acquirer:
         self._budget = RetryBudget(is_in_group=self._is_in_group, waits_on=waits_on)
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
         self._granted = Granted(None)  # what was
-        self._session = ""  # of the connection on which it was
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
         self._deadline = NEVER
@@ -150,7 +150,6 @@ class Acquirer:
         if not message.wait:
             self._patience = TAKEOVER_ANSWER_TIMEOUT if self._is_in_group else ANSWER_TIMEOUT
         conversation, self._granted = self._ask(message)
-        self._session = conversation.connection.session
         self._let_go_on(conversation, message)
         return conversation, self._granted
 
@@ -192,7 +191,6 @@ class Acquirer:
         except FlomError:
             conversation.close()
             raise
-        self._granted, self._session = self._granted.replace(proof=granted.proof), conversation.connection.session
         self._let_go_on(conversation, message)
         return conversation
 
@@ -240,15 +238,18 @@ class Acquirer:
 
     def _again(self, message: Lock) -> Lock:
         """Return what reclaims the lock of C{message}, which was granted."""
-        granted = self._granted
-        again = message.replace(wait=False, create=True, regains=True, holder=self._holder, element=granted.element)
-        session = self._session if granted.proof else ""  # which is of it
-        return again.replace(token=granted.token or 0, proof=granted.proof, session=session)
+        element, token = self._granted.element, self._granted.token or 0
+        return message.replace(wait=False, create=True, regains=True, holder=self._holder, element=element, token=token)
 
     def _goes_on(self, message: Lock) -> Lock:
-        """Return C{message} for another connection than the last one: if that is broken, its daemon expects us back."""
+        """
+        Return C{message} for another connection than the last one: if that is broken, its daemon expects us back, or in
+        a group the one to which it has handed over.
+        """
         broken = self.conversation
-        if broken is None or not broken.connection.session or not broken.stream.is_broken:
+        if broken is None or not broken.connection.session:
+            return message
+        if not (broken.stream.is_broken or self._is_in_group):  # a leader may have handed over what we have
             return message
         if not self._is_in_group and not broken.connection.start:  # that of this host has gone if it does not listen
             self._expected_until = monotonic() + self._expected_for
@@ -259,6 +260,7 @@ class Acquirer:
         if conversation.holding is not None or (parse_name(message.name).transactional and self.can_reclaim()):
             conversation.reclaim = lambda deadline: self._reclaim_to_release(message, deadline)
         if conversation.connection.session:
+            conversation.goes_on_elsewhere = self._is_in_group
             conversation.go_on = lambda deadline: self._go_on(conversation, message, deadline)
 
     def _reclaim_to_release(self, message: Lock, deadline: float) -> Conversation | None:
@@ -304,6 +306,7 @@ class Acquirer:
     def _ask(self, message: Lock) -> tuple[Conversation, Granted]:
         """Ask for the lock; if the daemon goes before it has decided, ask again as often as L{RetryBudget} allows."""
         began, has_asked = monotonic(), False
+        retry = FIRST_RETRY
         while True:
             self.conversation = None
             self._is_undecided = True
@@ -334,7 +337,8 @@ class Acquirer:
                 conversation.close()
                 raise lock_refused(answer.outcome, message.name, conversation.peer)
             if self._is_in_group:
-                pause(RETRY, self._deadline)
+                pause(retry * jitter(), self._deadline)
+                retry = RETRY
             elif self._budget.has_waited:
                 pause(RETRY * jitter(), self._deadline)
 

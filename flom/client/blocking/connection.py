@@ -106,6 +106,7 @@ class Conversation:
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
         that, or C{None} if the lock is released; C{None} if a connection that breaks is the end of the lock.
+    @ivar goes_on_elsewhere: true if L{go_on} may find the lock at another daemon, to which this one has handed over.
     @ivar reclaim: likewise from the next daemon too, so that a rollback reaches that if it has not reached this one;
         C{None} if the lock cannot be rolled back, or not be reclaimed.
     @ivar holding: by which the next daemon at this address knows that the lock is held; C{None} if it does not.
@@ -118,6 +119,7 @@ class Conversation:
         self._is_lost = False
         self.is_contested = False
         self.go_on: Callable[[float], Conversation | None] | None = None
+        self.goes_on_elsewhere = False
         self.reclaim: Callable[[float], Conversation | None] | None = None
         self.holding: Holding | None = None
 
@@ -183,7 +185,7 @@ class Conversation:
             self._unlock(name, rollback, deadline - CLOSE_TIMEOUT / 2)
         except DaemonLost as e:
             has_closed = not self.stream.is_broken and (self._is_lost or not self.connection.is_unlocking)
-            go_on = None if has_closed else self.go_on
+            go_on = self.go_on if self.goes_on_elsewhere or not has_closed else None
             is_to_be_told = rollback or self.holding is not None
             if is_to_be_told and self.reclaim is not None and (has_closed or self.stream.is_broken):
                 go_on = self.reclaim

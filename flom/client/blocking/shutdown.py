@@ -7,9 +7,10 @@ from time import monotonic, sleep
 from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import is_listening
 from flom.core.protocol.connection import ClientConnection
-from flom.core.protocol.messages import ManagementRefused
-from flom.errors import LockTimeout, RemoteProtocolError, ShutdownNotAllowed
+from flom.core.protocol.messages import HandedOver, ManagementRefused
+from flom.errors import DaemonLost, LockTimeout, RemoteProtocolError, ShutdownNotAllowed
 from flom.net.machine_id import unique_id
+from flom.text import reason
 from flom.trace import tracer
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from flom.config import Config
 
 _REFUSAL_TIMEOUT: Final = 1.0  # seconds; a daemon that obeys need not say anything
+_HANDOVER_TIMEOUT: Final = 25.0  # seconds; three standbys take less, even if each of them is silent
 _END_CHECKS: Final = 10
 _END_CHECK_INTERVAL: Final = 0.1  # seconds
 
@@ -81,6 +83,43 @@ def order_drain(config: Config, warn: Callable[[str], None]) -> None:
         conversation.close()
 
 
+def order_handover(config: Config, warn: Callable[[str], None]) -> HandedOver:
+    """
+    Order the daemon that C{config} means, one of ours that leads a group, to hand over to a standby; return its answer.
+
+    @raise ShutdownNotAllowed: it refuses to obey.
+    @raise DaemonLost: it has not said how it ended.
+    @raise FlomError: see L{shut_down}.
+    """
+    conversation = connect(config, warn=warn)
+    peer, stream = conversation.peer, conversation.stream
+    connection = ClientConnection()
+    try:
+        stream.send(connection.shut_down(False, unique_id(), handover=True), monotonic() + _REFUSAL_TIMEOUT)
+        deadline = monotonic() + _HANDOVER_TIMEOUT
+        while data := stream.receive(deadline):
+            for event in connection.receive(data):
+                if isinstance(event, ManagementRefused):
+                    raise _not_allowed(peer, "hand over")
+                if isinstance(event, HandedOver):
+                    return event
+        raise DaemonLost(f"{peer} has closed the connection, and not said whether it has handed over")
+    except OSError as e:
+        raise DaemonLost(f"{peer} has gone, and not said whether it has handed over: {reason(e)}") from None
+    except LockTimeout:
+        raise DaemonLost(f"{peer} has not said within {_HANDOVER_TIMEOUT:g} s whether it has handed over") from None
+    finally:
+        conversation.close()
+
+
+def _not_allowed(peer: str, what: str) -> ShutdownNotAllowed:
+    return ShutdownNotAllowed(
+        f"{peer} refuses to {what}: it obeys its own user and root over a UNIX socket, clients with a TLS certificate, "
+        "with --allow-local-shutdown its host and with --allow-remote-shutdown everybody; one that is part of another "
+        "program obeys that program alone"
+    )
+
+
 def _order(stream: Stream, immediate: bool, peer: str, *, drain: bool = False) -> bool:
     """Send the order; return whether the daemon has closed the connection, as one that ends at once or drains does."""
     connection = ClientConnection()
@@ -96,11 +135,7 @@ def _order(stream: Stream, immediate: bool, peer: str, *, drain: bool = False) -
             except RemoteProtocolError:
                 continue
             if is_refused:
-                raise ShutdownNotAllowed(
-                    f"{peer} refuses to end: it obeys its own user and root over a UNIX socket, clients with a TLS "
-                    "certificate, with --allow-local-shutdown its host and with --allow-remote-shutdown everybody; "
-                    "one that is part of another program obeys that program alone"
-                )
+                raise _not_allowed(peer, "end")
     except LockTimeout:
         return False
     return True

@@ -23,6 +23,7 @@ from flom.client.retry import (
     ANSWER_TIMEOUT,
     CLOSE_TIMEOUT,
     COME_BACK_TIMEOUT,
+    FIRST_RETRY,
     LONG_RETRY,
     RETRY,
     TAKEOVER_ANSWER_TIMEOUT,
@@ -104,7 +105,6 @@ class RemoteHeld:
         self._pool = pool
         self._way_back = way_back
         self._reclaiming: Deferred[None] | None = None
-        self._follow: Callable[[list[int]], object] | None = None
         self._hold_by(client)
         self.is_released = False
         self.is_lost = False
@@ -135,10 +135,6 @@ class RemoteHeld:
         holding = self._client.holding
         return [self.fileno(), *([] if holding is None else [holding.fileno()])]
 
-    def follow(self, call: Callable[[list[int]], object]) -> None:
-        """Call C{call} with L{descriptors} each time that the lock has been reclaimed, and has got others by that."""
-        self._follow = call
-
     def _hold_by(self, client: LockClient) -> None:
         self._client = client
         client.lost.addCallback(self._note_end)
@@ -160,7 +156,7 @@ class RemoteHeld:
         try:
             await client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
         except DaemonLost as loss:
-            if not client.is_broken and not reaches_next:
+            if not (client.is_broken or reaches_next or self._way_back.leads_from(client)):
                 raise
             left = CLOSE_TIMEOUT / 2 if client.has_timed_out else CLOSE_TIMEOUT
             try:
@@ -196,8 +192,6 @@ class RemoteHeld:
         else:
             self._reclaiming = None
             self._hold_by(client)
-            if self._follow is not None and not self.is_released:
-                self._follow(self.descriptors())
             lost_with.give_up()
 
     def _end(self, result: Failure | None) -> None:
@@ -372,6 +366,7 @@ class RemoteArbiter(Acquiring):
         resource = parse_name(message.name).key
         budget = RetryBudget(is_in_group=self._forget is not None)
         began, has_asked = self._clock.seconds(), False
+        retry = FIRST_RETRY if self._forget else RETRY
         while True:
             kept = None if message.session else self._pool.take(resource)
             try:
@@ -391,7 +386,7 @@ class RemoteArbiter(Acquiring):
                 client.outlive_daemon()
                 return RemoteHeld(client, message.name, granted, self._pool, _WayBack(self, message, granted))
             except DaemonLost as e:
-                if client.session and client.is_broken:
+                if client.session and (client.is_broken or self._forget):
                     message = message.replace(session=client.session)
                 if self._forget:
                     self._forget()
@@ -406,7 +401,8 @@ class RemoteArbiter(Acquiring):
                 client.close()
                 raise
             if self._forget or budget.has_waited:
-                await deferLater(self._clock, RETRY * jitter())
+                await deferLater(self._clock, retry * jitter())
+                retry = RETRY
 
     def _connect_in_time(self, message: Lock) -> Deferred[LockClient]:
         """Connect to the daemon; in a group, the search for it has times of its own."""
@@ -431,7 +427,7 @@ class RemoteArbiter(Acquiring):
 
         return waiting.addTimeout(patience, self._clock, expire)
 
-    async def _reclaim(self, holder: int, message: Lock, seconds: float) -> tuple[LockClient, Granted]:
+    async def _reclaim(self, holder: int, message: Lock, seconds: float) -> LockClient:
         """Acquire the lock of C{message} again within C{seconds}; raise L{FlomError} if that fails."""
         if self._forget:
             self._forget()
@@ -448,7 +444,7 @@ class RemoteArbiter(Acquiring):
                 except BaseException:
                     client.close()
                     raise
-                return client, granted
+                return client
             except (DaemonLost, DaemonUnreachable):
                 if self._clock.seconds() > give_up:
                     raise
@@ -493,9 +489,6 @@ class _WayBack:
             holder=self._holder,
             element=granted.element,
             token=granted.token or 0,
-            session=ended.session if ended.is_broken or granted.proof else "",
-            proof=granted.proof,
+            session=ended.session if ended.is_broken or arbiter._successor is not None else "",
         )
-        client, found = await arbiter._reclaim(self._holder, arbiter._extend(again), seconds)
-        self._granted = granted.replace(proof=found.proof)
-        return client
+        return await arbiter._reclaim(self._holder, arbiter._extend(again), seconds)

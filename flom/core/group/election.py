@@ -126,6 +126,7 @@ class Election:
         self._deaf_rounds = 0  # in a row that we have not heard ourselves
         self._hears_itself = False
         self._is_deaf = False
+        self._predecessor: tuple[str, float] = ("", now)  # which has handed over to us, and until when it may not know
         self._other_led_at = now - timing.patience  # when another leader was heard last, or may have been missed
         self._stand(now, wall)
 
@@ -156,6 +157,8 @@ class Election:
         if other.node == self._node:
             self._hears_itself = True
             self._is_deaf = False
+            return []
+        if other.role is Role.LEADER and other.node == self._predecessor[0] and now < self._predecessor[1]:
             return []
         if other.role is Role.LEADER:
             self._other_led_at = now
@@ -244,6 +247,28 @@ class Election:
     def lead_alone(self, now: float, wall: int) -> list[Action]:
         """Lead without an election: no other daemon can be in the group."""
         return self._lead(now, wall)
+
+    def can_succeed(self, node: str) -> bool:
+        """Return whether this daemon can lead at once in the place of C{node}, which has to be its leader."""
+        is_ready = self.role is Role.STANDBY and not self._is_yielding and not self._is_deaf
+        return is_ready and self.leader is not None and self.leader.node == node
+
+    def succeed(self, now: float, wall: int) -> list[Action]:
+        """
+        Lead at once in the place of our leader, which has handed over: to all others, this daemon has led for longer.
+
+        It may be called only if L{can_succeed} has said so for this leader.
+        """
+        assert self.leader is not None
+        leader = self.leader
+        self._predecessor = leader.node, now + self._timing.patience
+        self._other_led_at = now - self._timing.patience
+        return self._lead(now, successor_of(leader, self._node).since)
+
+    def hand_over(self, successor: Standing, now: float, wall: int, source: Any = None) -> list[Action]:
+        """Stand by for C{successor}, which leads in our place; nothing that we have granted is left here."""
+        self._stand_by(now, wall)
+        return self._follow(successor, now, source)
 
     def lose_hearing(self, now: float, wall: int) -> list[Action]:
         """Note that this daemon does not hear the group any more: as a leader, it says goodbye."""
@@ -349,3 +374,8 @@ class Election:
             return []
         self._announced_at = now
         return [Announce(self.standing)]
+
+
+def successor_of(leader: Standing, node: str) -> Standing:
+    """Return the standing of the daemon C{node} to which C{leader} has handed over: it comes before that everywhere."""
+    return Standing(node, Role.LEADER, max(0, leader.since - 1))

@@ -84,6 +84,20 @@ def prove(secret: bytes, challenge: str, nonce: str, group: str, standing: Stand
     return _hash(secret, "proof", *said).decode()
 
 
+def vouch(secret: bytes, what: str, *said: str) -> str:
+    """
+    Return 32 hexadecimal digits that only those who have C{secret} can make, for one of several that are C{said}.
+
+    @param what: the kind of it, lest one stand for another.
+    """
+    return _hash(secret, what, *said).decode()
+
+
+def promise_of(nonce: str) -> str:
+    """Return what a leader announces before it shows C{nonce}: nobody can find out the nonce by it."""
+    return _hash(b"", "promise", nonce).decode()
+
+
 def _hash(secret: bytes, *said: str) -> bytes:
     """Return 32 hexadecimal digits that only those who have the C{secret} can make of what is C{said}."""
     import hmac  # with hashlib it takes milliseconds, and most groups have no key

@@ -1,11 +1,14 @@
 """
 What a daemon that starts again has to know of a sequence with a lifespan (docs/resources.md, "How long a resource is
-remembered").
+remembered"), and what one that takes over has to know of every resource.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from flom.core.names import ResourceName
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +36,21 @@ class Remembered:
     name: str
     retention: float
     position: Position
+
+
+class Kept(NamedTuple):
+    """
+    A resource that is remembered.
+
+    @ivar name: what it was called when it was made.
+    @ivar retention: seconds that it is remembered while idle.
+    @ivar left: how many of these are left; all of them if it is not idle.
+    @ivar is_saved: true if it is to be remembered beyond the end of a daemon.
+    @ivar memory: see L{flom.core.locks.resources.base.Resource.memory}.
+    """
+
+    name: ResourceName
+    retention: float
+    left: float
+    is_saved: bool
+    memory: tuple[int, ...]

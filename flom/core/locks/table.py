@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from flom.codes import Outcome
 from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused
-from flom.core.locks.positions import Remembered
+from flom.core.locks.positions import Kept, Remembered
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
 from flom.core.locks.resources.sequence import SequenceResource
@@ -205,6 +205,41 @@ class LockTable:
             entry = _Entry(one.name, one.name, next(self._numbers), now.monotonic, resource, one.retention, resource)
             entry.idle_until = now.monotonic + one.retention
             self._entries[one.name] = entry
+            self._set_alarm(entry, entry.idle_until)
+
+    def keep(self, now: Instant) -> list[Kept]:
+        """Return what a daemon that goes on with all resources has to know of them, besides what is held."""
+        return [
+            Kept(
+                parse_name(entry.name),
+                entry.retention,
+                entry.retention if entry.sessions else max(0.0, entry.idle_until - now.monotonic),
+                entry.kept is not None,
+                entry.resource.memory(),
+            )
+            for entry in self._entries.values()
+        ]
+
+    def recall(self, resources: Iterable[Kept], now: Instant) -> None:
+        """
+        Go on with C{resources} of another daemon, which are idle until they are reclaimed.
+
+        @raise ValueError: they cannot be of such a daemon.
+        """
+        for one in resources:
+            try:
+                resource = make_resource(one.name, self._strftime)
+            except InvalidTimestampFormat as e:
+                raise ValueError(f"{one.name.text}: {e}") from None
+            resource.recall(one.memory)
+            entry = _Entry(one.name.key, one.name.text, next(self._numbers), now.monotonic, resource, one.retention)
+            if one.is_saved and isinstance(resource, SequenceResource):
+                entry.kept = resource
+                self._note_position(entry)
+            entry.idle_until = now.monotonic + one.left
+            if (former := self._entries.get(entry.key)) is not None:
+                former.alarm = None  # which would forget this one
+            self._entries[entry.key] = entry
             self._set_alarm(entry, entry.idle_until)
 
     def settle(self) -> None:
@@ -405,9 +440,9 @@ class LockTable:
         else:
             resource.enqueue(request)
             binding.locks += 1
-            binding.waiting.setdefault(request.name.text, {})[request] = arrival or self._arrival(now)
-            effects.append(Queued(request, delayed, entry.waiters))
             entry.waiters += 1
+            binding.waiting.setdefault(request.name.text, {})[request] = arrival or self._arrival(now)
+            effects.append(Queued(request, delayed))
             self._await_chance(entry, now)
 
     def _arrival(self, now: Instant) -> _Arrival:

@@ -26,6 +26,7 @@ from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESS
 from flom.core.protocol.messages import (
     Answer,
     Contested,
+    HandedOver,
     Lock,
     ManagementRefused,
     Message,
@@ -139,14 +140,17 @@ class ClientConnection(ClientSession):
         self.note_sent(message)
         return encode(message)
 
-    def shut_down(self, immediate: bool, peer_id: str | None = None, *, drain: bool = False) -> bytes:
+    def shut_down(
+        self, immediate: bool, peer_id: str | None = None, *, drain: bool = False, handover: bool = False
+    ) -> bytes:
         """
         Order the daemon to end, by the only message of a connection; only a refusal is answered.
 
         @param drain: see L{Shutdown.drain}.
+        @param handover: see L{Shutdown.handover}.
         @raise LocalProtocolError: another message was sent before.
         """
-        return self._ask(Shutdown(immediate, peer_id, drain))
+        return self._ask(Shutdown(immediate, peer_id, drain, handover))
 
     def request_status(self, name: str | None = None, peer_id: str | None = None) -> bytes:
         """
@@ -337,6 +341,14 @@ class ServerConnection(ServerSession):
     def refuse_management(self) -> bytes:
         """Refuse to end, or to show what is held."""
         return _REFUSED
+
+    def handed_over(self, leader: str, why: str = "") -> bytes:
+        """Say that C{leader} leads now, or, if it is empty, C{why} this daemon still does, which may be cut short."""
+        while True:
+            try:
+                return encode(HandedOver(leader, why))
+            except LocalProtocolError:
+                leader, why = leader[: len(leader) // 2], why[: len(why) // 2]
 
     def status(self, data: bytes) -> bytes:
         """Show what is held, which C{data} says as in L{StatusReceived}."""

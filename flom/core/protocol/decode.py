@@ -20,10 +20,12 @@ from flom.core.protocol.messages import (
     Contested,
     Discover,
     Discovered,
+    HandedOver,
     Lock,
     ManagementRefused,
     Message,
     More,
+    Offer,
     Ping,
     Proof,
     Role,
@@ -203,7 +205,8 @@ def _discover(found: Attributes) -> Discover:
     number, nonce = max(0, _number(msg.get("number", ""))), msg.get("nonce", "")
     group, holder, epoch = msg.get("group", ""), _holder(msg), _number(msg.get("epoch", ""))
     epoch = epoch if 0 < epoch <= MAX_CLAIMED else 0
-    return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, number, nonce, holder, epoch)
+    said = (group, everyone, orphaned, _standing(msg), relayed, address, port, number, nonce, holder, epoch)
+    return Discover(*said, msg.get("successor", ""), msg.get("promise", ""))
 
 
 def _holder(attributes: dict[str, str]) -> int:
@@ -254,9 +257,10 @@ def _management(found: Attributes) -> Shutdown | StatusRequest:
         name = found["status"].get("name")
         return StatusRequest(None if name is None else _decode_name(name), _peer_id(found))
     shutdown = found.get("shutdown", {})
-    if set(shutdown) | {"drain"} != {"immediate", "drain"}:
-        raise RemoteProtocolError("a management message whose shutdown tag does not say just immediate, or drain too")
-    return Shutdown(_number(shutdown["immediate"]) != 0, _peer_id(found), _number(shutdown.get("drain", "0")) != 0)
+    if set(shutdown) - {"drain", "handover"} != {"immediate"}:
+        raise RemoteProtocolError("a shutdown tag that does not say just immediate, or drain or handover too")
+    immediate, drain, handover = (_number(shutdown.get(what, "0")) != 0 for what in ("immediate", "drain", "handover"))
+    return Shutdown(immediate, _peer_id(found), drain, handover)
 
 
 def _managed(found: Attributes) -> StatusFollows | ManagementRefused:
@@ -266,6 +270,16 @@ def _managed(found: Attributes) -> StatusFollows | ManagementRefused:
     if not 0 < size <= MAX_STATUS_SIZE:
         raise RemoteProtocolError(f"a status of {size} bytes")
     return StatusFollows(size)
+
+
+def _handed_over(found: Attributes) -> HandedOver:
+    msg = found["msg"]
+    return HandedOver(msg.get("leader", ""), msg.get("why", ""))
+
+
+def _offer(found: Attributes) -> Offer:
+    msg = found["msg"]
+    return Offer(msg.get("group", ""), msg.get("node", ""), msg.get("nonce", ""), msg.get("sealed", ""))
 
 
 def _challenge(found: Attributes) -> Challenge:
@@ -296,8 +310,10 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (4, 16): _discovered,
     (5, 8): _management,
     (5, 16): _managed,
+    (5, 24): _handed_over,
     (6, 8): _challenge,
     (6, 16): _proof,
+    (6, 24): _offer,
 }
 
 

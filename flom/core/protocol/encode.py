@@ -18,10 +18,12 @@ from flom.core.protocol.messages import (
     Contested,
     Discover,
     Discovered,
+    HandedOver,
     Lock,
     ManagementRefused,
     Message,
     More,
+    Offer,
     Ping,
     Proof,
     Shutdown,
@@ -155,6 +157,8 @@ def _more(message: Message) -> str:
             nonce = f" nonce={_quoted(message.nonce)}" if message.nonce else ""
             orphaned += _spell_holder(message)
             number += f' epoch="{message.epoch}"' if message.epoch else ""
+            if message.successor:
+                number += f" successor={_quoted(message.successor)} promise={_quoted(message.promise)}"
             return group + everyone + orphaned + _spell_standing(message.standing) + relayed + place + number + nonce
         case Discovered(standing=Standing()):
             host, version = _quoted(message.host), _quoted(message.version)
@@ -163,6 +167,12 @@ def _more(message: Message) -> str:
         case Challenge():
             group, node, nonce = map(_quoted, (message.group, message.node, message.nonce))
             return f" group={group} node={node} nonce={nonce}"
+        case HandedOver():
+            leader, why = map(_quoted, (message.leader, message.why))
+            return f" leader={leader} why={why}"
+        case Offer():
+            group, node, nonce, sealed = map(_quoted, (message.group, message.node, message.nonce, message.sealed))
+            return f" group={group} node={node} nonce={nonce} sealed={sealed}"
         case Proof():
             nonce, proof, sealed = map(_quoted, (message.nonce, message.proof, message.sealed))
             said = f' nonce={nonce} proof={proof} sealed={sealed} size="{message.size}"'
@@ -227,8 +237,8 @@ def _body(message: Message) -> str:
         case Discovered():
             return f'<network address={_quoted(message.address)} port="{message.port}"/>'
         case Shutdown():
-            drain = ' drain="1"' if message.drain else ""
-            return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"{drain}/>'
+            more = (' drain="1"' if message.drain else "") + (' handover="1"' if message.handover else "")
+            return f'{_session(message.peer_id)}<shutdown immediate="{message.immediate:d}"{more}/>'
         case StatusRequest():
             name = "" if message.name is None else f' name="{_encode_name(message.name)}"'
             return f"{_session(message.peer_id)}<status{name}/>"
@@ -236,7 +246,7 @@ def _body(message: Message) -> str:
             return f'<status size="{message.size}"/>'
         case ManagementRefused():
             return f'<answer rc="{Outcome.IMPOSSIBLE:d}"/>'
-        case Ping() | Discover() | Unlocked() | Contested() | Challenge() | Proof():
+        case Ping() | Discover() | Unlocked() | Contested() | Challenge() | Proof() | Offer() | HandedOver():
             return ""
 
 

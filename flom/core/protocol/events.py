@@ -5,8 +5,10 @@ from __future__ import annotations
 from flom.core.protocol.messages import (
     Challenge,
     Contested,
+    HandedOver,
     ManagementRefused,
     Message,
+    Offer,
     Ping,
     Shutdown,
     StatusRequest,
@@ -114,9 +116,10 @@ Event = (
     | Contested
     | Pong
     | ManagementRefused
+    | HandedOver
     | StatusReceived
 )
 """What L{flom.core.protocol.connection.ClientConnection} receives."""
 
-Order = LockRequest | Incomplete | Release | InvalidLock | Ping | Shutdown | StatusRequest | Challenge
+Order = LockRequest | Incomplete | Release | InvalidLock | Ping | Shutdown | StatusRequest | Challenge | Offer
 """What L{flom.core.protocol.connection.ServerConnection} receives, once the client is L{Introduced}."""

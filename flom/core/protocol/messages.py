@@ -200,6 +200,8 @@ class Discover(Value):
         has a number that is not new.
     @ivar epoch: of a daemon that leads (L{flom.core.tokens}); 0 if it does not say.
     @ivar nonce: of a question, what the seal of its answer covers too; see L{flom.core.group.key.GroupKey}.
+    @ivar successor: the node of the standby that this leader is about to hand over to; empty if it is not.
+    @ivar promise: by which that daemon knows the leader's L{Offer}: L{flom.core.group.key.promise_of} its nonce.
     """
 
     verb, step = 4, 8
@@ -215,6 +217,8 @@ class Discover(Value):
     nonce: str = ""
     holder: int = 0
     epoch: int = 0
+    successor: str = ""
+    promise: str = ""
 
 
 class Discovered(Value):
@@ -244,6 +248,8 @@ class Shutdown(Value):
 
     @ivar immediate: true for at once, false for when no client needs it any more.
     @ivar drain: true to grant nothing more until then, and to end when nothing is held; FLoM's daemons ignore it.
+    @ivar handover: true to go on, and leave the granting to a standby of the group; FLoM's daemons ignore it. It is
+        answered by L{HandedOver}.
     """
 
     verb, step = 5, 8
@@ -251,6 +257,7 @@ class Shutdown(Value):
     immediate: bool
     peer_id: str | None = None
     drain: bool = False
+    handover: bool = False
 
 
 class StatusRequest(Value):
@@ -274,6 +281,20 @@ class ManagementRefused(Value):
     """The client has no right to what it has ordered; a daemon of FLoM never says so."""
 
     verb, step = 5, 16
+
+
+class HandedOver(Value):
+    """
+    The leader of a group says whether it has handed over to a standby.
+
+    @ivar leader: the one that leads now, for people to read; empty if this daemon still does.
+    @ivar why: the reason for that; empty if there is none.
+    """
+
+    verb, step = 5, 24
+
+    leader: str = ""
+    why: str = ""
 
 
 class Challenge(Value):
@@ -312,9 +333,27 @@ class Proof(Value):
     size: int = 0
 
 
+class Offer(Value):
+    """
+    A leader offers a standby to hand over to it; the only message of its connection, on which lines follow
+    (L{flom.server.group.handover}).
+
+    @ivar node: of the leader.
+    @ivar nonce: random, 32 hexadecimal digits; the leader has announced what comes of it, see L{Discover.promise}.
+    @ivar sealed: see L{flom.core.group.key.vouch}.
+    """
+
+    verb, step = 6, 24
+
+    group: str
+    node: str
+    nonce: str
+    sealed: str = ""
+
+
 Request = Lock | More | Unlock | Shutdown | StatusRequest | Ping
-Reply = Answer | Unlocked | Contested | StatusFollows | ManagementRefused
-Message = Request | Reply | Discover | Discovered | Challenge | Proof
+Reply = Answer | Unlocked | Contested | StatusFollows | ManagementRefused | HandedOver
+Message = Request | Reply | Discover | Discovered | Challenge | Proof | Offer
 
 
 def kind(message: Message) -> str:

@@ -22,10 +22,12 @@ from flom.core.protocol.messages import (
     Answer,
     Challenge,
     Contested,
+    HandedOver,
     Lock,
     ManagementRefused,
     Message,
     More,
+    Offer,
     Ping,
     Request,
     Shutdown,
@@ -45,7 +47,18 @@ if TYPE_CHECKING:
 
     from flom.core.requests import SessionId
 
-    Meaning = Waiting | MoreWanted | Granted | Refused | Unlocked | Contested | Pong | StatusFollows | ManagementRefused
+    Meaning = (
+        Waiting
+        | MoreWanted
+        | Granted
+        | Refused
+        | Unlocked
+        | Contested
+        | Pong
+        | StatusFollows
+        | ManagementRefused
+        | HandedOver
+    )
 
 
 class _Server:
@@ -64,6 +77,7 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
         Shutdown: _Server.FRESH,
         StatusRequest: _Server.WATCHING,
         Challenge: _Server.FRESH,
+        Offer: _Server.FRESH,
     },
     _Server.BOUND: {Lock: _Server.BOUND, Unlock: _Server.BOUND},
     _Server.EXTENDED: {
@@ -148,7 +162,7 @@ class ServerSession:
         if isinstance(message, (Ping, More)):
             return self._more_of(message) if isinstance(message, More) else self._ping(message)
         self._state = state
-        self.is_over = isinstance(message, (Shutdown, Challenge))
+        self.is_over = isinstance(message, (Shutdown, Challenge, Offer))
         return message  # type: ignore[return-value]  # the table has no others
 
     def end(self) -> None:
@@ -278,7 +292,7 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         StatusFollows: _Client.WATCHING,
         ManagementRefused: _Client.WATCHING,
     },
-    _Client.MANAGING: {ManagementRefused: _Client.MANAGING},
+    _Client.MANAGING: {ManagementRefused: _Client.MANAGING, HandedOver: _Client.MANAGING},
     _Client.OVER: {},
 }
 """

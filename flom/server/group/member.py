@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
@@ -34,15 +34,17 @@ from flom.core.group.election import (
     Relay,
     Verify,
     Yield,
+    successor_of,
 )
 from flom.core.group.hearing import Hearing
+from flom.core.group.key import promise_of, vouch
 from flom.core.group.listening import Address, Listening
 from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE
-from flom.core.protocol.messages import Discover, Discovered, Message, Role, Standing
+from flom.core.protocol.messages import Discover, Discovered, Message, Offer, Role, Standing
 from flom.errors import RemoteProtocolError
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
@@ -61,9 +63,37 @@ MAX_AMPLIFICATION: Final = 64
 LEADER_MEMORY: Final = 10.0
 """Seconds for which another leader is remembered: it is shown what is held here, if it asks."""
 
-_MOST_LEADERS: Final = 100  # that are remembered
+PROMISE: Final = 5.0
+"""Seconds for which a leader has to hand over after it has announced that."""
+
+_MOST_LEADERS: Final = 100  # that are remembered; as many standbys are
 _LOG_PAUSE: Final = 1.0  # seconds between two lines of the same kind in the log
 _REJOIN: Final = 1.0  # seconds after which new interfaces are looked for again
+
+
+class Standby(NamedTuple):
+    """
+    A daemon that stands by.
+
+    @ivar host: the name of its host; may be empty.
+    """
+
+    standing: Standing
+    source: Source
+    host: str
+
+    @property
+    def name(self) -> str:
+        """Its host and address, for a line to a user."""
+        return f"{self.host or 'unknown host'}, {host_port(*self.source.server)}"
+
+
+class _Successor(NamedTuple):
+    """The daemon to which this one hands over, see L{GroupMember.announce_successor}."""
+
+    node: str
+    promise: str
+    on_lead: Callable[[], None]
 
 
 class MemberObserver:
@@ -150,6 +180,10 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._announced = 0  # announcements so far
         self._heard: dict[str, int] = {}  # the number of the last announcement of others, by node
         self._logged_at: dict[str, float] = {}  # by the text of the line
+        self._standbys: dict[str, Standby] = {}  # by node
+        self._successor: _Successor | None = None  # to which this daemon is about to hand over
+        self._promise: tuple[str, str] | None = None  # the leader that hands over to this daemon, and its promise
+        self._promised_at = now
 
     @property
     def has_orphans(self) -> bool:
@@ -165,6 +199,53 @@ class GroupMember(DatagramProtocol, RivalObserver):
         """Return whether another node, C{leader}, has announced in the last L{LEADER_MEMORY} seconds that it leads."""
         heard = self._leaders.get(leader)
         return heard is not None and self._now()[0] - heard < LEADER_MEMORY
+
+    @property
+    def standbys(self) -> list[Standby]:
+        """Those that have answered since L{ask_standbys}; the one that has stood by for longest comes first."""
+        return sorted(self._standbys.values(), key=lambda standby: (standby.standing.since, standby.standing.node))
+
+    def ask_standbys(self) -> None:
+        """Ask the group which daemons stand by."""
+        self._standbys.clear()
+        with suppress(NoMulticast):  # then there is none
+            self.transport.tell(self._seal(Discover(self._group.address, everyone=True)))
+
+    def announce_successor(self, node: str, promise: str, on_lead: Callable[[], None]) -> None:
+        """Announce, as the leader, that C{node} is to take over; C{on_lead} is called whenever it is heard to lead."""
+        self._successor = _Successor(node, promise, on_lead)
+        self._announce(self.election.standing)
+
+    def forget_successor(self) -> None:
+        """Announce and expect it no more."""
+        self._successor = None
+
+    def hand_over(self, node: str, source: Source) -> None:
+        """Stand by for C{node}, which leads in the place of this daemon."""
+        leader = successor_of(self.election.standing, node)
+        self._act(self.election.hand_over(leader, *self._now(), source))
+
+    @property
+    def is_promised(self) -> bool:
+        """True if our leader has announced in the last L{PROMISE} seconds that this daemon is to take over."""
+        return self._promise is not None and self._now()[0] - self._promised_at < PROMISE
+
+    def why_not_succeed(self, offer: Offer) -> str:
+        """Return why this daemon cannot take over by C{offer}; the empty string if it can."""
+        own = self.election.standing.node
+        expected = seal_offer(self._group, offer.node, own, offer.nonce).sealed
+        if not secrets.compare_digest(expected.encode(), offer.sealed.encode()):
+            return "it does not have the key of the group"
+        if not self.is_promised or self._promise != (offer.node, promise_of(offer.nonce)):
+            return "it has not heard that its leader hands over"
+        if not self._hearing.is_complete:
+            return "it does not hear what it sends to the group"
+        return "" if self.election.can_succeed(offer.node) else "it does not stand by for this leader"
+
+    def succeed(self) -> None:
+        """Lead in the place of our leader."""
+        self._promise = None
+        self._act(self.election.succeed(*self._now()))
 
     def open(self) -> GroupPort:
         """
@@ -238,6 +319,12 @@ class GroupMember(DatagramProtocol, RivalObserver):
                     self._hear(other, addr, message)
             case Discover():
                 self._answer(message, len(datagram), addr)
+            case Discovered(standing=Standing(node=node)) if node == self.election.standing.node:
+                pass  # by which this daemon has answered itself
+            case Discovered(standing=Standing(role=Role.STANDBY) as other):
+                source = Source(addr, (destination(message.address, addr, self._group), message.port))
+                if len(self._standbys) < _MOST_LEADERS:
+                    self._standbys[other.node] = Standby(other, source, message.host)
             case Discovered(standing=None) | Discovered(standing=Standing(role=Role.LEADER)):
                 self._hear(message.standing or FLOM, addr, message)
 
@@ -255,6 +342,11 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._act(self.election.tick(*self._now()))
 
     def _hear(self, other: Standing, sender: Sender, message: Discover | Discovered) -> None:
+        if self._successor is not None and other.node == self._successor.node and other.role is Role.LEADER:
+            self._successor.on_lead()
+            return
+        if isinstance(message, Discover) and message.successor == self.election.standing.node:
+            self._promise, self._promised_at = (other.node, message.promise), self._now()[0]
         if other.role is Role.LEADER and other.node:
             self._note_leader(other.node)
         if isinstance(message, Discover) and message.epoch and other.node != self.election.standing.node:
@@ -357,6 +449,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
         announcement = Discover(
             self._group.address, standing=standing, address=host, port=port, number=self._announced, epoch=epoch
         )
+        if self._successor is not None:
+            announcement = announcement.replace(successor=self._successor.node, promise=self._successor.promise)
         return self._seal(announcement)
 
     def _probe(self) -> None:
@@ -497,3 +591,9 @@ class GroupMember(DatagramProtocol, RivalObserver):
 
 def _name(other: Standing, source: Source) -> str:
     return f"{'FLoM' if other == FLOM else other.node} at {host_port(*source.sender)}"
+
+
+def seal_offer(group: Group, node: str, successor: str, nonce: str) -> Offer:
+    """Return the offer of the leader C{node} to C{successor}."""
+    secret = b"" if group.key is None else group.key.secret
+    return Offer(group.address, node, nonce, vouch(secret, "offer", group.address, node, successor, nonce))

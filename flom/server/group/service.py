@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from flom.core.grace import GRACE
 from flom.core.group.addresses import Group
 from flom.core.group.listening import Listening
-from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
-from flom.core.protocol.messages import Challenge, Role, Standing
+from flom.core.protocol.messages import Challenge, Offer, Role, Standing
 from flom.interfaces import IReactor
 from flom.net.clock import system_instant
 from flom.net.host_seat import Seat, SeatTaken
@@ -29,24 +30,18 @@ from flom.server.group.member import GroupMember, MemberObserver
 from flom.server.group.rival import answer
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import LifespanService
-from flom.server.proofs import Proofs
 from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
+    from flom.core.locks.handover import Estate
     from flom.core.locks.overlap import Digests, HeldThere
-    from flom.core.locks.snapshot import LockView
     from flom.net.campaign import Campaign
+    from flom.server.sessions import Sessions
     from flom.tls.context import Tls
 
 
 _MOST_LOGGED: Final = 20
 """Locks that both leaders have granted that are logged one by one."""
-
-_CONTESTED_FOR: Final = 10.0
-"""
-Seconds for which another leader is told of a lock that was found to be contested here: it may ask when that has been
-released, and would not tell its own holder otherwise. Leaders ask each other within 2 s.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +82,14 @@ class MembershipService(Service, MemberObserver):
         membership: Membership,
         end: Callable[[], None],
         counters: Counters,
+        sessions: Sessions,
         tls: Tls | None = None,
-        proofs: Proofs | None = None,
     ) -> None:
         """
         @param lifespan: runs while this daemon leads.
         @param end: called when the daemon is to end: it does not stand by, or cannot.
+        @param sessions: those of the daemon's clients.
         @param tls: this end of TLS, as for clients; C{None} for plain text.
-        @param proofs: are asked for when this daemon takes over, unless the last leader had none.
         """
         self._reactor = reactor
         self._arbiter = arbiter
@@ -102,8 +97,8 @@ class MembershipService(Service, MemberObserver):
         self._membership = membership
         self._end = end
         self._counters = counters
+        self._sessions = sessions
         self._tls = tls
-        self._proofs = proofs or Proofs()
         counters.group = str(membership.group)
         self._seat = membership.seat or Seat(membership.group)
         self._member: GroupMember | None = None
@@ -111,9 +106,10 @@ class MembershipService(Service, MemberObserver):
         self._retry: IDelayedCall | None = None
         self._starter: StarterConnection | None = None
         self._waits_for = ""  # what is missing before this can be a member, as it was logged
-        self._followed: Standing | None = None  # the last leader beside this daemon
+        self._has_followed = False
         self._is_finished = False
-        self._contested: list[tuple[float, LockView]] = []  # with the time, by the reactor's clock, when to forget it
+        self._handing: Deferred[None] | None = None
+        self._inherited: tuple[Estate, list[str]] | None = None  # from the leader that hands over to this daemon
         arbiter.retire()
 
     def privilegedStartService(self) -> None:
@@ -128,6 +124,8 @@ class MembershipService(Service, MemberObserver):
     def stopService(self) -> Any:
         super().stopService()
         self._is_finished = True  # the end need not be asked for
+        if self._handing is not None:
+            self._handing.cancel()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -215,23 +213,77 @@ class MembershipService(Service, MemberObserver):
         standing = None if member is None else member.election.standing
         return answer(challenge, self._membership.group, standing, self._list_held if is_known else None)
 
+    @property
+    def is_promised(self) -> bool:
+        """True if the leader of the group is about to offer that this daemon takes over."""
+        return self._member is not None and self._member.is_promised
+
+    def hand_over(self, tell: Callable[[str, str], None]) -> None:
+        """Hand over to a standby; see L{flom.server.connection.LockFactory}."""
+        if self._handing is not None:
+            tell("", "it is about to do so")
+            return
+        self._handing = Deferred.fromCoroutine(self._hand_over(tell))
+        self._handing.addBoth(self._note_handed)
+
+    async def _hand_over(self, tell: Callable[[str, str], None]) -> None:
+        from flom.server.group.handover import Handover, HandoverFailed
+
+        assert self._member is not None
+        handover = Handover(
+            self._membership.group, self._reactor, self._member, self._arbiter, self._sessions, self._tls
+        )
+        try:
+            await handover.run(lambda leader: tell(leader, ""))
+        except HandoverFailed as e:
+            self._log.warn("{group}: not handed over: {why}", group=self._membership.group, why=str(e))
+            tell("", str(e))
+
+    def _note_handed(self, result: Failure | None) -> None:
+        self._handing = None
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            self._log.failure("handing over", result)
+
+    def answer_offer(
+        self, offer: Offer, send: Callable[[bytes], None], hang_up: Callable[[], None]
+    ) -> Callable[[bytes], None]:
+        """Answer the leader that hands over; see L{flom.server.connection.LockFactory}."""
+        from flom.server.group.handover import Heir, Lines
+
+        assert self._member is not None
+        why_not = self._member.why_not_succeed(offer)
+        if not self._sessions.are_kept:
+            why_not = "its --session-timeout is 0"
+
+        def lead(estate: Estate, gone: list[str]) -> None:
+            self._succeed(offer, estate, gone)
+
+        heir = Heir(Lines(self._membership.group, offer.nonce), self._reactor, send, hang_up, self._arbiter.check, lead)
+        heir.begin(why_not)
+        return heir.receive
+
+    def _succeed(self, offer: Offer, estate: Estate, gone: list[str]) -> None:
+        """Lead in the place of the leader of C{offer}."""
+        from flom.server.group.handover import HandoverFailed
+
+        assert self._member is not None
+        if why_not := self._member.why_not_succeed(offer):
+            raise HandoverFailed(why_not)
+        text = "{group}: {leader} hands over {locks} locks and waiters of {clients} clients"
+        counts = {"locks": len(estate.claims), "clients": len(estate.clients)}
+        self._log.info(text, group=self._membership.group, leader=offer.node, **counts)
+        self._inherited = estate, gone
+        self._member.succeed()
+
     def _list_held(self, digests: Digests) -> bytes:
         from flom.core.locks.overlap import list_held
 
-        self._forget_contested()
-        return list_held(self._arbiter.view(), digests, [lock for _, lock in self._contested])
-
-    def _forget_contested(self) -> None:
-        now = self._reactor.seconds()
-        self._contested = [each for each in self._contested if each[0] > now]
+        return list_held(self._arbiter.view(), digests)
 
     def holds_elsewhere(self, rival: str, held: list[HeldThere], digests: Digests) -> None:
         from flom.core.locks.overlap import contested  # most daemons never have a rival
 
         locks = contested(self._arbiter.view(), held, digests)
-        self._forget_contested()
-        forget_at = self._reactor.seconds() + _CONTESTED_FOR
-        self._contested += [(forget_at, lock) for lock in locks]
         for lock in locks[:_MOST_LOGGED]:
             text = "{group}: {resource} ({mode}) is held by {peer}, and at {rival} too: both leaders have granted it"
             peer, name = self._arbiter.peer(lock.request.session), truncate(one_line(lock.request.name.text))
@@ -244,11 +296,18 @@ class MembershipService(Service, MemberObserver):
 
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         assert self._member is not None
-        self._followed = leader or self._followed
-        if role is Role.LEADER:
+        self._has_followed |= leader is not None
+        if role is Role.LEADER and self._inherited is not None:
+            estate, gone = self._inherited
+            self._inherited = None
+            self._arbiter.resume()
+            self._arbiter.take_over(estate, [self._sessions.inherit(client) for client in estate.clients])
+            for secret in gone:
+                self._sessions.drop(secret)
+            self._lifespan.startService()
+        elif role is Role.LEADER:
             self._tell_starter("elected")
-            is_takeover = self._member.has_orphans or self._followed is not None
-            self._proofs.note_predecessor(has_key=self._followed != FLOM)
+            is_takeover = self._member.has_orphans or self._has_followed
             self._arbiter.resume(GRACE if is_takeover else 0.0, self._member.take_looking())
             self._lifespan.startService()
         elif self._lifespan.running:

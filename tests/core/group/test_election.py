@@ -22,6 +22,7 @@ from flom.core.group.election import (
     Relay,
     Verify,
     Yield,
+    successor_of,
 )
 from flom.core.group.ranking import FLOM, rank
 from flom.core.group.timing import DEFAULT_TIMING, ROUNDS, Timing
@@ -668,3 +669,42 @@ def test_a_daemon_that_is_alone_leads_at_once() -> None:
     daemon = Daemon()
     assert Lead() in daemon.do(daemon.election.lead_alone(*daemon.clocks))
     assert daemon.role is Role.LEADER
+
+
+def test_the_successor_of_a_leader_leads_at_once_and_comes_before_it() -> None:
+    """The leader may not know it yet, and is not contradicted; all others follow the successor."""
+    daemon = Daemon()
+    assert daemon.hear(BETTER) == [Follow(BETTER)]
+    assert daemon.election.can_succeed("a")
+    lead, announce = daemon.do(daemon.election.succeed(*daemon.clocks))
+    assert (lead, type(announce)) == (Lead(), Announce)
+    assert rank(daemon.election.standing) < rank(BETTER)
+    assert daemon.hear(BETTER) == []
+    assert daemon.election.is_alone(daemon.now)
+    other = Daemon("d")
+    other.hear(BETTER)
+    assert other.hear(daemon.election.standing) == [Follow(daemon.election.standing)]
+
+
+def test_a_leader_that_leads_on_is_contradicted_in_the_end() -> None:
+    daemon = Daemon()
+    daemon.hear(BETTER)
+    daemon.do(daemon.election.succeed(*daemon.clocks))
+    daemon.wait(TIMING.patience)
+    assert Outrank(BETTER) in daemon.hear(BETTER)
+
+
+def test_nobody_succeeds_one_that_is_not_its_leader() -> None:
+    daemon = Daemon()
+    assert not daemon.election.can_succeed("a")
+    daemon.hear(BETTER)
+    assert not daemon.election.can_succeed("c")
+
+
+def test_a_leader_that_has_handed_over_stands_by() -> None:
+    daemon = Daemon()
+    daemon.wait(1.0)
+    successor = successor_of(daemon.election.standing, "c")
+    assert daemon.do(daemon.election.hand_over(successor, *daemon.clocks)) == [Follow(successor)]
+    assert daemon.role is Role.STANDBY
+    assert daemon.hear(successor) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flom.core.group.key import SEAL_SIZE, GroupKey, prove
+from flom.core.group.key import SEAL_SIZE, GroupKey, promise_of, prove, vouch
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
@@ -71,3 +71,18 @@ def test_a_proof_is_of_everything_that_it_is_about() -> None:
     }
     assert len(proofs) == 9
     assert prove(b"", "c", "n", "g", LEADER) in proofs
+
+
+def test_what_is_vouched_for_is_of_one_key_and_one_kind() -> None:
+    said = vouch(b"a secret", "offer", "a", "b")
+    assert len(said) == 32
+    assert said not in (
+        vouch(b"another", "offer", "a", "b"),
+        vouch(b"a secret", "line", "a", "b"),
+        vouch(b"a secret", "offer", "ab"),
+        vouch(b"a secret", "offer", "b", "a"),
+    )
+
+
+def test_a_promise_is_of_one_nonce() -> None:
+    assert promise_of("00" * 16) == promise_of("00" * 16) != promise_of("01" * 16)

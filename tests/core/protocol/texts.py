@@ -14,9 +14,11 @@ from flom.core.protocol.messages import (
     Contested,
     Discover,
     Discovered,
+    HandedOver,
     Lock,
     ManagementRefused,
     Message,
+    Offer,
     Ping,
     Proof,
     Role,
@@ -128,6 +130,22 @@ EXACT: list[tuple[Message, str]] = [
         Proof(LEADER, "n", "p", "s", 20),
         f'<msg level="3" verb="6" step="16" {LEADING} nonce="n" proof="p" sealed="s" size="20"></msg>',
     ),
+    (
+        Discover("ff02::1", standing=LEADER, number=3, successor="00" * 8, promise="77" * 16),
+        (
+            f'<msg level="3" verb="4" step="8" group="ff02::1" {LEADING} number="3" successor="{"00" * 8}" '
+            f'promise="{"77" * 16}"></msg>'
+        ),
+    ),
+    (
+        Offer("ff02::1", "n", "o", "s"),
+        '<msg level="3" verb="6" step="24" group="ff02::1" node="n" nonce="o" sealed="s"></msg>',
+    ),
+    (
+        Shutdown(False, PEER_ID, handover=True),
+        f'<msg level="3" verb="5" step="8">{SESSION}<shutdown immediate="0" handover="1"/></msg>',
+    ),
+    (HandedOver("b", ""), '<msg level="3" verb="5" step="24" leader="b" why=""></msg>'),
     (Proof(None), '<msg level="3" verb="6" step="16" nonce="" proof="" sealed="" size="0"></msg>'),
     (Contested(), '<msg level="3" verb="2" step="24"></msg>'),
     (Unlocked(), '<msg level="3" verb="2" step="16"></msg>'),

@@ -20,9 +20,11 @@ from flom.core.protocol.messages import (
     Contested,
     Discover,
     Discovered,
+    HandedOver,
     Lock,
     ManagementRefused,
     Message,
+    Offer,
     Ping,
     Proof,
     Role,
@@ -101,7 +103,8 @@ def read_slowly(data: bytes) -> Message:
             everyone, orphaned, relayed = (_is_set(msg, what) for what in ("everyone", "orphaned", "relayed"))
             group, address = msg.get("group", ""), msg.get("address", "")
             number, nonce = max(0, strtol(msg.get("number", ""))), msg.get("nonce", "")
-            more = number, nonce, _holder(msg), _up_to(_HIGHEST_EPOCH, msg, "epoch")
+            to = msg.get("successor", ""), msg.get("promise", "")
+            more = number, nonce, _holder(msg), _up_to(_HIGHEST_EPOCH, msg, "epoch"), *to
             return Discover(group, everyone, orphaned, _standing(msg), relayed, address, port, *more)
         case 4, 16:
             if "address" not in network:
@@ -114,13 +117,18 @@ def read_slowly(data: bytes) -> Message:
                 status = tags["status"]
                 return StatusRequest(_name(status["name"]) if "name" in status else None, peer_id)
             shutdown = tags.get("shutdown", {})
-            if set(shutdown) not in ({"immediate"}, {"immediate", "drain"}):
+            if "immediate" not in shutdown or set(shutdown) - {"immediate", "drain", "handover"}:
                 raise _breach()
-            return Shutdown(_is_set(shutdown, "immediate"), peer_id, _is_set(shutdown, "drain"))
+            drain, handover = _is_set(shutdown, "drain"), _is_set(shutdown, "handover")
+            return Shutdown(_is_set(shutdown, "immediate"), peer_id, drain, handover)
         case 5, 16:
             if "status" in tags:
                 return StatusFollows(_within(1, strtol(tags["status"].get("size", "")), _LARGEST_STATUS))
             return ManagementRefused()
+        case 5, 24:
+            return HandedOver(msg.get("leader", ""), msg.get("why", ""))
+        case 6, 24:
+            return Offer(msg.get("group", ""), msg.get("node", ""), msg.get("nonce", ""), msg.get("sealed", ""))
         case 6, 8:
             return Challenge(msg.get("group", ""), msg.get("node", ""), msg.get("nonce", ""))
         case 6, 16:

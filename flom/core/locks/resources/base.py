@@ -100,6 +100,19 @@ class Resource(ABC):
         """Return what is left, see L{flom.core.locks.snapshot.ResourceView}."""
         return None
 
+    def memory(self) -> tuple[int, ...]:
+        """Return what has to be known of this resource, besides what is held, to go on with it elsewhere."""
+        return ()
+
+    def recall(self, memory: tuple[int, ...]) -> None:
+        """
+        Go on where a resource of this name was at another daemon, before anything is granted here.
+
+        @param memory: what L{memory} has returned there; C{ValueError} is raised if it cannot have.
+        """
+        if memory:
+            raise ValueError(f"{memory} means nothing to this resource")
+
     def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
         """Remove from a session's holdings, oldest first, the one that an unlock ends."""
         return holdings.pop()

@@ -98,6 +98,16 @@ class SequenceResource(OneQueueResource):
         self._last = position.last
         self._rolled_back.extend(position.rolled_back)
 
+    def memory(self) -> tuple[int, ...]:
+        return (self._last, *self._rolled_back)
+
+    def recall(self, memory: tuple[int, ...]) -> None:
+        last, *rolled_back = memory
+        if max(memory) > LAST_VALUE or 0 in rolled_back or len(set(rolled_back)) < len(rolled_back):
+            raise ValueError(f"a sequence cannot be at {memory}")
+        self._last = last
+        self._rolled_back.extend(rolled_back)
+
     def _hold(self, request: LockRequest, value: int) -> Holding:
         self._left -= 1
         self._held.add(value)

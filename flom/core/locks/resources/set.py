@@ -44,6 +44,13 @@ class SetResource(OneQueueResource):
     def free(self) -> tuple[str, ...]:
         return tuple(element for element, is_free in zip(self._elements, self._free, strict=True) if is_free)
 
+    def memory(self) -> tuple[int, ...]:
+        return (self._start,)
+
+    def recall(self, memory: tuple[int, ...]) -> None:
+        (start,) = memory
+        self._start = start % len(self._elements)
+
     def pop_first_to_unlock(self, holdings: list[Holding]) -> Holding:
         return holdings.pop(min(range(len(holdings)), key=lambda index: holdings[index].slot))
 

@@ -79,6 +79,13 @@ class TimestampResource(OneQueueResource):
             return None
         return max((self._last_unit + 1) * self._unit / 1e6 - now.wall, _MICROSECOND)
 
+    def memory(self) -> tuple[int, ...]:
+        return (self._last_unit + 1,)
+
+    def recall(self, memory: tuple[int, ...]) -> None:
+        (next_unit,) = memory
+        self._last_unit = next_unit - 1
+
     def _unit_of(self, now: Instant) -> int:
         return _microseconds(now.wall) // self._unit
 

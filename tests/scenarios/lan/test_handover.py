@@ -1,0 +1,180 @@
+"""C{flomctl handover}: a leader leaves the granting to a standby, and nobody is harmed (docs/groups.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from tests.fakes.daemon import BIN
+from tests.fakes.exclusion import Marks
+from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import Running, assert_refused, eventually, name_of
+from tests.scenarios.lan import grants
+from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader, in_group
+from tests.scenarios.lan.test_takeovers import GRANTED_BESIDE, HELD_THROUGHOUT, REFUSED_BESIDE, assert_kept
+
+pytestmark = needs_network_namespaces
+
+ROUNDS: Final = int(os.environ.get("FLOM_LAN_ROUNDS") or 3)
+"""How often the leader hands over; for twenty times, on a machine that does nothing else, FLOM_LAN_ROUNDS=20."""
+
+SOON: Final = 0.1 if os.environ.get("FLOM_LAN_ROUNDS") else 1.0
+"""Seconds by which a handover may delay a grant; CI's machine has other things to do."""
+
+TRUSTING: Final = ["--allow-local-shutdown"]
+
+
+def hand_over(leader: Member, *options: str) -> subprocess.CompletedProcess[str]:
+    """Order C{leader} to hand over."""
+    return leader.host.start(str(BIN / "flomctl"), "handover", "-A", GROUP, *options).finish()
+
+
+def repeat(client: LanHost, name: str) -> Running:
+    """Start a program that takes a lock of its own again and again; return it once it has had it."""
+    running = client.start(sys.executable, grants.__file__, GROUP, name)
+    assert running.line() == "granted"
+    return running
+
+
+def longest_of(running: Running) -> float:
+    """End such a program, and return the longest time from one grant to the next, in seconds."""
+    done = running.finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    return float(done.stdout.split()[0])
+
+
+def test_nobody_notices_that_leaders_hand_over(lan: Lan, tmp_path: Path) -> None:
+    """The print says for how long a client was not granted a lock that nobody else wanted."""
+    members = [host.join_group(*TRUSTING) for host in lan.add_hosts(2)]
+    client = lan.add_host()
+    marks = Marks(tmp_path / "marks")
+    leader = await_leader(members)
+    holders = [client.start_job(*in_group(GROUP, *options), marks=marks) for options in HELD_THROUGHOUT]
+    assert [holder.line() for holder in holders] == ["held"] * len(holders)
+    delays = []
+    for _ in range(ROUNDS):
+        [successor] = [member for member in members if member is not leader]
+        repeating = repeat(client, "own")
+        done = hand_over(leader)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.fullmatch(rf"{GROUP} is led by {successor.host.name}, \S+\n", done.stdout), done.stdout
+        delays.append(longest_of(repeating))
+        assert successor.leads
+        assert leader.stands_by
+        leader = successor
+    beside = [client.start_job(*in_group(GROUP, *options), seconds=0, marks=marks) for options in GRANTED_BESIDE]
+    refused = [client.start_job(*in_group(GROUP, *options, "-o", "0"), seconds=0) for options in REFUSED_BESIDE]
+    for each in beside:
+        assert_kept(each)
+    assert [each.finish().returncode for each in refused] == [98] * len(refused)
+    for holder in holders:
+        assert_kept(holder)
+    assert marks.violations() == []
+    print(f"longest time between grants: {median(delays):.3f} s (median), {max(delays):.3f} s (most), of {len(delays)}")
+    assert max(delays) < SOON
+
+
+def test_waiters_keep_their_order(lan: Lan) -> None:
+    """Each gets the next number of a sequence that one at a time may hold."""
+    members = [host.join_group(*TRUSTING) for host in lan.add_hosts(2)]
+    client = lan.add_host()
+    leader = await_leader(members)
+    [successor] = [member for member in members if member is not leader]
+    holder = client.hold("_s_R[1]")
+    waiters = [client.wait_for("_s_R[1]", leader) for _ in range(4)]
+    assert hand_over(leader).returncode == 0
+    assert_kept(holder)
+    for number, waiter in enumerate(waiters, 2):
+        done = waiter.finish()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"Locked element is '{number}'" in done.stdout
+        assert successor.host.name in done.stdout
+
+
+def test_over_tls_and_with_a_key(lan: Lan, tls: list[str], tmp_path: Path) -> None:
+    key = tmp_path / "group.key"
+    key.write_text("0123456789abcdef0123456789abcdef")
+    key.chmod(0o600)
+    secured = [*tls, "--group-key", str(key)]
+    members = [host.join_group("--group-key-required", *secured) for host in lan.add_hosts(2)]
+    client = lan.add_host()
+    leader = await_leader(members)
+    holder = client.hold("R", *secured)
+    done = hand_over(leader, *secured)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert client.flom(*in_group(GROUP, "-r", "R", "-o", "0", *secured), "--", "true").returncode == 98
+    assert_kept(holder)
+
+
+def test_a_daemon_that_a_command_has_started_ends(lan: Lan) -> None:
+    """It does not stand by; that of C{flom} obeys its host."""
+    one, other, client = lan.add_hosts(3)
+    first = one.start(str(BIN / "flom"), *one.marks.job("-A", GROUP, "-r", "R"))
+    assert first.line() == "held"
+    standby = other.join_group(*TRUSTING)
+    standby.await_log("standing by: ")
+    done = one.start(str(BIN / "flomctl"), "handover", "-A", GROUP).finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert standby.leads
+    assert client.ask()[0] == other.name
+    eventually(lambda: not [pid for pid in one.pids() if name_of(pid).startswith("flom-standby")], "its end")
+    assert_kept(first)
+
+
+def assert_still_leads(leader: Member, done: subprocess.CompletedProcess[str], why: str) -> None:
+    assert_refused(done, 1, " still leads: ", why)
+    asker = leader.host
+    assert leader.leads
+    assert asker.ask("-r", "free")[0] == leader.host.name
+
+
+def test_without_a_standby_it_leads_on(lan: Lan) -> None:
+    leader = await_leader([lan.add_host().join_group(*TRUSTING)])
+    assert_still_leads(leader, hand_over(leader), "no daemon stands by")
+
+
+def test_a_standby_that_is_stopped_takes_nothing_over(lan: Lan) -> None:
+    """One that has answered before it was; the other one leads on, and grants."""
+    members = [host.join_group(*TRUSTING) for host in lan.add_hosts(2)]
+    client = lan.add_host()
+    leader = await_leader(members)
+    [standby] = [member for member in members if member is not leader]
+    holder = client.hold("R")
+    ordered = leader.host.start(str(BIN / "flomctl"), "handover", "-A", GROUP)
+    leader.await_log("handover ordered by")
+    standby.signal(signal.SIGSTOP)
+    assert_still_leads(leader, ordered.finish(), standby.host.name)
+    standby.signal(signal.SIGCONT)
+    assert client.ask("-r", "free")[0] == leader.host.name
+    assert_kept(holder)
+
+
+def test_a_client_that_could_not_follow_is_not_left_behind(lan: Lan) -> None:
+    """It is connected to the leader by a UNIX socket; those of FLoM's cannot follow either."""
+    one, other = lan.add_hosts(2)
+    path = f"/tmp/flom-handover-{os.getpid()}"
+    leader = await_leader([one.join_group(*TRUSTING, "--socket-name", path)])
+    other.join_group(*TRUSTING).await_log("standing by: ")
+    holder = one.start_job("-s", path, "-r", "R", "-d", "0")
+    assert holder.line() == "held"
+    assert_still_leads(leader, hand_over(leader), "R is held by pid ")
+    assert_kept(holder)
+    assert hand_over(leader).returncode == 0
+
+
+def test_who_may_not_order_it_is_told(lan: Lan) -> None:
+    members = [host.join_group() for host in lan.add_hosts(2)]
+    leader = await_leader(members)
+    assert_refused(hand_over(leader), 1, "refuses to hand over: ")
+    assert leader.leads
+
+
+def test_where_there_is_no_group_nobody_can_take_over(lan: Lan) -> None:
+    done = lan.add_host().start(str(BIN / "flomctl"), "handover", "-s", "/tmp/s").finish()
+    assert_refused(done, 2, "handover: a group is needed")
