@@ -51,8 +51,14 @@ class Fence:
     """The fence of one file; the programs that write that file may be on several hosts, if the file system is."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """@param path: of the file that is to be protected; it need not exist, but its directory must."""
-        self._path = f"{os.fspath(path)}.fence"
+        """
+        @param path: of the file or directory that is to be protected; it need not exist, but its directory must.
+        @raise BrokenFence: it is empty, so that no file can be meant.
+        """
+        name = os.fspath(path).rstrip("/")  # what completes the name of a directory may end in a slash
+        if not name:
+            raise BrokenFence(f"{os.fspath(path)!r} has no name beside which the highest token can be kept")
+        self._path = f"{name}.fence"
 
     def check(self, token: int | str | None) -> None:
         """

@@ -38,6 +38,7 @@ from flom.server.limits import limits_of
 from flom.server.options import ServerOptions
 from flom.server.positions import Positions
 from flom.server.preload import ALWAYS, IN_GROUP, WITH_TLS, PreloadService
+from flom.server.proofs import Proofs, proofs_of_directory
 from flom.server.service import build_daemon
 from flom.server.state import Epochs, StateDirectory, StateError
 from flom.text import missing_extra, one_line, reason
@@ -258,7 +259,7 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
         membership = _membership(options, claims, endpoints, reactor)
-        epochs, positions = _memory(options, claims)
+        epochs, positions, proofs = _memory(options, claims)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
     limits = limits_of(config)
@@ -284,6 +285,7 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         counters=counters,
         reservation=config.reservation_ms / 1000 if membership is None and options["inherit"] is None else 0.0,
         knows_holders=membership is None and config.session_timeout_ms > 0,
+        proofs=proofs,
     ).setServiceParent(daemon)
     names = [*ALWAYS, *(IN_GROUP if membership else ()), *(WITH_TLS if tls else ())]
     PreloadService(reactor, names).setServiceParent(daemon)
@@ -296,20 +298,22 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
     return daemon
 
 
-def _memory(options: Options, claims: list[Claim]) -> tuple[Epochs, Positions | None]:
-    """Return what the daemon remembers in its state directory: epochs of tokens, and positions of sequences."""
+def _memory(options: Options, claims: list[Claim]) -> tuple[Epochs, Positions | None, Proofs]:
+    """Return what the daemon remembers in its state directory: epochs, positions of sequences, and its key."""
     is_for_command = options["inherit"] is not None or options["starter"] is not None
     path = state_directory() if is_for_command else options.config.state
     if not path:
-        return Epochs(), None
+        return Epochs(), None, Proofs()
+    place = _first_address(options, claims)
     try:
         state = StateDirectory(path)
-        return Epochs(state), Positions(state, _first_address(options, claims))
+        proofs = Proofs() if options.config.multicast_address else proofs_of_directory(state, place)
+        return Epochs(state), Positions(state, place), proofs
     except StateError as e:
         if not is_for_command:
             raise ConfigError(f"state: {e}") from None
         _log.warn("{why}: nothing is remembered when this daemon has ended", why=str(e))
-        return Epochs(problem=str(e)), None
+        return Epochs(problem=str(e)), None, Proofs()
 
 
 def _first_address(options: Options, claims: list[Claim]) -> str:

@@ -30,6 +30,17 @@ def test_the_highest_token_is_kept_beside_the_file(fence: Fence, kept: Path) -> 
     assert os.listdir(kept.parent) == [kept.name]
 
 
+@pytest.mark.parametrize("path", ["", "/", "//"])
+def test_a_path_without_a_name_has_no_fence(path: str) -> None:
+    with pytest.raises(BrokenFence, match="has no name"):
+        Fence(path)
+
+
+def test_a_slash_at_the_end_makes_no_other_fence(tmp_path: Path, kept: Path) -> None:
+    Fence(f"{tmp_path}/store/").check(5)
+    assert kept.read_text() == "5\n"
+
+
 def test_a_lower_one_is_refused(fence: Fence, kept: Path) -> None:
     fence.check(9)
     with pytest.raises(StaleToken, match=r"store\.fence: token 8 is lower than 9: ") as refused:

@@ -260,7 +260,7 @@ def _unescape(text: str) -> str:
 def _cannot_load(path: str, why: str) -> ConfigError:
     flom_says = f"ERROR: error while loading file '{path}'"
     code = ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR
-    return _init_failed(f"{path}: cannot be loaded: {why}", code, f"{flom_says}: {why}", [flom_says])
+    return _init_failed(f"{path or repr(path)}: cannot be loaded: {why}", code, f"{flom_says}: {why}", [flom_says])
 
 
 def _init_failed(plain: str, code: ReturnCode, why: str, on_stdout: list[str]) -> ConfigError:

@@ -309,6 +309,13 @@ def read_status_for(text: str) -> str:
     return text
 
 
+def read_filled(text: str) -> str:
+    """Check that C{text} is not empty, as it is most often because a variable of the shell is not set."""
+    if not text:
+        raise Unclear("it is empty")
+    return text
+
+
 def read_file(text: str) -> str:
     """Return the absolute path, without links, of a file that must be there (docs/compatibility.md, "Options")."""
     if not text:

@@ -24,6 +24,7 @@ from flom.config.parsers import (
     read_directory,
     read_duration,
     read_file,
+    read_filled,
     read_mode,
     read_mode_name,
     read_name,
@@ -312,8 +313,10 @@ class Config(_Values):
 
     # fmt: off
     daemon_trace_file: str = _text("-t, --daemon-trace-file", "[Trace] DaemonTraceFile", default="",
+        check_option=read_filled,
         help="file for the trace of the daemon; FLOM_TRACE_MASK selects what is traced")
     command_trace_file: str = _text("-T, --command-trace-file", "[Trace] CommandTraceFile", default="", program=RUNNER,
+        check_option=read_filled,
         help="file for the trace of this command")
     append_trace_file: bool = _text("--append-trace-file", "[Trace] AppendTraceFile", default=False, check=read_bool,
         check_option=read_yes_or_no,
@@ -395,7 +398,7 @@ class Config(_Values):
     election_time_ms: int = _integer("--election-time", "[Daemon] ElectionTime",
         unit="ms", default=round(DEFAULT_TIMING.campaign * 1000),
         check=within(100, 60_000), help="milliseconds without an objection after which a candidate leads")
-    group_key: str = _text("--group-key", "[Daemon] GroupKey", default="",
+    group_key: str = _text("--group-key", "[Daemon] GroupKey", default="", check_option=read_filled,
         help="file with a secret that the daemons and clients of the group share; others cannot make up what they say")
     group_key_required: bool = _flag("--group-key-required", "[Daemon] GroupKeyRequired", default=False,
         help="do not believe FLoM's daemons and clients either, which have no key")
@@ -443,7 +446,7 @@ class Config(_Values):
     reservation_ms: int = _integer("--reservation", "[Daemon] Reservation", unit="ms", default=60_000, program=DAEMON,
         check=within(0, 3_600_000),
         help="milliseconds for which commands wait for this daemon if it was killed, and start no other; 0: not at all")
-    state: str = _text("--state", "[Daemon] State", default="", program=DAEMON,
+    state: str = _text("--state", "[Daemon] State", default="", check_option=read_filled, program=DAEMON,
         help="directory in which the daemon remembers what must not begin anew when it starts again")
     log_grants: bool = _flag("--log-grants", "[Daemon] LogGrants", default=False, program=DAEMON,
         help="log every grant and release")

@@ -48,10 +48,16 @@ class Granted:
 
 @dataclass(slots=True)
 class Queued:
-    """The session waits for others to release; C{delayed} if it was incubated before."""
+    """
+    The session waits for others to release.
+
+    @ivar delayed: true if the request was incubated before.
+    @ivar ahead: how many wait for the resource since before.
+    """
 
     request: LockRequest
     delayed: bool = False
+    ahead: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from argparse import REMAINDER
 from importlib import import_module
 
 from flom._version import __version__
-from flom.ctl.options import Parser, Range
+from flom.ctl.options import Parser, Range, filled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _add_issue(step: Parser) -> None:
 
 
 def _add_fence(command: Parser) -> None:
-    command.add_argument("file", metavar="FILE", help="what the command changes; FILE.fence has the highest token")
+    help = "what the command changes; FILE.fence has the highest token"
+    command.add_argument("file", type=filled, metavar="FILE", help=help)
     help = "the command and its arguments, which runs if FLOM_TOKEN is not lower; else, the status is 94"
     command.add_argument("command", nargs=REMAINDER, metavar="-- COMMAND [ARG...]", help=help)
     command.set_defaults(run="fence:run_fenced")
@@ -135,9 +136,9 @@ def _add_group(command: Parser) -> None:
     command.add_argument(
         "--discovery-ttl", type=int, choices=Range(1, 255), default=1, help="IP TTL of datagrams; 1: same link only"
     )
-    command.add_argument("--group-key", default="", metavar="FILE", help="the file with its key, if it has one")
+    command.add_argument("--group-key", type=filled, metavar="FILE", help="the file with its key, if it has one")
 
 
 def _add_certificate(step: Parser, days: int) -> None:
-    step.add_argument("directory", metavar="DIR", help="where the authority is")
+    step.add_argument("directory", type=filled, metavar="DIR", help="where the authority is")
     step.add_argument("--days", type=int, choices=Range(1, 36500), default=days, help="how long it is valid")

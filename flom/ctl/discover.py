@@ -42,7 +42,7 @@ def discover(arguments: Namespace) -> int:
 
 def group_of(arguments: Namespace) -> Group:
     """Return the group that the command line names; see L{make_group} for errors in it."""
-    interface, ttl, key = arguments.interface, arguments.discovery_ttl, arguments.group_key
+    interface, ttl, key = arguments.interface, arguments.discovery_ttl, arguments.group_key or ""
     return make_group(arguments.group, arguments.port, interface, ttl, key)
 
 

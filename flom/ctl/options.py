@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, HelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter
 
 from flom.ctl.output import BAD_USAGE
 from flom.text import one_line
@@ -51,6 +51,13 @@ class Range:
 
     def __iter__(self) -> Iterator[str]:
         return iter((f"{self._range[0]} to {self._range[-1]}",))
+
+
+def filled(text: str) -> str:
+    """Return C{text}, which must be any: an empty one is most often a variable of the shell that is not set."""
+    if not text:
+        raise ArgumentTypeError("it is empty")
+    return text
 
 
 def _unmeasured(prog: str) -> HelpFormatter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from flom.core.names import parse_name
 from flom.core.value import Value
 from flom.errors import InvalidName
@@ -102,6 +104,8 @@ def describe_daemon(daemon: DaemonStatus) -> str:
     place = f"{daemon.role or 'member'} of {daemon.group}, " if daemon.group else ""
     if daemon.draining:
         place += "draining, "
+    if daemon.grace_left is not None:
+        place += f"in grace for {spell_seconds(ceil(daemon.grace_left))}: only former holders are served, "
     connections = "connection" if daemon.connected == 1 else "connections"
     return one_line(
         f"flom {daemon.version} on {daemon.host}, pid {daemon.pid}, {place}"

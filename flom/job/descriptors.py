@@ -25,6 +25,53 @@ def inherited_descriptors() -> list[int]:
     return found
 
 
+class EndWatch:
+    """
+    By which another process can watch for the end of a command: its pidfd; where there are none, a pipe.
+
+    @ivar inherited: of the pipe, the descriptor that the command has to inherit; -1 where it need not.
+    """
+
+    def __init__(self) -> None:
+        """@raise OSError: there are no more descriptors."""
+        self._ending = self.inherited = -1
+        if not _has_pidfds():
+            self._ending, self.inherited = os.pipe()
+
+    def note_start(self) -> None:
+        """Note that the command has what it is to inherit, or will never run."""
+        if self.inherited >= 0:
+            os.close(self.inherited)
+            self.inherited = -1
+
+    def open(self, command: int) -> int:
+        """
+        Return a new descriptor that can be read from, or is at its end, once C{command} has ended.
+
+        Without pidfds, that is when neither it nor what it has started has the pipe any more.
+
+        @param command: its process id; it has not been reaped yet.
+        @raise OSError: there are no more descriptors.
+        """
+        return os.pidfd_open(command) if self._ending < 0 else os.dup(self._ending)
+
+    def close(self) -> None:
+        """Close what is open here."""
+        self.note_start()
+        if self._ending >= 0:
+            os.close(self._ending)
+            self._ending = -1
+
+
+def _has_pidfds() -> bool:
+    """Return whether there are pidfds: not before Linux 5.3, and not where a seccomp filter forbids them."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (OSError, AttributeError):  # the latter: of a Python that was built on such a system
+        return False
+    return True
+
+
 def _descriptors() -> Iterable[int]:
     """Return the numbers of all open descriptors, and perhaps of others."""
     try:

@@ -6,6 +6,9 @@ shared lock (flock) on it. The command inherits that, and the kernel drops it wi
 the next daemon there sees whether anybody holds what it does not know, and serves nobody else until they have come.
 
 The daemon has such a lock too: a file that nobody has locked is of no use any more.
+
+A file that was removed cannot be given a name again, nor can a daemon move the locks of others to a new one. So when it
+makes the file anew, a small process locks that, for as long as a holder has the removed one locked.
 """
 
 from __future__ import annotations
@@ -21,6 +24,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from flom.net.stand_in import StandIn
+
+
+class NoStandIn(OSError):
+    """There can be no process that stands in for holders whose file was removed."""
+
 
 class HoldersFile:
     """The file of a daemon that runs."""
@@ -34,15 +43,39 @@ class HoldersFile:
         @raise OSError: it cannot be made.
         """
         self.file = file
-        self._descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_EXCL | FLAGS, 0o600)
+        self._mode = mode
+        self._group = group
+        self._stand_ins: list[StandIn] = []
+        self._descriptor = self._make()
+
+    def is_there(self) -> bool:
+        """Return whether nobody has removed it, or put another one in its place."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            if group >= 0:
-                os.fchown(self._descriptor, -1, group)
-            os.fchmod(self._descriptor, mode)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            return os.path.samestat(os.stat(self.file, follow_symlinks=False), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def renew(self) -> None:
+        """
+        Make it anew, because it is not there: those that have locked the one of before count as if they had this.
+
+        @raise OSError: it cannot be made.
+        @raise NoStandIn: it was, but those are not known by it.
+        """
+        former, self._descriptor = self._descriptor, self._make()
+        try:
+            fcntl.flock(former, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                self._stand_in_for(former)
+            except OSError as e:
+                raise NoStandIn(e.errno, e.strerror) from e
+        finally:
+            os.close(former)
+
+    def forget_stand_ins(self) -> None:
+        """Forget processes that stood in for holders who have ended."""
+        self._stand_ins = [each for each in self._stand_ins if not each.has_ended()]
 
     def touch(self) -> None:
         """Make it a new file, so to speak, for what removes old ones, as systemd-tmpfiles does in /tmp."""
@@ -61,10 +94,43 @@ class HoldersFile:
             pass  # it is for the next daemon
         os.close(self._descriptor)
 
+    def _make(self) -> int:
+        """Make the file, lock it, and return its descriptor."""
+        descriptor = os.open(self.file, os.O_RDONLY | os.O_CREAT | os.O_EXCL | FLAGS, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if self._group >= 0:
+                os.fchown(descriptor, -1, self._group)
+            os.fchmod(descriptor, self._mode)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _stand_in_for(self, former: int) -> None:
+        """Start a process that has the file locked as long as others have locked that of C{former}, a descriptor."""
+        from flom.net.stand_in import StandIn  # which most daemons never need
+
+        kept = os.open(self.file, os.O_RDONLY | FLAGS)
+        try:
+            fcntl.flock(kept, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            awaited = os.open(f"/proc/self/fd/{former}", os.O_RDONLY | os.O_CLOEXEC)  # our own lock is not awaited
+            try:
+                self._stand_ins.append(StandIn([kept], awaited, is_file=True))
+            finally:
+                os.close(awaited)
+        finally:
+            os.close(kept)
+
 
 def new_start() -> str:
     """Return what names a start of a daemon: 16 hexadecimal digits."""
     return os.urandom(8).hex()
+
+
+def start_of(file: str) -> str:
+    """Return what names the start of the daemon whose holders file C{file} is."""
+    return file.rpartition(SUFFIX)[2]
 
 
 def find_others(address: Any, *, is_private: bool) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from flom.job.descriptors import EndWatch
 from flom.job.environment import DEADLINE
 from flom.job.signals import changed_by_python
 from flom.job.words import CannotExecute, execute
@@ -59,9 +60,12 @@ class Child:
         try:
             self._ended, ending = os.pipe()
             deadline, self._until_loss = os.pipe()
+            self._end_watch = EndWatch()
         except OSError as e:
             raise CannotExecute(f"Unable to execute command '{words[0]}': {reason(e)}") from e
         os.set_inheritable(deadline, True)
+        if self._end_watch.inherited >= 0:
+            os.set_inheritable(self._end_watch.inherited, True)
         environment[DEADLINE] = b"%d" % deadline
         try:
             with self._lock:  # the thread comes first: without it, there is to be no command
@@ -73,10 +77,22 @@ class Child:
             raise
         finally:
             os.close(deadline)
+            self._end_watch.note_start()
 
     def fileno(self) -> int:
         """Return a descriptor that can be read from once L{status} is known."""
         return self._ended
+
+    def open_end_watch(self) -> int:
+        """
+        Return a new descriptor for another process, which can be read from, or is at its end, when this one has ended.
+
+        @raise OSError: it has ended already, or there are no more descriptors.
+        """
+        with self._lock:
+            if self.status is not None:
+                raise ProcessLookupError("the command has ended")
+            return self._end_watch.open(self.pid)
 
     def signal(self, number: int, to_group: bool = False) -> None:
         """

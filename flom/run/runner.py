@@ -243,7 +243,7 @@ class Runner(Hooks):
 
         if self._stand_in is not None:
             self._stand_in.end()
-        self._stand_in = StandIn(child.pid, descriptors)
+        self._stand_in = StandIn(child.open_end_watch, descriptors)
 
     def _tell(self, kind: type[DaemonLost], line: str) -> None:
         """Print C{line} about a loss, of which each C{kind} is told once, and let the command know of the first."""

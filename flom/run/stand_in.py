@@ -13,7 +13,7 @@ from flom.trace import tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _trace = tracer("exec")
 
@@ -21,21 +21,22 @@ _trace = tracer("exec")
 class StandIn:
     """Lives as long as the command, or until it is replaced."""
 
-    def __init__(self, command: int, descriptors: Sequence[int]) -> None:
+    def __init__(self, open_end_watch: Callable[[], int], descriptors: Sequence[int]) -> None:
         """
         Fork the process; nothing happens where that, or to watch the command, is not possible.
 
-        @param command: its process id; it has not been reaped yet.
+        @param open_end_watch: returns a new descriptor that can be read from, or is at its end, when the command has
+            ended; it may raise OSError.
         @param descriptors: of the connection, and so on, which are the lock.
         """
         self._pid = 0
         kept: list[int] = []
         try:
-            kept = [os.pidfd_open(command), *map(os.dup, descriptors)]  # a fork closes the others
+            kept = [open_end_watch(), *map(os.dup, descriptors)]  # a fork closes the others
             self._pid = os.fork()
             if not self._pid:
                 _live(kept)
-        except (OSError, AttributeError) as e:  # the latter: of a Python without pidfds
+        except OSError as e:
             _trace.debug("no process keeps the lock if this one is killed: %s", e)
         finally:
             for descriptor in kept:

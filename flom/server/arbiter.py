@@ -457,6 +457,16 @@ class DeferredArbiter(Acquiring):
         """True during a grace period."""
         return self._takeover is not None and self._takeover.is_in_grace
 
+    @property
+    def grace_left(self) -> float | None:
+        """Seconds until the grace period ends, at the latest that is known now; C{None} if there is none."""
+        return None if self._takeover is None else self._takeover.left
+
+    @property
+    def sessions_in_grace(self) -> int:
+        """How many sessions have no connection, because theirs is broken, and may come back."""
+        return len(self._suspended)
+
     def contest(self, sessions: Iterable[SessionId]) -> None:
         """Deliver L{Contested} to C{sessions}: another daemon has granted what they hold; they hold it still."""
         for session in sessions:

@@ -45,11 +45,13 @@ from flom.server.deadlines import Deadlines
 from flom.server.log_throttle import LogThrottle
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.peer import Peer, describe, is_of_this_host, is_trusted, peer_of
+from flom.server.proofs import Proofs
 from flom.server.sessions import Sessions
 from flom.text import truncate
 from flom.trace import tracer
 
 if TYPE_CHECKING:
+    from flom.core.proofs import Prover
     from flom.server.snapshot import Statuses
 
 _conns = tracer("conns")
@@ -62,6 +64,9 @@ POSTPONED: Final = 0.001
 Seconds for which a client may be left without the answer that it has to wait: where locks go from hand to hand, it is
 granted the lock meanwhile, and gets both answers at once.
 """
+
+SHORT_QUEUE: Final = 20
+"""So many can be granted a lock one after another within that time; who waits behind more of them is told at once."""
 
 _BEGINS_SESSION: Final = frozenset({Outcome.GRANTED, Outcome.QUEUED, Outcome.AWAITING_CREATION})
 """After these the client has something that can outlive its connection."""
@@ -98,6 +103,7 @@ class LockProtocol(Protocol):
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
         self._session: Session | None = None  # if it outlives a connection that breaks
+        self._prover: Prover | None = None  # of what is granted on this connection, once something is
         self._postponed = b""  # what is sent before anything else is
         self._heir: Callable[[bytes], None] | None = None  # takes what comes after an offer to take over
 
@@ -230,7 +236,11 @@ class LockProtocol(Protocol):
             case LockRequest():
                 if not (order.wait or order.create) and order.name.text.startswith(STATUS_PROBE):
                     self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
-                elif not (order.secret and self._go_on(order)):
+                elif order.secret and self._go_on(order):
+                    pass
+                elif order.regains and not self._may_reclaim(order):
+                    self._answer(Outcome.BUSY)
+                else:
                     self._arbiter.request(order)
             case Introduced():
                 self._peer_id = order.peer_id and intern(order.peer_id)  # most have the same
@@ -266,7 +276,7 @@ class LockProtocol(Protocol):
             self._answer(Outcome.BUSY)
             return True
         if session is None or self._session is not None:
-            if self._shared.throttle.allows("sessions that are over", 1):
+            if not request.regains and self._shared.throttle.allows("sessions that are over", 1):
                 self._log.info("{peer} wants to go on with what is over, or never was", peer=self._peer)
             return False
         standing = self._arbiter.standing(session.id, request.name)
@@ -289,6 +299,24 @@ class LockProtocol(Protocol):
             session.is_contested = False
             self._tell(Contested())
         return True
+
+    def _may_reclaim(self, request: LockRequest) -> bool:
+        """Return whether to believe that the client has held what C{request} reclaims."""
+        proofs, throttle, is_in_grace = self._shared.proofs, self._shared.throttle, self._arbiter.is_in_grace
+        return proofs.may_reclaim(request, self._client(), self._peer, throttle, is_in_grace=is_in_grace)
+
+    def _prove(self, grant: Granted) -> str:
+        """Return the proof of C{grant}; the empty string without a key."""
+        if self._prover is None:
+            secret = "" if self._session is None else self._session.secret
+            self._prover = self._shared.proofs.prover(self._client(), secret)
+        return self._prover.prove(grant)
+
+    def _client(self) -> str:
+        """Return who the client is, for proofs: the digest of its certificate, or its user over a UNIX socket."""
+        if self._shared.options.tls is not None:
+            return self._certificate().hex()
+        return "" if is_tcp(self.transport) else self._origin or ""
 
     def _release_late(self, order: Release) -> None:
         """Carry out C{order}, which was postponed."""
@@ -358,9 +386,9 @@ class LockProtocol(Protocol):
             _locker.debug("to %s: %s", self._id, effect)
         match effect:
             case Granted():
-                self._answer(Outcome.GRANTED, effect.element, effect.token, delayed=effect.delayed)
+                self._answer(Outcome.GRANTED, effect, delayed=effect.delayed)
             case Queued():
-                self._answer(Outcome.QUEUED, delayed=effect.delayed)
+                self._answer(Outcome.QUEUED, delayed=effect.delayed, is_urgent=effect.ahead > SHORT_QUEUE)
             case Incubated():
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
@@ -373,17 +401,25 @@ class LockProtocol(Protocol):
                 if (contested := self._connection.contested()) is not None:
                     self._send(contested)
 
-    def _answer(self, outcome: Outcome, element: str | None = None, token: int = 0, *, delayed: bool = False) -> None:
+    def _answer(
+        self, outcome: Outcome, grant: Granted | None = None, *, delayed: bool = False, is_urgent: bool = False
+    ) -> None:
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
         secret = self._secret_to_tell() if tells_secret else ""
         terms = self._shared.terms
-        data = self._connection.answer(outcome, element, token, delayed=delayed, session=secret, terms=terms)
+        if grant is None:
+            data = self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms)
+        else:
+            proof = self._prove(grant) if self._connection.is_extended else ""
+            data = self._connection.answer(
+                outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof
+            )
         if data is None:
             self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
             return
         if self._is_traced:
             _msg.debug("to %s: %s", self._id, Shown(data))
-        if outcome is Outcome.QUEUED and self._can_postpone and not self._postponed:
+        if outcome is Outcome.QUEUED and not is_urgent and self._can_postpone and not self._postponed:
             self._postponed = data
             self._shared.postponed.set(self)
             return
@@ -509,6 +545,7 @@ class LockFactory(Factory):
     @ivar throttle: of log lines that clients can cause.
     @ivar sessions: those that outlive a connection that breaks.
     @ivar terms: what clients are told of these.
+    @ivar proofs: of what is granted.
     @ivar answer_challenge: returns the answer to another leader of the group; a daemon that is in none says so.
     @ivar is_promised: returns whether the leader of the group is about to offer that this daemon takes over.
     @ivar answer_offer: answers that, by calls to send and to hang up; returns what takes all that comes after it.
@@ -524,16 +561,19 @@ class LockFactory(Factory):
         clock: IReactorTime,
         options: ServerOptions = DEFAULT_OPTIONS,
         counters: Counters | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         """
         @param clock: times out silent peers.
         @param counters: what is shown of the daemon beside its locks; by default, one of its own.
+        @param proofs: of what is granted; by default, there are none.
         """
         self.counters = counters or Counters()
         self.arbiter = arbiter
         self.clock = clock
         self.options = options
         self.keepalive = options.keepalive.of_daemon
+        self.proofs = proofs or Proofs()
         self.connected: set[LockProtocol] = set()
         self.start = ""
         self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))

@@ -15,6 +15,7 @@ class Counters:
     @ivar endpoints: addresses on which it listens.
     @ivar group: the multicast group, or the empty string.
     @ivar role: see L{flom.status.model.DaemonStatus.role}.
+    @ivar key_problem: why its grants have no proof although they should; the empty string if that is not so.
     @ivar connections: since the start.
     @ivar protocol_errors: connections that broke the protocol.
     @ivar discoveries: questions for a daemon of its group that it received.
@@ -24,6 +25,7 @@ class Counters:
     endpoints: list[str] = field(default_factory=list)
     group: str = ""
     role: str = ""
+    key_problem: str = ""
     connections: int = 0
     protocol_errors: int = 0
     discoveries: int = 0

@@ -65,6 +65,11 @@ class Takeover:
         """True until the grace period has ended; false if there was none."""
         return not self._grace.is_over
 
+    @property
+    def left(self) -> float | None:
+        """Seconds until the grace period ends if nothing more happens; C{None} if there is none."""
+        return None if self._grace.is_over else max(0.0, self._grace.ends_at - self._clock.seconds())
+
     def may_reclaim(self, name: ResourceName) -> bool:
         """See L{Grace.may_reclaim}."""
         return self._grace.may_reclaim(name, self._clock.seconds())

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from flom.config import private_sockets
-from flom.net.holders import HoldersFile, find_others, new_start, remove_if_free
+from flom.net.holders import HoldersFile, NoStandIn, find_others, remove_if_free, start_of
 from flom.net.holding import file_of
 from flom.server.connection import LockFactory
 from flom.text import reason
@@ -23,8 +23,13 @@ from flom.text import reason
 LOOK: Final = 0.03
 """Seconds between two looks whether all holders have come, or are gone."""
 
+WATCH: Final = 0.25
+"""Seconds between two looks whether the files are still there; each costs two system calls for each file."""
+
 TOUCH: Final = 3600.0
 """Seconds between two times at which the files are touched; what is in use for days would be removed as old."""
+
+_UNKNOWN: Final = "{file}: {why}: if this daemon is killed, the next one does not know who holds a lock{since}"
 
 _FOR_ALL: Final = 0o644
 _PRIVATE: Final = 0o600
@@ -45,7 +50,9 @@ class HoldersService(Service):
         self._files: list[HoldersFile] = []
         self._awaited: list[str] = []
         self._timer: IDelayedCall | None = None
+        self._watching: IDelayedCall | None = None
         self._touching: IDelayedCall | None = None
+        self._problems: dict[str, str] = {}  # of files that cannot be made anew, as it was logged
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -53,17 +60,19 @@ class HoldersService(Service):
         found = [
             file for address in addresses for file in find_others(address, is_private=_mode_of(address) == _PRIVATE)
         ]
-        self._factory.start = new_start()
+        proofs = self._factory.proofs
+        self._factory.start = proofs.new_start()
         for address in addresses:
             file = file_of(address, self._factory.start)
             try:
                 self._files.append(HoldersFile(file, _mode_of(address), _group_of(address)))
             except OSError as e:
-                text = "{file}: {why}: if this daemon is killed, the next one does not know who holds a lock"
-                self._log.warn(text, file=file, why=reason(e))
+                self._log.warn(_UNKNOWN, file=file, why=reason(e), since="")
+        self._watching = self._clock.callLater(WATCH, self._watch)
         self._touching = self._clock.callLater(TOUCH, self._touch)
         self._awaited = [file for file in dict.fromkeys(found) if not remove_if_free(file)]
         if self._awaited:
+            proofs.note_predecessor(has_key=all(proofs.has_signed(start_of(file)) for file in self._awaited))
             seconds = self._factory.options.limits.session_timeout
             self._log.info("holders of the last daemon are expected back: grace for {seconds:g} s", seconds=seconds)
             self._factory.arbiter.begin_grace(seconds)
@@ -76,14 +85,32 @@ class HoldersService(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        for timer in self._timer, self._touching:
+        for timer in self._timer, self._watching, self._touching:
             if timer is not None:
                 timer.cancel()
-        self._timer = self._touching = None
+        self._timer = self._watching = self._touching = None
         for file in self._files:
             # a client that was told of it may be about to lock it
             file.close(removes=not any(client.is_extended for client in self._factory.connected))
         self._files, self._factory.start = [], ""
+
+    def _watch(self) -> None:
+        """Make files anew that were removed."""
+        self._watching = self._clock.callLater(WATCH, self._watch)
+        for each in self._files:
+            each.forget_stand_ins()
+            if each.is_there():
+                self._problems.pop(each.file, None)
+                continue
+            try:
+                each.renew()
+                self._log.warn("{file} was removed: made anew", file=each.file)
+            except NoStandIn as e:
+                self._log.warn(_UNKNOWN, file=each.file, why=reason(e), since=" by now")
+            except OSError as e:
+                if self._problems.get(each.file) != str(e):
+                    self._problems[each.file] = str(e)
+                    self._log.warn(_UNKNOWN, file=each.file, why=reason(e), since="")
 
     def _touch(self) -> None:
         self._touching = self._clock.callLater(TOUCH, self._touch)

@@ -22,6 +22,7 @@ from flom.server.listening import ListeningService
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.paths import PathsService
 from flom.server.peer import address_text
+from flom.server.proofs import Proofs, proofs_of_group
 from flom.trace import tracer
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def build_daemon(
     counters: Counters | None = None,
     reservation: float = 0.0,
     knows_holders: bool = False,
+    proofs: Proofs | None = None,
 ) -> MultiService:
     """
     Return a daemon as a service, to run alone or inside another program.
@@ -65,6 +67,8 @@ def build_daemon(
         it ends in bad order; 0 for not at all.
     @param knows_holders: whether clients of this host reclaim their locks from the next daemon at its addresses, which
         waits for them.
+    @param proofs: by which it knows what it has granted when that is reclaimed; in a group, the key of the group
+        decides; C{None} for none.
     @raise ValueError: C{end} is missing, or C{arbiter} has a daemon already.
     """
     arbiter.serve()
@@ -87,7 +91,11 @@ def build_daemon(
         else:
             lifespan_service.quiesce()
 
-    factory = LockFactory(arbiter, reactor, replace(options, on_shutdown=shut_down if end else None), counters)
+    if membership is not None:
+        proofs = proofs_of_group(membership.group)
+    proofs = proofs or Proofs()
+    counters.key_problem = proofs.problem
+    factory = LockFactory(arbiter, reactor, replace(options, on_shutdown=shut_down if end else None), counters, proofs)
     serving = factory if options.tls is None else options.tls.secure_server(factory, reactor)
 
     def note_open(port: IListeningPort) -> None:
@@ -124,7 +132,7 @@ def build_daemon(
         from flom.server.group.service import MembershipService  # the others need not wait for its import
 
         member = MembershipService(
-            reactor, arbiter, lifespan_service, membership, end_daemon, counters, factory.sessions, options.tls
+            reactor, arbiter, lifespan_service, membership, end_daemon, counters, factory.sessions, options.tls, proofs
         )
         factory.answer_challenge, factory.answer_offer = member.answer_challenge, member.answer_offer
         factory.hand_over = member.hand_over

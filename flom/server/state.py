@@ -29,6 +29,9 @@ MAX_SIZE: Final = 2**26
 """Bytes of the longest file that is read."""
 
 _EPOCH: Final = "epoch"
+_KEY: Final = "key"
+_KEY_SIZE: Final = 32
+"""Bytes of the key, which the file has as a line of hexadecimal digits."""
 
 
 class StateError(FlomError):
@@ -60,11 +63,12 @@ class StateDirectory:
             raise StateError(f"{path}: others may write to it (mode {stat.S_IMODE(found.st_mode):03o})")
         self.read_epoch()
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, *, is_secret: bool = False) -> bytes | None:
         """
         Return what is in a file; C{None} if there is none.
 
-        @raise StateError: it cannot be read, is another user's, too long, or no file at all.
+        @param is_secret: whether other users must not be able to read it.
+        @raise StateError: it cannot be read, is another user's, too long, or no file at all; or others can read it.
         """
         path = os.path.join(self.path, name)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -78,6 +82,8 @@ class StateDirectory:
                 if not stat.S_ISREG(found.st_mode):
                     raise StateError(f"{path}: it is no file")
                 _check_owner(path, found)
+                if is_secret and found.st_mode & 0o077:
+                    raise StateError(f"{path}: others may read it (mode {stat.S_IMODE(found.st_mode):03o})")
                 if found.st_size > MAX_SIZE:
                     raise StateError(f"{path}: its {found.st_size} bytes are more than {MAX_SIZE}")
                 return file.read()
@@ -142,6 +148,29 @@ class StateDirectory:
             token = begin_epoch(max(seen, self.read_epoch()), wall)
             self.replace(_EPOCH, b"%d\n" % epoch_of(token))
         return token
+
+    def read_key(self) -> bytes | None:
+        """Return the key of all daemons here; C{None} if there is none yet; L{StateError} if it cannot be read."""
+        data = self.read(_KEY, is_secret=True)
+        if data is None:
+            return None
+        digits = data.removesuffix(b"\n")
+        if len(digits) != 2 * _KEY_SIZE or digits.strip(b"0123456789abcdef"):
+            raise StateError(f"{os.path.join(self.path, _KEY)}: it is no key")
+        return bytes.fromhex(digits.decode())
+
+    def make_key(self) -> bytes:
+        """
+        Make the key of all daemons here, unless one of them has just done so; return it.
+
+        @raise StateError: it cannot be read or written.
+        """
+        with self.locked():
+            key = self.read_key()
+            if key is None:
+                key = os.urandom(_KEY_SIZE)
+                self.replace(_KEY, b"%b\n" % key.hex().encode())
+        return key
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

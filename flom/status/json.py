@@ -53,7 +53,12 @@ def from_json(text: str | bytes) -> Status:
         daemon.setdefault("up", daemon["now"] - daemon["started"])  # release 0.1.0 leaves it out
         daemon.setdefault("draining", False)
         daemon["endpoints"] = tuple(daemon["endpoints"])
-        daemon = {"epoch": 0, "state": "", "state_problem": ""} | daemon  # earlier releases leave these out
+        daemon = {
+            "epoch": 0,
+            "state": "",
+            "state_problem": "",
+            "grace_left": None,
+        } | daemon  # which earlier ones leave out
         return Status(
             _make(DaemonStatus, daemon),
             tuple(_resource(resource) for resource in found["resources"]),

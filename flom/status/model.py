@@ -120,6 +120,9 @@ class DaemonStatus(Value):
     epoch: int = 0  # of its fencing tokens; 0 before the first grant
     state: str = ""  # the directory in which it remembers things; the empty string for none
     state_problem: str = ""  # why it does not remember them there; the empty string if it does
+    grace_left: float | None = (
+        None  # seconds for which it serves only who held a lock of the daemon before; None if not
+    )
 
 
 class Status(Value):

@@ -171,8 +171,7 @@ def test_a_lost_lock_is_told_and_the_command_goes_on(refused: Runner, fake: Fake
     conversation, _ = fake.accept()
     conversation.answer(0)
     conversation.close()
-    assert running.process.stderr is not None
-    told = running.process.stderr.readline().decode()
+    told = running.error_line()
     what = f"the lock was lost: {refused.address} closed the connection; the command goes on unlocked"
     assert told == f"{refused.program}: R1: {what}\n"
     running.say("went on")
@@ -417,10 +416,9 @@ def test_a_command_of_another_user_costs_a_line(programs: Programs, words: list[
     runner = Runner(programs, powerless, daemon.socket, "R1")
     running = runner.start("--", "setpriv", "--reuid=65534", "sh", "-c", "echo $$; read line; exit 5")
     told = f": warning: signal 15 cannot be passed on to the command (pid {running.line()}): operation not permitted\n"
-    assert running.process.stderr is not None
     for _ in range(2):
         running.signal(signal.SIGTERM)
-        assert running.process.stderr.readline().decode().endswith(told)
+        assert running.error_line().endswith(told)
     assert runner.is_locked
     running.say("end")
     done = running.finish()

@@ -46,6 +46,12 @@ def test_without_a_lock_there_is_no_token(programs: Programs, tmp_path: Path) ->
     assert_refused(flomctl(programs, "fence", str(tmp_path / "db"), "true"), 93, "there is no FLOM_TOKEN")
 
 
+def test_an_empty_name_is_one_line_and_makes_no_file(programs: Programs, tmp_path: Path) -> None:
+    done = flomctl(programs, "fence", "", "--", "echo", "ran", environment={"FLOM_TOKEN": "7"}, cwd=tmp_path)
+    assert_refused(done, 2, "flomctl fence: argument FILE: it is empty")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_fence_that_cannot_be_kept_is_one_line(programs: Programs, tmp_path: Path) -> None:
     (tmp_path / "db.fence").write_text("seven\n")
     assert_refused(fence(programs, tmp_path / "db", "7", "true"), 99, f"{tmp_path}/db.fence: 'seven'")

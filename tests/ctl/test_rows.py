@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flom.ctl.rows import ORDERS, blocked_first, plain_lines, sections_of, select
+from flom.ctl.rows import ORDERS, blocked_first, describe_daemon, plain_lines, sections_of, select
 from tests.fakes.status import make_status
 
 
@@ -33,3 +33,10 @@ def test_a_holder_whose_connection_is_broken_is_in_grace() -> None:
     status = status.replace(resources=(resource.replace(holders=(holder.replace(in_grace=True),)),))
     _, row = plain_lines(sections_of(status, blocked_first))
     assert row.split("\t")[3] == "in grace"
+
+
+def test_a_daemon_in_its_grace_period_is_said_to_be_and_for_how_long() -> None:
+    daemon = make_status("R").daemon
+    assert "in grace" not in describe_daemon(daemon)
+    told = describe_daemon(daemon.replace(grace_left=8.2))
+    assert ", in grace for 9 s: only former holders are served, up " in told

@@ -24,6 +24,7 @@ from flom.net.machine_id import unique_id
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory, LockProtocol
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
+from flom.server.proofs import Proofs
 
 
 class Transport(StringTransport):
@@ -106,12 +107,12 @@ class MemoryDaemon:
     @ivar shutdowns: the shutdowns carried out so far; true for immediate ones.
     """
 
-    def __init__(self, options: ServerOptions = DEFAULT_OPTIONS) -> None:
+    def __init__(self, options: ServerOptions = DEFAULT_OPTIONS, proofs: Proofs | None = None) -> None:
         self.clock = Clock()
         self.shutdowns: list[bool] = []
         self.arbiter = DeferredArbiter(self.clock, limits=options.limits)
         self.options = replace(options, on_shutdown=lambda order: self.shutdowns.append(order.immediate))
-        self.factory = LockFactory(self.arbiter, self.clock, self.options)
+        self.factory = LockFactory(self.arbiter, self.clock, self.options, proofs=proofs)
 
     def connect(self, host: str = "127.0.0.1", kind: type[Transport] = Transport) -> MemoryClient:
         """Return a client that connects from C{host}."""

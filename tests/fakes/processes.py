@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -78,6 +78,9 @@ class HeldOfTest:
 
     def descriptors(self) -> list[int]:
         return [self._number]
+
+    def follow(self, call: Callable[[list[int]], object]) -> None:
+        pass  # it is never reclaimed
 
     def fileno(self) -> int:
         return self._number

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -15,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from tests.fakes.daemon import FLOM_RUN
-
-PATIENCE = 20.0  # seconds until a process that does nothing fails the test
+from tests.fakes.pipes import PATIENCE as PATIENCE  # which users of this module need too
+from tests.fakes.pipes import read_line, read_soon
 
 _MARK = (
     "XDG_FLOM_TEST_MARK"  # in the environment of our processes, and of the daemons that they start, which keep XDG_*
@@ -59,13 +58,18 @@ class Running:
         assert self.process.stdout is not None
         descriptor = self.process.stdout.fileno()
         while b"\n" not in self._unread:
-            readable, _, _ = select.select([descriptor], [], [], PATIENCE)
-            assert readable, f"no line came, but {self._unread!r}"
-            data = os.read(descriptor, 4096)
+            try:
+                data = read_soon(descriptor)
+            except AssertionError as e:
+                raise AssertionError(f"{e}, but {self._unread!r}") from None
             assert data, f"stdout ended after {self._unread!r}"
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode()
+
+    def error_line(self) -> str:
+        """Wait for the next line on its stderr; return it with its line feed, or less at the end."""
+        return read_line(self.process.stderr)
 
     def say(self, text: str) -> None:
         """Write C{text} and a line feed to its stdin."""

@@ -11,6 +11,7 @@ import pytest
 from flom.net import holding as holding_module
 from flom.net.holders import HoldersFile, find_others, new_start, remove_if_free
 from flom.net.holding import DaemonGone, Holding, file_of, files_for
+from tests.fakes.programs import eventually
 
 
 @pytest.fixture
@@ -68,6 +69,47 @@ def test_it_is_too_late_for_a_file_that_the_next_daemon_has_removed(file: str, m
         Holding(file)
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(opened)
+
+
+def test_a_removed_file_is_made_anew_for_those_that_have_locked_it(file: str) -> None:
+    daemon = HoldersFile(file, 0o640)
+    early = Holding(file)
+    assert daemon.is_there()
+    os.unlink(file)
+    assert not daemon.is_there()
+    daemon.renew()
+    assert daemon.is_there()
+    assert os.stat(file).st_mode & 0o777 == 0o640
+    late = Holding(file)
+    os.unlink(file)
+    daemon.renew()
+    daemon.close(removes=True)
+    late.release()
+    assert not remove_if_free(file)  # because of the early one, two files ago
+    early.release()
+    eventually(lambda: remove_if_free(file), "the end of the processes that stand in")
+    daemon.forget_stand_ins()
+
+
+def test_without_holders_no_process_stands_in(file: str) -> None:
+    daemon = HoldersFile(file, 0o600)
+    os.unlink(file)
+    daemon.renew()
+    assert daemon._stand_ins == []
+    daemon.close(removes=True)
+    assert not os.path.exists(file)
+
+
+def test_another_file_in_its_place_is_left_there(file: str) -> None:
+    daemon = HoldersFile(file, 0o600)
+    os.unlink(file)
+    Path(file).write_text("another")
+    assert not daemon.is_there()
+    with pytest.raises(FileExistsError):
+        daemon.renew()
+    os.unlink(file)
+    daemon.renew()
+    daemon.close(removes=True)
 
 
 def test_its_permissions_are_as_wanted_whatever_the_umask(file: str) -> None:

@@ -280,9 +280,7 @@ def test_flom_leaves_its_command_alone_and_exits_with_99(holds: Holds, tmp_path:
     running, conversation = holds(*words, program="flom")
     assert running.line() == "runs"
     conversation.close()
-    stderr = running.process.stderr
-    assert stderr is not None
-    assert stderr.readline().endswith(b"the command goes on unlocked\n")
+    assert running.error_line().endswith("the command goes on unlocked\n")
     running.say("went on")
     done = running.finish()
     assert (done.returncode, done.stdout) == (99, "went on\n")

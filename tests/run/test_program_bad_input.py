@@ -37,12 +37,29 @@ BAD_WORDS: list[tuple[list[str], tuple[str, ...]]] = [
     (["-A", "ff02::1", "-I", "0"], ("discovery-timeout: '0'",)),
     (["-A", "ff02::1", "-I", "3600001"], ("discovery-timeout: '3600001'",)),
     (["-A", "ff02::1", "--discovery-ttl=300"], ("discovery-ttl: '300'",)),
+    (["-m", ""], ("mount-point-vfs: ''",)),
+    (["--tls-certificate", ""], ("tls-certificate: ''",)),
 ]
 
 
 @pytest.mark.parametrize(("words", "named"), BAD_WORDS, ids=[ascii(" ".join(words))[:40] for words, _ in BAD_WORDS])
 def test_a_bad_command_line_gives_99(run_here: RunHere, words: list[str], named: tuple[str, ...]) -> None:
     assert_refused(run_here(*words, *(["--", "echo", "ran"] if len(words) > 1 else [])), 99, *named)
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["-A", "ff02::1", "--group-key="], "group-key: '' "),
+        (["-t", ""], "daemon-trace-file: '' "),
+        (["-T", ""], "command-trace-file: '' "),
+        (["-c", ""], "'': "),
+    ],
+    ids=ascii,
+)
+def test_an_empty_path_is_refused(flom_run_here: RunHere, words: list[str], option: str) -> None:
+    """As of a variable of the shell that is not set; without a key, anybody could say anything to a group."""
+    assert_refused(flom_run_here(*words, "--", "echo", "ran"), 99, option)
 
 
 def test_a_bad_command_line_gives_99_as_a_process_too(programs: Programs) -> None:

@@ -271,9 +271,7 @@ def test_a_command_whose_daemon_goes_away_is_left_alone(asked: Asked, tmp_path: 
     conversation.answer(0)
     assert running.line() == "runs"
     conversation.close()
-    stderr = running.process.stderr
-    assert stderr is not None
-    warning = stderr.readline().decode()  # comes while the command still runs
+    warning = running.error_line()  # comes while the command still runs
     assert warning.startswith("flom-run: _RESOURCE: the lock was lost: ")
     assert str(tmp_path / "fake.sock") in warning
     running.say("still runs")
@@ -295,9 +293,7 @@ def test_a_contested_lock_is_told_once_and_in_the_status(asked: Asked, tmp_path:
     assert running.line() == "runs"
     conversation.say(Contested())
     conversation.say(Contested())
-    stderr = running.process.stderr
-    assert stderr is not None
-    warning = stderr.readline().decode()  # comes while the command still runs
+    warning = running.error_line()  # comes while the command still runs
     assert warning.startswith("flom-run: _RESOURCE: ")
     assert warning.endswith(f"fake.sock: {CONTESTED}; the command goes on\n")
     running.say("still runs")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +16,8 @@ from flom.tls.authority import issue, make_authority
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.mounts import mount_at, needs_fuse, process_at, wait_for_no_mount
 from tests.fakes.netns import Host, needs_network_namespaces
-from tests.fakes.programs import PATIENCE, Programs, command_line_of, eventually, free_port, is_alive
+from tests.fakes.pipes import read_soon
+from tests.fakes.programs import Programs, command_line_of, eventually, free_port, is_alive
 
 LIVES_ON = ["-d", "60000"]
 
@@ -65,9 +65,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 def assert_ended(reading: int) -> None:
     """Check that nobody has the other end of a pipe."""
-    readable, _, _ = select.select([reading], [], [], PATIENCE)
-    assert readable, "somebody still has it open"
-    assert os.read(reading, 1) == b""
+    assert read_soon(reading) == b""
 
 
 Words = Callable[[Path], list[str]]

@@ -18,6 +18,7 @@ from flom.codes import Outcome
 from flom.core.protocol.messages import Unlock
 from tests.fakes.daemon import FLOM_RUN_IN_PYTHON
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
+from tests.fakes.pipes import read_all
 from tests.fakes.programs import Programs, eventually, ignoring
 from tests.fakes.signals import RECORD, ControllingTerminal
 
@@ -96,9 +97,7 @@ def test_a_signal_ends_the_wait_for_a_daemon_that_is_being_started(programs: Pro
     eventually(lambda: any("flom/daemon" in line for line in programs.command_lines()), "the daemon's start")
     running.signal(signal.SIGTERM)
     assert running.wait() == -signal.SIGTERM
-    assert running.process.stderr is not None
-    assert running.process.stdout is not None
-    assert (running.process.stdout.read(), running.process.stderr.read()) == (b"", b"")
+    assert (read_all(running.process.stdout), read_all(running.process.stderr)) == (b"", b"")
 
 
 IMPATIENT = """

@@ -11,7 +11,7 @@ from zope.interface import provider
 
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Answer, Challenge, Contested, ManagementRefused, Message, Proof, Unlocked
-from flom.server.connection import POSTPONED, LockFactory
+from flom.server.connection import POSTPONED, SHORT_QUEUE, LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from tests.fakes.connections import FakeTls, MemoryClient, MemoryDaemon, first, later, lock, unlock, xml
@@ -426,6 +426,11 @@ class TestPostponing:
         daemon.clock.advance(POSTPONED)
         assert waiter.received() == [first(1)]
         assert daemon.clock.getDelayedCalls() == []
+
+    def test_behind_a_long_queue_it_is_sent_at_once(self, daemon: MemoryDaemon) -> None:
+        daemon.connect().send(HOLD)
+        *_, last_of_short, first_of_long = [daemon.connect().send(HOLD) for _ in range(SHORT_QUEUE + 2)]
+        assert [waiter.received() for waiter in (last_of_short, first_of_long)] == [[], [first(1)]]
 
     def test_it_is_sent_with_the_grant_if_that_comes_before(self, daemon: MemoryDaemon) -> None:
         holder = daemon.connect().send(HOLD)

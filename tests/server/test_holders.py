@@ -9,13 +9,16 @@ import pytest
 from twisted.internet.address import UNIXAddress
 from twisted.logger import LogEvent
 
+from flom.core.proofs import ProofKey
 from flom.core.protocol.messages import Answer
 from flom.net.holding import Holding
-from flom.server.holders import LOOK, TOUCH, HoldersService
+from flom.server.holders import LOOK, TOUCH, WATCH, HoldersService
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions
+from flom.server.proofs import Proofs
 from tests.fakes.connections import MemoryClient, MemoryDaemon, first, lock
 from tests.fakes.logs import informed, warnings
+from tests.fakes.programs import eventually
 
 EXTENDED = lock().replace(b'step="8"', b'step="8" extended="1"')
 RECLAIM = EXTENDED.replace(b" lifespan", b' regains="1" lifespan')
@@ -32,8 +35,8 @@ class Scene:
         path.touch(0o777)
         self.path = path
 
-    def daemon(self, seconds: float = 10.0) -> tuple[MemoryDaemon, HoldersService]:
-        daemon = MemoryDaemon(ServerOptions(limits=Limits(session_timeout=seconds)))
+    def daemon(self, seconds: float = 10.0, proofs: Proofs | None = None) -> tuple[MemoryDaemon, HoldersService]:
+        daemon = MemoryDaemon(ServerOptions(limits=Limits(session_timeout=seconds)), proofs)
         service = HoldersService(daemon.clock, [UNIXAddress(bytes(self.path))], daemon.factory)
         service.privilegedStartService()
         service.startService()
@@ -87,6 +90,60 @@ def test_a_file_that_is_in_use_for_days_never_looks_old(scene: Scene) -> None:
     assert daemon.clock.getDelayedCalls() == []
 
 
+def test_a_file_that_is_removed_is_made_anew(scene: Scene, log: list[LogEvent]) -> None:
+    killed, former = scene.daemon()
+    [name] = scene.files()
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    (scene.path.parent / name).unlink()
+    killed.clock.advance(WATCH)
+    assert scene.files() == [name]
+    assert warnings(log) == [f"{scene.path.parent / name} was removed: made anew"]
+    scene.kill(former)
+    daemon, _ = scene.daemon()
+    assert daemon.arbiter.is_in_grace
+    held.release()
+
+    def is_over() -> bool:
+        daemon.clock.advance(LOOK)
+        return not daemon.arbiter.is_in_grace
+
+    eventually(is_over, "the end of the grace period")
+
+
+def test_where_it_cannot_be_made_anew_it_says_so_once(scene: Scene, log: list[LogEvent]) -> None:
+    daemon, service = scene.daemon()
+    [name] = scene.files()
+    file = scene.path.parent / name
+    file.unlink()
+    file.mkdir()
+    daemon.clock.pump([WATCH] * 2)
+    unknown = "file exists: if this daemon is killed, the next one does not know who holds a lock"
+    assert warnings(log) == [f"{file}: {unknown}"]
+    file.rmdir()
+    daemon.clock.advance(WATCH)
+    assert warnings(log)[1:] == [f"{file} was removed: made anew"]
+    service.stopService()
+
+
+def test_where_no_process_can_stand_in_it_says_so(
+    scene: Scene, log: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("flom.net.stand_in.StandIn", fail)
+    daemon, service = scene.daemon()
+    [name] = scene.files()
+    held = holding_of(scene, daemon.connect().send(EXTENDED))
+    (scene.path.parent / name).unlink()
+    daemon.clock.pump([WATCH] * 2)
+    assert scene.files() == [name]
+    [warning] = warnings(log)
+    assert warning.endswith("if this daemon is killed, the next one does not know who holds a lock by now")
+    held.release()
+    service.stopService()
+
+
 def test_a_start_where_nobody_holds_waits_for_nothing(scene: Scene) -> None:
     _, former = scene.daemon()
     scene.kill(former)
@@ -115,9 +172,48 @@ def test_others_are_served_when_the_holder_has_come(scene: Scene, log: list[LogE
     assert len(scene.files()) == 1
     assert informed(log) == [
         "holders of the last daemon are expected back: grace for 10 s",
+        "R1 (EX) is reclaimed by 127.0.0.1:40000, unproven",
         "all holders of the last daemon have come back, or are gone",
     ]
     again.release()
+
+
+KEY = ProofKey(b"the key of some daemons", "/run/flom.sock")
+
+
+def test_after_a_daemon_with_our_key_reclaims_have_to_be_proven(scene: Scene) -> None:
+    killed, former = scene.daemon(proofs=Proofs(KEY))
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    scene.kill(former)
+    daemon, _ = scene.daemon(proofs=Proofs(KEY))
+    assert daemon.connect().send(RECLAIM).received()[0].code == 4  # type: ignore[union-attr]
+    held.release()
+
+
+@pytest.mark.parametrize("key", [None, ProofKey(b"another key", "")])
+def test_after_a_daemon_of_another_key_they_are_believed(scene: Scene, key: ProofKey | None) -> None:
+    """Also if one of ours has been there before that, and some of its holders have not come yet."""
+    holdings = []
+    for proofs in (Proofs(KEY), Proofs(key)):
+        killed, former = scene.daemon(proofs=proofs)
+        killed.arbiter.end_grace()
+        holdings.append(holding_of(scene, killed.connect().send(EXTENDED.replace(b"UjE=", b"UjI="))))
+        scene.kill(former)
+        killed.arbiter.close()
+    daemon, _ = scene.daemon(proofs=Proofs(KEY))
+    assert daemon.connect().send(RECLAIM).received()[0].code == 0  # type: ignore[union-attr]
+    for held in holdings:
+        held.release()
+
+
+def test_a_file_of_another_key_that_nobody_holds_does_not_count(scene: Scene) -> None:
+    killed, former = scene.daemon(proofs=Proofs(KEY))
+    held = holding_of(scene, killed.connect().send(EXTENDED))
+    scene.kill(former)
+    (scene.path.parent / "s.holders-0123456789abcdef").touch()
+    daemon, _ = scene.daemon(proofs=Proofs(KEY))
+    assert daemon.connect().send(RECLAIM).received()[0].code == 4  # type: ignore[union-attr]
+    held.release()
 
 
 def test_a_holder_that_has_ended_is_not_waited_for(scene: Scene) -> None:

@@ -26,6 +26,12 @@ def test_a_daemon_of_0_1_0_that_does_not_say_how_long_it_is_up_is_read() -> None
     assert daemon.up == daemon.now - daemon.started
 
 
+def test_an_earlier_daemon_does_not_say_that_it_is_in_grace() -> None:
+    said = json.loads(to_json(make_status("R1")))
+    del said["daemon"]["grace_left"]
+    assert from_json(json.dumps(said)).daemon.grace_left is None
+
+
 def test_no_process_is_0_for_a_daemon_of_0_1_0() -> None:
     said = json.loads(to_json(make_status("R1")))
     said["resources"][0]["holders"][0]["pid"] = 0

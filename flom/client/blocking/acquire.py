@@ -124,6 +124,7 @@ class Acquirer:
         self._budget = RetryBudget(is_in_group=self._is_in_group, waits_on=waits_on)
         self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
         self._granted = Granted(None)  # what was
+        self._session = ""  # of the connection on which it was
         self._holder = 0  # what says to a daemon that takes over which holder we are
         self._starts = 0  # of daemons, since we were connected to one
         self._deadline = NEVER
@@ -150,6 +151,7 @@ class Acquirer:
         if not message.wait:
             self._patience = TAKEOVER_ANSWER_TIMEOUT if self._is_in_group else ANSWER_TIMEOUT
         conversation, self._granted = self._ask(message)
+        self._session = conversation.connection.session
         self._let_go_on(conversation, message)
         return conversation, self._granted
 
@@ -191,6 +193,7 @@ class Acquirer:
         except FlomError:
             conversation.close()
             raise
+        self._granted, self._session = self._granted.replace(proof=granted.proof), conversation.connection.session
         self._let_go_on(conversation, message)
         return conversation
 
@@ -238,8 +241,10 @@ class Acquirer:
 
     def _again(self, message: Lock) -> Lock:
         """Return what reclaims the lock of C{message}, which was granted."""
-        element, token = self._granted.element, self._granted.token or 0
-        return message.replace(wait=False, create=True, regains=True, holder=self._holder, element=element, token=token)
+        granted = self._granted
+        again = message.replace(wait=False, create=True, regains=True, holder=self._holder, element=granted.element)
+        session = self._session if granted.proof else ""  # which is of it
+        return again.replace(token=granted.token or 0, proof=granted.proof, session=session)
 
     def _goes_on(self, message: Lock) -> Lock:
         """

@@ -105,6 +105,7 @@ class RemoteHeld:
         self._pool = pool
         self._way_back = way_back
         self._reclaiming: Deferred[None] | None = None
+        self._follow: Callable[[list[int]], object] | None = None
         self._hold_by(client)
         self.is_released = False
         self.is_lost = False
@@ -134,6 +135,10 @@ class RemoteHeld:
         """Return L{fileno}, and the descriptor by which the next daemon at this address knows of us, if it does."""
         holding = self._client.holding
         return [self.fileno(), *([] if holding is None else [holding.fileno()])]
+
+    def follow(self, call: Callable[[list[int]], object]) -> None:
+        """Call C{call} with L{descriptors} each time that the lock has been reclaimed, and has got others by that."""
+        self._follow = call
 
     def _hold_by(self, client: LockClient) -> None:
         self._client = client
@@ -192,6 +197,8 @@ class RemoteHeld:
         else:
             self._reclaiming = None
             self._hold_by(client)
+            if self._follow is not None and not self.is_released:
+                self._follow(self.descriptors())
             lost_with.give_up()
 
     def _end(self, result: Failure | None) -> None:
@@ -427,7 +434,7 @@ class RemoteArbiter(Acquiring):
 
         return waiting.addTimeout(patience, self._clock, expire)
 
-    async def _reclaim(self, holder: int, message: Lock, seconds: float) -> LockClient:
+    async def _reclaim(self, holder: int, message: Lock, seconds: float) -> tuple[LockClient, Granted]:
         """Acquire the lock of C{message} again within C{seconds}; raise L{FlomError} if that fails."""
         if self._forget:
             self._forget()
@@ -444,7 +451,7 @@ class RemoteArbiter(Acquiring):
                 except BaseException:
                     client.close()
                     raise
-                return client
+                return client, granted
             except (DaemonLost, DaemonUnreachable):
                 if self._clock.seconds() > give_up:
                     raise
@@ -489,6 +496,9 @@ class _WayBack:
             holder=self._holder,
             element=granted.element,
             token=granted.token or 0,
-            session=ended.session if ended.is_broken or arbiter._successor is not None else "",
+            session=ended.session if ended.is_broken or granted.proof or arbiter._successor is not None else "",
+            proof=granted.proof,
         )
-        return await arbiter._reclaim(self._holder, arbiter._extend(again), seconds)
+        client, found = await arbiter._reclaim(self._holder, arbiter._extend(again), seconds)
+        self._granted = granted.replace(proof=found.proof)
+        return client

@@ -1,7 +1,8 @@
 """
 C{reactor.spawnProcess} under a lock (docs/compatibility.md, "Commands under a lock").
 
-The command inherits the connection to the daemon, so that the lock lives as long as one of the two processes.
+The command inherits the connection to the daemon, so that the lock lives as long as one of the two processes. It cannot
+inherit the connection of a reclaim, which comes later: a process beside it has that (L{flom.net.stand_in}).
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from flom.client.deferred import become
 from flom.core.modes import LockMode, as_mode
 from flom.errors import FlomError
 from flom.interfaces import IReactor
+from flom.job.descriptors import EndWatch
 from flom.job.environment import DEADLINE, add_lock
 from flom.job.signals import PYTHON_IGNORES
 from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute, words_with
+from flom.net.stand_in import StandIn
 from flom.reactor.processes import ExitWatch
 from flom.text import reason
+from flom.trace import tracer
 
 Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -38,6 +42,7 @@ _PIPES: Final[dict[int, int | str]] = {0: "w", 1: "r", 2: "r"}
 _OURS: Final[dict[int, int | str]] = {0: 0, 1: 1, 2: 2}
 
 _log = Logger()
+_trace = tracer("exec")
 
 
 class Child:
@@ -88,23 +93,26 @@ async def spawn(
     """Start a command when C{acquiring}, a request for C{name} in C{mode}, fires; see C{RemoteArbiter.spawn}."""
     held = await acquiring
     process: _Process | None = None
-    deadline = _Deadline()
+    deadline, keeping = _Deadline(), _Keeping()
     try:
         given = os.environb if env is None else env
         environment = {os.fsencode(key): os.fsencode(value) for key, value in given.items()}
         add_lock(environment, name, as_mode(mode), held.element, held.token)
         descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
         if inherit:
-            for number in held.descriptors():  # type: ignore[attr-defined]  # of a RemoteHeld
-                _pass_on(number, descriptors)
+            keeping.pass_on(held, descriptors)
         environment[DEADLINE] = b"%d" % _pass_on(deadline.open(held), descriptors)
         command = words_with(held.element, words)
         directory = os.fsdecode(path or "")
         process = _Process(reactor, protocol or ProcessProtocol(), command, environment, directory, descriptors)
         deadline.note_start()
+        keeping.note_start(process.pid)
+        process.ended.addCallback(keeping.note_end)
         await process.executed
     except BaseException:
         deadline.close()
+        if process is None:
+            keeping.close()
         ended = succeed(0) if process is None else process.ended
         released: Deferred[None] = Deferred()  # by cancelling once more, the user cancels nothing of ours
         ended.addCallback(lambda _: Deferred.fromCoroutine(_release(held, rollback=True))).chainDeferred(released)
@@ -148,6 +156,68 @@ class _Deadline:
         """Close what is open."""
         while self._open:
             os.close(self._open.pop())
+
+
+class _Keeping:
+    """What a command has of its lock: what it inherits, and a process beside it, which has what comes by a reclaim."""
+
+    def __init__(self) -> None:
+        self._end_watch: EndWatch | None = None
+        self._stand_in: StandIn | None = None
+        self._pid = 0  # of the command, while it runs
+
+    def pass_on(self, held: Held, descriptors: dict[int, int | str]) -> None:
+        """
+        Add the descriptors that are the lock of C{held} to those of a command that is to run under it.
+
+        @raise CannotExecute: there are no more of them.
+        """
+        for number in held.descriptors():  # type: ignore[attr-defined]  # of a RemoteHeld
+            _pass_on(number, descriptors)
+        try:
+            self._end_watch = EndWatch()
+        except OSError as e:
+            raise CannotExecute(f"Unable to execute a command: {reason(e)}") from e
+        if self._end_watch.inherited >= 0:
+            _pass_on(self._end_watch.inherited, descriptors)
+        held.follow(self._keep)  # type: ignore[attr-defined]
+
+    def note_start(self, pid: int) -> None:
+        """Note that the command is process C{pid}."""
+        self._pid = pid
+        if self._end_watch is not None:
+            self._end_watch.note_start()
+
+    def note_end(self, code: int) -> int:
+        """Note that the command has ended, with C{code}, and return that."""
+        self._pid = 0
+        self.close()
+        return code
+
+    def close(self) -> None:
+        """End what is there for the command."""
+        if self._stand_in is not None:
+            self._stand_in.end()
+            self._stand_in = None
+        if self._end_watch is not None:
+            self._end_watch.close()
+            self._end_watch = None
+
+    def _keep(self, descriptors: list[int]) -> None:
+        """Start a process with C{descriptors} beside the command, in the place of the one that is there."""
+        if not self._pid or self._end_watch is None:
+            return
+        former, self._stand_in = self._stand_in, None
+        try:
+            awaited = self._end_watch.open(self._pid)
+            try:
+                self._stand_in = StandIn(descriptors, awaited)
+            finally:
+                os.close(awaited)
+        except OSError as e:
+            _trace.debug("no process keeps the lock if this one is killed: %s", e)
+        if former is not None:
+            former.end()
 
 
 async def _release(held: Held, *, rollback: bool) -> None:

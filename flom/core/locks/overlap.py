@@ -59,10 +59,15 @@ class Digests:
         return HeldThere(self.of(name.key), path, int(request.mode), request.quantity, element)
 
 
-def list_held(view: TableView, digests: Digests) -> bytes:
-    """Return all that is held in C{view}, for another daemon."""
-    held = [digests.held(lock) for resource in view.resources for lock in resource.holders]
-    return json.dumps(held, separators=(",", ":")).encode()
+def list_held(view: TableView, digests: Digests, known: Iterable[LockView] = ()) -> bytes:
+    """
+    Return all that is held in C{view}, for another daemon.
+
+    @param known: locks that are listed too, though they may have been released meanwhile.
+    """
+    locks = [*known, *(lock for resource in view.resources for lock in resource.holders)]
+    once = {(lock.number, lock.token): lock for lock in locks}
+    return json.dumps([digests.held(lock) for lock in once.values()], separators=(",", ":")).encode()
 
 
 def read_held(data: bytes) -> list[HeldThere]:

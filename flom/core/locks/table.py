@@ -440,9 +440,9 @@ class LockTable:
         else:
             resource.enqueue(request)
             binding.locks += 1
-            entry.waiters += 1
             binding.waiting.setdefault(request.name.text, {})[request] = arrival or self._arrival(now)
-            effects.append(Queued(request, delayed))
+            effects.append(Queued(request, delayed, entry.waiters))
+            entry.waiters += 1
             self._await_chance(entry, now)
 
     def _arrival(self, now: Instant) -> _Arrival:

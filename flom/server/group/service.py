@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from flom.core.grace import GRACE
 from flom.core.group.addresses import Group
 from flom.core.group.listening import Listening
+from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, Timing
 from flom.core.protocol.messages import Challenge, Offer, Role, Standing
 from flom.interfaces import IReactor
@@ -30,11 +31,13 @@ from flom.server.group.member import GroupMember, MemberObserver
 from flom.server.group.rival import answer
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import LifespanService
+from flom.server.proofs import Proofs
 from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
     from flom.core.locks.handover import Estate
     from flom.core.locks.overlap import Digests, HeldThere
+    from flom.core.locks.snapshot import LockView
     from flom.net.campaign import Campaign
     from flom.server.sessions import Sessions
     from flom.tls.context import Tls
@@ -42,6 +45,12 @@ if TYPE_CHECKING:
 
 _MOST_LOGGED: Final = 20
 """Locks that both leaders have granted that are logged one by one."""
+
+_CONTESTED_FOR: Final = 10.0
+"""
+Seconds for which another leader is told of a lock that was found to be contested here: it may ask when that has been
+released, and would not tell its own holder otherwise. Leaders ask each other within 2 s.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +93,14 @@ class MembershipService(Service, MemberObserver):
         counters: Counters,
         sessions: Sessions,
         tls: Tls | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         """
         @param lifespan: runs while this daemon leads.
         @param end: called when the daemon is to end: it does not stand by, or cannot.
         @param sessions: those of the daemon's clients.
         @param tls: this end of TLS, as for clients; C{None} for plain text.
+        @param proofs: are asked for when this daemon takes over, unless the last leader had none.
         """
         self._reactor = reactor
         self._arbiter = arbiter
@@ -99,6 +110,7 @@ class MembershipService(Service, MemberObserver):
         self._counters = counters
         self._sessions = sessions
         self._tls = tls
+        self._proofs = proofs or Proofs()
         counters.group = str(membership.group)
         self._seat = membership.seat or Seat(membership.group)
         self._member: GroupMember | None = None
@@ -106,8 +118,9 @@ class MembershipService(Service, MemberObserver):
         self._retry: IDelayedCall | None = None
         self._starter: StarterConnection | None = None
         self._waits_for = ""  # what is missing before this can be a member, as it was logged
-        self._has_followed = False
+        self._followed: Standing | None = None  # the last leader beside this daemon
         self._is_finished = False
+        self._contested: list[tuple[float, LockView]] = []  # with the time, by the reactor's clock, when to forget it
         self._handing: Deferred[None] | None = None
         self._inherited: tuple[Estate, list[str]] | None = None  # from the leader that hands over to this daemon
         arbiter.retire()
@@ -278,12 +291,20 @@ class MembershipService(Service, MemberObserver):
     def _list_held(self, digests: Digests) -> bytes:
         from flom.core.locks.overlap import list_held
 
-        return list_held(self._arbiter.view(), digests)
+        self._forget_contested()
+        return list_held(self._arbiter.view(), digests, [lock for _, lock in self._contested])
+
+    def _forget_contested(self) -> None:
+        now = self._reactor.seconds()
+        self._contested = [each for each in self._contested if each[0] > now]
 
     def holds_elsewhere(self, rival: str, held: list[HeldThere], digests: Digests) -> None:
         from flom.core.locks.overlap import contested  # most daemons never have a rival
 
         locks = contested(self._arbiter.view(), held, digests)
+        self._forget_contested()
+        forget_at = self._reactor.seconds() + _CONTESTED_FOR
+        self._contested += [(forget_at, lock) for lock in locks]
         for lock in locks[:_MOST_LOGGED]:
             text = "{group}: {resource} ({mode}) is held by {peer}, and at {rival} too: both leaders have granted it"
             peer, name = self._arbiter.peer(lock.request.session), truncate(one_line(lock.request.name.text))
@@ -296,7 +317,7 @@ class MembershipService(Service, MemberObserver):
 
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         assert self._member is not None
-        self._has_followed |= leader is not None
+        self._followed = leader or self._followed
         if role is Role.LEADER and self._inherited is not None:
             estate, gone = self._inherited
             self._inherited = None
@@ -307,7 +328,8 @@ class MembershipService(Service, MemberObserver):
             self._lifespan.startService()
         elif role is Role.LEADER:
             self._tell_starter("elected")
-            is_takeover = self._member.has_orphans or self._has_followed
+            is_takeover = self._member.has_orphans or self._followed is not None
+            self._proofs.note_predecessor(has_key=self._followed != FLOM)
             self._arbiter.resume(GRACE if is_takeover else 0.0, self._member.take_looking())
             self._lifespan.startService()
         elif self._lifespan.running:

@@ -63,6 +63,16 @@ class _Collector(Collector):
             "flom_incubated", "Requests that wait for a resource to be made.", value=len(view.incubator)
         )
         yield GaugeMetricFamily("flom_connections", "Clients that are connected.", value=self._arbiter.sessions)
+        yield GaugeMetricFamily(
+            "flom_sessions_in_grace",
+            "Clients whose connection is broken, and which may come back.",
+            value=self._arbiter.sessions_in_grace,
+        )
+        yield GaugeMetricFamily(
+            "flom_in_grace",
+            "1 while only those are served that held a lock of the daemon before.",
+            value=int(self._arbiter.is_in_grace),
+        )
         yield CounterMetricFamily("flom_connections", "Connections of clients so far.", value=counters.connections)
         yield CounterMetricFamily("flom_grants", "Locks granted.", value=statistics.granted)
         yield _refusals(statistics.refused)

@@ -164,6 +164,7 @@ def test_a_daemon_with_a_crowd_at_its_door_is_waited_for(programs: Programs, pat
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
         listening.bind(path)
         listening.listen(0)
+        listening.settimeout(PATIENCE)
         first.connect(path)  # all that the kernel keeps
         hurried = programs.run("-s", path, "-o", "300", "--", "echo", "ran")
         assert (hurried.returncode, hurried.stdout) == (98, "")
@@ -171,6 +172,7 @@ def test_a_daemon_with_a_crowd_at_its_door_is_waited_for(programs: Programs, pat
         patient = programs.start("-s", path, "--", "echo", "ran")
         listening.accept()[0].close()
         with listening.accept()[0] as served:
+            served.settimeout(PATIENCE)
             assert b'verb="1" step="8"' in served.recv(511)
             served.sendall(b'<msg level="3" verb="1" step="16"><answer rc="0"/></msg>')
             assert b'verb="2" step="8"' in served.recv(511)

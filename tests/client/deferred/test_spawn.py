@@ -31,6 +31,7 @@ from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
 from flom.server.service import build_daemon
+from tests.fakes.pipes import read_soon
 from tests.fakes.processes import FakeProcesses, HeldOfTest
 
 loop: Any = reactor
@@ -161,7 +162,7 @@ async def test_descriptors_are_as_spawn_process_has_them(scene: Scene) -> None:
     child = await scene.locks.spawn("R1", ["sh", "-c", "echo said >&7"], childFDs={7: theirs})
     os.close(theirs)
     assert await child.exited == 0
-    assert os.read(ours, 100) == b"said\n"
+    assert read_soon(ours) == b"said\n"
     os.close(ours)
 
 

@@ -72,6 +72,15 @@ def test_waiters_are_neither_compared_nor_told() -> None:
     assert sessions(here, table("R")) == [1]
 
 
+def test_a_lock_that_is_known_is_listed_once_though_it_is_released() -> None:
+    here = table("R", "Q")
+    known = [resource.holders[0] for resource in here.view().resources]
+    whole = list_held(here.view(), Digests(SALT))
+    assert list_held(here.view(), Digests(SALT), known) == whole
+    here.drop(SessionId(1), NOW)
+    assert read_held(list_held(here.view(), Digests(SALT), known)) == read_held(whole)
+
+
 def test_a_list_says_nothing_by_another_salt() -> None:
     held = read_held(list_held(table("R").view(), Digests(b"other")))
     assert contested(table("R").view(), held, Digests(SALT)) == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import struct
 import urllib.request
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ import pytest
 
 from flom.status.json import from_json
 from flom.status.model import ResourceStatus
+from tests.fakes.connections import lock
 from tests.fakes.daemon import Daemon
 from tests.fakes.programs import Programs, Running, eventually, free_port
 from tests.scenarios.browser.page import Page
@@ -24,8 +27,10 @@ def port() -> int:
     return free_port()
 
 
-def start_daemon(sock: str, port: int) -> Daemon:
-    return Daemon("--socket-name", sock, "--http", f"tcp:{port}:interface=127.0.0.1", ready="showing what is locked")
+def start_daemon(sock: str, port: int, *words: str) -> Daemon:
+    return Daemon(
+        "--socket-name", sock, *words, "--http", f"tcp:{port}:interface=127.0.0.1", ready="showing what is locked"
+    )
 
 
 @pytest.fixture
@@ -188,6 +193,34 @@ def test_a_daemon_that_is_killed_and_started_again_is_noticed(sock: str, port: i
         page.wait_for("another", 1, 0)
         page.wait_for("backup", 1, 0)  # reclaimed
     assert not page.is_reloaded
+
+
+def test_a_grace_period_is_shown_until_the_holder_has_come(sock: str, port: int, page: Page, locks: Locks) -> None:
+    with start_daemon(sock, port) as daemon:
+        holder = locks.hold("-r", "backup", "-d", "0")
+        holder.signal(signal.SIGSTOP)
+        daemon.process.kill()
+    with start_daemon(sock, port):
+        page.open(port)
+        page.wait_until("/^in grace for [0-9]+ s: only/.test(document.querySelector('#state').textContent)")
+        holder.signal(signal.SIGCONT)
+        page.wait_until("document.querySelector('#state').textContent === 'serving'")
+        page.wait_for("backup", 1, 0)
+
+
+def test_a_holder_whose_connection_is_broken_is_shown_as_such(sock: str, port: int, page: Page) -> None:
+    address = ("127.0.0.1", free_port())
+    words = ["--unicast-address", address[0], "--unicast-port", str(address[1])]
+    with start_daemon(sock, port, *words), socket.create_connection(address, timeout=20) as holder:
+        holder.sendall(lock("backup").replace(b'step="8"', b'step="8" extended="1"'))
+        assert b"session=" in holder.recv(1000)
+        page.open(port)
+        page.wait_for("backup", 1, 0)
+        assert "in grace" not in page.holders("backup")[0]
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        holder.close()  # by a reset
+        page.wait_until("document.querySelector('.in-grace .who')?.textContent.endsWith(', in grace')")
+        assert "its connection is broken" in page.run("return document.querySelector('.in-grace').title")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

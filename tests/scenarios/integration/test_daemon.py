@@ -15,7 +15,8 @@ import pytest
 from flom.tap import Options, daemon_from
 from tests.fakes.connections import lock, unlock, xml
 from tests.fakes.daemon import BIN, Daemon
-from tests.fakes.programs import free_port
+from tests.fakes.pipes import read_all
+from tests.fakes.programs import PATIENCE, eventually, free_port
 from tests.fakes.reactors import MemoryReactor
 
 TWISTD = [str(BIN / "twistd"), "-n", "--pidfile="]
@@ -91,7 +92,7 @@ def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     path = str(tmp_path / "flom.sock")
     with Daemon("--socket-name", path) as killed:
         killed.process.kill()
-        killed.process.wait()
+        killed.process.wait(PATIENCE)
     assert stat.S_ISSOCK(os.stat(path).st_mode)
     with Daemon("--socket-name", path):
         assert ask(connect(path), lock()) == b"0"
@@ -144,21 +145,20 @@ def test_of_daemons_that_start_at_once_one_wins_and_the_others_say_so(tmp_path: 
         for _ in range(4)
     ]
     try:
-        losers: list[int] = []
+        starting, losers = [*starters], list[int]()
         while len(losers) < 3:
-            pid, status = os.waitpid(-1, 0)
-            losers.append(os.waitstatus_to_exitcode(status))
-            [loser] = [starter for starter in starters if starter.pid == pid]
-            loser.returncode = losers[-1]
-            assert loser.stderr is not None
-            assert loser.stderr.read() == f"twistd flom: {path}: another daemon is listening there\n"
+            eventually(lambda: any(starter.poll() is not None for starter in starting), "the end of one")
+            [loser, *_] = [starter for starter in starting if starter.returncode is not None]
+            starting.remove(loser)
+            losers.append(loser.returncode)
+            assert read_all(loser.stderr) == f"twistd flom: {path}: another daemon is listening there\n".encode()
         assert losers == [1, 1, 1]
         assert ask(connect(path), lock()) == b"0"
     finally:
         for starter in starters:
             if starter.returncode is None:
                 starter.kill()
-            starter.communicate()
+            starter.communicate(timeout=PATIENCE)
 
 
 def test_a_socket_whose_path_was_named_is_open_to_all(daemon: Daemon) -> None:

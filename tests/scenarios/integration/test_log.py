@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.fakes.connections import MemoryDaemon as MemoryDaemon
 from tests.fakes.connections import lock
 from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
-from tests.fakes.programs import eventually
+from tests.fakes.programs import PATIENCE, eventually
 
 
 def test_a_daemon_logs_its_life_under_flom_s_ids(tmp_path: Path) -> None:
@@ -62,6 +62,7 @@ def test_the_end_of_a_connection_names_the_process(tmp_path: Path) -> None:
     path = str(tmp_path / "sock")
     with Daemon("--socket-name", path, "--log-grants") as daemon:
         with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
             client.connect(path)
             client.sendall(lock())
             assert b'rc="0"' in client.recv(1000)

@@ -18,6 +18,7 @@ from flom.net.claim import OPEN, PRIVATE, CannotClaim, claim_unix
 from flom.tls.authority import CannotIssue, issue, make_authority
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.peers import is_locked
+from tests.fakes.pipes import read_line
 from tests.fakes.programs import Programs, assert_refused, eventually
 
 NOBODY = 65534
@@ -214,8 +215,7 @@ def test_a_private_socket_is_never_open_to_others(public: Path) -> None:
         "        if one.connect_ex(sys.argv[1]) == 0: print('connected', flush=True)\n"
     )
     stranger = subprocess.Popen([sys.executable, "-c", try_it, path], stdout=subprocess.PIPE, text=True)
-    assert stranger.stdout is not None
-    assert stranger.stdout.readline() == "ready\n"
+    assert read_line(stranger.stdout) == "ready\n"
     mask = os.umask(0)
     try:
         for _ in range(2000):

@@ -7,8 +7,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
+from glob import glob
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from flom.core.grace import REJOIN_BATCH
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.exclusion import Marks
 from tests.fakes.programs import Programs, Running, command_line_of, eventually, free_port
+from tests.fakes.seccomp import forbid_pidfds
 
 SOON = ["--session-timeout", "700"]  # of a daemon: how long it waits for a holder that does not come
 
@@ -42,9 +46,9 @@ def kill(daemon: Daemon) -> None:
     daemon.process.wait(30)
 
 
-def hold(programs: Programs, marks: Marks, *options: str) -> Running:
+def hold(programs: Programs, marks: Marks, *options: str, **others: Any) -> Running:
     """Start a command that holds what C{options} say until it is told to end."""
-    holder = programs.start(*marks.job(*options))
+    holder = programs.start(*marks.job(*options), **others)
     eventually(lambda: holder.line() == "held", "the lock")
     return holder
 
@@ -164,6 +168,33 @@ def test_a_command_whose_flom_run_was_killed_is_waited_for(programs: Programs, m
         daemon.stop()
 
 
+def holders_files(where: list[str]) -> list[str]:
+    """Return the holders files of the daemon at C{where}."""
+    if where[0] == "-s":
+        return glob(f"{where[1]}.holders-*")
+    return glob(f"/dev/shm/flom-*-{where[1]}-{where[3]}.holders-*")
+
+
+def test_holders_are_waited_for_though_their_file_was_removed(
+    programs: Programs, marks: Marks, where: list[str]
+) -> None:
+    with daemon_at(where) as killed:
+        holder = hold(programs, marks, *where, "-d", "0", "-r", "R")
+        holder.signal(signal.SIGKILL)
+        [file] = holders_files(where)
+        os.unlink(file)
+        killed.wait_for_log("was removed: made anew")
+        kill(killed)
+    with daemon_at(where, "--session-timeout", "60000") as daemon:
+        waiter = programs.start(*marks.job(*where, "-d", "0", "-r", "R", seconds=0))
+        time.sleep(0.3)  # it must not be granted the lock
+        assert waiter.process.poll() is None
+        holder.say("end")
+        ended = waiter.finish()
+        assert (ended.returncode, ended.stderr) == (0, "")
+        daemon.stop()
+
+
 def test_a_holder_that_comes_too_late_is_told(programs: Programs, tmp_path: Path, where: list[str]) -> None:
     """It was stopped for longer than it is waited for, and another command got the lock."""
     loose = Marks(tmp_path / "loose")
@@ -262,8 +293,8 @@ def test_a_script_does_not_wait_for_ever_with_its_release(programs: Programs, tm
 DEFERRED = [sys.executable, "-m", "flom.client.deferred"]
 
 
-def hold_by_twisted(programs: Programs, marks: Marks, *options: str) -> Running:
-    holder = programs.start_program(*DEFERRED, *marks.job(*options))
+def hold_by_twisted(programs: Programs, marks: Marks, *options: str, **others: Any) -> Running:
+    holder = programs.start_program(*DEFERRED, *marks.job(*options), **others)
     eventually(lambda: holder.line() == "held", "the lock")
     return holder
 
@@ -298,11 +329,17 @@ def test_the_command_of_a_twisted_program_is_waited_for(programs: Programs, mark
         daemon.stop()
 
 
+@pytest.mark.parametrize(
+    ("where", "first"),
+    [("unix", None), ("tcp", None), ("unix", forbid_pidfds)],
+    ids=["unix", "tcp", "without pidfds"],
+    indirect=["where"],
+)
 def test_a_flom_run_that_is_killed_leaves_what_it_has_reclaimed(
-    programs: Programs, marks: Marks, where: list[str]
+    programs: Programs, marks: Marks, where: list[str], first: Callable[[], None] | None
 ) -> None:
     words = [*where, "-d", "60000", "-r", "R"]
-    holder = hold(programs, marks, *words, "-V")
+    holder = hold(programs, marks, *words, "-V", first=first)
     for pid in daemons(programs):
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: holder.line() == "R reclaimed", "the reclaim")
@@ -313,3 +350,36 @@ def test_a_flom_run_that_is_killed_leaves_what_it_has_reclaimed(
     assert waiter.process.poll() is None
     holder.say("end")
     assert waiter.finish().returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("where", "first"),
+    [("unix", None), ("tcp", forbid_pidfds)],
+    ids=["unix", "tcp, without pidfds"],
+    indirect=["where"],
+)
+def test_a_twisted_program_that_is_killed_leaves_what_it_has_reclaimed(
+    programs: Programs, marks: Marks, where: list[str], first: Callable[[], None] | None
+) -> None:
+    """To a process beside the command, which the daemon after the next waits for too."""
+    words = [*where, "-d", "0", "-r", "R"]
+
+    def stands_in() -> bool:
+        return any("stand_in.py" in line for line in programs.command_lines())
+
+    with daemon_at(where) as killed:
+        holder = hold_by_twisted(programs, marks, *words, first=first)
+        kill(killed)
+    with daemon_at(where) as daemon:
+        eventually(stands_in, "the process")
+        holder.signal(signal.SIGKILL)
+        assert programs.run(*words, "-o", "0", "--", "true").returncode == 98
+        kill(daemon)
+    with daemon_at(where, "--session-timeout", "60000") as last:
+        waiter = programs.start(*marks.job(*words, seconds=0))
+        time.sleep(0.3)  # it must not be granted the lock
+        assert waiter.process.poll() is None
+        holder.say("end")
+        assert waiter.finish().returncode == 0
+        eventually(lambda: not stands_in(), "the end of the process")
+        last.stop()

@@ -63,7 +63,8 @@ class Storm:
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(60)
+            assert not thread.is_alive()
 
     def _work(self, name: str, number: int) -> None:
         options = [*self._where, "-r", name, *OPTIONS.get(name[:3], ())]
@@ -115,6 +116,6 @@ def test_a_supervisor_starts_the_next_daemon(programs: Programs, marks: Marks, t
         for _ in range(KILLS):
             time.sleep(PAUSE)
             daemon.process.kill()
-            daemon.process.communicate()
+            daemon.process.communicate(timeout=30)
             daemon.__enter__()
     check(storm, marks)

@@ -65,9 +65,8 @@ class Shell:
     def stop(self) -> None:
         """Press Ctrl-Z, and wait until the shell says that its job is stopped."""
         self._terminal.press(b"\x1a")
-        assert self._running.process.stderr is not None
-        while "Stopped" not in self._running.process.stderr.readline().decode():
-            pass
+        while "Stopped" not in (line := self._running.error_line()):
+            assert line, "the shell has ended"
 
 
 @pytest.fixture

@@ -107,9 +107,7 @@ def test_holders_of_the_same_lock_are_told_when_the_network_heals(lan: Lan, tmp_
 
     lan.let_through(first.host)
     for holder in both:
-        stderr = holder.process.stderr
-        assert stderr is not None
-        assert CONTESTED in stderr.readline().decode()  # while the command runs
+        assert CONTESTED in holder.error_line()  # while the command runs
     for holder in both:  # not before: what is released is not known to be held on both sides
         finished = holder.finish()
         assert (finished.returncode, finished.stderr) == (95, "")

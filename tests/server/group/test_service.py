@@ -18,6 +18,8 @@ from flom.codes import Outcome
 from flom.core.grace import GRACE, LOOKING, MAX_GRACE
 from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING
+from flom.core.locks.overlap import Digests, read_held
+from flom.core.proofs import ProofKey
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Discover, Discovered, Role, Standing
 from flom.core.tokens import epoch_of
@@ -30,9 +32,10 @@ from flom.server.counters import Counters
 from flom.server.group.service import Membership, MembershipService
 from flom.server.group.starter import StarterConnection
 from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
+from flom.server.proofs import Proofs
 from tests.fakes.connections import MemoryClient, first, later, lock, unlock
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, ReachedRival, instant, pass_time
-from tests.fakes.logs import errors
+from tests.fakes.logs import errors, warnings
 from tests.fakes.reactors import MemoryReactor
 from tests.fakes.results import now
 
@@ -70,10 +73,13 @@ class Daemon:
     @ivar names: what it was to be called.
     """
 
-    def __init__(self, ports: list[FakePort], lifespan: float | None = None, **membership: Any) -> None:
+    def __init__(
+        self, ports: list[FakePort], lifespan: float | None = None, key: ProofKey | None = None, **membership: Any
+    ) -> None:
         self.reactor = MemoryReactor()
         self.arbiter = DeferredArbiter(self.reactor)
-        self.factory = LockFactory(self.arbiter, self.reactor)
+        proofs = Proofs(key, believes_late=True)
+        self.factory = LockFactory(self.arbiter, self.reactor, proofs=proofs)
         self.seat = FakeSeat()
         self.ends = 0
         self.names: list[Role] = []
@@ -86,6 +92,7 @@ class Daemon:
             self._end,
             Counters(),
             self.factory.sessions,
+            proofs=proofs,
         )
 
     @property
@@ -152,6 +159,7 @@ def daemon(ports: list[FakePort], membership: dict[str, Any]) -> Daemon:
     return Daemon(ports, **membership)
 
 
+has_a_key = pytest.mark.parametrize("membership", [{"key": ProofKey(b"a secret of some bytes", "")}], ids=[""])
 stands_by_for_nobody = pytest.mark.parametrize("membership", [{"stands_by": False}], ids=[""])
 
 
@@ -322,6 +330,40 @@ def test_what_others_have_had_since_is_not_reclaimed(daemon: Daemon) -> None:
     daemon.pass_time(CAMPAIGN + GRACE)
     daemon.connect().send(lock()).send(unlock()).leave()
     assert daemon.connect().send(lock(regains=1)).received() == [first(4)]
+
+
+@has_a_key
+def test_after_a_leader_of_ours_reclaims_have_to_be_proven(daemon: Daemon, log: list[LogEvent]) -> None:
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN)
+    assert daemon.connect().send(lock(regains=1)).received() == [first(4)]
+    assert warnings(log) == ["R1 (EX) is not reclaimed by 192.0.2.7:40000, which has no proof of its grant"]
+
+
+@has_a_key
+def test_after_a_leader_of_flom_reclaims_are_believed(daemon: Daemon) -> None:
+    daemon.start().port.hear(encode(Discovered("", 40009)), RIVAL)
+    daemon.pass_time(2 * DEFAULT_TIMING.patience + CAMPAIGN)
+    assert daemon.names[-1] is Role.LEADER
+    assert daemon.connect().send(lock(regains=1)).received() == [first(0)]
+
+
+# another one leads too
+
+
+def test_a_contested_lock_is_told_to_the_other_leader_though_released(daemon: Daemon) -> None:
+    """Or else the holder there would not hear of it, if the other leader asks a moment later."""
+    holder = daemon.win().connect().send(lock("R1"))
+    daemon.connect().send(lock("R2"))
+    digests = Digests(b"agreed")
+    there = [digests.held(resource.holders[0]) for resource in daemon.arbiter.view().resources]
+    daemon.service.holds_elsewhere(OTHER.node, there[:1], digests)
+    assert read_held(daemon.service._list_held(digests)) == there
+    holder.leave()
+    assert read_held(daemon.service._list_held(digests)) == there
+    daemon.pass_time(10.1)
+    assert read_held(daemon.service._list_held(digests)) == there[1:]
 
 
 # it yields

@@ -58,6 +58,20 @@ def test_one_role_is_the_present_one(web: Web, role: str) -> None:
     assert [name for name, value in present.items() if value] == [f"flom_role{{role={role or 'none'}}}"]
 
 
+def test_a_grace_period_is_told(web: Web) -> None:
+    web.arbiter.begin_grace(10.0)
+    assert web.metrics()["flom_in_grace"] == 1
+    web.clock.advance(10.0)
+    assert web.metrics()["flom_in_grace"] == 0
+
+
+def test_sessions_whose_connections_are_broken_are_counted(web: Web) -> None:
+    session = web.arbiter.open(lambda effect: None)
+    web.arbiter.suspend(session, lambda effect: None)
+    metrics = web.metrics()
+    assert (metrics["flom_sessions_in_grace"], metrics["flom_connections"]) == (1, 0)
+
+
 def test_two_daemons_in_one_process_do_not_mix(web: Web) -> None:
     other = Web()
     other.arbiter.acquire("backup")

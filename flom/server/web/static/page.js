@@ -83,14 +83,15 @@ function measure(seconds) {
 const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 const who = (lock) => {
   const client = lock.pid !== null ? `pid ${lock.pid}` : lock.uid === null ? lock.address : "a process";
-  return lock.command ? `${lock.command}, ${client}` : client;
+  return `${lock.command ? `${lock.command}, ` : ""}${client}${lock.in_grace ? ", in grace" : ""}`;
 };
 
 function detail(lock) {
   const process = [lock.pid !== null && `pid ${lock.pid}`, lock.uid !== null && `uid ${lock.uid}`].filter(Boolean);
   const told = [lock.command, lock.user && `user ${lock.user}`].filter(Boolean);
   const more = [lock.peer_id && `machine ${lock.peer_id}`, lock.token && `token ${lock.token}`].filter(Boolean);
-  return [...told, ...process, lock.address, ...more].join(", ");
+  const grace = lock.in_grace ? ["in grace: its connection is broken, and it may come back"] : [];
+  return [...told, ...process, lock.address, ...more, ...grace].join(", ");
 }
 
 // The mode, quantity and element of a lock, in a few letters.
@@ -151,6 +152,7 @@ function updateLock(node, lock, place, resource) {
   say(detailNode, lock.uid === null ? (lock.peer_id ?? "") : `uid ${lock.uid}`);
   say(time, lasting(lock.seconds));
   node.title = detail(lock);
+  node.className = lock.in_grace ? "in-grace" : "";
 }
 
 function updateCard(card, resource) {
@@ -160,7 +162,9 @@ function updateCard(card, resource) {
   const facts = [resource.type, left(resource.free), `for ${lasting(resource.seconds)}`];
   if (resource.idle_left !== null) facts.push(`forgotten in ${lasting(resource.idle_left)}`);
   say(line, facts.filter(Boolean).join(" \u00b7 "));
-  updateLocks(holders, resource.holders, resource, (number) => count(number, "holder", "holders"));
+  const inGrace = resource.holders.filter((lock) => lock.in_grace).length;
+  const broken = inGrace ? `, ${inGrace.toLocaleString("en")} in grace` : "";
+  updateLocks(holders, resource.holders, resource, (number) => `${count(number, "holder", "holders")}${broken}`);
   updateLocks(waiters, resource.waiters, resource, (number) => `${number.toLocaleString("en")} waiting`);
 }
 
@@ -360,7 +364,8 @@ function showDaemon(status) {
   const blocked = resources.filter((resource) => resource.waiters.length).length;
   say($("host"), daemon.host);
   document.title = `${waiting ? `(${waiting}) ` : ""}flom ${daemon.host}`;
-  const role = daemon.draining ? "draining" : daemon.role || "serving";
+  const grace = daemon.grace_left !== null ? `in grace for ${Math.ceil(daemon.grace_left)} s: only former holders are served` : "";
+  const role = daemon.draining ? "draining" : grace || daemon.role || "serving";
   say($("state"), daemon.role === "standby" ? "stands by: another daemon grants locks" : role);
   $("state").className = `state ${["serving", "leader"].includes(role) ? "good" : ""}`;
   facts($("tiles"), [
@@ -380,6 +385,7 @@ function showDaemon(status) {
     ["host", daemon.host],
     ["process", String(daemon.pid)],
     ["listens on", daemon.endpoints.join(", ") || "nothing"],
+    ["grace period", grace || "none"],
     ["group", daemon.group ? `${daemon.group}, ${daemon.role || "no role yet"}` : "none"],
     ["epoch of tokens", String(daemon.epoch)],
     ["state directory", daemon.state_problem || daemon.state || "none"],
