@@ -61,7 +61,7 @@ def test_a_web_application_shares_its_locks_with_commands(programs: Programs, tm
     assert get(url.replace("/stock/bolts", "/other")) == b"/other: 1\n"
     command.finish()
     assert request.line() == "b'/stock/bolts: 3\\n'"
-    refused = subprocess.run([FLOM_RUN, "-s", socket, "-X"], capture_output=True, text=True)
+    refused = subprocess.run([FLOM_RUN, "-s", socket, "-X"], capture_output=True, text=True, timeout=60)
     assert (refused.returncode, "part of another program" in refused.stderr) == (99, True)
     assert get(url) == b"/stock/bolts: 4\n"
 

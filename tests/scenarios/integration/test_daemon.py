@@ -99,7 +99,9 @@ def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_taken_path_ends_the_second_daemon_with_one_line(daemon: Daemon) -> None:
-    second = subprocess.run([*TWISTD, "flom", "--socket-name", daemon.socket], capture_output=True, text=True)
+    second = subprocess.run(
+        [*TWISTD, "flom", "--socket-name", daemon.socket], capture_output=True, text=True, timeout=60
+    )
     assert second.returncode != 0
     assert second.stderr == f"twistd flom: {daemon.socket}: another daemon is listening there\n"
     assert ask(connect(daemon.socket), lock()) == b"0"
@@ -112,7 +114,7 @@ def test_a_taken_port_ends_the_daemon_with_one_line(option: str) -> None:
         where = ["127.0.0.1", "--unicast-port", port]
         if option == "--listen":
             where = [f"tcp:{port}:interface=127.0.0.1"]
-        second = subprocess.run([*TWISTD, "flom", option, *where], capture_output=True, text=True)
+        second = subprocess.run([*TWISTD, "flom", option, *where], capture_output=True, text=True, timeout=60)
     assert second.returncode != 0
     assert second.stderr.count("\n") == 1
     assert port in second.stderr
@@ -120,7 +122,7 @@ def test_a_taken_port_ends_the_daemon_with_one_line(option: str) -> None:
 
 
 def test_a_port_that_is_none_ends_the_daemon_with_one_line() -> None:
-    refused = subprocess.run([*TWISTD, "flom", "--listen", "tcp:99999999"], capture_output=True, text=True)
+    refused = subprocess.run([*TWISTD, "flom", "--listen", "tcp:99999999"], capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "65535" in refused.stderr

@@ -109,7 +109,7 @@ def test_who_may_not_wait_or_create_is_told_that_it_is_locked(wary: Wary) -> Non
         assert ask(other, lock("R2")) == b"0"
         for name in ("R1", "R3"):
             command = [FLOM_RUN, "-s", wary.socket, "-r", name, "--", "true"]
-            assert subprocess.run(command, capture_output=True).returncode == 98
+            assert subprocess.run(command, capture_output=True, timeout=60).returncode == 98
     wary.wait_for_log("max-resources: R3 (EX) refused to")
     assert "max-waiters: R1 (EX) refused to" in wary.log
 

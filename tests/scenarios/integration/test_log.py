@@ -17,7 +17,7 @@ from tests.fakes.programs import PATIENCE, eventually
 def test_a_daemon_logs_its_life_under_flom_s_ids(tmp_path: Path) -> None:
     path = str(tmp_path / "sock")
     with Daemon("--socket-name", path, ready="FLM003N") as daemon:
-        subprocess.run([FLOM_RUN, "-s", path, "-x"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([FLOM_RUN, "-s", path, "-x"], check=True, stdout=subprocess.DEVNULL, timeout=60)
         rest, _ = daemon.process.communicate(timeout=30)
     said = daemon.log + rest
     for line in (
@@ -46,7 +46,7 @@ def test_a_log_of_json_has_the_fields(tmp_path: Path) -> None:
     daemon = subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, stderr=subprocess.PIPE)
     try:
         eventually(lambda: is_listening(path), "a daemon")
-        subprocess.run([FLOM_RUN, "-s", path, "-d", "0", "-r", "R1", "--", "true"], check=True)
+        subprocess.run([FLOM_RUN, "-s", path, "-d", "0", "-r", "R1", "--", "true"], check=True, timeout=60)
         daemon.terminate()
         _, said = daemon.communicate(timeout=30)
     finally:

@@ -93,7 +93,9 @@ def test_locks_are_granted_when_nothing_can_be_written(words: list[str]) -> None
         (state / "epoch.new").mkdir()  # for root, nothing is read-only
         assert token_at(daemon) < token_at(daemon)
         assert status_of(daemon)["state_problem"] == f"{state}/epoch: is a directory"
-        shown = subprocess.run([BIN / "flomctl", "status", "-s", daemon.socket], capture_output=True, text=True)
+        shown = subprocess.run(
+            [BIN / "flomctl", "status", "-s", daemon.socket], capture_output=True, text=True, timeout=60
+        )
         assert shown.stdout.splitlines()[0].endswith(f"nothing is remembered: {state}/epoch: is a directory")
         daemon.stop()
     assert daemon.log.count("is a directory: nothing is remembered there; locks are granted") == 1

@@ -200,7 +200,9 @@ def test_no_two_files_have_the_same_inode_and_find_agrees_with_the_listing(ask: 
 )
 def test_nothing_can_be_changed(showing: Daemon, place: Path, words: list[str]) -> None:
     before = listed(place)
-    done = subprocess.run(words, cwd=place, capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
+    done = subprocess.run(
+        words, cwd=place, capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"}, timeout=60
+    )
     assert done.returncode != 0
     assert "Read-only file system" in done.stderr
     assert listed(place) == before
