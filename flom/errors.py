@@ -178,7 +178,13 @@ class _NoConversation(FlomError):
 
 
 class DaemonUnreachable(_NoConversation):
-    """There is no daemon, or it cannot be reached."""
+    """
+    There is no daemon, or it cannot be reached.
+
+    @ivar is_refused: true if there is none: the host itself says that nothing listens there.
+    """
+
+    is_refused = False
 
 
 class TlsError(_NoConversation):

@@ -38,6 +38,7 @@ FIRST_RETRY: Final = 0.01
 """The same in a group, the first time: the one that has handed over is not asked again."""
 
 LONG_RETRY: Final = 1.0  # seconds at most between two looks for a daemon that another program has to start
+BACK_OFF: Final = 0.25  # between two looks, part of the time up to now: hundreds may look from one host
 
 _MANY_RETRIES: Final = 20
 
@@ -93,6 +94,11 @@ def unconfirmed(peer: str, when: str) -> DaemonLost:
 def jitter() -> float:
     """Return a factor from 0.5 to 1.5, so that those who wait for the same do not ask at the same moment."""
     return 0.5 + os.urandom(1)[0] / 255
+
+
+def until_next_look(took: float) -> float:
+    """Return seconds until the next look for a daemon that was looked for during C{took} seconds, see L{jitter}."""
+    return min(max(RETRY, took * BACK_OFF), LONG_RETRY) * jitter()
 
 
 class RetryBudget:

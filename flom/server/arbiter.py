@@ -53,6 +53,7 @@ from flom.text import one_line, truncate
 if TYPE_CHECKING:
     from flom.core.locks.handover import Estate
     from flom.core.locks.positions import Kept
+    from flom.server.mark import Mark
 
 Deliver = Callable[[Delivered], None]
 """Takes the effects that concern one session, in order; it may call the arbiter again."""
@@ -72,6 +73,7 @@ class DeferredArbiter(Acquiring):
     @ivar began: when it was made, in seconds of the monotonic clock.
     @ivar epochs: of its fencing tokens.
     @ivar positions: of its sequences with a lifespan; C{None} if they are not remembered.
+    @ivar mark: by which the next daemon knows of holders on other hosts; C{None} if it does not.
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
     @ivar is_draining: true once nothing more is granted because the daemon ends when nothing is held, see L{drain}.
     @ivar is_closed: true while nothing is granted because the daemon ends, see L{close}.
@@ -102,6 +104,7 @@ class DeferredArbiter(Acquiring):
         self._clock = clock
         self.epochs = epochs or Epochs()
         self.positions = positions
+        self.mark: Mark | None = None
         self._log_grants = log_grants
         self.now = instant or instant_of(clock)
         self.began = self.now().monotonic
@@ -154,6 +157,11 @@ class DeferredArbiter(Acquiring):
     def outrank(self) -> None:
         """Begin an epoch that is higher than all others that were heard of, unless the present one is."""
         self._table.outrank(self.epochs.heard)
+
+    @property
+    def state_problem(self) -> str:
+        """Why not all is remembered in the state directory that should be; the empty string if it is."""
+        return next((kept.problem for kept in (self.epochs, self.positions, self.mark) if kept and kept.problem), "")
 
     @property
     def sessions(self) -> int:
@@ -212,6 +220,10 @@ class DeferredArbiter(Acquiring):
     def knows(self, session: SessionId) -> bool:
         """Return whether C{session} goes on, and has what it has been granted here."""
         return session in self._sessions and session >= self._kept_since
+
+    def holds(self, session: SessionId) -> bool:
+        """Return whether C{session} holds anything, with or without a connection."""
+        return self._table.holds(session)
 
     def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
         """Return what has become of the last request of C{session} for C{name}; see L{LockTable.standing}."""

@@ -120,8 +120,10 @@ class LockProtocol(Protocol):
             return
         self._shared.connected.add(self)
         self._shared.counters.connections += 1
-        self._id = self._arbiter.open(self._tell, self._who)
-        start = self._shared.start if self._shared.start and is_of_this_host(self.transport) else ""
+        is_near = is_of_this_host(self.transport)
+        self._mark = None if is_near else self._arbiter.mark
+        self._id = self._arbiter.open(self._tell if self._mark is None else self._tell_far, self._who)
+        start = self._shared.start if is_near else ""
         self._connection = ServerConnection(self._id, unique_id(), self._shared.options.limits.message_size, start)
         self._send_now = sender(self.transport)
         self._can_postpone = sends_at_once(self.transport)
@@ -294,7 +296,7 @@ class LockProtocol(Protocol):
         self._id = self._connection.id = session.id
         self._session = session
         sessions.go_on(session, self)
-        self._tell(standing)
+        self._tell_far(standing)
         if session.is_contested:
             session.is_contested = False
             self._tell(Contested())
@@ -381,6 +383,12 @@ class LockProtocol(Protocol):
             is_shutdown = isinstance(introduced.message, Shutdown)
             self._close(f"shutdown refused, {e}" if is_shutdown else str(e), "FLM013E")
 
+    def _tell_far(self, effect: Delivered) -> None:
+        """Do as L{_tell}, for a client that may be on another host."""
+        if self._mark is not None and isinstance(effect, Granted) and self._connection.is_extended:
+            self._mark.note_grant(self._id)
+        self._tell(effect)
+
     def _tell(self, effect: Delivered) -> None:
         if self._is_traced:
             _locker.debug("to %s: %s", self._id, effect)
@@ -407,6 +415,8 @@ class LockProtocol(Protocol):
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
         secret = self._secret_to_tell() if tells_secret else ""
         terms = self._shared.terms
+        if secret and self._mark is not None and not self._mark.problem:
+            terms = terms.replace(waits=True)
         if grant is None:
             data = self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms)
         else:

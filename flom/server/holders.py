@@ -1,6 +1,6 @@
 """
-The holders files of a daemon, and the grace period after the end of one that was cut short
-(docs/guarantees.md, L{flom.net.holders}).
+The holders files of a daemon and its mark for other hosts, and the grace period after the end of one that was cut short
+(docs/guarantees.md, L{flom.net.holders}, L{flom.server.mark}).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PRIVATE: Final = 0o600
 
 
 class HoldersService(Service):
-    """Tells clients of this host how the next daemon here will know of them, and waits for those of the last one."""
+    """Has the next daemon here know of the holders of this one, and waits for those of the last one."""
 
     _log = Logger()
 
@@ -49,6 +49,7 @@ class HoldersService(Service):
         self._factory = factory
         self._files: list[HoldersFile] = []
         self._awaited: list[str] = []
+        self._awaits_others = False  # on other hosts, to the end of the grace period
         self._timer: IDelayedCall | None = None
         self._watching: IDelayedCall | None = None
         self._touching: IDelayedCall | None = None
@@ -71,10 +72,14 @@ class HoldersService(Service):
         self._watching = self._clock.callLater(WATCH, self._watch)
         self._touching = self._clock.callLater(TOUCH, self._touch)
         self._awaited = [file for file in dict.fromkeys(found) if not remove_if_free(file)]
+        seconds = self._factory.options.limits.session_timeout
         if self._awaited:
             proofs.note_predecessor(has_key=all(proofs.has_signed(start_of(file)) for file in self._awaited))
-            seconds = self._factory.options.limits.session_timeout
             self._log.info("holders of the last daemon are expected back: grace for {seconds:g} s", seconds=seconds)
+        if why := self._begin_mark(seconds):
+            self._log.info("{why}: grace for {seconds:g} s", why=why, seconds=seconds)
+        self._awaits_others = bool(why)
+        if self._awaited or self._awaits_others:
             self._factory.arbiter.begin_grace(seconds)
             self._timer = self._clock.callLater(LOOK, self._look)
 
@@ -89,6 +94,9 @@ class HoldersService(Service):
             if timer is not None:
                 timer.cancel()
         self._timer = self._watching = self._touching = None
+        if self._factory.arbiter.mark is not None:
+            self._factory.arbiter.mark.stop()
+            self._factory.arbiter.mark = None
         for file in self._files:
             # a client that was told of it may be about to lock it
             file.close(removes=not any(client.is_extended for client in self._factory.connected))
@@ -121,13 +129,34 @@ class HoldersService(Service):
         self._timer = None
         arbiter = self._factory.arbiter
         self._awaited = [file for file in self._awaited if not remove_if_free(file)]
-        if not arbiter.is_in_grace:
+        if not arbiter.is_in_grace and self._awaited:
             self._log.warn("not all holders of the last daemon have come back: others are served now")
-        elif self._awaited:
+        elif not arbiter.is_in_grace:
+            self._log.info("grace is over: others are served now")
+        elif self._awaited or self._awaits_others:
             self._timer = self._clock.callLater(LOOK, self._look)
         else:
             self._log.info("all holders of the last daemon have come back, or are gone")
             arbiter.end_grace()
+
+    def _begin_mark(self, seconds: float) -> str:
+        """Begin a mark if clients of other hosts can connect; see L{flom.server.mark.Mark.begin}."""
+        hosts = [host for host in self._hosts if isinstance(host, (IPv4Address, IPv6Address))]
+        reachable = [(host.host.partition("%")[0], host.port) for host in hosts if not _is_loopback(host.host)]
+        if not reachable:
+            return ""
+        from flom.server.mark import Mark  # the others need not wait for its import
+
+        self._factory.arbiter.mark = mark = Mark(self._factory.arbiter, self._clock, reachable)
+        why = mark.begin(seconds)
+        if mark.is_of_other_place:
+            self._factory.proofs.note_predecessor(has_key=False)  # proofs are for a place, too
+        return why
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether the address C{host}, as C{getsockname} has it, is one of loopback: without an import for that."""
+    return host == "::1" or host.removeprefix("::ffff:").startswith("127.")
 
 
 def _address_of(host: IAddress) -> Any:

@@ -168,7 +168,7 @@ def _daemon(arbiter: DeferredArbiter, counters: Counters) -> DaemonStatus:
         ),
         arbiter.epoch,
         "" if (state := arbiter.epochs.state) is None else state.path,
-        arbiter.epochs.problem or (arbiter.positions.problem if arbiter.positions else "") or counters.key_problem,
+        arbiter.state_problem or counters.key_problem,
         None if (left := arbiter.grace_left) is None else round(left, 3),
     )
 

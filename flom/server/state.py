@@ -113,6 +113,23 @@ class StateDirectory:
             os.unlink(path)
             os.fsync(directory)
 
+    def names(self) -> list[str]:
+        """Return the names of all files; L{StateError} if they cannot be read."""
+        with _explained(self.path):
+            return os.listdir(self.path)
+
+    def check_room(self) -> None:
+        """Raise L{StateError} if nothing can be written, as far as that shows before it is forced to the disk."""
+        path = os.path.join(self.path, f"room-{os.getpid()}.new")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with _explained(self.path):
+            try:
+                with open(os.open(path, flags, 0o600), "wb") as file:
+                    file.write(bytes(4096))
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other daemons from changing the directory; L{StateError} if one is at it for L{LOCK_TIMEOUT}."""

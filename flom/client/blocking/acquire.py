@@ -15,6 +15,7 @@ from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
 from flom.client.blocking.stream import NEVER
 from flom.client.retry import (
     ANSWER_TIMEOUT,
+    BACK_OFF,
     COME_BACK_TIMEOUT,
     FIRST_RETRY,
     LONG_RETRY,
@@ -25,6 +26,7 @@ from flom.client.retry import (
     jitter,
     new_holder,
     silent,
+    until_next_look,
 )
 from flom.codes import Outcome, ReturnCode
 from flom.core.names import parse_name
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
     from flom.core.protocol.events import Refused
 
 _POLL: Final = 0.02  # seconds between two questions while we have a candidate
-_BACK_OFF: Final = 0.25  # without one, part of the time up to now: hundreds of us may ask on this host
 
 _trace = tracer("client")
 
@@ -134,6 +135,7 @@ class Acquirer:
         self._has_stepped_out = False
         self._expected_for = config.session_timeout_ms / 1000 - margin
         self._expected_until = 0.0
+        self._is_far = False  # while we reclaim the lock of a daemon on another host, which has gone
 
     def acquire(self, message: Lock) -> tuple[Conversation, Granted]:
         """
@@ -170,7 +172,7 @@ class Acquirer:
     @property
     def _is_known(self) -> bool:
         """True if the lock is held, and the next daemon at the address knows of us."""
-        return self.conversation is not None and self.conversation.holding is not None
+        return self.conversation is not None and self.conversation.is_awaited
 
     def reclaim(self, message: Lock, deadline: float = NEVER) -> Conversation:
         """
@@ -178,7 +180,8 @@ class Acquirer:
         over: the same element.
 
         As long as there is none at a fixed address, nobody else can have been granted it: it is looked for, and if we
-        may, started, again and again, until C{deadline}.
+        may, started, again and again, until C{deadline}. Of one on another host, that is known only while that host
+        says so.
 
         @raise FlomError: that is not possible; see L{acquire} and L{check_reclaimed}.
         """
@@ -186,6 +189,9 @@ class Acquirer:
         self._holder = self._holder or new_holder()
         self._timeout, self._deadline, self._patience = None, deadline, NEVER
         ask = self._insist if self._is_known and not self._is_in_group else self._ask
+        self._is_far = self._is_known and self.conversation is not None and self.conversation.holding is None
+        if self._is_far:
+            self._expect()
         self._budget = RetryBudget(is_in_group=self._is_in_group)
         conversation, granted = ask(self._goes_on(self._again(message)))
         try:
@@ -205,6 +211,8 @@ class Acquirer:
             try:
                 return self._ask(message)
             except (NoDaemon, DaemonLost) as e:
+                if self._is_far and not self._is_expected:
+                    raise
                 self._hooks.say(f"{e}, trying again")
             pause(LONG_RETRY * jitter(), self._deadline)
 
@@ -257,12 +265,12 @@ class Acquirer:
         if not (broken.stream.is_broken or self._is_in_group):  # a leader may have handed over what we have
             return message
         if not self._is_in_group and not broken.connection.start:  # that of this host has gone if it does not listen
-            self._expected_until = monotonic() + self._expected_for
+            self._expect()
         return message.replace(session=broken.connection.session)
 
     def _let_go_on(self, conversation: Conversation, message: Lock) -> None:
         """Note how C{conversation}, which holds the lock of C{message}, releases it if it is broken by then."""
-        if conversation.holding is not None or (parse_name(message.name).transactional and self.can_reclaim()):
+        if conversation.is_awaited or (parse_name(message.name).transactional and self.can_reclaim()):
             conversation.reclaim = lambda deadline: self._reclaim_to_release(message, deadline)
         if conversation.connection.session:
             conversation.goes_on_elsewhere = self._is_in_group
@@ -395,9 +403,14 @@ class Acquirer:
             try:
                 return self._connect_once(seek)
             except NoDaemon as e:
+                gone = e
+                if self._is_far:
+                    self._check_is_gone(e)
+                    pause(until_next_look(monotonic() - began), self._deadline)
+                    continue
                 if self._is_expected:
                     self._hooks.say(f"{e}, trying again")
-                    pause(min(max(RETRY, (monotonic() - began) * _BACK_OFF), LONG_RETRY) * jitter(), self._deadline)
+                    pause(until_next_look(monotonic() - began), self._deadline)
                     if self._is_expected or self._seek != Seek.TO_RECLAIM:
                         continue  # a holder has no more time: the next attempt might take minutes
                 if self._waits_for_daemon:
@@ -408,7 +421,18 @@ class Acquirer:
                 self._elect()
                 seek = Seek.STARTED
             else:
-                self._start(began)
+                self._start(began, gone)
+
+    def _expect(self) -> None:
+        """Note that what we hold is kept for a while from now on."""
+        self._expected_until = monotonic() + self._expected_for
+
+    def _check_is_gone(self, error: NoDaemon) -> None:
+        """Note that the daemon on another host has gone; if its host does not say so, raise C{error} after a while."""
+        if error.is_refused:
+            self._expect()  # one that starts now leaves us as much time
+        elif not self._is_expected:
+            raise error
 
     @property
     def _is_expected(self) -> bool:
@@ -426,7 +450,7 @@ class Acquirer:
         if not self._budget.has_told:
             self._budget.has_told = True
             self._hooks.warn(f"{error}: the daemon has gone, waiting for another one")
-        pause(min(max(RETRY, took * _BACK_OFF), LONG_RETRY) * jitter(), self._deadline)
+        pause(until_next_look(took), self._deadline)
 
     def _check_may_start(self, error: NoDaemon) -> None:
         """Raise L{DaemonUnreachable} if no daemon is to be started because of C{error}, or that was of no use."""
@@ -442,8 +466,12 @@ class Acquirer:
         if self._starts >= MOST_STARTS:
             raise not_started(f"{peer}: a daemon was started {self._starts} times, and does not listen") from error
 
-    def _start(self, began: float) -> None:
-        """Start a daemon, for which we have looked since C{began}, unless another program is doing so."""
+    def _start(self, began: float, gone: NoDaemon) -> None:
+        """
+        Start a daemon, for which we have looked since C{began}, unless another program is doing so.
+
+        @param gone: says that there is none.
+        """
         from flom.client.blocking import launch
         from flom.net.claim import CannotClaim
 
@@ -458,6 +486,9 @@ class Acquirer:
             pause(RETRY, self._deadline)
             return
         except CannotClaim as e:
+            if not e.is_taken and self._config.unicast_address and self._budget.has_waited:
+                self._await_daemon(gone, monotonic() - began)  # the address is another host's
+                return
             if not e.is_taken or monotonic() > began + launch.START_TIMEOUT:
                 raise launch.cannot_claim(e) from e
             pause(launch.RETRY, self._deadline)
@@ -516,7 +547,7 @@ class Acquirer:
                     patience = _POLL
                     if candidate is None:  # another program of this host has one; our user's timeout runs on meanwhile
                         if not reclaims:
-                            patience = min(max(QUIET, took * _BACK_OFF), LONG_RETRY)
+                            patience = min(max(QUIET, took * BACK_OFF), LONG_RETRY)
                         patience = min(patience, self._deadline - monotonic())
                         if patience <= 0:
                             raise LockTimeout("too late")

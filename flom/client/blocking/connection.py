@@ -186,7 +186,7 @@ class Conversation:
         except DaemonLost as e:
             has_closed = not self.stream.is_broken and (self._is_lost or not self.connection.is_unlocking)
             go_on = self.go_on if self.goes_on_elsewhere or not has_closed else None
-            is_to_be_told = rollback or self.holding is not None
+            is_to_be_told = rollback or self.is_awaited
             if is_to_be_told and self.reclaim is not None and (has_closed or self.stream.is_broken):
                 go_on = self.reclaim
             if go_on is None:
@@ -286,6 +286,11 @@ class Conversation:
                 _trace.debug("connection to %s has ended: %s", self.peer, e)
                 self._is_lost = True
         return self._is_lost
+
+    @property
+    def is_awaited(self) -> bool:
+        """True if the next daemon at this address waits for us, should this one have gone."""
+        return self.holding is not None or (self.connection.terms.waits and not self.stream.is_broken)
 
     @property
     def can_go_on(self) -> bool:

@@ -156,7 +156,9 @@ def _connect_tcp(config: Config, deadline: float) -> tuple[socket.socket, str]:
     except (socket.gaierror, ValueError) as e:  # the latter: what cannot be a name
         raise DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{config.unicast_address}: no such host") from e
     except OSError as e:
-        raise NoDaemon(ReturnCode.CONNECT_ERROR, f"{peer}: no daemon is listening: {reason(e)}") from e
+        missing = NoDaemon(ReturnCode.CONNECT_ERROR, f"{peer}: no daemon is listening: {reason(e)}")
+        missing.is_refused = e.errno == errno.ECONNREFUSED
+        raise missing from e
 
 
 def connect_to_host(host: str, port: int, interface: str, deadline: float, timeout: float) -> socket.socket:

@@ -90,7 +90,7 @@ class Keeper:
         if self._thread is not None:
             close_socket(self._ours)
         if self._thread is not None and self._owner == os.getpid() and not self._is_over and not sys.is_finalizing():
-            self._thread.join(None if self.conversation.holding is None else CLOSE_TIMEOUT)
+            self._thread.join(CLOSE_TIMEOUT if self.conversation.is_awaited else None)
             if self._thread.is_alive():  # at this address, there may never be a daemon again
                 self._is_abandoned = True
                 self._acquirer.stop()

@@ -32,6 +32,7 @@ from flom.client.retry import (
     jitter,
     new_holder,
     silent,
+    until_next_look,
 )
 from flom.codes import Outcome
 from flom.core.modes import LockMode
@@ -121,7 +122,7 @@ class RemoteHeld:
         if self._reclaiming is None:
             ended = self._unlock(rollback)
         else:  # whether the lock was held to the end is not known before
-            if self._client.holding is not None:  # at this address, there may never be a daemon again
+            if self._client.is_awaited:  # at this address, there may never be a daemon again
                 self._way_back.limit(self._reclaiming)
             ended = self._reclaiming.addCallback(lambda _: self._unlock(rollback))
         ended.chainDeferred(released)
@@ -154,7 +155,7 @@ class RemoteHeld:
         """Release the lock; if its connection is broken, or the daemon has gone that has to be told, by another one."""
         client = self._client
         reaches_next = rollback and parse_name(self._name).transactional and self._way_back.leads_from(client)
-        reaches_next = reaches_next or client.holding is not None
+        reaches_next = reaches_next or client.is_awaited
         if not client.session and not reaches_next:
             await client.unlock(self._name, rollback)
             return
@@ -185,7 +186,9 @@ class RemoteHeld:
         """Reclaim the lock that was lost because of C{why}; note the loss if that fails."""
         lost_with = self._client
         try:
-            client = await self._way_back.take(lost_with, math.inf if lost_with.holding else RECLAIM_TIMEOUT)
+            is_near = lost_with.holding is not None
+            seconds = math.inf if is_near else RECLAIM_TIMEOUT
+            client = await self._way_back.take(lost_with, seconds, insists=lost_with.is_awaited)
         except (FlomError, CancelledError) as e:
             self._reclaiming = None
             reason = LockTimeout(f"no daemon came within {CLOSE_TIMEOUT:g} s") if isinstance(e, CancelledError) else e
@@ -434,12 +437,13 @@ class RemoteArbiter(Acquiring):
 
         return waiting.addTimeout(patience, self._clock, expire)
 
-    async def _reclaim(self, holder: int, message: Lock, seconds: float) -> tuple[LockClient, Granted]:
-        """Acquire the lock of C{message} again within C{seconds}; raise L{FlomError} if that fails."""
+    async def _reclaim(self, holder: int, message: Lock, seconds: float, insists: bool) -> tuple[LockClient, Granted]:
+        """Acquire the lock of C{message} again within C{seconds}, see L{_WayBack.take}."""
         if self._forget:
             self._forget()
         endpoint = None if self._successor is None else self._secure(self._successor(holder))
-        give_up = self._clock.seconds() + seconds
+        began = self._clock.seconds()
+        give_up = began + seconds
         while True:
             try:
                 connecting = Deferred.fromCoroutine(self._connect(endpoint))
@@ -452,10 +456,14 @@ class RemoteArbiter(Acquiring):
                     client.close()
                     raise
                 return client, granted
-            except (DaemonLost, DaemonUnreachable):
-                if self._clock.seconds() > give_up:
+            except (DaemonLost, DaemonUnreachable) as e:
+                now = self._clock.seconds()
+                if insists and isinstance(e, DaemonUnreachable) and e.is_refused:
+                    give_up = now + seconds
+                if now > give_up:
                     raise
-            await deferLater(self._clock, RETRY if endpoint else RETRY * jitter())
+                pause = RETRY if endpoint else until_next_look(now - began)
+            await deferLater(self._clock, pause)
 
 
 class _WayBack:
@@ -473,18 +481,19 @@ class _WayBack:
         Return whether the lock can still be ours: in a group, where the next daemon knows of us, or if its connection
         has C{ended} by being broken.
         """
-        is_known = ended.holding is not None
-        return self._arbiter._successor is not None or is_known or bool(ended.session and ended.is_broken)
+        is_broken = bool(ended.session and ended.is_broken)
+        return self._arbiter._successor is not None or ended.is_awaited or is_broken
 
     def limit(self, reclaiming: Deferred[None]) -> None:
         """Cancel C{reclaiming} soon: the lock is to be released."""
         reclaiming.addTimeout(CLOSE_TIMEOUT, self._arbiter._clock)
 
-    async def take(self, ended: LockClient, seconds: float) -> LockClient:
+    async def take(self, ended: LockClient, seconds: float, *, insists: bool = False) -> LockClient:
         """
         Acquire the lock of a connection that has C{ended} again.
 
         @param seconds: for which to try.
+        @param insists: true to try for as long again whenever the host of the daemon says that there is none.
         @raise FlomError: that was not possible.
         """
         arbiter, granted = self._arbiter, self._granted
@@ -499,6 +508,6 @@ class _WayBack:
             session=ended.session if ended.is_broken or granted.proof or arbiter._successor is not None else "",
             proof=granted.proof,
         )
-        client, found = await arbiter._reclaim(self._holder, arbiter._extend(again), seconds)
+        client, found = await arbiter._reclaim(self._holder, arbiter._extend(again), seconds, insists)
         self._granted = granted.replace(proof=found.proof)
         return client

@@ -86,6 +86,11 @@ class LockClient(Protocol):
         return self._connection.session
 
     @property
+    def is_awaited(self) -> bool:
+        """True if the next daemon at this address waits for us, should this one have gone."""
+        return self.holding is not None or (self._connection.terms.waits and not self.is_broken)
+
+    @property
     def is_reusable(self) -> bool:
         """True if another lock of the same resource can be asked for."""
         return not self.closed.called and not self._is_shared and self._connection.is_reusable

@@ -105,7 +105,9 @@ class DaemonEndpoint:
             why = "no daemon is listening"
         else:
             why = os.strerror(number).lower() if number else one_line(str(error))
-        return DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{self.peer}: {why}")
+        unreachable = DaemonUnreachable(ReturnCode.CONNECT_ERROR, f"{self.peer}: {why}")
+        unreachable.is_refused = number == errno.ECONNREFUSED
+        return unreachable
 
 
 async def _connect_private(reactor: IReactor, factory: IProtocolFactory) -> IProtocol:

@@ -97,8 +97,14 @@ class LanHost(Host):
         return self.start_daemon("--group", group, *options, environment=environment)
 
     def start_daemon(self, *options: str, environment: Mapping[str, str] | None = None) -> Member:
-        """Start a daemon, of a group or not; C{environment} is added to ours."""
+        """
+        Start a daemon, of a group or not; C{environment} is added to ours.
+
+        If it is of none, it has a state directory, or else it would wait for holders that it cannot know of.
+        """
         log = self._folder / f"{self.name}-{len(self.members)}.log"
+        if not {"--group", "--state"} & set(options):
+            options = (*options, "--state", str(log.with_suffix(".state")))
         member = Member(self, log, *options, environment=environment)
         self.members.append(member)
         return member
