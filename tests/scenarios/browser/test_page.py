@@ -182,30 +182,21 @@ def test_blocked_resources_come_first_and_the_filter_finds_any(shown: Page, lock
 def test_a_daemon_that_is_killed_and_started_again_is_noticed(sock: str, port: int, page: Page, locks: Locks) -> None:
     with start_daemon(sock, port) as daemon:
         page.open(port)
-        locks.hold("-r", "backup", "-d", "0")  # or else it would start the next daemon itself
+        holder = locks.hold("-r", "backup", "-d", "0")  # or else it would start the next daemon itself
         page.wait_for("backup", 1, 0)
         daemon.process.kill()
         page.wait_until("document.querySelector('#trouble').textContent.includes('unreachable since')")
         page.wait_until("document.querySelector('#state').textContent === 'unreachable'")
+        holder.signal(signal.SIGSTOP)
     with start_daemon(sock, port):
+        page.wait_until("/^in grace for [0-9]+ s: only/.test(document.querySelector('#state').textContent)")
+        holder.signal(signal.SIGCONT)
+        page.wait_until("document.querySelector('#state').textContent === 'serving'")
         page.wait_until("document.querySelector('#trouble').hidden")
         locks.hold("-r", "another")
         page.wait_for("another", 1, 0)
         page.wait_for("backup", 1, 0)  # reclaimed
     assert not page.is_reloaded
-
-
-def test_a_grace_period_is_shown_until_the_holder_has_come(sock: str, port: int, page: Page, locks: Locks) -> None:
-    with start_daemon(sock, port) as daemon:
-        holder = locks.hold("-r", "backup", "-d", "0")
-        holder.signal(signal.SIGSTOP)
-        daemon.process.kill()
-    with start_daemon(sock, port):
-        page.open(port)
-        page.wait_until("/^in grace for [0-9]+ s: only/.test(document.querySelector('#state').textContent)")
-        holder.signal(signal.SIGCONT)
-        page.wait_until("document.querySelector('#state').textContent === 'serving'")
-        page.wait_for("backup", 1, 0)
 
 
 def test_a_holder_whose_connection_is_broken_is_shown_as_such(sock: str, port: int, page: Page) -> None:

@@ -123,14 +123,19 @@ def test_a_holder_comes_back_when_the_way_is_clear_again(rule: str, program: lis
     assert silent_end(waiter) == 0
 
 
-def test_what_has_come_back_ends_with_its_command(lan: Lan) -> None:
-    """Even if its C{flom-run} is killed."""
+@each_program
+def test_what_has_come_back_ends_with_its_command(program: list[str], lan: Lan) -> None:
+    """Even if the program that has started it is killed."""
     scene = Scene(lan)
-    holder = scene.hold([FLOM_RUN, "-V"])
+    is_ours = program == [FLOM_RUN]
+    holder = scene.hold([*program, "-V"] if is_ours else program)
     scene.cut("meta l4proto tcp reject with tcp reset")
     scene.daemon.await_log(NOTICED)
     scene.heal()
-    assert scene.next_line(holder, "R reclaimed")
+    if is_ours:
+        assert scene.next_line(holder, "R reclaimed")
+    else:
+        eventually(lambda: any("stand_in.py" in line for line in lan.processes().values()), "the process beside it")
     holder.signal(signal.SIGKILL)
     waiter = scene.wait([FLOM_RUN])
     sleep(0.3)  # it must not be granted the lock
