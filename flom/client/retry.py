@@ -41,6 +41,7 @@ LONG_RETRY: Final = 1.0  # seconds at most between two looks for a daemon that a
 BACK_OFF: Final = 0.25  # between two looks, part of the time up to now: hundreds may look from one host
 
 _MANY_RETRIES: Final = 20
+_SOME_RETRIES: Final = 10
 
 
 def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secured: bool) -> DaemonLost:
@@ -106,18 +107,24 @@ class RetryBudget:
     The retry budget of one lock: how often to ask again when the daemon has gone without a decision.
 
     Whenever a daemon at which we have waited has gone: nothing was granted, so asking again does no harm. If a daemon
-    has gone without a word, once; more often in a group, and after a wait.
+    has gone without a word, once, as it may have refused us; more often where another one takes its place, which may be
+    killed in its turn: in a group, after a wait, and where we start it ourselves.
 
     @ivar has_waited: true once a daemon had us wait.
+    @ivar silent: how many daemons in a row have gone without a word, since the last one that had us wait.
     @ivar has_told: for the driver: true once it has said that it waits for another program's daemon.
     """
 
-    def __init__(self, *, is_in_group: bool, waits_on: bool = True) -> None:
-        """@param waits_on: false to give up when the only daemon that there may be has gone, as FLoM's client does."""
+    def __init__(self, *, is_in_group: bool, waits_on: bool = True, may_start: bool = False) -> None:
+        """
+        @param waits_on: false to give up when the only daemon that there may be has gone, as FLoM's client does.
+        @param may_start: whether a daemon is started if there is none.
+        """
         self.has_waited = self.has_told = False
+        self.silent = 0
         self._is_in_group = is_in_group
         self._waits_on = waits_on or is_in_group
-        self._silent = 0
+        self._silent_retries = _SOME_RETRIES if may_start and waits_on else 1
 
     def spend(self, loss: DaemonLost, *, answered: bool) -> None:
         """
@@ -126,12 +133,12 @@ class RetryBudget:
         @param answered: whether the daemon had said anything to the request.
         @raise DaemonLost: none is left: this is C{loss}.
         """
-        self._silent = 0 if answered else self._silent + 1
+        self.silent = 0 if answered else self.silent + 1
         is_refusal = loss.code is ReturnCode.SSL_READ_ERROR  # one that stands by would not have spoken TLS
         if answered and self._waits_on:
             self.has_waited = True
-        retries = _MANY_RETRIES if (self._is_in_group or self.has_waited) and not is_refusal else 1
-        if self._silent > retries or (answered and not self._waits_on):
+        retries = _MANY_RETRIES if self._is_in_group or self.has_waited else self._silent_retries
+        if self.silent > (1 if is_refusal else retries) or (answered and not self._waits_on):
             raise loss
 
 

@@ -117,8 +117,14 @@ class Runner(Hooks):
         print_error(line)
 
     def asks(self, conversation: Conversation) -> None:
-        """Report what is waited for, if anybody reads it, unless it is asked for to reclaim the lock."""
-        if not self._is_held and (self._config.verbose or (self._wording.names_holders and can_show(sys.stderr))):
+        """
+        Report what is waited for, if anybody reads it; if it is asked for to reclaim the lock, it is not to be lost if
+        this process is killed.
+        """
+        if self._is_held:
+            if self._stand_in is not None:
+                self._stand_in.add(conversation.fileno())
+        elif self._config.verbose or (self._wording.names_holders and can_show(sys.stderr)):
             from flom.run.wait_report import WaitReport
 
             self._stop_report()
@@ -225,25 +231,23 @@ class Runner(Hooks):
         self.say(f"{why}, looking for the one that takes over")
         from flom.run.aside import call_aside  # which most commands do not need
 
+        if self._stand_in is None and not self._config.close and not has_ended:
+            from flom.run.stand_in import StandIn
+
+            self._stand_in = StandIn(child.open_end_watch)
         try:
             conversation = call_aside(lambda: self._acquirer.reclaim(request), child)
         except FlomError as e:
             has_ended = child.status is not None  # or perhaps meanwhile
+            if self._stand_in is not None:
+                self._stand_in.end()
             self._tell(DaemonLost, self._wording.not_reclaimed(why, e, has_ended=has_ended))
             return None
-        if not self._config.close:
+        if self._stand_in is not None:
             held_by = (conversation, conversation.holding)
-            self._keep_beside(child, [each.fileno() for each in held_by if each is not None])
+            self._stand_in.keep([each.fileno() for each in held_by if each is not None])
         self.say(f"{request.name} reclaimed")
         return conversation
-
-    def _keep_beside(self, child: Child, descriptors: list[int]) -> None:
-        """Keep the lock for the command in another process too, in the place of what it cannot inherit any more."""
-        from flom.run.stand_in import StandIn
-
-        if self._stand_in is not None:
-            self._stand_in.end()
-        self._stand_in = StandIn(child.open_end_watch, descriptors)
 
     def _tell(self, kind: type[DaemonLost], line: str) -> None:
         """Print C{line} about a loss, of which each C{kind} is told once, and let the command know of the first."""

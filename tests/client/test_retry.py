@@ -46,6 +46,13 @@ def test_flom_s_client_does_not_wait_on() -> None:
     assert spent(RetryBudget(is_in_group=True, waits_on=False), LOSS, answered=True) == 100
 
 
+def test_where_we_start_the_next_one_a_daemon_may_be_silent_more_often() -> None:
+    """Though not where FLoM's client would give up, nor if the daemon says by TLS that it wants none of us."""
+    assert spent(RetryBudget(is_in_group=False, may_start=True), LOSS, answered=False) == 10
+    assert spent(RetryBudget(is_in_group=False, may_start=True), REFUSAL, answered=False) == 1
+    assert spent(RetryBudget(is_in_group=False, may_start=True, waits_on=False), LOSS, answered=False) == 1
+
+
 def test_after_a_wait_a_daemon_may_go_without_a_word_more_often() -> None:
     budget = RetryBudget(is_in_group=False)
     budget.spend(LOSS, answered=True)

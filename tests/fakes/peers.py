@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from types import TracebackType
 
@@ -12,6 +13,7 @@ from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.core.protocol.messages import Answer, Lock, Message
 
 PATIENCE = 20.0  # seconds until a peer that says nothing fails the test
+WHILE = 0.3  # seconds in which something would happen that should not
 
 
 class SocketConversation:
@@ -34,6 +36,11 @@ class SocketConversation:
                 return None
             self._messages += self._reader.feed(data)
         return self._messages.pop(0)
+
+    def is_open(self) -> bool:
+        """Return whether the peer, which says nothing, has the connection open: it does not close it for a while."""
+        readable, _, _ = select.select([self._connection], [], [], WHILE)
+        return not readable
 
     def say(self, message: Message) -> None:
         self._connection.sendall(encode(message))

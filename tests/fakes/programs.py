@@ -147,13 +147,14 @@ class Programs:
 
     def daemons(self) -> list[int]:
         """Return the processes that C{pgrep flom} would find, if they have come of our programs."""
-        return [pid for pid in self._pids() if "flom" in name_of(pid) and pid not in {r.pid for r in self._running}]
+        return [pid for pid in self.pids() if "flom" in name_of(pid) and pid not in {r.pid for r in self._running}]
 
     def command_lines(self) -> list[str]:
         """Return the command lines of all that has come of our programs."""
-        return [command_line_of(pid) for pid in self._pids()]
+        return [command_line_of(pid) for pid in self.pids()]
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
+        """Return all processes that have come of our programs."""
         mark = f"{_MARK}={self._mark}".encode()
         found = []
         for entry in Path("/proc").iterdir():
@@ -170,7 +171,7 @@ class Programs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        while pids := self._pids():  # again, because they may be starting others
+        while pids := self.pids():  # again, because they may be starting others
             for pid in pids:
                 try:
                     os.kill(pid, signal.SIGKILL)

@@ -253,7 +253,8 @@ def test_a_daemon_that_closes_without_an_answer_is_asked_once_more(fake: FakeDae
 
 
 def test_a_daemon_that_closes_without_an_answer_twice_gives_99(fake: FakeDaemon, asked: Asked, tmp_path: Path) -> None:
-    running, conversation = asked("--", "echo", "ran")
+    """It is asked more often where the command may start the next one."""
+    running, conversation = asked("-d", "0", "--", "echo", "ran")
     conversation.close()
     again, _ = fake.accept()
     again.close()

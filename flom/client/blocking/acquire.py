@@ -122,8 +122,10 @@ class Acquirer:
         self._may_start = may_start
         self._interrupts = interrupts
         self._is_in_group = bool(config.multicast_address)
-        self._budget = RetryBudget(is_in_group=self._is_in_group, waits_on=waits_on)
-        self._seek = Seek.BEFORE_START if may_start and config.lifespan_ms != 0 else Seek.ANY
+        may_start = may_start and config.lifespan_ms != 0
+        self._waits_on = waits_on
+        self._budget = RetryBudget(is_in_group=self._is_in_group, waits_on=waits_on, may_start=may_start)
+        self._seek = Seek.BEFORE_START if may_start else Seek.ANY
         self._granted = Granted(None)  # what was
         self._session = ""  # of the connection on which it was
         self._holder = 0  # what says to a daemon that takes over which holder we are
@@ -352,7 +354,7 @@ class Acquirer:
             if self._is_in_group:
                 pause(retry * jitter(), self._deadline)
                 retry = RETRY
-            elif self._budget.has_waited:
+            elif self._budget.has_waited or self._budget.silent > 1:
                 pause(RETRY * jitter(), self._deadline)
 
     def _decide(self, conversation: Conversation, message: Lock) -> Granted | Refused:
@@ -498,6 +500,10 @@ class Acquirer:
             self._hooks.say(f"no daemon at {peer}, starting one{launch.without_state()}")
             if not started.wait(monotonic() + launch.START_TIMEOUT, self._hooks.pass_on):
                 raise launch.not_started(f"{peer}: the daemon was not ready within {launch.START_TIMEOUT:g} s")
+        except launch.KilledAtStart as e:
+            if not self._waits_on or self._starts >= launch.MOST_STARTS:
+                raise
+            self._hooks.say(f"{e}, trying again")
         finally:
             started.close()
         if not self._budget.has_waited:
@@ -511,7 +517,9 @@ class Acquirer:
         """
         from flom.client.blocking.discovery import Asker
         from flom.client.blocking.launch import (
+            MOST_STARTS,
             START_TIMEOUT,
+            KilledAtStart,
             campaign_of,
             not_started,
             stand_for_election,
@@ -542,8 +550,16 @@ class Acquirer:
                         candidate = stand_for_election(config, group)
                         if candidate is not None:
                             hooks.say(f"no daemon leads {group}: standing for election{without_state()}")
-                    if candidate is not None and candidate.check(hooks):
-                        break
+                    try:
+                        if candidate is not None and candidate.check(hooks):
+                            break
+                    except KilledAtStart as e:
+                        self._starts += 1
+                        if candidate is None or not self._waits_on or self._starts > MOST_STARTS:
+                            raise
+                        hooks.say(f"{e}, trying again")
+                        candidate.close()
+                        candidate = None
                     patience = _POLL
                     if candidate is None:  # another program of this host has one; our user's timeout runs on meanwhile
                         if not reclaims:

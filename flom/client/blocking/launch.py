@@ -134,6 +134,7 @@ class Launch:
         Wait until the daemon is ready, and return whether it is at C{deadline}, of C{time.monotonic}.
 
         @param pass_on: called with each line of the daemon's own on stderr.
+        @raise KilledAtStart: it was killed.
         @raise DaemonUnreachable: it does not start.
         """
         if self._is_ready:
@@ -151,8 +152,10 @@ class Launch:
             return False
         lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
         if code != 0:
+            if lines:
+                raise not_started(f"the daemon did not start: {lines[-1]}")
             how = f"it was ended by signal {-code}" if code < 0 else "it was killed, or has ended without a word"
-            raise not_started(f"the daemon did not start: {lines[-1] if lines else how}")
+            raise KilledAtStart(ReturnCode.DAEMON_NOT_STARTED, f"the daemon did not start: {how}")
         self._is_ready = True
         for line in lines:
             if line.startswith(_COMPLAINT):
@@ -261,6 +264,7 @@ class Candidate(Launch):
         """
         Return whether the daemon leads since the last call; C{hooks} are told how the election has ended, if it has.
 
+        @raise KilledAtStart: the daemon was killed.
         @raise DaemonUnreachable: the daemon does not start, or cannot be elected.
         """
         is_ready = self.wait(0.0, hooks.pass_on)
@@ -289,6 +293,10 @@ class Candidate(Launch):
         """Leave the daemon alone if it leads; otherwise, it ends."""
         self._ours.close()
         super().close()
+
+
+class KilledAtStart(NoDaemon):
+    """The daemon that was being started was killed, or has ended without saying why: another one may fare better."""
 
 
 class ToComeBack(CannotClaim):

@@ -285,9 +285,13 @@ def test_a_daemon_that_ends_before_it_says_anything_is_asked_once_more(
     releasing.result()
 
 
-def test_but_not_for_ever(fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any]) -> None:
-    acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock").acquire)
-    for _ in range(2):
+@pytest.mark.parametrize(("start", "times"), [(False, 2), (True, 11)])
+def test_but_not_for_ever(
+    fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any], start: bool, times: int
+) -> None:
+    """It does so more often where it may start the next daemon, which may be killed in its turn."""
+    acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock", start=start, timeout=20).acquire)
+    for _ in range(times):
         fake.accept()[0].close()
     with pytest.raises(DaemonLost, match=r"^R: .*fake.sock closed the connection without an answer"):
         acquiring.result()

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from flom.codes import Outcome
 from flom.core.grace import REJOIN_BATCH
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.exclusion import Marks
+from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs, Running, command_line_of, eventually, free_port
 from tests.fakes.seccomp import forbid_pidfds
 
@@ -383,3 +385,56 @@ def test_a_twisted_program_that_is_killed_leaves_what_it_has_reclaimed(
         assert waiter.finish().returncode == 0
         eventually(lambda: not stands_in(), "the end of the process")
         last.stop()
+
+
+def test_a_flom_run_that_is_killed_while_it_reclaims_leaves_the_lock(
+    programs: Programs, marks: Marks, tmp_path: Path
+) -> None:
+    """It is killed between the moment when it asks and the one when it has heard that the lock is granted."""
+    path = str(tmp_path / "s")
+    with daemon_at(["-s", path]) as killed:
+        holder = hold(programs, marks, "-s", path, "-d", "0", "-r", "R")
+        kill(killed)
+    os.unlink(path)
+    with FakeDaemon(path) as daemon:
+        conversation, asked = daemon.accept()
+        assert asked.regains
+        holder.signal(signal.SIGKILL)
+        holder.wait()
+        conversation.answer(Outcome.GRANTED)
+        assert conversation.is_open()
+        holder.say("end")
+        assert conversation.read() is None
+
+
+def test_a_new_command_survives_daemons_killed_before_they_answer(programs: Programs, tmp_path: Path) -> None:
+    """Three in a row; then it starts one itself."""
+    path = str(tmp_path / "s")
+    daemon = FakeDaemon(path)
+    new = programs.start("-s", path, "-d", "1", "--", "echo", "ran")
+    for _ in range(3):
+        daemon.accept()
+        os.unlink(path)
+        killed, daemon = daemon, FakeDaemon(path)
+        killed.close()
+    daemon.close()
+    ended = new.finish()
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ran\n", "")
+
+
+def test_a_new_command_survives_daemons_killed_at_their_start(programs: Programs, where: list[str]) -> None:
+    new = programs.start(*where, "-d", "1", "--", "echo", "ran")
+    killed: set[int] = set()
+
+    def kill_another() -> bool:
+        for pid in programs.pids():
+            if pid not in killed and "flom/daemon/" in command_line_of(pid):
+                killed.add(pid)
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+
+    for _ in range(3):
+        eventually(kill_another, "a daemon that is starting")
+    ended = new.finish()
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ran\n", "")
