@@ -27,6 +27,9 @@ DIRECTORY: Final = Path("build", "fuzz")
 LOAD: Final = 5.0
 """Seconds that a crowd stays; then all clients finish."""
 
+LOADS: Final = 5
+"""After so many crowds, the daemon is killed under one."""
+
 MAX_INPUT: Final = 4096
 
 
@@ -86,11 +89,14 @@ def stand_crowds(seconds: float, seed: int) -> bool:
     with tempfile.TemporaryDirectory() as directory, LiveRun(Path(directory), seed) as live:
         try:
             while (left := end - monotonic()) > 0 or len(live.samples) < 2:
-                live.load(min(LOAD, max(left, 1.0)))
+                if len(live.samples) == LOADS and left > 0:
+                    live.outlive(min(LOAD, max(left / 2, 1.0)))
+                else:
+                    live.load(min(LOAD, max(left, 1.0)))
             live.finish()
         except Exception as e:  # whatever it is, what led to it is to be saved
             saved = DIRECTORY / f"live-{seed}.txt"
-            saved.write_text("\n".join([f"seed {seed}: {e!r}", *live.history]) + "\n")
+            saved.write_text("\n".join([f"seed {seed}: {e!r}", *live.history, *live.daemon.last]) + "\n")
             print(f"live: FAILED, {e!r}\nlive: the last {len(live.history)} deeds are in {saved}")
             return False
         did = ", ".join(f"{times} {what}" for what, times in sorted(live.did.items()))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, NamedTuple
 
-from flom.core.protocol.messages import Answer, Lock, Message, Unlock, Unlocked
+from flom.core.protocol.messages import Answer, Lock, Message, More, Unlock, Unlocked
 
 GRANTED: Final = 0
 QUEUED: Final = 1
@@ -145,6 +145,8 @@ class Witness:
     @ivar asked: what was not answered yet.
     @ivar is_vague: whether it waited for different things at once, so that an answer did not tell which was granted.
     @ivar extended: whether it may go on when it was told that it cannot wait.
+    @ivar begun: what was asked for, of which the rest is to follow, as the daemon has said.
+    @ivar is_late: whether the first answer is one to that rest.
     """
 
     checker: Checker
@@ -154,6 +156,8 @@ class Witness:
     incubated: list[Lock] = field(default_factory=list)
     is_vague: bool = False
     extended: bool = False
+    begun: Lock | None = None
+    is_late: bool = False
 
     def __post_init__(self) -> None:
         self.checker.witnesses.add(self)
@@ -165,6 +169,9 @@ class Witness:
                 self.extended = self.extended or message.extended
                 self.asked.append(message)
                 self.checker.join(self, key_of(message.name))
+            case More() if self.begun is not None:
+                self.asked.append(self.begun.replace(more=False))
+                self.begun, self.is_late = None, True
             case Unlock(name=name):
                 self._give_back(name)
 
@@ -196,23 +203,28 @@ class Witness:
             return
         if not isinstance(message, Answer):
             raise Wrong(f"an answer without a question: {message}")
-        if message.step == 16:
+        is_first = message.step == 16 or self.is_late
+        if is_first:
             if not self.asked:
                 raise Wrong(f"nothing was asked, and answered: {message}")
             lock = self.asked.pop(0)
+            self.is_late = False
+            if lock.more and message.extended and message.code == QUEUED:
+                self.begun = lock
+                return
         else:
             lock = self._answered(message)
             if self.is_vague:
                 self.held.clear()
                 return
         if message.code in MEANS_WAIT:
-            if message.step == 16:
+            if is_first:
                 self.waiting.append(lock)
             self.incubated = [other for other in self.incubated if other is not lock]
             if message.code == AWAITING_CREATION:
                 self.incubated.append(lock)
             return
-        if message.step != 16:
+        if not is_first:
             self._stop_waiting(lock)
         if message.code == GRANTED:
             self._take(Claim.of(lock, message.element))

@@ -14,12 +14,13 @@ from random import Random
 from time import monotonic
 from typing import Any, Final
 
+from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
-from flom.core.protocol.messages import Answer, Lock, Message, Unlock
-from tests.tools.fuzz.checker import Checker, Witness, Wrong, key_of
+from flom.core.protocol.messages import Answer, Lock, Message, More, Unlock
+from tests.tools.fuzz.checker import Checker, Claim, Witness, Wrong, key_of
 from tests.tools.fuzz.malformed import cut, garbage
-from tests.tools.fuzz.messages import NAMES, any_message, orders_shutdown, spelled, valid_lock
+from tests.tools.fuzz.messages import NAMES, PEER_ID, any_message, mutated, orders_shutdown, spelled, valid_lock
 
 Address = str | tuple[str, int]
 """Where a daemon listens: the path of a UNIX socket, or a host and a port."""
@@ -40,11 +41,18 @@ def connect(address: Address) -> socket.socket:
 
 
 class RawClient:
-    """One well-behaved client: it waits for each answer before it says something else."""
+    """
+    One well-behaved client: it waits for each answer before it says something else.
 
-    def __init__(self, address: Address, checker: Checker, key: str) -> None:
+    @ivar extended: whether it is one of ours, which has a session over TCP.
+    """
+
+    def __init__(self, address: Address, checker: Checker, key: str, *, extended: bool = False) -> None:
         self.socket = connect(address)
         self.key = key
+        self.extended = extended
+        self._secret = ""
+        self._granted: list[tuple[Claim, Answer]] = []
         self.witness = Witness(checker)
         self._reader = MessageReader(MAX_ANSWER_SIZE)
         self.is_dismissed = False
@@ -55,7 +63,18 @@ class RawClient:
     @property
     def awaits(self) -> bool:
         """Whether something it has asked is not decided."""
-        return bool(self.witness.asked or self.witness.waiting)
+        return bool(self.witness.asked or self.witness.begun or self.witness.waiting)
+
+    def reclaims(self) -> list[Lock]:
+        """Return what reclaims the last of what it holds, if it can: who comes back twice is there once only."""
+        if not self.extended or self.awaits:
+            return []
+        for claim, answer in reversed(self._granted):
+            if claim in self.witness.held:
+                lock = Lock(claim.name, LockMode(claim.mode), claim.quantity, False, True, 0.0, PEER_ID, True, True)
+                said = {"element": claim.element, "token": answer.token, "proof": answer.proof}
+                return [lock.replace(session=self._secret, **said)]
+        return []
 
     def say(self, message: Message) -> None:
         self.witness.says(message)
@@ -72,7 +91,16 @@ class RawClient:
             raise Wrong(f"the daemon left a client that holds {self.witness.held}, waits for {self.witness.waiting}")
         for message in self._reader.feed(data):
             self.witness.hears(message)
-            self.is_dismissed = isinstance(message, Answer) and message.code in (5, -14)
+            if isinstance(message, Answer):
+                self._note(message)
+
+    def _note(self, answer: Answer) -> None:
+        self._secret = answer.session or self._secret
+        self.is_dismissed = answer.code == -14 or (answer.code == 5 and not self.extended)
+        if answer.code == 0 and self.witness.held:
+            self._granted = [*self._granted[-5:], (self.witness.held[-1], answer)]
+        if (begun := self.witness.begun) is not None:
+            self.say(More(begun.session, begun.element, begun.token, begun.proof, begun.holder))
 
     def close(self, *, reset: bool = False, half: bool = False) -> None:
         """End the connection: in order, by a reset, or only our side, and the rest when the daemon has done its own."""
@@ -155,6 +183,7 @@ class Crowd:
     """
     Some clients and some vandals at the addresses of one daemon.
 
+    @ivar former: what reclaims what was held on connections that broke, or at a daemon that was killed.
     @ivar did: how often what was done.
     @ivar history: the last things that clients did, in words.
     """
@@ -173,6 +202,7 @@ class Crowd:
         self.checker = Checker()
         self.did: Counter[str] = Counter()
         self.history: deque[str] = deque(maxlen=5000)
+        self.former: deque[Lock] = deque(maxlen=100)
 
     def play(self, seconds: float) -> None:
         """
@@ -218,6 +248,12 @@ class Crowd:
                 waiting = [client.witness.waiting for client in self._clients]
                 raise Wrong(f"no lock is held any more, and still these wait: {waiting}")
 
+    def abandon(self) -> None:
+        """Close what is open: the daemon was killed."""
+        for client in self._clients:
+            self.former += client.reclaims()
+        self.close()
+
     def close(self) -> None:
         """Close what is open, without a word."""
         for each in self._clients + self._vandals:
@@ -226,7 +262,8 @@ class Crowd:
 
     def _add_client(self) -> None:
         random = self._random
-        client = RawClient(random.choice(self._addresses), self.checker, key_of(random.choice(self._names)))
+        key = key_of(random.choice(self._names))
+        client = RawClient(random.choice(self._addresses), self.checker, key, extended=random.random() < 0.5)
         self._clients.append(client)
         self._selector.register(client, selectors.EVENT_READ)
         self.did["connected"] += 1
@@ -242,21 +279,40 @@ class Crowd:
         random = self._random
         if client.is_dismissed:
             self._leave(client)
-        elif client.witness.asked:
+        elif client.witness.asked or client.witness.begun:
             pass  # the answer is due
         elif random.random() < 0.1:
-            self._leave(client, **random.choice([{}, {"reset": True}, {"half": True}]))
+            how = random.choice([{}, {"reset": True}, {"half": True}])
+            if how == {"reset": True}:
+                self.former += client.reclaims()
+            self._leave(client, **how)
         elif client.awaits:
             pass
         elif client.witness.held and random.random() < 0.7:
             name = random.choice(client.witness.held).name
             self._say(client, Unlock(name, rollback=random.random() < 0.3))
+        elif (lock := self._reclaim(client)) is not None:
+            self.did["reclaims"] += 1
+            self._say(client, lock)
         else:
             name = random.choice([name for name in self._names if key_of(name) == client.key])
-            lock = valid_lock(random, name, regains=False)
+            lock = valid_lock(random, name, regains=False, session="", extended=client.extended)
             if client.witness.held:
-                lock = valid_lock(random, name, wait=False, create=True, regains=False)  # it must not wait for itself
+                lock = lock.replace(wait=False, create=True)  # it must not wait for itself
             self._say(client, lock)
+
+    def _reclaim(self, client: RawClient) -> Lock | None:
+        """Return what is reclaimed by C{client}, which holds nothing, if anything is to be."""
+        random = self._random
+        if client.witness.held or not client.extended:
+            return None
+        lock = next((lock for lock in self.former if key_of(lock.name) == client.key), None)
+        if lock is None:
+            return None
+        self.former.remove(lock)
+        if random.random() < 0.5:
+            lock = mutated(random, lock)
+        return lock.replace(more=random.random() < 0.2)
 
     def _act_badly(self, vandal: Vandal) -> None:
         before = vandal.fileno()

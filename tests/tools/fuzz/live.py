@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
+from time import monotonic
 from types import TracebackType
 from typing import Final
 
@@ -17,6 +20,9 @@ from tests.tools.fuzz.watched import Watched
 
 GROWTH: Final = 4096
 """KiB by which a daemon may be greater at the end than after a third of the loads; the allocator has its moods."""
+
+SESSION_TIMEOUT: Final = "1s"
+"""For which the locks of broken connections are kept, and those of a daemon that was killed: clients wait for that."""
 
 
 class LiveRun:
@@ -36,8 +42,10 @@ class LiveRun:
         port = free_port()
         path = str(directory / "flom.sock")
         self._random = Random(seed)
+        self._directory = directory
         self._addresses: list[Address] = [path, ("127.0.0.1", port)]
-        self.daemon = Watched("--socket-name", path, "--unicast-address", "127.0.0.1", "--unicast-port", str(port))
+        place = ["--socket-name", path, "--unicast-address", "127.0.0.1", "--unicast-port", str(port)]
+        self.daemon = Watched(*place, "--session-timeout", SESSION_TIMEOUT)
         self.did: Counter[str] = Counter()
         self.grants = 0
         self.history: deque[str] = deque(maxlen=5000)
@@ -60,11 +68,41 @@ class LiveRun:
         try:
             crowd.play(seconds)
         finally:
-            crowd.close()
-            self.did += crowd.did
-            self.history += crowd.history
-            self.grants += crowd.checker.grants
+            self._part(crowd)
         self.samples.append(self.daemon.rss)
+
+    def outlive(self, seconds: float) -> None:
+        """
+        Kill the daemon under a crowd; another crowd, at the next one, reclaims what was held, or something like it.
+
+        @param seconds: how long there is each of both crowds.
+        @raise Wrong: see L{Crowd.play}, or memory was not flat.
+        """
+        check_memory(self.samples)
+        self.samples.clear()
+        first, second = Crowd(self._addresses, self._random), Crowd(self._addresses, self._random)
+        try:
+            end = monotonic() + seconds
+            while monotonic() < end:
+                first.turn()
+            with ExitStack() as files:
+                for path in self._directory.glob("flom.sock.holders-*"):
+                    fcntl.flock(files.enter_context(path.open("rb")), fcntl.LOCK_SH)
+                self.daemon.kill_and_restart()
+                first.abandon()
+                self.history.append("the daemon is killed, and started anew")
+                second.former += first.former
+                second.play(seconds)
+        finally:
+            self._part(first)
+            self._part(second)
+        self.did["kills"] += 1
+
+    def _part(self, crowd: Crowd) -> None:
+        crowd.close()
+        self.did += crowd.did
+        self.history += crowd.history
+        self.grants += crowd.checker.grants
 
     def storm(self, connections: int) -> None:
         """Send C{connections} scripts, most of them malformed, one after another."""

@@ -20,6 +20,8 @@ from flom.core.protocol.messages import (
     Discovered,
     Lock,
     Message,
+    More,
+    Offer,
     Ping,
     Shutdown,
     StatusRequest,
@@ -61,8 +63,24 @@ def valid_lock(random: Random, name: str, **attributes: Any) -> Lock:
         "session": random.choice(["", "", "", "0" * 32, "none"]),
         "element": random.choice([None, None, "a", "7"]),
         "token": random.choice([0, 0, 0, 1, 2**62 + 1]),
+        "proof": random.choice(["", "", "", "0" * 32, "f" * 32]),
+        "waited": random.choice([0.0, 0.0, 0.0, 3.5]),
     }
     return Lock(name, **asked | attributes)
+
+
+def mutated(random: Random, lock: Lock) -> Lock:
+    """Return C{lock}, which reclaims what was held, with one thing in it that is not true; mostly."""
+    wrong: dict[str, list[Any]] = {
+        "token": [0, 1, lock.token + 1, max(0, lock.token - 1), 2**62 + 1],
+        "element": [None, "a", "7"],
+        "session": ["", "0" * 32, lock.session[::-1]],
+        "proof": ["", "0" * 32, lock.proof[::-1]],
+        "holder": [0, 1, 2**32 - 1],
+        "regains": [True],
+    }
+    what = random.choice(list(wrong))
+    return lock.replace(**{what: random.choice(wrong[what])})
 
 
 def any_message(random: Random) -> Message:
@@ -76,15 +94,19 @@ def any_message(random: Random) -> Message:
         case 2:
             holder = random.choice([0, 1, 2**32 - 1])
             asked = Discover("ff02::1", orphaned=random.random() < 0.5, holder=holder)
-            others: list[Message] = [asked, Ping(8), Ping(16), Discover(), Unlocked(), Contested(), Discovered("", 1)]
-            return random.choice(others)
+            others: list[Message] = [asked, Ping(16), Discover(), Unlocked(), Contested(), Discovered("", 1)]
+            return random.choice([*others, Offer("ff02::1", "0" * 16, "0" * 32, "")])
+        case 9:
+            lock = valid_lock(random, name)
+            rest = More(lock.session, lock.element, lock.token, lock.proof, lock.holder)
+            return rest if random.random() < 0.5 else Ping(8)
         case 3:
             code, token = random.choice([0, 1, 2, 4, 5, 6, -14, 99]), random.choice([0, 0, 1, 2**63 - 1])
             return Answer(random.choice([16, 24, 32]), code, token=token)
         case 4 | 5 | 6:
             return Unlock(name, rollback=random.random() < 0.3)
         case _:
-            return valid_lock(random, name, extended=random.random() < 0.3)
+            return valid_lock(random, name, extended=random.random() < 0.4, more=random.random() < 0.1)
 
 
 def spelled(message: Message) -> bytes:

@@ -14,7 +14,7 @@ from flom.core.protocol.connection import ClientConnection, ServerConnection
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader
-from flom.core.protocol.messages import Answer, Discover, Discovered, Lock, Message
+from flom.core.protocol.messages import Answer, Discover, Discovered, Lock, Message, Terms
 from flom.core.protocol.session import ClientSession, ServerSession
 from flom.core.requests import SessionId
 from flom.errors import InvalidName, LocalProtocolError, RemoteProtocolError
@@ -80,8 +80,10 @@ def _as_written(message: Message) -> Message:
                 mode=message.mode if name.has_mode else plain.mode,
                 quantity=message.quantity if name.has_quantity else plain.quantity,
             )
-        case Answer(step=24 | 32):
-            return message.replace(peer_id=None, extended=False)
+        case Answer():
+            said = message if message.extended else message.replace(session="", start="")
+            said = said if said.session else said.replace(terms=Terms())
+            return said if message.step == 16 else said.replace(peer_id=None)
         case Discover(port=0):
             return message.replace(address="")
         case Discovered(standing=None):

@@ -24,6 +24,7 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    More,
     Offer,
     Ping,
     Proof,
@@ -32,6 +33,7 @@ from flom.core.protocol.messages import (
     Standing,
     StatusFollows,
     StatusRequest,
+    Terms,
     Unlock,
     Unlocked,
 )
@@ -79,7 +81,13 @@ def read_slowly(data: bytes) -> Message:
                 session=resource.get("session", ""),
                 element=_element(resource),
                 token=_claim(resource),
+                proof=_proof(resource),
+                more=_is_set(resource, "more"),
+                waited=_up_to(_LARGEST, resource, "waited") / 1000,
             )
+        case 1, 12:
+            claim, proof = _claim(resource), _proof(resource)
+            return More(resource.get("session", ""), _element(resource), claim, proof, _holder(resource))
         case 1, (16 | 24 | 32) as step:
             code = strtol(answer["rc"]) if "rc" in answer else None
             secret = msg.get("session", "")
@@ -87,7 +95,8 @@ def read_slowly(data: bytes) -> Message:
             start = msg.get("start", "")
             if len(start) != 16 or not set(start) <= set("0123456789abcdef"):
                 start = ""
-            return Answer(step, code, answer.get("element"), peer_id, _is_set(msg, "extended"), secret, start, token)
+            said = _is_set(msg, "extended"), secret, start, token, _proof(answer), _terms(msg)
+            return Answer(step, code, answer.get("element"), peer_id, *said)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
                 raise _breach()
@@ -141,6 +150,18 @@ def _claim(resource: dict[str, str]) -> int:
     """Return a token that is claimed: of an epoch above which there are a million more, with a count from 1 on."""
     token = _up_to(_HIGHEST_EPOCH * 2**32 + 2**32 - 1, resource, "token")
     return token if token % 2**32 else 0
+
+
+def _proof(attributes: dict[str, str]) -> str:
+    proof = attributes.get("proof", "")
+    return proof if re.fullmatch("[0-9a-f]{32}", proof) else ""
+
+
+def _terms(msg: dict[str, str]) -> Terms:
+    if "session" not in msg:
+        return Terms()
+    timeout, succession = (_up_to(_LARGEST, msg, what) / 1000 for what in ("timeout", "succession"))
+    return Terms(timeout, succession, _is_set(msg, "waits"))
 
 
 def strtol(text: str) -> int:

@@ -36,3 +36,9 @@ def test_memory_may_grow_at_first_and_not_for_ever() -> None:
     check_memory([50_000, 55_000, 58_000, 59_000, 59_000, 59_000])
     with pytest.raises(Wrong, match="memory grows"):
         check_memory([50_000 + 1000 * load for load in range(9)])
+
+
+def test_what_was_held_when_a_daemon_is_killed_is_reclaimed_or_not(tmp_path: Path) -> None:
+    with LiveRun(tmp_path, seed=3) as live:
+        live.outlive(0.7)
+    assert live.did["reclaims"] > 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections import deque
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Final
 
@@ -27,11 +28,13 @@ class Watched(Daemon):
 
     @ivar alarming: lines of its log that tell of a fault of its own.
     @ivar lines: how many lines there were.
+    @ivar last: the last of them.
     """
 
-    def __init__(self, *arguments: str) -> None:
-        super().__init__(*arguments, descriptors=4096)
+    def __init__(self, *arguments: str, reserves: bool = False) -> None:
+        super().__init__(*arguments, descriptors=4096, reserves=reserves)
         self.lines = 0
+        self.last: deque[str] = deque(maxlen=20)
         self.alarming: list[str] = []
 
     def __enter__(self) -> Watched:
@@ -44,6 +47,7 @@ class Watched(Daemon):
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines += 1
+            self.last.append(line)
             if _ALARMING.search(line) or (self.alarming and len(self.alarming) < 50):
                 self.alarming.append(line)  # what follows the first tells more
 
@@ -54,6 +58,12 @@ class Watched(Daemon):
         self._reader.join(30)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+    def kill_and_restart(self, seconds: float = 0.0) -> None:
+        """Kill it by SIGKILL, and start it anew some seconds later."""
+        self.__exit__(None, None, None)
+        sleep(seconds)  # clients look for it meanwhile
+        self.__enter__()
 
     def stop(self) -> int:
         """End it in good order; give its exit status."""
