@@ -127,7 +127,8 @@ class LockProtocol(Protocol):
         self._connection = ServerConnection(self._id, unique_id(), self._shared.options.limits.message_size, start)
         self._send_now = sender(self.transport)
         self._can_postpone = sends_at_once(self.transport)
-        self._can_outlive = self._shared.sessions.are_kept and is_tcp(self.transport)
+        self._is_tcp = is_tcp(self.transport)
+        self._can_outlive = self._is_tcp and self._shared.sessions.are_kept
         self._is_traced = _msg.is_on or _locker.is_on
         tune(self.transport, self._shared.keepalive)
         self.transport.registerProducer(self, True)
@@ -318,7 +319,7 @@ class LockProtocol(Protocol):
         """Return who the client is, for proofs: the digest of its certificate, or its user over a UNIX socket."""
         if self._shared.options.tls is not None:
             return self._certificate().hex()
-        return "" if is_tcp(self.transport) else self._origin or ""
+        return "" if self._is_tcp else self._origin or ""
 
     def _release_late(self, order: Release) -> None:
         """Carry out C{order}, which was postponed."""

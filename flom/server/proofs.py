@@ -8,10 +8,11 @@ version or of another user. A reclaim is believed there, if it is the first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
+from flom.core.cache import Cache
 from flom.core.proofs import ProofKey, Prover
 from flom.core.requests import LockRequest
 from flom.net.holders import new_start
@@ -21,6 +22,8 @@ from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
     from flom.core.group.addresses import Group
+
+_KEPT: Final = 100  # provers of clients without a session: over UNIX sockets, one for each user
 
 _log = Logger()
 
@@ -42,6 +45,7 @@ class Proofs:
         @param believes_late: whether what is unproven is believed after the grace period too, while reclaims are taken.
         """
         self._key = key
+        self._provers: Cache[str, Prover] = Cache(lambda who: self._prover(who, ""), _KEPT)
         self._believes_late = believes_late
         self.are_required = key is not None and not is_new
         self.problem = problem
@@ -52,6 +56,9 @@ class Proofs:
 
     def prover(self, who: str, session: str) -> Prover:
         """Return what proves grants to a client, see L{ProofKey.prover}; nothing is proven without a key."""
+        return self._prover(who, session) if session else self._provers[who]
+
+    def _prover(self, who: str, session: str) -> Prover:
         return Prover() if self._key is None else self._key.prover(who, session)
 
     def new_start(self) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from twisted.internet.error import ConnectionLost
 from twisted.logger import LogEvent
 
@@ -16,6 +18,8 @@ from flom.core.group.key import GroupKey
 from flom.core.modes import LockMode
 from flom.core.proofs import ProofKey
 from flom.core.protocol.connection import ClientConnection
+from flom.core.protocol.decode import decode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Granted, MoreWanted, Refused
 from flom.core.protocol.messages import Lock
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
@@ -137,6 +141,36 @@ def test_another_quantity_is_not_what_was_granted() -> None:
     client = Client(R1.replace(name="N[5]", quantity=1))
     client.ask(first_daemon())
     assert not client.reclaims(daemon(), quantity=5)
+
+
+forgeries = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["red", "red.green", "green.red", "N[2]", "N[3]", "/a", "_s_n[2]", "_t_%S[1]"]),
+        "mode": st.sampled_from(list(LockMode)),
+        "quantity": st.integers(0, 3),
+        "element": st.none() | st.sampled_from(["red", "green", "1", "2", "4294967295"]),
+        "token": st.integers(0, 2**62) | st.just(1 << 32 | 1),
+        "proof": st.sampled_from(["", "0" * 32]) | st.text("0123456789abcdef", min_size=32, max_size=32),
+        "session": st.sampled_from(["", "0" * 32]),
+        "holder": st.integers(0, 9),
+        "wait": st.booleans(),
+        "lifespan": st.sampled_from([0.0, 9.0]),
+    },
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(["red", "red.green", "N[3]", "/a", "_s_n[2]"]), forgeries)
+def test_nothing_is_reclaimed_but_what_was_granted(name: str, forged: dict[str, Any]) -> None:
+    client = Client(R1.replace(name=name), TcpTransport)
+    client.ask(first_daemon())
+    honest, successor = client.reclaim(), daemon()
+    bound = ("name", "mode", "quantity", "element", "token", "proof", "session")
+    said = decode(encode(client.reclaim(**forged)))
+    is_honest = all(getattr(said, field) == getattr(decode(encode(honest)), field) for field in bound)
+    assert client.reclaims(successor, **forged) is is_honest
+    assert is_honest or isinstance(client.ask(successor, honest), Granted)
 
 
 def test_over_a_unix_socket_another_user_cannot_use_it() -> None:
