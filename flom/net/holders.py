@@ -8,7 +8,7 @@ the next daemon there sees whether anybody holds what it does not know, and serv
 The daemon has such a lock too: a file that nobody has locked is of no use any more.
 
 A file that was removed cannot be given a name again, nor can a daemon move the locks of others to a new one. So when it
-makes the file anew, a small process locks that, for as long as a holder has the removed one locked.
+makes the file anew, a small process locks that, for as long as a holder has one locked that was removed.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ class HoldersFile:
         self.file = file
         self._mode = mode
         self._group = group
-        self._stand_ins: list[StandIn] = []
         self._descriptor = self._make()
+        self._removed: list[int] = []  # descriptors of files that were removed, and may still be locked by holders
+        self._stand_in: StandIn | None = None
 
     def is_there(self) -> bool:
-        """Return whether nobody has removed it, or put another one in its place."""
+        """Return whether it is where it was made: it was neither removed nor replaced."""
         try:
             return os.path.samestat(os.stat(self.file, follow_symlinks=False), os.fstat(self._descriptor))
         except OSError:
@@ -63,19 +64,26 @@ class HoldersFile:
         @raise NoStandIn: it was, but those are not known by it.
         """
         former, self._descriptor = self._descriptor, self._make()
+        fcntl.flock(former, fcntl.LOCK_UN)
+        self._removed.append(former)
+        former_stand_in, self._stand_in = self._stand_in, None
+        if former_stand_in is None:
+            self._forget_free()
         try:
-            fcntl.flock(former, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            try:
-                self._stand_in_for(former)
-            except OSError as e:
-                raise NoStandIn(e.errno, e.strerror) from e
+            if self._removed:
+                self._start_stand_in()
+        except OSError as e:
+            raise NoStandIn(e.errno, e.strerror) from e
         finally:
-            os.close(former)
+            if former_stand_in is not None:
+                former_stand_in.end()  # it had the former file locked
+                self._forget_free()
 
-    def forget_stand_ins(self) -> None:
-        """Forget processes that stood in for holders who have ended."""
-        self._stand_ins = [each for each in self._stand_ins if not each.has_ended()]
+    def note_end_of_holders(self) -> None:
+        """Forget what is there for holders whose file was removed, if they have ended; to be called now and then."""
+        if self._stand_in is not None and self._stand_in.has_ended():
+            self._stand_in = None
+            self._forget_removed()
 
     def touch(self) -> None:
         """Make it a new file, so to speak, for what removes old ones, as systemd-tmpfiles does in /tmp."""
@@ -93,6 +101,7 @@ class HoldersFile:
         except OSError:
             pass  # it is for the next daemon
         os.close(self._descriptor)
+        self._forget_removed()
 
     def _make(self) -> int:
         """Make the file, lock it, and return its descriptor."""
@@ -104,23 +113,34 @@ class HoldersFile:
             os.fchmod(descriptor, self._mode)
         except BaseException:
             os.close(descriptor)
+            os.unlink(self.file)
             raise
         return descriptor
 
-    def _stand_in_for(self, former: int) -> None:
-        """Start a process that has the file locked as long as others have locked that of C{former}, a descriptor."""
+    def _start_stand_in(self) -> None:
+        """Start a process that has the file locked as long as others have one locked that was removed."""
         from flom.net.stand_in import StandIn  # which most daemons never need
 
         kept = os.open(self.file, os.O_RDONLY | FLAGS)
         try:
             fcntl.flock(kept, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            awaited = os.open(f"/proc/self/fd/{former}", os.O_RDONLY | os.O_CLOEXEC)  # our own lock is not awaited
-            try:
-                self._stand_ins.append(StandIn([kept], awaited, is_file=True))
-            finally:
-                os.close(awaited)
+            self._stand_in = StandIn([kept], self._removed, are_files=True)
         finally:
             os.close(kept)
+
+    def _forget_free(self) -> None:
+        """Forget removed files that no holder has locked; none can lock them any more."""
+        removed, self._removed = self._removed, []
+        for each in removed:
+            try:
+                fcntl.flock(each, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.close(each)
+            except BlockingIOError:
+                self._removed.append(each)
+
+    def _forget_removed(self) -> None:
+        while self._removed:
+            os.close(self._removed.pop())
 
 
 def new_start() -> str:

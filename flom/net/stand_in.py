@@ -22,33 +22,36 @@ if TYPE_CHECKING:
 _UNTIL_END: Final = "end"
 _UNTIL_FREE: Final = "free"
 
-_AWAITED: Final = 3  # the process's number of the descriptor that it waits for; those that it keeps come next
+_AWAITED: Final = 3  # the process's number of the first descriptor that it waits for; those that it keeps come next
 
 
 class StandIn:
     """The process, for its starter; it goes on if that ends."""
 
-    def __init__(self, kept: Sequence[int], awaited: int, *, is_file: bool = False) -> None:
+    def __init__(self, kept: Sequence[int], awaited: Sequence[int], *, are_files: bool = False) -> None:
         """
         Start it; its signals and its process group are its own.
 
         @param kept: descriptors that it has open until it ends.
-        @param awaited: a descriptor: it ends when that can be read from, or is at its end.
-        @param is_file: whether C{awaited} is one of a file instead: it ends when nobody else has locked (flock) that.
+        @param awaited: descriptors: it ends when each of them could once be read from, or was at its end.
+        @param are_files: whether C{awaited} are of files instead: it ends when no other process has one of them locked
+            (flock).
         @raise OSError: it cannot be started.
         """
         copies: list[int] = []
         try:
-            for descriptor in (awaited, *kept):  # above the numbers that they get there
-                copies.append(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _AWAITED + 1 + len(kept)))
+            end = _AWAITED + len(awaited) + len(kept)
+            for descriptor in (*awaited, *kept):  # above the numbers that they get there
+                copies.append(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, end))
             actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
                 (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(_AWAITED)
             ]
             actions += [(os.POSIX_SPAWN_DUP2, copy, number) for number, copy in enumerate(copies, _AWAITED)]
-            until = _UNTIL_FREE if is_file else _UNTIL_END
+            until = _UNTIL_FREE if are_files else _UNTIL_END
+            words = ["-I", "-S", os.path.abspath(__file__), until, str(len(awaited)), str(end)]
             self._pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-I", "-S", os.path.abspath(__file__), until, str(_AWAITED + len(copies))],
+                [sys.executable, *words],
                 os.environ,
                 file_actions=actions,
                 setpgroup=0,
@@ -80,21 +83,22 @@ class StandIn:
 
 
 def main() -> None:
-    """Be the process: keep the descriptors below the number that is the second argument, and close others."""
-    _, until, end = sys.argv
-    os.chdir("/")  # the directory of its starter may be wanted by nobody else any more
+    """Be the process: keep the descriptors below the number that is the last argument, and close others."""
+    _, until, count, end = sys.argv
+    os.chdir("/")  # the directory of its starter may have to go
     for number in map(int, os.listdir("/proc/self/fd")):
         if number >= int(end):
             try:
                 os.close(number)
             except OSError:
                 pass  # it was for the list itself
-    if until == _UNTIL_FREE:
-        fcntl.flock(_AWAITED, fcntl.LOCK_EX)
-    else:
-        waiting = poll()
-        waiting.register(_AWAITED, POLLIN)
-        waiting.poll()
+    for awaited in range(_AWAITED, _AWAITED + int(count)):
+        if until == _UNTIL_FREE:
+            fcntl.flock(awaited, fcntl.LOCK_EX)
+        else:
+            waiting = poll()
+            waiting.register(awaited, POLLIN)
+            waiting.poll()
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class HoldersService(Service):
         """Make files anew that were removed."""
         self._watching = self._clock.callLater(WATCH, self._watch)
         for each in self._files:
-            each.forget_stand_ins()
+            each.note_end_of_holders()
             if each.is_there():
                 self._problems.pop(each.file, None)
                 continue

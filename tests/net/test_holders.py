@@ -11,7 +11,7 @@ import pytest
 from flom.net import holding as holding_module
 from flom.net.holders import HoldersFile, find_others, new_start, remove_if_free
 from flom.net.holding import DaemonGone, Holding, file_of, files_for
-from tests.fakes.programs import eventually
+from tests.fakes.programs import command_line_of, eventually
 
 
 @pytest.fixture
@@ -87,15 +87,35 @@ def test_a_removed_file_is_made_anew_for_those_that_have_locked_it(file: str) ->
     late.release()
     assert not remove_if_free(file)  # because of the early one, two files ago
     early.release()
-    eventually(lambda: remove_if_free(file), "the end of the processes that stand in")
-    daemon.forget_stand_ins()
+    eventually(lambda: remove_if_free(file), "the end of the process that stands in")
+
+
+def test_one_process_stands_in_however_often_the_file_is_removed(file: str) -> None:
+    daemon = HoldersFile(file, 0o600)
+    holding = Holding(file)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        os.unlink(file)
+        daemon.renew()
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert sum("stand_in.py" in command_line_of(int(child)) for child in children) == 1
+    holding.release()
+
+    def has_ended() -> bool:
+        daemon.note_end_of_holders()
+        return len(os.listdir("/proc/self/fd")) == before - 1
+
+    eventually(has_ended, "the end of the process that stands in")
+    daemon.close(removes=True)
+    assert not os.path.exists(file)
 
 
 def test_without_holders_no_process_stands_in(file: str) -> None:
     daemon = HoldersFile(file, 0o600)
     os.unlink(file)
     daemon.renew()
-    assert daemon._stand_ins == []
+    assert daemon._stand_in is None
     daemon.close(removes=True)
     assert not os.path.exists(file)
 

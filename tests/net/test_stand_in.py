@@ -35,7 +35,7 @@ def test_it_keeps_descriptors_until_a_command_has_ended(ends: tuple[int, int]) -
     reading, writing = ends
     with subprocess.Popen(["sleep", "60"]) as command:
         awaited = os.pidfd_open(command.pid)
-        stand_in = StandIn([writing], awaited)
+        stand_in = StandIn([writing], [awaited])
         os.close(writing)
         os.close(awaited)
         assert is_kept(reading)
@@ -50,7 +50,7 @@ def test_it_ends_with_the_last_process_that_has_a_pipe(ends: tuple[int, int]) ->
     """Which is how it knows that a command has ended where there are no pidfds."""
     reading, writing = ends
     awaited, inherited = os.pipe()
-    stand_in = StandIn([writing], awaited)
+    stand_in = StandIn([writing], [awaited])
     os.close(writing)
     assert is_kept(reading)
     os.close(inherited)
@@ -60,16 +60,19 @@ def test_it_ends_with_the_last_process_that_has_a_pipe(ends: tuple[int, int]) ->
     assert stand_in.has_ended()
 
 
-def test_it_keeps_descriptors_until_nobody_else_has_locked_a_file(ends: tuple[int, int], tmp_path: Path) -> None:
+def test_it_keeps_descriptors_until_nobody_else_has_locked_files(ends: tuple[int, int], tmp_path: Path) -> None:
     reading, writing = ends
-    locked = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-    fcntl.flock(locked, fcntl.LOCK_SH)
-    awaited = os.open(tmp_path / "file", os.O_RDONLY)
-    stand_in = StandIn([writing], awaited, is_file=True)
-    os.close(awaited)
-    os.close(writing)
-    assert is_kept(reading)
-    os.close(locked)
+    paths = [tmp_path / "one", tmp_path / "other"]
+    locked = [os.open(path, os.O_RDWR | os.O_CREAT) for path in paths]
+    for each in locked:
+        fcntl.flock(each, fcntl.LOCK_SH)
+    awaited = [os.open(path, os.O_RDONLY) for path in paths]
+    stand_in = StandIn([writing], awaited, are_files=True)
+    for each in (*awaited, writing):
+        os.close(each)
+    for each in locked:
+        assert is_kept(reading)
+        os.close(each)
     assert read_soon(reading) == b""
     stand_in.end()
 
@@ -78,7 +81,7 @@ def test_it_has_nothing_else_of_ours_and_can_be_ended(ends: tuple[int, int]) -> 
     reading, writing = ends
     os.set_inheritable(writing, True)
     awaited, inherited = os.pipe()
-    stand_in = StandIn([], awaited)
+    stand_in = StandIn([], [awaited])
     os.close(writing)
     assert read_soon(reading) == b""  # as soon as it has closed what it is not to have
     assert not stand_in.has_ended()

@@ -211,7 +211,7 @@ class _Keeping:
         try:
             awaited = self._end_watch.open(self._pid)
             try:
-                self._stand_in = StandIn(descriptors, awaited)
+                self._stand_in = StandIn(descriptors, [awaited])
             finally:
                 os.close(awaited)
         except OSError as e:
