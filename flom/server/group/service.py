@@ -318,6 +318,8 @@ class MembershipService(Service, MemberObserver):
     def role_changed(self, role: Role, leader: Standing | None) -> None:
         assert self._member is not None
         self._followed = leader or self._followed
+        if role is Role.LEADER:
+            self._proofs.note_predecessor(has_key=self._followed != FLOM)
         if role is Role.LEADER and self._inherited is not None:
             estate, gone = self._inherited
             self._inherited = None
@@ -329,7 +331,6 @@ class MembershipService(Service, MemberObserver):
         elif role is Role.LEADER:
             self._tell_starter("elected")
             is_takeover = self._member.has_orphans or self._followed is not None
-            self._proofs.note_predecessor(has_key=self._followed != FLOM)
             self._arbiter.resume(GRACE if is_takeover else 0.0, self._member.take_looking())
             self._lifespan.startService()
         elif self._lifespan.running:
