@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -14,6 +15,12 @@ from flom.net import reservation
 from flom.net.reservation import Entry, Reservation
 
 _READABLE = 0o644
+RESTART: Final = 5.0
+"""
+Seconds for which the addresses stay reserved after a good end, if clients were connected that come back and the end was
+not ordered by a client: its supervisor may be about to start the daemon again.
+"""
+
 _PART = 4  # the reservation is renewed so many times as often as it must be
 
 
@@ -22,14 +29,22 @@ class ReservationService(Service):
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, hosts: Sequence[IAddress], seconds: float) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        hosts: Sequence[IAddress],
+        seconds: float,
+        may_restart: Callable[[], bool] = lambda: False,
+    ) -> None:
         """
         @param hosts: where the daemon listens once this is started.
+        @param may_restart: returns, at a good end, whether the addresses are to stay reserved for L{RESTART}.
         @param seconds: for how long the addresses stay reserved after its end, at least; at most a quarter longer.
         """
         self._clock = clock
         self._hosts = hosts
         self._seconds = seconds
+        self._may_restart = may_restart
         self._entries: list[Entry] = []
         self._addresses: list[str] = []
         self._problems: set[str] = set()  # files that were complained about
@@ -73,6 +88,11 @@ class ReservationService(Service):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._may_restart():
+            self._seconds = min(self._seconds, RESTART / (1 + 1 / _PART))
+            self._write()
+            for entry in self._entries:
+                entry.close()
         for entry in self._entries:
             entry.withdraw()
         self._entries = []

@@ -75,7 +75,14 @@ def build_daemon(
     if end is None and (lifespan is not None or membership is not None):
         raise ValueError("a daemon with a lifespan or a group must be told how to end")
     daemon, counters = MultiService(), counters or Counters()
-    end_daemon = end or (lambda: None)
+    is_over = False  # once the daemon ends by itself, or because it was ordered to
+
+    def end_daemon() -> None:
+        nonlocal is_over
+        is_over = True
+        if end is not None:
+            end()
+
     lifespan_service = LifespanService(arbiter, reactor, lifespan, end_daemon)
 
     def end_drained() -> None:
@@ -121,7 +128,10 @@ def build_daemon(
     if reservation > 0:
         from flom.server.reservation import ReservationService  # daemons of commands need not wait for its import
 
-        ReservationService(reactor, hosts, reservation).setServiceParent(daemon)
+        def may_restart() -> bool:
+            return not is_over and any(client.is_extended for client in factory.connected)
+
+        ReservationService(reactor, hosts, reservation, may_restart).setServiceParent(daemon)
     if knows_holders:
         from flom.server.holders import HoldersService  # likewise
 

@@ -1,4 +1,4 @@
-"""The service that reserves addresses: as long as the daemon runs and some seconds more, but not after a good end."""
+"""The service that reserves addresses: as long as the daemon runs, and some seconds more, at most, after a good end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.logger import LogEvent
 
 from flom.net import holding
 from flom.net.reservation import Reserved, tcp_reservations, unix_reservations
-from flom.server.reservation import ReservationService
+from flom.server.reservation import RESTART, ReservationService
 from tests.fakes.logs import warnings
 
 
@@ -64,3 +64,13 @@ def test_where_nothing_can_be_written_it_says_so_once(tmp_path: Path, log: list[
     [line] = warnings(log)
     assert f"{tmp_path}/none/s.reserved: no such file or directory" in line
     running.stopService()
+
+
+def test_if_it_may_be_about_to_start_again_it_is_waited_for_a_little(tmp_path: Path) -> None:
+    path, clock = tmp_path / "s", Clock()
+    running = ReservationService(clock, [UNIXAddress(bytes(path))], 40.0, lambda: True)
+    running.startService()
+    running.stopService()
+    [found] = unix_reservations(str(path), is_private=True)
+    assert RESTART - 1 < found.left < RESTART + 0.01
+    service(path, clock, has_tcp=False).privilegedStartService()
