@@ -144,6 +144,7 @@ class Options(usage.Options):
             self.config = self._configure()
             self.config.check_tls()
             self.config.check_election()
+            self.config.check_sessions()
             self._take_addresses()
         except ConfigError as e:
             raise usage.UsageError(str(e)) from None
@@ -279,6 +280,7 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
             allow_local_shutdown=config.allow_local_shutdown,
             status_for_all=config.status_for == "all",
             limits=limits,
+            sessions_are_required=config.sessions_are_required,
         ),
         membership=membership,
         end=reactor.stop,

@@ -67,6 +67,7 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "message_timeout_ms": ("700", 700),
     "unread_timeout_ms": ("700", 700),
     "session_timeout_ms": ("700", 700),
+    "sessions": ("required", "required"),
     "socket_name": ("/flom", ["/flom"]),
     "unicast_address": ("::1", ["::1"]),
     "listen": ("tcp:1", ["tcp:1"]),
@@ -367,6 +368,8 @@ def test_a_trace_that_cannot_be_written_is_no_reason_not_to_start(
         ["--max-message-size", "65537"],
         ["--message-timeout", "0"],
         ["--unread-timeout", "0"],
+        ["--sessions", "maybe"],
+        ["--sessions", "required", "--session-timeout", "0"],
         ["--tcp-keepalive-time", "0", "-a", "127.0.0.1"],
         ["--tcp-keepalive-probes", "128", "--group", "ff02::1"],
         ["--socket-name", "/" + "x" * 107],
@@ -469,9 +472,9 @@ def test_its_user_may_choose_other_terms(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_its_user_may_set_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = ["--max-connections", "1", "--max-connections-per-peer", "2", "--max-waiters", "3", "--max-resources", "4"]
     words += ["--max-locks-per-connection", "5", "--max-message-size", "600"]
-    words += ["--message-timeout", "700", "--unread-timeout", "800"]
+    words += ["--message-timeout", "700", "--unread-timeout", "800", "--sessions", "required"]
     options = server_options_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
-    assert options == ServerOptions(limits=Limits(1, 2, 3, 4, 5, 600, 0.7, 0.8))
+    assert options == ServerOptions(limits=Limits(1, 2, 3, 4, 5, 600, 0.7, 0.8), sessions_are_required=True)
 
 
 # in a group

@@ -302,6 +302,13 @@ def lost_signal(text: str) -> int | None:
 _ON_LOST: Final = {"warn": None, "terminate": 15, "kill": 9}
 
 
+def read_sessions(text: str) -> str:
+    """Check whether clients over TCP have to have sessions."""
+    if text not in ("optional", "required"):
+        raise Unclear("it is neither optional nor required")
+    return text
+
+
 def read_status_for(text: str) -> str:
     """Check who may see what a daemon holds."""
     if text not in ("all", "trusted"):

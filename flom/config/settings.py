@@ -30,6 +30,7 @@ from flom.config.parsers import (
     read_name,
     read_number,
     read_on_lost,
+    read_sessions,
     read_signal_names,
     read_signals,
     read_socket_name,
@@ -423,6 +424,8 @@ class Config(_Values):
     session_timeout_ms: int = _integer("--session-timeout", "[Limits] SessionTimeout", unit="ms", default=10_000,
         check=within(0, 3_600_000),
         help="milliseconds for which locks are kept whose connection is broken, or daemon killed; 0: not at all")
+    sessions: str = _text("--sessions", "[Limits] Sessions", default="optional", check=read_sessions,
+        help="optional or required: whether a TCP connection that ends without a goodbye is broken, as a proxy ends it")
     conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
         help="status to exit with if the resource is locked, or the timeout has run out")
@@ -489,6 +492,11 @@ class Config(_Values):
         follows is over then before the daemon grants it to another client.
         """
         return 0.0 if self.lost_signal is None else (self.kill_after or 0.0) + _LOSS_MARGIN
+
+    @property
+    def sessions_are_required(self) -> bool:
+        """Whether all clients over TCP have to have sessions, and to say goodbye."""
+        return self.sessions == "required"
 
     @property
     def timing(self) -> Timing:
@@ -559,6 +567,11 @@ class Config(_Values):
                 f"on-lost: the daemon keeps a lock for {kept:g} s (session-timeout) when a connection breaks, and "
                 f"{needed:g} s are needed: kill-after, {_LOSS_MARGIN:g} s and {_LEAST_COMEBACK:g} s to come back in"
             )
+
+    def check_sessions(self) -> None:
+        """Raise L{ConfigError} if what is held by sessions is to be kept for no time."""
+        if self.sessions_are_required and not self.session_timeout_ms:
+            raise ConfigError("sessions: 'required' needs a session-timeout, which is 0")
 
     def check_election(self) -> None:
         """Raise L{ConfigError} if one lost announcement would make a leader seem dead."""

@@ -112,6 +112,10 @@ class Grace:
         self._deferred.append((now, request))
         return True
 
+    def defers(self, session: SessionId) -> bool:
+        """Return whether a request of C{session} was deferred."""
+        return any(request.session == session for _, request in self._deferred)
+
     def withdraw(self, session: SessionId, name: ResourceName) -> bool:
         """Forget the last request of C{session} for C{name} that was deferred; return whether there was one."""
         for deferred in reversed(self._deferred):

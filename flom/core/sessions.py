@@ -6,12 +6,24 @@ which, and until when one is kept that has no connection.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flom.core.requests import SessionId
 
 MOST_BROKEN: Final = 20_000
 """Sessions without a connection that are kept at one time; of one more, all ends with its connection."""
+
+
+class Owner(NamedTuple):
+    """
+    Tells clients apart.
+
+    @ivar certificate: the digest of the client's; empty without TLS.
+    @ivar peer_id: the unique id that the client says, if it says one.
+    """
+
+    certificate: bytes
+    peer_id: str | None
 
 
 class Session:
@@ -20,17 +32,17 @@ class Session:
 
     @ivar id: names it to the arbiter.
     @ivar secret: names it to the client.
-    @ivar certificate: the digest of the client's; empty without TLS.
+    @ivar owner: the client alone that may go on with it.
     @ivar connection: the client's; C{None} while it is broken.
     @ivar is_contested: true if the client has to be told so when it is back.
     """
 
-    __slots__ = ("certificate", "connection", "id", "is_contested", "secret")
+    __slots__ = ("connection", "id", "is_contested", "owner", "secret")
 
-    def __init__(self, id: SessionId, secret: str, certificate: bytes, connection: Any) -> None:
+    def __init__(self, id: SessionId, secret: str, owner: Owner, connection: Any) -> None:
         self.id = id
         self.secret = secret
-        self.certificate = certificate
+        self.owner = owner
         self.connection = connection
         self.is_contested = False
 

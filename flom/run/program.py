@@ -181,6 +181,7 @@ def configure(program: str, line: CommandLine) -> Config:
             _warn_as_glib_does(text)
     config.check_tls()
     config.check_election()
+    config.check_sessions()
     config.check_type()
     config.check_loss_margin()
     if config.quiet:

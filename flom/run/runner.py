@@ -135,6 +135,7 @@ class Runner(Hooks):
 
     def _end_by_signal(self, status: int) -> None:
         self._stop_report()
+        self._acquirer.leave()
         self._end(self._final(status))
 
     def _final(self, status: int) -> int:

@@ -225,6 +225,11 @@ class DeferredArbiter(Acquiring):
         """Return whether C{session} holds anything, with or without a connection."""
         return self._table.holds(session)
 
+    def has_locks(self, session: SessionId) -> bool:
+        """Return whether C{session} holds or waits for anything."""
+        takeover = self._takeover
+        return self._table.has_locks(session) or (takeover is not None and takeover.defers(session))
+
     def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
         """Return what has become of the last request of C{session} for C{name}; see L{LockTable.standing}."""
         return self._table.standing(session, name)
@@ -281,6 +286,12 @@ class DeferredArbiter(Acquiring):
         """Call C{call} in its turn after L{freeze}, if this goes on then."""
         assert self._freeze is not None
         self._freeze.calls.append(call)
+
+    def withdraw(self, session: SessionId, name: ResourceName) -> None:
+        """Forget the last request of C{session} for C{name} if it is queued; nothing happens if none is."""
+        standing = self._table.standing(session, name)
+        if isinstance(standing, Queued):
+            self._table.withdraw(standing.request)
 
     def drop(self, session: SessionId) -> None:
         """End C{session}: free what it holds and forget what it waits for. Nothing more is delivered to it."""

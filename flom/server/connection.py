@@ -23,6 +23,7 @@ from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Incomplete, Introduced, InvalidLock, Order, Release
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import (
+    HAS_SESSIONS,
     STATUS_PROBE,
     Challenge,
     Lock,
@@ -34,7 +35,7 @@ from flom.core.protocol.messages import (
     Terms,
 )
 from flom.core.requests import LockRequest, SessionId
-from flom.core.sessions import Session
+from flom.core.sessions import Owner, Session
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
 from flom.reactor.transports import close_our_side, is_tcp, sender, sends_at_once, tune, underlying, unsent
@@ -129,6 +130,7 @@ class LockProtocol(Protocol):
         self._can_postpone = sends_at_once(self.transport)
         self._is_tcp = is_tcp(self.transport)
         self._can_outlive = self._is_tcp and self._shared.sessions.are_kept
+        self._has_to_outlive = self._can_outlive and self._shared.options.sessions_are_required
         self._is_traced = _msg.is_on or _locker.is_on
         tune(self.transport, self._shared.keepalive)
         self.transport.registerProducer(self, True)
@@ -223,8 +225,8 @@ class LockProtocol(Protocol):
         if self._postponed:
             self._shared.postponed.clear(self)
         self._forget_unread()
-        session = None if self._connection.is_over or not self._has_broken(reason) else self._session
-        if session is None or not self._shared.sessions.suspend(session):
+        session = self._session
+        if session is None or not (self._is_expected_back(reason) and self._shared.sessions.suspend(session)):
             self._end_session()  # the other way out, whatever the cause
 
     def _carry_out(self, order: Introduced | Order) -> None:
@@ -232,7 +234,14 @@ class LockProtocol(Protocol):
             case _ if self._is_too_late and not isinstance(order, (Challenge, Offer)):
                 self.hang_up()
             case Release():
-                if not self._arbiter.release(self._id, order.name, order.rollback):
+                try:
+                    is_done = self._arbiter.release(self._id, order.name, order.rollback)
+                except RemoteProtocolError:
+                    if not self._connection.is_extended:
+                        raise
+                    self._arbiter.withdraw(self._id, order.name)
+                    is_done = True
+                if not is_done:
                     self._arbiter.postpone(lambda: self._release_late(order))
                 elif (unlocked := self._connection.unlocked()) is not None:
                     self._send(unlocked)
@@ -251,6 +260,8 @@ class LockProtocol(Protocol):
                     self._sender = intern(order.message.user) or None, intern(order.message.command) or None
                 self._known = None
                 self._check_id(order)
+                if self._has_to_outlive and isinstance(order.message, Lock):
+                    self._check_session(order.message)
             case Ping():
                 self._send(self._connection.pong())
             case Incomplete():
@@ -273,7 +284,7 @@ class LockProtocol(Protocol):
         """Go on with the session that C{request} names, if it is this client's; return whether that is decided."""
         sessions = self._shared.sessions
         try:
-            session = sessions.find(request.secret, self._certificate())
+            session = sessions.find(request.secret, self._owner()) if self._is_tcp else None
         except PermissionError:
             self._shared.throttle.warn("session-timeout", "{peer} names the session of another client", peer=self._peer)
             self._answer(Outcome.BUSY)
@@ -343,12 +354,33 @@ class LockProtocol(Protocol):
             self._session = None
         self._arbiter.drop(self._id)
 
+    def _check_session(self, lock: Lock) -> None:
+        """Refuse a client whose C{lock} would end with its connection, by the answer that ends a client of FLoM."""
+        is_probe = not (lock.wait or lock.create) and lock.name.startswith(STATUS_PROBE)
+        if lock.extended < HAS_SESSIONS and not is_probe and not self._connection.is_over:
+            text = "{peer} refused: it has no session, as clients of FLoM have none"
+            self._shared.throttle.warn("sessions", text, peer=self._peer)
+            self._answer(Outcome.IMPOSSIBLE)
+            self.hang_up()
+
+    def _is_expected_back(self, reason: Failure) -> bool:
+        """
+        Return whether the client may come back to what it holds or waits for, as its connection has ended by C{reason}.
+        """
+        if self._connection.is_over:
+            return False
+        return self._has_broken(reason) or (self._has_to_outlive and self._arbiter.has_locks(self._id))
+
     def _has_broken(self, reason: Failure) -> bool:
         """Return whether neither end has closed the connection, which has ended by C{reason}."""
         tls = self._shared.options.tls
         if tls is not None:
             return tls.has_broken(self.transport, reason)
         return not isinstance(reason.value, (ConnectionDone, ConnectionAborted))
+
+    def _owner(self) -> Owner:
+        """Return the client as one that may go on with a session of its own."""
+        return Owner(self._certificate(), self._peer_id)
 
     def _certificate(self) -> bytes:
         tls = self._shared.options.tls
@@ -446,7 +478,7 @@ class LockProtocol(Protocol):
             return ""
         self._can_outlive = False
         if self._session is None:
-            self._session = self._shared.sessions.begin(self._id, self._certificate(), self)
+            self._session = self._shared.sessions.begin(self._id, self._owner(), self)
         return self._session.secret
 
     def _shut_down(self, order: Shutdown) -> None:
@@ -596,7 +628,7 @@ class LockFactory(Factory):
         self.postponed = Deadlines(clock, POSTPONED, LockProtocol.send_postponed, slack=POSTPONED)
         self.admission = Admission(clock, options.limits, self.throttle)
         self.sessions = Sessions(arbiter, clock, options.limits.session_timeout, self.throttle)
-        self.terms = Terms(timeout=options.limits.session_timeout)
+        self.terms = Terms(timeout=options.limits.session_timeout, required=options.sessions_are_required)
 
     @cached_property
     def statuses(self) -> Statuses:

@@ -34,6 +34,10 @@ class Takeover:
         """See L{Grace.defer}."""
         return self._grace.defer(request, self._clock.seconds())
 
+    def defers(self, session: SessionId) -> bool:
+        """See L{Grace.defers}."""
+        return self._grace.defers(session)
+
     def withdraw(self, session: SessionId, name: ResourceName) -> bool:
         """See L{Grace.withdraw}."""
         return self._grace.withdraw(session, name)

@@ -27,6 +27,8 @@ class ServerOptions:
     @ivar status_for_all: whether every client may see what is held.
     @ivar limits: what clients may use at most; the arbiter, which enforces those of waiters, resources and locks, needs
         the same.
+    @ivar sessions_are_required: whether a client over TCP has to have a session, and to say goodbye: if its connection
+        ends without that, it is broken.
     """
 
     keepalive: Keepalive = DEFAULT_KEEPALIVE
@@ -36,6 +38,7 @@ class ServerOptions:
     allow_local_shutdown: bool = False
     status_for_all: bool = False
     limits: Limits = DEFAULT_LIMITS
+    sessions_are_required: bool = False
 
 
 DEFAULT_OPTIONS: Final = ServerOptions()

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from flom.core.effects import Contested, Delivered, Dismissed
 from flom.core.requests import SessionId
-from flom.core.sessions import Session, SessionTable
+from flom.core.sessions import Owner, Session, SessionTable
 from flom.server.arbiter import DeferredArbiter
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
@@ -40,9 +40,9 @@ class Sessions:
         self._timer: IDelayedCall | None = None
         self.are_kept = timeout > 0
 
-    def begin(self, id: SessionId, certificate: bytes, connection: Any) -> Session:
+    def begin(self, id: SessionId, owner: Owner, connection: Any) -> Session:
         """Return the session of C{connection}, which is C{id} to the arbiter."""
-        session = Session(id, os.urandom(_SECRET).hex(), certificate, connection)
+        session = Session(id, os.urandom(_SECRET).hex(), owner, connection)
         self._table.begin(session)
         return session
 
@@ -54,7 +54,8 @@ class Sessions:
         """Keep the session of C{client}, which another daemon has handed over, as if its connection were broken."""
         peer = Peer(client.address, client.peer_id, user=client.user, command=client.command)
         id = self._arbiter.open(lambda effect: None, lambda: peer)
-        session = Session(id, client.secret, client.certificate.encode("latin-1"), None)
+        owner = Owner(client.certificate.encode("latin-1"), client.peer_id)
+        session = Session(id, client.secret, owner, None)
         session.is_contested = client.is_contested
         self._table.begin(session)
         self._keep(session)
@@ -75,7 +76,7 @@ class Sessions:
         """Keep C{session}, whose connection is broken, until its client is back; return whether that can be."""
         if not self._keep(session):
             return False
-        if self._throttle.allows("broken connections"):
+        if self._arbiter.has_locks(session.id) and self._throttle.allows("broken connections"):
             peer = self._arbiter.peer(session.id)
             text = "the connection of {peer} is broken: its locks are kept for {seconds:g} s"
             self._log.info(text, peer=peer and peer.name, seconds=self._timeout)
@@ -92,16 +93,16 @@ class Sessions:
         self._set_timer()
         return True
 
-    def find(self, secret: str, certificate: bytes) -> Session | None:
+    def find(self, secret: str, owner: Owner) -> Session | None:
         """
         Return the session of this C{secret}; C{None} if there is none (any more).
 
-        @raise PermissionError: it is another client's.
+        @raise PermissionError: it is another client's than C{owner}.
         """
         session = self._table.find(secret)
         if session is not None and not self._arbiter.knows(session.id):
             return None
-        if session is not None and session.certificate != certificate:
+        if session is not None and session.owner != owner:
             raise PermissionError
         return session
 
@@ -127,7 +128,7 @@ class Sessions:
     def _look(self) -> None:
         self._timer = None
         for session in self._table.expire(self._clock.seconds()):
-            if self._throttle.allows("clients that did not come back"):
+            if self._arbiter.has_locks(session.id) and self._throttle.allows("clients that did not come back"):
                 peer = self._arbiter.peer(session.id)
                 self._log.warn("{peer} has not come back: its locks end", peer=peer and peer.name)
             self._arbiter.drop(session.id)

@@ -85,6 +85,7 @@ ROWS = [
     Row("message_timeout_ms", "", "message-timeout", "700", 700, "Limits/MessageTimeout", "700", "700"),
     Row("unread_timeout_ms", "", "unread-timeout", "700", 700, "Limits/UnreadTimeout", "700", "700"),
     Row("session_timeout_ms", "", "session-timeout", "700", 700, "Limits/SessionTimeout", "700", "700"),
+    Row("sessions", "", "sessions", "required", "required", "Limits/Sessions", "required", "'required'"),
     Row("conflict_exit_code", "E", "conflict-exit-code", "7", 7, "Command/ConflictExitCode", "7", "7"),
     Row("on_lost", "", "on-lost", "signal:usr1", "signal:usr1", "Command/OnLost", "signal:usr1", "'signal:usr1'"),
     Row("kill_after_ms", "", "kill-after", "0.7", 700, "Command/KillAfter", "700", "700"),

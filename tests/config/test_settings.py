@@ -160,6 +160,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Limits]/MessageTimeout=30000",
         "[Limits]/UnreadTimeout=30000",
         "[Limits]/SessionTimeout=10000",
+        "[Limits]/Sessions='optional'",
         "[Command]/ConflictExitCode=98",
         "[Command]/OnLost='warn'",
         "[Command]/KillAfter=2500",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from flom.core.requests import SessionId
-from flom.core.sessions import Session, SessionTable
+from flom.core.sessions import Owner, Session, SessionTable
 
 TIMEOUT = 10.0
 
 
 def begun(table: SessionTable, number: int) -> Session:
     """Begin a session that has a connection."""
-    session = Session(SessionId(number), f"secret {number}", b"", "a connection")
+    session = Session(SessionId(number), f"secret {number}", Owner(b"", None), "a connection")
     table.begin(session)
     return session
 

@@ -29,6 +29,8 @@ BAD_WORDS: list[tuple[list[str], tuple[str, ...]]] = [
     (["-a", "127.0.0.1", "--tcp-keepalive-time=32768"], ("tcp-keepalive-time: '32768'", "from 1 to 32767")),
     (["-a", "127.0.0.1", "--tcp-keepalive-intvl=0"], ("tcp-keepalive-intvl: '0'", "from 1 to 32767")),
     (["-A", "ff02::1", "--tcp-keepalive-probes=128"], ("tcp-keepalive-probes: '128'", "from 1 to 127")),
+    (["--sessions", "often"], ("sessions: 'often'",)),
+    (["-a", "127.0.0.1", "--sessions=required", "--session-timeout=0"], ("sessions: 'required'", "session-timeout")),
     (["-s", "x" * 108], ("socket-name", "x" * 108)),
     (["-A", "ff02::1", "-P", "70000"], ("multicast-port: '70000'",)),
     (["-A", "ff02::1", "-P", "0"], ("multicast-port: '0'",)),

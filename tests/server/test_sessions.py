@@ -6,17 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from twisted.internet.error import ConnectionAborted, ConnectionLost, TimeoutError
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, TimeoutError
+from twisted.logger import LogEvent
 
 from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
-from flom.core.protocol.messages import Answer, Lock, Unlock
+from flom.core.protocol.messages import HAS_SESSIONS, Answer, Lock, More, Unlock, Unlocked
 from flom.core.sessions import MOST_BROKEN
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS
 from flom.server.snapshot import take_status
 from tests.fakes.connections import FakeTls, MemoryDaemon, TcpTransport, Transport
+from tests.fakes.logs import informed, warnings
 
 TIMEOUT = DEFAULT_LIMITS.session_timeout
 
@@ -31,7 +33,7 @@ class Client:
 
     def ask(self, name: str = "R1", **wanted: Any) -> list[tuple[int, str | None]]:
         """Ask for a lock, and wait for it; return the codes and elements of the answers so far."""
-        message = Lock(name, LockMode.EX, 1, wait=True, create=True, extended=True).replace(**wanted)
+        message = Lock(name, LockMode.EX, 1, wait=True, create=True, extended=HAS_SESSIONS).replace(**wanted)
         self.connection.send(encode(message))
         return self.answers()
 
@@ -300,6 +302,190 @@ def test_a_daemon_that_ends_waits_for_nobody() -> None:
     daemon.arbiter.close()
     daemon.factory.disconnect_all()
     assert daemon.clock.getDelayedCalls() == []
+
+
+# where sessions are required
+
+REQUIRED = replace(DEFAULT_OPTIONS, sessions_are_required=True)
+IN_ORDER = ConnectionDone()
+
+
+def test_where_they_are_required_an_end_without_a_goodbye_is_none() -> None:
+    daemon = MemoryDaemon(REQUIRED)
+    holder, first, second = (Client(daemon) for _ in range(3))
+    assert [client.ask() for client in (holder, first, second)] == [[GRANTED], [QUEUED], [QUEUED]]
+    for client in (holder, first):
+        client.lose(IN_ORDER)
+    daemon.clock.advance(TIMEOUT - 1)
+    assert second.answers() == []
+    assert first.come_back(regains=False, wait=True) == [QUEUED]
+    assert holder.come_back() == [GRANTED]
+    holder.unlock()
+    assert (first.answers(), second.answers()) == ([GRANTED], [])
+
+
+def test_who_does_not_come_back_then_loses_its_lock_and_its_place() -> None:
+    daemon = MemoryDaemon(REQUIRED)
+    holder, first, second = (Client(daemon) for _ in range(3))
+    for client in (holder, first, second):
+        client.ask()
+    for client in (first, holder):
+        client.lose(IN_ORDER)
+    daemon.clock.advance(TIMEOUT)
+    assert second.answers() == [GRANTED]
+    assert holder.come_back() == [BUSY]
+
+
+@pytest.mark.parametrize("name", ["R1", "N[1]", "/a/b", "_s_a[1]", "_S_a[1]", "_t_%T[1]"])
+def test_a_goodbye_leaves_nothing_behind(name: str, log: list[LogEvent]) -> None:
+    daemon = MemoryDaemon(REQUIRED)
+    holder, first, second = (Client(daemon) for _ in range(3))
+    for client in (holder, first, second):
+        client.ask(name)
+    for client in (first, holder):
+        client.unlock(name)
+        assert Unlocked() in client.connection.received()
+        client.lose(IN_ORDER)
+    daemon.clock.advance(1.0)  # a time is given once
+    assert [code for code, _ in second.answers()] == [0]
+    assert warnings(log) + informed(log) == []
+    assert daemon.arbiter.sessions == 1
+
+
+def test_a_goodbye_that_crosses_the_grant_gives_the_lock_back() -> None:
+    daemon = MemoryDaemon(REQUIRED)
+    holder, first, second = (Client(daemon) for _ in range(3))
+    for client in (holder, first, second):
+        client.ask("_S_a[1]")
+    holder.unlock("_S_a[1]")
+    assert first.answers() == [(0, "2")]
+    first.connection.send(encode(Unlock("_S_a[1]", rollback=True)))
+    first.lose(IN_ORDER)
+    assert second.answers() == [(0, "2")]
+
+
+@pytest.mark.parametrize("extended", [0, 1])
+def test_a_client_without_a_session_is_refused(extended: int, log: list[LogEvent]) -> None:
+    daemon = MemoryDaemon(REQUIRED)
+    for _ in range(3):
+        client = Client(daemon)
+        assert client.ask(extended=extended) == [(Outcome.IMPOSSIBLE, None)]
+        assert client.connection.transport.disconnecting
+    assert warnings(log) == ["sessions: 127.0.0.1:40000 refused: it has no session, as clients of FLoM have none"]
+    assert daemon.arbiter.view().resources == []
+
+
+def test_such_clients_may_ask_what_is_held() -> None:
+    assert Client(MemoryDaemon(REQUIRED)).ask("statusprobe01", extended=1, wait=False, create=False) == [RELEASED]
+
+
+def test_over_a_unix_socket_they_are_not_required() -> None:
+    daemon = MemoryDaemon(REQUIRED)
+    holder, waiter = Client(daemon, Transport), Client(daemon, Transport)
+    assert holder.ask(extended=0) == [GRANTED]
+    waiter.ask()
+    holder.lose(IN_ORDER)
+    assert waiter.answers() == [GRANTED]
+
+
+# what gets nothing
+
+
+def test_over_a_unix_socket_a_secret_gets_nothing() -> None:
+    daemon = MemoryDaemon()
+    holder, thief = Client(daemon), Client(daemon, Transport)
+    holder.ask()
+    assert thief.ask(session=holder.secret, regains=True, wait=False) == [BUSY]
+
+
+def test_the_session_of_another_machine_gets_nothing(log: list[LogEvent]) -> None:
+    daemon = MemoryDaemon()
+    holder = Client(daemon)
+    holder.ask(peer_id="ours")
+    holder.lose()
+    assert holder.come_back(peer_id="theirs") == [BUSY]
+    assert warnings(log) == ["session-timeout: 127.0.0.1:40000 names the session of another client"]
+    assert holder.come_back(peer_id="ours") == [GRANTED]
+
+
+def test_a_session_that_has_ended_gets_nothing() -> None:
+    daemon = MemoryDaemon()
+    holder, other = Client(daemon), Client(daemon)
+    holder.ask()
+    holder.unlock()
+    holder.lose(IN_ORDER)
+    assert other.ask() == [GRANTED]
+    assert holder.come_back() == [BUSY]
+    assert holder.come_back(regains=False, wait=True) == [QUEUED]
+
+
+LONG = "R" * 236
+
+
+def test_a_long_name_comes_back_in_two_messages() -> None:
+    daemon = MemoryDaemon()
+    holder, waiter = Client(daemon), Client(daemon)
+    holder.ask(LONG)
+    waiter.ask(LONG)
+    holder.lose()
+    holder.connection = daemon.connect(kind=TcpTransport)
+    assert holder.ask(LONG, more=True, regains=True, wait=False) == [QUEUED]
+    holder.connection.send(encode(More(session=holder.secret)))
+    assert holder.answers() == [GRANTED]
+    assert waiter.answers() == []
+
+
+MORE = encode(More(session="0" * 32, token=7))
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        ([MORE], "more after a lock"),
+        ([encode(Lock("R1", more=True, extended=HAS_SESSIONS)), MORE, MORE], "more after a lock"),
+        ([encode(Lock("R1", more=True, extended=HAS_SESSIONS))] * 2, "lock in the place of what was to follow"),
+        (
+            [encode(Lock("R1", more=True, extended=HAS_SESSIONS)), MORE.replace(b"0" * 32, b"0" * 500)],
+            "more than 511 b",
+        ),
+        ([encode(Lock("R1", more=True, extended=HAS_SESSIONS)), MORE.replace(b"7", b"&")], "not XML"),
+    ],
+    ids=["unasked", "twice", "another lock", "huge", "no XML"],
+)
+def test_what_must_not_follow_ends_the_connection_with_one_line(
+    sent: list[bytes], why: str, log: list[LogEvent]
+) -> None:
+    daemon = MemoryDaemon()
+    client = Client(daemon)
+    client.ask()
+    for data in sent:
+        client.connection.send(data)
+    [line] = warnings(log)
+    assert line.startswith(f"closing 127.0.0.1:40000: {why}") or why in line
+    assert client.connection.transport.disconnecting
+
+
+@pytest.mark.parametrize(
+    "had", [b' session="none"', b' session=""', b' token="x"', b' token="-7" proof="x" holder="99999999999"', b""]
+)
+def test_what_follows_and_means_nothing_gets_nothing(had: bytes) -> None:
+    daemon = MemoryDaemon()
+    holder, thief = Client(daemon), Client(daemon)
+    holder.ask()
+    assert thief.ask(more=True, regains=True, wait=False) == [QUEUED]
+    thief.connection.send(b'<msg level="3" verb="1" step="12"><resource%b/></msg>' % had)
+    assert thief.answers() == [BUSY]
+
+
+def test_a_client_of_which_nothing_follows_is_not_waited_for_ever(log: list[LogEvent]) -> None:
+    daemon = MemoryDaemon()
+    client = Client(daemon)
+    client.ask()
+    client.unlock()
+    client.ask(more=True)
+    daemon.clock.advance(DEFAULT_LIMITS.message_timeout * 2)
+    assert client.connection.transport.aborted
+    assert warnings(log) == ["message-timeout: closing 127.0.0.1:40000: no whole message within 30 s"]
 
 
 class _Certificates(FakeTls):

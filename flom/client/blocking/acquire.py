@@ -169,7 +169,7 @@ class Acquirer:
         held_on = self.conversation
         if held_on is None or not held_on.connection.session:
             return False
-        return not held_on.is_lost or held_on.stream.is_broken
+        return not held_on.is_lost or held_on.is_broken
 
     @property
     def _is_known(self) -> bool:
@@ -227,7 +227,22 @@ class Acquirer:
     def give_up(self) -> None:
         """Close the connection, so that nothing is asked for or held."""
         if self.conversation is not None:
+            self._say_goodbye(self.conversation)
             self.conversation.close()
+
+    def leave(self) -> None:
+        """
+        Say goodbye because this process is about to end: L{acquire}, which runs in another thread, does not return any
+        more.
+        """
+        self._stepping.acquire()
+        if self.conversation is not None:
+            self._say_goodbye(self.conversation)
+
+    def _say_goodbye(self, conversation: Conversation) -> None:
+        """Say goodbye on C{conversation}, unless a lock is being reclaimed: what it protects may run on for a while."""
+        if not self._holder:
+            conversation.say_goodbye()
 
     def step_out(self) -> None:
         """
@@ -238,6 +253,7 @@ class Acquirer:
         with self._stepping:
             if self._is_undecided and self.conversation is not None:
                 self._has_stepped_out = True
+                self._say_goodbye(self.conversation)
                 self.conversation.hang_up()
 
     def _asks_anew(self) -> bool:
@@ -264,9 +280,11 @@ class Acquirer:
         broken = self.conversation
         if broken is None or not broken.connection.session:
             return message
-        if not (broken.stream.is_broken or self._is_in_group):  # a leader may have handed over what we have
+        if not (broken.is_broken or self._is_in_group):  # a leader may have handed over what we have
             return message
-        if not self._is_in_group and not broken.connection.start:  # that of this host has gone if it does not listen
+        # if it is on this host and does not listen, it has gone, unless it seems to be here because a proxy is
+        is_elsewhere = not broken.connection.start or (message.regains and broken.holding is None)
+        if not self._is_in_group and is_elsewhere:
             self._expect()
         return message.replace(session=broken.connection.session)
 
@@ -337,7 +355,8 @@ class Acquirer:
                 if not isinstance(e, DaemonLost):
                     raise
                 answered = self.conversation is not None and self.conversation.connection.has_answered
-                self._budget.spend(e, answered=answered)
+                if answered or not self._is_expected:
+                    self._budget.spend(e, answered=answered)
                 has_asked = True
                 message = self._goes_on(message)
                 self._hooks.say(f"{e}, asking again")
@@ -354,7 +373,7 @@ class Acquirer:
             if self._is_in_group:
                 pause(retry * jitter(), self._deadline)
                 retry = RETRY
-            elif self._budget.has_waited or self._budget.silent > 1:
+            elif self._budget.has_waited or self._budget.silent > 1 or self._is_expected:
                 pause(RETRY * jitter(), self._deadline)
 
     def _decide(self, conversation: Conversation, message: Lock) -> Granted | Refused:

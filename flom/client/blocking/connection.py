@@ -104,6 +104,7 @@ class Conversation:
     @ivar stream: the bytes of it.
     @ivar connection: what they mean.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
+    @ivar is_shared: true if another process may have the connection too, and is to keep the lock when this one ends.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
         that, or C{None} if the lock is released; C{None} if a connection that breaks is the end of the lock.
     @ivar goes_on_elsewhere: true if L{go_on} may find the lock at another daemon, to which this one has handed over.
@@ -118,6 +119,7 @@ class Conversation:
         self.connection = ClientConnection()
         self._is_lost = False
         self.is_contested = False
+        self.is_shared = False
         self.go_on: Callable[[float], Conversation | None] | None = None
         self.goes_on_elsewhere = False
         self.reclaim: Callable[[float], Conversation | None] | None = None
@@ -128,7 +130,7 @@ class Conversation:
         Ask for a resource, and wait for the daemon's decision.
 
         If anything is raised, KeyboardInterrupt for example, the connection is closed before, so that the daemon
-        forgets the request.
+        forgets the request; if that is to reclaim a lock, it may keep it for us.
 
         @param message: our unique id is added if it has none.
         @param deadline: a time of C{time.monotonic}; C{None} to wait as long as it takes.
@@ -150,6 +152,8 @@ class Conversation:
             return self._ask(message, limit, None)
         except BaseException:
             if self.fileno() >= 0:
+                if not message.regains:
+                    self.say_goodbye()
                 self.stream.hang_up()  # or else an answer that was not read would make it a reset
             self.close()
             raise
@@ -184,10 +188,10 @@ class Conversation:
         try:
             self._unlock(name, rollback, deadline - CLOSE_TIMEOUT / 2)
         except DaemonLost as e:
-            has_closed = not self.stream.is_broken and (self._is_lost or not self.connection.is_unlocking)
+            has_closed = not self.is_broken and (self._is_lost or not self.connection.is_unlocking)
             go_on = self.go_on if self.goes_on_elsewhere or not has_closed else None
             is_to_be_told = rollback or self.is_awaited
-            if is_to_be_told and self.reclaim is not None and (has_closed or self.stream.is_broken):
+            if is_to_be_told and self.reclaim is not None and (has_closed or self.is_broken):
                 go_on = self.reclaim
             if go_on is None:
                 raise
@@ -257,8 +261,25 @@ class Conversation:
         """Return the error that the lock L{is_contested}."""
         return LockContested(f"{self.peer}: another daemon of the group has granted the lock too")
 
+    def say_goodbye(self) -> None:
+        """
+        Say that we come back to nothing that was asked for or held, because the connection is to be closed; the end of
+        a TCP connection alone need not say that. Nothing happens if it is closed, or broken, or L{is_shared}.
+        """
+        if self.fileno() < 0 or self.stream.is_local or self.is_shared:
+            return
+        data = self.connection.goodbye()
+        _msg.debug("to %s: %s", self.peer, Shown(data))
+        try:
+            self.stream.send(data, 0.0)
+        except (OSError, FlomError) as e:
+            _trace.debug("no goodbye to %s: %s", self.peer, e)
+
     def close(self) -> None:
-        """End the conversation, if it has not ended; the daemon forgets what was asked for or held."""
+        """
+        End the conversation, if it has not ended; the daemon forgets what was asked for or held, or keeps it for us
+        (L{say_goodbye}).
+        """
         close_socket(self.stream.socket)
         if self.holding is not None:
             with guard:
@@ -293,9 +314,14 @@ class Conversation:
         return self.holding is not None or (self.connection.terms.waits and not self.stream.is_broken)
 
     @property
+    def is_broken(self) -> bool:
+        """Once the connection has ended: true if the daemon need not have closed it, and may expect us back."""
+        return self.stream.is_broken or self.connection.terms.required
+
+    @property
     def can_go_on(self) -> bool:
         """True if the connection is broken, and L{unlock} releases the lock by another one."""
-        return self.go_on is not None and self.stream.is_broken
+        return self.go_on is not None and self.is_broken
 
     def _ask(self, message: Lock, deadline: float, signals: socket.socket | None) -> Granted | Refused:
         if message.peer_id is None:

@@ -107,7 +107,7 @@ class Keeper:
         if self._thread is not None:
             close_socket(self._ours)
         if self._is_over:
-            self.conversation.close()
+            self._give_up()
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program's own threads
@@ -129,7 +129,12 @@ class Keeper:
             close_socket(self._theirs)
             self._is_over = True
             if self._is_abandoned:
-                self.conversation.close()
+                self._give_up()
+
+    def _give_up(self) -> None:
+        if self.loss is None:
+            self.conversation.say_goodbye()
+        self.conversation.close()
 
     def _reclaim(self) -> bool:
         """Reclaim the lock; return whether that was possible."""

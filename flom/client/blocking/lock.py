@@ -197,11 +197,13 @@ class Held:
         if self._keeper is not None:
             self._keeper.abandon()
         else:
+            self._granted_on.say_goodbye()
             self._granted_on.close()
 
     def fileno(self) -> int:
         """Return the descriptor of the connection, by which another process can keep the lock; see L{release}."""
         self._check_ours()
+        self._conversation.is_shared = True
         return self._conversation.fileno()
 
     def _check_ours(self) -> None:
@@ -377,6 +379,7 @@ def _configure(
     config.check_transport()
     config.check_tls()
     config.check_election()
+    config.check_sessions()
     if config.is_tls_halved:
         _warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
     if config.socket_name:

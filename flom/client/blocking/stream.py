@@ -40,6 +40,11 @@ class Stream:
         self.socket = connected
         self.is_broken = False
 
+    @property
+    def is_local(self) -> bool:
+        """True for a UNIX socket."""
+        return self.socket.family == socket.AF_UNIX
+
     def send(self, data: bytes, deadline: float) -> None:
         """Send all of C{data}; raise L{OSError} if the other end has gone, L{LockTimeout} if it does not read."""
         while data:

@@ -16,6 +16,7 @@ from flom.client.blocking.stream import Stream
 from flom.client.retry import HANDSHAKE_TIMEOUT, why_closed
 from flom.codes import ReturnCode
 from flom.errors import LockTimeout, TlsError
+from flom.lean import RLock
 from flom.tls import verdicts
 from flom.trace import tracer
 
@@ -95,6 +96,7 @@ class SecureStream(Stream):
         self._outgoing = ssl.MemoryBIO()
         self._connection = tls.wrap(self._incoming, self._outgoing)
         self._is_secured = False
+        self._guard = RLock()  # OpenSSL's part is used by one thread at a time: another one may say goodbye
 
     def shake_hands(self, deadline: float) -> None:
         """
@@ -124,7 +126,8 @@ class SecureStream(Stream):
         left = memoryview(data)
         try:
             while left:
-                left = left[self._connection.write(left) :]  # it may take a part
+                with self._guard:
+                    left = left[self._connection.write(left) :]  # it may take a part
         except ssl.SSLError as e:
             self._fail(e, deadline)
         self._flush(deadline)
@@ -170,7 +173,8 @@ class SecureStream(Stream):
         """Return what C{step} does once it has the bytes that it needs; none if the other end has gone."""
         while True:
             try:
-                return step()
+                with self._guard:
+                    return step()
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError as e:

@@ -377,6 +377,7 @@ class RemoteArbiter(Acquiring):
         budget = RetryBudget(is_in_group=self._forget is not None)
         began, has_asked = self._clock.seconds(), False
         retry = FIRST_RETRY if self._forget else RETRY
+        expected_until = 0.0  # by the daemon, to come back to our place in its queue
         while True:
             kept = None if message.session else self._pool.take(resource)
             try:
@@ -398,19 +399,21 @@ class RemoteArbiter(Acquiring):
             except DaemonLost as e:
                 if client.session and (client.is_broken or self._forget):
                     message = message.replace(session=client.session)
+                    expected_until = self._clock.seconds() + client.terms.timeout
                 if self._forget:
                     self._forget()
                 if kept and not client.has_answered:
                     continue  # it had ended since it was last used
-                budget.spend(e, answered=client.has_answered)
+                if client.has_answered or self._clock.seconds() >= expected_until:
+                    budget.spend(e, answered=client.has_answered)
                 has_asked = True
             except LockRefused:
                 self._pool.put(client, resource)
                 raise
             except BaseException:
-                client.close()
+                self._pool.end(client)
                 raise
-            if self._forget or budget.has_waited:
+            if self._forget or budget.has_waited or message.session:
                 await deferLater(self._clock, retry * jitter())
                 retry = RETRY
 

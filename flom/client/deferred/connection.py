@@ -21,11 +21,11 @@ from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Granted, Introduced, MoreWanted, Refused
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import Contested, Lock, Unlocked
+from flom.core.protocol.messages import Contested, Lock, Terms, Unlocked
 from flom.errors import DaemonLost, FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
 from flom.net.holding import DaemonGone, files_for
 from flom.net.keepalive import Keepalive
-from flom.reactor.transports import close_our_side, end_for_all, tune, underlying
+from flom.reactor.transports import close_our_side, end_for_all, is_tcp, sender, tune, underlying
 from flom.trace import tracer
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class LockClient(Protocol):
     @ivar contest: the reason if the lock is contested: another daemon has granted it too. It is held still.
     @ivar closed: fires when the connection has ended.
     @ivar has_timed_out: true if we have ended it, because the daemon has not answered in time.
-    @ivar is_broken: true once it has ended in another way than by being closed by the daemon.
+    @ivar is_broken: true once it has ended in another way than by being closed by the daemon, or if the daemon expects
+        us back all the same.
     @ivar holding: by which the next daemon at this address knows of us; C{None} if it does not.
     """
 
@@ -71,6 +72,8 @@ class LockClient(Protocol):
         self._is_shared = False
         self._patience = CLOSE_TIMEOUT
         self._name = ""  # of the resource that was asked for last
+        self._reclaims = False
+        self._is_leaving = False
         self._decided: Deferred[Granted] | None = None
         self._unlocked: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None  # of the handshake, later of an unlock
@@ -89,6 +92,11 @@ class LockClient(Protocol):
     def is_awaited(self) -> bool:
         """True if the next daemon at this address waits for us, should this one have gone."""
         return self.holding is not None or (self._connection.terms.waits and not self.is_broken)
+
+    @property
+    def terms(self) -> Terms:
+        """What the daemon has said of the L{session}."""
+        return self._connection.terms
 
     @property
     def is_reusable(self) -> bool:
@@ -117,6 +125,7 @@ class LockClient(Protocol):
         """
         data = self._connection.lock(message)
         self._name = message.name
+        self._reclaims = message.regains
         self.lost = Deferred()
         self.contest = None
         decided: Deferred[Granted] = Deferred(canceller=lambda _: self.close())
@@ -173,9 +182,29 @@ class LockClient(Protocol):
             self.holding = None
 
     def close(self) -> None:
-        """End the conversation at once; the daemon withdraws the request, or releases the lock."""
+        """
+        End the conversation, over TLS when the daemon has done so too; the daemon withdraws the request, or releases
+        the lock. If that was to be reclaimed, it may keep it for us.
+        """
         self._decided = None
-        self._end()
+        if not self._is_leaving:
+            self._is_leaving = True
+            is_to_be_told = is_tcp(self.transport) and not self._reclaims
+            self._leave(self._connection.goodbye() if is_to_be_told else b"")
+
+    def _leave(self, goodbye: bytes) -> None:
+        """Send C{goodbye}, if there is one, and end the connection."""
+        if not goodbye:
+            self._end()
+            return
+        _msg.debug("to %s: %s", self.peer, Shown(goodbye))
+        sender(self.transport)(goodbye)
+        if self._tls is None:
+            self._end()
+        else:
+            self.transport.loseConnection()  # OpenSSL has yet to pass it on
+            self._stop_timer()
+            self._deadline = self._clock.callLater(CLOSE_TIMEOUT, self._end)
 
     def fileno(self) -> int:
         """
@@ -218,8 +247,9 @@ class LockClient(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         lost = self._why_lost(reason)
-        self.is_broken = not self._has_closed(reason)
-        end = self._connection.receive_end(in_order=not self.is_broken)
+        has_closed = self._has_closed(reason)
+        self.is_broken = not has_closed or self._connection.terms.required
+        end = self._connection.receive_end(in_order=has_closed)
         self._decide(lost)
         if isinstance(end, Unlocked):
             self._note_unlock()

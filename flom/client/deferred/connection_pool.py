@@ -38,6 +38,13 @@ class ConnectionPool:
         else:
             client.close()
 
+    def end(self, client: LockClient) -> None:
+        """Close C{client}, whose end L{close} waits for."""
+        client.close()
+        if not client.closed.called:
+            self._coming.add(client)
+            client.closed.addCallback(lambda _: self._coming.discard(client))
+
     def take(self, resource: str) -> LockClient | None:
         """Return the connection that was kept last of those that C{resource} can be asked for on, or C{None}."""
         for wanted in (resource, ANY):

@@ -306,6 +306,13 @@ class LockTable:
         record = self._sessions.get(session)
         return record is not None and any(binding.holdings for binding in record.bindings.values())
 
+    def has_locks(self, session: SessionId) -> bool:
+        """Return whether C{session} holds or waits for anything."""
+        record = self._sessions.get(session)
+        if record is None:
+            return False
+        return bool(record.incubated) or any(binding.locks for binding in record.bindings.values())
+
     def waiting(self, session: SessionId) -> list[LockRequest]:
         """Return the requests of C{session} that wait, here or for the creation of a resource."""
         record = self._sessions.get(session)

@@ -60,19 +60,21 @@ class ClientConnection(ClientSession):
     The client's end: it asks for one resource, waits, holds and releases it, and may ask again; or it asks what the
     daemon holds, again and again; or it orders the daemon to end.
 
-    The methods that are named for what they ask return the bytes to send. To give up waiting, close the connection.
+    The methods that are named for what they ask return the bytes to send. To give up waiting, say goodbye, and close
+    the connection.
 
     @ivar has_answered: true if the daemon has said anything since the last request.
     @ivar start: L{Answer.start} of the last answer that had one.
     """
 
-    __slots__ = ("_awaited", "_reader", "_received", "has_answered", "start")
+    __slots__ = ("_awaited", "_may_be_extended", "_reader", "_received", "has_answered", "start")
 
     def __init__(self) -> None:
         super().__init__()
         self._reader = FastReader(MAX_ANSWER_SIZE)
         self._received = b""  # while statuses are asked for: what has come of the next message or status
         self._awaited: int | None = None  # bytes of the status that is arriving
+        self._may_be_extended = False  # the daemon has been told that we are, and can have understood it
         self.has_answered = False
         self.start = ""
 
@@ -91,6 +93,7 @@ class ClientConnection(ClientSession):
         """
         data, following = split(message)
         self.note_sent(message)
+        self._may_be_extended = message.extended > 0
         self.has_answered = False
         self.following = following
         return data
@@ -115,18 +118,16 @@ class ClientConnection(ClientSession):
         self.note_sent(message)
         return encode(message)
 
-    def withdraw(self) -> bytes:
+    def goodbye(self) -> bytes:
         """
-        Say goodbye: the lock that was asked for is not wanted any more. Close the connection after it.
+        Say goodbye: what is asked for or held is not wanted any more, and is rolled back. Close the connection then.
 
-        @return: nothing for a daemon for which closing says the same.
-        @raise LocalProtocolError: no lock L{is_waiting}.
+        @return: nothing if nothing is left to be said, or if to close the connection says the same to the daemon.
         """
-        name = self._name
-        if not self.is_waiting or name is None:
-            raise LocalProtocolError("no lock is waited for")
+        is_understood = self.is_extended or (self._may_be_extended and not self.has_answered)
+        data = encode(Unlock(self._name, rollback=True)) if self._name and is_understood and self.is_engaged else b""
         self.end()
-        return encode(Unlock(name)) if self.is_extended else b""
+        return data
 
     def unlock(self, name: str, rollback: bool = False) -> bytes:
         """
@@ -236,11 +237,9 @@ class ClientConnection(ClientSession):
 class ServerConnection(ServerSession):
     """
     The daemon's end: orders come out; what the daemon has decided becomes bytes to send, or C{None} if none are.
-
-    @ivar is_amid_message: true if a message has begun and not ended.
     """
 
-    __slots__ = ("_is_introduced", "_peer_id", "_reader", "_start", "is_amid_message")
+    __slots__ = ("_is_introduced", "_peer_id", "_reader", "_start")
 
     def __init__(
         self, session: SessionId, peer_id: str | None, max_size: int = MAX_MESSAGE_SIZE, start: str = ""
@@ -256,7 +255,6 @@ class ServerConnection(ServerSession):
         self._peer_id = peer_id
         self._start = start
         self._is_introduced = False
-        self.is_amid_message = False
 
     def receive(self, data: bytes) -> Iterable[Introduced | Order]:
         """
@@ -282,7 +280,7 @@ class ServerConnection(ServerSession):
                     yield Introduced(message.peer_id, message)
                 if (order := self.order_of(message)) is not None:
                     yield order
-            self.is_amid_message = bool(self._reader)
+            self.is_amid_message = bool(self._reader) or self.is_incomplete
         except RemoteProtocolError:
             if not self.is_over:  # or else it comes after our last word
                 raise

@@ -14,6 +14,7 @@ from flom.codes import ReturnCode
 from flom.core.modes import LockMode
 from flom.core.names import MAX_TEXT
 from flom.core.protocol.messages import (
+    HAS_SESSIONS,
     LEVEL,
     Answer,
     Challenge,
@@ -132,7 +133,7 @@ def _lock(found: Attributes) -> Lock:
         lifespan=max(-_INT32_MAX, min(_number(resource.get("lifespan", "")), _INT32_MAX)) / 1000,
         peer_id=_peer_id(found),
         regains=_number(resource.get("regains", "")) != 0,
-        extended=_is_extended(found),
+        extended=_extended(found["msg"]),
         holder=_holder(resource),
         user=found["msg"].get("user", "")[:MAX_SENDER],
         command=found["msg"].get("command", "")[:MAX_SENDER],
@@ -176,7 +177,8 @@ def _answer(found: Attributes) -> Answer:
 
 def _terms(msg: dict[str, str]) -> Terms:
     timeout, succession = (_number_up_to(_INT32_MAX, msg, what) / 1000 for what in ("timeout", "succession"))
-    return Terms(timeout, succession, _number(msg.get("waits", "")) != 0)
+    waits, required = (_number(msg.get(what, "")) != 0 for what in ("waits", "required"))
+    return Terms(timeout, succession, waits, required)
 
 
 def _proof_of_grant(attributes: dict[str, str]) -> str:
@@ -328,8 +330,13 @@ def _peer_id(found: Attributes) -> str | None:
     return found.get("session", {}).get("peerid")
 
 
+def _extended(msg: dict[str, str]) -> int:
+    number = _number(msg.get("extended", ""))
+    return min(number, HAS_SESSIONS) if number >= 0 else 1
+
+
 def _is_extended(found: Attributes) -> bool:
-    return _number(found["msg"].get("extended", "")) != 0
+    return _extended(found["msg"]) != 0
 
 
 def _number(text: str) -> int:

@@ -12,6 +12,7 @@ from flom.codes import Outcome
 from flom.core.names import parse_name
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
+    HAS_SESSIONS,
     LEVEL,
     Answer,
     Challenge,
@@ -45,6 +46,8 @@ QUESTION_SIZE: Final = 320
 
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 """How every message begins that FLoM writes, and all but one kind of ours."""
+
+_DECLARED: Final = DECLARATION.encode()
 
 _LESS: Final[tuple[dict[str, str | float], ...]] = (
     {"user": "", "command": ""},
@@ -81,6 +84,10 @@ def encode(message: Message) -> bytes:
     if len(data) > most:
         if isinstance(message, Lock) and (shorter := _shorten(message)) is not None:
             return encode(shorter)
+        if isinstance(message, Lock) and not _is_too_long(message.replace(extended=0)):
+            data = data.removeprefix(_DECLARED)  # a name that has room in a lock of FLoM has room here
+            if len(data) <= most:
+                return data
         raise LocalProtocolError(f"a message of {len(data)} bytes, more than {most}: a name is too long")
     return data
 
@@ -118,13 +125,8 @@ def _write(message: Message) -> bytes:
 
 
 def extend(message: Lock) -> Lock:
-    """Return C{message} with the sign that we understand more than FLoM's clients, if there is room for it."""
-    extended = message.replace(extended=True)
-    try:
-        encode(extended)
-    except LocalProtocolError:
-        return message
-    return extended
+    """Return C{message} with the sign that we understand more than FLoM's clients."""
+    return message.replace(extended=HAS_SESSIONS)
 
 
 def _shorten(message: Lock) -> Lock | None:
@@ -139,10 +141,10 @@ def _encode_name(name: str) -> str:
 def _more(message: Message) -> str:
     """Write the attributes that FLoM does not know, and ignores (docs/compatibility.md, "Protocol: tolerance")."""
     match message:
-        case Lock(extended=True):
+        case Lock() if message.extended:
             user = f" user={_quoted(message.user)}" if message.user else ""
             command = f" command={_quoted(message.command)}" if message.command else ""
-            return f' extended="1"{user}{command}'
+            return f' extended="{message.extended:d}"{user}{command}'
         case Answer(extended=True):
             start = f" start={_quoted(message.start)}" if message.start else ""
             terms = spell_terms(message.terms) if message.session else ""
@@ -193,7 +195,8 @@ def spell_terms(terms: Terms) -> str:
     """Write C{terms} as attributes of C{msg}."""
     timeout = f' timeout="{terms.timeout * 1000:.0f}"' if terms.timeout else ""
     succession = f' succession="{terms.succession * 1000:.0f}"' if terms.succession else ""
-    return timeout + succession + (' waits="1"' if terms.waits else "")
+    waits = ' waits="1"' if terms.waits else ""
+    return timeout + succession + waits + (' required="1"' if terms.required else "")
 
 
 def _element(message: Lock | More | Answer) -> str:

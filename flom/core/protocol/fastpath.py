@@ -44,7 +44,14 @@ _AFTER_TOKEN: Final = b'"/></msg>'
 _HEAD: Final = '<?xml version="" encoding="" ?><msg level="" verb="" step=""'
 _DECLARED: Final = ["1.0", "UTF-8"]
 _LOCKED: Final = '<session peerid=""/><resource name=""{} create="" lifespan=""/></msg>'
-_TERMS: Final = ("", ' timeout=""', ' timeout="" succession=""', ' timeout="" waits=""')
+_TERMS: Final = (
+    "",
+    *(
+        f' timeout=""{more}{required}'
+        for more in ("", ' succession=""', ' waits=""')
+        for required in ("", ' required=""')
+    ),
+)
 _USUAL: Final = [
     *(
         f"{_HEAD}{extended}>{_LOCKED.format(wish)}"

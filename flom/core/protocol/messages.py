@@ -19,6 +19,10 @@ STATUS_PROBE: Final = "statusprobe"
 """Prefix of the names by which a client finds out whether a daemon is ours (docs/protocol.md)."""
 
 
+HAS_SESSIONS: Final = 2
+"""What L{Lock.extended} is at most; a greater number, of a later version, counts as this."""
+
+
 class Lock(Value):
     """
     A client asks for a resource.
@@ -28,7 +32,8 @@ class Lock(Value):
     @ivar lifespan: seconds.
     @ivar peer_id: the sender's unique id (docs/compatibility.md, "Unique id"), if it sent one.
     @ivar regains: true if the sender reclaims this: it held it when its daemon went away; FLoM has no such thing.
-    @ivar extended: true if the sender understands what FLoM's clients do not: L{Unlocked}.
+    @ivar extended: 0 for a client of FLoM's; 1 if the sender understands L{Unlocked}; L{HAS_SESSIONS} if it also comes
+        back when its connection is broken, and says when it leaves.
     @ivar holder: L{Discover.holder} of the questions by which the sender has looked for this daemon; 0 for none.
     @ivar user: the sender's user, for people to read; the empty string if it is not told.
     @ivar command: the name of the program that the lock is for, likewise; without its arguments.
@@ -50,7 +55,7 @@ class Lock(Value):
     lifespan: float = 0.0
     peer_id: str | None = None
     regains: bool = False
-    extended: bool = False
+    extended: int = 0
     holder: int = 0
     user: str = ""
     command: str = ""
@@ -82,11 +87,14 @@ class Terms(Value):
     @ivar succession: of the leader of a group: seconds that there are at least from the last that was heard of it to
         the first grant of its successor; 0 if it does not say.
     @ivar waits: true if the next daemon at this address waits for the holders on other hosts too.
+    @ivar required: true if it keeps that also when the connection has ended in good order, unless the client has said
+        goodbye.
     """
 
     timeout: float = 0.0
     succession: float = 0.0
     waits: bool = False
+    required: bool = False
 
 
 class Answer(Value):

@@ -87,7 +87,7 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
         Ping: _Server.EXTENDED,
     },
     _Server.WATCHING: {StatusRequest: _Server.WATCHING},
-    _Server.INCOMPLETE: {More: _Server.EXTENDED},
+    _Server.INCOMPLETE: {More: _Server.EXTENDED, Unlock: _Server.INCOMPLETE},
 }
 """
 The state to which a message leads. There are four exceptions: a lock of what is no name leads nowhere, that of an
@@ -120,14 +120,16 @@ class ServerSession:
     @ivar id: names the session in its L{LockRequest}s; another one, if it goes on with a session that it had before.
     @ivar is_over: true after the daemon's last answer: everything that still arrives is ignored.
     @ivar is_extended: true if the client wants its unlocks answered, as ours do and FLoM's do not.
+    @ivar is_amid_message: true if a message has begun and not ended, or if the L{More} of a request is due.
     @ivar is_late: true from the L{More} of a request to its first answer, for which it is too late to be of step 16.
     """
 
-    __slots__ = ("_beginning", "_name", "_state", "id", "is_extended", "is_late", "is_over")
+    __slots__ = ("_beginning", "_name", "_state", "id", "is_amid_message", "is_extended", "is_late", "is_over")
 
     def __init__(self, id: SessionId) -> None:
         self.id = id
         self._beginning: Lock | None = None  # what was asked for, of which more is to follow
+        self.is_amid_message = False
         self.is_late = False
         self._state: int = _Server.FRESH
         self._name: ResourceName | None = None  # what was asked for last
@@ -138,6 +140,11 @@ class ServerSession:
     def resource(self) -> str | None:
         """The key of the resource that the first lock has bound the connection to; C{None} before."""
         return None if self._name is None else self._name.key
+
+    @property
+    def is_incomplete(self) -> bool:
+        """True if the L{More} of a request is due."""
+        return self._beginning is not None
 
     @property
     def is_fresh(self) -> bool:
@@ -194,6 +201,7 @@ class ServerSession:
         assert self._beginning is not None
         message, self._beginning = self._beginning, None
         self._state = _Server.EXTENDED
+        self.is_amid_message = False
         self.is_late = True
         said = {"session": more.session, "element": more.element, "token": more.token, "proof": more.proof}
         return self._lock(message.replace(more=False, holder=more.holder, **said))
@@ -206,11 +214,12 @@ class ServerSession:
                 name = self._name = parse_name(message.name)
             except InvalidName:
                 return InvalidLock(message.name)
-            self.is_extended = message.extended
+            self.is_extended = message.extended > 0
             self._state = _Server.EXTENDED if message.extended else _Server.BOUND
         if message.more and self.is_extended:
             self._beginning = message
             self._state = _Server.INCOMPLETE
+            self.is_amid_message = True
             return Incomplete()
         return LockRequest(
             self.id,
@@ -372,9 +381,9 @@ class ClientSession:
         self._state = _Client.RELEASING if self.is_extended and state == _Client.RELEASED else state
 
     @property
-    def is_waiting(self) -> bool:
-        """True while a lock is asked for, and neither granted nor refused."""
-        return self._state in (_Client.ASKED, _Client.WAITING)
+    def is_engaged(self) -> bool:
+        """True while a lock is asked for or held."""
+        return self._state in (_Client.ASKED, _Client.WAITING, _Client.HOLDING)
 
     def meaning_of(self, message: Message) -> Meaning:
         """

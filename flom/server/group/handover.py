@@ -268,7 +268,7 @@ class Handover:
             clients.append(
                 Client(
                     known.secret,
-                    known.certificate.decode("latin-1"),
+                    known.owner.certificate.decode("latin-1"),
                     peer.address if peer else "",
                     peer and peer.peer_id,
                     peer and peer.user,

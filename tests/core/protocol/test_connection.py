@@ -345,7 +345,7 @@ def raw_lock(name: str) -> bytes:
 
 
 SECRET = "0123456789abcdef" * 2
-TERMS = Terms(timeout=10.0, succession=2.75, waits=True)
+TERMS = Terms(timeout=10.0, succession=2.75, waits=True, required=True)
 HAD: dict[str, Any] = {"session": SECRET, "element": "red", "token": 7, "proof": "a" * 32, "holder": 3}
 
 
@@ -388,17 +388,29 @@ class TestSessions:
         with pytest.raises(RemoteProtocolError):
             list(server.receive(data))
 
-    def test_who_leaves_the_queue_says_so(self) -> None:
+    @pytest.mark.parametrize("heard", [None, Outcome.QUEUED, Outcome.GRANTED])
+    def test_who_leaves_says_so(self, heard: Outcome | None) -> None:
+        """Also if it has heard nothing yet; what is granted at this moment is rolled back."""
         client, server, _ = bound(LOCK)
-        events(client, server.answer(Outcome.QUEUED) or b"")
-        assert list(server.receive(client.withdraw())) == [Release(parse_name("R1"), rollback=False)]
-        with pytest.raises(LocalProtocolError):
-            client.withdraw()
+        if heard is not None:
+            events(client, server.answer(heard) or b"")
+        assert list(server.receive(client.goodbye())) == [Release(parse_name("R1"), rollback=True)]
+        assert client.goodbye() == b""
 
-    def test_a_daemon_of_flom_is_told_by_the_end_of_the_connection(self) -> None:
-        client, server, _ = bound(LOCK.replace(extended=False))
-        events(client, server.answer(Outcome.QUEUED) or b"")
-        assert client.withdraw() == b""
+    def test_who_has_released_a_lock_has_nothing_to_say(self) -> None:
+        client = holding()
+        client.unlock("R1")
+        assert client.goodbye() == b""
+
+    @pytest.mark.parametrize("code", [0, 1])
+    def test_a_daemon_of_flom_is_told_by_the_end_of_the_connection(self, code: int) -> None:
+        client, _, _ = bound(LOCK)
+        events(client, answer(16, code, extended=False))
+        assert client.goodbye() == b""
+
+    def test_so_is_any_daemon_by_a_client_that_is_not_extended(self) -> None:
+        client, _, _ = bound(LOCK.replace(extended=0))
+        assert client.goodbye() == b""
 
 
 class TestMore:
@@ -445,7 +457,9 @@ class TestMore:
         client, _, _ = bound(self.LONG)
         assert events(client, answer(16, 1, extended=False)) == [Waiting(is_for_creation=False)]
 
-    def test_nothing_else_may_come_in_its_place(self) -> None:
-        _, server, _ = bound(self.LONG)
+    def test_nothing_but_a_goodbye_may_come_in_its_place(self) -> None:
+        client, server, _ = bound(self.LONG)
+        assert server.is_amid_message
+        assert list(server.receive(client.goodbye())) == [Release(parse_name("R" * 220), rollback=True)]
         with pytest.raises(RemoteProtocolError, match="in the place of what was to follow"):
-            list(server.receive(encode(Unlock("R" * 220))))
+            list(server.receive(encode(Lock("R" * 220))))

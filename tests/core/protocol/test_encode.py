@@ -16,6 +16,7 @@ from flom.core.protocol.decode import MAX_SINCE, decode
 from flom.core.protocol.encode import QUESTION_SIZE, encode, extend, split
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
+    HAS_SESSIONS,
     Answer,
     Discover,
     Discovered,
@@ -137,10 +138,14 @@ def test_a_reclaim_that_would_be_too_long_says_less() -> None:
         encode(asked.replace(peer_id=peer_id + "x"))
 
 
-def test_a_request_says_that_we_understand_more_if_there_is_room_for_it() -> None:
-    longest = max(length for length in range(200, 400) if is_short_enough(Lock("R" * length)))
-    assert extend(Lock("R1")) == Lock("R1", extended=True)
-    assert extend(Lock("R" * longest)) == Lock("R" * longest)
+def test_what_has_room_in_a_request_of_flom_has_room_in_ours() -> None:
+    """The longest names go without a declaration."""
+    longest = max(length for length in range(200, 400) if is_short_enough(Lock("R" * length, peer_id="x" * 32)))
+    asked = extend(Lock("R" * longest, peer_id="x" * 32))
+    assert asked.extended == HAS_SESSIONS
+    assert decode(encode(asked)) == asked
+    assert not encode(asked).startswith(b"<?xml")
+    assert not is_short_enough(asked.replace(name=asked.name + "R"))
 
 
 def test_an_answer_to_a_client_of_ours_may_be_longer_than_a_request() -> None:
@@ -154,7 +159,7 @@ def test_what_has_no_room_beside_a_name_follows() -> None:
     for regains in (True, False):
         said = Lock("R" * 100, peer_id="x" * 32, extended=True, regains=regains, **had)
         assert split(said) == (encode(said), None)
-        longest = next(n for n in range(300, 0, -1) if is_short_enough(Lock("R" * n, peer_id="x" * 32, extended=True)))
+        longest = next(n for n in range(300, 0, -1) if is_short_enough(Lock("R" * n, peer_id="x" * 32)))
         said = said.replace(name="R" * longest)
         first, following = split(said)
         beginning = Lock("R" * longest, peer_id="x" * 32, extended=True, regains=regains, more=True)

@@ -125,7 +125,8 @@ def test_waiters_keep_their_order(programs: Programs, marks: Marks, where: list[
 
 
 def test_an_element_is_given_to_one_alone(programs: Programs, marks: Marks, where: list[str]) -> None:
-    names = ["red.green.blue", "_s_n[3]", "_S_n[3]", "_t_%T[3]"]
+    long = [letter * 79 for letter in "abc"]  # with an element, such a name has no room in one message
+    names = ["red.green.blue", ".".join(long), "_s_n[3]", "_S_n[3]", "_t_%T[3]"]
     words = [*where, "-d", "60000", "-r"]
     holders = [hold(programs, marks, *words, name) for name in names]
     for _ in range(2):
@@ -135,7 +136,7 @@ def test_an_element_is_given_to_one_alone(programs: Programs, marks: Marks, wher
     assert [holder.finish().returncode for holder in holders] == [0] * len(holders)  # 95 if one was lost
     held = marks.holdings()
     *others, times = [[holding.element for holding in held if holding.name == name] for name in names]
-    assert others == [["red", "green", "blue"], ["1", "2", "3"], ["1", "2", "3"]]
+    assert others == [["red", "green", "blue"], long, ["1", "2", "3"], ["1", "2", "3"]]
     assert len(set(times)) == 3
 
 

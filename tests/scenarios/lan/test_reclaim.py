@@ -17,7 +17,8 @@ from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leade
 
 pytestmark = needs_network_namespaces
 
-WITH_ELEMENTS = ["red.green.blue", "_s_a[3]", "_S_a[3]", "_t_%T[3]"]
+LONG = [letter * 79 for letter in "abc"]
+WITH_ELEMENTS = ["red.green.blue", ".".join(LONG), "_s_a[3]", "_S_a[3]", "_t_%T[3]"]
 
 ways_to_go = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
 
@@ -109,7 +110,7 @@ def test_an_element_is_given_to_one_alone_across_takeovers(lan: Lan, marks: Mark
         holders += [hold(client, "-r", name) for name in WITH_ELEMENTS]
     assert [holder.finish().returncode for holder in holders] == [0] * len(holders)  # 95 if one was lost
     *others, times = [elements_given(marks)[name] for name in WITH_ELEMENTS]
-    assert others == [["red", "green", "blue"], ["1", "2", "3"], ["1", "2", "3"]]
+    assert others == [["red", "green", "blue"], LONG, ["1", "2", "3"], ["1", "2", "3"]]
     assert len(set(times)) == 3
 
 

@@ -166,7 +166,7 @@ class Witness:
         """Note that C{message} is about to leave."""
         match message:
             case Lock():
-                self.extended = self.extended or message.extended
+                self.extended = self.extended or message.extended > 0
                 self.asked.append(message)
                 self.checker.join(self, key_of(message.name))
             case More() if self.begun is not None:
@@ -182,7 +182,7 @@ class Witness:
             self.held.remove(given)
             self.held.reverse()
         elif waiting := [lock for lock in self.waiting if lock.name == name]:
-            is_breach = name.startswith(("_s", "_S")) and not self.incubated
+            is_breach = name.startswith(("_s", "_S")) and not (self.incubated or self.extended)
             if not is_breach:
                 self._stop_waiting(waiting[-1])
 

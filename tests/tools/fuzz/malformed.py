@@ -44,7 +44,10 @@ _PROLOGS: Final = [
     _DECLARATION + "hello",
 ]
 _HEADERS: Final = (
-    [(1, 8)] * 4 + [(2, 8)] * 2 + [(1, 16), (1, 24), (1, 32), (2, 16), (3, 8)] + [(4, 8), (4, 16), (5, 8), (5, 16)]
+    [(1, 8)] * 4
+    + [(2, 8)] * 2
+    + [(1, 12), (1, 16), (1, 24), (1, 32), (2, 16), (3, 8)]
+    + [(4, 8), (4, 16), (5, 8), (5, 16)]
 )
 _NUMBERS: Final = (
     ["0", "1", "2", "3", "4", "5", "6", "8", "16", "24", "32", "511", "2147483647", "2147483648", "-1", "-14", "-0"]
@@ -65,11 +68,11 @@ _TEXTS: Final = (
     + ["a>b", "a<b", "a&b", "a'b", 'a"b', "]]>", "a\tb", "a\nb", "a\r\nb", "/>", "</msg>"]
 )
 _ATTRIBUTES: Final[dict[str, list[str]]] = {
-    "msg": ["level", "verb", "step", "extended", "holder", "session", "epoch"],
+    "msg": ["level", "verb", "step", "extended", "holder", "session", "epoch", "timeout", "succession", "required"],
     "session": ["peerid"],
     "resource": ["name", "mode", "wait", "create", "lifespan", "quantity", "rollback", "regains", "holder"]
-    + ["session", "element", "token"],
-    "answer": ["rc", "element", "token"],
+    + ["session", "element", "token", "proof", "more"],
+    "answer": ["rc", "element", "token", "proof"],
     "network": ["address", "port"],
     "shutdown": ["immediate"],
     "status": ["name", "size"],
@@ -80,10 +83,12 @@ _LOCKS: Final = [
     ["name", "wait", "quantity", "create", "lifespan"],
     ["name", "wait", "create", "lifespan"],
     ["name", "mode", "wait", "create", "lifespan", "regains"],
-    ["name", "wait", "create", "lifespan", "regains", "holder", "element", "token"],
+    ["name", "wait", "create", "lifespan", "regains", "holder", "element", "token", "proof"],
+    ["name", "mode", "wait", "create", "lifespan", "more"],
 ]
 _BODIES: Final[dict[tuple[int, int], list[list[tuple[str, list[str]]]]]] = {
     (1, 8): [[("session", ["peerid"]), ("resource", lock)] for lock in _LOCKS] + [[("resource", _LOCKS[0])]],
+    (1, 12): [[("resource", ["holder", "session", "element", "token", "proof"])], [("resource", [])]],
     (1, 16): [[("session", ["peerid"]), ("answer", ["rc"])], [("session", ["peerid"]), ("answer", ["rc", "element"])]],
     (1, 24): [[("answer", said)] for said in (["rc"], ["rc", "element"], ["rc", "token"], ["rc", "element", "token"])],
     (1, 32): [[("answer", ["rc"])]],
@@ -170,7 +175,7 @@ class _Writer:
         match attribute:
             case "name":
                 return self._either(self._random.choice(_NAMES[: len(NAMES)]), _NAMES)
-            case "peerid" | "element" | "address":
+            case "peerid" | "element" | "address" | "session" | "proof":
                 return self._either(PEER_ID, _TEXTS)
             case "verb":
                 return self._either(str(verb), _NUMBERS)

@@ -25,6 +25,7 @@ from flom.core.protocol.messages import (
     Ping,
     Shutdown,
     StatusRequest,
+    Terms,
     Unlock,
     Unlocked,
 )
@@ -102,11 +103,16 @@ def any_message(random: Random) -> Message:
             return rest if random.random() < 0.5 else Ping(8)
         case 3:
             code, token = random.choice([0, 1, 2, 4, 5, 6, -14, 99]), random.choice([0, 0, 1, 2**63 - 1])
-            return Answer(random.choice([16, 24, 32]), code, token=token)
+            proof = random.choice(["", "f" * 32]) if token else ""
+            terms = random.choice([Terms(), Terms(10.0, 2.75, True, True)])
+            session = random.choice(["", "0" * 32])
+            said: dict[str, Any] = {"session": session, "terms": terms} if session else {}
+            return Answer(random.choice([16, 24, 32]), code, token=token, proof=proof, extended=bool(said), **said)
         case 4 | 5 | 6:
             return Unlock(name, rollback=random.random() < 0.3)
         case _:
-            return valid_lock(random, name, extended=random.random() < 0.4, more=random.random() < 0.1)
+            extended = random.choice([0, 0, 0, 1, 2])
+            return valid_lock(random, name, extended=extended, more=random.random() < 0.1)
 
 
 def spelled(message: Message) -> bytes:

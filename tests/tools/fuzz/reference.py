@@ -76,7 +76,7 @@ def read_slowly(data: bytes) -> Message:
                 sorted((-_LONGEST_LIFESPAN_MS, strtol(resource.get("lifespan", "")), _LONGEST_LIFESPAN_MS))[1] / 1000,
                 peer_id,
                 _is_set(resource, "regains"),
-                _is_set(msg, "extended"),
+                _extended(msg),
                 _holder(resource),
                 session=resource.get("session", ""),
                 element=_element(resource),
@@ -161,7 +161,7 @@ def _terms(msg: dict[str, str]) -> Terms:
     if "session" not in msg:
         return Terms()
     timeout, succession = (_up_to(_LARGEST, msg, what) / 1000 for what in ("timeout", "succession"))
-    return Terms(timeout, succession, _is_set(msg, "waits"))
+    return Terms(timeout, succession, _is_set(msg, "waits"), _is_set(msg, "required"))
 
 
 def strtol(text: str) -> int:
@@ -204,6 +204,11 @@ def _breach() -> RemoteProtocolError:
 
 def _is_set(attributes: Attributes, name: str) -> bool:
     return strtol(attributes.get(name, "")) != 0
+
+
+def _extended(msg: Attributes) -> int:
+    number = strtol(msg.get("extended", ""))
+    return 1 if number < 0 else min(number, 2)
 
 
 def _holder(attributes: Attributes) -> int:
