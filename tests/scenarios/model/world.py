@@ -9,6 +9,8 @@ short as it can be said. All else is made up by a C{Random}: a seed's, or hypoth
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import combinations, count
 from random import Random
@@ -21,14 +23,17 @@ from twisted.python.failure import Failure
 
 from flom.core.lease import Lease
 from flom.core.modes import LockMode
+from flom.core.proofs import ProofKey
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Granted, Introduced, Pong, Refused
 from flom.core.protocol.messages import Lock, Unlocked
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory, LockProtocol
 from flom.server.limits import DEFAULT_LIMITS
+from flom.server.mark import Mark
 from flom.server.options import ServerOptions
-from flom.server.state import Epochs
+from flom.server.proofs import Proofs
+from flom.server.state import Epochs, StateDirectory
 from tests.fakes.connections import TcpTransport, Transport
 from tests.tools.fuzz.checker import Claim, Wrong, why_not
 
@@ -38,8 +43,8 @@ RETRY: Final = 0.5
 LIMIT: Final = 5.0
 """Seconds after which a client gives up to have its unlock confirmed."""
 
-QUIET: Final = 10.0
-"""Seconds without a holder of another host after which the mark on disk is taken back."""
+_PLACE: Final = "10.0.0.1"
+_PORT: Final = 28015
 
 _WISHES: Final = [
     ("job", LockMode.EX),
@@ -151,8 +156,6 @@ class Link:
         if data:
             self.transport.clear()
             self.back.append(data)
-            if b" token=" in data and not self.host.is_local:
-                self.daemon.note_grant()
         if self.transport.disconnecting or self.transport.half_closed:
             self._end_there()
             self.back.append(End(in_order=not self.transport.aborted))
@@ -162,6 +165,35 @@ class Link:
     def _end_there(self) -> None:
         self.is_open_there = False
         self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class Disk(StateDirectory):
+    """A state directory in memory; it outlives daemons."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    def names(self) -> list[str]:
+        return list(self._files)
+
+    def check_room(self) -> None:
+        pass
+
+    def read(self, name: str, *, is_secret: bool = False) -> bytes | None:
+        return self._files.get(name)
+
+    def replace(self, name: str, data: bytes) -> None:
+        self._files[name] = data
+
+    def remove(self, name: str) -> None:
+        self._files.pop(name, None)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        yield
+
+    def read_epoch(self) -> int:
+        return int(self._files.get("epoch", b"-1"))
 
 
 class Daemon:
@@ -179,12 +211,12 @@ class Daemon:
         self.clock = Clock()
         self.clock.rightNow = world.now * world.daemon_rate
         limits = replace(DEFAULT_LIMITS, session_timeout=world.rules.timeout)
-        self.arbiter = DeferredArbiter(self.clock, limits=limits, epochs=world.epochs)
-        self.factory = LockFactory(self.arbiter, self.clock, ServerOptions(limits=limits))
-        self._waits_for_mark = world.is_marked
+        self.arbiter = DeferredArbiter(self.clock, limits=limits, epochs=Epochs(world.disk))
+        self.factory = LockFactory(self.arbiter, self.clock, ServerOptions(limits=limits), proofs=world.proofs)
+        self.arbiter.mark = Mark(self.arbiter, self.clock, [(_PLACE, _PORT)])
+        self._waits_for_others = bool(self.arbiter.mark.begin(world.rules.grace))
         self._awaited = world.locked_files()
-        self._quiet_since = self.clock.seconds()
-        if (self._waits_for_mark or self._awaited) and world.rules.grace:
+        if (self._waits_for_others or self._awaited) and world.rules.grace:
             self.arbiter.begin_grace(world.rules.grace)
 
     @property
@@ -203,24 +235,11 @@ class Daemon:
             self.clock.advance(0)
 
     def look(self) -> None:
-        """See whether the holders of this host have come, and whether there are any of others."""
-        if not self.is_awake:
-            return
-        self._awaited &= self._world.locked_files()
-        if self.arbiter.is_in_grace and not (self._awaited or self._waits_for_mark):
+        """See whether the holders of this host have come."""
+        if self._awaited and self.is_awake:
+            self._awaited &= self._world.locked_files()
+        if self.is_awake and self.arbiter.is_in_grace and not (self._awaited or self._waits_for_others):
             self.arbiter.end_grace()
-        if self._world.is_marked and (self.arbiter.is_in_grace or self._holds_for_others()):
-            self._quiet_since = self.clock.seconds()
-        elif self.clock.seconds() > self._quiet_since + QUIET:
-            self._world.is_marked = False
-
-    def note_grant(self) -> None:
-        """Note that a client of another host is granted something."""
-        self._world.is_marked = True
-        self._quiet_since = self.clock.seconds()
-
-    def _holds_for_others(self) -> bool:
-        return bool(self.arbiter._table.held)
 
 
 @dataclass(eq=False)
@@ -280,7 +299,7 @@ class Job:
         self.file = 0
         self.token = 0
         self.element: str | None = None
-        self._secret = ""
+        self._secret = self._proof = ""
         self._limit = float("inf")  # when the command is gone, or when we give up
         self._retry_at = 0.0
         self._is_dated = not host.is_local  # whether the lease runs
@@ -309,7 +328,8 @@ class Job:
         self._retry_at = float("inf")
         message = self.want.replace(session=self._secret)
         if self.token:
-            message = message.replace(wait=False, regains=True, element=self.element, token=self.token)
+            had = {"element": self.element, "token": self.token, "proof": self._proof}
+            message = message.replace(wait=False, regains=True, **had)
         self.lease.sent(now)
         self._send(link.client.lock(message))
 
@@ -439,7 +459,7 @@ class Job:
             self.file = self.link.daemon.number
             self._is_dated = False
         is_new = not self.token
-        self.token, self.element = granted.token or 0, granted.element
+        self.token, self.element, self._proof = granted.token or 0, granted.element, granted.proof
         if is_new and self._is_dated and self._rules.checks_late_grants and self.host.now >= self.lease.lost_at:
             self.state = "checking"
             self._ping()
@@ -468,7 +488,8 @@ class World:
     All of it.
 
     @ivar now: the true time, in seconds.
-    @ivar is_marked: whether the mark on disk says that another host may hold something.
+    @ivar disk: the state directory of all daemons.
+    @ivar proofs: those of all daemons.
     @ivar files: the numbers of the starts of the daemon whose holders files are there.
     @ivar did: how often what was done.
     @ivar script: what was done so far, in words.
@@ -481,8 +502,9 @@ class World:
         self.daemon_rate = self._rate()
         self.hosts = [Host(self, "the daemon's", self.daemon_rate, True)]
         self.hosts += [Host(self, name, self._rate(), False) for name in ("first", "second")]
-        self.epochs = Epochs()
-        self.is_marked = False
+        self.disk = Disk()
+        key = random.choice([None, ProofKey(b"a key of 32 bytes for this world.", _PLACE)])
+        self.proofs = Proofs(key)
         self.files: set[int] = set()
         self._starts = count(1)
         self.daemon: Daemon | None = None
@@ -516,8 +538,7 @@ class World:
         if host.is_local:
             transport: Transport = Transport(UNIXAddress(b"/flom"), UNIXAddress(b""))
         else:
-            own, peer = IPv4Address("TCP", "10.0.0.1", 28015), IPv4Address("TCP", "10.0.0.2", 40000)
-            transport = TcpTransport(own, peer)
+            transport = TcpTransport(IPv4Address("TCP", _PLACE, _PORT), IPv4Address("TCP", "10.0.0.2", 40000))
         protocol = daemon.factory.buildProtocol(None)
         assert isinstance(protocol, LockProtocol)
         protocol.makeConnection(transport)
