@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
@@ -120,7 +121,9 @@ class MembershipService(Service, MemberObserver):
         self._waits_for = ""  # what is missing before this can be a member, as it was logged
         self._followed: Standing | None = None  # the last leader beside this daemon
         self._is_finished = False
-        self._contested: list[tuple[float, LockView]] = []  # with the time, by the reactor's clock, when to forget it
+        self._contested: list[
+            tuple[float, str, LockView]
+        ] = []  # when to forget it, by the reactor; the rival; the lock
         self._handing: Deferred[None] | None = None
         self._inherited: tuple[Estate, list[str]] | None = None  # from the leader that hands over to this daemon
         arbiter.retire()
@@ -224,7 +227,9 @@ class MembershipService(Service, MemberObserver):
         member = self._member
         is_known = member is not None and member.has_heard(challenge.node)
         standing = None if member is None else member.election.standing
-        return answer(challenge, self._membership.group, standing, self._list_held if is_known else None)
+        return answer(
+            challenge, self._membership.group, standing, partial(self._list_held, challenge.node) if is_known else None
+        )
 
     @property
     def is_promised(self) -> bool:
@@ -288,11 +293,11 @@ class MembershipService(Service, MemberObserver):
         self._inherited = estate, gone
         self._member.succeed()
 
-    def _list_held(self, digests: Digests) -> bytes:
+    def _list_held(self, rival: str, digests: Digests) -> bytes:
         from flom.core.locks.overlap import list_held
 
         self._forget_contested()
-        return list_held(self._arbiter.view(), digests, [lock for _, lock in self._contested])
+        return list_held(self._arbiter.view(), digests, [lock for _, other, lock in self._contested if other == rival])
 
     def _forget_contested(self) -> None:
         now = self._reactor.seconds()
@@ -304,7 +309,7 @@ class MembershipService(Service, MemberObserver):
         locks = contested(self._arbiter.view(), held, digests)
         self._forget_contested()
         forget_at = self._reactor.seconds() + _CONTESTED_FOR
-        self._contested += [(forget_at, lock) for lock in locks]
+        self._contested += [(forget_at, rival, lock) for lock in locks]
         for lock in locks[:_MOST_LOGGED]:
             text = "{group}: {resource} ({mode}) is held by {peer}, and at {rival} too: both leaders have granted it"
             peer, name = self._arbiter.peer(lock.request.session), truncate(one_line(lock.request.name.text))

@@ -359,11 +359,12 @@ def test_a_contested_lock_is_told_to_the_other_leader_though_released(daemon: Da
     digests = Digests(b"agreed")
     there = [digests.held(resource.holders[0]) for resource in daemon.arbiter.view().resources]
     daemon.service.holds_elsewhere(OTHER.node, there[:1], digests)
-    assert read_held(daemon.service._list_held(digests)) == there
+    assert read_held(daemon.service._list_held(OTHER.node, digests)) == there
     holder.leave()
-    assert read_held(daemon.service._list_held(digests)) == there
+    assert read_held(daemon.service._list_held(OTHER.node, digests)) == there
+    assert read_held(daemon.service._list_held("fedcba9876543210", digests)) == there[1:]  # a third one
     daemon.pass_time(10.1)
-    assert read_held(daemon.service._list_held(digests)) == there[1:]
+    assert read_held(daemon.service._list_held(OTHER.node, digests)) == there[1:]
 
 
 # it yields
