@@ -94,7 +94,7 @@ def vouch(secret: bytes, what: str, *said: str) -> str:
 
 
 def promise_of(nonce: str) -> str:
-    """Return what a leader announces before it shows C{nonce}, which does not give that away."""
+    """Return what a leader announces before it shows C{nonce}, which cannot be found out by this."""
     return _hash(b"", "promise", nonce).decode()
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -58,9 +58,9 @@ ATTEMPTS: Final = 3  # for each of them: what is announced to it may get lost
 PAUSE: Final = 0.05  # seconds between two
 CONNECT_TIMEOUT: Final = 1.0
 READY_TIMEOUT: Final = 1.0
-PREPARE_TIMEOUT: Final = 2.0  # in which nothing is granted
+PREPARE_TIMEOUT: Final = 5.0  # in which nothing is granted; 10,000 clients take one of them
 LEAD_WITHIN: Final = 2.0  # seconds after "prepared" in which "lead" has to come: later, the leader has given up
-LEAD_TIMEOUT: Final = 3.0  # after "lead"; longer than that, lest both lead
+LEAD_TIMEOUT: Final = 5.0  # after "lead"; longer than that and what the standby has to do, lest both lead
 
 
 class HandoverFailed(FlomError):
@@ -362,7 +362,7 @@ class _Talk(Protocol):
 
 
 def _give_up(why: str, result: object, seconds: float) -> Any:
-    if isinstance(result, Failure) and result.check(CancelledError):
+    if isinstance(result, Failure):  # by being cancelled, which connecting has an error of its own for
         raise StandbyRefused(f"{why} within {seconds:g} s")
     return result
 

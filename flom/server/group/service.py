@@ -256,6 +256,11 @@ class MembershipService(Service, MemberObserver):
         except HandoverFailed as e:
             self._log.warn("{group}: not handed over: {why}", group=self._membership.group, why=str(e))
             tell("", str(e))
+        except CancelledError:
+            raise  # the daemon ends
+        except Exception:
+            self._log.failure("handing over")
+            tell("", "an error in it, which its log has")
 
     def _note_handed(self, result: Failure | None) -> None:
         self._handing = None

@@ -16,6 +16,7 @@ from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import Running, assert_refused, eventually, name_of
 from tests.scenarios.lan import grants
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader, in_group
+from tests.scenarios.lan.test_reclaim import SCRIPTS, Holders
 from tests.scenarios.lan.test_takeovers import GRANTED_BESIDE, HELD_THROUGHOUT, REFUSED_BESIDE, assert_kept
 
 pytestmark = needs_network_namespaces
@@ -50,25 +51,28 @@ def longest_of(running: Running) -> float:
 
 def test_nobody_notices_that_leaders_hand_over(lan: Lan, tmp_path: Path) -> None:
     """The print says for how long a client was not granted a lock that nobody else wanted."""
-    members = [host.join_group(*TRUSTING) for host in lan.add_hosts(2)]
+    members = [host.join_group(*TRUSTING) for host in lan.add_hosts(3)]
     client = lan.add_host()
     marks = Marks(tmp_path / "marks")
     leader = await_leader(members)
     holders = [client.start_job(*in_group(GROUP, *options), marks=marks) for options in HELD_THROUGHOUT]
     assert [holder.line() for holder in holders] == ["held"] * len(holders)
+    programs = Holders(tmp_path)
+    holders += [programs.start(client, words, f"R{number}") for number, words in enumerate(SCRIPTS.values())]
     delays = []
     for _ in range(ROUNDS):
-        [successor] = [member for member in members if member is not leader]
         repeating = repeat(client, "own")
         done = hand_over(leader)
         assert (done.returncode, done.stderr) == (0, "")
-        assert re.fullmatch(rf"{GROUP} is led by {successor.host.name}, \S+\n", done.stdout), done.stdout
+        named = re.fullmatch(rf"{GROUP} is led by (\S+), \S+\n", done.stdout)
         delays.append(longest_of(repeating))
-        assert successor.leads
         assert leader.stands_by
-        leader = successor
+        leader = await_leader(members)
+        assert named
+        assert named[1] == leader.host.name
     beside = [client.start_job(*in_group(GROUP, *options), seconds=0, marks=marks) for options in GRANTED_BESIDE]
-    refused = [client.start_job(*in_group(GROUP, *options, "-o", "0"), seconds=0) for options in REFUSED_BESIDE]
+    taken = [*REFUSED_BESIDE, *(["-r", f"R{number}"] for number in range(len(SCRIPTS)))]
+    refused = [client.start_job(*in_group(GROUP, *options, "-o", "0"), seconds=0) for options in taken]
     for each in beside:
         assert_kept(each)
     assert [each.finish().returncode for each in refused] == [98] * len(refused)
