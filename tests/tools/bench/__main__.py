@@ -15,6 +15,7 @@ from tests.tools.bench import patterns, snapshot, startup
 from tests.tools.bench.builds import find_builds
 from tests.tools.bench.generator import compiled
 from tests.tools.bench.report import Bench, Report
+from tests.tools.bench.restart import measure_restart
 from tests.tools.bench.scaling import (
     measure_fairness,
     measure_memory,
@@ -33,6 +34,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], None]]] = {
     "storm": measure_storm,
     "resources": measure_resources,
     "fairness": measure_fairness,
+    "restart": measure_restart,
     "snapshot": snapshot.measure_snapshot,
     **{name: partial(startup.measure, row=row) for name, row in startup.ROWS.items()},
 }

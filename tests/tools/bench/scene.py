@@ -126,11 +126,15 @@ class Scene:
             raise SystemExit(f"bench: {shlex.join(words)} ended with status {done.returncode}: {done.stderr.strip()}")
         return took
 
+    def daemons(self) -> list[int]:
+        """Return the daemons that our commands have started."""
+        return self._programs.daemons()
+
     def end_daemons(self) -> None:
         """End all daemons that our commands have started."""
-        for daemon in self._programs.daemons():
+        for daemon in self.daemons():
             os.kill(daemon, signal.SIGTERM)
-        eventually(lambda: not self._programs.daemons(), "the end of a daemon")
+        eventually(lambda: not self.daemons(), "the end of a daemon")
 
     def _on(self, host: int | None) -> AbstractContextManager[None]:
         return nullcontext() if host is None else self._lan.hosts[host].inside()

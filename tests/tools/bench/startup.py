@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from flom.codes import Outcome
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Answer, Unlocked
 from tests.fakes.netns import WHY_NO_NETWORK_NAMESPACES
-from tests.fakes.programs import PATIENCE, eventually
+from tests.fakes.programs import PATIENCE, Running, eventually, name_of
 from tests.tools.bench.builds import OURS, VS, median_ratio, take_turns
 from tests.tools.bench.report import Bench
 from tests.tools.bench.scene import LEADER, OTHER, Scene
@@ -116,6 +117,52 @@ def hand_over(scene: Scene, row: Row) -> float:
     return (int(began) - int(ended)) / 1e9
 
 
+def grant_after_kill(scene: Scene, row: Row) -> float:
+    """Return the seconds from SIGKILL of the daemon, of which another command holds something, to the next grant."""
+    holder = _hold(scene, row)
+    took = _kill_and_lock(scene, row, scene.daemons())
+    holder.say("")
+    holder.finish()
+    scene.end_daemons()
+    return took
+
+
+def grant_after_takeover(scene: Scene, row: Row) -> float:
+    """Return the same for the leader of a group, in whose place a daemon leads that has stood by."""
+    words = scene.words(f"twistd -n --pidfile= flom --group {GROUP.split()[1]}")
+    members = []
+    for host, role in (LEADER, "flom"), (OTHER, "flom-standby"):
+        members.append(member := scene.start(words, host, stdout=DEVNULL))
+        eventually(partial(_is_called, member.pid, role), role)
+    holder = _hold(scene, row)
+    took = _kill_and_lock(scene, row, [members[0].pid])
+    holder.say("")
+    holder.finish()
+    members[1].signal(signal.SIGKILL)
+    for member in members:
+        member.finish()
+    return took
+
+
+def _is_called(pid: int, name: str) -> bool:
+    return name_of(pid) == name
+
+
+def _hold(scene: Scene, row: Row) -> Running:
+    """Return a command that holds a lock until it gets a line."""
+    holder = scene.start([*scene.words(row.command), "-r", "held", "--", "sh", "-c", "echo; read end"], row.host)
+    holder.line()
+    return holder
+
+
+def _kill_and_lock(scene: Scene, row: Row, daemons: list[int]) -> float:
+    words = [*scene.words(row.command), "-r", "free", "--", scene.stamp]
+    killed = time.monotonic_ns()
+    for pid in daemons:
+        os.kill(pid, signal.SIGKILL)
+    return (int(scene.start(words, row.host).finish().stdout) - killed) / 1e9
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """
@@ -127,6 +174,8 @@ class Row:
     @ivar daemon_at: options that say where a daemon is before; none is if there are none.
     @ivar host: L{LEADER} or L{OTHER} in a network of two hosts, where the command runs; C{None} for this machine.
     @ivar measure: measures it once; returns seconds.
+    @ivar needs: another program; a build that does not have it is left out.
+    @ivar runs: how many of them there are in each round.
     @ivar faster: how many times faster than the build of C{--vs} it has to be, if that is judged.
     """
 
@@ -137,11 +186,14 @@ class Row:
     daemon_at: str = ""
     host: int | None = None
     measure: Callable[[Scene, Row], float] = run
+    needs: str = ""
+    runs: int = RUNS
     faster: float | None = None
 
 
 UNIX: Final = "-s SOCK"
-TLS: Final = "-a 127.0.0.1 -p PORT TLS"
+TCP: Final = "-a 127.0.0.1 -p PORT"
+TLS: Final = f"{TCP} TLS"
 GROUP: Final = "-A ff02::1"
 
 ROWS: Final = {
@@ -163,6 +215,19 @@ ROWS: Final = {
         Row("handover-unix", f"flom-run {UNIX} -r handover --", 3.0, MS, UNIX, measure=hand_over),
         Row("handover-group", f"flom-run {GROUP} -r handover --", 3.0, MS, GROUP, OTHER, hand_over),
         Row("handover-tls", f"flom-run {TLS} -r handover --", 3.0, MS, TLS, measure=hand_over),
+        Row("kill-unix", f"flom-run {UNIX}", 1.5, S, measure=grant_after_kill, runs=1),
+        Row("kill-tcp", f"flom-run {TCP}", 2.5, S, measure=grant_after_kill, runs=1),
+        Row(
+            "kill-group",
+            f"flom-run {GROUP} -d 0",
+            3.5,
+            S,
+            host=OTHER,
+            measure=grant_after_takeover,
+            needs="twistd",
+            runs=1,
+        ),
+        Row("kill-group-alone", f"flom-run {GROUP}", 3.5, S, host=OTHER, measure=grant_after_kill, runs=1),
         Row("handover-flock", "flock NEW", None, MS, measure=hand_over),  # what the machine adds
     )
 }
@@ -183,14 +248,14 @@ def measure(bench: Bench, row: Row) -> None:
                 Scene(build, bench.generator.stamp, daemon_at=row.daemon_at, has_hosts=row.host is not None)
             )
             for build in bench.builds
-            if build.program(program)
+            if build.program(program) and build.program(row.needs or program)
         }
         contenders: dict[str, Callable[[], float]] = {}
         if row.unit.command:
             contenders[row.unit.name] = partial(scenes[OURS].seconds, row.unit.command, row.host)
         contenders |= {name: partial(row.measure, scene, row) for name, scene in scenes.items()}
         take_turns(contenders, 1)  # which compiles what was not compiled yet
-        took = take_turns(contenders, RUNS * bench.rounds)
+        took = take_turns(contenders, row.runs * bench.rounds)
     _judge(bench, row, took)
 
 

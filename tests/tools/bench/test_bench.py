@@ -25,6 +25,7 @@ from tests.tools.bench.builds import OUR_BUILD, OURS, PEER, VS, Build, find_buil
 from tests.tools.bench.generator import Generator, compiled
 from tests.tools.bench.patterns import PATTERNS, Pattern, messages
 from tests.tools.bench.report import Bench, Report
+from tests.tools.bench.restart import restart
 from tests.tools.bench.scene import Scene
 from tests.tools.bench.servers import Server, Servers, running_control, running_daemon
 from tests.tools.bench.startup import ROWS, RUNS
@@ -176,6 +177,18 @@ def test_a_status_is_drawn_on_a_terminal(tmp_path: Path) -> None:
     row = ROWS["startup-status-terminal"]
     with Scene(OUR_BUILD, "", daemon_at=row.daemon_at) as scene:
         assert row.measure(scene, row) > 0
+
+
+def test_a_daemon_is_killed_and_the_next_grant_awaited(generator: Generator) -> None:
+    row = ROWS["kill-unix"]
+    with Scene(OUR_BUILD, generator.stamp, daemon_at=row.daemon_at) as scene:
+        assert row.measure(scene, row) > 0
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+def test_holders_come_back_after_a_restart(transport: str) -> None:
+    back, served = restart(transport, CLIENTS)
+    assert 0 < back <= served
 
 
 def test_a_folder_without_flom_is_refused(tmp_path: Path) -> None:
