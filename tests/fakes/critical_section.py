@@ -3,7 +3,8 @@ The command under a lock in tests of exclusion: it marks in a file when it has b
 holds between.
 
 Arguments: the file; name, mode and quantity of the lock; how many seconds to take, or C{-} to go on until a line
-comes on stdin or its end. The element of the lock is in C{FLOM_ELEMENT}; flom-run appends it to the arguments, too. On
+comes on stdin or its end. The element of the lock is in C{FLOM_ELEMENT}; flom-run appends it to the arguments, too. Its
+fencing token is in C{FLOM_TOKEN}. On
 stdout it says C{held} once it has begun.
 """
 
@@ -21,7 +22,8 @@ def mark(path: str, word: str, pid: int, *fields: str) -> None:
 
 def main() -> None:
     path, name, mode, quantity, seconds = sys.argv[1:6]
-    mark(path, "begin", os.getpid(), name, mode, quantity, os.environ.get("FLOM_ELEMENT", ""))
+    element, token = (os.environ.get(name, "") for name in ("FLOM_ELEMENT", "FLOM_TOKEN"))
+    mark(path, "begin", os.getpid(), name, mode, quantity, element, token)
     os.write(1, b"held\n")
     if seconds == "-":
         while os.read(0, 1) not in (b"", b"\n"):

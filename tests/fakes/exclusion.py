@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -39,6 +39,7 @@ class Holding:
     @ivar mode: counts if the resource has modes.
     @ivar quantity: counts if the resource has units.
     @ivar element: what the lock yielded; empty if nothing.
+    @ivar token: the fencing token; 0 if the holder has not told it.
     """
 
     who: int
@@ -48,6 +49,7 @@ class Holding:
     mode: str = "EX"
     quantity: int = 1
     element: str = ""
+    token: int = 0
 
 
 class Violation(NamedTuple):
@@ -63,10 +65,65 @@ def violations(holdings: Iterable[Holding]) -> list[Violation]:
     found: list[Violation] = []
     held: dict[str, list[Holding]] = defaultdict(list)  # by resources
     for holding in sorted(holdings, key=lambda each: each.begin):
-        resource = "/" + holding.name.split("/")[1] if holding.name.startswith("/") else holding.name
+        resource = resource_of(holding)
         beside = [other for other in held[resource] if other.end >= holding.begin]
         found += [Violation(holding, tuple(others), why) for others, why in _excluded(holding, beside)]
         held[resource] = [*beside, holding]
+    return found
+
+
+def resource_of(holding: Holding) -> str:
+    """Return the name of the resource that C{holding} is of: in a hierarchy, of its tree."""
+    return "/" + holding.name.split("/")[1] if holding.name.startswith("/") else holding.name
+
+
+def late_tokens(holdings: Iterable[Holding]) -> list[tuple[Holding, Holding]]:
+    """
+    Return holdings whose token is not what it should be, each with the one before it that shows that: two holdings of
+    one resource have the same token, or the later one has the lower token of two that exclude each other.
+
+    Of two that may be held beside each other, the one that was granted first may begin last.
+    """
+    found: list[tuple[Holding, Holding]] = []
+    owners: dict[tuple[str, int], Holding] = {}
+    highest: dict[str, dict[tuple[str, str, str, int], Holding]] = defaultdict(dict)  # of each kind, by resources
+    for holding in sorted(filter(lambda each: each.token, holdings), key=lambda each: each.begin):
+        resource = resource_of(holding)
+        if (owner := owners.setdefault((resource, holding.token), holding)) is not holding:
+            found.append((holding, owner))
+        kinds = highest[resource]
+        for other in kinds.values():
+            if other.token > holding.token and any(others for others, _ in _excluded(holding, [other])):
+                found.append((holding, other))
+        kind = (holding.name, holding.mode, holding.element, holding.quantity)
+        kinds[kind] = max(kinds.get(kind, holding), holding, key=lambda each: each.token)
+    return found
+
+
+def repeated_numbers(holdings: Iterable[Holding], kills: Sequence[float] = ()) -> list[tuple[Holding, Holding]]:
+    """
+    Return holdings of sequences whose number an earlier one has had already, each with that one.
+
+    @param kills: when daemons were killed whose successors know no more than what holders reclaim, in nanoseconds. If
+        none of the numbers from that one on was held then, it may be given again.
+    """
+    found: list[tuple[Holding, Holding]] = []
+    held: dict[str, list[Holding]] = defaultdict(list)
+    for holding in sorted(holdings, key=lambda each: each.begin):
+        if holding.name.startswith(("_s_", "_S_")):
+            held[holding.name].append(holding)
+    for its in held.values():
+        last: dict[str, Holding] = {}
+        for holding in its:
+            former = last.get(holding.element)
+            last[holding.element] = holding
+            if former is None:
+                continue
+            between = [kill for kill in kills if former.begin < kill < holding.begin]
+            if not between or any(
+                each.begin < between[-1] < each.end and int(each.element) >= int(holding.element) for each in its
+            ):
+                found.append((holding, former))
     return found
 
 
@@ -150,9 +207,10 @@ class Marks:
         open_: dict[str, int] = {}  # the places there of those that have not ended, by process
         for word, pid, when, *lock in self._lines():
             if word == "begin":
-                name, mode, quantity, element = lock
+                name, mode, quantity, element, token = lock
                 open_[pid] = len(found)
-                found.append(Holding(int(pid), name, int(when), math.inf, mode, int(quantity), element))
+                held = Holding(int(pid), name, int(when), math.inf, mode, int(quantity), element, int(token or 0))
+                found.append(held)
             elif pid in open_:
                 place = open_.pop(pid)
                 found[place] = replace(found[place], end=int(when))

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes import critical_section
 from tests.fakes.daemon import Daemon
-from tests.fakes.exclusion import Holding, Marks, violations
+from tests.fakes.exclusion import Holding, Marks, late_tokens, repeated_numbers, violations
 from tests.fakes.programs import Programs
 
 # docs/compatibility.md, "Lock modes"; rows: held; columns: asked
@@ -34,21 +34,26 @@ def parse(script: str) -> list[Holding]:
     """
     Parse holdings with commas between, numbered from 1 on.
 
-    Each is BEGIN-END NAME, where END may be missing, then perhaps a mode, a quantity as *2, an element as =red.
+    Each is BEGIN-END NAME, where END may be missing, then perhaps a mode, a quantity as *2, an element as =red, a token
+    as #7.
     """
     found = []
     for number, text in enumerate(script.split(", "), 1):
         when, name, *more = text.split(" ")
         begin, end = when.split("-")
-        [mode, quantity, element] = ["EX", 1, ""]
+        [mode, quantity, element, token] = ["EX", 1, "", 0]
         for word in more:
             if word.startswith("*"):
                 quantity = int(word[1:])
             elif word.startswith("="):
                 element = word[1:]
+            elif word.startswith("#"):
+                token = int(word[1:])
             else:
                 mode = word
-        found.append(Holding(number, name, int(begin), int(end or 0) or math.inf, str(mode), int(quantity), element))
+        found.append(
+            Holding(number, name, int(begin), int(end or 0) or math.inf, str(mode), int(quantity), element, int(token))
+        )
     return found
 
 
@@ -191,9 +196,47 @@ def test_a_command_that_is_killed_has_held_until_then(marks: Marks, programs: Pr
     assert [holding.who == killed.pid for holding in marks.holdings()] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("script", "late"),
+    [
+        ("10-20 R #1, 21-30 R #2, 31-40 S #1", ""),
+        ("10-20 R #1, 21-30 R #1", "2 after 1"),
+        ("10-20 R #2, 21-30 R #1, 31-40 R #3", "2 after 1"),
+        ("10-20 R PR #2, 21-30 R PR #1", ""),  # the first may have been granted last
+        ("10-20 R PR #2, 21-30 R #1", "2 after 1"),
+        ("10-20 /t/a #2, 21-30 /t #1", "2 after 1"),
+        ("10-20 /t/a #2, 21-30 /t/b #1", ""),
+        ("10-20 /t/a #2, 21-30 /t/b #2", "2 after 1"),
+        ("10-20 N[3] #2, 21-30 N[3] #1", ""),
+        ("10-20 N[3] *2 #2, 21-30 N[3] *2 #1", "2 after 1"),
+        ("10-20 a.b =a #2, 21-30 a.b =b #1", ""),
+        ("10-20 a.b =a #2, 21-30 a.b =a #1", "2 after 1"),
+        ("10-20 R, 21-30 R", ""),
+    ],
+)
+def test_tokens_grow(script: str, late: str) -> None:
+    assert ", ".join(f"{holding.who} after {other.who}" for holding, other in late_tokens(parse(script))) == late
+
+
+@pytest.mark.parametrize(
+    ("script", "kills", "repeated"),
+    [
+        ("10-20 _s_a[2] =1, 15-30 _s_a[2] =2, 21-30 _s_a[2] =3, 10-20 _s_b[1] =1", [], ""),
+        ("10-20 _s_a[2] =1, 15-30 _s_a[2] =2, 21-30 _s_a[2] =1", [], "3 after 1"),
+        ("10-20 _s_a[2] =1, 25-30 _s_a[2] =1", [21], ""),
+        ("10-20 _s_a[2] =1, 15-30 _s_a[2] =2, 25-30 _s_a[2] =1", [21], "3 after 1"),
+        ("10-20 _s_a[2] =2, 15-30 _s_a[2] =1, 25-30 _s_a[2] =2", [21], ""),
+        ("10-20 R =1, 25-30 R =1", [], ""),
+    ],
+)
+def test_numbers_come_once(script: str, kills: list[float], repeated: str) -> None:
+    found = repeated_numbers(parse(script), kills)
+    assert ", ".join(f"{holding.who} after {other.who}" for holding, other in found) == repeated
+
+
 def test_a_holder_may_have_the_process_id_of_one_before(marks: Marks, tmp_path: Path) -> None:
     for name in ("R", "S"):
-        critical_section.mark(str(tmp_path / "marks"), "begin", 1, name, "EX", "1", "")
+        critical_section.mark(str(tmp_path / "marks"), "begin", 1, name, "EX", "1", "", "")
         critical_section.mark(str(tmp_path / "marks"), "end", 1)
     one, other = marks.holdings()
     assert one.begin < one.end < other.begin < other.end < math.inf
@@ -204,7 +247,7 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from critical_section import mark
 for _ in range(200):
-    mark(sys.argv[2], "begin", os.getpid(), sys.argv[3], "NL", "1", "")
+    mark(sys.argv[2], "begin", os.getpid(), sys.argv[3], "NL", "1", "", "")
 """
 
 

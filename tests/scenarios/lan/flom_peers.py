@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final
 
 from tests.fakes.programs import PATIENCE
-from tests.scenarios.lan.network import LanHost
+from tests.scenarios.lan.network import GROUP, PORT, LanHost
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8" ?>'
 
@@ -32,6 +32,25 @@ def port_in(reply: bytes) -> int:
     assert found, reply
     assert found[1] == ""
     return int(found[2])
+
+
+def connect_to_leader(host: LanHost) -> socket.socket:
+    """
+    Connect from C{host} to the daemon that leads the group there, as FLoM's client finds it.
+
+    @raise OSError: there is none at this moment.
+    """
+    with host.open_socket(socket.AF_INET6, socket.SOCK_DGRAM) as asker:
+        asker.settimeout(0.5)
+        asker.sendto(QUESTION, (GROUP, PORT))
+        reply, sender = asker.recvfrom(65536)
+    connected = host.open_socket(socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        connected.connect((sender[0], port_in(reply), 0, sender[3]))
+    except OSError:
+        connected.close()
+        raise
+    return connected
 
 
 def _base64(name: str) -> str:
@@ -66,6 +85,11 @@ class FlomClient:
         )
         assert found or not answer, answer
         return found[1] if found else ""
+
+    def lock_patiently(self, name: str) -> None:
+        """Lock it exclusively, as long as that takes."""
+        if self.lock(name) != "0":
+            assert '<answer rc="0"/>' in self._read()
 
     def unlock(self, name: str) -> None:
         """Release it."""
