@@ -311,7 +311,7 @@ class Conversation:
     @property
     def is_awaited(self) -> bool:
         """True if the next daemon at this address waits for us, should this one have gone."""
-        return self.holding is not None or (self.connection.terms.waits and not self.stream.is_broken)
+        return self.holding is not None or (self.connection.terms.waits and not self.is_broken)
 
     @property
     def is_broken(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EPIPE
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
@@ -53,7 +54,8 @@ class Stream:
             except BlockingIOError:
                 wait_for(self.socket, POLLOUT, deadline)
             except OSError as e:
-                self.is_broken |= e.errno is not None  # the kernel tells of a reset once: here, or in receive
+                # the kernel tells of a reset once: here, or in receive; EPIPE comes after that, or an end in good order
+                self.is_broken |= e.errno not in (None, EPIPE)
                 raise
 
     def receive(self, deadline: float, signals: socket.socket | None = None) -> bytes:

@@ -88,3 +88,17 @@ def test_a_signal_that_is_noted_ends_a_wait(ends: tuple[Stream, socket.socket]) 
 def test_in_other_threads_none_is_noted() -> None:
     with ThreadPoolExecutor() as threads:
         assert threads.submit(lambda: note_signals().__enter__()).result() is None
+
+
+def test_what_is_sent_after_an_end_in_good_order_does_not_make_it_a_reset() -> None:
+    """What is sent first is answered by a reset, which the kernel tells to who sends again."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        ours.setblocking(False)
+        stream = Stream(ours)
+        other, _ = server.accept()
+        other.close()
+        stream.send(b"hello", NEVER)
+        with pytest.raises(BrokenPipeError):
+            stream.send(b"hello", NEVER)
+        assert not stream.is_broken
+        assert stream.receive(NEVER) == b""

@@ -42,8 +42,8 @@ class Scene:
         self.daemon.await_log("FLM003N")
         return self.daemon
 
-    def kill(self) -> None:
-        self.daemon.signal(signal.SIGKILL)
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        self.daemon.signal(number)
         self.daemon.wait()
 
     def hold(self, name: str, *words: str) -> Running:
@@ -70,14 +70,14 @@ def assert_well(*running: Running) -> None:
 
 
 def test_commands_reclaim_what_they_held_and_others_wait(scene: Scene, marks: Marks) -> None:
-    """All types of resources; the first daemon that comes is killed too, before they had time to come."""
+    """All types of resources; the first daemons that come end too, before they had time to come."""
     *names, number, time = ["R", "N[1]", "/a/b", "red.green", "_s_a[2]", "_t_%H%M%S[2]"]
     ending = scene.hold("E")
     holders = [scene.hold(name) for name in [*names, number, time]]
     waiters = [scene.ask(name) for name in ("R", "N[1]", "/a", "E")]
     eventually(lambda: all(scene.other.has_heard(waiter, scene.daemon) for waiter in waiters), "waiting")
-    for _ in range(2):
-        scene.kill()
+    for number_of_signal in (signal.SIGKILL, signal.SIGTERM):
+        scene.kill(number_of_signal)
         scene.start()
     scene.kill()
     ending.say("end")  # while there is none
@@ -98,7 +98,7 @@ def test_commands_reclaim_what_they_held_and_others_wait(scene: Scene, marks: Ma
 
 def test_after_an_end_in_good_order_where_nobody_holds_nobody_waits(scene: Scene) -> None:
     assert_well(scene.hold("R"))
-    scene.daemon.stop()
+    scene.kill(signal.SIGTERM)
     daemon = scene.start()
     assert scene.other.flom(*scene.place, "-r", "R", "-o", "0", "--", "true").returncode == 0
     assert "grace" not in daemon.log
