@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     FindOwn = Callable[[list[LockStatus]], LockStatus | None]
 
+_IN_GRACE: Final = "waiting: the daemon is in a grace period, and serves only holders of the one before it"
 _PATIENCE: Final = 0.3  # seconds from the request until -V says something: most locks are there by then
 _UNASKED_PATIENCE: Final = 1.0  # until something is said without -V
 _ASK_TIMEOUT: Final = 0.5  # seconds until we do not wait any more to be told who holds a lock that we did not get
@@ -74,10 +75,15 @@ class WaitReport:
 
             place, find_own = _place_of(self._asking, self._config, self._asked_at)
             with open_status(place, lambda text: None) as reader:
+                was_in_grace = False
                 while not self._is_over:
-                    text = describe_wait(reader.read(self._config.resource_name), find_own)
+                    status = reader.read(self._config.resource_name)
+                    text = describe_wait(status, find_own)
                     if text is not None and not self._say(text):
                         break
+                    if text is None and status.daemon.grace_left is not None and not was_in_grace:
+                        was_in_grace = True
+                        self._say(_IN_GRACE)
                     self._pause(_PERIOD)
         except Exception:
             pass

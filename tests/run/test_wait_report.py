@@ -93,6 +93,24 @@ def test_who_waits_for_a_resource_to_be_made(programs: Programs, address: str, r
     assert running.finish().returncode == 0
 
 
+def test_a_grace_period_is_told_and_then_what_is_waited_for(programs: Programs, tmp_path: Path) -> None:
+    where = ["-s", str(tmp_path / "s"), "-d", "0", "-r", "R1"]
+    with Daemon("--socket-name", where[1]) as daemon:
+        holder = programs.start(*where, "--", "sh", "-c", "echo held; read go")
+        assert holder.line() == "held"
+        holder.signal(signal.SIGSTOP)
+        daemon.process.kill()
+    with Daemon("--socket-name", where[1]):
+        waiter = programs.start("-V", *where, "--", "true")
+        while not (line := waiter.line()).startswith("waiting"):
+            pass
+        assert line == "waiting: the daemon is in a grace period, and serves only holders of the one before it"
+        holder.signal(signal.SIGCONT)
+        assert waiter.line().startswith("waiting for R1 (EX): next in line, held by pid ")
+        holder.say("go")
+        assert waiter.finish().returncode == 0
+
+
 def test_without_verbose_nothing_is_told(programs: Programs, daemon: Daemon) -> None:
     with SocketClient(daemon.socket) as holder:
         holder.ask("R1")
