@@ -10,6 +10,7 @@ modules anyway, need not care.
 from __future__ import annotations
 
 from _thread import start_new_thread
+from time import CLOCK_BOOTTIME, clock_gettime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ else:
     import _socket as socket  # noqa: F401
     from _thread import RLock  # noqa: F401
     from _thread import allocate_lock as Lock  # noqa: F401
+
+
+def boottime() -> float:
+    """Return the seconds since the machine was started, those included in which it slept, unlike C{monotonic}."""
+    return clock_gettime(CLOCK_BOOTTIME)
 
 
 def start_thread(run: Callable[..., None], *arguments: object) -> None:

@@ -263,8 +263,7 @@ def _list(
 _PORT: Final = absolute_within(1, 65535)
 _MOST_KEEPALIVE: Final = {"time": 32767, "intvl": 32767, "probes": 127}  # what the kernel takes, from 1 on
 _COUNT: Final = within(0, 2**31 - 1)
-_LOSS_MARGIN: Final = 1.5  # seconds, for what takes longer than it should
-_LEAST_COMEBACK: Final = 1.0  # seconds
+_KILL_AFTER: Final = 2.5  # seconds
 _LIMITED_MS: Final = within(10, 3_600_000)
 
 
@@ -431,9 +430,9 @@ class Config(_Values):
         help="status to exit with if the resource is locked, or the timeout has run out")
     on_lost: str = _text("--on-lost", "[Command] OnLost", default="warn", check=read_on_lost, program=RUNNER,
         help="warn, terminate, kill or signal:NAME: what the command gets if its lock is lost while it runs")
-    kill_after_ms: int = _text("--kill-after", "[Command] KillAfter", default=2500, program=RUNNER,
-        check=lambda text: _COUNT(read_decimal(text)), check_option=read_timeout,
-        help="seconds, or 500ms, 1m, from the SIGTERM of --on-lost terminate to SIGKILL")
+    kill_after_ms: int = _text("--kill-after", "[Command] KillAfter", default=-1, program=RUNNER,
+        check=lambda text: within(-1, 2**31 - 1)(read_decimal(text)), check_option=read_timeout,
+        help="seconds, or 500ms, 1m, from the SIGTERM of --on-lost terminate to SIGKILL; without it, 2.5 s at most")
     quiet: bool = _flag("-Q, --quiet", "[Command] Quiet", default=False, program=RUNNER,
         help="write nothing about the lock: the status says how it went")
     resource_type: str = _text("--type", "[Resource] Type", default="", check=read_type, program=RUNNER,
@@ -482,16 +481,18 @@ class Config(_Values):
 
     @property
     def kill_after(self) -> float | None:
-        """Seconds after that signal in which SIGKILL follows; C{None} if it does not."""
-        return self.kill_after_ms / 1000 if self.on_lost == "terminate" else None
+        """Seconds after that signal in which SIGKILL follows, if they have room; C{None} if it does not follow."""
+        if self.on_lost != "terminate":
+            return None
+        return _KILL_AFTER if self.kill_after_ms < 0 else self.kill_after_ms / 1000
 
     @property
-    def loss_margin(self) -> float:
+    def time_to_end(self) -> float | None:
         """
-        Seconds before the end of L{session_timeout_ms} at which the lock of a broken connection counts as lost: what
-        follows is over then before the daemon grants it to another client.
+        Seconds for which another client must not be granted a lock that was lost, because the command may still run;
+        C{None} for some, as many as have room (L{flom.core.lease.times_within}).
         """
-        return 0.0 if self.lost_signal is None else (self.kill_after or 0.0) + _LOSS_MARGIN
+        return None if self.on_lost == "terminate" and self.kill_after_ms < 0 else self.kill_after or 0.0
 
     @property
     def sessions_are_required(self) -> bool:
@@ -557,16 +558,6 @@ class Config(_Values):
         if self.resource_type and self.resource_type != name.type_name:
             way_out = f"; '/{name.text}' is one lock" if name.type_name == "set" else ""
             raise ConfigError(f"type: '{name.text}' is of type {name.type_name}, not {self.resource_type}{way_out}")
-
-    def check_loss_margin(self) -> None:
-        """Raise L{ConfigError} if a command whose lock is lost may still run when another one gets the lock."""
-        left = self.session_timeout_ms / 1000 - self.loss_margin
-        if self.unicast_address and self.session_timeout_ms and left < _LEAST_COMEBACK:
-            kept, needed = self.session_timeout_ms / 1000, self.loss_margin + _LEAST_COMEBACK
-            raise ConfigError(
-                f"on-lost: the daemon keeps a lock for {kept:g} s (session-timeout) when a connection breaks, and "
-                f"{needed:g} s are needed: kill-after, {_LOSS_MARGIN:g} s and {_LEAST_COMEBACK:g} s to come back in"
-            )
 
     def check_sessions(self) -> None:
         """Raise L{ConfigError} if what is held by sessions is to be kept for no time."""

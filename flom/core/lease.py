@@ -84,15 +84,18 @@ class Lease:
 
     @ivar patience: seconds for which the lock is held if nothing more is answered.
     @ivar interval: seconds from one message to the next.
+    @ivar kill_after: see L{Times.kill_after}; it is kept here for its users.
     """
 
-    __slots__ = ("_is_confirmed", "_since", "_unanswered", "interval", "patience")
+    __slots__ = ("_checks_until", "_is_confirmed", "_since", "_unanswered", "interval", "kill_after", "patience")
 
-    def __init__(self, patience: float, interval: float | None = None) -> None:
+    def __init__(self, patience: float, interval: float | None = None, kill_after: float = 0.0) -> None:
         """@param interval: by default, half of C{patience}."""
         self.patience = patience
+        self.kill_after = kill_after
         self.interval = patience / 2 if interval is None else interval
         self._since = -NEVER  # when the last message that was answered was sent
+        self._checks_until = -NEVER
         self._unanswered: list[float] = []  # when each of the others was sent, the earliest first
         self._is_confirmed = False
 
@@ -122,10 +125,19 @@ class Lease:
         self._unanswered.clear()
         self._is_confirmed = False
 
+    def woke(self, now: float, seconds: float) -> None:
+        """
+        Note that the program did not run until C{now}, and could not ask: it has C{seconds} to find out.
+
+        It may have slept through L{lost_at}, but the kernel confirms for it what the daemon sends, so it may hold the
+        lock all the same.
+        """
+        self._checks_until = now + seconds
+
     @property
     def lost_at(self) -> float:
         """When the lock may be another client's; minus infinity if nothing was answered yet."""
-        return self._since + self.patience
+        return max(self._since + self.patience, self._checks_until)
 
     @property
     def next_ping(self) -> float:

@@ -105,9 +105,9 @@ class Wording:
         """Return the line that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
         return self.lost(unreclaimed(why, error), has_ended=has_ended)
 
-    def outlived(self) -> str:
-        """Return the line that the command has outlived SIGTERM, so that SIGKILL follows."""
-        return self._about(f"the command has not ended within {self._config.kill_after:g} s; it gets SIGKILL")
+    def outlived(self, seconds: float) -> str:
+        """Return the line that the command has outlived SIGTERM by C{seconds}, so that SIGKILL follows."""
+        return self._about(f"the command has not ended within {seconds:.3g} s; it gets SIGKILL")
 
     def _fate(self, left_alone: str) -> str:
         """Return what becomes of the command, whose lock was lost: C{left_alone}, or the signal that it gets."""

@@ -36,6 +36,14 @@ class Keepalive(Value):
         """The same for the daemon's end: one probe more, so that a holder knows first that its lock is at stake."""
         return self.replace(probes=min(self.probes + 1, 127))
 
+    def within(self, seconds: float) -> Keepalive:
+        """
+        Return the same, or what takes a peer for dead after C{seconds} that confirms nothing: the first probe comes
+        after half of them, and others follow.
+        """
+        time, interval = min(self.time, max(1, int(seconds / 2))), min(self.interval, max(1, int(seconds / 10)))
+        return Keepalive(time, interval, min(self.probes, max(1, int((seconds - time) / interval))))
+
     def tune(self, connection: socket.socket) -> None:
         """Set up C{connection}, over TCP."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

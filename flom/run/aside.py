@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
-def call_aside(work: Callable[[], _T], child: Child) -> _T:
+def call_aside(work: Callable[[], _T], child: Child, left: Callable[[], float] | None = None) -> _T:
     """
     Return what C{work} returns, or raise what it raises; it is called in another thread, if there can be one.
 
-    @raise LockTimeout: the command has ended L{CLOSE_TIMEOUT} seconds ago, and C{work} has not.
+    @param left: returns the seconds that there are; C{None} for as many as it takes.
+    @raise LockTimeout: the command has ended L{CLOSE_TIMEOUT} seconds ago, or nothing is C{left}, and C{work} has not.
     """
     results: list[_T] = []
     errors: list[BaseException] = []
@@ -49,12 +50,16 @@ def call_aside(work: Callable[[], _T], child: Child) -> _T:
     waiting = poll()
     waiting.register(over, POLLIN)
     waiting.register(child, POLLIN)
-    if over not in [descriptor for descriptor, _ in waiting.poll()]:
+    ready: list[tuple[int, int]] = []
+    while not ready and (left is None or left() > 0):
+        ready = waiting.poll(None if left is None else max(0.0, left()) * 1000)
+    if ready and over not in [descriptor for descriptor, _ in ready]:
         waiting.unregister(child)
         waiting.poll(CLOSE_TIMEOUT * 1000)
     os.close(over)
     if errors:
         raise errors[0]
     if not results:
-        raise LockTimeout(f"no daemon has come within {CLOSE_TIMEOUT:g} s after the end of the command")
+        after = f"within {CLOSE_TIMEOUT:g} s after the end of the command" if ready else "in time"
+        raise LockTimeout(f"no daemon has come {after}")
     return results[0]

@@ -71,7 +71,7 @@ class OnLost:
             _send(child, signal.SIGCONT, to_group)  # one that is stopped would not end
             if not _await_end(child, to_group, self._kill_after):
                 _send(child, signal.SIGKILL, to_group)
-                print_error(self._wording.outlived())
+                print_error(self._wording.outlived(self._kill_after))
 
 
 def _leads_group(pid: int) -> bool:

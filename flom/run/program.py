@@ -183,7 +183,6 @@ def configure(program: str, line: CommandLine) -> Config:
     config.check_election()
     config.check_sessions()
     config.check_type()
-    config.check_loss_margin()
     if config.quiet:
         be_quiet()
         config = config.replace(verbose=False)

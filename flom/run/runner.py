@@ -7,10 +7,11 @@ import sys
 from select import POLLIN, poll
 
 from flom.client.blocking.acquire import Acquirer, Hooks, request_of
+from flom.client.blocking.stream import NEVER
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES
 from flom.core.names import TimestampName, parse_name
-from flom.errors import DaemonLost, FlomError, LockBusy, LockContested, LockTimeout, NoProcess
+from flom.errors import ConfigError, DaemonLost, FlomError, LockBusy, LockContested, LockTimeout, NoProcess
 from flom.job.environment import add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.sender import signed
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flom.client.blocking.connection import Conversation
+    from flom.client.blocking.heartbeat import Heartbeat
     from flom.config import Config
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
@@ -57,9 +59,7 @@ class Runner(Hooks):
         self._config = config
         self._wording = wording
         self._command = command
-        self._acquirer = Acquirer(
-            config, self, config.timeout or None, may_start=True, waits_on=waits_on, margin=config.loss_margin
-        )
+        self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True, waits_on=waits_on)
         self._report: WaitReport | None = None
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
         self._end = end
@@ -70,6 +70,7 @@ class Runner(Hooks):
         self._child: Child | None = None
         self._stand_in: StandIn | None = None
         self._on_lost: OnLost | None = None
+        self._heartbeat: Heartbeat | None = None
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
 
     def run(self) -> int:
@@ -81,6 +82,8 @@ class Runner(Hooks):
                 if isinstance(name := parse_name(request.name), TimestampName):
                     name.unit()  # raises InvalidTimestampFormat
                 conversation, granted = self._acquirer.acquire(request)
+                if self._config.lost_signal is not None:
+                    self._begin_heartbeat(conversation, request)
             finally:
                 self._stop_report()
         except FlomError as e:
@@ -100,6 +103,21 @@ class Runner(Hooks):
         except DaemonLost as e:
             self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
         return self._final(status)
+
+    def _begin_heartbeat(self, conversation: Conversation, request: Lock) -> None:
+        """Watch over a lock over TCP from now on; if what is to happen when it is lost has no room, release it."""
+        config = self._config
+        is_ended = config.lost_signal is not None
+        try:
+            lease = self._acquirer.begin_lease(config.time_to_end, is_ended=is_ended)
+        except ConfigError:
+            conversation.unlock(request.name, rollback=True)
+            raise
+        if lease is not None:
+            from flom.client.blocking.heartbeat import Heartbeat
+
+            believes_kernel = not (is_ended and config.multicast_address)
+            self._heartbeat = Heartbeat(lease, believes_kernel=believes_kernel)
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """Receive a signal; see L{Forwarding}."""
@@ -175,7 +193,10 @@ class Runner(Hooks):
         if self._config.lost_signal is not None:
             from flom.run.on_lost import OnLost  # now: when the lock is lost, nothing may be left to import it with
 
-            self._on_lost = OnLost(self._config.lost_signal, self._config.kill_after, self._wording)
+            kill_after = self._config.kill_after
+            if self._heartbeat is not None and kill_after is not None:
+                kill_after = self._heartbeat.lease.kill_after
+            self._on_lost = OnLost(self._config.lost_signal, kill_after, self._wording)
         try:
             with self._starting:
                 self._child = child = Child(
@@ -205,8 +226,15 @@ class Runner(Hooks):
         waiting = poll()
         waiting.register(child, POLLIN)
         waiting.register(conversation, POLLIN)
+        if self._heartbeat is None:
+            self._begin_heartbeat(conversation, request)  # now: the command need not wait for what it takes
+        heartbeat = self._heartbeat
         while True:
-            has_ended = child.fileno() in [descriptor for descriptor, _ in waiting.poll()]
+            left = NEVER if heartbeat is None or DaemonLost in self._told else heartbeat.left()
+            ready = waiting.poll(None if left == NEVER else left * 1000 + 1)
+            has_ended = child.fileno() in [descriptor for descriptor, _ in ready]
+            if heartbeat is not None and DaemonLost not in self._told and not (conversation.is_lost or has_ended):
+                heartbeat.tend(conversation)
             # after the end too: both may come at once
             if DaemonLost not in self._told and conversation.is_lost and not (has_ended and conversation.can_go_on):
                 waiting.unregister(conversation)
@@ -236,9 +264,12 @@ class Runner(Hooks):
             from flom.run.stand_in import StandIn
 
             self._stand_in = StandIn(child.open_end_watch)
+        heartbeat = self._heartbeat
+        left = None if heartbeat is None or self._on_lost is None else heartbeat.left_to_lose
         try:
-            conversation = call_aside(lambda: self._acquirer.reclaim(request), child)
+            conversation = call_aside(lambda: self._acquirer.reclaim(request), child, left)
         except FlomError as e:
+            self._acquirer.stop()
             has_ended = child.status is not None  # or perhaps meanwhile
             if self._stand_in is not None:
                 self._stand_in.end()

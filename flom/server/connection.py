@@ -38,7 +38,15 @@ from flom.core.requests import LockRequest, SessionId
 from flom.core.sessions import Owner, Session
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
-from flom.reactor.transports import close_our_side, is_tcp, sender, sends_at_once, tune, underlying, unsent
+from flom.reactor.transports import (
+    close_our_side,
+    is_tcp,
+    sender,
+    sends_at_once,
+    tune,
+    underlying,
+    unsent,
+)
 from flom.server.admission import Admission
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
@@ -477,6 +485,7 @@ class LockProtocol(Protocol):
         if not self._connection.is_extended:
             return ""
         self._can_outlive = False
+        tune(self.transport, self._shared.keepalive_of_sessions)
         if self._session is None:
             self._session = self._shared.sessions.begin(self._id, self._owner(), self)
         return self._session.secret
@@ -580,6 +589,8 @@ class LockFactory(Factory):
     """
     Makes the daemon's end of every connection, be it TCP or UNIX; all share one arbiter.
 
+    @ivar keepalive: of all connections over TCP.
+    @ivar keepalive_of_sessions: of those that may break, and are noticed within the session-timeout.
     @ivar connected: holds each for as long as it is connected.
     @ivar admission: decides which are let in; it should know the ports.
     @ivar deadlines: for messages, and for the other end to close the connection.
@@ -617,6 +628,7 @@ class LockFactory(Factory):
         self.options = options
         self.keepalive = options.keepalive.of_daemon
         self.proofs = proofs or Proofs()
+        self.keepalive_of_sessions = self.keepalive.within(options.limits.session_timeout)
         self.connected: set[LockProtocol] = set()
         self.start = ""
         self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))

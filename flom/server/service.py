@@ -11,6 +11,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from flom.core.grace import GRACE
 from flom.core.protocol.messages import Shutdown
 from flom.interfaces import IReactor
 from flom.reactor.clock import follows_wall_clock
@@ -147,6 +148,7 @@ def build_daemon(
         factory.answer_challenge, factory.answer_offer = member.answer_challenge, member.answer_offer
         factory.hand_over = member.hand_over
         factory.is_promised = lambda: member.is_promised
+        factory.terms = factory.terms.replace(succession=membership.timing.succession + GRACE)
         member.setServiceParent(daemon)
     _ClientsService(factory, reactor).setServiceParent(daemon)
     return daemon

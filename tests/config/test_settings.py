@@ -163,7 +163,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Limits]/Sessions='optional'",
         "[Command]/ConflictExitCode=98",
         "[Command]/OnLost='warn'",
-        "[Command]/KillAfter=2500",
+        "[Command]/KillAfter=-1",
         "[Command]/Quiet=0",
         "[Resource]/Type=''",
     ]

@@ -134,6 +134,17 @@ def test_by_another_connection_nothing_is_answered_that_was_sent_before() -> Non
     assert lease.lost_at == 111.0
 
 
+def test_a_program_that_was_stopped_asks_before_it_believes_anything() -> None:
+    lease = answered(100.0)
+    lease.woke(200.0, 1.0)
+    assert lease.lost_at == 201.0
+    assert lease.next_ping < 200.0
+    lease.sent(200.0)
+    assert lease.doubtful_at == 200.5
+    lease.answered()
+    assert lease.lost_at == 206.0
+
+
 def test_an_answer_to_nothing_changes_nothing() -> None:
     lease = answered(100.0)
     lease.answered()

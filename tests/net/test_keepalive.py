@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kept"),
+    [
+        (10.0, Keepalive(5, 1, 5)),
+        (60.0, Keepalive(30, 6, 5)),
+        (1.5, Keepalive(1, 1, 1)),
+        (1000.0, Keepalive(60, 10, 6)),
+    ],
+)
+def test_a_peer_may_have_to_be_noticed_within_a_time(seconds: float, kept: Keepalive) -> None:
+    assert Keepalive().within(seconds) == kept
+    assert kept.patience <= max(seconds, 2)
+
+
+def test_a_peer_that_is_noticed_earlier_is_noticed_no_later_then() -> None:
+    assert Keepalive(1, 1, 2).within(10.0) == Keepalive(1, 1, 2)
 
 
 def test_a_dead_peer_is_noticed_after_the_silence_and_all_probes() -> None:

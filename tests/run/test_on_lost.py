@@ -239,14 +239,6 @@ def test_signals_are_passed_on_to_a_command_that_leads_a_group(holds: Holds) -> 
         (["--on-lost", "signal:HUP;INT"], "on-lost: 'signal:HUP;INT' is an invalid value: it names no signal, or more"),
         (["--on-lost=kill", "--kill-after", "1"], "kill-after: it is for --on-lost terminate"),
         ([*TERMINATE, "--kill-after", "soon"], "kill-after: 'soon' is an invalid value: it is no duration"),
-        (
-            [*TERMINATE, "-s", "", "-a", "127.0.0.1", "--kill-after", "8"],
-            "on-lost: the daemon keeps a lock for 10 s (session-timeout) when a connection breaks, and 10.5 s are",
-        ),
-        (
-            ["--on-lost", "kill", "-s", "", "-a", "127.0.0.1", "--session-timeout", "2s"],
-            "on-lost: the daemon keeps a lock for 2 s (session-timeout) when a connection breaks, and 2.5 s are",
-        ),
         ([*TERMINATE, "--kill-after=-1"], "kill-after: '-1' is an invalid value: it is negative"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -41,7 +41,7 @@ from flom.errors import (
     RemoteProtocolError,
     lock_refused,
 )
-from flom.lean import RLock
+from flom.lean import RLock, boottime
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
@@ -52,9 +52,11 @@ if TYPE_CHECKING:
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.launch import Candidate
     from flom.config import Config
+    from flom.core.lease import Lease
     from flom.core.protocol.events import Refused
 
 _POLL: Final = 0.02  # seconds between two questions while we have a candidate
+_LONG: Final = 0.2  # seconds, less than which a grant is not old
 
 _trace = tracer("client")
 
@@ -93,6 +95,7 @@ class Acquirer:
     Takes one lock from the daemon that it finds or starts, and reclaims it from a daemon that takes over.
 
     @ivar conversation: the connection on which the lock is asked for or held; C{None} before there is one.
+    @ivar lease: what L{begin_lease} has returned last.
     """
 
     def __init__(
@@ -104,7 +107,6 @@ class Acquirer:
         may_start: bool,
         waits_on: bool = True,
         interrupts: bool = False,
-        margin: float = 0.0,
     ) -> None:
         """
         @param timeout: seconds to wait for the lock at most, besides those in which a daemon is started; C{None}: any.
@@ -112,10 +114,9 @@ class Acquirer:
         @param waits_on: whether to go on waiting at the next daemon of a fixed address when the one there has gone; in
             a group, that is always so.
         @param interrupts: see L{Conversation.lock}.
-        @param margin: seconds before the end of the daemon's session-timeout at which a lock is given up whose
-            connection over TCP is broken.
         """
         self.conversation: Conversation | None = None
+        self.lease: Lease | None = None
         self._config = config
         self._hooks = hooks
         self._timeout = timeout
@@ -135,7 +136,8 @@ class Acquirer:
         self._stepping = RLock()  # held while we step out, and while it is looked at whether we have
         self._is_undecided = False
         self._has_stepped_out = False
-        self._expected_for = config.session_timeout_ms / 1000 - margin
+        self._insists = False
+        self._asked_at = 0.0  # by boottime: when the daemon was asked what it has answered by the grant
         self._expected_until = 0.0
         self._is_far = False  # while we reclaim the lock of a daemon on another host, which has gone
 
@@ -158,6 +160,31 @@ class Acquirer:
         self._session = conversation.connection.session
         self._let_go_on(conversation, message)
         return conversation, self._granted
+
+    def begin_lease(self, time_to_end: float | None = 0.0, *, is_ended: bool = False) -> Lease | None:
+        """
+        Return what can be believed of the lock that was granted, by L{boottime}; C{None} if its connection is not over
+        TCP, or its daemon does not keep it when that breaks.
+
+        @param time_to_end: see L{flom.core.lease.times_within}; L{Lease.kill_after} is what it comes to.
+        @param is_ended: whether what the lock is for ends when it is lost: before the leader of a group can have a
+            successor, then.
+        @raise flom.errors.ConfigError: there is no room for C{time_to_end}.
+        """
+        held_on = self.conversation
+        if held_on is None or not held_on.connection.session:
+            return None
+        from flom.core.lease import NEVER, Lease, times_within
+
+        terms = held_on.connection.terms
+        whole, what = terms.timeout or self._config.session_timeout_ms / 1000, "the daemon's session-timeout"
+        if is_ended and 0 < terms.succession < whole:
+            whole, what = terms.succession, "if the leader of the group goes"
+        times = times_within(whole, time_to_end, what=what)
+        self.lease = lease = Lease(times.patience, times.interval if terms.timeout else NEVER, times.kill_after)
+        lease.sent(self._asked_at)
+        lease.answered()
+        return lease
 
     def can_reclaim(self) -> bool:
         """
@@ -190,7 +217,10 @@ class Acquirer:
         self._seek = Seek.TO_RECLAIM
         self._holder = self._holder or new_holder()
         self._timeout, self._deadline, self._patience = None, deadline, NEVER
-        ask = self._insist if self._is_known and not self._is_in_group else self._ask
+        self._insists = self._is_known and not self._is_in_group
+        if self.lease is not None:
+            self.lease.reconnected()
+        ask = self._insist if self._insists else self._ask
         self._is_far = self._is_known and self.conversation is not None and self.conversation.holding is None
         if self._is_far:
             self._expect()
@@ -202,6 +232,9 @@ class Acquirer:
             conversation.close()
             raise
         self._granted, self._session = self._granted.replace(proof=granted.proof), conversation.connection.session
+        if self.lease is not None:
+            self.lease.sent(self._asked_at)
+            self.lease.answered()
         self._let_go_on(conversation, message)
         return conversation
 
@@ -285,8 +318,23 @@ class Acquirer:
         # if it is on this host and does not listen, it has gone, unless it seems to be here because a proxy is
         is_elsewhere = not broken.connection.start or (message.regains and broken.holding is None)
         if not self._is_in_group and is_elsewhere:
-            self._expect()
+            self._expect(broken.connection.terms.timeout)
         return message.replace(session=broken.connection.session)
+
+    def _expect(self, timeout: float = 0.0) -> None:
+        """
+        Note until when what we have is kept for us: our lock, or our place in a queue.
+
+        @param timeout: seconds for which it is kept, from now on, if there is no lease; 0 if it was not said how many.
+        """
+        if self.lease is None:
+            self._expected_until = monotonic() + (timeout or self._config.session_timeout_ms / 1000)
+            return
+        from flom.client.blocking.heartbeat import deadline_of
+
+        if self.lease.interval == NEVER:  # the daemon has not been asked whether it is there
+            self.lease.woke(boottime(), self.lease.patience)
+        self._expected_until = deadline_of(self.lease)
 
     def _let_go_on(self, conversation: Conversation, message: Lock) -> None:
         """Note how C{conversation}, which holds the lock of C{message}, releases it if it is broken by then."""
@@ -378,7 +426,7 @@ class Acquirer:
 
     def _decide(self, conversation: Conversation, message: Lock) -> Granted | Refused:
         """Return the daemon's decision; L{DaemonUnreachable} is raised if C{message} is not to wait, and none comes."""
-        began = monotonic()
+        began, asked_at = monotonic(), boottime()
         limit = began + self._patience
         if self._is_expected and not message.wait:
             limit = min(limit, self._expected_until)
@@ -389,7 +437,11 @@ class Acquirer:
                 raise
             raise silent(conversation.peer, limit - began) from None
         if isinstance(decision, Granted):
+            waited = boottime() - asked_at
+            if waited > _LONG and waited > conversation.connection.terms.timeout / 3 > 0:
+                asked_at = conversation.check(self._deadline)
             conversation.outlive_daemon()
+            self._asked_at = asked_at
         return decision
 
     def _connect_once(self, seek: int) -> Conversation:
@@ -421,10 +473,12 @@ class Acquirer:
         began, seek = monotonic(), self._seek
         self._starts = 0
         while True:
+            asked_at = boottime()
             try:
                 return self._connect_once(seek)
             except NoDaemon as e:
                 gone = e
+                self._note_absence(e, asked_at)
                 if self._is_far:
                     self._check_is_gone(e)
                     pause(until_next_look(monotonic() - began), self._deadline)
@@ -444,10 +498,6 @@ class Acquirer:
             else:
                 self._start(began, gone)
 
-    def _expect(self) -> None:
-        """Note that what we hold is kept for a while from now on."""
-        self._expected_until = monotonic() + self._expected_for
-
     def _check_is_gone(self, error: NoDaemon) -> None:
         """Note that the daemon on another host has gone; if its host does not say so, raise C{error} after a while."""
         if error.is_refused:
@@ -459,6 +509,12 @@ class Acquirer:
     def _is_expected(self) -> bool:
         """True while a daemon keeps what we had of it, although we cannot reach it: nobody starts another one."""
         return monotonic() < self._expected_until
+
+    def _note_absence(self, error: NoDaemon, asked_at: float) -> None:
+        """Note that nobody listens, where the next daemon will know of us: until now, nobody can have had our lock."""
+        if self.lease is not None and self._insists and error.is_refused:
+            self.lease.sent(asked_at)
+            self.lease.answered()
 
     @property
     def _waits_for_daemon(self) -> bool:

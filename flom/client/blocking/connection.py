@@ -7,18 +7,20 @@ Nothing here starts a daemon or asks again; see L{flom.client.blocking.acquire} 
 
 from __future__ import annotations
 
+import sys
+from select import POLLIN
 from time import monotonic
 
 from flom.client.addresses import peer_of
 from flom.client.blocking.dial import Seek, reach
 from flom.client.blocking.fork_safety import close_socket, guard, lock_holders
-from flom.client.blocking.stream import NEVER, Stream, note_signals
+from flom.client.blocking.stream import NEVER, Stream, note_signals, wait_for
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
 from flom.client.retry import CLOSE_TIMEOUT, unconfirmed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
-from flom.core.protocol.events import Granted, Introduced, Lost, MoreWanted, Refused
+from flom.core.protocol.events import Granted, Introduced, Lost, MoreWanted, Pong, Refused
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested
 from flom.errors import (
@@ -30,17 +32,21 @@ from flom.errors import (
     RemoteProtocolError,
     TlsError,
 )
+from flom.lean import boottime, socket
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
+    from typing import Final
 
     from flom.config import Config
     from flom.core.protocol.messages import Lock
     from flom.net.holding import Holding
+
+_RESET: Final = (1).to_bytes(4, sys.byteorder) + bytes(4)  # of the kernel's struct linger: on, for 0 seconds
+_CHECK_PART: Final = 5  # of the daemon's session-timeout is the time in which it should answer
 
 _trace = tracer("client")
 _msg = tracer("msg")
@@ -103,6 +109,7 @@ class Conversation:
     @ivar peer: names the daemon in errors.
     @ivar stream: the bytes of it.
     @ivar connection: what they mean.
+    @ivar pongs: how many answers to L{ping} have come; whoever takes note of some lowers it.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     @ivar is_shared: true if another process may have the connection too, and is to keep the lock when this one ends.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
@@ -118,6 +125,7 @@ class Conversation:
         self.stream = stream
         self.connection = ClientConnection()
         self._is_lost = False
+        self.pongs = 0
         self.is_contested = False
         self.is_shared = False
         self.go_on: Callable[[float], Conversation | None] | None = None
@@ -195,15 +203,21 @@ class Conversation:
                 go_on = self.reclaim
             if go_on is None:
                 raise
-            try:
-                conversation = go_on(deadline)
-            except FlomError as why:
-                _trace.debug("%s: %s", name, why)
-                raise e from None
-            if conversation is not None:
+            while True:
+                try:
+                    conversation = go_on(deadline)
+                except FlomError as why:
+                    _trace.debug("%s: %s", name, why)
+                    raise e from None
+                if conversation is None:
+                    return
                 self.is_contested |= conversation.is_contested
                 try:
                     conversation._unlock(name, rollback, deadline)
+                    return
+                except DaemonLost:
+                    if not conversation.stream.is_broken or monotonic() >= deadline:
+                        raise
                 finally:
                     conversation.give_up()
                     conversation.close()
@@ -223,6 +237,66 @@ class Conversation:
             raise unconfirmed(self.peer, f"within {seconds:.3g} s") from None
         except TlsError as e:
             raise unconfirmed(self.peer, f"({e})") from None
+
+    def ping(self) -> None:
+        """Ask whether the daemon is there; L{is_lost} reads the answer, if that comes, or finds that it is not."""
+        data = self.connection.ping()
+        _msg.debug("to %s: %s", self.peer, Shown(data))
+        try:
+            self.stream.send(data, 0.0)
+        except (FlomError, OSError) as e:  # what is not taken at once is not answered in time
+            _trace.debug("%s: no ping: %s", self.peer, e)
+
+    def check(self, deadline: float) -> float:
+        """
+        Check that the daemon is there, and still has our lock: the grant may be old, if this process was stopped.
+
+        @return: a time of L{boottime} at which it was.
+        @raise DaemonLost: it is not; the connection is closed then.
+        @raise LockTimeout: it is C{deadline}, and the daemon has not answered; likewise.
+        """
+        try:
+            now = boottime()
+            self.ping()
+            while not self.is_lost and not self.pongs:
+                doubtful_at = monotonic() + self.connection.terms.timeout / _CHECK_PART
+                try:
+                    wait_for(self.stream.socket, POLLIN, min(deadline, doubtful_at))
+                except LockTimeout:
+                    if deadline <= doubtful_at:
+                        raise
+                    if not self.is_confirmed:
+                        self.break_off()
+            if not self.pongs:
+                raise DaemonLost(f"{self.peer} closed the connection")
+            self.pongs = 0
+            return now
+        except BaseException:
+            self.close()
+            raise
+
+    def break_off(self) -> None:
+        """
+        Note that the connection is broken, which the kernel does not know: nothing comes through it in time. Closing it
+        is a reset: what looked like an end in good order would free the lock, if it came through after all.
+        """
+        _trace.debug("%s does not answer", self.peer)
+        self._is_lost = self.stream.is_broken = True
+        try:
+            self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        except OSError:
+            pass  # it has ended
+
+    @property
+    def is_confirmed(self) -> bool:
+        """True if the kernel of the daemon's host has confirmed all that was sent; the daemon need not have read it."""
+        from fcntl import ioctl
+        from termios import TIOCOUTQ
+
+        try:
+            return not any(ioctl(self.fileno(), TIOCOUTQ, bytes(4)))  # how many bytes it has not
+        except (OSError, ValueError):
+            return False  # it is closed
 
     def outlive_daemon(self) -> None:
         """
@@ -378,6 +452,7 @@ class Conversation:
         try:
             for event in self.connection.receive(data):
                 self.is_contested |= isinstance(event, Contested)
+                self.pongs += isinstance(event, Pong)
         except RemoteProtocolError as e:
             _trace.debug("%s breaks the protocol: %s", self.peer, e)  # to close would be to give up the lock
 

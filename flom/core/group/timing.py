@@ -28,6 +28,14 @@ class Timing(Value):
     campaign: float = DEFAULT_CAMPAIGN
 
     @property
+    def succession(self) -> float:
+        """
+        At least so many seconds are between the last answer of a leader to a client and the lead of its successor,
+        which may have heard the leader one heartbeat before, unless the leader says goodbye.
+        """
+        return max(0.0, self.patience - self.heartbeat) + self.campaign
+
+    @property
     def round(self) -> float:
         """From one announcement of a candidate to the next."""
         return self.campaign / ROUNDS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flom.core.group.timing import DEFAULT_CAMPAIGN, DEFAULT_TIMING, ROUNDS, Timing
 
 
@@ -17,3 +19,11 @@ def test_a_process_has_stalled_after_a_third_of_a_default_campaign() -> None:
 
 def test_three_lost_announcements_do_not_make_a_leader_dead() -> None:
     assert 4 * DEFAULT_TIMING.heartbeat < DEFAULT_TIMING.patience
+
+
+def test_a_successor_may_have_heard_its_leader_a_heartbeat_earlier() -> None:
+    assert DEFAULT_TIMING.succession == pytest.approx(1.85)  # 0.4 s less than from the last announcement
+
+
+def test_one_that_waits_for_no_announcement_stands_at_once() -> None:
+    assert Timing(2.0, 1.0, 0.5).succession == 0.5
