@@ -270,7 +270,7 @@ class Handover:
                     known.secret,
                     known.owner.certificate.decode("latin-1"),
                     peer.address if peer else "",
-                    peer and peer.peer_id,
+                    known.owner.peer_id,
                     peer and peer.user,
                     peer and peer.command,
                     known.is_contested,
