@@ -33,10 +33,10 @@ test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=.
 bench: $(VENV)/tested  ## how fast it is, beside bare Twisted: all, or BENCH='own --seconds 2'; BENCH='--vs DIR', FLOM_PEER=DIR
 	$(BIN)/python -m tests.tools.bench $(BENCH)
 
-fuzz: $(VENV)/tested  ## inputs that no client should send, for SECONDS=60, with SEED=... if one is to be repeated
+fuzz: $(VENV)/tested  ## what no client should send, and daemons that are killed, for SECONDS=60, SEED=... repeats a run
 	$(BIN)/python -m tests.tools.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-soak: $(VENV)/tested  ## clients that are killed, stopped and cut off, for MINUTES=1, with SEED=...
+soak: $(VENV)/tested  ## clients and daemons that are killed, connections that are reset, for MINUTES=1, SEED=...
 	$(BIN)/python -m tests.tools.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/tested

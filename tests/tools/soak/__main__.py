@@ -2,7 +2,8 @@
 Mixed load for as long as wanted: C{make soak MINUTES=60 SEED=7}.
 
 Ends with 1 if two held what excludes each other, if a client was not served, if anything is left in the table or if the
-daemon has grown, has logged a fault or has ended.
+daemon has grown, has logged a fault or has ended; or if a command was harmed whose daemon was killed and started anew,
+or whose connection was reset.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def main() -> int:
                 if monotonic() >= idle_at:
                     idle, idle_at = IDLE, idle_at + 60 * MINUTES_FOR_IDLE
                 soak.round(max(1.0, min(ROUND, left)), idle=idle)
+                soak.outlive(max(1.0, min(ROUND, left)))
             soak.finish()
         except Exception as e:
             summarize(soak)

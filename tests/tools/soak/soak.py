@@ -18,6 +18,7 @@ from tests.tools.fuzz.live import check_memory
 from tests.tools.fuzz.watched import Watched
 from tests.tools.soak.herd import Herd
 from tests.tools.soak.runners import Runners
+from tests.tools.soak.survivors import Survivors
 
 _DESCRIPTORS: Final = 4096
 
@@ -38,6 +39,7 @@ class Soak:
         port = free_port()
         path = str(directory / "flom.sock")
         self._random = Random(seed)
+        self._survivors = Survivors(directory, self._random)
         self._addresses: list[Address] = [path, ("127.0.0.1", port)]
         self._locks = directory / "locks"
         self._locks.mkdir()
@@ -53,6 +55,7 @@ class Soak:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._survivors.close()
         self.daemon.__exit__(kind, error, tb)
 
     def round(
@@ -72,6 +75,19 @@ class Soak:
         self.daemon.check()
         self.samples.append(self.daemon.rss)
         self.did["rounds"] += 1
+
+    def outlive(self, seconds: float) -> None:
+        """
+        Kill another daemon under its commands, and reset the connections of others, each for some seconds.
+
+        @raise Wrong: one of them was harmed, or two held what excludes each other.
+        """
+        before = Counter(self._survivors.did)
+        try:
+            self._survivors.outlive_daemons(seconds)
+            self._survivors.outlive_connections(seconds)
+        finally:
+            self.did += self._survivors.did - before
 
     def finish(self) -> None:
         """
