@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from flom.acquisition import limit
+from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.connect import connect
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config, forget_place, load, override
@@ -73,8 +74,16 @@ async def _exit_with(
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     await running  # it has installed handlers of its own, which the watch replaces
+    locks: RemoteArbiter | None = None
+
+    def end(status: int) -> None:
+        """Say goodbye, and exit."""
+        if locks is not None:
+            locks.close()
+        leave(status)
+
     forwarding = Forwarding(
-        config.ignored_signals, warn=lambda text: print_error(f"flom.client.deferred: warning: {text}")
+        config.ignored_signals, warn=lambda text: print_error(f"flom.client.deferred: warning: {text}"), end=end
     )
     spawn_process = reactor.spawnProcess
 

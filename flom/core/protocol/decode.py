@@ -142,7 +142,7 @@ def _lock(found: Attributes) -> Lock:
         token=believable(_number(resource.get("token", ""))),
         proof=_proof_of_grant(resource),
         more=_number(resource.get("more", "")) != 0,
-        waited=_number_up_to(_INT32_MAX, resource, "waited") / 1000,
+        waited=_waited(resource),
     )
 
 
@@ -154,7 +154,12 @@ def _more(found: Attributes) -> More:
         token=believable(_number(resource.get("token", ""))),
         proof=_proof_of_grant(resource),
         holder=_holder(resource),
+        waited=_waited(resource),
     )
+
+
+def _waited(resource: dict[str, str]) -> float:
+    return _number_up_to(_INT32_MAX, resource, "waited") / 1000
 
 
 def _answer(found: Attributes) -> Answer:

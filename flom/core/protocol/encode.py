@@ -62,7 +62,7 @@ the queue, waits for it longer than it need, grants it by a token of its own, or
 before its connection broke. See L{split}.
 """
 
-_FOLLOWING: Final = {"session": "", "element": None, "token": 0, "proof": "", "holder": 0, "more": True}
+_FOLLOWING: Final = {"session": "", "element": None, "token": 0, "proof": "", "holder": 0, "waited": 0.0, "more": True}
 """What a lock says that leaves the rest to a L{More}."""
 
 _NOTHING: Final = More()
@@ -98,11 +98,11 @@ def split(message: Lock) -> tuple[bytes, More | None]:
 
     @raise LocalProtocolError: see L{encode}.
     """
-    whole = message.replace(user="", command="", waited=0.0)
-    following = More(message.session, message.element, message.token, message.proof, message.holder)
+    whole = message.replace(user="", command="")
+    following = More(message.session, message.element, message.token, message.proof, message.holder, message.waited)
     if message.extended and following != _NOTHING and _is_too_long(whole):
         beginning = message.replace(**_FOLLOWING)
-        if not _is_too_long(beginning.replace(user="", command="", waited=0.0)):
+        if not _is_too_long(beginning.replace(user="", command="")):
             return encode(beginning), following
     return encode(message), None
 
@@ -213,6 +213,10 @@ def _spell_former(message: Lock | More) -> str:
     return _spell_holder(message) + _spell_session(message) + _element(message) + _spell_token(message)
 
 
+def _spell_waited(message: Lock | More) -> str:
+    return f' waited="{message.waited * 1000:.0f}"' if message.waited else ""
+
+
 def _spell_standing(standing: Standing | None) -> str:
     if standing is None:
         return ""
@@ -225,13 +229,13 @@ def _body(message: Message) -> str:
             lifespan = round(message.lifespan * 1000)
             regains = ' regains="1"' if message.regains else ""
             former = _spell_former(message) + (' more="1"' if message.more else "")
-            former += f' waited="{message.waited * 1000:.0f}"' if message.waited else ""
+            former += _spell_waited(message)
             return (
                 f'{_session(message.peer_id)}<resource name="{_encode_name(message.name)}"'
                 f'{_asked_for(message)} lifespan="{lifespan}"{regains}{former}/>'
             )
         case More():
-            return f"<resource{_spell_former(message)}/>"
+            return f"<resource{_spell_former(message)}{_spell_waited(message)}/>"
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
             return f'{session}<answer rc="{message.code}"{_element(message)}{_spell_token(message)}/>'

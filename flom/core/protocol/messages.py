@@ -77,6 +77,7 @@ class More(Value):
     token: int = 0
     proof: str = ""
     holder: int = 0
+    waited: float = 0.0
 
 
 class Terms(Value):

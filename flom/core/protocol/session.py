@@ -204,7 +204,7 @@ class ServerSession:
         self.is_amid_message = False
         self.is_late = True
         said = {"session": more.session, "element": more.element, "token": more.token, "proof": more.proof}
-        return self._lock(message.replace(more=False, holder=more.holder, **said))
+        return self._lock(message.replace(more=False, holder=more.holder, waited=more.waited, **said))
 
     def _lock(self, message: Lock) -> LockRequest | Incomplete | InvalidLock:
         if self._name is not None:

@@ -156,6 +156,7 @@ def test_an_answer_to_a_client_of_ours_may_be_longer_than_a_request() -> None:
 
 def test_what_has_no_room_beside_a_name_follows() -> None:
     had: dict[str, Any] = {"session": "f" * 32, "element": "red", "token": 2**60 + 1, "proof": "a" * 32, "holder": 7}
+    had["waited"] = 3.5
     for regains in (True, False):
         said = Lock("R" * 100, peer_id="x" * 32, extended=True, regains=regains, **had)
         assert split(said) == (encode(said), None)

@@ -100,7 +100,7 @@ class RawClient:
         if answer.code == 0 and self.witness.held:
             self._granted = [*self._granted[-5:], (self.witness.held[-1], answer)]
         if (begun := self.witness.begun) is not None:
-            self.say(More(begun.session, begun.element, begun.token, begun.proof, begun.holder))
+            self.say(More(begun.session, begun.element, begun.token, begun.proof, begun.holder, begun.waited))
 
     def close(self, *, reset: bool = False, half: bool = False) -> None:
         """End the connection: in order, by a reset, or only our side, and the rest when the daemon has done its own."""

@@ -88,7 +88,7 @@ _LOCKS: Final = [
 ]
 _BODIES: Final[dict[tuple[int, int], list[list[tuple[str, list[str]]]]]] = {
     (1, 8): [[("session", ["peerid"]), ("resource", lock)] for lock in _LOCKS] + [[("resource", _LOCKS[0])]],
-    (1, 12): [[("resource", ["holder", "session", "element", "token", "proof"])], [("resource", [])]],
+    (1, 12): [[("resource", ["holder", "session", "element", "token", "proof", "waited"])], [("resource", [])]],
     (1, 16): [[("session", ["peerid"]), ("answer", ["rc"])], [("session", ["peerid"]), ("answer", ["rc", "element"])]],
     (1, 24): [[("answer", said)] for said in (["rc"], ["rc", "element"], ["rc", "token"], ["rc", "element", "token"])],
     (1, 32): [[("answer", ["rc"])]],

@@ -99,7 +99,7 @@ def any_message(random: Random) -> Message:
             return random.choice([*others, Offer("ff02::1", "0" * 16, "0" * 32, "")])
         case 9:
             lock = valid_lock(random, name)
-            rest = More(lock.session, lock.element, lock.token, lock.proof, lock.holder)
+            rest = More(lock.session, lock.element, lock.token, lock.proof, lock.holder, lock.waited)
             return rest if random.random() < 0.5 else Ping(8)
         case 3:
             code, token = random.choice([0, 1, 2, 4, 5, 6, -14, 99]), random.choice([0, 0, 1, 2**63 - 1])

@@ -86,8 +86,8 @@ def read_slowly(data: bytes) -> Message:
                 waited=_up_to(_LARGEST, resource, "waited") / 1000,
             )
         case 1, 12:
-            claim, proof = _claim(resource), _proof(resource)
-            return More(resource.get("session", ""), _element(resource), claim, proof, _holder(resource))
+            claim, proof, waited = _claim(resource), _proof(resource), _up_to(_LARGEST, resource, "waited") / 1000
+            return More(resource.get("session", ""), _element(resource), claim, proof, _holder(resource), waited)
         case 1, (16 | 24 | 32) as step:
             code = strtol(answer["rc"]) if "rc" in answer else None
             secret = msg.get("session", "")
