@@ -147,7 +147,8 @@ class Programs:
 
     def daemons(self) -> list[int]:
         """Return the processes that C{pgrep flom} would find, if they have come of our programs."""
-        return [pid for pid in self.pids() if "flom" in name_of(pid) and pid not in {r.pid for r in self._running}]
+        running = {each.pid for each in self._running if each.process.poll() is None}  # others' numbers come again
+        return [pid for pid in self.pids() if "flom" in name_of(pid) and pid not in running]
 
     def command_lines(self) -> list[str]:
         """Return the command lines of all that has come of our programs."""
