@@ -360,6 +360,8 @@ class LockProtocol(Protocol):
         if self._session is not None:
             self._shared.sessions.end(self._session)
             self._session = None
+        if self._mark is not None:
+            self._mark.forget(self._id)
         self._arbiter.drop(self._id)
 
     def _check_session(self, lock: Lock) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -24,6 +25,8 @@ KEPT: Final = 10.0
 
 LOOK: Final = 5.0
 """Seconds between two looks whether there is one, and between two attempts to make a mark that cannot be made."""
+
+_MOST_LOOKED_AT: Final = 500  # holders in one look: others are served meanwhile
 
 _PREFIX: Final = "held-"
 _SEEN: Final = "seen-"  # in the place of a state directory: there was a daemon at this address since the boot
@@ -63,7 +66,8 @@ class Mark:
         self._names = [_name_of(address) for address in self._addresses]
         self._found: list[str] = []  # marks of earlier daemons, which stand for ours
         self._state: StateDirectory | None = None
-        self._holders: set[SessionId] = set()
+        self._holders: dict[SessionId, None] = {}  # and others, which do not hold anything any more
+        self._is_busy = False  # whether others have held anything since the last look
         self._is_set = False
         self._has_failed = False  # since the last look
         self._grace_until = self._busy_at = clock.seconds()
@@ -85,9 +89,16 @@ class Mark:
 
     def note_grant(self, session: SessionId) -> None:
         """Note that C{session}, of a client of another host, has been granted a lock; call this before it is told."""
-        self._holders.add(session)
+        self._is_busy = True
+        self._holders[session] = None
         if not self._is_set and not self._has_failed:
             self._set()
+
+    def forget(self, session: SessionId) -> None:
+        """Note that C{session} has ended."""
+        if session in self._holders:
+            del self._holders[session]
+            self._is_busy = True
 
     def stop(self) -> None:
         """End: take the mark back, unless the next daemon has to wait for what is held now."""
@@ -166,10 +177,13 @@ class Mark:
         """See whether there is any such holder, and take the mark back if there was none for a while."""
         self._timer = None
         now = self._clock.seconds()
-        if self._holders or now < self._grace_until:
+        if self._is_busy or self._holders or now < self._grace_until:
             self._busy_at = now
-        self._holders = set(filter(self._arbiter.holds, self._holders))
-        self._has_failed = False
+        for session in list(islice(self._holders, _MOST_LOOKED_AT)):
+            del self._holders[session]
+            if self._arbiter.holds(session):
+                self._holders[session] = None  # at the end: the next look begins with others
+        self._is_busy = self._has_failed = False
         if self._holders and not self._is_set:
             self._set()
         elif self._is_set and now - self._busy_at >= KEPT:

@@ -123,6 +123,21 @@ def test_clients_of_this_host_and_of_flom_leave_none(state: Path) -> None:
     assert files(state) == []
 
 
+def test_a_look_takes_the_same_time_with_many_holders(state: Path) -> None:
+    daemon = Daemon(state)
+    clients = [daemon.ask(name=f"R{number}") for number in range(1200)]
+    daemon.pass_time(20.0)
+    for client in clients[:-1]:
+        client.leave()
+    daemon.pass_time(20.0)
+    assert files(state) == [MARK]
+    clients[-1].leave()
+    daemon.pass_time(KEPT - 1.0)
+    assert files(state) == [MARK]
+    daemon.pass_time(7.0)
+    assert files(state) == []
+
+
 def test_a_waiter_leaves_none_before_it_is_granted_the_lock(state: Path) -> None:
     daemon = Daemon(state)
     holder, waiter = daemon.ask(HERE), daemon.ask()

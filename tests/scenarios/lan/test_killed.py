@@ -127,10 +127,10 @@ def test_programs_reclaim_what_they_held(scene: Scene, tmp_path: Path, marks: Ma
 
 
 def test_a_holder_asks_as_long_as_the_host_says_that_there_is_none(scene: Scene, lan: Lan) -> None:
-    """If that says nothing, a daemon may be at work there."""
-    holder = scene.hold("R", "--session-timeout", "1000")
+    """If that host says nothing, a daemon may be at work there: then the command is ended."""
+    holder = scene.hold("R", "--session-timeout", "1000", "--on-lost", "terminate", "--kill-after", "0.2")
     scene.kill()
-    sleep(2.0)  # twice its patience
+    sleep(2.0)  # more than twice its patience
     scene.start()
     eventually(lambda: "reclaimed" in holder.line(), "reclaimed")
     scene.kill()
