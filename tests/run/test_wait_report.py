@@ -125,7 +125,7 @@ def test_over_tcp(programs: Programs, tmp_path: Path, listens_on: str, host: str
     port = str(free_port())
     options = Authority(tmp_path / "ca", "ca").issue("host").options() if with_tls else []
     place = ["-a", host, "-p", port, "-r", "R1", *options]
-    with Daemon("--unicast-address", listens_on, "--unicast-port", port, *options):
+    with Daemon("--unicast-address", listens_on, "--unicast-port", port, "--state", str(tmp_path / "state"), *options):
         holder = programs.start(*place, "--", "sh", "-c", "echo held; read go")
         assert holder.line() == "held"
         waiter = programs.start("-V", *place, "--", "true")

@@ -274,7 +274,8 @@ def test_a_hangup_does_not_end_it(daemon: Daemon) -> None:
 
 def test_every_address_of_both_families_may_be_listened_on(tmp_path: Path) -> None:
     port = free_port()
-    with Daemon("--unicast-address", "0.0.0.0", "--unicast-address", "::", "--unicast-port", str(port)):
+    words = ["--unicast-address", "0.0.0.0", "--unicast-address", "::", "--unicast-port", str(port)]
+    with Daemon(*words, "--state", str(tmp_path / "state")):
         holder = connect(("127.0.0.1", port))
         assert ask(holder, lock()) == b"0"
         assert ask(connect(("::1", port)), lock(wait=0)) == b"4"
