@@ -32,12 +32,6 @@ class Proxy:
                 self._hang_up(end)
             self._ends.clear()
 
-    @property
-    def connections(self) -> int:
-        """How many clients are connected through this."""
-        with self._guard:
-            return len(self._ends) // 2
-
     def heal(self) -> None:
         """Find the way again."""
         self._is_cut = False
