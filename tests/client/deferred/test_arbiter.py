@@ -24,6 +24,7 @@ from tests.fakes.connections import Transport, xml
 from tests.fakes.results import error
 
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
+GRANTED_FAR = GRANTED.replace(b'step="16"', b'step="16" extended="1" session="%b" waits="1"' % (b"0" * 32))
 GRANTED_ELEMENT = xml(1, 16, '<session peerid="x"/><answer rc="0" element="a"/>')
 QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
 GRANTED_LATER = xml(1, 24, '<answer rc="0"/>')
@@ -37,15 +38,19 @@ class Daemons:
 
     @ivar clients: one for each connection.
     @ivar are_gone: set to true while there is no daemon.
+    @ivar host_refuses: set to false while their host does not say so.
     """
 
     def __init__(self) -> None:
         self.clients: list[LockClient] = []
         self.are_gone = False
+        self.host_refuses = True
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         if self.are_gone:
-            return fail(DaemonUnreachable(ReturnCode.CONNECT_ERROR, "the daemon: no daemon is listening"))
+            why = DaemonUnreachable(ReturnCode.CONNECT_ERROR, "the daemon: no daemon is listening")
+            why.is_refused = self.host_refuses
+            return fail(why)
         client = protocolFactory.buildProtocol(None)  # type: ignore[arg-type]
         assert isinstance(client, LockClient)
         client.makeConnection(Transport())
@@ -380,3 +385,28 @@ def test_outside_groups_no_lock_is_reclaimed() -> None:
     assert held.is_lost
     assert held.lost.called
     assert len(asking.daemons.clients) == 1
+
+
+def test_a_lock_elsewhere_is_reclaimed_while_that_host_says_there_is_none() -> None:
+    asking = Asking(is_in_group=False)
+    held = asking.hold(GRANTED_FAR)
+    asking.daemons.are_gone = True
+    asking.daemons.go()
+    for _ in range(200):
+        asking.pass_time()
+    asking.daemons.are_gone = False
+    for _ in range(3):
+        asking.pass_time()
+    asking.daemons.say(GRANTED)
+    assert asking.request().regains
+    assert not held.lost.called
+
+
+def test_a_lock_elsewhere_is_lost_if_that_host_says_nothing() -> None:
+    asking = Asking(is_in_group=False)
+    held = asking.hold(GRANTED_FAR)
+    asking.daemons.are_gone, asking.daemons.host_refuses = True, False
+    asking.daemons.go()
+    for _ in range(24):
+        asking.pass_time()
+    assert held.is_lost
