@@ -111,6 +111,7 @@ class LockProtocol(Protocol):
         self._to_show: list[str | None] = []
         self._showing: Deferred[bytes] | None = None
         self._known: Peer | None = None
+        self._is_releasing = False  # what it has said to that effect is postponed
         self._session: Session | None = None  # if it outlives a connection that breaks
         self._prover: Prover | None = None  # of what is granted on this connection, once something is
         self._postponed = b""  # what is sent before anything else is
@@ -250,6 +251,7 @@ class LockProtocol(Protocol):
                     self._arbiter.withdraw(self._id, order.name)
                     is_done = True
                 if not is_done:
+                    self._is_releasing = True
                     self._arbiter.postpone(lambda: self._release_late(order))
                 elif (unlocked := self._connection.unlocked()) is not None:
                     self._send(unlocked)
@@ -342,6 +344,7 @@ class LockProtocol(Protocol):
 
     def _release_late(self, order: Release) -> None:
         """Carry out C{order}, which was postponed."""
+        self._is_releasing = False
         if self not in self._shared.connected:
             return
         try:
@@ -379,7 +382,9 @@ class LockProtocol(Protocol):
         """
         if self._connection.is_over:
             return False
-        return self._has_broken(reason) or (self._has_to_outlive and self._arbiter.has_locks(self._id))
+        if self._has_broken(reason):
+            return True
+        return self._has_to_outlive and not self._is_releasing and self._arbiter.has_locks(self._id)
 
     def _has_broken(self, reason: Failure) -> bool:
         """Return whether neither end has closed the connection, which has ended by C{reason}."""

@@ -364,6 +364,18 @@ def test_a_goodbye_that_crosses_the_grant_gives_the_lock_back() -> None:
     assert second.answers() == [(0, "2")]
 
 
+def test_a_goodbye_is_one_although_a_daemon_is_about_to_hand_over() -> None:
+    daemon = MemoryDaemon(REQUIRED)
+    holder, waiter = Client(daemon), Client(daemon)
+    for client in (holder, waiter):
+        client.ask()
+    daemon.arbiter.freeze()
+    holder.unlock()
+    holder.lose(IN_ORDER)
+    daemon.arbiter.thaw()
+    assert waiter.answers() == [GRANTED]
+
+
 @pytest.mark.parametrize("extended", [0, 1])
 def test_a_client_without_a_session_is_refused(extended: int, log: list[LogEvent]) -> None:
     daemon = MemoryDaemon(REQUIRED)
