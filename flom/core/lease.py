@@ -134,6 +134,10 @@ class Lease:
         """
         self._checks_until = now + seconds
 
+    def is_over(self, now: float) -> bool:
+        """Return whether the lock may be another client's at C{now}, even if there is time to find out (L{woke})."""
+        return now >= self._since + self.patience
+
     @property
     def lost_at(self) -> float:
         """When the lock may be another client's; minus infinity if nothing was answered yet."""

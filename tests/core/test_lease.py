@@ -165,3 +165,16 @@ def test_a_holder_gives_up_before_its_daemon_does(steps: list[tuple[float, float
         now = received + back
         lease.answered()
         assert lease.lost_at + times.kill_after + times.margin <= received + timeout + 1e-9
+
+
+def test_time_to_find_out_is_none_to_believe() -> None:
+    lease = Lease(6.0)
+    lease.sent(100.0)
+    lease.answered()
+    assert not lease.is_over(105.9)
+    lease.woke(200.0, 1.0)
+    assert lease.is_over(200.0)
+    assert lease.lost_at == 201.0
+    lease.sent(200.1)
+    lease.answered()
+    assert not lease.is_over(200.5)

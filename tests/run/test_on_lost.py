@@ -7,14 +7,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
 
 from flom.core.protocol.messages import Answer, Contested
-from tests.fakes.daemon import BIN
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.peers import FakeDaemon, SocketConversation
-from tests.fakes.programs import Programs, Running, assert_refused, eventually, is_alive
+from tests.fakes.programs import Programs, Running, assert_refused, eventually, free_port, is_alive
 from tests.fakes.signals import RECORD, ControllingTerminal
 
 Holds = Callable[..., tuple[Running, SocketConversation]]
@@ -276,6 +277,32 @@ def test_flom_leaves_its_command_alone_and_exits_with_99(holds: Holds, tmp_path:
     running.say("went on")
     done = running.finish()
     assert (done.returncode, done.stdout) == (99, "went on\n")
+
+
+@pytest.mark.parametrize("option", [TERMINATE, []], ids=["terminate", "warn"])
+def test_a_sleeper_does_not_reclaim_from_another_daemon(programs: Programs, tmp_path: Path, option: list[str]) -> None:
+    """One between the two may have granted the lock, and its holder may be slower to reclaim it."""
+    port = str(free_port())
+    words = ["-a", "127.0.0.1", "--unicast-port", port, "--state", str(tmp_path / "state"), "--session-timeout", "1s"]
+    with Daemon(*words, reserves=True) as daemon:
+        place = ["-a", "127.0.0.1", "-p", port, "-d", "0", "-r", "R1"]
+        holder = programs.start(
+            *place, *option, *shell(RUNS_ON.replace(":", "[ ! -e end ]")), own_session=True, cwd=tmp_path
+        )
+        assert holder.line() == "runs"
+        os.killpg(holder.pid, signal.SIGSTOP)
+        sleep(1.2)  # more than its patience
+        daemon.process.kill()
+        daemon.process.communicate()
+        daemon.__enter__()
+        os.killpg(holder.pid, signal.SIGCONT)
+        if not option:
+            daemon.wait_for_log("all holders of the last daemon have come back")
+            (tmp_path / "end").touch()
+        done = holder.finish()
+        assert done.returncode == (95 if option else 0)
+        assert ("has gone while this program was stopped" in done.stderr) is bool(option)
+        assert programs.run(*place, "-o", "0", "--", "true").returncode == 0
 
 
 # FLOM_DEADLINE_FD

@@ -137,6 +137,8 @@ class Acquirer:
         self._is_undecided = False
         self._has_stepped_out = False
         self._insists = False
+        self._is_ended = False  # whether what the lock is for ends when it is lost
+        self._is_late = False  # whether it may be another client's already, because we did not run for a while
         self._asked_at = 0.0  # by boottime: when the daemon was asked what it has answered by the grant
         self._expected_until = 0.0
         self._is_far = False  # while we reclaim the lock of a daemon on another host, which has gone
@@ -184,6 +186,7 @@ class Acquirer:
         self.lease = lease = Lease(times.patience, times.interval if terms.timeout else NEVER, times.kill_after)
         lease.sent(self._asked_at)
         lease.answered()
+        self._is_ended = is_ended
         return lease
 
     def can_reclaim(self) -> bool:
@@ -220,6 +223,10 @@ class Acquirer:
         self._insists = self._is_known and not self._is_in_group
         if self.lease is not None:
             self.lease.reconnected()
+            self._is_late = self._is_ended and self.lease.is_over(boottime())
+        former = self.conversation
+        if self._is_late and former is not None and not former.is_broken:
+            raise self._too_late()
         ask = self._insist if self._insists else self._ask
         self._is_far = self._is_known and self.conversation is not None and self.conversation.holding is None
         if self._is_far:
@@ -228,6 +235,8 @@ class Acquirer:
         conversation, granted = ask(self._goes_on(self._again(message)))
         try:
             check_reclaimed(conversation.peer, granted.element, self._granted.element)
+            if self._is_late and former is not None and conversation.connection.session != former.connection.session:
+                raise self._too_late()
         except FlomError:
             conversation.close()
             raise
@@ -246,7 +255,7 @@ class Acquirer:
             try:
                 return self._ask(message)
             except (NoDaemon, DaemonLost) as e:
-                if self._is_far and not self._is_expected:
+                if self._is_late or (self._is_far and not self._is_expected):
                     raise
                 self._hooks.say(f"{e}, trying again")
             pause(LONG_RETRY * jitter(), self._deadline)
@@ -512,9 +521,18 @@ class Acquirer:
 
     def _note_absence(self, error: NoDaemon, asked_at: float) -> None:
         """Note that nobody listens, where the next daemon will know of us: until now, nobody can have had our lock."""
+        if self._is_late and error.is_refused:
+            raise self._too_late()
         if self.lease is not None and self._insists and error.is_refused:
             self.lease.sent(asked_at)
             self.lease.answered()
+
+    def _too_late(self) -> DaemonLost:
+        """
+        Return the error that the daemon has gone while we did not run, and our time was over: others may have been
+        granted the lock since, by one that has gone too, and have yet to reclaim it.
+        """
+        return DaemonLost(f"{peer_of(self._config)} has gone while this program was stopped")
 
     @property
     def _waits_for_daemon(self) -> bool:

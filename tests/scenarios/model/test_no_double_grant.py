@@ -49,9 +49,10 @@ def test_nor_do_they_in_many_worlds() -> None:
         (Rules(kill_after=6.0), 311),
         (Rules(grace=0.0), 15),
         (Rules(slowest=0.6, fastest=1.4), 29),
-        (Rules(checks_late_grants=False), 770),
+        (Rules(checks_late_grants=False), 64),
+        (Rules(reclaims_late=True), 959),
     ],
-    ids=["patience", "kill-after", "no grace", "clocks", "late grants"],
+    ids=["patience", "kill-after", "no grace", "clocks", "late grants", "late reclaims"],
 )
 def test_where_the_times_do_not_fit_it_is_found(rules: Rules, known: int) -> None:
     """@param known: a world in which it was found once."""

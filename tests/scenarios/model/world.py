@@ -40,6 +40,9 @@ from tests.tools.fuzz.checker import Claim, Wrong, why_not
 RETRY: Final = 0.5
 """Seconds between two attempts of a client to connect."""
 
+CHECK: Final = 1.0
+"""Seconds in which a client that was frozen for too long finds out whether it still holds its lock."""
+
 LIMIT: Final = 5.0
 """Seconds after which a client gives up to have its unlock confirmed."""
 
@@ -72,6 +75,7 @@ class Rules:
     @ivar fastest: the same of the fastest. The margin of 1.5 s is enough while it is less than C{10 / 8.5} times as
         fast as the slowest.
     @ivar checks_late_grants: whether a client whose patience was over when a grant came asks whether it still holds.
+    @ivar reclaims_late: whether a client whose patience was over while it was frozen reclaims from the next daemon.
     """
 
     timeout: float = 10.0
@@ -81,6 +85,7 @@ class Rules:
     slowest: float = 0.93
     fastest: float = 1.08
     checks_late_grants: bool = True
+    reclaims_late: bool = False
 
 
 class End:
@@ -284,7 +289,6 @@ class Job:
 
     @ivar state: C{asking}; C{checking} whether what was granted is still held; C{running}; C{ending}, when the lock is
         lost; C{unlocking}.
-    @ivar is_stale: true if it was frozen for longer than it may believe to hold the lock, and runs still.
     @ivar file: number of the start of the daemon whose holders file it has locked; 0 for none.
     """
 
@@ -295,11 +299,12 @@ class Job:
         self.lease = Lease(self._rules.patience)
         self.link: Link | None = None
         self.state = "asking"
-        self.is_stale = False
+        self._stale_until = float("-inf")
         self.file = 0
         self.token = 0
         self.element: str | None = None
-        self._secret = self._proof = ""
+        self._secret = self._former = self._proof = ""
+        self._was_late = False  # when it has connected last
         self._limit = float("inf")  # when the command is gone, or when we give up
         self._retry_at = 0.0
         self._is_dated = not host.is_local  # whether the lease runs
@@ -308,6 +313,11 @@ class Job:
     def is_running(self) -> bool:
         """Whether its command runs."""
         return self.state in ("running", "ending")
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was frozen for longer than it may believe to hold the lock, and has not had the time to end."""
+        return self.host.now <= self._stale_until
 
     @property
     def claim(self) -> Claim:
@@ -322,10 +332,14 @@ class Job:
         link = host.world.open_link(host)
         self.lease.reconnected()
         if link is None:  # the daemon is plainly gone, and has granted nothing
-            self._date()
+            if self._is_late:
+                self._lose()
+            else:
+                self._date()
             return
         self.link = link
         self._retry_at = float("inf")
+        self._was_late, self._former = self._is_late, self._secret
         message = self.want.replace(session=self._secret)
         if self.token:
             had = {"element": self.element, "token": self.token, "proof": self._proof}
@@ -361,6 +375,9 @@ class Job:
         self.link = None
         if self.state == "ending":
             return
+        if in_order and self._is_late:
+            self._lose()
+            return
         if self.state == "checking":  # another daemon may have granted it since, whose holder has yet to reclaim it
             self.state, self.token, self.element = "asking", 0, None
         if in_order and not self.token:
@@ -387,9 +404,12 @@ class Job:
     def thaw(self) -> None:
         """Note that it runs again after a time in which it did not."""
         if self.is_running:
-            is_connected = self.link is not None and self.link.is_open_there
-            if self.host.now >= self.lease.lost_at if self._is_dated else not is_connected:
-                self.is_stale = True
+            now, is_connected = self.host.now, self.link is not None and self.link.is_open_there
+            if self._is_dated and now >= self.lease.lost_at and self.state == "running":
+                self.lease.woke(now, CHECK)
+                self._stale_until = now + CHECK + self._rules.kill_after
+            elif not (self._is_dated or is_connected):
+                self._stale_until = float("inf")
 
     def next_event(self) -> float:
         """Return when there is something to do, by the host's clock."""
@@ -439,6 +459,12 @@ class Job:
         self.lease.sent(self.host.now)
         self._send(self.link.client.ping())
 
+    @property
+    def _is_late(self) -> bool:
+        """Whether it was frozen for so long that only the daemon which has granted the lock knows who has it."""
+        is_over = self._is_dated and self.lease.is_over(self.host.now)
+        return is_over and self.state == "running" and not self._rules.reclaims_late
+
     def _date(self) -> None:
         """Note that nothing has been granted to anybody until now."""
         self.lease.sent(self.host.now)
@@ -458,6 +484,9 @@ class Job:
                 return
             self.file = self.link.daemon.number
             self._is_dated = False
+        if self._was_late and self.link.client.session != self._former:
+            self._lose()
+            return
         is_new = not self.token
         self.token, self.element, self._proof = granted.token or 0, granted.element, granted.proof
         if is_new and self._is_dated and self._rules.checks_late_grants and self.host.now >= self.lease.lost_at:

@@ -88,7 +88,7 @@ class Survivors:
 
         @raise Wrong: a command was harmed, two held what excludes each other, or the daemon logs a fault.
         """
-        port, path = free_port(), str(self._directory / "killed.sock")
+        port, path = free_port(), str(self._directory / f"{self.did['scenes']}.sock")
         words = ["--socket-name", path, "--unicast-address", "127.0.0.1", "--unicast-port", str(port)]
         places = [["-s", path], ["-a", "127.0.0.1", "-p", str(port)]]
         with Watched(*words, "--state", str(self._directory / "state"), reserves=True) as daemon:
@@ -98,7 +98,7 @@ class Survivors:
                 self.did["kills of the daemon"] += 1
 
             self._run(seconds, places, ["none", "none", "none", "SIGKILL", "SIGSTOP"], kill, BETWEEN_KILLS)
-            daemon.check_log()
+            _end(daemon)
 
     def outlive_connections(self, seconds: float) -> None:
         """
@@ -115,7 +115,7 @@ class Survivors:
                 self.did["connections that were reset"] += proxy.break_some(self._random, 0.5)
 
             self._run(seconds, places, ["none", "none", "none", "SIGSTOP"], reset, BETWEEN_BREAKS)
-            daemon.check_log()
+            _end(daemon)
 
     def close(self) -> None:
         """Kill those that are left."""
@@ -189,6 +189,13 @@ class Survivors:
                 case "SIGCONT":
                     os.kill(process.pid, signal.SIGCONT)
                     command.fate = "none"
+
+
+def _end(daemon: Watched) -> None:
+    """End C{daemon} in good order, so that nobody waits for the next one at its place."""
+    if daemon.stop() not in (0, -signal.SIGTERM):
+        raise Wrong(f"the daemon ended with {daemon.process.returncode}")
+    daemon.check_log()
 
 
 def _words(command: _Command) -> str:
