@@ -26,6 +26,7 @@ MARGIN: Final = 1.5
 _KILL_PART: Final = 0.25  # of the whole time, if that is less than KILL_AFTER
 _MARGIN_PART: Final = 0.15  # likewise
 _LEAST_PATIENCE_PART: Final = 0.3
+_LEAST_COMEBACK_PART: Final = 0.1
 _PINGS: Final = 3  # in the whole time: one message that is late, or lost with its connection, does no harm
 
 MOST_UNANSWERED: Final = 100
@@ -72,6 +73,16 @@ def times_within(whole: float, kill_after: float | None = 0.0, *, what: str = ""
             f"{what and f' ({what})'}, so there is room for {most:.3g} s at most"
         )
     return Times(patience, kill_after, margin, whole / _PINGS)
+
+
+def time_to_come_back(whole: float, noticed: float) -> float:
+    """
+    Return the seconds that a holder has when it finds its connection broken, because it notices no later than
+    C{noticed} seconds after the kernel of the daemon's host has confirmed something.
+
+    @param whole: see L{times_within}; for example, of 10 s there are 3.5 s left if a break is noticed within 5 s.
+    """
+    return max(times_within(whole).patience - noticed, whole * _LEAST_COMEBACK_PART)
 
 
 class Lease:

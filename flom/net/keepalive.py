@@ -44,6 +44,12 @@ class Keepalive(Value):
         time, interval = min(self.time, max(1, int(seconds / 2))), min(self.interval, max(1, int(seconds / 10)))
         return Keepalive(time, interval, min(self.probes, max(1, int((seconds - time) / interval))))
 
+    @classmethod
+    def of(cls, connection: socket.socket) -> Keepalive:
+        """Return what C{connection} is set to, which is over TCP."""
+        options = socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT
+        return cls(*(connection.getsockopt(socket.IPPROTO_TCP, option) for option in options))
+
     def tune(self, connection: socket.socket) -> None:
         """Set up C{connection}, over TCP."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

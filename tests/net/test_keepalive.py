@@ -23,6 +23,12 @@ def test_a_peer_may_have_to_be_noticed_within_a_time(seconds: float, kept: Keepa
     assert kept.patience <= max(seconds, 2)
 
 
+def test_a_connection_says_what_it_is_set_to() -> None:
+    with socket.socket() as connection:
+        Keepalive(7, 3, 2).tune(connection)
+        assert Keepalive.of(connection) == Keepalive(7, 3, 2)
+
+
 def test_a_peer_that_is_noticed_earlier_is_noticed_no_later_then() -> None:
     assert Keepalive(1, 1, 2).within(10.0) == Keepalive(1, 1, 2)
 

@@ -139,6 +139,7 @@ class Acquirer:
         self._insists = False
         self._is_ended = False  # whether what the lock is for ends when it is lost
         self._is_late = False  # whether it may be another client's already, because we did not run for a while
+        self._come_back_in = 0.0  # seconds, when a connection is found broken whose daemon was not asked
         self._asked_at = 0.0  # by boottime: when the daemon was asked what it has answered by the grant
         self._expected_until = 0.0
         self._is_far = False  # while we reclaim the lock of a daemon on another host, which has gone
@@ -163,7 +164,9 @@ class Acquirer:
         self._let_go_on(conversation, message)
         return conversation, self._granted
 
-    def begin_lease(self, time_to_end: float | None = 0.0, *, is_ended: bool = False) -> Lease | None:
+    def begin_lease(
+        self, time_to_end: float | None = 0.0, *, is_ended: bool = False, asks: bool = True
+    ) -> Lease | None:
         """
         Return what can be believed of the lock that was granted, by L{boottime}; C{None} if its connection is not over
         TCP, or its daemon does not keep it when that breaks.
@@ -171,19 +174,24 @@ class Acquirer:
         @param time_to_end: see L{flom.core.lease.times_within}; L{Lease.kill_after} is what it comes to.
         @param is_ended: whether what the lock is for ends when it is lost: before the leader of a group can have a
             successor, then.
+        @param asks: whether the daemon will be asked whether it is there; if not, the kernel sends probes.
         @raise flom.errors.ConfigError: there is no room for C{time_to_end}.
         """
         held_on = self.conversation
         if held_on is None or not held_on.connection.session:
             return None
-        from flom.core.lease import NEVER, Lease, times_within
+        from flom.core.lease import NEVER, Lease, time_to_come_back, times_within
 
         terms = held_on.connection.terms
         whole, what = terms.timeout or self._config.session_timeout_ms / 1000, "the daemon's session-timeout"
         if is_ended and 0 < terms.succession < whole:
             whole, what = terms.succession, "if the leader of the group goes"
         times = times_within(whole, time_to_end, what=what)
-        self.lease = lease = Lease(times.patience, times.interval if terms.timeout else NEVER, times.kill_after)
+        self._come_back_in = times.patience
+        if not asks and terms.timeout:
+            self._come_back_in = time_to_come_back(whole, held_on.probe_early())
+        interval = times.interval if asks and terms.timeout else NEVER
+        self.lease = lease = Lease(times.patience, interval, times.kill_after)
         lease.sent(self._asked_at)
         lease.answered()
         self._is_ended = is_ended
@@ -244,6 +252,8 @@ class Acquirer:
         if self.lease is not None:
             self.lease.sent(self._asked_at)
             self.lease.answered()
+            if self.lease.interval == NEVER and conversation.connection.terms.timeout:
+                conversation.probe_early()
         self._let_go_on(conversation, message)
         return conversation
 
@@ -342,7 +352,7 @@ class Acquirer:
         from flom.client.blocking.heartbeat import deadline_of
 
         if self.lease.interval == NEVER:  # the daemon has not been asked whether it is there
-            self.lease.woke(boottime(), self.lease.patience)
+            self.lease.woke(boottime(), self.lease.patience if self._is_far else self._come_back_in)
         self._expected_until = deadline_of(self.lease)
 
     def _let_go_on(self, conversation: Conversation, message: Lock) -> None:
@@ -438,7 +448,7 @@ class Acquirer:
         began, asked_at = monotonic(), boottime()
         limit = began + self._patience
         if self._is_expected and not message.wait:
-            limit = min(limit, self._expected_until)
+            limit = min(limit, max(self._expected_until, began + ANSWER_TIMEOUT))  # one that is there decides
         try:
             decision = conversation.lock(message, min(self._deadline, limit), self._interrupts)
         except LockTimeout:

@@ -33,6 +33,7 @@ from flom.errors import (
     TlsError,
 )
 from flom.lean import boottime, socket
+from flom.net.keepalive import Keepalive
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
@@ -238,6 +239,18 @@ class Conversation:
         except TlsError as e:
             raise unconfirmed(self.peer, f"({e})") from None
 
+    def probe_early(self) -> float:
+        """
+        Set keepalive so that the kernel notices in half of the time for which the daemon keeps what we have if the
+        connection breaks; return within how many seconds it does.
+        """
+        try:
+            kept = Keepalive.of(self.stream.socket).within(self.connection.terms.timeout / 2)
+            kept.tune(self.stream.socket)
+        except OSError:
+            return 0.0  # it has ended
+        return kept.patience
+
     def ping(self) -> None:
         """Ask whether the daemon is there; L{is_lost} reads the answer, if that comes, or finds that it is not."""
         data = self.connection.ping()
@@ -407,6 +420,8 @@ class Conversation:
                 _msg.debug("from %s: %s", self.peer, Shown(data))
                 if (decision := self._decision_in(data, deadline)) is not None:
                     return decision
+                if self.connection.terms.timeout:
+                    self.probe_early()
                 if self.connection.start:
                     import flom.net.holding  # noqa: F401  # while we wait: what it takes would delay the hand-over
             raise self.stream.why_ended(self.peer, answered=self.connection.has_answered)

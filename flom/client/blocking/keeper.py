@@ -214,7 +214,10 @@ _watch = _Watch()
 
 def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
     """Return what keeps the lock that was granted, which is to be started; C{None} if it could not be reclaimed."""
-    return Keeper(acquirer, message, conversation) if acquirer.can_reclaim() else None
+    if not acquirer.can_reclaim():
+        return None
+    acquirer.begin_lease(asks=False)
+    return Keeper(acquirer, message, conversation)
 
 
 def _import_early() -> None:

@@ -186,8 +186,7 @@ class RemoteHeld:
         """Reclaim the lock that was lost because of C{why}; note the loss if that fails."""
         lost_with = self._client
         try:
-            is_near = lost_with.holding is not None
-            seconds = math.inf if is_near else RECLAIM_TIMEOUT
+            seconds = self._way_back.time_left(lost_with)
             client = await self._way_back.take(lost_with, seconds, insists=lost_with.is_awaited)
         except (FlomError, CancelledError) as e:
             self._reclaiming = None
@@ -450,9 +449,12 @@ class RemoteArbiter(Acquiring):
         while True:
             try:
                 connecting = Deferred.fromCoroutine(self._connect(endpoint))
-                client = await (connecting if endpoint else self._limit(connecting, COME_BACK_TIMEOUT))
+                left = max(0.0, give_up - self._clock.seconds())
+                client = await (connecting if endpoint else self._limit(connecting, min(left, COME_BACK_TIMEOUT)))
                 try:
-                    granted = await client.lock(message)
+                    left = max(ANSWER_TIMEOUT, give_up - self._clock.seconds())  # one that is there decides
+                    locking = client.lock(message)
+                    granted = await (locking if endpoint or left == math.inf else self._limit(locking, left))
                     client.outlive_daemon()
                     check_reclaimed(client.peer, granted.element, message.element)
                 except BaseException:
@@ -463,7 +465,7 @@ class RemoteArbiter(Acquiring):
                 now = self._clock.seconds()
                 if insists and isinstance(e, DaemonUnreachable) and e.is_refused:
                     give_up = now + seconds
-                if now > give_up:
+                if now >= give_up:
                     raise
                 pause = RETRY if endpoint else until_next_look(now - began)
             await deferLater(self._clock, pause)
@@ -486,6 +488,13 @@ class _WayBack:
         """
         is_broken = bool(ended.session and ended.is_broken)
         return self._arbiter._successor is not None or ended.is_awaited or is_broken
+
+    def time_left(self, ended: LockClient) -> float:
+        """Return the seconds for which the lock, whose connection has C{ended}, is to be looked for."""
+        if ended.holding is not None:
+            return math.inf
+        is_in_group = self._arbiter._successor is not None
+        return RECLAIM_TIMEOUT if is_in_group else ended.time_to_come_back or RECLAIM_TIMEOUT
 
     def limit(self, reclaiming: Deferred[None]) -> None:
         """Cancel C{reclaiming} soon: the lock is to be released."""

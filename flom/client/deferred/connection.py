@@ -18,8 +18,9 @@ from zope.interface import implementer
 from flom.client.deferred.holders import SharedHolding
 from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, unconfirmed, why_closed
 from flom.codes import ReturnCode
+from flom.core.lease import time_to_come_back, times_within
 from flom.core.protocol.connection import ClientConnection
-from flom.core.protocol.events import Granted, Introduced, MoreWanted, Refused
+from flom.core.protocol.events import Granted, Introduced, MoreWanted, Refused, Waiting
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested, Lock, Terms, Unlocked
 from flom.errors import DaemonLost, FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
@@ -63,6 +64,7 @@ class LockClient(Protocol):
         self.closed: Deferred[None] = Deferred()
         self.is_broken = False
         self.holding: SharedHolding | None = None
+        self._is_probed = False
         self._clock = clock
         self._connection = ClientConnection()
         self._keepalive = keepalive
@@ -97,6 +99,14 @@ class LockClient(Protocol):
     def terms(self) -> Terms:
         """What the daemon has said of the L{session}."""
         return self._connection.terms
+
+    @property
+    def time_to_come_back(self) -> float:
+        """Seconds for which the daemon keeps what we have now that this has ended; 0 if it has not said how many."""
+        timeout = self._connection.terms.timeout
+        if not timeout or self.is_awaited:
+            return timeout and times_within(timeout).patience
+        return time_to_come_back(timeout, self._keepalive.within(timeout / 2).patience)
 
     @property
     def is_reusable(self) -> bool:
@@ -224,9 +234,12 @@ class LockClient(Protocol):
                     case Introduced():
                         if self._tls is not None:
                             self._tls.check_peer_id(self.transport, event.peer_id)
+                    case Waiting():
+                        self._probe_early()
                     case MoreWanted():
                         self._write(self._connection.more())
                     case Granted():
+                        self._probe_early()
                         self._decide(event)
                     case Refused():
                         self._decide(lock_refused(event.outcome, self._name, self.peer))
@@ -262,6 +275,13 @@ class LockClient(Protocol):
         else:
             self.give_up()
         self.closed.callback(None)
+
+    def _probe_early(self) -> None:
+        """Set keepalive so that the kernel notices a break in half of the time for which what we have is kept."""
+        timeout = self._connection.terms.timeout
+        if timeout and not self._is_probed:
+            self._is_probed = True
+            tune(self.transport, self._keepalive.within(timeout / 2))
 
     def _write(self, data: bytes) -> None:
         _msg.debug("to %s: %s", self.peer, Shown(data))

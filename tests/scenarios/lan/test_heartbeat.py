@@ -9,9 +9,9 @@ import pytest
 
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
-from tests.fakes.programs import Running
+from tests.fakes.programs import Running, eventually
 from tests.scenarios.lan.network import GROUP, Lan, await_leader, in_group
-from tests.scenarios.lan.test_broken_connections import Scene, silent_end
+from tests.scenarios.lan.test_broken_connections import KEEPALIVE, Scene, each_program, silent_end
 
 pytestmark = [needs_network_namespaces, needs_nft]
 
@@ -101,6 +101,17 @@ def test_a_command_whose_flom_run_was_killed_keeps_the_lock(lan: Lan) -> None:
     holder.say("end")
     assert scene.next_line(waiter, "held")
     assert silent_end(waiter) == 0
+
+
+@each_program
+def test_a_holder_notices_a_new_address_before_its_daemon_does(program: list[str], lan: Lan) -> None:
+    """By default: the keepalive time of 60 s does not matter."""
+    scene = Scene(lan, "--session-timeout", "4s")
+    scene.place = scene.place[: -len(KEEPALIVE)]
+    holder = scene.hold(program)
+    address = scene.move()
+    eventually(lambda: f"pid={holder.pid}," in scene.connections_from(address), "back from there")
+    assert silent_end(holder) == 0
 
 
 def test_a_kill_after_that_does_not_fit_is_an_error(lan: Lan) -> None:
