@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from time import sleep
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import Running, eventually
-from tests.scenarios.lan.network import GROUP, Lan, await_leader, in_group
+from tests.scenarios.lan.network import GROUP, PORT, Lan, await_leader, in_group
 from tests.scenarios.lan.test_broken_connections import KEEPALIVE, Scene, each_program, silent_end
 
 pytestmark = [needs_network_namespaces, needs_nft]
@@ -77,6 +78,18 @@ def test_a_daemon_that_is_stopped_keeps_the_lock_of_who_can_reach_its_host(lan: 
     scene.daemon.signal(signal.SIGSTOP)
     sleep(LONGER)
     scene.daemon.signal(signal.SIGCONT)
+    assert silent_end(holder) == 0
+
+
+@pytest.mark.parametrize("where", ["on its host", "on another one"])
+def test_a_command_goes_on_while_there_is_no_daemon(where: str, lan: Lan, tmp_path: Path) -> None:
+    """Its host says so: nobody can have been granted the lock."""
+    options = [*TIMEOUT, "--state", str(tmp_path / "state")]
+    scene = Scene(lan, *options)
+    holder = scene.hold([FLOM_RUN, *TERMINATE], scene.ours if where == "on another one" else scene.server)
+    scene.daemon.signal(signal.SIGKILL)
+    sleep(LONGER)
+    scene.server.start_daemon("-a", "0.0.0.0", "--unicast-port", str(PORT), *KEEPALIVE, *options)
     assert silent_end(holder) == 0
 
 
