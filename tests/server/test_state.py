@@ -39,6 +39,19 @@ def test_a_file_is_replaced_as_a_whole(directory: StateDirectory) -> None:
     assert os.listdir(directory.path) == ["positions"]
 
 
+def test_whether_anything_can_be_written_is_tried(directory: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.check_room()
+    assert directory.names() == []
+
+    def fill(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "open", fill)
+        with pytest.raises(StateError, match=f"^{directory.path}: no space left on device$"):
+            directory.check_room()
+
+
 def test_what_a_crash_has_left_half_written_is_replaced(directory: StateDirectory) -> None:
     path_of(directory, "epoch.new").write_bytes(b"12")
     directory.begin_epoch(-1, Y2026)
