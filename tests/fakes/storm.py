@@ -110,11 +110,14 @@ class Storm:
 
         @param forgets: whether a daemon knows no more of sequences than what holders reclaim.
         """
-        assert self.problems == []
         ours = self._marks.holdings()
-        assert violations([*ours, *self._of_flom]) == []
-        assert repeated_numbers(ours, self._kills if forgets else ()) == []
-        assert late_tokens(ours) == []
+        found = {
+            "ended badly": self.problems,
+            "held beside each other": violations([*ours, *self._of_flom]),
+            "given twice": repeated_numbers(ours, self._kills if forgets else ()),
+            "did not grow": late_tokens(ours),
+        }
+        assert not any(found.values()), found
         assert self.ran > len(RESOURCES)
         assert self._of_flom
 
@@ -126,7 +129,8 @@ class Storm:
             done = running.finish(patience=_LONGEST)
             self.ran += 1
             if (done.returncode, done.stderr) != (0, ""):
-                self.problems.append(f"{name}: {done.returncode}, {done.stderr}")
+                about = f"{done.returncode}, {done.stdout}{done.stderr}"
+                self.problems.append(f"{name}: {about} at {time.monotonic():.3f}, kills {self._kills[-3:]}")
 
     def _work_as_flom(self, name: str) -> None:
         """Lock C{name} again and again as FLoM's client does, whose lock ends with the daemon."""

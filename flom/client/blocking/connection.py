@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 _RESET: Final = (1).to_bytes(4, sys.byteorder) + bytes(4)  # of the kernel's struct linger: on, for 0 seconds
 _CHECK_PART: Final = 5  # of the daemon's session-timeout is the time in which it should answer
 
+_MOST_GONE: Final = 20  # daemons that go before they confirm an unlock, or connections that break, one after another
+
 _trace = tracer("client")
 _msg = tracer("msg")
 
@@ -204,24 +206,58 @@ class Conversation:
                 go_on = self.reclaim
             if go_on is None:
                 raise
-            while True:
-                try:
-                    conversation = go_on(deadline)
-                except FlomError as why:
-                    _trace.debug("%s: %s", name, why)
-                    raise e from None
-                if conversation is None:
-                    return
-                self.is_contested |= conversation.is_contested
-                try:
-                    conversation._unlock(name, rollback, deadline)
-                    return
-                except DaemonLost:
-                    if not conversation.stream.is_broken or monotonic() >= deadline:
-                        raise
-                finally:
-                    conversation.give_up()
-                    conversation.close()
+            self._unlock_elsewhere(e, name, rollback, deadline, go_on)
+
+    def _unlock_elsewhere(
+        self,
+        loss: DaemonLost,
+        name: str,
+        rollback: bool,
+        deadline: float,
+        go_on: Callable[[float], Conversation | None],
+    ) -> None:
+        """
+        Release the lock by a connection that C{go_on} returns, or by the next one if that is broken. If its daemon has
+        gone, there is as much time again for the next one, if the lock can be reclaimed there.
+        """
+        former: Conversation | None = None
+        for _ in range(_MOST_GONE):
+            try:
+                conversation = go_on(deadline)
+            except FlomError as why:
+                _trace.debug("%s: %s", name, why)
+                raise loss from None
+            finally:
+                if former is not None:  # the next daemon has waited for us until now
+                    former._leave()
+            if conversation is None:
+                return
+            self.is_contested |= conversation.is_contested
+            try:
+                conversation._unlock(name, rollback, deadline)
+            except DaemonLost as e:
+                loss, former = e, conversation
+                if conversation.stream.is_broken:
+                    if monotonic() < deadline:
+                        continue
+                elif go_on == self.reclaim and (conversation._is_lost or not conversation.connection.is_unlocking):
+                    deadline = monotonic() + CLOSE_TIMEOUT
+                    continue
+                conversation._leave()
+                raise
+            except BaseException:
+                conversation._leave()
+                raise
+            conversation._leave()
+            return
+        if former is not None:
+            former._leave()
+        raise loss
+
+    def _leave(self) -> None:
+        """End the conversation, and what another daemon would wait for."""
+        self.give_up()
+        self.close()
 
     def _unlock(self, name: str, rollback: bool, deadline: float) -> None:
         data = self.connection.unlock(name, rollback)

@@ -17,6 +17,7 @@ import pytest
 
 from flom.codes import Outcome
 from flom.core.grace import REJOIN_BATCH
+from flom.core.protocol.messages import Answer, Unlock
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.exclusion import Marks
 from tests.fakes.peers import FakeDaemon
@@ -406,6 +407,30 @@ def test_a_flom_run_that_is_killed_while_it_reclaims_leaves_the_lock(
         assert conversation.is_open()
         holder.say("end")
         assert conversation.read() is None
+
+
+def test_an_unlock_is_confirmed_by_the_daemon_after_the_next(programs: Programs, tmp_path: Path) -> None:
+    """The first one and the next are killed before they answer it."""
+    path, start = str(tmp_path / "s"), "0123456789abcdef"
+    with daemon_at(["-s", path]) as killed:
+        holder = programs.start("-s", path, "-d", "0", "-r", "R", "--", "sh", "-c", "echo held; read line")
+        assert holder.line() == "held"
+        killed.process.send_signal(signal.SIGSTOP)
+        holder.say("end")
+        time.sleep(0.3)  # it unlocks
+        kill(killed)
+    os.unlink(path)
+    Path(f"{path}.holders-{start}").touch()
+    with FakeDaemon(path) as daemon:
+        conversation, asked = daemon.accept()
+        assert asked.regains
+        conversation.say(Answer(16, Outcome.GRANTED, peer_id="0" * 32, extended=True, start=start))
+        assert conversation.read() == Unlock("R")
+    os.unlink(path)
+    with daemon_at(["-s", path]) as last:
+        ended = holder.finish()
+        assert (ended.returncode, ended.stderr) == (0, "")
+        last.stop()
 
 
 def test_a_new_command_survives_daemons_killed_before_they_answer(programs: Programs, tmp_path: Path) -> None:
