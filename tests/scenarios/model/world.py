@@ -125,13 +125,13 @@ class Link:
         self.is_open_here = False
         self.back.clear()
 
-    def break_there(self) -> None:
-        """End it at the daemon's end."""
+    def break_there(self, *, in_order: bool) -> None:
+        """End it at the daemon's end; C{in_order}, as a proxy does that closes what has broken behind it."""
         if self.is_open_there:
             self.is_open_there = False
             self.out.clear()
-            self.back.append(End(in_order=False))
-            self.protocol.connectionLost(Failure(ConnectionLost()))
+            self.back.append(End(in_order=in_order))
+            self.protocol.connectionLost(Failure(ConnectionDone() if in_order else ConnectionLost()))
 
     def carry(self) -> bool:
         """Carry what can be; return whether anything was."""
@@ -217,7 +217,8 @@ class Daemon:
         self.clock.rightNow = world.now * world.daemon_rate
         limits = replace(DEFAULT_LIMITS, session_timeout=world.rules.timeout)
         self.arbiter = DeferredArbiter(self.clock, limits=limits, epochs=Epochs(world.disk))
-        self.factory = LockFactory(self.arbiter, self.clock, ServerOptions(limits=limits), proofs=world.proofs)
+        options = ServerOptions(limits=limits, sessions_are_required=world.requires_sessions)
+        self.factory = LockFactory(self.arbiter, self.clock, options, proofs=world.proofs)
         self.arbiter.mark = Mark(self.arbiter, self.clock, [(_PLACE, _PORT)])
         self._waits_for_others = bool(self.arbiter.mark.begin(world.rules.grace))
         self._awaited = world.locked_files()
@@ -395,8 +396,10 @@ class Job:
             self._send(self.link.client.unlock(self.want.name))
 
     def leave(self) -> None:
-        """End, in good order."""
+        """End, in good order; who has lost its lock does not say so."""
         if self.link is not None:
+            if self.state != "ending" and (goodbye := self.link.client.goodbye()):
+                self.link.out.append(goodbye)
             self.link.close()
         self.link = None
         self.host.job = None
@@ -519,6 +522,7 @@ class World:
     @ivar now: the true time, in seconds.
     @ivar disk: the state directory of all daemons.
     @ivar proofs: those of all daemons.
+    @ivar requires_sessions: whether the end of a connection over TCP is not taken for a goodbye.
     @ivar files: the numbers of the starts of the daemon whose holders files are there.
     @ivar did: how often what was done.
     @ivar script: what was done so far, in words.
@@ -534,6 +538,7 @@ class World:
         self.disk = Disk()
         key = random.choice([None, ProofKey(b"a key of 32 bytes for this world.", _PLACE)])
         self.proofs = Proofs(key)
+        self.requires_sessions = random.random() < 0.5
         self.files: set[int] = set()
         self._starts = count(1)
         self.daemon: Daemon | None = None
@@ -661,7 +666,7 @@ class World:
     def _break_there(self, link: Link) -> None:
         if link.daemon.is_awake and link.is_open_there:
             self._say("is broken for the daemon", link.host)
-            link.break_there()
+            link.break_there(in_order=self.requires_sessions and self._random.random() < 0.5)
 
     def _start_daemon(self) -> None:
         number = next(self._starts)
