@@ -229,6 +229,13 @@ class Daemon:
     def is_awake(self) -> bool:
         return not (self.is_frozen or self.is_dead)
 
+    def end(self) -> None:
+        """Do what is done at once when it is told to end."""
+        self.arbiter.close()
+        self.factory.disconnect_all()
+        assert self.arbiter.mark is not None
+        self.arbiter.mark.stop()
+
     def next_event(self) -> float:
         """Return when its next timer is due, in true time."""
         calls = self.clock.getDelayedCalls() if self.is_awake else []
@@ -680,6 +687,9 @@ class World:
         if self.daemon is None:
             self._start_daemon()
             return
+        if self.daemon.is_awake and self._random.random() < 0.3:
+            self.script.append(f"{self.now:.2f} daemon ends in good order")
+            self.daemon.end()
         self.script.append(f"{self.now:.2f} daemon is killed")
         for link in self._links:
             if link.is_open_there:
