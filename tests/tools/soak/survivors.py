@@ -27,8 +27,8 @@ from tests.tools.soak.proxy import ResettingProxy
 PATIENCE: Final = 60.0
 """Seconds in which all commands have to end when no more are started; a session that is over takes 10 of them."""
 
-BETWEEN_KILLS: Final = (3.0, 5.0)
-"""Seconds between two kills of a daemon: a new command gives up when it has met two that were killed."""
+BETWEEN_KILLS: Final = (1.5, 3.0)
+"""Seconds between two kills of a daemon; it takes some tenths of one to start, and holders have to find it."""
 
 BETWEEN_BREAKS: Final = (0.1, 1.0)
 """Seconds between two times at which connections are reset."""
