@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from flom.config import Config
     from flom.core.lease import Lease
     from flom.core.protocol.events import Refused
+    from flom.core.protocol.messages import Terms
 
 _POLL: Final = 0.02  # seconds between two questions while we have a candidate
 _LONG: Final = 0.2  # seconds, less than which a grant is not old
@@ -139,6 +140,7 @@ class Acquirer:
         self._insists = False
         self._is_ended = False  # whether what the lock is for ends when it is lost
         self._is_late = False  # whether it may be another client's already, because we did not run for a while
+        self._asks = True  # whether the daemon is asked whether it is there
         self._come_back_in = 0.0  # seconds, when a connection is found broken whose daemon was not asked
         self._asked_at = 0.0  # by boottime: when the daemon was asked what it has answered by the grant
         self._expected_until = 0.0
@@ -180,22 +182,38 @@ class Acquirer:
         held_on = self.conversation
         if held_on is None or not held_on.connection.session:
             return None
-        from flom.core.lease import NEVER, Lease, time_to_come_back, times_within
+        from flom.core.lease import Lease, times_within
 
-        terms = held_on.connection.terms
-        whole, what = terms.timeout or self._config.session_timeout_ms / 1000, "the daemon's session-timeout"
-        if is_ended and 0 < terms.succession < whole:
-            whole, what = terms.succession, "if the leader of the group goes"
+        self._is_ended, self._asks = is_ended, asks
+        whole, what = self._time_kept(held_on.connection.terms)
         times = times_within(whole, time_to_end, what=what)
-        self._come_back_in = times.patience
-        if not asks and terms.timeout:
-            self._come_back_in = time_to_come_back(whole, held_on.probe_early())
-        interval = times.interval if asks and terms.timeout else NEVER
-        self.lease = lease = Lease(times.patience, interval, times.kill_after)
+        self.lease = Lease(times.patience, times.interval, times.kill_after)
+        self._renew_lease(held_on)
+        return self.lease
+
+    def _time_kept(self, terms: Terms) -> tuple[float, str]:
+        """Return the seconds after which another client may be granted the lock, and what they are."""
+        whole = terms.timeout or self._config.session_timeout_ms / 1000
+        if self._is_ended and 0 < terms.succession < whole:
+            return terms.succession, "if the leader of the group goes"
+        return whole, "the daemon's session-timeout"
+
+    def _renew_lease(self, held_on: Conversation) -> None:
+        """Note in the lease that the lock is C{held_on} this connection, by the times of its daemon."""
+        from flom.core.lease import NEVER, time_to_come_back, times_within
+
+        lease, terms = self.lease, held_on.connection.terms
+        if lease is None:
+            return
+        whole, _ = self._time_kept(terms)
+        times = times_within(whole, min(lease.kill_after, whole / 2))
+        asks = self._asks and terms.timeout > 0  # older daemons do not understand the question
+        lease.patience, lease.interval = times.patience, times.interval if asks else NEVER
         lease.sent(self._asked_at)
         lease.answered()
-        self._is_ended = is_ended
-        return lease
+        self._come_back_in = times.patience
+        if not self._asks and terms.timeout:
+            self._come_back_in = time_to_come_back(whole, held_on.probe_early())
 
     def can_reclaim(self) -> bool:
         """
@@ -231,7 +249,7 @@ class Acquirer:
         self._insists = self._is_known and not self._is_in_group
         if self.lease is not None:
             self.lease.reconnected()
-            self._is_late = self._is_ended and self.lease.is_over(boottime())
+            self._is_late = self._is_ended and self.lease.interval != NEVER and self.lease.is_over(boottime())
         former = self.conversation
         if self._is_late and former is not None and not former.is_broken:
             raise self._too_late()
@@ -249,11 +267,7 @@ class Acquirer:
             conversation.close()
             raise
         self._granted, self._session = self._granted.replace(proof=granted.proof), conversation.connection.session
-        if self.lease is not None:
-            self.lease.sent(self._asked_at)
-            self.lease.answered()
-            if self.lease.interval == NEVER and conversation.connection.terms.timeout:
-                conversation.probe_early()
+        self._renew_lease(conversation)
         self._let_go_on(conversation, message)
         return conversation
 
