@@ -26,6 +26,7 @@ from flom.trace import tracer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Final
 
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.heartbeat import Heartbeat
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from flom.run.on_lost import OnLost
     from flom.run.stand_in import StandIn
     from flom.run.wait_report import WaitReport
+
+_SHORT: Final = 0.1  # seconds
 
 _trace = tracer("exec")
 
@@ -226,8 +229,8 @@ class Runner(Hooks):
         waiting = poll()
         waiting.register(child, POLLIN)
         waiting.register(conversation, POLLIN)
-        if self._heartbeat is None:
-            self._begin_heartbeat(conversation, request)  # now: the command need not wait for what it takes
+        if self._heartbeat is None and conversation.connection.session and not waiting.poll(_SHORT * 1000):
+            self._begin_heartbeat(conversation, request)  # most commands end before, and need not wait for an import
         heartbeat = self._heartbeat
         while True:
             left = NEVER if heartbeat is None or DaemonLost in self._told else heartbeat.left()

@@ -170,9 +170,6 @@ flom.run flom.run.child flom.run.main flom.run.program flom.run.runner flom.run.
 KNOWN_HOLDER = "flom.net.holding"
 """Those for a daemon on this host at a fixed address."""
 
-HEARTBEAT = "flom.client.blocking.heartbeat flom.core.lease"
-"""Those for a daemon over TCP."""
-
 PYTHONS_EVERY_WAY = "_operator _socket _weakrefset binascii errno gc pwd select"
 """The standard library's; what these import comes with them."""
 
@@ -181,12 +178,12 @@ PYTHONS_EVERY_WAY = "_operator _socket _weakrefset binascii errno gc pwd select"
     ("way", "ours", "pythons"),
     [
         ("UNIX", KNOWN_HOLDER, "fcntl"),
-        ("TCP", f"{KNOWN_HOLDER} {HEARTBEAT}", "fcntl"),
-        ("TLS", f"flom.client.blocking.tls flom.tls flom.tls.verdicts {KNOWN_HOLDER} {HEARTBEAT}", "fcntl ssl"),
+        ("TCP", KNOWN_HOLDER, "fcntl"),
+        ("TLS", f"flom.client.blocking.tls flom.tls flom.tls.verdicts {KNOWN_HOLDER}", "fcntl ssl"),
         pytest.param(
             "group",
             "flom.client.blocking.discovery flom.core.group.addresses flom.core.group.discovery "
-            f"flom.core.group.ranking flom.net.multicast {HEARTBEAT}",
+            "flom.core.group.ranking flom.net.multicast",
             "fcntl ipaddress pyexpat struct",
             marks=needs_network_namespaces,
         ),
