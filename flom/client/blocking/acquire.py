@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from flom.core.protocol.messages import Terms
 
 _POLL: Final = 0.02  # seconds between two questions while we have a candidate
+_LOOKS: Final = 4  # for a daemon within the patience of a lease, at least
 _LONG: Final = 0.2  # seconds, less than which a grant is not old
 
 _trace = tracer("client")
@@ -282,7 +283,7 @@ class Acquirer:
                 if self._is_late or (self._is_far and not self._is_expected):
                     raise
                 self._hooks.say(f"{e}, trying again")
-            pause(LONG_RETRY * jitter(), self._deadline)
+            self._pause(LONG_RETRY * jitter())
 
     def stop(self) -> None:
         """End a reclaim, which another thread is about, unless it is starting a daemon: then, when that is over."""
@@ -514,11 +515,11 @@ class Acquirer:
                 self._note_absence(e, asked_at)
                 if self._is_far:
                     self._check_is_gone(e)
-                    pause(until_next_look(monotonic() - began), self._deadline)
+                    self._pause(until_next_look(monotonic() - began))
                     continue
                 if self._is_expected:
                     self._hooks.say(f"{e}, trying again")
-                    pause(until_next_look(monotonic() - began), self._deadline)
+                    self._pause(until_next_look(monotonic() - began))
                     if self._is_expected or self._seek != Seek.TO_RECLAIM:
                         continue  # a holder has no more time: the next attempt might take minutes
                 if self._waits_for_daemon:
@@ -569,7 +570,13 @@ class Acquirer:
         if not self._budget.has_told:
             self._budget.has_told = True
             self._hooks.warn(f"{error}: the daemon has gone, waiting for another one")
-        pause(until_next_look(took), self._deadline)
+        self._pause(until_next_look(took))
+
+    def _pause(self, seconds: float) -> None:
+        """Pause before another look for a daemon, but not for so long that what a lease believes ends meanwhile."""
+        if self.lease is not None:
+            seconds = min(seconds, self.lease.patience / _LOOKS)
+        pause(seconds, self._deadline)
 
     def _check_may_start(self, error: NoDaemon) -> None:
         """Raise L{DaemonUnreachable} if no daemon is to be started because of C{error}, or that was of no use."""

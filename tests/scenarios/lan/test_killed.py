@@ -18,7 +18,6 @@ from tests.scenarios.lan.test_reclaim import SCRIPTS, elements_given
 pytestmark = needs_network_namespaces
 
 GRACE = 1.0
-"""Seconds that a daemon waits for holders."""
 
 
 class Scene:
@@ -29,16 +28,18 @@ class Scene:
     @ivar place: options that say where the daemons are; commands cannot start one there.
     """
 
-    def __init__(self, lan: Lan, folder: Path) -> None:
+    def __init__(self, lan: Lan, folder: Path, grace: float = GRACE) -> None:
+        """@param grace: seconds that a daemon waits for holders."""
         self.server, self.ours, self.other = lan.add_hosts(3)
         self.place = ["-a", self.server.ipv4(), "-p", str(PORT)]
         self._state = folder / "state"
+        self._grace = round(grace * 1000)
         self.start()
 
     def start(self) -> Member:
         """Start another daemon."""
         address = ["-a", "0.0.0.0", "--unicast-port", str(PORT), "--state", str(self._state)]
-        self.daemon = self.server.start_daemon(*address, "--session-timeout", str(round(GRACE * 1000)))
+        self.daemon = self.server.start_daemon(*address, "--session-timeout", str(self._grace))
         self.daemon.await_log("FLM003N")
         return self.daemon
 
@@ -126,11 +127,12 @@ def test_programs_reclaim_what_they_held(scene: Scene, tmp_path: Path, marks: Ma
     assert_well(*holders, *waiters)
 
 
-def test_a_holder_asks_as_long_as_the_host_says_that_there_is_none(scene: Scene, lan: Lan) -> None:
+def test_a_holder_asks_as_long_as_the_host_says_that_there_is_none(lan: Lan, tmp_path: Path) -> None:
     """If that host says nothing, a daemon may be at work there: then the command is ended."""
-    holder = scene.hold("R", "--session-timeout", "1000", "--on-lost", "terminate", "--kill-after", "0.2")
+    scene = Scene(lan, tmp_path, grace=2.0)
+    holder = scene.hold("R", "--session-timeout", "2000", "--on-lost", "terminate", "--kill-after", "0.2")
     scene.kill()
-    sleep(2.0)  # more than twice its patience
+    sleep(3.0)  # more than its patience
     scene.start()
     eventually(lambda: "reclaimed" in holder.line(), "reclaimed")
     scene.kill()
