@@ -215,12 +215,18 @@ def command_line_of(pid: int) -> str:
         return ""
 
 
-def eventually(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait for what no event tells of, for some seconds."""
+def eventually(
+    condition: Callable[[], object], what: str, patience: float = PATIENCE, *, interval: float = 0.01
+) -> None:
+    """
+    Wait for what no event tells of, for some seconds.
+
+    @param interval: seconds between two looks.
+    """
     give_up = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < give_up, f"{what} did not come true within {patience:g} s"
-        time.sleep(0.01)
+        time.sleep(interval)
 
 
 def free_port() -> int:

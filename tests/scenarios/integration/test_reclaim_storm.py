@@ -63,10 +63,10 @@ def test_commands_start_the_next_daemon(programs: Programs, marks: Marks, place:
     with Storm(programs, marks, [*place.options, "-d", "60000"], connect=place.connect) as storm:
         for _ in range(KILLS):
             time.sleep(PAUSE)
-            eventually(lambda: daemons(programs), "a daemon", patience=60.0)
+            eventually(lambda: daemons(programs), "a daemon", patience=60.0, interval=0.1)
             for pid in daemons(programs):
                 storm.kill(pid)
-        eventually(lambda: daemons(programs), "a daemon", patience=60.0)
+        eventually(lambda: daemons(programs), "a daemon", patience=60.0, interval=0.1)
     storm.check()
 
 

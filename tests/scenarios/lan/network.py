@@ -338,6 +338,7 @@ def await_leader(members: list[Member], patience: float = PATIENCE) -> Member:
     def roles() -> list[str]:
         return sorted("leads" if member.leads else "stands by" if member.stands_by else "?" for member in members)
 
-    eventually(lambda: roles() == ["leads"] + ["stands by"] * (len(members) - 1), "one leader", patience)
+    settled = ["leads"] + ["stands by"] * (len(members) - 1)
+    eventually(lambda: roles() == settled, "one leader", patience, interval=0.01 if patience <= PATIENCE else 0.2)
     [leader] = [member for member in members if member.leads]
     return leader

@@ -17,7 +17,7 @@ import pytest
 from tests.fakes.exclusion import Marks
 from tests.fakes.netns import needs_network_namespaces
 from tests.fakes.programs import Programs, command_line_of, eventually, name_of
-from tests.fakes.storm import KILLS, PAUSE, Storm
+from tests.fakes.storm import KILLS, Storm
 from tests.scenarios.lan.flom_peers import connect_to_leader
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader
 
@@ -25,6 +25,7 @@ pytestmark = needs_network_namespaces
 
 IS_LONG: Final = KILLS >= 20
 ROUNDS: Final = KILLS if IS_LONG else 1
+PAUSE: Final = 4.0 if IS_LONG else 2.0  # seconds from the beginning of a leader to its end
 
 
 @pytest.fixture
@@ -52,8 +53,8 @@ def test_leaders_are_killed_under_commands(
     await_leader(members)
     with storm_in_group(programs, marks, clients, "-d", "0") as storm:
         for _ in range(ROUNDS):
-            time.sleep(PAUSE)
             leader = await_leader(members, 60.0)
+            time.sleep(PAUSE)  # its grace period takes some of that
             storm.kill(leader.pid)
             leader.wait()
             members[members.index(leader)] = join(leader.host)
@@ -69,9 +70,9 @@ def test_commands_elect_the_next_leader(programs: Programs, marks: Marks, client
 
     with storm_in_group(programs, marks, clients, "-d", "60000") as storm:
         for _ in range(ROUNDS):
+            eventually(leaders, "a leader", patience=60.0, interval=0.2)
             time.sleep(PAUSE)
-            eventually(leaders, "a leader", patience=60.0)
             for pid in leaders():
                 storm.kill(pid)
-        eventually(leaders, "a leader", patience=60.0)
+        eventually(leaders, "a leader", patience=60.0, interval=0.2)
     storm.check(forgets=True)
