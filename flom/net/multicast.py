@@ -12,6 +12,7 @@ import fcntl
 import os
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from time import monotonic
 
 from flom.codes import ReturnCode
 from flom.core.group.addresses import HIGHEST_HOP_LIMIT, Group, Sender, is_for_link, may_be_from_link
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCGIFCONF: Final = 0x8912
+
+_LISTED_FOR: Final = 0.1
+"""
+Seconds for which the addresses of this host are not listed again: that takes longer than all else that an answer does,
+and a hundred clients ask hundreds of times a second when their leader has gone.
+"""
 _IFF_UP: Final = 0x1
 _IFF_LOOPBACK: Final = 0x8
 _IFF_RUNNING: Final = 0x40
@@ -248,12 +255,26 @@ class GroupSocket:
     @ivar networks: by how many interfaces that have a carrier it was sent.
     """
 
-    __slots__ = ("_came_at", "_came_to", "_group", "_is_for_link", "_joined", "came_by", "expected", "networks", "udp")
+    __slots__ = (
+        "_came_at",
+        "_came_to",
+        "_group",
+        "_is_for_link",
+        "_joined",
+        "_listed",
+        "_listed_at",
+        "came_by",
+        "expected",
+        "networks",
+        "udp",
+    )
 
     def __init__(self, group: Group, udp: socket.socket) -> None:
         self._group = group
         self._joined: dict[int, str] = {}
         self._is_for_link = is_for_link(group)
+        self._listed: dict[str, list[IPv4Address | IPv6Address]] = {}  # the addresses of this host, not long ago
+        self._listed_at = 0.0  # on the monotonic clock
         self._came_at = 0  # the index of the interface by which the last datagram came
         self._came_to: IPv4Address | IPv6Address | None = None  # where it was sent; None if that was the group
         self.came_by = ""
@@ -361,9 +382,12 @@ class GroupSocket:
 
     @property
     def asked_addresses(self) -> list[IPv4Address | IPv6Address]:
-        """The addresses of the interface by which the last datagram came."""
+        """The addresses of the interface by which the last datagram came, as they were L{_LISTED_FOR} ago at most."""
+        now = monotonic()
         try:
-            return local_addresses().get(socket.if_indextoname(self._came_at), [])
+            if now - self._listed_at >= _LISTED_FOR:
+                self._listed, self._listed_at = local_addresses(), now
+            return self._listed.get(socket.if_indextoname(self._came_at), [])
         except OSError:
             return []  # it has gone just now
 

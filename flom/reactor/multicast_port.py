@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from twisted.internet import udp
@@ -18,6 +19,9 @@ from flom.net.multicast import GroupSocket, NetworkInterface
 from flom.text import reason
 
 _DATAGRAMS_AT_ONCE: Final = 64  # that are read in one turn of the reactor
+
+_READING: Final = 0.02
+"""Seconds after which a turn of the reactor reads no more: a candidate has to go on with its campaign in time."""
 
 
 class GroupPort(udp.MulticastPort):
@@ -101,6 +105,7 @@ class GroupPort(udp.MulticastPort):
         return created
 
     def doRead(self) -> None:
+        until = monotonic() + _READING
         for _ in range(_DATAGRAMS_AT_ONCE):
             try:
                 arrived = self._group_socket.receive(self.maxPacketSize)
@@ -112,6 +117,8 @@ class GroupPort(udp.MulticastPort):
                 self.protocol.datagramReceived(*arrived)
             except Exception:
                 self._log.failure("receiving a datagram of {sender}", sender=arrived[1])
+            if monotonic() >= until:
+                return
 
     def hear_again(self, arrivals: list[tuple[bytes, Sender, str]]) -> None:
         """Receive datagrams that were received before, with their senders and the interfaces by which they came."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -14,6 +15,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 
 from flom.core.group.addresses import Group, Sender
+from flom.net import multicast
 from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
 from tests.fakes.netns import Host, needs_network_namespaces
@@ -46,10 +48,12 @@ class Listener(DatagramProtocol):
     A port of a group and its protocol.
 
     @ivar heard: the datagrams so far, each with its sender.
+    @ivar takes: seconds that each takes.
     """
 
     def __init__(self, group: Group, *, is_member: bool) -> None:
         self.heard: list[tuple[bytes, Sender]] = []
+        self.takes = 0.0
         self.reactor = MemoryReactor()
         self.port = GroupPort(group, self, self.reactor, is_member=is_member)
 
@@ -68,6 +72,7 @@ class Listener(DatagramProtocol):
         return number
 
     def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
+        time.sleep(self.takes)
         self.heard.append((datagram, addr))
 
     def wait_for(self, is_there: Callable[[list[tuple[bytes, Sender]]], object]) -> list[tuple[bytes, Sender]]:
@@ -134,6 +139,35 @@ def test_a_member_hears_what_is_told_to_the_group_on_its_own_host_too(here: Host
         assert sender[1] == asker.number
         listener.port.write(b"hello yourself", sender)
         assert asker.wait_for(len)[0][0] == b"hello yourself"
+
+
+@needs_network_namespaces
+def test_a_flood_leaves_time_for_what_else_is_due(here: Host) -> None:
+    """Such as the next announcement of a candidate, while hundreds of clients ask for the leader."""
+    with member(GROUP6) as listener, Listener(GROUP6, is_member=False) as asker:
+        for _ in range(40):
+            asker.port.write(b"hello", ("::1", listener.number))
+        listener.takes = 0.01
+        listener.port.doRead()
+        assert 0 < len(listener.heard) < 10
+
+
+@needs_network_namespaces
+def test_the_addresses_of_a_host_are_not_listed_for_each_question(here: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[None] = []
+
+    def list_none() -> dict[str, list[object]]:
+        listed.append(None)
+        return {}
+
+    monkeypatch.setattr(multicast, "local_addresses", list_none)
+    with member(GROUP6) as listener, Listener(GROUP6, is_member=False) as asker:
+        asker.port.write(b"hello", ("::1", listener.number))
+        listener.wait_for(len)
+        listed.clear()
+        for _ in range(20):
+            assert listener.port.asked_addresses == []
+    assert len(listed) <= 2
 
 
 @needs_network_namespaces
