@@ -8,23 +8,25 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from flom.core.locks.snapshot import LockView as Shown
 from flom.core.locks.snapshot import TableView
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
-from flom.core.protocol.messages import Message, Unlock
+from flom.core.protocol.messages import Answer, Lock, Message, Unlock
 from flom.errors import RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory, LockProtocol
 from flom.server.limits import DEFAULT_LIMITS, Limits
 from flom.server.options import ServerOptions
-from tests.fakes.connections import Transport
+from tests.fakes.connections import TcpTransport, Transport
 from tests.fakes.failures import failures_logged
 from tests.tools.fuzz.checker import Checker, Claim, Witness, Wrong, key_of
 from tests.tools.fuzz.malformed import cut, garbage
-from tests.tools.fuzz.messages import NAMES, any_message, spelled, valid_lock
+from tests.tools.fuzz.messages import NAMES, any_message, mutated, spelled, valid_lock
 
 IDLE: float = 60.0
 """Seconds after which nothing is remembered of a resource without clients."""
@@ -41,9 +43,17 @@ class Wire(Transport):
         self.write(b"".join(data))
 
 
+class TcpWire(Wire, TcpTransport):
+    """The same over TCP, where a session outlives a connection that breaks."""
+
+
 @dataclass(eq=False)
 class Client:
-    """One connection: what it is bound to, and what it may still say."""
+    """
+    One connection: what it is bound to, and what it may still say.
+
+    @ivar granted: what reclaims what was granted last, in its session; C{None} if it has none.
+    """
 
     number: int
     protocol: LockProtocol
@@ -52,6 +62,8 @@ class Client:
     key: str
     extended: bool
     reader: MessageReader = field(default_factory=lambda: MessageReader(MAX_ANSWER_SIZE))
+    secret: str = ""
+    granted: Lock | None = None
 
     @property
     def is_closing(self) -> bool:
@@ -68,7 +80,13 @@ class Client:
         if b"".join(encode(message) for message in heard) != data:
             raise Wrong(f"this is not how an answer is spelled: {data!r}")
         for message in heard:
+            asked = self.witness.asked[0] if self.witness.asked else None
             self.witness.hears(message)
+            if isinstance(message, Answer):
+                self.secret = message.session or self.secret
+                if message.code == 0 and asked is not None and self.secret:
+                    had = {"element": message.element, "token": message.token, "proof": message.proof}
+                    self.granted = asked.replace(regains=True, wait=False, session=self.secret, **had)
 
 
 class Scene:
@@ -86,6 +104,7 @@ class Scene:
         self._arbiter = DeferredArbiter(self._clock, limits=limits)
         self._factory = LockFactory(self._arbiter, self._clock, ServerOptions(limits=limits))
         self._clients: list[Client] = []
+        self._broken: list[tuple[float, Client]] = []  # until when each is expected back
         self._numbers = count(1)
         self.checker = Checker()
         self.script: list[str] = []
@@ -106,39 +125,78 @@ class Scene:
             self._clock.advance(IDLE)
         if failures:
             raise Wrong(failures[0].getTraceback())
-        if not self._arbiter.is_idle:
-            raise Wrong(f"all clients have gone, and this is left: {self._arbiter.view()}")
+        view, now = self._arbiter.view(), self._clock.seconds()
+        left = [
+            each for each in view.resources if each.idle_until is None or each.idle_until <= now
+        ]  # or asked to stay
+        if left or view.incubator or not self._arbiter.is_deserted:
+            raise Wrong(f"all clients have gone, and this is left: {view}")
 
     def _turn(self) -> None:
         random, what = self._random, self._random.random()
-        if not self._clients or (what < 0.12 and len(self._clients) < 12):
+        if self._broken and what < 0.04:
+            self._come_back(random.choice(self._broken)[1])
+        elif not self._clients or (what < 0.12 and len(self._clients) < 12):
             self._connect()
         elif what < 0.2:
             self._advance(random.choice([0.001, 0.1, 1.0, 2.5, 31.0]))
         else:
             client = random.choice(self._clients)
             if what < 0.25 or (client.is_closing and what < 0.6):
-                self._part(client)
+                if client.granted is not None and not client.is_closing and random.random() < 0.5:
+                    self._break(client)
+                else:
+                    self._part(client)
             elif client.is_closing or what < 0.3:
                 self._go_astray(client)
             else:
                 self._say(client)
 
-    def _connect(self) -> None:
+    def _connect(self, key: str = "", kind: type[Wire] | None = None) -> Client:
         protocol = self._factory.buildProtocol(None)
         assert isinstance(protocol, LockProtocol)
-        random, wire = self._random, Wire()
+        random = self._random
+        wire = (kind or random.choice([Wire, TcpWire]))()
         number = next(self._numbers)
-        key = key_of(random.choice(self._names))
-        client = Client(number, protocol, wire, Witness(self.checker), key, extended=random.random() < 0.3)
+        key = key or key_of(random.choice(self._names))
+        is_extended = kind is not None or random.random() < 0.4
+        client = Client(number, protocol, wire, Witness(self.checker), key, extended=is_extended)
         self.script.append(f"{number} connects")
         protocol.makeConnection(wire)
         self._clients.append(client)
+        self._hear()
+        return client
+
+    def _break(self, client: Client) -> None:
+        """Break the connection of C{client}: what it has is kept for a while, and who has it is not told."""
+        self.script.append(f"the connection of {client.number} breaks")
+        client.witness.goes_astray({client.key})
+        self._clients.remove(client)
+        self._broken.append((self._clock.seconds() + self._limits.session_timeout, client))
+        client.protocol.connectionLost(Failure(ConnectionLost()))
+        self._hear()
+
+    def _come_back(self, former: Client) -> None:
+        """Go on with the session of C{former} on another connection, or with something like it."""
+        client = self._connect(former.key, TcpWire)
+        if client not in self._clients:
+            return  # it was not let in
+        assert former.granted is not None
+        lock = former.granted.replace(extended=True)
+        if self._random.random() < 0.5:
+            lock = mutated(self._random, lock)
+        self.script.append(f"{client.number} says {lock}, as {former.number}")
+        client.witness.goes_astray({client.key})
+        client.protocol.dataReceived(encode(lock))
         self._hear()
 
     def _advance(self, seconds: float) -> None:
         self.script.append(f"{seconds} s pass")
         self._clock.advance(seconds)
+        for due, client in self._broken:
+            if due <= self._clock.seconds():
+                client.witness.leaves()
+        self._broken = [each for each in self._broken if each[0] > self._clock.seconds()]
         self._hear()
 
     def _say(self, client: Client) -> None:
