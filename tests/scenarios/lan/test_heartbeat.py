@@ -73,6 +73,27 @@ def test_a_command_is_gone_in_time_if_its_host_is_cut_off(what: str, lan: Lan) -
     assert waiter.finish().returncode == 0
 
 
+@slow
+def test_a_grant_that_is_old_by_now_is_asked_about(lan: Lan) -> None:
+    """It came while C{flom-run}, which had waited, was stopped; then its connection broke, and its time was over."""
+    scene = Scene(lan, *TIMEOUT)
+    first = scene.hold([FLOM_RUN], scene.server)
+    stopped = scene.wait([FLOM_RUN], scene.ours)
+    last = scene.wait([FLOM_RUN])
+    sleep(1.0)  # a third of the daemon's time, less than which is no reason to ask
+    stopped.signal(signal.SIGSTOP)
+    assert silent_end(first) == 0
+    scene.cut("drop")
+    assert scene.next_line(last, "held")
+    scene.heal()
+    stopped.signal(signal.SIGCONT)
+    sleep(0.5)
+    assert len(scene.ours.marks.holdings()) == 2
+    assert silent_end(last) == 0
+    assert scene.next_line(stopped, "held")
+    assert silent_end(stopped) == 0
+
+
 LOOK = """
 import sys, time
 from flom import lock
