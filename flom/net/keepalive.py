@@ -54,9 +54,13 @@ class Keepalive(Value):
         """Set up C{connection}, over TCP."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, self.probes)
+        self.retune(connection)
+
+    def retune(self, connection: socket.socket) -> None:
+        """Change the times of C{connection}, for which there is keepalive; the kernel ends it after L{patience}."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.time)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, self.interval)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, self.probes)
         # a peer that has yet to confirm data is not probed: the kernel sends it again and again, for 15 minutes
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(self.patience * 1000, 2**31 - 1))
 

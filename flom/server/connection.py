@@ -492,7 +492,7 @@ class LockProtocol(Protocol):
         if not self._connection.is_extended:
             return ""
         self._can_outlive = False
-        tune(self.transport, self._shared.keepalive_of_sessions)
+        self._shared.keepalive_of_sessions.retune(underlying(self.transport).getHandle())
         if self._session is None:
             self._session = self._shared.sessions.begin(self._id, self._owner(), self)
         return self._session.secret
