@@ -35,7 +35,13 @@ TAKEOVER_ANSWER_TIMEOUT: Final = 15.0
 CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
 RETRY: Final = 0.1  # seconds before another daemon is asked than the one that has gone
 FIRST_RETRY: Final = 0.01
-"""The same in a group, the first time: the one that has handed over is not asked again."""
+"""The same in a group, the first time, and twice as long each further time: a leader may have handed over."""
+
+SPREAD: Final = 0.2
+"""
+Seconds within which the holders of a group begin to look for their next leader: what they hold waits for them, so those
+who want a new lock come first, on a host with many of them.
+"""
 
 LONG_RETRY: Final = 1.0  # seconds at most between two looks for a daemon that another program has to start
 BACK_OFF: Final = 0.25  # between two looks, part of the time up to now: hundreds may look from one host

@@ -381,6 +381,15 @@ class GroupSocket:
         return told
 
     @property
+    def arrival(self) -> tuple[int, IPv4Address | IPv6Address | None, str]:
+        """How the last datagram came; to set it is to answer an earlier one."""
+        return self._came_at, self._came_to, self.came_by
+
+    @arrival.setter
+    def arrival(self, arrival: tuple[int, IPv4Address | IPv6Address | None, str]) -> None:
+        self._came_at, self._came_to, self.came_by = arrival
+
+    @property
     def asked_addresses(self) -> list[IPv4Address | IPv6Address]:
         """The addresses of the interface by which the last datagram came, as they were L{_LISTED_FOR} ago at most."""
         now = monotonic()

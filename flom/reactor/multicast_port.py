@@ -77,6 +77,15 @@ class GroupPort(udp.MulticastPort):
         self._group_socket.answer(datagram, asker)
 
     @property
+    def arrival(self) -> tuple[int, Address | None, str]:
+        """See L{GroupSocket.arrival}."""
+        return self._group_socket.arrival
+
+    @arrival.setter
+    def arrival(self, arrival: tuple[int, Address | None, str]) -> None:
+        self._group_socket.arrival = arrival
+
+    @property
     def came_by(self) -> str:
         """See L{GroupSocket.came_by}."""
         return self._group_socket.came_by

@@ -108,6 +108,14 @@ class FakePort:
     def asked_addresses(self) -> list[Address]:
         return self.addresses.get(self.came_by, [])
 
+    @property
+    def arrival(self) -> str:
+        return self.came_by
+
+    @arrival.setter
+    def arrival(self, arrival: str) -> None:
+        self.came_by = arrival
+
     def answer(self, datagram: bytes, asker: Sender) -> None:
         self.write(datagram, asker)
 

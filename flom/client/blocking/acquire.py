@@ -20,6 +20,7 @@ from flom.client.retry import (
     FIRST_RETRY,
     LONG_RETRY,
     RETRY,
+    SPREAD,
     TAKEOVER_ANSWER_TIMEOUT,
     RetryBudget,
     check_reclaimed,
@@ -259,6 +260,8 @@ class Acquirer:
         if self._is_far:
             self._expect()
         self._budget = RetryBudget(is_in_group=self._is_in_group)
+        if self._is_in_group and deadline == NEVER:
+            pause(SPREAD * (jitter() - 0.5), deadline)
         conversation, granted = ask(self._goes_on(self._again(message)))
         try:
             check_reclaimed(conversation.peer, granted.element, self._granted.element)
@@ -454,7 +457,7 @@ class Acquirer:
                 raise lock_refused(answer.outcome, message.name, conversation.peer)
             if self._is_in_group:
                 pause(retry * jitter(), self._deadline)
-                retry = RETRY
+                retry = min(2 * retry, RETRY)
             elif self._budget.has_waited or self._budget.silent > 1 or self._is_expected:
                 pause(RETRY * jitter(), self._deadline)
 

@@ -414,7 +414,7 @@ class RemoteArbiter(Acquiring):
                 raise
             if self._forget or budget.has_waited or message.session:
                 await deferLater(self._clock, retry * jitter())
-                retry = RETRY
+                retry = min(2 * retry, RETRY)
 
     def _connect_in_time(self, message: Lock) -> Deferred[LockClient]:
         """Connect to the daemon; in a group, the search for it has times of its own."""

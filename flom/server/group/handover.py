@@ -127,6 +127,7 @@ class Handover:
         self._arbiter = arbiter
         self._sessions = sessions
         self._tls = tls
+        self._frozen_at = 0.0  # in seconds of the reactor's clock
 
     async def run(self, tell: Callable[[str], None]) -> None:
         """
@@ -194,17 +195,23 @@ class Handover:
             await self._commit(talk, has_led, note_lead)
         except BaseException:
             self._arbiter.thaw()
+            self._member.answer_held()
             talk.end()
             raise
         tell(standby.name)
-        self._log.info("{standby} leads from now on", standby=standby.name)
+        seconds = self._reactor.seconds() - self._frozen_at
+        text = "{standby} leads from now on; nothing was granted for {seconds:.3f} s"
+        self._log.info(text, standby=standby.name, seconds=seconds)
         self._arbiter.hand_over()
-        self._member.hand_over(node, standby.source)
+        self._member.hand_over(standby)
+        self._member.answer_held()
         talk.end()
 
     async def _commit(self, talk: _Talk, has_led: Deferred[None], note_lead: Callable[[], None]) -> None:
         """Push what is held to the standby, and wait until it leads, of which C{note_lead} fires C{has_led}."""
         freeze = self._arbiter.freeze()
+        self._member.hold_questions()
+        self._frozen_at = self._reactor.seconds()
         estate, clients = self._estate()
         talk.say("estate", estate.write())
         await talk.hear("prepared", PREPARE_TIMEOUT)

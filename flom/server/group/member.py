@@ -66,6 +66,13 @@ LEADER_MEMORY: Final = 10.0
 PROMISE: Final = 5.0
 """Seconds for which a leader has to hand over after it has announced that."""
 
+HOLD: Final = 6.0
+"""Seconds for which questions are held at most; a handover whose end is not known then has failed."""
+
+REDIRECT: Final = 2.0
+"""Seconds for which a leader that has handed over sends clients to the next one."""
+
+_MOST_HELD: Final = 1000  # questions
 _MOST_LEADERS: Final = 100  # that are remembered; as many standbys are
 _LOG_PAUSE: Final = 1.0  # seconds between two lines of the same kind in the log
 _REJOIN: Final = 1.0  # seconds after which new interfaces are looked for again
@@ -184,6 +191,9 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._successor: _Successor | None = None  # to which this daemon is about to hand over
         self._promise: tuple[str, str] | None = None  # the leader that hands over to this daemon, and its promise
         self._promised_at = now
+        self._held: list[tuple[Discover, int, Sender, Any]] | None = None  # with size, asker, and how they came
+        self._holding: IDelayedCall | None = None
+        self._redirected: tuple[Discovered, float] | None = None  # what clients are told, and until when
 
     @property
     def has_orphans(self) -> bool:
@@ -220,10 +230,35 @@ class GroupMember(DatagramProtocol, RivalObserver):
         """Announce and expect it no more."""
         self._successor = None
 
-    def hand_over(self, node: str, source: Source) -> None:
-        """Stand by for C{node}, which leads in the place of this daemon."""
-        leader = successor_of(self.election.standing, node)
-        self._act(self.election.hand_over(leader, *self._now(), source))
+    def hold_questions(self) -> None:
+        """Answer no question for L{HOLD} seconds, or until L{answer_held}: it is being decided who leads."""
+        self._held = []
+        if self._holding is not None:
+            self._holding.cancel()
+        self._holding = self._reactor.callLater(HOLD, self.answer_held)
+
+    def answer_held(self) -> None:
+        """Answer the questions that have come since L{hold_questions}."""
+        held, self._held = self._held or [], None
+        if self._holding is not None and self._holding.active():
+            self._holding.cancel()
+        self._holding = None
+        for question, size, asker, arrival in held:
+            self.transport.arrival = arrival
+            self._answer(question, size, asker)
+
+    def hand_over(self, standby: Standby) -> None:
+        """
+        Stand by for C{standby}, which leads in the place of this daemon.
+
+        For L{REDIRECT} seconds, clients are sent there: a question may have come there before that daemon has led.
+        """
+        leader = successor_of(self.election.standing, standby.standing.node)
+        now, wall = self._now()
+        host, port = standby.source.server
+        answer = Discovered(host.partition("%")[0], port, leader, standby.host, alone=self._is_alone)
+        self._redirected = answer, now + REDIRECT
+        self._act(self.election.hand_over(leader, now, wall, standby.source))
 
     @property
     def is_promised(self) -> bool:
@@ -298,6 +333,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
 
     def stopProtocol(self) -> None:
         self._stop_timer()
+        self._held = None
+        self.answer_held()
         self._rivals.stop()
 
     def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
@@ -317,6 +354,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
                     self._act(self.election.hear_of(other, *self._now(), Source(addr, ("", 0))))
                 else:
                     self._hear(other, addr, message)
+            case Discover() if self._held is not None and len(self._held) < _MOST_HELD:
+                self._held.append((message, len(datagram), addr, self.transport.arrival))
             case Discover():
                 self._answer(message, len(datagram), addr)
             case Discovered(standing=Standing(node=node)) if node == self.election.standing.node:
@@ -503,18 +542,32 @@ class GroupMember(DatagramProtocol, RivalObserver):
             self._looking.note_question(question.holder, self._reactor.seconds())
         self._observer.was_asked(is_orphan=question.orphaned, holder=question.holder)
         is_leader = self.election.role is Role.LEADER
+        if not is_leader and self._redirected is not None and self._now()[0] < self._redirected[1]:
+            self._answer_by(self._redirected[0], question, size, asker, is_of_leader=True)
         if self._listening is None or not (is_leader or question.everyone):
             return
-        short = Discovered(self._listening.host_for(asker[0], self.transport.asked_addresses), self._listening.port)
+        host = self._listening.host_for(asker[0], self.transport.asked_addresses)
+        answer = Discovered(
+            host, self._listening.port, self.election.standing, self._host, __version__, alone=self._is_alone
+        )
+        self._answer_by(answer, question, size, asker, is_of_leader=is_leader)
+
+    def _answer_by(
+        self, answer: Discovered, question: Discover, size: int, asker: Sender, *, is_of_leader: bool
+    ) -> None:
+        """Send C{answer} to C{asker}, or what FLoM's daemon would, if it is much longer than C{size} bytes."""
         if question.group:
-            alone = not self._group.is_own_host and self._hearing.is_sharp and self.election.is_alone(self._now()[0])
-            answer = short.replace(standing=self.election.standing, host=self._host, version=__version__, alone=alone)
             full = self._seal(answer, question.nonce)
             if len(full) <= size + MAX_AMPLIFICATION:
                 self._send_answer(full, asker)
                 return
-        if is_leader:
-            self._send_answer(self._seal(short, question.nonce), asker)
+        if is_of_leader:
+            self._send_answer(self._seal(Discovered(answer.address, answer.port), question.nonce), asker)
+
+    @property
+    def _is_alone(self) -> bool:
+        """See L{Discovered.alone}."""
+        return not self._group.is_own_host and self._hearing.is_sharp and self.election.is_alone(self._now()[0])
 
     def rival_proven(self, rival: Standing, source: Source) -> None:
         if rival.role is Role.LEADER:

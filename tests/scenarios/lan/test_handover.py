@@ -55,7 +55,8 @@ def test_nobody_notices_that_leaders_hand_over(lan: Lan, tmp_path: Path) -> None
     client = lan.add_host()
     marks = Marks(tmp_path / "marks")
     leader = await_leader(members)
-    holders = [client.start_job(*in_group(GROUP, *options), marks=marks) for options in HELD_THROUGHOUT]
+    wanted = [*HELD_THROUGHOUT, ["-r", "n" * 240]]  # the latter leaves no room in a message for anything else
+    holders = [client.start_job(*in_group(GROUP, *options), marks=marks) for options in wanted]
     assert [holder.line() for holder in holders] == ["held"] * len(holders)
     programs = Holders(tmp_path)
     holders += [programs.start(client, words, f"R{number}") for number, words in enumerate(SCRIPTS.values())]

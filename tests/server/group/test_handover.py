@@ -154,6 +154,7 @@ class Member:
 
     @ivar announced: the successors that were announced.
     @ivar leads_now: the node to which it has handed over.
+    @ivar is_holding: true while no question is answered.
     """
 
     def __init__(self, *standbys: Standby) -> None:
@@ -163,6 +164,7 @@ class Member:
         self.announced: list[tuple[str, str]] = []
         self.on_lead: Callable[[], None] = lambda: None
         self.leads_now = ""
+        self.is_holding = False
 
     def ask_standbys(self) -> None:
         pass
@@ -174,8 +176,14 @@ class Member:
     def forget_successor(self) -> None:
         pass
 
-    def hand_over(self, node: str, source: Source) -> None:
-        self.leads_now = node
+    def hold_questions(self) -> None:
+        self.is_holding = True
+
+    def answer_held(self) -> None:
+        self.is_holding = False
+
+    def hand_over(self, standby: Standby) -> None:
+        self.leads_now = standby.standing.node
 
 
 class Leader:
@@ -245,6 +253,7 @@ def test_a_leader_hands_over_what_it_has() -> None:
     assert (word, [client.secret for client in estate.clients]) == ("estate", [leader.secret])
     assert [claim.name.text for claim in estate.claims] == ["R"]
     assert not leader.grants
+    assert leader.member.is_holding
     assert standby.tell("prepared") == [("lead", "")]
     standby.tell("leads")
     assert leader.told == ["host-1, [fe80::9%eth0]:40009"]
@@ -311,6 +320,7 @@ def test_whatever_goes_wrong_before_leaves_the_leader_leading(words: list[str | 
     assert leader.why == f"host-1, [fe80::9%eth0]:40009: {why}"
     assert leader.grants
     assert leader.told == []
+    assert not leader.member.is_holding
     assert leader.holder.kinds() == [Granted]
 
 
