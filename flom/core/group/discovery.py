@@ -243,7 +243,13 @@ def describe_question(group: Group, question: bytes) -> str:
 
 
 def choice_warning(leaders: list[FoundDaemon], group: Group) -> str | None:
-    """Return the warning that is due if more than one daemon leads C{group}; otherwise C{None}."""
+    """
+    Return the warning that is due if more than one daemon leads C{group}; otherwise C{None}.
+
+    One that has handed over to another one of them just now does not count (L{flom.core.group.election.successor_of}).
+    """
+    since = {daemon.standing.since for daemon in leaders}
+    leaders = [daemon for daemon in leaders if daemon.standing.since - 1 not in since]
     if len(leaders) < 2:
         return None
     named = ", ".join(map(str, leaders[:MOST_TRIED])) + (", ..." if len(leaders) > MOST_TRIED else "")

@@ -200,7 +200,7 @@ class Handover:
             raise
         tell(standby.name)
         seconds = self._reactor.seconds() - self._frozen_at
-        text = "{standby} leads from now on; nothing was granted for {seconds:.3f} s"
+        text = "standing by: {standby} leads from now on; nothing was granted for {seconds:.3f} s"
         self._log.info(text, standby=standby.name, seconds=seconds)
         self._arbiter.hand_over()
         self._member.hand_over(standby)

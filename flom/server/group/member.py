@@ -69,8 +69,8 @@ PROMISE: Final = 5.0
 HOLD: Final = 6.0
 """Seconds for which questions are held at most; a handover whose end is not known then has failed."""
 
-REDIRECT: Final = 2.0
-"""Seconds for which a leader that has handed over sends clients to the next one."""
+REDIRECT: Final = 0.5
+"""Seconds for which a leader that has handed over sends clients to the next one, as long as it follows that."""
 
 _MOST_HELD: Final = 1000  # questions
 _MOST_LEADERS: Final = 100  # that are remembered; as many standbys are
@@ -542,8 +542,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
             self._looking.note_question(question.holder, self._reactor.seconds())
         self._observer.was_asked(is_orphan=question.orphaned, holder=question.holder)
         is_leader = self.election.role is Role.LEADER
-        if not is_leader and self._redirected is not None and self._now()[0] < self._redirected[1]:
-            self._answer_by(self._redirected[0], question, size, asker, is_of_leader=True)
+        if not is_leader and (leader := self._successor_to_tell()) is not None:
+            self._answer_by(leader, question, size, asker, is_of_leader=True)
         if self._listening is None or not (is_leader or question.everyone):
             return
         host = self._listening.host_for(asker[0], self.transport.asked_addresses)
@@ -563,6 +563,14 @@ class GroupMember(DatagramProtocol, RivalObserver):
                 return
         if is_of_leader:
             self._send_answer(self._seal(Discovered(answer.address, answer.port), question.nonce), asker)
+
+    def _successor_to_tell(self) -> Discovered | None:
+        """Return how to find the daemon to which this one has handed over a moment ago; C{None} if it has not."""
+        if self._redirected is None:
+            return None
+        answer, until = self._redirected
+        is_true = self._now()[0] < until and self.election.leader == answer.standing
+        return answer if is_true else None
 
     @property
     def _is_alone(self) -> bool:

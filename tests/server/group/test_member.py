@@ -14,15 +14,25 @@ from twisted.python.failure import Failure
 from flom._version import __version__
 from flom.codes import Outcome
 from flom.core.group.addresses import Group
-from flom.core.group.key import GroupKey
+from flom.core.group.election import successor_of
+from flom.core.group.key import GroupKey, promise_of
 from flom.core.group.listening import Listening
 from flom.core.group.ranking import FLOM
 from flom.core.group.timing import DEFAULT_TIMING, ROUNDS
 from flom.core.protocol.encode import encode
-from flom.core.protocol.messages import Answer, Discover, Discovered, Role, Standing
+from flom.core.protocol.messages import Answer, Discover, Discovered, Offer, Role, Standing
 from flom.net.multicast import NoMulticast
-from flom.server.group.member import LEADER_MEMORY, MAX_AMPLIFICATION, GroupMember, MemberObserver
-from flom.server.group.rival import MOST_CHECKED, PAUSE
+from flom.server.group.member import (
+    LEADER_MEMORY,
+    MAX_AMPLIFICATION,
+    PROMISE,
+    REDIRECT,
+    GroupMember,
+    MemberObserver,
+    Standby,
+    seal_offer,
+)
+from flom.server.group.rival import MOST_CHECKED, PAUSE, Source
 from tests.fakes.connections import lock, unlock, xml
 from tests.fakes.group import ASKER, GROUP, OWN, RIVAL, FakePort, ReachedRival, instant, pass_time
 from tests.fakes.logs import errors, warnings
@@ -248,6 +258,100 @@ def test_who_stands_for_a_daemon_that_is_being_started_answers_nobody(ports: lis
     for question in (Discover(), QUESTION, Discover(GROUP.address, everyone=True)):
         member.port.hear(encode(question), ASKER)
     assert member.port.answers() == []
+
+
+STANDBY = Standby(
+    Standing("fedcba9876543210", Role.STANDBY, 1_700_000_000_000), Source(RIVAL, ("fe80::9%eth0", 40009)), "gamma"
+)
+
+
+def test_a_leader_knows_the_standbys_that_have_answered(member: Member) -> None:
+    member.win().member.ask_standbys()
+    member.port.hear(encode(Discovered("", 40009, STANDBY.standing, STANDBY.host)), RIVAL)
+    member.port.hear(encode(Discovered("", 40001, member.standing)), OWN)
+    assert member.member.standbys == [STANDBY._replace(source=Source(RIVAL, (RIVAL[0], 40009)))]
+
+
+def test_the_successor_of_a_leader_is_announced(member: Member) -> None:
+    member.win().member.announce_successor("fedcba9876543210", "a promise", lambda: None)
+    [announcement] = member.port.told
+    assert isinstance(announcement, Discover)
+    assert (announcement.successor, announcement.promise) == ("fedcba9876543210", "a promise")
+
+
+def test_it_is_told_when_its_successor_leads(member: Member) -> None:
+    """And does not take it for a rival."""
+    heard: list[bool] = []
+    member.win().member.announce_successor("0123456789abcdef", "a promise", lambda: heard.append(True))
+    member.hear_of(OLDER_LEADER)
+    assert heard == [True]
+    assert member.reactor.tcpClients == []
+
+
+def test_while_it_is_being_decided_who_leads_nobody_is_answered(member: Member) -> None:
+    member.win().member.hold_questions()
+    member.port.hear(encode(QUESTION), ASKER)
+    assert member.port.answers() == []
+    member.member.answer_held()
+    [(answer, asker)] = member.port.answers()
+    assert isinstance(answer, Discovered)
+    assert (answer.standing, asker) == (member.standing, ASKER)
+
+
+def test_a_leader_that_has_handed_over_sends_clients_to_the_next_one(member: Member) -> None:
+    member.win().member.hold_questions()
+    leader = successor_of(member.standing, STANDBY.standing.node)
+    member.port.hear(encode(QUESTION), ASKER)
+    member.member.hand_over(STANDBY)
+    member.member.answer_held()
+    member.port.hear(encode(QUESTION), ASKER)
+    member.port.hear(PLAIN_QUESTION, ASKER)
+    answers = [answer for answer, _ in member.port.answers()]
+    found = Discovered("fe80::9", 40009, leader, "gamma", alone=True)
+    assert answers == [found, found, Discovered("fe80::9", 40009)]
+    pass_time(member.reactor, REDIRECT)
+    member.port.hear(encode(QUESTION), ASKER)
+    assert member.port.answers() == []
+
+
+def offer_of(nonce: str, node: str) -> Offer:
+    return seal_offer(GROUP, OLDER_LEADER.node, node, nonce)
+
+
+def promise(member: Member, nonce: str, leader: Standing = OLDER_LEADER) -> None:
+    """Have the leader announce that it hands over to C{member}."""
+    announced = Discover(
+        GROUP.address, standing=leader, port=40009, successor=member.standing.node, promise=promise_of(nonce)
+    )
+    member.port.hear(encode(announced), RIVAL)
+
+
+def test_a_standby_takes_over_from_its_leader_alone(member: Member) -> None:
+    """And only if that has announced it, and proves that it was itself."""
+    member.open()
+    pass_time(member.reactor, 0.1)  # it hears itself
+    member.hear_of(OLDER_LEADER)
+    own = member.standing.node
+    assert "has not heard" in member.member.why_not_succeed(offer_of("00", own))
+    promise(member, "00")
+    assert member.member.is_promised
+    assert "has not heard" in member.member.why_not_succeed(offer_of("01", own))
+    assert "key" in member.member.why_not_succeed(offer_of("00", "another node"))
+    assert member.member.why_not_succeed(offer_of("00", own)) == ""
+    promise(member, "00", YOUNGER_LEADER.replace(node="aa" * 8))
+    assert "has not heard" in member.member.why_not_succeed(offer_of("00", own))
+    promise(member, "00")
+    member.member.succeed()
+    assert member.role is Role.LEADER
+    assert member.standing == successor_of(OLDER_LEADER, own)
+
+
+def test_a_promise_holds_for_a_while(member: Member) -> None:
+    promise(member.follow(), "00")
+    pass_time(member.reactor, 1.0)
+    assert member.member.is_promised
+    pass_time(member.reactor, PROMISE)
+    assert not member.member.is_promised
 
 
 @pytest.mark.parametrize("host", ["a", "h" * 64])
