@@ -38,7 +38,7 @@ GAMMA: Sender = ("fe80::c%eth0", 28015)
 
 OF_FLOM = Discovered("", 40001)
 OLDER = Discovered("", 40002, Standing("b" * 16, Role.LEADER, 1_700_000_000_000), "beta", "1")
-HANDED_OVER = OLDER.replace(standing=Standing("d" * 16, Role.LEADER, OLDER.standing.since + 1))  # to OLDER
+HANDED_OVER = OLDER.replace(standing=Standing("d" * 16, Role.LEADER, 1_700_000_000_001))  # to OLDER
 YOUNGER = Discovered("", 40003, Standing("a" * 16, Role.LEADER, 1_800_000_000_000), "gamma", "1")
 ALONE = OLDER.replace(alone=True)
 STANDING_BY = Discovered("", 40004, Standing("0" * 16, Role.STANDBY, 1_600_000_000_000), "delta", "1")

@@ -347,7 +347,8 @@ def test_programs_hold_what_they_held(
     assert is_free(host, "-r", "N[3]", "-q", "1")
     assert all(is_free(host, "-r", name) for name in WITH_ELEMENTS)
     given = elements_given(marks)
-    assert [given[name] for name in WITH_ELEMENTS[:3]] == [["red", "green"], ["1", "2"], ["1", "2"]]
+    assert given["red.green.blue"] == ["red", "green"]
+    assert given["_s_a[3]"] == given["_S_a[3]"] == ["1", "2"]
     assert len(set(given["_t_%T[3]"])) == 2
     assert [holder.finish().returncode for holder in running] == [0] * len(names)
     for name in names[:-1]:  # the last one has a new time once a second
