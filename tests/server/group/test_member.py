@@ -319,7 +319,7 @@ def offer_of(nonce: str, node: str) -> Offer:
 
 
 def promise(member: Member, nonce: str, leader: Standing = OLDER_LEADER) -> None:
-    """Have the leader announce that it hands over to C{member}."""
+    """Announce, as the leader, that it hands over to C{member}."""
     announced = Discover(
         GROUP.address, standing=leader, port=40009, successor=member.standing.node, promise=promise_of(nonce)
     )
