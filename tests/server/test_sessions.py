@@ -10,7 +10,9 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.logger import LogEvent
 
 from flom.codes import Outcome
+from flom.core.locks import handover
 from flom.core.modes import LockMode
+from flom.core.names import parse_name
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import HAS_SESSIONS, Answer, Lock, More, Unlock, Unlocked
 from flom.core.sessions import MOST_BROKEN
@@ -512,3 +514,47 @@ class _Certificates(FakeTls):
 
     def has_broken(self, transport: Any, reason: Any) -> bool:
         return reason.check(ConnectionLost) is not None
+
+
+def take_over() -> MemoryDaemon:
+    """Return a daemon to which another one has handed over R1: client "a" holds it, and client "b" waits."""
+    daemon = MemoryDaemon()
+    arbiter, sessions = daemon.factory.arbiter, daemon.factory.sessions
+    arbiter.retire()
+    arbiter.resume()
+    clients = [handover.Client(secret * 32, "", "10.0.0.1/4711", None, "ann", None, False) for secret in "ab"]
+    held = handover.Claim(0, parse_name("R1"), LockMode.EX, 1, True, 0.0, None, (5 << 32) + 1, 0.0)
+    waits = held._replace(client=1, token=0, waited=1.0)
+    estate = handover.Estate(5, [], clients, [held, waits])
+    arbiter.take_over(estate, [sessions.inherit(client) for client in clients])
+    return daemon
+
+
+def test_what_another_daemon_has_handed_over_is_found_again() -> None:
+    daemon = take_over()
+    holder, waiter, other = Client(daemon), Client(daemon), Client(daemon)
+    assert other.ask() == [QUEUED]
+    waiter.secret = "b" * 32
+    assert waiter.come_back(regains=False, wait=True) == [QUEUED]
+    holder.secret = "a" * 32
+    assert holder.come_back() == [GRANTED]
+    assert holder.token == (5 << 32) + 1
+    holder.unlock()
+    assert waiter.answers() == [GRANTED]
+    assert waiter.token > holder.token
+    assert other.answers() == []
+
+
+def test_a_client_that_does_not_come_for_it_has_lost_it() -> None:
+    daemon = take_over()
+    other = Client(daemon)
+    assert other.ask() == [QUEUED]
+    daemon.clock.advance(TIMEOUT - 1)
+    assert other.answers() == []
+    daemon.clock.advance(1.1)
+    assert other.answers() == [GRANTED]
+
+
+def test_no_other_client_reclaims_what_was_handed_over() -> None:
+    daemon = take_over()
+    assert Client(daemon).ask(regains=True, wait=False, token=(5 << 32) + 1) == [BUSY]
