@@ -158,10 +158,10 @@ def test_a_standby_that_cannot_be_connected_to_takes_nothing_over(lan: Lan) -> N
     assert_kept(holder)
 
 
-def test_a_client_that_could_not_follow_is_not_left_behind(lan: Lan) -> None:
+def test_a_client_that_could_not_follow_is_not_left_behind(lan: Lan, tmp_path: Path) -> None:
     """It is connected to the leader by a UNIX socket; those of FLoM's cannot follow either."""
     one, other = lan.add_hosts(2)
-    path = f"/tmp/flom-handover-{os.getpid()}"
+    path = str(tmp_path / "s")
     leader = await_leader([one.join_group(*TRUSTING, "--socket-name", path)])
     assert_still_leads(leader, hand_over(leader), "no daemon stands by")
     other.join_group(*TRUSTING).await_log("standing by: ")
