@@ -367,7 +367,7 @@ class Job:
             match event:
                 case Introduced() | Pong():
                     self.lease.answered()
-                    if self.state == "checking":
+                    if self.state == "checking" and not self.lease.is_over(self.host.now):  # or it is an earlier one
                         self._run()
                 case Granted():
                     self._take(event)
