@@ -19,8 +19,8 @@ def twisted_reactor() -> Any:
 
 
 async def main(endpoint: str) -> None:
-    loop = asyncio.get_running_loop()
-    locks = await connect(twisted_reactor(), endpoint).asFuture(loop)
+    loop, reactor = asyncio.get_running_loop(), twisted_reactor()
+    locks = await connect(reactor, endpoint).asFuture(loop)
 
     async def work(number: int) -> None:
         async with holding(locks.acquire("backup", timeout=30)):
@@ -30,6 +30,7 @@ async def main(endpoint: str) -> None:
 
     await asyncio.gather(*(work(number) for number in range(3)))
     await locks.close().asFuture(loop)
+    reactor.fireSystemEvent("shutdown")  # or else its threads, which look up host names, go on for ever
 
 
 asyncio.run(main(sys.argv[1]))

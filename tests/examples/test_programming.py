@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
 from tests.fakes.daemon import FLOM_RUN, Daemon
-from tests.fakes.programs import Programs
+from tests.fakes.programs import Programs, free_port
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -32,8 +34,14 @@ def test_a_twisted_program(daemon: Daemon) -> None:
     ]
 
 
-def test_a_program_of_asyncio(daemon: Daemon) -> None:
-    lines = output("asyncio_program.py", f"unix:{daemon.socket}")
+@pytest.mark.parametrize("where", ["unix", "tcp"])
+def test_a_program_of_asyncio(where: str, tmp_path: Path) -> None:
+    """By a name too, which is looked up in another thread: that must not keep the program from ending."""
+    socket, port = str(tmp_path / "s"), free_port()
+    at = ["--socket-name", socket] if where == "unix" else ["-a", "127.0.0.1", "--unicast-port", str(port)]
+    with Daemon(*at) as daemon:
+        lines = output("asyncio_program.py", f"unix:{socket}" if where == "unix" else f"tcp:localhost:{port}")
+        daemon.stop()
     assert sorted(lines) == [f"task {number} {what}" for number in range(3) for what in ("begins", "ends")]
     assert [line.split()[2] for line in lines] == ["begins", "ends"] * 3
 
