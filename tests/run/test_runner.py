@@ -16,7 +16,7 @@ import pytest
 
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
-from flom.core.protocol.messages import Answer, Contested, Lock, Unlock, Unlocked
+from flom.core.protocol.messages import HAS_SESSIONS, Answer, Contested, Lock, Unlock, Unlocked
 from tests.fakes.daemon import BIN
 from tests.fakes.peers import FakeDaemon, SocketClient, SocketConversation, is_locked
 from tests.fakes.programs import Programs, Running, eventually
@@ -178,7 +178,7 @@ def test_what_is_asked_for_is_what_the_options_say(fake: FakeDaemon, programs: P
     programs.start("-s", str(tmp_path / "fake.sock"), *words, "--", "true")
     _, lock = fake.accept()
     assert lock.peer_id is not None
-    wanted = Lock("/a/b", LockMode.CW, 0, False, False, 2.5, lock.peer_id, extended=True)
+    wanted = Lock("/a/b", LockMode.CW, 0, False, False, 2.5, lock.peer_id, extended=HAS_SESSIONS)
     assert lock.replace(user="", command="") == wanted
 
 

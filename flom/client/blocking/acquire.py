@@ -475,7 +475,7 @@ class Acquirer:
             raise silent(conversation.peer, limit - began) from None
         if isinstance(decision, Granted):
             waited = boottime() - asked_at
-            if waited > _LONG and waited > conversation.connection.terms.timeout / 3 > 0:
+            if waited > _LONG and waited > _old_age(conversation.connection.terms):
                 asked_at = conversation.check(self._deadline)
             conversation.outlive_daemon()
             self._asked_at = asked_at
@@ -707,3 +707,8 @@ class Acquirer:
                 candidate.close()
         if candidate is not None:
             self._limit_wait()
+
+
+def _old_age(terms: Terms) -> float:
+    """Return the seconds after which a grant may be old, so that the daemon has to be asked whether it still holds."""
+    return min(terms.timeout or NEVER, terms.succession or NEVER) / 3 if terms.timeout else NEVER

@@ -196,6 +196,20 @@ def test_a_kill_after_that_does_not_fit_is_an_error(lan: Lan) -> None:
     assert silent_end(scene.hold([FLOM_RUN, *TERMINATE])) == 0
 
 
+@slow
+def test_in_a_group_a_command_that_had_to_wait_goes_on(lan: Lan) -> None:
+    """Its request is older than its patience when it is granted."""
+    leader_host, ours = lan.add_hosts(2)
+    member = leader_host.join_group()
+    await_leader([member])
+    first = leader_host.hold("R")
+    waiter = ours.start_job(*in_group(GROUP, "-r", "R"), *TERMINATE, seconds=2.0)
+    eventually(lambda: ours.has_heard(waiter, member), "waiting")
+    sleep(2.0)
+    assert silent_end(first) == 0
+    assert silent_end(waiter) == 0
+
+
 def test_in_a_group_a_kill_after_has_to_fit_before_a_successor(lan: Lan) -> None:
     leader_host, ours = lan.add_hosts(2)
     await_leader([leader_host.join_group()])
