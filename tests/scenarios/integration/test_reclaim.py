@@ -157,11 +157,8 @@ def test_a_rollback_that_the_daemon_has_not_taken_is_not_lost(programs: Programs
     assert programs.run(*words, "sh", "-c", "echo $FLOM_ELEMENT").stdout == "1\n"
 
 
-def test_a_command_whose_flom_run_was_killed_is_waited_for(programs: Programs, marks: Marks, where: list[str]) -> None:
-    with daemon_at(where) as killed:
-        holder = hold(programs, marks, *where, "-d", "0", "-r", "R")
-        holder.signal(signal.SIGKILL)
-        kill(killed)
+def check_that_the_next_daemon_waits(programs: Programs, marks: Marks, where: list[str], holder: Running) -> None:
+    """Check that R is granted by a daemon that is started now as soon as the command of C{holder} ends, not before."""
     with daemon_at(where, "--session-timeout", "60000") as daemon:
         waiter = programs.start(*marks.job(*where, "-d", "0", "-r", "R", seconds=0))
         time.sleep(0.3)  # it must not be granted the lock
@@ -170,6 +167,14 @@ def test_a_command_whose_flom_run_was_killed_is_waited_for(programs: Programs, m
         ended = waiter.finish()
         assert (ended.returncode, ended.stderr) == (0, "")
         daemon.stop()
+
+
+def test_a_command_whose_flom_run_was_killed_is_waited_for(programs: Programs, marks: Marks, where: list[str]) -> None:
+    with daemon_at(where) as killed:
+        holder = hold(programs, marks, *where, "-d", "0", "-r", "R")
+        holder.signal(signal.SIGKILL)
+        kill(killed)
+    check_that_the_next_daemon_waits(programs, marks, where, holder)
 
 
 def holders_files(where: list[str]) -> list[str]:
@@ -189,14 +194,7 @@ def test_holders_are_waited_for_though_their_file_was_removed(
         os.unlink(file)
         killed.wait_for_log("was removed: made anew")
         kill(killed)
-    with daemon_at(where, "--session-timeout", "60000") as daemon:
-        waiter = programs.start(*marks.job(*where, "-d", "0", "-r", "R", seconds=0))
-        time.sleep(0.3)  # it must not be granted the lock
-        assert waiter.process.poll() is None
-        holder.say("end")
-        ended = waiter.finish()
-        assert (ended.returncode, ended.stderr) == (0, "")
-        daemon.stop()
+    check_that_the_next_daemon_waits(programs, marks, where, holder)
 
 
 def test_a_holder_that_comes_too_late_is_told(programs: Programs, tmp_path: Path, where: list[str]) -> None:
