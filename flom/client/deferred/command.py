@@ -21,7 +21,7 @@ from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.connect import connect
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config, forget_place, load, override
-from flom.errors import ConfigError, FlomError
+from flom.errors import Closed, ConfigError, FlomError
 from flom.job.command_line import parse, usage
 from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
@@ -109,7 +109,8 @@ async def _exit_with(
             timeout=config.timeout,
         )
     except FlomError as e:
-        print_error(wording.refused(e))
+        if not isinstance(e, Closed):  # by ourselves, because a signal ends us
+            print_error(wording.refused(e))
         sys.exit(status_for(e, config.conflict_exit_code))
 
     def send(number: int, to_group: bool) -> None:
