@@ -37,12 +37,6 @@ RETRY: Final = 0.1  # seconds before another daemon is asked than the one that h
 FIRST_RETRY: Final = 0.01
 """The same in a group, the first time, and twice as long each further time: a leader may have handed over."""
 
-SPREAD: Final = 0.2
-"""
-Seconds within which the holders of a group begin to look for their next leader: what they hold waits for them, so those
-who want a new lock come first, on a host with many of them.
-"""
-
 LONG_RETRY: Final = 1.0  # seconds at most between two looks for a daemon that another program has to start
 BACK_OFF: Final = 0.25  # between two looks, part of the time up to now: hundreds may look from one host
 

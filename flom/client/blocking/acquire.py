@@ -20,7 +20,6 @@ from flom.client.retry import (
     FIRST_RETRY,
     LONG_RETRY,
     RETRY,
-    SPREAD,
     TAKEOVER_ANSWER_TIMEOUT,
     RetryBudget,
     check_reclaimed,
@@ -260,8 +259,6 @@ class Acquirer:
         if self._is_far:
             self._expect()
         self._budget = RetryBudget(is_in_group=self._is_in_group)
-        if self._is_in_group and deadline == NEVER:
-            pause(SPREAD * (jitter() - 0.5), deadline)
         conversation, granted = ask(self._goes_on(self._again(message)))
         try:
             check_reclaimed(conversation.peer, granted.element, self._granted.element)
