@@ -22,6 +22,9 @@ MAX_GRACE: Final = 10.0
 MOST_LOOKING: Final = 10_000
 """Former holders that are told apart; anybody in the network can claim to be some."""
 
+NO_WAIT: Final = 1.0
+"""Seconds after which a request that is not to wait is refused in a grace period: the lock may be held."""
+
 REJOIN_TIME: Final = 30.0
 """Seconds after its start or a takeover for which a daemon believes clients that have waited at another one."""
 
@@ -124,6 +127,13 @@ class Grace:
                 self._deferred.remove(deferred)
                 return True
         return False
+
+    def forget(self, request: LockRequest) -> bool:
+        """Forget C{request}, if it was deferred and still is; return whether."""
+        kept = [deferred for deferred in self._deferred if deferred[1] is not request]
+        was_deferred = len(kept) < len(self._deferred)
+        self._deferred = kept
+        return was_deferred
 
     def prolong(self, holder: int, now: float) -> None:
         """

@@ -33,15 +33,16 @@ def show_status(arguments: Namespace) -> int:
         print(to_json(status))
         return 0
     daemon, sections = describe_daemon(status.daemon), sections_of(status, blocked_first)
+    nothing = "no locks" if status.daemon.grace_left is None else "no locks were reclaimed yet"
     if sys.stdout.isatty():
         from flom.ctl.drawing import make_console, make_table  # with rich, which takes 50 ms
 
         console = make_console()
         console.print(daemon, style="bold", soft_wrap=True)
-        console.print(make_table(sections, console.width) if sections else "no locks")
+        console.print(make_table(sections, console.width) if sections else nothing)
     else:
         print(f"# {daemon}")
-        print("\n".join(plain_lines(sections)) if sections else "# no locks")
+        print("\n".join(plain_lines(sections)) if sections else f"# {nothing}")
     return 0
 
 

@@ -256,7 +256,7 @@ class Runner(Hooks):
         """
         Acquire the lock again, at the next daemon, while the command runs on; or say that it is lost.
         """
-        why = DaemonLost(f"{lost_with.peer} closed the connection")
+        why = lost_with.why_lost()
         if not self._acquirer.can_reclaim():
             self._tell(DaemonLost, self._wording.lost(why, has_ended=has_ended))
             return None

@@ -32,7 +32,7 @@ from flom.core.effects import (
     Queued,
     Refused,
 )
-from flom.core.grace import MAX_GRACE, REJOIN_BATCH, REJOIN_TIME, Looking
+from flom.core.grace import MAX_GRACE, NO_WAIT, REJOIN_BATCH, REJOIN_TIME, Looking
 from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.locks.table import LockTable
@@ -251,6 +251,13 @@ class DeferredArbiter(Acquiring):
             if request.waited and isinstance(effects[-1], Queued):
                 self._note_rejoined(request)
             self._carry_out(effects)
+        elif not request.wait:
+            self._clock.callLater(NO_WAIT, self._refuse_deferred, request)
+
+    def _refuse_deferred(self, request: LockRequest) -> None:
+        """Refuse C{request}, which is not to wait, if it still waits for the end of the grace period."""
+        if self._takeover is not None and self._takeover.forget(request):
+            self._carry_out([Refused(request, Outcome.BUSY)])
 
     def _note_rejoined(self, request: LockRequest) -> None:
         """Put C{request}, which has waited at another daemon, where it belongs in the queue, soon."""

@@ -38,6 +38,10 @@ class Takeover:
         """See L{Grace.defers}."""
         return self._grace.defers(session)
 
+    def forget(self, request: LockRequest) -> bool:
+        """See L{Grace.forget}."""
+        return self._grace.forget(request)
+
     def withdraw(self, session: SessionId, name: ResourceName) -> bool:
         """See L{Grace.withdraw}."""
         return self._grace.withdraw(session, name)

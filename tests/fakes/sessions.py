@@ -22,9 +22,18 @@ class Session:
         self.id = arbiter.open(self.effects.append)
 
     def ask(
-        self, name: str, quantity: int = 1, *, regains: bool = False, holder: int = 0, waited: float = 0.0
+        self,
+        name: str,
+        quantity: int = 1,
+        *,
+        wait: bool = True,
+        regains: bool = False,
+        holder: int = 0,
+        waited: float = 0.0,
     ) -> Session:
-        asked = LockRequest(self.id, parse_name(name), quantity=quantity, regains=regains, holder=holder, waited=waited)
+        asked = LockRequest(
+            self.id, parse_name(name), quantity=quantity, wait=wait, regains=regains, holder=holder, waited=waited
+        )
         self._arbiter.request(asked)
         return self
 

@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
-from flom.core.effects import Dismissed, Granted, Queued
-from flom.core.grace import GRACE, LOOKING, MAX_GRACE, REJOIN_BATCH, REJOIN_TIME, Looking
+from flom.core.effects import Dismissed, Granted, Queued, Refused
+from flom.core.grace import GRACE, LOOKING, MAX_GRACE, NO_WAIT, REJOIN_BATCH, REJOIN_TIME, Looking
 from flom.server.arbiter import DeferredArbiter
 from tests.fakes.logs import warnings
 from tests.fakes.sessions import Session
@@ -253,3 +253,21 @@ def test_one_that_ends_puts_nothing_in_order(arbiter: DeferredArbiter, clock: Cl
     Session(arbiter).ask("R1", waited=1.0)
     arbiter.close()
     assert clock.getDelayedCalls() == []
+
+
+def test_who_is_not_to_wait_is_refused_before_a_long_grace_period_is_over(
+    arbiter: DeferredArbiter, clock: Clock
+) -> None:
+    arbiter.begin_grace(10.0)
+    hasty, patient = Session(arbiter).ask("R1", wait=False), Session(arbiter).ask("R1")
+    clock.advance(NO_WAIT)
+    assert hasty.kinds() == [Refused]
+    clock.advance(10.0)
+    assert [hasty.kinds(), patient.kinds()] == [[Refused], [Granted]]
+
+
+def test_a_short_grace_period_is_waited_for_in_any_case(successor: DeferredArbiter, clock: Clock) -> None:
+    hasty = Session(successor).ask("R1", wait=False)
+    clock.advance(0.5)
+    clock.advance(NO_WAIT)
+    assert hasty.kinds() == [Granted]

@@ -441,6 +441,11 @@ class Conversation:
         """Once the connection has ended: true if the daemon need not have closed it, and may expect us back."""
         return self.stream.is_broken or self.connection.terms.required
 
+    def why_lost(self) -> DaemonLost:
+        """Return the error that the connection L{is_lost}."""
+        broken, closed = f"the connection to {self.peer} is broken", f"{self.peer} closed the connection"
+        return DaemonLost(broken if self.stream.is_broken else closed, ReturnCode.SEND_ERROR)
+
     @property
     def can_go_on(self) -> bool:
         """True if the connection is broken, and L{unlock} releases the lock by another one."""

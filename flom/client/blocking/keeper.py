@@ -77,7 +77,7 @@ class Keeper:
             self._thread = None
             _trace.debug("%s is not kept: %s", self._message.name, e)
             if self.conversation.is_lost:
-                self.loss = DaemonLost(f"{self.conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
+                self.loss = self.conversation.why_lost()
 
     def end(self) -> Conversation:
         """
@@ -138,7 +138,7 @@ class Keeper:
 
     def _reclaim(self) -> bool:
         """Reclaim the lock; return whether that was possible."""
-        why = DaemonLost(f"{self.conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
+        why = self.conversation.why_lost()
         if not self._acquirer.can_reclaim():
             self.loss = why
             return False

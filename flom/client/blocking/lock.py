@@ -21,7 +21,6 @@ from weakref import finalize
 from flom.client.addresses import peer_of
 from flom.client.blocking.acquire import Acquirer, Hooks
 from flom.client.blocking.fork_safety import guard
-from flom.codes import ReturnCode
 from flom.config import Config, load
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
@@ -145,7 +144,7 @@ class Held:
             elif self._conversation.is_contested:
                 self._loss = self._conversation.why_contested()
             elif self._keeper is None and self._conversation.is_lost:
-                self._loss = DaemonLost(f"{self._conversation.peer} closed the connection", ReturnCode.SEND_ERROR)
+                self._loss = self._conversation.why_lost()
             if self._loss is not None:
                 self._loss.concern(self.resource)
         return self._loss

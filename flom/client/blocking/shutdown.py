@@ -135,7 +135,7 @@ def _order(stream: Stream, immediate: bool, peer: str, *, drain: bool = False) -
             except RemoteProtocolError:
                 continue
             if is_refused:
-                raise _not_allowed(peer, "end")
+                raise _not_allowed(peer, "drain" if drain else "end")
     except LockTimeout:
         return False
     return True
