@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from flom.tls.authority import issue, make_authority
 from tests.fakes.exclusion import Marks
 from tests.fakes.programs import Programs
 from tests.scenarios.lan.network import Lan
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests that are C{slow}, and much like others, unless C{FLOM_LAN_ROUNDS} asks for more."""
+    if not os.environ.get("FLOM_LAN_ROUNDS"):
+        slow = [item for item in items if item.get_closest_marker("slow") is not None]
+        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=slow)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ STUBBORN = ["sh", "-c", "trap '' TERM; echo held; while :; do sleep 0.05; done"]
 TIMEOUT = ["--session-timeout", "2s"]
 LONGER = 2.5  # seconds: after that, what is not heard would be lost
 
-slow = pytest.mark.skipif(not os.environ.get("FLOM_LAN_ROUNDS"), reason="takes 4 s, and others are much like it")
+slow = pytest.mark.slow  # takes 4 s, and others are much like it
 """Marks what runs with FLOM_LAN_ROUNDS only, as in C{make test-lan}."""
 
 
