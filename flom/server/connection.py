@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
@@ -252,7 +252,7 @@ class LockProtocol(Protocol):
                     is_done = True
                 if not is_done:
                     self._is_releasing = True
-                    self._arbiter.postpone(lambda: self._release_late(order))
+                    self._arbiter.postpone(partial(self._release_late, order))
                 elif (unlocked := self._connection.unlocked()) is not None:
                     self._send(unlocked)
             case LockRequest():
@@ -460,18 +460,11 @@ class LockProtocol(Protocol):
     def _answer(
         self, outcome: Outcome, grant: Granted | None = None, *, delayed: bool = False, is_urgent: bool = False
     ) -> None:
-        tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
-        secret = self._secret_to_tell() if tells_secret else ""
-        terms = self._shared.terms
-        if secret and self._mark is not None and not self._mark.problem:
-            terms = terms.replace(waits=True)
-        if grant is None:
-            data = self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms)
+        connection = self._connection
+        if connection.is_extended:
+            data = self._answer_to_extended(outcome, grant, delayed)
         else:
-            proof = self._prove(grant) if self._connection.is_extended else ""
-            data = self._connection.answer(
-                outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof
-            )
+            data = connection.answer(outcome, None if grant is None else grant.element, delayed=delayed)
         if data is None:
             self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
             return
@@ -487,10 +480,22 @@ class LockProtocol(Protocol):
             close_our_side(self.transport)
             self._end_session()  # with all its locks and requests: no answer can reach it any more
 
+    def _answer_to_extended(self, outcome: Outcome, grant: Granted | None, delayed: bool) -> bytes | None:
+        """Return the answer to a client that understands what those of FLoM do not."""
+        tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
+        secret = self._secret_to_tell() if tells_secret else ""
+        terms = self._shared.terms
+        if secret and self._mark is not None and not self._mark.problem:
+            terms = terms.replace(waits=True)
+        if grant is None:
+            return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms)
+        proof = self._prove(grant)
+        return self._connection.answer(
+            outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof
+        )
+
     def _secret_to_tell(self) -> str:
-        """Return what names the session to the client, which is told once; the empty string if it is not to be told."""
-        if not self._connection.is_extended:
-            return ""
+        """Return what names the session to the client, which is told once."""
         self._can_outlive = False
         self._shared.keepalive_of_sessions.retune(underlying(self.transport).getHandle())
         if self._session is None:
