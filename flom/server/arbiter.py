@@ -83,6 +83,21 @@ class DeferredArbiter(Acquiring):
     _log = Logger()
     _place = HERE
 
+    # what each request needs; Python is slower with all attributes of an object that has more than 30 others
+    __slots__ = (
+        "_alarm",
+        "_effects",
+        "_is_delivering",
+        "_log_grants",
+        "_sessions",
+        "_table",
+        "_takeover",
+        "is_closed",
+        "is_draining",
+        "is_retired",
+        "now",
+    )
+
     def __init__(
         self,
         clock: IReactorTime,

@@ -99,6 +99,21 @@ class LockProtocol(Protocol):
 
     transport: Any  # more than ITransport: UNIX and TCP transports have common methods that no interface names
 
+    # what each message needs; Python is slower with all attributes of an object that has more than 30 others
+    __slots__ = (
+        "_arbiter",
+        "_can_outlive",
+        "_can_postpone",
+        "_connection",
+        "_deadlines",
+        "_id",
+        "_is_too_late",
+        "_is_traced",
+        "_postponed",
+        "_send_now",
+        "_shared",
+    )
+
     def __init__(self, shared: LockFactory) -> None:
         self._shared = shared
         self._arbiter = shared.arbiter
