@@ -263,7 +263,6 @@ def _list(
 _PORT: Final = absolute_within(1, 65535)
 _MOST_KEEPALIVE: Final = {"time": 32767, "intvl": 32767, "probes": 127}  # what the kernel takes, from 1 on
 _COUNT: Final = within(0, 2**31 - 1)
-_KILL_AFTER: Final = 2.5  # seconds
 _LIMITED_MS: Final = within(10, 3_600_000)
 
 
@@ -484,7 +483,9 @@ class Config(_Values):
         """Seconds after that signal in which SIGKILL follows, if they have room; C{None} if it does not follow."""
         if self.on_lost != "terminate":
             return None
-        return _KILL_AFTER if self.kill_after_ms < 0 else self.kill_after_ms / 1000
+        from flom.core.lease import KILL_AFTER  # which few commands need
+
+        return KILL_AFTER if self.kill_after_ms < 0 else self.kill_after_ms / 1000
 
     @property
     def time_to_end(self) -> float | None:

@@ -201,7 +201,7 @@ class Acquirer:
 
     def _renew_lease(self, held_on: Conversation) -> None:
         """Note in the lease that the lock is C{held_on} this connection, by the times of its daemon."""
-        from flom.core.lease import NEVER, time_to_come_back, times_within
+        from flom.core.lease import time_to_come_back, times_within
 
         lease, terms = self.lease, held_on.connection.terms
         if lease is None:
