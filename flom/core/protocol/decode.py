@@ -182,8 +182,8 @@ def _answer(found: Attributes) -> Answer:
 
 def _terms(msg: dict[str, str]) -> Terms:
     timeout, succession = (_number_up_to(_INT32_MAX, msg, what) / 1000 for what in ("timeout", "succession"))
-    waits, required = (_number(msg.get(what, "")) != 0 for what in ("waits", "required"))
-    return Terms(timeout, succession, waits, required)
+    waits, required, quorum = (_number(msg.get(what, "")) != 0 for what in ("waits", "required", "quorum"))
+    return Terms(timeout, succession, waits, required, quorum)
 
 
 def _proof_of_grant(attributes: dict[str, str]) -> str:

@@ -196,7 +196,8 @@ def spell_terms(terms: Terms) -> str:
     timeout = f' timeout="{terms.timeout * 1000:.0f}"' if terms.timeout else ""
     succession = f' succession="{terms.succession * 1000:.0f}"' if terms.succession else ""
     waits = ' waits="1"' if terms.waits else ""
-    return timeout + succession + waits + (' required="1"' if terms.required else "")
+    required = ' required="1"' if terms.required else ""
+    return timeout + succession + waits + required + (' quorum="1"' if terms.quorum else "")
 
 
 def _element(message: Lock | More | Answer) -> str:

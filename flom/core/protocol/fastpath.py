@@ -49,7 +49,7 @@ _TERMS: Final = (
     *(
         f' timeout=""{more}{required}'
         for more in ("", ' succession=""', ' waits=""')
-        for required in ("", ' required=""')
+        for required in ("", ' required=""', ' required="" quorum=""')
     ),
 )
 _USUAL: Final = [

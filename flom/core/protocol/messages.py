@@ -90,12 +90,15 @@ class Terms(Value):
     @ivar waits: true if the next daemon at this address waits for the holders on other hosts too.
     @ivar required: true if it keeps that also when the connection has ended in good order, unless the client has said
         goodbye.
+    @ivar quorum: true if it leads by a quorum: what it grants ends unless the client is heard, by any kind of
+        connection, and another daemon may grant it then.
     """
 
     timeout: float = 0.0
     succession: float = 0.0
     waits: bool = False
     required: bool = False
+    quorum: bool = False
 
 
 class Answer(Value):

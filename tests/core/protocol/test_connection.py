@@ -345,7 +345,7 @@ def raw_lock(name: str) -> bytes:
 
 
 SECRET = "0123456789abcdef" * 2
-TERMS = Terms(timeout=10.0, succession=2.75, waits=True, required=True)
+TERMS = Terms(timeout=10.0, succession=2.75, waits=True, required=True, quorum=True)
 HAD: dict[str, Any] = {"session": SECRET, "element": "red", "token": 7, "proof": "a" * 32, "holder": 3}
 
 

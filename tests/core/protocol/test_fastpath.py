@@ -96,7 +96,7 @@ def test_grants_with_different_tokens_are_parsed_once(monkeypatch: pytest.Monkey
 
 def test_a_session_and_a_token_are_added_to_what_is_written() -> None:
     answer = fastpath.encode_answer(16, 0, "red", PEER_ID, True, "0123456789abcdef")
-    terms = Terms(timeout=10.0, succession=2.75, waits=True, required=True)
+    terms = Terms(timeout=10.0, succession=2.75, waits=True, required=True, quorum=True)
     whole = Answer(16, 0, "red", PEER_ID, True, "f" * 32, "0123456789abcdef", 7, "ab" * 16, terms)
     assert fastpath.add_token(fastpath.add_session(answer, "f" * 32, terms), 7, "ab" * 16) == encode(whole)
     assert fastpath.decode(encode(whole)) == decode(encode(whole)) == whole
