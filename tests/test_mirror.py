@@ -23,7 +23,6 @@ ELSEWHERE: Final = {
     "ctl/certs.py": "scenarios/tls/test_certs.py uses what it makes",
     "ctl/screen.py": "ctl/test_top.py draws on it",
     "job/process_name.py": "run/test_program.py and scenarios/lan/test_scene.py look for processes by their names",
-    "job/signals.py": "run/test_runner_signals.py: signals need a process",
     "lean.py": "names for what is tested elsewhere",
     "run/main.py": "run/test_imports.py and run/test_program.py run it",
     "tls/authority.py": "scenarios/tls/test_certs.py",

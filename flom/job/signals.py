@@ -65,13 +65,15 @@ class SignalWatch:
 
     def start(self, receive: Receive) -> None:
         """
-        Call C{receive} for each signal from now on, also for those that came before.
+        Call C{receive} for each signal from now on, and at first for those that came before.
 
-        @param receive: is called in a thread of its own, and in the moments of L{unblocked} in the main one.
+        @param receive: is called in a thread of its own, and in the main one now and in the moments of L{unblocked}.
         @raise flom.errors.NoProcess: there can be no more threads.
         """
         self._receive = receive
-        start_thread(self._wait, receive)
+        while (info := signal.sigtimedwait(self._watched, 0)) is not None:
+            self._pass_on(info)
+        start_thread(self._wait)
 
     def unblocked(self) -> SignalWatch:
         """Return a context in which signals come through, because a process that is made there inherits the mask."""
@@ -96,10 +98,13 @@ class SignalWatch:
         assert self._receive is not None
         self._receive(number, False)
 
-    def _wait(self, receive: Receive) -> None:
+    def _wait(self) -> None:
         while True:
-            info = signal.sigwaitinfo(self._watched)
-            receive(info.si_signo, info.si_code == _SI_KERNEL and info.si_signo in _OF_A_TERMINAL)
+            self._pass_on(signal.sigwaitinfo(self._watched))
+
+    def _pass_on(self, info: signal.struct_siginfo) -> None:
+        assert self._receive is not None
+        self._receive(info.si_signo, info.si_code == _SI_KERNEL and info.si_signo in _OF_A_TERMINAL)
 
 
 def changed_by_python() -> list[int]:
