@@ -21,6 +21,7 @@ The exceptions that this package raises on purpose, as a tree::
         TlsError
         ShutdownNotAllowed
         StandingBy
+        HistoryWentBack
         NoProcess
         ConfigError
 
@@ -215,6 +216,10 @@ class ShutdownNotAllowed(FlomError):
 
 class StandingBy(FlomError):
     """This daemon grants nothing, because another daemon of its group leads."""
+
+
+class HistoryWentBack(FlomError):
+    """etcd's revisions are lower than they were, as after a restore from a backup: nothing of it is to be relied on."""
 
 
 class NoProcess(FlomError):
