@@ -19,8 +19,9 @@ RUFF_RULES := --config .ci/ruff.toml
 PATHS := flom tests twisted
 
 PROGRAM_TESTS := tests/run tests/contract tests/scenarios
+HOST_TESTS := tests/scenarios/lan tests/scenarios/quorum
 
-.PHONY: run test test-lan test-programs test-modules bench fuzz soak lint types check format clean
+.PHONY: run test test-lan test-quorum test-programs test-modules bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
@@ -28,7 +29,11 @@ run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='
 test: lint types check  ## everything that CI runs
 
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
-	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/scenarios/lan
+	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) $(HOST_TESTS)
+
+test-quorum: $(VENV)/tested  ## daemons under a quorum, while hosts are cut off, frozen and killed, for MINUTES=1, SEED=...
+	FLOM_QUORUM_MINUTES=$(MINUTES) FLOM_QUORUM_SEED=$(SEED) $(BIN)/python -m pytest -s $(PYTEST_ARGS) \
+		tests/scenarios/quorum/test_nemesis.py
 
 bench: $(VENV)/tested  ## how fast it is, beside bare Twisted: all, or BENCH='own --seconds 2'; BENCH='--vs DIR', FLOM_PEER=DIR
 	$(BIN)/python -m tests.tools.bench $(BENCH)
@@ -56,7 +61,7 @@ else
 endif
 
 test-programs: $(VENV)/tested  ## only the tests that start programs, those of networks excepted
-	$(BIN)/python -m pytest $(PROGRAM_TESTS) --ignore tests/scenarios/lan
+	$(BIN)/python -m pytest $(PROGRAM_TESTS) $(addprefix --ignore ,$(HOST_TESTS))
 
 test-modules: $(VENV)/tested  ## only the tests of modules
 	$(BIN)/python -m pytest $(addprefix --ignore ,$(PROGRAM_TESTS))

@@ -28,9 +28,12 @@ class FakeWallClock:
     @ivar environment: what to add to that of a program.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """@param folder: for the file that says what time it is."""
-        self._file = folder / "faketime"
+    def __init__(self, folder: Path, name: str = "faketime") -> None:
+        """
+        @param folder: for the file that says what time it is.
+        @param name: of this file.
+        """
+        self._file = folder / name
         self.environment = {
             "LD_PRELOAD": _LIBRARIES[0],
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
@@ -41,8 +44,12 @@ class FakeWallClock:
 
     def set_ahead(self, seconds: float) -> None:
         """Set it C{seconds} ahead of the true time; below 0: behind."""
+        self.set(f"{seconds:+g}")
+
+    def set(self, text: str) -> None:
+        """Set it as libfaketime writes times: C{-3600 x1.1} is an hour behind, and counts 1.1 s in each second."""
         new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:+g}\n")
+        new.write_text(f"{text}\n")
         new.replace(self._file)  # it is read at any moment
 
 
