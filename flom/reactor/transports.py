@@ -98,9 +98,16 @@ def sender(transport: Any) -> Callable[[bytes], None]:
 
 
 def close_our_side(transport: Any) -> None:
-    """Send the end of our data, while the other end may go on sending; TLS cannot do that, and closes in order."""
+    """
+    Send the end of our data, while the other end may go on sending; TLS cannot do that, and closes in order.
+
+    If nothing waits to be sent, that is done at once: Twisted would wait until an empty text can be sent.
+    """
     if isinstance(transport, ProtocolWrapper):
         transport.loseConnection()
+    elif isinstance(transport, Connection) and not (transport.dataBuffer or transport._tempDataBuffer):
+        transport._writeDisconnecting = transport._writeDisconnected = True
+        transport._closeWriteConnection()
     else:
         transport.loseWriteConnection()
 

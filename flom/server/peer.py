@@ -114,9 +114,10 @@ def _credentials_or_none(transport: Any) -> Credentials | None:
 
 def is_of_this_host(transport: Any) -> bool:
     """Return whether the other end is a process of this host, as far as that can be known."""
-    peer, own = transport.getPeer(), transport.getHost()
+    peer = transport.getPeer()
     if isinstance(peer, (IPv4Address, IPv6Address)):
-        return peer.host == own.host or _is_loopback(peer.host)
+        # in this order: the first is most often so and costs least
+        return peer.host.startswith("127.") or peer.host == transport.getHost().host or _is_loopback(peer.host)
     return True
 
 

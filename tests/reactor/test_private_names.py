@@ -28,7 +28,10 @@ PACKAGE: Final = Path(flom.__file__).parent
 
 REACTOR: Final = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable", "doIteration", "doPoll")
 TIMERS: Final = ("_pendingTimedCalls", "_newTimedCalls")
-CONNECTION: Final = ("_aborting", "_tempDataBuffer", "dataBuffer", "offset", "socket", "connected", "disconnecting")
+CONNECTION: Final = (
+    *("_aborting", "_tempDataBuffer", "dataBuffer", "offset", "socket", "connected", "disconnecting"),
+    *("_writeDisconnecting", "_writeDisconnected", "_closeWriteConnection"),
+)
 PORT: Final = ("doRead", "connected", "fileno", "startReading", "stopReading")
 UDP_PORT: Final = ("_preexistingSocket",)
 MODULE: Final = ("_reservedFD",)

@@ -174,6 +174,22 @@ def test_nothing_is_sent_at_once_by_a_connection_that_we_close(connection: Conne
     assert connection.received() == b""
 
 
+def test_our_side_is_closed_at_once_if_nothing_waits_to_be_sent(connection: Connection) -> None:
+    close_our_side(connection.transport)
+    assert (connection.is_waiting, connection.is_reading) == (False, True)
+    connection.peer.setblocking(True)
+    assert connection.peer.recv(1) == b""
+
+
+def test_our_side_is_closed_behind_what_waits_to_be_sent(connection: Connection) -> None:
+    connection.transport.write(b"first")
+    close_our_side(connection.transport)
+    assert connection.received() == b""
+    connection.turn()
+    connection.peer.setblocking(True)
+    assert (connection.peer.recv(9), connection.peer.recv(1)) == (b"first", b"")
+
+
 def test_nothing_is_sent_after_our_side_was_closed(connection: Connection) -> None:
     close_our_side(connection.transport)
     connection.turn()
