@@ -64,14 +64,7 @@ class Positions:
         """
         changed = {**self._remembered, **changes}
         self._remembered = {name: one for name, one in changed.items() if one is not None}
-        sequences = {
-            one.name: {
-                "retention": one.retention,
-                "last": one.position.last,
-                "rolled_back": one.position.rolled_back,
-            }
-            for one in self._remembered.values()
-        }
+        sequences = {one.name: fields_of(one) for one in self._remembered.values()}
         text = json.dumps({"address": self._address, "sequences": sequences}, indent=1)
         try:
             if sequences:
@@ -101,10 +94,20 @@ def _parse(data: bytes, address: str) -> dict[str, Remembered]:
     found = json.loads(data)
     if found["address"] != address:
         raise ValueError
-    return {name: _remembered(name, **fields) for name, fields in found["sequences"].items()}
+    return {name: remembered_from(name, **fields) for name, fields in found["sequences"].items()}
 
 
-def _remembered(name: str, retention: float, last: int, rolled_back: list[int]) -> Remembered:
+def fields_of(one: Remembered) -> dict[str, Any]:
+    """Return what is written of C{one} beside its name, for JSON."""
+    return {"retention": one.retention, "last": one.position.last, "rolled_back": one.position.rolled_back}
+
+
+def remembered_from(name: str, retention: float, last: int, rolled_back: list[int]) -> Remembered:
+    """
+    Return what was written as L{fields_of}.
+
+    @raise ValueError: none of us can have written that; so do C{TypeError} and L{InvalidName} say.
+    """
     parsed = parse_name(name)
     values: list[Any] = [last, *rolled_back]
     if not (

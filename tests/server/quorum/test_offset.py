@@ -1,0 +1,93 @@
+"""The offset of epochs, and the halt after etcd has gone back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import pytest_twisted
+
+from flom.errors import HistoryWentBack
+from flom.server.quorum.gateway import Gateway
+from flom.server.quorum.offset import Halt, ensure_offset, halt, raise_epoch, read_bounds
+from flom.server.quorum.wire import Denied, put
+from tests.fakes.etcd import FakeEtcd
+
+EPOCH, HALT = "/flom/epoch", "/flom/halt"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_first_one_puts_the_next_epoch_above_all_that_are_known(etcd: FakeEtcd, gateway: Gateway) -> None:
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=400)
+    found = await read_bounds(gateway)
+    assert found.epoch >= 500
+    won = await gateway.transact([], [put("/flom/leader", b"1")])
+    assert won.revision + (found.offset or 0) > 500
+    await ensure_offset(gateway, seen=-1, known=7, clock_epoch=10_000)
+    assert (await read_bounds(gateway)).offset == found.offset  # what is there is enough
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_a_busy_etcd_it_is_negative(etcd: FakeEtcd, gateway: Gateway) -> None:
+    etcd.store.revision = 3_000_000_000
+    await ensure_offset(gateway, seen=-1, known=-1, clock_epoch=200_000_000)
+    assert (await read_bounds(gateway)).epoch in range(200_000_000, 200_000_010)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_host_that_knows_more_raises_it(etcd: FakeEtcd, gateway: Gateway) -> None:
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
+    await ensure_offset(gateway, seen=400, known=900, clock_epoch=0)
+    assert (await read_bounds(gateway)).epoch >= 900
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_seen_and_is_lower_or_has_gone_is_another_history(etcd: FakeEtcd, gateway: Gateway) -> None:
+    with pytest.raises(HistoryWentBack, match="/flom/epoch has gone from etcd"):
+        await ensure_offset(gateway, seen=7, known=-1, clock_epoch=0)
+    await ensure_offset(gateway, seen=-1, known=-1, clock_epoch=500)
+    with pytest.raises(HistoryWentBack, match=r"the next one would be 50\d, after 900"):
+        await ensure_offset(gateway, seen=900, known=-1, clock_epoch=0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_halt_ends_when_the_epoch_is_raised(etcd: FakeEtcd, gateway: Gateway) -> None:
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
+    await halt(gateway, 700, "why")
+    await halt(gateway, 600, "another why")  # the higher one stays
+    assert (await read_bounds(gateway)).halt == Halt(700, "why")
+    await halt(gateway, 800, "a third")
+    await ensure_offset(gateway, seen=900, known=2000, clock_epoch=0)  # it is not ended by chance
+    assert (await read_bounds(gateway)).halt == Halt(800, "a third")
+    assert await raise_epoch(gateway, 100) == 801
+    found = await read_bounds(gateway)
+    assert found.halt is None
+    assert found.epoch >= 800
+    assert await raise_epoch(gateway, 5000) == 5001
+    assert (await read_bounds(gateway)).epoch >= 5000
+
+
+@pytest_twisted.ensureDeferred
+async def test_to_raise_it_again_raises_it_further(etcd: FakeEtcd, gateway: Gateway) -> None:
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
+    first = await raise_epoch(gateway)
+    assert await raise_epoch(gateway) > first
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"7", b"{}", b'{"offset": "7"}', b'{"offset": 7.5}', b'{"offset": true}', b"[" * 9999]
+)
+@pytest_twisted.ensureDeferred
+async def test_what_is_no_offset_is_named_and_left_alone(etcd: FakeEtcd, gateway: Gateway, value: bytes) -> None:
+    etcd.put(EPOCH, value)
+    with pytest.raises(Denied, match=r"^/flom/epoch: .* is no offset of epochs$"):
+        await ensure_offset(gateway, seen=-1, known=-1, clock_epoch=0)
+    assert etcd.value(EPOCH) == value
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_no_halt_halts_too(etcd: FakeEtcd, gateway: Gateway) -> None:
+    etcd.put(HALT, b"by hand")
+    assert (await read_bounds(gateway)).halt == Halt(-1, "/flom/halt is by hand")
+    etcd.put(HALT, json.dumps({"epoch": 7, "why": "a\nb"}).encode())
+    assert (await read_bounds(gateway)).halt == Halt(7, "a\\nb")
