@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from select import POLLIN, poll
+from time import monotonic
 
-from flom.client.blocking.acquire import Acquirer, Hooks, request_of
+from flom.client.blocking.acquire import Acquirer, Hooks, prepare_to_reclaim, request_of
 from flom.client.blocking.stream import NEVER
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from flom.run.wait_report import WaitReport
 
 _SHORT: Final = 0.1  # seconds
+_LONG: Final = 1.0  # seconds after which a command may run for so long that what a reclaim needs is imported
 
 _trace = tracer("exec")
 
@@ -231,10 +233,14 @@ class Runner(Hooks):
         waiting.register(conversation, POLLIN)
         if self._heartbeat is None and conversation.connection.session and not waiting.poll(_SHORT * 1000):
             self._begin_heartbeat(conversation, request)  # most commands end before, and need not wait for an import
-        heartbeat = self._heartbeat
+        heartbeat, prepare_at = self._heartbeat, monotonic() + _LONG
         while True:
             left = NEVER if heartbeat is None or DaemonLost in self._told else heartbeat.left()
+            left = min(left, max(0.0, prepare_at - monotonic()))
             ready = waiting.poll(None if left == NEVER else left * 1000 + 1)
+            if monotonic() >= prepare_at:
+                prepare_at = NEVER
+                prepare_to_reclaim()
             has_ended = child.fileno() in [descriptor for descriptor, _ in ready]
             if heartbeat is not None and DaemonLost not in self._told and not (conversation.is_lost or has_ended):
                 heartbeat.tend(conversation)

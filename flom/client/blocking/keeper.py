@@ -224,8 +224,9 @@ def _import_early() -> None:
     """Import what a reclaim may need, while there is no fork: a child could never import what is half imported here."""
     with guard:
         for module in (
+            "flom.client.blocking.absence",
             "flom.client.blocking.discovery",
-            "flom.client.blocking.launch",
+            "flom.client.blocking.start",
             "flom.core.group.discovery",
             "flom.net.host_seat",
             "flom.net.multicast",

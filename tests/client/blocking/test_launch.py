@@ -8,13 +8,19 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import site
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+import flom
 from flom.client.blocking import launch
+from flom.client.blocking.launch import campaign_of, daemon_words
+from flom.config import Config
+from flom.errors import DaemonUnreachable
 from tests.fakes.programs import Programs, Running
 
 # flom-run, whose daemon is run by the program that is its first argument, and which waits for it for less long
@@ -123,3 +129,53 @@ def test_a_user_without_a_home_is_told_that_nothing_is_remembered(monkeypatch: p
     assert launch.without_state() == ""
     monkeypatch.setattr(launch, "state_directory", lambda: "")
     assert "remembers nothing" in launch.without_state()
+
+
+# what a daemon is told that is started
+
+
+def test_it_is_told_where_this_package_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundled application has a folder of its own that is called site-packages too."""
+    spawn = Mock(side_effect=OSError)
+    monkeypatch.setattr("os.posix_spawn", spawn)
+    for package, is_told in [(str(tmp_path / "site-packages"), True), (site.getsitepackages()[0], False)]:
+        monkeypatch.setattr(launch, "_PACKAGE", package)
+        with pytest.raises(DaemonUnreachable):
+            launch.Launch(Config(), [], [])
+        _, _, environment = spawn.call_args.args
+        assert environment.get("PYTHONPATH", "").startswith(package) == is_told
+
+
+def test_a_daemon_is_told_what_it_wants_to_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config(
+        lifespan_ms=-1,
+        socket_name="relative",
+        keepalive_time=7,
+        resource_name="R",
+        timeout_ms=0,
+        ignored_signals=(1,),
+        command_trace_file="trace",
+        daemon_trace_file="daemon.trace",
+        verbose=True,
+    )
+    assert daemon_words(config, ["--inherit", "3"])[1:] == [
+        str(Path(flom.__file__).parent / "daemon" / "__main__.py"),
+        *("--daemon-lifespan", "-1"),
+        *("--inherit", "3"),
+        *("--daemon-trace-file", str(tmp_path / "daemon.trace")),
+        *("--tcp-keepalive-time", "7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "seconds"),
+    [
+        (Config(), 0.5),
+        (Config(election_time_ms=2000), 2.0),
+        (Config(discovery_attempts=4, discovery_timeout_ms=1000), 2.0),
+        (Config(discovery_attempts=1000, discovery_timeout_ms=1000), 60.0),
+    ],
+)
+def test_a_candidate_announces_itself_for_half_of_what_a_search_takes(config: Config, seconds: float) -> None:
+    assert campaign_of(config) == seconds
