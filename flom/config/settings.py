@@ -432,6 +432,8 @@ class Config(_Values):
     kill_after_ms: int = _text("--kill-after", "[Command] KillAfter", default=-1, program=RUNNER,
         check=lambda text: within(-1, 2**31 - 1)(read_decimal(text)), check_option=read_timeout,
         help="seconds, or 500ms, 1m, from the SIGTERM of --on-lost terminate to SIGKILL; without it, 2.5 s at most")
+    history: str = _text("--history", "[Command] History", default="", check_option=read_filled, program=RUNNER,
+        help="file to which a line is appended for each event of the lock and of the command, for flomctl check")
     quiet: bool = _flag("-Q, --quiet", "[Command] Quiet", default=False, program=RUNNER,
         help="write nothing about the lock: the status says how it went")
     resource_type: str = _text("--type", "[Resource] Type", default="", check=read_type, program=RUNNER,

@@ -6,7 +6,7 @@ from argparse import REMAINDER
 from importlib import import_module
 
 from flom._version import __version__
-from flom.ctl.options import Parser, Range, filled
+from flom.ctl.options import Parser, Range, duration, filled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def parse(words: list[str]) -> Namespace:
         ("doctor", _add_doctor, "find out why the daemons of a group are not found"),
         ("certs", _add_certs, "make certificates for TLS"),
         ("fence", _add_fence, "run a command unless its lock has been lost to a later holder"),
+        ("check", _add_check, "verify that locks have excluded each other, from histories of flom-run --history"),
     ):
         commands.add_parser(name, add_options=add_options, help=help)
     return parser.parse_args(words)
@@ -116,6 +117,16 @@ def _add_fence(command: Parser) -> None:
     help = "the command and its arguments, which runs if FLOM_TOKEN is not lower; else, the status is 94"
     command.add_argument("command", nargs=REMAINDER, metavar="-- COMMAND [ARG...]", help=help)
     command.set_defaults(run="fence:run_fenced")
+
+
+def _add_check(command: Parser) -> None:
+    help = "files of flom-run --history, of one host or of several, all that used the resources; -: stdin"
+    command.add_argument("history", nargs="+", type=filled, metavar="HISTORY", help=help)
+    help = "seconds by which the wall clocks of two hosts may differ; by default 1"
+    command.add_argument("--skew", type=duration, default=1.0, metavar="SECONDS", help=help)
+    help = "leave out commands that have told no end, as if each had ended before another began"
+    command.add_argument("--assume-ended", action="store_true", help=help)
+    command.set_defaults(run="check:check")
 
 
 def _add_glob(command: Parser) -> None:

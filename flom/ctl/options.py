@@ -60,6 +60,17 @@ def filled(text: str) -> str:
     return text
 
 
+def duration(text: str) -> float:
+    """Return C{text} as seconds, which may have a fraction, from 0 to a year."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds") from None
+    if not 0 <= seconds <= 31_536_000:
+        raise ArgumentTypeError(f"{text!r} is not between 0 and 31536000")
+    return seconds
+
+
 def _unmeasured(prog: str) -> HelpFormatter:
     """
     Return what argparse checks each option with, though it prints nothing.

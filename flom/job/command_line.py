@@ -45,7 +45,7 @@ _TIMEOUT: Final = Setting(
     *("--timeout", "", None, "the same as -o, in seconds: 5, 0.5, 500ms, 2m", read_timeout, str, RUNNER),
     field="timeout_ms",
 )
-_NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms"})
+_NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms", "history"})
 _OPTIONS: Final = (*_ACTIONS, _TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))
 _BY_WORD: Final = {word: setting for setting in _OPTIONS for word in (f"-{setting.short}", f"--{setting.long}")}
 

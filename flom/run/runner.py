@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
     from flom.job.wording import Wording
+    from flom.run.history import HistoryFile
     from flom.run.on_lost import OnLost
     from flom.run.stand_in import StandIn
     from flom.run.wait_report import WaitReport
@@ -77,6 +78,7 @@ class Runner(Hooks):
         self._on_lost: OnLost | None = None
         self._heartbeat: Heartbeat | None = None
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
+        self._history: HistoryFile | None = None
 
     def run(self) -> int:
         """Acquire the lock, run the command, release the lock; return the status to exit with, -N for signal N."""
@@ -86,15 +88,22 @@ class Runner(Hooks):
             try:
                 if isinstance(name := parse_name(request.name), TimestampName):
                     name.unit()  # raises InvalidTimestampFormat
+                if self._config.history:
+                    from flom.run.history import HistoryFile
+
+                    self._history = HistoryFile(self._config.history, self._config, self._command[0])
+                self._note("request", pid=os.getpid())
                 conversation, granted = self._acquirer.acquire(request)
                 if self._config.lost_signal is not None:
                     self._begin_heartbeat(conversation, request)
             finally:
                 self._stop_report()
         except FlomError as e:
+            self._note("refusal", why=str(e))
             print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
             return status_for(e, self._config.conflict_exit_code)
         self._is_held = True
+        self._note("grant", element=granted.element, token=granted.token and str(granted.token))
         if granted.element is not None:
             self.say(f"Locked element is '{granted.element}'")
         conversation, status = self._run_command(conversation, request, granted)
@@ -103,11 +112,17 @@ class Runner(Hooks):
             return self._final(status)
         try:
             conversation.unlock(request.name, rollback=status != 0)
+            self._note("release", rollback=status != 0)
         except LockContested as e:
             self._tell(LockContested, self._wording.contested(e, has_ended=True))
         except DaemonLost as e:
             self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
         return self._final(status)
+
+    def _note(self, event: str, **more: object) -> None:
+        """Append C{event} to the history, if there is one; see L{HistoryFile.note}."""
+        if self._history is not None:
+            self._history.note(event, **more)
 
     def _begin_heartbeat(self, conversation: Conversation, request: Lock) -> None:
         """Watch over a lock over TCP from now on; if what is to happen when it is lost has no room, release it."""
@@ -159,6 +174,7 @@ class Runner(Hooks):
     def _end_by_signal(self, status: int) -> None:
         self._stop_report()
         self._acquirer.leave()
+        self._note("refusal", why=f"it ends with {status}")
         self._end(self._final(status))
 
     def _final(self, status: int) -> int:
@@ -211,6 +227,8 @@ class Runner(Hooks):
                     leads_group=self._on_lost is not None and not has_terminal(),
                 )
                 self._forwarding.note_start(child.pid, child.signal)
+                token = granted.token and str(granted.token)
+                self._note("begin", pid=child.pid, element=granted.element, token=token)
         except (CannotExecute, NoProcess) as e:
             print_error(self._wording.refused(e))
             status = status_for(e)
@@ -223,6 +241,7 @@ class Runner(Hooks):
         if self._on_lost is not None:
             self._on_lost.finish()
         assert child.status is not None
+        self._note("end", status=child.status)
         _trace.debug("%s has ended with status %d", self._command[0], child.status)
         return conversation, child.status
 
@@ -287,6 +306,7 @@ class Runner(Hooks):
         if self._stand_in is not None:
             held_by = (conversation, conversation.holding)
             self._stand_in.keep([each.fileno() for each in held_by if each is not None])
+        self._note("reclaim")
         self.say(f"{request.name} reclaimed")
         return conversation
 
@@ -298,4 +318,5 @@ class Runner(Hooks):
                 self._child.tell_loss()
                 if self._on_lost is not None:
                     self._on_lost.act(self._child)
+            self._note("loss", why=line)
             print_error(line)

@@ -89,6 +89,7 @@ ROWS = [
     Row("conflict_exit_code", "E", "conflict-exit-code", "7", 7, "Command/ConflictExitCode", "7", "7"),
     Row("on_lost", "", "on-lost", "signal:usr1", "signal:usr1", "Command/OnLost", "signal:usr1", "'signal:usr1'"),
     Row("kill_after_ms", "", "kill-after", "0.7", 700, "Command/KillAfter", "700", "700"),
+    Row("history", "", "history", "a", "a", "Command/History", "a", "'a'"),
     Row("quiet", "Q", "quiet", "", True, "Command/Quiet", "yes", "1"),
     Row("resource_type", "", "type", "set", "set", "Resource/Type", "set", "'set'"),
 ]

@@ -19,7 +19,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Final
 
-from tests.fakes.exclusion import Holding, Marks, late_tokens, repeated_numbers, violations
+from flom.core.history.exclusion import violations
+from flom.core.history.holding import Holding
+from flom.core.history.numbers import repeated_numbers
+from flom.core.history.tokens import late_tokens
+from tests.fakes.exclusion import Marks
 from tests.fakes.programs import Programs
 
 KILLS: Final = int(os.environ.get("FLOM_STORM_KILLS") or 5)
@@ -104,7 +108,7 @@ class Storm:
     def kill(self, daemon: int) -> None:
         """Kill the process C{daemon}."""
         os.kill(daemon, signal.SIGKILL)
-        self._kills.append(time.monotonic_ns())
+        self._kills.append(_now())
 
     def check(self, *, forgets: bool = False) -> None:
         """
@@ -137,7 +141,7 @@ class Storm:
             self.ran += 1
             if (done.returncode, done.stderr) != (0, ""):
                 about = f"{done.returncode}, {done.stdout}{done.stderr}"
-                self.problems.append(f"{name}: {about} at {time.monotonic():.3f}, kills {self._kills[-3:]}")
+                self.problems.append(f"{name}: {about} at {_now()}, kills {self._kills[-3:]}")
 
     def _work_as_flom(self, name: str) -> None:
         """Lock C{name} again and again as FLoM's client does, whose lock ends with the daemon."""
@@ -159,12 +163,17 @@ class Storm:
         if answer["code"] != "0":
             self.problems.append(f"FLoM's client: {name}: {answer}")
         elif not select.select([connected], [], [], 0)[0]:
-            begin = time.monotonic_ns()
+            begin = _now()
             select.select([connected], [], [], 0.3)
             kill = next((kill for kill in self._kills if kill > begin), math.inf)  # we may be late to notice
-            held = Holding(0, name, begin, min(kill, time.monotonic_ns()), element=answer["element"] or "")
+            held = Holding(0, name, begin, min(kill, _now()), element=answer["element"] or "")
             self._of_flom.append(held)
             _say(connected, f'verb="2" step="8">{resource} rollback="0" />')
+
+
+def _now() -> int:
+    """Return nanoseconds on the clock of the marks."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _say(connected: socket.socket, what: str) -> None:

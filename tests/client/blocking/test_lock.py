@@ -22,6 +22,8 @@ from flom import lock
 from flom.client.blocking.lock import BlockingLock
 from flom.codes import ReturnCode
 from flom.config import Config
+from flom.core.history.exclusion import violations
+from flom.core.history.holding import Holding
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Contested, Lock, Unlock, Unlocked
 from flom.errors import (
@@ -41,7 +43,6 @@ from flom.errors import (
     RemoteProtocolError,
 )
 from tests.fakes.daemon import Daemon
-from tests.fakes.exclusion import Holding, violations
 from tests.fakes.peers import FakeDaemon, is_locked
 from tests.fakes.programs import Programs, Running, eventually, free_port
 

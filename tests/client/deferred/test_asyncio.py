@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 
 from flom.acquisition import Acquisition, Held
 from flom.client.deferred.asyncio import holding
+from flom.core.history.exclusion import violations
+from flom.core.history.holding import Holding
 from flom.errors import LockBusy, Misuse
 from flom.server.arbiter import DeferredArbiter
-from tests.fakes.exclusion import Holding, violations
 
 
 @pytest.fixture

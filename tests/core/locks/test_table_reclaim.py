@@ -1,23 +1,24 @@
 """
-Daemons that die, and holders that reclaim: what is held is judged by rules that know nothing of ours
-(tests/fakes/exclusion.py).
+Daemons that die, and holders that reclaim: what is held is judged by rules that share no more with the lock table than
+modes and names (flom/core/history/exclusion.py).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flom.core.effects import Ended, Granted, Instant
+from flom.core.history.exclusion import violations
+from flom.core.history.holding import Holding
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.requests import LockRequest, SessionId
-from tests.fakes.exclusion import Holding, violations
 
 NAMES: Final = {
     "simple": ["R"],
@@ -102,7 +103,7 @@ class World:
 
     def end(self, held: Held) -> None:
         self.steps += 1
-        self.ended.append(replace(self.holding(held), end=self.steps))
+        self.ended.append(self.holding(held).replace(end=self.steps))
         self.steps += 1
 
     def holding(self, held: Held) -> Holding:

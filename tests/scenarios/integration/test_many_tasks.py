@@ -13,9 +13,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from flom.client import connect
+from flom.core.history.exclusion import violations
+from flom.core.history.holding import Holding
 from flom.errors import LockBusy, LockTimeout
 from tests.fakes.daemon import Daemon
-from tests.fakes.exclusion import Holding, violations
 
 loop: Any = reactor
 

@@ -7,7 +7,7 @@ import signal
 from itertools import cycle
 from pathlib import Path
 from statistics import median
-from time import monotonic_ns
+from time import CLOCK_BOOTTIME, clock_gettime_ns
 from typing import Final
 
 from tests.fakes.exclusion import Marks
@@ -83,7 +83,7 @@ class Scene:
         leader = await_leader(self._members)
         self._waiter = self._wait("baton", leader)
         self._members.remove(leader)
-        self._killed = monotonic_ns()
+        self._killed = clock_gettime_ns(CLOCK_BOOTTIME)
         leader.signal(signal.SIGKILL)
         self._granted = [self._start(*options, seconds=0.05) for options in GRANTED_BESIDE]
         self._host_without_daemon = leader.host

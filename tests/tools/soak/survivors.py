@@ -17,8 +17,11 @@ from random import Random
 from time import monotonic, sleep
 from typing import Final
 
+from flom.core.history.exclusion import violations
+from flom.core.history.numbers import repeated_numbers
+from flom.core.history.tokens import late_tokens
 from tests.fakes.daemon import FLOM_RUN
-from tests.fakes.exclusion import Marks, late_tokens, repeated_numbers, violations
+from tests.fakes.exclusion import Marks
 from tests.fakes.programs import free_port
 from tests.tools.fuzz.checker import Wrong
 from tests.tools.fuzz.watched import Watched
