@@ -12,14 +12,16 @@ import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from flom.core.history.exclusion import violations
+from flom.core.history.holding import Holding
+from flom.core.history.tokens import late_tokens
 from flom.fencing import Fence, StaleToken
-from tests.fakes.exclusion import Holding, late_tokens, violations
 from tests.scenarios.quorum import writer
 
 PATIENT: Final = 2.0
@@ -88,14 +90,14 @@ class History:
         beats = self.beats()
         found: list[Holding] = []
         for job in self.jobs.values():
-            whole = replace(job.holding, end=job.last)
+            whole = job.holding.replace(end=job.last)
             times = [whole.begin, *beats[job.who], job.last]
             for began, ended in (frozen or {}).get(job.who, []):
                 if ended - began < PATIENT * SECOND or not whole.begin <= began <= whole.end:
                     continue
-                found.append(replace(whole, end=max(time for time in times if time <= began)))
+                found.append(whole.replace(end=max(time for time in times if time <= began)))
                 later = [time for time in times if time >= ended + RECOVERY * SECOND]
-                whole = replace(whole, begin=later[0] if later else inf)
+                whole = whole.replace(begin=later[0] if later else inf)
             if whole.begin < inf:
                 found.append(whole)
         return sorted(found, key=lambda each: each.begin)
@@ -134,7 +136,9 @@ class History:
     def lines(self) -> Iterable[str]:
         """Return all of it as lines of JSON."""
         for job in self.jobs.values():
-            yield json.dumps({"job": asdict(replace(job.holding, end=job.last)), "has_ended": job.has_ended})
+            keys = ("who", "name", "begin", "mode", "quantity", "element", "token")
+            told = {key: getattr(job.holding, key) for key in keys}
+            yield json.dumps({"job": told | {"end": job.last}, "has_ended": job.has_ended})
         for write in self.writes:
             yield json.dumps({"write": asdict(write)})
 

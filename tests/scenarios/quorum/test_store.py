@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.exclusion import Holding
+from flom.core.history.holding import Holding
 from tests.fakes.programs import Programs
 from tests.scenarios.quorum.store import SECOND, History, Job, TokenStore, Write
 
