@@ -6,6 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from textwrap import wrap
 from typing import Final
@@ -95,6 +96,7 @@ class Authority:
         usage: x509.ObjectIdentifier | None = None,
         sends_chain: bool = True,
         trusts: Authority | None = None,
+        hosts: Sequence[str] = (),
     ) -> Files:
         """
         Make a certificate and its key.
@@ -104,9 +106,12 @@ class Authority:
         @param usage: all that the certificate may be used for; C{None} if there is no such limit.
         @param sends_chain: whether L{chain} follows in the file.
         @param trusts: from whom a peer's certificate has to come; by default, from us.
+        @param hosts: addresses that it is good for, as strict clients check them.
         """
         key = key or ec.generate_private_key(ec.SECP256R1())
-        pem = self._sign([unique_id()] if names is None else names, key, days, is_authority=False, usage=usage)
+        pem = self._sign(
+            [unique_id()] if names is None else names, key, days, is_authority=False, usage=usage, hosts=hosts
+        )
         encryption: KeySerializationEncryption = NoEncryption()
         if passphrase is not None:
             encryption = BestAvailableEncryption(passphrase)
@@ -124,6 +129,7 @@ class Authority:
         *,
         is_authority: bool,
         usage: x509.ObjectIdentifier | None = None,
+        hosts: Sequence[str] = (),
     ) -> bytes:
         now = datetime.now(timezone.utc)
         builder = (
@@ -138,6 +144,9 @@ class Authority:
         )
         if usage is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        if hosts:
+            addresses = [x509.IPAddress(ip_address(host)) for host in hosts]
+            builder = builder.add_extension(x509.SubjectAlternativeName(addresses), critical=False)
         return builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM)
 
     def _write(self, name: str, pem: bytes) -> str:

@@ -447,7 +447,7 @@ async def test_an_offset_that_has_gone_is_another_history(etcd: FakeEtcd, stand:
     leader = stand()
     await until(lambda: leader.leads)
     etcd.delete(EPOCH)
-    await leader.elector.resign()
+    await leader.elector.resign(hold_back=0.05)
     await until(lambda: leader.role == "halted")
     await raise_epoch(leader.gateway, above=leader.epoch + 100)
     before = leader.epoch
