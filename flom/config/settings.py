@@ -453,6 +453,26 @@ class Config(_Values):
         help="directory in which the daemon remembers what must not begin anew when it starts again")
     log_grants: bool = _flag("--log-grants", "[Daemon] LogGrants", default=False, program=DAEMON,
         help="log every grant and release")
+    quorum: str = _text("--quorum", "[Quorum] Quorum", default="", program=DAEMON,
+        help="etcd:URL,URL,...[/PREFIX]: lead only while etcd says so; off without")
+    quorum_certificate: str = _text("--quorum-cert", "[Quorum] Certificate", default="", check=read_file,
+        program=DAEMON, help="PEM file with our certificate for etcd")
+    quorum_private_key: str = _text("--quorum-key", "[Quorum] PrivateKey", default="", check=read_file, program=DAEMON,
+        help="PEM file with its private key")
+    quorum_ca: str = _text("--quorum-ca", "[Quorum] CaCertificate", default="", check=read_file, program=DAEMON,
+        help="PEM file with the certificate of the authority that must have signed etcd's; by default, the system's")
+    quorum_user: str = _text("--quorum-user", "[Quorum] User", default="", check_option=read_filled, program=DAEMON,
+        help="our user at etcd; needs --quorum-password-file")
+    quorum_password_file: str = _text("--quorum-password-file", "[Quorum] PasswordFile", default="", check=read_file,
+        program=DAEMON, help="file with the password of that user, which others must not be able to read")
+    quorum_lease_ms: int = _integer("--quorum-lease", "[Quorum] Lease", unit="ms", default=3000, program=DAEMON,
+        check=within(2000, 60_000),
+        help="milliseconds, whole seconds, after which etcd lets another daemon lead if it hears nothing of this one")
+    quorum_margin_ms: int = _integer("--quorum-margin", "[Quorum] Margin", unit="ms", default=0, program=DAEMON,
+        check=within(0, 60_000),
+        help="milliseconds of the session-timeout for clocks of which one is faster; 0: a fifth, which is the least")
+    fast: bool = _flag("--fast", "[Quorum] Fast", default=False, program=DAEMON,
+        help="shorter times under a quorum: a takeover takes some 6 s instead of 10")
     # fmt: on
 
     @property
@@ -566,6 +586,18 @@ class Config(_Values):
         """Raise L{ConfigError} if what is held by sessions is to be kept for no time."""
         if self.sessions_are_required and not self.session_timeout_ms:
             raise ConfigError("sessions: 'required' needs a session-timeout, which is 0")
+
+    def check_quorum(self) -> None:
+        """Raise L{ConfigError} if what belongs together for a quorum is given in part, or without one."""
+        parts = {"quorum-cert": self.quorum_certificate, "quorum-key": self.quorum_private_key}
+        login = {"quorum-user": self.quorum_user, "quorum-password-file": self.quorum_password_file}
+        for pair in parts, login:
+            if all(pair.values()) != any(pair.values()):
+                given, missing = sorted(pair, key=lambda option: not pair[option])
+                raise ConfigError(f"{given}: '{pair[given]}' needs {missing} too")
+        for option, value in {**parts, "quorum-ca": self.quorum_ca, **login, "fast": self.fast and "yes"}.items():
+            if value and not self.quorum:
+                raise ConfigError(f"{option}: '{value}' needs quorum too")
 
     def check_election(self) -> None:
         """Raise L{ConfigError} if one lost announcement would make a leader seem dead."""

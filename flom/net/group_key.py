@@ -1,4 +1,4 @@
-"""The file with the key of a group (docs/groups.md, "A key for the group")."""
+"""The file with the key of a group (docs/groups.md, "A key for the group"), and files with other secrets."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ def read_key(path: str, *, is_required: bool = False) -> GroupKey:
     @param is_required: see L{GroupKey.is_required}.
     @raise ConfigError: it cannot be read, other users can read or change it, or it is too short or too long.
     """
+    secret = read_secret("group-key", path, MIN_SECRET)
+    return GroupKey(secret, lambda: os.urandom(16).hex(), is_required=is_required)
+
+
+def read_secret(option: str, path: str, shortest: int = 1) -> bytes:
+    """
+    Return what is in the file C{path} that C{option} names; a line feed at its end is no part of it.
+
+    @param shortest: bytes that it has to have.
+    @raise ConfigError: it cannot be read, other users can read or change it, or it is too short or too long.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -34,11 +45,11 @@ def read_key(path: str, *, is_required: bool = False) -> GroupKey:
     except OSError as e:
         why = reason(e)
     else:
-        if not why and not MIN_SECRET <= len(secret) <= MAX_SECRET:
-            why = f"its {len(secret)} bytes are not {MIN_SECRET} to {MAX_SECRET}"
+        if not why and not shortest <= len(secret) <= MAX_SECRET:
+            why = f"its {len(secret)} bytes are not {shortest} to {MAX_SECRET}"
     if why:
-        raise ConfigError(f"group-key: '{path}' cannot be used: {why}")
-    return GroupKey(secret, lambda: os.urandom(16).hex(), is_required=is_required)
+        raise ConfigError(f"{option}: '{path}' cannot be used: {why}")
+    return secret
 
 
 def _why_unsafe(found: os.stat_result) -> str:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flom.status.model import QuorumStatus
+
+
+def _none() -> None:
+    """Return what is known of a quorum where there is none."""
 
 
 @dataclass(slots=True)
@@ -16,6 +25,7 @@ class Counters:
     @ivar group: the multicast group, or the empty string.
     @ivar role: see L{flom.status.model.DaemonStatus.role}.
     @ivar key_problem: why its grants have no proof although they should; the empty string if that is not so.
+    @ivar quorum: returns what is known of the quorum; C{None} if there is none.
     @ivar connections: since the start.
     @ivar protocol_errors: connections that broke the protocol.
     @ivar discoveries: questions for a daemon of its group that it received.
@@ -26,6 +36,7 @@ class Counters:
     group: str = ""
     role: str = ""
     key_problem: str = ""
+    quorum: Callable[[], QuorumStatus | None] = _none
     connections: int = 0
     protocol_errors: int = 0
     discoveries: int = 0

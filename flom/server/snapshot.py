@@ -170,6 +170,7 @@ def _daemon(arbiter: DeferredArbiter, counters: Counters) -> DaemonStatus:
         "" if (state := arbiter.epochs.state) is None else state.path,
         arbiter.state_problem or counters.key_problem,
         None if (left := arbiter.grace_left) is None else round(left, 3),
+        counters.quorum(),
     )
 
 

@@ -6,7 +6,7 @@ import json
 from operator import attrgetter
 
 from flom.errors import RemoteProtocolError
-from flom.status.model import Counts, DaemonStatus, LockStatus, ResourceStatus, Status
+from flom.status.model import Counts, DaemonStatus, LockStatus, QuorumStatus, ResourceStatus, Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def from_json(text: str | bytes) -> Status:
             "state": "",
             "state_problem": "",
             "grace_left": None,
+            "quorum": None,
         } | daemon  # which earlier ones leave out
+        daemon["quorum"] = _quorum(daemon["quorum"])
         return Status(
             _make(DaemonStatus, daemon),
             tuple(_resource(resource) for resource in found["resources"]),
@@ -83,6 +85,10 @@ def _dumps(value: Any) -> str:
 
 def _as_dict(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__ if name not in ("holders", "waiters")}
+
+
+def _quorum(found: Any) -> Any:
+    return None if found is None else _make(QuorumStatus, found | {"members": tuple(found["members"])})
 
 
 def _resource(found: dict[str, Any]) -> Any:

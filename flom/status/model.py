@@ -101,6 +101,19 @@ class Counts(Value):
     discoveries: int  # questions of its group that the daemon has heard
 
 
+class QuorumStatus(Value):
+    """What a daemon knows of its quorum, by which one daemon at a time leads (docs/daemon.md, "A quorum")."""
+
+    leader: str  # names the daemon that leads: host and process; the empty string if none is known to
+    since: float | None  # since when it leads, in seconds since the epoch, as far as is known
+    epoch: int  # of its fencing tokens; 0 if it is not known
+    granting: bool  # whether this daemon grants locks at this moment
+    lease_left: float | None  # seconds until it stops if it hears nothing of etcd; None if it does not lead
+    members: tuple[str, ...]  # the daemons that would lead, and the leader, as far as is known
+    etcd: Mapping[str, str]  # what is wrong with each endpoint; the empty string if nothing is known to be
+    problem: str  # why no lock is granted here although this daemon would lead; the empty string if all is well
+
+
 class DaemonStatus(Value):
     """The daemon itself."""
 
@@ -112,7 +125,7 @@ class DaemonStatus(Value):
     up: float  # seconds since it was started, whatever was done to the wall clock
     endpoints: tuple[str, ...]  # where it listens
     group: str  # the multicast group, or the empty string
-    role: str  # "leader" and so on in a group (flom.core.protocol.messages.Role), otherwise the empty string
+    role: str  # "leader" and so on in a group or a quorum (flom.core.protocol.messages.Role), or the empty string
     draining: bool  # whether it grants nothing more, and ends when nothing is held
     connected: int  # clients
     grants_per_second: float  # over the last ten seconds
@@ -123,6 +136,7 @@ class DaemonStatus(Value):
     grace_left: float | None = (
         None  # seconds for which it serves only who held a lock of the daemon before; None if not
     )
+    quorum: QuorumStatus | None = None  # None if it leads by itself, or by its group alone
 
 
 class Status(Value):

@@ -24,11 +24,16 @@ EXAMPLES: Final = {
     "daemon_trace_file": "/var/log/flom/daemon.trace",
     "state": "/var/lib/flom",
     "command_trace_file": "/var/log/flom/command.trace",
+    "quorum": "etcd:https://h1:2379,https://h2:2379,https://h3:2379/flom",
+    "quorum_user": "flom",
     "listen": ("tcp:28015:interface=127.0.0.1", r"tcp6:28015:interface=\:\:1"),
 }
 """What is switched on by taking away the #, where there is no default; the rest is files that must be there."""
 
-ON_DISK: Final = {"mount_point", "group_key", "tls_certificate", "tls_private_key", "tls_ca_certificate"}
+ON_DISK: Final = {
+    *("mount_point", "group_key", "tls_certificate", "tls_private_key", "tls_ca_certificate"),
+    *("quorum_certificate", "quorum_private_key", "quorum_ca", "quorum_password_file"),
+}
 
 
 def warn(text: str) -> None:

@@ -262,3 +262,28 @@ def test_a_resource_of_another_type_than_what_is_meant_is_refused(type_name: str
 def test_a_type_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="type: 'mutex' is none of simple, numeric, set"):
         config_of("--type", "mutex")
+
+
+# the quorum
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"quorum_certificate": "/c"}, "quorum-cert: '/c' needs quorum-key too"),
+        ({"quorum_private_key": "/k"}, "quorum-key: '/k' needs quorum-cert too"),
+        ({"quorum_user": "flom"}, "quorum-user: 'flom' needs quorum-password-file too"),
+    ],
+)
+def test_what_belongs_together_for_a_quorum_is_given_together(given: dict[str, str], why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        Config(quorum="etcd:http://h1:2379", **given).check_quorum()  # type: ignore[arg-type]
+
+
+def test_what_is_for_a_quorum_alone_needs_one() -> None:
+    with pytest.raises(ConfigError, match="fast: 'yes' needs quorum too"):
+        Config(fast=True).check_quorum()
+    with pytest.raises(ConfigError, match="quorum-ca: '/ca' needs quorum too"):
+        Config(quorum_ca="/ca").check_quorum()
+    Config().check_quorum()
+    Config(quorum="etcd:http://h1:2379", fast=True, quorum_user="flom", quorum_password_file="/p").check_quorum()

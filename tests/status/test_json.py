@@ -10,6 +10,7 @@ import pytest
 
 from flom.errors import RemoteProtocolError
 from flom.status.json import from_json, json_pieces, to_json
+from flom.status.model import QuorumStatus
 from tests.fakes.status import make_status
 
 
@@ -30,6 +31,20 @@ def test_an_earlier_daemon_does_not_say_that_it_is_in_grace() -> None:
     said = json.loads(to_json(make_status("R1")))
     del said["daemon"]["grace_left"]
     assert from_json(json.dumps(said)).daemon.grace_left is None
+
+
+def test_what_is_known_of_a_quorum_can_be_read() -> None:
+    etcd = {"https://h1:2379": "", "https://h2:2379": "it does not answer within 2 s"}
+    quorum = QuorumStatus("host-a, a1b2", 1.8e9, 7, True, 1.5, ("host-a, a1b2", "host-b, c3d4"), etcd, "")
+    status = make_status("R1", quorum=lambda: quorum)
+    assert from_json(to_json(status)) == status
+    assert from_json(to_json(status)).daemon.quorum == quorum
+
+
+def test_an_earlier_daemon_does_not_know_of_a_quorum() -> None:
+    said = json.loads(to_json(make_status("R1")))
+    del said["daemon"]["quorum"]
+    assert from_json(json.dumps(said)).daemon.quorum is None
 
 
 def test_no_process_is_0_for_a_daemon_of_0_1_0() -> None:

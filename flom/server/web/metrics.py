@@ -28,6 +28,7 @@ from flom.core.locks.statistics import BOUNDS, Histogram
 from flom.core.protocol.messages import Role
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
+from flom.status.model import QuorumStatus
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # OpenMetrics has no flom_connections beside a _total
 
@@ -73,6 +74,8 @@ class _Collector(Collector):
             "1 while only those are served that held a lock of the daemon before.",
             value=int(self._arbiter.is_in_grace),
         )
+        if (quorum := counters.quorum()) is not None:
+            yield from _quorum(quorum)
         yield CounterMetricFamily("flom_connections", "Connections of clients so far.", value=counters.connections)
         yield CounterMetricFamily("flom_grants", "Locks granted.", value=statistics.granted)
         yield _refusals(statistics.refused)
@@ -86,6 +89,19 @@ class _Collector(Collector):
         )
         yield _histogram("flom_wait_seconds", "From request to grant.", statistics.waited)
         yield _histogram("flom_hold_seconds", "From grant to release.", statistics.held)
+
+
+def _quorum(quorum: QuorumStatus) -> Iterator[Metric]:
+    """Write what is known of a quorum, which most daemons do not have."""
+    granting = "1 while this daemon, of those under the quorum, grants locks."
+    yield GaugeMetricFamily("flom_quorum_granting", granting, value=int(quorum.granting))
+    has_leader = "1 if this daemon knows which one leads."
+    yield GaugeMetricFamily("flom_quorum_has_leader", has_leader, value=int(bool(quorum.leader)))
+    lease = "Seconds until this daemon stops if it hears nothing of etcd; 0 if it does not lead."
+    yield GaugeMetricFamily("flom_quorum_lease_seconds", lease, value=quorum.lease_left or 0.0)
+    well = sum(not problem for problem in quorum.etcd.values())
+    yield GaugeMetricFamily("flom_quorum_endpoints_well", "Endpoints of etcd whose last answer was good.", value=well)
+    yield GaugeMetricFamily("flom_quorum_endpoints", "Endpoints of etcd.", value=len(quorum.etcd))
 
 
 def _roles(present: str) -> Metric:

@@ -112,7 +112,7 @@ class _Body(_Readable):
 
 
 class _Health(_Readable):
-    """Whether locks are granted here, which is what a load balancer asks."""
+    """Whether locks are granted here, or will be soon, which is what a load balancer asks."""
 
     def __init__(self, arbiter: DeferredArbiter, counters: Counters) -> None:
         super().__init__()
@@ -121,11 +121,14 @@ class _Health(_Readable):
 
     def read(self, request: Request) -> bytes:
         word = ""
+        quorum = self._counters.quorum()
         if self._arbiter.is_closed:
             word = "closed"
         elif self._arbiter.is_draining:
             word = "draining"
-        elif self._counters.group and self._counters.role != Role.LEADER.value:
+        elif quorum is not None and quorum.problem:
+            word = f"no quorum: {quorum.problem}"
+        elif (self._counters.group or quorum) and self._counters.role != Role.LEADER.value:
             word = self._counters.role or Role.CANDIDATE.value
         return Line(HTTPStatus.SERVICE_UNAVAILABLE if word else HTTPStatus.OK, word or "ok").render(request)
 

@@ -10,6 +10,7 @@ import pytest
 from flom.core.locks.statistics import BOUNDS
 from flom.core.protocol.messages import Role
 from flom.server.snapshot import take_status
+from flom.status.model import QuorumStatus
 from tests.fakes.web import Web, lock_some
 
 
@@ -48,6 +49,16 @@ def test_buckets_count_those_below_them_too(web: Web) -> None:
 def test_no_name_of_a_resource_is_a_label(web: Web) -> None:
     web.arbiter.acquire("secret")
     assert b"secret" not in web.ask("/metrics").body
+
+
+def test_there_are_metrics_of_a_quorum_if_there_is_one(web: Web) -> None:
+    assert not [name for name in web.metrics() if name.startswith("flom_quorum")]
+    etcd = {"http://h1:2379": "", "http://h2:2379": "it does not answer"}
+    web.counters.quorum = lambda: QuorumStatus("host-a", None, 7, True, 1.5, (), etcd, "")
+    metrics = web.metrics()
+    assert metrics["flom_quorum_granting"] == metrics["flom_quorum_has_leader"] == 1
+    assert metrics["flom_quorum_lease_seconds"] == 1.5
+    assert (metrics["flom_quorum_endpoints_well"], metrics["flom_quorum_endpoints"]) == (1, 2)
 
 
 @pytest.mark.parametrize("role", ["", *(role.value for role in Role)])

@@ -10,6 +10,7 @@ from flom.core.locks.statistics import MEMORY
 from flom.server.snapshot import take_status
 from flom.server.web.cache import LIFETIME
 from flom.status.json import from_json
+from flom.status.model import QuorumStatus
 from tests.fakes.web import Web, lock_some
 
 PATHS = {
@@ -126,6 +127,24 @@ def test_a_client_that_has_left_before_the_answer_is_no_trouble(web: Web) -> Non
 )
 def test_healthy_is_where_locks_are_granted(web: Web, group: str, role: str, code: int, word: str) -> None:
     web.counters.group, web.counters.role = group, role
+    reply = web.ask("/healthz")
+    assert (reply.code, reply.body) == (code, f"{word}\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("role", "problem", "code", "word"),
+    [
+        ("leader", "", 200, "ok"),
+        ("standby", "", 503, "standby"),
+        ("leader", "etcd has no majority", 503, "no quorum: etcd has no majority"),
+        ("standby", "no daemon leads at this moment", 503, "no quorum: no daemon leads at this moment"),
+    ],
+)
+def test_without_a_quorum_it_is_said_why_nothing_is_granted(
+    web: Web, role: str, problem: str, code: int, word: str
+) -> None:
+    web.counters.role = role
+    web.counters.quorum = lambda: QuorumStatus("host-a", None, 7, not problem, None, (), {}, problem)
     reply = web.ask("/healthz")
     assert (reply.code, reply.body) == (code, f"{word}\n".encode())
 

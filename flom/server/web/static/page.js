@@ -357,6 +357,16 @@ function showBlocking(resources, all) {
 
 // the daemon
 
+function quorumFacts(quorum) {
+  const bad = Object.entries(quorum.etcd).filter(([, problem]) => problem).map(([endpoint, problem]) => `${endpoint}: ${problem}`);
+  const since = quorum.since === null ? "" : ` since ${new Date(quorum.since * 1000).toLocaleString("en-GB")}`;
+  return [
+    ["leader by quorum", quorum.leader ? `${quorum.leader}${since}` : "none known"],
+    ["lease left", quorum.lease_left === null ? "does not lead" : `${quorum.lease_left.toFixed(1)} s`],
+    ["etcd", bad.join("; ") || Object.keys(quorum.etcd).join(", ")],
+  ];
+}
+
 function showDaemon(status) {
   const { daemon, resources, incubator } = status;
   const held = resources.reduce((sum, resource) => sum + resource.holders.length, 0);
@@ -365,8 +375,9 @@ function showDaemon(status) {
   say($("host"), daemon.host);
   document.title = `${waiting ? `(${waiting}) ` : ""}flom ${daemon.host}`;
   const grace = daemon.grace_left !== null ? `in grace for ${Math.ceil(daemon.grace_left)} s: only former holders are served` : "";
-  const role = daemon.draining ? "draining" : grace || daemon.role || "serving";
-  say($("state"), daemon.role === "standby" ? "stands by: another daemon grants locks" : role);
+  const quorum = daemon.quorum || { problem: "" };
+  const role = daemon.draining ? "draining" : quorum.problem ? "grants nothing" : grace || daemon.role || "serving";
+  say($("state"), quorum.problem ? `grants nothing: ${quorum.problem}` : daemon.role === "standby" ? "stands by: another daemon grants locks" : role);
   $("state").className = `state ${["serving", "leader"].includes(role) ? "good" : ""}`;
   facts($("tiles"), [
     ["locks held", held.toLocaleString("en"), "holds"],
@@ -387,6 +398,7 @@ function showDaemon(status) {
     ["listens on", daemon.endpoints.join(", ") || "nothing"],
     ["grace period", grace || "none"],
     ["group", daemon.group ? `${daemon.group}, ${daemon.role || "no role yet"}` : "none"],
+    ...(daemon.quorum ? quorumFacts(daemon.quorum) : []),
     ["epoch of tokens", String(daemon.epoch)],
     ["state directory", daemon.state_problem || daemon.state || "none"],
     ["started", new Date(daemon.started * 1000).toLocaleString("en-GB")],
