@@ -77,8 +77,11 @@ class DeferredArbiter(Acquiring):
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
     @ivar is_draining: true once nothing more is granted because the daemon ends when nothing is held, see L{drain}.
     @ivar is_closed: true while nothing is granted because the daemon ends, see L{close}.
+    @ivar is_paused: true while not even heartbeats are answered, see L{flom.server.quorum.arbiter}.
     @ivar on_change: called when a session has begun or ended and when resources may have been forgotten.
     """
+
+    is_paused = False
 
     _log = Logger()
     _place = HERE

@@ -153,7 +153,8 @@ class LockProtocol(Protocol):
         self._send_now = sender(self.transport)
         self._can_postpone = sends_at_once(self.transport)
         self._is_tcp = is_tcp(self.transport)
-        self._can_outlive = self._is_tcp and self._shared.sessions.are_kept
+        can_come_back = self._is_tcp or self._shared.outlives_unix
+        self._can_outlive = can_come_back and self._shared.sessions.are_kept
         self._has_to_outlive = self._can_outlive and self._shared.options.sessions_are_required
         self._is_traced = _msg.is_on or _locker.is_on
         tune(self.transport, self._shared.keepalive)
@@ -255,7 +256,7 @@ class LockProtocol(Protocol):
 
     def _carry_out(self, order: Introduced | Order) -> None:
         match order:
-            case _ if self._is_too_late and not isinstance(order, (Challenge, Offer)):
+            case _ if self._is_too_late and not self._is_always_served(order):
                 self.hang_up()
             case Release():
                 try:
@@ -287,7 +288,7 @@ class LockProtocol(Protocol):
                 self._check_id(order)
                 if self._has_to_outlive and isinstance(order.message, Lock):
                     self._check_session(order.message)
-            case Ping():
+            case Ping() if not self._arbiter.is_paused:
                 self._send(self._connection.pong())
             case Incomplete():
                 self._send(self._connection.more_wanted())
@@ -305,11 +306,16 @@ class LockProtocol(Protocol):
             case Offer():
                 self._heir = self._shared.answer_offer(order, self._send, self.hang_up)
 
+    def _is_always_served(self, order: Introduced | Order) -> bool:
+        """Return whether C{order} is carried out by a daemon that stands by, too."""
+        return isinstance(order, (Challenge, Offer))
+
     def _go_on(self, request: LockRequest) -> bool:
         """Go on with the session that C{request} names, if it is this client's; return whether that is decided."""
         sessions = self._shared.sessions
         try:
-            session = sessions.find(request.secret, self._owner()) if self._is_tcp else None
+            can_come_back = self._is_tcp or self._shared.outlives_unix
+            session = sessions.find(request.secret, self._owner()) if can_come_back else None
         except PermissionError:
             self._shared.throttle.warn("session-timeout", "{peer} names the session of another client", peer=self._peer)
             self._answer(Outcome.BUSY)
@@ -512,7 +518,8 @@ class LockProtocol(Protocol):
     def _secret_to_tell(self) -> str:
         """Return what names the session to the client, which is told once."""
         self._can_outlive = False
-        self._shared.keepalive_of_sessions.retune(underlying(self.transport).getHandle())
+        if self._is_tcp:
+            self._shared.keepalive_of_sessions.retune(underlying(self.transport).getHandle())
         if self._session is None:
             self._session = self._shared.sessions.begin(self._id, self._owner(), self)
         return self._session.secret
@@ -625,6 +632,7 @@ class LockFactory(Factory):
     @ivar start: what clients of this host are told by L{flom.core.protocol.messages.Answer.start}.
     @ivar throttle: of log lines that clients can cause.
     @ivar sessions: those that outlive a connection that breaks.
+    @ivar outlives_unix: whether clients over UNIX sockets have them too.
     @ivar terms: what clients are told of these.
     @ivar proofs: of what is granted.
     @ivar answer_challenge: returns the answer to another leader of the group; a daemon that is in none says so.
@@ -635,6 +643,7 @@ class LockFactory(Factory):
     """
 
     noisy = False
+    outlives_unix = False
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.server.group.service import Membership
+    from flom.server.quorum.service import Quorum, QuorumService
 
 _WALL_CLOCK: Final = (
     "the timers of this program's reactor follow the wall clock: if that is set, a grace period may end early, and new "
@@ -51,6 +52,7 @@ def build_daemon(
     reservation: float = 0.0,
     knows_holders: bool = False,
     proofs: Proofs | None = None,
+    quorum: Quorum | None = None,
 ) -> MultiService:
     """
     Return a daemon as a service, to run alone or inside another program.
@@ -70,6 +72,8 @@ def build_daemon(
         waits for them.
     @param proofs: by which it knows what it has granted when that is reclaimed; in a group, the key of the group
         decides; C{None} for none.
+    @param quorum: by which it grants locks only while etcd says that it leads; C{arbiter} has to be a
+        L{flom.server.quorum.arbiter.LeasedArbiter} then.
     @raise ValueError: C{end} is missing, or C{arbiter} has a daemon already.
     """
     arbiter.serve()
@@ -103,7 +107,14 @@ def build_daemon(
         proofs = proofs_of_group(membership.group)
     proofs = proofs or Proofs()
     counters.key_problem = proofs.problem
-    factory = LockFactory(arbiter, reactor, replace(options, on_shutdown=shut_down if end else None), counters, proofs)
+    options = replace(options, on_shutdown=shut_down if end else None)
+    leading: QuorumService | None = None
+    if quorum is None:
+        factory = LockFactory(arbiter, reactor, options, counters, proofs)
+    else:
+        from flom.server.quorum.service import parts_of  # the others need not wait for its import
+
+        factory, leading = parts_of(quorum, arbiter, reactor, options, counters, proofs, lifespan_service)
     serving = factory if options.tls is None else options.tls.secure_server(factory, reactor)
 
     def note_open(port: IListeningPort) -> None:
@@ -121,7 +132,7 @@ def build_daemon(
         paths.forget(port)
         hosts.remove(port.getHost())
 
-    paths = PathsService(arbiter, reactor, None if membership is None else end_daemon)
+    paths = PathsService(arbiter, reactor, None if membership is None and quorum is None else end_daemon)
     hosts: list[IAddress] = []
     for endpoint in endpoints:
         ListeningService(endpoint, serving, note_open, note_close).setServiceParent(daemon)
@@ -137,20 +148,29 @@ def build_daemon(
         from flom.server.holders import HoldersService  # likewise
 
         HoldersService(reactor, hosts, factory).setServiceParent(daemon)
-    if membership is None:
+    if leading is not None:
+        factory.hand_over = leading.hand_over
+    elif membership is None:
         lifespan_service.setServiceParent(daemon)
-    else:
-        from flom.server.group.service import MembershipService  # the others need not wait for its import
+    if membership is not None:
+        from flom.server.group.service import MembershipService  # likewise
 
-        member = MembershipService(
-            reactor, arbiter, lifespan_service, membership, end_daemon, counters, factory.sessions, options.tls, proofs
-        )
+        about = (membership, end_daemon, counters, factory.sessions, options.tls, proofs)
+        if leading is None:
+            member = MembershipService(reactor, arbiter, lifespan_service, *about)
+            succession = membership.timing.succession + GRACE
+            factory.terms = factory.terms.replace(succession=succession)
+        else:
+            from flom.server.group.appointed import AppointedMembership
+
+            member = AppointedMembership(leading, reactor, arbiter, lifespan_service, *about)
         factory.answer_challenge, factory.answer_offer = member.answer_challenge, member.answer_offer
         factory.hand_over = member.hand_over
         factory.is_promised = lambda: member.is_promised
-        factory.terms = factory.terms.replace(succession=membership.timing.succession + GRACE)
         member.setServiceParent(daemon)
     _ClientsService(factory, reactor).setServiceParent(daemon)
+    if leading is not None:
+        leading.setServiceParent(daemon)  # last: it is stopped first, and leaves what clients hold to the next leader
     return daemon
 
 

@@ -166,6 +166,12 @@ class StateDirectory:
             self.replace(_EPOCH, b"%d\n" % epoch_of(token))
         return token
 
+    def note_epoch(self, epoch: int) -> None:
+        """Remember C{epoch}, which this daemon has not chosen; L{StateError} if it cannot be read or written."""
+        with self.locked():
+            if self.read_epoch() < epoch:
+                self.replace(_EPOCH, b"%d\n" % epoch)
+
     def read_key(self) -> bytes | None:
         """Return the key of all daemons here; C{None} if there is none yet; L{StateError} if it cannot be read."""
         data = self.read(_KEY, is_secret=True)

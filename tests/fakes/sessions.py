@@ -37,6 +37,11 @@ class Session:
         self._arbiter.request(asked)
         return self
 
+    def ask_lifespan(self, name: str, lifespan: float) -> Session:
+        """Ask for what is remembered for C{lifespan} seconds."""
+        self._arbiter.request(LockRequest(self.id, parse_name(name), lifespan=lifespan))
+        return self
+
     def release(self, name: str) -> None:
         self._arbiter.release(self.id, parse_name(name))
 

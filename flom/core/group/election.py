@@ -9,6 +9,9 @@ network has led to two leaders, the one that has led for a shorter time yields, 
 A candidate does not win if it does not even hear its own announcements, which the group carries back to it: it would
 not hear others either.
 
+No candidate wins beside daemons whose leader a quorum decides (L{flom.core.group.appointment}), and their leader comes
+before all others.
+
 What is announced is a L{Standing}. Daemons of FLoM take no part in elections: they lead, come before all others, and
 are heard only when they are asked (L{FLOM}).
 """
@@ -169,6 +172,11 @@ class Election:
             case Role.CANDIDATE, Role.CANDIDATE if rank(other) < rank(self.standing):
                 self._stand_by(now, wall)
                 return [BecameStandby()]
+            case Role.CANDIDATE, _ if other.quorum:  # which may lead at any moment
+                self._stand_by(now, wall)
+                return [BecameStandby()]
+            case Role.STANDBY, Role.STANDBY if other.quorum and self.leader is None:
+                self._lost_at = now + self._timing.patience
             case Role.STANDBY, Role.LEADER if self._is_as_good_as_ours(other):
                 return self._follow(other, now, source)
             case Role.STANDBY, Role.CANDIDATE if self.leader is not None and self._can_vouch and now < self._lost_at:

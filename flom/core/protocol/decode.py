@@ -254,7 +254,7 @@ def _standing(msg: dict[str, str]) -> Standing | None:
     if not 0 <= since <= MAX_SINCE:
         raise RemoteProtocolError(f"a daemon that is what it is since {since}")
     try:
-        return Standing(msg["node"], Role(msg.get("role")), since)
+        return Standing(msg["node"], Role(msg.get("role")), since, _number(msg.get("quorum", "")) != 0)
     except ValueError:
         raise RemoteProtocolError(f"a daemon of role {msg.get('role')!r}") from None
 

@@ -221,7 +221,8 @@ def _spell_waited(message: Lock | More) -> str:
 def _spell_standing(standing: Standing | None) -> str:
     if standing is None:
         return ""
-    return f' node={_quoted(standing.node)} role="{standing.role.value}" since="{standing.since}"'
+    quorum = ' quorum="1"' if standing.quorum else ""
+    return f' node={_quoted(standing.node)} role="{standing.role.value}" since="{standing.since}"{quorum}'
 
 
 def _body(message: Message) -> str:

@@ -188,11 +188,13 @@ class Standing(Value):
 
     @ivar node: names the process; no two have the same.
     @ivar since: when it took up its role, in milliseconds since the epoch, by its own clock.
+    @ivar quorum: true if a quorum decides whether it leads.
     """
 
     node: str
     role: Role
     since: int
+    quorum: bool = False
 
 
 class Discover(Value):

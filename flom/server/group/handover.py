@@ -31,18 +31,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from flom.core.group.key import promise_of, vouch
-from flom.core.locks.handover import Claim, Client, Estate, read_estate
+from flom.core.locks.handover import Estate, read_estate
 from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Role
-from flom.core.sessions import MOST_BROKEN
 from flom.errors import FlomError, RemoteProtocolError
 from flom.reactor.endpoints import stream_endpoint
+from flom.server.estate import HandoverFailed, estate_of
 from flom.server.group.member import Standby, seal_offer
 from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
     from flom.core.group.addresses import Group
-    from flom.core.requests import SessionId
     from flom.interfaces import IReactor
     from flom.server.arbiter import DeferredArbiter
     from flom.server.group.member import GroupMember
@@ -61,10 +60,6 @@ READY_TIMEOUT: Final = 1.0
 PREPARE_TIMEOUT: Final = 5.0  # in which nothing is granted; 10,000 clients take one of them
 LEAD_WITHIN: Final = 2.0  # seconds after "prepared" in which "lead" has to come: later, the leader has given up
 LEAD_TIMEOUT: Final = 5.0  # after "lead"; longer than that and what the standby has to do, lest both lead
-
-
-class HandoverFailed(FlomError):
-    """This daemon still leads; the text says why."""
 
 
 class StandbyRefused(HandoverFailed):
@@ -162,7 +157,7 @@ class Handover:
             raise HandoverFailed("it is about to end")
         if self._arbiter.is_in_grace:
             raise HandoverFailed("it has taken over a moment ago, and waits for holders of the last leader")
-        self._estate()
+        estate_of(self._arbiter, self._sessions)
 
     @property
     def _leads(self) -> bool:
@@ -212,7 +207,7 @@ class Handover:
         freeze = self._arbiter.freeze()
         self._member.hold_questions()
         self._frozen_at = self._reactor.seconds()
-        estate, clients = self._estate()
+        estate, clients = estate_of(self._arbiter, self._sessions)
         talk.say("estate", estate.write())
         await talk.hear("prepared", PREPARE_TIMEOUT)
         if not self._leads:
@@ -243,67 +238,6 @@ class Handover:
             raise StandbyRefused(f"it cannot be connected to: {Failure(e).getErrorMessage()}") from None
         assert isinstance(talk, _Talk)
         return talk
-
-    def _estate(self) -> tuple[Estate, dict[SessionId, str]]:
-        """
-        Return what is to be handed over, and the secrets of the clients that it is of.
-
-        @raise HandoverFailed: something is held that its holder could not find again.
-        """
-        by_id = self._sessions.by_id()
-        view = self._arbiter.view()
-        held = [lock for resource in view.resources for lock in resource.holders]
-        for lock in held:
-            if lock.request.session not in by_id:
-                peer = self._arbiter.peer(lock.request.session)
-                name = truncate(one_line(lock.request.name.text))
-                raise HandoverFailed(
-                    f"{name} is held by {peer.name if peer else 'a client'}, which could not follow: it is a client of "
-                    "FLoM's, of an old version, or not connected by TCP"
-                )
-        waiting = [lock for resource in view.resources for lock in resource.waiters] + view.incubator
-        waiting = [lock for lock in waiting if lock.request.session in by_id]
-        claims = sorted(held, key=lambda lock: lock.number)
-        claims += sorted(waiting, key=lambda lock: (lock.since - lock.request.waited, lock.number))
-        sessions = list(dict.fromkeys(lock.request.session for lock in claims))
-        if len(sessions) > MOST_BROKEN:
-            raise HandoverFailed(f"{len(sessions)} clients hold or wait, more than {MOST_BROKEN}")
-        numbers = {session: number for number, session in enumerate(sessions)}
-        clients = []
-        for session in sessions:
-            known, peer = by_id[session], self._arbiter.peer(session)
-            clients.append(
-                Client(
-                    known.secret,
-                    known.owner.certificate.decode("latin-1"),
-                    peer.address if peer else "",
-                    known.owner.peer_id,
-                    peer and peer.user,
-                    peer and peer.command,
-                    known.is_contested,
-                )
-            )
-        now = self._arbiter.now().monotonic
-        estate = Estate(
-            self._arbiter.epoch,
-            self._arbiter.keep(),
-            clients,
-            [
-                Claim(
-                    numbers[lock.request.session],
-                    lock.request.name,
-                    lock.request.mode,
-                    lock.request.quantity,
-                    lock.request.create,
-                    lock.request.lifespan,
-                    lock.element,
-                    lock.token,
-                    0.0 if lock.token else now - lock.since + lock.request.waited,
-                )
-                for lock in claims
-            ],
-        )
-        return estate, {session: by_id[session].secret for session in sessions}
 
 
 class _Ended(StandbyRefused):

@@ -20,6 +20,7 @@ from flom._version import __version__
 from flom.core.effects import Instant
 from flom.core.grace import LOOKING, Looking
 from flom.core.group.addresses import Group, Sender, destination
+from flom.core.group.appointment import Appointment
 from flom.core.group.election import (
     GOODBYES,
     Action,
@@ -153,6 +154,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
         tls: Tls | None = None,
         campaign: Campaign | None = None,
         waits_for_network: bool = False,
+        *,
+        is_appointed: bool = False,
     ) -> None:
         """
         @param listening: where it listens; C{None} to answer no client.
@@ -160,6 +163,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
         @param tls: this end of TLS, as for clients; C{None} for plain text.
         @param campaign: to go on with; C{None} to begin one.
         @param waits_for_network: whether there may be no way to the group yet.
+        @param is_appointed: whether it leads while L{appoint} says so, instead of by an election.
         """
         self._group = group
         self._campaign = campaign
@@ -169,7 +173,11 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._observer = observer
         self._host = gethostname()
         now, wall = self._now()
-        if campaign is None:
+        self._appointment = Appointment(secrets.token_hex(8), now, wall, timing) if is_appointed else None
+        self.election: Election
+        if self._appointment is not None:
+            self.election = self._appointment
+        elif campaign is None:
             self.election = Election(secrets.token_hex(8), now, wall, timing)
         else:
             self.election = Election(campaign.standing.node, campaign.began, campaign.standing.since, timing)
@@ -281,6 +289,12 @@ class GroupMember(DatagramProtocol, RivalObserver):
         """Lead in the place of our leader."""
         self._promise = None
         self._act(self.election.succeed(*self._now()))
+
+    def appoint(self, leads: bool) -> None:
+        """Lead the group, or stand by, because the quorum says so."""
+        assert self._appointment is not None
+        decide = self._appointment.appoint if leads else self._appointment.dismiss
+        self._act(decide(*self._now()))
 
     def open(self) -> GroupPort:
         """
@@ -544,7 +558,10 @@ class GroupMember(DatagramProtocol, RivalObserver):
         is_leader = self.election.role is Role.LEADER
         if not is_leader and (leader := self._successor_to_tell()) is not None:
             self._answer_by(leader, question, size, asker, is_of_leader=True)
-        if self._listening is None or not (is_leader or question.everyone):
+        is_asked = question.everyone or (
+            bool(question.group) and self._appointment is not None and self._appointment.keeps_others_back
+        )
+        if self._listening is None or not (is_leader or is_asked):
             return
         host = self._listening.host_for(asker[0], self.transport.asked_addresses)
         answer = Discovered(

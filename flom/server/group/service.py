@@ -82,6 +82,9 @@ class Membership:
 class MembershipService(Service, MemberObserver):
     """Makes the arbiter grant locks for as long as this daemon leads its group."""
 
+    is_appointed = False
+    """Whether a quorum decides if it leads."""
+
     _log = Logger()
 
     def __init__(
@@ -183,13 +186,18 @@ class MembershipService(Service, MemberObserver):
                 self._tls,
                 campaign,
                 self._membership.waits_for_network,
+                is_appointed=self.is_appointed,
             )
             self._port = self._member.open()
+            self._note_seated()
         except NoMulticast as e:
             if is_first:
                 raise
             self._log.critical("{why}", why=str(e))
             self._finish()
+
+    def _note_seated(self) -> None:
+        """Note that this daemon is a member of the group, the only one on its host."""
 
     def _finish(self) -> None:
         """Ask for the end of the daemon, once."""
@@ -245,7 +253,8 @@ class MembershipService(Service, MemberObserver):
         self._handing.addBoth(self._note_handed)
 
     async def _hand_over(self, tell: Callable[[str, str], None]) -> None:
-        from flom.server.group.handover import Handover, HandoverFailed
+        from flom.server.estate import HandoverFailed
+        from flom.server.group.handover import Handover
 
         assert self._member is not None
         handover = Handover(
@@ -287,7 +296,7 @@ class MembershipService(Service, MemberObserver):
 
     def _succeed(self, offer: Offer, estate: Estate, gone: list[str]) -> None:
         """Lead in the place of the leader of C{offer}."""
-        from flom.server.group.handover import HandoverFailed
+        from flom.server.estate import HandoverFailed
 
         assert self._member is not None
         if why_not := self._member.why_not_succeed(offer):

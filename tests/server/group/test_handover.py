@@ -17,6 +17,7 @@ from flom.core.protocol.messages import Offer, Role, Standing
 from flom.core.sessions import Owner
 from flom.errors import FlomError, RemoteProtocolError
 from flom.server.arbiter import DeferredArbiter
+from flom.server.estate import HandoverFailed
 from flom.server.group.handover import (
     ATTEMPTS,
     FIND,
@@ -24,7 +25,6 @@ from flom.server.group.handover import (
     LEAD_WITHIN,
     PAUSE,
     Handover,
-    HandoverFailed,
     Heir,
     Lines,
 )

@@ -55,6 +55,7 @@ def test_there_are_metrics_of_a_quorum_if_there_is_one(web: Web) -> None:
     assert not [name for name in web.metrics() if name.startswith("flom_quorum")]
     etcd = {"http://h1:2379": "", "http://h2:2379": "it does not answer"}
     web.counters.quorum = lambda: QuorumStatus("host-a", None, 7, True, 1.5, (), etcd, "")
+    web.clock.advance(10)  # they are kept for a moment
     metrics = web.metrics()
     assert metrics["flom_quorum_granting"] == metrics["flom_quorum_has_leader"] == 1
     assert metrics["flom_quorum_lease_seconds"] == 1.5

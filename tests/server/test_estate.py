@@ -1,0 +1,62 @@
+"""What a leader leaves to the next one."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from flom.core.sessions import Owner
+from flom.server.arbiter import DeferredArbiter
+from flom.server.estate import HandoverFailed, estate_of
+from flom.server.log_throttle import LogThrottle
+from flom.server.sessions import Sessions
+from tests.fakes.sessions import Session
+
+
+class Daemon:
+    """An arbiter with sessions."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.arbiter = DeferredArbiter(self.clock)
+        self.sessions = Sessions(self.arbiter, self.clock, 5.0, LogThrottle(self.clock))
+
+    def client(self) -> tuple[Session, str]:
+        """Return a client with a session, and its secret."""
+        client = Session(self.arbiter)
+        return client, self.sessions.begin(client.id, Owner(b"", None), object()).secret
+
+
+def test_it_has_holders_and_then_waiters_in_their_order() -> None:
+    daemon = Daemon()
+    (first, first_secret), (second, second_secret) = daemon.client(), daemon.client()
+    first.ask("R")
+    second.ask("S").ask("R")
+    daemon.clock.advance(2.0)
+    estate, secrets = estate_of(daemon.arbiter, daemon.sessions)
+    assert [client.secret for client in estate.clients] == [first_secret, second_secret]
+    assert [(claim.client, claim.name.text, bool(claim.token), claim.waited) for claim in estate.claims] == [
+        (0, "R", True, 0.0),
+        (1, "S", True, 0.0),
+        (1, "R", False, 2.0),
+    ]
+    assert secrets == {first.id: first_secret, second.id: second_secret}
+
+
+def test_of_clients_without_a_session_waiters_are_left_out_and_holders_are_not() -> None:
+    daemon = Daemon()
+    holder, _ = daemon.client()
+    holder.ask("R")
+    other = Session(daemon.arbiter).ask("R")
+    estate, _ = estate_of(daemon.arbiter, daemon.sessions)
+    assert len(estate.claims) == 1
+    holder.release("R")
+    with pytest.raises(HandoverFailed, match="R is held by pid"):
+        estate_of(daemon.arbiter, daemon.sessions)
+    other.leave()
+
+
+def test_with_nothing_held_it_is_empty() -> None:
+    daemon = Daemon()
+    estate, secrets = estate_of(daemon.arbiter, daemon.sessions)
+    assert (estate.resources, estate.clients, estate.claims, secrets) == ([], [], [], {})
