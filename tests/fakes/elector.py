@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flom.core.quorum.tenure import Tenure
-from flom.core.quorum.times import DEFAULT, QuorumTimes
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from flom.core.locks.positions import Remembered
+from flom.core.quorum.tenure import Tenure
+from flom.core.quorum.times import DEFAULT, QuorumTimes
 
 TTL = 3.0
 

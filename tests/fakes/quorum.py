@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flom.core.quorum.times import DEFAULT
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IUNIXTransport
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from flom.core.quorum.times import DEFAULT
 from flom.server.counters import Counters
 from flom.server.lifespan import LifespanService
 from flom.server.limits import Limits

@@ -32,7 +32,6 @@ from flom.status.model import QuorumStatus
 if TYPE_CHECKING:
     from flom.core.quorum.tenure import Tenure
     from flom.core.quorum.times import QuorumTimes
-
     from flom.server.arbiter import DeferredArbiter
     from flom.server.counters import Counters
     from flom.server.lifespan import LifespanService

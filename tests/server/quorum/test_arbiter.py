@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flom.core.quorum.tenure import Tenure
-from flom.core.quorum.times import DEFAULT
 from twisted.internet.task import Clock
 
 from flom.core.effects import Dismissed, Granted, Queued
 from flom.core.locks.positions import Position, Remembered
+from flom.core.quorum.tenure import Tenure
+from flom.core.quorum.times import DEFAULT
 from flom.core.tokens import COUNTER, epoch_of
 from flom.errors import DaemonLost, FlomError
 from flom.server.quorum.arbiter import SAVE_AGAIN, LeasedArbiter, LeasedEpochs

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from flom.core.quorum.times import DEFAULT
 from twisted.internet.error import ConnectionLost
 
 from flom.core.protocol.messages import Answer, Ping, Unlocked
+from flom.core.quorum.times import DEFAULT
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions
 from flom.server.quorum.clients import TURNS

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from flom.core.quorum.times import DEFAULT
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.logger import LogEvent
 
 from flom.core.locks.handover import read_estate
 from flom.core.protocol.messages import Answer
+from flom.core.quorum.times import DEFAULT
 from flom.errors import FlomError
 from flom.server.options import ServerOptions
 from flom.server.quorum.service import HOLD_BACK, RESIGN_WITHIN
