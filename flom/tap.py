@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
@@ -47,6 +47,7 @@ from flom.trace import start_trace, tracer
 if TYPE_CHECKING:
     from flom.net.campaign import Campaign
     from flom.server.group.service import Membership
+    from flom.server.quorum.service import Quorum
 
 _NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
 """Settings that go by a shorter name here; FLoM's will do too."""
@@ -61,6 +62,19 @@ _log: Final = Logger()
 
 def _warn(text: str) -> None:
     print(one_line(f"twistd flom: warning: {text}"), file=sys.stderr)
+
+
+def _ignore(text: str) -> None:
+    """Take no notice of a warning."""
+
+
+def _defaults_of_quorum(*, is_fast: bool) -> Config:
+    """Return what a daemon under a quorum has where nothing else is said."""
+    from flom.core.quorum.times import DEFAULT, FAST  # the others need not wait for its import
+
+    times = FAST if is_fast else DEFAULT
+    lease, session = round(times.lease * 1000), round(times.session * 1000)
+    return Config(lifespan_ms=-1, sessions="required", session_timeout_ms=session, quorum_lease_ms=lease)
 
 
 class Options(usage.Options):
@@ -145,6 +159,7 @@ class Options(usage.Options):
             self.config.check_tls()
             self.config.check_election()
             self.config.check_sessions()
+            self.config.check_quorum()
             self._take_addresses()
         except ConfigError as e:
             raise usage.UsageError(str(e)) from None
@@ -153,9 +168,17 @@ class Options(usage.Options):
 
     def _configure(self) -> Config:
         """Return the configuration of file and options together."""
-        config = Config(lifespan_ms=-1)
+        config = self._read(Config(lifespan_ms=-1), _warn)
+        if config.quorum:
+            config = self._read(_defaults_of_quorum(is_fast=config.fast), _ignore)  # which have said it just now
+        if config.lifespan_ms == 0:
+            raise usage.UsageError("daemon-lifespan: 0 would be no daemon; -1 is for ever")
+        return config
+
+    def _read(self, config: Config, warn: Callable[[str], None]) -> Config:
+        """Override C{config} by the file and the options."""
         if self["config-file"] is not None:
-            config = load_file(config, self["config-file"], _warn)
+            config = load_file(config, self["config-file"], warn)
             # to the other programs that read the file, 0 says not to start a daemon
             config = config.replace(lifespan_ms=config.lifespan_ms or -1)
         given = []
@@ -164,10 +187,7 @@ class Options(usage.Options):
             text = self[setting.long] if short is None else short
             if text not in (None, 0):  # 0 is for a flag that was not given
                 given.append((setting, text))
-        config = override(config, given, _warn)
-        if config.lifespan_ms == 0:
-            raise usage.UsageError("daemon-lifespan: 0 would be no daemon; -1 is for ever")
-        return config
+        return override(config, given, warn)
 
     def _take_addresses(self) -> None:
         """Set where to listen, and to mount: what the options say, otherwise what the file says."""
@@ -261,12 +281,20 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
         membership = _membership(options, claims, endpoints, reactor)
         epochs, positions, proofs = _memory(options, claims)
+        quorum = _quorum(config, epochs, reactor)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
     limits = limits_of(config)
-    arbiter = DeferredArbiter(
-        reactor, system_instant, log_grants=config.log_grants, limits=limits, epochs=epochs, positions=positions
-    )
+    arbiter: DeferredArbiter
+    if quorum is None:
+        arbiter = DeferredArbiter(
+            reactor, system_instant, log_grants=config.log_grants, limits=limits, epochs=epochs, positions=positions
+        )
+    else:
+        from flom.server.quorum.arbiter import LeasedArbiter, LeasedEpochs
+
+        epochs, proofs = LeasedEpochs(epochs.state), None  # the next leader has another key
+        arbiter = LeasedArbiter(reactor, system_instant, log_grants=config.log_grants, limits=limits, epochs=epochs)
     counters = Counters()
     build_daemon(
         reactor,
@@ -286,8 +314,9 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         end=reactor.stop,
         counters=counters,
         reservation=config.reservation_ms / 1000 if membership is None and options["inherit"] is None else 0.0,
-        knows_holders=membership is None and config.session_timeout_ms > 0,
+        knows_holders=membership is None and quorum is None and config.session_timeout_ms > 0,
         proofs=proofs,
+        quorum=quorum,
     ).setServiceParent(daemon)
     names = [*ALWAYS, *(IN_GROUP if membership else ()), *(WITH_TLS if tls else ())]
     PreloadService(reactor, names).setServiceParent(daemon)
@@ -300,7 +329,17 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
     return daemon
 
 
-def _memory(options: Options, claims: list[Claim]) -> tuple[Epochs, Positions | None, Proofs]:
+def _quorum(config: Config, epochs: Epochs, reactor: IReactor) -> Quorum | None:
+    """Return the quorum of the daemon; C{None} if it has none."""
+    if not config.quorum:
+        return None
+
+    from flom.server.quorum.configured import quorum_of  # the others need not wait for its import
+
+    return quorum_of(config, reactor, epochs.state)
+
+
+def _memory(options: Options, claims: list[Claim]) -> tuple[Epochs, Positions | None, Proofs | None]:
     """Return what the daemon remembers in its state directory: epochs, positions of sequences, and its key."""
     is_for_command = options["inherit"] is not None or options["starter"] is not None
     path = state_directory() if is_for_command else options.config.state

@@ -16,6 +16,7 @@ from flom.config import DAEMON, SETTINGS, Config, Setting
 from flom.core.group.addresses import Group
 from flom.core.group.listening import Listening
 from flom.core.group.timing import DEFAULT_TIMING, Timing
+from flom.core.quorum.times import DEFAULT
 from flom.net.claim import OPEN, claim_unix
 from flom.net.host_seat import take_seat
 from flom.net.keepalive import Keepalive
@@ -242,6 +243,59 @@ def test_a_file_that_cannot_be_read_is_one_line_that_names_it(name: str, tmp_pat
     file = str(tmp_path / name)
     with pytest.raises(SystemExit, match=f"^twistd flom: .*{file}.*$"):
         parse("--config-file", file)
+
+
+# a quorum
+
+
+QUORUM: Final = ("--quorum", "etcd:http://127.0.0.1:2379")
+
+
+@pytest.mark.parametrize(
+    ("words", "session", "sessions", "lease"),
+    [
+        ([], 5000, "required", 3000),
+        (["--fast"], 3000, "required", 2000),
+        (["--session-timeout", "10s", "--sessions", "optional"], 10_000, "optional", 3000),
+        (["--fast", "--quorum-lease", "4s", "--session-timeout", "6s"], 6000, "required", 4000),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_under_a_quorum_other_things_are_the_default(
+    words: list[str], session: int, sessions: str, lease: int, tmp_path: Path
+) -> None:
+    config = parse(*QUORUM, *words).config
+    assert (config.session_timeout_ms, config.sessions, config.quorum_lease_ms) == (session, sessions, lease)
+    assert config.lifespan_ms == -1
+    file = write(tmp_path / "flom.conf", "[Quorum]\nQuorum=etcd:http://127.0.0.1:2379\n")
+    assert parse("-c", file, *words).config == config
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--quorum", "zk:h1"], "quorum: 'zk:h1': it does not begin with etcd:"),
+        ([*QUORUM, "--session-timeout", "3s"], "session-timeout: 3 s have to be more than the 3 s of quorum-lease"),
+        ([*QUORUM, "--quorum-margin", "500"], "quorum-margin: 0.5 s are too short"),
+        ([*QUORUM, "--quorum-lease", "2500"], "quorum-lease: 2.5 s: etcd has leases of whole seconds"),
+        ([*QUORUM, "--session-timeout", "0"], "sessions: 'required' needs a session-timeout, which is 0"),
+        (["--fast"], "fast: 'yes' needs quorum too"),
+        ([*QUORUM, "--quorum-ca", "/etc/passwd"], "quorum-ca: '/etc/passwd' is for addresses of https"),
+        ([*QUORUM, "--quorum-user", "flom"], "quorum-user: 'flom' needs quorum-password-file too"),
+    ],
+    ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
+)
+def test_what_does_not_fit_together_is_one_line(words: list[str], why: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"^twistd flom: {re.escape(why)}.*$"):
+        daemon_from(parse("-s", str(tmp_path / "flom.sock"), *words), MemoryReactor())
+
+
+def test_a_daemon_under_a_quorum_remembers_no_holders_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of the leader before may be anywhere: the times of the quorum decide."""
+    parts = made(monkeypatch, "-s", str(tmp_path / "flom.sock"), *QUORUM)
+    assert parts["quorum"].times == DEFAULT
+    assert (parts["knows_holders"], parts["proofs"]) == (False, None)
+    assert parts["options"].sessions_are_required
 
 
 # TLS

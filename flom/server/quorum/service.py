@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from flom.server.lifespan import LifespanService
     from flom.server.options import ServerOptions
     from flom.server.proofs import Proofs
+    from flom.server.quorum.elector import Events
     from flom.server.sessions import Sessions
 
 MOST_LEFT: Final = 1_000_000
@@ -71,7 +72,7 @@ class Quorum:
 
     times: QuorumTimes
     identity: str
-    make_elector: Callable[[Any], Any]
+    make_elector: Callable[[Events], Any]
     now: Callable[[], float] = boottime
 
 
