@@ -65,7 +65,7 @@ def _warn(text: str) -> None:
 
 
 def _ignore(text: str) -> None:
-    """Take no notice of a warning."""
+    """Drop a warning."""
 
 
 def _defaults_of_quorum(*, is_fast: bool) -> Config:

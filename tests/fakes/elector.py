@@ -76,7 +76,7 @@ class FakeElector(Service):
         return self._clock.seconds() + self.slept
 
     def win(self, word: str = "") -> None:
-        """Have this daemon lead, after a leader that has left C{word}."""
+        """Make this daemon lead, after a leader that has left C{word}."""
         now = self.now()
         self._epoch += 2
         self.positions = FakePositions()
@@ -86,7 +86,7 @@ class FakeElector(Service):
         self.events.followed(self._identity)
 
     def keep(self) -> None:
-        """Have etcd keep the lease."""
+        """Keep the lease."""
         assert self.tenure is not None
         self.tenure.kept(self.now(), TTL)
         self.events.kept()
@@ -99,13 +99,13 @@ class FakeElector(Service):
             self.keep()
 
     def lose(self, why: str = "another daemon leads") -> None:
-        """Have this daemon lose the leadership."""
+        """Depose this daemon."""
         self.tenure = self.positions = None
         self.view = FakeView(problem=why)
         self.events.deposed(why)
 
     def follow(self, leader: str) -> None:
-        """Have another daemon lead."""
+        """Make another daemon lead."""
         self.view = FakeView(leader=leader)
         self.events.followed(leader)
 

@@ -43,7 +43,7 @@ def test_it_has_holders_and_then_waiters_in_their_order() -> None:
     assert secrets == {first.id: first_secret, second.id: second_secret}
 
 
-def test_of_clients_without_a_session_waiters_are_left_out_and_holders_are_not() -> None:
+def test_of_clients_without_a_session_only_waiters_are_left_out() -> None:
     daemon = Daemon()
     holder, _ = daemon.client()
     holder.ask("R")

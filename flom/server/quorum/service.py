@@ -292,7 +292,7 @@ class QuorumService(Service):
         return estate
 
     def _resign(self, word: str, hold_back: float = 0.0) -> Deferred[None]:
-        """Give the leadership up; nothing is granted or answered from now on, whatever becomes of that."""
+        """Resign: nothing is granted or answered from now on, whatever becomes of that."""
         self._is_resigning = True
         self._arbiter.pause()
         self._stop_timer()

@@ -79,7 +79,7 @@ def test_it_is_no_successor_of_a_leader_that_hands_over() -> None:
     assert daemon.lead_alone(NOW, WALL) == []
 
 
-def test_a_candidate_without_a_quorum_does_not_win_beside_one_that_stands_by() -> None:
+def test_a_candidate_does_not_win_beside_one_that_stands_by() -> None:
     """As long as etcd is away, no daemon leads."""
     daemon, candidate = member(), Election("c", NOW, WALL)
     now = NOW

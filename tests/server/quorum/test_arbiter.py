@@ -99,7 +99,7 @@ def test_what_was_withheld_dies_with_the_tenure() -> None:
     assert client.kinds() == [Dismissed]
 
 
-def test_until_the_sessions_of_the_leader_before_have_ended_reclaims_alone_are_granted() -> None:
+def test_in_the_wait_reclaims_alone_are_granted() -> None:
     leader = Leader(knows_holders=False)
     new, former = leader.client().ask("R"), leader.client().ask("S", regains=True)
     assert (new.kinds(), former.kinds()) == ([], [Granted])
@@ -196,7 +196,7 @@ def test_the_state_directory_remembers_the_epoch(tmp_path: object) -> None:
     assert LeasedEpochs(state).highest_known(0.0) == 7
 
 
-def test_a_daemon_without_a_quorum_may_have_begun_any_epoch_that_its_clock_says() -> None:
+def test_a_daemon_without_a_quorum_may_have_had_any_epoch_of_its_clock() -> None:
     epochs = LeasedEpochs()
     assert epochs.highest_known(1_577_836_800 + 1000.5) == 1000
     epochs.elsewhere = 2000

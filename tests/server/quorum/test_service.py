@@ -23,7 +23,7 @@ def codes(client: MemoryClient) -> list[int | None]:
     return [message.code for message in client.received() if isinstance(message, Answer)]
 
 
-def test_a_daemon_that_is_elected_waits_for_the_sessions_of_the_leader_before() -> None:
+def test_who_is_elected_waits_for_the_sessions_of_the_leader_before() -> None:
     daemon = QuorumDaemon()
     daemon.elector.win()
     new = daemon.connect().send(extended())
@@ -111,7 +111,7 @@ def test_a_leader_whose_lease_is_not_kept_grants_nothing_and_says_why(log: list[
     assert daemon.service.status().granting
 
 
-def test_a_leader_that_is_deposed_disconnects_its_clients_and_grants_nothing() -> None:
+def test_who_is_deposed_disconnects_its_clients_and_grants_nothing() -> None:
     daemon = QuorumDaemon()
     daemon.lead()
     holder, waiter = daemon.connect().send(extended()), daemon.connect().send(extended())
