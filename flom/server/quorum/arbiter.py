@@ -108,7 +108,7 @@ class LeasedArbiter(DeferredArbiter):
 
     @property
     def grants_now(self) -> bool:
-        """True if a lock that nobody holds would be granted at this moment."""
+        """True if a free lock would be granted at this moment."""
         tenure = self.tenure
         is_ours = tenure is not None and tenure.may_grant(self._boottime())
         return is_ours and not (self.is_retired or self.is_closed or self.is_draining or self.is_in_grace)
