@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from flom.core.protocol.messages import Terms
+
 KILL_AFTER: Final = 2.5
 """Seconds from SIGTERM to SIGKILL, unless they are said, or have no room."""
 
@@ -75,6 +77,34 @@ def times_within(whole: float, kill_after: float | None = 0.0, *, what: str = ""
     return Times(patience, kill_after, margin, whole / _PINGS)
 
 
+def time_kept(terms: Terms, default: float, *, is_strict: bool) -> tuple[float, str]:
+    """
+    Return the seconds after which another client may be granted a lock whose holder is not heard, and what they are.
+
+    @param terms: of the daemon that has granted it.
+    @param default: for a daemon that does not say how long it keeps what a client has.
+    @param is_strict: whether the holder has to be gone before the leader of a group can have a successor, too.
+    """
+    whole = terms.timeout or default
+    if is_strict and not terms.quorum and 0 < terms.succession < whole:
+        return terms.succession, "if the leader of the group goes"
+    return whole, "the daemon's session-timeout"
+
+
+def times_on(terms: Terms, kill_after: float | None, default: float = 0.0, *, is_strict: bool) -> Times:
+    """
+    Return the times of a lock that a daemon has granted on C{terms}; see L{time_kept} and L{times_within}.
+
+    @raise ConfigError: C{kill_after} has no room.
+    """
+    if terms.quorum:
+        from flom.core.quorum.times import holder_times
+
+        return holder_times(terms.timeout, kill_after)
+    whole, what = time_kept(terms, default, is_strict=is_strict)
+    return times_within(whole, kill_after, what=what)
+
+
 def time_to_come_back(whole: float, noticed: float) -> float:
     """
     Return the seconds that a holder has when it finds its connection broken, because it notices no later than
@@ -109,6 +139,19 @@ class Lease:
         self._checks_until = -NEVER
         self._unanswered: list[float] = []  # when each of the others was sent, the earliest first
         self._is_confirmed = False
+
+    def renew(self, terms: Terms, asked_at: float, default: float = 0.0, *, is_strict: bool) -> None:
+        """
+        Note that the lock was granted again, on C{terms} (see L{times_on}), as it was asked for at C{asked_at} over
+        another connection; what is ended when it is lost has as much time as then, if there is room.
+        """
+        whole, _ = time_kept(terms, default, is_strict=is_strict)
+        times = times_on(terms, min(self.kill_after, whole / 2), default, is_strict=is_strict)
+        self.patience = times.patience
+        self.interval = times.interval if terms.timeout else NEVER  # older daemons do not understand the question
+        self.reconnected()
+        self.sent(asked_at)
+        self.answered()
 
     def sent(self, now: float) -> None:
         """Note that a message which will be answered is about to be sent, at C{now}."""

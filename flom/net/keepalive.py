@@ -65,4 +65,18 @@ class Keepalive(Value):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(self.patience * 1000, 2**31 - 1))
 
 
+def is_confirmed(descriptor: int) -> bool:
+    """
+    Return whether the kernel at the other end has confirmed all that was sent by the connection C{descriptor}; the
+    program there need not have read it. False if the connection is closed.
+    """
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
+    try:
+        return not any(ioctl(descriptor, TIOCOUTQ, bytes(4)))  # how many bytes it has not
+    except (OSError, ValueError):
+        return False
+
+
 DEFAULT_KEEPALIVE: Final = Keepalive()  # FLoM's own values (docs/compatibility.md, "Options")

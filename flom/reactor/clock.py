@@ -14,6 +14,7 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IReactorTime
 
 from flom.core.effects import Instant
+from flom.lean import boottime
 from flom.net.clock import system_instant
 
 
@@ -36,6 +37,11 @@ def make_monotonic(reactor: object) -> None:
             call.time += ahead
             call.seconds = time.monotonic
         reactor.seconds = time.monotonic
+
+
+def boottime_of(clock: IReactorTime) -> Callable[[], float]:
+    """Return what reads a clock that goes on while the machine sleeps; if C{clock} is no reactor, it is that one."""
+    return boottime if isinstance(clock, ReactorBase) else clock.seconds
 
 
 def instant_of(clock: IReactorTime) -> Callable[[], Instant]:

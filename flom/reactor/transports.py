@@ -15,7 +15,7 @@ from twisted.protocols.policies import ProtocolWrapper
 
 from flom.config import Config
 from flom.interfaces import IReactor
-from flom.net.keepalive import Keepalive
+from flom.net.keepalive import Keepalive, is_confirmed
 
 if TYPE_CHECKING:
     from flom.tls.context import Tls
@@ -116,6 +116,20 @@ def unsent(transport: Any) -> tuple[object, int]:
     """Return a value that differs as soon as some of the bytes that wait to be sent by C{transport} have been."""
     transport = underlying(transport)
     return transport.dataBuffer, transport.offset
+
+
+def has_arrived(transport: Any) -> bool:
+    """Return whether the kernel at the other end has confirmed all that was sent by C{transport}."""
+    below = underlying(transport)
+    return not (below.dataBuffer or below._tempDataBuffer) and is_confirmed(below.fileno())
+
+
+def break_off(transport: Any) -> None:
+    """
+    End the connection at once by a reset: what looked like an end in good order would say that we are done. If a child
+    has inherited the connection, that end is all that is closed.
+    """
+    underlying(transport).abortConnection()
 
 
 def end_for_all(transport: Any) -> None:

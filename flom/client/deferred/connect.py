@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.endpoints import DaemonEndpoint, GroupEndpoint, daemon_endpoint
+from flom.client.deferred.heartbeat import LossPolicy
 from flom.client.retry import in_group
 from flom.config import Config, load
 from flom.config.parsers import read_socket_name
@@ -66,6 +67,10 @@ def _client_by_config(reactor: IReactor, config: Config) -> RemoteArbiter:
     config.check_transport()
     config.check_tls()
     tls = tls_of(config)
+    is_strict = config.lost_signal is not None
+    loss_policy = LossPolicy(
+        is_in_group=bool(config.multicast_address), is_strict=is_strict, time_to_end=config.time_to_end
+    )
     if config.multicast_address:
         group = GroupEndpoint(reactor, config)
         keepalive = in_group(config.keepalive, config.timing)
@@ -78,9 +83,10 @@ def _client_by_config(reactor: IReactor, config: Config) -> RemoteArbiter:
             keep=KEEP,
             forget=group.forget,
             successor=group.successor,
+            loss_policy=loss_policy,
         )
     place = daemon_endpoint(reactor, config)
-    return RemoteArbiter(place, place.peer, reactor, config.keepalive, tls=tls, keep=KEEP)
+    return RemoteArbiter(place, place.peer, reactor, config.keepalive, tls=tls, keep=KEEP, loss_policy=loss_policy)
 
 
 def _client_by_endpoint(reactor: IReactor, where: str | IStreamClientEndpoint) -> RemoteArbiter:

@@ -5,7 +5,7 @@ The client's end of a connection on Twisted: one resource is asked for, held and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -18,19 +18,29 @@ from zope.interface import implementer
 from flom.client.deferred.holders import SharedHolding
 from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, unconfirmed, why_closed
 from flom.codes import ReturnCode
-from flom.core.lease import time_to_come_back, times_within
 from flom.core.protocol.connection import ClientConnection
-from flom.core.protocol.events import Granted, Introduced, MoreWanted, Refused, Waiting
+from flom.core.protocol.events import Granted, Introduced, MoreWanted, Pong, Refused, Waiting
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested, Lock, Terms, Unlocked
 from flom.errors import DaemonLost, FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
 from flom.net.holding import DaemonGone, files_for
 from flom.net.keepalive import Keepalive
-from flom.reactor.transports import close_our_side, end_for_all, is_tcp, sender, tune, underlying
+from flom.reactor.transports import (
+    break_off,
+    close_our_side,
+    end_for_all,
+    has_arrived,
+    is_tcp,
+    sender,
+    tune,
+    underlying,
+)
 from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.tls.context import Tls
+
+_CHECK_PART: Final = 5  # of the daemon's session-timeout is the time in which it should answer
 
 _msg = tracer("msg")
 _trace = tracer("client")
@@ -49,6 +59,8 @@ class LockClient(Protocol):
     @ivar has_timed_out: true if we have ended it, because the daemon has not answered in time.
     @ivar is_broken: true once it has ended in another way than by being closed by the daemon, or if the daemon expects
         us back all the same.
+    @ivar pongs: how many answers to L{ping} have come and were not counted yet.
+    @ivar is_given_up: true once it is taken for broken, and about to end.
     @ivar holding: by which the next daemon at this address knows of us; C{None} if it does not.
     """
 
@@ -64,6 +76,8 @@ class LockClient(Protocol):
         self.closed: Deferred[None] = Deferred()
         self.is_broken = False
         self.holding: SharedHolding | None = None
+        self.pongs = 0
+        self.is_given_up = False
         self._is_probed = False
         self._clock = clock
         self._connection = ClientConnection()
@@ -78,6 +92,7 @@ class LockClient(Protocol):
         self._is_leaving = False
         self._decided: Deferred[Granted] | None = None
         self._unlocked: Deferred[None] | None = None
+        self._checked: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None  # of the handshake, later of an unlock
 
     @property
@@ -99,14 +114,6 @@ class LockClient(Protocol):
     def terms(self) -> Terms:
         """What the daemon has said of the L{session}."""
         return self._connection.terms
-
-    @property
-    def time_to_come_back(self) -> float:
-        """Seconds for which the daemon keeps what we have now that this has ended; 0 if it has not said how many."""
-        timeout = self._connection.terms.timeout
-        if not timeout or self.is_awaited:
-            return timeout and times_within(timeout).patience
-        return time_to_come_back(timeout, self._keepalive.within(timeout / 2).patience)
 
     @property
     def is_reusable(self) -> bool:
@@ -163,6 +170,44 @@ class LockClient(Protocol):
             close_our_side(self.transport)
         return unlocked
 
+    def ping(self) -> None:
+        """Ask whether the daemon is there, unless the lock has just been released or lost."""
+        if self._connection.holds and not self.closed.called:
+            self._write(self._connection.ping())
+
+    @property
+    def is_confirmed(self) -> bool:
+        """True if the kernel of the daemon's host has confirmed all that was sent; the daemon need not have read it."""
+        return has_arrived(self.transport)
+
+    def break_off(self) -> None:
+        """End the connection, which is broken: nothing comes through it in time. The daemon keeps our lock for us."""
+        if not self.is_given_up:
+            _trace.debug("%s does not answer", self.peer)
+            self.is_given_up = True
+            break_off(self.transport)
+
+    def check(self) -> Deferred[None]:
+        """
+        Check that the daemon is there, and still has our lock: the grant may be old, if this process was stopped.
+        Cancelling it closes the connection.
+
+        @return: fires when it has said so, with L{DaemonLost} if the connection ends before.
+        """
+        checked: Deferred[None] = Deferred(canceller=lambda _: self.close())
+        self._checked = checked
+        self.pongs = 0
+        self.ping()
+        self._deadline = self._clock.callLater(self.terms.timeout / _CHECK_PART, self._doubt)
+        return checked
+
+    def _doubt(self) -> None:
+        """Break off, as no answer has come in time, or wait on, if the kernel there confirms what we send."""
+        if self.is_confirmed:
+            self._deadline = self._clock.callLater(self.terms.timeout / _CHECK_PART, self._doubt)
+        else:
+            self.break_off()
+
     def outlive_daemon(self) -> None:
         """
         Lock the daemon's holders file, as the lock was granted: if it goes, the next one at its address waits for us.
@@ -196,7 +241,7 @@ class LockClient(Protocol):
         End the conversation, over TLS when the daemon has done so too; the daemon withdraws the request, or releases
         the lock. If that was to be reclaimed, it may keep it for us.
         """
-        self._decided = None
+        self._decided = self._checked = None
         if not self._is_leaving:
             self._is_leaving = True
             is_to_be_told = is_tcp(self.transport) and not self._reclaims
@@ -245,6 +290,8 @@ class LockClient(Protocol):
                         self._decide(lock_refused(event.outcome, self._name, self.peer))
                     case Unlocked():
                         self._note_unlock()
+                    case Pong():
+                        self._note_pong()
                     case Contested() if self.contest is None:
                         self.contest = LockContested(f"{self.peer}: another daemon of the group has granted it too")
                         self.lost.callback(self.contest)
@@ -264,6 +311,7 @@ class LockClient(Protocol):
         self.is_broken = not has_closed or self._connection.terms.required
         end = self._connection.receive_end(in_order=has_closed)
         self._decide(lost)
+        checked, self._checked = self._checked, None
         if isinstance(end, Unlocked):
             self._note_unlock()
             self.give_up()
@@ -274,6 +322,8 @@ class LockClient(Protocol):
             self.lost.callback(lost)  # likewise
         else:
             self.give_up()
+        if checked is not None:
+            checked.errback(lost)
         self.closed.callback(None)
 
     def _probe_early(self) -> None:
@@ -295,6 +345,14 @@ class LockClient(Protocol):
         decided, self._decided = self._decided, None
         if decided is not None:
             decided.callback(decision if isinstance(decision, Granted) else Failure(decision))
+
+    def _note_pong(self) -> None:
+        self.pongs += 1
+        checked, self._checked = self._checked, None
+        if checked is not None:
+            self._stop_timer()
+            self.pongs = 0
+            checked.callback(None)
 
     def _note_unlock(self) -> None:
         """Note that the daemon has taken our unlock, if there was one."""
@@ -318,6 +376,8 @@ class LockClient(Protocol):
                 return TlsError(ReturnCode.SSL_CONNECT_ERROR, why)
             if error := self._tls.why_lost(self.transport, reason, is_secured=self._is_secured):
                 return TlsError(error.code, f"{self.peer}: {error}")
+        if self.is_given_up:
+            return DaemonLost(f"the connection to {self.peer} is broken")
         return why_closed(self.peer, answered=self.has_answered, tls=self._tls, is_secured=self._is_secured)
 
     def _time_out(self) -> None:

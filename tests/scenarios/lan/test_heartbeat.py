@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import Running, eventually
-from tests.scenarios.lan.network import GROUP, PORT, Lan, await_leader, in_group
+from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader, in_group
 from tests.scenarios.lan.test_broken_connections import KEEPALIVE, Scene, each_program, silent_end
 
 pytestmark = [needs_network_namespaces, needs_nft]
@@ -94,44 +94,108 @@ def test_a_grant_that_is_old_by_now_is_asked_about(lan: Lan) -> None:
 
 
 LOOK = """
-import sys, time
+import sys
+from select import select
 from flom import lock
 with lock("R") as held:
     print("held", flush=True)
-    while not held.is_lost:
-        time.sleep(0.02)
-    print("lost", flush=True)
-    sys.stdin.read()
+    while not held.is_lost and not select([sys.stdin], [], [], 0.02)[0]:
+        pass
+    if held.is_lost:
+        print("lost", flush=True)
+        sys.stdin.read()
 """
 HEAR = """
-import os, sys
-from twisted.internet import reactor
+import sys
 from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.internet.threads import deferToThread
 from flom.client import connect
-async def hold():
-    locks = await connect(reactor, f"tcp:{sys.argv[1]}:{sys.argv[2]}")
-    held = await locks.acquire("R")
-    print("held", flush=True)
-    held.lost.addCallback(lambda why: print("lost", flush=True))
-reactor.callWhenRunning(lambda: Deferred.fromCoroutine(hold()))
-reactor.run()
+async def hold(reactor):
+    locks = await connect(reactor)
+    async with locks.acquire("R") as held:
+        print("held", flush=True)
+        held.lost.addCallback(lambda why: print("lost", flush=True))
+        await deferToThread(sys.stdin.read)
+react(lambda reactor: Deferred.fromCoroutine(hold(reactor)))
 """
+PROGRAMS = {"flom.lock": LOOK, "Twisted": HEAR}
+
+each_script = pytest.mark.parametrize("script", PROGRAMS.values(), ids=PROGRAMS)
 
 
-@pytest.mark.parametrize("script", [LOOK, pytest.param(HEAR, marks=slow)], ids=["flom.lock", "Twisted"])
-def test_a_program_knows_that_its_lock_is_lost_before_another_one_gets_it(script: str, lan: Lan) -> None:
-    scene = Scene(lan, "--session-timeout", "3s")
-    ours, server = scene.ours, scene.server
-    environment = {"FLOM_ADDRESS": f"{server.ipv4()}:{PORT}"}
-    holder = ours.start(sys.executable, "-c", script, server.ipv4(), str(PORT), environment=environment)
+def start_program(script: str, host: LanHost, home: Path, place: str) -> Running:
+    """Start one of L{PROGRAMS}, whose daemon is at C{place}, lines of a file; return it when it holds the lock."""
+    (home / ".flom").write_text(f"[Daemon]\nLifespan=0\n{place}")
+    holder = host.start(sys.executable, "-c", script, environment={"HOME": str(home)})
     assert holder.line() == "held"
+    return holder
+
+
+def assert_told(holder: Running) -> None:
+    """Check that C{holder}, one of L{PROGRAMS}, has said before that its lock is lost."""
+    began = monotonic()
+    assert holder.line() == "lost"
+    assert monotonic() - began < 0.1
+
+
+@each_script
+@pytest.mark.parametrize("lost", ["what its host sends", pytest.param("what the daemon sends", marks=slow)])
+def test_a_program_knows_that_its_lock_is_lost_before_another_one_gets_it(
+    script: str, lost: str, lan: Lan, tmp_path: Path
+) -> None:
+    """Its connection is broken, or one end of it is silent, and the daemon has noticed at once."""
+    scene = Scene(lan, *TIMEOUT)
+    ours, server = scene.ours, scene.server
+    place = f"UnicastAddress={server.ipv4()}\nUnicastPort={PORT}\n"
+    holder = start_program(script, ours, tmp_path, place)
     waiter = scene.wait([FLOM_RUN])
-    scene.cut("drop")
+    if lost == "what its host sends":
+        scene.cut("drop")
+    else:
+        rule = f"ip daddr {ours.ipv4()} drop"
+        server.run("nft", f"table inet t {{ chain c {{ type filter hook output priority 0; {rule}; }}; }}")
     server.run("ss", "-K", "dst", ours.ipv4(), "sport", "=", f":{PORT}")
     assert scene.next_line(waiter, "held")
-    waited = monotonic()
-    assert holder.line() == "lost"
-    assert monotonic() - waited < 0.1  # it has said so before
+    assert_told(holder)
+    assert silent_end(waiter) == 0
+
+
+@pytest.mark.parametrize("script", [HEAR], ids=["Twisted"])
+def test_a_program_of_a_group_can_know_before_a_successor_grants_its_lock(
+    script: str, lan: Lan, tmp_path: Path
+) -> None:
+    """Its host is cut off at the moment when the leader dies; without C{OnLost}, it would hope to reclaim the lock."""
+    leader_host, ours, other = lan.add_hosts(3)
+    leader = leader_host.join_group()
+    await_leader([leader])
+    successor = other.join_group()
+    await_leader([leader, successor])
+    holder = start_program(script, ours, tmp_path, f"MulticastAddress={GROUP}\n[Command]\nOnLost=terminate\n")
+    waiter = other.wait_for("R", leader)
+    lan.cut_off(ours)
+    leader.signal(signal.SIGKILL)
+    while waiter.line() != "held":
+        pass
+    assert_told(holder)
+    assert waiter.finish().returncode == 0
+
+
+@each_script
+def test_a_program_that_was_stopped_asks_before_it_believes(script: str, lan: Lan, tmp_path: Path) -> None:
+    """Its lock is its own all the same, for both hosts are well; nor does it matter that the daemon is stopped."""
+    scene = Scene(lan, *TIMEOUT)
+    place = f"UnicastAddress={scene.server.ipv4()}\nUnicastPort={PORT}\n"
+    holder = start_program(script, scene.ours, tmp_path, place)
+    holder.signal(signal.SIGSTOP)
+    sleep(LONGER)
+    holder.signal(signal.SIGCONT)
+    scene.daemon.signal(signal.SIGSTOP)
+    sleep(LONGER)
+    scene.daemon.signal(signal.SIGCONT)
+    waiter = scene.wait([FLOM_RUN])
+    assert holder.finish().stdout == ""
+    assert scene.next_line(waiter, "held")
     assert silent_end(waiter) == 0
 
 

@@ -1,0 +1,125 @@
+"""The heartbeats of the locks that one client holds: one timer for all of them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from flom.core.heartbeat import LATE, Heartbeat, heartbeat_on
+from flom.core.lease import NEVER, Lease, Times, time_kept, times_on
+from flom.core.protocol.messages import Terms
+from flom.core.schedule import Schedule
+from flom.reactor.clock import boottime_of
+
+
+class Beating(Protocol):
+    """What has a heartbeat."""
+
+    def look_after(self, now: float) -> float:
+        """Do what is due at C{now}; return when to call this again."""
+
+
+class LossPolicy:
+    """
+    When a lock that is not heard of any more counts as lost.
+
+    @ivar is_strict: true if its holder has to be gone before the leader of a group can have a successor.
+    @ivar age_of_doubt: returns, for the L{Terms} of a daemon, the seconds after which a grant is old, so that it has to
+        be asked whether that still holds.
+    """
+
+    def __init__(self, *, is_in_group: bool = False, is_strict: bool = False, time_to_end: float | None = 0.0) -> None:
+        """
+        @param time_to_end: seconds that the holder needs to end then, see L{flom.core.lease.times_within}; only if it
+            C{is_strict}.
+        """
+        self.is_strict = is_strict
+        self._is_in_group = is_in_group
+        self._time_to_end = time_to_end
+        self._within = lru_cache(8)(self._times_within)  # for each grant
+        self.age_of_doubt = lru_cache(8)(self._age_of_doubt)
+
+    def begin(self, terms: Terms, asked_at: float) -> Heartbeat | None:
+        """
+        Return the heartbeat of a lock that was granted on C{terms}, as it was asked for at C{asked_at}; C{None} if the
+        daemon does not say for how long it keeps that.
+
+        @raise ConfigError: there is no room for the time to end.
+        """
+        if not terms.timeout:
+            return None
+        times = self._within(terms)
+        lease = Lease(times.patience, times.interval, times.kill_after)
+        lease.sent(asked_at)
+        lease.answered()
+        return heartbeat_on(terms, lease, is_strict=self.is_strict, is_in_group=self._is_in_group)
+
+    def _age_of_doubt(self, terms: Terms) -> float:
+        return time_kept(terms, NEVER, is_strict=True)[0] / 3
+
+    def _times_within(self, terms: Terms) -> Times:
+        time_to_end = self._time_to_end if self.is_strict else None if terms.quorum else 0.0
+        return times_on(terms, time_to_end, is_strict=self.is_strict)
+
+
+class Heartbeats:
+    """
+    Looks after all that is L{Beating}, when it is due.
+
+    @ivar now: returns the time, which goes on while the machine sleeps.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.now = boottime_of(clock)
+        self._clock = clock
+        self._schedule = Schedule()
+        self._timer: IDelayedCall | None = None
+        self._timer_due = NEVER
+        self._has_read = False
+        self._is_closed = False
+
+    def watch(self, beating: Beating, due: float) -> None:
+        """Look after C{beating} at C{due}, and from then on as it says, until L{leave}."""
+        self._schedule.put(beating, due)
+        if due < self._timer_due:
+            self._set_timer(due)
+
+    def leave(self, beating: Beating) -> None:
+        """Look no more after C{beating}, if it is watched."""
+        self._schedule.discard(beating)
+        if self._is_closed and not self._schedule:
+            self._stop_timer()
+
+    def close(self) -> None:
+        """Leave no timer behind when nothing is watched any more."""
+        self._is_closed = True
+        if not self._schedule:
+            self._stop_timer()
+
+    def _look(self) -> None:
+        """Look after what is due; if we did not run for a while, after what has come meanwhile was read."""
+        now, is_late = self.now(), self.now() > self._timer_due + LATE
+        self._timer, self._timer_due = None, NEVER
+        if is_late and not self._has_read:
+            self._has_read = True
+            self._set_timer(now)
+            return
+        self._has_read = False
+        for beating in self._schedule.take_due(now):
+            due = beating.look_after(now)
+            if due < NEVER:
+                self._schedule.put(beating, due)
+        if (due := self._schedule.next_due) < self._timer_due:
+            self._set_timer(due)
+
+    def _set_timer(self, due: float) -> None:
+        self._stop_timer()
+        self._timer_due = due
+        self._timer = self._clock.callLater(max(0.0, due - self.now()), self._look)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_due = None, NEVER

@@ -1,0 +1,195 @@
+"""A lock of a daemon, as Twisted programs hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from flom.client.deferred.connection import LockClient
+from flom.client.deferred.connection_pool import ConnectionPool
+from flom.client.deferred.heartbeat import Heartbeats
+from flom.client.deferred.way_back import WayBack
+from flom.client.retry import CLOSE_TIMEOUT
+from flom.codes import Outcome
+from flom.core.lease import NEVER
+from flom.core.names import parse_name
+from flom.core.protocol.events import Granted
+from flom.errors import DaemonLost, FlomError, LockContested, LockRefused, LockTimeout, Misuse
+from flom.interfaces import IHeld
+from flom.job.wording import unreclaimed
+
+
+@implementer(IHeld)
+class RemoteHeld:
+    """
+    A lock that a daemon has granted; C{lost} fires with L{flom.errors.DaemonLost}, also if it is found out only at the
+    release that the lock was lost, or may have been.
+
+    In a group, and on the daemon's host, a lock whose daemon has gone is reclaimed from the next one; C{lost} fires if
+    that fails, or when the lock may be another client's.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        client: LockClient,
+        name: str,
+        granted: Granted,
+        pool: ConnectionPool,
+        way_back: WayBack,
+        heartbeats: Heartbeats,
+    ) -> None:
+        """
+        @param pool: keeps the connection after the release.
+        @param heartbeats: looks after the lock.
+        """
+        self.element = granted.element
+        self.token = granted.token
+        self.lost: Deferred[FlomError] = Deferred()
+        self._name = name
+        self._pool = pool
+        self._way_back = way_back
+        self._reclaiming: Deferred[None] | None = None
+        self._follow: Callable[[list[int]], object] | None = None
+        self._heartbeats = heartbeats
+        self._is_too_late = False
+        self.is_released = False
+        self.is_lost = False
+        self._hold_by(client)
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        """See L{IHeld.release}."""
+        if self.is_released:
+            return fail(Misuse(f"{self._name} at {self._client.peer}: not held any more"))
+        self.is_released = True
+        if self.is_lost and self._client.contest is None:
+            return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
+        released: Deferred[None] = Deferred()  # by cancelling this, its user cancels nothing of ours
+        if self._reclaiming is None:
+            ended = self._unlock(rollback)
+        else:  # whether the lock was held to the end is not known before
+            if self._client.is_awaited:  # at this address, there may never be a daemon again
+                self._way_back.limit(self._reclaiming, CLOSE_TIMEOUT)
+            ended = self._reclaiming.addCallback(lambda _: self._unlock(rollback))
+        ended.chainDeferred(released)
+        return released
+
+    def fileno(self) -> int:
+        """Return the descriptor of the connection: every process that has it open keeps the lock."""
+        return self._client.fileno()
+
+    def descriptors(self) -> list[int]:
+        """Return L{fileno}, and the descriptor by which the next daemon at this address knows of us, if it does."""
+        holding = self._client.holding
+        return [self.fileno(), *([] if holding is None else [holding.fileno()])]
+
+    def follow(self, call: Callable[[list[int]], object]) -> None:
+        """Call C{call} with L{descriptors} each time that the lock has been reclaimed, and has got others by that."""
+        self._follow = call
+
+    def look_after(self, now: float) -> float:
+        """See L{flom.client.deferred.heartbeat.Beating}."""
+        heartbeat = self._way_back.heartbeat
+        assert heartbeat is not None
+        if self._reclaiming is None:
+            heartbeat.tend(self._client, now)
+            return NEVER if self._client.is_given_up else heartbeat.due()
+        left = heartbeat.left_to_lose(now)
+        if left > 0:
+            return now + left
+        if self._way_back.is_limited_from(self._client):
+            self._is_too_late = True
+            self._reclaiming.cancel()
+        return NEVER
+
+    def _hold_by(self, client: LockClient) -> None:
+        self._client = client
+        client.lost.addCallback(self._note_end)
+        if self._way_back.heartbeat is not None and not client.lost.called:
+            self._heartbeats.watch(self, self._way_back.heartbeat.due())
+
+    def _unlock(self, rollback: bool) -> Deferred[None]:
+        if self.is_lost and self._client.contest is None:
+            return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
+        self._pool.expect(self._client)
+        self._heartbeats.leave(self)
+        return Deferred.fromCoroutine(self._unlock_surely(rollback)).addBoth(self._end)
+
+    async def _unlock_surely(self, rollback: bool) -> None:
+        """Release the lock; if its connection is broken, or the daemon has gone that has to be told, by another one."""
+        client = self._client
+        reaches_next = rollback and parse_name(self._name).transactional and self._way_back.leads_from(client)
+        reaches_next = reaches_next or client.is_awaited
+        if not client.session and not reaches_next:
+            await client.unlock(self._name, rollback)
+            return
+        try:
+            await client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
+        except DaemonLost as loss:
+            if not (client.is_broken or reaches_next or self._way_back.leads_from(client)):
+                raise
+            left = CLOSE_TIMEOUT / 2 if client.has_timed_out else CLOSE_TIMEOUT
+            try:
+                self._client = await self._way_back.take(client, left)
+            except FlomError as why:
+                if isinstance(why, LockRefused) and why.outcome == Outcome.CANNOT_WAIT:
+                    return  # it was released
+                raise loss from why
+            finally:
+                client.give_up()
+            await self._client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
+
+    def _note_end(self, why: FlomError) -> None:
+        """Note that the lock is contested, or that its daemon has gone: then reclaim it, if that can be."""
+        if isinstance(why, LockContested) or not self._way_back.leads_from(self._client):
+            self._note_loss(why)
+            return
+        if (heartbeat := self._way_back.heartbeat) is not None:
+            now = self._heartbeats.now()
+            self._heartbeats.watch(self, now + heartbeat.left_to_lose(now))
+        reclaiming = Deferred.fromCoroutine(self._move(why))
+        if not reclaiming.called:
+            self._reclaiming = reclaiming
+
+    async def _move(self, why: FlomError) -> None:
+        """Reclaim the lock that was lost because of C{why}; note the loss if that fails."""
+        lost_with = self._client
+        try:
+            client = await self._way_back.reclaim(lost_with)
+        except (FlomError, CancelledError) as e:
+            self._reclaiming = None
+            within = "in time" if self._is_too_late else f"within {CLOSE_TIMEOUT:g} s"
+            reason = LockTimeout(f"no daemon came {within}") if isinstance(e, CancelledError) else e
+            self._note_loss(unreclaimed(why if isinstance(why, DaemonLost) else DaemonLost(str(why)), reason))
+        except Exception:
+            self._reclaiming = None
+            self._log.failure("reclaiming {name}", name=self._name)
+            self._note_loss(why)
+        else:
+            self._reclaiming = None
+            self._hold_by(client)
+            if self._follow is not None and not self.is_released:
+                self._follow(self.descriptors())
+            lost_with.give_up()
+
+    def _end(self, result: Failure | None) -> None:
+        """Keep the connection after the release; raise L{DaemonLost} if that was not one, or of no lock of ours."""
+        self._pool.put(self._client, parse_name(self._name).key)
+        error = self._client.contest if result is None else result.value
+        if isinstance(error, FlomError):
+            self._note_loss(error)
+            raise error
+
+    def _note_loss(self, why: FlomError) -> None:
+        self.is_lost = True
+        self._heartbeats.leave(self)
+        if self._client.closed.called or not isinstance(why, LockContested):
+            self._client.give_up()
+        why.concern(self._name)
+        if not self.lost.called:  # by being cancelled
+            self.lost.callback(why)
