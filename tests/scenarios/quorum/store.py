@@ -10,9 +10,10 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from typing import Any, Final
 
 from flom.core.history.exclusion import violations
 from flom.core.history.holding import Holding
+from flom.core.history.numbers import repeated_numbers
 from flom.core.history.tokens import late_tokens
 from flom.fencing import Fence, StaleToken
 from tests.scenarios.quorum import writer
@@ -130,17 +132,24 @@ class History:
             "tokens did not grow": late_tokens(firsts),
             "no token": [each for each in firsts if not each.token],
             "late writes that were taken": self.late_writes(),
+            "given twice": repeated_numbers(firsts),
         }
         return {what: which for what, which in found.items() if which}
 
-    def lines(self) -> Iterable[str]:
-        """Return all of it as lines of JSON."""
-        for job in self.jobs.values():
-            keys = ("who", "name", "begin", "mode", "quantity", "element", "token")
-            told = {key: getattr(job.holding, key) for key in keys}
-            yield json.dumps({"job": told | {"end": job.last}, "has_ended": job.has_ended})
-        for write in self.writes:
-            yield json.dumps({"write": asdict(write)})
+    def lines(self, frozen: dict[int, list[tuple[int, int]]] | None = None) -> Iterable[str]:
+        """
+        Return L{holdings} as lines that C{flomctl check} reads (docs/history.md).
+
+        A command that was frozen for long may be there twice: before, and when it had not ended in time afterwards.
+        """
+        lead = time.time_ns() - time.monotonic_ns()
+        for number, held in enumerate(self.holdings(frozen)):
+            what = {key: getattr(held, key) for key in ("name", "mode", "quantity", "element")}
+            told = what | {"token": str(held.token), "pid": held.who}
+            for event, at in (("begin", held.begin), ("end", held.end)):
+                times = {"boottime_ns": int(at), "wall_ns": int(at) + lead}
+                always = {"format": 1, "event": event, "id": str(number), "clock": "monotonic"}
+                yield json.dumps(always | times | (told if event == "begin" else {}))
 
 
 def is_fenced(holding: Holding) -> bool:

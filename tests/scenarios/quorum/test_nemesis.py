@@ -64,8 +64,9 @@ def test_nothing_is_held_twice_whatever_happens(quorum: Quorum, disk: Path, tmp_
 def keep(store: TokenStore, crowd: Crowd) -> None:
     """Write what was heard into a file that stays, and print its name."""
     with tempfile.NamedTemporaryFile("w", prefix="flom-quorum-", suffix=".jsonl", delete=False) as file:
-        for line in store.history.lines():
+        for line in store.history.lines(crowd.frozen()):
             print(line, file=file)
+    with open(f"{file.name}.runs", "w") as runs:
         for run in crowd.runs:
-            print(run, file=file)
-    print(f"with seed {SEED}, history in {file.name}", flush=True)
+            print(run, file=runs)
+    print(f"with seed {SEED}; history in {file.name}, and how each flom-run has ended in {file.name}.runs", flush=True)

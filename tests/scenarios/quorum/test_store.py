@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flom.core.history.holding import Holding
+from tests.fakes.daemon import BIN
 from tests.fakes.programs import Programs
 from tests.scenarios.quorum.store import SECOND, History, Job, TokenStore, Write
 
@@ -80,7 +81,14 @@ def test_a_command_writes_and_tells_its_end(tmp_path: Path, programs: Programs) 
     assert all(job.has_ended for job in history.jobs.values())
     assert {write.who: write.is_taken for write in history.writes} == {1: True, 2: True, 3: False}
     assert list(history.problems()) == ["tokens did not grow"]
-    assert list(history.lines())
+
+
+def test_what_is_kept_can_be_checked_by_flomctl(tmp_path: Path, programs: Programs) -> None:
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("\n".join(history_of("1 10-20 t5", "2 19-30 t6").lines()))
+    done = programs.start_program(str(BIN / "flomctl"), "check", str(kept)).finish()
+    assert done.returncode == 1
+    assert done.stdout.endswith("4 lines, 2 grants of 1 resources: 1 violation\n")
 
 
 @pytest.mark.parametrize("manner", ["polite", "stubborn"])
