@@ -29,8 +29,9 @@ def parse(words: list[str]) -> Namespace:
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
         ("drain", _add_drain, "have a daemon grant nothing more, and end when nothing is held"),
         ("handover", _add_handover, "have the leader of a group leave the granting, and all locks, to a standby"),
-        ("discover", _add_discover, "list the daemons of a group"),
-        ("doctor", _add_doctor, "find out why the daemons of a group are not found"),
+        ("discover", _add_discover, "list the daemons of a group, or who leads by a quorum"),
+        ("doctor", _add_doctor, "find out why the daemons of a group are not found, or what is wrong with a quorum"),
+        ("epoch", _add_epoch, "show the epoch of a quorum, or raise it after a restore of etcd"),
         ("certs", _add_certs, "make certificates for TLS"),
         ("fence", _add_fence, "run a command unless its lock has been lost to a later holder"),
         ("check", _add_check, "verify that locks have excluded each other, from histories of flom-run --history"),
@@ -81,6 +82,7 @@ def _add_handover(command: Parser) -> None:
 
 def _add_discover(command: Parser) -> None:
     _add_group(command)
+    _add_quorum(command)
     command.add_argument(
         "-w", "--wait", type=int, choices=Range(1, 60_000), default=1000, help="milliseconds to wait for answers"
     )
@@ -89,7 +91,18 @@ def _add_discover(command: Parser) -> None:
 
 def _add_doctor(command: Parser) -> None:
     _add_group(command)
+    _add_quorum(command)
     command.set_defaults(run="doctor:doctor")
+
+
+def _add_epoch(command: Parser) -> None:
+    _add_quorum(command)
+    help = "put the next epoch above all that there can have been, and let daemons lead again"
+    command.add_argument("--raise", dest="should_raise", action="store_true", help=help)
+    help = "with --raise: an epoch that the next one is to be above, such as that of a token that a store has seen"
+    most = 2**31 - 2**20 - 2
+    command.add_argument("--above", type=int, choices=Range(0, most), default=-1, metavar="EPOCH", help=help)
+    command.set_defaults(run="epoch:epoch")
 
 
 def _add_certs(command: Parser) -> None:
@@ -140,8 +153,14 @@ def _add_place(command: Parser) -> None:
     add_place(command)
 
 
+def _add_quorum(command: Parser) -> None:
+    from flom.ctl.quorum import add_quorum  # with all settings
+
+    add_quorum(command)
+
+
 def _add_group(command: Parser) -> None:
-    command.add_argument("-A", "--group", required=True, metavar="ADDRESS", help="the multicast group")
+    command.add_argument("-A", "--group", metavar="ADDRESS", help="the multicast group")
     command.add_argument("-P", "--port", type=int, choices=Range(1, 65535), default=28015, help="its UDP port")
     command.add_argument("-n", "--interface", default="", metavar="NAME", help="the only network interface to use")
     command.add_argument(

@@ -6,6 +6,7 @@ from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
 from flom.core.group.discovery import Search
 from flom.ctl.output import FAILED, print_error
+from flom.errors import ConfigError
 from flom.net.multicast import make_group
 from flom.status.wording import spell_moment
 from flom.text import one_line
@@ -22,7 +23,22 @@ _ATTEMPTS: Final = 3  # for datagrams get lost
 
 
 def discover(arguments: Namespace) -> int:
-    """Print which daemons answer in a group, the leader first, and return the status to exit with."""
+    """Print who leads by a quorum, and which daemons answer in a group, and return the status to exit with."""
+    if arguments.given or arguments.config_file:
+        from flom.ctl.quorum import ask, quorum_config, read_lead, spell_lead
+
+        quorum = quorum_config(arguments)
+        if quorum is not None:
+            lead = ask(quorum, read_lead)
+            print(one_line(f"# {quorum.quorum}: {spell_lead(lead)}"))
+            if arguments.group is None:
+                return 0 if lead.leader else FAILED
+    if arguments.group is None:
+        raise ConfigError("the group (-A) or the quorum (--quorum, or -c FILE) is needed")
+    return _discover(arguments)
+
+
+def _discover(arguments: Namespace) -> int:
     group = group_of(arguments)
     search = Search(group, everyone=True)
     with Asker(search, NEVER, lambda line: None) as asker:

@@ -1,5 +1,6 @@
 """
-C{flomctl doctor}: why the daemons of a multicast group are not found, by real datagrams; each check has one finding.
+C{flomctl doctor}: why the daemons of a multicast group are not found, by real datagrams, and what is wrong with a
+quorum; each check has one finding.
 
 What a daemon of the group would do is done here too, on its port, but under no name of a daemon. For the second or two
 that this takes, a datagram that is sent to a daemon of this host alone may come here instead.
@@ -11,21 +12,23 @@ import socket
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import suppress
-from enum import Enum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from flom.client.blocking.dial import connect_to_first
 from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
+from flom.config import Config
 from flom.core.group.addresses import Group, Sender, is_loopback
 from flom.core.group.discovery import FoundDaemon, Search
 from flom.core.protocol.decode import decode
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import Discover, Role
 from flom.ctl.discover import group_of
+from flom.ctl.finding import Finding, Verdict
 from flom.ctl.output import FAILED
-from flom.errors import DaemonUnreachable, RemoteProtocolError
+from flom.ctl.quorum import ask, quorum_config
+from flom.errors import ConfigError, DaemonUnreachable, RemoteProtocolError
 from flom.net.multicast import (
     GroupSocket,
     NetworkInterface,
@@ -40,22 +43,6 @@ _LISTEN: Final = 1.5
 """Seconds to listen for announcements; a leader makes several in the meantime."""
 
 _ATTEMPTS: Final = 3
-
-
-class Verdict(Enum):
-    """How grave a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-class Finding(NamedTuple):
-    """The result of one check."""
-
-    verdict: Verdict
-    check: str
-    detail: str
 
 
 class _Listener:
@@ -86,13 +73,25 @@ class _Listener:
 
 
 def doctor(arguments: Namespace) -> int:
-    """Print what is right and wrong with discovery in a group, and return the status to exit with."""
+    """Print what is right and wrong with discovery in a group, or with a quorum, and return the status to exit with."""
     status = 0
-    for finding in examine(group_of(arguments)):
+    quorum = quorum_config(arguments) if arguments.given or arguments.config_file else None
+    if quorum is None and arguments.group is None:
+        raise ConfigError("the group (-A) or the quorum (--quorum, or -c FILE) to look at is needed")
+    for finding in _examine_all(arguments, quorum):
         print(f"{finding.verdict.value:<8} {finding.check}: {finding.detail}", flush=True)
         if finding.verdict is Verdict.FAILED:
             status = FAILED
     return status
+
+
+def _examine_all(arguments: Namespace, quorum: Config | None) -> Iterator[Finding]:
+    if arguments.group is not None:
+        yield from examine(group_of(arguments))
+    if quorum is not None:
+        from flom.ctl.quorum_doctor import examine_quorum
+
+        yield from ask(quorum, examine_quorum)
 
 
 def examine(group: Group) -> Iterator[Finding]:

@@ -49,11 +49,10 @@ def add_place(parser: ArgumentParser) -> None:
     settings = {setting.field: setting for setting in SETTINGS}
     places = parser.add_mutually_exclusive_group()
     for field in PLACE:
-        _add(places, settings[field])
+        add_setting(places, settings[field])
     for field in _DETAILS:
-        _add(parser, settings[field])
-    parser.add_argument("-c", "--config-file", metavar="FILE", help="a configuration file, read last")
-    parser.set_defaults(given=[])
+        add_setting(parser, settings[field])
+    add_config_file(parser)
 
 
 def config_of(arguments: Namespace) -> Config:
@@ -74,7 +73,14 @@ def config_of(arguments: Namespace) -> Config:
     return config
 
 
-def _add(parser: Any, setting: Setting) -> None:
+def add_config_file(parser: ArgumentParser) -> None:
+    """Add the option for a configuration file, beside which settings may be given."""
+    parser.add_argument("-c", "--config-file", metavar="FILE", help="a configuration file, read last")
+    parser.set_defaults(given=[])
+
+
+def add_setting(parser: Any, setting: Setting) -> None:
+    """Add the option of one setting; C{given} has those that were given, with their texts, in order."""
     names = [f"-{setting.short}"] if setting.short else []
     names += [*_ALSO.get(setting.field, []), f"--{setting.long}"]
     help = setting.help.replace("%", "%%")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Final
 
-    from flom.status.model import DaemonStatus, LockStatus, ResourceStatus, Status
+    from flom.status.model import DaemonStatus, LockStatus, QuorumStatus, ResourceStatus, Status
 
 PLAIN_HEADING: Final = (
     *("RESOURCE", "TYPE", "FREE", "STATE", "PID", "UID", "ADDRESS", "MACHINE", "MODE", "ELEMENT", "SECONDS", "TOKEN"),
@@ -101,7 +101,9 @@ def spell_mode(lock: LockStatus) -> str:
 
 def describe_daemon(daemon: DaemonStatus) -> str:
     """Return one line about the daemon."""
-    place = f"{daemon.role or 'member'} of {daemon.group}, " if daemon.group else ""
+    place = f"{daemon.role}, " if daemon.role else ""
+    if daemon.group:
+        place = f"{daemon.role or 'member'} of {daemon.group}, "
     if daemon.draining:
         place += "draining, "
     if daemon.grace_left is not None:
@@ -112,7 +114,23 @@ def describe_daemon(daemon: DaemonStatus) -> str:
         f"up {spell_seconds(daemon.up)} since {spell_moment(daemon.started)}, "
         f"{daemon.grants_per_second:.1f} grants/s, {daemon.connected} {connections}"
         + (f"; nothing is remembered: {daemon.state_problem}" if daemon.state_problem else "")
+        + _spell_quorum(daemon.quorum)
     )
+
+
+def _spell_quorum(quorum: QuorumStatus | None) -> str:
+    """Return what is to be said of a quorum; the empty string if there is none."""
+    if quorum is None:
+        return ""
+    since = f" since {spell_moment(quorum.since)}" if quorum.since is not None else ""
+    lease = f", lease for {max(0.0, quorum.lease_left):.1f} s" if quorum.lease_left is not None else ""
+    about = [f"{quorum.leader} leads{since} with epoch {quorum.epoch}{lease}" if quorum.leader else "no daemon leads"]
+    if others := [member for member in quorum.members if member != quorum.leader]:
+        about.append(f"beside it: {' and '.join(others)}")
+    if quorum.problem:
+        about.append(f"no lock is granted: {quorum.problem}")
+    about += [f"etcd at {endpoint}: {why}" for endpoint, why in quorum.etcd.items() if why]
+    return f"; quorum: {'; '.join(about)}"
 
 
 def plain_lines(sections: Iterable[Section]) -> list[str]:

@@ -11,7 +11,8 @@ from flom.core.group.addresses import Group
 from flom.core.group.discovery import FoundDaemon
 from flom.core.protocol.messages import Discovered, Role, Standing
 from flom.ctl import doctor
-from flom.ctl.doctor import Verdict, examine
+from flom.ctl.doctor import examine
+from flom.ctl.finding import Verdict
 
 GROUP = Group("239.255.42.42", 28015, "", 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flom.ctl.rows import ORDERS, blocked_first, describe_daemon, plain_lines, sections_of, select
+from flom.status.model import QuorumStatus
 from tests.fakes.status import make_status
 
 
@@ -40,3 +41,22 @@ def test_a_daemon_in_its_grace_period_is_said_to_be_and_for_how_long() -> None:
     assert "in grace" not in describe_daemon(daemon)
     told = describe_daemon(daemon.replace(grace_left=8.2))
     assert ", in grace for 9 s: only former holders are served, up " in told
+
+
+QUORUM = QuorumStatus("h1, pid 7", 0.0, 17, True, 2.44, ("h1, pid 7", "h2, pid 8"), {"http://h1:2379": ""}, "")
+
+
+def test_a_daemon_that_leads_by_a_quorum_says_so() -> None:
+    told = describe_daemon(make_status("R").daemon.replace(role="leader", quorum=QUORUM))
+    assert ", leader, up " in told
+    assert "; quorum: h1, pid 7 leads since " in told
+    assert told.endswith(" with epoch 17, lease for 2.4 s; beside it: h2, pid 8")
+
+
+def test_without_a_majority_of_etcd_it_says_why_no_lock_is_granted() -> None:
+    quorum = QUORUM.replace(leader="", since=None, lease_left=None, members=(), problem="etcd does not answer")
+    daemon = make_status("R").daemon.replace(role="standby", quorum=quorum.replace(etcd={"http://h1": "no answer"}))
+    told = describe_daemon(daemon)
+    assert told.endswith(
+        "; quorum: no daemon leads; no lock is granted: etcd does not answer; etcd at http://h1: no answer"
+    )

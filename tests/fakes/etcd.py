@@ -232,6 +232,11 @@ class FakeEtcd:
             kept["TTL"] = str(lease.ttl)
         return {"result": kept}
 
+    def _lease_timetolive(self, asked: Json) -> Json:
+        lease = self.store.leases.get(int(asked["ID"]))
+        left = -1 if lease is None else int(lease.ends_at - time.monotonic())
+        return {"ID": asked["ID"], "TTL": str(left)}
+
     def _lease_revoke(self, asked: Json) -> Json:
         if int(asked["ID"]) not in self.store.leases:
             raise NO_LEASE

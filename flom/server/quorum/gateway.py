@@ -162,6 +162,10 @@ class Gateway:
         answer = await self._ask("lease/keepalive", {"ID": str(lease)}, limit=limit, is_linearizable=False)
         return number(answer.get("result", {}), "TTL")
 
+    async def time_left(self, lease: int) -> int:
+        """Return the whole seconds after which C{lease} ends if it is not kept; 0 or less if there is none."""
+        return number(await self._ask("lease/timetolive", {"ID": str(lease)}), "TTL")
+
     async def revoke(self, lease: int) -> bool:
         """End C{lease}, and with it the keys under it; return false if there is no such lease any more."""
         try:
@@ -203,6 +207,29 @@ class Gateway:
         answer = await self._ask("maintenance/status", {}, endpoint=endpoint, is_linearizable=False)
         errors = tuple(map(str, answer.get("errors", ())))
         return MemberStatus(str(answer.get("version", "")), bool(number(answer, "leader")), errors)
+
+    async def date(self, endpoint: str) -> str:
+        """
+        Return what time a member says it is, as HTTP writes it; C{""} if it does not say.
+
+        @raise Doubtful: it does not answer.
+        """
+        asking: Deferred[str] = Deferred.fromCoroutine(self._date(endpoint))
+        asking.addTimeout(self.limit, self._clock)
+        try:
+            return await asking
+        except TimeoutError:
+            raise Doubtful(f"{endpoint}: no answer within {self.limit:g} s") from None
+
+    async def _date(self, endpoint: str) -> str:
+        try:
+            response = await post(self._client, f"{endpoint}/v3/maintenance/status", {}, Headers(HEADERS))
+            await BodyReader(MAX_ANSWER).read(response)
+        except CancelledError:
+            raise
+        except Exception as e:  # see _post
+            raise Doubtful(truncate(one_line(f"{endpoint}: {why_broken(e)}"))) from None
+        return str((response.headers.getRawHeaders("date") or [""])[0])
 
     def forget_token(self, endpoint: str) -> None:
         """Forget the token of C{endpoint}: the next call asks for a new one."""
