@@ -65,6 +65,7 @@ class _Noting:
             self._factory.connected = protocol
             return protocol
 
+        protocolFactory.noisy = False  # or the log had two lines for each connection
         connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
         return connecting.addCallback(note)
 

@@ -26,7 +26,7 @@ from flom.core.tokens import begin_epoch, epoch_of
 from flom.errors import FlomError, HistoryWentBack
 from flom.lean import boottime
 from flom.server.quorum.gateway import Gateway, Lease
-from flom.server.quorum.offset import EPOCH, HALT, ensure_offset, halt, parse_halt, parse_offset, read_bounds
+from flom.server.quorum.offset import EPOCH, HALT, Offset, ensure_offset, halt, parse_halt, parse_offset, read_bounds
 from flom.server.quorum.positions import QuorumPositions
 from flom.server.quorum.record import Record, Seen
 from flom.server.quorum.reign import LOOK, PAUSE, Reign
@@ -97,9 +97,9 @@ class ElectorView:
 class _Leader:
     """Who leads, as the key says."""
 
-    def __init__(self, found: KeyValue, offset: int | None) -> None:
+    def __init__(self, found: KeyValue, offset: Offset | None) -> None:
         self.created = found.created
-        self.epoch = 0 if offset is None else found.created + offset
+        self.epoch = 0 if offset is None else found.created + offset.offset
         try:
             about = json.loads(found.value)
             self.name, self.since = one_line(str(about["leader"])), float(about["since"])
@@ -158,8 +158,9 @@ class Elector(Service):
         self._has_watch_ended = False
         self._is_roused = False
         self._nap: Deferred[None] | None = None
+        self._raised = 0  # when the epoch was raised last, as far as known
         if (seen := self._record.read()) is not None:
-            gateway.history.epoch, gateway.history.revision = seen
+            gateway.history.epoch, gateway.history.revision, self._raised = seen
 
     # for the daemon
 
@@ -246,8 +247,13 @@ class Elector(Service):
             except HistoryWentBack as e:
                 await self._stand_halted(str(e))
             except FlomError as e:
-                self._note_problem(str(e))
+                self._note_error(e)
                 await self._sleep(PAUSE)
+            except CancelledError:
+                raise
+            except Exception:
+                self._log.failure("standing for election")
+                await self._sleep(LOOK)
 
     async def _follow(self) -> None:
         """
@@ -290,8 +296,10 @@ class Elector(Service):
         leader, offset, halted = answer.found
         if halted:
             raise HistoryWentBack(parse_halt(halted[0]).why)
-        self._note_problem("")
-        self._note_leader(_Leader(leader[0], parse_offset(offset[0]) if offset else None) if leader else None, floor)
+        self._note_error(None)
+        parsed = parse_offset(offset[0]) if offset else None
+        self._raised = max(self._raised, -1 if parsed is None else parsed.raised)
+        self._note_leader(_Leader(leader[0], parsed) if leader else None, floor)
         return not leader, answer.revision
 
     def _note_leader(self, leader: _Leader | None, floor: int) -> None:
@@ -305,7 +313,7 @@ class Elector(Service):
             self._events.followed("" if leader is None else leader.name)
 
     def _remember(self) -> None:
-        self._record.write(Seen(self._gateway.history.epoch, self._gateway.history.revision))
+        self._record.write(Seen(self._gateway.history.epoch, self._gateway.history.revision, self._raised))
 
     async def _campaign(self) -> None:
         """Try to win, and lead if that succeeds; return when this daemon does not lead."""
@@ -352,7 +360,7 @@ class Elector(Service):
             try:
                 answer = await self._gateway.transact([], [read(self._key), read(self._gateway.address.key(EPOCH))])
             except Doubtful as e:
-                self._note_problem(str(e))
+                self._note_error(e)
                 await self._sleep(PAUSE)
                 continue
             leader, offset = answer.found
@@ -365,7 +373,7 @@ class Elector(Service):
         won_at = self._now()
         if not offset:
             raise HistoryWentBack(f"{self._gateway.address.key(EPOCH)} has gone from etcd")
-        epoch = self._gateway.history.begin(created, parse_offset(offset[0]), floor)
+        epoch = self._gateway.history.begin(created, parse_offset(offset[0]).offset, floor)
         return _Won(value, created, epoch, word.decode("utf-8", "surrogateescape"), won_at)
 
     async def _lead(self, won: _Won, lease: Lease) -> None:
@@ -383,17 +391,16 @@ class Elector(Service):
             lease=lease.id,
             on_change=self._note_pause,
             on_kept=self._events.kept,
-            on_problem=self._note_problem,
+            on_error=self._note_error,
         )
         positions = QuorumPositions(self._reactor, self._gateway, self._key, won.created, reign.end)
-        await positions.fetch()
+        await self._fetch(positions)
         self._remember()
         about = json.loads(won.value)
         self._leader = _Leader(KeyValue(self._key, won.value, won.created, won.created, lease.id), None)
         self._leader.epoch = won.epoch
         self._reign, self.tenure, self.positions, self._role = reign, tenure, positions, "leader"
         why = "an error in this daemon, which its log has"
-        self._log.info("this daemon leads, in epoch {epoch}", epoch=won.epoch)
         try:
             self._events.followed(about["leader"])
             self._events.elected(tenure, won.epoch, won.word)
@@ -409,9 +416,17 @@ class Elector(Service):
             self._reign = self.tenure = self.positions = None
             self._leader = None
             self._role = "candidate"
-            self._log.info("this daemon does not lead any more: {why}", why=why)
             positions.close(why)
             self._events.deposed(why)
+
+    async def _fetch(self, positions: QuorumPositions) -> None:
+        """Read the positions, of another member if the first one is in doubt: what was won is not given up for that."""
+        for _ in self._gateway.address.endpoints:
+            try:
+                return await positions.fetch()
+            except Doubtful as e:
+                self._note_error(e)
+        return await positions.fetch()
 
     async def _revoke(self, lease: Lease) -> None:
         """End the lease, whatever may still become of the key under it."""
@@ -419,11 +434,11 @@ class Elector(Service):
             try:
                 await self._gateway.revoke(lease.id)
             except Doubtful as e:
-                self._note_problem(str(e))
+                self._note_error(e)
                 if not self.running:
                     return
             except Denied as e:
-                self._note_problem(str(e))
+                self._note_error(e)
                 return
             else:
                 return
@@ -432,8 +447,12 @@ class Elector(Service):
     async def _stand_halted(self, why: str) -> None:
         """Wait for C{flomctl epoch --raise}: etcd has gone back, so that epochs, and more, may be given again."""
         gateway, seen = self._gateway, self._gateway.history.epoch
-        self._role = "halted"
         self._leader = None
+        gateway.forget_history()
+        if await self._was_raised(seen):
+            self._log.info("{why}, and the epoch was raised since", why=why)
+            return
+        self._role = "halted"
         problem = f"{why}: no daemon leads until flomctl epoch --raise"
         self._log.critical("{problem}", problem=problem)
         self._set_problem(problem)
@@ -442,15 +461,15 @@ class Elector(Service):
         while True:
             try:
                 if not has_told:
-                    gateway.forget_history()
                     await halt(gateway, seen, why)
                     has_told = True
                 found = await read_bounds(gateway)
                 if found.halt is None and found.epoch >= seen:
+                    self._raised = found.raised
                     break
             except HistoryWentBack:
+                gateway.forget_history()
                 has_told = False
-                continue
             except FlomError as e:
                 self._log.debug("halted: {why}", why=str(e))
             await self._sleep(LOOK)
@@ -458,22 +477,33 @@ class Elector(Service):
         self._log.info("the epoch was raised above {seen}: this daemon stands for election again", seen=seen)
         self._set_problem("")
 
+    async def _was_raised(self, seen: int) -> bool:
+        """Return whether the epoch was raised above C{seen} while this daemon did not look."""
+        try:
+            found = await read_bounds(self._gateway)
+        except FlomError:
+            return False
+        if found.halt is not None or found.raised <= self._raised or found.epoch < seen:
+            return False
+        self._raised = found.raised
+        return True
+
     # helpers of the driver
 
     def _note_pause(self) -> None:
         assert self._reign is not None
         self._role = "paused" if self._reign.is_paused else "leader"
-        if self._reign.is_paused:
-            self._log.warn("etcd has not confirmed in time that this daemon leads: it grants nothing")
-        else:
-            self._log.info("etcd has confirmed that this daemon leads: it goes on")
         self._events.changed()
 
-    def _note_problem(self, problem: str) -> None:
-        """Note what is wrong with etcd, once all members have been asked; C{""} after an answer."""
-        self._failures = self._failures + 1 if problem else 0
-        if not problem or self._failures >= len(self._gateway.address.endpoints):
-            self._set_problem(problem)
+    def _note_error(self, error: FlomError | None) -> None:
+        """Note what is wrong with etcd, once as many tries have failed as it has members; C{None} after an answer."""
+        if error is None:
+            self._failures = 0
+            self._set_problem("")
+            return
+        self._failures += 1
+        if self._failures >= len(self._gateway.address.endpoints) or not isinstance(error, Doubtful):
+            self._set_problem(str(error))
 
     def _set_problem(self, problem: str) -> None:
         before, self._problem = self._problem, problem
@@ -488,7 +518,7 @@ class Elector(Service):
         self._rouse()
 
     def _note_watch_end(self, why: str) -> None:
-        self._log.info("the watch of {key} begins anew: {why}", key=self._key, why=why)
+        self._log.debug("the watch of {key} begins anew: {why}", key=self._key, why=why)
         self._has_watch_ended = True
         self._rouse()
 

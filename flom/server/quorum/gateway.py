@@ -306,13 +306,14 @@ class Gateway:
         return answer
 
     async def _ask_with_token(self, endpoint: str, path: str, asked: Json) -> Json:
+        headers = await self.headers(endpoint)
         try:
-            return await self._post(endpoint, path, asked, await self.headers(endpoint))
+            return await self._post(endpoint, path, asked, headers)
         except Denied as e:
-            if not e.is_token_bad or not self._tokens.get(endpoint):
+            if not e.is_token_bad or self._credentials is None:
                 raise
-            self.forget_token(endpoint)  # a member that was started again has forgotten it
-            return await self._post(endpoint, path, asked, await self.headers(endpoint))
+        self.forget_token(endpoint)  # a member that was started again has forgotten it
+        return await self._post(endpoint, path, asked, await self.headers(endpoint))
 
     async def _post(self, endpoint: str, path: str, asked: Json, headers: Headers) -> Json:
         """Send one request, its body ended, and return the JSON of the answer."""

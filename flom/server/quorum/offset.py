@@ -1,13 +1,16 @@
 """
 The offset between the revisions of etcd and the epochs of leaders, and the sign that etcd's history has gone back.
 
-C{PREFIX/epoch} is C{{"offset": N}}; a leader's epoch is the revision that created its key, plus N. C{PREFIX/halt} is
-C{{"epoch": N, "why": TEXT}}: while it is there, no daemon begins to lead; N is the highest epoch that was seen.
+C{PREFIX/epoch} is C{{"offset": N, "raised": K}}; a leader's epoch is the revision that created its key, plus N; K is
+when the epoch was raised last, after etcd had gone back. C{PREFIX/halt} is C{{"epoch": N, "why": TEXT}}: while it is
+there, no daemon begins to lead; N is the highest epoch that was seen.
 """
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from flom.core.quorum.epoch import first_offset
@@ -34,6 +37,17 @@ class Halt(NamedTuple):
     why: str
 
 
+class Offset(NamedTuple):
+    """
+    What is to be added to a revision.
+
+    @ivar raised: when L{raise_epoch} was called last, in seconds since the epoch of the wall clock; 0 for never.
+    """
+
+    offset: int
+    raised: int = 0
+
+
 class Bounds(NamedTuple):
     """
     What is in etcd about epochs.
@@ -43,6 +57,7 @@ class Bounds(NamedTuple):
     @ivar offset_at: the revision in which it was set; 0 if there is none.
     @ivar halt: C{None} if there is none.
     @ivar halt_at: likewise.
+    @ivar raised: see L{Offset.raised}; -1 if there is no offset.
     """
 
     revision: int
@@ -50,6 +65,7 @@ class Bounds(NamedTuple):
     offset_at: int
     halt: Halt | None
     halt_at: int
+    raised: int = -1
 
     @property
     def epoch(self) -> int:
@@ -62,12 +78,14 @@ async def read_bounds(gateway: Gateway) -> Bounds:
     epoch, halt = gateway.address.key(EPOCH), gateway.address.key(HALT)
     answer = await gateway.transact([], [read(epoch), read(halt)])
     offset_found, halt_found = answer.found
+    offset = parse_offset(offset_found[0]) if offset_found else None
     return Bounds(
         answer.revision,
-        parse_offset(offset_found[0]) if offset_found else None,
+        None if offset is None else offset.offset,
         offset_found[0].modified if offset_found else 0,
         parse_halt(halt_found[0]) if halt_found else None,
         halt_found[0].modified if halt_found else 0,
+        -1 if offset is None else offset.raised,
     )
 
 
@@ -97,11 +115,11 @@ async def ensure_offset(gateway: Gateway, *, seen: int, known: int, clock_epoch:
             at_least = known
         else:
             return
-        await _set(gateway, found, first_offset(found.revision, at_least))
+        await _set(gateway, found, Offset(first_offset(found.revision, at_least), max(found.raised, 0)))
     raise Denied(f"{gateway.address.key(EPOCH)}: others change it all the time")
 
 
-async def raise_epoch(gateway: Gateway, above: int = -1) -> int:
+async def raise_epoch(gateway: Gateway, above: int = -1, wall: Callable[[], float] = time.time) -> int:
     """
     Put the next epoch above C{above}, above that of the halt, if there is one, and above all that this history can have
     had; end the halt. Return the least epoch that the next leader can have.
@@ -109,7 +127,8 @@ async def raise_epoch(gateway: Gateway, above: int = -1) -> int:
     for _ in range(_TRIES):
         found = await read_bounds(gateway)
         at_least = max(above, found.epoch, -1 if found.halt is None else found.halt.epoch)
-        if await _set(gateway, found, first_offset(found.revision, at_least)):
+        raised = max(int(wall()), found.raised + 1)
+        if await _set(gateway, found, Offset(first_offset(found.revision, at_least), raised)):
             return at_least + 1
     raise Denied(f"{gateway.address.key(EPOCH)}: others change it all the time")
 
@@ -127,24 +146,25 @@ async def halt(gateway: Gateway, epoch: int, why: str) -> None:
     raise Denied(f"{key}: others change it all the time")
 
 
-async def _set(gateway: Gateway, found: Bounds, offset: int) -> bool:
+async def _set(gateway: Gateway, found: Bounds, offset: Offset) -> bool:
     """Set the offset and end the halt, unless one of them has changed since C{found}; return whether that was done."""
     epoch, halt = gateway.address.key(EPOCH), gateway.address.key(HALT)
     compare = [
         modified_at(epoch, found.offset_at) if found.offset_at else created_at(epoch, 0),
         modified_at(halt, found.halt_at) if found.halt_at else created_at(halt, 0),
     ]
-    text = json.dumps({"offset": offset}).encode()
+    text = json.dumps(offset._asdict()).encode()
     return (await gateway.transact(compare, [put(epoch, text), delete(halt)])).has_succeeded
 
 
-def parse_offset(found: KeyValue) -> int:
+def parse_offset(found: KeyValue) -> Offset:
     """Read what is in C{PREFIX/epoch}; L{Denied} if it makes no sense."""
     try:
-        offset = json.loads(found.value)["offset"]
-        if type(offset) is int:
+        value = json.loads(found.value)
+        offset = Offset(value["offset"], value.get("raised", 0))
+        if all(type(each) is int for each in offset):
             return offset
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         pass
     raise Denied(f"{found.key}: {_shown(found)} is no offset of epochs")
 

@@ -19,10 +19,12 @@ class Seen(NamedTuple):
 
     @ivar epoch: -1 for none.
     @ivar revision: 0 for none.
+    @ivar raised: see L{flom.server.quorum.offset.Offset}.
     """
 
     epoch: int = -1
     revision: int = 0
+    raised: int = 0
 
 
 class Record:
@@ -50,7 +52,7 @@ class Record:
             if data is None:
                 return None
             found = json.loads(data)
-            seen = Seen(found["epoch"], found["revision"])
+            seen = Seen(found["epoch"], found["revision"], found["raised"])
             if found["address"] == self._address and all(type(each) is int for each in seen):
                 return seen
             raise ValueError
@@ -67,7 +69,8 @@ class Record:
         try:
             with self._state.locked():
                 before = self.read() or Seen()
-                text = {"address": self._address, "epoch": max(seen.epoch, before.epoch), "revision": seen.revision}
+                seen = seen._replace(epoch=max(seen.epoch, before.epoch))
+                text = {"address": self._address, **seen._asdict()}
                 self._state.replace(self._name, f"{json.dumps(text)}\n".encode())
             self.problem = ""
         except StateError as e:

@@ -14,7 +14,7 @@ from flom.core.quorum.tenure import Tenure
 from flom.core.quorum.times import QuorumTimes
 from flom.server.quorum.gateway import Gateway
 from flom.server.quorum.watch import Watch
-from flom.server.quorum.wire import Denied, Doubtful, KeyValue
+from flom.server.quorum.wire import Denied, Doubtful, KeyValue, QuorumError
 
 LOOK: Final = 2.0
 """Seconds between two reads of the key: a watch that is silent proves nothing."""
@@ -47,12 +47,13 @@ class Reign:
         lease: int,
         on_change: Callable[[], None],
         on_kept: Callable[[], None],
-        on_problem: Callable[[str], None],
+        on_error: Callable[[QuorumError | None], None],
     ) -> None:
         """
         @param on_change: called when L{is_paused} has changed.
         @param on_kept: called when the tenure goes on for longer.
-        @param on_problem: called with what is wrong with etcd, and with C{""} after an answer.
+        @param on_error: called with what is wrong with etcd, and with C{None} after the key was read: a keepalive that
+            succeeds does not prove that anything else does.
         """
         self.created = created
         self.is_paused = False
@@ -66,11 +67,12 @@ class Reign:
         self._lease = lease
         self._on_change = on_change
         self._on_kept = on_kept
-        self._on_problem = on_problem
+        self._on_error = on_error
         self._end: Deferred[str] = Deferred()
         self._keepalives: dict[Deferred[None], str] = {}  # that are not answered, each with the endpoint
         self._looking: Deferred[None] | None = None
         self._watch: Watch | None = None
+        self._read_at = 0  # the revision in which the key was read last
         self._next_keepalive: IDelayedCall | None = None
         self._next_look: IDelayedCall | None = None
 
@@ -136,12 +138,11 @@ class Reign:
             if self._now() >= self._tenure.ends_at and not await self._is_ours():
                 return
         except (Doubtful, Denied) as e:
-            self._on_problem(str(e))
+            self._on_error(e)
             return
         if self._end.called:
             return
         self._tenure.kept(sent_at, ttl)
-        self._on_problem("")
         self._note_time()
         if not self._end.called:
             self._on_kept()
@@ -174,9 +175,9 @@ class Reign:
         try:
             is_ours = await self._is_ours()
         except (Doubtful, Denied) as e:
-            self._on_problem(str(e))
+            self._on_error(e)
             return
-        self._on_problem("")
+        self._on_error(None)
         if is_ours and self._watch is None and not self._end.called:
             self._watch = Watch(
                 self._reactor, self._gateway, self._key, self._read_at + 1, self._note_change, self._note_watch_end
@@ -198,7 +199,7 @@ class Reign:
 
     def _note_watch_end(self, why: str) -> None:
         self._watch = None
-        self._log.info("the watch of {key} begins anew: {why}", key=self._key, why=why)
+        self._log.debug("the watch of {key} begins anew: {why}", key=self._key, why=why)
         self._look_soon(PAUSE)
 
     def _look_soon(self, seconds: float) -> None:

@@ -393,6 +393,11 @@ async def test_who_may_not_read_the_key_says_so(etcd: FakeEtcd, stand: Stand, lo
     await until(lambda: candidate.leads)
     assert candidate.elector.view.problem == ""
     assert dict(candidate.elector.view.endpoints).keys() == set(etcd.address.endpoints)
+    etcd.forbidden = "/flom"  # while it leads: it goes on, because keepalives need no permission, and says so
+    await until(lambda: candidate.elector.view.problem)
+    kept = candidate.kept_times
+    await until(lambda: candidate.kept_times > kept + 4)
+    assert candidate.leads
 
 
 # the history
@@ -440,6 +445,25 @@ async def test_a_restore_is_noticed_after_a_restart_too(etcd: FakeEtcd, stand: S
     least = await raise_epoch(again.gateway)
     await until(lambda: again.leads)
     assert again.epoch >= least > first.epoch
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_comes_when_the_epoch_was_raised_halts_nobody(
+    etcd: FakeEtcd, stand: Stand, gateway: Gateway, tmp_path: Path
+) -> None:
+    """It has seen more than there is now, and so has the administrator who has raised the epoch meanwhile."""
+    state = StateDirectory(str(tmp_path / "state"))
+    backup = etcd.snapshot()
+    first = stand("h1", state=state)
+    await until(lambda: first.leads)
+    await first.elector.stopService()
+    etcd.restore(backup)
+    await raise_epoch(gateway, above=first.epoch)
+    again = stand("h1", state=state)
+    await until(lambda: again.leads)
+    assert again.epoch > first.epoch
+    assert etcd.value(HALT) is None
+    assert not any("halted" in each for each in again.told)
 
 
 @pytest_twisted.ensureDeferred

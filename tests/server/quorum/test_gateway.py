@@ -7,6 +7,7 @@ from time import monotonic
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import LogEvent, LogLevel, formatEvent
 
 from flom.errors import HistoryWentBack
 from flom.server.quorum.gateway import Gateway
@@ -112,6 +113,13 @@ async def test_many_keys_are_read_in_pages_of_one_revision(
     assert etcd.asked["kv/range"] == 3
 
 
+@pytest_twisted.ensureDeferred
+async def test_connections_leave_no_lines_in_the_log(etcd: FakeEtcd, gateway: Gateway, log: list[LogEvent]) -> None:
+    await gateway.read(KEY)
+    await gateway.close()
+    assert [formatEvent(event) for event in log if event["log_level"] is not LogLevel.debug] == []
+
+
 # the history
 
 
@@ -169,6 +177,8 @@ async def test_without_authentication_a_user_needs_no_token(etcd: FakeEtcd, make
     await gateway.read(KEY)
     await gateway.read(KEY)
     assert etcd.asked["auth/authenticate"] == 1
+    etcd.users["flom"] = "secret"  # it is enabled
+    await gateway.read(KEY)
 
 
 @pytest_twisted.ensureDeferred

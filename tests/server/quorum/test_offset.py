@@ -22,7 +22,8 @@ async def test_the_first_one_puts_the_next_epoch_above_all_that_are_known(etcd: 
     found = await read_bounds(gateway)
     assert found.epoch >= 500
     won = await gateway.transact([], [put("/flom/leader", b"1")])
-    assert won.revision + (found.offset or 0) > 500
+    assert found.offset is not None
+    assert won.revision + found.offset > 500
     await ensure_offset(gateway, seen=-1, known=7, clock_epoch=10_000)
     assert (await read_bounds(gateway)).offset == found.offset  # what is there is enough
 

@@ -23,8 +23,8 @@ def state(tmp_path: Path) -> StateDirectory:
 def test_the_highest_epoch_is_kept_and_the_revision_may_be_lower(state: StateDirectory) -> None:
     """After the epoch was raised, etcd has another history."""
     Record(state, ADDRESS).write(Seen(7, 900))
-    Record(state, ADDRESS).write(Seen(5, 30))
-    assert Record(state, ADDRESS).read() == Seen(7, 30)
+    Record(state, ADDRESS).write(Seen(5, 30, 1))
+    assert Record(state, ADDRESS).read() == Seen(7, 30, 1)
     assert Record(state, "etcd:http://h2:2379/flom").read() is None
 
 

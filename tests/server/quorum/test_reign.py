@@ -66,7 +66,7 @@ class Scene:
             lease=12,
             on_change=lambda: self.told.append("paused" if self.reign.is_paused else "on"),
             on_kept=lambda: self.told.append("kept"),
-            on_problem=lambda problem: self.told.append(problem) if problem else None,
+            on_error=lambda error: self.told.append(str(error)) if error else None,
         )
         self.ended: Deferred[str] = Deferred.fromCoroutine(self.reign.run())
 
