@@ -197,6 +197,8 @@ class Options(usage.Options):
             if "" in self[option]:
                 raise usage.UsageError(f"{option}: '' is an invalid value")
             self[option] = self[option] or ([value] if value else [])
+        if several := [host for host in self["unicast-address"] if "," in host]:
+            raise usage.UsageError(f"unicast-address: '{several[0]}' are several hosts, and a daemon has one")
         paths = [absolute("socket-name", path) for path in self["socket-name"]]  # twistd may change its directory
         self["socket-name"] = [read_socket_name(path) for path in paths]
         if self["listen"] or self["unicast-address"] or self.config.multicast_address:

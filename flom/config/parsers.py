@@ -280,6 +280,18 @@ def read_type(text: str) -> str:
     return text
 
 
+def read_hosts(text: str) -> str:
+    """Check the host of a daemon, or several, separated by commas, of which one leads."""
+    if "," in text and not all(split_hosts(text)):
+        raise Unclear("a host is missing beside a comma")
+    return text
+
+
+def split_hosts(text: str) -> tuple[str, ...]:
+    """Return the hosts in C{text}, which are separated by commas."""
+    return tuple(host.strip() for host in text.split(","))
+
+
 def read_on_lost(text: str) -> str:
     """Check what a command is to get when its lock is lost; L{lost_signal} says which signal that is."""
     lost_signal(text)

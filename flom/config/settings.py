@@ -25,6 +25,7 @@ from flom.config.parsers import (
     read_duration,
     read_file,
     read_filled,
+    read_hosts,
     read_mode,
     read_mode_name,
     read_name,
@@ -39,6 +40,7 @@ from flom.config.parsers import (
     read_type,
     read_yes_or_no,
     refused_on_stdout,
+    split_hosts,
     within,
 )
 from flom.core.group.timing import DEFAULT_TIMING, Timing
@@ -342,8 +344,8 @@ class Config(_Values):
         help="path of the daemon's UNIX socket; the default is /tmp/flom-LOGIN")
     lifespan_ms: int = _integer("-d, --daemon-lifespan", "[Daemon] Lifespan", unit="ms", default=5000,
         help="idle milliseconds after which the daemon ends; -1: never, 0: start none")
-    unicast_address: str = _text("-a, --unicast-address", "[Daemon] UnicastAddress", default="",
-        help="host of the daemon, a name or an address")
+    unicast_address: str = _text("-a, --unicast-address", "[Daemon] UnicastAddress", default="", check=read_hosts,
+        help="host of the daemon, a name or an address; h1,h2,h3: the one of these that leads by a quorum")
     unicast_port: int = _integer("-p, --unicast-port", "[Daemon] UnicastPort", default=28015, check=_PORT,
         help="TCP port of the daemon")
     multicast_address: str = _text("-A, --multicast-address", "[Daemon] MulticastAddress", default="",
@@ -427,7 +429,7 @@ class Config(_Values):
     conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
         help="status to exit with if the resource is locked, or the timeout has run out")
-    on_lost: str = _text("--on-lost", "[Command] OnLost", default="warn", check=read_on_lost, program=RUNNER,
+    on_lost: str = _text("--on-lost", "[Command] OnLost", default="", check=read_on_lost, program=RUNNER,
         help="warn, terminate, kill or signal:NAME: what the command gets if its lock is lost while it runs")
     kill_after_ms: int = _text("--kill-after", "[Command] KillAfter", default=-1, program=RUNNER,
         check=lambda text: within(-1, 2**31 - 1)(read_decimal(text)), check_option=read_timeout,
@@ -496,9 +498,23 @@ class Config(_Values):
         return None if self.timeout_ms < 0 else self.timeout_ms / 1000
 
     @property
+    def unicast_addresses(self) -> tuple[str, ...]:
+        """The hosts of L{unicast_address}: more than one if the daemon is the one of them that leads."""
+        return split_hosts(self.unicast_address)
+
+    @property
+    def has_several_hosts(self) -> bool:
+        """Whether the daemon is the one of several hosts that leads."""
+        return "," in self.unicast_address
+
+    @property
     def lost_signal(self) -> int | None:
         """The signal that the command gets first if its lock is lost; C{None} if it is left alone."""
-        return lost_signal(self.on_lost)
+        return lost_signal(self.on_lost) if self.on_lost else None
+
+    def under_quorum(self) -> Self:
+        """Return the same for a daemon that leads by a quorum: a command is ended unless C{on_lost} says otherwise."""
+        return self if self.on_lost else self.replace(on_lost="terminate")
 
     @property
     def kill_after(self) -> float | None:
@@ -557,8 +573,18 @@ class Config(_Values):
                     "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication "
                     "at the same time.",
                 )
+        if self.has_several_hosts and self.multicast_address:
+            raise ConfigError(
+                f"unicast-address: '{self.unicast_address}' are several hosts, for which there must be no group "
+                f"(multicast-address '{self.multicast_address}')"
+            )
         if self.unicast_address or self.multicast_address:
             self.check_keepalive()
+
+    def check_one_host(self, why: str) -> None:
+        """Raise L{ConfigError} if there are several hosts where one is needed, as C{why} says."""
+        if self.has_several_hosts:
+            raise ConfigError(f"unicast-address: '{self.unicast_address}' are several hosts, and {why}")
 
     def check_keepalive(self) -> None:
         """Raise L{ConfigError} if the kernel does not take the values of keepalive, which TCP alone has."""

@@ -58,6 +58,10 @@ class Wording:
         self._program = program
         self._config = config
 
+    def adapt(self, config: Config) -> None:
+        """Note what C{config} has become since we know of which kind the daemon is."""
+        self._config = config
+
     def refused(self, error: Exception, held: str = "") -> str:
         """
         Return the line about C{error}, because of which no command runs.

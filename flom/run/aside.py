@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from flom.run.child import Child
+    from flom.run.guardian import Orphan
 
     _T = TypeVar("_T")
 
 
-def call_aside(work: Callable[[], _T], child: Child, left: Callable[[], float] | None = None) -> _T:
+def call_aside(work: Callable[[], _T], child: Child | Orphan, left: Callable[[], float] | None = None) -> _T:
     """
     Return what C{work} returns, or raise what it raises; it is called in another thread, if there can be one.
 

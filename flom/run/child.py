@@ -94,6 +94,11 @@ class Child:
                 raise ProcessLookupError("the command has ended")
             return self._end_watch.open(self.pid)
 
+    @property
+    def until_loss(self) -> int:
+        """The descriptor that another process has to have open for the file of L{DEADLINE} not to end with us."""
+        return self._until_loss
+
     def signal(self, number: int, to_group: bool = False) -> None:
         """
         Send it a signal; if it has ended, nothing happens.

@@ -40,14 +40,22 @@ class HistoryFile:
         self._is_well = True
         self._always = {"id": os.urandom(8).hex(), "clock": clock_id(), "host": os.uname().nodename}
         name = parse_name(config.resource_name)
-        self._lock = {
+        self._lock: dict[str, Any] = {
             "name": config.resource_name,
             "mode": config.lock_mode.name if name.has_mode else "EX",
             "quantity": config.quantity if name.has_quantity else 1,
             "lifespan": config.idle_lifespan_ms / 1000,
-            "on_lost": config.on_lost,
+            "on_lost": config.on_lost or "warn",
             "command": command,
         }
+
+    def adapt(self, config: Config) -> None:
+        """Note what C{config} has become since we know of which kind the daemon is."""
+        self._lock["on_lost"] = config.on_lost or "warn"
+
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file
 
     def note(self, event: str, **more: Any) -> None:
         """

@@ -191,6 +191,7 @@ def configure(program: str, line: CommandLine) -> Config:
     if config.is_tls_halved:
         warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
     if as_flom:
+        config.check_one_host("to FLoM that is one name: flom-run takes the one of them that leads")
         config = config.replace(
             allow_local_shutdown=True,  # a daemon that FLoM starts obeys every client
             keep_place=True,
@@ -201,6 +202,8 @@ def configure(program: str, line: CommandLine) -> Config:
 def _check_use(line: CommandLine, config: Config) -> None:
     """Raise L{ConfigError} if an option of C{line} is of no use with C{config}; what a file says may be for others."""
     given = {setting.field for setting, _ in line.options}
+    if line.quiesce or line.immediate or line.debug_feature is not None:
+        config.check_one_host("this is for one")
     name = parse_name(config.resource_name)
     what = f"'{name.text}', which is {name.type_name},"
     if "lock_mode" in given and config.lock_mode is not EX and not name.has_mode:

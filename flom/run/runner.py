@@ -19,7 +19,7 @@ from flom.job.sender import signed
 from flom.job.status import leave
 from flom.job.wording import status_for
 from flom.job.words import CannotExecute, words_with
-from flom.lean import RLock, signal
+from flom.lean import RLock, boottime, signal
 from flom.run.child import Child
 from flom.run.terminal import can_show, has_terminal, print_error, tell, warn
 from flom.trace import tracer
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.heartbeat import Heartbeat
     from flom.config import Config
+    from flom.core.lease import Lease
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
     from flom.job.wording import Wording
+    from flom.run.guardian import Guardian, Orphan
     from flom.run.history import HistoryFile
     from flom.run.on_lost import OnLost
     from flom.run.stand_in import StandIn
@@ -73,8 +75,10 @@ class Runner(Hooks):
             config.ignored_signals, warn=warn, end=self._end_by_signal, step_out=self._step_out
         )
         self._is_held = False
-        self._child: Child | None = None
+        self._child: Child | Orphan | None = None
         self._stand_in: StandIn | None = None
+        self._guardian: Guardian | None = None  # under a quorum
+        self._held: tuple[Conversation, Lock] | None = None
         self._on_lost: OnLost | None = None
         self._heartbeat: Heartbeat | None = None
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
@@ -94,7 +98,12 @@ class Runner(Hooks):
                     self._history = HistoryFile(self._config.history, self._config, self._command[0])
                 self._note("request", pid=os.getpid())
                 conversation, granted = self._acquirer.acquire(request)
-                if self._config.lost_signal is not None:
+                if self._acquirer.is_by_quorum:
+                    self._config = self._config.under_quorum()
+                    self._wording.adapt(self._config)
+                    if self._history is not None:
+                        self._history.adapt(self._config)
+                if self._config.lost_signal is not None or self._acquirer.is_by_quorum:
                     self._begin_heartbeat(conversation, request)
             finally:
                 self._stop_report()
@@ -108,6 +117,7 @@ class Runner(Hooks):
             self.say(f"Locked element is '{granted.element}'")
         conversation, status = self._run_command(conversation, request, granted)
         if DaemonLost in self._told:
+            conversation.say_goodbye()
             conversation.close()
             return self._final(status)
         try:
@@ -125,7 +135,7 @@ class Runner(Hooks):
             self._history.note(event, **more)
 
     def _begin_heartbeat(self, conversation: Conversation, request: Lock) -> None:
-        """Watch over a lock over TCP from now on; if what is to happen when it is lost has no room, release it."""
+        """Watch over a lock that has a session; if what is to happen when it is lost has no room, release it."""
         config = self._config
         is_ended = config.lost_signal is not None
         try:
@@ -136,8 +146,9 @@ class Runner(Hooks):
         if lease is not None:
             from flom.client.blocking.heartbeat import Heartbeat
 
-            believes_kernel = not (is_ended and config.multicast_address)
-            self._heartbeat = Heartbeat(lease, believes_kernel=believes_kernel)
+            by_quorum = self._acquirer.is_by_quorum
+            believes_kernel = not (by_quorum or (is_ended and config.multicast_address))
+            self._heartbeat = Heartbeat(lease, believes_kernel=believes_kernel, asks_late=not by_quorum)
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """Receive a signal; see L{Forwarding}."""
@@ -151,6 +162,10 @@ class Runner(Hooks):
         if self._config.verbose:
             tell(text)
 
+    @property
+    def wants_reasons(self) -> bool:
+        return self._config.verbose
+
     def pass_on(self, line: str) -> None:
         print_error(line)
 
@@ -162,6 +177,8 @@ class Runner(Hooks):
         if self._is_held:
             if self._stand_in is not None:
                 self._stand_in.add(conversation.fileno())
+            if self._guardian is not None:
+                self._guardian.add(conversation.fileno())
         elif self._config.verbose or (self._wording.names_holders and can_show(sys.stderr)):
             from flom.run.wait_report import WaitReport
 
@@ -218,6 +235,8 @@ class Runner(Hooks):
             if self._heartbeat is not None and kill_after is not None:
                 kill_after = self._heartbeat.lease.kill_after
             self._on_lost = OnLost(self._config.lost_signal, kill_after, self._wording)
+        if self._acquirer.is_by_quorum and self._heartbeat is not None:
+            self._start_guardian(conversation, request)
         try:
             with self._starting:
                 self._child = child = Child(
@@ -233,19 +252,90 @@ class Runner(Hooks):
             print_error(self._wording.refused(e))
             status = status_for(e)
             self._forwarding.note_end(status)
+            self._end_guardian()
             return conversation, status
+        if self._guardian is not None:
+            self._guardian.begin(child)
         _trace.debug("running %s", self._command[0])
         for number in ignore_signals(self._config.ignored_signals):
             print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")
         conversation = self._watch_over(child, conversation, request)
         if self._on_lost is not None:
             self._on_lost.finish()
+        self._end_guardian()
         assert child.status is not None
         self._note("end", status=child.status)
         _trace.debug("%s has ended with status %d", self._command[0], child.status)
         return conversation, child.status
 
-    def _watch_over(self, child: Child, conversation: Conversation, request: Lock) -> Conversation:
+    def _start_guardian(self, conversation: Conversation, request: Lock) -> None:
+        """Start the process that takes our place if we are killed, or stopped for long; it replaces the last one."""
+        from flom.run.guardian import Guardian  # which is for a quorum alone
+
+        former, self._held = self._guardian, (conversation, request)
+        kept = [] if self._history is None else [self._history.fileno()]
+        self._guardian = guardian = Guardian(self, kept)
+        held_by = (conversation, conversation.holding)
+        guardian.keep([each.fileno() for each in held_by if each is not None])
+        if self._heartbeat is not None:
+            guardian.note(self._heartbeat.lease.lost_at)
+        if self._child is not None:
+            guardian.begin(self._child)
+        if former is not None:
+            former.end()
+
+    def _note_guardian_s_work(self) -> None:
+        """Note, when the command has ended, whether its lock was lost before, while we were stopped."""
+        if self._guardian is None or self._heartbeat is None or DaemonLost in self._told:
+            return
+        if self._heartbeat.lease.is_over(boottime()):
+            self._tell(DaemonLost, self._wording.lost(_stopped(), has_ended=True))
+            if self._on_lost is not None:
+                self._on_lost.note_act()
+
+    def _end_guardian(self) -> None:
+        if self._guardian is not None:
+            self._guardian.end()
+
+    # what the guardian, which is a fork of this process, does in its place
+
+    def prepare(self) -> None:
+        """Import what a reclaim needs."""
+        prepare_to_reclaim()
+
+    def succeed(self, command: Orphan, held_by: int, lost_at: float) -> None:
+        """Go on in the place of C{flom-run}, until C{command} has ended; see L{flom.run.guardian.Successor}."""
+        assert self._held is not None
+        assert self._heartbeat is not None
+        conversation, request = self._held
+        lease = self._take_over(command, lost_at)
+        now = boottime()
+        conversation.inherit(held_by)
+        lease.sent(now)
+        conversation = self._watch_over(command, conversation, request)
+        if self._on_lost is not None:
+            self._on_lost.finish()
+        if DaemonLost not in self._told:
+            conversation.say_goodbye()
+
+    def see_to_loss(self, command: Orphan, lost_at: float) -> None:
+        """Do what is to be done because the lock was lost; see L{flom.run.guardian.Successor}."""
+        self._take_over(command, lost_at)
+        if self._on_lost is not None:
+            self._tell(DaemonLost, self._wording.lost(_stopped()))
+            self._on_lost.finish()
+
+    def _take_over(self, command: Orphan, lost_at: float) -> Lease:
+        """Be the guardian of C{command}, whose lock is held until C{lost_at}; return what is believed of it."""
+        assert self._heartbeat is not None
+        self._child, self._guardian, self._stand_in = command, None, None
+        lease = self._heartbeat.lease
+        lease.reconnected()
+        lease.sent(lost_at - lease.patience)
+        lease.answered()
+        return lease
+
+    def _watch_over(self, child: Child | Orphan, conversation: Conversation, request: Lock) -> Conversation:
         """Wait until the command has ended; if the daemon goes first, reclaim the lock, or say that it is gone."""
         waiting = poll()
         waiting.register(child, POLLIN)
@@ -263,6 +353,8 @@ class Runner(Hooks):
             has_ended = child.fileno() in [descriptor for descriptor, _ in ready]
             if heartbeat is not None and DaemonLost not in self._told and not (conversation.is_lost or has_ended):
                 heartbeat.tend(conversation)
+                if self._guardian is not None:
+                    self._guardian.note(heartbeat.lease.lost_at)
             # after the end too: both may come at once
             if DaemonLost not in self._told and conversation.is_lost and not (has_ended and conversation.can_go_on):
                 waiting.unregister(conversation)
@@ -275,9 +367,12 @@ class Runner(Hooks):
             if conversation.is_contested:
                 self._tell(LockContested, self._wording.contested(conversation.why_contested(), has_ended=has_ended))
             if has_ended:
+                self._note_guardian_s_work()
                 return conversation
 
-    def _reclaim(self, lost_with: Conversation, request: Lock, child: Child, has_ended: bool) -> Conversation | None:
+    def _reclaim(
+        self, lost_with: Conversation, request: Lock, child: Child | Orphan, has_ended: bool
+    ) -> Conversation | None:
         """
         Acquire the lock again, at the next daemon, while the command runs on; or say that it is lost.
         """
@@ -288,12 +383,14 @@ class Runner(Hooks):
         self.say(f"{why}, looking for the one that takes over")
         from flom.run.aside import call_aside  # which most commands do not need
 
-        if self._stand_in is None and not self._config.close and not has_ended:
+        needs_stand_in = not (self._config.close or self._acquirer.is_by_quorum)
+        if self._stand_in is None and needs_stand_in and not has_ended:
             from flom.run.stand_in import StandIn
 
             self._stand_in = StandIn(child.open_end_watch)
         heartbeat = self._heartbeat
-        left = None if heartbeat is None or self._on_lost is None else heartbeat.left_to_lose
+        is_limited = self._on_lost is not None or self._acquirer.is_by_quorum
+        left = heartbeat.left_to_lose if heartbeat is not None and is_limited else None
         try:
             conversation = call_aside(lambda: self._acquirer.reclaim(request), child, left)
         except FlomError as e:
@@ -306,6 +403,8 @@ class Runner(Hooks):
         if self._stand_in is not None:
             held_by = (conversation, conversation.holding)
             self._stand_in.keep([each.fileno() for each in held_by if each is not None])
+        if self._guardian is not None and not has_ended:
+            self._start_guardian(conversation, request)
         self._note("reclaim")
         self.say(f"{request.name} reclaimed")
         return conversation
@@ -314,9 +413,16 @@ class Runner(Hooks):
         """Print C{line} about a loss, of which each C{kind} is told once, and let the command know of the first."""
         if kind not in self._told:
             self._told.add(kind)
+            if self._guardian is not None:
+                self._guardian.note_loss()
             if self._child is not None:
                 self._child.tell_loss()
                 if self._on_lost is not None:
-                    self._on_lost.act(self._child)
+                    heartbeat, is_by_quorum = self._heartbeat, self._acquirer.is_by_quorum
+                    self._on_lost.act(self._child, heartbeat.left_to_kill() if heartbeat and is_by_quorum else NEVER)
             self._note("loss", why=line)
             print_error(line)
+
+
+def _stopped() -> DaemonLost:
+    return DaemonLost("flom-run was stopped, and did not ask whether it was held")

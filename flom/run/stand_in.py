@@ -95,17 +95,22 @@ def _tell(why: Exception) -> None:
     _trace.debug("no process keeps the lock if this one is killed: %s", why)
 
 
+def close_all_but(kept: Sequence[int]) -> None:
+    """Close the descriptors of this process, which is a fork, but those that are C{kept}."""
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor not in kept:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # it was for the list itself
+
+
 def _live(command: int, orders: socket.socket) -> None:
     """Wait for the end of the command with nothing open but what C{orders} say, and exit."""
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         os.setpgid(0, 0)
-        for descriptor in map(int, os.listdir("/proc/self/fd")):
-            if descriptor not in (command, orders.fileno()):
-                try:
-                    os.close(descriptor)
-                except OSError:
-                    pass  # it was for the list itself
+        close_all_but((command, orders.fileno()))
         kept: list[int] = []
         added: list[int] = []
         waiting = poll()

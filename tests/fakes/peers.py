@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 from types import TracebackType
 
 from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
-from flom.core.protocol.messages import Answer, Lock, Message
+from flom.core.protocol.messages import Answer, Lock, Message, Terms, Unlock, Unlocked
 
 PATIENCE = 20.0  # seconds until a peer that says nothing fails the test
 WHILE = 0.3  # seconds in which something would happen that should not
@@ -48,9 +49,23 @@ class SocketConversation:
     def answer(self, code: int, *, step: int = 16, element: str | None = None, token: int = 0) -> None:
         self.say(Answer(step, code, element, "0" * 32 if step == 16 else None, token=token))
 
+    def wait_for_turn(self, terms: Terms) -> None:
+        """Say that the lock must be waited for, and C{terms}."""
+        self.say(Answer(16, Outcome.QUEUED, None, "0" * 32, extended=True, session="0123456789abcdef" * 2, terms=terms))
+
+    def unlock(self) -> None:
+        """Wait for the unlock, and confirm it."""
+        message = self.read()
+        assert isinstance(message, Unlock)
+        self.say(Unlocked())
+
     def send(self, data: bytes) -> None:
         """Send anything."""
         self._connection.sendall(data)
+
+    def end(self) -> None:
+        """End the connection, which another thread may be reading from."""
+        self._connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._connection.close()
@@ -62,6 +77,9 @@ class FakeDaemon:
     def __init__(self, path: str) -> None:
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.bind(path)
+        self._listen()
+
+    def _listen(self) -> None:
         self._listening.listen()
         self._listening.settimeout(PATIENCE)
         self._conversations: list[SocketConversation] = []
@@ -86,6 +104,32 @@ class FakeDaemon:
         self._listening.close()
         for conversation in self._conversations:
             conversation.close()
+
+
+class FakeHost(FakeDaemon):
+    """
+    The same at a TCP address.
+
+    @ivar connections: how many it has closed as a standby.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._listening = socket.create_server((host, port))
+        self._listen()
+        self.connections = 0
+
+    def stand_by(self) -> None:
+        """Close every connection at once, from now on until the end."""
+        threading.Thread(target=self._turn_away, daemon=True).start()
+
+    def _turn_away(self) -> None:
+        try:
+            while True:
+                connection, _ = self._listening.accept()
+                self.connections += 1
+                connection.close()
+        except OSError:
+            pass  # it is closed
 
 
 class SocketClient:

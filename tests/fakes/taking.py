@@ -21,12 +21,17 @@ class Heard(Hooks):
     Notes what it is told.
 
     @ivar asked: the connections over which the lock was asked for.
+    @ivar said: what was said.
     @ivar problem: raised when one is about to be.
     """
 
     def __init__(self) -> None:
         self.asked: list[Conversation] = []
+        self.said: list[str] = []
         self.problem: FlomError | None = None
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     def asks(self, conversation: Conversation) -> None:
         self.asked.append(conversation)

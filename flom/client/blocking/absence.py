@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import monotonic
 
 from flom.client.blocking.dial import Seek
-from flom.client.blocking.reclaim import expect, pause_before_look
+from flom.client.blocking.reclaim import check_in_time, expect, pause_before_look
 from flom.client.retry import until_next_look
 
 TYPE_CHECKING = False
@@ -40,6 +40,7 @@ class Absence:
         @raise flom.errors.FlomError: nothing helps; see L{Acquirer.acquire}.
         """
         acquirer = self._acquirer
+        check_in_time(acquirer)
         self._note(error, asked_at)
         if acquirer.reclaiming is not None and acquirer.reclaiming.is_far:
             self._check_is_gone(error)
@@ -50,7 +51,8 @@ class Absence:
             self._pause()
             if acquirer.is_expected or acquirer.seek != Seek.TO_RECLAIM:
                 return self._seek  # a holder has no more time: the next attempt might take minutes
-        if acquirer.budget.has_waited and not acquirer.is_in_group and not acquirer.can_start:
+        waits = acquirer.budget.has_waited and not acquirer.is_in_group and not acquirer.can_start
+        if waits or acquirer.is_by_quorum:
             self._await_daemon(error)
             return self._seek
         self._start(error)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from flom.client.blocking.absence import Absence
     from flom.client.blocking.connection import Conversation
+    from flom.client.blocking.leaders import Leaders
     from flom.client.blocking.lease import HeldLease
     from flom.client.blocking.reclaim import Reclaim
     from flom.config import Config
@@ -60,6 +61,11 @@ class Hooks:
 
     def say(self, text: str) -> None:
         """Called with a line about a step of the work."""
+
+    @property
+    def wants_reasons(self) -> bool:
+        """Whether daemons are to be asked why none of them leads, so that L{say} can tell."""
+        return False
 
     def pass_on(self, line: str) -> None:
         """Called with a line that the daemon, which was started, has written to stderr."""
@@ -91,6 +97,8 @@ class Acquirer:
     @ivar config: says where the daemon is.
     @ivar hooks: hear of what is done.
     @ivar is_in_group: true if the daemon is the one that leads a group.
+    @ivar is_by_quorum: true once a daemon has said that it leads by a quorum.
+    @ivar leaders: several hosts, the daemon of one of which leads; C{None} if there is one.
     @ivar may_start: what L{__init__} was told, as C{waits_on}; C{config} may forbid it.
     @ivar budget: what is left of the attempts.
     @ivar seek: which daemon is sought next, one of L{Seek}.
@@ -127,6 +135,12 @@ class Acquirer:
         self.config = config
         self.hooks = hooks
         self.is_in_group = bool(config.multicast_address)
+        self.is_by_quorum = False
+        self.leaders: Leaders | None = None
+        if config.has_several_hosts:
+            from flom.client.blocking.leaders import Leaders  # which few have
+
+            self.leaders = Leaders(self)
         self.may_start = may_start
         self.waits_on = waits_on
         self.budget = RetryBudget(is_in_group=self.is_in_group, waits_on=waits_on, may_start=self.can_start)
@@ -261,8 +275,13 @@ class Acquirer:
 
     @property
     def can_start(self) -> bool:
-        """True if a daemon may be started, or elected."""
-        return self.may_start and self.config.lifespan_ms != 0
+        """True if a daemon may be started, or elected; those that lead by a quorum are not."""
+        return self.may_start and self.config.lifespan_ms != 0 and not self.waits_for_leader
+
+    @property
+    def waits_for_leader(self) -> bool:
+        """True if daemons that others start agree on one that leads, for which we wait as long as there is none."""
+        return self.leaders is not None or self.is_by_quorum
 
     @property
     def is_known(self) -> bool:
@@ -286,6 +305,8 @@ class Acquirer:
         """
         began, has_asked = monotonic(), False
         retry = FIRST_RETRY
+        if self.leaders is not None:
+            self.leaders.begin(message)
         while True:
             self.conversation = None
             self._is_undecided = True
@@ -301,7 +322,9 @@ class Acquirer:
                 if not isinstance(e, DaemonLost):
                     raise
                 answered = self.conversation is not None and self.conversation.connection.has_answered
-                if answered or not self.is_expected:
+                if self._note_loss(may_wait=message.wait or message.regains):
+                    pass  # another daemon may lead, or this one again
+                elif answered or not self.is_expected:
                     self.budget.spend(e, answered=answered)
                 has_asked = True
                 message = self._going_on(message)
@@ -313,14 +336,35 @@ class Acquirer:
                     began, has_asked = monotonic(), False
                     continue
                 if isinstance(answer, Granted):
+                    self._check_leader(conversation, message)
                     return conversation, answer
                 conversation.close()
                 raise lock_refused(answer.outcome, message.name, conversation.peer)
+            if self.leaders is not None:
+                continue  # they pause when all have been asked
             if self.is_in_group:
                 pause(retry * jitter(), self.deadline)
                 retry = min(2 * retry, RETRY)
-            elif self.budget.has_waited or self.budget.silent > 1 or self.is_expected:
+            elif self.budget.has_waited or self.budget.silent > 1 or self.is_expected or self.is_by_quorum:
                 pause(RETRY * jitter(), self.deadline)
+
+    def _check_leader(self, conversation: Conversation, message: Lock) -> None:
+        """Release what was granted, and raise L{FlomError}, if it was by one of several daemons that might."""
+        if self.leaders is None:
+            return
+        try:
+            self.leaders.check(conversation)
+        except FlomError:
+            conversation.unlock(message.name, rollback=True)
+            raise
+
+    def _note_loss(self, *, may_wait: bool) -> bool:
+        """Note that the daemon has gone; return whether to ask until another one leads, as often as it takes."""
+        if self.conversation is not None and self.conversation.connection.terms.quorum:
+            self.is_by_quorum = True
+        if self.leaders is not None:
+            self.leaders.note_loss()
+        return self.leaders is not None or (self.is_by_quorum and may_wait)
 
     def _say_goodbye(self, conversation: Conversation) -> None:
         """Say goodbye on C{conversation}, unless a lock is being reclaimed: what it protects may run on for a while."""
@@ -362,15 +406,28 @@ class Acquirer:
             decision = conversation.lock(message, min(self.deadline, limit), self._interrupts)
         except LockTimeout:
             if self.deadline <= limit:
+                if self.leaders is not None and not conversation.connection.has_answered:
+                    raise self.leaders.too_late() from None
                 raise
             raise silent(conversation.peer, limit - began) from None
         if isinstance(decision, Granted):
-            waited = boottime() - asked_at
-            if waited > _LONG and waited > _old_age(conversation.connection.terms):
+            while (waited := boottime() - asked_at) > _LONG and waited > _old_age(conversation.connection.terms):
                 asked_at = conversation.check(self.deadline)
             conversation.outlive_daemon()
             self.asked_at = asked_at
+            self.is_by_quorum = conversation.connection.terms.quorum
         return decision
+
+    def connect(self, seek: int, deadline: float) -> Conversation:
+        """
+        Connect to the daemon, or to the next one of several that may lead; L{connect} has the errors.
+
+        @param seek: one of L{Seek}.
+        """
+        if self.leaders is not None:
+            return self.leaders.connect(deadline)
+        warn, say = self.hooks.warn, self.hooks.say
+        return connect(self.config, deadline=deadline, warn=warn, say=say, seek=seek, holder=self.holder)
 
     def _connect(self) -> Conversation:
         """Connect to the daemon, which is started or elected if need be and allowed."""
@@ -393,16 +450,8 @@ class Acquirer:
         limit = NEVER if self.is_in_group else monotonic() + self.patience
         if is_expected := self.is_expected:
             limit = min(limit, monotonic() + COME_BACK_TIMEOUT, self.expected_until)
-        hooks = self.hooks
         try:
-            return connect(
-                self.config,
-                deadline=min(self.deadline, limit),
-                warn=hooks.warn,
-                say=hooks.say,
-                seek=seek,
-                holder=self.holder,
-            )
+            return self.connect(seek, min(self.deadline, limit))
         except LockTimeout as e:
             if self.deadline <= limit:
                 raise

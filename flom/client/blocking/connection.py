@@ -13,7 +13,7 @@ from time import monotonic
 
 from flom.client.addresses import peer_of
 from flom.client.blocking.dial import Seek, reach
-from flom.client.blocking.fork_safety import close_socket, guard, lock_holders
+from flom.client.blocking.fork_safety import adopt, close_socket, guard, lock_holders
 from flom.client.blocking.stream import NEVER, Stream, note_signals, wait_for
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
 from flom.client.retry import CLOSE_TIMEOUT, unconfirmed
@@ -128,6 +128,7 @@ class Conversation:
         self.stream = stream
         self.connection = ClientConnection()
         self._is_lost = False
+        self._stale_pongs = 0  # how many are to come that answer what was asked before the grant
         self.pongs = 0
         self.is_contested = False
         self.is_shared = False
@@ -314,7 +315,7 @@ class Conversation:
                 except LockTimeout:
                     if deadline <= doubtful_at:
                         raise
-                    if not self.is_confirmed:
+                    if self.connection.terms.quorum or not self.is_confirmed:
                         self.break_off()
             if not self.pongs:
                 raise DaemonLost(f"{self.peer} closed the connection")
@@ -346,6 +347,22 @@ class Conversation:
             return not any(ioctl(self.fileno(), TIOCOUTQ, bytes(4)))  # how many bytes it has not
         except (OSError, ValueError):
             return False  # it is closed
+
+    def inherit(self, descriptor: int) -> None:
+        """
+        Go on with the connection, which is C{descriptor} here, in the place of the process whose fork we are, and that
+        has ended. It may have asked whether the daemon is there, without having read the answer; so we ask twice, and
+        take note of one answer less. What is encrypted cannot be gone on with, and counts as broken.
+        """
+        made = adopt(descriptor)
+        if not self.stream.can_be_inherited:
+            close_socket(made)
+            self._is_lost = self.stream.is_broken = True
+            return
+        self.stream.socket = made
+        self._stale_pongs, self.pongs = 1, 0
+        self.ping()
+        self.ping()
 
     def outlive_daemon(self) -> None:
         """
@@ -389,7 +406,9 @@ class Conversation:
         Say that we come back to nothing that was asked for or held, because the connection is to be closed; the end of
         a TCP connection alone need not say that. Nothing happens if it is closed, or broken, or L{is_shared}.
         """
-        if self.fileno() < 0 or self.stream.is_local or self.is_shared:
+        if self.fileno() < 0 or self.stream.is_broken or self.is_shared:
+            return
+        if self.stream.is_local and not self.connection.session:
             return
         data = self.connection.goodbye()
         _msg.debug("to %s: %s", self.peer, Shown(data))
@@ -457,12 +476,15 @@ class Conversation:
         data = self.connection.lock(extend(message))
         try:
             self._send(data, deadline)
-            while data := self.stream.receive(deadline, signals):
+            receive: Callable[[float, socket.socket | None], bytes] = self.stream.receive
+            while data := receive(deadline, signals):
                 _msg.debug("from %s: %s", self.peer, Shown(data))
                 if (decision := self._decision_in(data, deadline)) is not None:
                     return decision
                 if self.connection.terms.timeout:
                     self.probe_early()
+                if self.connection.terms.quorum:
+                    receive = self._receive_in_time
                 if self.connection.start:
                     import flom.net.holding  # noqa: F401  # while we wait: what it takes would delay the hand-over
             raise self.stream.why_ended(self.peer, answered=self.connection.has_answered)
@@ -472,6 +494,25 @@ class Conversation:
             raise Interrupted(f"{message.name} at {self.peer}: interrupted by a signal") from None
         except RemoteProtocolError as e:
             raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
+
+    def _receive_in_time(self, deadline: float, signals: socket.socket | None) -> bytes:
+        """
+        Return what comes next from a daemon that leads by a quorum: now and then, it is asked whether it is there.
+
+        @raise DaemonLost: it does not answer, so another one may lead.
+        """
+        while True:
+            limit = monotonic() + self.connection.terms.timeout
+            try:
+                return self.stream.receive(min(deadline, limit), signals)
+            except LockTimeout:
+                if deadline <= limit:
+                    raise
+            if self._stale_pongs:
+                self.break_off()
+                raise DaemonLost(f"{self.peer} does not answer")
+            self._stale_pongs += 1
+            self.ping()
 
     def _send(self, data: bytes, deadline: float) -> None:
         """Send C{data} if the daemon has not gone; if it has, it may have said why."""
@@ -496,6 +537,8 @@ class Conversation:
                     decision = event
                 elif isinstance(event, MoreWanted):
                     self._send(self.connection.more(), deadline)
+                elif isinstance(event, Pong):
+                    self._note_pong()
                 self.is_contested |= isinstance(event, Contested)
         except RemoteProtocolError:
             if decision is None:
@@ -508,9 +551,16 @@ class Conversation:
         try:
             for event in self.connection.receive(data):
                 self.is_contested |= isinstance(event, Contested)
-                self.pongs += isinstance(event, Pong)
+                if isinstance(event, Pong):
+                    self._note_pong()
         except RemoteProtocolError as e:
             _trace.debug("%s breaks the protocol: %s", self.peer, e)  # to close would be to give up the lock
+
+    def _note_pong(self) -> None:
+        if self._stale_pongs:
+            self._stale_pongs -= 1
+        else:
+            self.pongs += 1
 
     def _await_unlock(self, deadline: float) -> None:
         """Wait until the daemon has confirmed the unlock; raise L{DaemonLost} if the connection ends before."""

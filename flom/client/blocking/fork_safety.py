@@ -47,6 +47,15 @@ def open_socket(family: int, kind: int) -> socket.socket:
     return made
 
 
+def adopt(descriptor: int) -> socket.socket:
+    """Return the socket that is C{descriptor}, which another process has sent, as L{open_socket} would."""
+    with guard:
+        made = _Socket(fileno=descriptor)
+        _sockets.add(made)
+    made.setblocking(False)
+    return made
+
+
 def open_pair() -> tuple[socket.socket, socket.socket]:
     """Open two sockets that are connected with each other; they are closed in a forked child."""
     with guard:

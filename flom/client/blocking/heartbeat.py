@@ -29,11 +29,14 @@ class Heartbeat:
     @ivar lease: its times are those of L{boottime}.
     """
 
-    def __init__(self, lease: Lease, *, believes_kernel: bool) -> None:
+    def __init__(self, lease: Lease, *, believes_kernel: bool, asks_late: bool = True) -> None:
         """
         @param believes_kernel: whether a daemon that does not answer keeps the lock, as long as the kernel of its host
             confirms what is sent: where no other daemon takes over meanwhile.
+        @param asks_late: whether the daemon is asked when the time was over while this process did not run; if not, the
+            lock is lost then.
         """
+        self._asks_late = asks_late
         self.lease = lease
         self._believes_kernel = believes_kernel
         self._due = NEVER  # when we want to be woken
@@ -49,6 +52,10 @@ class Heartbeat:
         self._note_delay(now)
         self._due = self.lease.lost_at
         return self._due - now
+
+    def left_to_kill(self) -> float:
+        """Return the seconds until what has the lock must have ended; 0 or less if it must have by now."""
+        return self.lease.lost_at + self.lease.kill_after - boottime()
 
     def tend(self, conversation: Conversation) -> None:
         """
@@ -70,7 +77,7 @@ class Heartbeat:
                 conversation.break_off()
 
     def _note_delay(self, now: float) -> None:
-        if now >= self.lease.lost_at and now > self._due + _LATE:
+        if self._asks_late and now >= self.lease.lost_at and now > self._due + _LATE:
             self.lease.woke(now, min(_CHECK, self.lease.patience / 2))
         self._due = NEVER
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from time import monotonic
 
 from flom.client.addresses import peer_of
-from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import NoDaemon, Seek, pause
 from flom.client.blocking.stream import NEVER
 from flom.client.retry import COME_BACK_TIMEOUT, LONG_RETRY, RETRY, RetryBudget, check_reclaimed, jitter, new_holder
@@ -53,8 +52,9 @@ class Reclaim:
         self._acquirer = acquirer
         self._message = message
         self._former = former
-        self.insists = acquirer.is_known and not acquirer.is_in_group
-        self.is_far = acquirer.is_known and former is not None and former.holding is None
+        is_fixed = acquirer.is_known and not acquirer.is_by_quorum
+        self.insists = is_fixed and not acquirer.is_in_group
+        self.is_far = is_fixed and former is not None and former.holding is None
         self.is_late = False
 
     def run(self, deadline: float) -> Conversation:
@@ -66,7 +66,7 @@ class Reclaim:
         if acquirer.held is not None:
             acquirer.held.lease.reconnected()
             self.is_late = acquirer.held.is_over()
-        if self.is_late and former is not None and not former.is_broken:
+        if self.is_late and former is not None and (acquirer.is_by_quorum or not former.is_broken):
             raise self.too_late()
         if self.is_far:
             expect(acquirer)
@@ -75,6 +75,8 @@ class Reclaim:
         conversation, granted = ask(going_on(acquirer, _again(acquirer, self._message)))
         try:
             check_reclaimed(conversation.peer, granted.element, acquirer.granted.element)
+            if acquirer.is_by_quorum and acquirer.held is not None and acquirer.held.is_over():
+                raise self.too_late()  # another client may have had it before this daemon has answered
             if self.is_late and former is not None and conversation.connection.session != former.connection.session:
                 raise self.too_late()
         except FlomError:
@@ -90,7 +92,10 @@ class Reclaim:
         Return the error that the daemon has gone while we did not run, and our time was over: others may have been
         granted the lock since, by one that has gone too, and have yet to reclaim it.
         """
-        return DaemonLost(f"{peer_of(self._acquirer.config)} has gone while this program was stopped")
+        peer = peer_of(self._acquirer.config)
+        if self._acquirer.is_by_quorum:
+            return DaemonLost(f"{peer} has not answered in time")
+        return DaemonLost(f"{peer} has gone while this program was stopped")
 
     def _insist(self, message: Lock) -> tuple[Conversation, Granted]:
         """Ask for a lock to be reclaimed at a fixed address, again and again until there is a daemon that decides."""
@@ -107,11 +112,22 @@ class Reclaim:
             pause_before_look(acquirer, LONG_RETRY * jitter())
 
 
-def pause_before_look(acquirer: Acquirer, seconds: float) -> None:
-    """Pause before another look for a daemon, but not for so long that what a lease believes ends meanwhile."""
+def pause_before_look(acquirer: Acquirer, seconds: float, deadline: float = NEVER) -> None:
+    """
+    Pause before another look for a daemon, but not for so long that what a lease believes ends meanwhile.
+
+    @param deadline: at which L{LockTimeout} is raised, if that is before the acquirer's.
+    """
     if acquirer.held is not None:
         seconds = min(seconds, acquirer.held.lease.patience / _LOOKS)
-    pause(seconds, acquirer.deadline)
+    pause(seconds, min(deadline, acquirer.deadline))
+
+
+def check_in_time(acquirer: Acquirer) -> None:
+    """Raise L{DaemonLost} if a lock is reclaimed that another client may have by now, because of a quorum."""
+    reclaiming, held = acquirer.reclaiming, acquirer.held
+    if reclaiming is not None and held is not None and acquirer.is_by_quorum and held.is_over():
+        raise reclaiming.too_late()
 
 
 def going_on(acquirer: Acquirer, message: Lock) -> Lock:
@@ -126,7 +142,7 @@ def going_on(acquirer: Acquirer, message: Lock) -> Lock:
         return message
     # if it is on this host and does not listen, it has gone, unless it seems to be here because a proxy is
     is_elsewhere = not broken.connection.start or (message.regains and broken.holding is None)
-    if not acquirer.is_in_group and is_elsewhere:
+    if acquirer.is_by_quorum or (not acquirer.is_in_group and is_elsewhere):
         expect(acquirer, broken.connection.terms.timeout)
     return message.replace(session=broken.connection.session)
 
@@ -164,7 +180,7 @@ def go_on(acquirer: Acquirer, broken: Conversation, message: Lock, deadline: flo
         conversation: Conversation | None = None
         try:
             limit = min(deadline, monotonic() + COME_BACK_TIMEOUT)
-            conversation = connect(acquirer.config, deadline=limit, seek=Seek.A_SUCCESSOR)
+            conversation = acquirer.connect(Seek.A_SUCCESSOR, limit)
             answer = conversation.lock(message, deadline)
             if isinstance(answer, Granted):
                 check_reclaimed(conversation.peer, answer.element, message.element)

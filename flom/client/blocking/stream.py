@@ -34,8 +34,11 @@ class Stream:
     A deadline is a time of C{time.monotonic}; L{NEVER} is one that does not come.
 
     @ivar socket: does not block.
+    @cvar can_be_inherited: whether another process that has the socket can read and write what this one would.
     @ivar is_broken: true once the connection has ended in another way than by being closed: by a reset, for example.
     """
+
+    can_be_inherited = True
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected

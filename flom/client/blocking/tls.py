@@ -88,6 +88,8 @@ class TlsEnd:
 class SecureStream(Stream):
     """TLS over a connection, whose other end is called C{peer} in errors."""
 
+    can_be_inherited = False
+
     def __init__(self, connected: socket.socket, tls: TlsEnd, peer: str) -> None:
         super().__init__(connected)
         self._tls = tls

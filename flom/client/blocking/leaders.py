@@ -1,0 +1,142 @@
+"""
+Several hosts, the daemons of which agree by a quorum on one that leads: which to ask next, and waiting while none leads
+(docs/quorum.md).
+
+A daemon that does not lead closes the connection without a word. Of a host that does not answer, nothing is known.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from flom.client.addresses import peer_of
+from flom.client.blocking.connection import connect
+from flom.client.blocking.reclaim import check_in_time, pause_before_look
+from flom.client.retry import until_next_look
+from flom.codes import ReturnCode
+from flom.errors import ConfigError, DaemonLost, DaemonUnreachable, LockTimeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from flom.client.blocking.acquire import Acquirer
+    from flom.client.blocking.connection import Conversation
+    from flom.config import Config
+    from flom.core.protocol.messages import Lock
+
+_FIRST_TRY: Final = 0.5
+"""Seconds for connecting to a host in the first round: one that is up answers, and the next one may lead."""
+
+_NEXT_TRY: Final = 2.0  # the same in all others
+
+
+class NoLeader(LockTimeout):
+    """None of the daemons has led in time."""
+
+
+class Leaders:
+    """
+    The hosts, for an L{Acquirer}.
+
+    @ivar config: says where the daemon is that was asked last.
+    """
+
+    def __init__(self, acquirer: Acquirer) -> None:
+        self._acquirer = acquirer
+        self._configs = [acquirer.config.replace(unicast_address=host) for host in acquirer.config.unicast_addresses]
+        self._at = 0  # the index of the next one
+        self._asked = 0  # how many since we have paused last
+        self._rounds = 0  # of all, since one has led
+        self._began = monotonic()  # when none has led
+        self._name = ""  # of what is asked for
+        self._may_wait = True
+        self._problems: dict[int, str] = {}  # by index: why it could not be asked
+        self._told = ""  # what was said about that
+        self.config = self._configs[0]
+
+    def begin(self, message: Lock) -> None:
+        """Note what is about to be asked for: if it is not to wait, all hosts are asked once."""
+        self._name, self._may_wait = message.name, message.wait or message.regains
+        self._asked = self._rounds = 0
+        self._began = monotonic()
+
+    def connect(self, deadline: float) -> Conversation:
+        """
+        Connect to the next host to which that is possible; it need not lead.
+
+        @param deadline: a time of C{time.monotonic}.
+        @raise LockTimeout: it is C{deadline}.
+        @raise DaemonUnreachable: all were asked once, and we are not to wait.
+        @raise FlomError: another one of L{connect} that is about more than one host.
+        """
+        hooks = self._acquirer.hooks
+        while True:
+            if self._asked == len(self._configs):
+                self._await_leader(deadline)
+            self.config = self._configs[self._at]
+            limit = min(deadline, monotonic() + (_NEXT_TRY if self._rounds else _FIRST_TRY))
+            try:
+                return connect(self.config, deadline=limit, warn=hooks.warn, say=hooks.say)
+            except (DaemonLost, DaemonUnreachable, LockTimeout) as e:
+                if monotonic() >= deadline:
+                    raise self.too_late() from None
+                self._problems[self._at] = str(e)
+                self._go_on()
+
+    def note_loss(self) -> None:
+        """Note that the daemon that was connected to has gone, or does not lead."""
+        self._problems.pop(self._at, None)
+        self._go_on()
+
+    def check(self, conversation: Conversation) -> None:
+        """
+        Check that what has granted a lock on C{conversation} leads by a quorum.
+
+        @raise ConfigError: it does not, so another one of the hosts might grant the same lock.
+        """
+        self._rounds = self._asked = 0
+        if not conversation.connection.terms.quorum:
+            raise ConfigError(
+                f"unicast-address: {conversation.peer} does not lead by a quorum, so that another one of "
+                f"'{self._acquirer.config.unicast_address}' might grant the same lock: name one host"
+            )
+
+    def _go_on(self) -> None:
+        if self._rounds == self._asked == 0:
+            self._began = monotonic()
+        self._asked += 1
+        self._at = (self._at + 1) % len(self._configs)
+
+    def _await_leader(self, deadline: float) -> None:
+        """Pause, when all have been asked and none leads, and say once why."""
+        acquirer = self._acquirer
+        what = self._spell()
+        if not self._may_wait:
+            raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, what)
+        check_in_time(acquirer)
+        took = monotonic() - self._began
+        if what != self._told:
+            self._told = what
+            acquirer.hooks.say(f"{what}, waiting for one that does")
+        try:
+            pause_before_look(acquirer, until_next_look(took), deadline)
+        except LockTimeout:
+            raise self.too_late() from None
+        self._asked = 0
+        self._rounds += 1
+
+    def too_late(self) -> NoLeader:
+        """Return the error that none has led in time."""
+        return NoLeader(f"{self._name}: {self._spell()}")
+
+    def _spell(self) -> str:
+        """Return in words that none leads, and which ones cannot be asked."""
+        problems = f" ({'; '.join(self._problems.values())})" if self._problems else ""
+        return f"none of {_listed(self._configs)} leads{problems}"
+
+
+def _listed(configs: list[Config]) -> str:
+    """Return the hosts as C{"h1:28015, h2:28015 and h3:28015"}."""
+    peers = [peer_of(config) for config in configs]
+    return f"{', '.join(peers[:-1])} and {peers[-1]}"

@@ -1,0 +1,137 @@
+"""Which of several hosts is asked, at daemons that a test plays: each has an address of the loopback network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from flom.client.blocking.acquire import Acquirer
+from flom.client.blocking.leaders import NoLeader
+from flom.config import Config
+from flom.core.protocol.messages import Terms
+from flom.errors import ConfigError, DaemonUnreachable
+from tests.fakes.leading import TERMS, grant
+from tests.fakes.peers import FakeHost
+from tests.fakes.programs import free_port
+from tests.fakes.taking import REQUEST, Heard
+
+
+class Scene:
+    """
+    Three daemons.
+
+    @ivar hosts: none of them answers before the test says so.
+    """
+
+    def __init__(self) -> None:
+        port = free_port()
+        self.hosts = [FakeHost(f"127.0.0.{number}", port) for number in (2, 3, 4)]
+        self.config = Config(unicast_address="127.0.0.2, 127.0.0.3,127.0.0.4", unicast_port=port)
+        self.hooks = Heard()
+        self.names = f"127.0.0.2:{port}, 127.0.0.3:{port} and 127.0.0.4:{port}"
+
+    def acquirer(self, timeout: float | None = None) -> Acquirer:
+        return Acquirer(self.config, self.hooks, timeout, may_start=True)
+
+    def close(self) -> None:
+        for host in self.hosts:
+            host.close()
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    scene.close()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def test_standbys_are_left_for_the_one_that_leads(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    taken = pool.submit(scene.acquirer().acquire, REQUEST)
+    for standby in scene.hosts[:2]:
+        standby.accept()[0].close()
+    conversation, asked = scene.hosts[2].accept()
+    grant(conversation, asked)
+    taken.result()[0].close()
+
+
+def test_a_host_without_a_daemon_is_left_too(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    scene.hosts[0].close()
+    taken = pool.submit(scene.acquirer().acquire, REQUEST)
+    grant(*scene.hosts[1].accept())
+    taken.result()[0].close()
+
+
+def test_who_waits_goes_to_the_next_leader(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    taken = pool.submit(scene.acquirer().acquire, REQUEST)
+    first, asked = scene.hosts[0].accept()
+    first.wait_for_turn(TERMS)
+    first.close()
+    conversation, again = scene.hosts[1].accept()
+    assert (asked.session, again.waited > 0) == ("", True)
+    grant(conversation, again)
+    taken.result()[0].close()
+
+
+def test_while_none_leads_all_are_asked_again(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    taken = pool.submit(scene.acquirer().acquire, REQUEST)
+    for _ in range(3):
+        for standby in scene.hosts:
+            standby.accept()[0].close()
+    grant(*scene.hosts[0].accept())
+    taken.result()[0].close()
+    assert f"none of {scene.names} leads, waiting for one that does" in scene.hooks.said
+
+
+def test_that_none_leads_is_what_a_timeout_says(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    scene.hosts[2].close()
+    for standby in scene.hosts[:2]:
+        standby.stand_by()
+    with pytest.raises(
+        NoLeader, match=rf"^R: none of {scene.names} leads \(127.0.0.4:\d+: no daemon is listening: .*\)$"
+    ):
+        scene.acquirer(0.5).acquire(REQUEST)
+
+
+def test_who_is_not_to_wait_asks_each_once(scene: Scene) -> None:
+    for standby in scene.hosts:
+        standby.stand_by()
+    with pytest.raises(DaemonUnreachable, match=f"^none of {scene.names} leads$"):
+        scene.acquirer().acquire(REQUEST.replace(wait=False))
+    assert [standby.connections for standby in scene.hosts] == [1, 1, 1]
+
+
+def test_daemons_without_a_quorum_are_refused(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    """Another one might grant the same lock, as soon as the first cannot be reached."""
+    taken = pool.submit(scene.acquirer().acquire, REQUEST)
+    conversation, asked = scene.hosts[0].accept()
+    grant(conversation, asked, Terms(timeout=10.0))
+    unlocking = threading.Thread(target=conversation.unlock)
+    unlocking.start()
+    with pytest.raises(ConfigError, match=r"^unicast-address: 127.0.0.2:\d+ does not lead by a quorum"):
+        taken.result()
+    unlocking.join(20)
+
+
+def test_what_is_held_is_reclaimed_from_the_next_leader(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    acquirer = scene.acquirer()
+    taken = pool.submit(acquirer.acquire, REQUEST)
+    conversation, asked = scene.hosts[0].accept()
+    grant(conversation, asked)
+    taken.result()[0].close()
+    conversation.close()
+    reclaimed = pool.submit(acquirer.reclaim, REQUEST)
+    for host in scene.hosts[:2]:
+        host.accept()[0].close()
+    conversation, asked = scene.hosts[2].accept()
+    assert asked.regains
+    grant(conversation, asked)
+    reclaimed.result().close()

@@ -1,0 +1,76 @@
+"""A C{flom-run} that is killed or stopped under a quorum: another process takes its place."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from flom.core.protocol.messages import Unlock
+from tests.fakes.leading import HASTY, RUNS_ON, SECRET, Answering, Holds, gone, grant, still_asked
+from tests.fakes.peers import FakeDaemon
+from tests.fakes.programs import is_alive
+
+
+def test_a_flom_run_that_is_killed_leaves_one_that_asks(holds_by_quorum: Holds) -> None:
+    running, answering = holds_by_quorum(*RUNS_ON)
+    command = int(running.line())
+    still_asked(answering)
+    running.signal(signal.SIGKILL)
+    running.wait()
+    still_asked(answering)
+    still_asked(answering)
+    assert is_alive(command)
+    os.kill(command, signal.SIGKILL)
+    answering.join()
+    assert answering.others == [Unlock("R1", rollback=True)]
+
+
+def test_that_ends_the_command_if_the_lock_is_lost(holds_by_quorum: Holds) -> None:
+    running, answering = holds_by_quorum(*RUNS_ON, terms=HASTY)
+    command = int(running.line())
+    running.signal(signal.SIGKILL)
+    running.wait()
+    answering.answers = False
+    gone(command)
+    assert b"the command gets SIGTERM" in running.process.stderr.read()  # type: ignore[union-attr]
+
+
+def test_it_reclaims_too(holds_by_quorum: Holds, fake: FakeDaemon) -> None:
+    running, answering = holds_by_quorum(*RUNS_ON)
+    command = int(running.line())
+    running.signal(signal.SIGKILL)
+    running.wait()
+    answering.close()
+    conversation, asked = fake.accept()
+    assert (asked.regains, asked.session) == (True, SECRET)
+    grant(conversation, asked)
+    next_answering = Answering(conversation)
+    still_asked(next_answering)
+    assert is_alive(command)
+    os.kill(command, signal.SIGKILL)
+    next_answering.join()
+
+
+def test_after_a_reclaim_it_asks_on_the_new_connection(holds_by_quorum: Holds, fake: FakeDaemon) -> None:
+    running, answering = holds_by_quorum(*RUNS_ON)
+    command = int(running.line())
+    answering.close()
+    conversation, asked = fake.accept()
+    grant(conversation, asked)
+    answering = Answering(conversation)
+    still_asked(answering)
+    running.signal(signal.SIGKILL)
+    running.wait()
+    still_asked(answering)
+    answering.answers = False
+    gone(command)
+
+
+def test_the_command_of_a_flom_run_that_is_stopped_is_ended(holds_by_quorum: Holds) -> None:
+    running, answering = holds_by_quorum(*RUNS_ON, terms=HASTY)
+    command = int(running.line())
+    still_asked(answering)
+    running.signal(signal.SIGSTOP)
+    gone(command)
+    running.signal(signal.SIGCONT)
+    assert running.finish().returncode == 95
