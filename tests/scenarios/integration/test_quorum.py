@@ -1,0 +1,156 @@
+"""Real daemons under a quorum, by an etcd in this process: who leads, and how soon the next one grants."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from flom.client.blocking.status import open_status
+from flom.config import Config
+from flom.core.locks.handover import Estate
+from flom.core.modes import LockMode
+from flom.core.protocol.messages import HAS_SESSIONS, Answer, Lock, Ping
+from flom.core.quorum.times import FAST
+from flom.status.model import QuorumStatus
+from tests.fakes.daemon import Daemon
+from tests.fakes.etcd import FakeEtcd
+from tests.fakes.peers import SocketConversation
+from tests.fakes.programs import eventually
+
+PLANNED = 0.5
+"""Seconds that a planned takeover may take, to the next grant."""
+
+NO_HOLDERS = Estate(0, [], [], []).write().encode()
+
+
+class Host:
+    """
+    A daemon, and the way to it.
+
+    @ivar config: by which clients find it.
+    """
+
+    def __init__(self, path: Path, etcd: FakeEtcd) -> None:
+        self.config = Config(socket_name=str(path), lifespan_ms=0)
+        self.daemon = Daemon("--socket-name", str(path), "--quorum", str(etcd.address), "--fast")
+        self._path = str(path)
+
+    def connect(self) -> SocketConversation:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.connect(self._path)
+        return SocketConversation(connection)
+
+    def ask(self, name: str, *, session: str = "") -> tuple[SocketConversation, Answer | None]:
+        """Ask for C{name}, or go on with what C{session} holds of it; return the first answer."""
+        client = self.connect()
+        client.say(
+            Lock(
+                name,
+                LockMode.EX,
+                1,
+                wait=not session,
+                create=True,
+                peer_id="0123",
+                extended=HAS_SESSIONS,
+                regains=bool(session),
+                session=session,
+            )
+        )
+        answer = client.read()
+        assert answer is None or isinstance(answer, Answer)
+        return client, answer
+
+    def is_granted(self, name: str) -> bool:
+        """Return whether C{name}, which no client holds, is granted at once."""
+        client, answer = self.ask(name)
+        client.close()
+        return answer is not None and answer.code == 0
+
+    @property
+    def status(self) -> QuorumStatus:
+        quorum = open_status(self.config, print).read().daemon.quorum
+        assert quorum is not None
+        return quorum
+
+
+@pytest.fixture
+def etcd() -> Iterator[FakeEtcd]:
+    """An etcd in which a leader without holders has resigned."""
+    with FakeEtcd(3) as etcd:
+        etcd.put("/flom/word", NO_HOLDERS)
+        yield etcd
+
+
+@pytest.fixture
+def hosts(etcd: FakeEtcd, tmp_path: Path) -> Iterator[list[Host]]:
+    """Two daemons; the first one leads."""
+    with ExitStack() as stack:
+        hosts = [Host(tmp_path / name, etcd) for name in ("a", "b")]
+        for host in hosts:
+            stack.enter_context(host.daemon)
+            eventually(lambda: etcd.value("/flom/leader") is not None, "a leader")
+        eventually(lambda: hosts[0].status.granting and hosts[1].status.leader, "a leader that both know")
+        yield hosts
+
+
+def test_what_is_held_goes_to_the_next_leader_at_once(hosts: list[Host], etcd: FakeEtcd) -> None:
+    """When the leader is ended by SIGTERM."""
+    first, second = hosts
+    assert second.ask("free")[1] is None
+    _, held = first.ask("R")
+    assert held is not None
+    assert held.terms.quorum
+    began = monotonic()
+    first.daemon.process.send_signal(signal.SIGTERM)
+    eventually(lambda: second.is_granted("free"), "a grant of the next leader", interval=0.005)
+    assert monotonic() - began < PLANNED
+    back, again = second.ask("R", session=held.session)
+    assert again is not None
+    assert (again.code, again.token) == (0, held.token)
+    back.say(Ping(8))
+    assert back.read() == Ping(16)
+    _, other = second.ask("S")
+    assert other is not None
+    assert other.token > held.token
+    leader = etcd.value("/flom/leader")
+    assert leader is not None
+    assert json.loads(leader)["leader"] == second.status.leader
+
+
+def test_without_etcd_the_leader_grants_nothing_says_why_and_goes_on(hosts: list[Host], etcd: FakeEtcd) -> None:
+    first, second = hosts
+    _, held = first.ask("R")
+    assert held is not None
+    for member in etcd.members:
+        member.is_hung = True
+    eventually(lambda: not first.status.granting, "the end of the lease", FAST.lease + 2, interval=0.05)
+    assert "etcd" in first.status.problem
+    waiting = first.connect()
+    waiting.say(Lock("S", LockMode.EX, 1, True, True, peer_id="0123", extended=HAS_SESSIONS))
+    assert waiting.is_open()
+    for member in etcd.members:
+        member.is_hung = False
+    eventually(lambda: first.status.granting or second.status.granting, "a leader", interval=0.05)
+    leader = first if first.status.granting else second
+    eventually(lambda: leader.is_granted("T"), "a grant")
+
+
+def test_a_leader_that_was_stopped_grants_nothing_when_it_goes_on(hosts: list[Host]) -> None:
+    first, second = hosts
+    waiting = first.connect()
+    first.daemon.process.send_signal(signal.SIGSTOP)
+    waiting.say(Lock("R", LockMode.EX, 1, True, True, peer_id="0123", extended=HAS_SESSIONS))
+    try:
+        eventually(lambda: second.status.lease_left is not None, "another leader", interval=0.05)
+        eventually(lambda: second.status.granting, "a grant of it", FAST.wait + 3, interval=0.05)
+    finally:
+        first.daemon.process.send_signal(signal.SIGCONT)
+    assert waiting.read() is None
+    assert second.is_granted("R")
