@@ -77,11 +77,8 @@ class DeferredArbiter(Acquiring):
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
     @ivar is_draining: true once nothing more is granted because the daemon ends when nothing is held, see L{drain}.
     @ivar is_closed: true while nothing is granted because the daemon ends, see L{close}.
-    @ivar is_paused: true while not even heartbeats are answered, see L{flom.server.quorum.arbiter}.
     @ivar on_change: called when a session has begun or ended and when resources may have been forgotten.
     """
-
-    is_paused = False
 
     _log = Logger()
     _place = HERE
@@ -242,6 +239,10 @@ class DeferredArbiter(Acquiring):
     def holds(self, session: SessionId) -> bool:
         """Return whether C{session} holds anything, with or without a connection."""
         return self._table.holds(session)
+
+    def last_grant(self, session: SessionId) -> float | None:
+        """Return when C{session} was granted last what it holds; C{None} if it holds nothing."""
+        return self._table.last_grant(session)
 
     def has_locks(self, session: SessionId) -> bool:
         """Return whether C{session} holds or waits for anything."""

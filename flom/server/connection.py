@@ -288,8 +288,8 @@ class LockProtocol(Protocol):
                 self._check_id(order)
                 if self._has_to_outlive and isinstance(order.message, Lock):
                     self._check_session(order.message)
-            case Ping() if not self._arbiter.is_paused:
-                self._send(self._connection.pong())
+            case Ping():
+                self._answer_ping()
             case Incomplete():
                 self._send(self._connection.more_wanted())
             case InvalidLock(name=name):
@@ -305,6 +305,9 @@ class LockProtocol(Protocol):
                 self.hang_up()
             case Offer():
                 self._heir = self._shared.answer_offer(order, self._send, self.hang_up)
+
+    def _answer_ping(self) -> None:
+        self._send(self._connection.pong())
 
     def _is_always_served(self, order: Introduced | Order) -> bool:
         """Return whether C{order} is carried out by a daemon that stands by, too."""

@@ -9,7 +9,7 @@ import pytest
 
 from flom.core.group.key import GroupKey
 from flom.errors import ConfigError
-from flom.net.group_key import MAX_SECRET, read_key
+from flom.net.group_key import MAX_SECRET, read_key, read_secret
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 
@@ -61,3 +61,10 @@ def test_a_key_that_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="it is no file"):
         read_key(str(tmp_path / "pipe"))
+
+
+def test_other_secrets_are_read_likewise(file: Path) -> None:
+    assert read_secret("quorum-password-file", str(file)) == SECRET
+    file.write_bytes(b"\n")
+    with pytest.raises(ConfigError, match="^quorum-password-file: .* its 0 bytes are not 1 to 4096"):
+        read_secret("quorum-password-file", str(file))

@@ -64,6 +64,13 @@ def test_an_epoch_is_a_line_of_the_file(directory: StateDirectory) -> None:
     assert directory.read_epoch() == epoch_of(token)
 
 
+def test_an_epoch_that_a_quorum_gives_is_remembered_if_it_is_higher(directory: StateDirectory) -> None:
+    directory.note_epoch(7)
+    directory.note_epoch(5)
+    assert directory.read_epoch() == 7
+    assert epoch_of(directory.begin_epoch(-1, 0.0)) == 8
+
+
 def test_daemons_that_share_the_directory_have_epochs_of_their_own(
     directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

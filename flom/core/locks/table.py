@@ -306,6 +306,13 @@ class LockTable:
         record = self._sessions.get(session)
         return record is not None and any(binding.holdings for binding in record.bindings.values())
 
+    def last_grant(self, session: SessionId) -> float | None:
+        """Return when C{session} was granted last what it holds, in monotonic seconds; C{None} if it holds nothing."""
+        record = self._sessions.get(session)
+        bindings = () if record is None else record.bindings.values()
+        held = chain.from_iterable(chain.from_iterable(binding.holdings.values()) for binding in bindings)
+        return max((holding.since for holding in held), default=None)
+
     def has_locks(self, session: SessionId) -> bool:
         """Return whether C{session} holds or waits for anything."""
         record = self._sessions.get(session)

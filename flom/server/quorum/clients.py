@@ -18,7 +18,6 @@ from flom.core.protocol.events import Introduced, Order
 from flom.core.protocol.messages import HAS_SESSIONS, STATUS_PROBE, Lock, StatusRequest
 from flom.core.requests import LockRequest
 from flom.core.tokens import epoch_of
-from flom.lean import boottime
 from flom.server.connection import LockFactory, LockProtocol
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class LeasedProtocol(LockProtocol):
     """
     One client.
 
-    @ivar last_heard: the L{LeasedFactory.turn} in which its last bytes came.
+    @ivar last_heard: the L{LeasedFactory.turn} in which its last heartbeat came, or in which it came itself.
     """
 
     __slots__ = ("_has_heartbeat", "last_heard")
@@ -45,16 +44,17 @@ class LeasedProtocol(LockProtocol):
         self.last_heard = shared.turn
         self._has_heartbeat = False
 
-    @property
-    def is_holder(self) -> bool:
-        """True if the client holds something, and has to be heard for that."""
-        return self._has_heartbeat and self._session is not None and self._arbiter.holds(self._id)
+    def is_silent(self, turn: int, moment: float) -> bool:
+        """
+        Return whether the client holds something, and has to be heard for that, and was not.
 
-    def dataReceived(self, data: bytes) -> None:
-        self.last_heard = self._shared.turn
-        if boottime() >= self._arbiter.answers_until:
-            self._arbiter.on_overdue()
-        LockProtocol.dataReceived(self, data)
+        @param turn: the last L{LeasedFactory.turn} that is too long ago for a heartbeat.
+        @param moment: a grant before that is too long ago, too; seconds of the arbiter's monotonic clock.
+        """
+        if self.last_heard > turn or not self._has_heartbeat or self._session is None:
+            return False
+        granted = self._arbiter.last_grant(self._id)
+        return granted is not None and granted <= moment
 
     def end_silent(self, seconds: float) -> None:
         """End the session, because the client was not heard for C{seconds}."""
@@ -62,6 +62,11 @@ class LeasedProtocol(LockProtocol):
             self._log.warn("{peer} was not heard for {seconds:g} s: its locks end", peer=self._peer, seconds=seconds)
         self._connection.end()
         self.transport.abortConnection()
+
+    def _answer_ping(self) -> None:
+        self.last_heard = self._shared.turn
+        if self._arbiter.may_answer:
+            super()._answer_ping()
 
     def _check_id(self, introduced: Introduced) -> None:
         message = introduced.message
@@ -152,10 +157,10 @@ class Heartbeats(Service):
         while len(self._began) > 1 and self._began[1][1] <= now - self._timeout:
             silent = self._began.popleft()[0]
         self._begin_turn()
-        turn = self._factory.turn
+        turn, moment = self._factory.turn, self._factory.arbiter.now().monotonic - self._timeout
         for client in list(self._factory.connected):
             assert isinstance(client, LeasedProtocol)
-            if not client.is_holder or is_late:
+            if is_late:
                 client.last_heard = turn
-            elif client.last_heard <= silent:
+            elif client.is_silent(silent, moment):
                 client.end_silent(self._timeout)

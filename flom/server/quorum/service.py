@@ -327,7 +327,6 @@ class QuorumService(Service):
             if arbiter.is_paused:
                 self._log.warn("etcd has kept the lease of this daemon: locks are granted again")
                 arbiter.go_on()
-            arbiter.answers_until = tenure.ends_at
             self._set_timer(tenure.ends_at - now)
         elif not arbiter.is_paused:
             why = self._elector.view.problem or "this process did not run"

@@ -258,3 +258,14 @@ def test_another_table_is_outranked_once() -> None:
     assert table.epoch == 42
     table.outrank(41)
     assert table.epoch == 42
+
+
+def test_the_last_grant_of_what_a_session_holds_is_known() -> None:
+    table, session = LockTable(lambda format, wall: ""), SessionId(1)
+    table.request(LockRequest(session, parse_name("R")), Instant(5.0, 0.0))
+    table.request(LockRequest(session, parse_name("R")), Instant(6.0, 0.0))
+    assert table.last_grant(session) == 5.0
+    table.request(LockRequest(session, parse_name("S")), Instant(7.0, 0.0))
+    assert table.last_grant(session) == 7.0
+    table.drop(session, Instant(8.0, 0.0))
+    assert table.last_grant(session) is None

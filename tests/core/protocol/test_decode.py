@@ -154,6 +154,10 @@ R1 = Lock("R1", LockMode.EX)
             b'<msg verb="4" step="16" node="a" role="standby" new="1"><network address="" port="1" new="1"/></msg>',
             Discovered("", 1, Standing("a", Role.STANDBY, 0)),
         ),
+        (
+            b'<msg verb="4" step="8" node="a" role="standby" quorum="1" group=""></msg>',
+            Discover(standing=Standing("a", Role.STANDBY, 0, quorum=True)),
+        ),
         (b'<msg verb="1" step="8" node="a" role="king" group="b"><resource name="UjE=" mode="5"/></msg>', R1),
         (b'<msg verb="1" step="16"></msg>', Answer(16, None)),
         (b'<msg verb="1" step="24"><answer/></msg>', Answer(24, None)),

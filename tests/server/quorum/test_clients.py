@@ -113,10 +113,12 @@ def test_a_heartbeat_is_not_answered_when_the_tenure_is_over(daemon: QuorumDaemo
     assert holder.send(PING).received() == [Ping(16)]
 
 
-def test_neither_is_a_release_until_it_goes_on(daemon: QuorumDaemon) -> None:
+def test_neither_is_a_release_in_a_pause(daemon: QuorumDaemon) -> None:
     holder = daemon.connect().send(extended())
     holder.received()
     daemon.elector.slept = 3.0
+    daemon.connect().send(extended("S"))
+    assert daemon.arbiter.is_paused
     assert holder.send(unlock()).received() == []
     daemon.elector.keep()
     assert holder.received() == [Unlocked()]
