@@ -66,5 +66,5 @@ def test_a_key_that_is_no_file_is_refused(tmp_path: Path) -> None:
 def test_other_secrets_are_read_likewise(file: Path) -> None:
     assert read_secret("quorum-password-file", str(file)) == SECRET
     file.write_bytes(b"\n")
-    with pytest.raises(ConfigError, match="^quorum-password-file: .* its 0 bytes are not 1 to 4096"):
+    with pytest.raises(ConfigError, match=r"^quorum-password-file: .* its 0 bytes are not 1 to 4096"):
         read_secret("quorum-password-file", str(file))
