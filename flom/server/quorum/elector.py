@@ -26,6 +26,7 @@ from flom.core.tokens import begin_epoch, epoch_of
 from flom.errors import FlomError, HistoryWentBack
 from flom.lean import boottime
 from flom.server.quorum.gateway import Gateway, Lease
+from flom.server.quorum.members import Members
 from flom.server.quorum.offset import EPOCH, HALT, Offset, ensure_offset, halt, parse_halt, parse_offset, read_bounds
 from flom.server.quorum.positions import QuorumPositions
 from flom.server.quorum.record import Record, Seen
@@ -83,6 +84,7 @@ class ElectorView:
     @ivar lease_left: seconds until this daemon stops, unless it hears of etcd; C{None} if it does not lead.
     @ivar problem: why no daemon leads, or etcd is not heard; C{""} if all is well.
     @ivar endpoints: each with what was wrong with its last answer, or C{""}.
+    @ivar members: the identities of the daemons that would lead, as far as known.
     """
 
     role: str
@@ -92,6 +94,7 @@ class ElectorView:
     lease_left: float | None
     problem: str
     endpoints: tuple[tuple[str, str], ...]
+    members: tuple[str, ...] = ()
 
 
 class _Leader:
@@ -147,7 +150,9 @@ class Elector(Service):
         self._wall = wall
         self._record = Record(state, str(gateway.address))
         self._key = gateway.address.key(LEADER)
+        self._members = Members(reactor, gateway, identity, events.changed)
         self._driver: Deferred[None] | None = None
+        self._listing: Deferred[None] | None = None
         self._reign: Reign | None = None
         self._leader: _Leader | None = None
         self._role = "stopped"
@@ -155,6 +160,7 @@ class Elector(Service):
         self._failures = 0  # one after the other
         self._holds_back_until = float("-inf")
         self._resigning: Deferred[None] | None = None
+        self._is_leaving = False  # true while a lease is about to be revoked
         self._has_watch_ended = False
         self._is_roused = False
         self._nap: Deferred[None] | None = None
@@ -169,6 +175,8 @@ class Elector(Service):
         self._role = "candidate"
         self._driver = Deferred.fromCoroutine(self._run())
         self._driver.addErrback(self._note_end)
+        self._listing = Deferred.fromCoroutine(self._members.run())
+        self._listing.addErrback(self._note_end)
 
     def stopService(self) -> Deferred[None]:
         """Stop, and give the leadership up, if it was not before; no word is left."""
@@ -187,6 +195,7 @@ class Elector(Service):
             None if tenure is None else max(0.0, tenure.ends_at - self._now()),
             self._problem,
             tuple(self._gateway.problems.items()),
+            self._members.names,
         )
 
     def resign(self, word: str = "", hold_back: float = HOLD_BACK) -> Deferred[None]:
@@ -225,11 +234,17 @@ class Elector(Service):
 
     async def _stop(self) -> None:
         driver, self._driver = self._driver, None
+        if self._listing is not None:
+            self._listing.cancel()
+        leaving = Deferred.fromCoroutine(self._members.leave())
         if driver is not None:
-            driver.cancel()  # it revokes the lease, if there is one
+            if not self._is_leaving:
+                driver.cancel()  # it revokes the lease, if there is one
             driver.addTimeout(RESIGN_LIMIT, self._reactor)
             driver.addErrback(lambda _: None)
             await driver
+        leaving.cancel()  # it had the same time
+        leaving.addErrback(self._note_end)
         self._role = "stopped"
         await self._gateway.close()
 
@@ -326,9 +341,11 @@ class Elector(Service):
             if won is not None:
                 await self._lead(won, lease)
         finally:
+            self._is_leaving = True
             if self._resigning is not None:
                 await self._resigning
             await self._revoke(lease)
+            self._is_leaving = False
 
     async def _try_to_win(self, lease: Lease) -> _Won | None:
         """Send the transaction that puts the key if there is none; return C{None} if this daemon has not won."""

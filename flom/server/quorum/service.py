@@ -229,7 +229,7 @@ class QuorumService(Service):
             problem = "etcd has not kept the lease of this daemon"
         elif not problem and not self._leader:
             problem = "no daemon leads at this moment"
-        members = dict.fromkeys(filter(None, (view.leader, self._quorum.identity)))
+        members = dict.fromkeys(filter(None, (view.leader, self._quorum.identity, *view.members)))
         return QuorumStatus(
             view.leader,
             view.since or None,

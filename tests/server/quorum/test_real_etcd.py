@@ -119,6 +119,7 @@ async def test_leaders_come_and_go(run: Run) -> None:
     await until(lambda: first.leads)
     second.elector.startService()
     await until(lambda: second.role == "standby")
+    await until(lambda: second.elector.view.members == ("h1", "h2"))
     assert first.elector.positions is not None
     one = Remembered("_S_a[1]", 10.0, Position(7, (3,)))
     await first.elector.positions.save({one.name: one})
