@@ -6,6 +6,7 @@ daemon (docs/compatibility.md, "Discovery by the daemon").
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from socket import gethostname
@@ -73,7 +74,11 @@ HOLD: Final = 6.0
 REDIRECT: Final = 0.5
 """Seconds for which a leader that has handed over sends clients to the next one, as long as it follows that."""
 
+MISSED: Final = 0.5
+"""Seconds for which a daemon that is appointed remembers questions that it has heard before: no leader has answered."""
+
 _MOST_HELD: Final = 1000  # questions
+_MOST_MISSED: Final = 64
 _MOST_LEADERS: Final = 100  # that are remembered; as many standbys are
 _LOG_PAUSE: Final = 1.0  # seconds between two lines of the same kind in the log
 _REJOIN: Final = 1.0  # seconds after which new interfaces are looked for again
@@ -202,6 +207,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._held: list[tuple[Discover, int, Sender, Any]] | None = None  # with size, asker, and how they came
         self._holding: IDelayedCall | None = None
         self._redirected: tuple[Discovered, float] | None = None  # what clients are told, and until when
+        self._missed: deque[tuple[float, Discover, int, Sender, Any]] = deque(maxlen=_MOST_MISSED)  # when, and as held
 
     @property
     def has_orphans(self) -> bool:
@@ -429,6 +435,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
                 case Lead():
                     self._log.info("leading {group}", group=self._group)
                     self._show_role(None)
+                    self._answer_missed()
                 case Follow(leader, source):
                     self._log_rarely("standing by: {other} leads", other=_name(leader, source))
                     self._show_role(leader)
@@ -561,6 +568,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
         is_asked = question.everyone or (
             bool(question.group) and self._appointment is not None and self._appointment.keeps_others_back
         )
+        if self._appointment is not None and not is_leader:
+            self._missed.append((self._now()[0], question, size, asker, self.transport.arrival))
         if self._listening is None or not (is_leader or is_asked):
             return
         host = self._listening.host_for(asker[0], self.transport.asked_addresses)
@@ -568,6 +577,15 @@ class GroupMember(DatagramProtocol, RivalObserver):
             host, self._listening.port, self.election.standing, self._host, __version__, alone=self._is_alone
         )
         self._answer_by(answer, question, size, asker, is_of_leader=is_leader)
+
+    def _answer_missed(self) -> None:
+        """Answer those who have asked just before this daemon was appointed: they would ask again much later."""
+        missed, arrival = list(self._missed), self.transport.arrival
+        self._missed.clear()
+        for asked_at, question, size, asker, self.transport.arrival in missed:
+            if self._now()[0] - asked_at < MISSED:
+                self._answer(question, size, asker)
+        self.transport.arrival = arrival
 
     def _answer_by(
         self, answer: Discovered, question: Discover, size: int, asker: Sender, *, is_of_leader: bool

@@ -80,6 +80,21 @@ def test_one_that_stands_by_without_a_leader_says_so_to_clients(member: Member) 
     assert member.port.answers() == []
 
 
+def test_who_has_asked_just_before_its_election_is_answered(member: Member) -> None:
+    other = Standing("b" * 16, Role.LEADER, 1, quorum=True)
+    member.port.hear(encode(Discover(GROUP.address, standing=other)), RIVAL)
+    member.port.hear(QUESTION, ASKER)
+    assert member.port.answers() == []
+    member.elector.win()
+    [(answer, asker)] = member.port.answers()
+    assert isinstance(answer, Discovered)
+    assert answer.standing is not None
+    assert (answer.standing.role, asker) == (Role.LEADER, ASKER)
+    member.elector.lose()
+    member.elector.win()
+    assert member.port.answers() == []
+
+
 def test_a_candidate_is_told_that_a_quorum_decides(member: Member) -> None:
     member.port.announced()
     member.port.hear(CANDIDATE, RIVAL)
