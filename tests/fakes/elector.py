@@ -26,6 +26,7 @@ class FakeView(NamedTuple):
     lease_left: float | None = None
     problem: str = ""
     endpoints: tuple[tuple[str, str], ...] = (("http://h1:2379", ""),)
+    members: tuple[str, ...] = ()
 
 
 class FakePositions:
