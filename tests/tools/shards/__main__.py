@@ -62,8 +62,7 @@ def _row(hosts: int, shards: int, placement: Placement, options: argparse.Namesp
 
 def _takeovers(hosts: int, shards: int, placement: Placement, options: argparse.Namespace) -> Iterator[str]:
     random = Random(options.seed)
-    for share in (0, 0.1):
-        count = max(1, round(hosts * share))
+    for count in sorted({1, hosts // 10}):
         for ordered in (False, True):
             rounds = []
             for _ in range(options.rounds):
