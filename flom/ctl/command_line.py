@@ -28,7 +28,11 @@ def parse(words: list[str]) -> Namespace:
         ("top", _add_top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
         ("drain", _add_drain, "have a daemon grant nothing more, and end when nothing is held"),
-        ("handover", _add_handover, "have the leader of a group leave the granting, and all locks, to a standby"),
+        (
+            "handover",
+            _add_handover,
+            "have the leader of a group, or by a quorum, leave the granting, and all locks, to a standby",
+        ),
         ("discover", _add_discover, "list the daemons of a group, or who leads by a quorum"),
         ("doctor", _add_doctor, "find out why the daemons of a group are not found, or what is wrong with a quorum"),
         ("epoch", _add_epoch, "show the epoch of a quorum, or raise it after a restore of etcd"),

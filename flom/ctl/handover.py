@@ -1,4 +1,4 @@
-"""C{flomctl handover}: the leader of a group leaves the granting to a daemon that stands by."""
+"""C{flomctl handover}: the leader of a group, or by a quorum, leaves the granting to a daemon that stands by."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 def hand_over(arguments: Namespace) -> int:
     """Order the leader to hand over, print who leads then, and return the status to exit with."""
     config = config_of(arguments)
-    if not config.multicast_address:
-        raise ConfigError("handover: a group is needed, by -A or in a file: no other daemon could take over")
     with open_status(config, print_warning) as reader:  # a daemon of FLoM's would take the order for another one
         peer = reader.peer
+        if not config.multicast_address and reader.read().daemon.quorum is None:
+            why = "a group is needed, by -A or in a file, or a daemon under a quorum: no other daemon could take over"
+            raise ConfigError(f"handover: {why}")
     answer = order_handover(config, print_warning)
     if not answer.leader:
         print_error(f"{peer} still leads: {answer.why or 'it does not say why it has not handed over'}")
         return FAILED
-    print(f"{config.multicast_address} is led by {answer.leader}")
+    print(f"{config.multicast_address or 'the quorum'} is led by {answer.leader}")
     return 0
