@@ -54,7 +54,7 @@ _INT: Final = 8  # bytes of a number in a message
 _DESCRIPTOR: Final = 4  # bytes
 _MOST: Final = 2  # descriptors in a message
 _MICRO: Final = 1_000_000
-_LATE: Final = 0.2  # seconds that C{flom-run} has to see to a loss itself
+_LATE: Final = 0.4  # seconds that C{flom-run} has to see to a loss itself
 _QUIET: Final = 1.0  # seconds after which there is time to prepare
 _NEVER: Final = float("inf")
 

@@ -286,7 +286,7 @@ class Runner(Hooks):
 
     def _note_guardian_s_work(self) -> None:
         """Note, when the command has ended, whether its lock was lost before, while we were stopped."""
-        if self._guardian is None or self._heartbeat is None or DaemonLost in self._told:
+        if self._guardian is None or self._heartbeat is None:
             return
         if self._heartbeat.lease.is_over(boottime()):
             self._tell(DaemonLost, self._wording.lost(_stopped(), has_ended=True))

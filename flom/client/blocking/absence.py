@@ -40,6 +40,7 @@ class Absence:
         @raise flom.errors.FlomError: nothing helps; see L{Acquirer.acquire}.
         """
         acquirer = self._acquirer
+        acquirer.is_by_quorum |= error.is_by_quorum
         check_in_time(acquirer)
         self._note(error, asked_at)
         if acquirer.reclaiming is not None and acquirer.reclaiming.is_far:
@@ -52,6 +53,8 @@ class Absence:
             if acquirer.is_expected or acquirer.seek != Seek.TO_RECLAIM:
                 return self._seek  # a holder has no more time: the next attempt might take minutes
         waits = acquirer.budget.has_waited and not acquirer.is_in_group and not acquirer.can_start
+        if acquirer.is_by_quorum and not acquirer.may_wait:
+            raise error
         if waits or acquirer.is_by_quorum:
             self._await_daemon(error)
             return self._seek
@@ -81,7 +84,8 @@ class Absence:
         acquirer = self._acquirer
         if not acquirer.budget.has_told:
             acquirer.budget.has_told = True
-            acquirer.hooks.warn(f"{error}: the daemon has gone, waiting for another one")
+            what = "the daemon has gone, waiting for another one"
+            acquirer.hooks.warn(f"{error}: {'waiting for one that does' if error.is_by_quorum else what}")
         self._pause()
 
     def _start(self, error: NoDaemon) -> None:

@@ -105,6 +105,7 @@ class Acquirer:
     @ivar timeout: seconds to wait for the lock at most; C{None} for any.
     @ivar deadline: a time of C{time.monotonic}, at which everything ends.
     @ivar patience: seconds that a daemon has to answer.
+    @ivar may_wait: false if what was asked for last is not to wait.
     @ivar granted: what was granted last.
     @ivar session: of the connection on which it was.
     @ivar asked_at: by L{boottime}: when the daemon was asked what it has answered by the grant.
@@ -148,6 +149,7 @@ class Acquirer:
         self.timeout = timeout
         self.deadline = NEVER
         self.patience = NEVER
+        self.may_wait = True
         self.granted = Granted(None)
         self.session = ""
         self.asked_at = 0.0
@@ -305,6 +307,7 @@ class Acquirer:
         """
         began, has_asked = monotonic(), False
         retry = FIRST_RETRY
+        self.may_wait = message.wait or message.regains
         if self.leaders is not None:
             self.leaders.begin(message)
         while True:
@@ -322,13 +325,14 @@ class Acquirer:
                 if not isinstance(e, DaemonLost):
                     raise
                 answered = self.conversation is not None and self.conversation.connection.has_answered
-                if self._note_loss(may_wait=message.wait or message.regains):
+                if self._note_loss():
                     pass  # another daemon may lead, or this one again
                 elif answered or not self.is_expected:
                     self.budget.spend(e, answered=answered)
                 has_asked = True
                 message = self._going_on(message)
-                self.hooks.say(f"{e}, asking again")
+                if answered or self.leaders is None:  # or else it is one of those that do not lead
+                    self.hooks.say(f"{e}, asking again")
                 if self.seek != Seek.TO_RECLAIM:
                     self.seek = Seek.A_SUCCESSOR  # which may be about to take the place of the one that has gone
             else:
@@ -358,13 +362,13 @@ class Acquirer:
             conversation.unlock(message.name, rollback=True)
             raise
 
-    def _note_loss(self, *, may_wait: bool) -> bool:
+    def _note_loss(self) -> bool:
         """Note that the daemon has gone; return whether to ask until another one leads, as often as it takes."""
         if self.conversation is not None and self.conversation.connection.terms.quorum:
             self.is_by_quorum = True
         if self.leaders is not None:
             self.leaders.note_loss()
-        return self.leaders is not None or (self.is_by_quorum and may_wait)
+        return self.leaders is not None or (self.is_by_quorum and self.may_wait)
 
     def _say_goodbye(self, conversation: Conversation) -> None:
         """Say goodbye on C{conversation}, unless a lock is being reclaimed: what it protects may run on for a while."""
@@ -447,6 +451,8 @@ class Acquirer:
 
     def _connect_once(self, seek: int) -> Conversation:
         """Connect to the daemon; L{connect} has the errors, and L{silent} is one if it cannot be connected to."""
+        if self.leaders is not None:
+            return self.leaders.connect(self.deadline)
         limit = NEVER if self.is_in_group else monotonic() + self.patience
         if is_expected := self.is_expected:
             limit = min(limit, monotonic() + COME_BACK_TIMEOUT, self.expected_until)

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 _RESET: Final = (1).to_bytes(4, sys.byteorder) + bytes(4)  # of the kernel's struct linger: on, for 0 seconds
 _CHECK_PART: Final = 5  # of the daemon's session-timeout is the time in which it should answer
 
+_FIRST_ANSWER: Final = 1.0  # seconds that one of several daemons has to say whether it leads
+
 _MOST_GONE: Final = 20  # daemons that go before they confirm an unlock, or connections that break, one after another
 
 _trace = tracer("client")
@@ -114,6 +116,7 @@ class Conversation:
     @ivar connection: what they mean.
     @ivar pongs: how many answers to L{ping} have come; whoever takes note of some lowers it.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
+    @ivar is_one_of_several: true if another daemon is to be asked if this one does not answer at once.
     @ivar is_shared: true if another process may have the connection too, and is to keep the lock when this one ends.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
         that, or C{None} if the lock is released; C{None} if a connection that breaks is the end of the lock.
@@ -128,6 +131,7 @@ class Conversation:
         self.stream = stream
         self.connection = ClientConnection()
         self._is_lost = False
+        self.is_one_of_several = False
         self._stale_pongs = 0  # how many are to come that answer what was asked before the grant
         self.pongs = 0
         self.is_contested = False
@@ -477,14 +481,15 @@ class Conversation:
         try:
             self._send(data, deadline)
             receive: Callable[[float, socket.socket | None], bytes] = self.stream.receive
+            if self.is_one_of_several:
+                receive = self._receive_in_time
             while data := receive(deadline, signals):
                 _msg.debug("from %s: %s", self.peer, Shown(data))
                 if (decision := self._decision_in(data, deadline)) is not None:
                     return decision
                 if self.connection.terms.timeout:
                     self.probe_early()
-                if self.connection.terms.quorum:
-                    receive = self._receive_in_time
+                receive = self._receive_in_time if self.connection.terms.quorum else self.stream.receive
                 if self.connection.start:
                     import flom.net.holding  # noqa: F401  # while we wait: what it takes would delay the hand-over
             raise self.stream.why_ended(self.peer, answered=self.connection.has_answered)
@@ -497,18 +502,19 @@ class Conversation:
 
     def _receive_in_time(self, deadline: float, signals: socket.socket | None) -> bytes:
         """
-        Return what comes next from a daemon that leads by a quorum: now and then, it is asked whether it is there.
+        Return what comes next from a daemon that leads by a quorum, or may: it answers at once, and then it is asked
+        now and then whether it is there.
 
         @raise DaemonLost: it does not answer, so another one may lead.
         """
         while True:
-            limit = monotonic() + self.connection.terms.timeout
+            limit = monotonic() + (self.connection.terms.timeout or _FIRST_ANSWER)
             try:
                 return self.stream.receive(min(deadline, limit), signals)
             except LockTimeout:
                 if deadline <= limit:
                     raise
-            if self._stale_pongs:
+            if self._stale_pongs or not self.connection.session:
                 self.break_off()
                 raise DaemonLost(f"{self.peer} does not answer")
             self._stale_pongs += 1

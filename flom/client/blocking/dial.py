@@ -33,7 +33,14 @@ _CONNECT_TIMEOUT: Final = 30.0  # seconds for one address, whose host may not an
 
 
 class NoDaemon(DaemonUnreachable):
-    """There is no daemon there, so that starting one may help (docs/compatibility.md, "Who starts a daemon")."""
+    """
+    There is no daemon there, so that starting one may help (docs/compatibility.md, "Who starts a daemon").
+
+    @ivar is_by_quorum: true if there are daemons that stand by, and a quorum decides which of them leads: none is to be
+        started beside them.
+    """
+
+    is_by_quorum = False
 
 
 class Seek:
@@ -296,6 +303,10 @@ def _find(
     with Asker(search, deadline, say) as asker:
         leaders = asker.finish()
     if not leaders:
+        if any(daemon.standing.quorum for daemon in search.found):
+            waiting = NoDaemon(ReturnCode.CONNECT_ERROR, f"no daemon leads {group} by its quorum")
+            waiting.is_by_quorum = True
+            raise waiting
         say(f"no reply from {group.address}/{group.port}")
         raise asker.problem or NoDaemon(ReturnCode.CONNECT_ERROR, f"no daemon answers in {group}")
     return leaders

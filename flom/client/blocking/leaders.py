@@ -50,14 +50,13 @@ class Leaders:
         self._rounds = 0  # of all, since one has led
         self._began = monotonic()  # when none has led
         self._name = ""  # of what is asked for
-        self._may_wait = True
         self._problems: dict[int, str] = {}  # by index: why it could not be asked
         self._told = ""  # what was said about that
         self.config = self._configs[0]
 
     def begin(self, message: Lock) -> None:
-        """Note what is about to be asked for: if it is not to wait, all hosts are asked once."""
-        self._name, self._may_wait = message.name, message.wait or message.regains
+        """Note what is about to be asked for."""
+        self._name = message.name
         self._asked = self._rounds = 0
         self._began = monotonic()
 
@@ -67,7 +66,7 @@ class Leaders:
 
         @param deadline: a time of C{time.monotonic}.
         @raise LockTimeout: it is C{deadline}.
-        @raise DaemonUnreachable: all were asked once, and we are not to wait.
+        @raise DaemonUnreachable: all were asked once, and what is asked for is not to wait.
         @raise FlomError: another one of L{connect} that is about more than one host.
         """
         hooks = self._acquirer.hooks
@@ -77,12 +76,15 @@ class Leaders:
             self.config = self._configs[self._at]
             limit = min(deadline, monotonic() + (_NEXT_TRY if self._rounds else _FIRST_TRY))
             try:
-                return connect(self.config, deadline=limit, warn=hooks.warn, say=hooks.say)
+                conversation = connect(self.config, deadline=limit, warn=hooks.warn, say=hooks.say)
             except (DaemonLost, DaemonUnreachable, LockTimeout) as e:
                 if monotonic() >= deadline:
                     raise self.too_late() from None
                 self._problems[self._at] = str(e)
                 self._go_on()
+            else:
+                conversation.is_one_of_several = True
+                return conversation
 
     def note_loss(self) -> None:
         """Note that the daemon that was connected to has gone, or does not lead."""
@@ -112,7 +114,7 @@ class Leaders:
         """Pause, when all have been asked and none leads, and say once why."""
         acquirer = self._acquirer
         what = self._spell()
-        if not self._may_wait:
+        if not acquirer.may_wait:
             raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, what)
         check_in_time(acquirer)
         took = monotonic() - self._began

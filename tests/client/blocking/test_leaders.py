@@ -11,7 +11,7 @@ import pytest
 from flom.client.blocking.acquire import Acquirer
 from flom.client.blocking.leaders import NoLeader
 from flom.config import Config
-from flom.core.protocol.messages import Terms
+from flom.core.protocol.messages import Ping, Terms
 from flom.errors import ConfigError, DaemonUnreachable
 from tests.fakes.leading import TERMS, grant
 from tests.fakes.peers import FakeHost
@@ -135,3 +135,37 @@ def test_what_is_held_is_reclaimed_from_the_next_leader(scene: Scene, pool: Thre
     assert asked.regains
     grant(conversation, asked)
     reclaimed.result().close()
+
+
+def test_a_host_that_says_nothing_is_left_too(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    """Its daemon is stopped: the kernel connects to it all the same."""
+    taken = pool.submit(scene.acquirer().acquire, REQUEST)
+    scene.hosts[0].accept()
+    grant(*scene.hosts[1].accept())
+    taken.result()[0].close()
+
+
+def test_a_leader_that_does_not_answer_any_more_is_left(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    taken = pool.submit(scene.acquirer().acquire, REQUEST)
+    conversation, _ = scene.hosts[0].accept()
+    conversation.wait_for_turn(TERMS.replace(timeout=0.2))
+    assert conversation.read() == Ping(8)
+    conversation.say(Ping(16))
+    assert conversation.read() == Ping(8)
+    next_conversation, asked = scene.hosts[1].accept()
+    assert conversation.read() is None
+    grant(next_conversation, asked)
+    taken.result()[0].close()
+
+
+def test_nobody_gives_up_while_none_leads(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    """Not even after the time for which the leader that has gone keeps its place."""
+    taken = pool.submit(scene.acquirer().acquire, REQUEST)
+    conversation, _ = scene.hosts[0].accept()
+    conversation.wait_for_turn(TERMS.replace(timeout=0.2))
+    conversation.close()
+    for _ in range(4):
+        for host in (*scene.hosts[1:], scene.hosts[0]):
+            host.accept()[0].close()
+    grant(*scene.hosts[1].accept())
+    taken.result()[0].close()
