@@ -90,3 +90,11 @@ def test_all_that_fits_is_good_for_slow_and_fast_clocks(
     # a command of a host with a slow clock has ended before a leader with a fast one ends its session
     assert (holder.patience + holder.kill_after) / SLOW <= session / FASTER + 1e-9
     assert times.clock_ratio >= FASTER / SLOW
+
+
+def test_a_restore_of_etcd_that_takes_two_seconds_is_waited_for() -> None:
+    """Then no lease of the leader before is waited for, but the margin of the wait is enough."""
+    for times in DEFAULT, FAST:
+        last_use = (times.lead_within(times.lease) + times.patience + times.kill_after) / SLOW
+        assert last_use < 2.0 + times.wait / FASTER
+    assert last_use > 1.0 + (times.wait - times.margin) / FASTER
