@@ -71,7 +71,7 @@ _MODES: Final = {str(mode.value): mode for mode in LockMode}
 _SMALL: Final = {str(number): number for number in range(100)}
 _INT32_MAX: Final = 2**31 - 1
 _LOCK_ONLY: Final = frozenset({"mode", "wait", "quantity", "create", "lifespan"})
-_KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown", "status"})
+KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown", "status"})
 
 
 def decode(data: bytes) -> Message:
@@ -99,7 +99,7 @@ def _parse(data: bytes) -> Attributes:
     found: Attributes = {}
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        if tag in _KNOWN_TAGS:
+        if tag in KNOWN_TAGS:
             found.setdefault(tag, {}).update(attributes)
         elif attributes:
             raise RemoteProtocolError(f"unknown tag {tag!r} with attributes")
