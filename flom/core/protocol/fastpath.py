@@ -19,8 +19,8 @@ In the other direction, up to 1024 different answers are kept, without tokens.
 from __future__ import annotations
 
 from flom.core.cache import Cache
-from flom.core.protocol.decode import decode as decode_xml
 from flom.core.protocol.decode import KNOWN_TAGS, message_of
+from flom.core.protocol.decode import decode as decode_xml
 from flom.core.protocol.encode import encode, spell_terms
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import Answer
@@ -85,8 +85,10 @@ def _decode_usual(data: bytes) -> Message | None:
         return None
     shape, values = _cut(data.decode())
     owners = _shapes[shape]
+    if owners is None or len(values) >= len(shape):
+        return None
     all_values = "".join(values)
-    if owners is None or len(values) >= len(shape) or not all_values.isprintable() or "&" in all_values or "<" in all_values:
+    if not all_values.isprintable() or "&" in all_values or "<" in all_values:
         return None
     if values[:2] != _DECLARED:
         return None
