@@ -45,6 +45,14 @@ def peer_of(config: Config) -> str:
     return config.socket_path
 
 
+def several_without_quorum(peer: str, hosts: str) -> str:
+    """Return what is wrong if C{peer}, one of several C{hosts}, has granted a lock, and does not lead by a quorum."""
+    return (
+        f"unicast-address: {peer} does not lead by a quorum, so that another one of '{hosts}' might grant the same "
+        "lock: name one host"
+    )
+
+
 def is_private(connected: socket.socket) -> bool:
     """Return whether what listens at the other end of a UNIX socket belongs to this user or to root."""
     peer = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # pid, uid, gid

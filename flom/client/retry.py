@@ -32,6 +32,9 @@ answers at once; others were stopped, or are no daemon.
 TAKEOVER_ANSWER_TIMEOUT: Final = 15.0
 """The same in a group: a daemon that takes over answers when its grace period ends, which takes 10 s at most."""
 
+FIRST_ANSWER: Final = 1.0  # seconds that one of several daemons has to say whether it leads
+CONNECT_TRY: Final = 2.0  # seconds for connecting to one of several hosts
+
 CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
 RETRY: Final = 0.1  # seconds before another daemon is asked than the one that has gone
 FIRST_RETRY: Final = 0.01

@@ -85,11 +85,13 @@ class FakeDaemon:
         self._conversations: list[SocketConversation] = []
 
     def accept(self) -> tuple[SocketConversation, Lock]:
-        """Wait for a client; give the connection and what it asks for."""
-        connection, _ = self._listening.accept()
-        conversation = SocketConversation(connection)
-        self._conversations.append(conversation)
-        asked = conversation.read()
+        """Wait for a client; give the connection and what it asks for; those that end without a word do not count."""
+        asked: Message | None = None
+        while asked is None:
+            connection, _ = self._listening.accept()
+            conversation = SocketConversation(connection)
+            self._conversations.append(conversation)
+            asked = conversation.read()
         assert isinstance(asked, Lock)
         return conversation, asked
 

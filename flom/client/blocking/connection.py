@@ -16,7 +16,7 @@ from flom.client.blocking.dial import Seek, reach
 from flom.client.blocking.fork_safety import adopt, close_socket, guard, lock_holders
 from flom.client.blocking.stream import NEVER, Stream, note_signals, wait_for
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
-from flom.client.retry import CLOSE_TIMEOUT, unconfirmed
+from flom.client.retry import CLOSE_TIMEOUT, FIRST_ANSWER, unconfirmed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 _RESET: Final = (1).to_bytes(4, sys.byteorder) + bytes(4)  # of the kernel's struct linger: on, for 0 seconds
 _CHECK_PART: Final = 5  # of the daemon's session-timeout is the time in which it should answer
-
-_FIRST_ANSWER: Final = 1.0  # seconds that one of several daemons has to say whether it leads
 
 _MOST_GONE: Final = 20  # daemons that go before they confirm an unlock, or connections that break, one after another
 
@@ -508,7 +506,7 @@ class Conversation:
         @raise DaemonLost: it does not answer, so another one may lead.
         """
         while True:
-            limit = monotonic() + (self.connection.terms.timeout or _FIRST_ANSWER)
+            limit = monotonic() + (self.connection.terms.timeout or FIRST_ANSWER)
             try:
                 return self.stream.receive(min(deadline, limit), signals)
             except LockTimeout:

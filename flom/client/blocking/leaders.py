@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from time import monotonic
 
-from flom.client.addresses import peer_of
+from flom.client.addresses import peer_of, several_without_quorum
 from flom.client.blocking.connection import connect
 from flom.client.blocking.reclaim import check_in_time, pause_before_look
-from flom.client.retry import until_next_look
+from flom.client.retry import CONNECT_TRY, until_next_look
 from flom.codes import ReturnCode
 from flom.errors import ConfigError, DaemonLost, DaemonUnreachable, LockTimeout
 
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from flom.core.protocol.messages import Lock
 
 _FIRST_TRY: Final = 0.5
-"""Seconds for connecting to a host in the first round: one that is up answers, and the next one may lead."""
-
-_NEXT_TRY: Final = 2.0  # the same in all others
+"""L{CONNECT_TRY} in the first round: a host that is up answers, and the next one may lead."""
 
 
 class NoLeader(LockTimeout):
@@ -74,7 +72,7 @@ class Leaders:
             if self._asked == len(self._configs):
                 self._await_leader(deadline)
             self.config = self._configs[self._at]
-            limit = min(deadline, monotonic() + (_NEXT_TRY if self._rounds else _FIRST_TRY))
+            limit = min(deadline, monotonic() + (CONNECT_TRY if self._rounds else _FIRST_TRY))
             try:
                 conversation = connect(self.config, deadline=limit, warn=hooks.warn, say=hooks.say)
             except (DaemonLost, DaemonUnreachable, LockTimeout) as e:
@@ -99,10 +97,7 @@ class Leaders:
         """
         self._rounds = self._asked = 0
         if not conversation.connection.terms.quorum:
-            raise ConfigError(
-                f"unicast-address: {conversation.peer} does not lead by a quorum, so that another one of "
-                f"'{self._acquirer.config.unicast_address}' might grant the same lock: name one host"
-            )
+            raise ConfigError(several_without_quorum(conversation.peer, self._acquirer.config.unicast_address))
 
     def _go_on(self) -> None:
         if self._rounds == self._asked == 0:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from flom.acquisition import Acquiring, Held
+from flom.client.addresses import several_without_quorum
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.heartbeat import LossPolicy
@@ -28,6 +29,7 @@ from flom.client.retry import (
     TAKEOVER_ANSWER_TIMEOUT,
     RetryBudget,
     jitter,
+    until_next_look,
 )
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
@@ -35,6 +37,7 @@ from flom.core.protocol.messages import Lock
 from flom.core.requests import Asked
 from flom.errors import (
     Closed,
+    ConfigError,
     DaemonLost,
     DaemonUnreachable,
     FlomError,
@@ -83,6 +86,7 @@ class RemoteArbiter(Acquiring):
         forget: Callable[[], None] | None = None,
         successor: Callable[[int], IStreamClientEndpoint] | None = None,
         loss_policy: LossPolicy | None = None,
+        hosts: int = 1,
     ) -> None:
         """
         @param endpoint: leads to the daemon.
@@ -97,6 +101,7 @@ class RemoteArbiter(Acquiring):
             its lock there; C{None} if locks cannot be reclaimed.
         @param loss_policy: says when a lock counts as lost whose daemon is not heard; by default, when that may have
             given it to another client.
+        @param hosts: to how many daemons C{endpoint} leads, one of which leads by a quorum.
         """
         self._place = peer
         self._clock = clock
@@ -111,6 +116,7 @@ class RemoteArbiter(Acquiring):
             forget=forget,
             successor=successor,
             loss_policy=loss_policy,
+            hosts=hosts,
         )
         self._pool = ConnectionPool(clock, keep)
         self._turns: dict[Lock, DeferredSemaphore] = {}
@@ -207,6 +213,7 @@ class RemoteArbiter(Acquiring):
         ways, is_in_group = self._ways, self._ways.is_in_group
         budget = RetryBudget(is_in_group=is_in_group)
         began, has_asked = self._clock.seconds(), False
+        lost_at = began  # when a daemon has led last, if there are several
         retry = FIRST_RETRY if is_in_group else RETRY
         expected_until = 0.0  # by the daemon, to come back to our place in its queue
         while True:
@@ -214,6 +221,9 @@ class RemoteArbiter(Acquiring):
             try:
                 client = kept or await self._connect_in_time(message)
             except DaemonUnreachable as e:
+                if ways.hosts > 1 and message.wait:
+                    await deferLater(self._clock, until_next_look(self._clock.seconds() - lost_at))
+                    continue
                 if not budget.has_waited or is_in_group:
                     raise
                 if not budget.has_told:
@@ -225,7 +235,12 @@ class RemoteArbiter(Acquiring):
                 if has_asked:
                     message = message.replace(waited=self._clock.seconds() - began)
                 asked_at = ways.heartbeats.now()
-                granted = await self._in_time(message, client.lock(message), self._patience)
+                locking = ways.left_without_answer(client, client.lock(message))
+                granted = await self._in_time(message, locking, self._patience)
+                if ways.hosts > 1 and not client.terms.quorum:
+                    await client.unlock(message.name, rollback=True)
+                    raise ConfigError(several_without_quorum(client.peer, self._place))
+                lost_at = self._clock.seconds()
                 while client.session and ways.is_old(client.terms, asked_at):
                     asked_at = ways.heartbeats.now()
                     await client.check()
@@ -239,7 +254,11 @@ class RemoteArbiter(Acquiring):
                 ways.forget()
                 if kept and not client.has_answered:
                     continue  # it had ended since it was last used
-                if client.has_answered or self._clock.seconds() >= expected_until:
+                if client.has_answered:
+                    lost_at = self._clock.seconds()
+                if ways.hosts > 1 and message.wait:
+                    pass  # another one leads, or will
+                elif client.has_answered or self._clock.seconds() >= expected_until:
                     budget.spend(e, answered=client.has_answered)
                 has_asked = True
             except LockRefused:
@@ -248,7 +267,9 @@ class RemoteArbiter(Acquiring):
             except BaseException:
                 self._pool.end(client)
                 raise
-            if is_in_group or budget.has_waited or message.session:
+            if ways.hosts > 1:
+                await deferLater(self._clock, ways.until_next_host(self._clock.seconds() - lost_at))
+            elif is_in_group or budget.has_waited or message.session:
                 await deferLater(self._clock, retry * jitter())
                 retry = min(2 * retry, RETRY)
 

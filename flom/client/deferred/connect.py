@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.endpoints import DaemonEndpoint, GroupEndpoint, daemon_endpoint
 from flom.client.deferred.heartbeat import LossPolicy
+from flom.client.deferred.leaders import LeadersEndpoint
 from flom.client.retry import in_group
 from flom.config import Config, load
 from flom.config.parsers import read_socket_name
@@ -84,6 +85,19 @@ def _client_by_config(reactor: IReactor, config: Config) -> RemoteArbiter:
             forget=group.forget,
             successor=group.successor,
             loss_policy=loss_policy,
+        )
+    if config.has_several_hosts:
+        hosts = LeadersEndpoint(reactor, config)
+        return RemoteArbiter(
+            hosts,
+            hosts.peer,
+            reactor,
+            config.keepalive,
+            tls=tls,
+            keep=KEEP,
+            forget=hosts.forget,
+            loss_policy=loss_policy,
+            hosts=len(hosts),
         )
     place = daemon_endpoint(reactor, config)
     return RemoteArbiter(place, place.peer, reactor, config.keepalive, tls=tls, keep=KEEP, loss_policy=loss_policy)

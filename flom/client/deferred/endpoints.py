@@ -38,7 +38,7 @@ from flom.trace import tracer
 _log = Logger()
 _trace = tracer("client")
 
-_FAILURES = (ConnectError, DNSLookupError, OSError, OverflowError, ValueError)
+FAILURES = (ConnectError, DNSLookupError, OSError, OverflowError, ValueError)
 """What an attempt to connect fails with; ValueError is for what cannot be the name of a host."""
 
 
@@ -92,7 +92,7 @@ class DaemonEndpoint:
         while True:
             try:
                 return await self._dial(factory)
-            except _FAILURES as e:
+            except FAILURES as e:
                 if self._host or not _is_crowd(e):
                     raise self._unreachable(e) from e
             await deferLater(self._reactor, CROWD_RETRY)
@@ -121,7 +121,7 @@ async def _connect_private(reactor: IReactor, factory: IProtocolFactory) -> IPro
     for address in addresses:
         try:
             connected: Any = await UNIXClientEndpoint(reactor, address).connect(factory)
-        except _FAILURES as e:
+        except FAILURES as e:
             crowd = e if _is_crowd(e) else crowd
             continue
         if is_private(underlying(connected.transport).getHandle()):
@@ -130,7 +130,7 @@ async def _connect_private(reactor: IReactor, factory: IProtocolFactory) -> IPro
     check_owner(path)
     try:
         return cast(IProtocol, await UNIXClientEndpoint(reactor, path).connect(factory))
-    except _FAILURES as e:
+    except FAILURES as e:
         raise crowd or e from e
 
 
@@ -203,7 +203,7 @@ class GroupEndpoint:
                 connected = await stream_endpoint(self._reactor, daemon_host(config), config.unicast_port).connect(
                     factory
                 )
-            except _FAILURES as e:
+            except FAILURES as e:
                 why = f"{config.unicast_address}: no daemon is listening: {e}"
                 raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, why) from e
         else:
@@ -273,7 +273,7 @@ async def connect_to_first(
     for daemon in leaders[:MOST_TRIED]:
         try:
             return await connect_within(CONNECT_TIMEOUT, reactor, daemon.host, daemon.port, factory)
-        except _FAILURES as e:
+        except FAILURES as e:
             problems.append(f"{daemon.peer} answers, but cannot be connected to: {e}")
             say(problems[-1])
     raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, problems[0])

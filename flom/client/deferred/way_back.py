@@ -18,6 +18,7 @@ from flom.client.deferred.heartbeat import Heartbeats, LossPolicy
 from flom.client.retry import (
     ANSWER_TIMEOUT,
     COME_BACK_TIMEOUT,
+    FIRST_ANSWER,
     RETRY,
     check_reclaimed,
     new_holder,
@@ -51,6 +52,7 @@ class Ways:
 
     @ivar clock: the reactor.
     @ivar is_in_group: true if the daemon is the leader of a group.
+    @ivar hosts: how many there are, one of which leads; 1 if there is no choice.
     @ivar loss_policy: says when a lock counts as lost whose daemon is not heard.
     @ivar heartbeats: looks after the locks that are held.
     """
@@ -67,6 +69,7 @@ class Ways:
         forget: Callable[[], None] | None,
         successor: Callable[[int], IStreamClientEndpoint] | None,
         loss_policy: LossPolicy | None,
+        hosts: int,
     ) -> None:
         """See C{RemoteArbiter}; with C{is_extended}, the daemon is told that it has a client of this project."""
         self.clock = clock
@@ -77,6 +80,7 @@ class Ways:
         self._endpoint = self._secure(endpoint)
         self._peer = peer
         self._is_extended = is_extended
+        self.hosts = hosts
         self._forget = forget
         self._successor = successor
         self._factory: Any = Factory.forProtocol(lambda: LockClient(peer, clock, keepalive, tls))
@@ -91,6 +95,28 @@ class Ways:
         """Note that the daemon has gone: in a group, another one will lead."""
         if self._forget is not None:
             self._forget()
+
+    def until_next_host(self, took: float) -> float:
+        """Return the seconds until the next look for a daemon, after one was looked for during C{took} seconds."""
+        return until_next_look(took) / self.hosts
+
+    def left_without_answer(self, client: LockClient, locking: Deferred[Granted]) -> Deferred[Granted]:
+        """Leave C{client} for another host if it does not answer soon: its daemon may be stopped, and not lead."""
+        if self.hosts == 1:
+            return locking
+
+        def leave() -> None:
+            if not client.has_answered:
+                client.break_off()
+
+        timer = self.clock.callLater(FIRST_ANSWER, leave)
+
+        def stop(result: Granted | Failure) -> Granted | Failure:
+            if timer.active():
+                timer.cancel()
+            return result
+
+        return locking.addBoth(stop)
 
     def is_old(self, terms: Terms, asked_at: float) -> bool:
         """Return whether the daemon has to be asked if a grant on C{terms} still holds, asked for at C{asked_at}."""
@@ -143,6 +169,8 @@ class Ways:
                 client = await (connecting if endpoint else self.limit(connecting, min(left, COME_BACK_TIMEOUT)))
                 try:
                     left = max(ANSWER_TIMEOUT, give_up - self.clock.seconds())  # one that is there decides
+                    if self.hosts > 1:
+                        left = FIRST_ANSWER
                     asked_at, locking = self.heartbeats.now(), client.lock(message)
                     granted = await (locking if endpoint or left == math.inf else self.limit(locking, left))
                     client.outlive_daemon()
@@ -152,6 +180,7 @@ class Ways:
                     raise
                 return client, granted, asked_at
             except (DaemonLost, DaemonUnreachable) as e:
+                self.forget()
                 now = self.clock.seconds()
                 if insists and isinstance(e, DaemonUnreachable) and e.is_refused:
                     give_up = now + seconds
@@ -160,7 +189,7 @@ class Ways:
                         heartbeat.lease.answered()
                 if now >= give_up:
                     raise
-            pause = RETRY if endpoint else until_next_look(now - began)
+            pause = RETRY if endpoint else self.until_next_host(now - began)
             if heartbeat is not None:
                 pause = min(pause, heartbeat.lease.patience / _LOOKS)
             await deferLater(self.clock, pause)

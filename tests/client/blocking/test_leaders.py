@@ -10,42 +10,29 @@ import pytest
 
 from flom.client.blocking.acquire import Acquirer
 from flom.client.blocking.leaders import NoLeader
-from flom.config import Config
 from flom.core.protocol.messages import Ping, Terms
 from flom.errors import ConfigError, DaemonUnreachable
+from tests.fakes.hosts import SeveralHosts
 from tests.fakes.leading import TERMS, grant
-from tests.fakes.peers import FakeHost
-from tests.fakes.programs import free_port
 from tests.fakes.taking import REQUEST, Heard
 
 
-class Scene:
-    """
-    Three daemons.
-
-    @ivar hosts: none of them answers before the test says so.
-    """
+class Scene(SeveralHosts):
+    """The daemons, and a client."""
 
     def __init__(self) -> None:
-        port = free_port()
-        self.hosts = [FakeHost(f"127.0.0.{number}", port) for number in (2, 3, 4)]
-        self.config = Config(unicast_address="127.0.0.2, 127.0.0.3,127.0.0.4", unicast_port=port)
+        super().__init__()
         self.hooks = Heard()
-        self.names = f"127.0.0.2:{port}, 127.0.0.3:{port} and 127.0.0.4:{port}"
 
     def acquirer(self, timeout: float | None = None) -> Acquirer:
         return Acquirer(self.config, self.hooks, timeout, may_start=True)
-
-    def close(self) -> None:
-        for host in self.hosts:
-            host.close()
 
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
     scene = Scene()
-    yield scene
-    scene.close()
+    with scene:
+        yield scene
 
 
 @pytest.fixture
