@@ -23,8 +23,10 @@ class Schedule:
 
     def put(self, thing: Any, due: float) -> None:
         """Note that C{thing} is due at C{due}, and at no other time."""
-        self.discard(thing)
         self._last = number = self._last + 1
+        former = self._numbers.get(thing)
+        if former is not None:
+            del self._things[former]
         self._things[number] = thing
         self._numbers[thing] = number
         heappush(self._heap, (due, number))

@@ -1,6 +1,7 @@
 """
-Keeping a lock while a program does something else: a thread waits for the end of connections, and another reclaims the
-lock from the daemon that takes over (docs/groups.md, docs/guarantees.md).
+Keeping a lock while a program does something else: one thread sends the heartbeats of all locks, and waits for the end
+of their connections; for each that has ended, another one reclaims the lock from the daemon that takes over
+(docs/groups.md, docs/guarantees.md).
 
 Nothing but a thread can: a signal would be the program's, and after the grace period it is too late. If there can be no
 further thread or descriptor, the lock is held as long as its daemon is there.
@@ -12,21 +13,32 @@ import os
 import signal
 import sys
 from importlib import import_module
-from select import EPOLLIN, POLLIN, epoll, poll
+from select import EPOLLIN, epoll
 from threading import Thread
+from time import sleep
 
-from flom.client.blocking.fork_safety import close_socket, guard, open_pair
+from flom.client.blocking.fork_safety import guard
+from flom.client.blocking.stream import NEVER
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import ReturnCode
-from flom.errors import DaemonLost
+from flom.errors import DaemonLost, LockTimeout
 from flom.job.wording import unreclaimed
+from flom.lean import boottime
 from flom.trace import tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from flom.client.blocking.acquire import Acquirer
     from flom.client.blocking.connection import Conversation
+    from flom.core.heartbeat import Heartbeat
     from flom.core.protocol.messages import Lock
+    from flom.core.schedule import Schedule
+
+_SHORT: Final = 0.005  # seconds
+_MOMENT: Final = 0.05  # likewise
+_FIND_OUT: Final = 2.0  # seconds at most in which a program that was stopped finds out whether it still has its lock
 
 _trace = tracer("client")
 
@@ -41,18 +53,32 @@ class Keeper:
     @ivar loss: why the lock was lost; C{None} while it is held, or may still be reclaimed.
     """
 
-    def __init__(self, acquirer: Acquirer, message: Lock, conversation: Conversation) -> None:
+    def __init__(
+        self,
+        acquirer: Acquirer,
+        message: Lock,
+        conversation: Conversation,
+        heartbeat: Heartbeat | None = None,
+        *,
+        is_strict: bool = False,
+    ) -> None:
         """
         @param acquirer: what has acquired the lock.
         @param message: the request for it.
         @param conversation: where it was granted.
+        @param heartbeat: says when the daemon is to be asked whether it is there, and when the lock is lost; C{None}
+            if it is not asked.
+        @param is_strict: whether it is lost then even if the daemon that comes next waits for us as long as it takes.
         """
         self.conversation = conversation
         self.loss: DaemonLost | None = None
         self._acquirer = acquirer
         self._message = message
+        self._heartbeat = heartbeat
+        self._is_strict = is_strict
         self._owner = os.getpid()
-        self._is_abandoned = False
+        self._is_ending = self._is_abandoned = False
+        self._is_limited = False  # while the lock is reclaimed: whether it is lost when its time is over
         self._is_over = True  # nothing is left to be done by the thread
         self._thread: Thread | None = None  # once there is something to do
 
@@ -65,19 +91,37 @@ class Keeper:
             return False
         return True
 
-    def wake(self) -> None:
-        """Look after the connection, which has something to say, in a thread."""
-        self._is_over = False
-        try:
-            self._ours, self._theirs = open_pair()  # closing ours ends the thread
-            self._thread = Thread(target=self._run, name="flom-keeper", daemon=True)
-            self._thread.start()
-        except (OSError, RuntimeError) as e:
-            self._is_over = True
-            self._thread = None
-            _trace.debug("%s is not kept: %s", self._message.name, e)
-            if self.conversation.is_lost:
-                self.loss = self.conversation.why_lost()
+    @property
+    def due(self) -> float:
+        """When to call L{look_after}, as a time of L{boottime}, if the connection has nothing to say before."""
+        return NEVER if self._heartbeat is None else self._heartbeat.due()
+
+    def look_after(self, now: float) -> float:
+        """Do what is due at C{now}, or note what the connection has said; return when to call this again."""
+        heartbeat = self._heartbeat
+        if self._is_over:
+            if heartbeat is not None and not self.conversation.is_lost:
+                heartbeat.tend(self.conversation, now)
+            if not self.conversation.is_lost:
+                return self.due
+            if not _watch.remove(self):
+                return NEVER
+            self._wake(now)
+        if heartbeat is None or self._is_over:
+            return NEVER
+        left = heartbeat.left_to_lose(now)
+        if left <= 0 and self._is_limited and self.loss is None:
+            self.loss = unreclaimed(self.conversation.why_lost(), LockTimeout("no daemon came in time"))
+            self._is_abandoned = True
+            self._acquirer.stop()
+        return now + left if left > 0 else NEVER
+
+    def find_out(self) -> None:
+        """Wait until it is known whether the lock is ours, if this program did not run until its time was over."""
+        heartbeat = self._heartbeat
+        give_up = boottime() + _FIND_OUT
+        while heartbeat is not None and self._is_in_doubt(heartbeat) and boottime() < give_up:
+            sleep(_SHORT)
 
     def end(self) -> Conversation:
         """
@@ -85,13 +129,17 @@ class Keeper:
 
         @raise DaemonLost: the lock was lost, or is not reclaimed soon.
         """
-        if _watch.remove(self) and self.conversation.is_lost:  # both may come at once
-            self.wake()
-        if self._thread is not None:
-            close_socket(self._ours)
-        if self._thread is not None and self._owner == os.getpid() and not self._is_over and not sys.is_finalizing():
-            self._thread.join(CLOSE_TIMEOUT if self.conversation.is_awaited else None)
-            if self._thread.is_alive():  # at this address, there may never be a daemon again
+        with guard:
+            self._is_ending = True
+            if _watch.remove(self) and self.conversation.is_lost:  # both may come at once
+                self._wake(boottime())
+                _watch.put(self, self.look_after(boottime()))
+        is_ours = self._owner == os.getpid() and not sys.is_finalizing()
+        if self._thread is not None and is_ours and not self._is_over and self.loss is None:
+            give_up = boottime() + (CLOSE_TIMEOUT if self.conversation.is_awaited else NEVER)
+            while self._thread.is_alive() and self.loss is None and boottime() < give_up:
+                self._thread.join(_MOMENT)
+            if self._thread.is_alive() and self.loss is None:  # at this address, there may never be a daemon again
                 self._is_abandoned = True
                 self._acquirer.stop()
                 why = f"{self.conversation.peer} closed the connection, and no daemon came within {CLOSE_TIMEOUT:g} s"
@@ -102,34 +150,46 @@ class Keeper:
 
     def abandon(self) -> None:
         """End, and close the connection, without waiting for that."""
-        self._is_abandoned = True
-        _watch.remove(self)
-        if self._thread is not None:
-            close_socket(self._ours)
-        if self._is_over:
-            self._give_up()
+        with guard:
+            self._is_abandoned = True
+            _watch.remove(self)
+            if self._is_over:
+                self._give_up()
+
+    def _is_in_doubt(self, heartbeat: Heartbeat) -> bool:
+        with guard:
+            is_to_be_seen = (self._is_over or self._is_limited) and self._owner == os.getpid()
+            return is_to_be_seen and self.loss is None and heartbeat.lease.is_over(boottime())
+
+    def _wake(self, now: float) -> None:
+        """Reclaim the lock, whose connection has ended, in a thread."""
+        heartbeat = self._heartbeat
+        self._is_limited = self._is_strict or self.conversation.holding is None
+        if heartbeat is not None:
+            heartbeat.left_to_lose(now)
+        self._is_over = False
+        try:
+            self._thread = Thread(target=self._run, name="flom-keeper", daemon=True)
+            self._thread.start()
+        except (OSError, RuntimeError) as e:
+            self._is_over = True
+            self._thread = None
+            _trace.debug("%s is not kept: %s", self._message.name, e)
+            self.loss = self.conversation.why_lost()
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program's own threads
+        is_held = False
         try:
-            waiting = poll()
-            waiting.register(self._theirs, POLLIN)
-            waiting.register(self.conversation, POLLIN)
-            has_ended = False
-            while not has_ended:
-                has_ended = self._theirs.fileno() in [descriptor for descriptor, _ in waiting.poll()]
-                if self._is_abandoned:
-                    break
-                if self.conversation.is_lost:  # looked at in the end too: both may come at once
-                    waiting.unregister(self.conversation)
-                    if not self._reclaim():
-                        break
-                    waiting.register(self.conversation, POLLIN)
+            is_held = not self._is_abandoned and self._reclaim()
         finally:
-            close_socket(self._theirs)
-            self._is_over = True
-            if self._is_abandoned:
-                self._give_up()
+            with guard:
+                self._is_over = True
+                _watch.forget(self)
+                if self._is_abandoned:
+                    self._give_up()
+                elif is_held and not self._is_ending:
+                    self.start()
 
     def _give_up(self) -> None:
         if self.loss is None:
@@ -149,8 +209,13 @@ class Keeper:
         except Exception as e:  # a warning too, if they are errors
             self._acquirer.give_up()
             self.conversation.give_up()
-            self.loss = unreclaimed(why, e)
+            self.loss = self.loss or unreclaimed(why, e)
             _trace.debug("%s: %s", self._message.name, self.loss)
+            return False
+        if self.loss is not None:  # its time was over before
+            reclaimed.say_goodbye()
+            reclaimed.give_up()
+            reclaimed.close()
             return False
         reclaimed.is_contested |= self.conversation.is_contested
         lost_with, self.conversation = self.conversation, reclaimed
@@ -161,12 +226,15 @@ class Keeper:
 
 
 class _Watch:
-    """One thread for all keepers, which wakes those whose connections have something to say."""
+    """One thread for all keepers; it looks after each when it is due, or when its connection has something to say."""
 
     def __init__(self) -> None:
         self._owner = 0  # the process that has the thread
         self._epoll: epoll | None = None
-        self._keepers: dict[int, Keeper] = {}
+        self._alarm = -1  # wakes the thread
+        self._wakes_at = NEVER  # unless it is woken before
+        self._keepers: dict[int, Keeper] = {}  # by the descriptors of their connections
+        self._schedule: Schedule | None = None  # once it is needed
 
     def start(self) -> None:
         """Start the thread, if this process has none; C{RuntimeError} is raised if there can be none."""
@@ -174,12 +242,18 @@ class _Watch:
             if self._owner == os.getpid():
                 return
             watched = epoll()
+            alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             try:
-                Thread(target=self._run, args=(watched,), name="flom-watch", daemon=True).start()
-            except RuntimeError:
+                watched.register(alarm, EPOLLIN)
+                Thread(target=self._run, args=(watched, alarm), name="flom-watch", daemon=True).start()
+            except (OSError, RuntimeError):
                 watched.close()
+                os.close(alarm)
                 raise
-            self._epoll, self._keepers, self._owner = watched, {}, os.getpid()
+            if self._alarm >= 0:
+                os.close(self._alarm)  # of the process that has forked this one
+            self._epoll, self._alarm, self._wakes_at = watched, alarm, NEVER
+            self._keepers, self._schedule, self._owner = {}, None, os.getpid()
 
     def add(self, keeper: Keeper) -> None:
         """Watch the connection of C{keeper}; C{RuntimeError} is raised if there can be no thread."""
@@ -189,35 +263,78 @@ class _Watch:
             number = keeper.conversation.fileno()
             self._epoll.register(number, EPOLLIN)
             self._keepers[number] = keeper
+            if (due := keeper.due) < NEVER:
+                self.put(keeper, due)
+
+    def put(self, keeper: Keeper, due: float) -> None:
+        """Look after C{keeper} at C{due} too, whether it is connected or not."""
+        if due == NEVER:
+            return
+        with guard:
+            if self._schedule is None:
+                from flom.core.schedule import Schedule
+
+                self._schedule = Schedule()
+            self._schedule.put(keeper, due)
+            if due < self._wakes_at:
+                self._wakes_at = due
+                os.eventfd_write(self._alarm, 1)
 
     def remove(self, keeper: Keeper) -> bool:
-        """Watch it no more; return whether it has not been woken."""
+        """Watch it no more; return whether its connection was watched."""
         with guard:
             number = keeper.conversation.fileno()
             if self._owner != os.getpid() or self._keepers.get(number) is not keeper or self._epoll is None:
                 return False
             del self._keepers[number]
             self._epoll.unregister(number)
+            if self._schedule is not None:
+                self._schedule.discard(keeper)
             return True
 
-    def _run(self, watched: epoll) -> None:
+    def forget(self, keeper: Keeper) -> None:
+        """Look no more after C{keeper}, which is not connected."""
+        with guard:
+            if self._owner == os.getpid() and self._schedule is not None:
+                self._schedule.discard(keeper)
+
+    def _run(self, watched: epoll, alarm: int) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program's own threads
         while True:
-            for number, _ in watched.poll():
+            with guard:
+                self._wakes_at = due = NEVER if self._schedule is None else self._schedule.next_due
+            ready = watched.poll(None if due == NEVER else max(0.0, due - boottime()))
+            for number, _ in ready:
                 with guard:
-                    if (keeper := self._keepers.get(number)) is not None and self.remove(keeper):
-                        keeper.wake()
+                    if number == alarm:
+                        os.eventfd_read(alarm)
+                    elif (keeper := self._keepers.get(number)) is not None:
+                        self.put(keeper, keeper.look_after(boottime()))
+            with guard:
+                for keeper in () if self._schedule is None else self._schedule.take_due(boottime()):
+                    self.put(keeper, keeper.look_after(boottime()))
 
 
 _watch = _Watch()
 
 
 def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
-    """Return what keeps the lock that was granted, which is to be started; C{None} if it could not be reclaimed."""
+    """
+    Return what keeps the lock that was granted, which is to be started; C{None} if it could not be reclaimed.
+
+    @raise ConfigError: there is no room for the kill-after that is configured.
+    """
     if not acquirer.can_reclaim():
         return None
-    acquirer.begin_lease(asks=False)
-    return Keeper(acquirer, message, conversation)
+    config, terms = acquirer.config, conversation.connection.terms
+    is_strict = config.lost_signal is not None or terms.quorum
+    lease = acquirer.begin_lease(config.time_to_end, is_ended=is_strict)
+    if lease is None or lease.interval == NEVER:
+        return Keeper(acquirer, message, conversation)
+    from flom.core.heartbeat import heartbeat_on  # which locks over UNIX sockets do not need
+
+    heartbeat = heartbeat_on(terms, lease, is_strict=is_strict, is_in_group=acquirer.is_in_group)
+    return Keeper(acquirer, message, conversation, heartbeat, is_strict=is_strict)
 
 
 def _import_early() -> None:

@@ -136,9 +136,13 @@ class Held:
         Why the lock was lost before it was released, or may have been; C{None} if it was not, as far as is known.
 
         That is so if the daemon has gone, has not confirmed the release, or has found out that another one has granted
-        the lock too. While it may still be reclaimed in a group, it is not lost.
+        the lock too; and if nothing was heard of it for so long that the lock may be another client's. While it may
+        still be reclaimed, it is not lost. If this program did not run for a while, this waits for up to 1 s until it
+        is known.
         """
         if self._loss is None and not self.is_released:
+            if self._keeper is not None:
+                self._keeper.find_out()
             if self._keeper is not None and self._keeper.loss is not None:
                 self._loss = self._keeper.loss
             elif self._conversation.is_contested:

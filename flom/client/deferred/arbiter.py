@@ -245,7 +245,7 @@ class RemoteArbiter(Acquiring):
                     asked_at = ways.heartbeats.now()
                     await client.check()
                 client.outlive_daemon()
-                way_back = WayBack(ways, message, granted, ways.loss_policy.begin(client.terms, asked_at))
+                way_back = WayBack(ways, message, granted, client.terms, asked_at)
                 return RemoteHeld(client, message.name, granted, self._pool, way_back, ways.heartbeats)
             except DaemonLost as e:
                 if client.session and (client.is_broken or is_in_group):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -26,8 +25,6 @@ class LossPolicy:
     When a lock that is not heard of any more counts as lost.
 
     @ivar is_strict: true if its holder has to be gone before the leader of a group can have a successor.
-    @ivar age_of_doubt: returns, for the L{Terms} of a daemon, the seconds after which a grant is old, so that it has to
-        be asked whether that still holds.
     """
 
     def __init__(self, *, is_in_group: bool = False, is_strict: bool = False, time_to_end: float | None = 0.0) -> None:
@@ -38,30 +35,44 @@ class LossPolicy:
         self.is_strict = is_strict
         self._is_in_group = is_in_group
         self._time_to_end = time_to_end
-        self._within = lru_cache(8)(self._times_within)  # for each grant
-        self.age_of_doubt = lru_cache(8)(self._age_of_doubt)
+        self._terms = Terms()  # those that were asked about last, as most daemons always say the same
+        self._times: Times | None = None
+        self._age_of_doubt = NEVER
 
-    def begin(self, terms: Terms, asked_at: float) -> Heartbeat | None:
+    def times_on(self, terms: Terms) -> Times | None:
         """
-        Return the heartbeat of a lock that was granted on C{terms}, as it was asked for at C{asked_at}; C{None} if the
-        daemon does not say for how long it keeps that.
+        Return the times of a lock that a daemon grants on C{terms}; C{None} if it does not say for how long it keeps
+        what a client has.
 
         @raise ConfigError: there is no room for the time to end.
         """
-        if not terms.timeout:
-            return None
-        times = self._within(terms)
+        if terms is not self._terms:
+            self._note(terms)
+        return self._times
+
+    def age_of_doubt(self, terms: Terms) -> float:
+        """Return the seconds after which a grant is old, so that the daemon has to be asked whether it still holds."""
+        if terms is not self._terms:
+            self._note(terms)
+        return self._age_of_doubt
+
+    def begin(self, terms: Terms, times: Times, asked_at: float) -> Heartbeat:
+        """
+        Return the heartbeat of a lock that was granted on C{terms}, as it was asked for at C{asked_at}, and that has
+        counted on being tended since.
+        """
         lease = Lease(times.patience, times.interval, times.kill_after)
         lease.sent(asked_at)
         lease.answered()
-        return heartbeat_on(terms, lease, is_strict=self.is_strict, is_in_group=self._is_in_group)
+        heartbeat = heartbeat_on(terms, lease, is_strict=self.is_strict, is_in_group=self._is_in_group)
+        heartbeat.due()
+        return heartbeat
 
-    def _age_of_doubt(self, terms: Terms) -> float:
-        return time_kept(terms, NEVER, is_strict=True)[0] / 3
-
-    def _times_within(self, terms: Terms) -> Times:
+    def _note(self, terms: Terms) -> None:
         time_to_end = self._time_to_end if self.is_strict else None if terms.quorum else 0.0
-        return times_on(terms, time_to_end, is_strict=self.is_strict)
+        self._times = times_on(terms, time_to_end, is_strict=self.is_strict) if terms.timeout else None
+        self._age_of_doubt = time_kept(terms, NEVER, is_strict=True)[0] / 3
+        self._terms = terms
 
 
 class Heartbeats:

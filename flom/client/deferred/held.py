@@ -60,7 +60,7 @@ class RemoteHeld:
         self._is_too_late = False
         self.is_released = False
         self.is_lost = False
-        self._hold_by(client)
+        self._hold_by(client, way_back.first_due)
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
@@ -107,11 +107,11 @@ class RemoteHeld:
             self._reclaiming.cancel()
         return NEVER
 
-    def _hold_by(self, client: LockClient) -> None:
+    def _hold_by(self, client: LockClient, due: float) -> None:
         self._client = client
         client.lost.addCallback(self._note_end)
-        if self._way_back.heartbeat is not None and not client.lost.called:
-            self._heartbeats.watch(self, self._way_back.heartbeat.due())
+        if due < NEVER and not client.lost.called:
+            self._heartbeats.watch(self, due)
 
     def _unlock(self, rollback: bool) -> Deferred[None]:
         if self.is_lost and self._client.contest is None:
@@ -172,7 +172,8 @@ class RemoteHeld:
             self._note_loss(why)
         else:
             self._reclaiming = None
-            self._hold_by(client)
+            heartbeat = self._way_back.heartbeat
+            self._hold_by(client, NEVER if heartbeat is None else heartbeat.due())
             if self._follow is not None and not self.is_released:
                 self._follow(self.descriptors())
             lost_with.give_up()

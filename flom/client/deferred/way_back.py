@@ -26,6 +26,7 @@ from flom.client.retry import (
     until_next_look,
 )
 from flom.core.heartbeat import Heartbeat
+from flom.core.lease import NEVER
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock, Terms
@@ -202,17 +203,30 @@ class WayBack:
     """
     The way back to a lock whose connection has ended: to the same daemon, or to the one that takes over.
 
-    @ivar heartbeat: says for how long the lock can be ours; C{None} if nothing does.
+    @ivar first_due: when to look after L{heartbeat} first; infinity if there is none.
     """
 
-    def __init__(self, ways: Ways, message: Lock, granted: Granted, heartbeat: Heartbeat | None) -> None:
-        """@param message: the request for the lock that was C{granted}."""
-        self.heartbeat = heartbeat
+    def __init__(self, ways: Ways, message: Lock, granted: Granted, terms: Terms, asked_at: float) -> None:
+        """
+        @param message: the request for the lock that was C{granted} on C{terms}, as it was asked for at C{asked_at}.
+        @raise ConfigError: see L{LossPolicy.times_on}.
+        """
+        self._times = ways.loss_policy.times_on(terms)
+        self.first_due = NEVER if self._times is None else asked_at + self._times.interval
+        self._terms = terms
+        self._heartbeat: Heartbeat | None = None  # which most locks are too short to need
         self._ways = ways
         self._message = message
         self._granted = granted
         self._holder = new_holder()
-        self._asked_at = 0.0  # when the lock was reclaimed last
+        self._asked_at = asked_at
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """Says for how long the lock can be ours; C{None} if nothing does."""
+        if self._heartbeat is None and self._times is not None:
+            self._heartbeat = self._ways.loss_policy.begin(self._terms, self._times, self._asked_at)
+        return self._heartbeat
 
     def leads_from(self, ended: LockClient) -> bool:
         """

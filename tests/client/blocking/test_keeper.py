@@ -19,11 +19,14 @@ from flom.client.blocking.lock import Held, lock
 from flom.client.blocking.stream import Stream
 from flom.codes import Outcome, ReturnCode
 from flom.config import Config
+from flom.core.heartbeat import Heartbeat
+from flom.core.lease import Lease
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Granted
-from flom.core.protocol.messages import Answer, Lock
+from flom.core.protocol.messages import Answer, Lock, Ping, Terms
 from flom.errors import DaemonLost, LockBusy, Misuse
+from flom.lean import boottime
 from flom.libflom import flom_handle_lock, flom_handle_new, flom_handle_unlock
 from tests.fakes.peers import PATIENCE, SocketConversation
 from tests.fakes.programs import eventually
@@ -55,6 +58,7 @@ class FakeAcquirer:
         self.outcomes = list(outcomes)
         self.has_begun = threading.Event()
         self.may_go_on = threading.Event()
+        self.is_stopped = False
 
     def can_reclaim(self) -> bool:
         return True
@@ -70,6 +74,10 @@ class FakeAcquirer:
 
     def give_up(self) -> None:
         pass
+
+    def stop(self) -> None:
+        self.is_stopped = True
+        self.may_go_on.set()
 
 
 def keep(acquirer: Any, conversation: Conversation) -> Keeper:
@@ -157,6 +165,60 @@ def test_a_contest_is_not_forgotten_with_the_connection() -> None:
     second.close()
 
 
+def keep_asking(acquirer: Any, patience: float) -> tuple[Keeper, SocketConversation]:
+    """Return what keeps a lock, and its daemon, which is asked three times while it is believed in."""
+    conversation, daemon = connection("one")
+    conversation.connection.lock(REQUEST.replace(extended=2))
+    answer = Answer(16, 0, None, "0" * 32, extended=True, session="0" * 32, terms=Terms(3 * patience))
+    assert list(conversation.connection.receive(encode(answer)))
+    lease = Lease(patience, patience / 3)
+    lease.sent(boottime())
+    lease.answered()
+    keeper = Keeper(acquirer, REQUEST, conversation, Heartbeat(lease, believes_kernel=False))
+    keeper.start()
+    return keeper, daemon
+
+
+def test_a_daemon_is_asked_by_the_thread_that_all_locks_have_in_common() -> None:
+    keepers = [keep_asking(FakeAcquirer(), 0.6) for _ in range(3)]
+    for _ in range(4):
+        for _, daemon in keepers:
+            assert daemon.read() == Ping(8)
+            daemon.say(Ping(16))
+    assert has_no_thread()
+    for kept, _ in keepers:
+        kept.end().close()
+
+
+def test_a_lock_whose_daemon_is_silent_is_lost_in_time() -> None:
+    """Although another one is looked for."""
+    acquirer = FakeAcquirer(DaemonLost("stopped"))
+    keeper, _daemon = keep_asking(acquirer, 0.3)
+    held = Held("R", Granted(None), keeper.conversation, keeper)
+    began = boottime()
+    eventually(lambda: held.is_lost, "the loss")
+    assert boottime() - began < 0.6
+    assert acquirer.is_stopped
+    with pytest.raises(DaemonLost) as raised:
+        held.check()
+    why = "the connection to one is broken, and the lock was not reclaimed (no daemon came in time)"
+    assert str(raised.value) == f"R: {why}"
+    with pytest.raises(DaemonLost):
+        held.release()
+
+
+def test_after_a_reclaim_it_is_asked_again_and_no_thread_is_left() -> None:
+    acquirer = FakeAcquirer()
+    keeper, first = keep_asking(acquirer, 0.6)
+    other, second = keep_asking(FakeAcquirer(), 0.6)
+    acquirer.outcomes.append(other.end())
+    acquirer.may_go_on.set()
+    first.close()
+    assert second.read() == Ping(8)
+    eventually(has_no_thread, "the end of the thread")
+    keeper.end().close()
+
+
 def test_what_is_abandoned_is_closed() -> None:
     conversation, daemon = connection("one")
     keep(FakeAcquirer(), conversation).abandon()
@@ -191,7 +253,7 @@ def descriptors() -> list[str]:
 
 WANTING = {
     "thread": ("threading.Thread.start", RuntimeError("can't start new thread")),
-    "descriptor": ("flom.client.blocking.keeper.open_pair", OSError(errno.EMFILE, "Too many open files")),
+    "descriptor": ("flom.client.blocking.keeper._Watch.add", OSError(errno.EMFILE, "Too many open files")),
 }
 
 without_keeper = pytest.mark.parametrize(("what", "error"), WANTING.values(), ids=WANTING)

@@ -97,7 +97,7 @@ LOOK = """
 import sys
 from select import select
 from flom import lock
-with lock("R") as held:
+with lock(sys.argv[1]) as held:
     print("held", flush=True)
     while not held.is_lost and not select([sys.stdin], [], [], 0.02)[0]:
         pass
@@ -113,90 +113,85 @@ from twisted.internet.threads import deferToThread
 from flom.client import connect
 async def hold(reactor):
     locks = await connect(reactor)
-    async with locks.acquire("R") as held:
+    async with locks.acquire(sys.argv[1]) as held:
         print("held", flush=True)
         held.lost.addCallback(lambda why: print("lost", flush=True))
         await deferToThread(sys.stdin.read)
 react(lambda reactor: Deferred.fromCoroutine(hold(reactor)))
 """
-PROGRAMS = {"flom.lock": LOOK, "Twisted": HEAR}
+PROGRAMS = {"L": LOOK, "T": HEAR}
+"""Programs, by the names of the locks that they hold until their stdin is closed; they say if the lock is lost."""
 
-each_script = pytest.mark.parametrize("script", PROGRAMS.values(), ids=PROGRAMS)
 
-
-def start_program(script: str, host: LanHost, home: Path, place: str) -> Running:
-    """Start one of L{PROGRAMS}, whose daemon is at C{place}, lines of a file; return it when it holds the lock."""
+def start_programs(host: LanHost, home: Path, place: str) -> list[Running]:
+    """Start L{PROGRAMS}, whose daemon is at C{place}, lines of a file; return them when they hold their locks."""
     (home / ".flom").write_text(f"[Daemon]\nLifespan=0\n{place}")
-    holder = host.start(sys.executable, "-c", script, environment={"HOME": str(home)})
-    assert holder.line() == "held"
-    return holder
+    started = [
+        host.start(sys.executable, "-c", script, name, environment={"HOME": str(home)})
+        for name, script in PROGRAMS.items()
+    ]
+    assert [holder.line() for holder in started] == ["held"] * len(started)
+    return started
 
 
-def assert_told(holder: Running) -> None:
-    """Check that C{holder}, one of L{PROGRAMS}, has said before that its lock is lost."""
+def assert_told(*holders: Running) -> None:
+    """Check that C{holders}, which are L{PROGRAMS}, have said before that their locks are lost."""
     began = monotonic()
-    assert holder.line() == "lost"
+    assert [holder.line() for holder in holders] == ["lost"] * len(holders)
     assert monotonic() - began < 0.1
 
 
-@each_script
 @pytest.mark.parametrize("lost", ["what its host sends", pytest.param("what the daemon sends", marks=slow)])
-def test_a_program_knows_that_its_lock_is_lost_before_another_one_gets_it(
-    script: str, lost: str, lan: Lan, tmp_path: Path
-) -> None:
-    """Its connection is broken, or one end of it is silent, and the daemon has noticed at once."""
+def test_programs_know_that_their_lock_is_lost_before_another_gets_it(lost: str, lan: Lan, tmp_path: Path) -> None:
+    """Their connections are broken, as the daemon has noticed at once, and one end is not heard by the other."""
     scene = Scene(lan, *TIMEOUT)
     ours, server = scene.ours, scene.server
     place = f"UnicastAddress={server.ipv4()}\nUnicastPort={PORT}\n"
-    holder = start_program(script, ours, tmp_path, place)
-    waiter = scene.wait([FLOM_RUN])
+    holders = start_programs(ours, tmp_path, place)
     if lost == "what its host sends":
         scene.cut("drop")
     else:
         rule = f"ip daddr {ours.ipv4()} drop"
         server.run("nft", f"table inet t {{ chain c {{ type filter hook output priority 0; {rule}; }}; }}")
     server.run("ss", "-K", "dst", ours.ipv4(), "sport", "=", f":{PORT}")
-    assert scene.next_line(waiter, "held")
-    assert_told(holder)
-    assert silent_end(waiter) == 0
+    waiters = [server.start_job(*scene.place, "-r", name, seconds=0) for name in PROGRAMS]
+    assert [scene.next_line(waiter, "held") for waiter in waiters]
+    assert_told(*holders)
+    assert [silent_end(waiter) for waiter in waiters] == [0, 0]
 
 
-@pytest.mark.parametrize("script", [HEAR], ids=["Twisted"])
-def test_a_program_of_a_group_can_know_before_a_successor_grants_its_lock(
-    script: str, lan: Lan, tmp_path: Path
-) -> None:
-    """Its host is cut off at the moment when the leader dies; without C{OnLost}, it would hope to reclaim the lock."""
+def test_programs_of_a_group_can_know_before_a_successor_grants_their_lock(lan: Lan, tmp_path: Path) -> None:
+    """Their host is cut off as the leader dies; without C{OnLost}, they would hope to reclaim their locks."""
     leader_host, ours, other = lan.add_hosts(3)
     leader = leader_host.join_group()
     await_leader([leader])
     successor = other.join_group()
     await_leader([leader, successor])
-    holder = start_program(script, ours, tmp_path, f"MulticastAddress={GROUP}\n[Command]\nOnLost=terminate\n")
-    waiter = other.wait_for("R", leader)
+    holders = start_programs(ours, tmp_path, f"MulticastAddress={GROUP}\n[Command]\nOnLost=terminate\n")
+    waiters = [other.wait_for(name, leader) for name in PROGRAMS]
     lan.cut_off(ours)
     leader.signal(signal.SIGKILL)
-    while waiter.line() != "held":
-        pass
-    assert_told(holder)
-    assert waiter.finish().returncode == 0
+    for waiter in waiters:
+        while waiter.line() != "held":
+            pass
+    assert_told(*holders)
+    assert [waiter.finish().returncode for waiter in waiters] == [0, 0]
 
 
-@each_script
-def test_a_program_that_was_stopped_asks_before_it_believes(script: str, lan: Lan, tmp_path: Path) -> None:
-    """Its lock is its own all the same, for both hosts are well; nor does it matter that the daemon is stopped."""
+def test_programs_that_were_stopped_ask_before_they_believe_a_loss(lan: Lan, tmp_path: Path) -> None:
+    """Their locks are their own all the same, as both hosts are well; nor does it matter that the daemon is stopped."""
     scene = Scene(lan, *TIMEOUT)
-    place = f"UnicastAddress={scene.server.ipv4()}\nUnicastPort={PORT}\n"
-    holder = start_program(script, scene.ours, tmp_path, place)
-    holder.signal(signal.SIGSTOP)
+    holders = start_programs(scene.ours, tmp_path, f"UnicastAddress={scene.server.ipv4()}\nUnicastPort={PORT}\n")
+    for holder in holders:
+        holder.signal(signal.SIGSTOP)
     sleep(LONGER)
-    holder.signal(signal.SIGCONT)
+    for holder in holders:
+        holder.signal(signal.SIGCONT)
     scene.daemon.signal(signal.SIGSTOP)
     sleep(LONGER)
     scene.daemon.signal(signal.SIGCONT)
-    waiter = scene.wait([FLOM_RUN])
-    assert holder.finish().stdout == ""
-    assert scene.next_line(waiter, "held")
-    assert silent_end(waiter) == 0
+    ended = [holder.finish() for holder in holders]
+    assert [(one.returncode, one.stdout, one.stderr) for one in ended] == [(0, "", "")] * len(holders)
 
 
 def test_nothing_is_lost_while_both_hosts_are_well(lan: Lan, tls: list[str]) -> None:
