@@ -231,7 +231,7 @@ class LeasedArbiter(DeferredArbiter):
         positions: Any = self.positions
 
         def fail(failure: Failure) -> None:
-            if tenure is self.tenure and tenure is not None:
+            if tenure is self.tenure and tenure is not None and not tenure.has_resigned:
                 names, why = ", ".join(changes), failure.getErrorMessage()
                 self._log.warn("{names}: no number is given until it can be written down: {why}", names=names, why=why)
                 self._clock.callLater(SAVE_AGAIN, self._write, tenure, changes)

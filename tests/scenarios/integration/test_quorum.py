@@ -47,7 +47,9 @@ class Host:
         connection.connect(self._path)
         return SocketConversation(connection)
 
-    def ask(self, name: str, *, session: str = "") -> tuple[SocketConversation, Answer | None]:
+    def ask(
+        self, name: str, *, session: str = "", lifespan: float = 0.0
+    ) -> tuple[SocketConversation, Answer | None]:
         """Ask for C{name}, or go on with what C{session} holds of it; return the first answer."""
         client = self.connect()
         client.say(
@@ -57,6 +59,7 @@ class Host:
                 1,
                 wait=not session,
                 create=True,
+                lifespan=lifespan,
                 peer_id="0123",
                 extended=HAS_SESSIONS,
                 regains=bool(session),
@@ -107,6 +110,10 @@ def test_what_is_held_goes_to_the_next_leader_at_once(hosts: list[Host], etcd: F
     _, held = first.ask("R")
     assert held is not None
     assert held.terms.quorum
+    _, number = first.ask("_s_n[9]", lifespan=60.0)
+    assert number is not None
+    assert number.element == "1"
+    assert "/flom/sequences/_s_n[9]" in etcd.keys()
     began = monotonic()
     first.daemon.process.send_signal(signal.SIGTERM)
     eventually(lambda: second.is_granted("free"), "a grant of the next leader", interval=0.005)
@@ -119,6 +126,9 @@ def test_what_is_held_goes_to_the_next_leader_at_once(hosts: list[Host], etcd: F
     _, other = second.ask("S")
     assert other is not None
     assert other.token > held.token
+    _, number = second.ask("_s_n[9]", lifespan=60.0)
+    assert number is not None
+    assert number.element == "2"
     leader = etcd.value("/flom/leader")
     assert leader is not None
     assert json.loads(leader)["leader"] == second.status.leader
