@@ -145,6 +145,8 @@ class LeasedArbiter(DeferredArbiter):
         self.tenure = tenure
         self.positions = positions
         self.resume(grace)
+        if not grace:
+            self._takeover = None  # nothing can be reclaimed
 
     def resume(self, grace: float = 0.0, looking: Looking | None = None) -> None:
         self._saving.clear()

@@ -113,7 +113,7 @@ def test_what_is_held_goes_to_the_next_leader_at_once(hosts: list[Host], etcd: F
     _, number = first.ask("_s_n[9]", lifespan=60.0)
     assert number is not None
     assert number.element == "1"
-    assert "/flom/sequences/_s_n[9]" in etcd.keys()
+    assert "/flom/sequences/_s_n[9]" in set(etcd.keys())
     began = monotonic()
     first.daemon.process.send_signal(signal.SIGTERM)
     eventually(lambda: second.is_granted("free"), "a grant of the next leader", interval=0.005)
