@@ -47,9 +47,7 @@ class Host:
         connection.connect(self._path)
         return SocketConversation(connection)
 
-    def ask(
-        self, name: str, *, session: str = "", lifespan: float = 0.0
-    ) -> tuple[SocketConversation, Answer | None]:
+    def ask(self, name: str, *, session: str = "", lifespan: float = 0.0) -> tuple[SocketConversation, Answer | None]:
         """Ask for C{name}, or go on with what C{session} holds of it; return the first answer."""
         client = self.connect()
         client.say(
