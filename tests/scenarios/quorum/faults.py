@@ -99,7 +99,7 @@ def kill_daemon(quorum: Quorum, node: Node) -> Heal:
 def end_daemon(quorum: Quorum, node: Node) -> Heal:
     """End the daemon of C{node} in good order, which takes no longer than some seconds; start it again afterwards."""
     assert node.daemon is not None
-    assert node.daemon.stop() == 0, node.daemon.log
+    assert node.daemon.stop() in (0, -signal.SIGTERM), node.daemon.log
 
     def heal() -> None:
         quorum.start_daemon(node)

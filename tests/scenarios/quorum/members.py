@@ -72,7 +72,7 @@ class EtcdMember:
                 *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
                 *("--listen-client-urls", f"http://0.0.0.0:{GATEWAY}", "--advertise-client-urls", self.url),
                 *("--initial-cluster", cluster, "--initial-cluster-state", "new"),
-                *("--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"),
+                *("--logger", "zap", "--log-outputs", "stderr", "--log-level", "error"),
                 stdin=log,
                 stdout=log,
                 stderr=log,
