@@ -420,6 +420,8 @@ class Runner(Hooks):
                 if self._on_lost is not None:
                     heartbeat, is_by_quorum = self._heartbeat, self._acquirer.is_by_quorum
                     self._on_lost.act(self._child, heartbeat.left_to_kill() if heartbeat and is_by_quorum else NEVER)
+                    if self._guardian is not None and heartbeat is not None and heartbeat.lease.is_over(boottime()):
+                        self._on_lost.note_act()  # the guardian has, if the command has ended before us
             self._note("loss", why=line)
             print_error(line)
 
