@@ -21,7 +21,7 @@ from tests.scenarios.quorum.members import GROUP, Node, Quorum, needs_etcd
 from tests.scenarios.quorum.nemesis import DEEDS, RECOVERY
 from tests.scenarios.quorum.store import TokenStore
 
-pytestmark = [needs_network_namespaces, needs_nft, needs_etcd, pytest.mark.slow]
+pytestmark = [needs_network_namespaces, needs_nft, needs_etcd]
 
 slow = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from tests.fakes.programs import Running
 from tests.scenarios.quorum import faults, taking
 from tests.scenarios.quorum.members import GROUP, Node, Quorum, needs_etcd
 
-pytestmark = [needs_network_namespaces, needs_nft, needs_etcd, pytest.mark.slow]
+pytestmark = [needs_network_namespaces, needs_nft, needs_etcd]
 
 slow = pytest.mark.slow
 
