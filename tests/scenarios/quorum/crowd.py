@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 import time
@@ -135,6 +136,11 @@ class Crowd:
     def outcomes(self) -> Counter[str]:
         """Return how many have ended how."""
         return Counter(OUTCOMES.get(run.status, f"status {run.status}") for run in self.runs)
+
+    def words(self) -> Counter[str]:
+        """Return what was said by those that have not run, without its numbers."""
+        said = (run.said.strip().rpartition("\n")[2] for run in self.runs if run.status)
+        return Counter(re.sub(r"[0-9]+", "N", line) for line in said)
 
     def frozen(self) -> dict[int, list[tuple[int, int]]]:
         """Return from when to when the host of each command was frozen, by the numbers of commands."""

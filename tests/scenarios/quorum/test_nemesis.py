@@ -59,6 +59,8 @@ def test_nothing_is_held_twice_whatever_happens(quorum: Quorum, disk: Path, tmp_
         finally:
             print(f"{len(store.history.jobs)} commands held, {len(store.history.writes)} writes; {dict(nemesis.did)}")
             print(f"{dict(crowd.outcomes())}; on after {max(nemesis.recoveries, default=0):.1f} s at most", flush=True)
+            for line, times in crowd.words().most_common(12):
+                print(f"{times:>6} {line}", flush=True)
 
 
 def keep(store: TokenStore, crowd: Crowd) -> None:
