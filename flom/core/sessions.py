@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from flom.core.requests import SessionId
 
 MOST_BROKEN: Final = 20_000
-"""Sessions without a connection that are kept at one time; of one more, all ends with its connection."""
+"""Sessions without a connection that are kept at one time, but under a quorum; of one more, all ends at once."""
 
 
 class Owner(NamedTuple):
@@ -48,10 +48,15 @@ class Session:
 
 
 class SessionTable:
-    """All sessions of a daemon. All times are in seconds of one monotonic clock."""
+    """
+    All sessions of a daemon. All times are in seconds of one monotonic clock.
+
+    @ivar most_broken: sessions without a connection that are kept at one time.
+    """
 
     def __init__(self, timeout: float) -> None:
         """@param timeout: seconds for which a session is kept whose connection is broken; 0 for not at all."""
+        self.most_broken: float = MOST_BROKEN
         self._timeout = timeout
         self._by_secret: dict[str, Session] = {}
         self._broken: dict[Session, float] = {}  # when each ends; the one that does so first stands at the front
@@ -71,7 +76,7 @@ class SessionTable:
 
     def suspend(self, session: Session, now: float) -> bool:
         """Keep C{session}, whose connection is broken since C{now}; return whether that can be."""
-        if not self._timeout or len(self._broken) >= MOST_BROKEN:
+        if not self._timeout or len(self._broken) >= self.most_broken:
             return False
         session.connection = None
         self._broken.pop(session, None)

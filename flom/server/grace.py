@@ -113,6 +113,12 @@ class Freeze(Takeover):
         self.calls.append(request)
         return True
 
+    def forget(self, request: LockRequest) -> bool:
+        calls = [call for call in self.calls if call is not request]
+        was_deferred = len(calls) < len(self.calls)
+        self.calls = calls
+        return was_deferred
+
     def drop(self, session: SessionId) -> None:
         """Note that C{session} has ended."""
         self.calls.append(session)

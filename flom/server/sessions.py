@@ -40,6 +40,10 @@ class Sessions:
         self._timer: IDelayedCall | None = None
         self.are_kept = timeout > 0
 
+    def keep_all(self) -> None:
+        """Keep however many are broken: the lock of one that ends early could be granted while its holder uses it."""
+        self._table.most_broken = float("inf")
+
     def begin(self, id: SessionId, owner: Owner, connection: Any) -> Session:
         """Return the session of C{connection}, which is C{id} to the arbiter."""
         session = Session(id, os.urandom(_SECRET).hex(), owner, connection)

@@ -66,3 +66,5 @@ def test_without_a_timeout_none_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("flom.core.sessions.MOST_BROKEN", 1)
     table = SessionTable(TIMEOUT)
     assert [table.suspend(begun(table, number), 100.0) for number in (1, 2)] == [True, False]
+    table.most_broken = float("inf")
+    assert table.suspend(begun(table, 3), 100.0)

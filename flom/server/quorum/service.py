@@ -362,6 +362,7 @@ def parts_of(
     """Return the parts of a daemon that are others under a quorum: what serves its clients, and what decides when."""
     assert isinstance(arbiter, LeasedArbiter)
     factory = LeasedFactory(arbiter, clock, options, counters, proofs)
+    factory.sessions.keep_all()
     factory.terms = factory.terms.replace(timeout=quorum.times.told, quorum=True)
     heartbeats = Heartbeats(clock, factory, quorum.times.session)
     return factory, QuorumService(clock, arbiter, quorum, factory.sessions, lifespan, counters, heartbeats)

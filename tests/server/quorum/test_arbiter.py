@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from flom.core.effects import Dismissed, Granted, Queued
+from flom.core.effects import Dismissed, Granted, Queued, Refused
+from flom.core.grace import NO_WAIT
 from flom.core.locks.positions import Position, Remembered
 from flom.core.quorum.tenure import Tenure
 from flom.core.quorum.times import DEFAULT
@@ -89,6 +90,17 @@ def test_when_the_tenure_is_prolonged_what_was_decided_is_told_in_order() -> Non
     leader.arbiter.go_on()
     assert waiter.kinds() == [Queued, Granted]
     assert late.kinds() == [Granted]
+
+
+def test_who_is_not_to_wait_is_refused_in_a_pause() -> None:
+    leader = Leader()
+    leader.arbiter.pause()
+    client, waiter = leader.client().ask("R", wait=False), leader.client().ask("R")
+    leader.clock.advance(NO_WAIT)
+    assert client.kinds() == [Refused]
+    leader.tenure.kept(leader.now(), TTL)
+    leader.arbiter.go_on()
+    assert (client.kinds(), waiter.kinds()) == ([Refused], [Granted])
 
 
 def test_what_was_withheld_dies_with_the_tenure() -> None:
