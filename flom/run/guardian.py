@@ -154,10 +154,7 @@ class Guardian:
         self._send(_SEEN, 0, [])
 
     def end(self) -> None:
-        """End the process."""
-        if self._ours is not None:
-            self._ours.close()
-            self._ours = None
+        """End the process: before it can find that the orders have ended, which would be to take our place."""
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             try:
@@ -165,6 +162,9 @@ class Guardian:
             except ChildProcessError:
                 pass
             self._pid = 0
+        if self._ours is not None:
+            self._ours.close()
+            self._ours = None
 
     def _send(self, order: bytes, number: int, descriptors: Sequence[int]) -> None:
         if self._ours is None:

@@ -214,7 +214,8 @@ class Runner(Hooks):
 
         from flom.run.wait_report import describe_holders
 
-        return describe_holders(self._config)
+        leaders = self._acquirer.leaders
+        return describe_holders(self._config if leaders is None else leaders.config)
 
     def _stop_report(self) -> None:
         if self._report is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     FindOwn = Callable[[list[LockStatus]], LockStatus | None]
 
 _IN_GRACE: Final = "waiting: the daemon is in a grace period, and serves only holders of the one before it"
+_NEW_LEADER: Final = "waiting: the daemon leads since a moment ago, and serves only holders of the leader before"
 _PATIENCE: Final = 0.3  # seconds from the request until -V says something: most locks are there by then
 _UNASKED_PATIENCE: Final = 1.0  # until something is said without -V
 _ASK_TIMEOUT: Final = 0.5  # seconds until we do not wait any more to be told who holds a lock that we did not get
@@ -75,15 +76,16 @@ class WaitReport:
 
             place, find_own = _place_of(self._asking, self._config, self._asked_at)
             with open_status(place, lambda text: None) as reader:
-                was_in_grace = False
+                told = ""
                 while not self._is_over:
                     status = reader.read(self._config.resource_name)
                     text = describe_wait(status, find_own)
                     if text is not None and not self._say(text):
                         break
-                    if text is None and status.daemon.grace_left is not None and not was_in_grace:
-                        was_in_grace = True
-                        self._say(_IN_GRACE)
+                    why = why_not_served(status)
+                    if text is None and why and why != told:
+                        told = why
+                        self._say(why)
                     self._pause(_PERIOD)
         except Exception:
             pass
@@ -104,22 +106,40 @@ class WaitReport:
             return False
 
 
+def why_not_served(status: Status) -> str:
+    """Return why the daemon grants no new lock; the empty string if it does, as far as it says."""
+    daemon, quorum = status.daemon, status.daemon.quorum
+    if quorum is not None and quorum.problem:
+        return f"waiting: the daemon grants nothing: {quorum.problem}"
+    if daemon.grace_left is None:
+        return ""
+    return _IN_GRACE if quorum is None else _NEW_LEADER
+
+
 def describe_wait(status: Status, find_own: FindOwn) -> str | None:
     """Return in one line what the waiter that is C{find_own}'s choice waits for; C{None} if it is none."""
     if (waiter := find_own(list(status.incubator))) is not None:
         return f"waiting for {waiter.name}: no client has created it yet"
     for resource in status.resources:
         if (waiter := find_own(list(resource.waiters))) is not None:
-            return _describe(resource, waiter, is_draining=status.daemon.draining)
+            return _describe(resource, waiter, _more_of(status))
     return None
 
 
-def _describe(resource: ResourceStatus, own: LockStatus, *, is_draining: bool) -> str:
+def _more_of(status: Status) -> str:
+    """Return what there is to say of the daemon at the end of a line about a waiter."""
+    quorum = status.daemon.quorum
+    if quorum is not None and quorum.problem:
+        return f", and the daemon grants nothing: {quorum.problem}"
+    return ", and the daemon is draining" if status.daemon.draining else ""
+
+
+def _describe(resource: ResourceStatus, own: LockStatus, more: str) -> str:
     what = own.mode if own.quantity is None else str(own.quantity)
     ahead = len(resource.ahead_of(own))
     text = f"waiting for {own.name}{f' ({what})' if what else ''}: {f'{ahead} ahead' if ahead else 'next in line'}"
     held = _spell_holders(resource.blockers(own))
-    return f"{text}{f', held {held}' if held else ''}{', and the daemon is draining' if is_draining else ''}"
+    return f"{text}{f', held {held}' if held else ''}{more}"
 
 
 def _spell_holders(holders: list[LockStatus]) -> str:

@@ -55,10 +55,10 @@ def test_flom_leaves_its_command_alone(
 
 
 def test_what_has_no_room_is_an_error_before_the_command_begins(holds_by_quorum: Holds) -> None:
-    running, answering = holds_by_quorum("--on-lost", "terminate", "--kill-after", "2.2", "--", "echo", "ran")
+    running, answering = holds_by_quorum("--on-lost", "terminate", "--kill-after", "1.7", "--", "echo", "ran")
     done = running.finish()
     assert (done.returncode, done.stdout) == (99, "")
-    assert done.stderr.startswith("flom-run: kill-after: 2.2 s are too long: ")
+    assert done.stderr.startswith("flom-run: kill-after: 1.7 s are too long: ")
     assert done.stderr.count("\n") == 1
     answering.join()
     assert answering.others == [Unlock("R1", rollback=True)]

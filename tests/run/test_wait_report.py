@@ -19,11 +19,13 @@ from flom.config import Config
 from flom.core.protocol.messages import Answer, ManagementRefused, StatusRequest
 from flom.job.wording import Wording
 from flom.run.runner import Runner
-from flom.run.wait_report import WaitReport
+from flom.run.wait_report import WaitReport, describe_wait, why_not_served
+from flom.status.model import QuorumStatus
 from tests.fakes.authority import Authority
 from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
 from tests.fakes.peers import FakeDaemon, SocketClient
 from tests.fakes.programs import Programs, Running, free_port
+from tests.fakes.status import make_status
 from tests.fakes.terminal import Terminal
 
 QUEUED = Outcome.QUEUED
@@ -334,3 +336,23 @@ def test_without_a_thread_the_lock_is_waited_for_in_silence(monkeypatch: pytest.
     monkeypatch.setattr("flom.lean.start_new_thread", Mock(side_effect=RuntimeError("can't start new thread")))
     config = Config(verbose=True)
     Runner(config, ["true"], Wording("flom-run", config)).asks(Mock())  # raises nothing
+
+
+# a quorum
+
+QUORUM = QuorumStatus("h1, pid 7", None, 3, True, 2.0, (), {}, "")
+
+
+def test_a_leader_that_is_new_says_so() -> None:
+    status = make_status("R", quorum=lambda: QUORUM)
+    new = status.replace(daemon=status.daemon.replace(grace_left=3.0))
+    assert why_not_served(status) == ""
+    assert why_not_served(new).startswith("waiting: the daemon leads since a moment ago, ")
+
+
+def test_why_a_leader_grants_nothing_is_told() -> None:
+    problem = "etcd: no answer of http://h2:2379 within 1 s"
+    status = make_status("R", quorum=lambda: QUORUM.replace(granting=False, problem=problem))
+    assert why_not_served(status) == f"waiting: the daemon grants nothing: {problem}"
+    text = describe_wait(status, lambda waiters: waiters[-1] if waiters else None)
+    assert text is None or text.endswith(f", and the daemon grants nothing: {problem}")

@@ -14,7 +14,8 @@ from flom.client.blocking.connection import connect
 from flom.client.blocking.reclaim import check_in_time, pause_before_look
 from flom.client.retry import CONNECT_TRY, until_next_look
 from flom.codes import ReturnCode
-from flom.errors import ConfigError, DaemonLost, DaemonUnreachable, LockTimeout
+from flom.errors import ConfigError, DaemonLost, DaemonUnreachable, FlomError, LockTimeout
+from flom.text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 _FIRST_TRY: Final = 0.5
 """L{CONNECT_TRY} in the first round: a host that is up answers, and the next one may lead."""
+
+
+_PATIENCE: Final = 1.0  # seconds without a leader after which daemons are asked why
+_ASK_TIMEOUT: Final = 0.5  # seconds for that
 
 
 class NoLeader(LockTimeout):
@@ -113,9 +118,12 @@ class Leaders:
             raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, what)
         check_in_time(acquirer)
         took = monotonic() - self._began
-        if what != self._told:
-            self._told = what
-            acquirer.hooks.say(f"{what}, waiting for one that does")
+        line = f"{what}, waiting for one that does"
+        if took > _PATIENCE and acquirer.hooks.wants_reasons:
+            line = f"{what}: {self._why() or 'waiting for one that does'}"
+        if line != self._told:
+            self._told = line
+            acquirer.hooks.say(line)
         try:
             pause_before_look(acquirer, until_next_look(took), deadline)
         except LockTimeout:
@@ -131,6 +139,22 @@ class Leaders:
         """Return in words that none leads, and which ones cannot be asked."""
         problems = f" ({'; '.join(self._problems.values())})" if self._problems else ""
         return f"none of {_listed(self._configs)} leads{problems}"
+
+    def _why(self) -> str:
+        """Return what the first daemon that answers says of the quorum; the empty string if none does."""
+        from flom.client.blocking.status import open_status
+
+        for config in self._configs:
+            try:
+                with open_status(config, lambda text: None, _ASK_TIMEOUT) as reader:
+                    quorum = reader.read(self._name, _ASK_TIMEOUT).daemon.quorum
+            except (FlomError, OSError):
+                continue
+            if quorum is not None and quorum.problem:
+                return one_line(f"{peer_of(config)} says: {quorum.problem}")
+            if quorum is not None and quorum.leader:
+                return one_line(f"{peer_of(config)} says that {quorum.leader} leads")
+        return ""
 
 
 def _listed(configs: list[Config]) -> str:

@@ -59,7 +59,7 @@ class HeldLease:
             self._come_back_in = time_to_come_back(whole, held_on.probe_early())
 
     def is_over(self) -> bool:
-        """Return whether what the lock is for was to end by now, and nobody could see to that."""
+        """Return whether what the lock is for was to end by now, and this process could not see to that."""
         is_known = self.is_by_quorum or (self._is_ended and self.lease.interval != NEVER)
         return is_known and self.lease.is_over(boottime())
 
