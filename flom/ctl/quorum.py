@@ -96,8 +96,7 @@ async def read_lead(gateway: Gateway) -> Lead:
     """Ask who leads, and what is known of epochs."""
     import json
 
-    from flom.server.quorum.elector import LEADER
-    from flom.server.quorum.offset import read_bounds
+    from flom.server.quorum.offset import LEADER, read_bounds
 
     bounds = await read_bounds(gateway)
     found = (await gateway.read(gateway.address.key(LEADER))).found[0]

@@ -27,7 +27,18 @@ from flom.errors import FlomError, HistoryWentBack
 from flom.lean import boottime
 from flom.server.quorum.gateway import Gateway, Lease
 from flom.server.quorum.members import Members
-from flom.server.quorum.offset import EPOCH, HALT, Offset, ensure_offset, halt, parse_halt, parse_offset, read_bounds
+from flom.server.quorum.offset import (
+    EPOCH,
+    HALT,
+    LAST,
+    LEADER,
+    Offset,
+    ensure_offset,
+    halt,
+    parse_halt,
+    parse_offset,
+    read_bounds,
+)
 from flom.server.quorum.positions import QuorumPositions
 from flom.server.quorum.record import Record, Seen
 from flom.server.quorum.reign import LOOK, PAUSE, Reign
@@ -36,7 +47,6 @@ from flom.server.quorum.wire import Denied, Doubtful, KeyValue, NoLease, created
 from flom.server.state import StateDirectory
 from flom.text import one_line
 
-LEADER: Final = "leader"
 WORD: Final = "word"
 
 MAX_WORD: Final = 10**6
@@ -352,11 +362,11 @@ class Elector(Service):
         gateway, floor = self._gateway, self._gateway.history.epoch
         about = {"leader": self._identity, "since": self._wall(), "try": token_hex(16)}
         value = json.dumps(about).encode()
-        epoch, halt, word = map(gateway.address.key, (EPOCH, HALT, WORD))
+        epoch, halt, word, last = map(gateway.address.key, (EPOCH, HALT, WORD, LAST))
         try:
             answer = await gateway.transact(
                 [created_at(self._key, 0), created_at(halt, 0)],
-                [put(self._key, value, lease.id), read(epoch), delete(word)],
+                [put(self._key, value, lease.id), read(epoch), delete(word), put(last, value)],
             )
         except Doubtful:
             return await self._see_whether_won(lease, value, floor)
@@ -364,7 +374,7 @@ class Elector(Service):
             return None
         if not answer.has_succeeded:
             return None
-        _, offset, left = answer.found
+        _, offset, left, _ = answer.found
         return self._won(value, answer.revision, offset, left[0].value if left else b"", floor)
 
     async def _see_whether_won(self, lease: Lease, value: bytes, floor: int) -> _Won | None:

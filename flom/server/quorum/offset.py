@@ -1,9 +1,9 @@
 """
 The offset between the revisions of etcd and the epochs of leaders, and the sign that etcd's history has gone back.
 
-C{PREFIX/epoch} is C{{"offset": N, "raised": K}}; a leader's epoch is the revision that created its key, plus N; K is
-when the epoch was raised last, after etcd had gone back. C{PREFIX/halt} is C{{"epoch": N, "why": TEXT}}: while it is
-there, no daemon begins to lead; N is the highest epoch that was seen.
+C{PREFIX/epoch} is an L{Offset}; a leader's epoch is the revision that created its key, plus the offset. C{PREFIX/last}
+is written by each daemon that wins, in the same transaction. C{PREFIX/halt} is C{{"epoch": N, "why": TEXT}}: while it
+is there, no daemon begins to lead; N is the highest epoch that was seen.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ from flom.text import one_line, truncate
 
 EPOCH: Final = "epoch"
 HALT: Final = "halt"
+LAST: Final = "last"
+LEADER: Final = "leader"
+
+GAP: Final = 2**24
+"""
+Revisions of others after which the offset is lowered, so that epochs go on where they were. There are 2**31 epochs: an
+etcd with 100 writes a second would use them up in eight months.
+"""
 
 _TRIES: Final = 5
 """How often others may be quicker."""
@@ -42,10 +50,12 @@ class Offset(NamedTuple):
     What is to be added to a revision.
 
     @ivar raised: when L{raise_epoch} was called last, in seconds since the epoch of the wall clock; 0 for never.
+    @ivar floor: the highest epoch of a leader that was elected before the offset was set; -1 if there was none.
     """
 
     offset: int
-    raised: int = 0
+    raised: int
+    floor: int
 
 
 class Bounds(NamedTuple):
@@ -58,6 +68,8 @@ class Bounds(NamedTuple):
     @ivar halt: C{None} if there is none.
     @ivar halt_at: likewise.
     @ivar raised: see L{Offset.raised}; -1 if there is no offset.
+    @ivar floor: see L{Offset.floor}; likewise.
+    @ivar last_at: the revision in which the last leader was elected; 0 for none.
     """
 
     revision: int
@@ -66,18 +78,24 @@ class Bounds(NamedTuple):
     halt: Halt | None
     halt_at: int
     raised: int = -1
+    floor: int = -1
+    last_at: int = 0
 
     @property
     def epoch(self) -> int:
         """The highest epoch that there can have been in this history; -1 if there is no offset."""
         return -1 if self.offset is None else self.revision + self.offset
 
+    @property
+    def last_epoch(self) -> int:
+        """The epoch of the last leader; -1 if there was none."""
+        return self.floor if self.offset is None or self.last_at <= self.offset_at else self.last_at + self.offset
+
 
 async def read_bounds(gateway: Gateway) -> Bounds:
     """Read what is in etcd about epochs."""
-    epoch, halt = gateway.address.key(EPOCH), gateway.address.key(HALT)
-    answer = await gateway.transact([], [read(epoch), read(halt)])
-    offset_found, halt_found = answer.found
+    answer = await gateway.transact([], [read(gateway.address.key(name)) for name in (EPOCH, HALT, LAST)])
+    offset_found, halt_found, last_found = answer.found
     offset = parse_offset(offset_found[0]) if offset_found else None
     return Bounds(
         answer.revision,
@@ -86,6 +104,8 @@ async def read_bounds(gateway: Gateway) -> Bounds:
         parse_halt(halt_found[0]) if halt_found else None,
         halt_found[0].modified if halt_found else 0,
         -1 if offset is None else offset.raised,
+        -1 if offset is None else offset.floor,
+        last_found[0].modified if last_found else 0,
     )
 
 
@@ -114,8 +134,11 @@ async def ensure_offset(gateway: Gateway, *, seen: int, known: int, clock_epoch:
         elif found.epoch < known:
             at_least = known
         else:
+            at_least = max(found.last_epoch, seen, known, clock_epoch)
+            if found.last_at and found.epoch > at_least + GAP:
+                await _set(gateway, found, at_least, max(found.raised, 0), is_lower=True)
             return
-        await _set(gateway, found, Offset(first_offset(found.revision, at_least), max(found.raised, 0)))
+        await _set(gateway, found, at_least, max(found.raised, 0))
     raise Denied(f"{gateway.address.key(EPOCH)}: others change it all the time")
 
 
@@ -128,7 +151,7 @@ async def raise_epoch(gateway: Gateway, above: int = -1, wall: Callable[[], floa
         found = await read_bounds(gateway)
         at_least = max(above, found.epoch, -1 if found.halt is None else found.halt.epoch)
         raised = max(int(wall()), found.raised + 1)
-        if await _set(gateway, found, Offset(first_offset(found.revision, at_least), raised)):
+        if await _set(gateway, found, at_least, raised):
             return at_least + 1
     raise Denied(f"{gateway.address.key(EPOCH)}: others change it all the time")
 
@@ -146,22 +169,30 @@ async def halt(gateway: Gateway, epoch: int, why: str) -> None:
     raise Denied(f"{key}: others change it all the time")
 
 
-async def _set(gateway: Gateway, found: Bounds, offset: Offset) -> bool:
-    """Set the offset and end the halt, unless one of them has changed since C{found}; return whether that was done."""
-    epoch, halt = gateway.address.key(EPOCH), gateway.address.key(HALT)
+async def _set(gateway: Gateway, found: Bounds, at_least: int, raised: int, *, is_lower: bool = False) -> bool:
+    """
+    Put the next epoch above C{at_least}, and end the halt, unless any of that has changed since C{found}.
+
+    @param is_lower: whether the offset is lower than before: not while a daemon leads, whose epoch others know by it.
+    @return: whether that was done.
+    """
+    epoch, halt, last = (gateway.address.key(name) for name in (EPOCH, HALT, LAST))
     compare = [
-        modified_at(epoch, found.offset_at) if found.offset_at else created_at(epoch, 0),
-        modified_at(halt, found.halt_at) if found.halt_at else created_at(halt, 0),
+        modified_at(epoch, found.offset_at),
+        modified_at(halt, found.halt_at),
+        modified_at(last, found.last_at),
+        *([created_at(gateway.address.key(LEADER), 0)] if is_lower else ()),
     ]
-    text = json.dumps(offset._asdict()).encode()
-    return (await gateway.transact(compare, [put(epoch, text), delete(halt)])).has_succeeded
+    offset = Offset(first_offset(found.revision, at_least), raised, found.last_epoch)
+    then = [put(epoch, json.dumps(offset._asdict()).encode()), delete(halt)]
+    return (await gateway.transact(compare, then)).has_succeeded
 
 
 def parse_offset(found: KeyValue) -> Offset:
     """Read what is in C{PREFIX/epoch}; L{Denied} if it makes no sense."""
     try:
         value = json.loads(found.value)
-        offset = Offset(value["offset"], value.get("raised", 0))
+        offset = Offset(value["offset"], value.get("raised", 0), value.get("floor", found.modified + value["offset"]))
         if all(type(each) is int for each in offset):
             return offset
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):

@@ -420,7 +420,7 @@ async def test_a_restore_is_noticed_and_nobody_leads_until_told(
         etcd.put("/other", b"%d" % number)
     await until(lambda: leader.gateway.history.revision == etcd.store.revision)
     etcd.restore(backup)
-    await until(lambda: leader.role == "halted")
+    await until(lambda: leader.role == "halted" and etcd.value(HALT))
     [deposed] = [each for each in leader.told if each.startswith("deposed")]
     assert "gone back from revision" in deposed
     assert [line for line in lines(log, LogLevel.critical) if "flomctl epoch --raise" in line]
@@ -446,7 +446,7 @@ async def test_a_restore_is_noticed_after_a_restart_too(etcd: FakeEtcd, stand: S
     await first.elector.stopService()
     etcd.restore(backup)
     again = stand(state=state)
-    await until(lambda: again.role == "halted")
+    await until(lambda: again.role == "halted" and etcd.value(HALT))
     assert "elected" not in again.told
     least = await raise_epoch(again.gateway)
     await until(lambda: again.leads)
@@ -478,7 +478,7 @@ async def test_an_offset_that_has_gone_is_another_history(etcd: FakeEtcd, stand:
     await until(lambda: leader.leads)
     etcd.delete(EPOCH)
     await leader.elector.resign(hold_back=0.05)
-    await until(lambda: leader.role == "halted")
+    await until(lambda: leader.role == "halted" and etcd.value(HALT))
     await raise_epoch(leader.gateway, above=leader.epoch + 100)
     before = leader.epoch
     await until(lambda: leader.leads)

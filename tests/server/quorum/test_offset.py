@@ -8,8 +8,9 @@ import pytest
 import pytest_twisted
 
 from flom.errors import HistoryWentBack
+from flom.server.quorum import offset
 from flom.server.quorum.gateway import Gateway
-from flom.server.quorum.offset import Halt, ensure_offset, halt, raise_epoch, read_bounds
+from flom.server.quorum.offset import GAP, Halt, ensure_offset, halt, raise_epoch, read_bounds
 from flom.server.quorum.wire import Denied, put
 from tests.fakes.etcd import FakeEtcd
 
@@ -92,3 +93,47 @@ async def test_what_is_no_halt_halts_too(etcd: FakeEtcd, gateway: Gateway) -> No
     assert (await read_bounds(gateway)).halt == Halt(-1, "/flom/halt is by hand")
     etcd.put(HALT, json.dumps({"epoch": 7, "why": "a\nb"}).encode())
     assert (await read_bounds(gateway)).halt == Halt(7, "a\\nb")
+
+
+async def win(gateway: Gateway) -> int:
+    """Win as a daemon does; return its epoch."""
+    found = await read_bounds(gateway)
+    assert found.offset is not None
+    won = await gateway.transact([], [put("/flom/leader", b"1"), put("/flom/last", b"1")])
+    return won.revision + found.offset
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_others_write_uses_up_no_epochs(etcd: FakeEtcd, gateway: Gateway) -> None:
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
+    first = await win(gateway)
+    etcd.store.revision += 2 * GAP
+    await ensure_offset(gateway, seen=first, known=500, clock_epoch=0)
+    assert (await read_bounds(gateway)).epoch > 2 * GAP  # it is not lowered while a daemon leads
+    etcd.delete("/flom/leader")
+    await ensure_offset(gateway, seen=first, known=500, clock_epoch=0)
+    found = await read_bounds(gateway)
+    assert found.last_epoch == first
+    assert first <= found.epoch < first + 10
+    second = await win(gateway)
+    assert first < second < first + 10
+    assert (await read_bounds(gateway)).last_epoch == second
+    etcd.delete("/flom/leader")
+    etcd.store.revision += 2 * GAP
+    await ensure_offset(gateway, seen=first, known=500, clock_epoch=0)  # by one that has not seen the second
+    assert await win(gateway) in range(second + 1, second + 10)
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_is_not_lowered_if_another_has_won_meanwhile(etcd: FakeEtcd, gateway: Gateway) -> None:
+    """Also if that one has gone again."""
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
+    await win(gateway)
+    etcd.delete("/flom/leader")
+    etcd.store.revision += 2 * GAP
+    found = await read_bounds(gateway)
+    high = await win(gateway)
+    etcd.delete("/flom/leader")
+    assert not await offset._set(gateway, found, 500, 0, is_lower=True)
+    await ensure_offset(gateway, seen=high, known=500, clock_epoch=0)
+    assert await win(gateway) > high

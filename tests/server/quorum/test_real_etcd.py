@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, DeferredQueue
 from flom.core.locks.positions import Position, Remembered
 from flom.lean import boottime
 from flom.server.quorum.gateway import Credentials, Gateway
-from flom.server.quorum.offset import raise_epoch
+from flom.server.quorum.offset import raise_epoch, read_bounds
 from flom.server.quorum.tls import QuorumTls
 from flom.server.quorum.watch import Watch
 from flom.server.quorum.wire import Denied, Doubtful, NoLease, created_at, delete, put, read
@@ -179,6 +179,8 @@ async def test_a_backup_of_before_is_noticed(run: Run, tmp_path: Path, monkeypat
     etcd.restore(backup)
     etcd.start()
     await until(lambda: first.role == "halted", 10)
+    while (await read_bounds(gateway_to(etcd))).halt is None:
+        pass
     await raise_epoch(gateway_to(etcd))
     await until(lambda: first.told.count("elected") == 2, 10)
     await first.elector.stopService()
