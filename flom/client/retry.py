@@ -35,12 +35,24 @@ TAKEOVER_ANSWER_TIMEOUT: Final = 15.0
 FIRST_ANSWER: Final = 1.0  # seconds that one of several daemons has to say whether it leads
 CONNECT_TRY: Final = 2.0  # seconds for connecting to one of several hosts
 
-CLOSE_TIMEOUT: Final = 5.0  # seconds that the daemon has for confirming an unlock
+CLOSE_TIMEOUT: Final = 5.0
+"""
+Seconds that the daemon has for confirming an unlock. One that cannot be reached, but keeps the lock until we are back,
+has as long as it does (L{flom.core.protocol.messages.Terms}), unless its host says all the time that there is none.
+"""
+
+UNLOCK_TRY: Final = CLOSE_TIMEOUT / 2
+"""Seconds that it has for that on one connection, if it can be asked again by another."""
+
+MOST_GONE: Final = 20  # daemons that go before they confirm an unlock, or connections that break, one after another
 RETRY: Final = 0.1  # seconds before another daemon is asked than the one that has gone
 FIRST_RETRY: Final = 0.01
 """The same in a group, the first time, and twice as long each further time: a leader may have handed over."""
 
 LONG_RETRY: Final = 1.0  # seconds at most between two looks for a daemon that another program has to start
+KEPT_RETRY: Final = 0.5
+"""The same where a daemon keeps what we have for some seconds: the way to it may be clear for a short time only."""
+
 BACK_OFF: Final = 0.25  # between two looks, part of the time up to now: hundreds may look from one host
 
 _MANY_RETRIES: Final = 20
@@ -100,9 +112,13 @@ def jitter() -> float:
     return 0.5 + os.urandom(1)[0] / 255
 
 
-def until_next_look(took: float) -> float:
-    """Return seconds until the next look for a daemon that was looked for during C{took} seconds, see L{jitter}."""
-    return min(max(RETRY, took * BACK_OFF), LONG_RETRY) * jitter()
+def until_next_look(took: float, longest: float = LONG_RETRY) -> float:
+    """
+    Return seconds until the next look for a daemon that was looked for during C{took} seconds.
+
+    @param longest: so many at most, before L{jitter}.
+    """
+    return min(max(RETRY, took * BACK_OFF), longest) * jitter()
 
 
 class RetryBudget:
@@ -156,5 +172,5 @@ def in_group(keepalive: Keepalive, timing: Timing) -> Keepalive:
 
     If its host dies, a standby leads after L{Timing.patience} and L{Timing.campaign}; clients have to look for it then.
     """
-    step = max(1, int((timing.patience + timing.campaign) // 3))
+    step = timing.probe_step
     return Keepalive(min(keepalive.time, step), min(keepalive.interval, step), min(keepalive.probes, 2))

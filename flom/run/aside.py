@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
-def call_aside(work: Callable[[], _T], child: Child | Orphan, left: Callable[[], float] | None = None) -> _T:
+def call_aside(
+    work: Callable[[], _T],
+    child: Child | Orphan,
+    left: Callable[[], float] | None = None,
+    hurry: Callable[[], float] = lambda: CLOSE_TIMEOUT,
+) -> _T:
     """
     Return what C{work} returns, or raise what it raises; it is called in another thread, if there can be one.
 
     @param left: returns the seconds that there are; C{None} for as many as it takes.
-    @raise LockTimeout: the command has ended L{CLOSE_TIMEOUT} seconds ago, or nothing is C{left}, and C{work} has not.
+    @param hurry: called when the command has ended; returns the seconds that there are then.
+    @raise LockTimeout: the command has ended so long ago, or nothing is C{left}, and C{work} has not ended.
     """
     results: list[_T] = []
     errors: list[BaseException] = []
@@ -54,13 +60,15 @@ def call_aside(work: Callable[[], _T], child: Child | Orphan, left: Callable[[],
     ready: list[tuple[int, int]] = []
     while not ready and (left is None or left() > 0):
         ready = waiting.poll(None if left is None else max(0.0, left()) * 1000)
+    seconds = CLOSE_TIMEOUT
     if ready and over not in [descriptor for descriptor, _ in ready]:
         waiting.unregister(child)
-        waiting.poll(CLOSE_TIMEOUT * 1000)
+        seconds = hurry()
+        waiting.poll(seconds * 1000)
     os.close(over)
     if errors:
         raise errors[0]
     if not results:
-        after = f"within {CLOSE_TIMEOUT:g} s after the end of the command" if ready else "in time"
+        after = f"within {seconds:g} s after the end of the command" if ready else "in time"
         raise LockTimeout(f"no daemon has come {after}")
     return results[0]

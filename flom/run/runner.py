@@ -393,7 +393,7 @@ class Runner(Hooks):
         is_limited = self._on_lost is not None or self._acquirer.is_by_quorum
         left = heartbeat.left_to_lose if heartbeat is not None and is_limited else None
         try:
-            conversation = call_aside(lambda: self._acquirer.reclaim(request), child, left)
+            conversation = call_aside(lambda: self._acquirer.reclaim(request), child, left, self._acquirer.hurry)
         except FlomError as e:
             self._acquirer.stop()
             has_ended = child.status is not None  # or perhaps meanwhile

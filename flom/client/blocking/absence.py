@@ -9,7 +9,7 @@ from time import monotonic
 
 from flom.client.blocking.dial import Seek
 from flom.client.blocking.reclaim import check_in_time, expect, pause_before_look
-from flom.client.retry import until_next_look
+from flom.client.retry import KEPT_RETRY, LONG_RETRY, until_next_look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Absence:
             return self._seek
         if acquirer.is_expected:
             acquirer.hooks.say(f"{error}, trying again")
-            self._pause()
+            self._pause(KEPT_RETRY)
             if acquirer.is_expected or acquirer.seek != Seek.TO_RECLAIM:
                 return self._seek  # a holder has no more time: the next attempt might take minutes
         waits = acquirer.budget.has_waited and not acquirer.is_in_group and not acquirer.can_start
@@ -64,6 +64,8 @@ class Absence:
     def _note(self, error: NoDaemon, asked_at: float) -> None:
         """Note that nobody listens, where the next daemon will know of us: until now, nobody can have had our lock."""
         reclaiming, held = self._acquirer.reclaiming, self._acquirer.held
+        if self._acquirer.has_gone(error):
+            raise error
         if reclaiming is None or not error.is_refused:
             return
         if reclaiming.is_late:
@@ -101,5 +103,5 @@ class Absence:
         elif not self._starter.start():
             self._await_daemon(error)
 
-    def _pause(self) -> None:
-        pause_before_look(self._acquirer, until_next_look(monotonic() - self._began))
+    def _pause(self, longest: float = LONG_RETRY) -> None:
+        pause_before_look(self._acquirer, until_next_look(monotonic() - self._began, longest))

@@ -20,6 +20,7 @@ from flom.client.blocking.dial import NoDaemon, Seek, pause, prepare
 from flom.client.blocking.stream import NEVER
 from flom.client.retry import (
     ANSWER_TIMEOUT,
+    CLOSE_TIMEOUT,
     COME_BACK_TIMEOUT,
     FIRST_RETRY,
     RETRY,
@@ -113,6 +114,7 @@ class Acquirer:
     @ivar held: what is believed of the lock; C{None} before L{begin_lease}, and where that returns C{None}.
     @ivar reclaiming: the last attempt to reclaim it; C{None} before there was one.
     @ivar expected_until: a time of C{time.monotonic}; see L{is_expected}.
+    @ivar time_to_release: seconds for which the lock that is being reclaimed can be released yet.
     """
 
     def __init__(
@@ -157,6 +159,9 @@ class Acquirer:
         self.held: HeldLease | None = None
         self.reclaiming: Reclaim | None = None
         self.expected_until = 0.0
+        self.time_to_release = CLOSE_TIMEOUT
+        self._is_hurried = False
+        self._refused_since = NEVER  # since when the daemon's host has said that there is none, without a break
         self._interrupts = interrupts
         self._stepping = RLock()  # held while we step out, and while it is looked at whether we have
         self._is_undecided = False
@@ -240,6 +245,14 @@ class Acquirer:
         self.reclaiming = Reclaim(self, message)
         return self.reclaiming.run(deadline)
 
+    def hurry(self) -> float:
+        """
+        Note that the lock, which another thread may reclaim, is only to be released; return the seconds which that may
+        take: as long as its daemon keeps it, or less if that has gone.
+        """
+        self._is_hurried = True
+        return self.time_to_release
+
     def stop(self) -> None:
         """End a reclaim, which another thread is about, unless it is starting a daemon: then, when that is over."""
         self.deadline = 0.0
@@ -294,6 +307,14 @@ class Acquirer:
     def is_expected(self) -> bool:
         """True while a daemon keeps what we had of it, although we cannot reach it: nobody starts another one."""
         return monotonic() < self.expected_until
+
+    def has_gone(self, error: FlomError) -> bool:
+        """Note why there is no daemon; return whether its host says so for too long, if we L{hurry}."""
+        if not (isinstance(error, DaemonUnreachable) and error.is_refused):
+            self._refused_since = NEVER
+            return False
+        self._refused_since = min(self._refused_since, monotonic())
+        return self._is_hurried and monotonic() >= self._refused_since + CLOSE_TIMEOUT
 
     def limit_wait(self) -> None:
         """Start the user's timeout: when the wait begins, and anew when a daemon has been started, which takes time."""
@@ -457,7 +478,9 @@ class Acquirer:
         if is_expected := self.is_expected:
             limit = min(limit, monotonic() + COME_BACK_TIMEOUT, self.expected_until)
         try:
-            return self.connect(seek, min(self.deadline, limit))
+            conversation = self.connect(seek, min(self.deadline, limit))
+            self._refused_since = NEVER
+            return conversation
         except LockTimeout as e:
             if self.deadline <= limit:
                 raise

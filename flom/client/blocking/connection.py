@@ -16,7 +16,7 @@ from flom.client.blocking.dial import Seek, reach
 from flom.client.blocking.fork_safety import adopt, close_socket, guard, lock_holders
 from flom.client.blocking.stream import NEVER, Stream, note_signals, wait_for
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
-from flom.client.retry import CLOSE_TIMEOUT, FIRST_ANSWER, unconfirmed
+from flom.client.retry import CLOSE_TIMEOUT, FIRST_ANSWER, MOST_GONE, UNLOCK_TRY, unconfirmed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 _RESET: Final = (1).to_bytes(4, sys.byteorder) + bytes(4)  # of the kernel's struct linger: on, for 0 seconds
 _CHECK_PART: Final = 5  # of the daemon's session-timeout is the time in which it should answer
-
-_MOST_GONE: Final = 20  # daemons that go before they confirm an unlock, or connections that break, one after another
 
 _trace = tracer("client")
 _msg = tracer("msg")
@@ -164,8 +162,10 @@ class Conversation:
                 with note_signals() as signals:
                     return self._ask(message, limit, signals)
             return self._ask(message, limit, None)
-        except BaseException:
-            if self.fileno() >= 0:
+        except BaseException as e:
+            if message.regains and message.session and isinstance(e, LockTimeout):
+                self.break_off()  # what the daemon may have taken up on this connection is asked for by another
+            elif self.fileno() >= 0:
                 if not message.regains:
                     self.say_goodbye()
                 self.stream.hang_up()  # or else an answer that was not read would make it a reset
@@ -175,8 +175,8 @@ class Conversation:
     def unlock(self, name: str, rollback: bool = False) -> None:
         """
         Release the lock, wait until the daemon has taken that, at most L{CLOSE_TIMEOUT} seconds, and close the
-        connection. If it is broken, the lock is released by another one, if it can L{go_on}; if the daemon is gone, it
-        is rolled back at the next one, if it can be reclaimed.
+        connection. If it is broken, the lock is released by another one, if it can L{go_on}, within the time for which
+        the daemon keeps it; if the daemon is gone, it is rolled back at the next one, if it can be reclaimed.
 
         @param name: of the resource, as it was asked for.
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
@@ -185,22 +185,23 @@ class Conversation:
         @raise flom.errors.LocalProtocolError: there is no lock to release; nothing has happened.
         """
         self._check_open()
-        deadline = monotonic() + CLOSE_TIMEOUT
         try:
             if self.go_on is None and self.reclaim is None:
-                self._unlock(name, rollback, deadline)
+                self._unlock(name, rollback, monotonic() + CLOSE_TIMEOUT)
             else:
-                self._unlock_again(name, rollback, deadline)
+                self._unlock_again(name, rollback)
         finally:
             self.give_up()
             self.close()
         if self.is_contested:
             raise self.why_contested()
 
-    def _unlock_again(self, name: str, rollback: bool, deadline: float) -> None:
-        """Release the lock; if the daemon does not say in half of the time that it has taken that, by another one."""
+    def _unlock_again(self, name: str, rollback: bool) -> None:
+        """Release the lock; if the daemon does not say in time that it has taken that, by another connection."""
+        now = monotonic()
+        kept_until = now + max(CLOSE_TIMEOUT, self.connection.terms.timeout)
         try:
-            self._unlock(name, rollback, deadline - CLOSE_TIMEOUT / 2)
+            self._unlock(name, rollback, now + (CLOSE_TIMEOUT if self.go_on is None else UNLOCK_TRY))
         except DaemonLost as e:
             has_closed = not self.is_broken and (self._is_lost or not self.connection.is_unlocking)
             go_on = self.go_on if self.goes_on_elsewhere or not has_closed else None
@@ -209,7 +210,9 @@ class Conversation:
                 go_on = self.reclaim
             if go_on is None:
                 raise
-            self._unlock_elsewhere(e, name, rollback, deadline, go_on)
+            if has_closed:
+                kept_until = max(kept_until, monotonic() + CLOSE_TIMEOUT)  # for the next daemon
+            self._unlock_elsewhere(e, name, rollback, kept_until, go_on)
 
     def _unlock_elsewhere(
         self,
@@ -224,7 +227,7 @@ class Conversation:
         gone, there is as much time again for the next one, if the lock can be reclaimed there.
         """
         former: Conversation | None = None
-        for _ in range(_MOST_GONE):
+        for _ in range(MOST_GONE):
             try:
                 conversation = go_on(deadline)
             except FlomError as why:
@@ -236,15 +239,19 @@ class Conversation:
             if conversation is None:
                 return
             self.is_contested |= conversation.is_contested
+            is_kept = bool(conversation.connection.session)
             try:
-                conversation._unlock(name, rollback, deadline)
+                conversation._unlock(name, rollback, min(deadline, monotonic() + UNLOCK_TRY) if is_kept else deadline)
             except DaemonLost as e:
                 loss, former = e, conversation
+                has_timed_out = conversation.connection.is_unlocking and not conversation._is_lost
+                if has_timed_out and is_kept:
+                    conversation.break_off()
                 if conversation.stream.is_broken:
                     if monotonic() < deadline:
                         continue
-                elif go_on == self.reclaim and (conversation._is_lost or not conversation.connection.is_unlocking):
-                    deadline = monotonic() + CLOSE_TIMEOUT
+                elif go_on == self.reclaim and not has_timed_out:
+                    deadline = max(deadline, monotonic() + CLOSE_TIMEOUT)
                     continue
                 conversation._leave()
                 raise

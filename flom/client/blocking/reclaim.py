@@ -10,7 +10,17 @@ from time import monotonic
 from flom.client.addresses import peer_of
 from flom.client.blocking.dial import NoDaemon, Seek, pause
 from flom.client.blocking.stream import NEVER
-from flom.client.retry import COME_BACK_TIMEOUT, LONG_RETRY, RETRY, RetryBudget, check_reclaimed, jitter, new_holder
+from flom.client.retry import (
+    CLOSE_TIMEOUT,
+    COME_BACK_TIMEOUT,
+    LONG_RETRY,
+    RETRY,
+    UNLOCK_TRY,
+    RetryBudget,
+    check_reclaimed,
+    jitter,
+    new_holder,
+)
 from flom.codes import Outcome
 from flom.core.protocol.events import Granted
 from flom.errors import (
@@ -60,6 +70,8 @@ class Reclaim:
     def run(self, deadline: float) -> Conversation:
         """See L{Acquirer.reclaim}."""
         acquirer, former = self._acquirer, self._former
+        if former is not None and not self.insists:
+            acquirer.time_to_release = max(CLOSE_TIMEOUT, former.connection.terms.timeout)
         acquirer.seek = Seek.TO_RECLAIM
         acquirer.holder = acquirer.holder or new_holder()
         acquirer.timeout, acquirer.deadline, acquirer.patience = None, deadline, NEVER
@@ -106,7 +118,7 @@ class Reclaim:
             try:
                 return acquirer.ask(message)
             except (NoDaemon, DaemonLost) as e:
-                if self.is_late or (self.is_far and not acquirer.is_expected):
+                if self.is_late or acquirer.has_gone(e) or (self.is_far and not acquirer.is_expected):
                     raise
                 acquirer.hooks.say(f"{e}, trying again")
             pause_before_look(acquirer, LONG_RETRY * jitter())
@@ -162,6 +174,7 @@ def expect(acquirer: Acquirer, timeout: float = 0.0) -> None:
 
 def reclaim_to_release(acquirer: Acquirer, message: Lock, deadline: float) -> Conversation | None:
     """Do as L{Acquirer.reclaim}, but return C{None} if the daemon says that the lock is released already."""
+    acquirer.hurry()
     try:
         return acquirer.reclaim(message, deadline)
     except CannotWait:
@@ -175,13 +188,17 @@ def go_on(acquirer: Acquirer, broken: Conversation, message: Lock, deadline: flo
 
     @raise FlomError: it is lost, or the daemon cannot be reached until C{deadline}.
     """
+    seek = Seek.A_SUCCESSOR
+    if acquirer.is_in_group:  # the next leader waits for us, as for those that reclaim
+        seek, acquirer.holder = Seek.TO_RECLAIM, acquirer.holder or new_holder()
     message = _again(acquirer, message).replace(session=broken.connection.session)
+    acquirer.hurry()
     while True:
         conversation: Conversation | None = None
         try:
             limit = min(deadline, monotonic() + COME_BACK_TIMEOUT)
-            conversation = acquirer.connect(Seek.A_SUCCESSOR, limit)
-            answer = conversation.lock(message, deadline)
+            conversation = acquirer.connect(seek, limit)
+            answer = conversation.lock(message, min(deadline, monotonic() + UNLOCK_TRY))
             if isinstance(answer, Granted):
                 check_reclaimed(conversation.peer, answer.element, message.element)
                 return conversation
@@ -190,6 +207,8 @@ def go_on(acquirer: Acquirer, broken: Conversation, message: Lock, deadline: flo
                 return None
             raise lock_refused(answer.outcome, message.name, conversation.peer)
         except (DaemonLost, DaemonUnreachable, LockTimeout) as e:
+            if acquirer.has_gone(e):
+                raise
             _trace.debug("%s: %s", message.name, e)
         except RemoteProtocolError:
             if conversation is not None:

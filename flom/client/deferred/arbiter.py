@@ -24,6 +24,7 @@ from flom.client.retry import (
     ANSWER_TIMEOUT,
     COME_BACK_TIMEOUT,
     FIRST_RETRY,
+    KEPT_RETRY,
     LONG_RETRY,
     RETRY,
     TAKEOVER_ANSWER_TIMEOUT,
@@ -229,7 +230,8 @@ class RemoteArbiter(Acquiring):
                 if not budget.has_told:
                     budget.has_told = True
                     self._log.warn("{why}: the daemon has gone, waiting for another one", why=str(e))
-                await deferLater(self._clock, LONG_RETRY * jitter())
+                is_kept = self._clock.seconds() < expected_until
+                await deferLater(self._clock, (KEPT_RETRY if is_kept else LONG_RETRY) * jitter())
                 continue
             try:
                 if has_asked:

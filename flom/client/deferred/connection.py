@@ -145,7 +145,9 @@ class LockClient(Protocol):
         self._reclaims = message.regains
         self.lost = Deferred()
         self.contest = None
-        decided: Deferred[Granted] = Deferred(canceller=lambda _: self.close())
+        # what the daemon may have taken up on this connection can be asked for by another
+        withdraw = self._leave_behind if message.regains and message.session else self.close
+        decided: Deferred[Granted] = Deferred(canceller=lambda _: withdraw())
         self._decided = decided
         self._write(data)
         return decided
@@ -246,6 +248,11 @@ class LockClient(Protocol):
             self._is_leaving = True
             is_to_be_told = is_tcp(self.transport) and not self._reclaims
             self._leave(self._connection.goodbye() if is_to_be_told else b"")
+
+    def _leave_behind(self) -> None:
+        """End the conversation, as one whose connection is broken."""
+        self._decided = None
+        self.break_off()
 
     def _leave(self, goodbye: bytes) -> None:
         """Send C{goodbye}, if there is one, and end the connection."""
@@ -382,7 +389,10 @@ class LockClient(Protocol):
 
     def _time_out(self) -> None:
         self.has_timed_out = True
-        self._end()
+        if self._unlocked is not None and self.session:
+            self.break_off()
+        else:
+            self._end()
 
     def _stop_timer(self) -> None:
         if self._deadline is not None and self._deadline.active():

@@ -13,7 +13,7 @@ from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.heartbeat import Heartbeats
 from flom.client.deferred.way_back import WayBack
-from flom.client.retry import CLOSE_TIMEOUT
+from flom.client.retry import CLOSE_TIMEOUT, MOST_GONE, UNLOCK_TRY
 from flom.codes import Outcome
 from flom.core.lease import NEVER
 from flom.core.names import parse_name
@@ -128,21 +128,30 @@ class RemoteHeld:
         if not client.session and not reaches_next:
             await client.unlock(self._name, rollback)
             return
-        try:
-            await client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
-        except DaemonLost as loss:
-            if not (client.is_broken or reaches_next or self._way_back.leads_from(client)):
-                raise
-            left = CLOSE_TIMEOUT / 2 if client.has_timed_out else CLOSE_TIMEOUT
+        now = self._way_back.now
+        kept_until = now() + max(CLOSE_TIMEOUT, client.terms.timeout)
+        for _ in range(MOST_GONE):
             try:
-                self._client = await self._way_back.take(client, left)
+                await client.unlock(self._name, rollback, UNLOCK_TRY if client.session else CLOSE_TIMEOUT)
+                return
+            except DaemonLost as e:
+                loss = e
+            if client.has_timed_out and not client.session:
+                break
+            if not (client.is_broken or reaches_next or self._way_back.leads_from(client)):
+                break
+            if not client.is_broken:
+                kept_until = max(kept_until, now() + CLOSE_TIMEOUT)  # for the next daemon
+            try:
+                self._client = await self._way_back.take(client, kept_until - now(), is_for_release=True)
             except FlomError as why:
                 if isinstance(why, LockRefused) and why.outcome == Outcome.CANNOT_WAIT:
                     return  # it was released
                 raise loss from why
             finally:
                 client.give_up()
-            await self._client.unlock(self._name, rollback, CLOSE_TIMEOUT / 2)
+            client = self._client
+        raise loss
 
     def _note_end(self, why: FlomError) -> None:
         """Note that the lock is contested, or that its daemon has gone: then reclaim it, if that can be."""

@@ -17,9 +17,13 @@ from flom.client.deferred.connection import LockClient
 from flom.client.deferred.heartbeat import Heartbeats, LossPolicy
 from flom.client.retry import (
     ANSWER_TIMEOUT,
+    CLOSE_TIMEOUT,
     COME_BACK_TIMEOUT,
     FIRST_ANSWER,
+    KEPT_RETRY,
+    LONG_RETRY,
     RETRY,
+    UNLOCK_TRY,
     check_reclaimed,
     new_holder,
     silent,
@@ -97,9 +101,9 @@ class Ways:
         if self._forget is not None:
             self._forget()
 
-    def until_next_host(self, took: float) -> float:
-        """Return the seconds until the next look for a daemon, after one was looked for during C{took} seconds."""
-        return until_next_look(took) / self.hosts
+    def until_next_host(self, took: float, longest: float = LONG_RETRY) -> float:
+        """Return the seconds until the next look for a daemon; see L{until_next_look}."""
+        return until_next_look(took, longest) / self.hosts
 
     def left_without_answer(self, client: LockClient, locking: Deferred[Granted]) -> Deferred[Granted]:
         """Leave C{client} for another host if it does not answer soon: its daemon may be stopped, and not lead."""
@@ -147,7 +151,14 @@ class Ways:
         return waiting.addTimeout(patience, self.clock, expire)
 
     async def reclaim(
-        self, holder: int, message: Lock, seconds: float, *, insists: bool, heartbeat: Heartbeat | None
+        self,
+        holder: int,
+        message: Lock,
+        seconds: float,
+        *,
+        insists: bool,
+        is_for_release: bool,
+        heartbeat: Heartbeat | None,
     ) -> tuple[LockClient, Granted, float]:
         """
         Acquire the lock of C{message} again within C{seconds}.
@@ -155,6 +166,7 @@ class Ways:
         @param holder: tells who we are to a daemon that takes over.
         @param insists: true to try for as long again whenever the host of the daemon says that there is none: until
             then, our lock cannot have been another client's, which C{heartbeat} is told.
+        @param is_for_release: true to give up if it has said so for L{CLOSE_TIMEOUT} seconds.
         @return: the connection, what was granted, and when it was asked for.
         @raise FlomError: that was not possible.
         """
@@ -162,6 +174,7 @@ class Ways:
         endpoint = None if self._successor is None else self._secure(self._successor(holder))
         began = self.clock.seconds()
         give_up = began + seconds
+        refused_since = math.inf
         while True:
             asked_at = self.heartbeats.now()
             try:
@@ -170,10 +183,13 @@ class Ways:
                 client = await (connecting if endpoint else self.limit(connecting, min(left, COME_BACK_TIMEOUT)))
                 try:
                     left = max(ANSWER_TIMEOUT, give_up - self.clock.seconds())  # one that is there decides
+                    if is_for_release and message.session:
+                        left = UNLOCK_TRY
                     if self.hosts > 1:
                         left = FIRST_ANSWER
                     asked_at, locking = self.heartbeats.now(), client.lock(message)
-                    granted = await (locking if endpoint or left == math.inf else self.limit(locking, left))
+                    is_limited = left != math.inf and (is_for_release or not endpoint)
+                    granted = await (self.limit(locking, left) if is_limited else locking)
                     client.outlive_daemon()
                     check_reclaimed(client.peer, granted.element, message.element)
                 except BaseException:
@@ -183,14 +199,17 @@ class Ways:
             except (DaemonLost, DaemonUnreachable) as e:
                 self.forget()
                 now = self.clock.seconds()
-                if insists and isinstance(e, DaemonUnreachable) and e.is_refused:
+                is_refused = isinstance(e, DaemonUnreachable) and e.is_refused
+                refused_since = min(refused_since, now) if is_refused else math.inf
+                if insists and is_refused:
                     give_up = now + seconds
                     if heartbeat is not None:
                         heartbeat.lease.sent(asked_at)
                         heartbeat.lease.answered()
-                if now >= give_up:
+                if now >= give_up or (is_for_release and now >= refused_since + CLOSE_TIMEOUT):
                     raise
-            pause = RETRY if endpoint else self.until_next_host(now - began)
+            longest = LONG_RETRY if insists else KEPT_RETRY
+            pause = RETRY if endpoint else self.until_next_host(now - began, longest)
             if heartbeat is not None:
                 pause = min(pause, heartbeat.lease.patience / _LOOKS)
             await deferLater(self.clock, pause)
@@ -270,12 +289,18 @@ class WayBack:
         heartbeat.lease.renew(client.terms, self._asked_at, is_strict=self._ways.loss_policy.is_strict)
         return client
 
-    async def take(self, ended: LockClient, seconds: float, *, insists: bool = False) -> LockClient:
+    def now(self) -> float:
+        """Return the time in seconds, of any clock."""
+        return self._ways.clock.seconds()  # type: ignore[no-any-return]
+
+    async def take(
+        self, ended: LockClient, seconds: float, *, insists: bool = False, is_for_release: bool = False
+    ) -> LockClient:
         """
         Acquire the lock of a connection that has C{ended} again.
 
         @param seconds: for which to try.
-        @param insists: see L{Ways.reclaim}.
+        @param insists: see L{Ways.reclaim}, as for C{is_for_release}.
         @raise FlomError: that was not possible.
         """
         granted, is_in_group = self._granted, self._ways.lead_to_successor
@@ -291,7 +316,12 @@ class WayBack:
             proof=granted.proof,
         )
         client, found, self._asked_at = await self._ways.reclaim(
-            self._holder, self._ways.extend(again), seconds, insists=insists, heartbeat=self.heartbeat
+            self._holder,
+            self._ways.extend(again),
+            seconds,
+            insists=insists,
+            is_for_release=is_for_release,
+            heartbeat=self.heartbeat,
         )
         self._granted = granted.replace(proof=found.proof)
         return client

@@ -13,6 +13,8 @@ ROUNDS: Final = 24
 
 DEFAULT_CAMPAIGN: Final = 0.5
 
+_ASKING: Final = 0.3  # seconds until a client that has noticed has asked
+
 
 class Timing(Value):
     """
@@ -34,6 +36,19 @@ class Timing(Value):
         which may have heard the leader one heartbeat before, unless the leader says goodbye.
         """
         return max(0.0, self.patience - self.heartbeat) + self.campaign
+
+    @property
+    def probe_step(self) -> int:
+        """Seconds, from 1 on, between two probes by which a client finds out that the host of its leader has died."""
+        return max(1, int((self.patience + self.campaign) // 3))
+
+    @property
+    def noticing(self) -> float:
+        """
+        Seconds from the last announcement of a leader whose host has died, or was cut off, until all of its clients
+        have noticed and ask for its successor: after two unanswered probes.
+        """
+        return self.heartbeat + 3 * self.probe_step + _ASKING
 
     @property
     def round(self) -> float:

@@ -26,7 +26,7 @@ from flom.config import Config
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Granted, Refused
-from flom.core.protocol.messages import Contested, Lock, Unlock, Unlocked
+from flom.core.protocol.messages import Answer, Contested, Lock, Terms, Unlock, Unlocked
 from flom.errors import (
     DaemonLost,
     LocalProtocolError,
@@ -394,6 +394,45 @@ def test_a_reset_is_no_unlock(granted: bytes, elsewhere: Callable[..., Any]) -> 
     theirs.close()
     with pytest.raises(DaemonLost, match="has not confirmed the unlock before the connection ended"):
         unlocking.result()
+
+
+def hold_for_a_minute(scene: Scene) -> Conversation:
+    """Return the client's end, by which it holds a lock that the daemon keeps for 60 s if the connection breaks."""
+    terms = Terms(timeout=60.0)
+    scene.daemon.say(Answer(16, Outcome.GRANTED, extended=True, session="0" * 32, terms=terms))
+    scene.client.lock(LOCK)
+    return scene.client
+
+
+def test_an_unlock_is_asked_for_again_as_long_as_the_daemon_keeps_the_lock(scene: Scene) -> None:
+    client = hold_for_a_minute(scene)
+    times: list[float] = []
+
+    def go_on(deadline: float) -> None:
+        times.append(deadline - monotonic())
+
+    client.go_on = go_on
+    client.break_off()
+    client.unlock("R1")
+    assert times == [pytest.approx(60.0, abs=10.0)]
+
+
+def test_another_connection_on_which_an_unlock_is_not_answered_is_left(
+    scene: Scene, elsewhere: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flom.client.blocking.connection, "UNLOCK_TRY", 0.1)
+    others = [Scene(), Scene()]
+    ways = iter([hold_for_a_minute(other) for other in others])
+    client = hold_for_a_minute(scene)
+    client.go_on = lambda deadline: next(ways)
+    client.break_off()
+    unlocking = elsewhere(client.unlock, "R1")
+    assert [type(others[1].daemon.read()) for _ in range(2)] == [Lock, Unlock]
+    assert others[0].client.is_broken
+    others[1].daemon.say(Unlocked())
+    unlocking.result()
+    for other in others:
+        other.close()
 
 
 def test_what_is_not_held_is_not_unlocked(scene: Scene) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from time import monotonic
+from unittest.mock import Mock
+
 import pytest
 
-from flom.codes import Outcome
-from flom.errors import RemoteProtocolError
+from flom.client.blocking.dial import NoDaemon
+from flom.codes import Outcome, ReturnCode
+from flom.core.protocol.messages import Answer, Terms
+from flom.errors import FlomError, LockTimeout, RemoteProtocolError
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.taking import REQUEST, Taking
 
@@ -39,3 +44,25 @@ def test_to_reclaim_is_to_get_the_same_element(taking: Taking, fake: FakeDaemon)
     with pytest.raises(RemoteProtocolError, match="would grant 'green' in the place of 'red'"):
         reclaimed.result()
     assert conversation.read() is None
+
+
+@pytest.mark.parametrize(("is_refused", "seconds", "kind"), [(True, 60.0, NoDaemon), (False, 0.5, LockTimeout)])
+def test_where_the_host_says_that_there_is_no_daemon_an_unlock_soon_ends(
+    is_refused: bool,
+    seconds: float,
+    kind: type[FlomError],
+    taking: Taking,
+    fake: FakeDaemon,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = taking.start(taking.acquirer())
+    fake.accept()[0].say(Answer(16, Outcome.GRANTED, extended=True, session="0" * 32, terms=Terms(timeout=60.0)))
+    connection, _ = taken.result()
+    gone = NoDaemon(ReturnCode.CONNECT_ERROR, "none")
+    gone.is_refused = is_refused
+    monkeypatch.setattr("flom.client.blocking.acquire.connect", Mock(side_effect=gone))
+    monkeypatch.setattr("flom.client.blocking.acquire.CLOSE_TIMEOUT", 0.1)
+    assert connection.go_on is not None
+    with pytest.raises(kind):
+        connection.go_on(monotonic() + seconds)
+    connection.close()

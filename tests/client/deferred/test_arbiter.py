@@ -17,14 +17,16 @@ from flom.acquisition import Held
 from flom.client.deferred.arbiter import RemoteArbiter
 from flom.client.deferred.connection import LockClient
 from flom.codes import ReturnCode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MessageReader
-from flom.core.protocol.messages import Lock, Unlock
+from flom.core.protocol.messages import Lock, Unlock, Unlocked
 from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockBusy, LockTimeout
 from tests.fakes.connections import Transport, xml
 from tests.fakes.results import error
 
 GRANTED = xml(1, 16, '<session peerid="x"/><answer rc="0"/>')
 GRANTED_FAR = GRANTED.replace(b'step="16"', b'step="16" extended="1" session="%b" waits="1"' % (b"0" * 32))
+GRANTED_KEPT = GRANTED.replace(b'step="16"', b'step="16" extended="1" session="%b" timeout="10000"' % (b"0" * 32))
 GRANTED_ELEMENT = xml(1, 16, '<session peerid="x"/><answer rc="0" element="a"/>')
 QUEUED = xml(1, 16, '<session peerid="x"/><answer rc="1"/>')
 GRANTED_LATER = xml(1, 24, '<answer rc="0"/>')
@@ -331,6 +333,44 @@ def test_a_release_waits_for_the_end_of_a_reclaim(answer: bytes, error: type) ->
         assert ended == []
         asking.daemons.go()
     assert [type(end) for end in ended] == [error]
+
+
+def release(held: Held) -> list[object]:
+    """Release C{held}; return the list to which the outcome is added."""
+    ended: list[object] = []
+    held.release().addErrback(lambda failure: failure.value).addCallback(ended.append)
+    return ended
+
+
+@pytest.mark.parametrize("host_refuses", [False, True])
+def test_an_unlock_is_asked_for_as_long_as_the_daemon_keeps_the_lock(host_refuses: bool) -> None:
+    """But for some seconds only if its host says that there is none."""
+    asking = Asking(is_in_group=False)
+    ended = release(asking.hold(GRANTED_KEPT))
+    asking.daemons.are_gone, asking.daemons.host_refuses = True, host_refuses
+    asking.daemons.clients[-1].connectionLost(Failure(ConnectionLost()))
+    for _ in range(14):
+        asking.pass_time()
+    asking.daemons.are_gone = False
+    for _ in range(4):
+        asking.pass_time()
+    if host_refuses:
+        assert [type(end) for end in ended] == [DaemonLost]
+        return
+    assert ended == []
+    asking.daemons.say(GRANTED_KEPT, encode(Unlocked()))
+    assert ended == [None]
+
+
+def test_an_unlock_is_asked_for_as_often_as_connections_break() -> None:
+    asking = Asking(is_in_group=False)
+    ended = release(asking.hold(GRANTED_KEPT))
+    for _ in range(3):
+        asking.daemons.clients[-1].connectionLost(Failure(ConnectionLost()))
+        asking.daemons.say(GRANTED_KEPT)
+    assert ended == []
+    asking.daemons.say(encode(Unlocked()))
+    assert ended == [None]
 
 
 @pytest.mark.parametrize("name", ["_S_a[1]", "_s_a[1]"])

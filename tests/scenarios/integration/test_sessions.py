@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from twisted.internet.task import deferLater
 from flom import lock
 from flom.client.blocking.status import open_status
 from flom.client.deferred.connect import connect
+from flom.client.retry import UNLOCK_TRY
 from flom.config import Config
 from flom.errors import LockTimeout
 from tests.fakes.daemon import FLOM_RUN, Daemon
@@ -124,14 +125,34 @@ def test_a_command_that_is_not_to_wait_any_more_leaves_nothing_behind(
         assert monotonic() - began < AT_ONCE
 
 
-# behind a proxy
-
 PROGRAMS = {"flom-run": [FLOM_RUN], "Twisted": [sys.executable, "-m", "flom.client.deferred"]}
 
 
 def start(programs: Programs, program: list[str], marks: Marks, *options: str) -> Running:
     """Start a command under R that ends when it is told to."""
     return programs.start_program(*program, *marks.job(*options, "-r", "R"))
+
+
+def test_what_a_stopped_daemon_takes_late_is_an_unlock(programs: Programs) -> None:
+    """Its clients do not wait for that on one connection, and ask by another one what has become of it."""
+    port = free_port()
+    with Daemon("-a", "127.0.0.1", "--unicast-port", str(port)) as daemon:
+        script = ["sh", "-c", "echo held; read line"]
+        holders = [
+            programs.start_program(*program, *place(port), "-r", name, "--", *script)
+            for name, program in zip(("R1", "R2"), PROGRAMS.values(), strict=True)
+        ]
+        assert [holder.line() for holder in holders] == ["held"] * 2
+        daemon.process.send_signal(signal.SIGSTOP)
+        for holder in holders:
+            holder.say("end")
+        sleep(UNLOCK_TRY + 1.0)
+        daemon.process.send_signal(signal.SIGCONT)
+        ended = [holder.finish() for holder in holders]
+        assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 2
+
+
+# behind a proxy
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)

@@ -264,7 +264,7 @@ def test_commands_go_on_although_all_connections_break_again_and_again(lan: Lan)
         scene.cut("meta l4proto tcp " + rule)
         sleep(3.5)  # until what was idle has found out
         scene.heal()
-        sleep(1.0)
+        sleep(1.5)  # the kernel asks for a connection once a second
     ended = [program.finish(60.0) for program in running]
     assert [one.stderr for one in ended if one.returncode] == []
     assert [line for one in ended for line in one.stderr.splitlines() if "is a set" not in line] == []
