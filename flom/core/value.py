@@ -12,7 +12,7 @@ from _operator import attrgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, TypeVar
+    from typing import Any, ClassVar, Final, TypeVar
 
     from typing_extensions import dataclass_transform as dataclass_transform
 
@@ -21,6 +21,8 @@ else:
 
     def dataclass_transform(**what):
         return lambda cls: cls
+
+_FEW: Final = 16
 
 
 class _Annotated(type):
@@ -41,10 +43,22 @@ class Record(metaclass=_Annotated):
     _defaults: ClassVar[dict[str, Any]] = {}
 
     if not TYPE_CHECKING:
+        _made = 0  # objects, until there is a compiled __init__
 
         def __init__(self, *values, **named):
-            """When the first object is made, compile an C{__init__} with the fields as parameters, in 0.2 ms."""
+            """
+            Set the fields one by one, in 5 us; when the L{_FEW}th object is made, or for a wrong call, compile an
+            C{__init__} with the fields as parameters, in 0.2 ms. A program that runs for a moment makes few.
+            """
             cls = type(self)
+            cls._made += 1
+            given = dict(zip(cls.__slots__, values)) | named  # noqa: B905 (the number of fields is looked at)
+            fields = cls._defaults | given
+            is_right = len(given) == len(values) + len(named) and fields.keys() == {*cls.__slots__}
+            if is_right and cls._made < _FEW:
+                for field, value in fields.items():
+                    setattr(self, field, value)
+                return
             setters = "; ".join(f"self.{field} = {field}" for field in cls.__slots__) or "pass"
             exec(f"def __init__({', '.join(('self', *cls.__slots__))}): {setters}", made := {})
             made["__init__"].__defaults__ = tuple(cls._defaults.values())

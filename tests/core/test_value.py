@@ -61,12 +61,12 @@ def fresh() -> type[Point]:
 
 def test_the_first_value_and_later_ones_are_made_alike() -> None:
     kind = fresh()
-    for _ in range(3):
+    for _ in range(8):
         assert [(each.x, each.y) for each in (kind(1), kind(1, 2), kind(y=2, x=1))] == [(1, 0), (1, 2), (1, 2)]
         assert not hasattr(kind(1), "__dict__")
 
 
-@pytest.mark.parametrize("made_before", [0, 1, 2])
+@pytest.mark.parametrize("made_before", [0, 1, 2, 20])
 @pytest.mark.parametrize(("values", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"z": 1}), ((1, 2), {"x": 1})])
 def test_wrong_fields_are_an_error(made_before: int, values: tuple[int, ...], named: dict[str, int]) -> None:
     kind = fresh()
@@ -88,9 +88,9 @@ def test_another_thread_never_finds_half_a_constructor() -> None:
         x: int
         y: int = 0
 
-    made.clear()
-    assert Fresh(1) == Fresh(1, 0)
-    assert made == [("__init__", (0,))]
+    while not any(name == "__init__" for name, _ in made):
+        assert Fresh(1) == Fresh(1, 0)
+    assert [each for each in made if each[0] == "__init__"] == [("__init__", (0,))]
 
 
 def test_a_value_is_taken_apart_by_its_fields() -> None:
