@@ -22,6 +22,7 @@ else:
     def dataclass_transform(**what):
         return lambda cls: cls
 
+
 _FEW: Final = 16
 
 
