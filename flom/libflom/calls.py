@@ -8,7 +8,7 @@ from typing import Final
 
 from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.client.blocking.connection import Conversation, Interrupted
-from flom.client.blocking.keeper import Keeper, keeper_for
+from flom.client.blocking.keeper import Keeper, keep
 from flom.codes import ReturnCode
 from flom.config import Config, default_socket
 from flom.core.names import parse_name
@@ -171,9 +171,7 @@ def _lock(handle: flom_handle_t, config: Config) -> int:
         handle.conn, granted = acquirer.acquire(request)
         handle.locked_element, handle.token = granted.element, granted.token
         hooks.is_held = True
-        handle.keeper = keeper_for(acquirer, request, handle.conn)
-        if handle.keeper is not None and not handle.keeper.start():
-            handle.keeper = None
+        handle.keeper = keep(acquirer, request, handle.conn)
     except LockRefused as e:
         return int(e.outcome)
     except BaseException:

@@ -21,7 +21,7 @@ from flom.client.blocking.fork_safety import guard
 from flom.client.blocking.stream import NEVER
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import ReturnCode
-from flom.errors import DaemonLost, LockTimeout
+from flom.errors import DaemonLost, LockTimeout, NoProcess
 from flom.job.wording import unreclaimed
 from flom.lean import boottime
 from flom.trace import tracer
@@ -318,15 +318,28 @@ class _Watch:
 _watch = _Watch()
 
 
-def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
+def keep(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
     """
-    Return what keeps the lock that was granted, which is to be started; C{None} if it could not be reclaimed.
+    Keep the lock that was granted; return what does that, or C{None} if it could not be reclaimed, or there can be no
+    further thread.
 
     @raise ConfigError: there is no room for the kill-after that is configured.
+    @raise NoProcess: nothing can keep it, and the daemon leads by a quorum: it would soon be another client's.
     """
+    keeper = keeper_for(acquirer, message, conversation)
+    if keeper is not None and keeper.start():
+        return keeper
+    if conversation.connection.terms.quorum:
+        raise NoProcess("there can be no more threads, and its daemon has to be asked again and again")
+    return None
+
+
+def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
+    """Return what keeps the lock that was granted, which is to be started; see L{keep}."""
     if not acquirer.can_reclaim():
         return None
-    config, terms = acquirer.config, conversation.connection.terms
+    terms = conversation.connection.terms
+    config = acquirer.config.under_quorum() if terms.quorum else acquirer.config
     is_strict = config.lost_signal is not None or terms.quorum
     lease = acquirer.begin_lease(config.time_to_end, is_ended=is_strict)
     if lease is None or lease.interval == NEVER:

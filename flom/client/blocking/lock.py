@@ -261,11 +261,9 @@ class BlockingLock:
             message = signed(self._asked.message(unique_id()))
             conversation, granted = acquirer.acquire(message)
             if acquirer.can_reclaim():
-                from flom.client.blocking.keeper import keeper_for  # it imports what other locks do not need
+                from flom.client.blocking.keeper import keep  # it imports what other locks do not need
 
-                keeper = keeper_for(acquirer, message, conversation)
-                if keeper is not None and not keeper.start():
-                    keeper = None
+                keeper = keep(acquirer, message, conversation)
             self._held = held = Held(name, granted, conversation, keeper)
             self._acquirer = 0
             return held

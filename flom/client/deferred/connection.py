@@ -78,6 +78,7 @@ class LockClient(Protocol):
         self.holding: SharedHolding | None = None
         self.pongs = 0
         self.is_given_up = False
+        self._has_asked = False  # while we wait, and have not been answered
         self._is_probed = False
         self._clock = clock
         self._connection = ClientConnection()
@@ -205,7 +206,7 @@ class LockClient(Protocol):
 
     def _doubt(self) -> None:
         """Break off, as no answer has come in time, or wait on, if the kernel there confirms what we send."""
-        if self.is_confirmed:
+        if self.is_confirmed and not self.terms.quorum:
             self._deadline = self._clock.callLater(self.terms.timeout / _CHECK_PART, self._doubt)
         else:
             self.break_off()
@@ -246,7 +247,7 @@ class LockClient(Protocol):
         self._decided = self._checked = None
         if not self._is_leaving:
             self._is_leaving = True
-            is_to_be_told = is_tcp(self.transport) and not self._reclaims
+            is_to_be_told = (is_tcp(self.transport) or self.session) and not self._reclaims
             self._leave(self._connection.goodbye() if is_to_be_told else b"")
 
     def _leave_behind(self) -> None:
@@ -288,6 +289,7 @@ class LockClient(Protocol):
                             self._tls.check_peer_id(self.transport, event.peer_id)
                     case Waiting():
                         self._probe_early()
+                        self._ask_now_and_then()
                     case MoreWanted():
                         self._write(self._connection.more())
                     case Granted():
@@ -350,10 +352,29 @@ class LockClient(Protocol):
     def _decide(self, decision: Granted | FlomError) -> None:
         """Fire with C{decision}, unless there is one already, or the request was withdrawn."""
         decided, self._decided = self._decided, None
+        if self.terms.quorum:
+            self._stop_timer()
         if decided is not None:
             decided.callback(decision if isinstance(decision, Granted) else Failure(decision))
 
+    def _ask_now_and_then(self) -> None:
+        """Ask a daemon that leads by a quorum, at which we wait, whether it is there: if not, another one may lead."""
+        if self.terms.quorum:
+            self._stop_timer()
+            self._deadline = self._clock.callLater(self.terms.timeout, self._ask)
+
+    def _ask(self) -> None:
+        if self._has_asked:
+            self.break_off()
+        else:
+            self._has_asked = True
+            self._write(self._connection.ping())
+            self._ask_now_and_then()
+
     def _note_pong(self) -> None:
+        if self._has_asked:  # by a question of before the grant
+            self._has_asked = False
+            return
         self.pongs += 1
         checked, self._checked = self._checked, None
         if checked is not None:

@@ -181,3 +181,36 @@ def test_who_gives_up_meanwhile_gives_the_lock_back() -> None:
     daemon.acquiring.cancel()
     assert daemon.connections[0].heard() == [Unlock("R", rollback=True)]
     assert not daemon.is_held
+
+
+QUEUED = granted(3.0, more=' required="1" quorum="1"').replace(b'rc="0"', b'rc="1"')
+
+
+def test_under_a_quorum_who_waits_asks_too() -> None:
+    daemon = PlayedDaemon(QUEUED)
+    assert daemon.pass_time_answering(20.0) == 6
+    daemon.pass_time(6.1)
+    assert daemon.connections[0].aborted
+    daemon.pass_time(1.0)
+    [again] = daemon.connections[1].heard()
+    assert isinstance(again, Lock)
+    assert (again.wait, again.session) == (True, SECRET)
+
+
+def test_an_answer_to_what_was_asked_before_the_grant_does_not_count() -> None:
+    daemon = PlayedDaemon(QUEUED)
+    daemon.pass_time(3.1)
+    assert daemon.connections[0].heard() == [Ping(8)]
+    daemon.connections[0].say(xml(1, 24, '<answer rc="0"/>'))
+    assert daemon.connections[0].heard() == [Ping(8)]  # about a grant that may be old
+    daemon.connections[0].say(PONG)
+    assert not daemon.is_held
+    daemon.connections[0].say(PONG)
+    assert daemon.is_held
+
+
+def test_under_a_quorum_it_is_too_late_for_a_program_that_was_stopped() -> None:
+    daemon = PlayedDaemon(granted(3.0, more=' required="1" quorum="1"'))
+    daemon.clock.advance(2.0)
+    daemon.pass_time(0.2)
+    assert daemon.lost

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from select import select
 from time import monotonic
 
 import pytest
@@ -22,7 +24,7 @@ from flom.status.model import QuorumStatus
 from tests.fakes.daemon import Daemon
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.peers import SocketConversation
-from tests.fakes.programs import eventually
+from tests.fakes.programs import Programs, eventually
 
 PLANNED = 0.5
 """Seconds that a planned takeover may take, to the next grant."""
@@ -148,6 +150,54 @@ def test_without_etcd_the_leader_grants_nothing_says_why_and_goes_on(hosts: list
     eventually(lambda: first.status.granting or second.status.granting, "a leader", interval=0.05)
     leader = first if first.status.granting else second
     eventually(lambda: leader.is_granted("T"), "a grant")
+
+
+LOOK = """
+import sys
+from select import select
+from flom import lock
+with lock("L") as held:
+    print("held", flush=True)
+    while not held.is_lost and not select([sys.stdin], [], [], 0.02)[0]:
+        pass
+    print("lost" if held.is_lost else "kept", flush=True)
+"""
+HEAR = """
+import sys
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.internet.threads import deferToThread
+from flom.client import connect
+async def hold(reactor):
+    locks = await connect(reactor)
+    async with locks.acquire("T") as held:
+        print("held", flush=True)
+        held.lost.addCallback(lambda why: print("lost", flush=True))
+        await deferToThread(sys.stdin.read)
+react(lambda reactor: Deferred.fromCoroutine(hold(reactor)))
+"""
+
+
+def test_programs_know_of_a_loss_before_another_leader_grants_their_locks(
+    hosts: list[Host], programs: Programs, tmp_path: Path
+) -> None:
+    """Over UNIX sockets: until the leader is stopped, they are kept, as it is asked again and again."""
+    first, second = hosts
+    (tmp_path / ".flom").write_text(f"[Daemon]\nSocketName={first.config.socket_name}\nLifespan=0\n")
+    environment = {"HOME": str(tmp_path)}
+    holders = [programs.start_program(sys.executable, "-c", script, environment=environment) for script in (LOOK, HEAR)]
+    assert [holder.line() for holder in holders] == ["held"] * 2
+    says = [holder.process.stdout for holder in holders if holder.process.stdout is not None]
+    assert select(says, [], [], FAST.session + 0.5)[0] == []
+    first.daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: second.status.lease_left is not None, "another leader", interval=0.05)
+        waiters = [second.ask(name)[0] for name in "LT"]
+        assert [waiter.read() is not None for waiter in waiters]  # grants
+        assert select(says, [], [], 0.0)[0] == says
+        assert [holder.line() for holder in holders] == ["lost"] * 2
+    finally:
+        first.daemon.process.send_signal(signal.SIGCONT)
 
 
 def test_a_leader_that_was_stopped_grants_nothing_when_it_goes_on(hosts: list[Host]) -> None:

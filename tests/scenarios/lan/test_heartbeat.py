@@ -178,6 +178,7 @@ def test_programs_of_a_group_can_know_before_a_successor_grants_their_lock(lan: 
     assert [waiter.finish().returncode for waiter in waiters] == [0, 0]
 
 
+@slow
 def test_programs_that_were_stopped_ask_before_they_believe_a_loss(lan: Lan, tmp_path: Path) -> None:
     """Their locks are their own all the same, as both hosts are well; nor does it matter that the daemon is stopped."""
     scene = Scene(lan, *TIMEOUT)
