@@ -13,6 +13,9 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
+
+S = TypeVar("S", bound="Store")
 
 _WRITER = """
 import os, socket, sys, time
@@ -33,12 +36,13 @@ class Store:
     Takes a write only with a token that is not lower than the highest one before; as a context manager, it is gone
     outside.
 
+    @ivar path: of its socket.
     @ivar taken: who has written, each time another one than before.
     @ivar refused: whose writes were refused, likewise.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = str(path)
+        self.path = str(path)
         self.taken: list[str] = []
         self.refused: list[str] = []
         self._highest = 0
@@ -47,18 +51,18 @@ class Store:
 
     def words(self, who: str) -> list[str]:
         """Return the words of a command that writes as C{who}, from its line C{writing} on until it is ended."""
-        return [sys.executable, "-I", "-S", "-c", _WRITER, self._path, who]
+        return [sys.executable, "-I", "-S", "-c", _WRITER, self.path, who]
 
-    def __enter__(self) -> Store:
-        self._listening.bind(self._path)
-        self._listening.listen()
+    def __enter__(self: S) -> S:
+        self._listening.bind(self.path)
+        self._listening.listen(100)
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        os.unlink(self._path)
+        os.unlink(self.path)
 
     def _accept(self) -> None:
         while True:
@@ -71,11 +75,16 @@ class Store:
     def _serve(self, connected: socket.socket) -> None:
         with suppress(OSError), connected, connected.makefile() as file:  # it may be ended while it writes
             for line in file:
-                token, who = line.split()
                 with self._lock:
-                    is_taken = int(token) >= self._highest
-                    self._highest = max(self._highest, int(token))
-                    noted = self.taken if is_taken else self.refused
-                    if noted[-1:] != [who]:
-                        noted.append(who)
+                    is_taken = self.hear(line)
                 connected.sendall(b"+" if is_taken else b"-")
+
+    def hear(self, line: str) -> bool:
+        """Judge what a command writes; return whether it is taken."""
+        token, who = line.split()
+        is_taken = int(token) >= self._highest
+        self._highest = max(self._highest, int(token))
+        noted = self.taken if is_taken else self.refused
+        if noted[-1:] != [who]:
+            noted.append(who)
+        return is_taken

@@ -1,8 +1,9 @@
 """
-Takes a lock that no other program wants, again and again, until a line comes on stdin or its end.
+Takes a lock that no other program wants, again and again, until a line comes on stdin or its end, and then once more.
 
-Arguments: the group, and the name of the lock. It says C{granted} when it has had it for the first time; in the end,
-the longest time in seconds from one grant to the next, and how many there were. Tokens have to grow.
+Arguments: C{group} or C{address}, which that is, and the name of the lock. It says C{granted} when it has had it for
+the first time; in the end, the longest time in seconds from one grant to the next, and how many there were. Tokens have
+to grow.
 """
 
 import sys
@@ -13,11 +14,13 @@ from flom import lock
 
 
 def main() -> None:
-    group, name = sys.argv[1:]
-    own = lock(name, group=group, start=False)
+    kind, where, name = sys.argv[1:]
+    own = lock(name, start=False, **{kind: where})  # type: ignore[arg-type]
     longest = last = 0.0
     count = token = 0
-    while not select([sys.stdin], [], [], 0)[0]:
+    is_over = False
+    while not is_over:
+        is_over = bool(select([sys.stdin], [], [], 0.005)[0])
         with own as held:
             now = monotonic()
             former, token = token, held.token or 0

@@ -37,7 +37,7 @@ def hand_over(leader: Member, *options: str) -> subprocess.CompletedProcess[str]
 
 def repeat(client: LanHost, name: str) -> Running:
     """Start a program that takes a lock of its own again and again; return it once it has had it."""
-    running = client.start(sys.executable, grants.__file__, GROUP, name)
+    running = client.start(sys.executable, grants.__file__, "group", GROUP, name)
     assert running.line() == "granted"
     return running
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.exclusion import Marks
-from tests.fakes.programs import Programs
+from tests.scenarios.lan.conftest import lan, programs
 from tests.scenarios.lan.network import Lan
 from tests.scenarios.quorum.members import Quorum
+
+__all__ = ["disk", "lan", "programs", "quorum"]
 
 SHM = "/dev/shm"
 """etcd waits for its disk at every write; this is none."""
@@ -25,23 +26,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if here in item.path.parents and item.get_closest_marker("slow") is not None]
         items[:] = [item for item in items if item not in slow]
         config.hook.pytest_deselected(items=slow)
-
-
-@pytest.fixture
-def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Programs]:
-    """Processes that do not outlive the test."""
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # each would compile all of flom for itself
-    with Programs() as programs:
-        yield programs
-
-
-@pytest.fixture
-def lan(programs: Programs, tmp_path: Path, marks: Marks) -> Iterator[Lan]:
-    """A network without hosts yet; the logs of the daemons there are shown if the test fails."""
-    with Lan("flomquorum", "10.77.3", programs, tmp_path, marks) as lan:
-        yield lan
-        lan.kill_all()
-        print(lan.logs())
 
 
 @pytest.fixture

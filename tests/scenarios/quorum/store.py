@@ -6,17 +6,12 @@ keeps the order of all that it has heard, by which it is judged whether locks we
 from __future__ import annotations
 
 import json
-import os
-import socket
 import sys
-import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from flom.core.history.exclusion import violations
@@ -24,6 +19,7 @@ from flom.core.history.holding import Holding
 from flom.core.history.numbers import repeated_numbers
 from flom.core.history.tokens import late_tokens
 from flom.fencing import Fence, StaleToken
+from tests.fakes.store import Store
 from tests.scenarios.quorum import writer
 
 PATIENT: Final = 2.0
@@ -157,7 +153,7 @@ def is_fenced(holding: Holding) -> bool:
     return holding.name[0] == "R"
 
 
-class TokenStore:
+class TokenStore(Store):
     """
     The store; as a context manager, it is gone outside.
 
@@ -166,11 +162,9 @@ class TokenStore:
 
     def __init__(self, folder: Path) -> None:
         """@param folder: for its socket and the fences of its files."""
+        super().__init__(folder / "store")
         self.history = History()
         self._folder = folder
-        self._path = str(folder / "store")
-        self._lock = threading.Lock()
-        self._listening = socket.socket(socket.AF_UNIX)
 
     def command(
         self,
@@ -190,49 +184,25 @@ class TokenStore:
         """
         lasting = "-" if seconds is None else f"{seconds:.3f}"
         clock = ["env", "-u", "LD_PRELOAD"]  # whatever the clock of its host is
-        program = [*clock, sys.executable, "-I", "-S", writer.__file__, self._path]
+        program = [*clock, sys.executable, "-I", "-S", writer.__file__, self.path]
         return [*program, str(who), name, mode, str(quantity), lasting, "stubborn" if is_stubborn else "polite"]
 
-    def __enter__(self) -> TokenStore:
-        self._listening.bind(self._path)
-        self._listening.listen(100)
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        os.unlink(self._path)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connected, _ = self._listening.accept()
-            except OSError:
-                return  # it was closed
-            threading.Thread(target=self._serve, args=(connected,), daemon=True).start()
-
-    def _serve(self, connected: socket.socket) -> None:
-        with suppress(OSError), connected, connected.makefile() as file:  # its client may be ended while it writes
-            for line in file:
-                connected.sendall(b"+" if self._hear(json.loads(line)) else b"-")
-
-    def _hear(self, told: dict[str, Any]) -> bool:
-        """Note what a command has told; return whether its write is taken."""
+    def hear(self, line: str) -> bool:
+        """Note what a command tells; return whether its write is taken."""
+        told = json.loads(line)
         who, at = told["who"], told["at"]
-        with self._lock:
-            if told["what"] == "begin":
-                keys = ("name", "mode", "quantity", "element", "token")
-                self.history.jobs[who] = Job(who, Holding(who, begin=at, **{key: told[key] for key in keys}), at)
-                return True
-            job = self.history.jobs[who]
-            job.last = at
-            if told["what"] == "end":
-                job.has_ended = True
-                return True
-            is_taken = self._is_taken(job.holding)
-            self.history.writes.append(Write(who, at, is_taken))
-            return is_taken
+        if told["what"] == "begin":
+            keys = ("name", "mode", "quantity", "element", "token")
+            self.history.jobs[who] = Job(who, Holding(who, begin=at, **{key: told[key] for key in keys}), at)
+            return True
+        job = self.history.jobs[who]
+        job.last = at
+        if told["what"] == "end":
+            job.has_ended = True
+            return True
+        is_taken = self._is_taken(job.holding)
+        self.history.writes.append(Write(who, at, is_taken))
+        return is_taken
 
     def _is_taken(self, holding: Holding) -> bool:
         if not is_fenced(holding):

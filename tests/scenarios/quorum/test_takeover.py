@@ -17,7 +17,8 @@ import pytest
 from tests.fakes.daemon import BIN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
 from tests.fakes.programs import Running
-from tests.scenarios.quorum import faults, taking
+from tests.scenarios.lan import grants
+from tests.scenarios.quorum import faults
 from tests.scenarios.quorum.members import GROUP, Node, Quorum, needs_etcd
 
 pytestmark = [needs_network_namespaces, needs_nft, needs_etcd]
@@ -37,7 +38,7 @@ BUSY: Final = 2.0
 def take(quorum: Quorum, node: Node) -> Running:
     """Start a program on C{node} that takes a lock again and again; return it once it has had it."""
     where = ["group", quorum.group] if quorum.group else ["address", quorum.place[1]]
-    running = node.host.start(sys.executable, taking.__file__, *where, "own")
+    running = node.host.start(sys.executable, grants.__file__, *where, "own")
     assert running.line() == "granted"
     return running
 
