@@ -44,6 +44,7 @@ from flom.server.quorum.record import Record, Seen
 from flom.server.quorum.reign import LOOK, PAUSE, Reign
 from flom.server.quorum.watch import Watch
 from flom.server.quorum.wire import Denied, Doubtful, KeyValue, NoLease, created_at, delete, put, read
+from flom.server.quorum.word import read_word, write_word
 from flom.server.state import StateDirectory
 from flom.text import one_line
 
@@ -223,9 +224,10 @@ class Elector(Service):
         reign = self._reign
         if reign is None:
             raise Denied("this daemon does not lead")
-        written = word.encode("utf-8", "surrogateescape")
-        if len(written) > MAX_WORD:
-            raise Denied(f"the word for the next leader has {len(written)} bytes, which are more than {MAX_WORD}")
+        size = len(word.encode("utf-8", "surrogateescape"))
+        if size > MAX_WORD:
+            raise Denied(f"the word for the next leader has {size} bytes, which are more than {MAX_WORD}")
+        written = write_word(word, self._wall())
         self._holds_back_until = self._now() + hold_back
         if self.tenure is not None:
             self.tenure.resign()
@@ -375,7 +377,10 @@ class Elector(Service):
         if not answer.has_succeeded:
             return None
         _, offset, left, _ = answer.found
-        return self._won(value, answer.revision, offset, left[0].value if left else b"", floor)
+        word, why = read_word(left[0].value if left else b"", self._wall())
+        if why:
+            self._log.warn("the word of the leader before is not used: {why}", why=why)
+        return self._won(value, answer.revision, offset, word, floor)
 
     async def _see_whether_won(self, lease: Lease, value: bytes, floor: int) -> _Won | None:
         """
@@ -392,16 +397,16 @@ class Elector(Service):
                 continue
             leader, offset = answer.found
             if leader and leader[0].value == value:
-                return self._won(value, leader[0].created, offset, b"", floor)
+                return self._won(value, leader[0].created, offset, "", floor)
             return None
         return None
 
-    def _won(self, value: bytes, created: int, offset: tuple[KeyValue, ...], word: bytes, floor: int) -> _Won:
+    def _won(self, value: bytes, created: int, offset: tuple[KeyValue, ...], word: str, floor: int) -> _Won:
         won_at = self._now()
         if not offset:
             raise HistoryWentBack(f"{self._gateway.address.key(EPOCH)} has gone from etcd")
         epoch = self._gateway.history.begin(created, parse_offset(offset[0]).offset, floor)
-        return _Won(value, created, epoch, word.decode("utf-8", "surrogateescape"), won_at)
+        return _Won(value, created, epoch, word, won_at)
 
     async def _lead(self, won: _Won, lease: Lease) -> None:
         """Lead until that ends, and have it told."""

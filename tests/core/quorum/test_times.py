@@ -92,6 +92,13 @@ def test_all_that_fits_is_good_for_slow_and_fast_clocks(
     assert times.clock_ratio >= FASTER / SLOW
 
 
+@pytest.mark.parametrize(("times", "lag"), [(DEFAULT, 0.1), (FAST, 0.06)], ids=["default", "fast"])
+def test_a_command_may_end_a_moment_late(times: QuorumTimes, lag: float) -> None:
+    """On a busy host, with a slow clock, at a daemon with a fast one; between hosts with equal clocks, 1 s or 0.6 s."""
+    assert (times.patience + times.kill_after) / SLOW + lag < times.session / FASTER
+    assert times.session - times.patience - times.kill_after == pytest.approx(times.margin)
+
+
 def test_a_restore_of_etcd_that_takes_two_seconds_is_waited_for() -> None:
     """Then no lease of the leader before is waited for, but the margin of the wait is enough."""
     for times in DEFAULT, FAST:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from select import select
-from time import monotonic
+from time import monotonic, time
 
 import pytest
 
@@ -20,6 +20,7 @@ from flom.core.locks.handover import Estate
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import HAS_SESSIONS, Answer, Lock, Ping
 from flom.core.quorum.times import FAST
+from flom.server.quorum.word import write_word
 from flom.status.model import QuorumStatus
 from tests.fakes.daemon import Daemon
 from tests.fakes.etcd import FakeEtcd
@@ -29,7 +30,7 @@ from tests.fakes.programs import Programs, eventually
 PLANNED = 0.5
 """Seconds that a planned takeover may take, to the next grant."""
 
-NO_HOLDERS = Estate(0, [], [], []).write().encode()
+NO_HOLDERS = Estate(0, [], [], []).write()
 
 
 class Host:
@@ -87,7 +88,7 @@ class Host:
 def etcd() -> Iterator[FakeEtcd]:
     """An etcd in which a leader without holders has resigned."""
     with FakeEtcd(3) as etcd:
-        etcd.put("/flom/word", NO_HOLDERS)
+        etcd.put("/flom/word", write_word(NO_HOLDERS, time()))
         yield etcd
 
 

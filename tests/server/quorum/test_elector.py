@@ -22,6 +22,7 @@ from flom.server.quorum.elector import Elector
 from flom.server.quorum.gateway import Gateway
 from flom.server.quorum.offset import raise_epoch
 from flom.server.quorum.wire import Denied, Doubtful
+from flom.server.quorum.word import write_word
 from flom.server.state import StateDirectory
 from tests.fakes.etcd import FakeEtcd
 from tests.server.quorum.conftest import MakeGateway
@@ -185,6 +186,17 @@ async def test_a_word_reaches_the_next_leader_once(etcd: FakeEtcd, stand: Stand)
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_word_that_a_backup_has_brought_back_is_not_used(etcd: FakeEtcd, stand: Stand) -> None:
+    etcd.put(WORD, write_word("nothing is held", time() - 3600))
+    leader = stand()
+    await until(lambda: leader.leads)
+    assert leader.word == ""
+    assert leader.tenure is not None
+    assert leader.tenure.grants_from > boottime()
+    assert etcd.value(WORD) is None
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_word_that_is_too_long_is_refused(etcd: FakeEtcd, stand: Stand) -> None:
     leader = stand()
     with pytest.raises(Denied, match="does not lead"):
@@ -270,7 +282,7 @@ async def test_one_that_wins_before_its_lease_is_revoked_leaves_nothing(etcd: Fa
 @pytest_twisted.ensureDeferred
 async def test_one_that_has_won_is_found_by_reading(etcd: FakeEtcd, stand: Stand) -> None:
     """The word went with the answer: the new leader waits for all."""
-    etcd.put(WORD, b"lost")
+    etcd.put(WORD, write_word("lost", time()))
     etcd.members[0].fail("put leader", "lose")
     leader = stand()
     await until(lambda: leader.leads)

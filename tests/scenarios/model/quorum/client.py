@@ -20,7 +20,6 @@ from tests.scenarios.model.quorum.daemon import (
     Session,
 )
 from tests.scenarios.model.quorum.hosts import Host
-from tests.scenarios.model.quorum.rules import LAG
 
 if TYPE_CHECKING:
     from tests.scenarios.model.quorum.world import World
@@ -244,7 +243,7 @@ class Client:
         if ends_at <= now:  # it was frozen
             self._kill(lease)
         else:
-            late = LAG * self.world.timeline.random.random() * self.host.rate
+            late = self.rules.lag * self.world.timeline.random.random() * self.host.rate
             self.host.after(ends_at - now + late, self._kill, lease)
 
     def _kill(self, lease: Lease) -> None:

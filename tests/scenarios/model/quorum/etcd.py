@@ -196,7 +196,7 @@ class Etcd:
         word, since = self.word
         if self._rules.consumes_word:
             self.word = (None, 0.0)
-        if self._timeline.now - since > WORD:
+        if self._rules.doubts_old_words and self._timeline.now - since > WORD:
             word = None
         self._check_win(self.key)
         return Found(self.revision, self.key, self.offset, True, word)

@@ -8,9 +8,6 @@ from typing import Final
 from flom.core.quorum.tenure import Tenure
 from flom.core.quorum.times import DEFAULT, QuorumTimes
 
-LAG: Final = 0.1
-"""True seconds by which the end of a command may be late: its host is busy."""
-
 ELECTION: Final = 1.0
 """Seconds of etcd's election timeout."""
 
@@ -23,12 +20,15 @@ class Rules:
 
     @ivar times: of daemons and clients.
     @ivar tenure: the class of tenures.
+    @ivar lag: true seconds by which the end of a command may be late, because its host is busy. With the slowest and
+        the fastest clock, there is no more room.
     @ivar slowest: seconds that the slowest clock counts in one; C{fastest} likewise.
     @ivar keeps_from_sent: a leader counts its lease from when it has sent a keepalive, not from its answer.
     @ivar wins_when_known: it counts its wait from when it knew that it leads, not from when it has asked.
     @ivar checks_grants: it asks its tenure before each grant; C{checks_answers}: before each answer.
     @ivar checks_word: it leaves word only if it knows all that is held.
     @ivar consumes_word: the transaction that wins deletes the word.
+    @ivar doubts_old_words: it believes no word that was left long ago.
     @ivar doubts_word: a daemon that has won by a doubtful transaction believes no word.
     @ivar resigns_first: a leader grants nothing more when the transaction is sent that gives the leadership up.
     @ivar has_own_values: each attempt to win has a value of its own.
@@ -50,6 +50,7 @@ class Rules:
 
     times: QuorumTimes = field(default=DEFAULT)
     tenure: type[Tenure] = Tenure
+    lag: float = 0.1
     slowest: float = 0.9
     fastest: float = 1.1
     keeps_from_sent: bool = True
@@ -58,6 +59,7 @@ class Rules:
     checks_answers: bool = True
     checks_word: bool = True
     consumes_word: bool = True
+    doubts_old_words: bool = True
     doubts_word: bool = True
     resigns_first: bool = True
     has_own_values: bool = True
