@@ -100,14 +100,15 @@ def stand(etcd: FakeEtcd, make_gateway: MakeGateway, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("flom.server.quorum.members.Members.run", _list_nothing)
     candidates: list[Candidate] = []
 
-    def stand(*arguments: Any, **named: Any) -> Candidate:
-        candidate = Candidate(make_gateway(limit=0.4), *arguments, **named)
+    def stand(*arguments: Any, kind: type[Candidate] = Candidate, **named: Any) -> Candidate:
+        candidate = kind(make_gateway(limit=0.4), *arguments, **named)
         candidates.append(candidate)
         candidate.elector.startService()
         return candidate
 
     yield stand
-    etcd.members[0].faults.clear()
+    for member in etcd.members:
+        member.faults.clear()
     for candidate in candidates:
         pytest_twisted.blockon(candidate.elector.stopService())
 

@@ -139,6 +139,7 @@ async def test_leaders_come_and_go(run: Run) -> None:
     await first.elector.stopService()
 
 
+@pytest.mark.parametrize("run", ["debian"], indirect=True)
 @pytest_twisted.ensureDeferred
 async def test_a_lease_that_is_not_kept_ends_with_its_key(run: Run) -> None:
     gateway = gateway_to(run())
@@ -159,6 +160,7 @@ async def test_a_lease_that_is_not_kept_ends_with_its_key(run: Run) -> None:
     await gateway.close()
 
 
+@pytest.mark.parametrize("run", ["distro"], indirect=True)
 @pytest_twisted.ensureDeferred
 async def test_a_backup_of_before_is_noticed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("elector", "reign"):
