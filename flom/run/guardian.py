@@ -15,7 +15,7 @@ import sys
 from select import POLLIN, poll
 
 from flom.lean import boottime, signal, socket
-from flom.run.stand_in import close_all_but
+from flom.run.stand_in import close_all_but, end_process
 from flom.run.terminal import print_bug
 from flom.trace import stop_trace, tracer
 
@@ -155,13 +155,8 @@ class Guardian:
 
     def end(self) -> None:
         """End the process: before it can find that the orders have ended, which would be to take our place."""
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            try:
-                os.waitpid(self._pid, 0)
-            except ChildProcessError:
-                pass
-            self._pid = 0
+        end_process(self._pid)
+        self._pid = 0
         if self._ours is not None:
             self._ours.close()
             self._ours = None

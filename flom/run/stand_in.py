@@ -74,13 +74,8 @@ class StandIn:
         """End the process."""
         if self._ours is not None:
             self._ours.close()
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            try:
-                os.waitpid(self._pid, 0)
-            except ChildProcessError:
-                pass
-            self._pid = 0
+        end_process(self._pid)
+        self._pid = 0
 
     def _send(self, order: bytes, descriptors: Sequence[int]) -> None:
         if self._ours is not None:
@@ -93,6 +88,16 @@ class StandIn:
 
 def _tell(why: Exception) -> None:
     _trace.debug("no process keeps the lock if this one is killed: %s", why)
+
+
+def end_process(pid: int) -> None:
+    """Kill a child of this process, unless C{pid} is 0."""
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            pass
 
 
 def close_all_but(kept: Sequence[int]) -> None:

@@ -22,13 +22,18 @@ class Heard(Hooks):
 
     @ivar asked: the connections over which the lock was asked for.
     @ivar said: what was said.
+    @ivar warned: the warnings.
     @ivar problem: raised when one is about to be.
     """
 
     def __init__(self) -> None:
         self.asked: list[Conversation] = []
         self.said: list[str] = []
+        self.warned: list[str] = []
         self.problem: FlomError | None = None
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -50,5 +55,5 @@ class Taking:
     def acquirer(self, timeout: float | None = None, *, may_start: bool = False, **config: Any) -> Acquirer:
         return Acquirer(Config(socket_name=self.path, **config), self.hooks, timeout, may_start=may_start)
 
-    def start(self, acquirer: Acquirer) -> Future[tuple[Conversation, Granted]]:
-        return self._pool.submit(acquirer.acquire, REQUEST)
+    def start(self, acquirer: Acquirer, message: Lock = REQUEST) -> Future[tuple[Conversation, Granted]]:
+        return self._pool.submit(acquirer.acquire, message)

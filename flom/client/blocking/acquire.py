@@ -30,7 +30,7 @@ from flom.client.retry import (
     silent,
 )
 from flom.codes import ReturnCode
-from flom.core.names import parse_name
+from flom.core.names import DEFAULT_NAME, parse_name
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
 from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, lock_refused
@@ -348,7 +348,7 @@ class Acquirer:
                 answered = self.conversation is not None and self.conversation.connection.has_answered
                 if self._note_loss():
                     pass  # another daemon may lead, or this one again
-                elif answered or not self.is_expected:
+                elif (answered or not self.is_expected) and not self._stands_by(answered=answered):
                     self.budget.spend(e, answered=answered)
                 has_asked = True
                 message = self._going_on(message)
@@ -372,6 +372,27 @@ class Acquirer:
                 retry = min(2 * retry, RETRY)
             elif self.budget.has_waited or self.budget.silent > 1 or self.is_expected or self.is_by_quorum:
                 pause(RETRY * jitter(), self.deadline)
+
+    def _stands_by(self, *, answered: bool) -> bool:
+        """
+        Return whether the daemon, which has gone without a word as often as one that serves locks may, does not lead
+        by its quorum, so that it is to be waited for.
+
+        @raise DaemonUnreachable: it does not, and what is asked for is not to wait.
+        """
+        if answered or self.is_in_group or not self.waits_on or self.budget.silent < 1:
+            return False
+        from flom.client.blocking.leaders import why_none_leads  # which few need
+
+        why = why_none_leads(self.config, DEFAULT_NAME)
+        if why is None:
+            return False
+        what = f"{peer_of(self.config)} does not lead by its quorum{why and f' ({why})'}"
+        if not self.may_wait:
+            raise DaemonUnreachable(ReturnCode.CONNECT_ERROR, what)
+        self.hooks.warn(f"{what}: waiting until it does; of several hosts (-a h1,h2,h3), another one may lead")
+        self.is_by_quorum = True
+        return True
 
     def _check_leader(self, conversation: Conversation, message: Lock) -> None:
         """Release what was granted, and raise L{FlomError}, if it was by one of several daemons that might."""

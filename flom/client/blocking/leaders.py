@@ -119,7 +119,7 @@ class Leaders:
         check_in_time(acquirer)
         took = monotonic() - self._began
         line = f"{what}, waiting for one that does"
-        if took > _PATIENCE and acquirer.hooks.wants_reasons:
+        if took > _PATIENCE and acquirer.hooks.wants_reasons and not acquirer.holder:  # a holder has no time for that
             line = f"{what}: {self._why() or 'waiting for one that does'}"
         if line != self._told:
             self._told = line
@@ -142,19 +142,28 @@ class Leaders:
 
     def _why(self) -> str:
         """Return what the first daemon that answers says of the quorum; the empty string if none does."""
-        from flom.client.blocking.status import open_status
+        return next(filter(None, (why_none_leads(config, self._name) for config in self._configs)), "")
 
-        for config in self._configs:
-            try:
-                with open_status(config, lambda text: None, _ASK_TIMEOUT) as reader:
-                    quorum = reader.read(self._name, _ASK_TIMEOUT).daemon.quorum
-            except (FlomError, OSError):
-                continue
-            if quorum is not None and quorum.problem:
-                return one_line(f"{peer_of(config)} says: {quorum.problem}")
-            if quorum is not None and quorum.leader:
-                return one_line(f"{peer_of(config)} says that {quorum.leader} leads")
-        return ""
+
+def why_none_leads(config: Config, name: str) -> str | None:
+    """
+    Return why the daemon that C{config} means does not lead, as it says itself; the empty string if it does not know.
+
+    @param name: of the resource that is wanted.
+    @return: C{None} if no quorum decides whether it leads, or it does not show its status.
+    """
+    from flom.client.blocking.status import open_status
+
+    try:
+        with open_status(config, lambda text: None, _ASK_TIMEOUT) as reader:
+            quorum = reader.read(name, _ASK_TIMEOUT).daemon.quorum
+    except (FlomError, OSError):
+        return None
+    if quorum is None:
+        return None
+    if quorum.problem:
+        return one_line(f"{peer_of(config)} says: {quorum.problem}")
+    return one_line(f"to {peer_of(config)}, {quorum.leader} leads, which does not answer") if quorum.leader else ""
 
 
 def _listed(configs: list[Config]) -> str:
