@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final
@@ -29,14 +28,16 @@ SEED: Final = int(os.environ.get("FLOM_QUORUM_SEED") or SystemRandom().randrange
 
 
 def with_other_clocks(quorum: Quorum, folder: Path) -> None:
-    """Set the clock of the second host an hour ahead; that of the third is an hour behind, and 10 % fast."""
+    """
+    Set the clock of the second host an hour ahead; that of the third is an hour behind, and 10 % fast.
+
+    All clocks of their programs are: libfaketime's C{FAKETIME_DONT_FAKE_MONOTONIC} breaks C{time.sleep}.
+    """
     for number, text in ((1, f"+{HOUR:g}"), (2, f"-{HOUR:g} x1.1")):
         clock = FakeWallClock(folder, f"clock{number}")
         clock.set(text)
-        environment: Mapping[str, str] = clock.environment
-        if "x" in text:
-            environment = {key: value for key, value in environment.items() if "MONOTONIC" not in key}
-        quorum.nodes[number].environment.update(environment)
+        faked = {key: value for key, value in clock.environment.items() if "MONOTONIC" not in key}
+        quorum.nodes[number].environment.update(faked)
 
 
 @pytest.mark.parametrize("quorum", [{"group": GROUP}, {}], ids=["group", "addresses"], indirect=True)
