@@ -78,6 +78,10 @@ class Heartbeat:
         self._due = self.lease.lost_at
         return self._due - now
 
+    def left_to_kill(self, now: float) -> float:
+        """Return the seconds until what has the lock must have ended; 0 or less if it must have by now."""
+        return self.lease.lost_at + self.lease.kill_after - now
+
     def tend(self, link: Link, now: float) -> None:
         """
         Note what has been answered by C{now}, and send what is due; if an answer is missing, take the connection for

@@ -28,7 +28,6 @@ MARGIN: Final = 1.5
 _KILL_PART: Final = 0.25  # of the whole time, if that is less than KILL_AFTER
 _MARGIN_PART: Final = 0.15  # likewise
 _LEAST_PATIENCE_PART: Final = 0.3
-_LEAST_COMEBACK_PART: Final = 0.1
 _PINGS: Final = 3  # in the whole time: one message that is late, or lost with its connection, does no harm
 
 MOST_UNANSWERED: Final = 100
@@ -103,16 +102,6 @@ def times_on(terms: Terms, kill_after: float | None, default: float = 0.0, *, is
         return holder_times(terms.timeout, kill_after)
     whole, what = time_kept(terms, default, is_strict=is_strict)
     return times_within(whole, kill_after, what=what)
-
-
-def time_to_come_back(whole: float, noticed: float) -> float:
-    """
-    Return the seconds that a holder has when it finds its connection broken, because it notices no later than
-    C{noticed} seconds after the kernel of the daemon's host has confirmed something.
-
-    @param whole: see L{times_within}; for example, of 10 s there are 3.5 s left if a break is noticed within 5 s.
-    """
-    return max(times_within(whole).patience - noticed, whole * _LEAST_COMEBACK_PART)
 
 
 class Lease:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.client.blocking.connection import Conversation
-    from flom.client.blocking.heartbeat import Heartbeat
     from flom.config import Config
+    from flom.core.heartbeat import Heartbeat
     from flom.core.lease import Lease
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
@@ -144,11 +144,10 @@ class Runner(Hooks):
             conversation.unlock(request.name, rollback=True)
             raise
         if lease is not None:
-            from flom.client.blocking.heartbeat import Heartbeat
+            from flom.core.heartbeat import heartbeat_on
 
-            by_quorum = self._acquirer.is_by_quorum
-            believes_kernel = not (by_quorum or (is_ended and config.multicast_address))
-            self._heartbeat = Heartbeat(lease, believes_kernel=believes_kernel, asks_late=not by_quorum)
+            terms, is_in_group = conversation.connection.terms, self._acquirer.is_in_group
+            self._heartbeat = heartbeat_on(terms, lease, is_strict=is_ended, is_in_group=is_in_group)
 
     def signal(self, number: int, from_terminal: bool) -> None:
         """Receive a signal; see L{Forwarding}."""
@@ -345,15 +344,15 @@ class Runner(Hooks):
             self._begin_heartbeat(conversation, request)  # most commands end before, and need not wait for an import
         heartbeat, prepare_at = self._heartbeat, monotonic() + _LONG
         while True:
-            left = NEVER if heartbeat is None or DaemonLost in self._told else heartbeat.left()
-            left = min(left, max(0.0, prepare_at - monotonic()))
+            left = NEVER if heartbeat is None or DaemonLost in self._told else heartbeat.due() - boottime()
+            left = max(0.0, min(left, prepare_at - monotonic()))
             ready = waiting.poll(None if left == NEVER else left * 1000 + 1)
             if monotonic() >= prepare_at:
                 prepare_at = NEVER
                 prepare_to_reclaim()
             has_ended = child.fileno() in [descriptor for descriptor, _ in ready]
             if heartbeat is not None and DaemonLost not in self._told and not (conversation.is_lost or has_ended):
-                heartbeat.tend(conversation)
+                heartbeat.tend(conversation, boottime())
                 if self._guardian is not None:
                     self._guardian.note(heartbeat.lease.lost_at)
             # after the end too: both may come at once
@@ -389,9 +388,8 @@ class Runner(Hooks):
             from flom.run.stand_in import StandIn
 
             self._stand_in = StandIn(child.open_end_watch)
-        heartbeat = self._heartbeat
         is_limited = self._on_lost is not None or self._acquirer.is_by_quorum
-        left = heartbeat.left_to_lose if heartbeat is not None and is_limited else None
+        left = self._left_to_lose if self._heartbeat is not None and is_limited else None
         try:
             conversation = call_aside(lambda: self._acquirer.reclaim(request), child, left, self._acquirer.hurry)
         except FlomError as e:
@@ -410,6 +408,9 @@ class Runner(Hooks):
         self.say(f"{request.name} reclaimed")
         return conversation
 
+    def _left_to_lose(self) -> float:
+        return NEVER if self._heartbeat is None else self._heartbeat.left_to_lose(boottime())
+
     def _tell(self, kind: type[DaemonLost], line: str) -> None:
         """Print C{line} about a loss, of which each C{kind} is told once, and let the command know of the first."""
         if kind not in self._told:
@@ -420,7 +421,8 @@ class Runner(Hooks):
                 self._child.tell_loss()
                 if self._on_lost is not None:
                     heartbeat, is_by_quorum = self._heartbeat, self._acquirer.is_by_quorum
-                    self._on_lost.act(self._child, heartbeat.left_to_kill() if heartbeat and is_by_quorum else NEVER)
+                    left = heartbeat.left_to_kill(boottime()) if heartbeat and is_by_quorum else NEVER
+                    self._on_lost.act(self._child, left)
                     if self._guardian is not None and heartbeat is not None and heartbeat.lease.is_over(boottime()):
                         self._on_lost.note_act()  # the guardian has, if the command has ended before us
             self._note("loss", why=line)

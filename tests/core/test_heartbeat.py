@@ -99,6 +99,12 @@ def test_a_program_that_is_stopped_on_its_way_back_has_time_too() -> None:
     assert scene.left() == 0.0
 
 
+def test_what_is_ended_has_its_time_after_the_loss() -> None:
+    scene = Scene()
+    scene.lease.kill_after = 2.5
+    assert scene.heartbeat.left_to_kill(scene.now + 1.0) == 7.5
+
+
 def test_under_a_quorum_it_is_too_late_then() -> None:
     scene = Scene(believes_kernel=False, asks_late=False)
     scene.pass_time(1.0, late=1000.0)

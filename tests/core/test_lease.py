@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flom.core.lease import MOST_UNANSWERED, NEVER, Lease, Times, time_to_come_back, times_within
+from flom.core.lease import MOST_UNANSWERED, NEVER, Lease, Times, times_within
 from flom.errors import ConfigError
 
 SUCCESSION = 2.8  # seconds after which a successor may grant locks, with the default times of a group
@@ -40,11 +40,6 @@ def test_what_is_said_and_does_not_fit_is_an_error() -> None:
         "kill-after: 2.5 s are too long: another client may get the lock after 2.8 s (a successor's least time), "
         "so there is room for 1.54 s at most"
     )
-
-
-def test_what_was_needed_to_notice_a_break_is_not_left_to_come_back() -> None:
-    assert time_to_come_back(10.0, 5.0) == 3.5
-    assert time_to_come_back(1.0, 2.0) == 0.1
 
 
 @given(st.floats(0.001, 1e6), st.none() | st.floats(0.0, 1e6))

@@ -195,9 +195,7 @@ class Acquirer:
             conversation.goes_on_elsewhere = self.is_in_group
             conversation.go_on = lambda deadline: self._go_on(conversation, message, deadline)
 
-    def begin_lease(
-        self, time_to_end: float | None = 0.0, *, is_ended: bool = False, asks: bool = True
-    ) -> Lease | None:
+    def begin_lease(self, time_to_end: float | None = 0.0, *, is_ended: bool = False) -> Lease | None:
         """
         Return what can be believed of the lock that was granted, by L{boottime}; C{None} if its connection is not over
         TCP, or its daemon does not keep it when that breaks.
@@ -205,7 +203,6 @@ class Acquirer:
         @param time_to_end: see L{flom.core.lease.times_within}; L{Lease.kill_after} is what it comes to.
         @param is_ended: whether what the lock is for ends when it is lost: before the leader of a group can have a
             successor, then.
-        @param asks: whether the daemon will be asked whether it is there; if not, the kernel sends probes.
         @raise flom.errors.ConfigError: there is no room for C{time_to_end}.
         """
         held_on = self.conversation
@@ -213,7 +210,7 @@ class Acquirer:
             return None
         from flom.client.blocking.lease import HeldLease
 
-        self.held = HeldLease(self.config, held_on, time_to_end, is_ended=is_ended, asks=asks)
+        self.held = HeldLease(self.config, held_on, time_to_end, is_ended=is_ended)
         self.held.renew(held_on, self.asked_at)
         return self.held.lease
 

@@ -33,7 +33,7 @@ from flom.errors import (
     TlsError,
 )
 from flom.lean import boottime, socket
-from flom.net.keepalive import Keepalive
+from flom.net.keepalive import Keepalive, is_confirmed
 from flom.net.machine_id import unique_id
 from flom.trace import tracer
 
@@ -285,17 +285,15 @@ class Conversation:
         except TlsError as e:
             raise unconfirmed(self.peer, f"({e})") from None
 
-    def probe_early(self) -> float:
+    def _probe_early(self) -> None:
         """
         Set keepalive so that the kernel notices in half of the time for which the daemon keeps what we have if the
-        connection breaks; return within how many seconds it does.
+        connection breaks.
         """
         try:
-            kept = Keepalive.of(self.stream.socket).within(self.connection.terms.timeout / 2)
-            kept.tune(self.stream.socket)
+            Keepalive.of(self.stream.socket).within(self.connection.terms.timeout / 2).tune(self.stream.socket)
         except OSError:
-            return 0.0  # it has ended
-        return kept.patience
+            pass  # it has ended, or is not over TCP
 
     def ping(self) -> None:
         """Ask whether the daemon is there; L{is_lost} reads the answer, if that comes, or finds that it is not."""
@@ -349,13 +347,7 @@ class Conversation:
     @property
     def is_confirmed(self) -> bool:
         """True if the kernel of the daemon's host has confirmed all that was sent; the daemon need not have read it."""
-        from fcntl import ioctl
-        from termios import TIOCOUTQ
-
-        try:
-            return not any(ioctl(self.fileno(), TIOCOUTQ, bytes(4)))  # how many bytes it has not
-        except (OSError, ValueError):
-            return False  # it is closed
+        return is_confirmed(self.fileno())
 
     def inherit(self, descriptor: int) -> None:
         """
@@ -493,7 +485,7 @@ class Conversation:
                 if (decision := self._decision_in(data, deadline)) is not None:
                     return decision
                 if self.connection.terms.timeout:
-                    self.probe_early()
+                    self._probe_early()
                 receive = self._receive_in_time if self.connection.terms.quorum else self.stream.receive
                 if self.connection.start:
                     import flom.net.holding  # noqa: F401  # while we wait: what it takes would delay the hand-over

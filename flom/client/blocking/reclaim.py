@@ -168,8 +168,7 @@ def expect(acquirer: Acquirer, timeout: float = 0.0) -> None:
     if acquirer.held is None:
         acquirer.expected_until = monotonic() + (timeout or acquirer.config.session_timeout_ms / 1000)
     else:
-        is_gone = acquirer.reclaiming is not None and acquirer.reclaiming.is_far
-        acquirer.expected_until = acquirer.held.expected_until(is_gone=is_gone)
+        acquirer.expected_until = acquirer.held.expected_until()
 
 
 def reclaim_to_release(acquirer: Acquirer, message: Lock, deadline: float) -> Conversation | None:
