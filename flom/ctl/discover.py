@@ -31,6 +31,9 @@ def discover(arguments: Namespace) -> int:
         if quorum is not None:
             lead = ask(quorum, read_lead)
             print(one_line(f"# {quorum.quorum}: {spell_lead(lead)}"))
+            for member in lead.members:
+                if member != lead.leader:
+                    print(f"# standby: {member}")
             if arguments.group is None:
                 return 0 if lead.leader else FAILED
     if arguments.group is None:

@@ -36,6 +36,7 @@ class Lead(Value):
     since: float  # in seconds since the epoch; 0 if it is not known
     epoch: int  # of its fencing tokens; 0 if none leads
     lease_left: int  # whole seconds until etcd ends its lease if it is not kept; 0 if none leads
+    members: tuple[str, ...]  # the daemons that would lead, and the leader; those that have ended for half a minute
     bounds: Bounds  # what is in etcd about epochs
 
 
@@ -96,12 +97,15 @@ async def read_lead(gateway: Gateway) -> Lead:
     """Ask who leads, and what is known of epochs."""
     import json
 
+    from flom.server.quorum.members import MEMBERS
     from flom.server.quorum.offset import LEADER, read_bounds
 
     bounds = await read_bounds(gateway)
+    listed = (await gateway.read_all(gateway.address.key(MEMBERS))).found[0]
+    members = tuple(sorted(one_line(each.value.decode("utf-8", "replace")) for each in listed))
     found = (await gateway.read(gateway.address.key(LEADER))).found[0]
     if not found:
-        return Lead("", 0.0, 0, 0, bounds)
+        return Lead("", 0.0, 0, 0, members, bounds)
     [key] = found
     try:
         about = json.loads(key.value)
@@ -110,7 +114,7 @@ async def read_lead(gateway: Gateway) -> Lead:
         leader, since = "unknown", 0.0
     epoch = 0 if bounds.offset is None else key.created + bounds.offset
     left = max(0, await gateway.time_left(key.lease)) if key.lease else 0
-    return Lead(leader, since, epoch, left, bounds)
+    return Lead(leader, since, epoch, left, members, bounds)
 
 
 def spell_lead(lead: Lead) -> str:

@@ -34,16 +34,18 @@ def lead(etcd: FakeEtcd) -> None:
 
 
 def test_a_lead_is_one_line() -> None:
-    assert spell_lead(Lead("", 0.0, 0, 0, BOUNDS)) == "no daemon leads"
-    assert spell_lead(Lead("h1", 0.0, 12, 3, BOUNDS)) == "h1 leads, epoch 12, lease for 3 s"
+    assert spell_lead(Lead("", 0.0, 0, 0, (), BOUNDS)) == "no daemon leads"
+    assert spell_lead(Lead("h1", 0.0, 12, 3, (), BOUNDS)) == "h1 leads, epoch 12, lease for 3 s"
 
 
 def test_who_leads_is_found_out(programs: Programs, etcd: FakeEtcd) -> None:
     lead(etcd)
+    etcd.put("/flom/members/a", b"h2, pid 8")
+    etcd.put("/flom/members/b", b"h1, pid 7")
     done = discover(programs, etcd)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"# {etcd.address}: h1, pid 7 leads since 2025-11-29 ")
-    assert done.stdout.endswith(", epoch 13, lease for 0 s\n")
+    assert done.stdout.endswith(", epoch 13, lease for 0 s\n# standby: h2, pid 8\n")
 
 
 def test_while_no_daemon_leads_the_status_says_so(programs: Programs, etcd: FakeEtcd) -> None:
