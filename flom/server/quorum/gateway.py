@@ -46,6 +46,9 @@ Seconds for one call. etcd needs milliseconds, or hangs for 7 s after its leader
 after 1 to 2.5 s, by which a new call is answered at once.
 """
 
+CLOSE_LIMIT: Final = 0.5
+"""Seconds for the end of TLS with all members."""
+
 MAX_ANSWER: Final = 2**24
 """Bytes of the longest answer that is read."""
 
@@ -147,9 +150,10 @@ class Gateway:
             self._current = (self._current + 1) % len(self.address.endpoints)
 
     def close(self) -> Deferred[None]:
-        """Close the connections that are kept."""
+        """Close the connections that are kept; those of TLS whose other end does not answer are left to the system."""
         closed: Deferred[None] = self._pool.closeCachedConnections()
-        return closed
+        closed.addTimeout(CLOSE_LIMIT, self._clock)
+        return closed.addErrback(lambda _: None)
 
     async def grant_lease(self, ttl: int) -> Lease:
         """Ask for a lease of C{ttl} seconds, 2 or more; etcd may make it longer."""

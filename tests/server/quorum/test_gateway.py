@@ -120,6 +120,15 @@ async def test_connections_leave_no_lines_in_the_log(etcd: FakeEtcd, gateway: Ga
     assert [formatEvent(event) for event in log if event["log_level"] is not LogLevel.debug] == []
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_member_that_does_not_end_tls_is_not_waited_for(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flom.server.quorum.gateway.CLOSE_LIMIT", 0.02)
+    monkeypatch.setattr(gateway._pool, "closeCachedConnections", lambda: Deferred())
+    await gateway.close()
+
+
 # the history
 
 
