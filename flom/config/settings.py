@@ -573,6 +573,8 @@ class Config(_Values):
                     "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication "
                     "at the same time.",
                 )
+        if self.has_several_hosts and not all(self.unicast_addresses):
+            raise ConfigError(f"unicast-address: '{self.unicast_address}': a host is missing beside a comma")
         if self.has_several_hosts and self.multicast_address:
             raise ConfigError(
                 f"unicast-address: '{self.unicast_address}' are several hosts, for which there must be no group "

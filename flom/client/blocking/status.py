@@ -9,10 +9,11 @@ from flom.client.blocking.connection import connect
 from flom.client.blocking.stream import Stream
 from flom.config import Config
 from flom.core.modes import LockMode
+from flom.core.names import DEFAULT_NAME
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Event, StatusReceived
 from flom.core.protocol.messages import STATUS_PROBE, Lock
-from flom.errors import FlomError, RemoteProtocolError
+from flom.errors import DaemonLost, FlomError, RemoteProtocolError
 from flom.net.machine_id import unique_id
 from flom.status.json import from_json
 from flom.status.model import Status
@@ -97,13 +98,16 @@ class StatusReader:
 
 def open_status(config: Config, warn: Callable[[str], None], timeout: float = TIMEOUT) -> StatusReader:
     """
-    Connect to the daemon that C{config} means, to see what it holds; none is started.
+    Connect to the daemon that C{config} means, to see what it holds; none is started. Of several hosts, it is the one
+    that leads, or else the first that answers.
 
     @param warn: called with each warning for the user.
     @param timeout: seconds for connecting.
     @raise NoStatus: it is a daemon of FLoM's, which has nothing of the kind.
     @raise FlomError: see L{connect} and L{flom.client.blocking.connection.Conversation.lock}.
     """
+    if config.has_several_hosts:
+        return _open_one_of(config, warn, timeout)
     deadline = monotonic() + timeout
     conversation = connect(config, deadline=deadline, warn=warn)
     try:
@@ -117,3 +121,29 @@ def open_status(config: Config, warn: Callable[[str], None], timeout: float = TI
         conversation.close()
         raise
     return StatusReader(conversation.stream, conversation.peer, conversation.connection)
+
+
+def _open_one_of(config: Config, warn: Callable[[str], None], timeout: float) -> StatusReader:
+    """See L{open_status}; if no host answers, what is wrong with the last one is raised."""
+    found: StatusReader | None = None
+    problem: FlomError = DaemonLost("no daemon has answered")
+    for host in config.unicast_addresses:
+        reader: StatusReader | None = None
+        try:
+            reader = open_status(config.replace(unicast_address=host), warn, timeout)
+            if reader.read(DEFAULT_NAME, timeout).daemon.role == "leader":
+                if found is not None:
+                    found.close()
+                return reader
+        except FlomError as e:
+            problem = e
+            if reader is not None:
+                reader.close()
+            continue
+        if found is None:
+            found = reader
+        else:
+            reader.close()
+    if found is None:
+        raise problem
+    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flom.client.blocking.status import open_status
+from flom.config import Config
 from tests.fakes.daemon import Daemon
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.programs import Programs, free_port
@@ -26,6 +28,9 @@ def test_a_lock_goes_from_leader_to_leader(programs: Programs, tmp_path: Path) -
                 pass
             waiter = programs.start(*words, "--", "echo", "ran")
             assert waiter.line().startswith("waiting for R (EX): next in line")
+            place = Config(unicast_address="127.0.0.3,127.0.0.2", unicast_port=int(port))
+            with open_status(place, lambda text: None) as reader:
+                assert [resource.name for resource in reader.read().resources] == ["R"]
             leader.stop()
             standby.wait_for_log("leading, epoch")
             while "R reclaimed" not in holder.line():
