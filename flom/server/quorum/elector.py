@@ -418,6 +418,7 @@ class Elector(Service):
             tenure,
             self._now,
             key=self._key,
+            halt=self._gateway.address.key(HALT),
             value=won.value,
             created=won.created,
             lease=lease.id,

@@ -12,9 +12,11 @@ from twisted.python.failure import Failure
 
 from flom.core.quorum.tenure import Tenure
 from flom.core.quorum.times import QuorumTimes
+from flom.errors import HistoryWentBack
 from flom.server.quorum.gateway import Gateway
+from flom.server.quorum.offset import parse_halt
 from flom.server.quorum.watch import Watch
-from flom.server.quorum.wire import Denied, Doubtful, KeyValue, QuorumError
+from flom.server.quorum.wire import Denied, Doubtful, KeyValue, QuorumError, read
 
 LOOK: Final = 2.0
 """Seconds between two reads of the key: a watch that is silent proves nothing."""
@@ -42,6 +44,7 @@ class Reign:
         now: Callable[[], float],
         *,
         key: str,
+        halt: str,
         value: bytes,
         created: int,
         lease: int,
@@ -50,6 +53,7 @@ class Reign:
         on_error: Callable[[QuorumError | None], None],
     ) -> None:
         """
+        @param halt: the key by which another daemon says that etcd has gone back: this one may not have noticed.
         @param on_change: called when L{is_paused} has changed.
         @param on_kept: called when the tenure goes on for longer.
         @param on_error: called with what is wrong with etcd, and with C{None} after the key was read: a keepalive that
@@ -63,6 +67,7 @@ class Reign:
         self._tenure = tenure
         self._now = now
         self._key = key
+        self._halt = halt
         self._value = value
         self._lease = lease
         self._on_change = on_change
@@ -185,10 +190,16 @@ class Reign:
             self._watch.begin()
 
     async def _is_ours(self) -> bool:
-        """Return whether the key is what this daemon has put; if not, the leadership has ended."""
-        answer = await self._gateway.read(self._key)
+        """
+        Return whether the key is what this daemon has put; if not, the leadership has ended.
+
+        @raise HistoryWentBack: etcd has, or another daemon says so.
+        """
+        answer = await self._gateway.transact([], [read(self._key), read(self._halt)])
         self._read_at = answer.revision
-        [found] = answer.found
+        found, halted = answer.found
+        if halted:
+            raise HistoryWentBack(parse_halt(halted[0]).why)
         if found and found[0].value == self._value and found[0].created == self.created:
             return True
         self.end("another daemon leads" if found else f"{self._key} has gone from etcd")

@@ -76,7 +76,10 @@ class SinceTheWin(Tenure):
 
 def of(kind: type[QuorumTimes]) -> QuorumTimes:
     """Return the default times, but for what C{kind} changes."""
-    return kind(*[getattr(DEFAULT, name) for name in QuorumTimes.__slots__])
+    times = kind.__new__(kind)
+    for name in QuorumTimes.__slots__:
+        setattr(times, name, getattr(DEFAULT, name))
+    return times
 
 
 class Fault(NamedTuple):

@@ -467,6 +467,17 @@ async def test_a_restore_is_noticed_after_a_restart_too(etcd: FakeEtcd, stand: S
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_leader_that_has_not_noticed_a_restore_halts_too(etcd: FakeEtcd, stand: Stand) -> None:
+    """It has no memory; another daemon has seen higher epochs."""
+    leader = stand()
+    await until(lambda: leader.leads)
+    etcd.put(HALT, b'{"epoch": 2000000000, "why": "etcd has gone back"}')
+    await until(lambda: leader.role == "halted")
+    assert "deposed: etcd has gone back" in leader.told
+    assert etcd.value(KEY) is None
+
+
+@pytest_twisted.ensureDeferred
 async def test_who_comes_when_the_epoch_was_raised_halts_nobody(
     etcd: FakeEtcd, stand: Stand, gateway: Gateway, tmp_path: Path
 ) -> None:

@@ -39,9 +39,11 @@ class Members:
         self.keepalives.append(Deferred())
         return await self.keepalives[-1]
 
-    async def read(self, key: str) -> Answer:
+    async def transact(self, compare: object, then: object) -> Answer:
+        """Read the key, and that of a halt, which is not there."""
         self.reads.append(Deferred())
-        return await self.reads[-1]
+        answer = await self.reads[-1]
+        return Answer(answer.revision, True, (*answer.found, ()))
 
 
 class Scene:
@@ -61,6 +63,7 @@ class Scene:
             self.tenure,
             self.clock.seconds,
             key="/flom/leader",
+            halt="/flom/halt",
             value=b"mine",
             created=7,
             lease=12,
