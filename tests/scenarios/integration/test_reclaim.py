@@ -18,11 +18,14 @@ import pytest
 from flom.codes import Outcome
 from flom.core.grace import REJOIN_BATCH
 from flom.core.protocol.messages import Answer, Unlock
+from flom.net.machine_id import unique_id
+from flom.tls.authority import issue, make_authority
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.exclusion import Marks
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs, Running, command_line_of, eventually, free_port
 from tests.fakes.seccomp import forbid_pidfds
+from tests.scenarios.lan.test_reclaim import ASYNCIO, RUN, TWISTED
 
 SOON = ["--session-timeout", "700"]  # of a daemon: how long it waits for a holder that does not come
 
@@ -315,6 +318,40 @@ def test_a_twisted_program_reclaims_its_lock(programs: Programs, marks: Marks, w
             assert (ended.returncode, ended.stderr) == (0, "")
         assert programs.run(*words, "-r", "_s_seq[1]", "-o", "0", "--", "sh", "-c", "echo $1", "sh").stdout == "2\n"
         daemon.stop()
+
+
+@pytest.mark.parametrize("kind", ["UNIX", "TLS"])
+def test_programs_on_a_reactor_reclaim_what_they_held(
+    kind: str, programs: Programs, marks: Marks, tmp_path: Path
+) -> None:
+    """On Twisted's, and on that of asyncio, by a proof of the daemon's key; over TLS, it is one of the certificate."""
+    port = free_port()
+    if kind == "TLS":
+        place = f"UnicastAddress=127.0.0.1\nUnicastPort={port}\n"
+        authority = make_authority(tmp_path / "tls", days=1).certificate
+        own = issue(tmp_path / "tls", unique_id(), days=1)
+        tls = f"[TLS]\nTlsCertificate={own.certificate}\nTlsPrivateKey={own.key}\nTlsCaCertificate={authority}\n"
+    else:
+        place, tls = f"SocketName={tmp_path / 's'}\n", ""
+    (tmp_path / ".flom").write_text(f"[Daemon]\nLifespan=0\n{place}{tls}")
+    environment = {"HOME": str(tmp_path)}
+    options = ["--config", str(tmp_path / ".flom"), "--state", str(tmp_path / "state")]
+    holders = []
+    with Daemon(*options) as killed:
+        for name, script in ("R", TWISTED), ("_s_seq[1]", ASYNCIO):
+            program = f"{RUN}{script}\nos._exit(0)"  # Twisted's threads, which look names up, would keep asyncio's
+            words = [sys.executable, "-c", program, name, "1", *marks.command("-r", name)]
+            holders.append(programs.start_program(*words, environment=environment))
+            eventually(lambda: holders[-1].line() == "held", "the lock")
+        kill(killed)
+    with Daemon(*options) as daemon:
+        for name in ("R", "_s_seq[1]"):
+            late = programs.start("-r", name, "-o", "0", "--", "true", environment=environment)
+            assert late.finish().returncode == 98
+        ended = [holder.finish() for holder in holders]
+        assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 2
+        daemon.stop()
+        assert "unproven" not in daemon.log
 
 
 def test_the_command_of_a_twisted_program_is_waited_for(programs: Programs, marks: Marks, where: list[str]) -> None:

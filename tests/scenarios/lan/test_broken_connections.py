@@ -123,6 +123,17 @@ def test_a_holder_comes_back_when_the_way_is_clear_again(rule: str, program: lis
     assert silent_end(waiter) == 0
 
 
+def test_a_twisted_program_comes_back_over_tls(lan: Lan, tls: list[str]) -> None:
+    scene = Scene(lan, *tls)
+    scene.place += tls
+    holder = scene.hold(PROGRAMS["Twisted"])
+    scene.cut("meta l4proto tcp reject with tcp reset")
+    scene.daemon.await_log(NOTICED)
+    scene.heal()
+    scene.await_return(holder)
+    assert silent_end(holder) == 0
+
+
 @each_program
 def test_what_has_come_back_ends_with_its_command(program: list[str], lan: Lan) -> None:
     """Even if the program that has started it is killed."""
