@@ -25,7 +25,7 @@ _PERIOD: Final = 0.2  # seconds
 def drain(arguments: Namespace) -> int:
     """Order the daemon to drain, wait for its end, and return the status to exit with."""
     deadline = None if arguments.timeout is None else monotonic() + arguments.timeout
-    config = config_of(arguments)
+    config = config_of(arguments, must_lead=True)
     with open_status(config, print_warning) as reader:
         order_drain(config, print_warning)
         try:

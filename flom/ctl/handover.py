@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def hand_over(arguments: Namespace) -> int:
     """Order the leader to hand over, print who leads then, and return the status to exit with."""
-    config = config_of(arguments)
+    config = config_of(arguments, must_lead=True)
     with open_status(config, print_warning) as reader:  # a daemon of FLoM's would take the order for another one
         peer = reader.peer
         if not config.multicast_address and reader.read().daemon.quorum is None:

@@ -55,13 +55,15 @@ def add_place(parser: ArgumentParser) -> None:
     add_config_file(parser)
 
 
-def config_of(arguments: Namespace) -> Config:
+def config_of(arguments: Namespace, *, must_lead: bool = False) -> Config:
     """
     Return where the daemon is: where the options say, otherwise where C{flom-run} would look for it.
 
-    A place among the options replaces one in a file.
+    A place among the options replaces one in a file. Of several hosts, it is the one whose daemon leads.
 
+    @param must_lead: whether another one of them is of no use if none leads.
     @raise ConfigError: files and options make no sense.
+    @raise flom.errors.DaemonUnreachable: no daemon of several hosts is of use.
     """
     config = load(arguments.config_file, os.environ, print_warning)
     config = forget_place(config, [setting.field for setting, _ in arguments.given])
@@ -70,6 +72,10 @@ def config_of(arguments: Namespace) -> Config:
     config.check_tls()
     if config.is_tls_halved:
         raise ConfigError(f"TLS needs {' and '.join(config.missing_tls_files)} too")
+    if config.has_several_hosts:
+        from flom.ctl.several import one_of  # which few have
+
+        return one_of(config, must_lead=must_lead)
     return config
 
 
