@@ -71,6 +71,7 @@ class LeasedProtocol(LockProtocol):
     def _check_id(self, introduced: Introduced) -> None:
         message = introduced.message
         self._has_heartbeat = isinstance(message, Lock) and message.extended >= HAS_SESSIONS
+        self._has_to_outlive |= self._has_heartbeat  # where sessions are optional, for those that have them
         super()._check_id(introduced)
 
     def _is_always_served(self, order: Introduced | Order) -> bool:

@@ -363,7 +363,7 @@ def parts_of(
     assert isinstance(arbiter, LeasedArbiter)
     factory = LeasedFactory(arbiter, clock, options, counters, proofs)
     factory.sessions.keep_all()
-    factory.terms = factory.terms.replace(timeout=quorum.times.told, quorum=True)
+    factory.terms = factory.terms.replace(timeout=quorum.times.told, required=True, quorum=True)
     heartbeats = Heartbeats(clock, factory, quorum.times.session)
     return factory, QuorumService(clock, arbiter, quorum, factory.sessions, lifespan, counters, heartbeats)
 

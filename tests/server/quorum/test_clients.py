@@ -64,6 +64,17 @@ def test_with_sessions_optional_it_is_let_in_and_not_heard() -> None:
 
 
 @BY_EVERY_WAY
+def test_a_connection_that_a_proxy_closes_ends_no_session_then_either(kind: type[Transport]) -> None:
+    daemon = QuorumDaemon(ServerOptions(limits=Limits(session_timeout=DEFAULT.session)))
+    daemon.lead()
+    holder = daemon.connect(kind).send(extended())
+    held = answer_of(holder)
+    assert held.terms.required
+    holder.leave()
+    assert answer_of(daemon.connect(kind).send(extended(wait=0, regains=1, session=held.session))).code == 0
+
+
+@BY_EVERY_WAY
 def test_what_a_client_holds_that_is_not_heard_ends(daemon: QuorumDaemon, kind: type[Transport]) -> None:
     holder, waiter = daemon.connect(kind).send(extended()), daemon.connect().send(extended())
     daemon.elector.keep_for(DEFAULT.session)
