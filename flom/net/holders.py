@@ -22,9 +22,19 @@ from flom.net.holding import ANY, FLAGS, SUFFIX, base_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
+    from typing import Any, Final
 
     from flom.net.stand_in import StandIn
+
+
+OLD: Final = 7200.0
+"""
+Seconds after which a file is old that nobody touches: a daemon that lives does so each hour, and a client that was told
+of it has locked it long before.
+"""
+
+_START: Final = frozenset("0123456789abcdef")  # what names a start is made of
 
 
 class NoStandIn(OSError):
@@ -178,6 +188,29 @@ def find_others(address: Any, *, is_private: bool) -> list[str]:
     else:
         names = [other for other in names if other.startswith(name + SUFFIX)]
     return [path for other in names if _is_holders_file(path := os.path.join(directory, other), is_private)]
+
+
+def old_files(now: float) -> Iterator[str]:
+    """
+    Return the files of this user for TCP addresses and abstract sockets that have been untouched for more than L{OLD}
+    seconds at C{now}, by the clock of files, also those of network namespaces that have gone: no daemon may ever listen
+    there again and look for them. They need not be free (L{remove_if_free}).
+    """
+    try:
+        names = os.listdir(holding.PLACE)
+    except OSError:
+        return
+    for name in names:
+        if not (name.startswith(holding.PREFIX) and SUFFIX in name and _START.issuperset(start_of(name))):
+            continue
+        path = os.path.join(holding.PLACE, name)
+        try:
+            found = os.lstat(path)
+        except OSError:
+            continue
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_size
+        if is_ours and now - found.st_mtime > OLD:
+            yield path
 
 
 def remove_if_free(file: str) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 PLACE: Final = "/dev/shm"  # on every Linux; /tmp may be another one for each service
+PREFIX: Final = "flom-"
 SUFFIX: Final = ".holders-"
 FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 ANY: Final = ("0.0.0.0", "::")
@@ -126,4 +127,4 @@ def prefix() -> str:
             cookie = "0"
     finally:
         probe.close()
-    return f"flom-{cookie}-"
+    return f"{PREFIX}{cookie}-"

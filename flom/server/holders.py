@@ -6,7 +6,9 @@ The holders files of a daemon and its mark for other hosts, and the grace period
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from time import time
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -15,7 +17,8 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from flom.config import private_sockets
-from flom.net.holders import HoldersFile, NoStandIn, find_others, remove_if_free, start_of
+from flom.net import holding
+from flom.net.holders import HoldersFile, NoStandIn, find_others, old_files, remove_if_free, start_of
 from flom.net.holding import file_of
 from flom.server.connection import LockFactory
 from flom.text import reason
@@ -25,6 +28,9 @@ LOOK: Final = 0.03
 
 WATCH: Final = 0.25
 """Seconds between two looks whether the files are still there; each costs two system calls for each file."""
+
+MOST_SWEPT: Final = 50
+"""Old files that are looked at in one turn: thousands may be left of daemons that were killed, and clients wait."""
 
 TOUCH: Final = 3600.0
 """Seconds between two times at which the files are touched; what is in use for days would be removed as old."""
@@ -54,6 +60,7 @@ class HoldersService(Service):
         self._watching: IDelayedCall | None = None
         self._touching: IDelayedCall | None = None
         self._problems: dict[str, str] = {}  # of files that cannot be made anew, as it was logged
+        self._old: Iterator[str] = iter(())  # files to be removed if they are free
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -69,6 +76,8 @@ class HoldersService(Service):
                 self._files.append(HoldersFile(file, _mode_of(address), _group_of(address)))
             except OSError as e:
                 self._log.warn(_UNKNOWN, file=file, why=reason(e), since="")
+        if any(os.path.dirname(file.file) == holding.PLACE for file in self._files):
+            self._old = old_files(time())
         self._watching = self._clock.callLater(WATCH, self._watch)
         self._touching = self._clock.callLater(TOUCH, self._touch)
         self._awaited = [file for file in dict.fromkeys(found) if not remove_if_free(file)]
@@ -103,8 +112,10 @@ class HoldersService(Service):
         self._files, self._factory.start = [], ""
 
     def _watch(self) -> None:
-        """Make files anew that were removed."""
+        """Make files anew that were removed, and remove those of daemons that are long gone."""
         self._watching = self._clock.callLater(WATCH, self._watch)
+        for old in islice(self._old, MOST_SWEPT):
+            remove_if_free(old)
         for each in self._files:
             each.note_end_of_holders()
             if each.is_there():

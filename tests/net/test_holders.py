@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flom.net import holding as holding_module
-from flom.net.holders import HoldersFile, find_others, new_start, remove_if_free
+from flom.net.holders import OLD, HoldersFile, find_others, new_start, old_files, remove_if_free
 from flom.net.holding import DaemonGone, Holding, file_of, files_for
 from tests.fakes.programs import command_line_of, eventually
 
@@ -199,3 +199,37 @@ def test_a_client_looks_where_a_daemon_has_its_file() -> None:
         "/mnt/run/flom.holders-0123456789abcdef",
         "/run/flom.holders-0123456789abcdef",
     ]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the files of TCP addresses are."""
+    monkeypatch.setattr(holding_module, "PLACE", str(tmp_path))
+    return tmp_path
+
+
+def test_old_files_of_other_namespaces_are_found(place: Path) -> None:
+    now = 10_000_000.0
+    start = new_start()
+    names = {
+        f"flom-6edd000000000000-127.0.0.1-28015.holders-{start}": OLD + 1,
+        f"flom-0-@flom-user.0.holders-{start}": OLD + 1,
+        f"flom-0-::-28015.holders-{start}": OLD - 1,
+        f"flom-0-::-28016.holders-{start}.py": OLD + 1,
+        "flom-0-::-28015.reserved": OLD + 1,
+        f"other-127.0.0.1-1.holders-{start}": OLD + 1,
+    }
+    for name, age in names.items():
+        (place / name).touch()
+        os.utime(place / name, (now - age, now - age))
+    directory, file = place / f"flom-1-::-1.holders-{start}", place / f"flom-2-::-1.holders-{start}"
+    directory.mkdir()
+    file.write_text("it is used for something else")
+    for each in directory, file:
+        os.utime(each, (0, 0))
+    assert sorted(old_files(now)) == sorted(str(place / name) for name in [*names][:2])
+
+
+def test_where_there_is_no_place_for_files_there_is_no_old_one(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding_module, "PLACE", str(place / "nowhere"))
+    assert list(old_files(0.0)) == []

@@ -265,6 +265,7 @@ READERS: Final = {
     "net/campaign.py": "since when a candidate stands, which is its rank",
     "net/clock.py": "system_instant, of whose two clocks the wall clock is for what people read, and for ranks",
     "server/counters.py": "when the daemon began",
+    "server/holders.py": "which files are old, by the time that the file system has noted",
     "trace.py": "the lines of a trace",
     "run/program.py": "the lines of -V",
     "tls/authority.py": "until when a certificate is valid",

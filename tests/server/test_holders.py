@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.logger import LogEvent
 
 from flom.core.proofs import ProofKey
 from flom.core.protocol.messages import Answer
+from flom.net import holding
+from flom.net.holders import new_start
 from flom.net.holding import Holding
-from flom.server.holders import LOOK, TOUCH, WATCH, HoldersService
+from flom.server.holders import LOOK, MOST_SWEPT, TOUCH, WATCH, HoldersService
 from flom.server.limits import Limits
 from flom.server.options import ServerOptions
 from flom.server.proofs import Proofs
@@ -267,3 +269,23 @@ def test_clients_that_can_connect_can_read_the_file(scene: Scene, socket: int, f
     scene.path.chmod(socket)
     scene.daemon()
     assert (scene.path.parent / scene.files()[0]).stat().st_mode & 0o777 == file
+
+
+def test_old_files_of_daemons_at_other_addresses_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are of network namespaces that have gone, for example. Who has locked one keeps it."""
+    monkeypatch.setattr(holding, "PLACE", str(tmp_path))
+    old = [tmp_path / f"flom-6edd000000000000-127.0.0.1-{port}.holders-{new_start()}" for port in range(MOST_SWEPT + 1)]
+    for file in old:
+        file.touch()
+        os.utime(file, (0, 0))
+    held = Holding(str(old[7]))
+    daemon = MemoryDaemon()
+    service = HoldersService(daemon.clock, [IPv4Address("TCP", "127.0.0.1", 28015)], daemon.factory)
+    service.startService()
+    daemon.clock.advance(WATCH)
+    assert sum(file.exists() for file in old) == 2  # a few at a time
+    daemon.clock.advance(WATCH)
+    assert [file for file in old if file.exists()] == [old[7]]
+    held.release()
+    service.stopService()
+    assert os.listdir(tmp_path) == [old[7].name]
