@@ -32,7 +32,10 @@ REJOIN_BATCH: Final = 0.05
 """Seconds for which such clients are collected, before they are put in their order."""
 
 RECLAIM_TIME: Final = 30.0
-"""Seconds after a takeover for which a former holder may reclaim its lock, unless it was granted to another session."""
+"""
+Seconds after a takeover for which a former holder may reclaim its lock, unless it was granted to another session. After
+the grace period, it has to prove that it has held it (L{flom.server.proofs}).
+"""
 
 
 class Looking:
@@ -96,13 +99,15 @@ class Grace:
     @ivar is_over: true once the grace period has ended, or if there was none.
     """
 
-    def __init__(self, seconds: float, now: float, looking: Looking | None = None) -> None:
+    def __init__(self, seconds: float, now: float, looking: Looking | None = None, least: float = 0.0) -> None:
         """
         @param seconds: of the grace period if no former holder looks for this daemon; 0 for none at all.
         @param looking: those that are known already.
+        @param least: seconds for which it lasts at least: some may not know yet that they have to look.
         """
         self._at = self._asked_at = now
         self._seconds = seconds
+        self._least = least
         self._looking = looking or Looking()
         self._deferred: list[tuple[float, LockRequest]] = []  # when each came
         self._granted_since: set[str] = set()
@@ -160,7 +165,7 @@ class Grace:
     @property
     def ends_at(self) -> float:
         """When the grace period ends if nothing more happens."""
-        end = max(self._asked_at + self._seconds, self._looking.last())
+        end = max(self._asked_at + self._seconds, self._looking.last(), self._at + self._least)
         return min(end, self._at + max(MAX_GRACE, self._seconds))
 
     def still_looking(self, now: float) -> int:

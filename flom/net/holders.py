@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 OLD: Final = 7200.0
 """
-Seconds after which a file is old that nobody touches: a daemon that lives does so each hour, and a client that was told
-of it has locked it long before.
+Seconds since a file was touched after which it is old: a daemon that lives touches it each hour, and a client that was
+told of it has locked it long before.
 """
 
 _START: Final = frozenset("0123456789abcdef")  # what names a start is made of

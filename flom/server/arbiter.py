@@ -478,13 +478,14 @@ class DeferredArbiter(Acquiring):
             lock.lose("another daemon is listening at the address of this one")
         self.dismiss()
 
-    def resume(self, grace: float = 0.0, looking: Looking | None = None) -> None:
+    def resume(self, grace: float = 0.0, looking: Looking | None = None, least: float = 0.0) -> None:
         """
         Grant locks (again), from a clean slate: what was locked meanwhile was locked elsewhere. Holders in this process
         have lost their locks.
 
         @param grace: seconds in which only holders of the former daemon's locks are served, who reclaim them.
         @param looking: those of them that are known to look for this daemon.
+        @param least: seconds for which they are waited for in any case.
         """
         self._kept_since = next(self._ids)
         self._table = self._make_table(self._table.statistics)
@@ -494,7 +495,7 @@ class DeferredArbiter(Acquiring):
         local, self._local = self._local, {}
         for lock in local.values():
             lock.lose()
-        self._takeover = Takeover(self._clock, grace, self.end_grace, looking)
+        self._takeover = Takeover(self._clock, grace, self.end_grace, looking, least)
         self._granting_since = self._clock.seconds()
 
     def begin_grace(self, seconds: float) -> None:

@@ -18,15 +18,21 @@ class Takeover:
     """True if releases are to be postponed, too."""
 
     def __init__(
-        self, clock: IReactorTime, grace: float, on_end: Callable[[], None], looking: Looking | None = None
+        self,
+        clock: IReactorTime,
+        grace: float,
+        on_end: Callable[[], None],
+        looking: Looking | None = None,
+        least: float = 0.0,
     ) -> None:
         """
         @param grace: see L{Grace}.
         @param on_end: called at the end of the grace period, and should call L{end_grace}.
         @param looking: see L{Grace}.
+        @param least: see L{Grace}.
         """
         self._clock = clock
-        self._grace = Grace(grace, clock.seconds(), looking)
+        self._grace = Grace(grace, clock.seconds(), looking, least)
         self._timer: IDelayedCall | None = None if self._grace.is_over else clock.callLater(grace, on_end)
         self._set_timer()
 

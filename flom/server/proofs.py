@@ -36,17 +36,13 @@ class Proofs:
     @ivar problem: why there is no key; the empty string if there is one, or is not meant to be.
     """
 
-    def __init__(
-        self, key: ProofKey | None = None, *, is_new: bool = False, believes_late: bool = False, problem: str = ""
-    ) -> None:
+    def __init__(self, key: ProofKey | None = None, *, is_new: bool = False, problem: str = "") -> None:
         """
         @param key: C{None} for no proofs.
         @param is_new: whether no other daemon can have had it.
-        @param believes_late: whether what is unproven is believed after the grace period too, while reclaims are taken.
         """
         self._key = key
         self._provers: Cache[str, Prover] = Cache(lambda who: self._prover(who, ""), _KEPT)
-        self._believes_late = believes_late
         self.are_required = key is not None and not is_new
         self.problem = problem
 
@@ -73,14 +69,15 @@ class Proofs:
         self, request: LockRequest, who: str, peer: str, throttle: LogThrottle, *, is_in_grace: bool
     ) -> bool:
         """
-        Return whether to believe that the client has held what C{request} reclaims; what is unproven is logged.
+        Return whether to believe that the client has held what C{request} reclaims; what is unproven is logged, and
+        believed in a grace period only.
 
         @param who: the client, as in L{prover}.
         @param peer: names it in the log.
         """
         if self.prover(who, request.secret).has_proven(request):
             return True
-        is_believed = not self.are_required and (is_in_grace or self._believes_late)
+        is_believed = not self.are_required and is_in_grace
         about = {"resource": truncate(one_line(request.name.text)), "mode": request.mode.name, "peer": peer}
         if is_believed:
             if throttle.allows("unproven reclaims"):
@@ -115,6 +112,6 @@ def proofs_of_group(group: Group) -> Proofs:
     from ipaddress import ip_address  # the others need not wait for its import
 
     if group.key is None:
-        return Proofs(believes_late=True)  # a holder may hear of the end of a leader when the grace period is over
+        return Proofs()
     place = f"{ip_address(group.address)} {group.port}"  # hosts may spell it differently
-    return Proofs(ProofKey(group.key.secret, place), believes_late=True)
+    return Proofs(ProofKey(group.key.secret, place))

@@ -57,6 +57,13 @@ def test_it_ends_later_if_former_holders_look_for_the_daemon(questions: list[tup
     assert grace.ends_at == pytest.approx(100.0 + end)
 
 
+def test_it_can_last_for_those_that_do_not_look_yet() -> None:
+    grace = Grace(GRACE, now=100.0, least=1.4)
+    assert grace.ends_at == pytest.approx(101.4)
+    grace.prolong(0, 101.3)
+    assert grace.ends_at == pytest.approx(101.3 + GRACE)
+
+
 def test_one_that_has_come_is_waited_for_no_more() -> None:
     grace = Grace(GRACE, now=100.0)
     grace.prolong(7, 100.1)

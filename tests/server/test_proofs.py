@@ -369,12 +369,19 @@ def test_in_a_group_its_key_decides() -> None:
     assert not proofs_of_group(group(None)).are_required
 
 
-def test_in_a_group_without_a_key_a_late_reclaim_is_believed() -> None:
-    """As long as nobody else has been granted the lock; holders may hear late of the end of a leader."""
+def test_in_a_group_without_a_key_reclaims_are_believed_in_the_grace() -> None:
     successor = MemoryDaemon(proofs=proofs_of_group(group(None)))
     successor.arbiter.begin_grace(0.5)
-    successor.clock.advance(0.5)
     assert Client().reclaims(successor)
+    successor.clock.advance(0.5)
+    assert not Client().reclaims(successor, name="R2")
+
+
+def test_in_a_group_without_a_key_a_client_comes_back_to_the_same_leader() -> None:
+    client, leader = Client(kind=TcpTransport), MemoryDaemon(proofs=proofs_of_group(group(None)))
+    client.ask(leader)
+    client.client.leave(ConnectionLost())
+    assert client.reclaims(leader)
 
 
 class _Certificate(FakeTls):

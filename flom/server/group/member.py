@@ -51,6 +51,7 @@ from flom.errors import RemoteProtocolError
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast
 from flom.reactor.multicast_port import GroupPort
+from flom.server.group.predecessor import Predecessor
 from flom.server.group.rival import RivalObserver, Rivals, Source
 from flom.text import host_port, reason
 
@@ -142,6 +143,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
     A datagram that is not for it is ignored (docs/compatibility.md, "A datagram can end the daemon").
 
     @ivar election: the part of this daemon in it.
+    @ivar predecessor: the last other leader.
     """
 
     _log = Logger()
@@ -196,6 +198,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._looking = Looking()
         self._has_complained = False
         self._rivals = Rivals(group, self.election.standing.node, reactor, self, tls)
+        self.predecessor = Predecessor(reactor, timing)
         self._leaders: dict[str, float] = {}  # when other leaders were heard last, by node
         self._announced = 0  # announcements so far
         self._heard: dict[str, int] = {}  # the number of the last announcement of others, by node
@@ -356,6 +359,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._held = None
         self.answer_held()
         self._rivals.stop()
+        self.predecessor.forget()
 
     def datagramReceived(self, datagram: bytes, addr: Sender) -> None:
         if len(datagram) > MAX_MESSAGE_SIZE:
@@ -417,6 +421,11 @@ class GroupMember(DatagramProtocol, RivalObserver):
             if not self._hearing.is_complete:
                 return  # a rival may be where we have not heard ourselves yet
         source = Source(sender, (destination(message.address, sender, self._group), message.port))
+        if other.node and other.node != self.election.standing.node:
+            if other.role is Role.LEADER:
+                self.predecessor.note_heard(source.server)
+            elif other.role is Role.LEAVING:
+                self.predecessor.forget()
         self._act(self.election.hear(other, *self._now(), source))
 
     def _act(self, actions: list[Action]) -> None:
@@ -428,6 +437,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
                     relayed = Discover(self._group.address, standing=standing, relayed=True)
                     self._send(self._seal(relayed), source.sender)
                 case BecameCandidate():
+                    self.predecessor.reach()
                     self._hearing.restart()
                     self._show_role(None)
                 case BecameStandby():

@@ -350,7 +350,8 @@ class MembershipService(Service, MemberObserver):
         elif role is Role.LEADER:
             self._tell_starter("elected")
             is_takeover = self._member.has_orphans or self._followed is not None
-            self._arbiter.resume(GRACE if is_takeover else 0.0, self._member.take_looking())
+            least = self._member.predecessor.time_to_notice()
+            self._arbiter.resume(GRACE if is_takeover else 0.0, self._member.take_looking(), least)
             self._lifespan.startService()
         elif self._lifespan.running:
             self._lifespan.stopService()

@@ -148,11 +148,11 @@ class LeasedArbiter(DeferredArbiter):
         if not grace:
             self._takeover = None  # nothing can be reclaimed
 
-    def resume(self, grace: float = 0.0, looking: Looking | None = None) -> None:
+    def resume(self, grace: float = 0.0, looking: Looking | None = None, least: float = 0.0) -> None:
         self._saving.clear()
         self._withheld.clear()
         self._set_open()
-        super().resume(grace, looking)
+        super().resume(grace, looking, least)
 
     def pause(self) -> None:
         """Grant, release and answer nothing until L{go_on} or L{step_down}."""

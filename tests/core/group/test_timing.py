@@ -25,5 +25,10 @@ def test_a_successor_may_have_heard_its_leader_a_heartbeat_earlier() -> None:
     assert DEFAULT_TIMING.succession == pytest.approx(1.85)  # 0.4 s less than from the last announcement
 
 
+def test_clients_notice_after_two_probes_that_a_host_has_died() -> None:
+    assert DEFAULT_TIMING.noticing == pytest.approx(0.4 + 3 * 1 + 0.3)
+    assert Timing(patience=10.0).noticing == pytest.approx(0.4 + 3 * 3 + 0.3)
+
+
 def test_one_that_waits_for_no_announcement_stands_at_once() -> None:
     assert Timing(2.0, 1.0, 0.5).succession == 0.5

@@ -81,6 +81,22 @@ def test_another_one_leads_and_whoever_waits_moves_there(
     assert [host for host, _ in leaders_in(waited.stdout)] == [leader.host.name, successor.host.name]
 
 
+def test_holders_have_the_time_to_notice_that_a_host_has_died(lan: Lan) -> None:
+    """TCP does not tell them; another client asks the successor first, and has to wait."""
+    members = [host.join_group() for host in lan.add_hosts(2)]
+    ours, other = lan.add_hosts(2)
+    leader = await_leader(members)
+    holder = ours.hold("R", "-V")
+    lan.crash(leader.host)
+    await_leader([member for member in members if member is not leader])
+    waiter = other.start_job(*in_group(GROUP, "-r", "R", "-V"), seconds=0)
+    while "reclaimed" not in holder.line():
+        pass
+    ended = holder.finish()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert waiter.finish().returncode == 0
+
+
 def test_one_after_the_other_leads_until_nobody_is_left(lan: Lan) -> None:
     members = [host.join_group() for host in lan.add_hosts(3)]
     client = lan.add_host()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
@@ -35,7 +35,7 @@ from flom.server.lifespan import FIRST_CLIENT_TIMEOUT, LifespanService
 from flom.server.proofs import Proofs
 from tests.fakes.connections import MemoryClient, first, later, lock, unlock
 from tests.fakes.group import ASKER, GROUP, RIVAL, FakePort, ReachedRival, instant, pass_time
-from tests.fakes.logs import errors, warnings
+from tests.fakes.logs import errors, informed, warnings
 from tests.fakes.reactors import MemoryReactor
 from tests.fakes.results import now
 
@@ -78,7 +78,7 @@ class Daemon:
     ) -> None:
         self.reactor = MemoryReactor()
         self.arbiter = DeferredArbiter(self.reactor)
-        proofs = Proofs(key, believes_late=True)
+        proofs = Proofs(key)
         self.factory = LockFactory(self.arbiter, self.reactor, proofs=proofs)
         self.seat = FakeSeat()
         self.ends = 0
@@ -341,11 +341,42 @@ def test_after_a_leader_of_ours_reclaims_have_to_be_proven(daemon: Daemon, log: 
     assert warnings(log) == ["R1 (EX) is not reclaimed by 192.0.2.7:40000, which has no proof of its grant"]
 
 
+def test_in_a_group_without_a_key_a_late_reclaim_is_refused(daemon: Daemon, log: list[LogEvent]) -> None:
+    """It can only be believed, and that ends with the grace period."""
+    daemon.start().hear(OTHER)
+    daemon.hear(GONE)
+    daemon.pass_time(CAMPAIGN)
+    assert daemon.connect().send(lock("R1", regains=1)).received() == [first(0)]
+    daemon.pass_time(GRACE)
+    assert daemon.connect().send(lock("R2", regains=1)).received() == [first(4)]
+    assert informed(log)[-1] == "R1 (EX) is reclaimed by 192.0.2.7:40000, unproven"
+    assert warnings(log) == ["R2 (EX) is not reclaimed by 192.0.2.7:40000, which has no proof of its grant"]
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_clients_of_a_silent_host_have_the_time_to_notice(is_told: bool, daemon: Daemon) -> None:
+    """So others are not served before; but if it says that the leader has ended, its clients know."""
+    daemon.start().port.hear(encode(Discover(GROUP.address, standing=OTHER, port=40009)), RIVAL)
+    daemon.pass_time(DEFAULT_TIMING.patience + 0.01)
+    [(*_, factory, _, _)] = daemon.reactor.tcpClients
+    if is_told:
+        nobody: Any = None
+        factory.clientConnectionFailed(nobody, Failure(ConnectionRefusedError()))
+    daemon.pass_time(CAMPAIGN - 0.2)
+    assert daemon.names[-1] is Role.LEADER
+    other = daemon.connect().send(lock("R1"))
+    daemon.pass_time(GRACE)
+    assert other.received() == ([first(0)] if is_told else [])
+    assert daemon.connect().send(lock("R2", regains=1)).received() == [first(4 if is_told else 0)]
+    daemon.pass_time(1.0)
+    assert other.received() == ([] if is_told else [first(0)])
+
+
 @has_a_key
 def test_after_a_leader_of_flom_reclaims_are_believed(daemon: Daemon) -> None:
     daemon.start().port.hear(encode(Discovered("", 40009)), RIVAL)
-    daemon.pass_time(2 * DEFAULT_TIMING.patience + CAMPAIGN)
-    assert daemon.names[-1] is Role.LEADER
+    while daemon.names[-1] is not Role.LEADER:
+        daemon.pass_time(0.1)
     assert daemon.connect().send(lock(regains=1)).received() == [first(0)]
 
 
