@@ -111,6 +111,30 @@ def test_what_outlives_the_command_is_waited_for_and_killed(holds: Holds) -> Non
     gone(other)
 
 
+NEGLIGENT = """
+import os, time
+if os.fork() == 0:
+    if os.fork() == 0:
+        time.sleep(1000)  # in the command's group
+    os.setpgid(0, 0)
+    print(os.getpid(), flush=True)
+    os.dup2(0, 1), os.dup2(0, 2)
+time.sleep(1000)
+"""
+
+
+def test_what_has_ended_is_not_waited_for_though_no_parent_takes_note(holds: Holds) -> None:
+    """As in a container without an init."""
+    running, conversation = holds(*TERMINATE, "--kill-after", "30", "--", sys.executable, "-c", NEGLIGENT)
+    parent = int(running.line())
+    conversation.close()
+    try:
+        done = running.finish()
+    finally:
+        os.kill(parent, signal.SIGKILL)
+    assert (done.returncode, done.stderr.count("\n")) == (95, 1)
+
+
 def test_a_message_that_is_not_read_delays_nothing(holds: Holds) -> None:
     """As on a terminal after Ctrl-S."""
     reading, writing = os.pipe()
