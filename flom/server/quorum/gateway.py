@@ -52,6 +52,9 @@ CLOSE_LIMIT: Final = 0.5
 MAX_ANSWER: Final = 2**24
 """Bytes of the longest answer that is read."""
 
+MAX_TEXT: Final = 500
+"""Bytes of an answer that is no JSON, to be shown."""
+
 PAGE: Final = 500
 """Keys that are read by one call at most."""
 
@@ -331,7 +334,8 @@ class Gateway:
         except Exception as e:  # of Twisted's connections, of OpenSSL, and of what reads HTTP
             raise Doubtful(truncate(one_line(f"{endpoint}: {why_broken(e)}"))) from None
         answer = _parse(body)
-        error = error_of(response.code, answer, endpoint)
+        text = "" if answer is not None else body[:MAX_TEXT].decode("utf-8", "replace")
+        error = error_of(response.code, answer, endpoint, text)
         if error is not None:
             raise error
         if not isinstance(answer, dict):

@@ -20,6 +20,8 @@ _NOT_ENABLED: Final = 9  # FAILED_PRECONDITION: authentication is not enabled
 _INVALID: Final = 3
 _NO_TOKEN: Final = 16
 
+_COMMON_NAME: Final = "CommonName"
+
 _DOUBTFUL: Final = frozenset((1, 2, 4, 8, 10, 13, 14))
 """
 Codes of gRPC after which it is not known what happened: cancelled, unknown, time-out, exhausted, aborted, internal,
@@ -176,13 +178,14 @@ def _found(response: Json) -> tuple[KeyValue, ...]:
     return tuple(map(key_value, (*response.get("kvs", ()), *response.get("prev_kvs", ()))))
 
 
-def error_of(status: int, answer: object, member: str) -> QuorumError | None:
+def error_of(status: int, answer: object, member: str, text: str = "") -> QuorumError | None:
     """
     Return what an answer means that is an error; C{None} if it is none.
 
     @param status: of HTTP.
     @param answer: the JSON of its body; C{None} if it is none.
     @param member: the endpoint that has answered.
+    @param text: its body.
     """
     error, code, message = None, 0, ""
     if isinstance(answer, Mapping) and "error" in answer:
@@ -193,6 +196,9 @@ def error_of(status: int, answer: object, member: str) -> QuorumError | None:
         message = str(about.get("message") or error)
     if error is None and status == 200:
         return None
+    message = message or text.strip()
+    if _COMMON_NAME in message:
+        message += "; where etcd has users, its gateway wants a certificate (quorum-cert) without a common name"
     line = truncate(one_line(f"{member}: {message or f'HTTP status {status}'}"))
     if code == _NOT_FOUND:
         return NoLease(line)

@@ -49,6 +49,21 @@ def gateway_to(etcd: EtcdProcess, **named: Any) -> Gateway:
     return Gateway(loop, etcd.address, now=boottime, **named)
 
 
+def add_users(etcd: EtcdProcess) -> None:
+    """Add the user flom, who may read and write under /flom/, with the password secret, and enable authentication."""
+    for path, asked in [
+        ("user/add", {"name": "root", "password": "r"}),
+        ("role/add", {"name": "root"}),
+        ("user/grant", {"user": "root", "role": "root"}),
+        ("user/add", {"name": "flom", "password": "secret"}),
+        ("role/add", {"name": "flom"}),
+        ("role/grant", {"name": "flom", "perm": {"permType": "READWRITE", "key": "L2Zsb20v", "range_end": "L2Zsb20w"}}),
+        ("user/grant", {"user": "flom", "role": "flom"}),
+        ("enable", {}),
+    ]:
+        etcd.call(f"auth/{path}", asked)
+
+
 @pytest_twisted.ensureDeferred
 async def test_calls_and_their_answers(run: Run) -> None:
     etcd = run()
@@ -191,17 +206,7 @@ async def test_a_backup_of_before_is_noticed(run: Run, tmp_path: Path, monkeypat
 @pytest_twisted.ensureDeferred
 async def test_users_and_tokens(run: Run) -> None:
     etcd = run()
-    for path, asked in [
-        ("user/add", {"name": "root", "password": "r"}),
-        ("role/add", {"name": "root"}),
-        ("user/grant", {"user": "root", "role": "root"}),
-        ("user/add", {"name": "flom", "password": "secret"}),
-        ("role/add", {"name": "flom"}),
-        ("role/grant", {"name": "flom", "perm": {"permType": "READWRITE", "key": "L2Zsb20v", "range_end": "L2Zsb20w"}}),
-        ("user/grant", {"user": "flom", "role": "flom"}),
-        ("enable", {}),
-    ]:
-        etcd.call(f"auth/{path}", asked)
+    add_users(etcd)
     gateway = gateway_to(etcd, credentials=Credentials("flom", "secret"))
     await gateway.transact([], [put(KEY, b"1")])
     with pytest.raises(Denied, match="permission denied"):
@@ -246,4 +251,11 @@ async def test_tls_with_certificates_on_both_sides(run: Run, tmp_path: Path) -> 
     ):
         with pytest.raises(Doubtful):
             await gateway_to(etcd, tls=tls).read(KEY)
+    add_users(etcd)
+    credentials = Credentials("flom", "secret")
+    with pytest.raises(Denied, match="without a common name"):
+        await gateway_to(etcd, tls=gateway.tls, credentials=credentials).read(KEY)
+    nameless = authority.issue("nameless", [])
+    tls = QuorumTls(nameless.certificate, nameless.key, authority.path)
+    assert (await gateway_to(etcd, tls=tls, credentials=credentials).read(KEY)).found != ((),)
     await gateway.close()

@@ -105,3 +105,15 @@ def test_an_answer_is_no_error() -> None:
 
 def test_a_text_of_etcd_stays_on_one_line() -> None:
     assert str(error_of(403, {"error": "a\nb", "code": 7}, MEMBER)) == f"{MEMBER}: a\\nb"
+
+
+def test_an_error_may_be_plain_text() -> None:
+    text = "CommonName of client sending a request against gateway will be ignored and not used as expected\n"
+    error = error_of(400, None, MEMBER, text)
+    assert type(error) is Denied
+    assert str(error) == (
+        f"{MEMBER}: {text.strip()}; where etcd has users, its gateway wants a certificate (quorum-cert) without a "
+        "common name"
+    )
+    assert str(error_of(404, None, MEMBER, "404 page not found\n")) == f"{MEMBER}: 404 page not found"
+    assert str(error_of(404, None, MEMBER)) == f"{MEMBER}: HTTP status 404"
