@@ -431,6 +431,7 @@ def test_a_trace_that_cannot_be_written_is_no_reason_not_to_start(
         ["--socket-name", "/" + "x" * 107],
         ["--socket-name", ""],
         ["--unicast-address", ""],
+        ["--unicast-address", "h1,h2"],
         ["--socket-name", "\udcff" * 108],
         ["--colour", "red"],
     ],

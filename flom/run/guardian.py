@@ -186,9 +186,12 @@ def _live(orders: socket.socket, successor: Successor, kept: Sequence[int]) -> N
         for number in (0, 1):  # or else what is printed might go to a descriptor that has come
             os.dup2(nothing, number)
         close_all_but((0, 1, 2, orders.fileno(), *kept))
-        _Watch(orders, successor).run()
-    except BaseException as e:
-        print_bug(e)
+        watch = _Watch(orders, successor)
+        try:
+            watch.run()
+        except BaseException as e:
+            print_bug(e)
+            watch.give_up()
     finally:
         os._exit(0)
 
@@ -232,6 +235,11 @@ class _Watch:
                 self._successor.see_to_loss(self._command, self._lost_at)
             else:
                 self._successor.succeed(self._command, self._held[0], self._lost_at)
+
+    def give_up(self) -> None:
+        """Do what is to be done when the lock is lost: nothing will keep it any more."""
+        if self._command is not None and not self._has_ended():
+            self._successor.see_to_loss(self._command, self._lost_at)
 
     def _has_ended(self) -> bool:
         return self._command is not None and self._command.status is not None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 from flom.core.protocol.messages import Unlock
 from tests.fakes.leading import HASTY, RUNS_ON, SECRET, Answering, Holds, gone, grant, still_asked
 from tests.fakes.peers import FakeDaemon
-from tests.fakes.programs import is_alive
+from tests.fakes.programs import Programs, is_alive
 
 
 def test_a_flom_run_that_is_killed_leaves_one_that_asks(holds_by_quorum: Holds) -> None:
@@ -74,3 +76,34 @@ def test_the_command_of_a_flom_run_that_is_stopped_is_ended(holds_by_quorum: Hol
     gone(command)
     running.signal(signal.SIGCONT)
     assert running.finish().returncode == 95
+
+
+# flom-run whose connections are as if they were encrypted: no other process can go on with them
+ENCRYPTED = """
+import sys
+from flom.client.blocking.stream import Stream
+from flom.run.main import main
+Stream.can_be_inherited = False
+sys.argv[0] = "flom-run"
+main()
+"""
+
+
+def test_what_is_encrypted_is_asked_for_anew(fake: FakeDaemon, programs: Programs, tmp_path: Path) -> None:
+    words = ["-s", str(tmp_path / "fake.sock"), "-r", "R1", *RUNS_ON]
+    running = programs.start_program(sys.executable, "-c", ENCRYPTED, *words)
+    conversation, asked = fake.accept()
+    grant(conversation, asked)
+    Answering(conversation)
+    command = int(running.line())
+    running.signal(signal.SIGKILL)
+    running.wait()
+    conversation, asked = fake.accept()
+    assert (asked.regains, asked.session) == (True, SECRET)
+    grant(conversation, asked)
+    answering = Answering(conversation)
+    still_asked(answering)
+    assert is_alive(command)
+    os.kill(command, signal.SIGKILL)
+    answering.join()
+    assert answering.others == [Unlock("R1", rollback=True)]

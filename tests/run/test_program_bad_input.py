@@ -29,6 +29,7 @@ BAD_WORDS: list[tuple[list[str], tuple[str, ...]]] = [
     (["-a", "127.0.0.1", "--tcp-keepalive-time=32768"], ("tcp-keepalive-time: '32768'", "from 1 to 32767")),
     (["-a", "127.0.0.1", "--tcp-keepalive-intvl=0"], ("tcp-keepalive-intvl: '0'", "from 1 to 32767")),
     (["-A", "ff02::1", "--tcp-keepalive-probes=128"], ("tcp-keepalive-probes: '128'", "from 1 to 127")),
+    (["-a", "h1,h2"], ("unicast-address: 'h1,h2' are several hosts", "flom-run")),
     (["--sessions", "often"], ("sessions: 'often'",)),
     (["-a", "127.0.0.1", "--sessions=required", "--session-timeout=0"], ("sessions: 'required'", "session-timeout")),
     (["-s", "x" * 108], ("socket-name", "x" * 108)),
@@ -62,6 +63,20 @@ def test_a_bad_command_line_gives_99(run_here: RunHere, words: list[str], named:
 def test_an_empty_path_is_refused(flom_run_here: RunHere, words: list[str], option: str) -> None:
     """As of a variable of the shell that is not set; without a key, anybody could say anything to a group."""
     assert_refused(flom_run_here(*words, "--", "echo", "ran"), 99, option)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["-a", "h1,,h2", "--", "true"], "a host is missing beside a comma"),
+        (["-a", "h1,", "--", "true"], "a host is missing beside a comma"),
+        (["-a", "h1,h2", "-A", "ff02::1", "--", "true"], "for which there must be no group"),
+        (["-a", "h1,h2", "-x"], "and this is for one"),
+        (["-a", "h1,h2", "--debug-feature", "tls.client"], "and this is for one"),
+    ],
+)
+def test_several_hosts_are_for_locks_alone(flom_run_here: RunHere, words: list[str], why: str) -> None:
+    assert_refused(flom_run_here(*words), 99, f"unicast-address: '{words[1]}'", why)
 
 
 def test_a_bad_command_line_gives_99_as_a_process_too(programs: Programs) -> None:

@@ -355,12 +355,10 @@ class Conversation:
         has ended. It may have asked whether the daemon is there, without having read the answer; so we ask twice, and
         take note of one answer less. What is encrypted cannot be gone on with, and counts as broken.
         """
-        made = adopt(descriptor)
+        self.stream.socket = adopt(descriptor)
         if not self.stream.can_be_inherited:
-            close_socket(made)
             self._is_lost = self.stream.is_broken = True
             return
-        self.stream.socket = made
         self._stale_pongs, self.pongs = 1, 0
         self.ping()
         self.ping()
