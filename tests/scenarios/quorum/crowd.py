@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -60,7 +60,7 @@ OUTCOMES: Final = {
     99: "told that it could not",
 }
 """
-Statuses of a command that ended, or was told; below 0 for what the test itself has killed.
+Statuses of a command that ended, or was told, unless the test itself has killed its C{flom-run}.
 
 A command that ends by SIGTERM of C{--on-lost} has 143, of which flom-run makes 95.
 """
@@ -90,6 +90,7 @@ class Crowd:
 
     @ivar runs: those that have ended.
     @ivar places: on which host the command of each number ran.
+    @ivar killed: the numbers of commands whose C{flom-run} the test has killed.
     @ivar problems: what has not ended within C{patience}.
     """
 
@@ -100,6 +101,7 @@ class Crowd:
         """
         self.runs: list[Run] = []
         self.places: dict[int, Node] = {}
+        self.killed: set[int] = set()
         self.problems: list[str] = []
         self._quorum = quorum
         self._store = store
@@ -129,9 +131,15 @@ class Crowd:
             thread.join(self._patience + 10.0)
             assert not thread.is_alive()
 
-    def running(self) -> list[Running]:
-        """Return each C{flom-run} that has not ended."""
-        return list(self._running.values())
+    def kill_one(self, random: Random) -> bool:
+        """Kill one C{flom-run}, whose command goes on; return whether there was any."""
+        if not (running := list(self._running.items())):
+            return False
+        who, one = random.choice(running)
+        self.killed.add(who)
+        with suppress(ProcessLookupError):
+            one.process.kill()
+        return True
 
     def outcomes(self) -> Counter[str]:
         """Return how many have ended how."""
@@ -206,7 +214,7 @@ def crowd_of(quorum: Quorum, store: TokenStore, *, seed: int, each: int = 3) -> 
 
 def judge(crowd: Crowd, store: TokenStore) -> None:
     """Check all that has been: by the store's history, and how each C{flom-run} has ended."""
-    unknown = [run for run in crowd.runs if run.status not in OUTCOMES and run.status >= 0]
+    unknown = [run for run in crowd.runs if run.status not in OUTCOMES and run.who not in crowd.killed]
     found = {
         **store.history.problems(crowd.frozen()),
         **({"never ended": crowd.problems} if crowd.problems else {}),

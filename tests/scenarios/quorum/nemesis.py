@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -121,7 +120,5 @@ class Nemesis:
 
     def _kill_some(self) -> None:
         """Kill one C{flom-run} out of some; its command goes on."""
-        running = self._crowd.running()
-        if running and self._random.random() < 0.3:
-            self._random.choice(running).process.send_signal(signal.SIGKILL)
+        if self._random.random() < 0.3 and self._crowd.kill_one(self._random):
             self.did["flom-run killed"] += 1
