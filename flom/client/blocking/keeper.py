@@ -338,6 +338,8 @@ def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) ->
     """Return what keeps the lock that was granted, which is to be started; see L{keep}."""
     if not acquirer.can_reclaim():
         return None
+    if not conversation.connection.session:
+        return Keeper(acquirer, message, conversation)
     terms = conversation.connection.terms
     config = acquirer.config.under_quorum() if terms.quorum else acquirer.config
     is_strict = config.lost_signal is not None or terms.quorum

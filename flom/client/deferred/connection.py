@@ -352,7 +352,7 @@ class LockClient(Protocol):
     def _decide(self, decision: Granted | FlomError) -> None:
         """Fire with C{decision}, unless there is one already, or the request was withdrawn."""
         decided, self._decided = self._decided, None
-        if self.terms.quorum:
+        if self._connection.terms.quorum:
             self._stop_timer()
         if decided is not None:
             decided.callback(decision if isinstance(decision, Granted) else Failure(decision))
