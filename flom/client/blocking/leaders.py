@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from flom.config import Config
     from flom.core.protocol.messages import Lock
 
-_FIRST_TRY: Final = 0.5
-"""L{CONNECT_TRY} in the first round: a host that is up answers, and the next one may lead."""
+_SHORT_TRY: Final = 0.5
+"""L{CONNECT_TRY} in most rounds: a host that is up answers, and the next one may lead."""
+
+_LONG_ROUNDS: Final = 4  # of so many rounds over all hosts, one has the whole L{CONNECT_TRY}
 
 
 _PATIENCE: Final = 1.0  # seconds without a leader after which daemons are asked why
@@ -77,7 +79,7 @@ class Leaders:
             if self._asked == len(self._configs):
                 self._await_leader(deadline)
             self.config = self._configs[self._at]
-            limit = min(deadline, monotonic() + (CONNECT_TRY if self._rounds else _FIRST_TRY))
+            limit = min(deadline, monotonic() + (_SHORT_TRY if (self._rounds + 1) % _LONG_ROUNDS else CONNECT_TRY))
             try:
                 conversation = connect(self.config, deadline=limit, warn=hooks.warn, say=hooks.say)
             except (DaemonLost, DaemonUnreachable, LockTimeout) as e:
