@@ -19,6 +19,7 @@ from tests.core.history.held import parse
         ("10-20 _s_a[2] =1, 25-30 _s_a[2] =1", [21], ""),
         ("10-20 _s_a[2] =1, 15-30 _s_a[2] =2, 25-30 _s_a[2] =1", [21], "3 after 1"),
         ("10-20 _s_a[2] =2, 15-30 _s_a[2] =1, 25-30 _s_a[2] =2", [21], ""),
+        ("10-20 _s_a[2] =1, 25-40 _s_a[2] =2, 45-50 _s_a[2] =1", [21, 31], "3 after 1"),
         ("10-20 R =1, 25-30 R =1", [], ""),
     ],
 )
@@ -55,6 +56,16 @@ def test_after_the_lifespan_a_sequence_begins_anew() -> None:
     for lifespan, repeated in ((9, 0), (10, 1)):
         assert len(repeated_numbers([each.replace(lifespan=lifespan) for each in holdings])) == repeated
     assert repeated_numbers([each.replace(lifespan=12) for each in holdings], skew=3) == []
+
+
+def test_while_one_holds_it_is_not_forgotten() -> None:
+    holdings = parse("10-100 _s_n[3] =1, 20-30 _s_n[3] =2, 60-70 _s_n[3] =2")
+    assert len(repeated_numbers([each.replace(lifespan=20) for each in holdings])) == 1
+
+
+def test_what_was_rolled_back_may_have_been_first_if_no_order_is_known() -> None:
+    holdings = [transaction(10, 1, True), transaction(12, 1, False)]
+    assert [len(repeated_numbers(holdings, skew=skew)) for skew in (0, 5)] == [1, 0]
 
 
 def test_a_rollback_is_not_forgotten() -> None:
