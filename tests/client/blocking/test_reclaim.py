@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from flom.client.blocking.dial import NoDaemon
+from flom.client.blocking.dial import NoDaemon, Seek
 from flom.codes import Outcome, ReturnCode
 from flom.core.protocol.messages import Answer, Terms
 from flom.errors import FlomError, LockTimeout, RemoteProtocolError
@@ -65,4 +65,23 @@ def test_where_the_host_says_that_there_is_no_daemon_an_unlock_soon_ends(
     assert connection.go_on is not None
     with pytest.raises(kind):
         connection.go_on(monotonic() + seconds)
+    connection.close()
+
+
+def test_in_a_group_the_next_leader_is_told_of_a_holder_that_only_releases(
+    taking: Taking, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it waits for that one, too, before it serves others."""
+    acquirer = taking.acquirer()
+    taken = taking.start(acquirer)
+    fake.accept()[0].say(Answer(16, Outcome.GRANTED, extended=True, session="0" * 32, terms=Terms(timeout=60.0)))
+    connection, _ = taken.result()
+    acquirer.is_in_group = True
+    looking = Mock(side_effect=NoDaemon(ReturnCode.CONNECT_ERROR, "none"))
+    monkeypatch.setattr("flom.client.blocking.acquire.connect", looking)
+    assert connection.go_on is not None
+    with pytest.raises(LockTimeout):
+        connection.go_on(monotonic() + 0.2)
+    assert looking.call_args.kwargs["seek"] == Seek.TO_RECLAIM
+    assert looking.call_args.kwargs["holder"] == acquirer.holder > 0
     connection.close()
