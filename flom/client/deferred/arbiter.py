@@ -214,7 +214,7 @@ class RemoteArbiter(Acquiring):
         ways, is_in_group = self._ways, self._ways.is_in_group
         budget = RetryBudget(is_in_group=is_in_group)
         began, has_asked = self._clock.seconds(), False
-        lost_at = began  # when a daemon has led last, if there are several
+        lost_at = began  # when a daemon has led last
         retry = FIRST_RETRY if is_in_group else RETRY
         expected_until = 0.0  # by the daemon, to come back to our place in its queue
         while True:
@@ -222,7 +222,7 @@ class RemoteArbiter(Acquiring):
             try:
                 client = kept or await self._connect_in_time(message)
             except DaemonUnreachable as e:
-                if ways.hosts > 1 and message.wait:
+                if ways.waits_for_leader and message.wait:
                     await deferLater(self._clock, until_next_look(self._clock.seconds() - lost_at))
                     continue
                 if not budget.has_waited or is_in_group:
@@ -254,11 +254,13 @@ class RemoteArbiter(Acquiring):
                     message = message.replace(session=client.session)
                     expected_until = self._clock.seconds() + client.terms.timeout
                 ways.forget()
+                if client.terms.quorum:
+                    ways.loss_policy.is_by_quorum = True
                 if kept and not client.has_answered:
                     continue  # it had ended since it was last used
                 if client.has_answered:
                     lost_at = self._clock.seconds()
-                if ways.hosts > 1 and message.wait:
+                if ways.waits_for_leader and message.wait:
                     pass  # another one leads, or will
                 elif client.has_answered or self._clock.seconds() >= expected_until:
                     budget.spend(e, answered=client.has_answered)
@@ -269,7 +271,7 @@ class RemoteArbiter(Acquiring):
             except BaseException:
                 self._pool.end(client)
                 raise
-            if ways.hosts > 1:
+            if ways.waits_for_leader:
                 await deferLater(self._clock, ways.until_next_host(self._clock.seconds() - lost_at))
             elif is_in_group or budget.has_waited or message.session:
                 await deferLater(self._clock, retry * jitter())

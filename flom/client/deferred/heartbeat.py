@@ -25,6 +25,7 @@ class LossPolicy:
     When a lock that is not heard of any more counts as lost.
 
     @ivar is_strict: true if its holder has to be gone before the leader of a group can have a successor.
+    @ivar is_by_quorum: true once a daemon has said that it leads by a quorum.
     """
 
     def __init__(self, *, is_in_group: bool = False, is_strict: bool = False, time_to_end: float | None = 0.0) -> None:
@@ -33,6 +34,7 @@ class LossPolicy:
             C{is_strict}.
         """
         self.is_strict = is_strict
+        self.is_by_quorum = False
         self._is_in_group = is_in_group
         self._time_to_end = time_to_end
         self._terms = Terms()  # those that were asked about last, as most daemons always say the same
@@ -73,6 +75,7 @@ class LossPolicy:
         self._times = times_on(terms, time_to_end, is_strict=self.is_strict) if terms.timeout else None
         self._age_of_doubt = time_kept(terms, NEVER, is_strict=True)[0] / 3
         self._terms = terms
+        self.is_by_quorum = terms.quorum
 
 
 class Heartbeats:

@@ -96,6 +96,11 @@ class Ways:
         """True if locks can be reclaimed from the next leader of a group."""
         return self._successor is not None
 
+    @property
+    def waits_for_leader(self) -> bool:
+        """True if daemons agree on one that leads, which is waited for as long as there is none."""
+        return self.hosts > 1 or self.loss_policy.is_by_quorum
+
     def forget(self) -> None:
         """Note that the daemon has gone: in a group, another one will lead."""
         if self._forget is not None:

@@ -197,6 +197,18 @@ def test_under_a_quorum_who_waits_asks_too() -> None:
     assert (again.wait, again.session) == (True, SECRET)
 
 
+def test_under_a_quorum_who_waits_goes_on_while_its_daemon_stands_by() -> None:
+    """It closes each connection without a word, however often it is asked."""
+    daemon = PlayedDaemon(QUEUED)
+    for _ in range(50):
+        daemon.connections[-1].end()
+        daemon.pass_time(2.0)
+    assert daemon.errors == []
+    assert len(daemon.connections) > 40
+    daemon.connections[-1].say(granted(3.0, more=' required="1" quorum="1"'))
+    assert daemon.is_held
+
+
 def test_an_answer_to_what_was_asked_before_the_grant_does_not_count() -> None:
     daemon = PlayedDaemon(QUEUED)
     daemon.pass_time(3.1)
