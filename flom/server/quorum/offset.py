@@ -50,7 +50,7 @@ class Offset(NamedTuple):
     What is to be added to a revision.
 
     @ivar raised: when L{raise_epoch} was called last, in seconds since the epoch of the wall clock; 0 for never.
-    @ivar floor: the highest epoch of a leader that was elected before the offset was set; -1 if there was none.
+    @ivar floor: the next epoch was to be above this when the offset was set: those before it are used up.
     """
 
     offset: int
@@ -88,7 +88,7 @@ class Bounds(NamedTuple):
 
     @property
     def last_epoch(self) -> int:
-        """The epoch of the last leader; -1 if there was none."""
+        """The epoch of the last leader, or what the next one has to be above, if that was set since; -1 for none."""
         return self.floor if self.offset is None or self.last_at <= self.offset_at else self.last_at + self.offset
 
 
@@ -183,7 +183,7 @@ async def _set(gateway: Gateway, found: Bounds, at_least: int, raised: int, *, i
         modified_at(last, found.last_at),
         *([created_at(gateway.address.key(LEADER), 0)] if is_lower else ()),
     ]
-    offset = Offset(first_offset(found.revision, at_least), raised, found.last_epoch)
+    offset = Offset(first_offset(found.revision, at_least), raised, at_least)
     then = [put(epoch, json.dumps(offset._asdict()).encode()), delete(halt)]
     return (await gateway.transact(compare, then)).has_succeeded
 

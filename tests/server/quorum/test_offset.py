@@ -125,6 +125,22 @@ async def test_what_others_write_uses_up_no_epochs(etcd: FakeEtcd, gateway: Gate
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_was_raised_on_purpose_is_not_lowered(etcd: FakeEtcd, gateway: Gateway) -> None:
+    """Stores have seen such epochs, and no daemon knows of them."""
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
+    await win(gateway)
+    etcd.delete("/flom/leader")
+    await raise_epoch(gateway, 5 * GAP)
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
+    high = await win(gateway)
+    assert 5 * GAP < high < 5 * GAP + 10
+    etcd.delete("/flom/leader")
+    etcd.store.revision += 2 * GAP
+    await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
+    assert high < await win(gateway) < high + 10
+
+
+@pytest_twisted.ensureDeferred
 async def test_it_is_not_lowered_if_another_has_won_meanwhile(etcd: FakeEtcd, gateway: Gateway) -> None:
     """Also if that one has gone again."""
     await ensure_offset(gateway, seen=-1, known=500, clock_epoch=0)
