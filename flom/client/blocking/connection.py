@@ -111,6 +111,7 @@ class Conversation:
     @ivar stream: the bytes of it.
     @ivar connection: what they mean.
     @ivar pongs: how many answers to L{ping} have come; whoever takes note of some lowers it.
+    @ivar proof: of what was granted by it last; the empty string if there is none.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     @ivar is_one_of_several: true if another daemon is to be asked if this one does not answer at once.
     @ivar is_shared: true if another process may have the connection too, and is to keep the lock when this one ends.
@@ -130,6 +131,7 @@ class Conversation:
         self.is_one_of_several = False
         self._stale_pongs = 0  # how many are to come that answer what was asked before the grant
         self.pongs = 0
+        self.proof = ""
         self.is_contested = False
         self.is_shared = False
         self.go_on: Callable[[float], Conversation | None] | None = None
@@ -536,6 +538,7 @@ class Conversation:
                     self.stream.check_peer_id(event.peer_id)
                 elif isinstance(event, (Granted, Refused)):
                     decision = event
+                    self.proof = event.proof if isinstance(event, Granted) else ""
                 elif isinstance(event, MoreWanted):
                     self._send(self.connection.more(), deadline)
                 elif isinstance(event, Pong):

@@ -156,6 +156,8 @@ def going_on(acquirer: Acquirer, message: Lock) -> Lock:
     is_elsewhere = not broken.connection.start or (message.regains and broken.holding is None)
     if acquirer.is_by_quorum or (not acquirer.is_in_group and is_elsewhere):
         expect(acquirer, broken.connection.terms.timeout)
+    if message.regains and broken.proof:  # which is of that session, and of no other
+        message = message.replace(proof=broken.proof)
     return message.replace(session=broken.connection.session)
 
 

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from flom.client.blocking.dial import NoDaemon, Seek
+from flom.client.blocking.reclaim import going_on
 from flom.codes import Outcome, ReturnCode
 from flom.core.protocol.messages import Answer, Terms
 from flom.errors import FlomError, LockTimeout, RemoteProtocolError
@@ -85,3 +86,17 @@ def test_in_a_group_the_next_leader_is_told_of_a_holder_that_only_releases(
     assert looking.call_args.kwargs["seek"] == Seek.TO_RECLAIM
     assert looking.call_args.kwargs["holder"] == acquirer.holder > 0
     connection.close()
+
+
+def test_what_was_granted_again_is_proven_by_its_own_proof(taking: Taking, fake: FakeDaemon) -> None:
+    """A proof is of one session: the next daemon would not believe one together with the session of another."""
+    acquirer = taking.acquirer()
+    taken = taking.start(acquirer)
+    answer = Answer(16, Outcome.GRANTED, extended=True, token=7, terms=Terms(timeout=60.0))
+    fake.accept()[0].say(answer.replace(session="1" * 32, proof="a" * 32))
+    conversation, _ = taken.result()
+    conversation.break_off()
+    conversation.connection.session, conversation.proof = "2" * 32, "b" * 32  # of a reclaim that was granted
+    message = going_on(acquirer, REQUEST.replace(regains=True, session="1" * 32, proof="a" * 32))
+    assert (message.session, message.proof) == ("2" * 32, "b" * 32)
+    conversation.close()
