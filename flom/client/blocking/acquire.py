@@ -311,7 +311,7 @@ class Acquirer:
             self._refused_since = NEVER
             return False
         self._refused_since = min(self._refused_since, monotonic())
-        return self._is_hurried and monotonic() >= self._refused_since + CLOSE_TIMEOUT
+        return self._is_hurried and not self.can_start and monotonic() >= self._refused_since + CLOSE_TIMEOUT
 
     def limit_wait(self) -> None:
         """Start the user's timeout: when the wait begins, and anew when a daemon has been started, which takes time."""

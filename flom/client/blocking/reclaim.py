@@ -72,6 +72,10 @@ class Reclaim:
         acquirer, former = self._acquirer, self._former
         if former is not None and not self.insists:
             acquirer.time_to_release = max(CLOSE_TIMEOUT, former.connection.terms.timeout)
+        elif acquirer.can_start:
+            from flom.client.blocking.launch import START_TIMEOUT  # it is needed soon
+
+            acquirer.time_to_release = START_TIMEOUT
         acquirer.seek = Seek.TO_RECLAIM
         acquirer.holder = acquirer.holder or new_holder()
         acquirer.timeout, acquirer.deadline, acquirer.patience = None, deadline, NEVER

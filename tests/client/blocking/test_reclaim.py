@@ -8,7 +8,9 @@ from unittest.mock import Mock
 import pytest
 
 from flom.client.blocking.dial import NoDaemon, Seek
+from flom.client.blocking.launch import START_TIMEOUT
 from flom.client.blocking.reclaim import going_on
+from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import Outcome, ReturnCode
 from flom.core.protocol.messages import Answer, Terms
 from flom.errors import FlomError, LockTimeout, RemoteProtocolError
@@ -99,4 +101,22 @@ def test_what_was_granted_again_is_proven_by_its_own_proof(taking: Taking, fake:
     conversation.connection.session, conversation.proof = "2" * 32, "b" * 32  # of a reclaim that was granted
     message = going_on(acquirer, REQUEST.replace(regains=True, session="1" * 32, proof="a" * 32))
     assert (message.session, message.proof) == ("2" * 32, "b" * 32)
+    conversation.close()
+
+
+@pytest.mark.parametrize("may_start", [True, False])
+def test_where_a_daemon_is_started_a_release_has_the_time_that_this_takes(
+    may_start: bool, taking: Taking, fake: FakeDaemon
+) -> None:
+    """On a machine that is busy, one may need more than the seconds for which another program's is waited for."""
+    acquirer = taking.acquirer(may_start=may_start)
+    taken = taking.start(acquirer)
+    fake.accept()[0].answer(Outcome.GRANTED)
+    conversation, _ = taken.result()
+    conversation.holding = Mock()  # the next daemon here waits for us
+    reclaimed = taking._pool.submit(acquirer.reclaim, REQUEST)
+    fake.accept()[0].answer(Outcome.GRANTED)
+    reclaimed.result().close()
+    assert acquirer.hurry() == (START_TIMEOUT if may_start else CLOSE_TIMEOUT)
+    conversation.holding = None
     conversation.close()
