@@ -14,6 +14,7 @@ from typing import Final
 from tests.tools.bench import patterns, snapshot, startup
 from tests.tools.bench.builds import find_builds
 from tests.tools.bench.generator import compiled
+from tests.tools.bench.quorum import measure_quorum
 from tests.tools.bench.report import Bench, Report
 from tests.tools.bench.restart import measure_restart
 from tests.tools.bench.scaling import (
@@ -35,6 +36,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], None]]] = {
     "resources": measure_resources,
     "fairness": measure_fairness,
     "restart": measure_restart,
+    "quorum": measure_quorum,
     "snapshot": snapshot.measure_snapshot,
     **{name: partial(startup.measure, row=row) for name, row in startup.ROWS.items()},
 }

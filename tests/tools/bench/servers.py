@@ -73,13 +73,17 @@ def allow_most_descriptors() -> None:
 
 
 @contextmanager
-def running_daemon(build: Build = OUR_BUILD) -> Iterator[Server]:
-    """A daemon of ours or of another checkout, ready inside and gone outside."""
+def running_daemon(build: Build = OUR_BUILD, *more: str) -> Iterator[Server]:
+    """
+    A daemon of ours or of another checkout, ready inside and gone outside.
+
+    @param more: further options.
+    """
     with TemporaryDirectory() as folder:
         path, port = f"{folder}/flom.sock", free_port()
         arguments = ("--socket-name", path, "--unicast-address", "127.0.0.1", "--unicast-port", str(port))
         # other checkouts may not know --reservation; a daemon that ends in good order leaves none
-        with Daemon(*arguments, descriptors=most_descriptors(), reserves=True, programs=build.bin) as daemon:
+        with Daemon(*arguments, *more, descriptors=most_descriptors(), reserves=True, programs=build.bin) as daemon:
             try:
                 yield Server("daemon" if build.name == OURS else build.name, daemon.process.pid, path, port)
             finally:
