@@ -21,7 +21,7 @@ PATHS := flom tests twisted
 PROGRAM_TESTS := tests/run tests/contract tests/scenarios
 HOST_TESTS := tests/scenarios/lan tests/scenarios/quorum
 
-.PHONY: run test test-lan test-quorum test-programs test-modules bench fuzz soak lint types check format clean
+.PHONY: run test test-lan test-quorum-hosts test-quorum test-programs test-modules test-others bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
@@ -29,7 +29,10 @@ run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='
 test: lint types check  ## everything that CI runs
 
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
-	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) $(HOST_TESTS)
+	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/scenarios/lan
+
+test-quorum-hosts: $(VENV)/tested  ## only the tests on hosts with an etcd member each
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/scenarios/quorum
 
 test-quorum: $(VENV)/tested  ## daemons under a quorum, while hosts are cut off, frozen and killed, for MINUTES=1, SEED=...
 	FLOM_QUORUM_MINUTES=$(MINUTES) FLOM_QUORUM_SEED=$(SEED) $(BIN)/python -m pytest -s $(PYTEST_ARGS) \
@@ -57,8 +60,11 @@ ifneq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
 	@echo 'three parts of the tests run side by side; each shows what it saw when it is done'
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-lan test-programs test-modules
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-lan test-programs test-others
 endif
+
+test-others: test-modules  # which take the least time
+	@$(MAKE) --no-print-directory test-quorum-hosts
 
 test-programs: $(VENV)/tested  ## only the tests that start programs, those of networks excepted
 	$(BIN)/python -m pytest $(PROGRAM_TESTS) $(addprefix --ignore ,$(HOST_TESTS))

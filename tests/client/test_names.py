@@ -27,7 +27,7 @@ def test_every_name_is_there() -> None:
 def test_every_error_that_a_user_may_meet_is_among_them() -> None:
     errors = {name for name, value in vars(flom.errors).items() if isinstance(value, type) and name[0] != "_"}
     errors = {name for name in errors if issubclass(getattr(flom.errors, name), flom.errors.FlomError)}
-    assert errors - set(flom.client.__all__) == {"InvalidTimestampFormat", "ShutdownNotAllowed"}
+    assert errors - set(flom.client.__all__) == {"HistoryWentBack", "InvalidTimestampFormat", "ShutdownNotAllowed"}
 
 
 def test_the_errors_import_no_twisted() -> None:

@@ -262,12 +262,16 @@ def test_a_timer_keeps_its_time(
 # who may read the wall clock
 
 READERS: Final = {
+    "ctl/quorum_doctor.py": "whether the clock of a member of etcd is right",
     "net/campaign.py": "since when a candidate stands, which is its rank",
     "net/clock.py": "system_instant, of whose two clocks the wall clock is for what people read, and for ranks",
     "server/counters.py": "when the daemon began",
     "server/holders.py": "which files are old, by the time that the file system has noted",
     "trace.py": "the lines of a trace",
+    "run/history.py": "when something happened, for histories of several hosts",
     "run/program.py": "the lines of -V",
+    "server/quorum/elector.py": "since when a leader leads, how old its word is, and which epochs the clock knows",
+    "server/quorum/offset.py": "when epochs were raised",
     "tls/authority.py": "until when a certificate is valid",
 }
 """Modules that read the wall clock, and what for."""

@@ -82,9 +82,12 @@ def test_an_endpoint_for_a_unix_socket_has(name: str) -> None:
 
 
 def private_names(path: Path) -> set[str]:
-    """Return the private attributes that the file at C{path} uses and no file in its folder defines."""
+    """
+    Return the private attributes that the file at C{path} uses and no file in its folder defines, or in the one above,
+    as for subclasses of what is there.
+    """
     used, defined = set(), set()
-    for module in path.parent.glob("*.py"):
+    for module in [*path.parent.glob("*.py"), *path.parent.parent.glob("*.py")]:
         for node in ast.walk(ast.parse(module.read_text())):
             match node:
                 case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):

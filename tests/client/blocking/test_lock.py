@@ -292,8 +292,12 @@ def test_but_not_for_ever(
 ) -> None:
     """It does so more often where it may start the next daemon, which may be killed in its turn."""
     acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock", start=start, timeout=20).acquire)
-    for _ in range(times):
-        fake.accept()[0].close()
+    for number in range(times):
+        conversation, asked = fake.accept()
+        assert asked.name == "R"
+        conversation.close()
+        if number:
+            fake.accept()[0].close()  # by which it wants to know whether the daemon stands by under a quorum
     with pytest.raises(DaemonLost, match=r"^R: .*fake.sock closed the connection without an answer"):
         acquiring.result()
 

@@ -76,7 +76,7 @@ class TestDiscover:
             (["-A", GROUP, "-P", "70000"], "70000"),
             (["-A", GROUP, "-P", "x"], "'x'"),
             (["-A", GROUP, "-w", "-1"], "-1"),
-            ([], "--group"),
+            ([], "the group (-A) or the quorum (--quorum, or -c FILE)"),
         ],
         ids=" ".join,
     )
