@@ -9,7 +9,7 @@ import pytest
 
 from flom.core.history.holding import Holding
 from tests.fakes.daemon import BIN
-from tests.fakes.programs import Programs
+from tests.fakes.programs import Programs, eventually
 from tests.scenarios.quorum.store import SECOND, History, Job, TokenStore, Write
 
 
@@ -78,7 +78,7 @@ def test_a_command_writes_and_tells_its_end(tmp_path: Path, programs: Programs) 
             done = programs.start_program(*words, environment=environment | {"FLOM_TOKEN": token}).finish()
             assert (done.returncode, done.stdout, done.stderr) == (0, "held\nrefused\n" if who == 3 else "held\n", "")
     history = store.history
-    assert all(job.has_ended for job in history.jobs.values())
+    eventually(lambda: all(job.has_ended for job in history.jobs.values()), "what the last one has told")
     assert {write.who: write.is_taken for write in history.writes} == {1: True, 2: True, 3: False}
     assert list(history.problems()) == ["tokens did not grow"]
 
@@ -101,4 +101,6 @@ def test_a_command_is_ended(manner: str, tmp_path: Path, programs: Programs) -> 
         if manner == "stubborn":
             running.process.kill()
         assert running.wait() == (-9 if manner == "stubborn" else 143)
+    if manner == "polite":
+        eventually(lambda: store.history.jobs[1].has_ended, "what it has told")
     assert store.history.jobs[1].has_ended == (manner == "polite")
