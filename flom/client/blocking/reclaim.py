@@ -73,9 +73,7 @@ class Reclaim:
         if former is not None and not self.insists:
             acquirer.time_to_release = max(CLOSE_TIMEOUT, former.connection.terms.timeout)
         elif acquirer.can_start:
-            from flom.client.blocking.launch import START_TIMEOUT  # it is needed soon
-
-            acquirer.time_to_release = START_TIMEOUT
+            acquirer.time_to_release = max(CLOSE_TIMEOUT, acquirer.config.session_timeout_ms / 1000)
         acquirer.seek = Seek.TO_RECLAIM
         acquirer.holder = acquirer.holder or new_holder()
         acquirer.timeout, acquirer.deadline, acquirer.patience = None, deadline, NEVER

@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 
 from flom.client.blocking.dial import NoDaemon, Seek
-from flom.client.blocking.launch import START_TIMEOUT
 from flom.client.blocking.reclaim import going_on
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import Outcome, ReturnCode
@@ -117,6 +116,6 @@ def test_where_a_daemon_is_started_a_release_has_the_time_that_this_takes(
     reclaimed = taking._pool.submit(acquirer.reclaim, REQUEST)
     fake.accept()[0].answer(Outcome.GRANTED)
     reclaimed.result().close()
-    assert acquirer.hurry() == (START_TIMEOUT if may_start else CLOSE_TIMEOUT)
+    assert acquirer.hurry() == (10.0 if may_start else CLOSE_TIMEOUT)
     conversation.holding = None
     conversation.close()
