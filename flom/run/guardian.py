@@ -15,7 +15,7 @@ import sys
 from select import POLLIN, poll
 
 from flom.lean import boottime, signal, socket
-from flom.run.stand_in import close_all_but, end_process
+from flom.run.stand_in import ROOM, close_all_but, descriptors_in, end_process, rights_to
 from flom.run.terminal import print_bug
 from flom.trace import stop_trace, tracer
 
@@ -51,8 +51,6 @@ _UNTIL: Final = b"<"  # the lock is ours until then, in microseconds
 _SEEN: Final = b"x"  # it is not any more, and C{flom-run} sees to that
 
 _INT: Final = 8  # bytes of a number in a message
-_DESCRIPTOR: Final = 4  # bytes
-_MOST: Final = 2  # descriptors in a message
 _MICRO: Final = 1_000_000
 _LATE: Final = 0.4  # seconds that C{flom-run} has to see to a loss itself
 _QUIET: Final = 1.0  # seconds after which there is time to prepare
@@ -164,10 +162,9 @@ class Guardian:
     def _send(self, order: bytes, number: int, descriptors: Sequence[int]) -> None:
         if self._ours is None:
             return
-        sent = b"".join(each.to_bytes(_DESCRIPTOR, sys.byteorder) for each in descriptors)
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)] if sent else []
+        message = order + number.to_bytes(_INT, sys.byteorder)
         try:
-            self._ours.sendmsg([order + number.to_bytes(_INT, sys.byteorder)], rights, socket.MSG_NOSIGNAL)
+            self._ours.sendmsg([message], rights_to(descriptors), socket.MSG_NOSIGNAL)
         except OSError as e:
             _tell(e)
 
@@ -246,11 +243,8 @@ class _Watch:
 
     def _obey(self) -> bool:
         """Do what the next order says; return whether there was one: if not, C{flom-run} has ended."""
-        data, messages, _, _ = self._orders.recvmsg(1 + _INT, socket.CMSG_SPACE(_MOST * _DESCRIPTOR))
-        sent = b"".join(part for _, _, part in messages)
-        descriptors = [
-            int.from_bytes(sent[i : i + _DESCRIPTOR], sys.byteorder) for i in range(0, len(sent), _DESCRIPTOR)
-        ]
+        data, messages, _, _ = self._orders.recvmsg(1 + _INT, ROOM)
+        descriptors = descriptors_in(messages)
         order, number = data[:1], int.from_bytes(data[1:], sys.byteorder)
         if order == _HOLD:
             _close([*self._held, *self._added])

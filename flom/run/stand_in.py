@@ -25,7 +25,9 @@ _ALSO: Final = b"+"  # orders: keep this one too, in the place of the last one o
 _ONLY: Final = b"="  # and: keep these alone
 
 _INT: Final = 4  # bytes of a descriptor in a message
-_MOST: Final = 2  # descriptors in a message
+
+ROOM: Final = socket.CMSG_SPACE(2 * _INT)
+"""Bytes that L{rights_to} two descriptors take, which are as many as a lock has."""
 
 _trace = tracer("exec")
 
@@ -79,9 +81,8 @@ class StandIn:
 
     def _send(self, order: bytes, descriptors: Sequence[int]) -> None:
         if self._ours is not None:
-            sent = b"".join(number.to_bytes(_INT, sys.byteorder) for number in descriptors)
             try:
-                self._ours.sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)], socket.MSG_NOSIGNAL)
+                self._ours.sendmsg([order], rights_to(descriptors), socket.MSG_NOSIGNAL)
             except OSError as e:
                 _tell(e)
 
@@ -98,6 +99,18 @@ def end_process(pid: int) -> None:
             os.waitpid(pid, 0)
         except ChildProcessError:
             pass
+
+
+def rights_to(descriptors: Sequence[int]) -> list[tuple[int, int, bytes]]:
+    """Return what goes with a message to another process for it to have C{descriptors} too; nothing for none."""
+    sent = b"".join(number.to_bytes(_INT, sys.byteorder) for number in descriptors)
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)] if sent else []
+
+
+def descriptors_in(messages: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    """Return the descriptors that have come with a message, in the order in which they were sent."""
+    received = b"".join(data for _, _, data in messages)
+    return [int.from_bytes(received[i : i + _INT], sys.byteorder) for i in range(0, len(received), _INT)]
 
 
 def close_all_but(kept: Sequence[int]) -> None:
@@ -138,6 +151,5 @@ def _live(command: int, orders: socket.socket) -> None:
 
 def _receive(orders: socket.socket) -> tuple[bytes, list[int]]:
     """Return the next order and the descriptors that came with it; no order if there are no more."""
-    order, messages, _, _ = orders.recvmsg(1, socket.CMSG_SPACE(_MOST * _INT))
-    received = b"".join(data for _, _, data in messages)
-    return order, [int.from_bytes(received[i : i + _INT], sys.byteorder) for i in range(0, len(received), _INT)]
+    order, messages, _, _ = orders.recvmsg(1, ROOM)
+    return order, descriptors_in(messages)

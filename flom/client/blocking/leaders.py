@@ -30,8 +30,6 @@ _SHORT_TRY: Final = 0.5
 """L{CONNECT_TRY} in most rounds: a host that is up answers, and the next one may lead."""
 
 _LONG_ROUNDS: Final = 4  # of so many rounds over all hosts, one has the whole L{CONNECT_TRY}
-
-
 _PATIENCE: Final = 1.0  # seconds without a leader after which daemons are asked why
 _ASK_TIMEOUT: Final = 0.5  # seconds for that
 
