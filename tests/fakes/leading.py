@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flom.codes import Outcome
 from flom.core.protocol.messages import Answer, Lock, Message, Ping, Terms, Unlock, Unlocked
-from tests.fakes.peers import SocketConversation
+from tests.fakes.peers import FakeDaemon, SocketConversation
 from tests.fakes.programs import Running, eventually, is_alive
 
 SECRET = "0123456789abcdef" * 2
@@ -74,6 +74,14 @@ RUNS_ON = ["--", "sh", "-c", "echo $$; while :; do sleep 0.05; done"]
 
 def gone(pid: int) -> None:
     eventually(lambda: not is_alive(pid), f"the end of process {pid}")
+
+
+def reclaimed(fake: FakeDaemon) -> Answering:
+    """Grant again what is reclaimed, in the same session, on the next connection; return what answers there."""
+    conversation, asked = fake.accept()
+    assert (asked.regains, asked.session) == (True, SECRET)
+    grant(conversation, asked)
+    return Answering(conversation)
 
 
 def still_asked(answering: Answering) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from flom.core.protocol.messages import Unlock
-from tests.fakes.leading import HASTY, RUNS_ON, SECRET, Answering, Holds, gone, grant, still_asked
+from tests.fakes.leading import HASTY, RUNS_ON, Answering, Holds, gone, grant, reclaimed, still_asked
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs, is_alive
 
@@ -43,10 +43,7 @@ def test_it_reclaims_too(holds_by_quorum: Holds, fake: FakeDaemon) -> None:
     running.signal(signal.SIGKILL)
     running.wait()
     answering.close()
-    conversation, asked = fake.accept()
-    assert (asked.regains, asked.session) == (True, SECRET)
-    grant(conversation, asked)
-    next_answering = Answering(conversation)
+    next_answering = reclaimed(fake)
     still_asked(next_answering)
     assert is_alive(command)
     os.kill(command, signal.SIGKILL)
@@ -98,10 +95,7 @@ def test_what_is_encrypted_is_asked_for_anew(fake: FakeDaemon, programs: Program
     command = int(running.line())
     running.signal(signal.SIGKILL)
     running.wait()
-    conversation, asked = fake.accept()
-    assert (asked.regains, asked.session) == (True, SECRET)
-    grant(conversation, asked)
-    answering = Answering(conversation)
+    answering = reclaimed(fake)
     still_asked(answering)
     assert is_alive(command)
     os.kill(command, signal.SIGKILL)

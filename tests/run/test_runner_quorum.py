@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flom.core.protocol.messages import Unlock
 from tests.fakes.daemon import BIN
-from tests.fakes.leading import HASTY, RUNS_ON, SECRET, Answering, Holds, gone, grant, still_asked
+from tests.fakes.leading import HASTY, RUNS_ON, Answering, Holds, gone, grant, reclaimed, still_asked
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs
 
@@ -68,10 +68,7 @@ def test_it_reclaims_in_time_and_is_asked_there(holds_by_quorum: Holds, fake: Fa
     running, answering = holds_by_quorum("--", "sh", "-c", "echo; read line; exit 4")
     running.line()
     answering.close()
-    conversation, asked = fake.accept()
-    assert (asked.regains, asked.session) == (True, SECRET)
-    grant(conversation, asked)
-    next_answering = Answering(conversation)
+    next_answering = reclaimed(fake)
     still_asked(next_answering)
     running.say("")
     assert running.finish().returncode == 4
