@@ -21,12 +21,12 @@ PATHS := flom tests twisted
 PROGRAM_TESTS := tests/run tests/contract tests/scenarios
 HOST_TESTS := tests/scenarios/lan tests/scenarios/quorum
 
-.PHONY: run test test-lan test-quorum-hosts test-quorum test-programs test-modules test-others bench fuzz soak lint types check format clean
+.PHONY: run test docs test-lan test-quorum-hosts test-quorum test-programs test-modules test-others bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
 
-test: lint types check  ## everything that CI runs
+test: lint types docs check  ## everything that CI runs
 
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
 	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/scenarios/lan
@@ -46,6 +46,9 @@ fuzz: $(VENV)/tested  ## what no client should send, and daemons that are killed
 
 soak: $(VENV)/tested  ## clients and daemons that are killed, connections that are reset, for MINUTES=1, SEED=...
 	$(BIN)/python -m tests.tools.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+docs: $(VENV)/tested  ## the documentation as a site in build/docs, without a warning or a dead link
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
 lint: $(VENV)/tested
 	$(RUFF) check $(RUFF_RULES) $(PATHS)

@@ -29,7 +29,7 @@ class IHeld(Interface):
     """A lock that is held."""
 
     element: str | None = Attribute("Which one was granted, for sets, sequences and timestamps.")
-    token: int | None = Attribute("The fencing token (docs/tokens.md); None if the daemon has none.")
+    token: int | None = Attribute("The fencing token (docs/explanation/tokens.md); None if the daemon has none.")
     is_released: bool = Attribute("True once release() has been called, even if the lock had been lost before.")
     is_lost: bool = Attribute("True if the lock was lost before it was released.")
     lost: Deferred[FlomError] = Attribute("Fires with the reason if the lock is lost before it is released.")

@@ -15,7 +15,7 @@ LEAST: Final = 150  # references; fewer than that, and the search is broken
 
 # the end of a line, and what begins the next one in a comment
 BREAK: Final = re.compile(r"\s*\n[ \t]*(?:(?:#:?|//|\*)[ \t]+)?")
-REFERENCE: Final = re.compile(r'docs/([\w.-]+\.md)((?:, "[^"]+")+)')
+REFERENCE: Final = re.compile(r'docs/([\w./-]+\.md)((?:, "[^"]+")+)')
 OUTSIDE: Final = re.compile(r"\b[Ss]pec \d|\bD-\d\d\b|\bchapter \d+\.\d")
 
 
@@ -75,7 +75,7 @@ def test_every_reference_leads_to_a_heading() -> None:
     assert [(name, found) for name, found in references if found.heading not in headings[found.page]] == []
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
 def test_a_page_has_no_heading_twice(page: Path) -> None:
     headings = list_headings(page)
     assert len(set(headings)) == len(headings)

@@ -1,7 +1,7 @@
 """
 The heartbeat of a lock: the daemon is asked, now and then, whether it is there, so that a connection that is broken is
 noticed while its lock can still be reclaimed, and a lock that may be another client's is given up in time
-(docs/protocol.md, "Sessions").
+(docs/reference/protocol.md, "Sessions").
 
 The rules stand here, for all clients alike. A driver has the clock, which goes on while the machine sleeps, and the
 connection, which is a L{Link} to us.

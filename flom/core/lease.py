@@ -1,6 +1,6 @@
 """
 What a client may believe that holds a lock over TCP: for how long it is its own if nothing more is heard of the daemon
-(docs/guarantees.md, "A command that is not to run without its lock").
+(docs/explanation/guarantees.md, "A command that is not to run without its lock").
 
 The daemon keeps what a client has for a time after it has received the client's last message. The client does not know
 when that was, but knows when it has sent the last message that was answered, which was earlier. So it counts its

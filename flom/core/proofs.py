@@ -1,6 +1,6 @@
 """
 Proofs of grants: by which a daemon knows that the one before it has granted a lock to the client that reclaims it
-(docs/protocol.md, "Proofs").
+(docs/reference/protocol.md, "Proofs").
 
 A proof is a MAC (keyed BLAKE2b) that only a daemon with the same key can make. The client keeps it, and repeats it with
 all that it covers when it reclaims the lock.

@@ -1,5 +1,5 @@
 """
-The sessions of a daemon, which outlive a connection that breaks (docs/protocol.md, "Sessions"): which secret names
+The sessions of a daemon, which outlive a connection that breaks (docs/reference/protocol.md, "Sessions"): which secret names
 which, and until when one is kept that has no connection.
 """
 

@@ -1,4 +1,4 @@
-"""C{flomctl check}: whether what histories tell can have been (docs/history.md)."""
+"""C{flomctl check}: whether what histories tell can have been (docs/reference/history.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C{flomctl epoch}: the epoch of the fencing tokens under a quorum, and what raises it (docs/quorum.md)."""
+"""C{flomctl epoch}: the epoch of the fencing tokens under a quorum, and what raises it (docs/explanation/quorum.md)."""
 
 from __future__ import annotations
 

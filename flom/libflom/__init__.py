@@ -1,6 +1,6 @@
 """
 FLoM's library for Python, name for name, for programs that were written for it
-(docs/compatibility.md, "Client library", docs/libflom.md).
+(docs/compatibility.md, "Client library", docs/reference/libflom.md).
 """
 
 from flom.libflom.calls import (

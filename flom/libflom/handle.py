@@ -34,7 +34,7 @@ class flom_handle_t:
         self.keeper: Keeper | None = None  # what keeps the lock in a group
         self.config: Config | None = None  # the properties; each handle has its own
         self.locked_element: str | None = None
-        self.token: int | None = None  # of the lock (docs/tokens.md); FLoM has no such thing
+        self.token: int | None = None  # of the lock (docs/explanation/tokens.md); FLoM has no such thing
         self.thisown = True  # whether flom_handle_t() has made it; it is there because SWIG has it
 
 

@@ -87,7 +87,7 @@ def _getter(name: str, field: str, show: Callable[[Any], Any]) -> _Getter:
             raise wrong_type(function, 1, "flom_handle_t const *")
         return show(getattr(config_of(handle), field))
 
-    return _named(function, f"Return the property C{{{name}}} of C{{handle}} (docs/libflom.md).", get)
+    return _named(function, f"Return the property C{{{name}}} of C{{handle}} (docs/reference/libflom.md).", get)
 
 
 def _setter(
@@ -112,7 +112,7 @@ def _setter(
             return int(ReturnCode.INVALID_PROPERTY_VALUE)
         return int(ReturnCode.OK)
 
-    return _named(function, f"Set the property C{{{name}}} of C{{handle}} (docs/libflom.md).", assign)
+    return _named(function, f"Set the property C{{{name}}} of C{{handle}} (docs/reference/libflom.md).", assign)
 
 
 def _set(handle: flom_handle_t, field: str, value: Any) -> None:

@@ -1,6 +1,6 @@
 """
 A process that takes the place of a C{flom-run} that was killed, or is stopped, where a lock ends unless its holder is
-heard: under a quorum (docs/guarantees.md, docs/quorum.md).
+heard: under a quorum (docs/explanation/guarantees.md, docs/explanation/quorum.md).
 
 It is a fork, made before the command begins and again after each reclaim, so it knows all that C{flom-run} did then. As
 long as that is well, it only waits. If C{flom-run} ends before the command does, it goes on in its place: asks the

@@ -1,4 +1,4 @@
-"""The history that C{flom-run --history} appends to (docs/history.md), for C{flomctl check}."""
+"""The history that C{flom-run --history} appends to (docs/reference/history.md), for C{flomctl check}."""
 
 from __future__ import annotations
 

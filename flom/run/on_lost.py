@@ -1,5 +1,5 @@
 """
-What the command gets if its lock is lost while it runs (docs/flom-run.md, "A lock that is lost").
+What the command gets if its lock is lost while it runs (docs/reference/flom-run.md, "A lock that is lost").
 
 A thread of its own sends it: a terminal that takes no message just now must not delay that.
 """

@@ -2,7 +2,7 @@
 The daemon: it carries the core's decisions out.
 
 A program that grants locks itself makes a L{DeferredArbiter}, and by L{build_daemon} a service that gives clients locks
-of the same arbiter. C{__all__} has what such programs may use; docs/programming.md, "Embedding", says how.
+of the same arbiter. C{__all__} has what such programs may use; docs/howto/programming.md, "Embedding", says how.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
 The holders files of a daemon and its mark for other hosts, and the grace period after the end of one that was cut short
-(docs/guarantees.md, L{flom.net.holders}, L{flom.server.mark}).
+(docs/explanation/guarantees.md, L{flom.net.holders}, L{flom.server.mark}).
 """
 
 from __future__ import annotations

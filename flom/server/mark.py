@@ -1,6 +1,6 @@
 """
 The mark on disk that clients of other hosts hold locks: the next daemon there cannot see whether they still do, and
-leaves them time to come (docs/daemon.md, "Clients of other hosts").
+leaves them time to come (docs/reference/daemon.md, "Clients of other hosts").
 """
 
 from __future__ import annotations

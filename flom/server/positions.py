@@ -1,6 +1,6 @@
 """
 The positions of sequences with a lifespan, in a file of the state directory
-(docs/resources.md, "How long a resource is remembered").
+(docs/explanation/resources.md, "How long a resource is remembered").
 
 It is a plain file of JSON, replaced as a whole: there are few such sequences, and an administrator can read it, copy it
 and remove it without any tool.

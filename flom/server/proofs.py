@@ -1,6 +1,6 @@
 """
 What a daemon makes of proofs (L{flom.core.proofs}): it gives one with every grant to a client of ours, and a client
-that reclaims a lock has to repeat it (docs/guarantees.md, "Who may reclaim").
+that reclaims a lock has to repeat it (docs/explanation/guarantees.md, "Who may reclaim").
 
 That cannot be asked for where the daemon before this one may have had another key, or none, such as one of an older
 version or of another user. A reclaim is believed there, if it is the first.

@@ -1,5 +1,5 @@
 """
-Sessions over TCP, which outlive a connection that breaks: the client goes on by another one (docs/protocol.md,
+Sessions over TCP, which outlive a connection that breaks: the client goes on by another one (docs/reference/protocol.md,
 "Sessions").
 """
 

@@ -1,6 +1,6 @@
 """
 What daemons remember beyond their end, in files of a directory that all daemons of a user share
-(docs/daemon.md, "The state directory").
+(docs/reference/daemon.md, "The state directory").
 
 A file is replaced as a whole: after a crash it is either the old one or the new one. What none of us can have written
 is never guessed at, and never replaced.

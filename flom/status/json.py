@@ -1,4 +1,4 @@
-"""A status as JSON, and back (docs/protocol.md, "The status")."""
+"""A status as JSON, and back (docs/reference/protocol.md, "The status")."""
 
 from __future__ import annotations
 

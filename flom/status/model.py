@@ -1,7 +1,7 @@
 """
 What a daemon holds, and its state, as one value: all views of it are written from this.
 
-L{flom.server.snapshot} makes it from an arbiter; L{flom.status.json} writes and reads it (docs/protocol.md).
+L{flom.server.snapshot} makes it from an arbiter; L{flom.status.json} writes and reads it (docs/reference/protocol.md).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Counts(Value):
 
 
 class QuorumStatus(Value):
-    """What a daemon knows of its quorum, by which one daemon at a time leads (docs/daemon.md, "A quorum")."""
+    """What a daemon knows of its quorum, by which one daemon at a time leads (docs/reference/daemon.md, "A quorum")."""
 
     leader: str  # names the daemon that leads: host and process; the empty string if none is known to
     since: float | None  # since when it leads, in seconds since the epoch, as far as is known

@@ -51,7 +51,7 @@ def imports(program: str) -> list[str]:
 
 
 def test_what_is_documented_imports_from_public_modules_alone() -> None:
-    text = (DOCS / "programming.md").read_text()
+    text = (DOCS / "howto" / "programming.md").read_text()
     programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     programs += [path.read_text() for path in (DOCS / "examples").glob("*.py")]
     assert len(programs) > 8

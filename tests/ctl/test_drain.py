@@ -1,4 +1,4 @@
-"""C{flomctl drain}: nothing more is granted, and the daemon ends when nothing is held (docs/daemon.md)."""
+"""C{flomctl drain}: nothing more is granted, and the daemon ends when nothing is held (docs/reference/daemon.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a daemon does not keep of the program that has started it (docs/daemon.md, "Started by a command")."""
+"""What a daemon does not keep of the program that has started it (docs/reference/daemon.md, "Started by a command")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example programs of docs/programming.md do what it says they do."""
+"""The example programs of docs/howto/programming.md do what it says they do."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """
 The command under a lock in tests of exclusion: it marks in a file when it has begun and when it ends, and what it
-holds between, by the lines of a history (docs/history.md).
+holds between, by the lines of a history (docs/reference/history.md).
 
 Arguments: the file; name, mode and quantity of the lock; how many seconds to take, or C{-} to go on until a line
 comes on stdin or its end. The element of the lock is in C{FLOM_ELEMENT}; flom-run appends it to the arguments, too. Its

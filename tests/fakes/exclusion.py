@@ -1,4 +1,4 @@
-"""Commands that mark what they held and when, and whether it can have been so (docs/history.md)."""
+"""Commands that mark what they held and when, and whether it can have been so (docs/reference/history.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
 A store that checks fencing tokens, and a command that writes to it all the time, as what a lock protects does.
 
-The store is written from docs/tokens.md, without any help of the code that grants: it compares numbers.
+The store is written from docs/explanation/tokens.md, without any help of the code that grants: it compares numbers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Keeping a lock while a program does something else: one thread sends the heartbeats of all locks, and waits for the end
 of their connections; for each that has ended, another one reclaims the lock from the daemon that takes over
-(docs/groups.md, docs/guarantees.md).
+(docs/explanation/groups.md, docs/explanation/guarantees.md).
 
 Nothing but a thread can: a signal would be the program's, and after the grace period it is too late. If there can be no
 further thread or descriptor, the lock is held as long as its daemon is there.

@@ -1,6 +1,6 @@
 """
 Several hosts, the daemons of which agree by a quorum on one that leads: which to ask next, and waiting while none leads
-(docs/quorum.md).
+(docs/explanation/quorum.md).
 
 A daemon that does not lead closes the connection without a word. Of a host that does not answer, nothing is known.
 """

@@ -1,6 +1,6 @@
 """
 What may be believed of a lock that can outlive its connection, by the times that its daemon has told
-(docs/guarantees.md, "A TCP connection that breaks").
+(docs/explanation/guarantees.md, "A TCP connection that breaks").
 """
 
 from __future__ import annotations

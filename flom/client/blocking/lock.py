@@ -100,7 +100,7 @@ class Held:
 
     @ivar resource: the name of what is locked.
     @ivar element: which one was granted, for sets, sequences and timestamps.
-    @ivar token: the fencing token (docs/tokens.md); C{None} from a daemon of FLoM's.
+    @ivar token: the fencing token (docs/explanation/tokens.md); C{None} from a daemon of FLoM's.
     @ivar is_released: true once it was released.
     """
 

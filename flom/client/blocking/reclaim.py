@@ -1,6 +1,6 @@
 """
 The connection on which a lock was asked for or held has ended: what it had goes on over another one, at the same daemon
-or the one that takes over (docs/groups.md, docs/guarantees.md).
+or the one that takes over (docs/explanation/groups.md, docs/explanation/guarantees.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Asking a daemon what it holds, without a reactor (docs/protocol.md)."""
+"""Asking a daemon what it holds, without a reactor (docs/reference/protocol.md)."""
 
 from __future__ import annotations
 

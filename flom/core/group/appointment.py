@@ -1,5 +1,5 @@
 """
-A daemon's part in a group whose leader a quorum decides (docs/groups.md, "A quorum").
+A daemon's part in a group whose leader a quorum decides (docs/explanation/groups.md, "A quorum").
 
 It has the calls of an L{Election}, and the actions that follow from them; but it leads while it is told to, and not
 because of what the group says. It announces itself as leaders do, so that clients find it. While it stands by, it

@@ -1,6 +1,6 @@
 """
 The key that the daemons and clients of a group share, if they do: what one of them says is sealed with it
-(docs/groups.md, "A key for the group").
+(docs/explanation/groups.md, "A key for the group").
 
 A seal is the attribute C{mac} of C{msg}, behind all others, which is ignored where there is no key.
 """

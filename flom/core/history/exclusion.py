@@ -1,4 +1,4 @@
-"""Whether locks were held beside each other that exclude each other (docs/resources.md)."""
+"""Whether locks were held beside each other that exclude each other (docs/explanation/resources.md)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Lines of a history, and what they tell (docs/history.md).
+Lines of a history, and what they tell (docs/reference/history.md).
 
 Each line is an object in JSON: one event of one acquisition of a lock, which all lines about it call by the same id.
 """

@@ -1,4 +1,4 @@
-"""Whether each number of a sequence was given once, and those that were rolled back again (docs/resources.md)."""
+"""Whether each number of a sequence was given once, and those that were rolled back again (docs/explanation/resources.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether fencing tokens have grown with the grants (docs/tokens.md)."""
+"""Whether fencing tokens have grown with the grants (docs/explanation/tokens.md)."""
 
 from __future__ import annotations
 

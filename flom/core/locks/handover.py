@@ -1,5 +1,5 @@
 """
-What a daemon has granted, and has waiting, as one text for the daemon that takes its place (docs/groups.md, "Handing
+What a daemon has granted, and has waiting, as one text for the daemon that takes its place (docs/explanation/groups.md, "Handing
 over").
 """
 

@@ -1,5 +1,5 @@
 """
-What a daemon that starts again has to know of a sequence with a lifespan (docs/resources.md, "How long a resource is
+What a daemon that starts again has to know of a sequence with a lifespan (docs/explanation/resources.md, "How long a resource is
 remembered"), and what one that takes over has to know of every resource.
 """
 

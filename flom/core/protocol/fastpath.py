@@ -3,7 +3,7 @@ Shortcuts for usual messages; what they return is what C{decode.decode} and C{en
 
 A daemon reads the same few messages again and again: a client that comes again says the same, and one that keeps its
 connection says it to the same reader. So a message is looked up, or read, in the first of these ways that can do it
-(times of one lock message, see docs/performance.md):
+(times of one lock message, see docs/explanation/performance.md):
 
  1. a whole read that this connection has had before, among the last 4 of them: 0.1 us;
  2. a message that any connection has had before, among up to 4096 different ones: 0.2 us;

@@ -16,7 +16,7 @@ LEVEL: Final = 3
 """The protocol level; there is no other to negotiate."""
 
 STATUS_PROBE: Final = "statusprobe"
-"""Prefix of the names by which a client finds out whether a daemon is ours (docs/protocol.md)."""
+"""Prefix of the names by which a client finds out whether a daemon is ours (docs/reference/protocol.md)."""
 
 
 HAS_SESSIONS: Final = 2

@@ -1,1 +1,1 @@
-"""Who leads by a quorum, and for how long: times, tenures, epochs (docs/quorum.md)."""
+"""Who leads by a quorum, and for how long: times, tenures, epochs (docs/explanation/quorum.md)."""

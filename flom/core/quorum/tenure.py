@@ -1,5 +1,5 @@
 """
-One tenure of a leader: from when it may grant, and until when it may answer (docs/quorum.md).
+One tenure of a leader: from when it may grant, and until when it may answer (docs/explanation/quorum.md).
 
 All times are seconds of one clock of the leader's host, which goes on while the machine sleeps. A leader asks at each
 grant and each answer, right before it is sent: it may have been stopped since it began to decide.

@@ -1,5 +1,5 @@
 """
-Handing over: a leader leaves the granting to a standby, with all that is held and waited for (docs/groups.md, "Handing
+Handing over: a leader leaves the granting to a standby, with all that is held and waited for (docs/explanation/groups.md, "Handing
 over").
 
 The leader announces whom it means, and a promise; so the standby knows that the one that connects to it then, and keeps

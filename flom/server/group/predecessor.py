@@ -1,5 +1,5 @@
 """
-The leader before this daemon: whether its clients know already that it has gone (docs/groups.md, "When the leader
+The leader before this daemon: whether its clients know already that it has gone (docs/explanation/groups.md, "When the leader
 goes").
 
 If its process has ended, its host has told them. If its host has died, or is cut off, they notice the silence, later

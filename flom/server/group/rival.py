@@ -1,5 +1,5 @@
 """
-Other daemons that seem to lead the same group: whether they do, and what is held at them (docs/groups.md, "Network
+Other daemons that seem to lead the same group: whether they do, and what is held at them (docs/explanation/groups.md, "Network
 partitions").
 
 Datagrams are easily forged, so nothing is given up for one. The rival is connected to where it says that it listens,

@@ -1,5 +1,5 @@
 """
-The clients of a daemon under a quorum (docs/daemon.md, "A quorum").
+The clients of a daemon under a quorum (docs/reference/daemon.md, "A quorum").
 
 Every client has a session, over a UNIX socket too, and has to be heard: the next leader grants what a client holds that
 it does not hear, and so does this one. That the kernel of a client's host confirms what is sent counts for nothing. A

@@ -1,5 +1,5 @@
 """
-A daemon under a quorum: it grants locks while etcd says that it leads (docs/daemon.md, "A quorum").
+A daemon under a quorum: it grants locks while etcd says that it leads (docs/reference/daemon.md, "A quorum").
 
 L{flom.server.quorum.elector} wins, keeps and loses the leadership, and says so here. What follows for the clients is
 decided here: what is granted, when nothing is, and what is left to the next leader.

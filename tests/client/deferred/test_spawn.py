@@ -1,6 +1,6 @@
 """
 Commands that a Twisted program spawns under locks: what they find, when they start, and that their locks end with them
-(docs/programming.md, "Child processes"). tests/contract/test_jobs.py has what flom-run does too.
+(docs/howto/programming.md, "Child processes"). tests/contract/test_jobs.py has what flom-run does too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Of those that lead or want to, which one comes first (docs/groups.md)."""
+"""Of those that lead or want to, which one comes first (docs/explanation/groups.md)."""
 
 from __future__ import annotations
 

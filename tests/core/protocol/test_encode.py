@@ -1,4 +1,4 @@
-"""What is written: attributes for a group, and what can be read again (docs/protocol.md, "In a group")."""
+"""What is written: attributes for a group, and what can be read again (docs/reference/protocol.md, "In a group")."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.core.protocol.texts import (
     feed,
 )
 
-# what only daemons and clients of ours say to each other in a group (docs/protocol.md, "In a group")
+# what only daemons and clients of ours say to each other in a group (docs/reference/protocol.md, "In a group")
 
 
 def test_who_asks_as_flom_does_is_asked_for_78_bytes() -> None:

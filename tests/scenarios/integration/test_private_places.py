@@ -1,6 +1,6 @@
 """
 The ways to a user's daemon where no place is configured: all commands of one network namespace meet at one daemon
-(docs/daemon.md, "The place of a user").
+(docs/reference/daemon.md, "The place of a user").
 """
 
 from __future__ import annotations

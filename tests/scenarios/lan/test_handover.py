@@ -1,4 +1,4 @@
-"""C{flomctl handover}: a leader leaves the granting to a standby, and nobody is harmed (docs/groups.md)."""
+"""C{flomctl handover}: a leader leaves the granting to a standby, and nobody is harmed (docs/explanation/groups.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a group under a quorum no other daemon leads, though none of its own may (docs/groups.md, "A quorum")."""
+"""In a group under a quorum no other daemon leads, though none of its own may (docs/explanation/groups.md, "A quorum")."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class History:
 
     def lines(self, frozen: dict[int, list[tuple[int, int]]] | None = None) -> Iterable[str]:
         """
-        Return L{holdings} as lines that C{flomctl check} reads (docs/history.md).
+        Return L{holdings} as lines that C{flomctl check} reads (docs/reference/history.md).
 
         A command that was frozen for long may be there twice: before, and when it had not ended in time afterwards.
         """

@@ -1,4 +1,4 @@
-"""A program's own connections, encrypted (docs/programming.md)."""
+"""A program's own connections, encrypted (docs/howto/programming.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Over TLS, what outlives a connection that breaks belongs to one certificate (docs/protocol.md, "Sessions")."""
+"""Over TLS, what outlives a connection that breaks belongs to one certificate (docs/reference/protocol.md, "Sessions")."""
 
 from __future__ import annotations
 

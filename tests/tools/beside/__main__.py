@@ -1,6 +1,6 @@
 """
 C{python -m tests.tools.beside --etcd DIR}: what C{etcdctl lock} and C{flom-run} do while something fails, as tables for
-docs/quorum.md.
+docs/explanation/quorum.md.
 
 A command under the lock marks when it begins and ends; another one asks for the same lock when the fault is there.
 """

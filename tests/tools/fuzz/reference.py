@@ -1,5 +1,5 @@
 """
-Reading a message the slow way: by a parser of XML, then tag by tag as docs/protocol.md has it.
+Reading a message the slow way: by a parser of XML, then tag by tag as docs/reference/protocol.md has it.
 
 Nothing of flom.core.protocol.wire is used, so that whatever shorter ways are taken there can be compared with this.
 """

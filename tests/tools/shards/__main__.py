@@ -1,4 +1,4 @@
-"""C{python -m tests.tools.shards}: the tables of docs/shards.md."""
+"""C{python -m tests.tools.shards}: the tables of docs/explanation/shards.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import mean
 from tests.tools.shards.placement import Placement, zipf
 from tests.tools.shards.takeover import Times, take_over
 
-GRANTS = 10_000.0  # a second, of one daemon: docs/performance.md has it as churn over TCP
+GRANTS = 10_000.0  # a second, of one daemon: docs/explanation/performance.md has it as churn over TCP
 TRANSACTIONS = 2_000.0  # a second, of etcd: assumed
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tests.tools.shards.placement import ranked
 
 EXPIRY: Final = (0.0, 0.5)
-"""Seconds after its TTL in which etcd ends a lease, seen by running (docs/quorum.md)."""
+"""Seconds after its TTL in which etcd ends a lease, seen by running (docs/explanation/quorum.md)."""
 
 WATCH: Final = (0.001, 0.02)
 """Seconds until a watcher hears of it."""
