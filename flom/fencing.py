@@ -1,5 +1,6 @@
 """
-A fence: what refuses a holder that has lost its lock without knowing it, by the fencing token (docs/explanation/tokens.md).
+A fence: what refuses a holder that has lost its lock without knowing it, by the fencing token
+(docs/explanation/tokens.md).
 
 The highest token with which a file was ever written is kept beside it, in a file of the same name with C{.fence}.
 """

@@ -1,8 +1,8 @@
 """
 The client finds a daemon and speaks with it.
 
-C{__all__} names what programs on Twisted and scripts may use, as docs/howto/programming.md says; C{flom.lock} itself is in
-L{flom.client.blocking.lock}.
+C{__all__} names what programs on Twisted and scripts may use, as docs/howto/programming.md says; C{flom.lock} itself
+is in L{flom.client.blocking.lock}.
 """
 
 from __future__ import annotations

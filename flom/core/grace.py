@@ -1,4 +1,7 @@
-"""The time after a takeover, in which former holders reclaim their locks (docs/explanation/groups.md, "When the leader goes")."""
+"""
+The time after a takeover, in which former holders reclaim their locks (docs/explanation/groups.md, "When the leader
+goes").
+"""
 
 from __future__ import annotations
 

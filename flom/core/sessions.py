@@ -1,6 +1,6 @@
 """
-The sessions of a daemon, which outlive a connection that breaks (docs/reference/protocol.md, "Sessions"): which secret names
-which, and until when one is kept that has no connection.
+The sessions of a daemon, which outlive a connection that breaks (docs/reference/protocol.md, "Sessions"): which secret
+names which, and until when one is kept that has no connection.
 """
 
 from __future__ import annotations

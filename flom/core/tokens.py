@@ -1,5 +1,6 @@
 """
-Fencing tokens: numbers that grow with every grant, so that a protected store can refuse a late writer (docs/explanation/tokens.md).
+Fencing tokens: numbers that grow with every grant, so that a protected store can refuse a late writer
+(docs/explanation/tokens.md).
 
 A token is an epoch and a counter in one number below 2**63: C{token == (epoch << 32) + counter}. A daemon that starts,
 or takes over, begins an epoch that is higher than all that it knows of, and counts its grants in it. For example, the

@@ -1,4 +1,6 @@
-"""The file with the key of a group (docs/explanation/groups.md, "A key for the group"), and files with other secrets."""
+"""
+The file with the key of a group (docs/explanation/groups.md, "A key for the group"), and files with other secrets.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """
-Sessions over TCP, which outlive a connection that breaks: the client goes on by another one (docs/reference/protocol.md,
-"Sessions").
+Sessions over TCP, which outlive a connection that breaks: the client goes on by another one
+(docs/reference/protocol.md, "Sessions").
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What C{flom-run --on-lost} does to a command whose lock is lost (docs/reference/flom-run.md, "A lock that is lost")."""
+"""
+What C{flom-run --on-lost} does to a command whose lock is lost (docs/reference/flom-run.md, "A lock that is lost").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Which descriptors the command and a started daemon have: those that docs/reference/flom-run.md tells of, and no other."""
+"""
+Which descriptors the command and a started daemon have: those that docs/reference/flom-run.md tells of, and no other.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whether each number of a sequence was given once, and those that were rolled back again (docs/explanation/resources.md)."""
+"""
+Whether each number of a sequence was given once, and those that were rolled back again
+(docs/explanation/resources.md).
+"""
 
 from __future__ import annotations
 

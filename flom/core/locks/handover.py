@@ -1,6 +1,6 @@
 """
-What a daemon has granted, and has waiting, as one text for the daemon that takes its place (docs/explanation/groups.md, "Handing
-over").
+What a daemon has granted, and has waiting, as one text for the daemon that takes its place
+(docs/explanation/groups.md, "Handing over").
 """
 
 from __future__ import annotations

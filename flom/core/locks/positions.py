@@ -1,6 +1,6 @@
 """
-What a daemon that starts again has to know of a sequence with a lifespan (docs/explanation/resources.md, "How long a resource is
-remembered"), and what one that takes over has to know of every resource.
+What a daemon that starts again has to know of a sequence with a lifespan (docs/explanation/resources.md, "How long a
+resource is remembered"), and what one that takes over has to know of every resource.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-The times of a quorum: how long a daemon leads, and how long what it has granted may be used (docs/explanation/quorum.md).
+The times of a quorum: how long a daemon leads, and how long what it has granted may be used
+(docs/explanation/quorum.md).
 
 A leader stops before etcd can have ended its lease. Its clients stop using what they hold before their sessions can
 have ended. The next leader waits until all sessions of the one before have ended. No clock is compared with another:

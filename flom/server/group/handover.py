@@ -1,6 +1,6 @@
 """
-Handing over: a leader leaves the granting to a standby, with all that is held and waited for (docs/explanation/groups.md, "Handing
-over").
+Handing over: a leader leaves the granting to a standby, with all that is held and waited for
+(docs/explanation/groups.md, "Handing over").
 
 The leader announces whom it means, and a promise; so the standby knows that the one that connects to it then, and keeps
 the promise, is its leader. On that connection, after the L{Offer}, both send lines: a word, a seal and a text::

@@ -1,6 +1,6 @@
 """
-The leader before this daemon: whether its clients know already that it has gone (docs/explanation/groups.md, "When the leader
-goes").
+The leader before this daemon: whether its clients know already that it has gone (docs/explanation/groups.md, "When the
+leader goes").
 
 If its process has ended, its host has told them. If its host has died, or is cut off, they notice the silence, later
 than the daemons of the group. Which of both it is, this daemon finds out by connecting to it.

@@ -1,6 +1,6 @@
 """
-Other daemons that seem to lead the same group: whether they do, and what is held at them (docs/explanation/groups.md, "Network
-partitions").
+Other daemons that seem to lead the same group: whether they do, and what is held at them (docs/explanation/groups.md,
+"Network partitions").
 
 Datagrams are easily forged, so nothing is given up for one. The rival is connected to where it says that it listens,
 and has to answer for its node. A daemon of FLoM, and one of version 0.1.0, which cannot, has to answer a client.

@@ -81,7 +81,10 @@ def test_a_rollback_is_not_forgotten() -> None:
 
 
 class Sequence:
-    """A daemon with a transactional sequence of two slots, as docs/explanation/resources.md describes it; and its history."""
+    """
+    A daemon with a transactional sequence of two slots, as docs/explanation/resources.md describes it; and its
+    history.
+    """
 
     def __init__(self) -> None:
         self.now = 0

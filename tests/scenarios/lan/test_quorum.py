@@ -1,4 +1,6 @@
-"""In a group under a quorum no other daemon leads, though none of its own may (docs/explanation/groups.md, "A quorum")."""
+"""
+In a group under a quorum no other daemon leads, though none of its own may (docs/explanation/groups.md, "A quorum").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Over TLS, what outlives a connection that breaks belongs to one certificate (docs/reference/protocol.md, "Sessions")."""
+"""
+Over TLS, what outlives a connection that breaks belongs to one certificate (docs/reference/protocol.md, "Sessions").
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
 Who holds what, as the clients were told; and whether that can be.
 
-The rules are written down here once more, without the lock table's help: from docs/explanation/resources.md. What a client believes
-to hold is never more than what it holds: its belief begins when it has read the grant, and ends before it says that it
-gives it back. So two beliefs that exclude each other are a double grant, whatever travels meanwhile.
+The rules are written down here once more, without the lock table's help: from docs/explanation/resources.md. What a
+client believes to hold is never more than what it holds: its belief begins when it has read the grant, and ends before
+it says that it gives it back. So two beliefs that exclude each other are a double grant, whatever travels meanwhile.
 """
 
 from __future__ import annotations
