@@ -90,7 +90,9 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Runs the lock daemon. --listen, --socket-name and --unicast-address may be given more than once; without "
-        "any of them, and without --group, it listens on a UNIX socket of your own."
+        "any of them, and without --group, it listens on a UNIX socket of your own. "
+        "--multicast-address, --multicast-port and --network-interface are other names for --group, --port and "
+        "--interface."
     )
 
     optParameters = [
@@ -101,12 +103,12 @@ class Options(usage.Options):
         ),
         *([long, None, None, f"the same as --{short}"] for long, short in _NAMES.items()),
         ["config-file", "c", None, "a configuration file as flom has it; options override it"],
+        # what flom-run alone says, which the help text leaves out
         ["inherit", None, None, "descriptors of sockets and their lock files, from flom-run"],
         ["told", None, None, "the host to tell clients, where flom-run has claimed the address"],
         ["seat", None, None, "descriptors of the seat of this host in the group, from flom-run"],
         ["starter", None, None, "descriptor of a socket to flom-run, to tell how the election ends"],
     ]
-    _unlisted: Final = frozenset(("inherit=", "told=", "seat=", "starter="))  # what flom-run alone says
     optFlags = [
         [setting.long, setting.short or None, setting.help] for setting in _SETTINGS if setting.from_option is None
     ]
@@ -119,11 +121,9 @@ class Options(usage.Options):
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the help text, without what is for L{flom.client.blocking.launch} alone."""
-        listed, self.longOpt = self.longOpt, [option for option in self.longOpt if option not in self._unlisted]
-        try:
-            return super().getUsage(width)
-        finally:
-            self.longOpt = listed
+        from flom.job.help import daemon_usage
+
+        return daemon_usage(self.longdesc, _NAMES)
 
     def opt_listen(self, description: str) -> None:
         """Listen on this Twisted endpoint, such as tcp:28015:interface=127.0.0.1 or systemd:index=0."""

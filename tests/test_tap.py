@@ -135,7 +135,7 @@ def test_a_duration_may_have_a_unit() -> None:
 
 
 def test_help_tells_of_every_setting() -> None:
-    told = parse().getUsage()
+    told = " ".join(parse().getUsage().split())
     assert [setting.long for setting in OWN_SETTINGS if f"--{setting.long}" not in told] == []
     assert "--starter" not in told
 

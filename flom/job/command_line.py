@@ -45,9 +45,13 @@ _TIMEOUT: Final = Setting(
     *("--timeout", "", None, "the same as -o, in seconds: 5, 0.5, 500ms, 2m", read_timeout, str, RUNNER),
     field="timeout_ms",
 )
-_NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms", "history"})
-_OPTIONS: Final = (*_ACTIONS, _TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))
-_BY_WORD: Final = {word: setting for setting in _OPTIONS for word in (f"-{setting.short}", f"--{setting.long}")}
+NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms", "history"})
+"""Fields of the options that C{flom} does not have; others that FLoM does not have are no harm there."""
+
+OPTIONS: Final = (*_ACTIONS, _TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))
+"""All but those for the help text."""
+
+_BY_WORD: Final = {word: setting for setting in OPTIONS for word in (f"-{setting.short}", f"--{setting.long}")}
 
 
 class CommandLine:
@@ -57,6 +61,7 @@ class CommandLine:
     @ivar options: settings and their texts, in the order in which they were given.
     @ivar instead: the option, as it was given last, that asks for something else than a command.
     @ivar command: the words of COMMAND.
+    @ivar help_all: whether the help text is to have all options.
     @ivar immediate: whether to end the daemon at once; this counts if C{quiesce} is given too.
     """
 
@@ -66,6 +71,7 @@ class CommandLine:
         self.config_file: str | None = None
         self.command: list[str] = []
         self.help = False
+        self.help_all = False
         self.version = False
         self.signal_list = False
         self.show_config = False
@@ -96,6 +102,8 @@ def parse(words: Sequence[str], *, as_flom: bool = False) -> CommandLine:
             break
         if word in _HELP:
             line.help = True
+        elif word == "--help=all" and not as_flom:
+            line.help = line.help_all = True
         elif word.startswith("--"):
             option, has_value, value = word.partition("=")
             _add(line, option, value if has_value else None, rest, as_flom)
@@ -123,30 +131,6 @@ def parse(words: Sequence[str], *, as_flom: bool = False) -> CommandLine:
     return line
 
 
-def usage(program: str) -> str:
-    """Write the help text of C{program}."""
-    lines = [
-        "Usage:",
-        f"  {program} [OPTION...] {'[-- command to execute]' if program == 'flom' else '[--] COMMAND [ARG...]'}",
-        "",
-        "Takes a lock, runs the command, releases the lock. The command's last argument is the locked element, if",
-        "the resource has elements; FLOM_RESOURCE, FLOM_LOCK_MODE, FLOM_ELEMENT and FLOM_TOKEN are in its environment,",
-        "and FLOM_DEADLINE_FD, the number of a descriptor that reads end-of-file when the lock is lost.",
-        "",
-        "Help Options:",
-        "  -h, --help                           show this",
-        "",
-        "Application Options:",
-    ]
-    for setting in _OPTIONS:
-        if program == "flom" and setting.field in _NOT_OF_FLOM:
-            continue
-        short = f"-{setting.short}, " if setting.short else "    "
-        value = "" if setting.from_option is None else " VALUE"
-        lines.append(f"  {short + '--' + setting.long + value:<36} {setting.help}")
-    return "\n".join(lines)
-
-
 def _add(line: CommandLine, option: str, value: str | None, rest: list[str], as_flom: bool) -> bool:
     """
     Add to C{line} what C{option}, a word with its dashes, asks for; return whether it takes a value.
@@ -154,7 +138,7 @@ def _add(line: CommandLine, option: str, value: str | None, rest: list[str], as_
     @param value: what is written together with it; without it, the value is the first word of C{rest}.
     """
     setting = _BY_WORD.get(option)
-    if setting is None or (as_flom and setting.field in _NOT_OF_FLOM):
+    if setting is None or (as_flom and setting.field in NOT_OF_FLOM):
         raise _cannot_parse(f"unknown option {option}", flock_hint(option))
     takes_value = setting.from_option is not None
     if takes_value and value is None:

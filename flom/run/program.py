@@ -13,7 +13,7 @@ from flom.config import RUNNER, SETTINGS, SIGNAL_NAMES, Config, flock_hint, forg
 from flom.core.modes import EX
 from flom.core.names import parse_name
 from flom.errors import ConfigError, FlomError, NoProcess
-from flom.job.command_line import CommandLine, parse, usage
+from flom.job.command_line import CommandLine, parse
 from flom.job.signals import ENDING, SignalWatch
 from flom.job.status import leave, status_after
 from flom.job.wording import Wording, status_for, unmeant_set
@@ -249,7 +249,9 @@ def signal_table() -> str:
 def _inform(program: str, line: CommandLine) -> bool:
     """Print what C{line} asks for, if that takes no configuration; return whether that is all."""
     if line.help:
-        tell(usage(program))
+        from flom.job.help import usage
+
+        tell(usage(program, is_all=line.help_all))
     elif line.version or line.signal_list:
         if line.version:
             tell(_VERSION)

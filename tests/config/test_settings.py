@@ -16,7 +16,8 @@ from flom.config import DAEMON, RUNNER, SETTINGS, Config, Setting, runtime_socke
 from flom.core.group.timing import DEFAULT_TIMING
 from flom.core.modes import LockMode
 from flom.errors import ConfigError
-from flom.job.command_line import parse, usage
+from flom.job.command_line import parse
+from flom.job.help import usage
 from flom.net.keepalive import DEFAULT_KEEPALIVE
 from tests.config.rows import ROWS, Row
 from tests.fakes.programs import RunHere
@@ -107,7 +108,7 @@ def test_the_verbose_line_shows_it_under_its_key(row: Row) -> None:
 @each_setting
 def test_the_help_text_tells_of_it(row: Row) -> None:
     names = f"-{row.short}, --{row.long}" if row.short else f"    --{row.long}"
-    assert [line for line in usage("flom-run").splitlines() if line.startswith((f"  {names} ", f"  {names}\n"))]
+    assert [line for line in usage("flom-run", is_all=True).splitlines() if f"{line} ".startswith(f"  {names} ")]
 
 
 def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere) -> None:

@@ -22,7 +22,7 @@ from flom.client.deferred.connect import connect
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES, Config, forget_place, load, override
 from flom.errors import Closed, ConfigError, FlomError
-from flom.job.command_line import parse, usage
+from flom.job.command_line import parse
 from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.signals import SignalWatch
@@ -53,7 +53,9 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) 
         print_error(str(e))
         sys.exit(ExitStatus.ERROR)
     if line.help:
-        print(usage("python -m flom.client.deferred"))
+        from flom.job.help import usage
+
+        print(usage("python -m flom.client.deferred", is_all=line.help_all))
         sys.exit(ExitStatus.OK)
     if not line.command:
         print_error("No command to execute!")

@@ -1,0 +1,91 @@
+"""Help texts: every option once, in a group, on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from flom.config import DAEMON, RUNNER, SETTINGS, Config
+from flom.config.parsers import read_mode_name, read_type
+from flom.job.command_line import NOT_OF_FLOM, OPTIONS, parse
+from flom.job.help import GROUPS, VALUES, show_default, usage, value_name, values_of
+from flom.tap import Options
+
+ALL = {setting.long: setting for setting in (*SETTINGS, *OPTIONS)}
+
+TEXTS = {
+    "flom-run": usage("flom-run"),
+    "flom-run, all": usage("flom-run", is_all=True),
+    "flom": usage("flom"),
+    "twistd flom": str(Options()),
+}
+
+
+def listed(text: str) -> list[str]:
+    """Return the long names of the options that a help text lists, in its order."""
+    words = [line.split()[:2] for line in text.splitlines() if line.startswith(("  -", "      --"))]
+    return [next(word for word in both if word.startswith("--")).strip("-,") for both in words]
+
+
+def test_every_option_has_its_group() -> None:
+    named = [option for names in GROUPS.values() for option in names]
+    assert [option for option, times in Counter(named).items() if times > 1] == []
+    assert set(named) == {*ALL, "help"}
+
+
+def test_what_takes_a_value_says_what_and_no_flag_does() -> None:
+    wrong = [option for option, setting in ALL.items() if bool(value_name(option)) != (setting.from_option is not None)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("program", TEXTS)
+def test_a_help_text_fits_80_columns(program: str) -> None:
+    assert max(map(len, TEXTS[program].splitlines())) <= 80
+
+
+def test_the_first_help_text_fits_a_screen() -> None:
+    assert len(TEXTS["flom-run"].splitlines()) <= 50
+    assert set(listed(TEXTS["flom-run"])) < set(listed(TEXTS["flom-run, all"]))
+
+
+@pytest.mark.parametrize("program", ["flom-run, all", "twistd flom"])
+def test_a_group_fits_a_screen(program: str) -> None:
+    assert max(group.count("\n") for group in TEXTS[program].split("\n\n")) <= 24
+
+
+def test_all_options_of_flom_run_are_listed_once() -> None:
+    options = [setting.long for setting in OPTIONS]
+    assert Counter(listed(TEXTS["flom-run, all"])) == Counter([*options, "help"])
+    flom = [setting.long for setting in OPTIONS if setting.field not in NOT_OF_FLOM]
+    assert Counter(listed(TEXTS["flom"])) == Counter([*flom, "help"])
+    assert {setting.long for setting in SETTINGS if RUNNER in setting.programs} <= set(options)
+
+
+def test_the_options_of_the_daemon_are_listed_but_for_internal_ones() -> None:
+    shorter = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
+    options = [shorter.get(setting.long, setting.long) for setting in SETTINGS if DAEMON in setting.programs]
+    assert Counter(listed(TEXTS["twistd flom"])) == Counter([*options, "config-file", "help", "version"])
+    for option in listed(TEXTS["twistd flom"]):
+        assert hasattr(Options(), f"opt_{option.replace('-', '_')}") or option in Options().synonyms
+
+
+def test_all_help_is_asked_for_by_a_word() -> None:
+    assert parse(["--help=all"]).help_all
+    assert not parse(["--help"]).help_all
+
+
+def test_the_values_that_are_offered_are_taken() -> None:
+    assert [read_mode_name(mode).name for mode in VALUES["MODE"]] == list(VALUES["MODE"])
+    assert [read_type(name) for name in VALUES["TYPE"]] == list(VALUES["TYPE"])
+    for setting in SETTINGS:
+        for value in values_of(value_name(setting.long)):
+            if setting.from_option is not None and not value.endswith(":"):
+                setting.from_option(value)
+    assert values_of("FILE") == ()
+
+
+def test_defaults_are_shown_as_options_say_them() -> None:
+    shown = {setting.field: show_default(setting) for setting in SETTINGS}
+    assert (shown["lock_mode"], shown["create"], shown["timeout_ms"], shown["http"]) == ("EX", "yes", "-1", "")
+    assert Config().create
