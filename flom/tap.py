@@ -276,7 +276,7 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         try:
             from flom.server.web.site import web_service  # its import takes long, and few need it
         except ImportError as e:
-            raise SystemExit(one_line(f"twistd flom: http: {missing_extra(e, 'web')}")) from None
+            raise SystemExit(one_line(f"twistd flom: http {missing_extra(e)}")) from None
     try:
         tls = tls_of(config)
         claims = _claims(options)
@@ -423,6 +423,8 @@ def _endpoint(description: str, option: str, reactor: IReactor) -> IStreamServer
 
 
 def _why_no_endpoint(error: Exception) -> str:
+    if isinstance(error, ImportError):  # of Twisted's TLS
+        return f"it {missing_extra(error)}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {reason(error)}"
     if error.args and isinstance(error.args[0], list):  # OpenSSL's: tuples that end with a text

@@ -8,6 +8,15 @@ if TYPE_CHECKING:
 
 _MAX_CUT: Final = 500  # characters: all of a message of FLoM's
 
+_EXTRAS: Final = {  # of setup.cfg: by the name by which it is imported, each package, and the extra that installs it
+    "OpenSSL": ("pyOpenSSL", "tls"),
+    "cryptography": ("cryptography", "tls"),
+    "mfusepy": ("mfusepy", "vfs"),
+    "prometheus_client": ("prometheus_client", "web"),
+    "rich": ("rich", "ctl"),
+    "treq": ("treq", "etcd"),
+}
+
 
 def host_port(host: str, port: int) -> str:
     """Write an address as people do, with an IPv6 host in brackets."""
@@ -29,6 +38,12 @@ def reason(error: Exception) -> str:
     return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
 
 
-def missing_extra(error: ImportError, extra: str) -> str:
-    """Return what to install after C{error}, the failed import of a package that only the extra C{extra} installs."""
-    return f"{error}; pip install 'txflom[{extra}]' installs it"
+def missing_extra(error: ImportError) -> str:
+    """Return, for a line that begins with what is not possible, which package is missing, and which extra has it."""
+    name = (error.name or "").partition(".")[0]
+    if name not in _EXTRAS:
+        return f"cannot be used: {error}"
+    package, extra = _EXTRAS[name]
+    if not isinstance(error, ModuleNotFoundError):  # it is there, but old or broken
+        return f"needs another {package} ({error}): pip install -U 'txflom[{extra}]'"
+    return f"needs {package}: pip install 'txflom[{extra}]'"

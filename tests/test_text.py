@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from flom.text import host_port, one_line, reason, truncate
+from flom.text import host_port, missing_extra, one_line, reason, truncate
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,19 @@ def test_a_text_of_a_peer_is_cut_after_500_characters() -> None:
 def test_an_error_is_described_in_the_system_s_words() -> None:
     assert reason(OSError(errno.ENOENT, "No such file or directory")) == "no such file or directory"
     assert reason(OSError("Timed Out")) == "timed out"
+
+
+@pytest.mark.parametrize(
+    ("error", "written"),
+    [
+        (ModuleNotFoundError(name="OpenSSL"), "needs pyOpenSSL: pip install 'txflom[tls]'"),
+        (ModuleNotFoundError(name="rich.console"), "needs rich: pip install 'txflom[ctl]'"),
+        (
+            ImportError("cannot import name 'Console'", name="rich.console"),
+            "needs another rich (cannot import name 'Console'): pip install -U 'txflom[ctl]'",
+        ),
+        (ModuleNotFoundError("No module named '_bz2'", name="_bz2"), "cannot be used: No module named '_bz2'"),
+    ],
+)
+def test_a_missing_package_has_its_extra(error: ImportError, written: str) -> None:
+    assert missing_extra(error) == written

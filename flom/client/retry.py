@@ -75,7 +75,11 @@ def why_closed(peer: str, *, answered: bool, tls: Tls | TlsEnd | None, is_secure
     if not is_secured:
         return DaemonLost(f"{closed} during the TLS handshake; it may not speak TLS")
     why = "it may not accept our certificate"
-    if (name := tls.own_name) != unique_id():
+    try:
+        name = tls.own_name
+    except ImportError:  # what it takes to read a certificate
+        name = unique_id()
+    if name != unique_id():
         from flom.tls.verdicts import describe_name
 
         why = f"it may check peer ids: our unique id is '{unique_id()}', and our certificate {describe_name(name)}"

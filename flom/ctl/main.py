@@ -14,7 +14,7 @@ from io import TextIOWrapper
 from flom.ctl.output import BAD_USAGE, FAILED, print_error, report
 from flom.errors import ConfigError
 from flom.job.descriptors import open_standard_streams
-from flom.text import missing_extra
+from flom.text import missing_extra, one_line
 
 
 def main() -> None:
@@ -40,8 +40,8 @@ def run(words: list[str]) -> int:
     except ConfigError as e:
         print_error(str(e))
         return BAD_USAGE
-    except ModuleNotFoundError as e:
-        print_error(missing_extra(e, "ctl"))
+    except ImportError as e:
+        print(one_line(f"flomctl {missing_extra(e)}"), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         from signal import SIGINT

@@ -10,6 +10,7 @@ from flom.text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
 FAILED: Final = 1
@@ -27,6 +28,14 @@ def print_error(why: str) -> None:
 def print_warning(why: str) -> None:
     """Write C{why} to stderr, in one line that says that it is no error."""
     print_error(f"warning: {why}")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return C{rows}, the first of which is a heading, in columns, without those columns that have nothing but C{-}."""
+    filled = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"-"}]
+    widths = [max(map(len, column)) for column in filled]
+    lines = zip(*filled, strict=True)
+    return ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def report(error: BaseException) -> int:

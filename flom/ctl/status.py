@@ -7,7 +7,7 @@ import stat
 import sys
 
 from flom.client.blocking.status import open_status
-from flom.ctl.output import FAILED, print_error, print_warning
+from flom.ctl.output import FAILED, columns, print_error, print_warning
 from flom.ctl.place import config_of
 from flom.ctl.rows import blocked_first, describe_daemon, plain_lines, sections_of, select
 from flom.errors import DaemonUnreachable
@@ -34,15 +34,19 @@ def show_status(arguments: Namespace) -> int:
         return 0
     daemon, sections = describe_daemon(status.daemon), sections_of(status, blocked_first)
     nothing = "no locks" if status.daemon.grace_left is None else "no locks were reclaimed yet"
-    if sys.stdout.isatty():
+    if not sys.stdout.isatty():
+        print(f"# {daemon}")
+        print("\n".join(plain_lines(sections)) if sections else f"# {nothing}")
+        return 0
+    try:
         from flom.ctl.drawing import make_console, make_table  # with rich, which takes 50 ms
-
+    except ImportError:
+        print(daemon)
+        print("\n".join(columns([line.split("\t") for line in plain_lines(sections)])) if sections else nothing)
+    else:
         console = make_console()
         console.print(daemon, style="bold", soft_wrap=True)
         console.print(make_table(sections, console.width) if sections else nothing)
-    else:
-        print(f"# {daemon}")
-        print("\n".join(plain_lines(sections)) if sections else f"# {nothing}")
     return 0
 
 

@@ -65,20 +65,27 @@ def show_waiting(arguments: Namespace) -> int:
     trees = [writer.write(each, found, _incubated_at(status, each)) for each, found in waits.items()]
     circle = blocked.circle([wait for found in waits.values() for wait in found])
     deadlock = one_line(f"deadlock: {', '.join(circle)}") if circle else ""
-    if sys.stdout.isatty():
+    _print(trees or [Tree("no waiters")], deadlock)
+    return DEADLOCK if circle else 0
+
+
+def _print(trees: list[Tree], deadlock: str) -> None:
+    """Print C{trees}, and the line about a deadlock, if there is one: on a terminal drawn by rich, if that is there."""
+    try:
+        if not sys.stdout.isatty():
+            raise ImportError
         from rich.text import Text
 
         from flom.ctl.drawing import make_console, make_tree
-
-        console = make_console()
-        for tree in trees or [Tree("no waiters")]:
-            console.print(make_tree(tree))
-        if deadlock:
-            console.print(Text(deadlock, "bold red"), soft_wrap=True)
-    else:
-        lines = [line for tree in trees or [Tree("no waiters")] for line in tree.plain_lines()]
+    except ImportError:
+        lines = [line for tree in trees for line in tree.plain_lines()]
         print("\n".join([*lines, *filter(None, [deadlock])]))
-    return DEADLOCK if circle else 0
+        return
+    console = make_console()
+    for tree in trees:
+        console.print(make_tree(tree))
+    if deadlock:
+        console.print(Text(deadlock, "bold red"), soft_wrap=True)
 
 
 def _resources_of(status: Status, name: str) -> list[ResourceStatus]:

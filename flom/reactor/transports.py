@@ -14,19 +14,28 @@ from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 
 from flom.config import Config
+from flom.errors import ConfigError
 from flom.interfaces import IReactor
 from flom.net.keepalive import Keepalive, is_confirmed
+from flom.text import missing_extra
 
 if TYPE_CHECKING:
     from flom.tls.context import Tls
 
 
 def tls_of(config: Config) -> Tls | None:
-    """Return our end of TLS as C{config} wants it; C{None} for plain text. Errors are those of L{Tls}."""
+    """
+    Return our end of TLS as C{config} wants it; C{None} for plain text.
+
+    @raise ConfigError: a package is missing. Other errors are those of L{Tls}.
+    """
     if not config.is_tls:
         return None
 
-    from flom.tls.context import Tls  # the others need not wait for its import
+    try:
+        from flom.tls.context import Tls  # the others need not wait for its import
+    except ImportError as e:
+        raise ConfigError(f"TLS {missing_extra(e)}") from None
 
     files = config.tls_certificate, config.tls_private_key, config.tls_ca_certificate
     return Tls(*files, checks_peer_id=config.tls_check_peer_id)

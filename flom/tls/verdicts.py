@@ -3,14 +3,14 @@ What goes wrong with TLS, in words: for Twisted's connections and for those of t
 (docs/compatibility.md, "TLS failures", "Peer id check").
 
 The cryptography package is imported by the functions that look into a certificate, all of which serve an error or the
-trace.
+trace. C{flom-run} need not have it: its errors are shorter then.
 """
 
 from __future__ import annotations
 
 from flom.codes import ReturnCode
 from flom.errors import TlsError
-from flom.text import one_line
+from flom.text import missing_extra, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,10 @@ def describe_name(common_name: str | None) -> str:
 
 def describe_certificate(certificate: bytes) -> str:
     """Return subject and issuer of a certificate in DER, where a peer can write anything; bounded."""
-    from cryptography import x509
+    try:
+        from cryptography import x509
+    except ImportError as e:
+        return f"to read it {missing_extra(e)}"
 
     try:
         parsed = x509.load_der_x509_certificate(certificate)
@@ -141,7 +144,10 @@ def blame(code: int, chain: Sequence[bytes], authorities: str) -> str:
     if not chain:
         return certificate_problem(code, 0, None)
 
-    from OpenSSL import crypto
+    try:
+        from OpenSSL import crypto
+    except ImportError:
+        return certificate_problem(code, 0, chain[0])
 
     try:
         store = crypto.X509Store()

@@ -40,7 +40,7 @@ def main() -> None:
     try:
         fuse = load_mfusepy()
     except ImportError as e:
-        _refuse(missing_extra(e, "vfs"))
+        _refuse(f"it {missing_extra(e)}")
     except OSError as e:
         _refuse(f"libfuse3 cannot be used (Debian package fuse3): {e}")
     daemon = socket.socket(fileno=0)

@@ -4,7 +4,8 @@ A connection over TLS, without a reactor, by the standard library's C{ssl} (docs
 OpenSSL reads and writes memory, and L{Stream} the socket: C{ssl.SSLSocket} sends without C{MSG_NOSIGNAL}, so that
 SIGPIPE would end a script that has set it to its default.
 
-What goes wrong is put into words by pyOpenSSL, as for Twisted's connections; it is imported for nothing else.
+What goes wrong is put into words by pyOpenSSL, as for Twisted's connections; it is imported for nothing else. Without
+it, the words say what to install.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from flom.client.retry import HANDSHAKE_TIMEOUT, why_closed
 from flom.codes import ReturnCode
 from flom.errors import LockTimeout, TlsError
 from flom.lean import RLock
+from flom.text import missing_extra
 from flom.tls import verdicts
 from flom.trace import tracer
 
@@ -65,17 +67,18 @@ class TlsEnd:
             context.load_cert_chain(certificate, private_key, password=_refuse_passphrase)
             context.load_verify_locations(self.authorities)
         except (OSError, ValueError) as e:  # SSLError is an OSError
-            from flom.tls.files import make_context
-
+            why, code = verdicts.describe_complaints(_complaints(e)), ReturnCode.SSL_CTX_USE_CERTIFICATE_FILE_ERROR
+            try:
+                from flom.tls.files import make_context
+            except ImportError as missing:
+                files = f"'{certificate}', '{private_key}' or '{self.authorities}'"
+                raise TlsError(code, f"{files} cannot be used: {why}; to say which {missing_extra(missing)}") from e
             make_context(certificate, private_key, self.authorities)  # which says what is wrong with which
-            why = verdicts.describe_complaints(_complaints(e))
-            raise TlsError(
-                ReturnCode.SSL_CTX_USE_CERTIFICATE_FILE_ERROR, f"tls-certificate: '{certificate}' cannot be used: {why}"
-            ) from e
+            raise TlsError(code, f"tls-certificate: '{certificate}' cannot be used: {why}") from e
 
     @property
     def own_name(self) -> str | None:
-        """The common name of our own certificate, if it has one."""
+        """The common name of our own certificate, if it has one; C{ImportError} is raised without the extra tls."""
         from flom.tls.files import own_common_name
 
         return own_common_name(self._certificate)
@@ -156,7 +159,11 @@ class SecureStream(Stream):
         if peer_id is not None and peer_id.isascii() and peer_id == self._peer_name():
             return  # what is not ASCII may be read otherwise by the functions below, which decide
         try:
-            name = verdicts.peer_common_name(self._connection.getpeercert(binary_form=True))
+            try:
+                name = verdicts.peer_common_name(self._connection.getpeercert(binary_form=True))
+            except ImportError as e:
+                why = f"its unique id is not the common name of its certificate; to read that {missing_extra(e)}"
+                raise TlsError(ReturnCode.UNIQUE_ID_DOES_NOT_MATCH, why) from None
             if peer_id is None or peer_id != name:
                 raise verdicts.peer_id_problem(peer_id, name)
         except TlsError as e:

@@ -35,7 +35,7 @@ def gateway_of(config: Config, reactor: Any) -> Any:
         from flom.server.quorum.gateway import Credentials, Gateway
         from flom.server.quorum.tls import QuorumTls
     except ImportError as e:
-        raise ConfigError(f"quorum: {missing_extra(e, 'etcd')}") from None
+        raise ConfigError(f"quorum {missing_extra(e)}") from None
     files = {
         "quorum-cert": config.quorum_certificate,
         "quorum-key": config.quorum_private_key,

@@ -116,11 +116,11 @@ def test_a_machine_without_libfuse(place: Path, tmp_path: Path, programs: Progra
 
 @needs_fuse
 def test_a_machine_without_mfusepy(place: Path, tmp_path: Path, programs: Programs) -> None:
-    (tmp_path / "mfusepy.py").write_text("raise ModuleNotFoundError(\"No module named 'mfusepy'\")\n")
+    (tmp_path / "mfusepy.py").write_text("raise ModuleNotFoundError(name='mfusepy')\n")
     socket = str(tmp_path / "flom.sock")
     environment = {"PYTHONPATH": str(tmp_path)}
     daemon = programs.start_program(*daemon_words(socket, place), environment=environment)
-    assert_told_by(daemon, socket, "No module named 'mfusepy'; pip install 'txflom[vfs]' installs it")
+    assert_told_by(daemon, socket, "it needs mfusepy: pip install 'txflom[vfs]'")
 
 
 @needs_fuse
