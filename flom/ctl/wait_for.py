@@ -18,18 +18,18 @@ from flom.ctl.output import BAD_USAGE, FAILED, print_error, print_warning
 from flom.ctl.place import config_of
 from flom.ctl.tree import Tree
 from flom.errors import InvalidName
-from flom.status.wording import spell_client, spell_seconds, spell_wish
+from flom.net.processes import outer_pids
+from flom.status.deadlocks import Search, is_of_another_task, process_of
+from flom.status.wording import spell_client, spell_seconds, spell_step, spell_wish
 from flom.text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
     from typing import Final
 
+    from flom.status.deadlocks import Process
     from flom.status.model import LockStatus, ResourceStatus, Status
-
-    _Process = tuple[str, int | str]  # what tells one process from another, as far as that is known
 
 DEADLOCK: Final = 3
 """Exit status: some waiters will wait for ever."""
@@ -129,76 +129,41 @@ class Blocked:
 
     def __init__(self, status: Status, *, is_local: bool) -> None:
         """@param is_local: whether the daemon's process ids are those of this host."""
-        self._waits: dict[_Process, list[Wait]] = {}
-        self._found: dict[tuple[_Process, int], list[Wait]] = {}
-        waits = [Wait(lock, resource) for resource in status.resources for lock in resource.waiters]
-        for wait in waits:
-            for process in _processes(wait.lock, is_local=is_local):
-                self._waits.setdefault(process, []).append(wait)
-        self._hopeless = self._find_hopeless(waits)
+        self._waits: dict[Process, list[Wait]] = {}
+        self._found: dict[tuple[Process, str], list[Wait]] = {}
+        outer = cache(_outer_pids if is_local else lambda pid: ())
+        for resource in status.resources:
+            for lock in resource.waiters:
+                outside: list[Process] = [("pid", pid) for pid in outer(lock.pid)] if lock.pid else []
+                for process in (process_of(lock), *outside):
+                    self._waits.setdefault(process, []).append(Wait(lock, resource))
+        self._search = Search(status, outer)
+        for _ in self._search.steps():
+            pass
 
-    def waits_of(self, lock: LockStatus, resource: ResourceStatus) -> list[Wait]:
+    def waits_of(self, lock: LockStatus) -> list[Wait]:
         """
-        Return what the holder of C{lock}, on C{resource}, waits for itself.
+        Return what the holder of C{lock} waits for itself.
 
-        Another wait of the same process for the same resource is left out: it is that of another task, because a task
-        that has the lock would not ask for it.
+        Another wait of the same process is left out if it is that of another task (L{is_of_another_task}).
         """
-        own = _process(lock)
-        if (own, resource.number) not in self._found:
-            self._found[own, resource.number] = [
+        own = process_of(lock)
+        if (own, lock.name) not in self._found:
+            self._found[own, lock.name] = [
                 wait
                 for wait in self._waits.get(own, ())
-                if _process(wait.lock) != own or wait.resource.number != resource.number
+                if not (process_of(wait.lock) == own and is_of_another_task(lock.name, wait.lock.name))
             ]
-        return self._found[own, resource.number]
+        return self._found[own, lock.name]
 
     def is_hopeless(self, wait: Wait) -> bool:
         """Return whether C{wait} will last for ever, unless a process gives up."""
-        return wait.lock.number in self._hopeless
+        return self._search.is_stuck(wait.lock)
 
     def circle(self, waits: list[Wait]) -> list[str]:
         """Return the steps of a circle that C{waits} lead to; none if they lead to no deadlock."""
-        wait = next(filter(self.is_hopeless, waits), None)
-        path: dict[int, str] = {}
-        while wait is not None and wait.lock.number not in path:
-            following, text = self._hopeless_step(wait)
-            path[wait.lock.number] = text
-            wait = following
-        if wait is None:
-            return []
-        return list(path.values())[list(path).index(wait.lock.number) :]
-
-    def _hopeless_step(self, wait: Wait) -> tuple[Wait | None, str]:
-        """Return one of the waits because of which C{wait} is hopeless, and a line about it."""
-        text = f"{spell_client(wait.lock)} waits for {wait.lock.name}"
-        for blocker in wait.resource.blockers(wait.lock):
-            for following in self.waits_of(blocker, wait.resource):
-                if self.is_hopeless(following):
-                    return following, f"{text} held by {spell_client(blocker)}"
-        return None, text
-
-    def _find_hopeless(self, waits: list[Wait]) -> set[int]:
-        """Return the numbers of the waits that cannot end: leave out those that can, until nothing changes."""
-        hopeless = {wait.lock.number for wait in waits}
-        needs = [(wait, self._needed(wait)) for wait in waits]
-        while True:
-            left = []
-            for wait, blockers in needs:
-                if _is_enough(wait, [not (needed & hopeless) for needed in blockers]):
-                    hopeless.discard(wait.lock.number)
-                else:
-                    left.append((wait, blockers))
-            if len(left) == len(needs):
-                return hopeless
-            needs = left
-
-    def _needed(self, wait: Wait) -> list[set[int]]:
-        """Return, for each blocker of C{wait}, the waits that must end before that one releases its lock."""
-        return [
-            {following.lock.number for following in self.waits_of(blocker, wait.resource)}
-            for blocker in wait.resource.blockers(wait.lock)
-        ]
+        circle = self._search.circle_of(wait.lock for wait in waits)
+        return [spell_step(step) for step in circle.steps] if circle is not None else []
 
 
 class _Writer:
@@ -207,7 +172,7 @@ class _Writer:
     def __init__(self, blocked: Blocked) -> None:
         self._blocked = blocked
         self._written: set[int] = set()
-        self._followed: set[_Process] = set()
+        self._followed: set[Process] = set()
         self._last: tuple[int, ...] = ()
 
     def write(self, name: str, waits: list[Wait], incubated: list[LockStatus]) -> Tree:
@@ -239,66 +204,18 @@ class _Writer:
         for blocker in blockers:
             what = f"holds {blocker.name}{_in_brackets(blocker)}, {spell_seconds(blocker.seconds)}"
             below = branch.add(_line(blocker, what), "green")
-            further_waits = self._blocked.waits_of(blocker, wait.resource)
-            if further_waits and _process(blocker) in self._followed:
+            further_waits = self._blocked.waits_of(blocker)
+            if further_waits and process_of(blocker) in self._followed:
                 below.add("and waits as above")
                 continue
-            self._followed.add(_process(blocker))
+            self._followed.add(process_of(blocker))
             for further in further_waits:
-                prefix = "" if _process(further.lock) == _process(blocker) else "its command's "
+                prefix = "" if process_of(further.lock) == process_of(blocker) else "its command's "
                 self._add_wait(below, further, prefix, depth + 1)
 
 
-def _is_enough(wait: Wait, are_gone: list[bool]) -> bool:
-    """Return whether C{wait} ends once those of its blockers are gone for which C{are_gone} is true."""
-    if wait.lock.mode is not None or not are_gone:
-        return all(are_gone)
-    if wait.lock.quantity is None:
-        return any(are_gone)
-    holders = wait.resource.blockers(wait.lock)
-    free = wait.resource.free if isinstance(wait.resource.free, int) else 0
-    back = sum(holder.quantity or 0 for holder, is_gone in zip(holders, are_gone, strict=True) if is_gone)
-    return free + back >= wait.lock.quantity
-
-
-def _process(lock: LockStatus) -> _Process:
-    """Return the process of C{lock}; over TCP, the best that is known is its connection."""
-    if lock.pid:  # 0 is a process in another container
-        return "pid", lock.pid
-    has_port = lock.address.partition("/")[2] != ""
-    return ("address", lock.address) if has_port else ("number", lock.number)
-
-
-def _processes(lock: LockStatus, *, is_local: bool) -> Iterator[_Process]:
-    """Return the process of C{lock}, and each C{flom-run} that waits for the end of it in turn."""
-    yield _process(lock)
-    if is_local and lock.pid:
-        pid = _parent(lock.pid)
-        while pid > 1:
-            if _runs_a_command(pid):
-                yield "pid", pid
-            pid = _parent(pid)
-
-
-@cache
-def _parent(pid: int) -> int:
-    """Return the parent of a process of this host; 0 if there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", errors="replace") as file:
-            stat = file.read()
-        return int(stat.rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-@cache
-def _runs_a_command(pid: int) -> bool:
-    """Return whether a process is a C{flom-run}, which holds its lock until its command ends."""
-    try:
-        with open(f"/proc/{pid}/comm", errors="replace") as file:
-            return file.read().startswith("flom")
-    except OSError:
-        return False
+def _outer_pids(pid: int) -> tuple[int, ...]:
+    return tuple(outer_pids(pid))
 
 
 def _is_at(lock: LockStatus, name: str) -> bool:

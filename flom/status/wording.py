@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from flom.status.deadlocks import Circle, Step
     from flom.status.model import LockStatus
 
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
@@ -48,3 +49,26 @@ def spell_wish(lock: LockStatus) -> str:
     if lock.quantity is not None:
         return str(lock.quantity)
     return lock.element or ""
+
+
+def spell_step(step: Step) -> str:
+    """Return one line about a step of a deadlock: who waits for what, and who holds it."""
+    held = f" held by {spell_client(step.holder)}"
+    return f"{spell_client(step.waiter)} waits for {step.waiter.name}{held}"
+
+
+def spell_circle(circle: Circle) -> list[str]:
+    """Return a line about each process of a deadlock: what it holds, and what it, or its command, waits for."""
+    lines = []
+    for before, step in zip([circle.steps[-1], *circle.steps], circle.steps, strict=False):
+        held, wanted = before.holder, step.waiter
+        who = f"{spell_client(held)} holds {_spell_lock(held)}"
+        what = f"waits for {_spell_lock(wanted)}, since {spell_seconds(wanted.seconds)}"
+        is_same = (held.pid, held.address) == (wanted.pid, wanted.address)
+        lines.append(f"{who} and {what}" if is_same else f"{who}; its command's {spell_client(wanted)} {what}")
+    return lines
+
+
+def _spell_lock(lock: LockStatus) -> str:
+    wish = spell_wish(lock)
+    return f"{lock.name} ({wish})" if wish else lock.name
