@@ -20,6 +20,11 @@ SORT_KEYS: Final = ("waiters", "waiting", "held", "name")
 
 def parse(words: list[str]) -> Namespace:
     """Read C{words}, the command line without the name of the program; exit if they make no sense, or ask for help."""
+    return make_parser().parse_args(words)
+
+
+def make_parser() -> Parser:
+    """Return what reads the command line, whose commands get their options when they are needed."""
     parser = Parser(prog="flomctl", description="Look after FLoM's lock daemons, and see what they hold.")
     parser.add_argument("-v", "--version", action="version", version=f"flom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -40,8 +45,8 @@ def parse(words: list[str]) -> Namespace:
         ("fence", _add_fence, "run a command unless its lock has been lost to a later holder"),
         ("check", _add_check, "verify that locks have excluded each other, from histories of flom-run --history"),
     ):
-        commands.add_parser(name, add_options=add_options, help=help)
-    return parser.parse_args(words)
+        commands.add_parser(name, add_options=add_options, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    return parser
 
 
 def find_command(arguments: Namespace) -> Callable[[Namespace], int]:
@@ -88,7 +93,13 @@ def _add_discover(command: Parser) -> None:
     _add_group(command)
     _add_quorum(command)
     command.add_argument(
-        "-w", "--wait", type=int, choices=Range(1, 60_000), default=1000, help="milliseconds to wait for answers"
+        "-w",
+        "--wait",
+        type=int,
+        choices=Range(1, 60_000),
+        default=1000,
+        metavar="MS",
+        help="milliseconds to wait for answers, 1 to 60000",
     )
     command.set_defaults(run="discover:discover")
 
@@ -164,15 +175,19 @@ def _add_quorum(command: Parser) -> None:
 
 
 def _add_group(command: Parser) -> None:
-    command.add_argument("-A", "--group", metavar="ADDRESS", help="the multicast group")
-    command.add_argument("-P", "--port", type=int, choices=Range(1, 65535), default=28015, help="its UDP port")
-    command.add_argument("-n", "--interface", default="", metavar="NAME", help="the only network interface to use")
-    command.add_argument(
-        "--discovery-ttl", type=int, choices=Range(1, 255), default=1, help="IP TTL of datagrams; 1: same link only"
+    group = command.group("Group")
+    group.add_argument("-A", "--group", metavar="ADDRESS", help="the multicast group")
+    group.add_argument(
+        "-P", "--port", type=int, choices=Range(1, 65535), default=28015, metavar="PORT", help="its UDP port"
     )
-    command.add_argument("--group-key", type=filled, metavar="FILE", help="the file with its key, if it has one")
+    group.add_argument("-n", "--interface", default="", metavar="IF", help="the only network interface to use")
+    help = "IP TTL of datagrams, 1 to 255; 1: same link only"
+    group.add_argument("--discovery-ttl", type=int, choices=Range(1, 255), default=1, metavar="N", help=help)
+    group.add_argument("--group-key", type=filled, metavar="FILE", help="the file with its key, if it has one")
 
 
 def _add_certificate(step: Parser, days: int) -> None:
     step.add_argument("directory", type=filled, metavar="DIR", help="where the authority is")
-    step.add_argument("--days", type=int, choices=Range(1, 36500), default=days, help="how long it is valid")
+    step.add_argument(
+        "--days", type=int, choices=Range(1, 36500), default=days, metavar="DAYS", help="how long it is valid"
+    )

@@ -23,13 +23,24 @@ class Parser(ArgumentParser):
         """
         super().__init__(formatter_class=_unmeasured, **others)
         self._to_add = add_options
+        self._groups: dict[str, Any] = {}
+
+    def group(self, title: str) -> Any:
+        """Return the group of options with this title, which the help text shows beside the others."""
+        if title not in self._groups:
+            self._groups[title] = self.add_argument_group(title[0].lower() + title[1:] if title != "TLS" else title)
+        return self._groups[title]
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Read a command line, as argparse does for its user and for a parser with subcommands."""
+        self.complete()
+        return super().parse_known_args(args, namespace)
+
+    def complete(self) -> None:
+        """Add the options that are yet to be added."""
         if self._to_add is not None:
             self._to_add(self)
             self._to_add = None
-        return super().parse_known_args(args, namespace)
 
     def format_help(self) -> str:
         """Return the help text, as wide as the terminal."""

@@ -6,6 +6,7 @@ import os
 from argparse import Action
 
 from flom.config import PLACE, SETTINGS, forget_place, load, override
+from flom.config.groups import title_of, value_name
 from flom.ctl.output import print_warning
 from flom.errors import ConfigError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from flom.config import Config, Setting
+    from flom.ctl.options import Parser
 
 _DETAILS: Final = (
     "unicast_port",
@@ -44,14 +46,14 @@ class _Note(Action):
         namespace.given = [*namespace.given, (self._setting, values)]
 
 
-def add_place(parser: ArgumentParser) -> None:
+def add_place(parser: Parser) -> None:
     """Add the options of C{flom-run} that say where the daemon is; a place is one of three things here."""
     settings = {setting.field: setting for setting in SETTINGS}
-    places = parser.add_mutually_exclusive_group()
+    places = parser.group(title_of("socket-name")).add_mutually_exclusive_group()
     for field in PLACE:
         add_setting(places, settings[field])
     for field in _DETAILS:
-        add_setting(parser, settings[field])
+        add_setting(parser.group(title_of(settings[field].long)), settings[field])
     add_config_file(parser)
 
 
@@ -79,15 +81,16 @@ def config_of(arguments: Namespace, *, must_lead: bool = False) -> Config:
     return config
 
 
-def add_config_file(parser: ArgumentParser) -> None:
+def add_config_file(parser: Parser) -> None:
     """Add the option for a configuration file, beside which settings may be given."""
-    parser.add_argument("-c", "--config-file", metavar="FILE", help="a configuration file, read last")
+    group = parser.group(title_of("config-file"))
+    group.add_argument("-c", "--config-file", metavar="FILE", help="a configuration file, read last")
     parser.set_defaults(given=[])
 
 
-def add_setting(parser: Any, setting: Setting) -> None:
+def add_setting(group: Any, setting: Setting) -> None:
     """Add the option of one setting; C{given} has those that were given, with their texts, in order."""
     names = [f"-{setting.short}"] if setting.short else []
     names += [*_ALSO.get(setting.field, []), f"--{setting.long}"]
-    help = setting.help.replace("%", "%%")
-    parser.add_argument(*names, action=_Note, setting=setting, dest=setting.field, metavar="VALUE", help=help)
+    help, value = setting.help.replace("%", "%%"), value_name(setting.long)
+    group.add_argument(*names, action=_Note, setting=setting, dest=setting.field, metavar=value, help=help)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from flom.config import SETTINGS, load, override
+from flom.config.groups import title_of
 from flom.core.value import Value
 from flom.ctl.output import print_warning
 from flom.ctl.place import add_config_file, add_setting
@@ -14,11 +15,12 @@ from flom.text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Awaitable, Callable
     from typing import Any, Final, TypeVar
 
     from flom.config import Config
+    from flom.ctl.options import Parser
     from flom.server.quorum.gateway import Gateway
     from flom.server.quorum.offset import Bounds
 
@@ -40,11 +42,11 @@ class Lead(Value):
     bounds: Bounds  # what is in etcd about epochs
 
 
-def add_quorum(parser: ArgumentParser) -> None:
+def add_quorum(parser: Parser) -> None:
     """Add the options of the daemon that say where the quorum is."""
     settings = {setting.field: setting for setting in SETTINGS}
     for field in _FIELDS:
-        add_setting(parser, settings[field])
+        add_setting(parser.group(title_of(settings[field].long)), settings[field])
     add_config_file(parser)
 
 

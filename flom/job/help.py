@@ -1,138 +1,18 @@
-"""
-The options of all programs in groups, what their values are called, and C{--help} of C{flom-run} and C{flom}.
-
-Help texts, man pages, completion and the reference are made from L{GROUPS} and the tables of options.
-"""
+"""C{--help} of C{flom-run}, C{flom} and C{twistd flom}."""
 
 from __future__ import annotations
 
 from textwrap import wrap
 
 from flom.config import DAEMON, SETTINGS
+from flom.config.groups import GROUPS, value_name
 from flom.job.command_line import NOT_OF_FLOM, OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Final
 
     from flom.config import Setting
-
-GROUPS: Final[dict[str, dict[str, str]]] = {
-    "Lock": {
-        "resource-name": "NAME",
-        "type": "TYPE",
-        "lock-mode": "MODE",
-        "resource-quantity": "N",
-        "timeout": "SECONDS",
-        "resource-timeout": "MS",
-        "resource-create": "yes|no",
-        "resource-idle-lifespan": "MS",
-    },
-    "Place of the daemon": {
-        "socket-name": "PATH",
-        "unicast-address": "HOST",
-        "unicast-port": "PORT",
-        "multicast-address": "ADDRESS",
-        "multicast-port": "PORT",
-        "network-interface": "IF",
-        "listen": "ENDPOINT",
-        "config-file": "FILE",
-    },
-    "Command": {
-        "shell": "LINE",
-        "on-lost": "ACTION",
-        "kill-after": "SECONDS",
-        "conflict-exit-code": "N",
-        "quiet": "",
-        "verbose": "",
-        "ignore-signal": "SIGNAL",
-        "history": "FILE",
-        "close": "",
-        "keep-place": "",
-    },
-    "Instead of a command": {
-        "help": "",
-        "version": "",
-        "show-config": "",
-        "signal-list": "",
-        "unique-id": "",
-        "quiesce-exit": "",
-        "immediate-exit": "",
-        "debug-feature": "FEATURE",
-    },
-    "Daemon": {
-        "daemon-lifespan": "MS",
-        "allow-remote-shutdown": "",
-        "allow-local-shutdown": "",
-        "mount-point-vfs": "DIR",
-        "http": "ENDPOINT",
-        "status-for": "all|trusted",
-        "log-grants": "",
-        "state": "DIR",
-        "reservation": "MS",
-    },
-    "TLS": {
-        "tls-certificate": "FILE",
-        "tls-private-key": "FILE",
-        "tls-ca-certificate": "FILE",
-        "tls-check-peer-id": "yes|no",
-    },
-    "Network": {
-        "discovery-attempts": "N",
-        "discovery-timeout": "MS",
-        "discovery-ttl": "N",
-        "tcp-keepalive-time": "SECONDS",
-        "tcp-keepalive-intvl": "SECONDS",
-        "tcp-keepalive-probes": "N",
-    },
-    "Group of daemons": {
-        "heartbeat": "MS",
-        "leader-timeout": "MS",
-        "election-time": "MS",
-        "group-key": "FILE",
-        "group-key-required": "",
-    },
-    "Limits": {
-        "max-connections": "N",
-        "max-connections-per-peer": "N",
-        "max-waiters": "N",
-        "max-resources": "N",
-        "max-locks-per-connection": "N",
-        "max-message-size": "BYTES",
-        "message-timeout": "MS",
-        "unread-timeout": "MS",
-    },
-    "Sessions": {
-        "session-timeout": "MS",
-        "sessions": "optional|required",
-    },
-    "Quorum": {
-        "quorum": "etcd:URL,...",
-        "quorum-cert": "FILE",
-        "quorum-key": "FILE",
-        "quorum-ca": "FILE",
-        "quorum-user": "USER",
-        "quorum-password-file": "FILE",
-        "quorum-lease": "MS",
-        "quorum-margin": "MS",
-        "fast": "",
-    },
-    "Traces": {
-        "command-trace-file": "FILE",
-        "daemon-trace-file": "FILE",
-        "append-trace-file": "yes|no",
-    },
-}
-"""By the title of a group: the long names of its options, and what stands for its value, unless it is a flag."""
-
-VALUES: Final = {
-    "MODE": ("NL", "CR", "CW", "PR", "PW", "EX"),
-    "TYPE": ("simple", "numeric", "set", "hierarchical", "sequence", "timestamp"),
-    "ACTION": ("warn", "terminate", "kill", "signal:"),
-    "FEATURE": ("ipv6.multicast.server", "ipv6.multicast.client", "tls.server", "tls.client"),
-}
-"""What a value can be, for those of which there are few; so does the stand-in itself say where it has a C{|}."""
 
 DAEMON_HELP: Final = {
     "socket-name": "UNIX socket to listen on; may be repeated",
@@ -144,8 +24,6 @@ DAEMON_HELP: Final = {
     "daemon-lifespan": "idle milliseconds after which the daemon ends; -1, the default: never",
 }
 """What C{twistd flom} says of options that mean something else to a daemon than to a command."""
-
-_NAMES: Final = {option: name for names in GROUPS.values() for option, name in names.items()}
 
 _COMMON: Final = (
     *("resource-name", "type", "lock-mode", "resource-quantity", "timeout", "resource-timeout"),
@@ -166,16 +44,6 @@ _ENVIRONMENT: Final = (
     "The command has FLOM_RESOURCE, FLOM_LOCK_MODE, FLOM_ELEMENT and FLOM_TOKEN in its environment, and in "
     "FLOM_DEADLINE_FD the number of a descriptor that reads end-of-file when the lock is lost."
 )
-
-
-def value_name(option: str) -> str:
-    """Return what stands for the value of C{option}, a long name without dashes; the empty string for a flag."""
-    return _NAMES[option]
-
-
-def values_of(name: str) -> Sequence[str]:
-    """Return what the value can be that C{name} stands for; nothing if there are many."""
-    return name.split("|") if "|" in name else VALUES.get(name, ())
 
 
 def show_default(setting: Setting) -> str:

@@ -7,12 +7,9 @@ from collections import Counter
 import pytest
 
 from flom.config import DAEMON, RUNNER, SETTINGS, Config
-from flom.config.parsers import read_mode_name, read_type
 from flom.job.command_line import NOT_OF_FLOM, OPTIONS, parse
-from flom.job.help import GROUPS, VALUES, show_default, usage, value_name, values_of
+from flom.job.help import show_default, usage
 from flom.tap import Options
-
-ALL = {setting.long: setting for setting in (*SETTINGS, *OPTIONS)}
 
 TEXTS = {
     "flom-run": usage("flom-run"),
@@ -26,17 +23,6 @@ def listed(text: str) -> list[str]:
     """Return the long names of the options that a help text lists, in its order."""
     words = [line.split()[:2] for line in text.splitlines() if line.startswith(("  -", "      --"))]
     return [next(word for word in both if word.startswith("--")).strip("-,") for both in words]
-
-
-def test_every_option_has_its_group() -> None:
-    named = [option for names in GROUPS.values() for option in names]
-    assert [option for option, times in Counter(named).items() if times > 1] == []
-    assert set(named) == {*ALL, "help"}
-
-
-def test_what_takes_a_value_says_what_and_no_flag_does() -> None:
-    wrong = [option for option, setting in ALL.items() if bool(value_name(option)) != (setting.from_option is not None)]
-    assert wrong == []
 
 
 @pytest.mark.parametrize("program", TEXTS)
@@ -73,16 +59,6 @@ def test_the_options_of_the_daemon_are_listed_but_for_internal_ones() -> None:
 def test_all_help_is_asked_for_by_a_word() -> None:
     assert parse(["--help=all"]).help_all
     assert not parse(["--help"]).help_all
-
-
-def test_the_values_that_are_offered_are_taken() -> None:
-    assert [read_mode_name(mode).name for mode in VALUES["MODE"]] == list(VALUES["MODE"])
-    assert [read_type(name) for name in VALUES["TYPE"]] == list(VALUES["TYPE"])
-    for setting in SETTINGS:
-        for value in values_of(value_name(setting.long)):
-            if setting.from_option is not None and not value.endswith(":"):
-                setting.from_option(value)
-    assert values_of("FILE") == ()
 
 
 def test_defaults_are_shown_as_options_say_them() -> None:
