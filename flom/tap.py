@@ -28,6 +28,7 @@ from flom.job.descriptors import open_standard_streams
 from flom.job.process_name import set_process_name
 from flom.net.claim import OPEN, CannotClaim, Claim, claim_private, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
+from flom.net.notify import Notifier, take_notifier
 from flom.reactor.clock import make_monotonic
 from flom.reactor.loop import speed_up
 from flom.reactor.ports import ClaimedEndpoint
@@ -39,6 +40,7 @@ from flom.server.options import ServerOptions
 from flom.server.positions import Positions
 from flom.server.preload import ALWAYS, IN_GROUP, WITH_TLS, PreloadService
 from flom.server.proofs import Proofs, proofs_of_directory
+from flom.server.reload import ReloadService
 from flom.server.service import build_daemon
 from flom.server.state import Epochs, StateDirectory, StateError
 from flom.text import missing_extra, one_line, reason
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from flom.net.campaign import Campaign
     from flom.server.group.service import Membership
     from flom.server.quorum.service import Quorum
+    from flom.tls.context import Tls
 
 _NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
 """Settings that go by a shorter name here; FLoM's will do too."""
@@ -203,6 +206,13 @@ class Options(usage.Options):
         self["socket-name"] = [read_socket_name(path) for path in paths]
         if self["listen"] or self["unicast-address"] or self.config.multicast_address:
             self.config.check_keepalive()
+        for setting in SETTINGS:
+            if (
+                setting.field.startswith("tls_")
+                and isinstance(path := getattr(self.config, setting.field), str)
+                and path
+            ):
+                self.config = self.config.replace(**{setting.field: absolute(setting.long, path)})
         if place := self.config.mount_point:
             self.config = self.config.replace(mount_point=absolute("mount-point-vfs", place))
         if directory := self.config.state:
@@ -213,9 +223,9 @@ class _Daemon(MultiService):
     """
     The service that twistd starts.
 
-    It reports in one line why it cannot start, has a process name that C{pgrep flom} finds, ignores SIGHUP as FLoM's
-    daemon does (docs/compatibility.md, "Start of a daemon") as well as SIGUSR1 and SIGUSR2, and raises the limit of
-    descriptors as far as the system allows.
+    It reports in one line why it cannot start, has a process name that C{pgrep flom} finds, ignores SIGUSR1 and
+    SIGUSR2, and raises the limit of descriptors as far as the system allows. SIGHUP does not end it, as it does not end
+    FLoM's (docs/compatibility.md, "Start of a daemon"): see L{ReloadService}.
     """
 
     def __init__(self, process_name: str) -> None:
@@ -225,7 +235,7 @@ class _Daemon(MultiService):
 
     def privilegedStartService(self) -> None:
         set_process_name(self._process_name)
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
             if signal.getsignal(number) is signal.SIG_DFL:  # twistd may turn its log file over at SIGUSR1
                 signal.signal(number, signal.SIG_IGN)
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -328,7 +338,28 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         from flom.server.vfs import MountService
 
         MountService(reactor, os.path.realpath(config.mount_point), arbiter, counters).setServiceParent(daemon)
+    _be_supervised(daemon, reactor, arbiter, counters, tls, take_notifier(os.environ))
     return daemon
+
+
+def _be_supervised(
+    daemon: MultiService,
+    reactor: IReactor,
+    arbiter: DeferredArbiter,
+    counters: Counters,
+    tls: Tls | None,
+    notifier: Notifier | None,
+) -> None:
+    """Add to C{daemon} what obeys an order to reload, and tells the supervisor what becomes of it, if there is one."""
+    if notifier is None:
+        ReloadService(reactor, tls).setServiceParent(daemon)
+        return
+
+    from flom.server.notify import NotifyService  # daemons of commands need not wait for its import
+
+    telling = NotifyService(reactor, notifier, arbiter, counters)
+    ReloadService(reactor, tls, telling.reload).setServiceParent(daemon)
+    telling.setServiceParent(daemon)  # last: it is stopped first, and says so
 
 
 def _quorum(config: Config, epochs: Epochs, reactor: IReactor) -> Quorum | None:
@@ -400,26 +431,37 @@ def _claim_tcp(host: str, port: int, *, v6_only: bool, may_come: bool) -> Claim:
 
 
 def _endpoints(options: Options, reactor: IReactor) -> list[IStreamServerEndpoint]:
-    return [_endpoint(description, "listen", reactor) for description in options["listen"]]
+    return [each for description in options["listen"] for each in _endpoints_of(description, "listen", reactor)]
 
 
 def _endpoint(description: str, option: str, reactor: IReactor) -> IStreamServerEndpoint:
+    """Return the one endpoint that C{description} means."""
+    endpoints = _endpoints_of(description, option, reactor)
+    if len(endpoints) > 1:
+        why = f"{len(endpoints)} sockets have that name, and one is wanted"
+        raise SystemExit(one_line(f"twistd flom: {option}: '{description}' is no endpoint: {why}"))
+    return endpoints[0]
+
+
+def _endpoints_of(description: str, option: str, reactor: IReactor) -> list[IStreamServerEndpoint]:
+    """Return the endpoints that C{description} means: several, if it names sockets that were passed to us."""
     from twisted.internet.endpoints import serverFromString
 
     try:
         if description.startswith("systemd:"):  # Twisted would open it to every user, and remove it in the end
             from flom.job.environment import inherited_environment
-            from flom.net.passed import passed_socket
+            from flom.net.passed import passed_sockets
 
             environ = inherited_environment()  # Twisted has removed what it knows from os.environ
-            return ClaimedEndpoint(reactor, Claim(passed_socket(description, environ), is_borrowed=True))
+            passed = passed_sockets(description, environ)
+            return [ClaimedEndpoint(reactor, Claim(each, is_borrowed=True)) for each in passed]
         if description.startswith(("stdio:", "haproxy:stdio:")):
             raise ValueError("clients cannot connect to it")
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as e:  # of Twisted's parsers, of OpenSSL, or of a plugin
         why = _why_no_endpoint(e) + (f"; tcp:{description} is one" if description.isdecimal() else "")
         raise SystemExit(one_line(f"twistd flom: {option}: '{description}' is no endpoint: {why}")) from None
-    return endpoint
+    return [endpoint]
 
 
 def _why_no_endpoint(error: Exception) -> str:

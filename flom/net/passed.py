@@ -10,14 +10,17 @@ from typing import Final
 _FIRST: Final = 3  # the number of the first descriptor that is passed on
 
 
-def passed_socket(description: str, environ: Mapping[bytes, bytes]) -> socket.socket:
+def passed_sockets(description: str, environ: Mapping[bytes, bytes]) -> list[socket.socket]:
     """
-    Return the socket that C{description} means, such as C{"systemd:index=0"} or C{"systemd:name=flom.socket"}.
+    Return the sockets that C{description} means, such as C{"systemd:index=0"} or C{"systemd:name=flom"}.
 
-    Twisted takes the family from C{domain=}, which need not be right, and wants the sockets to have names.
+    Several may have one name (C{FileDescriptorName=}), of whatever families: all that one unit has opened do. Twisted
+    takes the last of them, takes the family from C{domain=}, which need not be right, and wants the sockets to have
+    names.
 
     @param environ: what the program was started with.
-    @raise ValueError: there is no such socket, or clients cannot connect to it.
+    @return: at least one.
+    @raise ValueError: there is no such socket, or clients cannot connect to one of them.
     """
     wanted = dict(part.partition("=")[::2] for part in description.removeprefix("systemd:").split(":"))
     which = {key: value for key, value in wanted.items() if key != "domain"}
@@ -30,12 +33,13 @@ def passed_socket(description: str, environ: Mapping[bytes, bytes]) -> socket.so
         index = int(which["index"])
         if index >= len(passed):
             raise ValueError(f"the last socket that was passed has index {len(passed) - 1}")
-        return _listening(passed[index])
+        return [_listening(passed[index])]
     names = os.fsdecode(environ.get(b"LISTEN_FDNAMES", b"")).split(":")
-    if which["name"] not in names[: len(passed)]:
+    found = [descriptor for descriptor, name in zip(passed, names, strict=False) if name == which["name"]]
+    if not found:
         known = ", ".join(filter(None, names)) or "none (LISTEN_FDNAMES)"
         raise ValueError(f"the names of the sockets that were passed are: {known}")
-    return _listening(passed[names.index(which["name"])])
+    return [_listening(descriptor) for descriptor in found]
 
 
 def _passed(environ: Mapping[bytes, bytes]) -> range:

@@ -183,6 +183,11 @@ class DeferredArbiter(Acquiring):
         """How many there are, without those that have no connection."""
         return len(self._sessions) - len(self._suspended)
 
+    @property
+    def held(self) -> int:
+        """How many locks are held."""
+        return self._table.held
+
     def serve(self) -> None:
         """Note that a daemon serves this; if one does already, raise C{ValueError}."""
         if self._is_served:

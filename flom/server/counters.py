@@ -24,6 +24,7 @@ class Counters:
     @ivar endpoints: addresses on which it listens.
     @ivar group: the multicast group, or the empty string.
     @ivar role: see L{flom.status.model.DaemonStatus.role}.
+    @ivar leader: the daemon of the group that leads, while this one stands by; the empty string if it is not known.
     @ivar key_problem: why its grants have no proof although they should; the empty string if that is not so.
     @ivar quorum: returns what is known of the quorum; C{None} if there is none.
     @ivar connections: since the start.
@@ -35,6 +36,7 @@ class Counters:
     endpoints: list[str] = field(default_factory=list)
     group: str = ""
     role: str = ""
+    leader: str = ""
     key_problem: str = ""
     quorum: Callable[[], QuorumStatus | None] = _none
     connections: int = 0

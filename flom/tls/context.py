@@ -48,11 +48,23 @@ class Tls:
     ) -> None:
         """L{make_context} says what the files are; L{TlsError} is raised if one of them cannot be used."""
         self.checks_peer_id = checks_peer_id
-        context = make_context(certificate, private_key, ca_certificate)
-        self.own_name = own_common_name(certificate)
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._take_verdict)
+        self._files = certificate, private_key, ca_certificate
         self._problems: WeakKeyDictionary[SSL.Connection, str] = WeakKeyDictionary()
-        self._connections = _Connections(context)
+        self._connections = _Connections(self._read())
+
+    def reload(self) -> None:
+        """
+        Read the files again, for connections to come; those that are open go on.
+
+        L{TlsError} is raised if one of them cannot be used; nothing has changed then.
+        """
+        self._connections.context = self._read()
+
+    def _read(self) -> SSL.Context:
+        context = make_context(*self._files)
+        self.own_name = own_common_name(self._files[0])
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._take_verdict)
+        return context
 
     def secure_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Return an endpoint that speaks TLS over the connections of C{endpoint}."""
@@ -130,11 +142,11 @@ class _Connections:
     """Makes OpenSSL's part of each connection; no host name is checked (docs/compatibility.md, "TLS parameters")."""
 
     def __init__(self, context: SSL.Context) -> None:
-        self._context = context
+        self.context = context
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """See L{IOpenSSLClientConnectionCreator}; the other method, for a server, does the same."""
-        return SSL.Connection(self._context, None)
+        return SSL.Connection(self.context, None)
 
     serverConnectionForTLS = clientConnectionForTLS
 

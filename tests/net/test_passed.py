@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flom.net.passed import passed_socket
+from flom.net.passed import passed_sockets
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ def environ(names: str | None = None) -> dict[bytes, bytes]:
     ],
 )
 def test_its_family_is_that_of_the_descriptor(first: int, description: str, names: str | None) -> None:
-    with passed_socket(description, environ(names)) as found:
+    [found] = passed_sockets(description, environ(names))
+    with found:
         assert (found.fileno(), found.family, found.get_inheritable()) == (first, socket.AF_INET, False)
 
 
@@ -65,22 +66,34 @@ def test_its_family_is_that_of_the_descriptor(first: int, description: str, name
 )
 def test_what_names_none_is_told_why(first: int, description: str, why: str) -> None:
     with pytest.raises(ValueError, match=f"^{why}$"):
-        passed_socket(description, environ("a:b:c"))
+        passed_sockets(description, environ("a:b:c"))
+
+
+def test_all_sockets_of_one_name_are_meant(first: int) -> None:
+    """A unit with several ListenStream= gives all of them its FileDescriptorName=, be they UNIX sockets or TCP."""
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind("")  # the kernel chooses an abstract name
+        unix.listen()
+        os.dup2(unix.fileno(), first + 1)
+    found = passed_sockets("systemd:name=flom", environ("flom:flom:http"))
+    assert [each.family for each in found] == [socket.AF_INET, socket.AF_UNIX]
+    for each in found:
+        each.close()
 
 
 def test_without_names_none_has_one(first: int) -> None:
     with pytest.raises(ValueError, match=r"are: none \(LISTEN_FDNAMES\)$"):
-        passed_socket("systemd:name=a", environ())
+        passed_sockets("systemd:name=a", environ())
 
 
 def test_what_clients_cannot_connect_to_is_refused(first: int) -> None:
     with pytest.raises(ValueError, match=f"descriptor {first + 1} is no socket that listens for connections"):
-        passed_socket("systemd:index=1", environ())
+        passed_sockets("systemd:index=1", environ())
     with pytest.raises(ValueError, match=f"descriptor {first + 2} is no socket"):
-        passed_socket("systemd:index=2", environ())
+        passed_sockets("systemd:index=2", environ())
 
 
 @pytest.mark.parametrize("change", [{b"LISTEN_PID": b"1"}, {b"LISTEN_FDS": b"x"}, {b"LISTEN_FDS": b"0"}])
 def test_what_is_another_process_s_is_not_used(change: dict[bytes, bytes]) -> None:
     with pytest.raises(ValueError, match="this process was passed no sockets"):
-        passed_socket("systemd:index=0", environ() | change)
+        passed_sockets("systemd:index=0", environ() | change)

@@ -144,6 +144,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
 
     @ivar election: the part of this daemon in it.
     @ivar predecessor: the last other leader.
+    @ivar leader: names the daemon for which this one stands by, or has stood by last; the empty string for none.
     """
 
     _log = Logger()
@@ -199,6 +200,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
         self._has_complained = False
         self._rivals = Rivals(group, self.election.standing.node, reactor, self, tls)
         self.predecessor = Predecessor(reactor, timing)
+        self.leader = ""
         self._leaders: dict[str, float] = {}  # when other leaders were heard last, by node
         self._announced = 0  # announcements so far
         self._heard: dict[str, int] = {}  # the number of the last announcement of others, by node
@@ -447,6 +449,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
                     self._show_role(None)
                     self._answer_missed()
                 case Follow(leader, source):
+                    self.leader = _name(leader, source)
                     self._log_rarely("standing by: {other} leads", other=_name(leader, source))
                     self._show_role(leader)
                 case Verify(rival, source):
@@ -465,6 +468,7 @@ class GroupMember(DatagramProtocol, RivalObserver):
                         "the interface of the group, flomctl doctor may tell more"
                     )
                 case Yield(rival, source):
+                    self.leader = _name(rival, source)
                     self._log_rivals("this one, {own}, yields to {other} and grants nothing more", rival, source)
                     self._show_role(rival)
         self._stop_timer()

@@ -365,6 +365,7 @@ class MembershipService(Service, MemberObserver):
 
     def _show_role(self, role: Role) -> None:
         self._counters.role = role.value
+        self._counters.leader = self._member.leader if self._member and role is Role.STANDBY else ""
         self._membership.on_role(role)
 
     def _await_last_holder(self) -> None:
