@@ -9,7 +9,6 @@ command waits for a lock by another C{flom-run}. Where that leads in a circle, i
 from __future__ import annotations
 
 import sys
-from functools import cache
 
 from flom.client.blocking.status import open_status
 from flom.core.names import parse_name
@@ -18,7 +17,7 @@ from flom.ctl.output import BAD_USAGE, FAILED, print_error, print_warning
 from flom.ctl.place import config_of
 from flom.ctl.tree import Tree
 from flom.errors import InvalidName
-from flom.net.processes import outer_pids
+from flom.net.processes import OuterProcesses
 from flom.status.deadlocks import Search, is_of_another_task, process_of
 from flom.status.wording import spell_client, spell_seconds, spell_step, spell_wish
 from flom.text import one_line
@@ -26,6 +25,7 @@ from flom.text import one_line
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
     from typing import Final
 
     from flom.status.deadlocks import Process
@@ -131,7 +131,7 @@ class Blocked:
         """@param is_local: whether the daemon's process ids are those of this host."""
         self._waits: dict[Process, list[Wait]] = {}
         self._found: dict[tuple[Process, str], list[Wait]] = {}
-        outer = cache(_outer_pids if is_local else lambda pid: ())
+        outer: Callable[[int], tuple[int, ...]] = OuterProcesses() if is_local else lambda pid: ()
         for resource in status.resources:
             for lock in resource.waiters:
                 outside: list[Process] = [("pid", pid) for pid in outer(lock.pid)] if lock.pid else []
@@ -212,10 +212,6 @@ class _Writer:
             for further in further_waits:
                 prefix = "" if process_of(further.lock) == process_of(blocker) else "its command's "
                 self._add_wait(below, further, prefix, depth + 1)
-
-
-def _outer_pids(pid: int) -> tuple[int, ...]:
-    return tuple(outer_pids(pid))
 
 
 def _is_at(lock: LockStatus, name: str) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from flom.net.processes import OuterProcesses
+
 if TYPE_CHECKING:
     from flom.status.model import QuorumStatus
 
@@ -27,6 +29,7 @@ class Counters:
     @ivar leader: the daemon of the group that leads, while this one stands by; the empty string if it is not known.
     @ivar key_problem: why its grants have no proof although they should; the empty string if that is not so.
     @ivar quorum: returns what is known of the quorum; C{None} if there is none.
+    @ivar outer_pids: what is known of processes that run the commands of others.
     @ivar connections: since the start.
     @ivar protocol_errors: connections that broke the protocol.
     @ivar discoveries: questions for a daemon of its group that it received.
@@ -39,6 +42,7 @@ class Counters:
     leader: str = ""
     key_problem: str = ""
     quorum: Callable[[], QuorumStatus | None] = _none
+    outer_pids: OuterProcesses = field(default_factory=OuterProcesses)
     connections: int = 0
     protocol_errors: int = 0
     discoveries: int = 0

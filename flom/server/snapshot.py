@@ -21,6 +21,7 @@ from flom.core.locks.statistics import BOUNDS, Histogram
 from flom.core.names import parse_name
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
+from flom.status.deadlocks import Search
 from flom.status.json import json_pieces
 from flom.status.model import Counts, DaemonStatus, LockStatus, ResourceStatus, Status
 
@@ -58,7 +59,14 @@ def take_in_turns(arbiter: DeferredArbiter, counters: Counters, key: str | None 
                 yield None
         resources.append(_resource(resource, tuple(holders), tuple(waiters), now))
     incubator = [lock for claim in view.incubator for lock in _locks(arbiter, [claim], now)]
-    yield Status(daemon, tuple(resources), tuple(incubator))
+    status = Status(daemon, tuple(resources), tuple(incubator))
+    if key is None:
+        counters.outer_pids.begin()
+        search = Search(status, counters.outer_pids)
+        for _ in search.steps():
+            yield None
+        status = status.replace(deadlocks=search.circles) if search.circles else status
+    yield status
 
 
 def write_status(

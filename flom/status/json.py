@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Final
 
+    from flom.status.deadlocks import Circle
+
+FORMAT: Final = 1
+"""
+The number of the format of what our programs write as JSON, first of all fields. Fields may be added without another
+number; a field that goes, or means something else, changes it.
+"""
+
 _PIECE: Final = 500  # locks that are written at once
 
 _LOCK_FIELDS: Final = LockStatus.__slots__
@@ -26,7 +34,7 @@ def to_json(status: Status) -> str:
 
 def json_pieces(status: Status) -> Iterator[str]:
     """Yield what L{to_json} returns, at most 500 locks at a time, so that other work can be done in between."""
-    yield f'{{"daemon":{_dumps(status.daemon)},"resources":['
+    yield f'{{"format":{FORMAT},"daemon":{_dumps(status.daemon)},"resources":['
     comma = ""
     for resource in status.resources:
         yield comma + _dumps(resource)[:-1]
@@ -37,7 +45,7 @@ def json_pieces(status: Status) -> Iterator[str]:
         comma = ","
     yield '],"incubator":'
     yield from _list_pieces(status.incubator)
-    yield "}"
+    yield f',"deadlocks":{_dumps(list(map(circle_as_dict, status.deadlocks)))}}}'
 
 
 def from_json(text: str | bytes) -> Status:
@@ -61,13 +69,30 @@ def from_json(text: str | bytes) -> Status:
             "quorum": None,
         } | daemon  # which earlier ones leave out
         daemon["quorum"] = _quorum(daemon["quorum"])
+        resources = tuple(_resource(resource) for resource in found["resources"])
         return Status(
             _make(DaemonStatus, daemon),
-            tuple(_resource(resource) for resource in found["resources"]),
+            resources,
             tuple(map(_lock, found["incubator"])),
+            _circles(found["deadlocks"], resources) if found.get("deadlocks") else (),
         )
     except (ValueError, TypeError, LookupError, AttributeError) as e:
         raise RemoteProtocolError(f"no status: {e!r}") from None
+
+
+def circle_as_dict(circle: Circle) -> dict[str, Any]:
+    """Return C{circle} as it is written: its steps, by the numbers of locks."""
+    return {"steps": [{"waiter": step.waiter.number, "holder": step.holder.number} for step in circle.steps]}
+
+
+def _circles(found: Any, resources: tuple[ResourceStatus, ...]) -> tuple[Circle, ...]:
+    from flom.status.deadlocks import Circle, Step  # which there are seldom
+
+    locks = {lock.number: lock for resource in resources for lock in (*resource.holders, *resource.waiters)}
+    return tuple(
+        Circle(tuple(Step(locks[step["waiter"]], locks[step["holder"]]) for step in circle["steps"]))
+        for circle in found
+    )
 
 
 def _list_pieces(locks: tuple[LockStatus, ...]) -> Iterator[str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Final
 
+    from flom.status.deadlocks import Circle
+
 _MOST_COMPARED: Final = 20_000
 """Pairs of a kind of waiter and a holder that L{ResourceStatus.blocking} compares at most: 20 ms."""
 
@@ -145,3 +147,6 @@ class Status(Value):
     daemon: DaemonStatus
     resources: tuple[ResourceStatus, ...]
     incubator: tuple[LockStatus, ...]  # the requests that wait for a resource to be created
+    deadlocks: tuple[
+        Circle, ...
+    ] = ()  # see L{flom.status.deadlocks.find_deadlocks}; none if one resource is shown alone

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from flom.net.processes import outer_pids, parent, runs_a_command
+import pytest
+
+from flom.net.processes import OuterProcesses, parent, runs_a_command
 from tests.fakes.daemon import Daemon
 from tests.fakes.programs import Programs
 
@@ -16,11 +18,31 @@ def test_the_command_of_a_command(programs: Programs, daemon: Daemon) -> None:
     running = programs.start(*words)
     shell = int(running.line() or 0)
     assert runs_a_command(running.pid)
-    assert next(iter(outer_pids(shell))) == running.pid
+    assert OuterProcesses()(shell)[0] == running.pid
     assert not runs_a_command(shell)
     running.say("end")
 
 
 def test_a_process_that_is_not_there() -> None:
-    assert (parent(NEVER_THERE), runs_a_command(NEVER_THERE), list(outer_pids(NEVER_THERE))) == (0, False, [])
+    assert (parent(NEVER_THERE), runs_a_command(NEVER_THERE), OuterProcesses()(NEVER_THERE)) == (0, False, ())
     assert parent(os.getpid()) == os.getppid()
+
+
+def test_what_was_known_in_the_last_round_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[int] = []
+
+    def find_parent(pid: int) -> int:
+        looked_up.append(pid)
+        return pid - 1
+
+    monkeypatch.setattr("flom.net.processes.parent", find_parent)
+    monkeypatch.setattr("flom.net.processes.runs_a_command", lambda pid: pid == 2)
+    outer_pids = OuterProcesses()
+    for _ in range(2):
+        outer_pids.begin()
+        assert (outer_pids(4), outer_pids(5)) == ((2,), (2,))
+    assert looked_up == [4, 3, 2, 5]
+    outer_pids.begin()
+    outer_pids.begin()
+    assert outer_pids(4) == (2,)
+    assert looked_up[4:] == [4, 3, 2]

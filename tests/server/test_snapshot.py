@@ -271,3 +271,17 @@ def test_a_lock_of_this_process_is_shown_as_such() -> None:
     [resource] = take_status(arbiter, Counters()).resources
     assert resource.holders[0].address == "this process"
     assert resource.holders[0].pid is not None
+
+
+def test_deadlocks_are_shown_where_all_resources_are() -> None:
+    daemon = MemoryDaemon()
+    for client, name in (("10.0.0.1", "A"), ("10.0.0.2", "B"), ("10.0.0.1", "B")):
+        daemon.connect(client).send(lock(name))
+    assert status_of(daemon).deadlocks == ()
+    daemon.connect("10.0.0.2").send(lock("A"))
+    [circle] = status_of(daemon).deadlocks
+    assert [(step.waiter.name, step.holder.address) for step in circle.steps] == [
+        ("B", "10.0.0.2/40000"),
+        ("A", "10.0.0.1/40000"),
+    ]
+    assert status_of(daemon, "A").deadlocks == ()

@@ -9,9 +9,11 @@ import sys
 import pytest
 
 from flom.errors import RemoteProtocolError
+from flom.status.deadlocks import find_deadlocks
 from flom.status.json import from_json, json_pieces, to_json
 from flom.status.model import QuorumStatus
 from tests.fakes.status import make_status
+from tests.status.test_deadlocks import make_status as deadlocked
 
 
 def test_what_is_written_can_be_read() -> None:
@@ -55,10 +57,21 @@ def test_no_process_is_0_for_a_daemon_of_0_1_0() -> None:
 
 def test_fields_stand_in_the_order_of_the_document() -> None:
     written = json.loads(to_json(make_status("R1")))
-    assert list(written) == ["daemon", "resources", "incubator"]
+    assert list(written) == ["format", "daemon", "resources", "incubator", "deadlocks"]
+    assert written["format"] == 1
     [resource] = written["resources"]
     assert list(resource) == ["number", "name", "type", "seconds", "free", "idle_left", "holders", "waiters"]
     assert list(resource["holders"][0])[:6] == ["number", "address", "peer_id", "pid", "uid", "name"]
+
+
+def test_deadlocks_are_written_by_the_numbers_of_locks() -> None:
+    status = deadlocked([(1, "A", "EX"), (2, "B", "EX")], [(1, "B", "EX"), (2, "A", "EX")])
+    status = status.replace(deadlocks=find_deadlocks(status))
+    written = to_json(status)
+    assert json.loads(written)["deadlocks"] == [
+        {"steps": [{"waiter": 3, "holder": 2}, {"waiter": 4, "holder": 1}]},
+    ]
+    assert from_json(written) == status
 
 
 def test_many_locks_are_written_a_few_at_a_time() -> None:
