@@ -1,12 +1,18 @@
 """
 FLoM, the Free Lock Manager, on Twisted: runs commands under locks, on one host or many.
 
-C{from flom import lock} is for scripts. C{__all__} has the names of FLoM's own library, for programs that were written
-for that and import C{*}. Both are imported when they are first asked for. Other programs use L{flom.client} and
-L{flom.server}.
+C{from flom import lock} is for scripts, and the errors are here too. C{__all__} has the names of FLoM's own library,
+for programs that were written for that and import C{*}. Everything is imported when it is first asked for. Programs on
+Twisted use L{flom.client} and L{flom.server}.
 """
 
 from flom._version import __version__ as __version__
+
+_ERRORS = (
+    *("CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError", "InvalidName"),
+    *("InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockImpossible", "LockRefused"),
+    *("LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError", "StandingBy", "TlsError"),
+)
 
 
 def __getattr__(name: str) -> object:
@@ -14,9 +20,19 @@ def __getattr__(name: str) -> object:
         from flom.client.blocking.lock import lock
 
         return lock
+    if name in _ERRORS:
+        from flom import errors
+
+        return getattr(errors, name)
     if name in ("__all__", "TRUE", "FALSE") or name.startswith(("flom_", "FLOM_")):
         from flom import libflom
 
         if hasattr(libflom, name):
             return getattr(libflom, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    from flom import libflom
+
+    return sorted({*globals(), "lock", *_ERRORS, *libflom.__all__})

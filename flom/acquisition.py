@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -12,6 +12,9 @@ from twisted.python.failure import Failure
 from flom.core.modes import LockMode
 from flom.core.requests import Asked, ask
 from flom.errors import FlomError, LockTimeout, Misuse, note_loss
+
+if TYPE_CHECKING:
+    from flom.core.modes import ModeName
 
 _T = TypeVar("_T")
 
@@ -114,7 +117,7 @@ class Acquiring:
     def acquire(
         self,
         name: str,
-        mode: LockMode | str | int = LockMode.EX,
+        mode: LockMode | ModeName | int = LockMode.EX,
         *,
         quantity: int = 1,
         wait: bool = True,

@@ -11,12 +11,12 @@ The exceptions that this package raises on purpose, as a tree::
             RemoteProtocolError         the peer broke the protocol
             LocalProtocolError          the caller would have broken it
         LockRefused                     the daemon answered no
-            LockBusy
+            LockBusy (BlockingIOError)
             CannotWait
             LockImpossible
-        LockTimeout
-        DaemonUnreachable
-        DaemonLost
+        LockTimeout (TimeoutError)
+        DaemonUnreachable (ConnectionError)
+        DaemonLost (ConnectionError)
             LockContested               another daemon has granted the lock too
         TlsError
         ShutdownNotAllowed
@@ -26,6 +26,9 @@ The exceptions that this package raises on purpose, as a tree::
         ConfigError
 
 Those that FLoM would print as C{ret_cod=N} have a L{ReturnCode}.
+
+Four of them are L{OSError}s, for programs that know the errors of the standard library. They have no C{errno}. So a
+handler for the errors of a system call, around what may raise one of them, begins with C{except FlomError: raise}.
 """
 
 from __future__ import annotations
@@ -134,7 +137,7 @@ class LockRefused(FlomError):
         self.resource = resource
 
 
-class LockBusy(LockRefused):
+class LockBusy(LockRefused, BlockingIOError):
     """Another client holds it, and the request was not to wait."""
 
 
@@ -166,7 +169,7 @@ def lock_refused(outcome: Outcome, resource: str, peer: str) -> LockRefused:
     return _REFUSALS.get(outcome, LockRefused)(outcome, resource, peer)
 
 
-class LockTimeout(FlomError):
+class LockTimeout(FlomError, TimeoutError):
     """The lock was not granted in time; the request has left the queue."""
 
 
@@ -178,7 +181,7 @@ class _NoConversation(FlomError):
         self.code = code
 
 
-class DaemonUnreachable(_NoConversation):
+class DaemonUnreachable(_NoConversation, ConnectionError):
     """
     There is no daemon, or it cannot be reached.
 
@@ -192,7 +195,7 @@ class TlsError(_NoConversation):
     """A connection cannot be secured, or its other end cannot be trusted."""
 
 
-class DaemonLost(FlomError):
+class DaemonLost(FlomError, ConnectionError):
     """The daemon closed the connection in the middle of a conversation; C{code} is FLoM's for it."""
 
     def __init__(self, why: str, code: ReturnCode = ReturnCode.RECV_ERROR) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
 from twisted.internet import interfaces
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -9,6 +11,9 @@ from zope.interface import Attribute, Interface
 from flom.acquisition import Acquisition
 from flom.core.modes import LockMode
 from flom.errors import FlomError
+
+if TYPE_CHECKING:
+    from flom.core.modes import ModeName
 
 
 class IReactor(
@@ -23,6 +28,13 @@ class IReactor(
     interfaces.IReactorUNIX,
 ):
     """What Twisted's reactors on Linux provide, as far as daemons and clients use it."""
+
+
+class Listenable(Protocol):
+    """What has the only method of Twisted's C{IStreamServerEndpoint}, for type checkers that do not know zope's."""
+
+    def listen(self, factory: interfaces.IProtocolFactory, /) -> Deferred[interfaces.IListeningPort]:
+        """See C{IStreamServerEndpoint.listen}."""
 
 
 class IHeld(Interface):
@@ -50,7 +62,7 @@ class IArbiter(Interface):
 
     def acquire(
         name: str,
-        mode: LockMode | str | int = LockMode.EX,
+        mode: LockMode | ModeName | int = LockMode.EX,
         *,
         quantity: int = 1,
         wait: bool = True,

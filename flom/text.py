@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from flom.errors import FlomError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -35,7 +37,8 @@ def truncate(text: str) -> str:
 
 def reason(error: Exception) -> str:
     """Return the system's words for an L{OSError}, in lower case, or those of another error as they are."""
-    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    is_of_the_system = isinstance(error, OSError) and not isinstance(error, FlomError)
+    return (getattr(error, "strerror", None) or str(error)).lower() if is_of_the_system else str(error)
 
 
 def missing_extra(error: ImportError) -> str:

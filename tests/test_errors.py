@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 
@@ -13,14 +14,18 @@ from flom.errors import (
     CannotWait,
     ConfigError,
     DaemonLost,
+    DaemonUnreachable,
     FlomError,
     InvalidName,
     LockBusy,
+    LockContested,
     LockImpossible,
     LockRefused,
+    LockTimeout,
     lock_refused,
     note_loss,
 )
+from flom.text import reason
 
 CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, Exception)]
 
@@ -45,6 +50,28 @@ def test_a_refusal_is_an_error_that_names_resource_and_daemon(outcome: Outcome, 
     assert type(error) is kind
     assert (error.outcome, error.resource) == (outcome, "R1")
     assert str(error).startswith("R1 at lockhost:28015: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (LockTimeout("R1: late"), TimeoutError),
+        (lock_refused(Outcome.BUSY, "R1", "lockhost"), BlockingIOError),
+        (DaemonUnreachable(ReturnCode.CONNECT_ERROR, "R1: none"), ConnectionError),
+        (LockContested("R1: contested"), ConnectionError),
+    ],
+    ids=str,
+)
+def test_an_error_is_one_of_the_standard_library_too(error: FlomError, kind: type[OSError]) -> None:
+    """It has no number, so that what asks for one takes it for no error of the system."""
+    assert isinstance(error, kind)
+    assert isinstance(error, OSError)
+    assert (error.errno, error.strerror, error.filename) == (None, None, None)
+    text = str(error)
+    assert repr(error) == f"{type(error).__name__}({text!r})"
+    for copied in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (type(copied), str(copied), vars(copied)) == (type(error), text, vars(error))
+    assert reason(error) == text
 
 
 def test_a_text_begins_with_the_resource_once() -> None:

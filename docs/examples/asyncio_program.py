@@ -4,6 +4,7 @@ import asyncio
 import sys
 from typing import Any
 
+import twisted.internet
 from twisted.internet import asyncioreactor
 
 from flom.client import connect, holding
@@ -12,9 +13,8 @@ from flom.client import connect, holding
 def twisted_reactor() -> Any:
     """Return Twisted's reactor on the running loop; without the second step, it would look up no host name."""
     asyncioreactor.install(asyncio.get_running_loop())
-    from twisted.internet import reactor
-
-    reactor.startRunning(installSignalHandlers=False)  # type: ignore[attr-defined]
+    reactor: Any = twisted.internet.reactor
+    reactor.startRunning(installSignalHandlers=False)
     return reactor
 
 

@@ -9,7 +9,7 @@ import sys
 from flom import *
 
 
-def check(function, ret_cod):
+def check(function: str, ret_cod: int) -> None:
     if ret_cod != FLOM_RC_OK:
         sys.exit(f"{function}: {ret_cod} ({flom_strerror(ret_cod)})")
 

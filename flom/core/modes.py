@@ -7,7 +7,9 @@ from flom.errors import InvalidRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Literal
+
+    ModeName = Literal["NL", "CR", "CW", "PR", "PW", "EX"]
 
 
 class LockMode(int, Enum):

@@ -95,6 +95,23 @@ class Asked(Value):
         return Lock(self.name.text, self.mode, self.quantity, wait, create, lifespan, peer_id, extended=extended)
 
 
+def show_lock(wanted: Asked | Lock, element: str | None, state: str) -> str:
+    """
+    Return how C{repr} shows a lock, such as C{<lock 'backup' EX, held>} or C{<lock 'licences[5]' 2 units, released>}.
+
+    @param element: which one was granted, for sets, sequences and timestamps.
+    """
+    name = parse_name(wanted.name) if isinstance(wanted.name, str) else wanted.name
+    words = [repr(name.text)]
+    if name.has_mode:
+        words.append(wanted.mode.name)
+    if name.has_quantity:
+        words.append(f"{wanted.quantity} units")
+    if element is not None:
+        words.append(repr(element))
+    return f"<lock {' '.join(words)}, {state}>"
+
+
 def ask(
     name: str,
     mode: LockMode | str | int = EX,

@@ -37,7 +37,7 @@ from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.locks.table import LockTable
 from flom.core.names import ResourceName
-from flom.core.requests import Asked, LockRequest, SessionId
+from flom.core.requests import Asked, LockRequest, SessionId, show_lock
 from flom.errors import Closed, DaemonLost, FlomError, LockContested, Misuse, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
@@ -532,7 +532,7 @@ class DeferredArbiter(Acquiring):
     def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
         if self.is_closed or self.is_retired:
             raise self._why_dismissed(what)
-        lock = _LocalLock(self, asked.name, what)
+        lock = _LocalLock(self, asked, what)
         self._local[lock.session] = lock
         self.request(
             LockRequest(lock.session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan)
@@ -691,9 +691,10 @@ class _LocalLock:
     @ivar granted: fires with this; cancelling it leaves the queue.
     """
 
-    def __init__(self, arbiter: DeferredArbiter, name: ResourceName, what: str) -> None:
+    def __init__(self, arbiter: DeferredArbiter, asked: Asked, what: str) -> None:
         self._arbiter = arbiter
-        self._name = name
+        self._asked = asked
+        self._name = asked.name
         self._what = what  # names the lock in errors
         self.session = arbiter.open(self._take)
         self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
@@ -704,6 +705,10 @@ class _LocalLock:
         self.element: str | None = None
         self.token: int | None = None
         self.lost: Deferred[FlomError] = Deferred()
+
+    def __repr__(self) -> str:
+        state = "lost" if self.is_lost else "held" if self.granted.called else "not held"
+        return show_lock(self._asked, self.element, "released" if self.is_released else state)
 
     def dismiss(self) -> None:
         """Fail, if nothing was granted yet; what was granted remains held."""

@@ -9,13 +9,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
+from flom.interfaces import Listenable
+
 
 class ListeningService(Service):
     """Listens, or fails to start, unlike C{StreamServerEndpointService}; may be started again."""
 
     def __init__(
         self,
-        endpoint: IStreamServerEndpoint,
+        endpoint: IStreamServerEndpoint | Listenable,
         factory: IProtocolFactory,
         on_open: Callable[[IListeningPort], None],
         on_close: Callable[[IListeningPort], None],

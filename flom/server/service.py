@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from flom.core.grace import GRACE
 from flom.core.protocol.messages import Shutdown
-from flom.interfaces import IReactor
+from flom.interfaces import IReactor, Listenable
 from flom.reactor.clock import follows_wall_clock
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import LockFactory
@@ -42,7 +42,7 @@ _trace = tracer("daemon")
 def build_daemon(
     reactor: IReactor,
     arbiter: DeferredArbiter,
-    endpoints: Iterable[IStreamServerEndpoint],
+    endpoints: Iterable[IStreamServerEndpoint | Listenable],
     *,
     lifespan: float | None = None,
     options: ServerOptions = DEFAULT_OPTIONS,

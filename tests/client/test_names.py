@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import flom
 import flom.client
 import flom.errors
 
@@ -28,6 +29,30 @@ def test_every_error_that_a_user_may_meet_is_among_them() -> None:
     errors = {name for name, value in vars(flom.errors).items() if isinstance(value, type) and name[0] != "_"}
     errors = {name for name in errors if issubclass(getattr(flom.errors, name), flom.errors.FlomError)}
     assert errors - set(flom.client.__all__) == {"HistoryWentBack", "InvalidTimestampFormat", "ShutdownNotAllowed"}
+
+
+def test_the_errors_are_names_of_the_package_too() -> None:
+    errors = [name for name in flom.client.__all__ if hasattr(flom.errors, name)]
+    assert all(getattr(flom, name) is getattr(flom.errors, name) for name in errors)
+    stub = Path(flom.__file__).with_suffix(".pyi").read_text()
+    assert set(errors) == set(re.findall(r"(\w+) as \1,", stub))
+
+
+def test_a_prompt_completes_what_there_is() -> None:
+    assert {"lock", "LockTimeout", "flom_handle_init", "FLOM_RC_OK", "TRUE"} <= set(dir(flom))
+    assert all(hasattr(flom, name) for name in dir(flom))
+
+
+def test_the_package_imports_nothing_before_it_is_asked_to() -> None:
+    program = """
+import sys
+import flom
+print(sorted(name for name in sys.modules if name.startswith("flom")))
+from flom import LockTimeout
+print([name for name in sys.modules if name.startswith(("twisted", "flom.client", "asyncio"))])
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    assert said == "['flom', 'flom._version']\n[]\n"
 
 
 def test_the_errors_import_no_twisted() -> None:

@@ -84,7 +84,9 @@ async def test_it_keeps_the_contract(arbiter: Arbiter) -> None:
     assert verifyObject(IArbiter, arbiter)
     held = await arbiter.acquire("R1")
     assert verifyObject(IHeld, held)
+    assert repr(held) == "<lock 'R1' EX, held>"
     await held.release()
+    assert repr(held) == "<lock 'R1' EX, released>"
 
 
 @pytest_twisted.ensureDeferred

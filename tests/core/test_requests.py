@@ -9,7 +9,7 @@ import pytest
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.messages import Lock
-from flom.core.requests import MAX_LIFESPAN, LockRequest, SessionId, ask
+from flom.core.requests import MAX_LIFESPAN, LockRequest, SessionId, ask, show_lock
 from flom.errors import InvalidName, InvalidRequest, InvalidTimestampFormat
 
 
@@ -86,3 +86,9 @@ def test_no_two_requests_of_sessions_are_equal() -> None:
     one, other = (LockRequest(SessionId(1), parse_name("R1")) for _ in range(2))
     assert one != other
     assert repr(one) == "<1 asks for R1 EX x1 wait create>"
+
+
+def test_a_lock_is_shown_with_what_its_type_has() -> None:
+    assert show_lock(ask("backup", "PR"), None, "held") == "<lock 'backup' PR, held>"
+    assert show_lock(Lock("licences[5]", quantity=2), None, "released") == "<lock 'licences[5]' 2 units, released>"
+    assert show_lock(ask("red.green"), "green", "lost") == "<lock 'red.green' 'green', lost>"

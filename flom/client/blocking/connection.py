@@ -280,12 +280,14 @@ class Conversation:
             _msg.debug("to %s: %s", self.peer, Shown(data))
             self.stream.send(data, deadline)
             self._await_unlock(deadline)
-        except OSError:
-            raise DaemonLost(f"{self.peer} closed the connection", ReturnCode.SEND_ERROR) from None
         except LockTimeout:
             raise unconfirmed(self.peer, f"within {seconds:.3g} s") from None
         except TlsError as e:
             raise unconfirmed(self.peer, f"({e})") from None
+        except FlomError:
+            raise
+        except OSError:
+            raise DaemonLost(f"{self.peer} closed the connection", ReturnCode.SEND_ERROR) from None
 
     def _probe_early(self) -> None:
         """
@@ -524,7 +526,7 @@ class Conversation:
             self.stream.send(data, deadline)
         except OSError as e:
             if e.errno is None:
-                raise  # what the handler of a signal has raised just then
+                raise  # an error of ours, or what the handler of a signal has raised just then
 
     def _decision_in(self, data: bytes, deadline: float) -> Granted | Refused | None:
         """

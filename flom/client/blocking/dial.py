@@ -16,7 +16,7 @@ from flom.client.blocking.stream import NEVER, wait_for
 from flom.client.retry import in_group
 from flom.codes import ReturnCode
 from flom.config import Config, private_sockets
-from flom.errors import DaemonUnreachable, LockTimeout
+from flom.errors import DaemonUnreachable, FlomError, LockTimeout
 from flom.lean import socket
 from flom.text import host_port, reason
 
@@ -112,7 +112,9 @@ def _connect_private(path: str, deadline: float) -> socket.socket:
                 if address == path:
                     check_owner(path)
                 connected = _connect(socket.AF_UNIX, address, deadline)
-            except (OSError, ValueError, DaemonUnreachable) as e:
+            except LockTimeout:
+                raise
+            except (OSError, ValueError) as e:  # DaemonUnreachable is an OSError
                 problem = e
                 is_crowded = is_crowded or _is_crowd(e)
                 continue
@@ -128,6 +130,8 @@ def _connect_unix(path: str, deadline: float) -> socket.socket:
     while True:
         try:
             return _connect(socket.AF_UNIX, path, deadline)
+        except LockTimeout:
+            raise
         except (OSError, ValueError) as e:
             if not _is_crowd(e):
                 raise _unreachable(path, e) from e
@@ -162,6 +166,8 @@ def _connect_tcp(config: Config, deadline: float) -> tuple[socket.socket, str]:
         return connect_to_host(host, port, interface, deadline, _CONNECT_TIMEOUT), peer
     except (socket.gaierror, ValueError) as e:  # the latter: what cannot be a name
         raise DaemonUnreachable(ReturnCode.GETADDRINFO_ERROR, f"{config.unicast_address}: no such host") from e
+    except FlomError:
+        raise
     except OSError as e:
         missing = NoDaemon(ReturnCode.CONNECT_ERROR, f"{peer}: no daemon is listening: {reason(e)}")
         missing.is_refused = e.errno == errno.ECONNREFUSED
@@ -329,6 +335,8 @@ def connect_to_first(
     for daemon in leaders[:MOST_TRIED]:
         try:
             return connect_to_host(daemon.host, daemon.port, "", deadline, CONNECT_TIMEOUT), daemon.peer
+        except FlomError:
+            raise
         except (OSError, ValueError) as e:
             problems.append(f"{daemon.peer} answers, but cannot be connected to: {reason(e)}")
             say(problems[-1])

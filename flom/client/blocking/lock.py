@@ -24,7 +24,7 @@ from flom.client.blocking.fork_safety import guard
 from flom.config import Config, load
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
-from flom.core.requests import Asked, ask
+from flom.core.requests import Asked, ask, show_lock
 from flom.errors import DaemonLost, FlomError, InvalidRequest, LockTimeout, Misuse, note_loss
 from flom.job.sender import signed
 from flom.net.machine_id import unique_id
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.keeper import Keeper
+    from flom.core.modes import ModeName
     from flom.core.protocol.events import Granted
+    from flom.core.protocol.messages import Lock
 
     _P = ParamSpec("_P")
     _R = TypeVar("_R")
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
 def lock(
     name: str,
-    mode: LockMode | str | int = LockMode.EX,
+    mode: LockMode | ModeName | int = LockMode.EX,
     *,
     timeout: float | None = None,
     quantity: int = 1,
@@ -65,7 +67,7 @@ def lock(
     As for C{flom-run}, the configuration says where the daemon is, how to connect to it, and how long it lives if it
     has to be started. What to lock, and how, only the arguments say.
 
-    @param name: the resource (docs/compatibility.md, "Resource names").
+    @param name: the resource; the form of the name tells its type: C{"backup"}, C{"licences[5]"}, C{"/db/users"}, ...
     @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
     @param timeout: seconds to wait at most, besides those for starting a daemon; 0 is not to wait, C{None} any time.
     @param quantity: units of a numeric resource, 0 to 2**31 - 1.
@@ -105,12 +107,14 @@ class Held:
     """
 
     def __init__(
-        self, resource: str, granted: Granted, conversation: Conversation, keeper: Keeper | None = None
+        self, message: Lock, granted: Granted, conversation: Conversation, keeper: Keeper | None = None
     ) -> None:
         """
+        @param message: what it was granted for.
         @param keeper: what keeps the lock in a group; it was started.
         """
-        self.resource = resource
+        self.resource = message.name
+        self._message = message
         self.element = granted.element
         self.token = granted.token
         self._granted_on = conversation
@@ -120,6 +124,11 @@ class Held:
         self._owner = os.getpid()
         self._loss: DaemonLost | None = None
         self.is_released = False
+
+    def __repr__(self) -> str:
+        is_lost = self._loss is not None or (self._keeper is not None and self._keeper.loss is not None)
+        state = "released" if self.is_released else "lost" if is_lost else "held"
+        return show_lock(self._message, self.element, state)
 
     @property
     def is_ours(self) -> bool:
@@ -173,7 +182,7 @@ class Held:
         """
         Release the lock, once. If it is being reclaimed in a group, this waits for the end of that.
 
-        @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
+        @param rollback: return the value of a transactional sequence, so that the next holder gets it.
         @raise DaemonLost: the daemon was gone before; L{LockContested<flom.errors.LockContested>} if it is released,
             and another daemon had granted it too.
         @raise Misuse: it was released before, or is another process's.
@@ -233,6 +242,11 @@ class BlockingLock:
         self._held: Held | None = None
         self._entered: Held | None = None
 
+    def __repr__(self) -> str:
+        if self._held is not None:
+            return repr(self._held)
+        return show_lock(self._asked, None, "not held" if self._acquirer == 0 else "being acquired")
+
     def acquire(self) -> Held:
         """
         Acquire the lock.
@@ -264,7 +278,7 @@ class BlockingLock:
                 from flom.client.blocking.keeper import keep  # it imports what other locks do not need
 
                 keeper = keep(acquirer, message, conversation)
-            self._held = held = Held(name, granted, conversation, keeper)
+            self._held = held = Held(message, granted, conversation, keeper)
             self._acquirer = 0
             return held
         except BaseException as e:

@@ -8,7 +8,7 @@ from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import is_listening
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.messages import HandedOver, ManagementRefused
-from flom.errors import DaemonLost, LockTimeout, RemoteProtocolError, ShutdownNotAllowed
+from flom.errors import DaemonLost, FlomError, LockTimeout, RemoteProtocolError, ShutdownNotAllowed
 from flom.net.machine_id import unique_id
 from flom.text import reason
 from flom.trace import tracer
@@ -52,6 +52,8 @@ def shut_down(
         family = stream.socket.family
         address: Any = config.socket_path if config.socket_name else stream.socket.getpeername()
         has_closed = _order(stream, immediate, peer)
+    except FlomError:
+        raise
     except OSError:
         has_closed = True  # it has gone by itself
     finally:
@@ -77,6 +79,8 @@ def order_drain(config: Config, warn: Callable[[str], None]) -> None:
     conversation = connect(config, warn=warn)
     try:
         _order(conversation.stream, False, conversation.peer, drain=True)
+    except FlomError:
+        raise
     except OSError:
         pass  # it has gone by itself
     finally:
@@ -104,10 +108,12 @@ def order_handover(config: Config, warn: Callable[[str], None]) -> HandedOver:
                 if isinstance(event, HandedOver):
                     return event
         raise DaemonLost(f"{peer} has closed the connection, and not said whether it has handed over")
-    except OSError as e:
-        raise DaemonLost(f"{peer} has gone, and not said whether it has handed over: {reason(e)}") from None
     except LockTimeout:
         raise DaemonLost(f"{peer} has not said within {_HANDOVER_TIMEOUT:g} s whether it has handed over") from None
+    except FlomError:
+        raise
+    except OSError as e:
+        raise DaemonLost(f"{peer} has gone, and not said whether it has handed over: {reason(e)}") from None
     finally:
         conversation.close()
 
@@ -127,6 +133,8 @@ def _order(stream: Stream, immediate: bool, peer: str, *, drain: bool = False) -
     try:
         try:
             stream.send(connection.shut_down(immediate, unique_id(), drain=drain), deadline)
+        except FlomError:
+            raise
         except OSError:
             pass  # it has gone; it may have said why
         while data := stream.receive(deadline):

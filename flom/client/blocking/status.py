@@ -62,6 +62,8 @@ class StatusReader:
         data = self._connection.request_status(name, unique_id())
         try:
             self._stream.send(data, deadline)
+        except FlomError:
+            raise
         except OSError:
             raise self._stream.why_ended(self.peer, answered=True) from None
         self._is_owed = True

@@ -16,7 +16,7 @@ from time import monotonic
 from flom.client.blocking.stream import Stream
 from flom.client.retry import HANDSHAKE_TIMEOUT, why_closed
 from flom.codes import ReturnCode
-from flom.errors import LockTimeout, TlsError
+from flom.errors import FlomError, LockTimeout, TlsError
 from flom.lean import RLock
 from flom.text import missing_extra
 from flom.tls import verdicts
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from typing import Any, Final, NoReturn
 
     from flom.config import Config
-    from flom.errors import FlomError
 
 _CHUNK: Final = 65_536  # bytes
 _DER: Final = 2  # what ssl's own objects call ENCODING_DER
@@ -226,6 +225,8 @@ class SecureStream(Stream):
         """Send what OpenSSL has to send, unless the other end has gone."""
         try:
             self._flush(deadline)
+        except FlomError:
+            raise
         except OSError:
             pass
 

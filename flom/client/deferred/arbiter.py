@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
 from twisted.internet.interfaces import IProcessProtocol, IStreamClientEndpoint
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -51,6 +52,7 @@ from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
 
 if TYPE_CHECKING:
+    from flom.core.modes import ModeName
     from flom.tls.context import Tls
 
 _T = TypeVar("_T")
@@ -133,9 +135,9 @@ class RemoteArbiter(Acquiring):
         self,
         name: str,
         words: Sequence[str],
-        mode: LockMode | str | int = LockMode.EX,
+        mode: LockMode | ModeName | int = LockMode.EX,
         *,
-        protocol: IProcessProtocol | None = None,
+        protocol: IProcessProtocol | ProcessProtocol | None = None,
         childFDs: Mapping[int, int | str] | None = None,
         env: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
         path: Text | None = None,
@@ -248,7 +250,7 @@ class RemoteArbiter(Acquiring):
                     await client.check()
                 client.outlive_daemon()
                 way_back = WayBack(ways, message, granted, client.terms, asked_at)
-                return RemoteHeld(client, message.name, granted, self._pool, way_back, ways.heartbeats)
+                return RemoteHeld(client, message, granted, self._pool, way_back, ways.heartbeats)
             except DaemonLost as e:
                 if client.session and (client.is_broken or is_in_group):
                     message = message.replace(session=client.session)

@@ -18,6 +18,8 @@ from flom.codes import Outcome
 from flom.core.lease import NEVER
 from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
+from flom.core.protocol.messages import Lock
+from flom.core.requests import show_lock
 from flom.errors import DaemonLost, FlomError, LockContested, LockRefused, LockTimeout, Misuse
 from flom.interfaces import IHeld
 from flom.job.wording import unreclaimed
@@ -38,20 +40,22 @@ class RemoteHeld:
     def __init__(
         self,
         client: LockClient,
-        name: str,
+        message: Lock,
         granted: Granted,
         pool: ConnectionPool,
         way_back: WayBack,
         heartbeats: Heartbeats,
     ) -> None:
         """
+        @param message: what it was granted for.
         @param pool: keeps the connection after the release.
         @param heartbeats: looks after the lock.
         """
         self.element = granted.element
         self.token = granted.token
         self.lost: Deferred[FlomError] = Deferred()
-        self._name = name
+        self._name = message.name
+        self._message = message
         self._pool = pool
         self._way_back = way_back
         self._reclaiming: Deferred[None] | None = None
@@ -61,6 +65,10 @@ class RemoteHeld:
         self.is_released = False
         self.is_lost = False
         self._hold_by(client, way_back.first_due)
+
+    def __repr__(self) -> str:
+        state = "released" if self.is_released else "lost" if self.is_lost else "held"
+        return show_lock(self._message, self.element, state)
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""

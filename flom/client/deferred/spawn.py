@@ -83,7 +83,7 @@ async def spawn(
     name: str,
     mode: LockMode | str | int,
     words: Sequence[str],
-    protocol: IProcessProtocol | None = None,
+    protocol: IProcessProtocol | ProcessProtocol | None = None,
     childFDs: Mapping[int, int | str] | None = None,
     env: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
     path: Text | None = None,
@@ -243,7 +243,7 @@ class _Process:
     def __init__(
         self,
         reactor: IReactor,
-        protocol: IProcessProtocol,
+        protocol: IProcessProtocol | ProcessProtocol,
         words: Sequence[str],
         environment: dict[bytes, bytes],
         path: str,

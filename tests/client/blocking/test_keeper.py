@@ -139,7 +139,7 @@ def test_a_lock_that_is_not_reclaimed_is_lost(error: Exception, why: str) -> Non
     conversation, first = connection("one")
     acquirer = FakeAcquirer(error)
     keeper = keep(acquirer, conversation)
-    held = Held("R", Granted(None), conversation, keeper)
+    held = Held(Lock("R"), Granted(None), conversation, keeper)
     first.close()
     assert acquirer.has_begun.wait(PATIENCE)
     assert not held.is_lost
@@ -194,7 +194,7 @@ def test_a_lock_whose_daemon_is_silent_is_lost_in_time() -> None:
     """Although another one is looked for."""
     acquirer = FakeAcquirer(DaemonLost("stopped"))
     keeper, _daemon = keep_asking(acquirer, 0.3)
-    held = Held("R", Granted(None), keeper.conversation, keeper)
+    held = Held(Lock("R"), Granted(None), keeper.conversation, keeper)
     began = boottime()
     eventually(lambda: held.is_lost, "the loss")
     assert boottime() - began < 0.6
@@ -240,7 +240,7 @@ def test_what_is_abandoned_during_a_reclaim_is_closed_when_that_is_over() -> Non
 
 def test_what_is_not_used_any_more_is_given_back() -> None:
     conversation, daemon = connection("one")
-    held = Held("R", Granted(None), conversation, keep(FakeAcquirer(), conversation))
+    held = Held(Lock("R"), Granted(None), conversation, keep(FakeAcquirer(), conversation))
     del held, conversation
     gc.collect()
     assert daemon.read() is None
@@ -310,7 +310,7 @@ def test_a_forked_child_neither_waits_for_the_thread_nor_ends_it() -> None:
     acquirer = FakeAcquirer(second)
     acquirer.may_go_on.set()
     keeper = keep(acquirer, conversation)
-    held = Held("R", Granted(None), conversation, keeper)
+    held = Held(Lock("R"), Granted(None), conversation, keeper)
     child = os.fork()
     if not child:
         try:

@@ -69,6 +69,14 @@ def test_with_gives_it_back(daemon: Daemon) -> None:
         assert held.element == "blue"  # sets take turns
 
 
+def test_a_prompt_shows_what_is_held(daemon: Daemon) -> None:
+    reading = lock("R1", "PR", socket=daemon.socket)
+    assert repr(reading) == "<lock 'R1' PR, not held>"
+    with reading as held:
+        assert repr(held) == repr(reading) == "<lock 'R1' PR, held>"
+    assert repr(held) == "<lock 'R1' PR, released>"
+
+
 def test_what_is_acquired_is_released(daemon: Daemon) -> None:
     held = lock("R", socket=daemon.socket).acquire()
     assert is_locked(daemon.socket, "R")

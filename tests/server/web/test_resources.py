@@ -7,6 +7,7 @@ import json
 import pytest
 
 from flom.core.locks.statistics import MEMORY
+from flom.core.modes import LockMode
 from flom.server.snapshot import take_status
 from flom.server.web.cache import LIFETIME
 from flom.status.json import from_json
@@ -85,7 +86,7 @@ def test_the_page_is_told_the_past_second_by_second(web: Web) -> None:
 
 
 def test_the_page_is_told_who_blocks_whom(web: Web) -> None:
-    for name, mode in (("R1", "PR"), ("R1", "PR"), ("R1", "EX"), ("free", "EX")):
+    for name, mode in (("R1", LockMode.PR), ("R1", LockMode.PR), ("R1", LockMode.EX), ("free", LockMode.EX)):
         web.arbiter.acquire(name, mode)
     found = json.loads(web.ask("/page.json").body)
     assert found["status"] == json.loads(web.ask("/status.json").body)
