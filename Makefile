@@ -21,7 +21,7 @@ PATHS := flom tests twisted
 PROGRAM_TESTS := tests/run tests/contract tests/scenarios
 HOST_TESTS := tests/scenarios/lan tests/scenarios/quorum
 
-.PHONY: run test docs test-lan test-quorum-hosts test-quorum test-programs test-modules test-others bench fuzz soak lint types check format clean
+.PHONY: run test docs test-lan test-quorum-hosts test-quorum test-programs test-modules test-others share bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
@@ -37,6 +37,9 @@ test-quorum-hosts: $(VENV)/tested  ## only the tests on hosts with an etcd membe
 test-quorum: $(VENV)/tested  ## daemons under a quorum, while hosts are cut off, frozen and killed, for MINUTES=1, SEED=...
 	FLOM_QUORUM_MINUTES=$(MINUTES) FLOM_QUORUM_SEED=$(SEED) $(BIN)/python -m pytest -s $(PYTEST_ARGS) \
 		tests/scenarios/quorum/test_nemesis.py
+
+share: $(VENV)/tested  ## write man pages, completion and parts of the reference anew, after options have changed
+	$(BIN)/python -m tests.tools.manual
 
 bench: $(VENV)/tested  ## how fast it is, beside bare Twisted: all, or BENCH='own --seconds 2'; BENCH='--vs DIR', FLOM_PEER=DIR
 	$(BIN)/python -m tests.tools.bench $(BENCH)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from flom.server.quorum.service import Quorum
     from flom.tls.context import Tls
 
-_NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
+NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
 """Settings that go by a shorter name here; FLoM's will do too."""
 
 _REPEATABLE: Final = ("listen", "socket-name", "unicast-address")
@@ -100,11 +100,11 @@ class Options(usage.Options):
 
     optParameters = [
         *(
-            [_NAMES.get(setting.long, setting.long), setting.short or None, None, setting.help]
+            [NAMES.get(setting.long, setting.long), setting.short or None, None, setting.help]
             for setting in _SETTINGS
             if setting.from_option is not None
         ),
-        *([long, None, None, f"the same as --{short}"] for long, short in _NAMES.items()),
+        *([long, None, None, f"the same as --{short}"] for long, short in NAMES.items()),
         ["config-file", "c", None, "a configuration file as flom has it; options override it"],
         # what flom-run alone says, which the help text leaves out
         ["inherit", None, None, "descriptors of sockets and their lock files, from flom-run"],
@@ -126,7 +126,7 @@ class Options(usage.Options):
         """Return the help text, without what is for L{flom.client.blocking.launch} alone."""
         from flom.job.help import daemon_usage
 
-        return daemon_usage(self.longdesc, _NAMES)
+        return daemon_usage(self.longdesc, NAMES)
 
     def opt_listen(self, description: str) -> None:
         """Listen on this Twisted endpoint, such as tcp:28015:interface=127.0.0.1 or systemd:index=0."""
@@ -186,7 +186,7 @@ class Options(usage.Options):
             config = config.replace(lifespan_ms=config.lifespan_ms or -1)
         given = []
         for setting in _SETTINGS:
-            short = self[_NAMES.get(setting.long, setting.long)]
+            short = self[NAMES.get(setting.long, setting.long)]
             text = self[setting.long] if short is None else short
             if text not in (None, 0):  # 0 is for a flag that was not given
                 given.append((setting, text))

@@ -40,10 +40,10 @@ class _Note(Action):
 
     def __init__(self, setting: Setting, **others: Any) -> None:
         super().__init__(**others)
-        self._setting = setting
+        self.setting = setting
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
-        namespace.given = [*namespace.given, (self._setting, values)]
+        namespace.given = [*namespace.given, (self.setting, values)]
 
 
 def add_place(parser: Parser) -> None:

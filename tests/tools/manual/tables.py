@@ -1,0 +1,119 @@
+"""What stands in no table of the programs: when each exit status is used, and what each variable means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from flom.codes import ExitStatus as E
+
+STATUSES: Final[dict[str, Sequence[tuple[int, str]]]] = {
+    "flom-run": (
+        (E.OK, "Options that run no command have done what they say; with `-x` or `-X`, the daemon has got the order."),
+        (E.DEBUG_FAILED, "`--debug-feature` has failed."),
+        (
+            E.LOST,
+            (
+                "The lock was lost, and the command was ended because of that, or has ended with 0; or the daemon did "
+                "not confirm that the lock was held to the end."
+            ),
+        ),
+        (E.CANNOT_WAIT, "The resource does not exist, with `-e no -o 0`."),
+        (E.CANNOT_EXECUTE, "There is no command, or it cannot be executed."),
+        (
+            E.BUSY,
+            "The resource is locked, with `-o 0`, or the time of `-o` or `--timeout` is up. `-E` says another one.",
+        ),
+        (
+            E.ERROR,
+            (
+                "Every other error; a line on standard error describes it. With `-x` or `-X`: there is no daemon, it "
+                "refuses, or it is still there after closing the connection."
+            ),
+        ),
+    ),
+    "flom": (
+        (E.OK, "Options that run no command have done what they say."),
+        (E.DEBUG_FAILED, "`--debug-feature` has failed."),
+        (E.CANNOT_WAIT, "The resource does not exist, with `-e no -o 0`."),
+        (E.CANNOT_EXECUTE, "There is no command, or it cannot be executed."),
+        (E.BUSY, "The resource is locked, with `-o 0`, or the time of `-o` is up."),
+        (E.ERROR, "Every other error, and a lock that was lost where the command has ended with 0."),
+    ),
+    "flomctl": (
+        (0, "Shown, or done. That there are no locks is fine."),
+        (
+            1,
+            (
+                "Nothing matches, there is no such resource, no daemon, or one of FLoM's; the status may not be seen; "
+                "something that was asked for has failed, or a check has found something; or a package is missing."
+            ),
+        ),
+        (2, "An error in the command line or a file; `top` without a terminal."),
+        (3, "There is a deadlock."),
+        (E.NO_TOKEN, "`fence`: there is no fencing token that could be checked."),
+        (E.FENCED, "`fence`: a later holder has a higher token; the command was not run."),
+        (E.CANNOT_EXECUTE, "`fence`: the command cannot be executed."),
+    ),
+    "twistd flom": (
+        (0, "The daemon has ended by an order, or after its lifespan."),
+        (1, "It could not start, and a line on standard error says why."),
+        (130, "SIGINT has ended it, as a shell shows that."),
+        (143, "SIGTERM has ended it, as a shell shows that."),
+    ),
+}
+"""By program: statuses, and when they are used. What decides first stands in the pages around."""
+
+_CLIENTS: Final = ("flom-run", "flomctl")
+_ALL: Final = ("flom-run", "flom", "flomctl", "twistd flom")
+
+VARIABLES: Final[Sequence[tuple[str, Sequence[str], str]]] = (
+    ("FLOM_RESOURCE", ("command",), "The name of the resource."),
+    (
+        "FLOM_LOCK_MODE",
+        ("command", "flomctl"),
+        "The lock mode; EX if the resource has no modes. `flomctl fence` reads it.",
+    ),
+    ("FLOM_ELEMENT", ("command",), "The element of the lock, if the resource has elements."),
+    (
+        "FLOM_TOKEN",
+        ("command", "flomctl"),
+        "The fencing token of the lock, unless the daemon is FLoM's. `flomctl fence` reads it.",
+    ),
+    (
+        "FLOM_DEADLINE_FD",
+        ("command"),
+        "The number of a descriptor that reads end-of-file as soon as the lock is lost, and nothing before.",
+    ),
+    ("FLOM_CONFIG", _CLIENTS, "A configuration file to read where `-c` names none."),
+    ("FLOM_SOCKET", _CLIENTS, "The UNIX socket of the daemon, as `-s` says it."),
+    ("FLOM_ADDRESS", _CLIENTS, "The host of the daemon, as `-a` says it, with a port if need be: `lockhost:28016`."),
+    ("FLOM_GROUP", _CLIENTS, "The multicast group, as `-A` says it, with a port if need be: `[ff02::1]:28016`."),
+    (
+        "FLOM_TRACE_MASK",
+        ("flom-run", "flom", "twistd flom"),
+        (
+            "Selects what a trace has, by the sum of bits: 0x2 config, 0x4 exec, 0x8 client, 0x10 daemon, 0x20 conns, "
+            "0x80 msg, 0x100 locker, 0x200000 tls. Without `-T`, the trace of a command goes to standard error then."
+        ),
+    ),
+    ("HOME", ("flom-run", "flom", "flomctl"), "The folder of `.flom`, and of `.local/state/flom`."),
+    ("PATH", ("flom-run", "flom"), "Where the command is looked for."),
+    ("XDG_RUNTIME_DIR", _ALL, "One of the sockets of the daemon of a user is there."),
+    ("XDG_STATE_HOME", ("flom-run", "flom"), "What the daemon of a user remembers is in its folder `flom`."),
+    ("TERM", ("flom-run", "flom"), "With `dumb`, what is waited for is not shown in place."),
+    ("NO_COLOR", ("flomctl",), "Set to anything: no colours."),
+    (
+        "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
+        ("twistd flom"),
+        "Sockets that systemd has opened, for `--listen systemd:...`.",
+    ),
+)
+"""Names of variables, who reads them (C{command}: the command under the lock), and what they mean."""
+
+INTERNAL: Final = {
+    "FLOM_RUN_ENVIRON": "what the script flom-run tells Python",
+    "FLOM_RUN_IGNORED": "what the script flom-run tells Python",
+    "FUSE_LIBRARY_NAME": "set for mfusepy by the process of the file system view, for itself",
+}
+"""Variables that are in no page, and why."""
