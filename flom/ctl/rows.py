@@ -64,13 +64,15 @@ def select(status: Status, glob: str | None) -> Status:
 
     from fnmatch import fnmatchcase  # with re
 
+    def matches(name: str) -> bool:
+        return name == glob or fnmatchcase(name, glob)  # brackets belong to names too
+
     def is_wanted(resource: ResourceStatus) -> bool:
-        names = {resource.name, *(lock.name for lock in (*resource.holders, *resource.waiters))}
-        return any(fnmatchcase(name, glob) for name in names)
+        return any(map(matches, {resource.name, *(lock.name for lock in (*resource.holders, *resource.waiters))}))
 
     return status.replace(
         resources=tuple(filter(is_wanted, status.resources)),
-        incubator=tuple(lock for lock in status.incubator if fnmatchcase(lock.name, glob)),
+        incubator=tuple(lock for lock in status.incubator if matches(lock.name)),
     )
 
 

@@ -20,6 +20,12 @@ def test_a_glob_selects_resources_and_nodes() -> None:
     assert [lock.name for lock in select(status, "R*").incubator] == ["R9"]
 
 
+def test_a_name_with_brackets_selects_that_resource() -> None:
+    status = make_status("N[5]", "N5", "_s_n[1]")
+    assert [resource.name for resource in select(status, "N[5]").resources] == ["N[5]", "N5"]
+    assert [resource.name for resource in select(status, "_s_n[1]").resources] == ["_s_n[1]"]
+
+
 def test_lines_for_programs_have_every_column() -> None:
     heading, holder = plain_lines(sections_of(make_status("N[5]"), blocked_first))
     assert heading.split("\t")[:4] == ["RESOURCE", "TYPE", "FREE", "STATE"]

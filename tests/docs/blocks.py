@@ -114,8 +114,13 @@ def _pattern(output: list[str]) -> re.Pattern[str]:
         if line.strip() == _VARIES:
             parts.append(r"(?:.*\n)*?")
         else:
-            parts.append(".*?".join(re.escape(part) for part in line.split(_VARIES)) + r"\n")
+            parts.append(".*?".join(_as_wide_as_need_be(part) for part in line.split(_VARIES)) + r"\n")
     return re.compile("".join(parts))
+
+
+def _as_wide_as_need_be(text: str) -> str:
+    """Return a pattern for C{text} in which the columns of a table may be of other widths."""
+    return re.sub(r"─+", "─+", re.sub(r"(\\ ){2,}", " {2,}", re.escape(text)))
 
 
 def _text(lines: list[str]) -> str:

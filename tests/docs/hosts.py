@@ -14,6 +14,7 @@ import sys
 import termios
 import time
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -55,12 +56,13 @@ for kept in {" ".join(KEPT)}; do
 done
 cd "$root"  # which may be hidden by what is mounted next
 for place in {" ".join(PRIVATE)} /etc; do mount --rbind ".$place" "$place"; done
+mount --bind ../mnt /mnt
 mkdir -p {HOME}
 mkdir -p -m 700 {RUNTIME}
 cd {HOME}
 exec "$@"
 """
-"""Makes the directories of a host, and runs a program there."""
+"""Makes the directories of a host, of which it has C{/mnt} in common with the others, and runs a program there."""
 
 SHELL: Final = r"""
 _return() { return "$1"; }
@@ -73,6 +75,7 @@ done
 """
 """Runs commands, each of which ends with a zero byte, in one bash; writes 1D hex after each."""
 
+_number: Final = count(1)
 _DONE: Final = "\x1d"
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -96,12 +99,20 @@ class Shell:
         termios.tcsetattr(end, termios.TCSANOW, modes)
         commands, self._commands = os.pipe()
         self._process = subprocess.Popen(
-            [*words, "bash", "--noprofile", "--norc", "-c", f"exec 8<&{commands} {commands}<&- 9>&1\n{SHELL}"],
+            [
+                "setsid",
+                "--ctty",
+                *words,
+                "bash",
+                "--noprofile",
+                "--norc",
+                "-c",
+                f"exec 8<&{commands} {commands}<&- 9>&1\n{SHELL}",
+            ],
             stdin=end,
             stdout=end,
             stderr=end,
             pass_fds=[commands],
-            preexec_fn=_take_terminal,
         )
         self._terminal = terminal
         os.close(commands)
@@ -146,12 +157,6 @@ class Shell:
         os.close(self._commands)
 
 
-def _take_terminal() -> None:
-    """Make stdin the terminal of this process and of all that it starts."""
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
 def _await_end(host: Host) -> None:
     eventually(lambda: not host.pids(), f"the end of all processes on {host.name}")
 
@@ -165,17 +170,19 @@ class Hosts:
         @param folder: an empty one.
         """
         self._names = names
+        self._unique = f"flomdocs{next(_number)}"
         self._folder = folder
+        (folder / "mnt").mkdir()
         self._stack = ExitStack()
         self.shells: dict[str, Shell] = {}
 
     def __enter__(self) -> Hosts:
         try:
             lan = self._stack.enter_context(
-                Lan("flomdocs", "192.0.2", Programs(), self._folder, Marks(self._folder / "marks"))
+                Lan(self._unique, "192.0.2", Programs(), self._folder, Marks(self._folder / "marks"))
             )
             for number, name in enumerate(self._names, 1):
-                host = self._stack.enter_context(Host(f"flomdocs-{name}-"))
+                host = self._stack.enter_context(Host(f"{self._unique}-{name}-"))
                 lan.plug(host, "eth0")
                 host.ip("addr", "add", f"2001:db8::{number}/64", "dev", "eth0", "nodad")
                 self.shells[name] = shell = Shell(self._words(host, name or "here"))

@@ -86,6 +86,8 @@ def test_a_block_without_commands_is_an_error(page: str, problem: str) -> None:
         (["a", "...", "z"], ["a", "b", "c", "z"], True),
         (["a", "...", "z"], ["a", "b", "c"], False),
         (["[1] (x*"], ["[1] (x*"], True),
+        (["WHO     FOR", "──────────"], ["WHO  FOR", "───"], True),
+        (["WHO  FOR"], ["WHO FOR"], False),
     ],
 )
 def test_dots_stand_for_what_varies(output: list[str], found: list[str], is_match: bool) -> None:
