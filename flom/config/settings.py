@@ -156,6 +156,8 @@ _FLOCK: Final = {
     "--command": "--shell",
     "-e": "the default",
     "--exclusive": "the default",
+    "-F": "not possible",
+    "--no-fork": "not possible",
     "-n": "-o 0",
     "--nb": "-o 0",
     "--nonblock": "-o 0",

@@ -91,7 +91,7 @@ def parse(words: Sequence[str], *, as_flom: bool = False) -> CommandLine:
 
     @param as_flom: true to read it as FLoM does: options may stand anywhere before C{--}, a value may look like an
         option, and a command beside C{--version} and the like is left out.
-    @raise ConfigError: an option is unknown or has no value, or excludes the command.
+    @raise ConfigError: an option is unknown, has no value or one too many, or excludes the command.
     """
     line = CommandLine()
     rest = list(words)
@@ -139,8 +139,10 @@ def _add(line: CommandLine, option: str, value: str | None, rest: list[str], as_
     """
     setting = _BY_WORD.get(option)
     if setting is None or (as_flom and setting.field in NOT_OF_FLOM):
-        raise _cannot_parse(f"unknown option {option}", flock_hint(option))
+        raise _cannot_parse(f"unknown option {option}", "" if as_flom else flock_hint(option) or _likeness(option))
     takes_value = setting.from_option is not None
+    if not as_flom and not takes_value and value is not None and option.startswith("--"):
+        raise _cannot_parse(f"{option} takes no value, '{value}'", "")
     if takes_value and value is None:
         if not rest:
             raise _cannot_parse(f"missing argument for {option}", flock_hint(option))
@@ -159,6 +161,16 @@ def _add(line: CommandLine, option: str, value: str | None, rest: list[str], as_
 def _looks_like_an_option(word: str) -> bool:
     """Return whether C{word} is no value, unless it is attached to its option: it begins with a dash and no number."""
     return word.startswith("-") and word != "-" and not word[1].isdigit()
+
+
+def _likeness(option: str) -> str:
+    """Return what ends a message about C{option}, with its dashes, which does not exist."""
+    from difflib import get_close_matches  # seldom wanted
+
+    known = [word for word in _BY_WORD if word.startswith("--")] if option.startswith("--") else []
+    close = [word for word in known if word.startswith(option)]
+    close = close or get_close_matches(option, known, n=1, cutoff=0.8)
+    return f"; did you mean {' or '.join(close[:2])}?" if close else "; --help lists all options"
 
 
 def _cannot_parse(why: str, hint: str) -> ConfigError:

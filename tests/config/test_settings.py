@@ -87,7 +87,7 @@ def test_this_table_knows_every_setting() -> None:
 @each_setting
 def test_an_option_is_read_in_every_form(row: Row) -> None:
     value = [row.text] if row.text else []
-    forms = [[f"--{row.long}", *value], [f"--{row.long}={row.text}"]]
+    forms = [[f"--{row.long}", *value]] + ([[f"--{row.long}={row.text}"]] if value else [])
     if row.short:
         forms += [[f"-{row.short}", *value], [f"-{row.short}{row.text}"]]
     for form in forms:

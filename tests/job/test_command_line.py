@@ -99,12 +99,31 @@ def test_what_runs_no_command_excludes_one(option: str, command: list[str]) -> N
         (["-s", "-n", "cmd"], "flock's -s is -l PR here"),
         (["-x", "lock", "cmd"], "flock's -x is the default here"),
         (["-c"], "flock's -c is --shell here"),
+        (["-F", "lock", "cmd"], "flock's -F is not possible here"),
     ],
     ids=" ".join,
 )
 def test_a_letter_of_flock_s_that_goes_wrong_gets_a_hint(words: list[str], hint: str) -> None:
     with pytest.raises(ConfigError, match=f"; {hint}$"):
         parse(words)
+
+
+@pytest.mark.parametrize(
+    ("option", "end"),
+    [
+        ("--resource-timeot", "did you mean --resource-timeout[?]"),
+        ("--resource-t=5", "did you mean --resource-timeout[?]"),
+        ("--resource", "did you mean --resource-name or --resource-timeout[?]"),
+        ("--tls-cert", "did you mean --tls-certificate[?]"),
+        ("--exlusive", "--help lists all options"),
+        ("-z", "--help lists all options"),
+    ],
+)
+def test_an_unknown_option_is_told_what_is_like_it(option: str, end: str) -> None:
+    with pytest.raises(ConfigError, match=f"^unknown option {option.partition('=')[0]}; {end}$"):
+        parse([option, "R1"])
+    with pytest.raises(ConfigError, match=f"^unknown option {option.partition('=')[0]}$"):
+        parse([option, "R1"], as_flom=True)
 
 
 def test_words_need_not_be_ascii() -> None:
@@ -123,8 +142,13 @@ def test_the_last_of_repeated_options_wins() -> None:
     assert config_of("-r", "A", "--resource-name=B", "-rC").resource_name == "C"
 
 
-def test_a_flag_ignores_a_value_after_an_equals_sign() -> None:
-    assert config_of("--verbose=no", "--close=no") == Config(verbose=True, close=True)
+@pytest.mark.parametrize("word", ["--verbose=no", "--close=no", "--quiet=yes", "--version="])
+def test_a_flag_takes_no_value(word: str) -> None:
+    """For FLoM, C{--verbose=no} is C{--verbose} (docs/compatibility.md, "Parsing of options")."""
+    option, _, value = word.partition("=")
+    with pytest.raises(ConfigError, match=f"^{option} takes no value, '{value}'$"):
+        parse([word])
+    assert parse(["--verbose=no"], as_flom=True).options[0][0].long == "verbose"
 
 
 def test_an_empty_text_may_be_given() -> None:
