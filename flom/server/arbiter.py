@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from typing_extensions import assert_never
 from zope.interface import implementer
 
 from flom.acquisition import Acquiring, Held
@@ -664,6 +665,10 @@ class DeferredArbiter(Acquiring):
             case Refused(outcome=outcome):
                 why = outcome.name.lower().replace("_", " ")
                 self._log.info("{resource} ({mode}) refused to {peer}: {why}", why=why, **about)
+            case Queued() | Incubated():
+                pass
+            case _:
+                assert_never(effect)
 
     def _set_alarm(self) -> None:
         """Set one timer for the earliest of the table's deadlines."""
@@ -746,6 +751,10 @@ class _LocalLock:
             case Contested():
                 self._is_contested = True
                 self.lose()
+            case Queued() | Incubated() | Ended():
+                pass
+            case _:
+                assert_never(effect)
 
     def _fail(self, why: FlomError) -> None:
         self._arbiter.drop(self.session)

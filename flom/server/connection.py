@@ -13,10 +13,11 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListen
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from typing_extensions import assert_never
 from zope.interface import implementer
 
 from flom.codes import Outcome, ReturnCode
-from flom.core.effects import Contested, Delivered, Dismissed, Granted, Incubated, Queued, Refused
+from flom.core.effects import Contested, Delivered, Dismissed, Ended, Granted, Incubated, Queued, Refused
 from flom.core.names import parse_name
 from flom.core.protocol.connection import ServerConnection
 from flom.core.protocol.encode import encode
@@ -305,6 +306,8 @@ class LockProtocol(Protocol):
                 self.hang_up()
             case Offer():
                 self._heir = self._shared.answer_offer(order, self._send, self.hang_up)
+            case _:
+                assert_never(order)
 
     def _answer_ping(self) -> None:
         self._send(self._connection.pong())
@@ -480,6 +483,10 @@ class LockProtocol(Protocol):
             case Contested():
                 if (contested := self._connection.contested()) is not None:
                     self._send(contested)
+            case Ended():
+                pass
+            case _:
+                assert_never(effect)
 
     def _answer(
         self, outcome: Outcome, grant: Granted | None = None, *, delayed: bool = False, is_urgent: bool = False

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from typing_extensions import assert_never
+
 from flom.core.history.holding import Holding, Violation
 from flom.core.modes import LockMode, compatible
-from flom.core.names import HierarchicalName, NumericName, SequenceName, SetName, TimestampName, parse_name
+from flom.core.names import (
+    HierarchicalName,
+    NumericName,
+    SequenceName,
+    SetName,
+    SimpleName,
+    TimestampName,
+    parse_name,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,21 +50,25 @@ def excluded(name: ResourceName, holding: Holding, beside: list[Holding]) -> Ite
     @param name: of C{holding}.
     @param beside: holders of the same resource, at the same time.
     """
-    if isinstance(name, HierarchicalName):
-        yield from _excluded_by_mode(holding, [other for other in beside if _are_related(name, parse_name(other.name))])
-    elif isinstance(name, TimestampName):
-        yield from _excluded_by_number(len(beside) + 1, name.slots, beside, "slots")
-    elif isinstance(name, SequenceName):
-        yield from _excluded_by_number(len(beside) + 1, name.slots, beside, "slots")
-        yield from _excluded_by_element(holding, beside, 1 if holding.element else 0)
-    elif isinstance(name, NumericName):
-        others = [other for other in beside if other.quantity]
-        taken = sum(other.quantity for other in others) + holding.quantity
-        yield from _excluded_by_number(taken, name.total, others, "units")
-    elif isinstance(name, SetName):
-        yield from _excluded_by_element(holding, beside, name.elements.count(holding.element))
-    else:
-        yield from _excluded_by_mode(holding, beside)
+    match name:
+        case SimpleName():
+            yield from _excluded_by_mode(holding, beside)
+        case HierarchicalName():
+            related = [other for other in beside if _are_related(name, parse_name(other.name))]
+            yield from _excluded_by_mode(holding, related)
+        case TimestampName():
+            yield from _excluded_by_number(len(beside) + 1, name.slots, beside, "slots")
+        case SequenceName():
+            yield from _excluded_by_number(len(beside) + 1, name.slots, beside, "slots")
+            yield from _excluded_by_element(holding, beside, 1 if holding.element else 0)
+        case NumericName():
+            others = [other for other in beside if other.quantity]
+            taken = sum(other.quantity for other in others) + holding.quantity
+            yield from _excluded_by_number(taken, name.total, others, "units")
+        case SetName():
+            yield from _excluded_by_element(holding, beside, name.elements.count(holding.element))
+        case _:
+            assert_never(name)
 
 
 def _excluded_by_mode(holding: Holding, beside: list[Holding]) -> Iterator[tuple[list[Holding], str]]:

@@ -16,6 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger, LogLevel
+from typing_extensions import assert_never
 
 from flom._version import __version__
 from flom.core.effects import Instant
@@ -471,6 +472,8 @@ class GroupMember(DatagramProtocol, RivalObserver):
                     self.leader = _name(rival, source)
                     self._log_rivals("this one, {own}, yields to {other} and grants nothing more", rival, source)
                     self._show_role(rival)
+                case _:
+                    assert_never(action)
         self._stop_timer()
         if self.transport is not None:
             delay = max(0.0, self.election.deadline - self._now()[0])

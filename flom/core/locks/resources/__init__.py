@@ -6,6 +6,8 @@ L{make_resource} picks the rule by the name; L{flom.core.locks.resources.base} s
 
 from __future__ import annotations
 
+from typing_extensions import assert_never
+
 from flom.core.locks.resources.base import Resource, Strftime
 from flom.core.locks.resources.hierarchical import HierarchicalResource
 from flom.core.locks.resources.numeric import NumericResource
@@ -45,3 +47,5 @@ def make_resource(name: ResourceName, strftime: Strftime) -> Resource:
             return SequenceResource(slots, transactional)
         case TimestampName():
             return TimestampResource(name, strftime)
+        case _:
+            assert_never(name)
