@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
+from typing_extensions import assert_never
+
 from flom.codes import Outcome
 from flom.core.effects import Effect, Granted, Incubated, Instant, Queued, Refused
 from flom.core.modes import LockMode
@@ -242,6 +244,8 @@ class Model:
                     resource.last_unit = unit
                     return False
                 return fits
+            case _:
+                assert_never(resource.name)
 
     def reclaimable(self, resource: Resource, request: LockRequest, now: Instant) -> bool:
         """Return whether what another daemon has granted can be granted again: the same element, which is free."""
