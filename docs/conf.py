@@ -1,14 +1,22 @@
 """How `make docs` builds the site from the Markdown pages of this folder."""
 
+import sys
+from pathlib import Path
+
 from flom import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "plots"))
 
 project = "txflom"
 author = "The txflom developers"
-copyright = author  # noqa: A001  Sphinx asks for this name
+copyright = author
 release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.graphviz", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.graphviz", "sphinx_copybutton", "matplotlib.sphinxext.plot_directive"]
 graphviz_output_format = "svg"
+plot_formats = ["svg"]
+plot_html_show_formats = False
+plot_html_show_source_link = False
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 4  # as many levels of headings can be linked to
 exclude_patterns = ["examples/*"]
