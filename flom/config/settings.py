@@ -430,7 +430,7 @@ class Config(_Values):
         help="optional or required: whether a TCP connection that ends without a goodbye is broken, as a proxy ends it")
     conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
-        help="status to exit with if the resource is locked, or the timeout has run out")
+        help="status to exit with if the resource is locked, or the timeout has run out; with 0, nothing is said of it")
     on_lost: str = _text("--on-lost", "[Command] OnLost", default="", check=read_on_lost, program=RUNNER,
         help="warn, terminate, kill or signal:NAME: what the command gets if its lock is lost while it runs")
     kill_after_ms: int = _text("--kill-after", "[Command] KillAfter", default=-1, program=RUNNER,

@@ -109,8 +109,10 @@ class Runner(Hooks):
                 self._stop_report()
         except FlomError as e:
             self._note("refusal", why=str(e))
-            print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
-            return status_for(e, self._config.conflict_exit_code)
+            status = status_for(e, self._config.conflict_exit_code)
+            if status != 0:  # with -E 0, a lock that is busy is no error
+                print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
+            return status
         self._is_held = True
         self._note("grant", element=granted.element, token=granted.token and str(granted.token))
         if granted.element is not None:

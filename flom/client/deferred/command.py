@@ -111,9 +111,10 @@ async def _exit_with(
             timeout=config.timeout,
         )
     except FlomError as e:
-        if not isinstance(e, Closed):  # by ourselves, because a signal ends us
+        status = status_for(e, config.conflict_exit_code)
+        if status != 0 and not isinstance(e, Closed):  # the latter by ourselves, because a signal ends us
             print_error(wording.refused(e))
-        sys.exit(status_for(e, config.conflict_exit_code))
+        sys.exit(status)
 
     def send(number: int, to_group: bool) -> None:
         if to_group and child.code is None:
