@@ -20,6 +20,9 @@ PATHS := flom tests twisted
 
 PROGRAM_TESTS := tests/run tests/contract tests/scenarios
 HOST_TESTS := tests/scenarios/lan tests/scenarios/quorum
+LAN_TESTS := tests/scenarios/lan
+# those that `check` runs later than the others, so that the three parts take the same time
+LATE_LAN_TESTS := $(wildcard tests/scenarios/lan/test_reclaim*.py tests/scenarios/lan/test_unlock*.py)
 
 .PHONY: run test docs test-lan test-quorum-hosts test-quorum test-programs test-modules test-others share bench fuzz soak lint types check format clean
 
@@ -29,7 +32,7 @@ run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='
 test: lint types docs check  ## everything that CI runs
 
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
-	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/scenarios/lan
+	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) $(LAN_TESTS)
 
 test-quorum-hosts: $(VENV)/tested  ## only the tests on hosts with an etcd member each
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/scenarios/quorum
@@ -66,11 +69,13 @@ ifneq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
 	@echo 'three parts of the tests run side by side; each shows what it saw when it is done'
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-lan test-programs test-others
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-lan test-programs test-others \
+		LAN_TESTS='$(LAN_TESTS) $(addprefix --ignore ,$(LATE_LAN_TESTS))'
 endif
 
 test-others: test-modules  # which take the least time
 	@$(MAKE) --no-print-directory test-quorum-hosts
+	@$(MAKE) --no-print-directory test-lan LAN_TESTS='$(LATE_LAN_TESTS)'
 
 test-programs: $(VENV)/tested  ## only the tests that start programs, those of networks excepted
 	$(BIN)/python -m pytest $(PROGRAM_TESTS) $(addprefix --ignore ,$(HOST_TESTS))
