@@ -9,6 +9,8 @@ from flom.client.blocking.dial import is_listening
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.messages import HandedOver, ManagementRefused
 from flom.errors import DaemonLost, FlomError, LockTimeout, RemoteProtocolError, ShutdownNotAllowed
+from flom.lean import socket
+from flom.net.listeners import find_listeners
 from flom.net.machine_id import unique_id
 from flom.text import reason
 from flom.trace import tracer
@@ -50,7 +52,9 @@ def shut_down(
     peer, stream = conversation.peer, conversation.stream
     try:
         family = stream.socket.family
-        address: Any = config.socket_path if config.socket_name else stream.socket.getpeername()
+        listens_at: Any = stream.socket.getpeername()
+        address: Any = config.socket_path if config.socket_name else listens_at
+        listeners = find_listeners(listens_at) if family == socket.AF_UNIX else frozenset()
         has_closed = _order(stream, immediate, peer)
     except FlomError:
         raise
@@ -63,6 +67,8 @@ def shut_down(
     for _ in range(_END_CHECKS):  # in a group, another daemon may lead by now: it is this one that is looked for
         if not is_listening(family, address):
             return
+        if listeners and not listeners & find_listeners(listens_at):
+            return  # what listens there is the next one, which a holder of a lock has started
         sleep(_END_CHECK_INTERVAL)
     raise ShutdownNotAllowed(
         f"{peer} has closed the connection, but has not ended: it may want TLS, or stand by for another daemon"

@@ -5,6 +5,7 @@ A daemon is ordered to end: it obeys or refuses, and has not obeyed while it sti
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,11 +31,13 @@ class Ordered:
     A daemon that the test plays.
 
     @ivar heard: what it was told on the first connection.
+    @ivar successor: what listens in its place as soon as it does not, if anything.
     """
 
     def __init__(self, path: Path) -> None:
         self.config = Config(socket_name=str(path))
         self.heard: list[Message] = []
+        self.successor: socket.socket | None = None
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.bind(str(path))
         self._listening.listen()
@@ -64,6 +67,10 @@ class Ordered:
                 connected.recv(1)
             if listens_for == 0:
                 self._listening.close()
+                if self.successor is not None:
+                    os.unlink(str(self.config.socket_name))
+                    self.successor.bind(str(self.config.socket_name))
+                    self.successor.listen()
         if listens_for:
             sleep(listens_for)
             self._listening.close()
@@ -96,6 +103,13 @@ def test_a_daemon_that_listens_for_a_second_has_not_ended(daemon: Ordered) -> No
     with pytest.raises(ShutdownNotAllowed, match=r"has closed the connection, but has not ended: it may want TLS"):
         shut_down(daemon.config, True)
     assert monotonic() - began >= 1.0
+
+
+def test_a_daemon_whose_place_another_one_takes_at_once_has_ended(daemon: Ordered) -> None:
+    """The C{flom-run} of a holder starts the next daemon within milliseconds."""
+    with socket.socket(socket.AF_UNIX) as daemon.successor:
+        daemon.play(listens_for=0)
+        shut_down(daemon.config, True)
 
 
 @pytest.mark.parametrize("hangs_up", [False, True])
