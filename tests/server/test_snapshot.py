@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent
 
+from flom._version import __version__
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import END_OF_MESSAGE
@@ -181,7 +182,7 @@ def test_it_tells_of_the_daemon_and_its_counts() -> None:
     daemon.connect().send(lock(wait=0))
     daemon.connect().send(b"nonsense</msg>")
     told = status_of(daemon).daemon
-    assert (told.version, told.group, told.role) == ("0.1.0", "", "")
+    assert (told.version, told.group, told.role) == (__version__, "", "")
     assert told.counts.granted == 1
     assert told.counts.refused == {"busy": 1}
     assert (told.counts.connections, told.counts.protocol_errors) == (4, 1)

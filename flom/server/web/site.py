@@ -68,6 +68,10 @@ class _Request(server.Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Forget C{data}, a part of the body."""
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.requestHeaders.removeHeader(b"content-type")  # Twisted would parse a form, of which nothing was kept
+        super().requestReceived(command, path, version)
+
     def process(self) -> None:
         if self.path == b"*":
             self.path = b"/*"  # Twisted would answer it by itself, without our headers
@@ -109,7 +113,7 @@ class Site(server.Site):
     requestFactory = _Request
 
     def __init__(self, root: Resource, reactor: IReactor) -> None:
-        super().__init__(root, timeout=IDLE_TIME, reactor=reactor, parsePOSTFormSubmission=False)
+        super().__init__(root, timeout=IDLE_TIME, reactor=reactor)
         self.connections: set[_Channel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
