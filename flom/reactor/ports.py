@@ -80,6 +80,7 @@ class ClaimedUNIXPort(unix.Port):
         super().__init__(path, factory, backlog=BACKLOG, reactor=reactor)
         self._claim = claim
         self._address = path
+        self._shouldShutdown = not claim.is_borrowed  # or else nobody could connect to it any more
         if claim.made is None and not claim.is_borrowed:
             claim.made = identity(path)
 

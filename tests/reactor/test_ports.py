@@ -67,6 +67,19 @@ def test_only_our_own_socket_is_removed_in_the_end(
     assert os.path.exists(path) == is_borrowed
 
 
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET])
+def test_a_lender_goes_on_listening_in_the_end(
+    path: str, listen: Callable[[Claim], Any], family: socket.AddressFamily
+) -> None:
+    """systemd starts the next daemon when a client connects."""
+    with socket.socket(family) as lender, socket.socket(family) as client:
+        lender.bind(path if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        lender.listen()
+        listen(Claim(lender.dup(), is_borrowed=True)).connectionLost(None)
+        client.connect(lender.getsockname())
+        lender.accept()[0].close()
+
+
 def test_a_socket_that_has_replaced_ours_is_not_removed(path: str, listen: Callable[[Claim], Any]) -> None:
     port = listen(claim_unix(path, 0o600))
     os.unlink(path)

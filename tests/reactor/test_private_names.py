@@ -32,7 +32,7 @@ CONNECTION: Final = (
     *("_aborting", "_tempDataBuffer", "dataBuffer", "offset", "socket", "connected", "disconnecting"),
     *("_writeDisconnecting", "_writeDisconnected", "_closeWriteConnection"),
 )
-PORT: Final = ("doRead", "connected", "fileno", "startReading", "stopReading")
+PORT: Final = ("doRead", "connected", "fileno", "startReading", "stopReading", "_shouldShutdown")
 UDP_PORT: Final = ("_preexistingSocket",)
 MODULE: Final = ("_reservedFD",)
 ENDPOINT: Final = ("_path",)

@@ -1,0 +1,1 @@
+"""The units of systemd, as files and as systemd runs them."""
