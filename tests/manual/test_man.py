@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.tools.manual.everything import generated
 from tests.tools.manual.man import man_page, man_pages
 
 PAGES = {path.name: path for path in man_pages()}
+
+needs_mandoc = pytest.mark.skipif(shutil.which("mandoc") is None, reason="needs mandoc (Debian package mandoc)")
 
 OF_PROGRAM = {
     "flom-run.1": [setting for setting in SETTINGS if RUNNER in setting.programs],
@@ -39,6 +42,7 @@ def test_there_are_five_pages() -> None:
     assert sorted(PAGES) == ["flom-run.1", "flom.1", "flom.conf.5", "flomctl.1", "twistd-flom.8"]
 
 
+@needs_mandoc
 @pytest.mark.parametrize("name", PAGES)
 def test_man_has_no_complaint(name: str) -> None:
     done = subprocess.run(
@@ -58,6 +62,7 @@ def test_a_page_has_the_usual_sections(name: str) -> None:
     assert "OPTIONS" in sections or name in ("flom.conf.5", "flomctl.1")
 
 
+@needs_mandoc
 @pytest.mark.parametrize("name", OF_PROGRAM)
 def test_a_page_shows_every_option(name: str) -> None:
     text = rendered(PAGES[name])
@@ -65,6 +70,7 @@ def test_a_page_shows_every_option(name: str) -> None:
     assert "--starter" not in text
 
 
+@needs_mandoc
 def test_the_page_of_flom_says_what_flom_does_not_have() -> None:
     text = " ".join(rendered(PAGES["flom.1"]).split())
     assert "--close do not pass the connection on to the command; it keeps the lock" in text
@@ -72,6 +78,7 @@ def test_the_page_of_flom_says_what_flom_does_not_have() -> None:
     assert "(default _RESOURCE; key [Resource] Name)" in text
 
 
+@needs_mandoc
 def test_the_page_of_the_file_has_every_key() -> None:
     text = rendered(PAGES["flom.conf.5"])
     for setting in SETTINGS:

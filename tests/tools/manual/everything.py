@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.tools.manual.completion import completions
 from tests.tools.manual.man import man_page, man_pages
 from tests.tools.manual.pages import pages, renewed
 
@@ -13,4 +14,4 @@ def generated() -> dict[Path, str]:
     files = {path: renewed(path.read_text()) for path in pages()}
     for path, source in man_pages().items():
         files[path] = man_page(path.name, files.get(source) or source.read_text())
-    return files
+    return {**files, **completions()}

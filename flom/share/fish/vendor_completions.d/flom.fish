@@ -1,0 +1,94 @@
+# Completion of flom for fish. Written by make share.
+
+function __flom_resources -d 'Names of the resources of the daemon that the words before name, if it answers soon'
+    set -l words (commandline -opc)
+    set -l place
+    while set -q words[2]
+        if contains -- $words[1] -s -a -p -A -P -n -c --socket-name --unicast-address --unicast-port --multicast-address --multicast-port --network-interface --group --interface --config-file
+            set -a place $words[1] $words[2]
+        end
+        set -e words[1]
+    end
+    timeout 2 flomctl status $place 2>/dev/null | sed -e '1,/^RESOURCE/d' -e 's/[[:blank:]].*//' | sort -u
+end
+
+function __flom_command -d 'The command and its arguments; status 1 before there is one'
+    set -l words (commandline -opc) (commandline -ct)
+    set -e words[1]
+    argparse -s r/resource-name= type= l/lock-mode= q/resource-quantity= timeout= o/resource-timeout= e/resource-create= i/resource-idle-lifespan= s/socket-name= a/unicast-address= p/unicast-port= A/multicast-address= P/multicast-port= n/network-interface= c/config-file= shell= E/conflict-exit-code= Q/quiet V/verbose ignore-signal= close keep-place 'h/help=?' v/version show-config signal-list unique-id x/quiesce-exit X/immediate-exit debug-feature= d/daemon-lifespan= allow-remote-shutdown allow-local-shutdown m/mount-point-vfs= tls-certificate= tls-private-key= tls-ca-certificate= tls-check-peer-id= D/discovery-attempts= I/discovery-timeout= discovery-ttl= tcp-keepalive-time= tcp-keepalive-intvl= tcp-keepalive-probes= heartbeat= leader-timeout= election-time= group-key= group-key-required max-connections= max-connections-per-peer= max-waiters= max-resources= max-locks-per-connection= max-message-size= message-timeout= unread-timeout= session-timeout= sessions= T/command-trace-file= t/daemon-trace-file= append-trace-file= -- $words 2>/dev/null
+    if test -n "$argv[1]"; and not string match -qr '^-' -- $argv[1]
+        string join0 -- $argv
+        return 0
+    end
+    return 1
+end
+
+function __flom_complete_command
+    set -l words (__flom_command | string split0)
+    __fish_complete_subcommand --commandline $words
+end
+
+complete -c flom -x -n '__flom_command >/dev/null' -a '(__flom_complete_command)'
+complete -c flom -x -n 'not __flom_command >/dev/null' -a '(__fish_complete_command)'
+complete -c flom -n 'not __flom_command >/dev/null' -s r -l resource-name -xa '(__flom_resources)' -d 'name of the resource to lock'
+complete -c flom -n 'not __flom_command >/dev/null' -l type -xa 'simple numeric set hierarchical sequence timestamp' -d 'simple, numeric, set, hierarchical, sequence or timestamp: refuse a resource of another type'
+complete -c flom -n 'not __flom_command >/dev/null' -s l -l lock-mode -xa 'NL CR CW PR PW EX' -d 'NL, CR, CW, PR, PW or EX, for simple and hierarchical resources'
+complete -c flom -n 'not __flom_command >/dev/null' -s q -l resource-quantity -x -d 'units to take of a numeric resource'
+complete -c flom -n 'not __flom_command >/dev/null' -l timeout -x -d 'the same as -o, in seconds: 5, 0.5, 500ms, 2m'
+complete -c flom -n 'not __flom_command >/dev/null' -s o -l resource-timeout -x -d 'milliseconds, or 5s, 2m, to wait for the lock at most; -1: no limit, 0: do not wait'
+complete -c flom -n 'not __flom_command >/dev/null' -s e -l resource-create -xa 'yes no' -d 'yes or no: whether to create a resource that does not exist'
+complete -c flom -n 'not __flom_command >/dev/null' -s i -l resource-idle-lifespan -x -d 'milliseconds to remember the resource while no client uses it, if this creates it'
+complete -c flom -n 'not __flom_command >/dev/null' -s s -l socket-name -rF -d 'path of the daemon'\''s UNIX socket; the default is /tmp/flom-LOGIN'
+complete -c flom -n 'not __flom_command >/dev/null' -s a -l unicast-address -xa '(__fish_print_hostnames)' -d 'host of the daemon, a name or an address; h1,h2,h3: the one of these that leads by a quorum'
+complete -c flom -n 'not __flom_command >/dev/null' -s p -l unicast-port -x -d 'TCP port of the daemon'
+complete -c flom -n 'not __flom_command >/dev/null' -s A -l multicast-address -x -d 'multicast group, IPv4 or IPv6, in which the daemon is found, or elected if there is none'
+complete -c flom -n 'not __flom_command >/dev/null' -s P -l multicast-port -x -d 'UDP port of the group'
+complete -c flom -n 'not __flom_command >/dev/null' -s n -l network-interface -xa '(__fish_print_interfaces)' -d 'network interface for the group or for a link-local IPv6 address; with it, -a looks up IPv6 only'
+complete -c flom -n 'not __flom_command >/dev/null' -s c -l config-file -rF -d 'a configuration file, read last'
+complete -c flom -n 'not __flom_command >/dev/null' -l shell -x -d 'a command line for /bin/sh, instead of COMMAND'
+complete -c flom -n 'not __flom_command >/dev/null' -s E -l conflict-exit-code -x -d 'status to exit with if the resource is locked, or the timeout has run out'
+complete -c flom -n 'not __flom_command >/dev/null' -s Q -l quiet -f -d 'write nothing about the lock: the status says how it went'
+complete -c flom -n 'not __flom_command >/dev/null' -s V -l verbose -f -d 'print what is waited for, and with flom the configuration'
+complete -c flom -n 'not __flom_command >/dev/null' -l ignore-signal -xa 'HUP INT QUIT USR1 USR2 ALRM TERM CONT TSTP WINCH' -d 'a signal, by name or number, that is not passed on to the command; may be repeated'
+complete -c flom -n 'not __flom_command >/dev/null' -l close -f -d 'do not pass the connection on to the command; it keeps the lock if this program is killed'
+complete -c flom -n 'not __flom_command >/dev/null' -l keep-place -f -d 'stay in the queue while this program is stopped (Ctrl-Z); a lock may be granted to it then'
+complete -c flom -n 'not __flom_command >/dev/null' -s h -l help -f -d 'show all options, and end'
+complete -c flom -n 'not __flom_command >/dev/null' -s v -l version -f -d 'show the version'
+complete -c flom -n 'not __flom_command >/dev/null' -l show-config -f -d 'print the configuration that files, environment and options make'
+complete -c flom -n 'not __flom_command >/dev/null' -l signal-list -f -d 'list the signals'
+complete -c flom -n 'not __flom_command >/dev/null' -l unique-id -f -d 'show the unique id that this host sends to daemons'
+complete -c flom -n 'not __flom_command >/dev/null' -s x -l quiesce-exit -f -d 'end the daemon as soon as no client needs it'
+complete -c flom -n 'not __flom_command >/dev/null' -s X -l immediate-exit -f -d 'end the daemon at once'
+complete -c flom -n 'not __flom_command >/dev/null' -l debug-feature -xa 'ipv6.multicast.server ipv6.multicast.client tls.server tls.client' -d 'try ipv6.multicast.server, ipv6.multicast.client, tls.server or tls.client'
+complete -c flom -n 'not __flom_command >/dev/null' -s d -l daemon-lifespan -x -d 'idle milliseconds after which the daemon ends; -1: never, 0: start none'
+complete -c flom -n 'not __flom_command >/dev/null' -l allow-remote-shutdown -f -d 'let every client that can connect end the daemon'
+complete -c flom -n 'not __flom_command >/dev/null' -l allow-local-shutdown -f -d 'let every user of the daemon'\''s host end it over TCP'
+complete -c flom -n 'not __flom_command >/dev/null' -s m -l mount-point-vfs -xa '(__fish_complete_directories)' -d 'empty directory where the daemon shows what it holds, as a file system'
+complete -c flom -n 'not __flom_command >/dev/null' -l tls-certificate -rF -d 'PEM file with our certificate; TLS is used if all three files are given'
+complete -c flom -n 'not __flom_command >/dev/null' -l tls-private-key -rF -d 'PEM file with its private key'
+complete -c flom -n 'not __flom_command >/dev/null' -l tls-ca-certificate -rF -d 'PEM file with the certificate of the authority that must have signed the peer'\''s'
+complete -c flom -n 'not __flom_command >/dev/null' -l tls-check-peer-id -xa 'yes no' -d 'yes or no: whether the peer'\''s unique id must be the common name of its certificate'
+complete -c flom -n 'not __flom_command >/dev/null' -s D -l discovery-attempts -x -d 'how often to ask the group'
+complete -c flom -n 'not __flom_command >/dev/null' -s I -l discovery-timeout -x -d 'milliseconds to wait for an answer, each time'
+complete -c flom -n 'not __flom_command >/dev/null' -l discovery-ttl -x -d 'IP TTL of datagrams; 1: no router passes them on'
+complete -c flom -n 'not __flom_command >/dev/null' -l tcp-keepalive-time -x -d 'seconds of silence before a TCP peer is probed'
+complete -c flom -n 'not __flom_command >/dev/null' -l tcp-keepalive-intvl -x -d 'seconds between probes'
+complete -c flom -n 'not __flom_command >/dev/null' -l tcp-keepalive-probes -x -d 'unanswered probes after which the peer is considered dead'
+complete -c flom -n 'not __flom_command >/dev/null' -l heartbeat -x -d 'milliseconds between two announcements of a group'\''s leader'
+complete -c flom -n 'not __flom_command >/dev/null' -l leader-timeout -x -d 'milliseconds of silence after which the leader is considered dead'
+complete -c flom -n 'not __flom_command >/dev/null' -l election-time -x -d 'milliseconds without an objection after which a candidate leads'
+complete -c flom -n 'not __flom_command >/dev/null' -l group-key -rF -d 'file with a secret that the daemons and clients of the group share; others cannot make up what they say'
+complete -c flom -n 'not __flom_command >/dev/null' -l group-key-required -f -d 'do not believe FLoM'\''s daemons and clients either, which have no key'
+complete -c flom -n 'not __flom_command >/dev/null' -l max-connections -x -d 'connections in all, beyond which the daemon closes new ones; 0: no limit'
+complete -c flom -n 'not __flom_command >/dev/null' -l max-connections-per-peer -x -d 'the same for one IP address, or one user over UNIX sockets; 0: no limit'
+complete -c flom -n 'not __flom_command >/dev/null' -l max-waiters -x -d 'waiters for one resource, beyond which requests are refused instead of queued; 0: no limit'
+complete -c flom -n 'not __flom_command >/dev/null' -l max-resources -x -d 'resources, beyond which no other is created; 0: no limit'
+complete -c flom -n 'not __flom_command >/dev/null' -l max-locks-per-connection -x -d 'locks of one connection, beyond which it gets no other; 0: no limit'
+complete -c flom -n 'not __flom_command >/dev/null' -l max-message-size -x -d 'bytes of the longest message that the daemon accepts'
+complete -c flom -n 'not __flom_command >/dev/null' -l message-timeout -x -d 'milliseconds that a client has for its first message, and to end one that it has begun'
+complete -c flom -n 'not __flom_command >/dev/null' -l unread-timeout -x -d 'milliseconds after which a client is disconnected that does not read its answers'
+complete -c flom -n 'not __flom_command >/dev/null' -l session-timeout -x -d 'milliseconds for which locks are kept whose connection is broken, or daemon killed; 0: not at all'
+complete -c flom -n 'not __flom_command >/dev/null' -l sessions -xa 'optional required' -d 'optional or required: whether a TCP connection that ends without a goodbye is broken, as a proxy ends it'
+complete -c flom -n 'not __flom_command >/dev/null' -s T -l command-trace-file -rF -d 'file for the trace of this command'
+complete -c flom -n 'not __flom_command >/dev/null' -s t -l daemon-trace-file -rF -d 'file for the trace of the daemon; FLOM_TRACE_MASK selects what is traced'
+complete -c flom -n 'not __flom_command >/dev/null' -l append-trace-file -xa 'yes no' -d 'yes or no: whether to add to trace files instead of replacing them'
