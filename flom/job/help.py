@@ -27,7 +27,7 @@ DAEMON_HELP: Final = {
 
 _COMMON: Final = (
     *("resource-name", "type", "lock-mode", "resource-quantity", "timeout", "resource-timeout"),
-    *("socket-name", "unicast-address", "unicast-port", "multicast-address", "network-interface", "config-file"),
+    *("socket-name", "unicast-address", "unicast-port", "multicast-address", "config-file"),
     *("shell", "on-lost", "conflict-exit-code", "quiet", "verbose"),
     *("help", "version", "quiesce-exit"),
 )

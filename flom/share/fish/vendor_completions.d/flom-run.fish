@@ -48,7 +48,7 @@ complete -c flom-run -n 'not __flom_run_command >/dev/null' -s c -l config-file 
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l shell -x -d 'a command line for /bin/sh, instead of COMMAND'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l on-lost -xa 'warn terminate kill signal:' -d 'warn, terminate, kill or signal:NAME: what the command gets if its lock is lost while it runs'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l kill-after -x -d 'seconds, or 500ms, 1m, from the SIGTERM of --on-lost terminate to SIGKILL; without it, 2.5 s at most'
-complete -c flom-run -n 'not __flom_run_command >/dev/null' -s E -l conflict-exit-code -x -d 'status to exit with if the resource is locked, or the timeout has run out'
+complete -c flom-run -n 'not __flom_run_command >/dev/null' -s E -l conflict-exit-code -x -d 'status to exit with if the resource is locked, or the timeout has run out; with 0, nothing is said of it'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s Q -l quiet -f -d 'write nothing about the lock: the status says how it went'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s V -l verbose -f -d 'print what is waited for, and with flom the configuration'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l ignore-signal -xa 'HUP INT QUIT USR1 USR2 ALRM TERM CONT TSTP WINCH' -d 'a signal, by name or number, that is not passed on to the command; may be repeated'

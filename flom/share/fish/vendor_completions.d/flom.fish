@@ -46,7 +46,7 @@ complete -c flom -n 'not __flom_command >/dev/null' -s P -l multicast-port -x -d
 complete -c flom -n 'not __flom_command >/dev/null' -s n -l network-interface -xa '(__fish_print_interfaces)' -d 'network interface for the group or for a link-local IPv6 address; with it, -a looks up IPv6 only'
 complete -c flom -n 'not __flom_command >/dev/null' -s c -l config-file -rF -d 'a configuration file, read last'
 complete -c flom -n 'not __flom_command >/dev/null' -l shell -x -d 'a command line for /bin/sh, instead of COMMAND'
-complete -c flom -n 'not __flom_command >/dev/null' -s E -l conflict-exit-code -x -d 'status to exit with if the resource is locked, or the timeout has run out'
+complete -c flom -n 'not __flom_command >/dev/null' -s E -l conflict-exit-code -x -d 'status to exit with if the resource is locked, or the timeout has run out; with 0, nothing is said of it'
 complete -c flom -n 'not __flom_command >/dev/null' -s Q -l quiet -f -d 'write nothing about the lock: the status says how it went'
 complete -c flom -n 'not __flom_command >/dev/null' -s V -l verbose -f -d 'print what is waited for, and with flom the configuration'
 complete -c flom -n 'not __flom_command >/dev/null' -l ignore-signal -xa 'HUP INT QUIT USR1 USR2 ALRM TERM CONT TSTP WINCH' -d 'a signal, by name or number, that is not passed on to the command; may be repeated'
