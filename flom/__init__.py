@@ -1,9 +1,9 @@
 """
 FLoM, the Free Lock Manager, on Twisted: runs commands under locks, on one host or many.
 
-C{from flom import lock} is for scripts, and the errors are here too. C{__all__} has the names of FLoM's own library,
-for programs that were written for that and import C{*}. Everything is imported when it is first asked for. Programs on
-Twisted use L{flom.client} and L{flom.server}.
+C{from flom import lock} is for scripts, and L{flom.aio} for programs on asyncio; the errors are here too. C{__all__}
+has the names of FLoM's own library, for programs that were written for that and import C{*}. Everything is imported
+when it is first asked for. Programs on Twisted use L{flom.client} and L{flom.server}.
 """
 
 from flom._version import __version__ as __version__
@@ -20,6 +20,10 @@ def __getattr__(name: str) -> object:
         from flom.client.blocking.lock import lock
 
         return lock
+    if name == "aio":
+        from importlib import import_module
+
+        return import_module("flom.aio")
     if name in _ERRORS:
         from flom import errors
 
@@ -35,4 +39,4 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     from flom import libflom
 
-    return sorted({*globals(), "lock", *_ERRORS, *libflom.__all__})
+    return sorted({*globals(), "aio", "lock", *_ERRORS, *libflom.__all__})

@@ -1,3 +1,4 @@
+from flom import aio as aio
 from flom.client.blocking.lock import lock as lock
 from flom.errors import (
     CannotWait as CannotWait,

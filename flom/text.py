@@ -13,6 +13,7 @@ _MAX_CUT: Final = 500  # characters: all of a message of FLoM's
 _EXTRAS: Final = {  # of setup.cfg: by the name by which it is imported, each package, and the extra that installs it
     "OpenSSL": ("pyOpenSSL", "tls"),
     "cryptography": ("cryptography", "tls"),
+    "greenlet": ("greenlet", "aio"),
     "mfusepy": ("mfusepy", "vfs"),
     "prometheus_client": ("prometheus_client", "web"),
     "rich": ("rich", "ctl"),

@@ -39,7 +39,7 @@ LAYERS: Final = [
 ]
 STRANGERS: Final = ("flom.server", "flom.client")
 ENTRY_POINTS: Final = ("flom.tap", "flom.run", "flom.ctl", "flom.daemon", "flom.vfs", "flom.client.deferred.__main__")
-WITHOUT_REACTOR: Final = ("flom.client.blocking", "flom.job", "flom.run")
+WITHOUT_REACTOR: Final = ("flom.aio", "flom.client.blocking", "flom.client.tasks", "flom.job", "flom.run")
 
 MODULES: Final = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import asyncio
+from collections.abc import Coroutine
+from threading import Thread
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 import flom
+import flom.aio
 from flom.client.blocking.lock import BlockingLock, Held
 from flom.codes import ReturnCode
 from flom.core.modes import as_mode
 from flom.errors import CannotWait, FlomError, InvalidName, LockBusy, LockImpossible, LockTimeout, Misuse
+from tests.fakes.peers import PATIENCE
+
+_T = TypeVar("_T")
 
 
 class BlockingHeld:
@@ -38,6 +45,43 @@ class Blocking:
             return BlockingHeld(lock.acquire())
 
         return deferToThread(acquire)
+
+
+class Tasks:
+    """L{flom.aio}, on a loop of its own in a thread."""
+
+    def __init__(self, socket: str) -> None:
+        self._client = flom.aio.Client(socket=socket, start=False)
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def acquire(self, name: str, mode: Any = "EX", **asked: Any) -> Deferred[TaskHeld]:
+        async def acquire() -> TaskHeld:
+            return TaskHeld(self, await self._client.lock(name, mode, **asked).acquire())
+
+        return self.run(acquire())
+
+    def run(self, call: Coroutine[Any, Any, _T]) -> Deferred[_T]:
+        return deferToThread(asyncio.run_coroutine_threadsafe(call, self._loop).result, PATIENCE)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class TaskHeld:
+    """What L{flom.aio} has taken."""
+
+    def __init__(self, tasks: Tasks, held: flom.aio.Held) -> None:
+        self.element = held.element
+        self.token = held.token
+        self._held = held
+        self._tasks = tasks
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        return self._tasks.run(self._held.release(rollback))
 
 
 _ERRORS: Final[dict[int, type[Exception]]] = {

@@ -1,6 +1,6 @@
 """
 All that grant locks grant, refuse, wait and forget alike: the arbiter in this process, the Twisted client over every
-transport, the blocking client, and FLoM's library.
+transport, the blocking client, the one for tasks of asyncio, and FLoM's library.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
 from flom.server.service import build_daemon
-from tests.contract.clients import Blocking, FlomLibrary
+from tests.contract.clients import Blocking, FlomLibrary, Tasks
 
 loop: Any = reactor
 
 DEFERRED: Final = ("local", "unix", "tcp4", "tcp6")
 """The arbiters that provide L{IArbiter}."""
 
-OURS: Final = (*DEFERRED, "blocking")
+OURS: Final = (*DEFERRED, "blocking", "tasks")
 """The ones that refuse what makes no sense; FLoM's library makes something of it."""
 
 ALL: Final = (*OURS, "flom")
@@ -54,6 +54,10 @@ async def arbiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             yield local
         case "blocking":
             yield Blocking(path)
+        case "tasks":
+            tasks = Tasks(path)
+            yield tasks
+            tasks.close()
         case "flom":
             yield FlomLibrary(path)
         case transport:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import os
 from select import POLLOUT
-from time import monotonic, sleep
+from time import monotonic
 
 from flom.client.addresses import CROWD_RETRY, check_owner, daemon_host, is_private
+from flom.client.blocking import stream
 from flom.client.blocking.fork_safety import close_socket, open_socket
-from flom.client.blocking.stream import NEVER, wait_for
+from flom.client.blocking.stream import NEVER, sleep, wait_for
 from flom.client.retry import in_group
 from flom.codes import ReturnCode
 from flom.config import Config, private_sockets
@@ -209,7 +210,7 @@ def _look_up(host: str, port: int, family: int, deadline: float) -> list[Any]:
     def look_up(flags: int = 0) -> list[Any]:
         return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, 0, flags)
 
-    if deadline == NEVER:
+    if deadline == NEVER and stream.running_task is None:
         return look_up()
     try:
         return look_up(socket.AI_NUMERICHOST)
@@ -285,7 +286,7 @@ def _group_of(config: Config, deadline: float) -> Group:
     """Return the group, whose address may be a name that has to be looked up until C{deadline}."""
     from flom.net.multicast import group_of
 
-    if deadline == NEVER:
+    if deadline == NEVER and stream.running_task is None:
         return group_of(config)
 
     from flom.client.blocking.lookup import look_up_by

@@ -15,10 +15,9 @@ import sys
 from importlib import import_module
 from select import EPOLLIN, epoll
 from threading import Thread
-from time import sleep
 
 from flom.client.blocking.fork_safety import guard
-from flom.client.blocking.stream import NEVER
+from flom.client.blocking.stream import NEVER, sleep
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import ReturnCode
 from flom.errors import DaemonLost, LockTimeout, NoProcess
@@ -28,13 +27,38 @@ from flom.trace import tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Protocol
 
     from flom.client.blocking.acquire import Acquirer
     from flom.client.blocking.connection import Conversation
     from flom.core.heartbeat import Heartbeat
     from flom.core.protocol.messages import Lock
     from flom.core.schedule import Schedule
+
+    class Running(Protocol):
+        """What reclaims a lock: a thread, or a task of asyncio."""
+
+        def is_alive(self) -> bool:
+            """Return whether it has not ended."""
+
+        def join(self, timeout: float) -> None:
+            """Wait for its end for C{timeout} seconds at most."""
+
+    class Watch(Protocol):
+        """What calls L{Keeper.look_after} in time: L{_Watch}, or the loop of asyncio."""
+
+        def add(self, keeper: Keeper) -> None:
+            """See L{_Watch.add}."""
+
+        def put(self, keeper: Keeper, due: float) -> None:
+            """See L{_Watch.put}."""
+
+        def remove(self, keeper: Keeper) -> bool:
+            """See L{_Watch.remove}."""
+
+        def forget(self, keeper: Keeper) -> None:
+            """See L{_Watch.forget}."""
+
 
 _SHORT: Final = 0.005  # seconds
 _MOMENT: Final = 0.05  # likewise
@@ -80,12 +104,13 @@ class Keeper:
         self._is_ending = self._is_abandoned = False
         self._is_limited = False  # while the lock is reclaimed: whether it is lost when its time is over
         self._is_over = True  # nothing is left to be done by the thread
-        self._thread: Thread | None = None  # once there is something to do
+        self._thread: Running | None = None  # once there is something to do
+        self._watch: Watch = _watch
 
     def start(self) -> bool:
         """Start to keep the lock; return whether that was possible: there may be no further thread."""
         try:
-            _watch.add(self)
+            self._watch.add(self)
         except (OSError, RuntimeError) as e:  # the latter also while the program ends
             _trace.debug("%s is not kept: %s", self._message.name, e)
             return False
@@ -104,7 +129,7 @@ class Keeper:
                 heartbeat.tend(self.conversation, now)
             if not self.conversation.is_lost:
                 return self.due
-            if not _watch.remove(self):
+            if not self._watch.remove(self):
                 return NEVER
             self._wake(now)
         if heartbeat is None or self._is_over:
@@ -131,9 +156,9 @@ class Keeper:
         """
         with guard:
             self._is_ending = True
-            if _watch.remove(self) and self.conversation.is_lost:  # both may come at once
+            if self._watch.remove(self) and self.conversation.is_lost:  # both may come at once
                 self._wake(boottime())
-                _watch.put(self, self.look_after(boottime()))
+                self._watch.put(self, self.look_after(boottime()))
         is_ours = self._owner == os.getpid() and not sys.is_finalizing()
         if self._thread is not None and is_ours and not self._is_over and self.loss is None:
             give_up = boottime() + (CLOSE_TIMEOUT if self.conversation.is_awaited else NEVER)
@@ -152,7 +177,7 @@ class Keeper:
         """End, and close the connection, without waiting for that."""
         with guard:
             self._is_abandoned = True
-            _watch.remove(self)
+            self._watch.remove(self)
             if self._is_over:
                 self._give_up()
 
@@ -169,23 +194,31 @@ class Keeper:
             heartbeat.left_to_lose(now)
         self._is_over = False
         try:
-            self._thread = Thread(target=self._run, name="flom-keeper", daemon=True)
-            self._thread.start()
+            self._thread = self._start()
         except (OSError, RuntimeError) as e:
             self._is_over = True
             self._thread = None
             _trace.debug("%s is not kept: %s", self._message.name, e)
             self.loss = self.conversation.why_lost()
 
-    def _run(self) -> None:
+    def _start(self) -> Running:
+        """Start L{_run} in a thread, and return that; C{RuntimeError} is raised if there can be none."""
+        thread = Thread(target=self._run_in_thread, name="flom-keeper", daemon=True)
+        thread.start()
+        return thread
+
+    def _run_in_thread(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program's own threads
+        self._run()
+
+    def _run(self) -> None:
         is_held = False
         try:
             is_held = not self._is_abandoned and self._reclaim()
         finally:
             with guard:
                 self._is_over = True
-                _watch.forget(self)
+                self._watch.forget(self)
                 if self._is_abandoned:
                     self._give_up()
                 elif is_held and not self._is_ending:
@@ -318,7 +351,7 @@ class _Watch:
 _watch = _Watch()
 
 
-def keep(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
+def keep(acquirer: Acquirer, message: Lock, conversation: Conversation, kind: type[Keeper] = Keeper) -> Keeper | None:
     """
     Keep the lock that was granted; return what does that, or C{None} if it could not be reclaimed, or there can be no
     further thread.
@@ -326,7 +359,7 @@ def keep(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keepe
     @raise ConfigError: there is no room for the kill-after that is configured.
     @raise NoProcess: nothing can keep it, and the daemon leads by a quorum: it would soon be another client's.
     """
-    keeper = keeper_for(acquirer, message, conversation)
+    keeper = keeper_for(acquirer, message, conversation, kind)
     if keeper is not None and keeper.start():
         return keeper
     if conversation.connection.terms.quorum:
@@ -334,22 +367,24 @@ def keep(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keepe
     return None
 
 
-def keeper_for(acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
+def keeper_for(
+    acquirer: Acquirer, message: Lock, conversation: Conversation, kind: type[Keeper] = Keeper
+) -> Keeper | None:
     """Return what keeps the lock that was granted, which is to be started; see L{keep}."""
     if not acquirer.can_reclaim():
         return None
     if not conversation.connection.session:
-        return Keeper(acquirer, message, conversation)
+        return kind(acquirer, message, conversation)
     terms = conversation.connection.terms
     config = acquirer.config.under_quorum() if terms.quorum else acquirer.config
     is_strict = config.lost_signal is not None or terms.quorum
     lease = acquirer.begin_lease(config.time_to_end, is_ended=is_strict)
     if lease is None or lease.interval == NEVER:
-        return Keeper(acquirer, message, conversation)
+        return kind(acquirer, message, conversation)
     from flom.core.heartbeat import heartbeat_on  # which locks over UNIX sockets do not need
 
     heartbeat = heartbeat_on(terms, lease, is_strict=is_strict, is_in_group=acquirer.is_in_group)
-    return Keeper(acquirer, message, conversation, heartbeat, is_strict=is_strict)
+    return kind(acquirer, message, conversation, heartbeat, is_strict=is_strict)
 
 
 def _import_early() -> None:

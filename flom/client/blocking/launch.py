@@ -14,12 +14,12 @@ import os
 import site
 import sys
 from select import POLLIN
-from time import monotonic, sleep
+from time import monotonic
 
 from flom.client.addresses import daemon_host, peer_of
 from flom.client.blocking.dial import NoDaemon
 from flom.client.blocking.fork_safety import guard
-from flom.client.blocking.stream import wait_for
+from flom.client.blocking.stream import sleep, wait_for
 from flom.codes import ReturnCode
 from flom.config import DAEMON, SETTINGS, Config, private_sockets, state_directory
 from flom.config.parsers import absolute

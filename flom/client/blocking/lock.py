@@ -33,7 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import ParamSpec, TypeVar
+    from typing import Any, ParamSpec, TypeVar
 
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.keeper import Keeper
@@ -84,16 +84,37 @@ def lock(
     @raise flom.errors.LocalProtocolError: the name is too long for a message.
     @raise flom.errors.ConfigError: the configuration makes no sense, or does not together with the arguments.
     """
-    asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
+    asked, whereabouts = check_arguments(
+        name,
+        mode,
+        timeout=timeout,
+        quantity=quantity,
+        wait=wait,
+        create=create,
+        lifespan=lifespan,
+        start=start,
+        whereabouts=lambda: configure(config, socket, address, port, group),
+    )
+    return BlockingLock(asked, whereabouts, start=start)
+
+
+def check_arguments(
+    name: str, mode: LockMode | str | int, *, start: bool, whereabouts: Callable[[], Config], **wanted: Any
+) -> tuple[Asked, Config]:
+    """
+    Return what is asked for, and where; L{lock} has the other parameters, and raises the same errors.
+
+    @param whereabouts: returns where the daemon is.
+    """
+    asked = ask(name, mode, **wanted)
     try:
         encode(asked.message(unique_id()))
         if not isinstance(start, int):
             raise InvalidRequest(f"start {start!r} is neither true nor false")
-        whereabouts = _configure(config, socket, address, port, group)
+        return asked, whereabouts()
     except FlomError as e:
         e.concern(name)
         raise
-    return BlockingLock(asked, whereabouts, start=start)
 
 
 class Held:
@@ -149,9 +170,14 @@ class Held:
         still be reclaimed, it is not lost. If this program did not run for a while, this waits for up to 1 s until it
         is known.
         """
+        if self._loss is None and not self.is_released and self._keeper is not None:
+            self._keeper.find_out()
+        return self.known_loss
+
+    @property
+    def known_loss(self) -> DaemonLost | None:
+        """As L{lost}, without waiting for anything."""
         if self._loss is None and not self.is_released:
-            if self._keeper is not None:
-                self._keeper.find_out()
             if self._keeper is not None and self._keeper.loss is not None:
                 self._loss = self._keeper.loss
             elif self._conversation.is_contested:
@@ -242,6 +268,11 @@ class BlockingLock:
         self._held: Held | None = None
         self._entered: Held | None = None
 
+    @property
+    def name(self) -> str:
+        """The name of the resource."""
+        return self._asked.name.text
+
     def __repr__(self) -> str:
         if self._held is not None:
             return repr(self._held)
@@ -274,10 +305,7 @@ class BlockingLock:
                 self._acquirer = os.getpid()
             message = signed(self._asked.message(unique_id()))
             conversation, granted = acquirer.acquire(message)
-            if acquirer.can_reclaim():
-                from flom.client.blocking.keeper import keep  # it imports what other locks do not need
-
-                keeper = keep(acquirer, message, conversation)
+            keeper = self._keep(acquirer, message, conversation)
             self._held = held = Held(message, granted, conversation, keeper)
             self._acquirer = 0
             return held
@@ -294,6 +322,14 @@ class BlockingLock:
             if isinstance(e, FlomError) and is_ours:
                 e.concern(name)
             raise
+
+    def _keep(self, acquirer: Acquirer, message: Lock, conversation: Conversation) -> Keeper | None:
+        """Return what keeps the lock that was granted, and has begun to; C{None} if nothing does."""
+        if not acquirer.can_reclaim():
+            return None
+        from flom.client.blocking.keeper import keep  # it imports what other locks do not need
+
+        return keep(acquirer, message, conversation)
 
     def release(self, rollback: bool = False) -> None:
         """Release what this has acquired last; see L{Held.release}."""
@@ -358,7 +394,7 @@ class _Warnings(Hooks):
         _warn(line)
 
 
-def _configure(
+def configure(
     config: Config | None,
     socket: str | os.PathLike[str] | None,
     address: str | None,

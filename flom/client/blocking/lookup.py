@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from flom.client.blocking import stream
 from flom.errors import LockTimeout, NoProcess
 from flom.lean import Lock, start_thread
 
@@ -31,6 +32,12 @@ def look_up_by(deadline: float, name: str, look_up: Callable[[], _T]) -> _T:
     @param name: of the host, for the error.
     @raise LookupTimeout: it is C{deadline}; the thread goes on in vain.
     """
+    task = None if stream.running_task is None else stream.running_task()
+    if task is not None:
+        try:
+            return task.call_in_thread(look_up, deadline)
+        except LockTimeout:
+            raise LookupTimeout(f"{name}: no name server has answered in time") from None
     found: list[_T] = []
     problems: list[BaseException] = []
     is_done = Lock()

@@ -1,4 +1,9 @@
-"""Bytes over a socket, without a reactor: every wait ends at a deadline, and may end at a signal."""
+"""
+Bytes over a socket, without a reactor: every wait ends at a deadline, and may end at a signal.
+
+All code of this folder that waits calls L{wait_for}, L{sleep} or L{flom.client.blocking.lookup.look_up_by}. In a task
+of asyncio these suspend the task instead (L{flom.client.tasks.switch}), so that nothing else here need know of tasks.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import os
 from errno import EPIPE
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
+from time import sleep as sleep_in_kernel
 
 from flom.client.retry import why_closed
 from flom.errors import FlomError, LockTimeout
@@ -14,13 +20,32 @@ from flom.trace import tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Callable
+    from typing import Final, Protocol, TypeVar
+
+    _T = TypeVar("_T")
+
+    class Suspending(Protocol):
+        """A task of asyncio in which code of this folder runs."""
+
+        def wait_for(self, waiting: socket.socket, event: int, deadline: float) -> None:
+            """See L{wait_for}; the deadline has not come yet."""
+
+        def sleep(self, seconds: float) -> None:
+            """See L{sleep}."""
+
+        def call_in_thread(self, call: Callable[[], _T], deadline: float) -> _T:
+            """Return what C{call} does, which is called in a thread; L{LockTimeout} is raised at C{deadline}."""
+
 
 NEVER: Final = float("inf")  # the deadline of a wait that takes as long as it takes
 _LONGEST_POLL: Final = 86_400.0  # seconds; the kernel would not take much more
 _CHUNK: Final = 65_536  # bytes
 
 _trace = tracer("client")
+
+running_task: Callable[[], Suspending | None] | None = None
+"""Returns the task of asyncio that runs here, if one does; C{None} as long as L{flom.client.tasks} is not imported."""
 
 
 class Interrupted(FlomError):
@@ -103,6 +128,9 @@ def wait_for(waiting: socket.socket, event: int, deadline: float, signals: socke
     @raise LockTimeout: nothing can, and it is C{deadline}.
     @raise Interrupted: there was a signal.
     """
+    if running_task is not None and deadline > monotonic() and (task := running_task()) is not None:
+        task.wait_for(waiting, event, deadline)
+        return
     poller = poll()
     poller.register(waiting, event)
     if signals is not None:
@@ -116,6 +144,12 @@ def wait_for(waiting: socket.socket, event: int, deadline: float, signals: socke
             raise Interrupted("interrupted by a signal")
         if monotonic() >= deadline:
             raise LockTimeout("too late")
+
+
+def sleep(seconds: float) -> None:
+    """Wait for C{seconds}."""
+    task = None if running_task is None else running_task()
+    (sleep_in_kernel if task is None else task.sleep)(seconds)
 
 
 class note_signals:
