@@ -12,6 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from flom.codes import Outcome
+from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import LockRequest
 
 
@@ -98,7 +99,16 @@ class Ended:
     held: float = field(compare=False)
 
 
-Effect = Granted | Queued | Incubated | Refused | Ended
+@dataclass(slots=True)
+class Withdrawn:
+    """The session waits no longer, which it did for C{waited} seconds; no session is told."""
+
+    request: LockRequest
+    reason: WhyWithdrawn
+    waited: float = field(compare=False)
+
+
+Effect = Granted | Queued | Incubated | Refused | Ended | Withdrawn
 
 
 @dataclass(slots=True)

@@ -32,12 +32,14 @@ from flom.core.effects import (
     Limit,
     Queued,
     Refused,
+    Withdrawn,
 )
 from flom.core.grace import MAX_GRACE, NO_WAIT, REJOIN_BATCH, REJOIN_TIME, Looking
 from flom.core.locks.snapshot import TableView
-from flom.core.locks.statistics import Statistics
+from flom.core.locks.statistics import Loss, Statistics
 from flom.core.locks.table import LockTable
 from flom.core.names import ResourceName
+from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import Asked, LockRequest, SessionId, show_lock
 from flom.errors import Closed, DaemonLost, FlomError, LockContested, Misuse, StandingBy, lock_refused
 from flom.interfaces import IArbiter, IHeld
@@ -61,6 +63,12 @@ Deliver = Callable[[Delivered], None]
 
 HERE: Final = "this process"
 """Names the arbiter in errors of its own process, where those of clients name the daemon."""
+
+_WHY_WITHDRAWN: Final = {
+    WhyWithdrawn.TIMEOUT: "its time was over",
+    WhyWithdrawn.SIGNAL: "interrupted by a signal",
+    WhyWithdrawn.GONE: "the client has gone",
+}
 
 _HERE_PEER: Final = Peer(HERE, pid=os.getpid(), uid=os.geteuid())
 
@@ -250,6 +258,10 @@ class DeferredArbiter(Acquiring):
         """Return when C{session} was granted last what it holds; C{None} if it holds nothing."""
         return self._table.last_grant(session)
 
+    def note_loss(self, session: SessionId, loss: Loss) -> None:
+        """Count what C{session} holds as lost, because of C{loss}."""
+        self.statistics.lost[loss] += self._table.count_held(session)
+
     def has_locks(self, session: SessionId) -> bool:
         """Return whether C{session} holds or waits for anything."""
         takeover = self._takeover
@@ -319,11 +331,11 @@ class DeferredArbiter(Acquiring):
         assert self._freeze is not None
         self._freeze.calls.append(call)
 
-    def withdraw(self, session: SessionId, name: ResourceName) -> None:
-        """Forget the last request of C{session} for C{name} if it is queued; nothing happens if none is."""
-        standing = self._table.standing(session, name)
-        if isinstance(standing, Queued):
-            self._table.withdraw(standing.request)
+    def withdraw(self, session: SessionId, name: ResourceName, reason: WhyWithdrawn = WhyWithdrawn.GONE) -> bool:
+        """Forget the last request of C{session} for C{name} if it waits, because of C{reason}; return whether."""
+        effects = [] if self._freeze is not None else self._table.give_up(session, name, self.now(), reason)
+        self._carry_out(effects)
+        return bool(effects)
 
     def drop(self, session: SessionId) -> None:
         """End C{session}: free what it holds and forget what it waits for. Nothing more is delivered to it."""
@@ -334,7 +346,7 @@ class DeferredArbiter(Acquiring):
         self._sessions.pop(session, None)
         self._suspended.discard(session)
         self._local.pop(session, None)
-        self._carry_out(self._table.drop(session, self.now()))
+        self._carry_out(self._table.drop(session, self.now(), by_client=not self.is_closed))
         self._peers.pop(session, None)
         self.on_change()
         if self.is_draining:
@@ -528,6 +540,7 @@ class DeferredArbiter(Acquiring):
         for session in sessions:
             deliver = self._sessions.get(session)
             if deliver is not None:
+                self.note_loss(session, Loss.CONTESTED)
                 deliver(Contested())
 
     def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
@@ -584,6 +597,7 @@ class DeferredArbiter(Acquiring):
         if self._takeover is not None and (missing := self._takeover.still_looking):
             text = "{missing} holders of the former daemon have not come within {seconds:g} s: others are served now"
             self._log.warn(text, missing=missing, seconds=MAX_GRACE)
+            self.statistics.lost[Loss.GRACE_ENDED] += missing
         for request in self._end_grace():
             if request.session in self._sessions:
                 self.request(request)
@@ -606,7 +620,7 @@ class DeferredArbiter(Acquiring):
             del self._sessions[session]  # all of them first: none may be granted what another one waited for
             self._suspended.discard(session)
         for session, deliver in idle.items():
-            self._table.drop(session, self.now())
+            self._table.drop(session, self.now(), by_client=False)
             deliver(Dismissed())
         if idle:
             self.on_change()
@@ -630,9 +644,9 @@ class DeferredArbiter(Acquiring):
     def _deliver(self, effect: Effect) -> None:
         """Deliver C{effect} to the session that it concerns, if that is still there."""
         kind = type(effect)
-        if self._log_grants or kind is Refused:
-            self._log_effect(effect)
-        if kind is Ended:
+        if self._log_grants or kind is Refused or kind is Withdrawn:
+            self._note_effect(effect)
+        if kind is Ended or kind is Withdrawn:
             return
         if self._takeover is not None and isinstance(effect, Granted):
             self._takeover.note_granted(effect.request)
@@ -644,9 +658,14 @@ class DeferredArbiter(Acquiring):
         except Exception:
             self._log.failure("delivering {effect} to a session", effect=effect)
 
-    def _log_effect(self, effect: Effect) -> None:
+    def _note_effect(self, effect: Effect) -> None:
+        """Log C{effect}, unless there were many of its kind; count it, if it is the loss of a lock."""
         request = effect.request
-        if isinstance(effect, Refused) and effect.limit is None and not self._throttle.allows("refusals"):
+        if isinstance(effect, Refused):
+            self.statistics.lost[Loss.RECLAIM_REFUSED] += request.regains
+            if effect.limit is None and not self._throttle.allows("refusals"):
+                return
+        elif isinstance(effect, Withdrawn) and not self._throttle.allows("withdrawals"):
             return
         peer = self.peer(request.session)
         about = {
@@ -660,6 +679,10 @@ class DeferredArbiter(Acquiring):
                 self._log.debug(text, waited=waited, token=token, **about)
             case Ended(held=held):
                 self._log.debug("{resource} ({mode}) released by {peer} after {held:.3f} s", held=held, **about)
+            case Withdrawn(waited=waited, reason=reason):
+                text = "{resource} ({mode}) withdrawn by {peer}{details} after {waited:.3f} s: {why}"
+                details, why = "" if peer is None else peer.details, _WHY_WITHDRAWN[reason]
+                self._log.info(text, waited=waited, reason=reason.value, why=why, details=details, **about)
             case Refused(limit=Limit() as limit):
                 self._throttle.warn(limit.value, "{resource} ({mode}) refused to {peer}", **about)
             case Refused(outcome=outcome):
@@ -726,6 +749,8 @@ class _LocalLock:
         if self.granted.called:
             self.is_lost = True
             if not self.lost.called:
+                if not self._is_contested:  # which is counted where it is found out
+                    self._arbiter.statistics.lost[Loss.SUPERSEDED] += 1
                 self.lost.callback(self._why_lost())
 
     def release(self, rollback: bool = False) -> Deferred[None]:
@@ -751,7 +776,7 @@ class _LocalLock:
             case Contested():
                 self._is_contested = True
                 self.lose()
-            case Queued() | Incubated() | Ended():
+            case Queued() | Incubated() | Ended() | Withdrawn():
                 pass
             case _:
                 assert_never(effect)

@@ -17,11 +17,12 @@ from typing_extensions import assert_never
 from zope.interface import implementer
 
 from flom.codes import Outcome, ReturnCode
-from flom.core.effects import Contested, Delivered, Dismissed, Ended, Granted, Incubated, Queued, Refused
+from flom.core.effects import Contested, Delivered, Dismissed, Ended, Granted, Incubated, Queued, Refused, Withdrawn
+from flom.core.locks.statistics import Loss
 from flom.core.names import parse_name
 from flom.core.protocol.connection import ServerConnection
 from flom.core.protocol.encode import encode
-from flom.core.protocol.events import Incomplete, Introduced, InvalidLock, Order, Release
+from flom.core.protocol.events import Incomplete, Introduced, InvalidLock, Order, Release, Withdraw
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import (
     HAS_SESSIONS,
@@ -253,6 +254,8 @@ class LockProtocol(Protocol):
         self._forget_unread()
         session = self._session
         if session is None or not (self._is_expected_back(reason) and self._shared.sessions.suspend(session)):
+            if self._is_tcp and not self._connection.is_over and self._has_broken(reason):
+                self._arbiter.note_loss(self._id, Loss.CONNECTION_BROKEN)
             self._end_session()  # the other way out, whatever the cause
 
     def _carry_out(self, order: Introduced | Order) -> None:
@@ -278,6 +281,7 @@ class LockProtocol(Protocol):
                 elif order.secret and self._go_on(order):
                     pass
                 elif order.regains and not self._may_reclaim(order):
+                    self._arbiter.statistics.lost[Loss.RECLAIM_REFUSED] += 1
                     self._answer(Outcome.BUSY)
                 else:
                     self._arbiter.request(order)
@@ -304,6 +308,9 @@ class LockProtocol(Protocol):
             case Challenge():
                 self._send(self._shared.answer_challenge(order))
                 self.hang_up()
+            case Withdraw():
+                if not self._arbiter.withdraw(self._id, order.name, order.reason):
+                    self._carry_out(Release(order.name, True))  # it was granted meanwhile, or is not decided yet
             case Offer():
                 self._heir = self._shared.answer_offer(order, self._send, self.hang_up)
             case _:
@@ -483,7 +490,7 @@ class LockProtocol(Protocol):
             case Contested():
                 if (contested := self._connection.contested()) is not None:
                     self._send(contested)
-            case Ended():
+            case Ended() | Withdrawn():
                 pass
             case _:
                 assert_never(effect)

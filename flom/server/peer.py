@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from flom.reactor.transports import underlying
-from flom.text import host_port
+from flom.text import host_port, one_line
 
 _UCRED: Final = struct.Struct("3i")
 
@@ -70,6 +70,12 @@ class Peer(NamedTuple):
     def name(self) -> str:
         """The name of the other end in a log."""
         return self.address if self.uid is None else _name_of(self.pid, self.uid)
+
+    @property
+    def details(self) -> str:
+        """What follows the L{name} of a client that has told more: C{" (root, backup)"}; else the empty string."""
+        told = ", ".join(filter(None, (self.user, self.command)))
+        return f" ({one_line(told)})" if told else ""
 
 
 def peer_of(transport: Any, peer_id: str | None) -> Peer:

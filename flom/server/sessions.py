@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from flom.core.effects import Contested, Delivered, Dismissed
+from flom.core.locks.statistics import Loss
 from flom.core.requests import SessionId
 from flom.core.sessions import Owner, Session, SessionTable
 from flom.server.arbiter import DeferredArbiter
@@ -135,5 +136,6 @@ class Sessions:
             if self._arbiter.has_locks(session.id) and self._throttle.allows("clients that did not come back"):
                 peer = self._arbiter.peer(session.id)
                 self._log.warn("{peer} has not come back: its locks end", peer=peer and peer.name)
+            self._arbiter.note_loss(session.id, Loss.SESSION_TIMEOUT)
             self._arbiter.drop(session.id)
         self._set_timer()

@@ -22,7 +22,7 @@ import re
 import time
 from typing import Final
 
-from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Queued, Refused
+from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Queued, Refused, Withdrawn
 from flom.core.locks.positions import Remembered
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
@@ -77,7 +77,8 @@ class Script:
                 self.waiting[session, name] = request
                 return self.write(session, self.table.request(request, self.now))
             case [session, "withdraw", name]:
-                return self.write(session, self.table.withdraw(self.waiting[session, name]))
+                self.table.withdraw(self.waiting[session, name])
+                return "nothing"
             case [session, "unlock", name, *words]:
                 rollback = words == ["rollback"]
                 try:
@@ -103,7 +104,7 @@ class Script:
     def write(self, caller: str, effects: list[Effect]) -> str:
         texts = []
         for effect in effects:
-            if isinstance(effect, Ended):
+            if isinstance(effect, Ended | Withdrawn):
                 continue  # nobody is told
             session = str(effect.request.session)
             texts.append(f"{session} {what(effect)}" if session != caller else what(effect))

@@ -22,7 +22,7 @@ from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted, Introduced, Lost, MoreWanted, Pong, Refused
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import Contested
+from flom.core.protocol.messages import Contested, WhyWithdrawn
 from flom.errors import (
     DaemonLost,
     FlomError,
@@ -169,7 +169,7 @@ class Conversation:
                 self.break_off()  # what the daemon may have taken up on this connection is asked for by another
             elif self.fileno() >= 0:
                 if not message.regains:
-                    self.say_goodbye()
+                    self.say_goodbye(_why_withdrawn(e))
                 self.stream.hang_up()  # or else an answer that was not read would make it a reset
             self.close()
             raise
@@ -404,16 +404,18 @@ class Conversation:
         """Return the error that the lock L{is_contested}."""
         return LockContested(f"{self.peer}: another daemon of the group has granted the lock too")
 
-    def say_goodbye(self) -> None:
+    def say_goodbye(self, reason: WhyWithdrawn = WhyWithdrawn.GONE) -> None:
         """
         Say that we come back to nothing that was asked for or held, because the connection is to be closed; the end of
         a TCP connection alone need not say that. Nothing happens if it is closed, or broken, or L{is_shared}.
+
+        @param reason: why we do not.
         """
         if self.fileno() < 0 or self.stream.is_broken or self.is_shared:
             return
-        if self.stream.is_local and not self.connection.session:
+        if self.stream.is_local and not self.connection.session and reason is WhyWithdrawn.GONE:
             return
-        data = self.connection.goodbye()
+        data = self.connection.goodbye(reason)
         _msg.debug("to %s: %s", self.peer, Shown(data))
         try:
             self.stream.send(data, 0.0)
@@ -589,3 +591,10 @@ class Conversation:
     def _check_open(self) -> None:
         if self.fileno() < 0:
             raise Misuse(f"{self.peer}: this connection is closed, or another process's")
+
+
+def _why_withdrawn(error: BaseException) -> WhyWithdrawn:
+    """Return why a wait has ended that C{error} has ended."""
+    if isinstance(error, LockTimeout):
+        return WhyWithdrawn.TIMEOUT
+    return WhyWithdrawn.SIGNAL if isinstance(error, (Interrupted, KeyboardInterrupt)) else WhyWithdrawn.GONE

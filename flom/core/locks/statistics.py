@@ -6,13 +6,25 @@ from bisect import bisect_left
 from collections import deque
 from typing import Final, NamedTuple
 
-from flom.codes import Outcome
+from flom.codes import Enum, Outcome
+from flom.core.protocol.messages import WhyWithdrawn
 
 BOUNDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0, 1800.0)
 """Seconds up to which a time belongs to a bucket of a histogram, the last bucket excepted."""
 
 MEMORY: Final = 300
 """Seconds that are remembered one by one."""
+
+
+class Loss(str, Enum):
+    """Why a lock ended although its holder may still have used it, as far as the daemon knows."""
+
+    SESSION_TIMEOUT = "session_timeout"  # its connection was broken, and the holder did not come back in time
+    CONNECTION_BROKEN = "connection_broken"  # likewise, and the holder could not come back, as FLoM's clients cannot
+    GRACE_ENDED = "grace_ended"  # another daemon had granted it, and the holder did not come here in the grace period
+    RECLAIM_REFUSED = "reclaim_refused"  # the holder came, and was told that the lock is lost
+    CONTESTED = "contested"  # another daemon of the group has granted it too
+    SUPERSEDED = "superseded"  # the holder is a part of the daemon's process, and another daemon leads
 
 
 class Histogram:
@@ -59,14 +71,18 @@ class Statistics:
     Counts of one table.
 
     @ivar refused: how often, by the reason.
+    @ivar withdrawn: requests that were withdrawn while they waited, likewise.
+    @ivar lost: locks that were lost, likewise.
     @ivar waited: the times from request to grant.
     @ivar held: the times from grant to release.
     """
 
-    __slots__ = ("_last", "_seconds", "held", "refused", "waited")
+    __slots__ = ("_last", "_seconds", "held", "lost", "refused", "waited", "withdrawn")
 
     def __init__(self) -> None:
         self.refused: dict[Outcome, int] = {}
+        self.withdrawn = dict.fromkeys(WhyWithdrawn, 0)
+        self.lost = dict.fromkeys(Loss, 0)
         self.waited = Histogram()
         self.held = Histogram()
         self._seconds: deque[list[float]] = deque(maxlen=MEMORY)  # which second, grants, time waited

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from flom.codes import Outcome
-from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused
+from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused, Withdrawn
 from flom.core.locks.positions import Kept, Remembered
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
@@ -23,6 +23,7 @@ from flom.core.locks.resources.sequence import SequenceResource
 from flom.core.locks.snapshot import LockView, ResourceView, TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.names import ResourceName, parse_name
+from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import LockRequest, SessionId
 from flom.core.tokens import COUNTER, begin_epoch, epoch_of
 from flom.errors import InvalidTimestampFormat, RemoteProtocolError
@@ -313,6 +314,12 @@ class LockTable:
         held = chain.from_iterable(chain.from_iterable(binding.holdings.values()) for binding in bindings)
         return max((holding.since for holding in held), default=None)
 
+    def count_held(self, session: SessionId) -> int:
+        """Return how many locks C{session} holds."""
+        record = self._sessions.get(session)
+        bindings = () if record is None else record.bindings.values()
+        return sum(len(holdings) for binding in bindings for holdings in binding.holdings.values())
+
     def has_locks(self, session: SessionId) -> bool:
         """Return whether C{session} holds or waits for anything."""
         record = self._sessions.get(session)
@@ -341,14 +348,23 @@ class LockTable:
         incubated = record.incubated_by_name.get(name.text)
         return Incubated(next(reversed(incubated))) if incubated else None
 
-    def withdraw(self, request: LockRequest) -> list[Effect]:
-        """Forget C{request}, which is queued or in the incubator; no other request gains by it."""
+    def withdraw(self, request: LockRequest) -> float:
+        """
+        Forget C{request}, which is queued or in the incubator; no other request gains by it. It is not counted.
+
+        @return: since when it has waited, in seconds of the monotonic clock.
+        """
         session = self._sessions[request.session]
         if request in session.incubated:
-            self._hatch(session, request)
-        else:
-            self._give_up(session.bindings[request.name.key], request)
-        return []
+            return self._hatch(session, request).since
+        return self._give_up(session.bindings[request.name.key], request).since
+
+    def give_up(self, session: SessionId, name: ResourceName, now: Instant, reason: WhyWithdrawn) -> list[Effect]:
+        """Withdraw the last request of C{session} for C{name} if it waits, because of C{reason}; else do nothing."""
+        standing = self.standing(session, name)
+        if not isinstance(standing, (Queued, Incubated)):
+            return []
+        return [self._withdrawn(standing.request, self.withdraw(standing.request), now, reason)]
 
     def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
         """
@@ -364,8 +380,7 @@ class LockTable:
             return []
         binding = record.bindings.get(name.key)
         if binding is None:
-            incubated = record.incubated_by_name.get(name.text)
-            return self.withdraw(next(reversed(incubated))) if incubated else []
+            return self.give_up(session, name, now, WhyWithdrawn.GONE)
         resource = binding.entry.resource
         if holdings := binding.holdings.get(name.text):
             holding = resource.pop_first_to_unlock(holdings)
@@ -378,23 +393,29 @@ class LockTable:
             return effects
         if resource.unlock_needs_holding:
             raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")
-        if waiting := binding.waiting.get(name.text):
-            self._give_up(binding, next(reversed(waiting)))
-        return []
+        return self.give_up(session, name, now, WhyWithdrawn.GONE)
 
-    def drop(self, session: SessionId, now: Instant) -> list[Effect]:
-        """Free everything that C{session} holds, by rolling back, and take it out of every queue: it is gone."""
+    def drop(self, session: SessionId, now: Instant, *, by_client: bool = True) -> list[Effect]:
+        """
+        Free everything that C{session} holds, by rolling back, and take it out of every queue: it is gone.
+
+        @param by_client: whether its client has ended it: what it waited for counts as withdrawn then.
+        """
         record = self._sessions.pop(session, None)
         effects: list[Effect] = []
         if record is None:
             return effects
         for request in list(record.incubated):
-            self._hatch(record, request)
+            arrival = self._hatch(record, request)
+            if by_client:
+                effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
         for binding in record.bindings.values():
             entry = binding.entry
-            for request in chain.from_iterable(binding.waiting.values()):
+            for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
                 entry.resource.withdraw(request)
                 entry.waiters -= 1
+                if by_client:
+                    effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
             for holding in chain.from_iterable(binding.holdings.values()):
                 entry.resource.release(holding, rollback=True)
                 effects.append(self._end(holding, now))
@@ -541,10 +562,15 @@ class LockTable:
             self._await_chance(entry, now)
         return effects
 
-    def _give_up(self, binding: _Binding, request: LockRequest) -> None:
-        """Forget C{request}, which waits."""
-        self._leave_queue(binding, request)
+    def _give_up(self, binding: _Binding, request: LockRequest) -> _Arrival:
+        """Forget C{request}, which waits; return when it has come."""
         binding.locks -= 1
+        return self._leave_queue(binding, request)
+
+    def _withdrawn(self, request: LockRequest, since: float, now: Instant, reason: WhyWithdrawn) -> Withdrawn:
+        """Count C{request}, which has waited C{since} then and was withdrawn."""
+        self.statistics.withdrawn[reason] += 1
+        return Withdrawn(request, reason, now.monotonic - since)
 
     def _leave_queue(self, binding: _Binding, request: LockRequest) -> _Arrival:
         waiting = binding.waiting[request.name.text]
@@ -555,13 +581,14 @@ class LockTable:
         binding.entry.waiters -= 1
         return arrival
 
-    def _hatch(self, session: _Session, request: LockRequest) -> None:
-        """Remove C{request} from the incubator."""
-        session.hatch(request)
+    def _hatch(self, session: _Session, request: LockRequest) -> _Arrival:
+        """Remove C{request} from the incubator; return when it has come."""
+        arrival = session.hatch(request)
         key = request.name.key
         del self._incubator[key][request]
         if not self._incubator[key]:
             del self._incubator[key]
+        return arrival
 
     def _await_chance(self, entry: _Entry, now: Instant) -> None:
         delay = entry.resource.next_chance(now)

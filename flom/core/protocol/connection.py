@@ -26,6 +26,7 @@ from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESS
 from flom.core.protocol.messages import (
     Answer,
     Contested,
+    Goodbye,
     HandedOver,
     Lock,
     ManagementRefused,
@@ -37,6 +38,7 @@ from flom.core.protocol.messages import (
     Terms,
     Unlock,
     Unlocked,
+    WhyWithdrawn,
 )
 from flom.core.protocol.session import ClientSession, ServerSession
 from flom.errors import LocalProtocolError, RemoteProtocolError
@@ -118,14 +120,18 @@ class ClientConnection(ClientSession):
         self.note_sent(message)
         return encode(message)
 
-    def goodbye(self) -> bytes:
+    def goodbye(self, reason: WhyWithdrawn = WhyWithdrawn.GONE) -> bytes:
         """
         Say goodbye: what is asked for or held is not wanted any more, and is rolled back. Close the connection then.
 
+        @param reason: why it is not, for the daemon's log and counts.
         @return: nothing if nothing is left to be said, or if to close the connection says the same to the daemon.
         """
         is_understood = self.is_extended or (self._may_be_extended and not self.has_answered)
-        data = encode(Unlock(self._name, rollback=True)) if self._name and is_understood and self.is_engaged else b""
+        data = b""
+        if self._name and is_understood and self.is_engaged:
+            is_told = reason is not WhyWithdrawn.GONE
+            data = encode(Goodbye(self._name, reason) if is_told else Unlock(self._name, rollback=True))
         self.end()
         return data
 

@@ -21,6 +21,7 @@ from flom.core.protocol.messages import (
     Contested,
     Discover,
     Discovered,
+    Goodbye,
     HandedOver,
     Lock,
     ManagementRefused,
@@ -37,6 +38,7 @@ from flom.core.protocol.messages import (
     Terms,
     Unlock,
     Unlocked,
+    WhyWithdrawn,
 )
 from flom.core.requests import check_quantity
 from flom.core.tokens import MAX_CLAIMED, MAX_TOKEN, believable
@@ -68,6 +70,7 @@ _MARKUP: Final = frozenset('&<>"')
 """What is in no element; an answer that had to escape it could get too long."""
 
 _MODES: Final = {str(mode.value): mode for mode in LockMode}
+_REASONS: Final = {reason.value: reason for reason in (WhyWithdrawn.TIMEOUT, WhyWithdrawn.SIGNAL)}
 _SMALL: Final = {str(number): number for number in range(100)}
 _INT32_MAX: Final = 2**31 - 1
 _LOCK_ONLY: Final = frozenset({"mode", "wait", "quantity", "create", "lifespan"})
@@ -196,11 +199,12 @@ def _hexadecimal(digits: int, attributes: dict[str, str], what: str) -> str:
     return text if len(text) == digits and not text.strip("0123456789abcdef") else ""
 
 
-def _unlock(found: Attributes) -> Unlock:
+def _unlock(found: Attributes) -> Unlock | Goodbye:
     resource = _name_and_more(found)
     if misplaced := _LOCK_ONLY & resource.keys():
         raise RemoteProtocolError(f"a {min(misplaced)} attribute in an unlock message")
-    return Unlock(_decode_name(resource["name"]), _number(resource.get("rollback", "")) != 0)
+    name, reason = _decode_name(resource["name"]), _REASONS.get(found["msg"].get("reason", ""))
+    return Goodbye(name, reason) if reason is not None else Unlock(name, _number(resource.get("rollback", "")) != 0)
 
 
 def _discover(found: Attributes) -> Discover:

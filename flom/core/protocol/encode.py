@@ -19,6 +19,7 @@ from flom.core.protocol.messages import (
     Contested,
     Discover,
     Discovered,
+    Goodbye,
     HandedOver,
     Lock,
     ManagementRefused,
@@ -169,6 +170,8 @@ def _more(message: Message) -> str:
         case Challenge():
             group, node, nonce = map(_quoted, (message.group, message.node, message.nonce))
             return f" group={group} node={node} nonce={nonce}"
+        case Goodbye():
+            return f' reason="{message.reason.value}"'
         case HandedOver():
             leader, why = map(_quoted, (message.leader, message.why))
             return f" leader={leader} why={why}"
@@ -241,6 +244,8 @@ def _body(message: Message) -> str:
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
             return f'{session}<answer rc="{message.code}"{_element(message)}{_spell_token(message)}/>'
+        case Goodbye():
+            return f'<resource name="{_encode_name(message.name)}" rollback="1" />'
         case Unlock():
             return f'<resource name="{_encode_name(message.name)}" rollback="{message.rollback:d}" />'
         case Discovered():

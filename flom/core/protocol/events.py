@@ -13,6 +13,7 @@ from flom.core.protocol.messages import (
     Shutdown,
     StatusRequest,
     Unlocked,
+    WhyWithdrawn,
 )
 from flom.core.requests import LockRequest
 from flom.core.value import Value
@@ -96,6 +97,13 @@ class Release(Value):
     rollback: bool
 
 
+class Withdraw(Value):
+    """The client waits for C{name} no longer, because of C{reason}, or rolls it back; it expects no answer."""
+
+    name: ResourceName
+    reason: WhyWithdrawn
+
+
 class Incomplete(Value):
     """More of a request for a lock is to follow: send L{ServerConnection.more_wanted}, and the request comes then."""
 
@@ -121,5 +129,7 @@ Event = (
 )
 """What L{flom.core.protocol.connection.ClientConnection} receives."""
 
-Order = LockRequest | Incomplete | Release | InvalidLock | Ping | Shutdown | StatusRequest | Challenge | Offer
+Order = (
+    LockRequest | Incomplete | Release | Withdraw | InvalidLock | Ping | Shutdown | StatusRequest | Challenge | Offer
+)
 """What L{flom.core.protocol.connection.ServerConnection} receives, once the client is L{Introduced}."""

@@ -145,6 +145,28 @@ class Unlock(Value):
     rollback: bool = False
 
 
+class WhyWithdrawn(str, Enum):
+    """Why a client waits no longer, as far as the daemon can know."""
+
+    TIMEOUT = "timeout"  # the client says that its time was over
+    SIGNAL = "signal"  # the client says that a signal ended its wait
+    GONE = "gone"  # the client has ended the connection, or its wait, without saying why; this does not travel
+
+
+class Goodbye(Value):
+    """
+    A client withdraws what it has asked for, or rolls it back if it was granted meanwhile, and says why. It closes the
+    connection then, and is not answered. To a daemon that does not know C{reason}, this is an L{Unlock}.
+
+    @ivar reason: not L{WhyWithdrawn.GONE}: to say no reason, a client sends an L{Unlock}.
+    """
+
+    verb, step = 2, 8
+
+    name: str
+    reason: WhyWithdrawn
+
+
 class Unlocked(Value):
     """The daemon has taken an L{Unlock}; FLoM's daemons never say so."""
 
@@ -365,7 +387,7 @@ class Offer(Value):
     sealed: str = ""
 
 
-Request = Lock | More | Unlock | Shutdown | StatusRequest | Ping
+Request = Lock | More | Unlock | Goodbye | Shutdown | StatusRequest | Ping
 Reply = Answer | Unlocked | Contested | StatusFollows | ManagementRefused | HandedOver
 Message = Request | Reply | Discover | Discovered | Challenge | Proof | Offer
 

@@ -17,11 +17,13 @@ from flom.core.protocol.events import (
     Refused,
     Release,
     Waiting,
+    Withdraw,
 )
 from flom.core.protocol.messages import (
     Answer,
     Challenge,
     Contested,
+    Goodbye,
     HandedOver,
     Lock,
     ManagementRefused,
@@ -79,15 +81,16 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
         Challenge: _Server.FRESH,
         Offer: _Server.FRESH,
     },
-    _Server.BOUND: {Lock: _Server.BOUND, Unlock: _Server.BOUND},
+    _Server.BOUND: {Lock: _Server.BOUND, Unlock: _Server.BOUND, Goodbye: _Server.BOUND},
     _Server.EXTENDED: {
         Lock: _Server.EXTENDED,
         Unlock: _Server.EXTENDED,
+        Goodbye: _Server.EXTENDED,
         StatusRequest: _Server.EXTENDED,
         Ping: _Server.EXTENDED,
     },
     _Server.WATCHING: {StatusRequest: _Server.WATCHING},
-    _Server.INCOMPLETE: {More: _Server.EXTENDED, Unlock: _Server.INCOMPLETE},
+    _Server.INCOMPLETE: {More: _Server.EXTENDED, Unlock: _Server.INCOMPLETE, Goodbye: _Server.INCOMPLETE},
 }
 """
 The state to which a message leads. There are four exceptions: a lock of what is no name leads nowhere, that of an
@@ -168,6 +171,8 @@ class ServerSession:
             return self._lock(message)
         if isinstance(message, (Ping, More)):
             return self._more_of(message) if isinstance(message, More) else self._ping(message)
+        if isinstance(message, Goodbye):
+            return Withdraw(self._bound_name(message), message.reason)
         self._state = state
         self.is_over = isinstance(message, (Shutdown, Challenge, Offer))
         return message  # type: ignore[return-value]  # the table has no others
@@ -238,7 +243,7 @@ class ServerSession:
             message.waited,
         )
 
-    def _bound_name(self, message: Lock | Unlock) -> ResourceName:
+    def _bound_name(self, message: Lock | Unlock | Goodbye) -> ResourceName:
         assert self._name is not None
         if message.name == self._name.text:  # mostly
             return self._name
@@ -248,7 +253,7 @@ class ServerSession:
             raise RemoteProtocolError(str(e)) from e
         if name.key != self._name.key:
             why = f"{kind(message)} of {name.text!r} on a connection bound to {self._name.key!r}"
-            raise RemoteProtocolError(why, "FLM009W" if isinstance(message, Unlock) else "")
+            raise RemoteProtocolError(why, "" if isinstance(message, Lock) else "FLM009W")
         self._name = name
         return name
 

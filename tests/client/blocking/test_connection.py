@@ -26,7 +26,7 @@ from flom.config import Config
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Granted, Refused
-from flom.core.protocol.messages import Answer, Contested, Lock, Terms, Unlock, Unlocked
+from flom.core.protocol.messages import Answer, Contested, Goodbye, Lock, Terms, Unlock, Unlocked, WhyWithdrawn
 from flom.errors import (
     DaemonLost,
     LocalProtocolError,
@@ -339,6 +339,22 @@ def test_the_longest_name_is_asked_for_as_any_other(scene: Scene) -> None:
     scene.hear(GRANTED).client.lock(LOCK.replace(name=name))
     assert isinstance(asked := scene.daemon.read(), Lock)
     assert asked.extended
+
+
+def test_a_client_that_waits_no_longer_says_why(scene: Scene) -> None:
+    queued = QUEUED.replace(b'step="16"', b'step="16" extended="1"')
+    with pytest.raises(LockTimeout):
+        scene.hear(queued).client.lock(LOCK, monotonic() + 0.01)
+    assert isinstance(scene.daemon.read(), Lock)
+    assert scene.daemon.read() == Goodbye("R1", WhyWithdrawn.TIMEOUT)
+    assert scene.daemon.read() is None
+
+
+def test_a_daemon_of_flom_s_is_not_told_why(scene: Scene) -> None:
+    with pytest.raises(LockTimeout):
+        scene.hear(QUEUED).client.lock(LOCK, monotonic() + 0.01)
+    assert isinstance(scene.daemon.read(), Lock)
+    assert scene.daemon.read() is None
 
 
 def test_an_unlock_closes_our_side_and_waits_for_the_daemons(scene: Scene, elsewhere: Callable[..., Any]) -> None:

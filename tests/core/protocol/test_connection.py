@@ -25,11 +25,13 @@ from flom.core.protocol.events import (
     Release,
     StatusReceived,
     Waiting,
+    Withdraw,
 )
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
     Contested,
+    Goodbye,
     Lock,
     ManagementRefused,
     Message,
@@ -41,6 +43,7 @@ from flom.core.protocol.messages import (
     Terms,
     Unlock,
     Unlocked,
+    WhyWithdrawn,
 )
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import LocalProtocolError, RemoteProtocolError
@@ -262,6 +265,19 @@ class TestServer:
     def test_it_is_introduced_once(self) -> None:
         connection = server(LOCK)
         assert list(connection.receive(encode(Unlock("R1")))) == [Release(parse_name("R1"), rollback=False)]
+
+    @pytest.mark.parametrize("reason", [WhyWithdrawn.TIMEOUT, WhyWithdrawn.SIGNAL])
+    def test_a_goodbye_with_a_reason_withdraws(self, reason: WhyWithdrawn) -> None:
+        client, connection = ClientConnection(), server()
+        assert list(connection.receive(client.lock(LOCK)))
+        goodbye = client.goodbye(reason)
+        assert list(connection.receive(goodbye)) == [Withdraw(parse_name("R1"), reason)]
+        assert goodbye.replace(b' reason="%b"' % reason.value.encode(), b"") == encode(Unlock("R1", rollback=True))
+
+    def test_a_reason_that_is_not_known_is_none(self) -> None:
+        connection = server(LOCK)
+        goodbye = encode(Goodbye("R1", WhyWithdrawn.SIGNAL)).replace(b"signal", b"gone")
+        assert list(connection.receive(goodbye)) == [Release(parse_name("R1"), rollback=True)]
 
     def test_data_may_be_cut_anywhere(self) -> None:
         connection = server()

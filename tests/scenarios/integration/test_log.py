@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.fakes.connections import MemoryDaemon as MemoryDaemon
 from tests.fakes.connections import lock
@@ -68,3 +72,29 @@ def test_the_end_of_a_connection_names_the_process(tmp_path: Path) -> None:
             assert b'rc="0"' in client.recv(1000)
         daemon.wait_for_log("released by")
     assert f"R1 (EX) released by pid {os.getpid()} of uid {os.geteuid()} after" in daemon.log
+
+
+@pytest.mark.parametrize(
+    ("ending", "why"),
+    [("timeout", "its time was over"), (signal.SIGKILL, "the client has gone")],
+    ids=["timeout", "SIGKILL"],
+)
+def test_a_wait_that_ends_without_a_lock_says_whose_and_why(ending: Any, why: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "sock")
+    with Daemon("--socket-name", path, "--log-grants") as daemon, socket.socket(socket.AF_UNIX) as holder:
+        holder.connect(path)
+        holder.sendall(lock())
+        daemon.wait_for_log("granted")
+        timeout = ["--timeout", "300ms"] if ending == "timeout" else []
+        waiter = subprocess.Popen([FLOM_RUN, "-s", path, "-d", "0", "-r", "R1", *timeout, "--", "true"])
+        if ending != "timeout":
+            eventually(lambda: "R1" in flomctl(path) and str(waiter.pid) in flomctl(path), "a waiter")
+            waiter.send_signal(ending)
+        waiter.wait(PATIENCE)
+        daemon.wait_for_log("withdrawn by")
+    assert f"R1 (EX) withdrawn by pid {waiter.pid} of uid {os.geteuid()} (root, true) after" in daemon.log
+    assert why in daemon.log
+
+
+def flomctl(path: str) -> str:
+    return subprocess.run([BIN / "flomctl", "status", "-s", path], capture_output=True, text=True, check=True).stdout

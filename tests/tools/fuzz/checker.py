@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, NamedTuple
 
-from flom.core.protocol.messages import Answer, Lock, Message, More, Unlock, Unlocked
+from flom.core.protocol.messages import Answer, Goodbye, Lock, Message, More, Unlock, Unlocked
 
 GRANTED: Final = 0
 QUEUED: Final = 1
@@ -172,7 +172,7 @@ class Witness:
             case More() if self.begun is not None:
                 self.asked.append(self.begun.replace(more=False))
                 self.begun, self.is_late = None, True
-            case Unlock(name=name):
+            case Unlock(name=name) | Goodbye(name=name):
                 self._give_back(name)
 
     def _give_back(self, name: str) -> None:

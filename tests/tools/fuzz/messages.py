@@ -18,6 +18,7 @@ from flom.core.protocol.messages import (
     Contested,
     Discover,
     Discovered,
+    Goodbye,
     Lock,
     Message,
     More,
@@ -28,6 +29,7 @@ from flom.core.protocol.messages import (
     Terms,
     Unlock,
     Unlocked,
+    WhyWithdrawn,
 )
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
@@ -109,6 +111,8 @@ def any_message(random: Random) -> Message:
             said: dict[str, Any] = {"session": session, "terms": terms} if session else {}
             return Answer(random.choice([16, 24, 32]), code, token=token, proof=proof, extended=bool(said), **said)
         case 4 | 5 | 6:
+            if random.random() < 0.1:
+                return Goodbye(name, random.choice([WhyWithdrawn.TIMEOUT, WhyWithdrawn.SIGNAL]))
             return Unlock(name, rollback=random.random() < 0.3)
         case _:
             extended = random.choice([0, 0, 0, 1, 2])

@@ -20,6 +20,7 @@ from flom.core.protocol.messages import (
     Contested,
     Discover,
     Discovered,
+    Goodbye,
     HandedOver,
     Lock,
     ManagementRefused,
@@ -36,6 +37,7 @@ from flom.core.protocol.messages import (
     Terms,
     Unlock,
     Unlocked,
+    WhyWithdrawn,
 )
 from flom.errors import RemoteProtocolError
 
@@ -100,7 +102,10 @@ def read_slowly(data: bytes) -> Message:
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
                 raise _breach()
-            return Unlock(_name(resource["name"]), _is_set(resource, "rollback"))
+            name = _name(resource["name"])
+            if (reason := msg.get("reason")) in ("timeout", "signal"):
+                return Goodbye(name, WhyWithdrawn(reason))
+            return Unlock(name, _is_set(resource, "rollback"))
         case 2, 16:
             return Unlocked()
         case 2, 24:
