@@ -97,8 +97,8 @@ def _read_block(first: int, block: list[str]) -> list[Shown]:
             found.append(Shown(number, prompt["host"] or "", prompt["command"]))
         elif not found:
             raise BadBlock(f"line {number}: a console block begins with a prompt, $ or NAME$")
-        elif line.startswith(_CONTINUED) and not found[-1].output:
-            found[-1].command += "\n" + line.removeprefix(_CONTINUED)
+        elif f"{line} ".startswith(_CONTINUED) and not found[-1].output:
+            found[-1].command += "\n" + line[len(_CONTINUED) :]
         else:
             found[-1].output.append(line.rstrip())
     for shown in found:

@@ -14,6 +14,7 @@ $ flom-run -- echo hello
 hello
 $ cat > file << end
 > text
+>
 > end
 $ echo $?
 0
@@ -42,12 +43,12 @@ this is not run
 def test_the_commands_of_a_page_are_found() -> None:
     assert read_commands(PAGE) == [
         Shown(5, "", "flom-run -- echo hello", ["hello"]),
-        Shown(7, "", "cat > file << end\ntext\nend"),
-        Shown(10, "", "echo $?", ["0"]),
-        Shown(21, "one", "flom-run -A ff02::1 -- true"),
-        Shown(22, "two", "id", ["", "uid=..."]),
-        Shown(28, "", "nft list ruleset"),
-        Shown(29, "", "the second one"),
+        Shown(7, "", "cat > file << end\ntext\n\nend"),
+        Shown(11, "", "echo $?", ["0"]),
+        Shown(22, "one", "flom-run -A ff02::1 -- true"),
+        Shown(23, "two", "id", ["", "uid=..."]),
+        Shown(29, "", "nft list ruleset"),
+        Shown(30, "", "the second one"),
     ]
 
 
