@@ -5,14 +5,20 @@ from pathlib import Path
 
 from flom import __version__
 
-sys.path.insert(0, str(Path(__file__).parent / "plots"))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "plots")]
 
 project = "txflom"
 author = "The txflom developers"
 copyright = author
 release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.graphviz", "sphinx_copybutton", "matplotlib.sphinxext.plot_directive"]
+extensions = [
+    *("myst_parser", "sphinx.ext.graphviz", "sphinx_copybutton", "matplotlib.sphinxext.plot_directive"),
+    *("sphinx.ext.autodoc", "sphinxcontrib.zopeext.autointerface", "epytext"),
+]
+autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": True}
+autodoc_member_order = "bysource"
+nitpick_ignore_regex = [("py:.*", ".*")]  # types in signatures are no links
 graphviz_output_format = "svg"
 plot_formats = ["svg"]
 plot_html_show_formats = False

@@ -148,6 +148,11 @@ def _key(setting: Setting) -> str:
     )
 
 
+def fields() -> str:
+    """Return the fields of a configuration, with the options that set them."""
+    return "\n".join(f"- `{setting.field}`: `--{setting.long}`" for setting in SETTINGS)
+
+
 def statuses_of(program: str) -> str:
     """Return the exit statuses of C{program}."""
     return "\n".join(definition(f"`{int(status)}`", when) for status, when in STATUSES[program])
@@ -170,6 +175,7 @@ def generate(what: str) -> Iterator[str]:
         "commands": lambda: commands_of(PROGRAMS[name]()),
         "shared-options": lambda: shared_options_of(PROGRAMS[name]()),
         "keys": keys,
+        "fields": fields,
         "statuses": lambda: statuses_of(name),
         "environment": lambda: environment_of(name),
     }[kind]()
