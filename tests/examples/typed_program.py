@@ -63,6 +63,24 @@ async def on_twisted(reactor: IReactor) -> None:
     locks.acquire("backup", "pr")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+async def on_asyncio() -> None:
+    locks = flom.aio.Client(address="lockhost", start=False)
+    async with locks.lock("backup", "PR", timeout=5) as held:
+        assert_type(held, flom.aio.Held)
+        assert_type(held.element, str | None)
+        assert_type(held.lost, DaemonLost | None)
+        assert_type(await held.until_lost(), DaemonLost | None)
+    assert_type(await flom.aio.lock("backup").acquire(), flom.aio.Held)
+    assert_type(await doubled(2), int)
+    await doubled("2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    locks.lock("backup", "XX")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@flom.aio.lock("doubling")
+async def doubled(number: int) -> int:
+    return 2 * number
+
+
 def embedded(reactor: IReactor) -> None:
     claimed = ClaimedEndpoint(reactor, claim_unix("/run/shop.sock", PRIVATE))
     build_daemon(reactor, DeferredArbiter(reactor), [claimed, serverFromString(reactor, "tcp:28015")])

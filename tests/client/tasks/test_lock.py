@@ -30,6 +30,8 @@ from flom.config import Config
 from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Contested, Unlock, Unlocked
 from tests.fakes.daemon import Daemon
+from tests.fakes.hosts import SeveralHosts
+from tests.fakes.leading import Answering, grant
 from tests.fakes.peers import PATIENCE, FakeDaemon
 from tests.fakes.programs import Programs, free_port
 
@@ -219,17 +221,16 @@ def test_it_starts_a_daemon_or_not(tmp_path: Path, programs: Programs) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_over_tcp_it_sends_heartbeats(host: str) -> None:
+def test_over_tcp_it_sends_heartbeats() -> None:
     """The daemon keeps what a silent client has for 1 s, and would have given it to the other by then."""
     port = free_port()
     with Daemon("-a", "127.0.0.1", "--unicast-port", str(port), "--session-timeout", "1000") as daemon:
 
         async def main() -> None:
-            locks = flom.aio.Client(address=host, port=port)
+            locks = flom.aio.Client(address="localhost", port=port)  # a name, which is looked up
             async with locks.lock("R") as held:
                 with pytest.raises(LockTimeout):
-                    await locks.lock("R", timeout=1.5).acquire()
+                    await locks.lock("R", timeout=1.2).acquire()
                 await held.check()
 
         run(main())
@@ -298,6 +299,33 @@ def test_a_contest_is_told_while_the_lock_is_held(fake: FakeDaemon, tmp_path: Pa
             await releasing
 
     run(main())
+
+
+def test_of_several_hosts_the_one_that_leads_is_asked() -> None:
+    """Those that stand by are left; the lock is kept by heartbeats, as its daemon leads by a quorum."""
+
+    async def main(scene: SeveralHosts) -> None:
+        locks = flom.aio.Client(config=scene.config)
+        acquiring = asyncio.create_task(locks.lock("R").acquire())
+        for standby in scene.hosts[:2]:
+            (await asyncio.to_thread(standby.accept))[0].close()
+        conversation, asked = await asyncio.to_thread(scene.hosts[2].accept)
+        grant(conversation, asked)
+        held = await acquiring
+        answering = Answering(conversation)
+        await until(lambda: answering.pings > 0)
+        await held.check()
+        await held.release()
+        answering.close()
+        with pytest.raises(DaemonUnreachable, match=r"none of .* leads"):
+            await asyncio.wait_for(asyncio.gather(locks.lock("R", wait=False).acquire(), refuse(scene)), PATIENCE)
+
+    async def refuse(scene: SeveralHosts) -> None:
+        for host in scene.hosts[2:] + scene.hosts[:2]:
+            (await asyncio.to_thread(host.accept))[0].close()
+
+    with SeveralHosts() as scene:
+        run(main(scene))
 
 
 def test_the_loop_may_end_while_locks_are_held_and_waited_for(daemon: Daemon) -> None:
