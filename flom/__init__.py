@@ -11,7 +11,8 @@ from flom._version import __version__ as __version__
 _ERRORS = (
     *("CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError", "InvalidName"),
     *("InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockImpossible", "LockRefused"),
-    *("LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError", "StandingBy", "TlsError"),
+    *("LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError", "StandingBy"),
+    *("TlsError",),
 )
 
 

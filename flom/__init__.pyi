@@ -40,6 +40,9 @@ from flom.errors import (
     LockRefused as LockRefused,
 )
 from flom.errors import (
+    LockRevoked as LockRevoked,
+)
+from flom.errors import (
     LockTimeout as LockTimeout,
 )
 from flom.errors import (

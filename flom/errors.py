@@ -18,6 +18,7 @@ The exceptions that this package raises on purpose, as a tree::
         DaemonUnreachable (ConnectionError)
         DaemonLost (ConnectionError)
             LockContested               another daemon has granted the lock too
+            LockRevoked                 an administrator has ended the lock
         TlsError
         ShutdownNotAllowed
         StandingBy
@@ -213,8 +214,15 @@ class LockContested(DaemonLost):
         super().__init__(why, code)
 
 
+class LockRevoked(DaemonLost):
+    """An administrator has ended the lock, by C{flomctl release}."""
+
+    def __init__(self, why: str, code: ReturnCode = ReturnCode.SEND_ERROR) -> None:
+        super().__init__(why, code)
+
+
 class ShutdownNotAllowed(FlomError):
-    """A daemon refuses to end for this client."""
+    """A daemon refuses to end, or to end another client's lock, for this client."""
 
 
 class StandingBy(FlomError):
@@ -250,3 +258,10 @@ class ConfigError(FlomError):
         self.code = code
         self.flom_line = flom_line or why
         self.on_stdout = on_stdout
+
+
+def revoked_by(name: str) -> str:
+    """Return the text of the L{LockRevoked} that C{name} has caused, as a daemon says it."""
+    from flom.text import one_line  # which few need
+
+    return one_line(f"an administrator has released it ({name})")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         LockContested,
         LockImpossible,
         LockRefused,
+        LockRevoked,
         LockTimeout,
         Misuse,
         NoProcess,
@@ -48,7 +49,7 @@ __all__ = ["Child", "Config", "LockMode", "RemoteArbiter", "connect", "holding",
 __all__ += ["Acquisition", "Held", "IArbiter", "IHeld", "IReactor"]  # for annotations
 __all__ += ["CannotExecute", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"]
 __all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockImpossible"]
-__all__ += ["LockRefused", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError"]
+__all__ += ["LockRefused", "LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError"]
 __all__ += ["StandingBy", "TlsError"]
 
 _MODULES = {

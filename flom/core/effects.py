@@ -121,5 +121,12 @@ class Dismissed:
     """The daemon has ended the session, which holds nothing, because it grants nothing more."""
 
 
-Delivered = Effect | Dismissed | Contested
+@dataclass(slots=True)
+class Revoked:
+    """An administrator, C{by} name, has ended the session, whatever it holds."""
+
+    by: str
+
+
+Delivered = Effect | Dismissed | Contested | Revoked
 """What a session is told."""

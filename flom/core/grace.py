@@ -185,5 +185,9 @@ class Grace:
         if not request.regains and self._is_reclaim_time(now):
             self._granted_since.add(request.name.key)
 
+    def end_reclaims(self, name: ResourceName) -> None:
+        """Note that the resource C{name} cannot be reclaimed any more: an administrator has ended a lock of it."""
+        self._granted_since.add(name.key)
+
     def _is_reclaim_time(self, now: float) -> bool:
         return now - self._at < RECLAIM_TIME

@@ -32,6 +32,9 @@ def make_parser() -> Parser:
         ("status", _add_status, "show the holders and waiters of each resource"),
         ("top", _add_top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
+        ("deadlocks", _add_deadlocks, "show which holders wait for one another; status 3 if there are any"),
+        ("release", _add_release, "end a lock that another client holds"),
+        ("shutdown", _add_shutdown, "end a daemon, unless locks are held"),
         ("drain", _add_drain, "have a daemon grant nothing more, and end when nothing is held"),
         (
             "handover",
@@ -59,7 +62,7 @@ def find_command(arguments: Namespace) -> Callable[[Namespace], int]:
 def _add_status(command: Parser) -> None:
     _add_glob(command)
     _add_place(command)
-    command.add_argument("--json", action="store_true", help="write all of it as one line of JSON")
+    _add_json(command)
     command.set_defaults(run="status:show_status")
 
 
@@ -75,6 +78,30 @@ def _add_wait_for(command: Parser) -> None:
     help = "its name; for a hierarchy, that of a node; by default, all that is waited for"
     command.add_argument("resource", nargs="?", metavar="RESOURCE", help=help)
     command.set_defaults(run="wait_for:show_waiting")
+
+
+def _add_deadlocks(command: Parser) -> None:
+    _add_place(command)
+    _add_json(command)
+    command.set_defaults(run="deadlocks:show_deadlocks")
+
+
+def _add_release(command: Parser) -> None:
+    _add_place(command)
+    _add_json(command)
+    command.add_argument("resource", type=filled, metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
+    help = "that of the holder, if there are several, as flomctl status --json shows it"
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("number", nargs="?", type=int, choices=Range(1, 2**63 - 1), metavar="NUMBER", help=help)
+    which.add_argument("--all", action="store_true", help="end all that is held of it, or at or below the node")
+    command.set_defaults(run="release:release")
+
+
+def _add_shutdown(command: Parser) -> None:
+    _add_place(command)
+    help = "end it at once, though locks are held: a holder reclaims its lock from the next daemon, or loses it"
+    command.add_argument("--now", action="store_true", help=help)
+    command.set_defaults(run="shutdown:shutdown")
 
 
 def _add_drain(command: Parser) -> None:
@@ -155,6 +182,10 @@ def _add_check(command: Parser) -> None:
     help = "leave out commands that have told no end, as if each had ended before another began"
     command.add_argument("--assume-ended", action="store_true", help=help)
     command.set_defaults(run="check:check")
+
+
+def _add_json(command: Parser) -> None:
+    command.add_argument("--json", action="store_true", help="write all of it as one line of JSON")
 
 
 def _add_glob(command: Parser) -> None:

@@ -24,12 +24,11 @@ _PERIOD: Final = 0.2  # seconds
 
 def drain(arguments: Namespace) -> int:
     """Order the daemon to drain, wait for its end, and return the status to exit with."""
-    deadline = None if arguments.timeout is None else monotonic() + arguments.timeout
     config = config_of(arguments, must_lead=True)
     with open_status(config, print_warning) as reader:
         order_drain(config, print_warning)
         try:
-            return _await_end(reader, deadline)
+            return await_end(reader, arguments.timeout)
         except DaemonLost:
             return 0
         except NoStatus as e:
@@ -37,19 +36,26 @@ def drain(arguments: Namespace) -> int:
             return 0
 
 
-def _await_end(reader: StatusReader, deadline: float | None) -> int:
-    """Wait for the end of the daemon, at which L{DaemonLost} is raised; return the status if it comes too late."""
+def await_end(reader: StatusReader, seconds: float | None) -> int:
+    """
+    Wait for the end of the daemon, which drains; return the status to exit with if it comes too late.
+
+    @param seconds: how long to wait; C{None} for any time.
+    @raise DaemonLost: it has ended.
+    @raise FlomError: it does not drain.
+    """
+    deadline = None if seconds is None else monotonic() + seconds
     while True:
         status = reader.read()
         if not status.daemon.draining:
             raise FlomError(f"{reader.peer} is a daemon of version {status.daemon.version}, which cannot drain")
         if deadline is not None and monotonic() >= deadline:
-            print_error(f"{reader.peer} drains, but has not ended yet: {_spell_held(status)}")
+            print_error(f"{reader.peer} drains, but has not ended yet: {spell_held(status)}")
             return FAILED
         sleep(_PERIOD)
 
 
-def _spell_held(status: Status) -> str:
+def spell_held(status: Status) -> str:
     """Return which lock has been held for the longest time, and how many others are."""
     held = [lock for resource in status.resources for lock in resource.holders]
     if not held:

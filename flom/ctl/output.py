@@ -11,13 +11,25 @@ from flom.text import one_line
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Final
+    from typing import Any, Final
 
 FAILED: Final = 1
 """Exit status: no daemon answered, nothing was found, a check has failed, or a package is missing."""
 
 BAD_USAGE: Final = 2
 """Exit status: the command line, or a file that it is put together with, makes no sense."""
+
+DEADLOCK: Final = 3
+"""Exit status: some waiters will wait for ever."""
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Write C{value} to stdout, as one line of JSON that begins with the number of its format."""
+    import json
+
+    from flom.status.json import FORMAT
+
+    print(json.dumps({"format": FORMAT} | value, separators=(",", ":")))
 
 
 def print_error(why: str) -> None:

@@ -13,7 +13,7 @@ import sys
 from flom.client.blocking.status import open_status
 from flom.core.names import parse_name
 from flom.core.value import Value
-from flom.ctl.output import BAD_USAGE, FAILED, print_error, print_warning
+from flom.ctl.output import BAD_USAGE, DEADLOCK, FAILED, print_error, print_warning
 from flom.ctl.place import config_of
 from flom.ctl.tree import Tree
 from flom.errors import InvalidName
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from flom.status.deadlocks import Process
     from flom.status.model import LockStatus, ResourceStatus, Status
-
-DEADLOCK: Final = 3
-"""Exit status: some waiters will wait for ever."""
 
 _DEEPEST: Final = 50  # levels that are shown: more cannot be read
 
@@ -56,7 +53,7 @@ def show_waiting(arguments: Namespace) -> int:
     config = config_of(arguments)
     with open_status(config, print_warning) as reader:
         status = reader.read()
-    if name is not None and not _exists(status, name):
+    if name is not None and not exists(status, name):
         print_error(f"no resource {name!r}")
         return FAILED
     waits = _all_waits(status) if name is None else {name: _waits_at(status, name)}
@@ -94,13 +91,13 @@ def _resources_of(status: Status, name: str) -> list[ResourceStatus]:
     return [resource for resource in status.resources if parse_name(resource.name).key == key]
 
 
-def _exists(status: Status, name: str) -> bool:
+def exists(status: Status, name: str) -> bool:
     """Return whether C{name} is a resource, or a node of one at or below which anything is held or waited for."""
     found = _resources_of(status, name)
     if any(name in (resource.name, parse_name(resource.name).key) for resource in found):
         return True
     locks = [lock for resource in found for lock in (*resource.holders, *resource.waiters)]
-    return any(_is_at(lock, name) for lock in (*locks, *status.incubator))
+    return any(is_at(lock, name) for lock in (*locks, *status.incubator))
 
 
 def _all_waits(status: Status) -> dict[str, list[Wait]]:
@@ -116,12 +113,12 @@ def _all_waits(status: Status) -> dict[str, list[Wait]]:
 def _waits_at(status: Status, name: str) -> list[Wait]:
     """Return the waits for C{name}, and for the nodes below it."""
     found = _resources_of(status, name)
-    return [Wait(lock, resource) for resource in found for lock in resource.waiters if _is_at(lock, name)]
+    return [Wait(lock, resource) for resource in found for lock in resource.waiters if is_at(lock, name)]
 
 
 def _incubated_at(status: Status, name: str) -> list[LockStatus]:
     """Return those that wait until C{name}, or a node below it, is created."""
-    return [lock for lock in status.incubator if _is_at(lock, name)]
+    return [lock for lock in status.incubator if is_at(lock, name)]
 
 
 class Blocked:
@@ -214,7 +211,7 @@ class _Writer:
                 self._add_wait(below, further, prefix, depth + 1)
 
 
-def _is_at(lock: LockStatus, name: str) -> bool:
+def is_at(lock: LockStatus, name: str) -> bool:
     """Return whether C{lock} is at the node C{name}, or below it."""
     return f"{lock.name}/".startswith(f"{name}/")
 

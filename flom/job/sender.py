@@ -17,12 +17,16 @@ def signed(request: Lock, command: str | None = None) -> Lock:
 
     @param command: that program, perhaps with its path; this program by default.
     """
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        user = ""  # in a container, for example
     program = os.path.basename(sys.argv[0] if command is None else command)
-    return request.replace(user=_text(user), command=_text(program))
+    return request.replace(user=user_name(), command=_text(program))
+
+
+def user_name() -> str:
+    """Return the name of our user; the empty string if it has none, as in a container."""
+    try:
+        return _text(pwd.getpwuid(os.geteuid()).pw_name)
+    except KeyError:
+        return ""
 
 
 def _text(name: str) -> str:

@@ -379,7 +379,7 @@ class Runner(Hooks):
         Acquire the lock again, at the next daemon, while the command runs on; or say that it is lost.
         """
         why = lost_with.why_lost()
-        if not self._acquirer.can_reclaim():
+        if lost_with.revoked is not None or not self._acquirer.can_reclaim():
             self._tell(DaemonLost, self._wording.lost(why, has_ended=has_ended))
             return None
         self.say(f"{why}, looking for the one that takes over")

@@ -32,6 +32,7 @@ from flom.core.effects import (
     Limit,
     Queued,
     Refused,
+    Revoked,
     Withdrawn,
 )
 from flom.core.grace import MAX_GRACE, NO_WAIT, REJOIN_BATCH, REJOIN_TIME, Looking
@@ -41,7 +42,17 @@ from flom.core.locks.table import LockTable
 from flom.core.names import ResourceName
 from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import Asked, LockRequest, SessionId, show_lock
-from flom.errors import Closed, DaemonLost, FlomError, LockContested, Misuse, StandingBy, lock_refused
+from flom.errors import (
+    Closed,
+    DaemonLost,
+    FlomError,
+    LockContested,
+    LockRevoked,
+    Misuse,
+    StandingBy,
+    lock_refused,
+    revoked_by,
+)
 from flom.interfaces import IArbiter, IHeld
 from flom.net.clock import local_strftime
 from flom.reactor.clock import instant_of
@@ -543,6 +554,32 @@ class DeferredArbiter(Acquiring):
                 self.note_loss(session, Loss.CONTESTED)
                 deliver(Contested())
 
+    def revoke(self, number: int, name: ResourceName, by: str) -> str:
+        """
+        End the session that holds the lock C{number} on C{name}, and all that it holds with it: the order of an
+        administrator, C{by} name.
+
+        @return: why that cannot be; the empty string if it is done.
+        """
+        takeover = self._takeover
+        if takeover is not None and (takeover.is_in_grace or takeover.is_frozen):
+            return "the daemon serves only former holders for now, or hands over: try again in a moment"
+        resources = self._table.view(name.key).resources
+        for held in (lock for resource in resources for lock in resource.holders):
+            if held.number == number and held.request.name == name:
+                session = held.request.session
+                text = "{resource} held by {peer} is released, as {by} has ordered"
+                peer = self.peer(session)
+                self._log.warn(text, resource=truncate(name.text), peer=peer and peer.name, by=by)
+                if takeover is not None:
+                    takeover.end_reclaims(name)
+                self.note_loss(session, Loss.REVOKED)
+                self._sessions[session](Revoked(by))
+                if session in self._sessions:
+                    self.drop(session)
+                return ""
+        return f"{name.text} has no holder with number {number}"
+
     def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
         if self.is_closed or self.is_retired:
             raise self._why_dismissed(what)
@@ -728,7 +765,7 @@ class _LocalLock:
         self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
         self.is_released = False
         self.is_lost = False
-        self._is_contested = False
+        self._is_contested = self._is_revoked = False
         self._loss = "another daemon has led the group meanwhile"
         self.element: str | None = None
         self.token: int | None = None
@@ -776,6 +813,9 @@ class _LocalLock:
             case Contested():
                 self._is_contested = True
                 self.lose()
+            case Revoked(by=by):
+                self._is_revoked = True
+                self.lose(revoked_by(by))
             case Queued() | Incubated() | Ended() | Withdrawn():
                 pass
             case _:
@@ -788,4 +828,4 @@ class _LocalLock:
     def _why_lost(self) -> DaemonLost:
         if self._is_contested:
             return LockContested(f"{self._what}: another daemon of the group has granted it too")
-        return DaemonLost(f"{self._what}: {self._loss}")
+        return (LockRevoked if self._is_revoked else DaemonLost)(f"{self._what}: {self._loss}")

@@ -17,7 +17,18 @@ from typing_extensions import assert_never
 from zope.interface import implementer
 
 from flom.codes import Outcome, ReturnCode
-from flom.core.effects import Contested, Delivered, Dismissed, Ended, Granted, Incubated, Queued, Refused, Withdrawn
+from flom.core.effects import (
+    Contested,
+    Delivered,
+    Dismissed,
+    Ended,
+    Granted,
+    Incubated,
+    Queued,
+    Refused,
+    Revoked,
+    Withdrawn,
+)
 from flom.core.locks.statistics import Loss
 from flom.core.names import parse_name
 from flom.core.protocol.connection import ServerConnection
@@ -32,6 +43,7 @@ from flom.core.protocol.messages import (
     Offer,
     Ping,
     Proof,
+    Revoke,
     Shutdown,
     StatusRequest,
     Terms,
@@ -58,7 +70,7 @@ from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.peer import Peer, describe, is_of_this_host, is_trusted, peer_of
 from flom.server.proofs import Proofs
 from flom.server.sessions import Sessions
-from flom.text import truncate
+from flom.text import one_line, truncate
 from flom.trace import tracer
 
 if TYPE_CHECKING:
@@ -305,6 +317,8 @@ class LockProtocol(Protocol):
                 self._shut_down(order)
             case StatusRequest():
                 self._show(order.name)
+            case Revoke():
+                self._revoke(order)
             case Challenge():
                 self._send(self._shared.answer_challenge(order))
                 self.hang_up()
@@ -490,6 +504,11 @@ class LockProtocol(Protocol):
             case Contested():
                 if (contested := self._connection.contested()) is not None:
                     self._send(contested)
+            case Revoked(by=by):
+                if (revoked := self._connection.revoked(by)) is not None:
+                    self._send(revoked)
+                self.hang_up()
+                self._end_session()
             case Ended() | Withdrawn():
                 pass
             case _:
@@ -560,6 +579,22 @@ class LockProtocol(Protocol):
                 self._log.warn("{kind} refused to {peer}", kind=kind, peer=self._peer)
             self._send(self._connection.refuse_management())
             self.hang_up()
+
+    def _revoke(self, order: Revoke) -> None:
+        """End another client's lock, if this one may give such orders."""
+        options = self._shared.options
+        if options.on_shutdown and (options.allow_remote_shutdown or self._is_trusted(options.allow_local_shutdown)):
+            try:
+                by = ", ".join(filter(None, (order.user, self._who().name)))
+                why = self._arbiter.revoke(order.number, parse_name(order.name), one_line(by))
+            except InvalidName as e:
+                why = str(e)
+            self._send(self._connection.answer_revoke(truncate(why)))
+        else:
+            if self._shared.throttle.allows("releases refused"):
+                self._log.warn("release of {name} refused to {peer}", name=truncate(order.name), peer=self._peer)
+            self._send(self._connection.refuse_management())
+        self.hang_up()
 
     def _tell_handed_over(self, leader: str, why: str) -> None:
         """Say who leads now, or, if it is still this daemon, why."""

@@ -92,6 +92,10 @@ class Takeover:
         """See L{Grace.note_granted}."""
         self._grace.note_granted(request, self._clock.seconds())
 
+    def end_reclaims(self, name: ResourceName) -> None:
+        """See L{Grace.end_reclaims}."""
+        self._grace.end_reclaims(name)
+
     def _set_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.reset(max(0.0, self._grace.ends_at - self._clock.seconds()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from flom.core.effects import Contested, Delivered, Dismissed
+from flom.core.effects import Contested, Delivered, Dismissed, Revoked
 from flom.core.locks.statistics import Loss
 from flom.core.requests import SessionId
 from flom.core.sessions import Owner, Session, SessionTable
@@ -90,7 +90,7 @@ class Sessions:
     def _keep(self, session: Session) -> bool:
         def note(effect: Delivered) -> None:
             session.is_contested |= isinstance(effect, Contested)
-            if isinstance(effect, Dismissed):
+            if isinstance(effect, (Dismissed, Revoked)):
                 self.end(session)
 
         if not (self._table.suspend(session, self._clock.seconds()) and self._arbiter.suspend(session.id, note)):

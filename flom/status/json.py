@@ -80,6 +80,11 @@ def from_json(text: str | bytes) -> Status:
         raise RemoteProtocolError(f"no status: {e!r}") from None
 
 
+def lock_as_dict(lock: LockStatus) -> dict[str, Any]:
+    """Return C{lock} as it is written."""
+    return dict(zip(_LOCK_FIELDS, _lock_values(lock), strict=True))
+
+
 def circle_as_dict(circle: Circle) -> dict[str, Any]:
     """Return C{circle} as it is written: its steps, by the numbers of locks."""
     return {"steps": [{"waiter": step.waiter.number, "holder": step.holder.number} for step in circle.steps]}
@@ -98,7 +103,7 @@ def _circles(found: Any, resources: tuple[ResourceStatus, ...]) -> tuple[Circle,
 def _list_pieces(locks: tuple[LockStatus, ...]) -> Iterator[str]:
     comma = "["
     for start in range(0, len(locks), _PIECE):
-        found = [dict(zip(_LOCK_FIELDS, _lock_values(lock), strict=True)) for lock in locks[start : start + _PIECE]]
+        found = [lock_as_dict(lock) for lock in locks[start : start + _PIECE]]
         yield comma + _dumps(found)[1:-1]
         comma = ","
     yield "]" if locks else "[]"

@@ -62,13 +62,14 @@ def spell_circle(circle: Circle) -> list[str]:
     lines = []
     for before, step in zip([circle.steps[-1], *circle.steps], circle.steps, strict=False):
         held, wanted = before.holder, step.waiter
-        who = f"{spell_client(held)} holds {_spell_lock(held)}"
-        what = f"waits for {_spell_lock(wanted)}, since {spell_seconds(wanted.seconds)}"
+        who = f"{spell_client(held)} holds {spell_lock(held)}"
+        what = f"waits for {spell_lock(wanted)}, since {spell_seconds(wanted.seconds)}"
         is_same = (held.pid, held.address) == (wanted.pid, wanted.address)
         lines.append(f"{who} and {what}" if is_same else f"{who}; its command's {spell_client(wanted)} {what}")
     return lines
 
 
-def _spell_lock(lock: LockStatus) -> str:
+def spell_lock(lock: LockStatus) -> str:
+    """Return the name of what C{lock} is of, with its mode, quantity or element: C{"backup (EX)"}."""
     wish = spell_wish(lock)
     return f"{lock.name} ({wish})" if wish else lock.name

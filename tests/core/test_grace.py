@@ -115,3 +115,11 @@ def test_not_all_numbers_of_a_flood_are_kept() -> None:
     assert len(looking) == MOST_LOOKING
     looking.forget_silent(LOOKING)
     assert len(looking) == 0
+
+
+def test_a_resource_of_which_a_lock_was_ended_is_not_reclaimed() -> None:
+    grace = Grace(0.0, 100.0)
+    names = [parse_name(name) for name in ("/a/b", "/a/c", "R")]
+    assert [grace.may_reclaim(name, 101.0) for name in names] == [True, True, True]
+    grace.end_reclaims(names[0])
+    assert [grace.may_reclaim(name, 101.0) for name in names] == [False, False, True]

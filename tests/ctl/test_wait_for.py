@@ -9,7 +9,7 @@ import pytest
 
 from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.ctl.wait_for import DEADLOCK
+from flom.ctl.output import DEADLOCK
 from tests.ctl.peers import FLOMCTL, Locks, flomctl
 from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.peers import is_locked

@@ -19,6 +19,7 @@ from flom.errors import (
     LockBusy,
     LockContested,
     LockImpossible,
+    LockRevoked,
     Misuse,
     StandingBy,
 )
@@ -231,3 +232,15 @@ def test_what_is_abandoned_is_lost_and_may_be_granted_again(arbiter: DeferredArb
     arbiter.resume()
     assert now(arbiter.acquire("R1", wait=False))
     assert now(arbiter.acquire("R2", wait=False))
+
+
+def test_a_lock_of_this_process_can_be_ended_by_an_administrator(arbiter: DeferredArbiter) -> None:
+    held, waiting = now(arbiter.acquire("R1")), arbiter.acquire("R1")
+    [lock] = arbiter.view().resources[0].holders
+    assert arbiter.revoke(lock.number, lock.request.name, "root") == ""
+    assert held.is_lost
+    loss = now(held.lost)
+    assert isinstance(loss, LockRevoked)
+    assert str(loss) == "R1 at this process: an administrator has released it (root)"
+    now(waiting)
+    assert isinstance(error(held.release()), LockRevoked)

@@ -9,8 +9,21 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import provider
 
-from flom.core.protocol.encode import encode
-from flom.core.protocol.messages import Answer, Challenge, Contested, ManagementRefused, Message, Proof, Unlocked
+from flom.core.modes import LockMode
+from flom.core.protocol.encode import encode, extend
+from flom.core.protocol.messages import (
+    Answer,
+    Challenge,
+    Contested,
+    Lock,
+    ManagementRefused,
+    Message,
+    Proof,
+    Revoke,
+    RevokeAnswer,
+    Revoked,
+    Unlocked,
+)
 from flom.server.connection import POSTPONED, SHORT_QUEUE, LockFactory
 from flom.server.limits import DEFAULT_LIMITS
 from flom.server.options import DEFAULT_OPTIONS, ServerOptions
@@ -461,3 +474,51 @@ class TestPostponing:
         waiter.leave()
         daemon.clock.advance(POSTPONED)
         assert waiter.received() == []
+
+
+def ours(**others: Any) -> bytes:
+    """Write a lock message of a client of ours that has a session."""
+    return encode(extend(Lock("R1", LockMode.EX, wait=True, create=True, peer_id="0123", **others)))
+
+
+def test_a_holder_is_told_that_an_administrator_has_ended_its_lock() -> None:
+    daemon = MemoryDaemon(ServerOptions(allow_local_shutdown=True))
+    holder, waiter = daemon.connect().send(ours()), daemon.connect().send(lock("R1"))
+    [told], _ = holder.received(), waiter.received()
+    assert isinstance(told, Answer)
+    [held] = daemon.arbiter.view("R1").resources[0].holders
+    administrator = daemon.connect().send(encode(Revoke("R1", held.number, user="root")))
+    assert administrator.received() == [RevokeAnswer()]
+    assert administrator.transport.disconnecting
+    assert holder.received() == [Revoked("root, 127.0.0.1/40000")]
+    assert holder.transport.disconnecting
+    assert [message.code for message in waiter.received() if isinstance(message, Answer)] == [0]
+    again = ours(regains=True, session=told.session)
+    assert [message.code for message in daemon.connect().send(again).received() if isinstance(message, Answer)] == [4]
+
+
+@pytest.mark.parametrize(("name", "ahead"), [("R1", 1), ("R2", 0), ("no name", 0)])
+def test_only_what_is_held_under_both_name_and_number_is_ended(name: str, ahead: int) -> None:
+    daemon = MemoryDaemon(ServerOptions(allow_remote_shutdown=True))
+    holder = daemon.connect().send(lock("R1"))
+    [held] = daemon.arbiter.view("R1").resources[0].holders
+    [answer] = daemon.connect("10.0.0.1").send(encode(Revoke(name, held.number + ahead))).received()
+    assert isinstance(answer, RevokeAnswer)
+    assert answer.why
+    assert not holder.transport.disconnecting
+
+
+@pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        (ServerOptions(), "127.0.0.1"),
+        (ServerOptions(allow_local_shutdown=True), "10.0.0.1"),
+        (ServerOptions(status_for_all=True), "10.0.0.1"),
+    ],
+)
+def test_a_client_that_may_not_end_the_daemon_ends_no_lock(options: ServerOptions, host: str) -> None:
+    daemon = MemoryDaemon(options)
+    holder = daemon.connect().send(lock("R1"))
+    [held] = daemon.arbiter.view("R1").resources[0].holders
+    assert daemon.connect(host).send(encode(Revoke("R1", held.number))).received() == [ManagementRefused()]
+    assert not holder.transport.disconnecting

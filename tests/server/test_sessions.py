@@ -14,10 +14,10 @@ from flom.core.locks import handover
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.encode import encode
-from flom.core.protocol.messages import HAS_SESSIONS, Answer, Lock, More, Unlock, Unlocked
+from flom.core.protocol.messages import HAS_SESSIONS, Answer, Lock, More, Revoke, RevokeAnswer, Unlock, Unlocked
 from flom.core.sessions import MOST_BROKEN
 from flom.server.limits import DEFAULT_LIMITS
-from flom.server.options import DEFAULT_OPTIONS
+from flom.server.options import DEFAULT_OPTIONS, ServerOptions
 from flom.server.snapshot import take_status
 from tests.fakes.connections import FakeTls, MemoryDaemon, TcpTransport, Transport
 from tests.fakes.logs import informed, warnings
@@ -559,3 +559,14 @@ def test_a_client_that_does_not_come_for_it_has_lost_it() -> None:
 def test_no_other_client_reclaims_what_was_handed_over() -> None:
     daemon = take_over()
     assert Client(daemon).ask(regains=True, wait=False, token=(5 << 32) + 1) == [BUSY]
+
+
+def test_an_administrator_ends_a_lock_whose_connection_is_broken() -> None:
+    daemon = MemoryDaemon(ServerOptions(allow_local_shutdown=True))
+    holder, waiter = Client(daemon), Client(daemon)
+    assert (holder.ask(), waiter.ask()) == ([GRANTED], [QUEUED])
+    holder.lose()
+    [held] = daemon.arbiter.view("R1").resources[0].holders
+    assert daemon.connect().send(encode(Revoke("R1", held.number))).received() == [RevokeAnswer()]
+    assert waiter.answers() == [GRANTED]
+    assert holder.come_back() == [BUSY]

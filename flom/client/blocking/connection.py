@@ -22,15 +22,17 @@ from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted, Introduced, Lost, MoreWanted, Pong, Refused
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import Contested, WhyWithdrawn
+from flom.core.protocol.messages import Contested, Revoked, WhyWithdrawn
 from flom.errors import (
     DaemonLost,
     FlomError,
     LockContested,
+    LockRevoked,
     LockTimeout,
     Misuse,
     RemoteProtocolError,
     TlsError,
+    revoked_by,
 )
 from flom.lean import boottime, socket
 from flom.net.keepalive import Keepalive, is_confirmed
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.config import Config
+    from flom.core.protocol.events import Event
     from flom.core.protocol.messages import Lock
     from flom.net.holding import Holding
 
@@ -113,6 +116,7 @@ class Conversation:
     @ivar pongs: how many answers to L{ping} have come; whoever takes note of some lowers it.
     @ivar proof: of what was granted by it last; the empty string if there is none.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
+    @ivar revoked: why the lock was lost, if an administrator has ended it; C{None} otherwise.
     @ivar is_one_of_several: true if another daemon is to be asked if this one does not answer at once.
     @ivar is_shared: true if another process may have the connection too, and is to keep the lock when this one ends.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
@@ -133,6 +137,7 @@ class Conversation:
         self.pongs = 0
         self.proof = ""
         self.is_contested = False
+        self.revoked: LockRevoked | None = None
         self.is_shared = False
         self.go_on: Callable[[float], Conversation | None] | None = None
         self.goes_on_elsewhere = False
@@ -205,6 +210,8 @@ class Conversation:
         try:
             self._unlock(name, rollback, now + (CLOSE_TIMEOUT if self.go_on is None else UNLOCK_TRY))
         except DaemonLost as e:
+            if self.revoked is not None:
+                raise self.revoked from None
             has_closed = not self.is_broken and (self._is_lost or not self.connection.is_unlocking)
             go_on = self.go_on if self.goes_on_elsewhere or not has_closed else None
             is_to_be_told = rollback or self.is_awaited
@@ -467,6 +474,8 @@ class Conversation:
 
     def why_lost(self) -> DaemonLost:
         """Return the error that the connection L{is_lost}."""
+        if self.revoked is not None:
+            return self.revoked
         broken, closed = f"the connection to {self.peer} is broken", f"{self.peer} closed the connection"
         return DaemonLost(broken if self.stream.is_broken else closed, ReturnCode.SEND_ERROR)
 
@@ -547,7 +556,8 @@ class Conversation:
                     self._send(self.connection.more(), deadline)
                 elif isinstance(event, Pong):
                     self._note_pong()
-                self.is_contested |= isinstance(event, Contested)
+                else:
+                    self._note_event(event)
         except RemoteProtocolError:
             if decision is None:
                 raise
@@ -558,11 +568,18 @@ class Conversation:
         _msg.debug("from %s: %s", self.peer, Shown(data))
         try:
             for event in self.connection.receive(data):
-                self.is_contested |= isinstance(event, Contested)
                 if isinstance(event, Pong):
                     self._note_pong()
+                else:
+                    self._note_event(event)
         except RemoteProtocolError as e:
             _trace.debug("%s breaks the protocol: %s", self.peer, e)  # to close would be to give up the lock
+
+    def _note_event(self, event: Event) -> None:
+        """Note that the lock is contested, or revoked."""
+        self.is_contested |= isinstance(event, Contested)
+        if isinstance(event, Revoked):
+            self.revoked = LockRevoked(revoked_by(event.by))
 
     def _note_pong(self) -> None:
         if self._stale_pongs:

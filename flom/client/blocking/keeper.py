@@ -232,7 +232,8 @@ class Keeper:
     def _reclaim(self) -> bool:
         """Reclaim the lock; return whether that was possible."""
         why = self.conversation.why_lost()
-        if not self._acquirer.can_reclaim():
+        if self.conversation.revoked is not None or not self._acquirer.can_reclaim():
+            self.conversation.give_up()
             self.loss = why
             return False
         _trace.debug("%s, looking for the one that takes over", why)

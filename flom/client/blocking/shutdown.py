@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from flom.client.blocking.connection import connect
 from flom.client.blocking.dial import is_listening
 from flom.core.protocol.connection import ClientConnection
-from flom.core.protocol.messages import HandedOver, ManagementRefused
+from flom.core.protocol.messages import HandedOver, ManagementRefused, RevokeAnswer
 from flom.errors import DaemonLost, FlomError, LockTimeout, RemoteProtocolError, ShutdownNotAllowed
 from flom.lean import socket
 from flom.net.listeners import find_listeners
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _REFUSAL_TIMEOUT: Final = 1.0  # seconds; a daemon that obeys need not say anything
 _HANDOVER_TIMEOUT: Final = 25.0  # seconds; three standbys take less, even if each of them is silent
+_RELEASE_TIMEOUT: Final = 10.0  # seconds
 _END_CHECKS: Final = 10
 _END_CHECK_INTERVAL: Final = 0.1  # seconds
 
@@ -122,6 +123,39 @@ def order_handover(config: Config, warn: Callable[[str], None]) -> HandedOver:
         raise DaemonLost(f"{peer} has gone, and not said whether it has handed over: {reason(e)}") from None
     finally:
         conversation.close()
+
+
+def order_release(config: Config, name: str, number: int, warn: Callable[[str], None]) -> str:
+    """
+    Order the daemon that C{config} means, one of ours, to end a lock that another client holds.
+
+    @param name: see L{flom.core.protocol.messages.Revoke}, as for C{number}.
+    @return: why that cannot be; the empty string if it is done.
+    @raise ShutdownNotAllowed: it refuses to obey.
+    @raise DaemonLost: it has not answered, as one of an older version does not.
+    @raise FlomError: see L{shut_down}.
+    """
+    from flom.job.sender import user_name
+
+    conversation = connect(config, warn=warn)
+    peer, stream = conversation.peer, conversation.stream
+    connection = ClientConnection()
+    try:
+        deadline = monotonic() + _RELEASE_TIMEOUT
+        stream.send(connection.revoke(name, number, unique_id(), user_name()), deadline)
+        while data := stream.receive(deadline):
+            for event in connection.receive(data):
+                if isinstance(event, ManagementRefused):
+                    raise _not_allowed(peer, "release what another client holds")
+                if isinstance(event, RevokeAnswer):
+                    return event.why
+    except FlomError:
+        raise
+    except OSError:
+        pass
+    finally:
+        conversation.close()
+    raise DaemonLost(f"{peer} has closed the connection, and not answered")
 
 
 def _not_allowed(peer: str, what: str) -> ShutdownNotAllowed:

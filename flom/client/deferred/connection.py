@@ -21,8 +21,17 @@ from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Granted, Introduced, MoreWanted, Pong, Refused, Waiting
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import Contested, Lock, Terms, Unlocked
-from flom.errors import DaemonLost, FlomError, LockContested, RemoteProtocolError, TlsError, lock_refused
+from flom.core.protocol.messages import Contested, Lock, Revoked, Terms, Unlocked
+from flom.errors import (
+    DaemonLost,
+    FlomError,
+    LockContested,
+    LockRevoked,
+    RemoteProtocolError,
+    TlsError,
+    lock_refused,
+    revoked_by,
+)
 from flom.net.holding import DaemonGone, files_for
 from flom.net.keepalive import Keepalive
 from flom.reactor.transports import (
@@ -54,6 +63,7 @@ class LockClient(Protocol):
     @ivar peer: names the daemon in errors.
     @ivar lost: fires with the reason if the connection ends while the lock is held, or if the lock is contested; each
         lock has one of its own.
+    @ivar revoked: why the lock was lost, if an administrator has ended it.
     @ivar contest: the reason if the lock is contested: another daemon has granted it too. It is held still.
     @ivar closed: fires when the connection has ended.
     @ivar has_timed_out: true if we have ended it, because the daemon has not answered in time.
@@ -73,6 +83,7 @@ class LockClient(Protocol):
         self.peer = peer
         self.lost: Deferred[FlomError] = Deferred()
         self.contest: LockContested | None = None
+        self.revoked: LockRevoked | None = None
         self.closed: Deferred[None] = Deferred()
         self.is_broken = False
         self.holding: SharedHolding | None = None
@@ -304,6 +315,8 @@ class LockClient(Protocol):
                     case Contested() if self.contest is None:
                         self.contest = LockContested(f"{self.peer}: another daemon of the group has granted it too")
                         self.lost.callback(self.contest)
+                    case Revoked(by=by):
+                        self.revoked = LockRevoked(revoked_by(by))
         except TlsError as e:
             self._decide(TlsError(e.code, f"{self.peer}: {e}"))
             self._end()
@@ -398,6 +411,8 @@ class LockClient(Protocol):
     def _why_lost(self, reason: Failure) -> FlomError:
         self._stop_timer()
         _trace.debug("connection to %s has ended: %s", self.peer, reason.value)
+        if self.revoked is not None:
+            return self.revoked
         if self._tls is not None:
             if self.has_timed_out and not self._is_secured:
                 why = f"{self.peer}: no TLS handshake within {HANDSHAKE_TIMEOUT:g} s; it may not speak TLS"

@@ -20,7 +20,7 @@ from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
 from flom.core.requests import show_lock
-from flom.errors import DaemonLost, FlomError, LockContested, LockRefused, LockTimeout, Misuse
+from flom.errors import DaemonLost, FlomError, LockContested, LockRefused, LockRevoked, LockTimeout, Misuse
 from flom.interfaces import IHeld
 from flom.job.wording import unreclaimed
 
@@ -163,7 +163,7 @@ class RemoteHeld:
 
     def _note_end(self, why: FlomError) -> None:
         """Note that the lock is contested, or that its daemon has gone: then reclaim it, if that can be."""
-        if isinstance(why, LockContested) or not self._way_back.leads_from(self._client):
+        if isinstance(why, (LockContested, LockRevoked)) or not self._way_back.leads_from(self._client):
             self._note_loss(why)
             return
         if (heartbeat := self._way_back.heartbeat) is not None:

@@ -24,6 +24,7 @@ class Loss(str, Enum):
     GRACE_ENDED = "grace_ended"  # another daemon had granted it, and the holder did not come here in the grace period
     RECLAIM_REFUSED = "reclaim_refused"  # the holder came, and was told that the lock is lost
     CONTESTED = "contested"  # another daemon of the group has granted it too
+    REVOKED = "revoked"  # an administrator has released it
     SUPERSEDED = "superseded"  # the holder is a part of the daemon's process, and another daemon leads
 
 

@@ -32,6 +32,9 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     Ping,
+    Revoke,
+    RevokeAnswer,
+    Revoked,
     Shutdown,
     StatusFollows,
     StatusRequest,
@@ -159,6 +162,15 @@ class ClientConnection(ClientSession):
         """
         return self._ask(Shutdown(immediate, peer_id, drain, handover))
 
+    def revoke(self, name: str, number: int, peer_id: str | None = None, user: str = "") -> bytes:
+        """
+        End a lock of another client, by the only message of a connection.
+
+        @param name: see L{Revoke}, as for C{number} and C{user}.
+        @raise LocalProtocolError: another message was sent before, or C{name} is too long.
+        """
+        return self._ask(Revoke(name, number, peer_id, user))
+
     def request_status(self, name: str | None = None, peer_id: str | None = None) -> bytes:
         """
         Ask what the daemon holds, perhaps before an earlier such request is answered; no lock can be asked for then.
@@ -209,7 +221,7 @@ class ClientConnection(ClientSession):
         self.end()
         return event
 
-    def _ask(self, message: Lock | Shutdown | StatusRequest) -> bytes:
+    def _ask(self, message: Lock | Shutdown | StatusRequest | Revoke) -> bytes:
         data = encode(message)
         self.note_sent(message)
         self.has_answered = False
@@ -281,7 +293,7 @@ class ServerConnection(ServerSession):
     def _orders(self, messages: Iterable[Message]) -> Iterator[Introduced | Order]:
         try:
             for message in messages:
-                if not self._is_introduced and isinstance(message, (Lock, Shutdown, StatusRequest)):
+                if not self._is_introduced and isinstance(message, (Lock, Shutdown, StatusRequest, Revoke)):
                     self._is_introduced = True
                     yield Introduced(message.peer_id, message)
                 if (order := self.order_of(message)) is not None:
@@ -341,6 +353,14 @@ class ServerConnection(ServerSession):
     def contested(self) -> bytes | None:
         """Say that another daemon has granted the lock too; C{None} for a client that does not understand that."""
         return _CONTESTED if self.is_extended else None
+
+    def revoked(self, by: str) -> bytes | None:
+        """Say that C{by} has ended what was held; C{None} for a client that does not understand that."""
+        return encode(Revoked(by)) if self.is_extended else None
+
+    def answer_revoke(self, why: str) -> bytes:
+        """Say that another client's lock was ended, or, if it is not empty, C{why} not."""
+        return encode(RevokeAnswer(why))
 
     def refuse_management(self) -> bytes:
         """Refuse to end, or to show what is held."""

@@ -30,6 +30,9 @@ from flom.core.protocol.messages import (
     Offer,
     Ping,
     Proof,
+    Revoke,
+    RevokeAnswer,
+    Revoked,
     Role,
     Shutdown,
     Standing,
@@ -73,8 +76,9 @@ _MODES: Final = {str(mode.value): mode for mode in LockMode}
 _REASONS: Final = {reason.value: reason for reason in (WhyWithdrawn.TIMEOUT, WhyWithdrawn.SIGNAL)}
 _SMALL: Final = {str(number): number for number in range(100)}
 _INT32_MAX: Final = 2**31 - 1
+_INT64_MAX: Final = 2**63 - 1
 _LOCK_ONLY: Final = frozenset({"mode", "wait", "quantity", "create", "lifespan"})
-KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown", "status"})
+KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown", "status", "release"})
 
 
 def decode(data: bytes) -> Message:
@@ -263,7 +267,13 @@ def _standing(msg: dict[str, str]) -> Standing | None:
         raise RemoteProtocolError(f"a daemon of role {msg.get('role')!r}") from None
 
 
-def _management(found: Attributes) -> Shutdown | StatusRequest:
+def _management(found: Attributes) -> Shutdown | StatusRequest | Revoke:
+    if "release" in found:
+        number = _number(found["release"].get("number", ""))
+        if not 0 < number <= _INT64_MAX:
+            raise RemoteProtocolError(f"a lock of number {number}")
+        user = found["msg"].get("user", "")[:MAX_SENDER]
+        return Revoke(_decode_name(found["release"].get("name", "")), number, _peer_id(found), user)
     if "status" in found:
         name = found["status"].get("name")
         return StatusRequest(None if name is None else _decode_name(name), _peer_id(found))
@@ -315,6 +325,7 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (2, 8): _unlock,
     (2, 16): lambda found: Unlocked(),
     (2, 24): lambda found: Contested(),
+    (2, 32): lambda found: Revoked(found["msg"].get("by", "")),
     (3, 8): lambda found: Ping(8),
     (3, 16): lambda found: Ping(16),
     (4, 8): _discover,
@@ -322,6 +333,7 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (5, 8): _management,
     (5, 16): _managed,
     (5, 24): _handed_over,
+    (5, 32): lambda found: RevokeAnswer(found["msg"].get("why", "")),
     (6, 8): _challenge,
     (6, 16): _proof,
     (6, 24): _offer,

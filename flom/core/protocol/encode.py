@@ -28,6 +28,9 @@ from flom.core.protocol.messages import (
     Offer,
     Ping,
     Proof,
+    Revoke,
+    RevokeAnswer,
+    Revoked,
     Shutdown,
     Standing,
     StatusFollows,
@@ -175,6 +178,12 @@ def _more(message: Message) -> str:
         case HandedOver():
             leader, why = map(_quoted, (message.leader, message.why))
             return f" leader={leader} why={why}"
+        case Revoke(user=user) if user:
+            return f" user={_quoted(user)}"
+        case Revoked():
+            return f" by={_quoted(message.by)}"
+        case RevokeAnswer():
+            return f" why={_quoted(message.why)}" if message.why else ""
         case Offer():
             group, node, nonce, sealed = map(_quoted, (message.group, message.node, message.nonce, message.sealed))
             return f" group={group} node={node} nonce={nonce} sealed={sealed}"
@@ -256,10 +265,15 @@ def _body(message: Message) -> str:
         case StatusRequest():
             name = "" if message.name is None else f' name="{_encode_name(message.name)}"'
             return f"{_session(message.peer_id)}<status{name}/>"
+        case Revoke():
+            name = _encode_name(message.name)
+            return f'{_session(message.peer_id)}<release name="{name}" number="{message.number}"/>'
         case StatusFollows():
             return f'<status size="{message.size}"/>'
         case ManagementRefused():
             return f'<answer rc="{Outcome.IMPOSSIBLE:d}"/>'
+        case Revoked() | RevokeAnswer():
+            return ""
         case Ping() | Discover() | Unlocked() | Contested() | Challenge() | Proof() | Offer() | HandedOver():
             return ""
 

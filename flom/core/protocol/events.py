@@ -10,6 +10,9 @@ from flom.core.protocol.messages import (
     Message,
     Offer,
     Ping,
+    Revoke,
+    RevokeAnswer,
+    Revoked,
     Shutdown,
     StatusRequest,
     Unlocked,
@@ -122,14 +125,26 @@ Event = (
     | Refused
     | Unlocked
     | Contested
+    | Revoked
     | Pong
     | ManagementRefused
     | HandedOver
+    | RevokeAnswer
     | StatusReceived
 )
 """What L{flom.core.protocol.connection.ClientConnection} receives."""
 
 Order = (
-    LockRequest | Incomplete | Release | Withdraw | InvalidLock | Ping | Shutdown | StatusRequest | Challenge | Offer
+    LockRequest
+    | Incomplete
+    | Release
+    | Withdraw
+    | InvalidLock
+    | Ping
+    | Shutdown
+    | StatusRequest
+    | Revoke
+    | Challenge
+    | Offer
 )
 """What L{flom.core.protocol.connection.ServerConnection} receives, once the client is L{Introduced}."""

@@ -182,6 +182,19 @@ class Contested(Value):
     verb, step = 2, 24
 
 
+class Revoked(Value):
+    """
+    An administrator has ended what the client holds; the connection ends too, and what was held cannot be reclaimed.
+    Only L{Lock.extended} clients are told.
+
+    @ivar by: who has, for people to read.
+    """
+
+    verb, step = 2, 32
+
+    by: str = ""
+
+
 class Ping(Value):
     """
     Reserved by FLoM, which never sends it; it takes one for an error. A client of ours that has a session asks by it
@@ -333,6 +346,36 @@ class HandedOver(Value):
     why: str = ""
 
 
+class Revoke(Value):
+    """
+    An administrator ends a lock that another client holds; answered by L{RevokeAnswer}, or refused. FLoM's daemons, and
+    older ones of ours, must not be sent it.
+
+    @ivar name: the resource, or a node of it, of the lock.
+    @ivar number: that the lock has in the status of the daemon.
+    @ivar user: the name of the administrator's user, as the client tells it.
+    """
+
+    verb, step = 5, 8
+
+    name: str
+    number: int
+    peer_id: str | None = None
+    user: str = ""
+
+
+class RevokeAnswer(Value):
+    """
+    What became of a L{Revoke}.
+
+    @ivar why: the reason why nothing has changed; empty if the lock has ended.
+    """
+
+    verb, step = 5, 32
+
+    why: str = ""
+
+
 class Challenge(Value):
     """
     A leader asks a daemon of its group whether it is the leader that has announced itself; the only message of its
@@ -387,8 +430,8 @@ class Offer(Value):
     sealed: str = ""
 
 
-Request = Lock | More | Unlock | Goodbye | Shutdown | StatusRequest | Ping
-Reply = Answer | Unlocked | Contested | StatusFollows | ManagementRefused | HandedOver
+Request = Lock | More | Unlock | Goodbye | Shutdown | StatusRequest | Revoke | Ping
+Reply = Answer | Unlocked | Contested | Revoked | StatusFollows | ManagementRefused | HandedOver | RevokeAnswer
 Message = Request | Reply | Discover | Discovered | Challenge | Proof | Offer
 
 

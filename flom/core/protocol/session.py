@@ -32,6 +32,9 @@ from flom.core.protocol.messages import (
     Offer,
     Ping,
     Request,
+    Revoke,
+    RevokeAnswer,
+    Revoked,
     Shutdown,
     StatusFollows,
     StatusRequest,
@@ -56,10 +59,12 @@ if TYPE_CHECKING:
         | Refused
         | Unlocked
         | Contested
+        | Revoked
         | Pong
         | StatusFollows
         | ManagementRefused
         | HandedOver
+        | RevokeAnswer
     )
 
 
@@ -78,6 +83,7 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
         Lock: _Server.BOUND,
         Shutdown: _Server.FRESH,
         StatusRequest: _Server.WATCHING,
+        Revoke: _Server.FRESH,
         Challenge: _Server.FRESH,
         Offer: _Server.FRESH,
     },
@@ -174,7 +180,7 @@ class ServerSession:
         if isinstance(message, Goodbye):
             return Withdraw(self._bound_name(message), message.reason)
         self._state = state
-        self.is_over = isinstance(message, (Shutdown, Challenge, Offer))
+        self.is_over = isinstance(message, (Shutdown, Revoke, Challenge, Offer))
         return message  # type: ignore[return-value]  # the table has no others
 
     def end(self) -> None:
@@ -273,7 +279,12 @@ class _Client:
 
 
 _CLIENT: Final[dict[str, dict[type, str]]] = {
-    _Client.IDLE: {Lock: _Client.ASKED, StatusRequest: _Client.WATCHING, Shutdown: _Client.MANAGING},
+    _Client.IDLE: {
+        Lock: _Client.ASKED,
+        StatusRequest: _Client.WATCHING,
+        Shutdown: _Client.MANAGING,
+        Revoke: _Client.MANAGING,
+    },
     _Client.ASKED: {
         Waiting: _Client.WAITING,
         MoreWanted: _Client.WAITING,
@@ -291,12 +302,14 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
     _Client.HOLDING: {
         Unlock: _Client.RELEASED,
         Contested: _Client.HOLDING,
+        Revoked: _Client.HOLDING,
         Ping: _Client.HOLDING,
         Pong: _Client.HOLDING,
     },
     _Client.RELEASING: {
         Unlocked: _Client.IDLE,
         Contested: _Client.RELEASING,
+        Revoked: _Client.RELEASING,
         Ping: _Client.RELEASING,
         Pong: _Client.RELEASING,
     },
@@ -306,7 +319,11 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         StatusFollows: _Client.WATCHING,
         ManagementRefused: _Client.WATCHING,
     },
-    _Client.MANAGING: {ManagementRefused: _Client.MANAGING, HandedOver: _Client.MANAGING},
+    _Client.MANAGING: {
+        ManagementRefused: _Client.MANAGING,
+        HandedOver: _Client.MANAGING,
+        RevokeAnswer: _Client.MANAGING,
+    },
     _Client.OVER: {},
 }
 """

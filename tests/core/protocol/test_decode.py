@@ -41,7 +41,14 @@ def test_another_level_is_not_understood(level: str) -> None:
         decode(f'<msg level="{level}" verb="4" step="8"></msg>'.encode())
 
 
-LEGAL_STEPS = {1: {8, 12, 16, 24, 32}, 2: {8, 16, 24}, 3: {8, 16}, 4: {8, 16}, 5: {8, 16, 24}, 6: {8, 16, 24}}
+LEGAL_STEPS = {
+    1: {8, 12, 16, 24, 32},
+    2: {8, 16, 24, 32},
+    3: {8, 16},
+    4: {8, 16},
+    5: {8, 16, 24, 32},
+    6: {8, 16, 24},
+}
 
 
 def test_a_verb_and_a_step_make_a_message_or_do_not() -> None:

@@ -21,6 +21,9 @@ from flom.core.protocol.messages import (
     Offer,
     Ping,
     Proof,
+    Revoke,
+    RevokeAnswer,
+    Revoked,
     Role,
     Shutdown,
     Standing,
@@ -148,6 +151,13 @@ EXACT: list[tuple[Message, str]] = [
     (HandedOver("b", ""), '<msg level="3" verb="5" step="24" leader="b" why=""></msg>'),
     (Proof(None), '<msg level="3" verb="6" step="16" nonce="" proof="" sealed="" size="0"></msg>'),
     (Contested(), '<msg level="3" verb="2" step="24"></msg>'),
+    (Revoked("root, pid 7"), '<msg level="3" verb="2" step="32" by="root, pid 7"></msg>'),
+    (
+        Revoke("R1", 7, PEER_ID, "root"),
+        f'<msg level="3" verb="5" step="8" user="root">{SESSION}<release name="UjE=" number="7"/></msg>',
+    ),
+    (RevokeAnswer(), '<msg level="3" verb="5" step="32"></msg>'),
+    (RevokeAnswer("no"), '<msg level="3" verb="5" step="32" why="no"></msg>'),
     (Unlocked(), '<msg level="3" verb="2" step="16"></msg>'),
     *(
         (

@@ -170,3 +170,21 @@ def test_a_client_that_could_not_follow_is_not_left_behind(lan: Lan, tmp_path: P
     assert_still_leads(leader, hand_over(leader), "R is held by pid ")
     assert_kept(holder)
     assert hand_over(leader).returncode == 0
+
+
+def test_a_lock_that_an_administrator_ends_is_not_reclaimed(lan: Lan) -> None:
+    """Neither from the leader, nor from another daemon of the group."""
+    members = [host.join_group(*TRUSTING, "--status-for", "all") for host in lan.add_hosts(2)]
+    client = lan.add_host()
+    leader = await_leader(members)
+    holder = client.start_job(*in_group(GROUP, "-r", "R"))
+    assert holder.line() == "held"
+    release = [str(BIN / "flomctl"), "release", "-A", GROUP, "R"]
+    assert_refused(client.start(*release).finish(), 1, " refuses to release ")
+    done = leader.host.start(*release).finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " is released; it was held by " in done.stdout
+    assert client.flom(*in_group(GROUP, "-r", "R", "-o", "0"), "--", "true").returncode == 0
+    ended = holder.finish()
+    assert ended.returncode == 95
+    assert "R: the lock was lost: an administrator has released it (root, " in ended.stderr

@@ -154,3 +154,18 @@ def move_etcd_lead(quorum: Quorum, node: Node) -> None:
     leading = quorum.await_etcd()
     leading.ask("maintenance/transfer-leadership", {"targetID": target}, 5.0)
     assert quorum.await_etcd() is node.etcd
+
+
+@slow
+@pytest.mark.parametrize("quorum", [{"options": ["--allow-local-shutdown"]}], indirect=True)
+def test_a_lock_that_an_administrator_ends_is_lost(quorum: Quorum) -> None:
+    quorum.start_etcd()
+    leader = quorum.start_daemons()
+    client = quorum.others(leader)[0].host
+    holder = client.start_job(*quorum.place, "-r", "R", "--on-lost", "terminate", seconds=60)
+    assert holder.line() == "held"
+    done = leader.host.start(str(BIN / "flomctl"), "release", *quorum.place[:4], "R").finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    ended = holder.finish()
+    assert ended.returncode == 95
+    assert "an administrator has released it (root, " in ended.stderr

@@ -24,6 +24,8 @@ from flom.core.protocol.messages import (
     More,
     Offer,
     Ping,
+    Revoke,
+    Revoked,
     Shutdown,
     StatusRequest,
     Terms,
@@ -98,6 +100,7 @@ def any_message(random: Random) -> Message:
             holder = random.choice([0, 1, 2**32 - 1])
             asked = Discover("ff02::1", orphaned=random.random() < 0.5, holder=holder)
             others: list[Message] = [asked, Ping(16), Discover(), Unlocked(), Contested(), Discovered("", 1)]
+            others += [Revoke(name, 3), Revoked("x")]
             return random.choice([*others, Offer("ff02::1", "0" * 16, "0" * 32, "")])
         case 9:
             lock = valid_lock(random, name)

@@ -29,6 +29,9 @@ from flom.core.protocol.messages import (
     Offer,
     Ping,
     Proof,
+    Revoke,
+    RevokeAnswer,
+    Revoked,
     Role,
     Shutdown,
     Standing,
@@ -110,6 +113,8 @@ def read_slowly(data: bytes) -> Message:
             return Unlocked()
         case 2, 24:
             return Contested()
+        case 2, 32:
+            return Revoked(msg.get("by", ""))
         case 3, (8 | 16) as step:
             return Ping(step)
         case 4, 8:
@@ -127,6 +132,9 @@ def read_slowly(data: bytes) -> Message:
             host, version, alone = msg.get("host", ""), msg.get("version", ""), _is_set(msg, "alone")
             return Discovered(network["address"], port, _standing(msg), host, version, alone)
         case 5, 8:
+            if "release" in tags:
+                number = _within(1, strtol(tags["release"].get("number", "")), 2**63 - 1)
+                return Revoke(_name(tags["release"].get("name", "")), number, peer_id, msg.get("user", "")[:40])
             if "status" in tags:
                 status = tags["status"]
                 return StatusRequest(_name(status["name"]) if "name" in status else None, peer_id)
@@ -141,6 +149,8 @@ def read_slowly(data: bytes) -> Message:
             return ManagementRefused()
         case 5, 24:
             return HandedOver(msg.get("leader", ""), msg.get("why", ""))
+        case 5, 32:
+            return RevokeAnswer(msg.get("why", ""))
         case 6, 24:
             return Offer(msg.get("group", ""), msg.get("node", ""), msg.get("nonce", ""), msg.get("sealed", ""))
         case 6, 8:
