@@ -143,11 +143,11 @@ class Shell:
                 give_up = min(give_up, time.monotonic() + WRONG)
             readable, _, _ = select.select([self._terminal], [], [], max(0, give_up - time.monotonic()))
             if not readable:
-                return lines if is_done else [*lines, f"(and no end of the command within {limit:g} s)"]
+                return lines if is_done else [*lines, f"(no end after {limit:g} s)"]
             try:
                 self._unread += os.read(self._terminal, 65536).decode(errors="replace")
             except OSError:  # the shell has ended
-                return [*lines, "(and the shell has ended)"]
+                return [*lines, "(the shell has ended)"]
 
     def end(self) -> None:
         """Kill the shell, and with it all processes of its host."""
