@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
@@ -29,12 +30,15 @@ JSON: Final = "application/json"
 
 _METHODS: Final = (b"GET", b"HEAD")
 
-_ASSETS: Final = {
-    b"": ("page.html", "text/html; charset=utf-8"),
-    b"page.js": ("page.js", "text/javascript; charset=utf-8"),
-    b"page.css": ("page.css", "text/css; charset=utf-8"),
-    b"icon.svg": ("icon.svg", "image/svg+xml"),
+_PAGE: Final = "page.html"
+
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
+"""Content types of the files in C{static/}, by their suffixes."""
 
 _Make = Callable[[], Deferred[bytes]]
 
@@ -46,10 +50,11 @@ def make_root(clock: IReactorTime, arbiter: DeferredArbiter, counters: Counters)
         return Cache(lambda: arbiter.now().monotonic, make).get
 
     root = _Readable()
-    static = files(__package__).joinpath("static")
-    for path, (name, content_type) in _ASSETS.items():
+    for file in files(__package__).joinpath("static").iterdir():
+        path = "" if file.name == _PAGE else file.name
         # read now: the daemon may soon live in another directory, as another user
-        root.putChild(path, _Body(content_type, partial(succeed, static.joinpath(name).read_bytes())))
+        body = _Body(_TYPES[PurePath(file.name).suffix], partial(succeed, file.read_bytes()))
+        root.putChild(path.encode(), body)
     root.putChild(b"page.json", _Body(JSON, cached(lambda: _write_page(arbiter, counters, clock))))
     root.putChild(b"status.json", _Body(JSON, cached(lambda: write_status(arbiter, counters, clock))))
     root.putChild(b"metrics", _Body(CONTENT_TYPE, cached(lambda: succeed(write_metrics(arbiter, counters)))))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Any
 
 from selenium.webdriver import Chrome
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 PATIENCE = 20.0  # seconds until something that does not appear fails the test
 
@@ -16,9 +17,9 @@ class Page:
     def __init__(self, browser: Chrome) -> None:
         self._browser = browser
 
-    def open(self, port: int) -> None:
+    def open(self, port: int, fragment: str = "") -> None:
         """Go to the daemon's page, and mark it, so that a reload would be seen."""
-        self._browser.get(f"http://127.0.0.1:{port}/")
+        self._browser.get(f"http://127.0.0.1:{port}/{fragment}")
         self.run("window.mark = 'not reloaded'")
         self.wait_until("document.querySelector('#tiles').children.length > 0")
 
@@ -83,6 +84,29 @@ class Page:
         """
         found: dict[str, list[str]] | None = self.run(script, resource)
         return found
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the texts of all nodes that C{selector} matches and that are shown."""
+        script = "return [...document.querySelectorAll(arguments[0])].filter((one) => one.checkVisibility())"
+        found: list[str] = self.run(f"{script}.map((one) => one.textContent.trim())", selector)
+        return found
+
+    def click(self, selector: str) -> None:
+        """Click on the first node that C{selector} matches."""
+        self._browser.find_element("css selector", selector).click()
+
+    def sort_by(self, name: str) -> None:
+        """Choose an order by the text that is shown for it."""
+        Select(self._browser.find_element("id", "order")).select_by_visible_text(name)
+
+    def barriers(self) -> list[str]:
+        """Return what axe-core finds that keeps people from reading or using what is shown now."""
+        self._browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})  # axe loads no page of its own
+        axe = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+        self.run(f"if (!window.axe) {{ {axe} }}")
+        script = "const done = arguments[0]; axe.run().then(({ violations }) => done(violations))"
+        found = self._browser.execute_async_script(script)
+        return [f"{one['id']}: {one['help']}: {node['html']}" for one in found for node in one["nodes"]]
 
     def complaints(self) -> list[str]:
         """Return what the browser has logged since the last call."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import struct
 import urllib.request
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
 from flom.status.json import from_json
 from flom.status.model import ResourceStatus
 from tests.fakes.connections import lock
-from tests.fakes.daemon import Daemon
+from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.programs import Programs, Running, eventually, free_port
 from tests.scenarios.browser.page import Page
 
-NASTY = "/<script>alert(1)</script>"
+NASTY = "/<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def test_a_name_stays_text(shown: Page, locks: Locks) -> None:
     shown.wait_until("document.querySelector('.graph svg')")
     shown.filter(NASTY)
     shown.wait_until("document.querySelector('#shown').textContent === '1 of 1 resource'")
-    assert shown.run("return document.querySelectorAll('script').length") == 1
+    assert shown.run("return document.querySelectorAll('img').length") == 0
     assert shown.complaints() == []
     for running in (holder, waiter):
         running.finish()
@@ -113,18 +115,18 @@ def test_the_page_draws_the_blockers_that_the_daemon_computes(shown: Page, locks
     for words in (["-r", "/a/b"], ["-r", "/a/c"], ["-r", "/d", "-l", "PR"]):
         locks.hold(*words)
     waiting = [locks.ask("-r", name) for name in ("/a/b/x", "/a", "/d")]
-    for resource in ("/a/b", "/d"):
+    for resource in ("/a", "/d"):
         shown.wait_until(
             "[...document.querySelectorAll('.card')].some((one) => one.querySelector('h3').textContent === arguments[0]"
             " && one.querySelectorAll('.waiters li').length === arguments[1])",
             resource,
-            2 if resource == "/a/b" else 1,
+            2 if resource == "/a" else 1,
         )
     tree = resource_at(port, "/a/b")
     blockers = {waiter.pid: [holder.pid for holder in tree.blockers(waiter)] for waiter in tree.waiters}
     assert sorted(map(len, blockers.values())) == [1, 2]
     shown.wait_until("document.querySelectorAll('.graph svg').length === 2")
-    drawn = shown.drawn("/a/b")
+    drawn = shown.drawn("/a")
     assert drawn is not None
     assert {text.partition("pid ")[2].split()[0] for text in drawn["holders"]} == {
         str(pid) for pids in blockers.values() for pid in pids
@@ -142,7 +144,7 @@ def test_what_is_held_is_told(shown: Page, locks: Locks) -> None:
     shown.wait_for("seats[10]", 1, 0)
     shown.wait_for("red.green.blue", 1, 0)
     text = shown.run("return document.body.innerText")
-    assert "7 free" in text
+    assert "7 units free" in text
     assert "free: " in text
     shown.wait_until("!document.querySelector('#incubator').hidden")
     shown.wait_until("document.querySelector('#incubated').textContent.includes('later')")
@@ -177,6 +179,98 @@ def test_blocked_resources_come_first_and_the_filter_finds_any(shown: Page, lock
     shown.filter("nowhere")
     shown.wait_until("document.querySelector('#nothing').textContent.includes('filter')")
     assert not shown.complaints()
+
+
+def test_resources_are_sorted_as_the_user_chooses(shown: Page, locks: Locks) -> None:
+    for name in ("job10", "job9", "many"):
+        locks.hold("-r", name)
+    waiting = [locks.ask("-r", "job10")]
+    shown.wait_for("job10", 1, 1)
+    waiting += [locks.ask("-r", "many") for _ in range(2)]
+    shown.wait_for("many", 1, 2)
+    assert shown.names() == ["job10", "many", "job9"]
+    orders = {
+        "most waiting": ["many", "job10", "job9"],
+        "longest held": ["job10", "job9", "many"],
+        "newest": ["many", "job9", "job10"],
+        "name": ["job9", "job10", "many"],
+    }
+    for order, names in orders.items():
+        shown.sort_by(order)
+        assert shown.names() == names
+    for running in waiting:
+        running.signal(signal.SIGKILL)
+
+
+def test_a_deadlock_is_told_at_the_top(shown: Page, locks: Locks, sock: str, programs: Programs) -> None:
+    def cross(first: str, second: str) -> Running:
+        words = ["-s", sock, "-r", first, "--", "sh", "-c"]
+        inner = f"echo held; read line; exec {FLOM_RUN} -s '{sock}' -r {second} -- true"
+        running = programs.start(*words, inner)
+        assert running.line() == "held"
+        return running
+
+    assert shown.texts("#deadlocks") == []
+    one, other = cross("red", "blue"), cross("blue", "red")
+    for running in (one, other):
+        running.say("")
+    shown.wait_until("!document.querySelector('#deadlocks').hidden")
+    [heading] = shown.texts("#deadlocks-title")
+    assert heading == "1 deadlock: these wait for each other, and none of them can go on."
+    steps = shown.texts("#circles ul li")
+    assert [re.sub(r"\S+ pid \d+|pid \d+", "pid N", step) for step in steps] == [
+        "pid N waits for blue, which pid N (EX) holds",
+        "pid N waits for red, which pid N (EX) holds",
+    ]
+    assert shown.barriers() == []
+    one.signal(signal.SIGKILL)
+    other.signal(signal.SIGKILL)
+    assert shown.complaints() == []
+
+
+def test_one_resource_has_a_page_with_its_queue_and_what_was_seen(shown: Page, locks: Locks) -> None:
+    first = locks.hold("-r", "/db/users/42")
+    second = locks.ask("-r", "/db")
+    shown.wait_for("/db", 1, 1)
+    shown.click(".card h3 a")
+    shown.wait_until("document.querySelector('#resource-name').textContent === '/db'")
+    assert shown.texts(".card") == []
+    assert shown.texts("#holding .what") == ["EX /db/users/42"]
+    assert shown.texts("#queue .what") == ["EX"]
+    [waiter] = shown.texts("#queue .who")
+    assert shown.barriers() == []
+    first.finish()
+    shown.wait_until("document.querySelectorAll('#queue tr').length === 0")
+    assert shown.texts("#holding .who") == [waiter]
+    seen = shown.texts("#history span")
+    assert [f"{waiter} EX is granted after" in seen[0], "has ended after" in seen[1]] == [True, True]
+    second.finish()
+    shown.wait_until("document.querySelector('#resource-facts').textContent.startsWith('hierarchical')")
+    shown.wait_until("document.querySelectorAll('#holding tr').length === 0")
+    shown.click("nav a")
+    shown.wait_until("document.querySelector('#tiles').checkVisibility()")
+    assert shown.complaints() == []
+
+
+def test_the_address_of_a_resource_can_be_sent_to_others(shown: Page, locks: Locks, port: int) -> None:
+    locks.hold("-r", NASTY)
+    shown.open(port, f"#resource={quote(NASTY)}")
+    shown.wait_until("document.querySelectorAll('#holding tr').length === 1")
+    assert shown.texts("#resource-name") == [NASTY]
+    shown.open(port, "#resource=nowhere")
+    shown.wait_until("document.querySelector('#resource-facts').textContent.startsWith('Nothing holds it')")
+    shown.open(port, "#resource=%")  # no text
+    assert shown.texts("#resource-name") == []
+    assert shown.complaints() == []
+
+
+def test_who_has_waited_for_longest_is_told(shown: Page, locks: Locks) -> None:
+    locks.hold("-r", "backup")
+    assert "nonelongest wait" in shown.texts("#tiles div")[4].replace("longest waitnone", "nonelongest wait")
+    locks.ask("-r", "backup")
+    shown.wait_for("backup", 1, 1)
+    shown.wait_until("/longest wait ([0-9]+|<1) s/.test(document.querySelector('#plot-waits output').textContent)")
+    assert re.search(r"longest wait(<1|\d+) s", shown.texts("#tiles div")[4])
 
 
 def test_a_daemon_that_is_killed_and_started_again_is_noticed(sock: str, port: int, page: Page, locks: Locks) -> None:
@@ -215,18 +309,28 @@ def test_a_holder_whose_connection_is_broken_is_shown_as_such(sock: str, port: i
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_scrolls_one_way_only(shown: Page, locks: Locks, scheme: str) -> None:
-    shown.resize(360, 740, mobile=True)
+@pytest.mark.parametrize("width", [320, 360])
+def test_a_phone_scrolls_one_way_only(shown: Page, locks: Locks, scheme: str, width: int) -> None:
+    shown.resize(width, 740, mobile=True)
     shown.prefer(scheme)
     long = "/" + "/".join(["quite-a-long-name"] * 12)
     for name in (long, "n" * 120):
         locks.hold("-r", name)
         locks.ask("-r", name)
-        shown.wait_for(name, 1, 1)
+        shown.wait_for("/quite-a-long-name" if name == long else name, 1, 1)
     shown.wait_until("document.querySelectorAll('.graph svg').length === 2")
-    assert shown.run("return document.documentElement.scrollWidth") <= 360
+    assert shown.run("return document.documentElement.scrollWidth") <= width
+    drawn = shown.drawn("n" * 120)
+    assert drawn is not None
+    assert [re.fullmatch(r"pid \d+", text) for text in drawn["holders"] + drawn["waiters"]].count(None) == 0
+    assert shown.barriers() == []
     ground = shown.run("return getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(20, 23, 26)") is (scheme == "dark")
+
+
+def test_what_hinders_people_would_be_found(shown: Page) -> None:
+    shown.run("document.body.append(document.createElement('img'))")
+    assert any(barrier.startswith("image-alt: ") for barrier in shown.barriers())
 
 
 def test_nothing_is_fetched_from_elsewhere(shown: Page, port: int) -> None:
