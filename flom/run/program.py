@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VERSION = f"""\
+_VERSION_OF_FLOM = f"""\
 FLoM: Free Lock Manager
 Copyright (c) 2026 the FLoM on Twisted authors
 License: MIT
@@ -36,6 +36,10 @@ TLS supported protocol(s): TLS 1.2, TLS 1.3
 Access https://github.com/tiian/flom for project community activities
 Documentation is available at http://www.tiian.org/flom/
 This is no part of that project, but FLoM on Twisted {__version__}, which does what FLoM 1.7.2 does"""
+
+_VERSION = f"""\
+flom-run {__version__} (txflom: FLoM on Twisted), which does what FLoM 1.7.2 does
+Documentation: https://txflom.readthedocs.io"""
 
 _trace = tracer("config")
 
@@ -254,7 +258,7 @@ def _inform(program: str, line: CommandLine) -> bool:
         tell(usage(program, is_all=line.help_all))
     elif line.version or line.signal_list:
         if line.version:
-            tell(_VERSION)
+            tell(_VERSION_OF_FLOM if program == "flom" else _VERSION)
         if line.signal_list:
             tell(signal_table())
     elif line.unique_id:

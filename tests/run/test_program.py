@@ -511,6 +511,13 @@ def test_the_version_has_flom_s_seven_lines_and_one_of_ours(run_here: RunHere, o
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("option", ["-v", "--version"])
+def test_the_version_of_flom_run_is_its_own(flom_run_here: RunHere, option: str) -> None:
+    done = flom_run_here(option)
+    assert done.stdout.startswith(f"flom-run {__version__} ")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 SIGNALS = (
     "1) SIGHUP\t2) SIGINT\t3) SIGQUIT\t4) SIGILL\t\n"
     "5) SIGTRAP\t6) SIGABRT\t7) SIGBUS\t8) SIGFPE\t\n"
