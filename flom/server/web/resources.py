@@ -20,10 +20,12 @@ from flom.core.locks.statistics import MEMORY
 from flom.core.protocol.messages import Role
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
+from flom.server.readiness import readiness_of
 from flom.server.snapshot import take_in_turns, write_in_turns, write_status
 from flom.server.web.cache import Cache
 from flom.server.web.metrics import CONTENT_TYPE, write_metrics
 from flom.status.json import json_pieces
+from flom.text import one_line
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
@@ -59,6 +61,8 @@ def make_root(clock: IReactorTime, arbiter: DeferredArbiter, counters: Counters)
     root.putChild(b"status.json", _Body(JSON, cached(lambda: write_status(arbiter, counters, clock))))
     root.putChild(b"metrics", _Body(CONTENT_TYPE, cached(lambda: succeed(write_metrics(arbiter, counters)))))
     root.putChild(b"healthz", _Health(arbiter, counters))
+    root.putChild(b"livez", _Alive())
+    root.putChild(b"readyz", _Ready(arbiter, counters))
     return root
 
 
@@ -116,8 +120,29 @@ class _Body(_Readable):
         return NOT_DONE_YET
 
 
+class _Alive(_Readable):
+    """The loop turns, or else there would be no answer: a daemon that gives none is to be ended and started again."""
+
+    def read(self, request: Request) -> bytes:
+        return Line(HTTPStatus.OK, "ok").render(request)
+
+
+class _Ready(_Readable):
+    """Whether the daemon does its part, which is what an orchestrator asks: see L{Readiness}."""
+
+    def __init__(self, arbiter: DeferredArbiter, counters: Counters) -> None:
+        super().__init__()
+        self._arbiter = arbiter
+        self._counters = counters
+
+    def read(self, request: Request) -> bytes:
+        readiness = readiness_of(self._arbiter, self._counters)
+        code = HTTPStatus.OK if readiness.is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return Line(code, one_line(readiness.text)).render(request)
+
+
 class _Health(_Readable):
-    """Whether locks are granted here, or will be soon, which is what a load balancer asks."""
+    """Whether locks are granted here, or will be soon, which is what a load balancer asks that wants the leader."""
 
     def __init__(self, arbiter: DeferredArbiter, counters: Counters) -> None:
         super().__init__()

@@ -23,6 +23,8 @@ PATHS = {
     "/page.json": "application/json",
     "/metrics": "text/plain",
     "/healthz": "text/plain",
+    "/livez": "text/plain",
+    "/readyz": "text/plain",
 }
 
 
@@ -148,6 +150,30 @@ def test_without_a_quorum_it_is_said_why_nothing_is_granted(
     web.counters.quorum = lambda: QuorumStatus("host-a", None, 7, not problem, None, (), {}, problem)
     reply = web.ask("/healthz")
     assert (reply.code, reply.body) == (code, f"{word}\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("group", "role", "code", "text"),
+    [
+        ("", "", 200, "serving"),
+        ("239.255.42.42:28015", "leader", 200, "leading 239.255.42.42:28015"),
+        ("239.255.42.42:28015", "standby", 200, "standing by in 239.255.42.42:28015"),
+        ("239.255.42.42:28015", "candidate", 503, "candidate in 239.255.42.42:28015"),
+    ],
+)
+def test_ready_is_who_grants_locks_or_stands_by(web: Web, group: str, role: str, code: int, text: str) -> None:
+    """In a rolling update, the next daemon is replaced when this one stands by."""
+    web.counters.group, web.counters.role = group, role
+    reply = web.ask("/readyz")
+    assert (reply.code, reply.body) == (code, f"{text}\n".encode())
+
+
+def test_a_daemon_that_drains_is_alive_and_not_ready(web: Web) -> None:
+    """An orchestrator that ended it because of that would end the locks that it waits for."""
+    web.arbiter.drain(lambda: None)
+    assert (web.ask("/livez").code, web.ask("/livez").body) == (200, b"ok\n")
+    reply = web.ask("/readyz")
+    assert (reply.code, reply.body) == (503, b"draining: nothing more is granted\n")
 
 
 def test_a_daemon_that_ends_is_not_healthy(web: Web) -> None:
