@@ -67,6 +67,13 @@ def _warn(text: str) -> None:
     print(one_line(f"twistd flom: warning: {text}"), file=sys.stderr)
 
 
+def _call_later(call: Callable[[], None]) -> None:
+    """Have the reactor call C{call}; for signals' handlers."""
+    from twisted.internet import reactor
+
+    cast(IReactor, reactor).callFromThread(call)
+
+
 def _ignore(text: str) -> None:
     """Drop a warning."""
 
@@ -166,6 +173,13 @@ class Options(usage.Options):
             self._take_addresses()
         except ConfigError as e:
             raise usage.UsageError(str(e)) from None
+        if self.parent is not None:
+            from flom.server.log_format import choose_log  # daemons of commands, which log to syslog, do not need it
+
+            try:
+                choose_log(self.parent, self.config.log_format, os.environ, _call_later)
+            except ValueError as e:
+                raise usage.UsageError(f"log-format: {e}") from None
         if self.config.is_tls_halved:
             raise usage.UsageError(f"TLS needs {' and '.join(self.config.missing_tls_files)} too")
 

@@ -76,6 +76,7 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "http": ("tcp:1", "tcp:1"),
     "status_for": ("all", "all"),
     "log_grants": ("yes", True),
+    "log_format": ("json", "json"),
     "group_key": ("/key", "/key"),
     "group_key_required": ("yes", True),
     "reservation_ms": ("500", 500),

@@ -62,6 +62,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "http": "ENDPOINT",
         "status-for": "all|trusted",
         "log-grants": "",
+        "log-format": "text|json|journal",
         "state": "DIR",
         "reservation": "MS",
     },

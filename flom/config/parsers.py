@@ -328,6 +328,13 @@ def read_status_for(text: str) -> str:
     return text
 
 
+def read_log_format(text: str) -> str:
+    """Check how a daemon writes its log."""
+    if text not in ("text", "json", "journal"):
+        raise Unclear("it is neither text nor json nor journal")
+    return text
+
+
 def read_filled(text: str) -> str:
     """Check that C{text} is not empty, as it is most often because a variable of the shell is not set."""
     if not text:

@@ -26,6 +26,7 @@ from flom.config.parsers import (
     read_file,
     read_filled,
     read_hosts,
+    read_log_format,
     read_mode,
     read_mode_name,
     read_name,
@@ -457,6 +458,8 @@ class Config(_Values):
         help="directory in which the daemon remembers what must not begin anew when it starts again")
     log_grants: bool = _flag("--log-grants", "[Daemon] LogGrants", default=False, program=DAEMON,
         help="log every grant and release")
+    log_format: str = _text("--log-format", "[Daemon] LogFormat", default="", program=DAEMON, check=read_log_format,
+        help="text, json or journal: how the log is written; by default text, under systemd with its priorities")
     quorum: str = _text("--quorum", "[Quorum] Quorum", default="", program=DAEMON,
         help="etcd:URL,URL,...[/PREFIX]: lead only while etcd says so; off without")
     quorum_certificate: str = _text("--quorum-cert", "[Quorum] Certificate", default="", check=read_file,

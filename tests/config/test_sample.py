@@ -18,6 +18,7 @@ EXAMPLES: Final = {
     "socket_name": "/run/flom.sock",
     "unicast_address": "lockhost.example",
     "on_lost": "warn",
+    "log_format": "json",
     "http": "tcp:9180:interface=127.0.0.1",
     "multicast_address": "ff02::1",
     "network_interface": "eth0",

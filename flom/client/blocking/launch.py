@@ -69,6 +69,7 @@ _TOLD_OTHERWISE: Final = frozenset(
         "discovery_ttl",
         "listen",  # not at all: this and the next are for daemons that are not started for a command
         "state",  # of one user, where a file may be for all
+        "log_format",  # it logs to syslog
     }
 )
 """Fields of L{Config} that a daemon does not get as we have them."""

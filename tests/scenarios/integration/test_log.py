@@ -62,6 +62,20 @@ def test_a_log_of_json_has_the_fields(tmp_path: Path) -> None:
     ]
 
 
+def test_every_line_is_an_object_with_log_format_json(tmp_path: Path) -> None:
+    path = str(tmp_path / "sock")
+    with Daemon("--socket-name", path, "--log-grants", "--log-format", "json") as daemon:
+        subprocess.run([FLOM_RUN, "-s", path, "-d", "0", "-r", "R1", "--", "true"], check=True, timeout=60)
+        daemon.stop()
+    records = [json.loads(line) for line in daemon.log.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= record.keys() for record in records)
+    assert [record["id"] for record in records if "id" in record] == ["FLM000I", "FLM003N", "FLM004N"]
+    granted = next(record for record in records if "waited" in record)
+    assert (granted["level"], granted["resource"], granted["mode"]) == ("debug", "R1", "EX")
+    assert granted["peer"].startswith("pid ")
+    assert granted["message"].startswith("R1 (EX) granted to pid ")
+
+
 def test_the_end_of_a_connection_names_the_process(tmp_path: Path) -> None:
     path = str(tmp_path / "sock")
     with Daemon("--socket-name", path, "--log-grants") as daemon:

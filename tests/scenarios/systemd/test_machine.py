@@ -37,6 +37,8 @@ def test_the_first_client_starts_the_daemon_of_a_host(machine: Machine) -> None:
     assert machine.check(command) == "in\n"
     assert shown(machine, "flom.service", "ActiveState") == "active"
     assert shown(machine, "flom.service", "StatusText").startswith("serving, since ")
+    assert "FLM003N ready\n" in machine.check("journalctl --no-pager -o cat -u flom -p info")
+    assert "FLM003N ready\n" not in machine.check("journalctl --no-pager -o cat -u flom -p notice")
 
 
 def test_users_that_are_not_in_the_group_are_refused(machine: Machine) -> None:
