@@ -43,7 +43,7 @@ def json_line(event: LogEvent) -> str | None:
     failure = event.get("log_failure")
     if not message and failure is None:
         return None
-    instant = datetime.fromtimestamp(event.get("log_time", event.get("time", 0.0)), timezone.utc)
+    instant = datetime.fromtimestamp(float(event.get("log_time", 0.0)), timezone.utc)
     record: dict[str, Any] = {
         "time": instant.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": _level(event).name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def test_the_first_client_starts_the_daemon_of_a_host(machine: Machine) -> None:
     assert shown(machine, "flom.service", "StatusText").startswith("serving, since ")
     assert "FLM003N ready\n" in machine.check("journalctl --no-pager -o cat -u flom -p info")
     assert "FLM003N ready\n" not in machine.check("journalctl --no-pager -o cat -u flom -p notice")
+
+
+def test_the_daemon_sees_who_its_clients_are(machine: Machine) -> None:
+    holder = machine.start(as_user("joe", f"flom-run -s {SOCKET} -d 0 -r seen -- sh -c 'echo in; read x'"))
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "in\n"
+    status = json.loads(machine.check(f"flomctl status -s {SOCKET} --json"))
+    shown = next(resource for resource in status["resources"] if resource["name"] == "seen")["holders"][0]
+    assert (shown["user"], shown["command"]) == ("joe", "sh")
+    holder.communicate("\n", timeout=20)
 
 
 def test_users_that_are_not_in_the_group_are_refused(machine: Machine) -> None:
