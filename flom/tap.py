@@ -68,7 +68,7 @@ def _warn(text: str) -> None:
 
 
 def _call_later(call: Callable[[], None]) -> None:
-    """Have the reactor call C{call}; for signals' handlers."""
+    """Call C{call} when the reactor comes to it; for handlers of signals."""
     from twisted.internet import reactor
 
     cast(IReactor, reactor).callFromThread(call)
