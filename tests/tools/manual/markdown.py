@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from textwrap import wrap
 from typing import Final
 
 from flom.config import DAEMON, RUNNER, SETTINGS, Setting
 from flom.config.groups import value_name
 from flom.job.help import show_default
-from tests.tools.manual.programs import OWN_KEYS, PROGRAMS, Option, Program
-from tests.tools.manual.tables import STATUSES, VARIABLES
+from tests.tools.manual.programs import OWN_KEYS, Option, Program
 
 WIDTH: Final = 100
 """Columns of a line of what is generated."""
@@ -151,37 +149,3 @@ def _key(setting: Setting) -> str:
 def fields() -> str:
     """Return the fields of a configuration, with the options that set them."""
     return "\n".join(f"- `{setting.field}`: `--{setting.long}`" for setting in SETTINGS)
-
-
-def statuses_of(program: str) -> str:
-    """Return the exit statuses of C{program}."""
-    return "\n".join(definition(f"`{int(status)}`", when) for status, when in STATUSES[program])
-
-
-def environment_of(program: str) -> str:
-    """Return the variables that C{program} reads."""
-    return "\n".join(
-        definition(", ".join(f"`{name}`" for name in names.split(", ")), meaning)
-        for names, readers, meaning in VARIABLES
-        if program in readers
-    )
-
-
-def generate(what: str) -> Iterator[str]:
-    """Return the lines of the generated part of a page that is called C{what}."""
-    kind, _, name = what.partition(" ")
-    made = {
-        "options": lambda: options_of(PROGRAMS[name](), marks_ours=name in ("flom", "flom-run")),
-        "commands": lambda: commands_of(PROGRAMS[name]()),
-        "shared-options": lambda: shared_options_of(PROGRAMS[name]()),
-        "keys": keys,
-        "fields": fields,
-        "statuses": lambda: statuses_of(name),
-        "environment": lambda: environment_of(name),
-    }[kind]()
-    yield from made.splitlines()
-
-
-def join(lines: Iterable[str]) -> str:
-    """Return lines as the text of a generated part."""
-    return "\n".join(lines).strip("\n") + "\n"

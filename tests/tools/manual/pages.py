@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tests.tools.manual.markdown import generate, join
+from tests.tools.manual.parts import generate
 
 ROOT: Final = Path(__file__).parents[3]
 DOCS: Final = ROOT / "docs"
@@ -26,6 +26,6 @@ def renewed(text: str) -> str:
     """Return the text of a page with its generated parts written anew."""
 
     def part(match: re.Match[str]) -> str:
-        return f"<!-- begin {match['what']} -->\n\n{join(generate(match['what']))}\n<!-- end -->"
+        return f"<!-- begin {match['what']} -->\n\n{generate(match['what'])}\n<!-- end -->"
 
     return PART.sub(part, text)

@@ -67,22 +67,22 @@ STATUSES: Final[dict[str, Sequence[tuple[int, str]]]] = {
 _CLIENTS: Final = ("flom-run", "flomctl")
 _ALL: Final = ("flom-run", "flom", "flomctl", "twistd flom")
 
-VARIABLES: Final[Sequence[tuple[str, Sequence[str], str]]] = (
+VARIABLES: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
     ("FLOM_RESOURCE", ("command",), "The name of the resource."),
     (
         "FLOM_LOCK_MODE",
         ("command", "flomctl"),
-        "The lock mode; EX if the resource has no modes. `flomctl fence` reads it.",
+        "The lock mode; EX if the resource has no modes.",
     ),
     ("FLOM_ELEMENT", ("command",), "The element of the lock, if the resource has elements."),
     (
         "FLOM_TOKEN",
         ("command", "flomctl"),
-        "The fencing token of the lock, unless the daemon is FLoM's. `flomctl fence` reads it.",
+        "The fencing token of the lock, unless the daemon is FLoM's. `flomctl fence` checks it.",
     ),
     (
         "FLOM_DEADLINE_FD",
-        ("command"),
+        ("command",),
         "The number of a descriptor that reads end-of-file as soon as the lock is lost, and nothing before.",
     ),
     ("FLOM_CONFIG", _CLIENTS, "A configuration file to read where `-c` names none."),
@@ -104,8 +104,13 @@ VARIABLES: Final[Sequence[tuple[str, Sequence[str], str]]] = (
     ("TERM", ("flom-run", "flom"), "With `dumb`, what is waited for is not shown in place."),
     ("NO_COLOR", ("flomctl",), "Set to anything: no colours."),
     (
+        "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID",
+        ("twistd flom",),
+        "By which systemd is told that the daemon is ready, what it does, and that it lives.",
+    ),
+    (
         "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
-        ("twistd flom"),
+        ("twistd flom",),
         "Sockets that systemd has opened, for `--listen systemd:...`.",
     ),
 )

@@ -1,0 +1,88 @@
+"""The reference has every status, variable, metric and so on, and can be read in a terminal."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flom.codes import ExitStatus, ReturnCode
+from flom.ctl import output
+from flom.ctl.output import DEADLOCK
+from tests.tools.manual.pages import PART, pages
+from tests.tools.manual.tables import INTERNAL, STATUSES, VARIABLES
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+SOURCES = sorted((ROOT / "flom").rglob("*.py"))
+
+
+def read(page: str) -> str:
+    return (REFERENCE / page).read_text()
+
+
+def test_every_exit_status_is_in_the_reference() -> None:
+    said = {int(status) for statuses in STATUSES.values() for status, _ in statuses}
+    assert {int(status) for status in ExitStatus} <= said
+    assert {output.FAILED, output.BAD_USAGE, DEADLOCK} <= {int(status) for status, _ in STATUSES["flomctl"]}
+    page = read("exit-statuses.md")
+    assert [status for status in said if f"\n`{status}`\n: " not in page] == []
+
+
+def test_every_return_code_is_in_the_reference() -> None:
+    page = read("exit-statuses.md")
+    assert [code.name for code in ReturnCode if f"\n`{int(code)}` {code.name}\n: " not in page] == []
+
+
+_VARIABLE = re.compile(r"(FLOM|XDG|LISTEN|NOTIFY|WATCHDOG)_[A-Z_]*[A-Z]")
+
+
+def variables_in(path: Path) -> Iterator[str]:
+    """Yield the names of variables of the environment that a module reads or sets."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=of, attr="get" | "pop" | "setdefault"), args=[ast.Constant(key), *_]
+            ):
+                is_one = "environ" in ast.unparse(of)
+            case ast.Subscript(value=of, slice=ast.Constant(key)):
+                is_one = "environ" in ast.unparse(of)
+            case ast.Call(func=ast.Attribute(attr="getenv"), args=[ast.Constant(key), *_]):
+                is_one = True
+            case ast.Constant(value=str() | bytes() as key):
+                is_one = "libflom" not in path.parts and bool(_VARIABLE.fullmatch(_text_of(key)))
+            case _:
+                continue
+        if is_one:
+            yield _text_of(key)
+
+
+def _text_of(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def test_every_variable_is_in_the_reference() -> None:
+    known = {name for names, _, _ in VARIABLES for name in names.split(", ")} | set(INTERNAL)
+    found = {name for path in SOURCES for name in variables_in(path)}
+    assert len(found) > 10
+    assert found - known == set()
+    page = read("environment.md")
+    assert [name for names, _, _ in VARIABLES for name in names.split(", ") if f"`{name}`" not in page] == []
+
+
+def test_every_metric_is_in_the_reference() -> None:
+    """Their names stand in the modules of the web; a counter has C{_total} behind it where it is read."""
+    text = "\n".join(path.read_text() for path in (ROOT / "flom" / "server" / "web").glob("*.py"))
+    found = set(re.findall(r'"(flom_[a-z_]+)"', text))
+    assert len(found) > 15
+    page = read("metrics.md")
+    assert [name for name in found if not re.search(rf"`{name}(_total)?`", page)] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda path: path.name)
+def test_what_is_generated_can_be_read_in_a_terminal(page: Path) -> None:
+    for part in PART.finditer(page.read_text()):
+        assert [line for line in part["part"].splitlines() if len(line) > 100 and " " in line] == []
