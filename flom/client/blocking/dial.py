@@ -270,7 +270,7 @@ def _connect_to_group(
                 if seek == Seek.ANY:
                     raise
                 say(str(e))
-        leaders = _find(group, config, seek, deadline, say, holder)
+        leaders = _find_patiently(group, config, seek, deadline, say, holder)
         if warning := choice_warning(leaders, group):
             warn(warning)
         say(f"{group} is led by {leaders[0]}")
@@ -292,6 +292,28 @@ def _group_of(config: Config, deadline: float) -> Group:
     from flom.client.blocking.lookup import look_up_by
 
     return look_up_by(deadline, config.multicast_address, lambda: group_of(config))
+
+
+def _find_patiently(
+    group: Group, config: Config, seek: int, deadline: float, say: Callable[[str], None], holder: int
+) -> list[FoundDaemon]:
+    """Return what L{_find} does, but wait for an address of this host without which nothing can be sent."""
+    from flom.net.multicast import NoMulticast
+
+    give_up = 0.0
+    while True:
+        try:
+            return _find(group, config, seek, deadline, say, holder)
+        except NoMulticast as e:
+            from flom.net.tentative import LONGEST, has_tentative_address
+
+            give_up = give_up or monotonic() + LONGEST
+            may_wait = group.is_ipv6 and seek in (Seek.ANY, Seek.BEFORE_START)  # a lease does not
+            if not may_wait or not has_tentative_address(group.interface) or monotonic() >= give_up:
+                raise
+            say(f"{e}; waiting until the kernel knows that no other host has its address")
+            while has_tentative_address(group.interface) and monotonic() < give_up:
+                pause(0.05, deadline)
 
 
 def _find(

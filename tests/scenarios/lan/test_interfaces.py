@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from tests.fakes.netns import needs_network_namespaces
-from tests.scenarios.lan.network import PORT, Lan, LanHost, await_leader, leaders_in
+from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader, leaders_in
 
 pytestmark = needs_network_namespaces
 
@@ -151,3 +151,18 @@ def test_an_interface_that_comes_up_later_is_joined(lan: Lan, between: LanHost) 
     between.ip("link", "set", "eth0", "up")
     assert await_leader([leader, one.join_group()]) is leader
     assert one.ask()[0] == between.name
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_an_address_that_is_not_usable_yet_is_waited_for(lan: Lan, starts: bool) -> None:
+    """The kernel asks for a second or two whether another host has it, as when a host has just started."""
+    one, two = lan.add_hosts(2)
+    if not starts:
+        assert two.flom("-A", GROUP, "-d", "-1", "--", "true").returncode == 0
+    one.ip("link", "set", "eth0", "down")
+    one.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_dad", check=True)
+    one.ip("link", "set", "eth0", "up")
+    done = one.flom("-V", "-A", GROUP, "-d", "-1" if starts else "0", "--", "echo", "ran")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "it has no IPv6 address; waiting until the kernel knows" in done.stdout
+    assert done.stdout.endswith("\nran\n")

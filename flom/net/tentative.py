@@ -1,0 +1,29 @@
+"""IPv6 addresses that cannot be used yet: for a second or two, the kernel asks whether another host has them."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+LONGEST: Final = 3.0  # seconds that this takes with the usual settings of the kernel, and some more
+
+_TENTATIVE: Final = 0x40  # IFA_F_TENTATIVE
+_IS_DUPLICATE: Final = 0x08  # IFA_F_DADFAILED: it stays tentative
+
+
+def has_tentative_address(interface: str = "", table: str = "/proc/net/if_inet6") -> bool:
+    """
+    Return whether an address of this host will be usable soon.
+
+    @param interface: the name of the only interface that matters; the empty string for all.
+    @param table: the kernel's, with address, index, prefix, scope, flags and name in each line; it need not be there.
+    """
+    try:
+        with open(table) as file:
+            rows = [line.split() for line in file]
+    except OSError:
+        return False
+    return any(
+        int(row[4], 16) & (_TENTATIVE | _IS_DUPLICATE) == _TENTATIVE for row in rows if interface in ("", row[5])
+    )
