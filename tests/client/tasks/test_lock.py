@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 
 import flom
 import flom.aio
@@ -356,8 +357,6 @@ asyncio.run(main())
 
 
 def test_uvloop_will_do(daemon: Daemon) -> None:
-    uvloop = pytest.importorskip("uvloop")
-
     async def main() -> None:
         locks = flom.aio.Client(socket=daemon.socket)
         async with locks.lock("R"):
