@@ -50,11 +50,19 @@ class Web:
         channel.makeConnection(transport)
         return channel, transport
 
-    def ask(self, path: str, method: str = "GET", host: str | None = "localhost:9180", address: Any = None) -> Reply:
+    def ask(
+        self,
+        path: str,
+        method: str = "GET",
+        host: str | None = "localhost:9180",
+        address: Any = None,
+        accept: str | None = None,
+    ) -> Reply:
         """Send a request of its own connection."""
         channel, transport = self.connect(address)
         named = "" if host is None else f"Host: {host}\r\n"
-        channel.dataReceived(f"{method} {path} HTTP/1.1\r\n{named}\r\n".encode())
+        wanted = "" if accept is None else f"Accept: {accept}\r\n"
+        channel.dataReceived(f"{method} {path} HTTP/1.1\r\n{named}{wanted}\r\n".encode())
         self.settle()
         reply = read_reply(transport.value())
         channel.connectionLost()

@@ -8,8 +8,9 @@ from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from prometheus_client.core import Metric
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -23,7 +24,7 @@ from flom.server.counters import Counters
 from flom.server.readiness import readiness_of
 from flom.server.snapshot import take_in_turns, write_in_turns, write_status
 from flom.server.web.cache import Cache
-from flom.server.web.metrics import CONTENT_TYPE, write_metrics
+from flom.server.web.metrics import choose_text, take_metrics
 from flom.status.json import json_pieces
 from flom.text import one_line
 
@@ -42,13 +43,14 @@ _TYPES: Final = {
 }
 """Content types of the files in C{static/}, by their suffixes."""
 
+_T = TypeVar("_T")
 _Make = Callable[[], Deferred[bytes]]
 
 
 def make_root(clock: IReactorTime, arbiter: DeferredArbiter, counters: Counters) -> Resource:
     """Return the root of all paths; a status is written in turns of C{clock}."""
 
-    def cached(make: _Make) -> _Make:
+    def cached(make: Callable[[], Deferred[_T]]) -> Callable[[], Deferred[_T]]:
         return Cache(lambda: arbiter.now().monotonic, make).get
 
     root = _Readable()
@@ -59,7 +61,7 @@ def make_root(clock: IReactorTime, arbiter: DeferredArbiter, counters: Counters)
         root.putChild(path.encode(), body)
     root.putChild(b"page.json", _Body(JSON, cached(lambda: _write_page(arbiter, counters, clock))))
     root.putChild(b"status.json", _Body(JSON, cached(lambda: write_status(arbiter, counters, clock))))
-    root.putChild(b"metrics", _Body(CONTENT_TYPE, cached(lambda: succeed(write_metrics(arbiter, counters)))))
+    root.putChild(b"metrics", _Metrics(cached(lambda: take_metrics(arbiter, counters, clock))))
     root.putChild(b"healthz", _Health(arbiter, counters))
     root.putChild(b"livez", _Alive())
     root.putChild(b"readyz", _Ready(arbiter, counters))
@@ -97,8 +99,28 @@ class _Readable(Resource):
         return Line(HTTPStatus.NOT_FOUND, "not found").render(request)
 
 
-class _Body(_Readable):
-    """A body that is made when it is asked for."""
+class _Made(_Readable):
+    """A path whose body is made when it is asked for."""
+
+    def answer(self, request: Request, content_type: str, make: _Make) -> int:
+        """Answer C{request} by what C{make} makes."""
+
+        def send(body: bytes) -> None:
+            request.write(_respond(request, HTTPStatus.OK, content_type, body))
+            request.finish()
+
+        def fail(failure: Failure) -> None:
+            if not failure.check(CancelledError):
+                request.processingFailed(failure)
+
+        made = maybeDeferred(make)
+        request.notifyFinish().addErrback(lambda _: made.cancel())  # the client has gone
+        made.addCallback(send).addErrback(fail)
+        return NOT_DONE_YET
+
+
+class _Body(_Made):
+    """A body of one type."""
 
     def __init__(self, content_type: str, make: _Make) -> None:
         super().__init__()
@@ -106,18 +128,20 @@ class _Body(_Readable):
         self._make = make
 
     def read(self, request: Request) -> int:
-        def send(body: bytes) -> None:
-            request.write(_respond(request, HTTPStatus.OK, self._content_type, body))
-            request.finish()
+        return self.answer(request, self._content_type, self._make)
 
-        def fail(failure: Failure) -> None:
-            if not failure.check(CancelledError):
-                request.processingFailed(failure)
 
-        made = maybeDeferred(self._make)
-        request.notifyFinish().addErrback(lambda _: made.cancel())  # the client has gone
-        made.addCallback(send).addErrback(fail)
-        return NOT_DONE_YET
+class _Metrics(_Made):
+    """Metrics, in the format that the scraper wants."""
+
+    def __init__(self, take: Callable[[], Deferred[list[Metric]]]) -> None:
+        super().__init__()
+        self._take = take
+
+    def read(self, request: Request) -> int:
+        encode, content_type = choose_text(request.getHeader(b"accept") or b"")
+        request.setHeader("Vary", "Accept")
+        return self.answer(request, content_type, lambda: self._take().addCallback(encode))
 
 
 class _Alive(_Readable):

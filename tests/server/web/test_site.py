@@ -76,7 +76,7 @@ def test_a_fault_of_ours_is_logged_and_told_in_two_words(monkeypatch: pytest.Mon
             self.failures.append(failure)
 
     monkeypatch.setattr(site, "_log", Log())
-    monkeypatch.setattr(resources, "write_metrics", lambda arbiter, counters: 1 / 0)
+    monkeypatch.setattr(resources, "take_metrics", lambda arbiter, counters, clock: 1 / 0)
     reply = Web().ask("/metrics")
     assert (reply.code, reply.phrase, reply.body) == (500, "Internal Server Error", b"internal error\n")
     assert reply.headers["content-type"] == "text/plain; charset=utf-8"
