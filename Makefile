@@ -24,7 +24,7 @@ LAN_TESTS := tests/scenarios/lan
 # those that `check` runs later than the others, so that the three parts take the same time
 LATE_LAN_TESTS := $(wildcard tests/scenarios/lan/test_reclaim*.py tests/scenarios/lan/test_unlock*.py)
 
-.PHONY: run test docs test-lan test-quorum-hosts test-quorum test-programs test-modules test-others share bench fuzz soak lint types check format clean
+.PHONY: run test docs pictures test-lan test-quorum-hosts test-quorum test-programs test-modules test-others share bench fuzz soak lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
@@ -55,6 +55,9 @@ soak: $(VENV)/tested  ## clients and daemons that are killed, connections that a
 
 docs: $(VENV)/tested  ## the documentation as a site in build/docs, without a warning or a dead link
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+
+pictures: $(VENV)/tested  ## take the pictures of docs/pictures anew, of a daemon that holds what they show
+	$(BIN)/python -m tests.tools.pictures
 
 lint: $(VENV)/tested
 	$(RUFF) check $(RUFF_RULES) $(PATHS)

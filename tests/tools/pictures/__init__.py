@@ -1,0 +1,1 @@
+"""Pictures of the README and the documentation, made from a daemon that really holds what they show."""
