@@ -109,6 +109,11 @@ VARIABLES: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
         "By which systemd is told that the daemon is ready, what it does, and that it lives.",
     ),
     (
+        "JOURNAL_STREAM",
+        ("twistd flom",),
+        "By which the daemon knows that its log goes to systemd's journal.",
+    ),
+    (
         "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
         ("twistd flom",),
         "Sockets that systemd has opened, for `--listen systemd:...`.",
