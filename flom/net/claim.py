@@ -432,7 +432,12 @@ def _number(name: str) -> str:
 
 
 def _lock_beside(path: str, mode: int) -> int:
-    """Lock the file that keeps a second daemon away from C{path}, as FLoM's daemons do too."""
+    """
+    Lock the file that keeps a second daemon away from C{path}, as FLoM's daemons do too.
+
+    None is made beside what is no socket: other programs may take C{/etc/passwd.lock} for theirs.
+    """
+    _is_there(path)
     while True:
         lock = _lock_once(path, mode)
         held = os.fstat(lock)
@@ -473,13 +478,20 @@ def _lock_once(path: str, mode: int) -> int:
     return lock
 
 
-def _remove_stale(path: str) -> None:
+def _is_there(path: str) -> bool:
+    """Return whether there is a socket at C{path}, of a daemon or left by one; what else there may be is an error."""
     try:
         found = os.lstat(path)
-    except FileNotFoundError:
-        return
+    except OSError:
+        return False
     if not stat.S_ISSOCK(found.st_mode):
         raise CannotClaim(path, "it is no socket", code=ReturnCode.UNLINK_ERROR)
+    return True
+
+
+def _remove_stale(path: str) -> None:
+    if not _is_there(path):
+        return
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         probe.setblocking(False)

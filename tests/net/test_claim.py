@@ -149,6 +149,14 @@ def test_but_not_if_another_user_has_taken_its_name_too(tmp_path: Path, monkeypa
     assert not Path(addresses[1]).exists()
 
 
+def test_nothing_is_left_beside_a_file_that_is_no_socket(tmp_path: Path) -> None:
+    """A file C{/etc/passwd.lock}, left by C{flom-run -s /etc/passwd}, kept adduser from working."""
+    (tmp_path / "passwd").write_text("root:x:0:0:root:/root:/bin/sh")
+    with pytest.raises(CannotClaim, match="it is no socket"):
+        claim_unix(str(tmp_path / "passwd"), 0o777)
+    assert [file.name for file in tmp_path.iterdir()] == ["passwd"]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_a_tcp_port_is_claimed_once(host: str) -> None:
     claim = claim_tcp(host, 0)
