@@ -42,7 +42,11 @@ def make_parser() -> Parser:
             "have the leader of a group, or by a quorum, leave the granting, and all locks, to a standby",
         ),
         ("discover", _add_discover, "list the daemons of a group, or who leads by a quorum"),
-        ("doctor", _add_doctor, "find out why the daemons of a group are not found, or what is wrong with a quorum"),
+        (
+            "doctor",
+            _add_doctor,
+            "find out why a daemon, or those of a group, are not found, or what is wrong with a quorum",
+        ),
         ("epoch", _add_epoch, "show the epoch of a quorum, or raise it after a restore of etcd"),
         ("certs", _add_certs, "make certificates for TLS"),
         ("fence", _add_fence, "run a command unless its lock has been lost to a later holder"),
@@ -77,6 +81,7 @@ def _add_wait_for(command: Parser) -> None:
     _add_place(command)
     help = "its name; for a hierarchy, that of a node; by default, all that is waited for"
     command.add_argument("resource", nargs="?", metavar="RESOURCE", help=help)
+    _add_json(command)
     command.set_defaults(run="wait_for:show_waiting")
 
 
@@ -128,12 +133,17 @@ def _add_discover(command: Parser) -> None:
         metavar="MS",
         help="milliseconds to wait for answers, 1 to 60000",
     )
+    _add_json(command)
     command.set_defaults(run="discover:discover")
 
 
 def _add_doctor(command: Parser) -> None:
+    from flom.ctl.place import add_address
+
+    add_address(command)
     _add_group(command)
     _add_quorum(command)
+    _add_json(command)
     command.set_defaults(run="doctor:doctor")
 
 
@@ -144,6 +154,7 @@ def _add_epoch(command: Parser) -> None:
     help = "with --raise: an epoch that the next one is to be above, such as that of a token that a store has seen"
     most = 2**31 - 2**20 - 2
     command.add_argument("--above", type=int, choices=Range(0, most), default=-1, metavar="EPOCH", help=help)
+    _add_json(command)
     command.set_defaults(run="epoch:epoch")
 
 

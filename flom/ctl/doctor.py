@@ -1,6 +1,6 @@
 """
-C{flomctl doctor}: why the daemons of a multicast group are not found, by real datagrams, and what is wrong with a
-quorum; each check has one finding.
+C{flomctl doctor}: why a daemon is not found, or the daemons of a multicast group, by real datagrams, and what is wrong
+with a quorum; each check has one finding.
 
 What a daemon of the group would do is done here too, on its port, but under no name of a daemon. For the second or two
 that this takes, a datagram that is sent to a daemon of this host alone may come here instead.
@@ -18,7 +18,6 @@ from typing import Final
 from flom.client.blocking.dial import connect_to_first
 from flom.client.blocking.discovery import Asker
 from flom.client.blocking.stream import NEVER
-from flom.config import Config
 from flom.core.group.addresses import Group, Sender, is_loopback
 from flom.core.group.discovery import FoundDaemon, Search
 from flom.core.protocol.decode import decode
@@ -26,18 +25,21 @@ from flom.core.protocol.framing import MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import Discover, Role
 from flom.ctl.discover import group_of
 from flom.ctl.finding import Finding, Verdict
-from flom.ctl.output import FAILED
-from flom.ctl.quorum import ask, quorum_config
-from flom.errors import ConfigError, DaemonUnreachable, RemoteProtocolError
+from flom.ctl.output import FAILED, print_json
+from flom.ctl.place import place_of
+from flom.ctl.quorum import ask
+from flom.errors import DaemonUnreachable, RemoteProtocolError
 from flom.net.multicast import (
     GroupSocket,
     NetworkInterface,
     NoMulticast,
     list_interfaces,
     local_addresses,
+    make_group,
     open_group_socket,
     why_not_sent,
 )
+from flom.text import one_line
 
 _LISTEN: Final = 1.5
 """Seconds to listen for announcements; a leader makes several in the meantime."""
@@ -73,25 +75,44 @@ class _Listener:
 
 
 def doctor(arguments: Namespace) -> int:
-    """Print what is right and wrong with discovery in a group, or with a quorum, and return the status to exit with."""
-    status = 0
-    quorum = quorum_config(arguments) if arguments.given or arguments.config_file else None
-    if quorum is None and arguments.group is None:
-        raise ConfigError("the group (-A) or the quorum (--quorum, or -c FILE) to look at is needed")
-    for finding in _examine_all(arguments, quorum):
-        print(f"{finding.verdict.value:<8} {finding.check}: {finding.detail}", flush=True)
-        if finding.verdict is Verdict.FAILED:
-            status = FAILED
-    return status
+    """Print what is right and wrong with a daemon, a group or a quorum, and return the status to exit with."""
+    findings = []
+    for finding in _examine_all(arguments):
+        findings.append(finding)
+        if not arguments.json:
+            print(one_line(f"{finding.verdict.value:<8} {finding.check}: {finding.detail}"), flush=True)
+    is_well = all(finding.verdict is not Verdict.FAILED for finding in findings)
+    if arguments.json:
+        listed = [{**finding._asdict(), "verdict": finding.verdict.value} for finding in findings]
+        print_json({"well": is_well, "findings": listed})
+    return 0 if is_well else FAILED
 
 
-def _examine_all(arguments: Namespace, quorum: Config | None) -> Iterator[Finding]:
+def _examine_all(arguments: Namespace) -> Iterator[Finding]:
+    """Look at all that is named; at the place where C{flom-run} would look for a daemon if nothing is."""
+    config = place_of(arguments)
+    is_place_named = any(setting.field in ("socket_name", "unicast_address") for setting, _ in arguments.given)
     if arguments.group is not None:
         yield from examine(group_of(arguments))
-    if quorum is not None:
+    elif config.multicast_address and not is_place_named:
+        yield from examine(
+            make_group(
+                config.multicast_address,
+                config.multicast_port,
+                config.network_interface,
+                config.discovery_ttl,
+                config.group_key,
+            )
+        )
+    if config.quorum:
         from flom.ctl.quorum_doctor import examine_quorum
 
-        yield from ask(quorum, examine_quorum)
+        config.check_quorum()
+        yield from ask(config, examine_quorum)
+    if is_place_named or not (arguments.group or config.multicast_address or config.quorum):
+        from flom.ctl.place_doctor import examine_place
+
+        yield from examine_place(config)
 
 
 def examine(group: Group) -> Iterator[Finding]:
@@ -229,7 +250,7 @@ def _check_answers(search: Search, listener: _Listener, looped: bool, group: Gro
         yield Finding(Verdict.FAILED, "leaders", f"{len(leaders)} daemons lead {group}; one should")
     if not found and not listener.leaders:
         yield Finding(
-            Verdict.WARNING,
+            Verdict.FAILED,
             "answer",
             "no daemon answered. Either there is none, or a firewall drops the questions (UDP to port "
             f"{group.port}, on the hosts of the daemons) or the answers (UDP from port {group.port}, on this host)",

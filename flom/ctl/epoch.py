@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flom.ctl.output import FAILED
-from flom.ctl.quorum import ask, need_quorum, read_lead, spell_lead
+from flom.ctl.output import FAILED, print_json
+from flom.ctl.quorum import ask, lead_as_dict, need_quorum, read_lead, spell_lead
 from flom.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -22,9 +22,15 @@ def epoch(arguments: Namespace) -> int:
         from flom.server.quorum.offset import raise_epoch
 
         least = ask(config, lambda gateway: raise_epoch(gateway, arguments.above))
-        print(f"the next leader has epoch {least} or a higher one")
+        if arguments.json:
+            print_json({"next_epoch": least})
+        else:
+            print(f"the next leader has epoch {least} or a higher one")
         return 0
     lead = ask(config, read_lead)
+    if arguments.json:
+        print_json(lead_as_dict(lead))
+        return FAILED if lead.bounds.halt is not None else 0
     print(spell_lead(lead))
     print(_spell_next(lead))
     return FAILED if lead.bounds.halt is not None else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter
+from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, HelpFormatter
 
 from flom.ctl.output import BAD_USAGE
 from flom.text import one_line
@@ -46,6 +46,16 @@ class Parser(ArgumentParser):
         """Return the help text, as wide as the terminal."""
         self.formatter_class = HelpFormatter
         return super().format_help()
+
+    def _check_value(self, action: Any, value: Any) -> None:
+        """Say which command is meant, in the place of a list of all of them."""
+        if isinstance(action.choices, dict) and value not in action.choices:
+            from difflib import get_close_matches
+
+            close = get_close_matches(str(value), action.choices, 1)
+            hint = f"did you mean {close[0]}?" if close else f"{self.prog} --help lists all"
+            raise ArgumentError(None, f"there is no command {value!r}; {hint}")
+        super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_USAGE, one_line(f"{self.prog}: {message}") + "\n")

@@ -67,6 +67,16 @@ def config_of(arguments: Namespace, *, must_lead: bool = False) -> Config:
     @raise ConfigError: files and options make no sense.
     @raise flom.errors.DaemonUnreachable: no daemon of several hosts is of use.
     """
+    config = place_of(arguments)
+    if config.has_several_hosts:
+        from flom.ctl.several import one_of  # which few have
+
+        return one_of(config, must_lead=must_lead)
+    return config
+
+
+def place_of(arguments: Namespace) -> Config:
+    """Return what L{config_of} does, with all hosts if there are several; none is asked."""
     config = load(arguments.config_file, os.environ, print_warning)
     config = forget_place(config, [setting.field for setting, _ in arguments.given])
     config = override(config, arguments.given, print_warning)
@@ -74,11 +84,17 @@ def config_of(arguments: Namespace, *, must_lead: bool = False) -> Config:
     config.check_tls()
     if config.is_tls_halved:
         raise ConfigError(f"TLS needs {' and '.join(config.missing_tls_files)} too")
-    if config.has_several_hosts:
-        from flom.ctl.several import one_of  # which few have
-
-        return one_of(config, must_lead=must_lead)
     return config
+
+
+def add_address(parser: Parser) -> None:
+    """Add the options for a socket or an address, without those for groups; see L{add_place}."""
+    settings = {setting.field: setting for setting in SETTINGS}
+    places = parser.group(title_of("socket-name")).add_mutually_exclusive_group()
+    for field in ("socket_name", "unicast_address"):
+        add_setting(places, settings[field])
+    for field in ("unicast_port", *(field for field in _DETAILS if field.startswith("tls_"))):
+        add_setting(parser.group(title_of(settings[field].long)), settings[field])
 
 
 def add_config_file(parser: Parser) -> None:

@@ -119,6 +119,20 @@ async def read_lead(gateway: Gateway) -> Lead:
     return Lead(leader, since, epoch, left, members, bounds)
 
 
+def lead_as_dict(lead: Lead) -> dict[str, Any]:
+    """Return C{lead} as it is written as JSON; what is not known, or not the case, is null."""
+    bounds = lead.bounds
+    return {
+        "leader": lead.leader or None,
+        "since": lead.since or None,
+        "epoch": lead.epoch or None,
+        "lease_left": lead.lease_left if lead.leader else None,
+        "members": lead.members,
+        "next_epoch": None if bounds.offset is None or bounds.halt is not None else bounds.epoch + 1,
+        "halted": None if bounds.halt is None else bounds.halt.why,
+    }
+
+
 def spell_lead(lead: Lead) -> str:
     """Return one line about who leads."""
     if not lead.leader:

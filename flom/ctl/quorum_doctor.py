@@ -118,4 +118,4 @@ async def _check_lead(gateway: Gateway) -> list[Finding]:
     halt = lead.bounds.halt
     if halt is not None:
         return [Finding(Verdict.FAILED, "leader", f"none begins to lead: {halt.why}: flomctl epoch --raise ends that")]
-    return [Finding(Verdict.OK if lead.leader else Verdict.WARNING, "leader", spell_lead(lead))]
+    return [Finding(Verdict.OK if lead.leader else Verdict.FAILED, "leader", spell_lead(lead))]

@@ -13,12 +13,13 @@ import sys
 from flom.client.blocking.status import open_status
 from flom.core.names import parse_name
 from flom.core.value import Value
-from flom.ctl.output import BAD_USAGE, DEADLOCK, FAILED, print_error, print_warning
+from flom.ctl.output import BAD_USAGE, DEADLOCK, FAILED, print_error, print_json, print_warning
 from flom.ctl.place import config_of
 from flom.ctl.tree import Tree
 from flom.errors import InvalidName
 from flom.net.processes import OuterProcesses
 from flom.status.deadlocks import Search, is_of_another_task, process_of
+from flom.status.json import lock_as_dict
 from flom.status.wording import spell_client, spell_seconds, spell_step, spell_wish
 from flom.text import one_line
 
@@ -26,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
-    from typing import Final
+    from typing import Any, Final
 
     from flom.status.deadlocks import Process
     from flom.status.model import LockStatus, ResourceStatus, Status
@@ -58,12 +59,42 @@ def show_waiting(arguments: Namespace) -> int:
         return FAILED
     waits = _all_waits(status) if name is None else {name: _waits_at(status, name)}
     blocked = Blocked(status, is_local=not (config.unicast_address or config.multicast_address))
+    if arguments.json:
+        incubated = [lock for lock in status.incubator if name is None or is_at(lock, name)]
+        print_json(_as_dict([wait for found in waits.values() for wait in found], incubated, blocked))
+        return DEADLOCK if any(blocked.is_hopeless(wait) for found in waits.values() for wait in found) else 0
     writer = _Writer(blocked)
     trees = [writer.write(each, found, _incubated_at(status, each)) for each, found in waits.items()]
     circle = blocked.circle([wait for found in waits.values() for wait in found])
     deadlock = one_line(f"deadlock: {', '.join(circle)}") if circle else ""
     _print(trees or [Tree("no waiters")], deadlock)
     return DEADLOCK if circle else 0
+
+
+def _as_dict(waits: list[Wait], incubated: list[LockStatus], blocked: Blocked) -> dict[str, Any]:
+    """Return what is printed as JSON: waiters with the same blockers together, locks by their numbers."""
+    by_kind: dict[tuple[int, str | None, str, int | None], list[Wait]] = {}
+    for wait in waits:
+        lock = wait.lock
+        by_kind.setdefault((wait.resource.number, lock.mode, lock.name, lock.quantity), []).append(wait)
+    locks = {lock.number: lock for lock in incubated}
+    listed = []
+    for alike in by_kind.values():
+        resource, blockers = alike[0].resource, alike[0].resource.blockers(alike[0].lock)
+        locks |= {lock.number: lock for lock in (*blockers, *(wait.lock for wait in alike))}
+        listed.append(
+            {
+                "resource": resource.name,
+                "waiters": [wait.lock.number for wait in alike],
+                "blockers": [lock.number for lock in blockers],
+                "deadlocked": [wait.lock.number for wait in alike if blocked.is_hopeless(wait)],
+            }
+        )
+    return {
+        "waits": listed,
+        "incubated": [lock.number for lock in incubated],
+        "locks": [*map(lock_as_dict, locks.values())],
+    }
 
 
 def _print(trees: list[Tree], deadlock: str) -> None:

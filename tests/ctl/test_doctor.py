@@ -48,7 +48,7 @@ def test_two_leaders_are_one_too_many() -> None:
 
 
 def test_silence_has_two_explanations() -> None:
-    assert conclude([], []) == [(Verdict.WARNING, "answer")]
+    assert conclude([], []) == [(Verdict.FAILED, "answer")]
 
 
 def test_without_an_interface_nothing_else_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,3 +51,16 @@ def test_what_makes_no_sense_is_one_line(programs: Programs, etcd: FakeEtcd) -> 
     assert_refused(epoch(programs, etcd, "--raise", "--above", "-2"), 2, "argument --above")
     etcd.put("/flom/epoch", b"seven")
     assert_refused(epoch(programs, etcd), 1, "/flom/epoch: seven is no offset of epochs")
+
+
+def test_as_json(programs: Programs, etcd: FakeEtcd) -> None:
+    etcd.put("/flom/epoch", b'{"offset": 10}')
+    shown = json.loads(epoch(programs, etcd, "--json").stdout)
+    assert (shown["format"], shown["leader"], shown["halted"]) == (1, None, None)
+    assert shown["next_epoch"] == etcd.store.revision + 11
+    assert json.loads(epoch(programs, etcd, "--json", "--raise", "--above", "9000").stdout) == {
+        "format": 1,
+        "next_epoch": 9001,
+    }
+    listed = json.loads(flomctl(programs, "discover", "--json", "--quorum", str(etcd.address)).stdout)
+    assert (listed["format"], listed["daemons"], listed["quorum"]["leader"]) == (1, [], None)

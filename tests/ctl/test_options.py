@@ -45,3 +45,16 @@ def test_a_range_has_both_its_ends() -> None:
     ports = Range(1, 65535)
     assert (0 in ports, 1 in ports, 65535 in ports, 65536 in ports) == (False, True, True, False)
     assert list(ports) == ["1 to 65535"]
+
+
+@pytest.mark.parametrize(("typed", "hint"), [("stat", "did you mean status?"), ("xyz", "program --help lists all")])
+def test_a_command_that_is_none_is_answered_by_a_like_one(
+    typed: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser(prog="program")
+    commands = parser.add_subparsers()
+    for name in ("status", "top"):
+        commands.add_parser(name)
+    with pytest.raises(SystemExit):
+        parser.parse_args([typed])
+    assert capsys.readouterr().err == f"program: there is no command {typed!r}; {hint}\n"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.ctl.peers import flomctl
 from tests.fakes.etcd import FakeEtcd
-from tests.fakes.programs import Programs, assert_refused
+from tests.fakes.programs import Programs
 
 
 @pytest.fixture
@@ -74,11 +74,7 @@ def test_a_halt_is_named_with_what_ends_it(programs: Programs, etcd: FakeEtcd) -
     assert lines[-1] == "failed   leader: none begins to lead: etcd has gone back: flomctl epoch --raise ends that"
 
 
-def test_where_no_daemon_leads_it_warns(programs: Programs, etcd: FakeEtcd) -> None:
+def test_where_no_daemon_leads_it_fails(programs: Programs, etcd: FakeEtcd) -> None:
     etcd.delete("/flom/leader")
     status, lines = examine(programs, etcd)
-    assert (status, lines[-1]) == (0, "warning  leader: no daemon leads")
-
-
-def test_there_must_be_something_to_look_at(programs: Programs) -> None:
-    assert_refused(flomctl(programs, "doctor"), 2, "the group (-A) or the quorum (--quorum, or -c FILE) to look at")
+    assert (status, lines[-1]) == (1, "failed   leader: no daemon leads")

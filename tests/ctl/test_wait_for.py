@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 
@@ -187,3 +188,16 @@ def test_there_is_no_such_resource(programs: Programs, daemon: Daemon, locks: Lo
     for name in ("R1", "/u", "/t/b"):
         done = flomctl(programs, "wait-for", "-s", daemon.socket, name)
         assert_refused(done, 1, f"no resource '{name}'")
+
+
+def test_as_json(programs: Programs, daemon: Daemon, locks: Locks) -> None:
+    assert [locks.ask("R1", mode) for mode in (PR, PR, EX, EX)] == [GRANTED, GRANTED, QUEUED, QUEUED]
+    assert locks.ask("N", create=False) == Outcome.AWAITING_CREATION
+    found = json.loads(flomctl(programs, "wait-for", "--json", "-s", daemon.socket).stdout)
+    [wait] = found["waits"]
+    numbers = {lock["number"]: (lock["name"], lock["mode"]) for lock in found["locks"]}
+    assert found["format"] == 1
+    assert (wait["resource"], wait["deadlocked"]) == ("R1", [])
+    assert [numbers[number] for number in wait["waiters"]] == [("R1", "EX")] * 2
+    assert [numbers[number] for number in wait["blockers"]] == [("R1", "PR")] * 2
+    assert [numbers[number] for number in found["incubated"]] == [("N", "EX")]
