@@ -31,6 +31,11 @@ def connect_within(
     return connecting.addTimeout(seconds, reactor, give_up)
 
 
+def has_impossible_port(endpoint: IStreamClientEndpoint) -> bool:
+    """Return whether C{endpoint} has a TCP port above 65535, which older Twisted tries for ever."""
+    return bool(getattr(endpoint, "_port", 0) > 65_535)
+
+
 def path_of(endpoint: UNIXClientEndpoint) -> str:
     """Return the path of the socket that C{endpoint} connects to."""
     path: str = endpoint._path

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 from twisted.internet import tcp, udp
-from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import DatagramProtocol, Protocol
@@ -36,6 +36,7 @@ PORT: Final = ("doRead", "connected", "fileno", "startReading", "stopReading", "
 UDP_PORT: Final = ("_preexistingSocket",)
 MODULE: Final = ("_reservedFD",)
 ENDPOINT: Final = ("_path",)
+TCP_ENDPOINT: Final = ("_port",)
 
 NOT_OF_TWISTED: Final = {"_exit", "_make", "_replace", "_fields", "_asdict", "_Environ", "_sslobj", "_msg_callback"}
 """Of the standard library; all but the last two are documented."""
@@ -79,6 +80,13 @@ def test_the_module_of_tcp_has(name: str) -> None:
 @pytest.mark.parametrize("name", ENDPOINT)
 def test_an_endpoint_for_a_unix_socket_has(name: str) -> None:
     assert hasattr(UNIXClientEndpoint(MemoryReactorClock(), "/sock"), name)
+
+
+@pytest.mark.parametrize("kind", [HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint])
+@pytest.mark.parametrize("name", TCP_ENDPOINT)
+@pytest.mark.filterwarnings("ignore:Passing HostnameEndpoint")
+def test_an_endpoint_for_tcp_has(kind: Any, name: str) -> None:
+    assert hasattr(kind(MemoryReactorClock(), "h", 1), name)
 
 
 def private_names(path: Path) -> set[str]:

@@ -19,7 +19,7 @@ from flom.config import Config, load
 from flom.config.parsers import read_socket_name
 from flom.errors import ConfigError, InvalidRequest
 from flom.interfaces import IReactor
-from flom.reactor.endpoints import path_of
+from flom.reactor.endpoints import has_impossible_port, path_of
 from flom.reactor.transports import tls_of
 from flom.text import one_line
 
@@ -109,6 +109,8 @@ def _client_by_endpoint(reactor: IReactor, where: str | IStreamClientEndpoint) -
             endpoint = clientFromString(reactor, where)
         except (ValueError, TypeError, LookupError) as e:
             raise ConfigError(f"{where!r} is no client endpoint: {e}") from None
+        if has_impossible_port(endpoint):
+            raise ConfigError(f"{where!r} is no client endpoint: there is no such port")
     elif IStreamClientEndpoint.providedBy(where):
         endpoint = where
     else:

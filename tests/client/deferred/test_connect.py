@@ -76,7 +76,7 @@ NOWHERE = "nowhere.invalid"
         (Config(unicast_address=NOWHERE), DaemonUnreachable, f"{NOWHERE}: no such host"),
         ("unix:/etc/passwd", DaemonUnreachable, "unix:/etc/passwd: no daemon is listening"),
         ("unix:/" + "x" * 107, ConfigError, "it has more than 107 bytes"),
-        ("tcp:127.0.0.1:99999", DaemonUnreachable, "tcp:127.0.0.1:99999: connect"),
+        ("tcp:127.0.0.1:99999", ConfigError, "'tcp:127.0.0.1:99999' is no client endpoint: there is no such port"),
         ("tcp:a\nb:1", DaemonUnreachable, r"tcp:a\nb:1: no such host"),
     ],
     ids=str,
