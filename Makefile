@@ -24,12 +24,24 @@ LAN_TESTS := tests/scenarios/lan
 # those that `check` runs later than the others, so that the three parts take the same time
 LATE_LAN_TESTS := $(wildcard tests/scenarios/lan/test_reclaim*.py tests/scenarios/lan/test_unlock*.py)
 
-.PHONY: run test docs pictures test-lan test-quorum-hosts test-quorum test-programs test-modules test-others share bench fuzz soak lint types check format clean
+# with the oldest Twisted that setup.cfg allows, and what belongs to it: what touches Twisted, and what it is for
+OLDEST := $(subst >=,==,$(shell sed -n 's/^ *\(\(Twisted\|pyOpenSSL\)>=.*\)/\1/p' setup.cfg)) cryptography==44.* \
+	service-identity==24.2 pyasn1 pyasn1-modules
+OLDEST_TESTS := tests/reactor tests/server tests/client/deferred tests/tls tests/test_tap.py \
+	tests/scenarios/integration/test_daemon.py $(addprefix tests/scenarios/tls/,test_blocking.py test_certs.py test_sessions.py \
+	test_web.py) --ignore tests/server/quorum --ignore tests/server/test_preload.py
+
+.PHONY: run help test docs pictures test-lan test-quorum-hosts test-quorum test-programs test-modules test-others test-oldest \
+	share bench fuzz soak dist lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
 
-test: lint types docs check  ## everything that CI runs
+help:  ## show what `make` can do
+	@sed -n 's/^\([a-z-]*\):.*## */\1#/p' Makefile | while IFS='#' read -r target text; do \
+		printf '%-18s %s\n' "$$target" "$$text"; done
+
+test: lint types docs dist check  ## everything that CI runs
 
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
 	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) $(LAN_TESTS)
@@ -53,6 +65,15 @@ fuzz: $(VENV)/tested  ## what no client should send, and daemons that are killed
 soak: $(VENV)/tested  ## clients and daemons that are killed, connections that are reset, for MINUTES=1, SEED=...
 	$(BIN)/python -m tests.tools.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+# pyroma wants an address for mail, which the project does not have; flom and flom-run are one script under two names,
+# what man and the shells look for lies below flom/share too, and a plugin of Twisted lies in its folder
+dist: $(VENV)/tested  ## sdist and wheel in dist/, checked as they are before an upload
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || date +%s) $(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents --ignore W002 --toplevel flom,twisted dist/*.whl
+	$(BIN)/pyroma --min 10 --skip-tests AuthorEmail dist/*.tar.gz
+
 docs: $(VENV)/tested  ## the documentation as a site in build/docs, without a warning or a dead link
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
@@ -71,8 +92,8 @@ check: $(VENV)/tested
 ifneq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-	@echo 'three parts of the tests run side by side; each shows what it saw when it is done'
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-lan test-programs test-others \
+	@echo 'four parts of the tests run side by side, three at a time; each shows what it saw when it is done'
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-lan test-programs test-others test-oldest \
 		LAN_TESTS='$(LAN_TESTS) $(addprefix --ignore ,$(LATE_LAN_TESTS))'
 endif
 
@@ -86,12 +107,15 @@ test-programs: $(VENV)/tested  ## only the tests that start programs, those of n
 test-modules: $(VENV)/tested  ## only the tests of modules
 	$(BIN)/python -m pytest $(addprefix --ignore ,$(PROGRAM_TESTS))
 
+test-oldest: $(VENV)/oldest/tested  ## only the tests that touch Twisted, on the oldest Twisted that will do
+	$(VENV)/oldest/bin/python -m pytest $(PYTEST_ARGS) $(OLDEST_TESTS)
+
 format: $(VENV)/tested  ## put the code into the shape that lint wants
 	-$(RUFF) check $(RUFF_RULES) --fix --quiet $(PATHS)
 	$(RUFF) format $(RUFF_RULES) $(PATHS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info twisted/plugins/dropin.cache
+	rm -rf $(VENV) build dist *.egg-info twisted/plugins/dropin.cache
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -101,4 +125,13 @@ $(VENV)/installed: setup.cfg pyproject.toml
 
 $(VENV)/tested: $(VENV)/installed
 	$(PIP_INSTALL) $(EDITABLE) '.[test]'
+	touch $@
+
+# it has that Twisted, and finds everything else in $(VENV)
+$(VENV)/oldest/tested: $(VENV)/tested
+	$(BIN)/python -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -c 'import pathlib, site, sys; [here] = site.getsitepackages(); \
+		pathlib.Path(here, "newer.pth").write_text(sys.argv[1])' \
+		"$$($(BIN)/python -c 'import site; print(*site.getsitepackages())')"
+	$(subst $(BIN),$(VENV)/oldest/bin,$(PIP_INSTALL)) --no-deps --ignore-installed $(OLDEST) $(EDITABLE) .
 	touch $@

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import socket
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,6 +90,11 @@ def test_an_endpoint_for_tcp_has(kind: Any, name: str) -> None:
     assert hasattr(kind(MemoryReactorClock(), "h", 1), name)
 
 
+@cache
+def _nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def private_names(path: Path) -> set[str]:
     """
     Return the private attributes that the file at C{path} uses and no file in its folder defines, or in the one above,
@@ -96,7 +102,7 @@ def private_names(path: Path) -> set[str]:
     """
     used, defined = set(), set()
     for module in [*path.parent.glob("*.py"), *path.parent.parent.glob("*.py")]:
-        for node in ast.walk(ast.parse(module.read_text())):
+        for node in _nodes(module):
             match node:
                 case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                     defined.add(name)

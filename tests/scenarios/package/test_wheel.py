@@ -4,54 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import venv
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.daemon import Daemon
-
-CHECKOUT = Path(__file__).parents[3]
+from tests.fakes.installation import CHECKOUT, Installation
 
 NUMBERS = "FLOM_TOKEN", "FLOM_DEADLINE_FD"  # of the environment of a command, different each time
-
-
-class Installation:
-    """A virtual environment with nothing but the wheel and what it needs."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.bin = directory / "venv" / "bin"
-        self.elsewhere = directory / "elsewhere"
-        venv.create(directory / "venv", with_pip=True)
-        self.elsewhere.mkdir()
-        build = [sys.executable, "-m", "build", "--outdir", str(directory / "dist"), str(CHECKOUT)]
-        subprocess.run(build, check=True, capture_output=True)
-        [self.wheel] = (directory / "dist").glob("*.whl")  # made from the source distribution beside it
-        self.run("pip", "install", "--quiet", "--disable-pip-version-check", str(self.wheel))
-
-    def run(self, program: str, *arguments: str) -> str:
-        """Run a program of the environment, which must succeed, and return its output."""
-        done = self.start(program, *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def start(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program of the environment to its end, away from the checkout."""
-        return subprocess.run(
-            [str(self.bin / program), *arguments],
-            cwd=self.elsewhere,
-            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    return Installation(tmp_path_factory.mktemp("wheel"))
 
 
 def test_twistd_lists_flom(installation: Installation) -> None:
@@ -163,25 +123,14 @@ def test_an_install_for_one_user_runs(installation: Installation, daemon: Daemon
 
 
 def test_there_is_a_configuration_file_to_start_from(installation: Installation) -> None:
-    installed = installation.directory / "venv" / "share" / "doc" / "flom" / "flom.conf"
+    installed = installation.prefix / "share" / "doc" / "flom" / "flom.conf"
     assert installed.read_text() == (CHECKOUT / "docs" / "flom.conf").read_text()
     socket = str(installation.directory / "configured")
     assert installation.run("flom", "-c", str(installed), "-s", socket, "-d", "1", "--", "echo", "locked") == "locked\n"
 
 
-def test_a_plain_install_says_which_extra_is_missing(installation: Installation) -> None:
-    socket = str(installation.directory / "extras")
-    for words, extra in (
-        (["flomctl", "top", "-s", socket], "ctl"),
-        (["twistd", "-n", "--pidfile=", "flom", "-s", socket, "--http", "tcp:0:interface=127.0.0.1"], "web"),
-    ):
-        done = installation.start(*words)
-        assert done.returncode == 1
-        [line] = done.stderr.splitlines()
-        assert line.endswith(f"pip install 'txflom[{extra}]' installs it")
-
-
 def test_uninstalling_leaves_twisted_whole(installation: Installation) -> None:
+    """The last test of this folder: to install once more would take longer than all others."""
     installation.run("pip", "uninstall", "--quiet", "--yes", "txflom")
     listed = installation.run("twistd", "--help")
     assert "Grant locks" not in listed
