@@ -23,13 +23,14 @@ from flom import (
     InvalidRequest,
     LockBusy,
     LockContested,
+    LockRevoked,
     LockTimeout,
     Misuse,
 )
 from flom.client.blocking.status import open_status
 from flom.config import Config
 from flom.core.modes import LockMode
-from flom.core.protocol.messages import Answer, Contested, Unlock, Unlocked
+from flom.core.protocol.messages import Answer, Contested, Revoked, Unlock, Unlocked
 from tests.fakes.daemon import Daemon
 from tests.fakes.hosts import SeveralHosts
 from tests.fakes.leading import Answering, grant
@@ -124,6 +125,26 @@ def test_cancelling_leaves_the_queue_at_once(daemon: Daemon) -> None:
     began = monotonic()
     run(main())
     assert monotonic() - began < PATIENCE / 2
+
+
+def test_cancelling_at_the_moment_of_the_grant_frees_the_lock(daemon: Daemon) -> None:
+    """The grant is in the socket, and the loop has yet to read it."""
+
+    async def main() -> None:
+        locks = flom.aio.Client(socket=daemon.socket)
+        held = flom.lock("R", socket=daemon.socket).acquire()
+        waiting = asyncio.create_task(locks.lock("R").acquire())
+        await until(lambda: waiters(daemon.socket) == 1)
+        held.release()
+        while waiters(daemon.socket):  # and the loop does not run
+            pass
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        async with locks.lock("R", timeout=5):
+            pass
+
+    run(main())
 
 
 def test_a_time_limit_of_the_program_withdraws_the_request(daemon: Daemon) -> None:
@@ -298,6 +319,22 @@ def test_a_contest_is_told_while_the_lock_is_held(fake: FakeDaemon, tmp_path: Pa
         conversation.say(Unlocked())
         with pytest.raises(LockContested, match=r"^R: .*another daemon of the group"):
             await releasing
+
+    run(main())
+
+
+def test_an_administrator_may_end_a_lock(fake: FakeDaemon, tmp_path: Path) -> None:
+    async def main() -> None:
+        acquiring = asyncio.create_task(flom.aio.lock("R", socket=tmp_path / "fake.sock").acquire())
+        conversation, _ = await asyncio.to_thread(fake.accept)
+        conversation.say(Answer(16, 0, None, "0" * 32, extended=True))
+        held = await acquiring
+        conversation.say(Revoked("root"))
+        conversation.close()
+        loss = await held.until_lost()
+        assert isinstance(loss, LockRevoked)
+        with pytest.raises(LockRevoked, match=r"^R: .*root"):
+            await held.release()
 
     run(main())
 
