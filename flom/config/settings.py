@@ -386,7 +386,7 @@ class Config(_Values):
         check=refused_on_stdout("tls-check-peer-id", read_bool), check_option=read_yes_or_no,
         help="yes or no: whether the peer's unique id must be the common name of its certificate")
     close: bool = _flag("--close", "[Command] Close", default=False, program=RUNNER,
-        help="do not pass the connection on to the command; it keeps the lock if this program is killed")
+        help="do not pass the connection on to the command: the lock ends with this program, if that is killed")
     keep_place: bool = _flag("--keep-place", "[Command] KeepPlace", default=False, program=RUNNER,
         help="stay in the queue while this program is stopped (Ctrl-Z); a lock may be granted to it then")
     allow_remote_shutdown: bool = _flag("--allow-remote-shutdown", "[Daemon] AllowRemoteShutdown", default=False,
@@ -403,7 +403,7 @@ class Config(_Values):
         unit="ms", default=round(DEFAULT_TIMING.campaign * 1000),
         check=within(100, 60_000), help="milliseconds without an objection after which a candidate leads")
     group_key: str = _text("--group-key", "[Daemon] GroupKey", default="", check_option=read_filled,
-        help="file with a secret that the daemons and clients of the group share; others cannot make up what they say")
+        help="file with a secret that the daemons and clients of a group share; without it, none can pose as one")
     group_key_required: bool = _flag("--group-key-required", "[Daemon] GroupKeyRequired", default=False,
         help="do not believe FLoM's daemons and clients either, which have no key")
     max_connections: int = _integer("--max-connections", "[Limits] MaxConnections", default=50_000, check=_COUNT,
@@ -428,7 +428,7 @@ class Config(_Values):
         check=within(0, 3_600_000),
         help="milliseconds for which locks are kept whose connection is broken, or daemon killed; 0: not at all")
     sessions: str = _text("--sessions", "[Limits] Sessions", default="optional", check=read_sessions,
-        help="optional or required: whether a TCP connection that ends without a goodbye is broken, as a proxy ends it")
+        help="required: a TCP connection that ends without a goodbye, as by a proxy, keeps its locks; optional: not")
     conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
         help="status to exit with if the resource is locked, or the timeout has run out; with 0, nothing is said of it")

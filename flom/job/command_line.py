@@ -42,7 +42,15 @@ _WITHOUT_COMMAND: Final = (
 _SHELL: Final = _action("shell", "--shell", "a command line for /bin/sh, instead of COMMAND", takes_value=True)
 _ACTIONS: Final = (*_WITHOUT_COMMAND, _CONFIG_FILE, _SHELL)  # under the names of the fields of CommandLine
 _TIMEOUT: Final = Setting(
-    *("--timeout", "", None, "the same as -o, in seconds: 5, 0.5, 500ms, 2m", read_timeout, str, RUNNER),
+    *(
+        "--timeout",
+        "",
+        None,
+        "seconds to wait for the lock at most: 5, 0.5, 500ms, 2m; 0: do not wait",
+        read_timeout,
+        str,
+        RUNNER,
+    ),
     field="timeout_ms",
 )
 NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms", "history"})

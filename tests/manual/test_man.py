@@ -73,7 +73,7 @@ def test_a_page_shows_every_option(name: str) -> None:
 @needs_mandoc
 def test_the_page_of_flom_says_what_flom_does_not_have() -> None:
     text = " ".join(rendered(PAGES["flom.1"]).split())
-    assert "--close do not pass the connection on to the command; it keeps the lock" in text
+    assert "--close do not pass the connection on to the command: the lock ends with this program" in text
     assert "(key [Command] Close; not in FLoM)" in text
     assert "(default _RESOURCE; key [Resource] Name)" in text
 
