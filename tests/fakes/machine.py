@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,12 +19,12 @@ from tests.fakes.pipes import PATIENCE
 SYSTEMD: Final = Path("/lib/systemd/systemd")
 ROOT: Final = Path(flom.__file__).parent.parent
 OPT: Final = "/opt/flom"
-"""Where flom is installed there: its users need not be able to read where it is here."""
+"""Where flom is installed there, without its units: its users need not be able to read where it is here."""
 
 _LIBRARIES: Final = "/opt/python/lib"
 """Where Python's own library is there, if Python was built with one."""
 
-_MADE_ANEW: Final = ("etc", "home", "opt", "root", "run", "tmp", "var")
+_MADE_ANEW: Final = ("etc", "home", "opt", "root", "run", "tmp", "usr/local/bin", "var")
 """Folders of the machine that are its own, and empty; but /etc is a copy."""
 
 _BOOT: Final = f"""
@@ -43,6 +42,7 @@ tr -d - < /proc/sys/kernel/random/uuid > etc/machine-id  # without one, units of
 mkdir -p opt/flom opt/python opt/source var/lib var/log var/tmp home/joe home/eve
 mount --bind "$python" opt/python
 mount --bind "$source" opt/source
+mount -o remount,bind,ro opt/source
 cp -a "$folder/venv/." opt/flom/
 mount -t proc proc proc
 mount -t sysfs sysfs sys
@@ -82,17 +82,12 @@ class Machine:
         for name in ("root", "etc", "venv"):
             (folder / name).mkdir()
         units = folder / "etc" / "systemd" / "system"
-        shutil.copytree(ROOT / "flom" / "share" / "systemd", units)
-        for name in ("sysusers.d", "tmpfiles.d"):
-            shutil.copytree(ROOT / "flom" / "share" / name, folder / "etc" / name)
         for unit in ("flom.service", "flom@.service"):
-            (units / f"{unit}.d").mkdir()
-            lines = ["[Service]", f"ExecSearchPath={OPT}/bin:/usr/bin", f"Environment=LD_LIBRARY_PATH={_LIBRARIES}", ""]
-            (units / f"{unit}.d" / "path.conf").write_text("\n".join(lines))
+            (units / f"{unit}.d").mkdir(parents=True)
+            (units / f"{unit}.d" / "python.conf").write_text(f"[Service]\nEnvironment=LD_LIBRARY_PATH={_LIBRARIES}\n")
         (units / "started.target").write_text("[Unit]\nDescription=The machine runs\nDefaultDependencies=no\n")
-        (folder / "etc" / "sysusers.d" / "people.conf").write_text(
-            "u joe - - /home/joe\nu eve - - /home/eve\nm joe flom\n"
-        )
+        (folder / "etc" / "sysusers.d").mkdir()
+        (folder / "etc" / "sysusers.d" / "people.conf").write_text("u joe - - /home/joe\nu eve - - /home/eve\n")
         _make_environment(folder / "venv")
         cgroups = _cgroups()
         assert cgroups is not None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import BIN, FLOM_RUN
+from tests.fakes.daemon import BIN, FLOM_RUN, Daemon
 from tests.fakes.programs import Programs, Running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for PID namespaces")
@@ -63,3 +64,52 @@ def test_a_holder_that_has_no_number_at_the_daemon_is_shown_without(programs: Pr
     holder.finish()
     assert waiter.finish().returncode == 0
     beside.finish()
+
+
+# docs/howto/containers.md
+
+AS_FIRST_PROCESS = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", FLOM_RUN]
+
+
+def pid_of_first_process(running: Running) -> int:
+    return int(Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text())
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("trap 'exit 7' TERM; echo in; while :; do sleep 0.1; done", 7), ("echo in; exec sleep 60", 143)],
+)
+def test_as_a_container_s_first_process_it_passes_sigterm_on(
+    programs: Programs, tmp_path: Path, script: str, status: int
+) -> None:
+    """A command that has no handler ends by the signal, as it would not as the first process itself."""
+    running = programs.start_program(*AS_FIRST_PROCESS, "-s", str(tmp_path / "s"), "--", "sh", "-c", script)
+    assert running.line() == "in"
+    os.kill(pid_of_first_process(running), signal.SIGTERM)
+    assert running.wait() == status
+
+
+def test_as_a_container_s_first_process_it_leaves_no_zombies(programs: Programs, tmp_path: Path) -> None:
+    orphan = "(sh -c 'echo $$ >&3; exec sleep 0.1' 3>orphan &); sleep 0.4; test -s orphan && ps -eo stat= | grep -c Z"
+    words = [*AS_FIRST_PROCESS, "-s", str(tmp_path / "s"), "--", "sh", "-c", orphan]
+    assert programs.start_program(*words, cwd=tmp_path).finish().stdout == "0\n"
+
+
+def test_a_command_in_a_container_comes_back_by_the_folder_of_the_socket(programs: Programs, tmp_path: Path) -> None:
+    """The folder is at another place there, and the network is another one."""
+    folder, there = tmp_path / "run", tmp_path / "there"
+    folder.mkdir()
+    there.mkdir()
+    enter = f"mount --bind '{folder}' '{there}' && exec \"$@\""
+    command = [FLOM_RUN, "-s", str(there / "s"), "-d", "0", "-r", "R1", *HOLD]
+    with Daemon("--socket-name", str(folder / "s")) as first:
+        words = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", enter, "sh", *command]
+        holder = programs.start_program(*words)
+        assert holder.line() == "held"
+        first.process.kill()
+        first.process.wait()
+    with Daemon("--socket-name", str(folder / "s")):
+        other = programs.run("-s", str(folder / "s"), "-r", "R1", "-o", "0", "--", "true")
+        assert other.returncode == 98
+        holder.say("")
+        assert holder.finish().returncode == 0
