@@ -12,6 +12,7 @@ import pytest
 from flom.codes import ExitStatus, ReturnCode
 from flom.ctl import output
 from flom.ctl.output import DEADLOCK
+from tests.tools.manual.messages import _messages_in, kinds, messages
 from tests.tools.manual.pages import PART, pages
 from tests.tools.manual.tables import INTERNAL, STATUSES, VARIABLES
 
@@ -103,3 +104,42 @@ def test_a_table_fits_a_terminal(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     wide = [line for line in text.splitlines() if line.startswith("|") and len(line) > 100]
     assert wide == [] or page.name in STILL_WIDE
+
+
+def test_every_kind_of_message_is_in_the_reference_once() -> None:
+    """What is new of a kind comes into its list by itself; for a new kind, the page has to say what can be done."""
+    listed = [
+        kind.strip()
+        for part in PART.finditer(read("messages.md"))
+        for kind in part["what"].removeprefix("messages ").split(",")
+    ]
+    assert sorted(listed) == sorted(kinds())
+    assert len(messages()) > 300
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("raise ConfigError(f'{path}: {reason(e)} in {self._file}')", "PATH: WHY in FILE"),
+        ("raise ConfigError('not so' if x else f'but {y[1]} so')", "but ... so"),
+        ("print_error(f'no {x}' + y)", "no X..."),
+        ("self._log.warn('{peer} has gone for {seconds:g} s', peer=1)", "PEER has gone for SECONDS s"),
+        ("class Bad(ConfigError):\n def __init__(self): super().__init__('it is bad')", "it is bad"),
+    ],
+)
+def test_a_message_is_found_in_the_source(source: str, said: str) -> None:
+    found = _messages_in(ast.parse(source), {"ConfigError", "Bad"}, is_server=True, is_wording=False)
+    assert said in [message.text for message in found]
+
+
+def test_messages_that_users_meet_are_listed() -> None:
+    page = " ".join(read("messages.md").split())
+    for text in (
+        "`locked HELD`",
+        "`PATH: no daemon is listening`",
+        "`the lock was lost: WHYFATE`",
+        "`unknown option OPTION`",
+        "`Unable to execute command 'COMMAND': WHY`",
+        "`PEER has not come back: its locks end`",
+    ):
+        assert text in page

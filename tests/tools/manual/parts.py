@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tests.tools.manual import markdown, reference
+from tests.tools.manual import markdown, messages, reference
 from tests.tools.manual.programs import PROGRAMS
 
 _OF_PROGRAM: Final[dict[str, Callable[[str], str]]] = {
@@ -14,6 +14,7 @@ _OF_PROGRAM: Final[dict[str, Callable[[str], str]]] = {
     "shared-options": lambda name: markdown.shared_options_of(PROGRAMS[name]()),
     "statuses": reference.statuses_of,
     "environment": reference.environment_of,
+    "messages": messages.messages_of,
 }
 
 _OF_ALL: Final[dict[str, Callable[[], str]]] = {
