@@ -137,7 +137,7 @@ def test_messages_that_users_meet_are_listed() -> None:
     for text in (
         "`locked HELD`",
         "`PATH: no daemon is listening`",
-        "`the lock was lost: WHYFATE`",
+        "`the lock was lost: WHY...`",
         "`unknown option OPTION`",
         "`Unable to execute command 'COMMAND': WHY`",
         "`PEER has not come back: its locks end`",

@@ -135,7 +135,7 @@ def _texts(node: ast.expr) -> list[str]:
         case ast.Constant(value=str() as text):
             return [re.sub(r"\{(\w+)(?::[^}]*)?\}", lambda name: name[1].upper(), text)]
         case ast.JoinedStr(values=parts):
-            return [re.sub(r"(?<=[a-z])[A-Z_]{3,}\b|(?<=[A-Z])WAY_OUT$", "...", "".join(map(_part, parts)))]
+            return [re.sub(r"(?<=[a-z])[A-Z_]{3,}\b|(?<=[A-Z])(FATE|WAY_OUT)$", "...", "".join(map(_part, parts)))]
         case ast.IfExp(body=one, orelse=other):
             return [*_texts(one), *_texts(other)]
         case ast.Call(func=ast.Attribute(value=text_of, attr="rstrip")):
