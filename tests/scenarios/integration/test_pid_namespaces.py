@@ -96,11 +96,11 @@ def test_as_a_container_s_first_process_it_leaves_no_zombies(programs: Programs,
 
 
 def test_a_command_in_a_container_comes_back_by_the_folder_of_the_socket(programs: Programs, tmp_path: Path) -> None:
-    """The folder is at another place there, and the network is another one."""
+    """The folder is at another place there, where it cannot be written to, and the network is another one."""
     folder, there = tmp_path / "run", tmp_path / "there"
     folder.mkdir()
     there.mkdir()
-    enter = f"mount --bind '{folder}' '{there}' && exec \"$@\""
+    enter = f"mount --bind '{folder}' '{there}' && mount -o remount,bind,ro '{there}' && exec \"$@\""
     command = [FLOM_RUN, "-s", str(there / "s"), "-d", "0", "-r", "R1", *HOLD]
     with Daemon("--socket-name", str(folder / "s")) as first:
         words = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", enter, "sh", *command]
