@@ -33,9 +33,8 @@ class Suspended(greenlet):
     """A call that may be suspended; it waits by these methods (L{flom.client.blocking.stream.Suspending})."""
 
     def __init__(self, call: Callable[[], object]) -> None:
-        task = getcurrent()
-        super().__init__(call, task)
-        self.gr_context = task.gr_context  # or else it would see no context variable of the program
+        super().__init__(call)
+        self.gr_context = getcurrent().gr_context  # or else it would see no context variable of the program
 
     def wait_on(self, awaited: Awaitable[_T]) -> _T:
         """Suspend the task until C{awaited} has come, and return or raise what that does."""
@@ -75,8 +74,10 @@ async def run(call: Callable[[], _T]) -> _T:
         try:
             come = await result
         except BaseException as e:
+            suspended.parent = getcurrent()  # an eager task begins where it is made, which may be in another such call
             result = suspended.throw(e)
         else:
+            suspended.parent = getcurrent()
             result = suspended.switch(come)
     returned: _T = result
     return returned

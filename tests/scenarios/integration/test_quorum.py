@@ -179,6 +179,19 @@ react(lambda reactor: Deferred.fromCoroutine(hold(reactor)))
 """
 
 
+AWAIT = """
+import asyncio, sys
+import flom.aio
+async def hold():
+    async with flom.aio.lock("A") as held:
+        print("held", flush=True)
+        await held.until_lost()
+        print("lost", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+asyncio.run(hold())
+"""
+
+
 def test_programs_know_of_a_loss_before_another_leader_grants_their_locks(
     hosts: list[Host], programs: Programs, tmp_path: Path
 ) -> None:
@@ -186,17 +199,19 @@ def test_programs_know_of_a_loss_before_another_leader_grants_their_locks(
     first, second = hosts
     (tmp_path / ".flom").write_text(f"[Daemon]\nSocketName={first.config.socket_name}\nLifespan=0\n")
     environment = {"HOME": str(tmp_path)}
-    holders = [programs.start_program(sys.executable, "-c", script, environment=environment) for script in (LOOK, HEAR)]
-    assert [holder.line() for holder in holders] == ["held"] * 2
+    holders = [
+        programs.start_program(sys.executable, "-c", script, environment=environment) for script in (LOOK, HEAR, AWAIT)
+    ]
+    assert [holder.line() for holder in holders] == ["held"] * 3
     says = [holder.process.stdout for holder in holders if holder.process.stdout is not None]
     assert select(says, [], [], FAST.session + 0.5)[0] == []
     first.daemon.process.send_signal(signal.SIGSTOP)
     try:
         eventually(lambda: second.status.lease_left is not None, "another leader", interval=0.05)
-        waiters = [second.ask(name)[0] for name in "LT"]
+        waiters = [second.ask(name)[0] for name in "LTA"]
         assert [waiter.read() is not None for waiter in waiters]  # grants
         assert select(says, [], [], 0.0)[0] == says
-        assert [holder.line() for holder in holders] == ["lost"] * 2
+        assert [holder.line() for holder in holders] == ["lost"] * 3
     finally:
         first.daemon.process.send_signal(signal.SIGCONT)
 

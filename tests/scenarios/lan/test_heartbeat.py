@@ -119,7 +119,21 @@ async def hold(reactor):
         await deferToThread(sys.stdin.read)
 react(lambda reactor: Deferred.fromCoroutine(hold(reactor)))
 """
-PROGRAMS = {"L": LOOK, "T": HEAR}
+AWAIT = """
+import asyncio, sys
+import flom.aio
+async def hold():
+    async with flom.aio.lock(sys.argv[1]) as held:
+        print("held", flush=True)
+        reading = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+        lost = asyncio.create_task(held.until_lost())
+        await asyncio.wait({reading, lost}, return_when=asyncio.FIRST_COMPLETED)
+        if held.is_lost:
+            print("lost", flush=True)
+        await reading
+asyncio.run(hold())
+"""
+PROGRAMS = {"L": LOOK, "T": HEAR, "A": AWAIT}
 """Programs, by the names of the locks that they hold until their stdin is closed; they say if the lock is lost."""
 
 
@@ -157,7 +171,7 @@ def test_programs_know_that_their_lock_is_lost_before_another_gets_it(lost: str,
     waiters = [server.start_job(*scene.place, "-r", name, seconds=0) for name in PROGRAMS]
     assert [scene.next_line(waiter, "held") for waiter in waiters]
     assert_told(*holders)
-    assert [silent_end(waiter) for waiter in waiters] == [0, 0]
+    assert [silent_end(waiter) for waiter in waiters] == [0] * len(waiters)
 
 
 def test_programs_of_a_group_can_know_before_a_successor_grants_their_lock(lan: Lan, tmp_path: Path) -> None:
@@ -175,7 +189,7 @@ def test_programs_of_a_group_can_know_before_a_successor_grants_their_lock(lan: 
         while waiter.line() != "held":
             pass
     assert_told(*holders)
-    assert [waiter.finish().returncode for waiter in waiters] == [0, 0]
+    assert [waiter.finish().returncode for waiter in waiters] == [0] * len(PROGRAMS)
 
 
 @slow

@@ -245,6 +245,22 @@ async def main(reactor):
 react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 """
 
+TASKS = """
+import asyncio, sys
+import flom.aio
+from flom.errors import DaemonLost
+
+async def main():
+    lock = flom.aio.lock(sys.argv[1], quantity=int(sys.argv[2]), start=False)
+    try:
+        async with lock as held:
+            await asyncio.to_thread(run, held.element)
+    except DaemonLost as e:
+        sys.exit(f"{held.is_lost} {e}")
+
+asyncio.run(main())
+"""
+
 ASYNCIO = """
 import asyncio, sys
 from twisted.internet import asyncioreactor
@@ -287,6 +303,7 @@ def run(element):
 
 SCRIPTS = {
     "flom.lock": [sys.executable, "-c", RUN + WITH, "NAME", "QUANTITY", "COMMAND"],
+    "flom.aio": [sys.executable, "-c", RUN + TASKS, "NAME", "QUANTITY", "COMMAND"],
     "libflom": [sys.executable, "-c", RUN + LIBRARY, "NAME", "QUANTITY", "COMMAND"],
     "Twisted": [sys.executable, "-c", RUN + TWISTED, "NAME", "QUANTITY", "COMMAND"],
     "asyncio": [sys.executable, "-c", RUN + ASYNCIO, "NAME", "QUANTITY", "COMMAND"],
