@@ -6,7 +6,7 @@ from argparse import REMAINDER
 from importlib import import_module
 
 from flom._version import __version__
-from flom.ctl.options import Parser, Range, duration, filled
+from flom.ctl.options import Parser, Range, duration, filled, interval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, add_options, help in (
         ("status", _add_status, "show the holders and waiters of each resource"),
-        ("top", _add_top, "show the same live, on a terminal; w, t, h and n sort it, q quits"),
+        ("top", _add_top, "show the same live, on a terminal; ? shows its keys"),
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
         ("deadlocks", _add_deadlocks, "show which holders wait for one another; status 3 if there are any"),
         ("release", _add_release, "end a lock that another client holds"),
@@ -74,6 +74,8 @@ def _add_top(command: Parser) -> None:
     _add_glob(command)
     _add_place(command)
     command.add_argument("--sort", choices=SORT_KEYS, default=SORT_KEYS[0], help="what comes first")
+    help = "seconds from one look at the daemon to the next, 0.1 to 3600; by default 1"
+    command.add_argument("--interval", type=interval, default=1.0, metavar="SECONDS", help=help)
     command.set_defaults(run="top:show_live")
 
 

@@ -92,6 +92,14 @@ def duration(text: str) -> float:
     return seconds
 
 
+def interval(text: str) -> float:
+    """Return C{text} as seconds, which may have a fraction, from 0.1 to 3600."""
+    seconds = duration(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ArgumentTypeError(f"{text!r} is not between 0.1 and 3600")
+    return seconds
+
+
 def _unmeasured(prog: str) -> HelpFormatter:
     """
     Return what argparse checks each option with, though it prints nothing.

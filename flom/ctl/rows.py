@@ -120,6 +120,40 @@ def describe_daemon(daemon: DaemonStatus) -> str:
     )
 
 
+def headline(daemon: DaemonStatus, width: int) -> str:
+    """Return what is most important of the daemon in a line of C{width} characters; see L{problems_of} for the rest."""
+    connections = "connection" if daemon.connected == 1 else "connections"
+    place = f"{daemon.role or 'member'} of {daemon.group}" if daemon.group else daemon.role
+    parts = {  # in the order of the line; those with the highest numbers go first
+        f"flom {daemon.version} on {daemon.host}": 0,
+        f"pid {daemon.pid}": 5,
+        place: 3,
+        f"up {spell_seconds(daemon.up)}": 4,
+        f"{daemon.grants_per_second:.1f} grants/s": 1,
+        f"{daemon.connected} {connections}": 2,
+    }
+    parts.pop("", None)
+    while len(line := one_line(", ".join(parts))) > width and len(parts) > 1:
+        del parts[max(parts, key=lambda part: parts[part])]
+    return line
+
+
+def problems_of(status: Status) -> list[str]:
+    """Return why not all locks are granted as usual, and what else a user should know."""
+    daemon, found = status.daemon, []
+    if status.deadlocks:
+        found.append("1 deadlock" if len(status.deadlocks) == 1 else f"{len(status.deadlocks)} deadlocks")
+    if daemon.draining:
+        found.append("draining")
+    if daemon.grace_left is not None:
+        found.append(f"in grace for {spell_seconds(ceil(daemon.grace_left))}: only former holders are served")
+    if daemon.state_problem:
+        found.append(f"nothing is remembered: {daemon.state_problem}")
+    if daemon.quorum is not None and daemon.quorum.problem:
+        found.append(f"no lock is granted: {daemon.quorum.problem}")
+    return found
+
+
 def _spell_quorum(quorum: QuorumStatus | None) -> str:
     """Return what is to be said of a quorum; the empty string if there is none."""
     if quorum is None:

@@ -8,6 +8,7 @@ disturb the way out.
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import sys
@@ -24,6 +25,31 @@ from rich.screen import Screen as Filling
 from flom.ctl.drawing import make_console
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+_NAMES: Final = {
+    **{f"\x1b{bracket}A": "up" for bracket in "[O"},
+    **{f"\x1b{bracket}B": "down" for bracket in "[O"},
+    **dict.fromkeys(("\x1b[H", "\x1bOH", "\x1b[1~"), "home"),
+    **dict.fromkeys(("\x1b[F", "\x1bOF", "\x1b[4~"), "end"),
+    "\x1b[5~": "page up",
+    "\x1b[6~": "page down",
+    "\x1b": "escape",
+    "\r": "enter",
+    "\n": "enter",
+    "\x7f": "backspace",
+    "\b": "backspace",
+}
+"""What terminals send for keys that are no characters."""
+
+_KEY: Final = re.compile(r"\x1b[\[O][0-9;]*[~A-Za-z]|.", re.DOTALL)
+
+
+def keys_in(data: bytes) -> list[str]:
+    """Return the names of the keys that C{data} stands for; the empty one for no data."""
+    if not data:
+        return [""]
+    return [_NAMES.get(each, each) for each in _KEY.findall(data.decode("utf-8", "replace"))]
 
 
 class Ended(BaseException):
@@ -59,12 +85,12 @@ class Screen:
             self._console.control(Control.home())
             self._console.print(Filling(content), end="")
 
-    def wait_for_key(self, seconds: float) -> str | None:
+    def wait_for_keys(self, seconds: float) -> list[str]:
         """
-        Wait for a key.
+        Wait for keys.
 
-        @return: the key; the empty string if no more can come; C{None} when C{seconds} are over, or the terminal has
-            got another size.
+        @return: their names: characters, and those of L{_NAMES}; an empty one if no more can come; none when C{seconds}
+            are over, or the terminal has got another size.
         """
         deadline = monotonic() + seconds
         watched = [self._woken] if self._keys is None else [self._woken, self._keys]
@@ -72,8 +98,8 @@ class Screen:
         if self._woken in ready:
             os.read(self._woken, 4096)
         if self._keys is None or self._keys not in ready:
-            return None
-        return os.read(self._keys, 1).decode("ascii", "replace")
+            return []
+        return keys_in(os.read(self._keys, 256))
 
     def __enter__(self) -> Screen:
         self._woken, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -9,24 +9,16 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from flom.client.blocking.status import TIMEOUT, StatusReader, open_status
 from flom.config import Config
-from flom.ctl.drawing import make_table
+from flom.ctl.browser import Browser
 from flom.ctl.output import BAD_USAGE, print_error, print_warning
 from flom.ctl.place import config_of
-from flom.ctl.rows import ORDERS, describe_daemon, sections_of, select
 from flom.ctl.screen import Ended, Screen
 from flom.errors import FlomError
 from flom.status.model import Status
-from flom.text import one_line
 
-_PERIOD: Final = 1.0  # seconds from one picture to the next
 _PATIENCE: Final = 2.0  # seconds that a daemon has, while the keys wait
-_KEYS: Final = {"w": "waiters", "t": "waiting", "h": "held", "n": "name"}
-_LINES_AROUND: Final = 6  # beside the rows: the daemon, the keys, headings, what is left out
 
 
 def show_live(arguments: Namespace) -> int:
@@ -41,7 +33,7 @@ def show_live(arguments: Namespace) -> int:
     gc.enable()  # this may run for hours
     try:
         with screen:
-            _Top(source, arguments.glob, arguments.sort).run(screen)
+            _run(screen, source, Browser(arguments.glob, arguments.sort), arguments.interval)
     except Ended as e:
         return 0 if e.number == signal.SIGINT else 128 + e.number
     finally:
@@ -85,41 +77,12 @@ class _Source:
             reader.close()
 
 
-class _Top:
-    """What is on the screen."""
-
-    def __init__(self, source: _Source, glob: str | None, order: str) -> None:
-        self._source = source
-        self._glob = glob
-        self._order = order
-
-    def run(self, screen: Screen) -> None:
-        """Draw, until C{q} is pressed or there are no keys any more."""
-        status, next_time = self._source.read(), monotonic() + _PERIOD
-        while True:
-            screen.draw(self._picture(status, *screen.size))
-            key = screen.wait_for_key(next_time - monotonic())
-            if key in ("q", "Q", ""):
-                return
-            if key is not None:
-                self._order = _KEYS.get(key, self._order)
-            if monotonic() >= next_time:
-                status, next_time = self._source.read(), monotonic() + _PERIOD
-
-    def _picture(self, status: Status | None, width: int, height: int) -> RenderableType:
-        keys = Text(no_wrap=True, overflow="crop")
-        for key, order in _KEYS.items():
-            keys.append(f"{key} {order}  ", "reverse" if order == self._order else "dim")
-        keys.append("q quit", "dim")
-        if status is None:
-            problem = one_line(f"daemon unreachable, trying again: {self._source.problem}")
-            return Group(Text(problem, "bold red"), keys)
-        head = Text(describe_daemon(status.daemon), "bold", no_wrap=True, overflow="ellipsis")
-        sections = sections_of(select(status, self._glob), ORDERS[self._order])
-        if not sections:
-            nothing = "no locks" if self._glob is None else one_line(f"no resource matches {self._glob!r}")
-            return Group(head, keys, Text(nothing))
-        room = max(1, height - _LINES_AROUND)
-        left_out = sum(len(section.rows) for section in sections) - room
-        more = Text(f"and {left_out} more" if left_out > 0 else "", "dim")
-        return Group(head, keys, Text(), make_table(sections, width, most=room, folds=False), more)
+def _run(screen: Screen, source: _Source, browser: Browser, interval: float) -> None:
+    """Draw, until the user has quit."""
+    status, next_time = source.read(), monotonic() + interval
+    while not browser.is_over:
+        screen.draw(browser.picture(status, *screen.size, source.problem))
+        for key in screen.wait_for_keys(next_time - monotonic()):
+            browser.press(key)
+        if monotonic() >= next_time:
+            status, next_time = source.read(), monotonic() + interval

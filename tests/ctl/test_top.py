@@ -74,11 +74,33 @@ def test_it_takes_another_size_at_once(programs: Programs, daemon: Daemon, locks
     for number in range(40):
         assert locks.ask(f"R{number:02}") == GRANTED
     top(terminal, programs, daemon)
-    terminal.see("R00", "R23", "and 16 more")
+    terminal.see("R00", "R24", "rows 1 to 25 of 40, 15 more")
     terminal.resize(40, 12)
-    lines = terminal.see("and 34 more")
+    lines = terminal.see("rows 1 to 7 of 40, 33 more")
     assert all(len(line) <= 40 for line in lines)
     assert len(lines) <= 12
+
+
+def test_arrows_scroll_and_typed_text_filters(
+    programs: Programs, daemon: Daemon, locks: Locks, terminal: Terminal
+) -> None:
+    for number in range(40):
+        assert locks.ask(f"R{number:02}") == GRANTED
+    top(terminal, programs, daemon, "--interval", "0.2")
+    terminal.see("R00")
+    terminal.press("\x1b[6~")
+    terminal.see_no("R00")
+    terminal.press("\x1b[B")
+    terminal.see("R39", "rows 16 to 40 of 40")
+    terminal.press("/r3")
+    terminal.see("filter: r3", "R30", "R39")
+    terminal.see_no("R20")
+    terminal.press("\x1b")
+    terminal.see("R20")
+    terminal.press("?")
+    terminal.see("sort by name", "quit")
+    terminal.press("x")
+    terminal.see("R20")
 
 
 @pytest.mark.parametrize("key", ["q", "Q", "\x03"], ids=["q", "Q", "Ctrl-C"])
@@ -141,13 +163,13 @@ def test_an_error_of_ours_leaves_the_terminal_clean(programs: Programs, daemon: 
     before = terminal.settings
     code = """if True:
         import sys
-        import flom.ctl.top
+        import flom.ctl.browser
         from flom.ctl import main
 
-        def fail(daemon):
+        def fail(daemon, width):
             raise LookupError("a bug")
 
-        flom.ctl.top.describe_daemon = fail
+        flom.ctl.browser.headline = fail
         sys.argv[0] = "flomctl"
         main()
     """

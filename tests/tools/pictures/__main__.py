@@ -14,6 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from tests.fakes.daemon import Daemon
 from tests.fakes.programs import free_port
 from tests.tools.pictures.scene import crowd
+from tests.tools.pictures.top import draw_top
 
 PICTURES: Final = Path(__file__).parents[3] / "docs" / "pictures"
 
@@ -46,6 +47,7 @@ def main() -> None:
         commands.mkdir()
         with Daemon(*words, ready="showing what is locked"), crowd(sock, commands):
             (PICTURES / "page.png").write_bytes(take_page(port))
+            (PICTURES / "top.svg").write_text(draw_top(sock))
 
 
 if __name__ == "__main__":
