@@ -56,7 +56,7 @@ class Browser:
         self._room = 1  # rows that were to be seen last
 
     def press(self, key: str) -> None:
-        """Take a key: a character, or one of those that L{flom.ctl.screen} has names for."""
+        """Do what C{key} is for: a character, or one of those that L{flom.ctl.screen} has names for."""
         if key == "":
             self.is_over = True  # no more can come
         elif self._is_typing:
