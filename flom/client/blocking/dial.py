@@ -300,20 +300,22 @@ def _find_patiently(
     """Return what L{_find} does, but wait for an address of this host without which nothing can be sent."""
     from flom.net.multicast import NoMulticast
 
-    give_up = 0.0
+    wait = None
     while True:
         try:
             return _find(group, config, seek, deadline, say, holder)
         except NoMulticast as e:
-            from flom.net.tentative import LONGEST, has_tentative_address
+            if seek not in (Seek.ANY, Seek.BEFORE_START):
+                raise  # a client that looks for a successor asks again anyway, and its lease does not wait
 
-            give_up = give_up or monotonic() + LONGEST
-            may_wait = group.is_ipv6 and seek in (Seek.ANY, Seek.BEFORE_START)  # a lease does not
-            if not may_wait or not has_tentative_address(group.interface) or monotonic() >= give_up:
+            from flom.net.tentative import LOOK_AGAIN, AddressWait, describe_wait
+
+            wait = wait or AddressWait(group, monotonic())
+            if not wait.goes_on(monotonic()):
                 raise
-            say(f"{e}; waiting until the kernel knows that no other host has its address")
-            while has_tentative_address(group.interface) and monotonic() < give_up:
-                pause(0.05, deadline)
+            say(describe_wait(e))
+            while wait.goes_on(monotonic()):
+                pause(LOOK_AGAIN, deadline)
 
 
 def _find(

@@ -47,13 +47,14 @@ def shut_down(
     @param say: called with each line about the search for the daemon of a group.
     @raise ShutdownNotAllowed: it refuses, or still listens although it has closed the connection.
     @raise flom.errors.DaemonUnreachable: there is none.
+    @raise DaemonLost: the connection was reset before the order could be sent.
     @raise FlomError: see L{connect}.
     """
     conversation = connect(config, warn=warn, say=say)
     peer, stream = conversation.peer, conversation.stream
     try:
         family = stream.socket.family
-        listens_at: Any = stream.socket.getpeername()
+        listens_at = _address_of(stream, peer)
         address: Any = config.socket_path if config.socket_name else listens_at
         listeners = find_listeners(listens_at) if family == socket.AF_UNIX else frozenset()
         has_closed = _order(stream, immediate, peer)
@@ -164,6 +165,14 @@ def _not_allowed(peer: str, what: str) -> ShutdownNotAllowed:
         "with --allow-local-shutdown its host and with --allow-remote-shutdown everybody; one that is part of another "
         "program obeys that program alone"
     )
+
+
+def _address_of(stream: Stream, peer: str) -> Any:
+    """Return where the daemon listens; raise L{DaemonLost} if the connection has been reset already."""
+    try:
+        return stream.socket.getpeername()
+    except OSError:
+        raise DaemonLost(f"{peer} has closed the connection before it could be ordered to end") from None
 
 
 def _order(stream: Stream, immediate: bool, peer: str, *, drain: bool = False) -> bool:

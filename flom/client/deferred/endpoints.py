@@ -30,6 +30,7 @@ from flom.core.group.discovery import ASK_AGAIN, CONNECT_TIMEOUT, MOST_TRIED, Fo
 from flom.errors import DaemonUnreachable
 from flom.interfaces import IReactor
 from flom.net.multicast import NoMulticast, check_interface, group_of, has_ipv6_address
+from flom.net.tentative import LOOK_AGAIN, AddressWait, describe_wait
 from flom.reactor.endpoints import connect_within, stream_endpoint
 from flom.reactor.transports import underlying
 from flom.text import host_port, one_line, reason
@@ -214,7 +215,7 @@ class GroupEndpoint:
     async def _connect_to_leader(self, factory: IProtocolFactory, holder: int = 0) -> IProtocol:
         give_up = self._reactor.seconds() + takeover_time(self._config.timing)
         while True:
-            leaders = await self._find(holder)
+            leaders = await self._find_patiently(holder)
             if warning := choice_warning(leaders, self._group):
                 _log.warn("{warning}", warning=warning)
             _trace.debug("%s is led by %s", self._group, leaders[0])
@@ -228,12 +229,29 @@ class GroupEndpoint:
                 return connected
             await deferLater(self._reactor, ASK_AGAIN)  # it has ended since it answered
 
+    async def _find_patiently(self, holder: int) -> list[FoundDaemon]:
+        """Return what L{_find} does, but wait for an address of this host without which nothing can be sent."""
+        wait = None
+        while True:
+            try:
+                return await self._find(holder)
+            except NoMulticast as e:
+                wait = wait or AddressWait(self._group, self._reactor.seconds())
+                if self._seeks_successor(holder) or not wait.goes_on(self._reactor.seconds()):
+                    raise
+                _trace.debug("%s", describe_wait(e))
+                while wait.goes_on(self._reactor.seconds()):
+                    await deferLater(self._reactor, LOOK_AGAIN)
+
+    def _seeks_successor(self, holder: int) -> bool:
+        return self._was_connected or holder != 0
+
     async def _find(self, holder: int) -> list[FoundDaemon]:
         """Return the daemons that lead, the one to choose first; C{holder} as for L{Asker}."""
         config = self._config
         try:
             with Asker(self._group, self._reactor, _trace.debug, holder) as asker:
-                if self._was_connected or holder:
+                if self._seeks_successor(holder):
                     asker.search.ask_successor(config.timing)
                 else:
                     asker.search.ask_often(config.discovery_attempts, config.discovery_timeout_ms / 1000)

@@ -6,20 +6,24 @@ A daemon is ordered to end: it obeys or refuses, and has not obeyed while it sti
 from __future__ import annotations
 
 import os
+import select
 import socket
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
+from flom.client.blocking.connection import Conversation, connect
 from flom.client.blocking.shutdown import shut_down
 from flom.config import Config
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import ManagementRefused, Message, Shutdown
-from flom.errors import DaemonUnreachable, ShutdownNotAllowed
+from flom.errors import DaemonLost, DaemonUnreachable, ShutdownNotAllowed
 from flom.net.machine_id import unique_id
 from tests.fakes.connections import xml
 
@@ -139,3 +143,23 @@ def test_other_words_are_no_refusal(daemon: Ordered, words: bytes) -> None:
 def test_without_a_daemon_there_is_none_to_order(tmp_path: Path) -> None:
     with pytest.raises(DaemonUnreachable, match="no daemon is listening"):
         shut_down(Config(socket_name=str(tmp_path / "flom.sock")), True)
+
+
+def test_a_connection_that_is_reset_before_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel knows of no peer then, so nothing can be said about whether it has ended."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def connect_and_lose(*args: Any, **options: Any) -> Conversation:
+            conversation = connect(*args, **options)
+            accepted, _ = listening.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+            poll = select.poll()
+            poll.register(conversation.stream.socket, select.POLLHUP)
+            assert poll.poll(20_000)
+            return conversation
+
+        monkeypatch.setattr("flom.client.blocking.shutdown.connect", connect_and_lose)
+        with pytest.raises(DaemonLost, match=f"^127.0.0.1:{port} has closed the connection before it could be ordered"):
+            shut_down(Config(unicast_address="127.0.0.1", unicast_port=port), True)

@@ -17,12 +17,14 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from flom.client.deferred.endpoints import connect_to_first
+from flom.client.deferred.endpoints import GroupEndpoint, connect_to_first
+from flom.config import Config
 from flom.core.group.addresses import Sender
 from flom.core.group.discovery import CONNECT_TIMEOUT, FoundDaemon
 from flom.core.protocol.messages import Discovered, Role, Standing
 from flom.errors import DaemonUnreachable
-from tests.fakes.group import STEP, pass_time
+from flom.net.multicast import NoMulticast
+from tests.fakes.group import GROUP, STEP, FakePort, fake_ports, pass_time
 from tests.fakes.reactors import MemoryReactor
 
 ALPHA: Sender = ("fe80::a%eth0", 28015)
@@ -124,3 +126,43 @@ async def test_an_answer_may_name_any_host(host: str) -> None:
     loop: Any = reactor
     with pytest.raises(DaemonUnreachable, match="answers, but cannot be connected to"):
         await connect_to_first(loop, [daemon], Factory.forProtocol(Protocol), lambda text: None)
+
+
+class Tentative:
+    """
+    A client of a group on a host whose IPv6 address cannot be used yet.
+
+    @ivar is_tentative: whether the kernel still looks for another host that has it.
+    @ivar outcome: what has become of the attempt to connect.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_tentative: bool = True
+        self.ports = fake_ports(monkeypatch, "flom.client.deferred.discovery")
+        monkeypatch.setattr(FakePort, "has_interfaces", False)
+        monkeypatch.setattr("flom.net.tentative.has_tentative_address", lambda interface: self.is_tentative)
+        self.reactor = MemoryReactor()
+        self.outcome: list[object] = []
+        config = Config(multicast_address=GROUP.address, discovery_attempts=1, discovery_timeout_ms=100)
+        connecting = GroupEndpoint(self.reactor, config).connect(Factory.forProtocol(Protocol))
+        connecting.addBoth(self.outcome.append)
+
+
+def test_an_address_that_is_not_usable_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Tentative(monkeypatch)
+    pass_time(client.reactor, 1.0)
+    assert (client.outcome, len(client.ports)) == ([], 1)
+    monkeypatch.setattr(FakePort, "has_interfaces", True)
+    client.is_tentative = False
+    pass_time(client.reactor, 0.06)
+    assert [len(port.told) for port in client.ports] == [0, 1]
+
+
+def test_it_is_waited_for_three_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Tentative(monkeypatch)
+    pass_time(client.reactor, 3.05)
+    assert client.outcome == []
+    pass_time(client.reactor, 0.4)
+    [failure] = client.outcome
+    assert isinstance(failure, Failure)
+    assert isinstance(failure.value, NoMulticast)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 
 import pytest
 
@@ -153,16 +154,39 @@ def test_an_interface_that_comes_up_later_is_joined(lan: Lan, between: LanHost) 
     assert one.ask()[0] == between.name
 
 
+def make_address_tentative(host: LanHost) -> None:
+    """Set the interface up anew: the kernel asks for a second or two whether another host has its address."""
+    host.ip("link", "set", "eth0", "down")
+    host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_dad", check=True)
+    host.ip("link", "set", "eth0", "up")
+
+
 @pytest.mark.parametrize("starts", [True, False])
 def test_an_address_that_is_not_usable_yet_is_waited_for(lan: Lan, starts: bool) -> None:
-    """The kernel asks for a second or two whether another host has it, as when a host has just started."""
     one, two = lan.add_hosts(2)
     if not starts:
         assert two.flom("-A", GROUP, "-d", "-1", "--", "true").returncode == 0
-    one.ip("link", "set", "eth0", "down")
-    one.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_dad", check=True)
-    one.ip("link", "set", "eth0", "up")
+    make_address_tentative(one)
     done = one.flom("-V", "-A", GROUP, "-d", "-1" if starts else "0", "--", "echo", "ran")
     assert (done.returncode, done.stderr) == (0, "")
     assert "it has no IPv6 address; waiting until the kernel knows" in done.stdout
     assert done.stdout.endswith("\nran\n")
+
+
+TASKS = f"""\
+import asyncio, flom.aio
+async def main():
+    async with flom.aio.lock("R", group="{GROUP}", start=False):
+        print("ran")
+asyncio.run(main())
+"""
+TWISTED = ["-m", "flom.client.deferred", "-A", GROUP, "-D", "1", "-I", "100", "-d", "0", "--", "echo", "ran"]
+
+
+@pytest.mark.parametrize("words", [TWISTED, ["-c", TASKS]], ids=["Twisted", "tasks"])
+def test_other_clients_wait_for_such_an_address_too(lan: Lan, words: list[str]) -> None:
+    one, two = lan.add_hosts(2)
+    assert two.flom("-A", GROUP, "-d", "-1", "--", "true").returncode == 0
+    make_address_tentative(one)
+    done = one.start(sys.executable, *words).finish()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
