@@ -28,7 +28,6 @@ from flom.job.descriptors import open_standard_streams
 from flom.job.process_name import set_process_name
 from flom.net.claim import OPEN, CannotClaim, Claim, claim_private, claim_tcp, claim_unix, from_descriptors
 from flom.net.clock import system_instant
-from flom.net.notify import Notifier, take_notifier
 from flom.reactor.clock import make_monotonic
 from flom.reactor.loop import speed_up
 from flom.reactor.ports import ClaimedEndpoint
@@ -352,24 +351,24 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         from flom.server.vfs import MountService
 
         MountService(reactor, os.path.realpath(config.mount_point), arbiter, counters).setServiceParent(daemon)
-    _be_supervised(daemon, reactor, arbiter, counters, tls, take_notifier(os.environ))
+    _be_supervised(daemon, reactor, arbiter, counters, tls)
     return daemon
 
 
 def _be_supervised(
-    daemon: MultiService,
-    reactor: IReactor,
-    arbiter: DeferredArbiter,
-    counters: Counters,
-    tls: Tls | None,
-    notifier: Notifier | None,
+    daemon: MultiService, reactor: IReactor, arbiter: DeferredArbiter, counters: Counters, tls: Tls | None
 ) -> None:
     """Add to C{daemon} what obeys an order to reload, and tells the supervisor what becomes of it, if there is one."""
+    notifier = None
+    if "NOTIFY_SOCKET" in os.environ:
+        from flom.net.notify import take_notifier  # daemons of commands need not wait for its import
+
+        notifier = take_notifier(os.environ)
     if notifier is None:
         ReloadService(reactor, tls).setServiceParent(daemon)
         return
 
-    from flom.server.notify import NotifyService  # daemons of commands need not wait for its import
+    from flom.server.notify import NotifyService  # likewise
 
     telling = NotifyService(reactor, notifier, arbiter, counters)
     ReloadService(reactor, tls, telling.reload).setServiceParent(daemon)
