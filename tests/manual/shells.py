@@ -23,10 +23,10 @@ _BASH: Final = f"""
 PS1='{_PROMPT} '; HISTFILE=
 bind 'set show-all-if-ambiguous on'; bind 'set bell-style none'; bind 'set page-completions off'
 bind 'set completion-query-items 0'; bind 'set enable-bracketed-paste off'
-for file in {SHARE}/bash-completion/completions/*; do . "$file"; done
+for file in {SHARE}/bash/*; do . "$file"; done
 """
 _ZSH: Final = f"""
-PS1='{_PROMPT} '; fpath=({SHARE}/zsh/site-functions $fpath); autoload -U compinit; compinit -u -D
+PS1='{_PROMPT} '; fpath=({SHARE}/zsh $fpath); autoload -U compinit; compinit -u -D
 setopt no_beep auto_list no_list_ambiguous; zstyle ':completion:*' list-prompt ''; LISTMAX=10000
 unset zle_bracketed_paste
 """
@@ -102,7 +102,7 @@ class Fish:
 
     def complete(self, line: str, expected: Iterable[str], then: str = "") -> str:
         """Return what is offered after C{line}, and C{then}, which has all that is C{expected}."""
-        scripts = SHARE / "fish" / "vendor_completions.d"
+        scripts = SHARE / "fish"
         quoted = line.replace("\\", "\\\\").replace("'", "\\'")
         command = f"for file in {scripts}/*; source $file; end; complete -C '{quoted}'"
         done = subprocess.run(

@@ -13,7 +13,7 @@ from typing import Final
 from tests.tools.manual.pages import ROOT
 from tests.tools.manual.programs import PROGRAMS, Option, Program
 
-SHARE: Final = ROOT / "flom" / "share"
+SHARE: Final = ROOT / "flom" / "share" / "completion"
 FRAMES: Final = Path(__file__).parent / "frames"
 
 _KINDS: Final = {
@@ -41,9 +41,9 @@ def completions() -> dict[Path, str]:
     files = {}
     for name in ("flom-run", "flom", "flomctl"):
         program = PROGRAMS[name]()
-        files[SHARE / "bash-completion" / "completions" / name] = _bash(program)
-        files[SHARE / "zsh" / "site-functions" / f"_{name}"] = _zsh(program)
-        files[SHARE / "fish" / "vendor_completions.d" / f"{name}.fish"] = _fish(program)
+        files[SHARE / "bash" / name] = _bash(program)
+        files[SHARE / "zsh" / f"_{name}"] = _zsh(program)
+        files[SHARE / "fish" / f"{name}.fish"] = _fish(program)
     return files
 
 
