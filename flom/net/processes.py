@@ -9,7 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-_LONGEST_KNOWN: Final = 10.0  # seconds from one round to the next
+LONGEST_KNOWN: Final = 10.0
+"""Seconds from one round to the next for which what was known is remembered."""
 
 
 class OuterProcesses:
@@ -28,7 +29,7 @@ class OuterProcesses:
     def begin(self) -> None:
         """Begin a round; what was known long before may be about another process by now."""
         now = monotonic()
-        self._known_before = self._known if now - self._began < _LONGEST_KNOWN else {}
+        self._known_before = self._known if now - self._began < LONGEST_KNOWN else {}
         self._known = {}
         self._chains = {}
         self._began = now
@@ -55,17 +56,17 @@ class OuterProcesses:
 def parent(pid: int) -> int:
     """Return the parent of the process C{pid}; 0 if there is none, or it must not be seen."""
     try:
-        return int(_read(pid, "stat").rpartition(b")")[2].split()[1])
+        return int(read_about(pid, "stat").rpartition(b")")[2].split()[1])
     except (ValueError, IndexError):
         return 0
 
 
 def runs_a_command(pid: int) -> bool:
     """Return whether the process C{pid} is a C{flom-run}, which holds its lock until its command ends."""
-    return _read(pid, "comm").startswith(b"flom")
+    return read_about(pid, "comm").startswith(b"flom")
 
 
-def _read(pid: int, name: str) -> bytes:
+def read_about(pid: int, name: str) -> bytes:
     """Return the beginning of a file about the process C{pid}; nothing if it is not there."""
     try:
         file = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)

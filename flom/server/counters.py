@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flom.net.processes import OuterProcesses
+from flom.net.who import Commands, UserNames
 
 if TYPE_CHECKING:
     from flom.status.model import QuorumStatus
@@ -30,6 +31,8 @@ class Counters:
     @ivar key_problem: why its grants have no proof although they should; the empty string if that is not so.
     @ivar quorum: returns what is known of the quorum; C{None} if there is none.
     @ivar outer_pids: what is known of processes that run the commands of others.
+    @ivar commands: what processes run that have not said so.
+    @ivar users: what their users are called.
     @ivar connections: since the start.
     @ivar protocol_errors: connections that broke the protocol.
     @ivar discoveries: questions for a daemon of its group that it received.
@@ -43,6 +46,8 @@ class Counters:
     key_problem: str = ""
     quorum: Callable[[], QuorumStatus | None] = _none
     outer_pids: OuterProcesses = field(default_factory=OuterProcesses)
+    commands: Commands = field(default_factory=Commands)
+    users: UserNames = field(default_factory=UserNames)
     connections: int = 0
     protocol_errors: int = 0
     discoveries: int = 0

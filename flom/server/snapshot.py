@@ -49,16 +49,17 @@ def take_in_turns(arbiter: DeferredArbiter, counters: Counters, key: str | None 
     view, now = arbiter.view(key), arbiter.now().monotonic
     daemon = _daemon(arbiter, counters)
     yield None
+    counters.commands.begin()
     resources = []
     for resource in view.resources:
         holders: list[LockStatus] = []
         waiters: list[LockStatus] = []
         for views, locks in ((resource.holders, holders), (resource.waiters, waiters)):
             for start in range(0, len(views), _PIECE):
-                locks += _locks(arbiter, views[start : start + _PIECE], now)
+                locks += _locks(arbiter, counters, views[start : start + _PIECE], now)
                 yield None
         resources.append(_resource(resource, tuple(holders), tuple(waiters), now))
-    incubator = [lock for claim in view.incubator for lock in _locks(arbiter, [claim], now)]
+    incubator = [lock for claim in view.incubator for lock in _locks(arbiter, counters, [claim], now)]
     status = Status(daemon, tuple(resources), tuple(incubator))
     if key is None:
         counters.outer_pids.begin()
@@ -201,7 +202,7 @@ def _resource(
     )
 
 
-def _locks(arbiter: DeferredArbiter, views: list[LockView], now: float) -> list[LockStatus]:
+def _locks(arbiter: DeferredArbiter, counters: Counters, views: list[LockView], now: float) -> list[LockStatus]:
     """Return the status of C{views}, all of them on one resource."""
     name = views[0].request.name
     return [
@@ -213,8 +214,8 @@ def _locks(arbiter: DeferredArbiter, views: list[LockView], now: float) -> list[
             request.quantity if name.has_quantity else None,
             element,
             round(now - since, 3),
-            peer.user,
-            peer.command,
+            peer.user or (None if peer.uid is None else counters.users.find(peer.uid)),
+            peer.command or (counters.commands.find(peer.pid, number, now - since) if peer.pid else None),
             peer.is_in_grace,
             str(token) if token else None,
         )

@@ -33,8 +33,10 @@ class LockStatus(Value):
     quantity: int | None  # for numeric ones
     element: str | None  # what is held, for sets, sequences and timestamps
     seconds: float  # for how long it has been held or waited for
-    user: str | None = None  # the name of the client's user, if the client tells it
-    command: str | None = None  # the program that the lock is for, likewise
+    user: str | None = (
+        None  # the name of the client's user, if the client tells it, or else as the daemon's host knows it
+    )
+    command: str | None = None  # the program that the lock is for, likewise; or else what the process runs
     in_grace: bool = False  # whether the client's connection is broken, and the client may come back
     token: str | None = None  # of a holder: the fencing token, as text because many readers of JSON round such numbers
 

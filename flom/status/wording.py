@@ -33,8 +33,8 @@ def spell_client(lock: LockStatus) -> str:
 
     A process that has no number where the daemon runs is C{"a process"}.
 
-    The user is the one that the client has told, or else the number that the kernel knows. A client in grace has no
-    connection, and may come back.
+    The user is the one that the client has told, or else the one that the daemon's host knows, by its name or its
+    number. A client in grace has no connection, and may come back.
     """
     client = f"pid {lock.pid}" if lock.pid else lock.address if lock.uid is None else "a process"
     user = lock.user or ("" if lock.uid is None else f"uid {lock.uid}")

@@ -21,6 +21,7 @@ from tests.fakes.daemon import Daemon
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import PATIENCE, Programs, assert_refused, free_port
 from tests.fakes.terminal import Terminal
+from tests.fakes.us import by_us
 
 CR, PR, EX = LockMode.CR, LockMode.PR, LockMode.EX
 GRANTED, QUEUED = Outcome.GRANTED, Outcome.QUEUED
@@ -177,7 +178,7 @@ class TestOnATerminal:
     def test_names_are_no_markup(self, programs: Programs, daemon: Daemon, locks: Locks, terminal: Terminal) -> None:
         assert locks.ask("/[red]a[/red]/:smile:") == GRANTED
         assert terminal.finish(terminal.start(programs, FLOMCTL, "status", "-s", daemon.socket)).returncode == 0
-        terminal.see("/[red]a[/red]/:smile:", f"pid {os.getpid()} (uid {os.getuid()})")
+        terminal.see("/[red]a[/red]/:smile:", by_us())
         assert b"\x1b[32m" in terminal.written
 
     def test_no_color_is_heeded(self, programs: Programs, daemon: Daemon, locks: Locks, terminal: Terminal) -> None:

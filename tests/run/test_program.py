@@ -29,6 +29,7 @@ from flom.net.machine_id import unique_id
 from tests.fakes.daemon import BIN, FLOM_RUN_IN_PYTHON, Daemon
 from tests.fakes.peers import SocketClient
 from tests.fakes.programs import Programs, RunHere, assert_refused, free_port
+from tests.fakes.us import by_us
 
 SAME_TIME = (
     "ERROR: flom can not be configured for local (UNIX socket) and network (TCP-UDP/IP) communication at the same time."
@@ -397,8 +398,8 @@ AT_A_DAEMON = [
 
 # the command line, the status, and the line of flom-run
 AT_A_DAEMON_PLAINLY = [
-    ("-r held -o 0", 98, f"held: locked by pid {os.getpid()} (uid {os.geteuid()}) for N s"),
-    ("-r held -o 100", 98, f"held: still locked after 0.1 s by pid {os.getpid()} (uid {os.geteuid()}) for N s"),
+    ("-r held -o 0", 98, f"held: locked by {by_us()} for N s"),
+    ("-r held -o 100", 98, f"held: still locked after 0.1 s by {by_us()} for N s"),
     ("-r none -e no -o 0", 96, "none: it does not exist, and is neither to be created (-e no) nor waited for (-o 0)"),
     ("-r N[3] -q 4", 99, "N[3]: 4 wanted (-q), and there are only 3"),
     ("-r _t_%Y[1]", 99, "_t_%Y[1]: nothing in '%Y' changes at least once an hour"),

@@ -27,6 +27,7 @@ from tests.fakes.peers import FakeDaemon, SocketClient
 from tests.fakes.programs import Programs, Running, free_port
 from tests.fakes.status import make_status
 from tests.fakes.terminal import Terminal
+from tests.fakes.us import by_us
 
 QUEUED = Outcome.QUEUED
 
@@ -49,10 +50,6 @@ def holder(address: str, resource: str) -> Iterator[SocketClient]:
 def told(line: str) -> str:
     """Return C{line} without how long anything has been so."""
     return re.sub(r"for \d+ s", "for N s", line)
-
-
-def by_us() -> str:
-    return f"pid {os.getpid()} (uid {os.getuid()})"
 
 
 # in a file
