@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+__all__ = ["BrokenFence", "Fence", "FencingError", "InvalidToken", "StaleToken", "read_token"]
+
 _MAX_SIZE: Final = 100  # bytes that are read; a token has at most 19 digits
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from random import Random
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ from flom.core.modes import LockMode
 from flom.core.protocol.messages import Answer, Contested, Revoked, Unlock, Unlocked
 from tests.fakes.daemon import Daemon
 from tests.fakes.hosts import SeveralHosts
-from tests.fakes.leading import Answering, grant
+from tests.fakes.leading import HASTY, Answering, grant
 from tests.fakes.peers import PATIENCE, FakeDaemon
 from tests.fakes.programs import Programs, free_port
 
@@ -143,6 +144,39 @@ def test_cancelling_at_the_moment_of_the_grant_frees_the_lock(daemon: Daemon) ->
             await waiting
         async with locks.lock("R", timeout=5):
             pass
+
+    run(main())
+
+
+def test_many_tasks_that_give_up_at_random_leave_nothing_behind(daemon: Daemon) -> None:
+    """However far an attempt has got when it is cancelled, no two hold the lock, and none stays in the queue."""
+
+    async def main() -> None:
+        locks = flom.aio.Client(socket=daemon.socket)
+        inside = 0
+
+        async def hold(timeout: float | None) -> None:
+            nonlocal inside
+            async with locks.lock("R", timeout=timeout):
+                inside += 1
+                assert inside == 1
+                try:
+                    await asyncio.sleep(0.001)
+                finally:
+                    inside -= 1
+
+        async def try_often(chance: Random) -> None:
+            for _ in range(10):
+                attempt = asyncio.create_task(hold(chance.choice([None, 0.01])))
+                done, _ = await asyncio.wait({attempt}, timeout=chance.choice([PATIENCE, 0.02 * chance.random()]))
+                if not done:
+                    attempt.cancel()
+                for outcome in await asyncio.gather(attempt, return_exceptions=True):
+                    assert isinstance(outcome, asyncio.CancelledError | TimeoutError | None), outcome
+
+        await asyncio.gather(*(try_often(Random(seed)) for seed in range(20)))
+        assert len(asyncio.all_tasks()) <= 2  # this one, and before Python 3.12 that of wait_for
+        await until(lambda: not taken(daemon.socket, "R") and waiters(daemon.socket) == 0)
 
     run(main())
 
@@ -348,7 +382,7 @@ def test_of_several_hosts_the_one_that_leads_is_asked() -> None:
         for standby in scene.hosts[:2]:
             (await asyncio.to_thread(standby.accept))[0].close()
         conversation, asked = await asyncio.to_thread(scene.hosts[2].accept)
-        grant(conversation, asked)
+        grant(conversation, asked, HASTY)
         held = await acquiring
         answering = Answering(conversation)
         await until(lambda: answering.pings > 0)
