@@ -97,7 +97,7 @@ def _add_release(command: Parser) -> None:
     _add_place(command)
     _add_json(command)
     command.add_argument("resource", type=filled, metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
-    help = "that of the holder, if there are several, as flomctl status --json shows it"
+    help = "that of the holder, if there are several, as flomctl status shows it in a pipe"
     which = command.add_mutually_exclusive_group()
     which.add_argument("number", nargs="?", type=int, choices=Range(1, 2**63 - 1), metavar="NUMBER", help=help)
     which.add_argument("--all", action="store_true", help="end all that is held of it, or at or below the node")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN_HEADING: Final = (
     *("RESOURCE", "TYPE", "FREE", "STATE", "PID", "UID", "ADDRESS", "MACHINE", "MODE", "ELEMENT", "SECONDS", "TOKEN"),
+    *("USER", "COMMAND", "NUMBER"),
 )
 
 
@@ -176,7 +177,8 @@ def plain_lines(sections: Iterable[Section]) -> list[str]:
         for row in section.rows:
             who = ("-",) * 6 if row.lock is None else _plain_lock(row.lock)
             token = (row.lock and row.lock.token) or "-"
-            cells = (row.name, row.type, row.free, row.state, *who, f"{row.seconds:.1f}", token)
+            names = ("-",) * 3 if row.lock is None else _plain_names(row.lock)
+            cells = (row.name, row.type, row.free, row.state, *who, f"{row.seconds:.1f}", token, *names)
             lines.append("\t".join(map(one_line, cells)))
     return lines
 
@@ -200,6 +202,10 @@ def _spell_free(free: int | tuple[str, ...] | None) -> str:
     if isinstance(free, int):
         return str(free)
     return ",".join(free or ()) or "-"
+
+
+def _plain_names(lock: LockStatus) -> tuple[str, ...]:
+    return lock.user or "-", lock.command or "-", str(lock.number)
 
 
 def _plain_lock(lock: LockStatus) -> tuple[str, ...]:
