@@ -98,8 +98,12 @@ def test_one_process_stands_in_however_often_the_file_is_removed(file: str) -> N
         os.unlink(file)
         daemon.renew()
     assert len(os.listdir("/proc/self/fd")) == before + 1
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    assert sum("stand_in.py" in command_line_of(int(child)) for child in children) == 1
+
+    def stand_ins() -> int:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        return sum("stand_in.py" in command_line_of(int(child)) for child in children)
+
+    eventually(lambda: stand_ins() == 1, "one process that stands in")  # the kernel shows its words a moment later
     holding.release()
 
     def has_ended() -> bool:
