@@ -89,7 +89,7 @@ def test_what_is_generated_can_be_read_in_a_terminal(page: Path) -> None:
         assert [line for line in part["part"].splitlines() if len(line) > 100 and " " in line] == []
 
 
-STILL_WIDE = {"architecture.md", "contributing.md", "performance.md", "README.md"}
+STILL_WIDE = {"architecture.md", "contributing.md", "performance.md"}
 """Pages with tables that are wider than a terminal: none is to be added."""
 
 
@@ -111,6 +111,14 @@ def test_every_kind_of_message_is_in_the_reference_once() -> None:
     ]
     assert sorted(listed) == sorted(kinds())
     assert len(messages()) > 300
+
+
+def test_messages_with_advice_are_messages() -> None:
+    advised = read("messages.md").partition("## Those that are met most")[2].partition("\n## ")[0]
+    terms = re.findall(r"^`(.+)`$", advised, re.MULTILINE)
+    assert len(terms) > 5
+    texts = [message.text for message in messages()]
+    assert [term for term in terms if not any(text.startswith(term.removesuffix(" ...")) for text in texts)] == []
 
 
 @pytest.mark.parametrize(
