@@ -63,6 +63,7 @@ def test_an_alert_says_what_to_do(alert: dict[str, Any]) -> None:
     assert set(said) == {"summary", "description", "runbook_url"}
     assert alert["labels"]["severity"] in ("warning", "critical")
     assert said["runbook_url"].endswith(f"/howto/monitoring.html#{alert['alert'].lower()}")
+    assert f"### {alert['alert']}\n" in GUIDE.read_text()
     commands = re.findall(r"^    ([a-z-]+) ", make_parser().format_help(), re.MULTILINE)
     assert set(re.findall(r"`flomctl ([a-z-]+)", said["description"])) <= set(commands)
 
