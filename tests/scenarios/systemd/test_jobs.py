@@ -113,3 +113,20 @@ def test_a_job_that_is_stopped_is_told_once(machine: Machine) -> None:
     machine.check("systemctl stop backup.service")
     assert shown(machine, "Result") == "success"
     assert journal(machine).count("told") == 1
+
+
+def test_a_build_that_is_killed_with_its_daemon_ends_no_other_lock(machine: Machine) -> None:
+    """As a CI runner kills it (docs/howto/ci.md): all processes of its control group, the daemon among them."""
+    flom_run = "flom-run -s /run/lock/ci.sock"
+    environment = "--setenv=LD_LIBRARY_PATH=/opt/python/lib --uid=joe"
+    machine.check(f"systemd-run --quiet --unit=build {environment} /usr/local/bin/{flom_run} -r build -- sleep 100")
+    machine.check("until flomctl status -s /run/lock/ci.sock | grep -q holds; do sleep 0.1; done")
+    assert "flom/daemon/" in machine.check("systemctl status --no-pager --full build")
+    other = machine.start(f"{flom_run} -r other -- sh -c 'echo held; read x; echo done'")
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    waiter = machine.start(f"{flom_run} -r build -- echo granted")
+    machine.check("until flomctl status -s /run/lock/ci.sock | grep -q waits; do sleep 0.1; done")
+    machine.check("systemctl kill --signal=KILL build")
+    assert waiter.communicate(timeout=20)[0] == "granted\n"
+    assert (other.communicate("\n", timeout=20)[0], other.returncode) == ("done\n", 0)
