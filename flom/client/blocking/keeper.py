@@ -27,6 +27,7 @@ from flom.trace import tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final, Protocol
 
     from flom.client.blocking.acquire import Acquirer
@@ -74,6 +75,7 @@ class Keeper:
     It belongs to the process that has made it: in a forked child there is neither the thread nor the connection.
 
     @ivar conversation: the connection on which the lock is held.
+    @ivar is_abandoned: true once the lock is to be given up.
     @ivar loss: why the lock was lost; C{None} while it is held, or may still be reclaimed.
     """
 
@@ -101,7 +103,7 @@ class Keeper:
         self._heartbeat = heartbeat
         self._is_strict = is_strict
         self._owner = os.getpid()
-        self._is_ending = self._is_abandoned = False
+        self._is_ending = self.is_abandoned = False
         self._is_limited = False  # while the lock is reclaimed: whether it is lost when its time is over
         self._is_over = True  # nothing is left to be done by the thread
         self._thread: Running | None = None  # once there is something to do
@@ -137,7 +139,7 @@ class Keeper:
         left = heartbeat.left_to_lose(now)
         if left <= 0 and self._is_limited and self.loss is None:
             self.loss = unreclaimed(self.conversation.why_lost(), LockTimeout("no daemon came in time"))
-            self._is_abandoned = True
+            self.is_abandoned = True
             self._acquirer.stop()
         return now + left if left > 0 else NEVER
 
@@ -165,7 +167,7 @@ class Keeper:
             while self._thread.is_alive() and self.loss is None and boottime() < give_up:
                 self._thread.join(_MOMENT)
             if self._thread.is_alive() and self.loss is None:  # at this address, there may never be a daemon again
-                self._is_abandoned = True
+                self.is_abandoned = True
                 self._acquirer.stop()
                 why = f"{self.conversation.peer} closed the connection, and no daemon came within {CLOSE_TIMEOUT:g} s"
                 raise DaemonLost(why, ReturnCode.SEND_ERROR)
@@ -176,7 +178,7 @@ class Keeper:
     def abandon(self) -> None:
         """End, and close the connection, without waiting for that."""
         with guard:
-            self._is_abandoned = True
+            self.is_abandoned = True
             self._watch.remove(self)
             if self._is_over:
                 self._give_up()
@@ -194,32 +196,33 @@ class Keeper:
             heartbeat.left_to_lose(now)
         self._is_over = False
         try:
-            self._thread = self._start()
+            self._thread = self._start(self._run)
         except (OSError, RuntimeError) as e:
             self._is_over = True
             self._thread = None
             _trace.debug("%s is not kept: %s", self._message.name, e)
             self.loss = self.conversation.why_lost()
 
-    def _start(self) -> Running:
-        """Start L{_run} in a thread, and return that; C{RuntimeError} is raised if there can be none."""
-        thread = Thread(target=self._run_in_thread, name="flom-keeper", daemon=True)
+    def _start(self, reclaim: Callable[[], None]) -> Running:
+        """Call C{reclaim} in a thread, and return that; C{RuntimeError} is raised if there can be none."""
+
+        def run() -> None:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program's own threads
+            reclaim()
+
+        thread = Thread(target=run, name="flom-keeper", daemon=True)
         thread.start()
         return thread
-
-    def _run_in_thread(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program's own threads
-        self._run()
 
     def _run(self) -> None:
         is_held = False
         try:
-            is_held = not self._is_abandoned and self._reclaim()
+            is_held = not self.is_abandoned and self._reclaim()
         finally:
             with guard:
                 self._is_over = True
                 self._watch.forget(self)
-                if self._is_abandoned:
+                if self.is_abandoned:
                     self._give_up()
                 elif is_held and not self._is_ending:
                     self.start()

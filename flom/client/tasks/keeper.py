@@ -12,6 +12,8 @@ from flom.client.tasks.switch import run, running
 from flom.lean import boottime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flom.client.blocking.acquire import Acquirer
     from flom.client.blocking.connection import Conversation
     from flom.core.protocol.messages import Lock
@@ -55,8 +57,8 @@ class TaskKeeper(Keeper):
         super().abandon()
         self._note_over()
 
-    def _start(self) -> _Reclaiming:
-        reclaiming = self._loop.create_task(run(self._run))
+    def _start(self, reclaim: Callable[[], None]) -> _Reclaiming:
+        reclaiming = self._loop.create_task(run(reclaim))
         reclaiming.add_done_callback(self._note_reclaimed)
         return _Reclaiming(reclaiming)
 
@@ -64,7 +66,7 @@ class TaskKeeper(Keeper):
         if reclaiming.cancelled():  # because the loop ends, perhaps before the task has begun
             self._is_over = True
             self.loss = self.loss or self.conversation.why_lost()
-            if self._is_abandoned:
+            if self.is_abandoned:
                 self.conversation.close()
         if self.loss is not None or self.conversation.is_contested:
             self._note_over()
