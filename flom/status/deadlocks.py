@@ -146,21 +146,32 @@ class Search:
 
     def _leave_out(self) -> Iterator[None]:
         """Leave out all waits that can end, and all holders that go then; note what is stuck."""
-        rules = {each.number: _ByMode(each) if _has_modes(each) else _ByUnits(each) for each in self._resources}
-        ended = [kind for rule in rules.values() for kind in rule.unblocked()]
-        gone = [each for process in self._holding.values() for each in process.leave()]
+        rules: dict[int, _ByMode | _ByUnits] = {}
         count = 0
+        for each in self._resources:
+            rule = rules[each.number] = _ByMode(each) if _has_modes(each) else _ByUnits(each)
+            for lock in each.holders:
+                rule.add_holder(lock)
+                if (count := count + 1) % _PIECE == 0:
+                    yield
+            for lock in each.waiters:
+                rule.add_waiter(lock)
+                if (count := count + 1) % _PIECE == 0:
+                    yield
+        ended = [kind for rule in rules.values() for kind in rule.begin()]
+        gone = [each for process in self._holding.values() for each in process.leave()]
         while ended or gone:
             if gone:
                 number, holder = gone.pop()
                 ended += rules[number].remove(holder)
-            else:
-                for waiter in ended.pop().waiters:
-                    for process, key in self._blocked.get(waiter.number, ()):
-                        gone += process.end_wait(key)
-            count += 1
-            if count % _PIECE == 0:
-                yield
+                if (count := count + 1) % _PIECE == 0:
+                    yield
+                continue
+            for waiter in ended.pop().waiters:
+                for process, key in self._blocked.get(waiter.number, ()):
+                    gone += process.end_wait(key)
+                if (count := count + 1) % _PIECE == 0:
+                    yield
         for rule in rules.values():
             for kind in rule.stuck():
                 self._kinds.append(kind)
@@ -237,8 +248,8 @@ class _Process:
 class _Kind:
     """Waiters for one resource that wait for the same."""
 
-    def __init__(self, waiters: list[LockStatus]) -> None:
-        self.waiters = waiters
+    def __init__(self) -> None:
+        self.waiters: list[LockStatus] = []
         self.left = 0  # how much of what is in the way has not gone
         self.blocker: LockStatus | None = None  # if it is stuck: the first holder in the way
         self.is_followed = False
@@ -252,20 +263,26 @@ class _ByMode:
         self._is_tree = resource.type == "hierarchical"
         self._holders: dict[_Group, dict[int, LockStatus]] = {}  # that are not gone
         self._kinds: dict[_Group, list[_Kind]] = {}  # for which these holders are in the way
-        for holder in resource.holders:
-            for group in self._groups_of(holder):
-                self._holders.setdefault(group, {})[holder.number] = holder
-        waiters: dict[tuple[str, LockMode], list[LockStatus]] = {}
-        for waiter in resource.waiters:
-            waiters.setdefault((self._nodes(waiter)[0], _mode(waiter)), []).append(waiter)
-        self._every = {wish: _Kind(found) for wish, found in waiters.items()}
-        for wish, kind in self._every.items():
+        self._every: dict[tuple[str, LockMode], _Kind] = {}
+
+    def add_holder(self, holder: LockStatus) -> None:
+        """Note C{holder}, before the waiters."""
+        for group in self._groups_of(holder):
+            self._holders.setdefault(group, {})[holder.number] = holder
+
+    def add_waiter(self, waiter: LockStatus) -> None:
+        """Note C{waiter}."""
+        wish = (waiter.name if self._is_tree else "", _mode(waiter))
+        kind = self._every.get(wish)
+        if kind is None:
+            kind = self._every[wish] = _Kind()
             for group in self._groups_against(*wish):
                 kind.left += 1
                 self._kinds.setdefault(group, []).append(kind)
+        kind.waiters.append(waiter)
 
-    def unblocked(self) -> list[_Kind]:
-        """Return those that no holder blocks."""
+    def begin(self) -> list[_Kind]:
+        """Return those that no holder blocks, once all are noted."""
         return [kind for kind in self._every.values() if not kind.left]
 
     def remove(self, holder: LockStatus) -> list[_Kind]:
@@ -316,27 +333,39 @@ class _ByUnits:
     """Waiters that wait until enough units are free; for types without units, until any holder is gone."""
 
     def __init__(self, resource: ResourceStatus) -> None:
-        self._holders = {lock.number: lock for lock in resource.holders if lock.quantity != 0}
+        self._holders: dict[int, LockStatus] = {}  # that are not gone
+        self._kinds: dict[int, _Kind] = {}  # by how much has to be free
         self._free = resource.free if isinstance(resource.free, int) else 0
-        waiters: dict[int, list[LockStatus]] = {}
-        for waiter in resource.waiters:
-            needed = 1 if waiter.quantity is None else waiter.quantity - self._free
-            waiters.setdefault(needed, []).append(waiter)
-        self._free = 0
-        self._every = [(needed, _Kind(waiters[needed])) for needed in sorted(waiters, reverse=True)]
+        self._every: list[tuple[int, _Kind]] = []  # the same that have not ended, the one that needs least at the end
 
-    def unblocked(self) -> list[_Kind]:
-        """Return those for which enough is free."""
-        ended = []
-        while self._every and (self._every[-1][0] <= self._free or not self._holders):
-            ended.append(self._every.pop()[1])
-        return ended
+    def add_holder(self, holder: LockStatus) -> None:
+        """Note C{holder}, before the waiters."""
+        if holder.quantity != 0:
+            self._holders[holder.number] = holder
+
+    def add_waiter(self, waiter: LockStatus) -> None:
+        """Note C{waiter}."""
+        needed = self._free + 1 if waiter.quantity is None else waiter.quantity
+        if needed not in self._kinds:
+            self._kinds[needed] = _Kind()
+        self._kinds[needed].waiters.append(waiter)
+
+    def begin(self) -> list[_Kind]:
+        """Return those for which enough is free, once all are noted."""
+        self._every = sorted(self._kinds.items(), key=lambda item: -item[0])
+        return self._unblocked()
 
     def remove(self, holder: LockStatus) -> list[_Kind]:
         """Return those for which enough is free once C{holder} is gone too."""
         if self._holders.pop(holder.number, None) is not None:
             self._free += 1 if holder.quantity is None else holder.quantity
-        return self.unblocked()
+        return self._unblocked()
+
+    def _unblocked(self) -> list[_Kind]:
+        ended = []
+        while self._every and (self._every[-1][0] <= self._free or not self._holders):
+            ended.append(self._every.pop()[1])
+        return ended
 
     def stuck(self) -> Iterator[_Kind]:
         """Yield those that are still blocked."""
