@@ -433,8 +433,8 @@ class Config(_Values):
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
         help="status to exit with if the resource is locked, or the timeout has run out; with 0, nothing is said of it")
     on_lost: str = _text("--on-lost", "[Command] OnLost", default="", check=read_on_lost, program=RUNNER,
-        help="warn, terminate, kill or signal:NAME: what the command gets if its lock is lost; by default warn, "
-        "but terminate where the daemon leads by a quorum")
+        help="what the command gets if its lock is lost: warn, terminate, kill or signal:NAME; by default warn, "
+        "under a quorum terminate")
     kill_after_ms: int = _text("--kill-after", "[Command] KillAfter", default=-1, program=RUNNER,
         check=lambda text: within(-1, 2**31 - 1)(read_decimal(text)), check_option=read_timeout,
         help="seconds, or 500ms, 1m, from the SIGTERM of --on-lost terminate to SIGKILL; without it, 2.5 s at most")

@@ -26,7 +26,7 @@ DAEMON_HELP: Final = {
 """What C{twistd flom} says of options that mean something else to a daemon than to a command."""
 
 _COMMON: Final = (
-    *("resource-name", "type", "lock-mode", "resource-quantity", "timeout", "resource-timeout"),
+    *("resource-name", "lock-mode", "resource-quantity", "timeout", "resource-timeout"),
     *("socket-name", "unicast-address", "unicast-port", "multicast-address", "config-file"),
     *("shell", "on-lost", "conflict-exit-code", "quiet", "verbose"),
     *("help", "version", "quiesce-exit"),

@@ -46,7 +46,7 @@ complete -c flom-run -n 'not __flom_run_command >/dev/null' -s P -l multicast-po
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s n -l network-interface -xa '(__fish_print_interfaces)' -d 'network interface for the group or for a link-local IPv6 address; with it, -a looks up IPv6 only'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s c -l config-file -rF -d 'a configuration file, read last'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l shell -x -d 'a command line for /bin/sh, instead of COMMAND'
-complete -c flom-run -n 'not __flom_run_command >/dev/null' -l on-lost -xa 'warn terminate kill signal:' -d 'warn, terminate, kill or signal:NAME: what the command gets if its lock is lost; by default warn, but terminate where the daemon leads by a quorum'
+complete -c flom-run -n 'not __flom_run_command >/dev/null' -l on-lost -xa 'warn terminate kill signal:' -d 'what the command gets if its lock is lost: warn, terminate, kill or signal:NAME; by default warn, under a quorum terminate'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l kill-after -x -d 'seconds, or 500ms, 1m, from the SIGTERM of --on-lost terminate to SIGKILL; without it, 2.5 s at most'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s E -l conflict-exit-code -x -d 'status to exit with if the resource is locked, or the timeout has run out; with 0, nothing is said of it'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s Q -l quiet -f -d 'write nothing about the lock: the status says how it went'
