@@ -80,15 +80,15 @@ docs: $(VENV)/tested  ## the documentation as a site in build/docs, without a wa
 pictures: $(VENV)/tested  ## take the pictures of docs/pictures anew, of a daemon that holds what they show
 	$(BIN)/python -m tests.tools.pictures
 
-lint: $(VENV)/tested
+lint: $(VENV)/tested  ## ruff: rules and shape of the code
 	$(RUFF) check $(RUFF_RULES) $(PATHS)
 	$(RUFF) format $(RUFF_RULES) --check $(PATHS)
 
-types: $(VENV)/tested
+types: $(VENV)/tested  ## mypy
 	$(BIN)/mypy
 
 # tests of processes and of hosts mostly wait for each other, so the others need not wait for them
-check: $(VENV)/tested
+check: $(VENV)/tested  ## all tests, or PYTEST_ARGS='tests/server -x'
 ifneq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
@@ -97,7 +97,7 @@ else
 		LAN_TESTS='$(LAN_TESTS) $(addprefix --ignore ,$(LATE_LAN_TESTS))'
 endif
 
-test-others: test-modules  # which take the least time
+test-others: test-modules  ## only the tests of modules, of etcd members and of reclaims between hosts
 	@$(MAKE) --no-print-directory test-quorum-hosts
 	@$(MAKE) --no-print-directory test-lan LAN_TESTS='$(LATE_LAN_TESTS)'
 
@@ -114,7 +114,7 @@ format: $(VENV)/tested  ## put the code into the shape that lint wants
 	-$(RUFF) check $(RUFF_RULES) --fix --quiet $(PATHS)
 	$(RUFF) format $(RUFF_RULES) $(PATHS)
 
-clean:
+clean:  ## remove all that was made here
 	rm -rf $(VENV) build dist *.egg-info twisted/plugins/dropin.cache
 
 $(VENV)/installed: setup.cfg pyproject.toml
