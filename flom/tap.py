@@ -42,7 +42,7 @@ from flom.server.proofs import Proofs, proofs_of_directory
 from flom.server.reload import ReloadService
 from flom.server.service import build_daemon
 from flom.server.state import Epochs, StateDirectory, StateError
-from flom.text import missing_extra, one_line, reason
+from flom.text import likeness, missing_extra, one_line, reason
 from flom.trace import start_trace, tracer
 
 if TYPE_CHECKING:
@@ -160,7 +160,16 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as e:
-            raise SystemExit(one_line(f"twistd flom: {e}")) from None
+            unknown = str(e).removeprefix("option ").removesuffix(" not recognized")
+            is_unknown = str(e) == f"option {unknown} not recognized"
+            known = [f"--{name}" for name in (*_REPEATABLE, *(setting.long for setting in _SETTINGS))]
+            hint = f"; {likeness(unknown, known)}" if is_unknown else ""
+            raise SystemExit(one_line(f"twistd flom: {e}{hint}")) from None
+
+    def parseArgs(self, *words: str) -> None:
+        """Refuse words that belong to no option."""
+        if words:
+            raise usage.UsageError(f"'{words[0]}' belongs to no option; --help lists all options")
 
     def postOptions(self) -> None:
         try:

@@ -6,6 +6,7 @@ from flom.errors import FlomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
 _MAX_CUT: Final = 500  # characters: all of a message of FLoM's
@@ -40,6 +41,14 @@ def reason(error: Exception) -> str:
     """Return the system's words for an L{OSError}, in lower case, or those of another error as they are."""
     is_of_the_system = isinstance(error, OSError) and not isinstance(error, FlomError)
     return (getattr(error, "strerror", None) or str(error)).lower() if is_of_the_system else str(error)
+
+
+def likeness(option: str, known: Sequence[str]) -> str:
+    """Return what ends a message about C{option}, which is none of C{known}; all of them have their dashes."""
+    from difflib import get_close_matches  # seldom wanted
+
+    close = [word for word in known if word.startswith(option)] or get_close_matches(option, known, n=1, cutoff=0.8)
+    return f"did you mean {' or '.join(close[:2])}?" if close else "--help lists all options"
 
 
 def missing_extra(error: ImportError) -> str:

@@ -469,6 +469,21 @@ def test_an_address_that_cannot_be_listened_on_is_one_line(words: list[str]) -> 
     assert words[1] in str(raised.value) or words[0][2:] in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--sokcet-name", "/s"], "option --sokcet-name not recognized; did you mean --socket-name?"),
+        (["--exlusive"], "option --exlusive not recognized; --help lists all options"),
+        (["-s", "/s", "start"], "'start' belongs to no option; --help lists all options"),
+    ],
+    ids=["like", "unlike", "word"],
+)
+def test_what_is_no_option_is_told_what_is_like_it(words: list[str], line: str) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse(*words)
+    assert str(raised.value) == f"twistd flom: {line}"
+
+
 def test_a_second_daemon_on_one_path_is_told_so(tmp_path: Path) -> None:
     options = parse("--socket-name", str(tmp_path / "flom.sock"))
     first = daemon_from(options, MemoryReactor())

@@ -431,7 +431,7 @@ class Config(_Values):
         help="required: a TCP connection that ends without a goodbye, as by a proxy, keeps its locks; optional: not")
     conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
-        help="status to exit with if the resource is locked, or the timeout has run out; with 0, nothing is said of it")
+        help="status if the resource is locked, or the timeout has run out; with 0, nothing is said")
     on_lost: str = _text("--on-lost", "[Command] OnLost", default="", check=read_on_lost, program=RUNNER,
         help="what the command gets if its lock is lost: warn, terminate, kill or signal:NAME; by default warn, "
         "under a quorum terminate")

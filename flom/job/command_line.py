@@ -8,6 +8,7 @@ from __future__ import annotations
 from flom.config import RUNNER, SETTINGS, Setting, flock_hint
 from flom.config.parsers import read_timeout
 from flom.errors import ConfigError
+from flom.text import likeness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _TIMEOUT: Final = Setting(
         "--timeout",
         "",
         None,
-        "seconds to wait for the lock at most: 5, 0.5, 500ms, 2m; 0: do not wait",
+        "seconds to wait at most: 0.5, 2m; 0: do not wait",
         read_timeout,
         str,
         RUNNER,
@@ -173,12 +174,8 @@ def _looks_like_an_option(word: str) -> bool:
 
 def _likeness(option: str) -> str:
     """Return what ends a message about C{option}, with its dashes, which does not exist."""
-    from difflib import get_close_matches  # seldom wanted
-
     known = [word for word in _BY_WORD if word.startswith("--")] if option.startswith("--") else []
-    close = [word for word in known if word.startswith(option)]
-    close = close or get_close_matches(option, known, n=1, cutoff=0.8)
-    return f"; did you mean {' or '.join(close[:2])}?" if close else "; --help lists all options"
+    return f"; {likeness(option, known)}"
 
 
 def _cannot_parse(why: str, hint: str) -> ConfigError:
