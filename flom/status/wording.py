@@ -63,7 +63,7 @@ def spell_circle(circle: Circle) -> list[str]:
     for before, step in zip([circle.steps[-1], *circle.steps], circle.steps, strict=False):
         held, wanted = before.holder, step.waiter
         who = f"{spell_client(held)} holds {spell_lock(held)}"
-        what = f"waits for {spell_lock(wanted)}, since {spell_seconds(wanted.seconds)}"
+        what = f"has waited for {spell_lock(wanted)} for {spell_seconds(wanted.seconds)}"
         is_same = (held.pid, held.address) == (wanted.pid, wanted.address)
         lines.append(f"{who} and {what}" if is_same else f"{who}; its command's {spell_client(wanted)} {what}")
     return lines

@@ -107,15 +107,15 @@ def test_a_command_waits_for_what_its_own_command_holds() -> None:
     assert find_deadlocks(status) == ()
     [circle] = find_deadlocks(status, lambda pid: [1] if pid == 2 else [])
     assert spell_circle(circle) == [
-        "pid 1 (uid 0) holds A (EX); its command's pid 2 (uid 0) waits for A (EX), since 1 s"
+        "pid 1 (uid 0) holds A (EX); its command's pid 2 (uid 0) has waited for A (EX) for 1 s"
     ]
 
 
 def test_a_deadlock_in_words() -> None:
     [circle] = find_deadlocks(make_status([(1, "A", "EX"), (2, "N[5]", 4)], [(1, "N[5]", 3), (2, "A", "PR")]))
     assert spell_circle(circle) == [
-        "pid 1 (uid 0) holds A (EX) and waits for N[5] (3), since 1 s",
-        "pid 2 (uid 0) holds N[5] (4) and waits for A (PR), since 1 s",
+        "pid 1 (uid 0) holds A (EX) and has waited for N[5] (3) for 1 s",
+        "pid 2 (uid 0) holds N[5] (4) and has waited for A (PR) for 1 s",
     ]
 
 
