@@ -89,8 +89,8 @@ def test_what_is_generated_can_be_read_in_a_terminal(page: Path) -> None:
         assert [line for line in part["part"].splitlines() if len(line) > 100 and " " in line] == []
 
 
-STILL_WIDE = {"architecture.md", "contributing.md", "performance.md"}
-"""Pages with tables that are wider than a terminal: none is to be added."""
+STILL_WIDE = {"performance.md"}
+"""Pages with tables that are wider than a terminal: that of figures, from which plots are made."""
 
 
 @pytest.mark.parametrize(
