@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -77,7 +78,7 @@ def imports(program: str) -> list[str]:
 
 def test_what_is_documented_imports_from_public_modules_alone() -> None:
     text = "\n".join((DOCS / "howto" / page).read_text() for page in ("programming.md", "python.md"))
-    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    programs = [dedent(program) for program in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
     programs += [path.read_text() for path in (DOCS / "examples").glob("*.py")]
     assert len(programs) > 8
     for program in programs:
