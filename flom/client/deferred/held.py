@@ -76,7 +76,7 @@ class RemoteHeld:
             return fail(Misuse(f"{self._name} at {self._client.peer}: not held any more"))
         self.is_released = True
         if self.is_lost and self._client.contest is None:
-            return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
+            return fail(self._why_lost())
         released: Deferred[None] = Deferred()  # by cancelling this, its user cancels nothing of ours
         if self._reclaiming is None:
             ended = self._unlock(rollback)
@@ -123,7 +123,7 @@ class RemoteHeld:
 
     def _unlock(self, rollback: bool) -> Deferred[None]:
         if self.is_lost and self._client.contest is None:
-            return fail(DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection"))
+            return fail(self._why_lost())
         self._pool.expect(self._client)
         self._heartbeats.leave(self)
         return Deferred.fromCoroutine(self._unlock_surely(rollback)).addBoth(self._end)
@@ -202,6 +202,11 @@ class RemoteHeld:
         if isinstance(error, FlomError):
             self._note_loss(error)
             raise error
+
+    def _why_lost(self) -> DaemonLost:
+        if self._client.revoked is not None:
+            return self._client.revoked
+        return DaemonLost(f"{self._name} at {self._client.peer}: the daemon closed the connection")
 
     def _note_loss(self, why: FlomError) -> None:
         self.is_lost = True

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from flom.client.deferred.arbiter import MAX_ASKING
 from flom.client.retry import ANSWER_TIMEOUT
-from flom.errors import Closed, DaemonLost, FlomError, LockBusy, LockTimeout, Misuse
+from flom.errors import Closed, DaemonLost, FlomError, LockBusy, LockRevoked, LockTimeout, Misuse
 from tests.fakes.locks import Locks, error
 
 
@@ -90,6 +90,22 @@ def test_a_lock_that_is_lost_is_told_to_its_holder(locks: Locks) -> None:
     assert isinstance(why, DaemonLost)
     assert isinstance(error(held.release()), DaemonLost)
     assert isinstance(error(held.release()), Misuse)
+
+
+def test_a_lock_that_an_administrator_ends_is_lost_and_not_reclaimed(locks: Locks) -> None:
+    held = locks.hold()
+    lost: list[FlomError] = []
+    held.lost.addCallback(lost.append)
+    arbiter = locks.daemon.arbiter
+    [lock] = arbiter.view().resources[0].holders
+    assert arbiter.revoke(lock.number, lock.request.name, "root") == ""
+    locks.network.settle()
+    [why] = lost
+    assert isinstance(why, LockRevoked)
+    assert str(why).endswith("an administrator has released it (root)")
+    assert isinstance(error(held.release()), LockRevoked)
+    assert not arbiter.view().resources[0].holders
+    assert not locks.hold(wait=False).is_released
 
 
 def test_each_lock_of_a_connection_has_its_own_loss(locks: Locks) -> None:
