@@ -49,6 +49,10 @@ class SocketConversation:
     def answer(self, code: int, *, step: int = 16, element: str | None = None, token: int = 0) -> None:
         self.say(Answer(step, code, element, "0" * 32 if step == 16 else None, token=token))
 
+    def answer_as_ours(self, code: int) -> None:
+        """Answer as a daemon of this project does."""
+        self.say(Answer(16, code, None, "0" * 32, extended=True))
+
     def wait_for_turn(self, terms: Terms) -> None:
         """Say that the lock must be waited for, and C{terms}."""
         self.say(Answer(16, Outcome.QUEUED, None, "0" * 32, extended=True, session="0123456789abcdef" * 2, terms=terms))

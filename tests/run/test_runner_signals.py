@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flom.codes import Outcome
-from flom.core.protocol.messages import Unlock
+from flom.core.protocol.messages import Goodbye, Unlock, WhyWithdrawn
 from tests.fakes.daemon import FLOM_RUN_IN_PYTHON
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
 from tests.fakes.pipes import read_all
@@ -189,8 +189,9 @@ def test_a_signal_is_ignored_only_after_the_start_of_the_command(
 ) -> None:
     running = programs.start("-s", str(tmp_path / "fake.sock"), "--ignore-signal=SIGTERM", "--", "echo", "ran")
     conversation, _ = fake.accept()
-    conversation.answer(1)
+    conversation.answer_as_ours(1)
     running.signal(signal.SIGTERM)
+    assert conversation.read() == Goodbye("_RESOURCE", WhyWithdrawn.SIGNAL)
     assert conversation.read() is None
     done = running.finish()
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")

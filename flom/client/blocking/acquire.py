@@ -32,7 +32,7 @@ from flom.client.retry import (
 from flom.codes import ReturnCode
 from flom.core.names import DEFAULT_NAME, parse_name
 from flom.core.protocol.events import Granted
-from flom.core.protocol.messages import Lock
+from flom.core.protocol.messages import Lock, WhyWithdrawn
 from flom.errors import DaemonLost, DaemonUnreachable, FlomError, LockTimeout, lock_refused
 from flom.lean import RLock, boottime
 from flom.net.machine_id import unique_id
@@ -264,12 +264,12 @@ class Acquirer:
 
     def leave(self) -> None:
         """
-        Say goodbye because this process is about to end: L{acquire}, which runs in another thread, does not return any
-        more.
+        Say goodbye because a signal is about to end this process: L{acquire}, which runs in another thread, does not
+        return any more.
         """
         self._stepping.acquire()
         if self.conversation is not None:
-            self._say_goodbye(self.conversation)
+            self._say_goodbye(self.conversation, WhyWithdrawn.SIGNAL)
 
     def step_out(self) -> None:
         """
@@ -409,10 +409,10 @@ class Acquirer:
             self.leaders.note_loss()
         return self.leaders is not None or (self.is_by_quorum and self.may_wait)
 
-    def _say_goodbye(self, conversation: Conversation) -> None:
+    def _say_goodbye(self, conversation: Conversation, reason: WhyWithdrawn = WhyWithdrawn.GONE) -> None:
         """Say goodbye on C{conversation}, unless a lock is being reclaimed: what it protects may run on for a while."""
         if not self.holder:
-            conversation.say_goodbye()
+            conversation.say_goodbye(reason)
 
     def _asks_anew(self) -> bool:
         """Return whether we have stepped out since the lock was asked for; if not, what has come is the decision."""

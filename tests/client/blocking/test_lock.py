@@ -25,7 +25,7 @@ from flom.config import Config
 from flom.core.history.exclusion import violations
 from flom.core.history.holding import Holding
 from flom.core.modes import LockMode
-from flom.core.protocol.messages import Answer, Contested, Lock, Unlock, Unlocked
+from flom.core.protocol.messages import Answer, Contested, Goodbye, Lock, Unlock, Unlocked, WhyWithdrawn
 from flom.errors import (
     CannotWait,
     ConfigError,
@@ -278,6 +278,7 @@ def test_a_daemon_that_says_nothing_does_not_hang_us(fake: FakeDaemon, tmp_path:
     with pytest.raises(LockTimeout, match=r"^R at .*fake.sock: not granted within 0.05 s$"):
         lock("R", socket=tmp_path / "fake.sock", timeout=0.05).acquire()
     conversation, _ = fake.accept()
+    assert conversation.read() == Goodbye("R", WhyWithdrawn.TIMEOUT)
     assert conversation.read() is None
 
 
@@ -779,9 +780,10 @@ def test_an_interrupt_leaves_the_queue(fake: FakeDaemon, programs: Programs, tmp
     conversation, asked = fake.accept()
     assert isinstance(asked, Lock)
     for code in codes:
-        conversation.answer(code)
+        conversation.answer_as_ours(code)
     running.signal(signal.SIGINT)
     assert running.line() == "interrupted"
+    assert conversation.read() == Goodbye("R", WhyWithdrawn.SIGNAL)
     assert conversation.read() is None  # while the script goes on
     running.finish()
 

@@ -90,8 +90,12 @@ def test_the_end_of_a_connection_names_the_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ending", "why"),
-    [("timeout", "its time was over"), (signal.SIGKILL, "the client has gone")],
-    ids=["timeout", "SIGKILL"],
+    [
+        ("timeout", "its time was over"),
+        (signal.SIGTERM, "interrupted by a signal"),
+        (signal.SIGKILL, "the client has gone"),
+    ],
+    ids=["timeout", "SIGTERM", "SIGKILL"],
 )
 def test_a_wait_that_ends_without_a_lock_says_whose_and_why(ending: Any, why: str, tmp_path: Path) -> None:
     path = str(tmp_path / "sock")
