@@ -188,7 +188,8 @@ class Conversation:
         @param name: of the resource, as it was asked for.
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
         @raise DaemonLost: the daemon was gone before, or has not confirmed the unlock, so that another client may have
-            been granted the lock earlier; L{LockContested} if the lock was released, but was contested.
+            been granted the lock earlier; L{LockContested} if the lock was released, but was contested;
+            L{LockRevoked} if an administrator has ended it.
         @raise flom.errors.LocalProtocolError: there is no lock to release; nothing has happened.
         """
         self._check_open()
@@ -197,6 +198,10 @@ class Conversation:
                 self._unlock(name, rollback, monotonic() + CLOSE_TIMEOUT)
             else:
                 self._unlock_again(name, rollback)
+        except DaemonLost:
+            if self.revoked is not None:
+                raise self.revoked from None
+            raise
         finally:
             self.give_up()
             self.close()

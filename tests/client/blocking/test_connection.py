@@ -26,11 +26,12 @@ from flom.config import Config
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import Granted, Refused
-from flom.core.protocol.messages import Answer, Contested, Goodbye, Lock, Terms, Unlock, Unlocked, WhyWithdrawn
+from flom.core.protocol.messages import Answer, Contested, Goodbye, Lock, Revoked, Terms, Unlock, Unlocked, WhyWithdrawn
 from flom.errors import (
     DaemonLost,
     LocalProtocolError,
     LockContested,
+    LockRevoked,
     LockTimeout,
     Misuse,
     RemoteProtocolError,
@@ -326,6 +327,16 @@ def test_a_contested_lock_is_held_until_it_is_released(scene: Scene, elsewhere: 
     scene.hear(encode(Unlocked())).daemon.close()
     with pytest.raises(LockContested, match="another daemon of the group has granted"):
         unlocking.result()
+
+
+def test_a_lock_that_an_administrator_has_ended_is_lost(scene: Scene) -> None:
+    scene.hear(GRANTED_BY_OURS).client.lock(LOCK)
+    scene.hear(encode(Revoked("root")))
+    assert not scene.client.is_lost  # until the connection ends
+    scene.daemon.close()
+    assert scene.client.is_lost
+    with pytest.raises(LockRevoked, match=r"an administrator has released it \(root\)"):
+        scene.client.unlock("R1")
 
 
 def test_the_longest_name_is_asked_for_as_any_other(scene: Scene) -> None:
