@@ -88,11 +88,17 @@ class InvalidRequest(FlomError, ValueError):
     """The request makes no sense, whichever daemon receives it: a mode, a quantity or a time that is none."""
 
 
+NAMES: Final = (
+    "letters and digits, a letter first, or /LEVEL/LEVEL, NAME[TOTAL], NAME.NAME, _s_NAME[SLOTS], _t_FORMAT[SLOTS]"
+)
+"""The forms of names, for users whose name has none of them."""
+
+
 class InvalidName(InvalidRequest):
     """A text that names no resource (docs/compatibility.md, "Resource names")."""
 
     def __init__(self, text: object) -> None:
-        super().__init__(f"{text!r} is not a valid name for a resource")
+        super().__init__(f"{text!r} is not a valid name for a resource: {NAMES}")
 
 
 class InvalidTimestampFormat(InvalidRequest):

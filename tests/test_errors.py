@@ -106,3 +106,7 @@ def test_where_there_are_no_notes_the_loss_is_the_first_context() -> None:
     assert error.__context__ is before
     assert before.__context__ is loss
     assert loss.__context__ is None
+
+
+def test_a_bad_name_is_told_which_ones_there_are() -> None:
+    assert str(InvalidName("my_lock")).startswith("'my_lock' is not a valid name for a resource: letters and digits,")

@@ -66,7 +66,7 @@ def load(
                 if is_checked:
                     _check_owner(path, file.fileno())
                 stranger = None if path == SYSTEM_FILE else _stranger(path, file.fileno())
-                config = merge(config, path, file.read(), warn, stranger)
+                config = merge(config, path, file.read(), warn, stranger, as_flom)
         except OSError:
             continue
         except ConfigError as e:
@@ -90,11 +90,12 @@ def load_file(config: Config, path: str, warn: Warn) -> Config:
     return merge(config, path, text, warn)
 
 
-def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = None) -> Config:
+def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = None, as_flom: bool = False) -> Config:
     """
     Override C{config} by the C{text} of a file, in which bytes that are not UTF-8 are surrogates; see L{load}.
 
     @param owner: the user whom the file belongs to, if it may not name files to write.
+    @param as_flom: whether nothing is said of keys that are nearly one, as with FLoM.
     """
     from configparser import MissingSectionHeaderError, ParsingError, RawConfigParser  # seldom wanted
 
@@ -108,6 +109,11 @@ def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = 
         number = e.lineno if isinstance(e, MissingSectionHeaderError) else e.errors[0][0]
         line = text.split("\n")[number - 1].strip()
         raise _cannot_load(path, f"line {number}, '{line}', is neither a group nor a key with a value in one") from e
+    if not as_flom:
+        for group in parser.sections():
+            for key in parser[group]:
+                if meant := _meant(group, key):
+                    warn(f"{path}: [{group}] {key}: it is ignored; did you mean {meant}?")
     given: dict[str, Any] = {}
     for setting in SETTINGS:
         raw = parser.get(*setting.place, fallback=None)
@@ -141,6 +147,25 @@ def merge(config: Config, path: str, text: str, warn: Warn, owner: int | None = 
         if value is not None:
             given[setting.field] = value
     return forget_place(config, [field for field, value in given.items() if value]).replace(**given)
+
+
+_KEYS: Final = {setting.place for setting in SETTINGS}
+
+
+def _meant(group: str, key: str) -> str:
+    """
+    Return which setting was probably meant by a C{key} that is none, as C{[Group] Key}; the empty string if the key is
+    one, or like none. A lock whose place is misspelled is another lock, and the user would not be told.
+    """
+    if (group, key) in _KEYS:
+        return ""
+    from difflib import get_close_matches  # seldom wanted
+
+    if not get_close_matches(group.lower(), {place[0].lower() for place in _KEYS}, 1, 0.75):
+        return ""
+    close = get_close_matches(key.lower(), sorted({place[1].lower() for place in _KEYS}), 1, 0.75)
+    places = sorted(place for place in _KEYS if [place[1].lower()] == close)
+    return " or ".join(f"[{place[0]}] {place[1]}" for place in places)
 
 
 def forget_place(config: Config, given: Iterable[str]) -> Config:

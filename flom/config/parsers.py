@@ -16,7 +16,7 @@ import os
 from flom.codes import ReturnCode
 from flom.core.modes import LockMode
 from flom.core.names import DEFAULT_NAME, TYPE_NAMES, parse_name
-from flom.errors import ConfigError, InvalidName
+from flom.errors import NAMES, ConfigError, InvalidName
 from flom.text import reason
 
 TYPE_CHECKING = False
@@ -178,15 +178,10 @@ def read_name(text: str) -> str:
         why = f"'{text}' is what is locked without a name; leave out the name"
         flom_says = f"ERROR: '{text}' is a reserved resource name and can not be set by user"
     except InvalidName:
-        why = f"'{text}' is no name of a resource: {_NAMES}{_way_out(text)}"
+        why = f"'{text}' is no name of a resource: {NAMES}{_way_out(text)}"
         flom_says = f"ERROR: '{text}' is not a valid name for a resource"
     line = f"flom_config_set_resource_name: ret_cod={ReturnCode.INVALID_RESOURCE_NAME} ({flom_says})"
     raise ConfigError(f"resource-name: {why}", flom_line=line, on_stdout=[flom_says])
-
-
-_NAMES: Final = (
-    "letters and digits, a letter first, or /LEVEL/LEVEL, NAME[TOTAL], NAME.NAME, _s_NAME[SLOTS], _t_FORMAT[SLOTS]"
-)
 
 
 def _way_out(text: str) -> str:

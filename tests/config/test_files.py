@@ -15,6 +15,7 @@ import pytest
 import flom.config.files
 from flom.codes import ReturnCode
 from flom.config import Config, forget_place, load, override
+from flom.config.files import merge
 from flom.errors import ConfigError
 from flom.job.command_line import parse
 from tests.fakes.reading import config_in, no_warning
@@ -58,7 +59,26 @@ def test_no_group_has_to_be_there_and_unknown_ones_are_ignored() -> None:
 
 
 def test_names_of_groups_and_keys_are_case_sensitive() -> None:
-    assert config_in("[resource]\nName=A\n[Resource]\nname=B\n") == Config()
+    assert merge(Config(), "file", "[resource]\nName=A\n[Resource]\nname=B\n", no_warning, as_flom=True) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[Daemon]\nSocketNme=/run/s\n", "file: [Daemon] SocketNme: it is ignored; did you mean [Daemon] SocketName?"),
+        (
+            "[Deamon]\nSocketName=/run/s\n",
+            "file: [Deamon] SocketName: it is ignored; did you mean [Daemon] SocketName?",
+        ),
+        ("[Resource]\nname=B\n", "file: [Resource] name: it is ignored; did you mean [Resource] Name?"),
+        ("[Daemon]\nTimeout=3\n", "file: [Daemon] Timeout: it is ignored; did you mean [Resource] Timeout?"),
+    ],
+)
+def test_a_key_that_is_nearly_one_causes_a_warning(text: str, said: str) -> None:
+    """A lock whose place is misspelled excludes nobody."""
+    warnings: list[str] = []
+    assert merge(Config(), "file", text, warnings.append) == Config()
+    assert warnings == [said]
 
 
 def test_groups_and_keys_may_be_repeated_and_the_last_value_wins() -> None:
