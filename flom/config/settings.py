@@ -344,7 +344,7 @@ class Config(_Values):
         program=RUNNER, check=abs,
         help="milliseconds to remember the resource while no client uses it, if this creates it")
     socket_name: str = _text("-s, --socket-name", "[Daemon] SocketName", default="", check=read_socket_name,
-        help="path of the daemon's UNIX socket; the default is /tmp/flom-LOGIN")
+        help="UNIX socket of the daemon; default: /tmp/flom-LOGIN")
     lifespan_ms: int = _integer("-d, --daemon-lifespan", "[Daemon] Lifespan", unit="ms", default=5000,
         help="idle milliseconds after which the daemon ends; -1: never, 0: start none")
     unicast_address: str = _text("-a, --unicast-address", "[Daemon] UnicastAddress", default="", check=read_hosts,
@@ -437,9 +437,9 @@ class Config(_Values):
         "under a quorum terminate")
     kill_after_ms: int = _text("--kill-after", "[Command] KillAfter", default=-1, program=RUNNER,
         check=lambda text: within(-1, 2**31 - 1)(read_decimal(text)), check_option=read_timeout,
-        help="seconds, or 500ms, 1m, from the SIGTERM of --on-lost terminate to SIGKILL; without it, 2.5 s at most")
+        help="seconds from the SIGTERM of --on-lost terminate to SIGKILL; by default 2.5 at most")
     history: str = _text("--history", "[Command] History", default="", check_option=read_filled, program=RUNNER,
-        help="file to which a line is appended for each event of the lock and of the command, for flomctl check")
+        help="file to append events of lock and command to, for flomctl check")
     quiet: bool = _flag("-Q, --quiet", "[Command] Quiet", default=False, program=RUNNER,
         help="write nothing about the lock: the status says how it went")
     resource_type: str = _text("--type", "[Resource] Type", default="", check=read_type, program=RUNNER,

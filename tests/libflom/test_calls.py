@@ -78,7 +78,7 @@ from flom import (
 )
 from flom.codes import Outcome
 from flom.core.modes import LockMode
-from flom.core.protocol.messages import Answer, Unlock
+from flom.core.protocol.messages import Answer, Goodbye, Unlock, WhyWithdrawn
 from flom.net.machine_id import unique_id
 from tests.fakes.authority import Files
 from tests.fakes.daemon import Daemon
@@ -339,9 +339,12 @@ def test_a_signal_ends_the_wait(faked: flom_handle_t, interrupting: Interrupting
     assert daemon().read() is None
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
+@pytest.mark.parametrize(
+    ("error", "goodbye"),
+    [(KeyboardInterrupt, [Goodbye("R1", WhyWithdrawn.SIGNAL)]), (TimeoutError, [])],
+)
 def test_what_a_handler_raises_comes_out_and_the_request_is_forgotten(
-    faked: flom_handle_t, interrupting: Interrupting, error: type[BaseException]
+    faked: flom_handle_t, interrupting: Interrupting, error: type[BaseException], goodbye: list[Goodbye]
 ) -> None:
     def handler(number: int, frame: FrameType | None) -> None:
         raise error
@@ -350,7 +353,8 @@ def test_what_a_handler_raises_comes_out_and_the_request_is_forgotten(
     with pytest.raises(error):
         flom_handle_lock(faked)
     assert (faked.state, faked.conn) == (FLOM_HANDLE_STATE_CONNECTED, None)
-    assert daemon().read() is None
+    conversation = daemon()
+    assert list(iter(conversation.read, None)) == goodbye
     assert flom_handle_unlock(faked) == FLOM_RC_OK
 
 

@@ -38,7 +38,7 @@ complete -c flom -n 'not __flom_command >/dev/null' -l timeout -x -d 'seconds to
 complete -c flom -n 'not __flom_command >/dev/null' -s o -l resource-timeout -x -d 'milliseconds, or 5s, 2m, to wait for the lock at most; -1: no limit, 0: do not wait'
 complete -c flom -n 'not __flom_command >/dev/null' -s e -l resource-create -xa 'yes no' -d 'yes or no: whether to create a resource that does not exist'
 complete -c flom -n 'not __flom_command >/dev/null' -s i -l resource-idle-lifespan -x -d 'milliseconds to remember the resource while no client uses it, if this creates it'
-complete -c flom -n 'not __flom_command >/dev/null' -s s -l socket-name -rF -d 'path of the daemon'\''s UNIX socket; the default is /tmp/flom-LOGIN'
+complete -c flom -n 'not __flom_command >/dev/null' -s s -l socket-name -rF -d 'UNIX socket of the daemon; default: /tmp/flom-LOGIN'
 complete -c flom -n 'not __flom_command >/dev/null' -s a -l unicast-address -xa '(__fish_print_hostnames)' -d 'host of the daemon, a name or an address; h1,h2,h3: the one of these that leads by a quorum'
 complete -c flom -n 'not __flom_command >/dev/null' -s p -l unicast-port -x -d 'TCP port of the daemon'
 complete -c flom -n 'not __flom_command >/dev/null' -s A -l multicast-address -x -d 'multicast group, IPv4 or IPv6, in which the daemon is found, or elected if there is none'
