@@ -25,6 +25,9 @@ _PATIENCE: Final = 3.0
 
 _CONNECTION: Final = "connection to"
 
+_UNIT_SOCKET: Final = "/run/flom/flom.sock"
+"""Where flom.socket, our unit of systemd, has its daemon listen; no client looks there without being told."""
+
 _GREEN, _YELLOW, _RED = Verdict.OK, Verdict.WARNING, Verdict.FAILED
 
 
@@ -45,6 +48,9 @@ def examine_place(config: Config) -> Iterator[Finding]:
         yield finding._replace(verdict=_YELLOW) if is_only_odd else finding
     if can_connect:
         yield from _check_daemon(config)
+    elif not (config.unicast_address or config.socket_name) and os.path.exists(_UNIT_SOCKET):
+        why = "is there, but is not where commands look here: say so by -s, FLOM_SOCKET or /etc/flom.conf"
+        yield Finding(_YELLOW, f"socket {_UNIT_SOCKET}", why)
 
 
 def _check_socket(path: str) -> Iterator[Finding]:

@@ -77,6 +77,20 @@ def test_sockets_that_lead_to_no_daemon(programs: Programs, tmp_path: Path) -> N
     assert text.endswith("no process listens: the daemon has gone. The next one replaces the socket")
 
 
+def test_the_daemon_of_the_unit_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word about the place, and without a daemon of the user's own."""
+    unit = tmp_path / "flom.sock"
+    monkeypatch.setattr("flom.ctl.place_doctor._UNIT_SOCKET", str(unit))
+    monkeypatch.setattr("flom.ctl.place_doctor.private_sockets", lambda: [str(tmp_path / "own")])
+    assert [finding.check for finding in examine_place(Config())] == [f"socket {tmp_path / 'own'}"]
+    unit.touch()
+    *_, finding = examine_place(Config())
+    assert (finding.verdict, finding.check) == (Verdict.WARNING, f"socket {unit}")
+    assert "FLOM_SOCKET" in finding.detail
+    *_, finding = examine_place(Config(socket_name=str(tmp_path / "other")))
+    assert finding.check == f"socket {tmp_path / 'other'}"
+
+
 def test_a_socket_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as listening:
