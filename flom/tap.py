@@ -481,7 +481,11 @@ def _endpoints_of(description: str, option: str, reactor: IReactor) -> list[IStr
             raise ValueError("clients cannot connect to it")
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as e:  # of Twisted's parsers, of OpenSSL, or of a plugin
-        why = _why_no_endpoint(e) + (f"; tcp:{description} is one" if description.isdecimal() else "")
+        host, _, port = description.rpartition(":")
+        hint = f"; tcp:{description} is one" if description.isdecimal() else ""
+        if port.isdecimal() and (host == "localhost" or "." in host) and ":" not in host:
+            hint = f"; tcp:{port}:interface={host} is one"
+        why = _why_no_endpoint(e) + hint
         raise SystemExit(one_line(f"twistd flom: {option}: '{description}' is no endpoint: {why}")) from None
     return [endpoint]
 

@@ -162,7 +162,8 @@ def configure(program: str, line: CommandLine) -> Config:
             _check_socket_name(config.socket_name)
         is_quiet = config.quiet
     except ConfigError as e:
-        if line.config_file is not None and e.code is ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR:
+        is_bad_file = e.code is ReturnCode.G_KEY_FILE_LOAD_FROM_FILE_ERROR
+        if is_bad_file and line.config_file is not None and not os.path.exists(line.config_file):
             e.args = (f"{e}{flock_hint('-c')}",)
         raise
     finally:

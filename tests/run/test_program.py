@@ -241,6 +241,13 @@ def test_a_habit_of_flock_s_that_goes_wrong_gets_a_hint(flom_run_here: RunHere, 
     assert_refused(flom_run_here(*words), 99, "flom-run: ", hint)
 
 
+def test_a_configuration_file_that_is_there_is_no_habit_of_flock_s(flom_run_here: RunHere, tmp_path: Path) -> None:
+    (tmp_path / "conf").write_text("[Daemon\n")
+    done = flom_run_here("-c", str(tmp_path / "conf"), "--", "echo", "ran")
+    assert_refused(done, 99, f"{tmp_path / 'conf'}: cannot be loaded: line 1, '[Daemon', is neither a group nor")
+    assert "flock" not in done.stderr
+
+
 def test_a_file_for_flock_is_no_command(programs: Programs, address: str, tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     done = programs.run("-s", address, str(tmp_path / "lock"), "echo", "ran")

@@ -256,6 +256,7 @@ def test_systemd_may_open_its_socket_which_stays_as_it_is(tmp_path: Path, names:
         ("tcp:", ""),
         ("nothing:1", "Unknown endpoint type: 'nothing'"),
         ("9180", "Unknown endpoint type: '9180'; tcp:9180 is one\n"),
+        ("127.0.0.1:9180", "Unknown endpoint type: '127.0.0.1'; tcp:9180:interface=127.0.0.1 is one\n"),
     ],
 )
 def test_an_endpoint_that_is_none_is_an_error_in_one_line(option: str, description: str, why: str) -> None:
