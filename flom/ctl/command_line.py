@@ -113,8 +113,8 @@ def _add_shutdown(command: Parser) -> None:
 
 def _add_drain(command: Parser) -> None:
     _add_place(command)
-    help = "seconds to wait for its end, which comes in any case; status 1 if they are over; by default, any time"
-    command.add_argument("--timeout", type=int, choices=Range(0, 86_400), metavar="SECONDS", help=help)
+    help = "seconds, or 500ms, 2m, to wait for its end, which comes in any case; status 1 if they are over"
+    command.add_argument("--timeout", type=duration, metavar="SECONDS", help=help)
     command.set_defaults(run="drain:drain")
 
 

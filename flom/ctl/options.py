@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, HelpFormatter
 
+from flom.config.parsers import read_timeout
 from flom.ctl.output import BAD_USAGE
 from flom.text import one_line
 
@@ -82,14 +83,11 @@ def filled(text: str) -> str:
 
 
 def duration(text: str) -> float:
-    """Return C{text} as seconds, which may have a fraction, from 0 to a year."""
+    """Return C{text} as seconds, from 0 to 24 days: C{5}, C{0.5}, C{500ms}, C{2m}; it is rounded up to milliseconds."""
     try:
-        seconds = float(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no number of seconds") from None
-    if not 0 <= seconds <= 31_536_000:
-        raise ArgumentTypeError(f"{text!r} is not between 0 and 31536000")
-    return seconds
+        return read_timeout(text) / 1000
+    except ValueError as e:
+        raise ArgumentTypeError(f"{text!r}: {e}") from None
 
 
 def interval(text: str) -> float:

@@ -132,7 +132,7 @@ complete -c flomctl -n '__fish_seen_subcommand_from shutdown' -l tls-check-peer-
 complete -c flomctl -n '__fish_seen_subcommand_from shutdown' -l group-key -rF -d 'file with a secret that the daemons and clients of a group share; without it, none can pose as one'
 complete -c flomctl -n __fish_use_subcommand -xa drain -d 'have a daemon grant nothing more, and end when nothing is held'
 complete -c flomctl -n '__fish_seen_subcommand_from drain' -s h -l help -f -d 'show this, and end'
-complete -c flomctl -n '__fish_seen_subcommand_from drain' -l timeout -x -d 'seconds to wait for its end, which comes in any case; status 1 if they are over; by default, any time'
+complete -c flomctl -n '__fish_seen_subcommand_from drain' -l timeout -x -d 'seconds, or 500ms, 2m, to wait for its end, which comes in any case; status 1 if they are over'
 complete -c flomctl -n '__fish_seen_subcommand_from drain' -s s -l socket-name -rF -d 'UNIX socket of the daemon; default: /tmp/flom-LOGIN'
 complete -c flomctl -n '__fish_seen_subcommand_from drain' -s a -l unicast-address -xa '(__fish_print_hostnames)' -d 'host of the daemon, a name or an address; h1,h2,h3: the one of these that leads by a quorum'
 complete -c flomctl -n '__fish_seen_subcommand_from drain' -s A -l group -l multicast-address -x -d 'multicast group, IPv4 or IPv6, in which the daemon is found, or elected if there is none'
