@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from typing_extensions import assert_never
@@ -41,23 +41,18 @@ from flom.core.locks.statistics import Loss, Statistics
 from flom.core.locks.table import LockTable
 from flom.core.names import ResourceName
 from flom.core.protocol.messages import WhyWithdrawn
-from flom.core.requests import Asked, LockRequest, SessionId, show_lock
+from flom.core.requests import Asked, LockRequest, SessionId
 from flom.errors import (
     Closed,
-    DaemonLost,
     FlomError,
-    LockContested,
-    LockRevoked,
-    Misuse,
     StandingBy,
-    lock_refused,
-    revoked_by,
 )
-from flom.interfaces import IArbiter, IHeld
+from flom.interfaces import IArbiter
 from flom.net.clock import local_strftime
 from flom.reactor.clock import instant_of
 from flom.server.grace import Freeze, Takeover
 from flom.server.limits import DEFAULT_LIMITS, Limits
+from flom.server.local import HERE, LocalLock
 from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
 from flom.server.positions import Positions
@@ -71,9 +66,6 @@ if TYPE_CHECKING:
 
 Deliver = Callable[[Delivered], None]
 """Takes the effects that concern one session, in order; it may call the arbiter again."""
-
-HERE: Final = "this process"
-"""Names the arbiter in errors of its own process, where those of clients name the daemon."""
 
 _WHY_WITHDRAWN: Final = {
     WhyWithdrawn.TIMEOUT: "its time was over",
@@ -163,7 +155,7 @@ class DeferredArbiter(Acquiring):
         self._on_drained: Callable[[], None] = lambda: None
         self.is_closed = False
         self._is_served = False
-        self._local: dict[SessionId, _LocalLock] = {}
+        self._local: dict[SessionId, LocalLock] = {}
         self._takeover: Takeover | None = None
         self._freeze: Freeze | None = None  # the same, while there is one
         self.on_change: Callable[[], None] = lambda: None
@@ -583,7 +575,7 @@ class DeferredArbiter(Acquiring):
     def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
         if self.is_closed or self.is_retired:
             raise self._why_dismissed(what)
-        lock = _LocalLock(self, asked, what)
+        lock = LocalLock(self, asked, what)
         self._local[lock.session] = lock
         self.request(
             LockRequest(lock.session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan)
@@ -746,86 +738,3 @@ class DeferredArbiter(Acquiring):
         self._alarm = None
         self._carry_out(self._table.expire(self.now()))
         self.on_change()
-
-
-@implementer(IHeld)
-class _LocalLock:
-    """
-    One call of L{DeferredArbiter.acquire}: a session of the arbiter, and the lock once it is granted.
-
-    @ivar granted: fires with this; cancelling it leaves the queue.
-    """
-
-    def __init__(self, arbiter: DeferredArbiter, asked: Asked, what: str) -> None:
-        self._arbiter = arbiter
-        self._asked = asked
-        self._name = asked.name
-        self._what = what  # names the lock in errors
-        self.session = arbiter.open(self._take)
-        self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
-        self.is_released = False
-        self.is_lost = False
-        self._is_contested = self._is_revoked = False
-        self._loss = "another daemon has led the group meanwhile"
-        self.element: str | None = None
-        self.token: int | None = None
-        self.lost: Deferred[FlomError] = Deferred()
-
-    def __repr__(self) -> str:
-        state = "lost" if self.is_lost else "held" if self.granted.called else "not held"
-        return show_lock(self._asked, self.element, "released" if self.is_released else state)
-
-    def dismiss(self) -> None:
-        """Fail, if nothing was granted yet; what was granted remains held."""
-        if not self.granted.called:
-            self._fail(self._arbiter._why_dismissed(self._what))
-
-    def lose(self, why: str = "") -> None:
-        """Mark what was granted as lost, because of C{why}: another daemon may have granted it to another client."""
-        self._loss = why or self._loss
-        if self.granted.called:
-            self.is_lost = True
-            if not self.lost.called:
-                if not self._is_contested:  # which is counted where it is found out
-                    self._arbiter.statistics.lost[Loss.SUPERSEDED] += 1
-                self.lost.callback(self._why_lost())
-
-    def release(self, rollback: bool = False) -> Deferred[None]:
-        """See L{IHeld.release}."""
-        if self.is_released:
-            return fail(Misuse(f"{self._what}: not held any more"))
-        self.is_released = True
-        if self.is_lost and not self._is_contested:
-            return fail(self._why_lost())
-        self._arbiter.release(self.session, self._name, rollback)
-        self._arbiter.drop(self.session)
-        return fail(self._why_lost()) if self._is_contested else succeed(None)
-
-    def _take(self, effect: Delivered) -> None:
-        match effect:
-            case Granted():
-                self.element, self.token = effect.element, effect.token
-                self.granted.callback(self)
-            case Refused(outcome=outcome):
-                self._fail(lock_refused(outcome, self._name.text, HERE))
-            case Dismissed():
-                self.dismiss()
-            case Contested():
-                self._is_contested = True
-                self.lose()
-            case Revoked(by=by):
-                self._is_revoked = True
-                self.lose(revoked_by(by))
-            case Queued() | Incubated() | Ended() | Withdrawn():
-                pass
-            case _:
-                assert_never(effect)
-
-    def _fail(self, why: FlomError) -> None:
-        self._arbiter.drop(self.session)
-        self.granted.errback(why)
-
-    def _why_lost(self) -> DaemonLost:
-        if self._is_contested:
-            return LockContested(f"{self._what}: another daemon of the group has granted it too")
-        return (LockRevoked if self._is_revoked else DaemonLost)(f"{self._what}: {self._loss}")

@@ -1,0 +1,116 @@
+"""Locks that the daemon's own process holds, as programs that embed one do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred, fail, succeed
+from typing_extensions import assert_never
+from zope.interface import implementer
+
+from flom.acquisition import Held
+from flom.core.effects import (
+    Contested,
+    Delivered,
+    Dismissed,
+    Ended,
+    Granted,
+    Incubated,
+    Queued,
+    Refused,
+    Revoked,
+    Withdrawn,
+)
+from flom.core.locks.statistics import Loss
+from flom.core.requests import Asked, show_lock
+from flom.errors import DaemonLost, FlomError, LockContested, LockRevoked, Misuse, lock_refused, revoked_by
+from flom.interfaces import IHeld
+
+if TYPE_CHECKING:
+    from flom.server.arbiter import DeferredArbiter
+
+HERE: Final = "this process"
+"""Names the arbiter in errors of its own process, where those of clients name the daemon."""
+
+
+@implementer(IHeld)
+class LocalLock:
+    """
+    One call of L{DeferredArbiter.acquire}: a session of the arbiter, and the lock once it is granted.
+
+    @ivar granted: fires with this; cancelling it leaves the queue.
+    """
+
+    def __init__(self, arbiter: DeferredArbiter, asked: Asked, what: str) -> None:
+        self._arbiter = arbiter
+        self._asked = asked
+        self._name = asked.name
+        self._what = what  # names the lock in errors
+        self.session = arbiter.open(self._take)
+        self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
+        self.is_released = False
+        self.is_lost = False
+        self._is_contested = self._is_revoked = False
+        self._loss = "another daemon has led the group meanwhile"
+        self.element: str | None = None
+        self.token: int | None = None
+        self.lost: Deferred[FlomError] = Deferred()
+
+    def __repr__(self) -> str:
+        state = "lost" if self.is_lost else "held" if self.granted.called else "not held"
+        return show_lock(self._asked, self.element, "released" if self.is_released else state)
+
+    def dismiss(self) -> None:
+        """Fail, if nothing was granted yet; what was granted remains held."""
+        if not self.granted.called:
+            self._fail(self._arbiter._why_dismissed(self._what))
+
+    def lose(self, why: str = "") -> None:
+        """Mark what was granted as lost, because of C{why}: another daemon may have granted it to another client."""
+        self._loss = why or self._loss
+        if self.granted.called:
+            self.is_lost = True
+            if not self.lost.called:
+                if not self._is_contested:  # which is counted where it is found out
+                    self._arbiter.statistics.lost[Loss.SUPERSEDED] += 1
+                self.lost.callback(self._why_lost())
+
+    def release(self, rollback: bool = False) -> Deferred[None]:
+        """See L{IHeld.release}."""
+        if self.is_released:
+            return fail(Misuse(f"{self._what}: not held any more"))
+        self.is_released = True
+        if self.is_lost and not self._is_contested:
+            return fail(self._why_lost())
+        self._arbiter.release(self.session, self._name, rollback)
+        self._arbiter.drop(self.session)
+        return fail(self._why_lost()) if self._is_contested else succeed(None)
+
+    def _take(self, effect: Delivered) -> None:
+        match effect:
+            case Granted():
+                self.element, self.token = effect.element, effect.token
+                self.granted.callback(self)
+            case Refused(outcome=outcome):
+                self._fail(lock_refused(outcome, self._name.text, HERE))
+            case Dismissed():
+                self.dismiss()
+            case Contested():
+                self._is_contested = True
+                self.lose()
+            case Revoked(by=by):
+                self._is_revoked = True
+                self.lose(revoked_by(by))
+            case Queued() | Incubated() | Ended() | Withdrawn():
+                pass
+            case _:
+                assert_never(effect)
+
+    def _fail(self, why: FlomError) -> None:
+        self._arbiter.drop(self.session)
+        self.granted.errback(why)
+
+    def _why_lost(self) -> DaemonLost:
+        if self._is_contested:
+            return LockContested(f"{self._what}: another daemon of the group has granted it too")
+        return (LockRevoked if self._is_revoked else DaemonLost)(f"{self._what}: {self._loss}")
