@@ -89,17 +89,12 @@ def test_what_is_generated_can_be_read_in_a_terminal(page: Path) -> None:
         assert [line for line in part["part"].splitlines() if len(line) > 100 and " " in line] == []
 
 
-STILL_WIDE = {"performance.md"}
-"""Pages with tables that are wider than a terminal: that of figures, from which plots are made."""
-
-
 @pytest.mark.parametrize(
     "page", [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"], ids=lambda path: path.name
 )
 def test_a_table_fits_a_terminal(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    wide = [line for line in text.splitlines() if line.startswith("|") and len(line) > 100]
-    assert wide == [] or page.name in STILL_WIDE
+    assert [line for line in text.splitlines() if line.startswith("|") and len(line) > 100] == []
 
 
 def test_every_kind_of_message_is_in_the_reference_once() -> None:
