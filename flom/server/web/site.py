@@ -30,6 +30,7 @@ from flom.server.admission import reserve
 from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.server.listening import ListeningService
+from flom.server.peer import address_text
 from flom.server.web.resources import Line, make_root
 
 MAX_CONNECTIONS: Final = 32
@@ -59,7 +60,7 @@ def web_service(
     site = Site(make_root(reactor, arbiter, counters), reactor)
 
     def note_open(port: IListeningPort) -> None:
-        _log.info("showing what is locked on {address}", address=port.getHost())
+        _log.info("showing what is locked on {address}", address=address_text(port.getHost()))
 
     return ListeningService(endpoint, site, note_open, lambda port: site.disconnect_all())
 

@@ -211,7 +211,11 @@ def real(tmp_path: Path) -> Iterator[Callable[[str], Reply]]:
     """Asks a daemon of its own for what is at a path."""
     port = free_port()
     with Daemon(
-        "-s", str(tmp_path / "sock"), "--http", f"tcp:{port}:interface=127.0.0.1", ready="showing what is locked"
+        "-s",
+        str(tmp_path / "sock"),
+        "--http",
+        f"tcp:{port}:interface=127.0.0.1",
+        ready=f"showing what is locked on 127.0.0.1:{port}",
     ):
 
         def ask(path: str) -> Reply:
