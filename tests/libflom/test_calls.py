@@ -317,7 +317,7 @@ def interrupting(fake: FakeDaemon) -> Iterator[Interrupting]:
 
     def interrupt() -> None:
         daemon, _ = fake.accept()
-        daemon.answer(Outcome.QUEUED)
+        daemon.answer_as_ours(Outcome.QUEUED)
         accepted.put(daemon)
         os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -336,7 +336,7 @@ def test_a_signal_ends_the_wait(faked: flom_handle_t, interrupting: Interrupting
     daemon = interrupting(lambda number, frame: None)
     assert flom_handle_lock(faked) == code
     assert faked.state == FLOM_HANDLE_STATE_CONNECTED
-    assert daemon().read() is None
+    assert list(iter(daemon().read, None)) == [Goodbye("R1", WhyWithdrawn.SIGNAL)]
 
 
 @pytest.mark.parametrize(
