@@ -22,7 +22,7 @@ from flom.net.multicast import NetworkInterface, NoMulticast, open_group_socket
 
 class Campaign:
     """
-    The campaign of one candidate, which decides nothing: whoever L{stop}s it goes on with it.
+    The campaign of one candidate, which decides nothing: the code that L{stop}s it goes on with it.
 
     @ivar socket: a member of the group.
     @ivar joined: the names of the interfaces on which it is.

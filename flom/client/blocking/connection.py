@@ -113,7 +113,7 @@ class Conversation:
     @ivar peer: names the daemon in errors.
     @ivar stream: the bytes of it.
     @ivar connection: what they mean.
-    @ivar pongs: how many answers to L{ping} have come; whoever takes note of some lowers it.
+    @ivar pongs: how many answers to L{ping} have come; the code that takes note of some lowers it.
     @ivar proof: of what was granted by it last; the empty string if there is none.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     @ivar revoked: why the lock was lost, if an administrator has ended it; C{None} otherwise.
