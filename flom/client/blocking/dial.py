@@ -311,7 +311,7 @@ def _find_patiently(
             from flom.net.tentative import LOOK_AGAIN, AddressWait, describe_wait
 
             wait = wait or AddressWait(group, monotonic())
-            if not wait.goes_on(monotonic()):
+            if not wait.may_try_again(monotonic()):
                 raise
             say(describe_wait(e))
             while wait.goes_on(monotonic()):

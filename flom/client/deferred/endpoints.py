@@ -237,7 +237,7 @@ class GroupEndpoint:
                 return await self._find(holder)
             except NoMulticast as e:
                 wait = wait or AddressWait(self._group, self._reactor.seconds())
-                if self._seeks_successor(holder) or not wait.goes_on(self._reactor.seconds()):
+                if self._seeks_successor(holder) or not wait.may_try_again(self._reactor.seconds()):
                     raise
                 _trace.debug("%s", describe_wait(e))
                 while wait.goes_on(self._reactor.seconds()):

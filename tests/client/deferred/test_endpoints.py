@@ -141,6 +141,7 @@ class Tentative:
         self.ports = fake_ports(monkeypatch, "flom.client.deferred.discovery")
         monkeypatch.setattr(FakePort, "has_interfaces", False)
         monkeypatch.setattr("flom.net.tentative.has_tentative_address", lambda interface: self.is_tentative)
+        monkeypatch.setattr("flom.net.tentative.lacks_address", lambda interface: False)
         self.reactor = MemoryReactor()
         self.outcome: list[object] = []
         config = Config(multicast_address=GROUP.address, discovery_attempts=1, discovery_timeout_ms=100)

@@ -218,7 +218,7 @@ def test_a_deadlock_is_told_at_the_top(shown: Page, locks: Locks, sock: str, pro
     [heading] = shown.texts("#deadlocks-title")
     assert heading == "1 deadlock: these wait for each other, and none of them can go on."
     steps = shown.texts("#circles ul li")
-    assert [re.sub(r"\S+ pid \d+|pid \d+", "pid N", step) for step in steps] == [
+    assert sorted(re.sub(r"\S+ pid \d+|pid \d+", "pid N", step) for step in steps) == [  # one began to wait first
         "pid N waits for blue, which pid N (EX) holds",
         "pid N waits for red, which pid N (EX) holds",
     ]
