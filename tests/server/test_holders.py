@@ -283,7 +283,7 @@ def test_old_files_of_daemons_at_other_addresses_are_removed(tmp_path: Path, mon
     service = HoldersService(daemon.clock, [IPv4Address("TCP", "127.0.0.1", 28015)], daemon.factory)
     service.startService()
     daemon.clock.advance(WATCH)
-    assert sum(file.exists() for file in old) == 2  # a few at a time
+    assert sum(file.exists() for file in old) in (1, 2)  # a few at a time, of which the locked one may be one
     daemon.clock.advance(WATCH)
     assert [file for file in old if file.exists()] == [old[7]]
     held.release()
