@@ -11,7 +11,7 @@ export function showDeadlocks(status) {
   $("deadlocks").hidden = !circles.length;
   say($("deadlocks-title"), circles.length ? `${count(circles.length, "deadlock", "deadlocks")}: these wait for each other, and none of them can go on.` : "");
   const locks = new Map();
-  for (const resource of status.resources) {
+  for (const resource of circles.length ? status.resources : []) {
     for (const lock of [...resource.holders, ...resource.waiters]) locks.set(lock.number, [lock, resource]);
   }
   const shown = circles.slice(0, SHOWN);

@@ -2,7 +2,7 @@
 
 export const $ = (id) => document.getElementById(id);
 
-export const copy = (id) => $(id).content.firstElementChild.cloneNode(true);
+const copy = (id) => $(id).content.firstElementChild.cloneNode(true);
 
 export function draw(tag, attributes, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);

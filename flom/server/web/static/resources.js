@@ -20,7 +20,7 @@ export function showFirstCards() {
 
 export const hrefOf = (resource) => `#resource=${encodeURIComponent(title(resource))}`;
 
-export function updateLock(node, lock, place, resource) {
+function updateLock(node, lock, place, resource) {
   const [placeNode, middle, time] = node.children;
   const [whatNode, whoNode, whereNode, detailNode] = middle.children;
   say(placeNode, place);
