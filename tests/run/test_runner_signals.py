@@ -49,7 +49,7 @@ def test_control_c_ends_the_wait(
     conversation, _ = fake.accept()
     conversation.answer(1)
     terminal.press(b"\x03")
-    assert conversation.read() is None
+    assert all(isinstance(said, Goodbye) for said in iter(conversation.read, None))  # if the answer was read already
     done = running.finish()
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
