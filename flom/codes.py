@@ -76,7 +76,9 @@ class ExitStatus(int, Enum):
 
     OK = 0
     DEBUG_FAILED = 1  # a debug feature has failed, or is none
-    NO_TOKEN = 93  # flomctl fence: there is no fencing token that could be checked
+    NO_TOKEN = 91  # flomctl fence: there is no fencing token that could be checked
+    ALREADY_DONE = 92  # with --once-per: it has been done well within the period
+    DEADLOCK = 93  # to wait would be to wait for ever: for itself, for an outer command, or in a circle of sessions
     FENCED = 94  # flomctl fence: a later holder has a higher one
     LOST = 95  # the lock was lost, and the command was ended because of that, or has ended with 0
     CANNOT_WAIT = 96

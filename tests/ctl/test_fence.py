@@ -38,12 +38,12 @@ def test_after_a_later_holder_it_does_not_run(programs: Programs, tmp_path: Path
 def test_what_is_no_token_of_a_lock_that_excludes_has_a_status_of_its_own(
     programs: Programs, tmp_path: Path, token: str, more: dict[str, str], named: str
 ) -> None:
-    assert_refused(fence(programs, tmp_path / "db", token, "true", **more), 93, named)
+    assert_refused(fence(programs, tmp_path / "db", token, "true", **more), 91, named)
     assert list(tmp_path.glob("db*")) == []
 
 
 def test_without_a_lock_there_is_no_token(programs: Programs, tmp_path: Path) -> None:
-    assert_refused(flomctl(programs, "fence", str(tmp_path / "db"), "true"), 93, "there is no FLOM_TOKEN")
+    assert_refused(flomctl(programs, "fence", str(tmp_path / "db"), "true"), 91, "there is no FLOM_TOKEN")
 
 
 def test_an_empty_name_is_one_line_and_makes_no_file(programs: Programs, tmp_path: Path) -> None:

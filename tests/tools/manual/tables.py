@@ -11,6 +11,8 @@ STATUSES: Final[dict[str, Sequence[tuple[int, str]]]] = {
     "flom-run": (
         (E.OK, "Options that run no command have done what they say; with `-x` or `-X`, the daemon has got the order."),
         (E.DEBUG_FAILED, "`--debug-feature` has failed."),
+        (E.ALREADY_DONE, "With `--once-per`: it has been done well within the period, by this host or another one."),
+        (E.DEADLOCK, "To wait would be to wait for ever: a command that this one runs under, or a circle, stops it."),
         (
             E.LOST,
             (
