@@ -10,9 +10,9 @@ from flom._version import __version__ as __version__
 
 _ERRORS = (
     *("CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError", "InvalidName"),
-    *("InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockImpossible", "LockRefused"),
-    *("LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError", "StandingBy"),
-    *("TlsError",),
+    *("InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockDeadlock", "LockImpossible"),
+    *("LockRefused", "LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError"),
+    *("StandingBy", "TlsError", "Unsupported"),
 )
 
 

@@ -34,6 +34,9 @@ from flom.errors import (
     LockContested as LockContested,
 )
 from flom.errors import (
+    LockDeadlock as LockDeadlock,
+)
+from flom.errors import (
     LockImpossible as LockImpossible,
 )
 from flom.errors import (
@@ -62,6 +65,9 @@ from flom.errors import (
 )
 from flom.errors import (
     TlsError as TlsError,
+)
+from flom.errors import (
+    Unsupported as Unsupported,
 )
 from flom.libflom import *  # noqa: F403
 from flom.libflom import __all__ as __all__

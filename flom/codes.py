@@ -63,9 +63,12 @@ class Outcome(int, Enum):
     BUSY = 4
     CANNOT_WAIT = 5
     IMPOSSIBLE = 6
+    DEADLOCK = 20  # FLoM has no such thing: to wait would be to wait for oneself
     INVALID_NAME = -14
     # never answered: the daemon closes the connection instead (docs/compatibility.md, "Outcomes of a request")
     INVALID_TIMESTAMP_FORMAT = -25
+    # nothing that a daemon says: it does not know what the request wishes, and has granted nothing
+    UNSUPPORTED = -1000
 
 
 class ExitStatus(int, Enum):

@@ -14,6 +14,8 @@ The exceptions that this package raises on purpose, as a tree::
             LockBusy (BlockingIOError)
             CannotWait
             LockImpossible
+            LockDeadlock                to wait would be to wait for oneself
+            Unsupported                 a daemon of FLoM's, or an older one, does not know what is asked for
         LockTimeout (TimeoutError)
         DaemonUnreachable (ConnectionError)
         DaemonLost (ConnectionError)
@@ -156,10 +158,20 @@ class LockImpossible(LockRefused):
     """The resource will never have as much as was asked for."""
 
 
+class LockDeadlock(LockRefused):
+    """To wait for it would be to wait for oneself: for a command that this one runs under, or for a circle of them."""
+
+
+class Unsupported(LockRefused):
+    """The daemon is one of FLoM's, or an older one of ours, and knows nothing of what was asked; nothing was locked."""
+
+
 _WHY: Final = {
     Outcome.BUSY: "locked by another client",
     Outcome.CANNOT_WAIT: "does not exist, and the request was neither to create it nor to wait for it",
     Outcome.IMPOSSIBLE: "will never have as much as the request asks for",
+    Outcome.DEADLOCK: "to wait for it would be a deadlock",
+    Outcome.UNSUPPORTED: "this daemon is one of FLoM's, or an older one, which cannot do what the request asks for",
     Outcome.INVALID_NAME: "not a valid name for a resource",
     Outcome.INVALID_TIMESTAMP_FORMAT: "nothing in the format changes at least once an hour, or its text is too long",
 }
@@ -168,6 +180,8 @@ _REFUSALS: Final = {
     Outcome.BUSY: LockBusy,
     Outcome.CANNOT_WAIT: CannotWait,
     Outcome.IMPOSSIBLE: LockImpossible,
+    Outcome.DEADLOCK: LockDeadlock,
+    Outcome.UNSUPPORTED: Unsupported,
 }
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         LocalProtocolError,
         LockBusy,
         LockContested,
+        LockDeadlock,
         LockImpossible,
         LockRefused,
         LockRevoked,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         RemoteProtocolError,
         StandingBy,
         TlsError,
+        Unsupported,
     )
     from flom.interfaces import IArbiter, IHeld, IReactor
     from flom.job.words import CannotExecute
@@ -48,9 +50,9 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Config", "LockMode", "RemoteArbiter", "connect", "holding", "make_monotonic"]
 __all__ += ["Acquisition", "Held", "IArbiter", "IHeld", "IReactor"]  # for annotations
 __all__ += ["CannotExecute", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"]
-__all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockImpossible"]
-__all__ += ["LockRefused", "LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError"]
-__all__ += ["StandingBy", "TlsError"]
+__all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockDeadlock"]
+__all__ += ["LockImpossible", "LockRefused", "LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError"]
+__all__ += ["RemoteProtocolError", "StandingBy", "TlsError", "Unsupported"]
 
 _MODULES = {
     "Acquisition": "flom.acquisition",

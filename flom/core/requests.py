@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Final, NewType
 
     from flom.core.modes import LockMode
+    from flom.core.protocol.messages import Wishes
 
     SessionId = NewType("SessionId", int)
     """One client as the table knows it: over the wire, one connection."""
@@ -42,6 +43,7 @@ class LockRequest(Record):
     @ivar token: the fencing token of what it held, which it keeps; 0 if it does not say.
     @ivar proof: what proves that, as in L{flom.core.protocol.messages.Lock.proof}.
     @ivar waited: seconds since the session has asked first, at another daemon, or before it was decided here.
+    @ivar wishes: what FLoM does not know; C{None} for nothing.
     """
 
     session: SessionId
@@ -58,6 +60,7 @@ class LockRequest(Record):
     token: int = 0
     proof: str = ""
     waited: float = 0.0
+    wishes: Wishes | None = None
 
     def made_later(self, seconds: float) -> LockRequest:
         """Return another request for the same, which is made C{seconds} later."""

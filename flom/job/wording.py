@@ -5,7 +5,15 @@ from __future__ import annotations
 from flom.codes import ExitStatus, Outcome
 from flom.config import SIGNAL_NAMES
 from flom.core.names import DEFAULT_NAME, NumericName, SetName, parse_name
-from flom.errors import CannotWait, DaemonLost, InvalidTimestampFormat, LockBusy, LockRefused, LockTimeout
+from flom.errors import (
+    CannotWait,
+    DaemonLost,
+    InvalidTimestampFormat,
+    LockBusy,
+    LockDeadlock,
+    LockRefused,
+    LockTimeout,
+)
 from flom.job.words import CannotExecute
 
 TYPE_CHECKING = False
@@ -27,6 +35,8 @@ def status_for(error: Exception, conflict: int = ExitStatus.BUSY) -> int:
             return ExitStatus.CANNOT_WAIT
         case CannotExecute():
             return ExitStatus.CANNOT_EXECUTE
+        case LockDeadlock():
+            return ExitStatus.DEADLOCK
         case _:
             return ExitStatus.ERROR
 

@@ -37,7 +37,6 @@ from flom.core.protocol.events import Incomplete, Introduced, InvalidLock, Order
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import (
     HAS_SESSIONS,
-    STATUS_PROBE,
     Challenge,
     Lock,
     Offer,
@@ -47,6 +46,7 @@ from flom.core.protocol.messages import (
     Shutdown,
     StatusRequest,
     Terms,
+    is_probe,
 )
 from flom.core.requests import LockRequest, SessionId
 from flom.core.sessions import Owner, Session
@@ -288,7 +288,7 @@ class LockProtocol(Protocol):
                 elif (unlocked := self._connection.unlocked()) is not None:
                     self._send(unlocked)
             case LockRequest():
-                if not (order.wait or order.create) and order.name.text.startswith(STATUS_PROBE):
+                if not (order.wait or order.create) and is_probe(order.name.text, order):
                     self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
                 elif order.secret and self._go_on(order):
                     pass
@@ -417,8 +417,7 @@ class LockProtocol(Protocol):
 
     def _check_session(self, lock: Lock) -> None:
         """Refuse a client whose C{lock} would end with its connection, by the answer that ends a client of FLoM."""
-        is_probe = not (lock.wait or lock.create) and lock.name.startswith(STATUS_PROBE)
-        if lock.extended < HAS_SESSIONS and not is_probe and not self._connection.is_over:
+        if lock.extended < HAS_SESSIONS and not is_probe(lock.name, lock) and not self._connection.is_over:
             text = "{peer} refused: it has no session, as clients of FLoM have none"
             self._shared.throttle.warn("sessions", text, peer=self._peer)
             self._answer(Outcome.IMPOSSIBLE)

@@ -21,7 +21,7 @@ from flom.codes import Outcome
 from flom.core.protocol.decode import NO_TERMS, decode
 from flom.core.protocol.encode import encode, split
 from flom.core.protocol.events import Introduced, Lost, StatusReceived
-from flom.core.protocol.fastpath import FastReader, add_session, add_token, encode_answer
+from flom.core.protocol.fastpath import FastReader, add_session, add_token, add_wishes, encode_answer
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
@@ -92,7 +92,8 @@ class ClientConnection(ClientSession):
         """
         Ask for a resource; the first one binds the connection to its resource.
 
-        What has no room in one message follows, if the daemon is one of ours: see L{MoreWanted}.
+        What has no room in one message, and wishes that the daemon must understand, follow if it does: see
+        L{MoreWanted}. If it does not, it has granted nothing, and the request is L{Refused}.
 
         @raise LocalProtocolError: C{message} is too long or names nothing, or a lock must not be asked for now.
         """
@@ -340,7 +341,7 @@ class ServerConnection(ServerSession):
 
     def more_wanted(self) -> bytes:
         """Say that the rest of a request that is L{Incomplete} may follow."""
-        return encode_answer(16, Outcome.QUEUED, None, self._peer_id, True, self._start)
+        return add_wishes(encode_answer(16, Outcome.QUEUED, None, self._peer_id, True, self._start))
 
     def pong(self) -> bytes:
         """Answer a L{Ping}."""

@@ -42,15 +42,17 @@ from flom.core.protocol.messages import (
     Unlock,
     Unlocked,
     WhyWithdrawn,
+    Wishes,
 )
 from flom.core.requests import check_quantity
 from flom.core.tokens import MAX_CLAIMED, MAX_TOKEN, believable
 from flom.errors import RemoteProtocolError
+from flom.text import truncate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Any, Final
 
     Attributes = dict[str, dict[str, str]]
     """The attributes of each known tag."""
@@ -63,6 +65,9 @@ MAX_SINCE: Final = 253402300799999
 
 MAX_HOLDER: Final = 2**32 - 1
 """A greater L{Lock.holder} counts as none."""
+
+MAX_LINEAGE: Final = 9
+"""Ids of the longest lineage: the client's own, and those of eight commands that it runs under."""
 
 MAX_SENDER: Final = 40
 """Characters of a user or a command that are shown; more would be no name, but a burden."""
@@ -150,11 +155,43 @@ def _lock(found: Attributes) -> Lock:
         proof=_proof_of_grant(resource),
         more=_number(resource.get("more", "")) != 0,
         waited=_waited(resource),
+        wishes=_wishes(resource),
     )
+
+
+def _wishes(resource: dict[str, str]) -> Wishes | None:
+    """Return what C{resource} says that FLoM does not know; C{None} for nothing."""
+    if _WISHES.keys().isdisjoint(resource):
+        return None
+    return Wishes(**{what: read(resource[what]) for what, read in _WISHES.items() if what in resource})
+
+
+def _lineage(text: str) -> tuple[str, ...]:
+    """Read public ids, one or more; none if C{text} is anything else."""
+    ids = tuple(text.split("/"))
+    is_valid = len(ids) <= MAX_LINEAGE and all(len(one) == 16 and not one.strip("0123456789abcdef") for one in ids)
+    return ids if is_valid else ()
+
+
+def _nested(text: str) -> str:
+    return text if text in ("share", "wait") else ""
+
+
+def _duration(text: str) -> float:
+    """Return seconds, more than 0, of which C{text} has the milliseconds."""
+    if not 0 < (milliseconds := _number(text)) <= _INT64_MAX:
+        raise RemoteProtocolError(f"a duration of {truncate(text)!r} ms")
+    return milliseconds / 1000
+
+
+_WISHES: Final[dict[str, Callable[[str], Any]]] = {"lineage": _lineage, "nested": _nested, "max_hold": _duration}
+"""How each of L{Wishes} is read; the reader of one that is binding raises L{RemoteProtocolError} for nonsense."""
 
 
 def _more(found: Attributes) -> More:
     resource = found.get("resource", {})
+    if "name" in resource:
+        return More(lock=_lock(found))
     return More(
         session=resource.get("session", ""),
         element=_element(resource),
@@ -184,6 +221,7 @@ def _answer(found: Attributes) -> Answer:
         token if 0 < token <= MAX_TOKEN else 0,
         _proof_of_grant(answer),
         _terms(msg) if "session" in msg else NO_TERMS,
+        _number(msg.get("wishes", "")) != 0,
     )
 
 

@@ -14,6 +14,7 @@ from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESS
 from flom.core.protocol.messages import (
     HAS_SESSIONS,
     LEVEL,
+    STATUS_PROBE,
     Answer,
     Challenge,
     Contested,
@@ -38,12 +39,14 @@ from flom.core.protocol.messages import (
     Terms,
     Unlock,
     Unlocked,
+    Wishes,
 )
 from flom.errors import InvalidName, LocalProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Callable
+    from typing import Any, Final
 
 QUESTION_SIZE: Final = 320
 """Bytes that our own questions for a daemon have, so that no answer need be longer than its question."""
@@ -65,6 +68,13 @@ What a lock that would be too long does not say, in this order: the daemon shows
 the queue, waits for it longer than it need, grants it by a token of its own, or does not find what the sender had
 before its connection broke. See L{split}.
 """
+
+_WISHES: Final[dict[str, Callable[[Any], str]]] = {
+    "lineage": "/".join,
+    "nested": str,
+    "max_hold": lambda seconds: f"{seconds * 1000:.0f}" if seconds else "",
+}
+"""How each of L{Wishes} is written."""
 
 _FOLLOWING: Final = {"session": "", "element": None, "token": 0, "proof": "", "holder": 0, "waited": 0.0, "more": True}
 """What a lock says that leaves the rest to a L{More}."""
@@ -88,6 +98,8 @@ def encode(message: Message) -> bytes:
     if len(data) > most:
         if isinstance(message, Lock) and (shorter := _shorten(message)) is not None:
             return encode(shorter)
+        if isinstance(message, More) and message.lock and (shorter := _shorten(message.lock)) is not None:
+            return encode(More(lock=shorter))
         if isinstance(message, Lock) and not _is_too_long(message.replace(extended=0)):
             data = data.removeprefix(_DECLARED)  # a name that has room in a lock of FLoM has room here
             if len(data) <= most:
@@ -98,10 +110,17 @@ def encode(message: Message) -> bytes:
 
 def split(message: Lock) -> tuple[bytes, More | None]:
     """
-    Write C{message} so that all of it is said, in two messages if need be; return the first, and what follows.
+    Write C{message} so that all of it is said, in two messages if need be; return the first, and what follows. If it
+    has wishes that a daemon must understand, the first one only asks whether it does.
 
     @raise LocalProtocolError: see L{encode}.
     """
+    if message.wishes is not None and message.wishes.is_binding:
+        following = More(lock=message.replace(peer_id=None, extended=0, user="", command=""))
+        encode(following)  # or else it is too long
+        question = f"{STATUS_PROBE}{(message.peer_id or '')[:16]}"
+        asking = Lock(question, peer_id=message.peer_id, extended=message.extended, more=True)
+        return encode(asking.replace(user=message.user, command=message.command)), following
     whole = message.replace(user="", command="")
     following = More(message.session, message.element, message.token, message.proof, message.holder, message.waited)
     if message.extended and following != _NOTHING and _is_too_long(whole):
@@ -123,7 +142,9 @@ def _is_too_long(message: Lock) -> bool:
 def _write(message: Message) -> bytes:
     """Write C{message}, however long it gets."""
     # what FLoM's clients never send needs the room; to FLoM's daemon too, a declaration is optional
-    declaration = "" if isinstance(message, Lock) and (message.regains or message.more) else DECLARATION
+    is_ours = message.lock is not None if isinstance(message, More) else False
+    is_ours |= isinstance(message, Lock) and (message.regains or message.more)
+    declaration = "" if is_ours else DECLARATION
     header = f'{declaration}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
     return f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
 
@@ -134,7 +155,12 @@ def extend(message: Lock) -> Lock:
 
 
 def _shorten(message: Lock) -> Lock | None:
-    """Return C{message} without the first of L{_LESS} that it says; C{None} if it says none."""
+    """Return C{message} without the first of L{_LESS} that it says, or without hints; C{None} if it says none."""
+    if message.wishes is not None and (message.wishes.lineage or message.wishes.nested):
+        if message.user or message.command:
+            return message.replace(user="", command="")
+        wishes = message.wishes.replace(lineage=(), nested="")
+        return message.replace(wishes=wishes if wishes.is_binding else None)
     return next((shorter for less in _LESS if (shorter := message.replace(**less)) != message), None)
 
 
@@ -152,7 +178,8 @@ def _more(message: Message) -> str:
         case Answer(extended=True):
             start = f" start={_quoted(message.start)}" if message.start else ""
             terms = spell_terms(message.terms) if message.session else ""
-            return f' extended="1"{_spell_session(message)}{terms}{start}'
+            wishes = ' wishes="1"' if message.wishes else ""
+            return f' extended="1"{wishes}{_spell_session(message)}{terms}{start}'
         case Discover():
             group = f" group={_quoted(message.group)}" if message.group else ""
             everyone = ' everyone="1"' if message.everyone else ""
@@ -240,14 +267,9 @@ def _spell_standing(standing: Standing | None) -> str:
 def _body(message: Message) -> str:
     match message:
         case Lock():
-            lifespan = round(message.lifespan * 1000)
-            regains = ' regains="1"' if message.regains else ""
-            former = _spell_former(message) + (' more="1"' if message.more else "")
-            former += _spell_waited(message)
-            return (
-                f'{_session(message.peer_id)}<resource name="{_encode_name(message.name)}"'
-                f'{_asked_for(message)} lifespan="{lifespan}"{regains}{former}/>'
-            )
+            return _session(message.peer_id) + _resource(message)
+        case More(lock=Lock() as lock):
+            return _resource(lock)
         case More():
             return f"<resource{_spell_former(message)}{_spell_waited(message)}/>"
         case Answer():
@@ -276,6 +298,20 @@ def _body(message: Message) -> str:
             return ""
         case Ping() | Discover() | Unlocked() | Contested() | Challenge() | Proof() | Offer() | HandedOver():
             return ""
+
+
+def _resource(lock: Lock) -> str:
+    """Write what C{lock} asks for."""
+    lifespan = round(lock.lifespan * 1000)
+    regains = ' regains="1"' if lock.regains else ""
+    former = _spell_former(lock) + (' more="1"' if lock.more else "")
+    former += _spell_waited(lock) + ("" if lock.wishes is None else _spell_wishes(lock.wishes))
+    return f'<resource name="{_encode_name(lock.name)}"{_asked_for(lock)} lifespan="{lifespan}"{regains}{former}/>'
+
+
+def _spell_wishes(wishes: Wishes) -> str:
+    said = ((what, spell(getattr(wishes, what))) for what, spell in _WISHES.items())
+    return "".join(f" {what}={_quoted(text)}" for what, text in said if text)
 
 
 def _session(peer_id: str | None) -> str:

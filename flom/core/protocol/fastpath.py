@@ -147,6 +147,11 @@ def add_session(answer: bytes, session: str, terms: Terms) -> bytes:
     return answer.replace(_EXTENDED, _EXTENDED + said.encode(), 1)
 
 
+def add_wishes(answer: bytes) -> bytes:
+    """Return an C{answer} to an extended client, which was written, with the sign that wishes are understood."""
+    return answer.replace(_EXTENDED, _EXTENDED + b' wishes="1"', 1)
+
+
 def add_token(answer: bytes, token: int, proof: str = "") -> bytes:
     """Return an C{answer} that was written, with C{token} and its C{proof}, if there is one."""
     said = b' token="%d" proof="%b"' % (token, proof.encode()) if proof else b' token="%d"' % token

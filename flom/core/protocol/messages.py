@@ -11,16 +11,43 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.core.modes import LockMode
+    from flom.core.requests import LockRequest
 
 LEVEL: Final = 3
 """The protocol level; there is no other to negotiate."""
 
 STATUS_PROBE: Final = "statusprobe"
-"""Prefix of the names by which a client finds out whether a daemon is ours (docs/reference/protocol.md)."""
+"""
+Prefix of the names by which a client finds out whether a daemon is ours, and understands wishes
+(docs/reference/protocol.md).
+"""
 
 
 HAS_SESSIONS: Final = 2
 """What L{Lock.extended} is at most; a greater number, of a later version, counts as this."""
+
+
+class Wishes(Value):
+    """
+    What a client asks of a lock beyond what FLoM knows; a field that has its default is not wished
+    (docs/reference/protocol.md, "Wishes").
+
+    @ivar lineage: public ids: the client's own, then those of the commands it runs under, the nearest first.
+    @ivar nested: what to do where such a command is in the way: C{"share"}, C{"wait"}, or to be refused by default.
+    @ivar max_hold: seconds, more than 0, after which the daemon ends the lock.
+    """
+
+    lineage: tuple[str, ...] = ()
+    nested: str = ""
+    max_hold: float = 0.0
+
+    @property
+    def is_binding(self) -> bool:
+        """True if a daemon that does not understand all of it must not grant the lock."""
+        return self.replace(lineage=(), nested="") != _NO_WISHES
+
+
+_NO_WISHES: Final = Wishes()
 
 
 class Lock(Value):
@@ -43,6 +70,7 @@ class Lock(Value):
     @ivar proof: L{Answer.proof} of what it held; the empty string if it had none.
     @ivar more: true if a L{More} follows, once the daemon has said that it is L{Answer.extended}.
     @ivar waited: seconds since the sender has asked first, if the daemon at which it waited has gone; 0 otherwise.
+    @ivar wishes: what FLoM does not know; C{None} for nothing. Those that are binding travel in a L{More}.
     """
 
     verb, step = 1, 8
@@ -65,10 +93,16 @@ class Lock(Value):
     proof: str = ""
     more: bool = False
     waited: float = 0.0
+    wishes: Wishes | None = None
 
 
 class More(Value):
-    """What had no room in a L{Lock}, beside a long name: its fields of the same names; FLoM has no such message."""
+    """
+    What had no room in a L{Lock}, beside a long name: its fields of the same names; FLoM has no such message.
+
+    @ivar lock: all that is asked for, if that L{Lock} was a question whether the daemon understands wishes
+        (L{STATUS_PROBE}); the other fields say nothing then.
+    """
 
     verb, step = 1, 12
 
@@ -78,6 +112,7 @@ class More(Value):
     proof: str = ""
     holder: int = 0
     waited: float = 0.0
+    lock: Lock | None = None
 
 
 class Terms(Value):
@@ -120,6 +155,7 @@ class Answer(Value):
     @ivar proof: of the grant, 32 hexadecimal digits, which the client says when it reclaims the lock; only together
         with a token, and empty if the daemon gives none.
     @ivar terms: what is told together with C{session}.
+    @ivar wishes: true if the daemon understands L{Wishes}; said when it asks for a L{More}.
     """
 
     verb = 1
@@ -134,6 +170,7 @@ class Answer(Value):
     token: int = 0
     proof: str = ""
     terms: Terms = Terms()
+    wishes: bool = False
 
 
 class Unlock(Value):
@@ -433,6 +470,11 @@ class Offer(Value):
 Request = Lock | More | Unlock | Goodbye | Shutdown | StatusRequest | Revoke | Ping
 Reply = Answer | Unlocked | Contested | Revoked | StatusFollows | ManagementRefused | HandedOver | RevokeAnswer
 Message = Request | Reply | Discover | Discovered | Challenge | Proof | Offer
+
+
+def is_probe(name: str, asked: Lock | LockRequest) -> bool:
+    """Return whether C{asked}, of a resource with this C{name}, asks for no lock, but what kind of daemon this is."""
+    return name.startswith(STATUS_PROBE) and not (asked.wait or asked.create)
 
 
 def kind(message: Message) -> str:

@@ -41,6 +41,7 @@ from flom.core.protocol.messages import (
     Terms,
     Unlock,
     Unlocked,
+    is_probe,
     kind,
 )
 from flom.core.requests import LockRequest
@@ -214,12 +215,21 @@ class ServerSession:
         self._state = _Server.EXTENDED
         self.is_amid_message = False
         self.is_late = True
+        is_question = is_probe(message.name, message)
+        if is_question != (more.lock is not None):
+            raise RemoteProtocolError("what follows is not what was to follow")
+        if more.lock is not None:
+            if self._name is not None and self._name.text == message.name:  # it has asked for nothing before
+                self._state, self._name = _Server.FRESH, None
+            return self._lock(more.lock.replace(extended=message.extended, more=False))
         said = {"session": more.session, "element": more.element, "token": more.token, "proof": more.proof}
         return self._lock(message.replace(more=False, holder=more.holder, waited=more.waited, **said))
 
     def _lock(self, message: Lock) -> LockRequest | Incomplete | InvalidLock:
-        if self._name is not None:
+        if self._name is not None and not (message.more and is_probe(message.name, message)):
             name = self._bound_name(message)
+        elif self._name is not None:
+            name = self._name
         else:
             try:
                 name = self._name = parse_name(message.name)
@@ -247,6 +257,7 @@ class ServerSession:
             message.token if message.regains else 0,
             message.proof,
             message.waited,
+            message.wishes,
         )
 
     def _bound_name(self, message: Lock | Unlock | Goodbye) -> ResourceName:
@@ -333,7 +344,7 @@ that the daemon answers leads to L{_Client.RELEASING}, a refusal after which it 
 
 _STEPS_DUE: Final = {_Client.ASKED: (16,), _Client.WAITING: (24, 32)}
 
-_REFUSED_FOR_NOW: Final = frozenset({Outcome.BUSY, Outcome.IMPOSSIBLE, Outcome.CANNOT_WAIT})
+_REFUSED_FOR_NOW: Final = frozenset({Outcome.BUSY, Outcome.IMPOSSIBLE, Outcome.CANNOT_WAIT, Outcome.DEADLOCK})
 """After these a daemon of ours goes on listening to a client of ours."""
 
 
@@ -417,8 +428,8 @@ class ClientSession:
         event: Message | Meaning = message
         if isinstance(message, Answer) and message.step in _STEPS_DUE.get(self._state, ()):
             event = _meaning(message)
-            if isinstance(event, Waiting) and message.step == 16 and message.extended and self.following is not None:
-                event = MoreWanted()
+            if self.following is not None and message.step == 16:
+                event = self._meaning_of_more(event, message)
         elif isinstance(message, Ping) and message.step == 16:
             event = Pong()
         state = _CLIENT[self._state].get(type(event))
@@ -431,6 +442,17 @@ class ClientSession:
         is_for_now = isinstance(event, Refused) and self.is_extended and event.outcome in _REFUSED_FOR_NOW
         self._state = _Client.IDLE if is_for_now else state
         return event  # type: ignore[return-value]  # the table has no others
+
+    def _meaning_of_more(self, event: Waiting | Granted | Refused, message: Answer) -> Meaning:
+        """Return what C{message} means after a request of which more is to follow."""
+        assert self.following is not None
+        has_asked = self.following.lock is not None
+        if isinstance(event, Waiting) and message.extended and (message.wishes or not has_asked):
+            return MoreWanted()
+        if not has_asked:
+            return event
+        self.following = None
+        return Refused(Outcome.UNSUPPORTED)
 
     def _is_of_its_resource(self, message: Request) -> bool:
         """Return whether C{message} is about the resource to which the first lock has bound the connection, if any."""

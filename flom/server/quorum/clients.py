@@ -9,13 +9,13 @@ daemon that does not lead shows its status all the same.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
 from flom.core.protocol.events import Introduced, Order
-from flom.core.protocol.messages import HAS_SESSIONS, STATUS_PROBE, Lock, StatusRequest
+from flom.core.protocol.messages import HAS_SESSIONS, Lock, StatusRequest, is_probe
 from flom.core.requests import LockRequest
 from flom.core.tokens import epoch_of
 from flom.server.connection import LockFactory, LockProtocol
@@ -79,9 +79,9 @@ class LeasedProtocol(LockProtocol):
             case StatusRequest():
                 return True
             case LockRequest():
-                return _is_probe(order.name.text, order)
+                return is_probe(order.name.text, order)
             case Introduced(message=Lock() as lock):
-                return _is_probe(lock.name, lock)
+                return is_probe(lock.name, lock)
             case _:
                 return super()._is_always_served(order)
 
@@ -98,11 +98,6 @@ class LeasedProtocol(LockProtocol):
             self._shared.throttle.warn("epoch", text, peer=self._peer, **epochs)
             return False
         return super()._may_reclaim(request)
-
-
-def _is_probe(name: str, lock: Any) -> bool:
-    """Return whether C{lock}, of a resource with this C{name}, is the question that comes before a status."""
-    return name.startswith(STATUS_PROBE) and not (lock.wait or lock.create)
 
 
 class LeasedFactory(LockFactory):

@@ -11,7 +11,7 @@ from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.connection import ClientConnection, ServerConnection
 from flom.core.protocol.decode import decode
-from flom.core.protocol.encode import encode
+from flom.core.protocol.encode import encode, extend
 from flom.core.protocol.events import (
     Event,
     Granted,
@@ -29,6 +29,8 @@ from flom.core.protocol.events import (
 )
 from flom.core.protocol.framing import MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
+    HAS_SESSIONS,
+    STATUS_PROBE,
     Answer,
     Contested,
     Goodbye,
@@ -44,6 +46,7 @@ from flom.core.protocol.messages import (
     Unlock,
     Unlocked,
     WhyWithdrawn,
+    Wishes,
 )
 from flom.core.requests import LockRequest, SessionId
 from flom.errors import LocalProtocolError, RemoteProtocolError
@@ -479,3 +482,73 @@ class TestMore:
         assert list(server.receive(client.goodbye())) == [Release(parse_name("R" * 220), rollback=True)]
         with pytest.raises(RemoteProtocolError, match="in the place of what was to follow"):
             list(server.receive(encode(Lock("R" * 220))))
+
+
+class TestWishes:
+    """What FLoM does not know: a daemon that would ignore it grants nothing."""
+
+    WISHED = extend(Lock("R1", LockMode.EX, wait=True, create=True, peer_id="0" * 32, wishes=Wishes(max_hold=60.0)))
+
+    def test_a_daemon_is_asked_whether_it_understands_them(self) -> None:
+        client, server = ClientConnection(), ServerConnection(SessionId(1), "d" * 32)
+        _, order = server.receive(client.lock(self.WISHED))
+        assert order == Incomplete()
+        assert events(client, server.more_wanted()) == [MoreWanted()]
+        [request] = server.receive(client.more())
+        assert isinstance(request, LockRequest)
+        assert (request.name.text, request.mode, request.wait, request.create) == ("R1", LockMode.EX, True, True)
+        assert request.wishes == Wishes(max_hold=60.0)
+        assert events(client, server.answer(Outcome.GRANTED, token=7) or b"") == [Granted(None, 7)]
+        assert list(server.receive(client.unlock("R1"))) == [Release(parse_name("R1"), rollback=False)]
+
+    def test_the_same_connection_may_wish_again(self) -> None:
+        client, server = ClientConnection(), ServerConnection(SessionId(1), "d" * 32)
+        for _ in range(2):
+            list(server.receive(client.lock(self.WISHED)))
+            events(client, server.more_wanted())
+            [request] = server.receive(client.more())
+            assert isinstance(request, LockRequest)
+            events(client, server.answer(Outcome.GRANTED, token=7) or b"")
+            list(server.receive(client.unlock("R1")))
+            events(client, server.unlocked() or b"")
+
+    @pytest.mark.parametrize("code", [Outcome.CANNOT_WAIT, Outcome.QUEUED, Outcome.GRANTED])
+    def test_one_that_does_not_is_told_no_resource(self, code: Outcome) -> None:
+        client = ClientConnection()
+        question = decode(client.lock(self.WISHED))
+        assert isinstance(question, Lock)
+        assert question.name.startswith(STATUS_PROBE)
+        assert (question.wait, question.create, question.wishes) == (False, False, None)
+        answer = Answer(16, code, peer_id="d" * 32, extended=code == Outcome.QUEUED)  # the latter, of an older one
+        assert events(client, encode(answer)) == [Refused(Outcome.UNSUPPORTED)]
+
+    def test_hints_travel_in_the_request_itself(self) -> None:
+        hinted = self.WISHED.replace(wishes=Wishes(lineage=("0123456789abcdef", "f" * 16), nested="share"))
+        client, server = ClientConnection(), ServerConnection(SessionId(1), "d" * 32)
+        _, request = server.receive(client.lock(hinted))
+        assert isinstance(request, LockRequest)
+        assert request.wishes == hinted.wishes
+
+    def test_hints_have_no_room_beside_the_longest_names(self) -> None:
+        hinted = self.WISHED.replace(wishes=Wishes(lineage=("f" * 16,) * 9), user="root", command="backup")
+        assert decode(encode(hinted)) == hinted
+        plain = self.WISHED.replace(name="R" * 220, wishes=None)
+        assert decode(encode(hinted.replace(name=plain.name))) == plain
+
+    @pytest.mark.parametrize("name", ["R1", STATUS_PROBE])
+    def test_what_follows_is_what_was_announced(self, name: str) -> None:
+        server = ServerConnection(SessionId(1), "d" * 32)
+        list(server.receive(encode(Lock(name, extended=HAS_SESSIONS, more=True))))
+        wrong = More(token=7) if name == STATUS_PROBE else More(lock=Lock("R1"))
+        with pytest.raises(RemoteProtocolError):
+            list(server.receive(encode(wrong)))
+
+    def test_a_name_that_is_none_leaves_the_connection_free(self) -> None:
+        server = ServerConnection(SessionId(1), "d" * 32)
+        question = encode(Lock(STATUS_PROBE, extended=HAS_SESSIONS, more=True))
+        list(server.receive(question))
+        resource = b'<resource name="YSAg" mode="5" wait="1" create="1" lifespan="0"/>'
+        [order] = server.receive(b'<msg level="3" verb="1" step="12">' + resource + b"</msg>")
+        assert isinstance(order, InvalidLock)
+        with pytest.raises(RemoteProtocolError):
+            list(server.receive(encode(Unlock("R1"))))

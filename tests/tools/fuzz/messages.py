@@ -32,6 +32,7 @@ from flom.core.protocol.messages import (
     Unlock,
     Unlocked,
     WhyWithdrawn,
+    Wishes,
 )
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
@@ -105,7 +106,9 @@ def any_message(random: Random) -> Message:
         case 9:
             lock = valid_lock(random, name)
             rest = More(lock.session, lock.element, lock.token, lock.proof, lock.holder, lock.waited)
-            return rest if random.random() < 0.5 else Ping(8)
+            wished = More(lock=lock.replace(wishes=any_wishes(random), peer_id=None, user="", command=""))
+            possible: list[Message] = [rest, wished, Ping(8)]
+            return random.choice(possible)
         case 3:
             code, token = random.choice([0, 1, 2, 4, 5, 6, -14, 99]), random.choice([0, 0, 1, 2**63 - 1])
             proof = random.choice(["", "f" * 32]) if token else ""
@@ -119,7 +122,14 @@ def any_message(random: Random) -> Message:
             return Unlock(name, rollback=random.random() < 0.3)
         case _:
             extended = random.choice([0, 0, 0, 1, 2])
-            return valid_lock(random, name, extended=extended, more=random.random() < 0.1)
+            wishes = any_wishes(random) if extended and random.random() < 0.2 else None
+            return valid_lock(random, name, extended=extended, more=random.random() < 0.1, wishes=wishes)
+
+
+def any_wishes(random: Random) -> Wishes:
+    """Return wishes, of which at least one is made."""
+    lineage = random.choice([("0123456789abcdef",), ("0" * 16, "f" * 16)])
+    return Wishes(lineage, random.choice(["", "share", "wait"]), random.choice([0.0, 0.001, 60.0]))
 
 
 def spelled(message: Message) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from typing import Final
+from typing import Any, Final
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from flom.codes import ReturnCode
@@ -41,6 +41,7 @@ from flom.core.protocol.messages import (
     Unlock,
     Unlocked,
     WhyWithdrawn,
+    Wishes,
 )
 from flom.errors import RemoteProtocolError
 
@@ -52,6 +53,7 @@ _LONGEST_LIFESPAN_MS: Final = 2**31 - 1
 _LARGEST: Final = 2**31 - 1
 _LAST_MS: Final = 253402300799999
 _LARGEST_STATUS: Final = 2**30
+_HEX: Final = set("0123456789abcdef")
 _HIGHEST_EPOCH: Final = 2**31 - 1 - 2**20  # that a peer is believed
 
 
@@ -70,27 +72,10 @@ def read_slowly(data: bytes) -> Message:
     peer_id = session.get("peerid")
     match strtol(msg.get("verb", "")), strtol(msg.get("step", "")):
         case 1, 8:
-            if "name" not in resource or "rollback" in resource:
-                raise _breach()
-            return Lock(
-                _name(resource["name"]),
-                _mode(resource.get("mode", "0")),
-                _within(0, strtol(resource.get("quantity", "0")), _LARGEST),
-                _is_set(resource, "wait"),
-                _is_set(resource, "create"),
-                sorted((-_LONGEST_LIFESPAN_MS, strtol(resource.get("lifespan", "")), _LONGEST_LIFESPAN_MS))[1] / 1000,
-                peer_id,
-                _is_set(resource, "regains"),
-                _extended(msg),
-                _holder(resource),
-                session=resource.get("session", ""),
-                element=_element(resource),
-                token=_claim(resource),
-                proof=_proof(resource),
-                more=_is_set(resource, "more"),
-                waited=_up_to(_LARGEST, resource, "waited") / 1000,
-            )
+            return _lock(msg, resource, peer_id)
         case 1, 12:
+            if "name" in resource:
+                return More(lock=_lock(msg, resource, peer_id))
             claim, proof, waited = _claim(resource), _proof(resource), _up_to(_LARGEST, resource, "waited") / 1000
             return More(resource.get("session", ""), _element(resource), claim, proof, _holder(resource), waited)
         case 1, (16 | 24 | 32) as step:
@@ -159,6 +144,42 @@ def read_slowly(data: bytes) -> Message:
             size = _within(0, strtol(msg.get("size", "")), _LARGEST_STATUS)
             return Proof(_standing(msg), msg.get("nonce", ""), msg.get("proof", ""), msg.get("sealed", ""), size)
     raise _breach()
+
+
+def _lock(msg: dict[str, str], resource: dict[str, str], peer_id: str | None) -> Lock:
+    if "name" not in resource or "rollback" in resource:
+        raise _breach()
+    return Lock(
+        _name(resource["name"]),
+        _mode(resource.get("mode", "0")),
+        _within(0, strtol(resource.get("quantity", "0")), _LARGEST),
+        _is_set(resource, "wait"),
+        _is_set(resource, "create"),
+        sorted((-_LONGEST_LIFESPAN_MS, strtol(resource.get("lifespan", "")), _LONGEST_LIFESPAN_MS))[1] / 1000,
+        peer_id,
+        _is_set(resource, "regains"),
+        _extended(msg),
+        _holder(resource),
+        session=resource.get("session", ""),
+        element=_element(resource),
+        token=_claim(resource),
+        proof=_proof(resource),
+        more=_is_set(resource, "more"),
+        waited=_up_to(_LARGEST, resource, "waited") / 1000,
+        wishes=_wishes(resource),
+    )
+
+
+def _wishes(resource: dict[str, str]) -> Wishes | None:
+    said: dict[str, Any] = {}
+    if "lineage" in resource:
+        ids = tuple(resource["lineage"].split("/"))
+        said["lineage"] = ids if len(ids) <= 9 and all(len(one) == 16 and set(one) <= _HEX for one in ids) else ()
+    if "nested" in resource:
+        said["nested"] = resource["nested"] if resource["nested"] in ("share", "wait") else ""
+    if "max_hold" in resource:
+        said["max_hold"] = _within(1, strtol(resource["max_hold"]), 2**63 - 1) / 1000
+    return Wishes(**said) if said else None
 
 
 def _claim(resource: dict[str, str]) -> int:
