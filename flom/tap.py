@@ -10,9 +10,10 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
@@ -42,6 +43,7 @@ from flom.server.proofs import Proofs, proofs_of_directory
 from flom.server.reload import ReloadService
 from flom.server.service import build_daemon
 from flom.server.state import Epochs, StateDirectory, StateError
+from flom.server.store import NO_QUORUM, FileStore, Store
 from flom.text import likeness, missing_extra, one_line, reason
 from flom.trace import start_trace, tracer
 
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from flom.server.group.service import Membership
     from flom.server.quorum.service import Quorum
     from flom.tls.context import Tls
+
+T = TypeVar("T")
 
 NAMES: Final = {"multicast-address": "group", "multicast-port": "port", "network-interface": "interface"}
 """Settings that go by a shorter name here; FLoM's will do too."""
@@ -314,16 +318,15 @@ def daemon_from(options: Options, reactor: IReactor) -> MultiService:
         claims = _claims(options)
         endpoints = [ClaimedEndpoint(reactor, claim) for claim in claims] + _endpoints(options, reactor)
         membership = _membership(options, claims, endpoints, reactor)
-        epochs, positions, proofs = _memory(options, claims)
+        epochs, positions, proofs, store = _memory(options, claims)
         quorum = _quorum(config, epochs, reactor)
     except FlomError as e:
         raise SystemExit(one_line(f"twistd flom: {e}")) from None
     limits = limits_of(config)
     arbiter: DeferredArbiter
     if quorum is None:
-        arbiter = DeferredArbiter(
-            reactor, system_instant, log_grants=config.log_grants, limits=limits, epochs=epochs, positions=positions
-        )
+        kept: dict[str, Any] = {"epochs": epochs, "positions": positions, "store": store}
+        arbiter = DeferredArbiter(reactor, system_instant, log_grants=config.log_grants, limits=limits, **kept)
     else:
         from flom.server.quorum.arbiter import LeasedArbiter, LeasedEpochs
 
@@ -394,22 +397,32 @@ def _quorum(config: Config, epochs: Epochs, reactor: IReactor) -> Quorum | None:
     return quorum_of(config, reactor, epochs.state)
 
 
-def _memory(options: Options, claims: list[Claim]) -> tuple[Epochs, Positions | None, Proofs | None]:
-    """Return what the daemon remembers in its state directory: epochs, positions of sequences, and its key."""
+def _memory(options: Options, claims: list[Claim]) -> tuple[Epochs, Positions | None, Proofs | None, Store]:
+    """Return what the daemon remembers in its state directory: epochs, positions, its key, and what else is kept."""
     is_for_command = options["inherit"] is not None or options["starter"] is not None
     path = state_directory() if is_for_command else options.config.state
+    is_in_group = bool(options.config.multicast_address)
+    nothing = Store(NO_QUORUM) if is_in_group else Store()
     if not path:
-        return Epochs(), None, Proofs()
+        return Epochs(), None, Proofs(), nothing
     place = _first_address(options, claims)
     try:
         state = StateDirectory(path)
-        proofs = Proofs() if options.config.multicast_address else proofs_of_directory(state, place)
-        return Epochs(state), Positions(state, place), proofs
+        proofs = Proofs() if is_in_group else proofs_of_directory(state, place)
+        keeps_files = not (is_in_group or options.config.quorum)
+        store = FileStore(state, place, _in_thread) if keeps_files else nothing
+        return Epochs(state), Positions(state, place), proofs, store
     except StateError as e:
         if not is_for_command:
             raise ConfigError(f"state: {e}") from None
         _log.warn("{why}: nothing is remembered when this daemon has ended", why=str(e))
-        return Epochs(problem=str(e)), None, Proofs()
+        return Epochs(problem=str(e)), None, Proofs(), Store(str(e))
+
+
+def _in_thread(call: Callable[[], T]) -> Deferred[T]:
+    from twisted.internet.threads import deferToThread  # a daemon that keeps nothing need not wait for its import
+
+    return deferToThread(call)
 
 
 def _first_address(options: Options, claims: list[Claim]) -> str:

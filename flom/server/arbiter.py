@@ -57,6 +57,7 @@ from flom.server.log_throttle import LogThrottle
 from flom.server.peer import Peer
 from flom.server.positions import Positions
 from flom.server.state import Epochs
+from flom.server.store import Store
 from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class DeferredArbiter(Acquiring):
     @ivar began: when it was made, in seconds of the monotonic clock.
     @ivar epochs: of its fencing tokens.
     @ivar positions: of its sequences with a lifespan; C{None} if they are not remembered.
+    @ivar store: of what is kept durably beside the locks; what is there is read before the first grant.
     @ivar mark: by which the next daemon knows of holders on other hosts; C{None} if it does not.
     @ivar is_retired: true while nothing is granted because another daemon leads, see L{retire}.
     @ivar is_draining: true once nothing more is granted because the daemon ends when nothing is held, see L{drain}.
@@ -108,6 +110,7 @@ class DeferredArbiter(Acquiring):
         "is_draining",
         "is_retired",
         "now",
+        "store",
     )
 
     def __init__(
@@ -119,6 +122,7 @@ class DeferredArbiter(Acquiring):
         limits: Limits = DEFAULT_LIMITS,
         epochs: Epochs | None = None,
         positions: Positions | None = None,
+        store: Store | None = None,
     ) -> None:
         """
         @param clock: has the timers; a reactor that is monotonic (L{flom.reactor.clock}), or a C{task.Clock} in tests.
@@ -127,10 +131,12 @@ class DeferredArbiter(Acquiring):
         @param limits: of which those of waiters, resources and locks are enforced here.
         @param epochs: of the fencing tokens; by default, the clock alone decides them.
         @param positions: of sequences with a lifespan; C{None} if they are not remembered.
+        @param store: of what is kept durably beside the locks; by default, nothing is.
         """
         self._clock = clock
         self.epochs = epochs or Epochs()
         self.positions = positions
+        self.store = store or Store()
         self.mark: Mark | None = None
         self._log_grants = log_grants
         self.now = instant or instant_of(clock)
@@ -188,7 +194,8 @@ class DeferredArbiter(Acquiring):
     @property
     def state_problem(self) -> str:
         """Why not all is remembered in the state directory that should be; the empty string if it is."""
-        return next((kept.problem for kept in (self.epochs, self.positions, self.mark) if kept and kept.problem), "")
+        places = (self.epochs, self.positions, self.mark, self.store)
+        return next((kept.problem for kept in places if kept and kept.problem), "")
 
     @property
     def sessions(self) -> int:

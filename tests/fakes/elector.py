@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from flom.core.locks.positions import Remembered
 from flom.core.quorum.tenure import Tenure
 from flom.core.quorum.times import DEFAULT, QuorumTimes
+from tests.fakes.kept import MemoryStore
 
 TTL = 3.0
 
@@ -56,6 +57,7 @@ class FakeElector(Service):
 
     @ivar words: what was left by those who resigned.
     @ivar resigned: fires when a test says that etcd has taken the resignation.
+    @ivar kept: what is kept at etcd beside the locks, whoever leads.
     @ivar now: seconds of the clock of tenures.
     """
 
@@ -63,8 +65,10 @@ class FakeElector(Service):
         self.events = events
         self.view = FakeView()
         self.positions: FakePositions | None = None
+        self.store: MemoryStore | None = None
         self.tenure: Tenure | None = None
         self.words: list[str] = []
+        self.kept: dict[str, str] = {}
         self.held_back = 0.0
         self.resigned: Deferred[None] = succeed(None)
         self.slept = 0.0  # by the machine: the clock of tenures goes on
@@ -80,7 +84,7 @@ class FakeElector(Service):
         """Make this daemon lead, after a leader that has left C{word}."""
         now = self.now()
         self._epoch += 2
-        self.positions = FakePositions()
+        self.positions, self.store = FakePositions(), MemoryStore(self.kept)
         self.tenure = Tenure(self._times, won_at=now, sent_at=now, ttl=TTL, has_no_holders=bool(word))
         self.view = FakeView("leader", self._identity, 1.8e9, self._epoch, self.tenure.ends_at - now)
         self.events.elected(self.tenure, self._epoch, word)
@@ -101,7 +105,7 @@ class FakeElector(Service):
 
     def lose(self, why: str = "another daemon leads") -> None:
         """Depose this daemon."""
-        self.tenure = self.positions = None
+        self.tenure = self.positions = self.store = None
         self.view = FakeView(problem=why)
         self.events.deposed(why)
 
@@ -115,7 +119,7 @@ class FakeElector(Service):
         self.words.append(word)
         self.held_back = hold_back
         self.tenure.resign()
-        self.tenure = self.positions = None
+        self.tenure = self.positions = self.store = None
         self.view = FakeView()
         self.events.deposed("resigned")
         return self.resigned

@@ -21,6 +21,7 @@ from flom.core.grace import Looking
 from flom.core.tokens import begin_epoch, epoch_of
 from flom.server.arbiter import DeferredArbiter
 from flom.server.state import Epochs, StateDirectory, StateError
+from flom.server.store import NOT_LEADING, Store
 
 if TYPE_CHECKING:
     from flom.core.quorum.tenure import Tenure
@@ -120,7 +121,7 @@ class LeasedArbiter(DeferredArbiter):
         self.is_paused = False
         self.on_overdue: Callable[[], None] = lambda: None
         self.tenure: Tenure | None = None
-        super().__init__(clock, *arguments, **named)
+        super().__init__(clock, *arguments, store=Store(NOT_LEADING), **named)
 
     @property
     def grants_now(self) -> bool:
@@ -135,15 +136,17 @@ class LeasedArbiter(DeferredArbiter):
         tenure = self.tenure
         return tenure is not None and not self.is_paused and tenure.may_answer(self._boottime())
 
-    def lead(self, tenure: Tenure, grace: float, positions: Any) -> None:
+    def lead(self, tenure: Tenure, grace: float, positions: Any, store: Store) -> None:
         """
         Grant from now on; see L{resume}.
 
         @param grace: seconds in which only holders of the former leader's locks are served.
         @param positions: of sequences with a lifespan: C{load()} returns them, and C{save(changes)} a Deferred.
+        @param store: has what is kept durably beside the locks.
         """
         self.tenure = tenure
         self.positions = positions
+        self.store = store
         self.resume(grace)
         if not grace:
             self._takeover = None  # nothing can be reclaimed
@@ -174,6 +177,7 @@ class LeasedArbiter(DeferredArbiter):
     def step_down(self, why: str) -> None:
         """Grant nothing more and end all sessions: another daemon may lead. Holders in this process are told C{why}."""
         self.tenure = self.positions = None
+        self.store = Store(NOT_LEADING)
         self.is_paused = False
         self._saving.clear()
         self._withheld.clear()

@@ -42,6 +42,7 @@ from flom.server.quorum.offset import (
 from flom.server.quorum.positions import QuorumPositions
 from flom.server.quorum.record import Record, Seen
 from flom.server.quorum.reign import LOOK, PAUSE, Reign
+from flom.server.quorum.store import QuorumStore
 from flom.server.quorum.watch import Watch
 from flom.server.quorum.wire import Denied, Doubtful, KeyValue, NoLease, created_at, delete, put, read
 from flom.server.quorum.word import read_word, write_word
@@ -127,6 +128,7 @@ class Elector(Service):
 
     @ivar tenure: C{None} while this daemon does not lead.
     @ivar positions: of sequences, while this daemon leads; C{None} otherwise.
+    @ivar store: what is kept beside the locks, while this daemon leads; C{None} otherwise.
     """
 
     _log = Logger()
@@ -152,6 +154,7 @@ class Elector(Service):
         """
         self.tenure: Tenure | None = None
         self.positions: QuorumPositions | None = None
+        self.store: QuorumStore | None = None
         self._reactor = reactor
         self._gateway = gateway
         self._times = times
@@ -426,13 +429,16 @@ class Elector(Service):
             on_kept=self._events.kept,
             on_error=self._note_error,
         )
-        positions = QuorumPositions(self._reactor, self._gateway, self._key, won.created, reign.end)
-        await self._fetch(positions)
+        leadership = (self._reactor, self._gateway, self._key, won.created, reign.end)
+        positions, store = QuorumPositions(*leadership), QuorumStore(*leadership)
+        for kept in (positions, store):
+            await self._fetch(kept)
         self._remember()
         about = json.loads(won.value)
         self._leader = _Leader(KeyValue(self._key, won.value, won.created, won.created, lease.id), None)
         self._leader.epoch = won.epoch
-        self._reign, self.tenure, self.positions, self._role = reign, tenure, positions, "leader"
+        self._reign, self.tenure, self._role = reign, tenure, "leader"
+        self.positions, self.store = positions, store
         why = "an error in this daemon, which its log has"
         try:
             self._events.followed(about["leader"])
@@ -446,20 +452,21 @@ class Elector(Service):
             raise
         finally:
             tenure.resign()
-            self._reign = self.tenure = self.positions = None
+            self._reign = self.tenure = self.positions = self.store = None
             self._leader = None
             self._role = "candidate"
-            positions.close(why)
+            for kept in (positions, store):
+                kept.close(why)
             self._events.deposed(why)
 
-    async def _fetch(self, positions: QuorumPositions) -> None:
-        """Read the positions, of another member if the first one is in doubt: what was won is not given up for that."""
+    async def _fetch(self, kept: QuorumPositions | QuorumStore) -> None:
+        """Read what is kept, of another member if the first one is in doubt: what was won is not given up for that."""
         for _ in self._gateway.address.endpoints:
             try:
-                return await positions.fetch()
+                return await kept.fetch()
             except Doubtful as e:
                 self._note_error(e)
-        return await positions.fetch()
+        return await kept.fetch()
 
     async def _revoke(self, lease: Lease) -> None:
         """End the lease, whatever may still become of the key under it."""

@@ -1,11 +1,8 @@
 """
 The positions of sequences with a lifespan, in etcd: C{PREFIX/sequences/NAME} for each.
 
-They are written by transactions that hold only while the leader's key is the one that this daemon has put, so that
-nothing is written late by one that was deposed; and only on top of what this daemon has read or written last, so that a
-write whose answer was doubtful cannot come after the next one. What is to be written while a transaction is on its way
-goes out together in the next one. As in the state directory, a sequence that is not transactional is written once in a
-block of numbers (L{flom.core.locks.resources.sequence.BLOCK}).
+As in the state directory, a sequence that is not transactional is written once in a block of numbers
+(L{flom.core.locks.resources.sequence.BLOCK}).
 """
 
 from __future__ import annotations
@@ -14,63 +11,34 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
 from flom.core.locks.positions import Remembered
-from flom.errors import FlomError, InvalidName
+from flom.errors import InvalidName
 from flom.server.positions import fields_of, remembered_from
 from flom.server.quorum.gateway import Gateway
-from flom.server.quorum.wire import Denied, KeyValue, created_at, delete, modified_at, put, read
+from flom.server.quorum.wire import Denied, KeyValue
+from flom.server.quorum.written import LeadersKeys
 from flom.text import one_line, truncate
 
 SEQUENCES: Final = "sequences/"
 
-BATCH: Final = 50
-"""Sequences that are written in one transaction at most: etcd takes 128 operations."""
-
-RETRY: Final = 0.1
-"""Seconds before a write is tried again."""
-
-
-class Deposed(FlomError):
-    """This daemon does not lead any more: nothing more is written."""
-
 
 class QuorumPositions:
-    """
-    Where sequences are, as long as this daemon leads.
-
-    @ivar problem: why the last write has not succeeded yet; the empty string if it has.
-    """
-
-    _log = Logger()
+    """Where sequences are, as long as this daemon leads."""
 
     def __init__(
         self, reactor: Any, gateway: Gateway, leader_key: str, created: int, on_deposed: Callable[[str], None]
     ) -> None:
-        """
-        @param leader_key: of the leadership.
-        @param created: the revision in which this daemon has put it.
-        @param on_deposed: called if it turns out that another daemon leads.
-        """
-        self.problem = ""
-        self._reactor = reactor
-        self._gateway = gateway
-        self._leader_key = leader_key
-        self._created = created
-        self._on_deposed = on_deposed
-        self._prefix = gateway.address.key(SEQUENCES)
-        self._written: dict[str, int] = {}  # by keys: the revision of the last write, of any daemon
+        """Make what L{LeadersKeys} is made of."""
+        about = SEQUENCES, "positions of sequences"
+        self._keys = LeadersKeys(reactor, gateway, leader_key, created, on_deposed, *about)
         self._remembered: dict[str, Remembered] = {}
-        self._unsaved: dict[str, Remembered | None] = {}
-        self._waiting: list[Deferred[None]] = []
-        self._on_their_way: list[Deferred[None]] = []
-        self._is_writing = False
-        self._writing: Deferred[None] | None = None
-        self._why_closed = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the last write has not succeeded yet; the empty string if it has."""
+        return self._keys.problem
 
     async def fetch(self) -> None:
         """
@@ -78,11 +46,8 @@ class QuorumPositions:
 
         @raise Denied: there is something else at one of the keys.
         """
-        [found] = (await self._gateway.read_all(self._prefix)).found
-        for one in found:
-            remembered = self._parse(one)
-            self._remembered[remembered.name] = remembered
-            self._written[one.key] = one.modified
+        found = [_parse(name, one) for name, one in await self._keys.fetch()]
+        self._remembered = {one.name: one for one in found}
 
     def load(self) -> list[Remembered]:
         """Return what is remembered."""
@@ -92,95 +57,25 @@ class QuorumPositions:
         """
         Write C{changes}, of sequences by their names; C{None} for those to be forgotten.
 
-        @return: fires when they are written, with L{Deposed} if this daemon does not lead any more before that.
+        @return: see L{LeadersKeys.save}.
         """
-        saved: Deferred[None] = Deferred(lambda _: None)
-        if self._why_closed:
-            saved.errback(Deposed(self._why_closed))
-            return saved
-        self._unsaved.update(changes)
         for name, one in changes.items():
             if one is None:
                 self._remembered.pop(name, None)
             else:
                 self._remembered[name] = one
-        self._waiting.append(saved)
-        if not self._is_writing:
-            self._is_writing = True
-            self._writing = Deferred.fromCoroutine(self._write())
-            self._writing.addErrback(self._note_failure)
-        return saved
+        return self._keys.save(
+            {name: None if one is None else json.dumps(fields_of(one)).encode() for name, one in changes.items()}
+        )
 
     def close(self, why: str) -> None:
         """Write nothing more: this daemon does not lead, because of C{why}."""
-        self._why_closed = why
-        waiting = [*self._on_their_way, *self._waiting]
-        self._on_their_way, self._waiting = [], []
-        if self._writing is not None:
-            self._writing.cancel()
-        for saved in waiting:
-            if not saved.called:
-                saved.errback(Deposed(why))
+        self._keys.close(why)
 
-    def _note_failure(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self._log.failure("writing the positions of sequences", failure)
-            self._on_deposed("the positions of sequences cannot be written")
 
-    async def _write(self) -> None:
-        while self._unsaved:
-            changes, self._unsaved = self._unsaved, {}
-            self._on_their_way, self._waiting = self._waiting, []
-            names = list(changes)
-            for start in range(0, len(names), BATCH):
-                await self._write_batch({name: changes[name] for name in names[start : start + BATCH]})
-            written, self._on_their_way = self._on_their_way, []
-            for saved in written:
-                if not saved.called:
-                    saved.callback(None)
-        self._is_writing = False
-
-    async def _write_batch(self, changes: Mapping[str, Remembered | None]) -> None:
-        while True:
-            try:
-                if await self._try_to_write(changes):
-                    self.problem = ""
-                    return
-                await self._read_again(changes)
-            except FlomError as e:  # doubtful, or not permitted at present; what is written twice does no harm
-                if not self.problem:
-                    self._log.warn("positions of sequences are not written yet: {why}", why=str(e))
-                self.problem = str(e)
-                await deferLater(self._reactor, RETRY)
-
-    async def _try_to_write(self, changes: Mapping[str, Remembered | None]) -> bool:
-        keys = {name: self._prefix + name for name in changes}
-        compare = [created_at(self._leader_key, self._created)]
-        compare += [modified_at(key, self._written.get(key, 0)) for key in keys.values()]
-        then = [
-            delete(keys[name]) if one is None else put(keys[name], json.dumps(fields_of(one)).encode())
-            for name, one in changes.items()
-        ]
-        answer = await self._gateway.transact(compare, then)
-        if answer.has_succeeded:
-            for name, one in changes.items():
-                self._written[keys[name]] = 0 if one is None else answer.revision
-        return answer.has_succeeded
-
-    async def _read_again(self, changes: Mapping[str, Remembered | None]) -> None:
-        """Find out why a write did not hold: this daemon is deposed, or an earlier doubtful try was carried out."""
-        keys = [self._prefix + name for name in changes]
-        answer = await self._gateway.transact([], [read(self._leader_key), *map(read, keys)])
-        leader, *found = answer.found
-        if not leader or leader[0].created != self._created:
-            self._on_deposed("another daemon leads" if leader else f"{self._leader_key} has gone from etcd")
-            await Deferred()  # until close() cancels this
-        for key, one in zip(keys, found, strict=True):
-            self._written[key] = one[0].modified if one else 0
-
-    def _parse(self, found: KeyValue) -> Remembered:
-        try:
-            return remembered_from(found.key.removeprefix(self._prefix), **json.loads(found.value))
-        except (ValueError, TypeError, KeyError, InvalidName, RecursionError):
-            value = truncate(one_line(found.value.decode("utf-8", "replace")))
-            raise Denied(one_line(f"{found.key}: {value} is no position of a sequence")) from None
+def _parse(name: str, found: KeyValue) -> Remembered:
+    try:
+        return remembered_from(name, **json.loads(found.value))
+    except (ValueError, TypeError, KeyError, InvalidName, RecursionError):
+        value = truncate(one_line(found.value.decode("utf-8", "replace")))
+        raise Denied(one_line(f"{found.key}: {value} is no position of a sequence")) from None

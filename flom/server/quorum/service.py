@@ -153,7 +153,8 @@ class QuorumService(Service):
         self._is_resigning = False
         epochs: Any = self._arbiter.epochs
         epochs.given = epoch
-        self._arbiter.lead(tenure, grace + SPARE if grace else 0.0, self._elector.positions)
+        kept = self._elector.positions, self._elector.store
+        self._arbiter.lead(tenure, grace + SPARE if grace else 0.0, *kept)
         if estate is not None:
             self._arbiter.take_over(estate, [self._sessions.inherit(client) for client in estate.clients])
             text = "leading, epoch {epoch}: the leader before has left {locks} locks and waiters of {clients} clients"

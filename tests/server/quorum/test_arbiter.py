@@ -14,6 +14,7 @@ from flom.errors import DaemonLost, FlomError
 from flom.server.quorum.arbiter import SAVE_AGAIN, LeasedArbiter, LeasedEpochs
 from flom.server.state import StateDirectory
 from tests.fakes.elector import FakePositions
+from tests.fakes.kept import MemoryStore
 from tests.fakes.results import error, now
 from tests.fakes.sessions import Session
 
@@ -39,7 +40,7 @@ class Leader:
         self.arbiter.on_overdue = self._note_overdue
         self.positions = FakePositions()
         self.tenure = Tenure(DEFAULT, won_at=0.0, sent_at=0.0, ttl=TTL, has_no_holders=knows_holders)
-        self.arbiter.lead(self.tenure, 0.0 if knows_holders else DEFAULT.wait, self.positions)
+        self.arbiter.lead(self.tenure, 0.0 if knows_holders else DEFAULT.wait, self.positions, MemoryStore())
 
     def now(self) -> float:
         return self.clock.seconds() + self.asleep
