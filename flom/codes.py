@@ -74,7 +74,7 @@ class Outcome(int, Enum):
 class ExitStatus(int, Enum):
     """
     What C{flom-run} and C{flomctl fence} exit with when the command did not decide it
-    (docs/compatibility.md, "Exit statuses").
+    (docs/compatibility.md, "Exit statuses"). L{flom.statuses} has the cases, and what to do.
     """
 
     OK = 0
@@ -88,6 +88,11 @@ class ExitStatus(int, Enum):
     CANNOT_EXECUTE = 97
     BUSY = 98
     ERROR = 99
+
+    @property
+    def word(self) -> str:
+        """A word or two for it, in lines for people and for programs."""
+        return self.name.lower().replace("_", " ")
 
 
 class ReturnCode(int, Enum):

@@ -18,7 +18,7 @@ PACKAGE: Final = Path(flom.__file__).parent
 
 # who may import whom: each group those below it, and none beside it; within a group all may know each other
 LAYERS: Final = [
-    ["flom._version", "flom.codes", "flom.errors", "flom.lean", "flom.text"],
+    ["flom._version", "flom.codes", "flom.errors", "flom.lean", "flom.statuses", "flom.text"],
     ["flom.core"],
     [
         "flom.acquisition",

@@ -50,6 +50,7 @@ def make_parser() -> Parser:
         ("epoch", _add_epoch, "show the epoch of a quorum, or raise it after a restore of etcd"),
         ("certs", _add_certs, "make certificates for TLS"),
         ("fence", _add_fence, "run a command unless its lock has been lost to a later holder"),
+        ("explain", _add_explain, "say what an exit status, a return code or a name means, and what to do"),
         ("check", _add_check, "verify that locks have excluded each other, from histories of flom-run --history"),
     ):
         commands.add_parser(name, add_options=add_options, help=help, description=f"{help[0].upper()}{help[1:]}.")
@@ -185,6 +186,13 @@ def _add_fence(command: Parser) -> None:
     help = "the command and its arguments, which runs if FLOM_TOKEN is not lower; else, the status is 94"
     command.add_argument("command", nargs=REMAINDER, metavar="-- COMMAND [ARG...]", help=help)
     command.set_defaults(run="fence:run_fenced")
+
+
+def _add_explain(command: Parser) -> None:
+    help = "a status, such as 98; a return code of FLoM, such as -5; a name, such as SIGTERM; by default, all there are"
+    command.add_argument("what", nargs="*", type=filled, metavar="WHAT", help=help)
+    _add_json(command)
+    command.set_defaults(run="explain:explain")
 
 
 def _add_check(command: Parser) -> None:

@@ -21,6 +21,7 @@ _OF_ALL: Final[dict[str, Callable[[], str]]] = {
     "keys": markdown.keys,
     "fields": markdown.fields,
     "return-codes": reference.return_codes,
+    "log-ids": reference.log_ids,
     "variables": reference.variables,
     "metrics": reference.metrics,
 }

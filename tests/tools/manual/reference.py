@@ -7,20 +7,29 @@ from typing import Final
 
 from flom.codes import ReturnCode
 from flom.status.model import QuorumStatus
+from flom.statuses import LOG_IDS, STATUSES
 from tests.tools.manual.markdown import definition
-from tests.tools.manual.tables import STATUSES, VARIABLES
+from tests.tools.manual.tables import VARIABLES
 
 _READERS: Final = {"command": "the command under the lock"}
 
 
 def statuses_of(program: str) -> str:
     """Return the exit statuses of C{program}."""
-    return "\n".join(definition(f"`{int(status)}`", when) for status, when in STATUSES[program])
+    return "\n".join(
+        definition(f"`{each.status}` {each.word}".rstrip(), f"{each.when} {each.remedy}".rstrip())
+        for each in STATUSES[program]
+    )
 
 
 def return_codes() -> str:
     """Return FLoM's codes with their names and texts."""
     return "\n".join(definition(f"`{int(code)}` {code.name}", code.text) for code in ReturnCode)
+
+
+def log_ids() -> str:
+    """Return the ids of lines in the log of a daemon."""
+    return "\n".join(definition(f"`{log_id}`", when) for log_id, when in LOG_IDS.items())
 
 
 def environment_of(program: str) -> str:

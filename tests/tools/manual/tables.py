@@ -1,70 +1,9 @@
-"""What stands in no table of the programs: when each exit status is used, and what each variable means."""
+"""What stands in no table of the programs: what each variable means."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
-
-from flom.codes import ExitStatus as E
-
-STATUSES: Final[dict[str, Sequence[tuple[int, str]]]] = {
-    "flom-run": (
-        (E.OK, "Options that run no command have done what they say; with `-x` or `-X`, the daemon has got the order."),
-        (E.DEBUG_FAILED, "`--debug-feature` has failed."),
-        (E.ALREADY_DONE, "With `--once-per`: it has been done well within the period, by this host or another one."),
-        (E.DEADLOCK, "To wait would be to wait for ever: a command that this one runs under, or a circle, stops it."),
-        (
-            E.LOST,
-            (
-                "The lock was lost, and the command was ended because of that, or has ended with 0; or the daemon did "
-                "not confirm that the lock was held to the end."
-            ),
-        ),
-        (E.CANNOT_WAIT, "The resource does not exist, with `-e no -o 0`."),
-        (E.CANNOT_EXECUTE, "There is no command, or it cannot be executed."),
-        (
-            E.BUSY,
-            "The resource is locked, with `-o 0`, or the time of `-o` or `--timeout` is up. `-E` says another one.",
-        ),
-        (
-            E.ERROR,
-            (
-                "Every other error; a line on standard error describes it. With `-x` or `-X`: there is no daemon, it "
-                "refuses, or it is still there after closing the connection."
-            ),
-        ),
-    ),
-    "flom": (
-        (E.OK, "Options that run no command have done what they say."),
-        (E.DEBUG_FAILED, "`--debug-feature` has failed."),
-        (E.CANNOT_WAIT, "The resource does not exist, with `-e no -o 0`."),
-        (E.CANNOT_EXECUTE, "There is no command, or it cannot be executed."),
-        (E.BUSY, "The resource is locked, with `-o 0`, or the time of `-o` is up."),
-        (E.ERROR, "Every other error, and a lock that was lost where the command has ended with 0."),
-    ),
-    "flomctl": (
-        (0, "Shown, or done. That there are no locks is fine."),
-        (
-            1,
-            (
-                "Nothing matches, there is no such resource, no daemon, or one of FLoM's; the status may not be seen; "
-                "something that was asked for has failed, or a check has found something; or a package is missing."
-            ),
-        ),
-        (2, "An error in the command line or a file; `top` without a terminal."),
-        (3, "There is a deadlock."),
-        (E.NO_TOKEN, "`fence`: there is no fencing token that could be checked."),
-        (E.FENCED, "`fence`: a later holder has a higher token; the command was not run."),
-        (E.CANNOT_EXECUTE, "`fence`: the command cannot be executed."),
-    ),
-    "twistd flom": (
-        (0, "The daemon has ended by an order, or after its lifespan."),
-        (1, "It could not start, and a line on standard error says why."),
-        (130, "SIGINT has ended it, as a shell shows that."),
-        (143, "SIGTERM has ended it, as a shell shows that."),
-    ),
-}
-"""By program: statuses, and when they are used. What decides first stands in the pages around."""
 
 _CLIENTS: Final = ("flom-run", "flomctl")
 _ALL: Final = ("flom-run", "flom", "flomctl", "twistd flom")

@@ -230,6 +230,10 @@ complete -c flomctl -n __fish_use_subcommand -xa fence -d 'run a command unless 
 complete -c flomctl -n '__fish_seen_subcommand_from fence' -s h -l help -f -d 'show this, and end'
 complete -c flomctl -n '__fish_seen_subcommand_from fence' -F
 complete -c flomctl -n '__fish_seen_subcommand_from fence' -xa '(__fish_complete_command)'
+complete -c flomctl -n __fish_use_subcommand -xa explain -d 'say what an exit status, a return code or a name means, and what to do'
+complete -c flomctl -n '__fish_seen_subcommand_from explain' -s h -l help -f -d 'show this, and end'
+complete -c flomctl -n '__fish_seen_subcommand_from explain' -l json -f -d 'write all of it as one line of JSON'
+complete -c flomctl -n '__fish_seen_subcommand_from explain' -x
 complete -c flomctl -n __fish_use_subcommand -xa check -d 'verify that locks have excluded each other, from histories of flom-run --history'
 complete -c flomctl -n '__fish_seen_subcommand_from check' -s h -l help -f -d 'show this, and end'
 complete -c flomctl -n '__fish_seen_subcommand_from check' -l skew -x -d 'seconds by which the wall clocks of two hosts may differ; by default 1'
