@@ -140,8 +140,9 @@ class LocalProtocolError(ProtocolError):
 class LockRefused(FlomError):
     """The daemon answered, and the answer is no; C{outcome} says why."""
 
-    def __init__(self, outcome: Outcome, resource: str, peer: str) -> None:
-        super().__init__(f"{resource} at {peer}: {_WHY[outcome]}")
+    def __init__(self, outcome: Outcome, resource: str, peer: str, why: str = "") -> None:
+        """@param why: what the daemon has said besides; the empty string if it was nothing."""
+        super().__init__(f"{resource} at {peer}: {why or _WHY[outcome]}")
         self.outcome = outcome
         self.resource = resource
 
@@ -185,9 +186,9 @@ _REFUSALS: Final = {
 }
 
 
-def lock_refused(outcome: Outcome, resource: str, peer: str) -> LockRefused:
-    """Return the exception for C{outcome}, an outcome that refuses."""
-    return _REFUSALS.get(outcome, LockRefused)(outcome, resource, peer)
+def lock_refused(outcome: Outcome, resource: str, peer: str, why: str = "") -> LockRefused:
+    """Return the exception for C{outcome}, an outcome that refuses; C{why}, if the daemon has said more."""
+    return _REFUSALS.get(outcome, LockRefused)(outcome, resource, peer, why)
 
 
 class LockTimeout(FlomError, TimeoutError):

@@ -83,12 +83,14 @@ class Refused:
 
     @ivar delayed: true if the request was queued or incubated before.
     @ivar limit: the L{Limit} of the table that would be exceeded, if that is why.
+    @ivar why: what C{outcome} does not say, for people to read; the empty string if it says all.
     """
 
     request: LockRequest
     outcome: Outcome
     delayed: bool = False
     limit: Limit | None = None
+    why: str = ""
 
 
 @dataclass(slots=True)

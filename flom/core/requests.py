@@ -27,6 +27,10 @@ MAX_LIFESPAN: Final = 2_147_483.0
 """Seconds of the longest lifespan of an idle resource that a message can carry."""
 
 
+MAX_KEPT_TEXT: Final = 64
+"""Bytes of the longest value of a resource, and of the longest key of a job (L{flom.core.values})."""
+
+
 class LockRequest(Record):
     """
     A session's request for a lock; it is equal to itself alone, and never changed.
@@ -170,6 +174,26 @@ def check_quantity(quantity: int) -> int:
     if not isinstance(quantity, int) or not 0 <= quantity < 2**31:
         raise InvalidRequest(f"quantity {quantity!r} is not a whole number from 0 to 2147483647")
     return quantity
+
+
+def check_text(what: str, text: object) -> str:
+    """
+    Return C{text} if it can be a value or a key.
+
+    @param what: C{"value"} or C{"key"}, for the error.
+    @raise InvalidRequest: it is no text, has NUL characters, or more than L{MAX_KEPT_TEXT} bytes.
+    """
+    if not isinstance(text, str):
+        raise InvalidRequest(f"{what} {text!r} is no text")
+    if "\0" in text:
+        raise InvalidRequest(f"{what} {text!r} has a NUL character")
+    try:
+        size = len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{what} {text!r} is no text") from None
+    if size > MAX_KEPT_TEXT:
+        raise InvalidRequest(f"{what} {text!r} has {size} bytes, more than {MAX_KEPT_TEXT}")
+    return text
 
 
 def _is_number(value: object) -> bool:

@@ -1,6 +1,6 @@
 """
-What is kept of a resource beyond its holders: a value of up to 64 bytes, and when jobs were finished last under its lock
-(docs/howto/once-per-period.md).
+What is kept of a resource beyond its holders: a value of up to 64 bytes, and when jobs were finished last under its
+lock (docs/howto/once-per-period.md).
 
 Each has a bound, because nobody looks after it: a text of 64 bytes, 64 jobs of one resource, 1000 resources; and that a
 job was finished is forgotten after 25 days, because no period is longer.
@@ -8,16 +8,15 @@ job was finished is forgotten after 25 days, because no period is longer.
 
 from __future__ import annotations
 
+from flom.core.requests import check_text
 from flom.core.value import Value
-from flom.errors import InvalidRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Final
 
-MAX_SIZE: Final = 64
-"""Bytes of the longest value, and of the longest key of a job."""
+    from flom.core.protocol.messages import Note
 
 MAX_BY: Final = 64
 """Characters of a host's name that are kept."""
@@ -39,28 +38,12 @@ class TooMany(Exception):
     """What is to be kept would be too much; the text says of what, and what can be done."""
 
 
-class Note(Value):
-    """
-    What a client wants to be kept as it releases a lock.
-
-    @ivar value: the new value of the resource; C{None} for the present one.
-    @ivar key: of the job that it has finished well; C{None} for none, the empty string for the only one.
-    @ivar period: seconds within which the job is not to run again; 0 to L{MAX_PERIOD}.
-    @ivar by: the host that has run it, as its clients name it.
-    """
-
-    value: str | None = None
-    key: str | None = None
-    period: float = 0.0
-    by: str = ""
-
-
 class Done(Value):
     """
     A job that was finished well.
 
     @ivar at: when, in seconds since the epoch.
-    @ivar period: see L{Note}, as for C{key} and C{by}.
+    @ivar period: see L{flom.core.protocol.messages.Note}, as for C{key} and C{by}; 0 to L{MAX_PERIOD}.
     """
 
     key: str
@@ -81,32 +64,12 @@ class ValueOf(Value):
     done: tuple[Done, ...] = ()
 
 
-def check_text(what: str, text: object) -> str:
-    """
-    Return C{text} if it can be a value or a key.
-
-    @param what: C{"value"} or C{"key"}, for the error.
-    @raise InvalidRequest: it is no text, has NUL characters, or more than L{MAX_SIZE} bytes.
-    """
-    if not isinstance(text, str):
-        raise InvalidRequest(f"{what} {text!r} is no text")
-    if "\0" in text:
-        raise InvalidRequest(f"{what} {text!r} has a NUL character")
-    try:
-        size = len(text.encode("utf-8", "surrogateescape"))
-    except UnicodeEncodeError:
-        raise InvalidRequest(f"{what} {text!r} is no text") from None
-    if size > MAX_SIZE:
-        raise InvalidRequest(f"{what} {text!r} has {size} bytes, more than {MAX_SIZE}")
-    return text
-
-
 class Values:
     """
     What is kept of all resources, by their names: of a hierarchy, by those of its nodes.
 
-    Times are seconds since the epoch by the clock of this host. If that has gone back, so that a job was finished in the
-    future, it counts as finished now.
+    Times are seconds since the epoch by the clock of this host. If that has gone back, so that a job was finished in
+    the future, it counts as finished now.
     """
 
     def __init__(self) -> None:

@@ -495,7 +495,7 @@ class LockProtocol(Protocol):
             case Incubated():
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
-                self._answer(outcome, delayed=delayed)
+                self._answer(outcome, delayed=delayed, why=effect.why)
             case Dismissed() if self._connection.is_fresh:
                 self._is_too_late = True  # it may be the new leader, whose challenge is on its way
             case Dismissed():
@@ -514,11 +514,17 @@ class LockProtocol(Protocol):
                 assert_never(effect)
 
     def _answer(
-        self, outcome: Outcome, grant: Granted | None = None, *, delayed: bool = False, is_urgent: bool = False
+        self,
+        outcome: Outcome,
+        grant: Granted | None = None,
+        *,
+        delayed: bool = False,
+        is_urgent: bool = False,
+        why: str = "",
     ) -> None:
         connection = self._connection
         if connection.is_extended:
-            data = self._answer_to_extended(outcome, grant, delayed)
+            data = self._answer_to_extended(outcome, grant, delayed, why)
         else:
             data = connection.answer(outcome, None if grant is None else grant.element, delayed=delayed)
         if data is None:
@@ -536,7 +542,7 @@ class LockProtocol(Protocol):
             close_our_side(self.transport)
             self._end_session()  # with all its locks and requests: no answer can reach it any more
 
-    def _answer_to_extended(self, outcome: Outcome, grant: Granted | None, delayed: bool) -> bytes | None:
+    def _answer_to_extended(self, outcome: Outcome, grant: Granted | None, delayed: bool, why: str) -> bytes | None:
         """Return the answer to a client that understands what those of FLoM do not."""
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
         secret = self._secret_to_tell() if tells_secret else ""
@@ -544,7 +550,7 @@ class LockProtocol(Protocol):
         if secret and self._mark is not None and not self._mark.problem:
             terms = terms.replace(waits=True)
         if grant is None:
-            return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms)
+            return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms, why=why)
         proof = self._prove(grant)
         return self._connection.answer(
             outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof

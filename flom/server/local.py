@@ -91,8 +91,8 @@ class LocalLock:
             case Granted():
                 self.element, self.token = effect.element, effect.token
                 self.granted.callback(self)
-            case Refused(outcome=outcome):
-                self._fail(lock_refused(outcome, self._name.text, HERE))
+            case Refused(outcome=outcome, why=why):
+                self._fail(lock_refused(outcome, self._name.text, HERE, why))
             case Dismissed():
                 self.dismiss()
             case Contested():

@@ -9,7 +9,7 @@ import pytest
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.messages import Lock
-from flom.core.requests import MAX_LIFESPAN, LockRequest, SessionId, ask, show_lock
+from flom.core.requests import MAX_LIFESPAN, LockRequest, SessionId, ask, check_text, show_lock
 from flom.errors import InvalidName, InvalidRequest, InvalidTimestampFormat
 
 
@@ -92,3 +92,19 @@ def test_a_lock_is_shown_with_what_its_type_has() -> None:
     assert show_lock(ask("backup", "PR"), None, "held") == "<lock 'backup' PR, held>"
     assert show_lock(Lock("licences[5]", quantity=2), None, "released") == "<lock 'licences[5]' 2 units, released>"
     assert show_lock(ask("red.green"), "green", "lost") == "<lock 'red.green' 'green', lost>"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("x" * 65, f"value {'x' * 65!r} has 65 bytes, more than 64"),
+        ("ä" * 33, f"value {'ä' * 33!r} has 66 bytes, more than 64"),
+        ("a\0b", "value 'a\\x00b' has a NUL character"),
+        ("\ud800", "value '\\ud800' is no text"),
+        (7, "value 7 is no text"),
+    ],
+)
+def test_what_is_no_value_is_refused(text: object, why: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_text("value", text)
+    assert str(caught.value) == why

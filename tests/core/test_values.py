@@ -8,21 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flom.core.protocol.messages import Note
 from flom.core.values import (
     MAX_AGE,
     MAX_KEYS,
     MAX_NAMES,
     MAX_PERIOD,
     Done,
-    Note,
     TooMany,
     ValueOf,
     Values,
     as_fields,
-    check_text,
     from_fields,
 )
-from flom.errors import InvalidRequest
 
 NOON = 1_790_000_000.0
 HOUR, DAY = 3600.0, 86_400.0
@@ -111,7 +109,7 @@ def test_keys_that_are_all_within_their_periods_leave_no_room() -> None:
     values = Values()
     for number in range(MAX_KEYS):
         values.note("a", finished(str(number), period=DAY), NOON)
-    with pytest.raises(TooMany, match="^it has 64 keys within their periods already; others need another resource$"):
+    with pytest.raises(TooMany, match=r"^it has 64 keys within their periods already; others need another resource$"):
         values.check_room("a", "another", NOON)
     with pytest.raises(TooMany):
         values.note("a", Note("tape7", "another", DAY, "one"), NOON)
@@ -121,11 +119,11 @@ def test_keys_that_are_all_within_their_periods_leave_no_room() -> None:
     values.check_room("a", "another", NOON + DAY)
 
 
-def test_there_is_a_limit_of_resources_of_which_those_with_nothing_left_make_room() -> None:
+def test_resources_of_which_nothing_is_left_make_room_for_others() -> None:
     values = Values()
     for number in range(MAX_NAMES):
         values.note(f"a{number}", finished(), NOON)
-    with pytest.raises(TooMany, match="^something is kept of 1000 resources already; flomctl value shows them$"):
+    with pytest.raises(TooMany, match=r"^something is kept of 1000 resources already; flomctl value shows them$"):
         values.check_room("b", None, NOON)
     values.check_room("a7", "", NOON)
     later = NOON + MAX_AGE + 1
@@ -136,22 +134,6 @@ def test_there_is_a_limit_of_resources_of_which_those_with_nothing_left_make_roo
         "b": ValueOf("", (Done("", later, HOUR, "one"),)),
     }
     assert len(values) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("x" * 65, f"value {'x' * 65!r} has 65 bytes, more than 64"),
-        ("ä" * 33, f"value {'ä' * 33!r} has 66 bytes, more than 64"),
-        ("a\0b", "value 'a\\x00b' has a NUL character"),
-        ("\ud800", "value '\\ud800' is no text"),
-        (7, "value 7 is no text"),
-    ],
-)
-def test_what_is_no_value_is_refused(text: object, why: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        check_text("value", text)
-    assert str(caught.value) == why
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=16)

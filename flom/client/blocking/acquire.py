@@ -361,7 +361,7 @@ class Acquirer:
                     self._check_leader(conversation, message)
                     return conversation, answer
                 conversation.close()
-                raise lock_refused(answer.outcome, message.name, conversation.peer)
+                raise lock_refused(answer.outcome, message.name, conversation.peer, answer.why)
             if self.leaders is not None:
                 continue  # they pause when all have been asked
             if self.is_in_group:

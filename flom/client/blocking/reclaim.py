@@ -208,7 +208,7 @@ def go_on(acquirer: Acquirer, broken: Conversation, message: Lock, deadline: flo
             conversation.close()
             if answer.outcome == Outcome.CANNOT_WAIT:
                 return None
-            raise lock_refused(answer.outcome, message.name, conversation.peer)
+            raise lock_refused(answer.outcome, message.name, conversation.peer, answer.why)
         except (DaemonLost, DaemonUnreachable, LockTimeout) as e:
             if acquirer.has_gone(e):
                 raise

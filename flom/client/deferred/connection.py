@@ -307,7 +307,7 @@ class LockClient(Protocol):
                         self._probe_early()
                         self._decide(event)
                     case Refused():
-                        self._decide(lock_refused(event.outcome, self._name, self.peer))
+                        self._decide(lock_refused(event.outcome, self._name, self.peer, event.why))
                     case Unlocked():
                         self._note_unlock()
                     case Pong():

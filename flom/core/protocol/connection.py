@@ -21,7 +21,7 @@ from flom.codes import Outcome
 from flom.core.protocol.decode import NO_TERMS, decode
 from flom.core.protocol.encode import encode, split
 from flom.core.protocol.events import Introduced, Lost, StatusReceived
-from flom.core.protocol.fastpath import FastReader, add_session, add_token, add_wishes, encode_answer
+from flom.core.protocol.fastpath import FastReader, add_session, add_token, add_told, add_wishes, encode_answer
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
@@ -31,6 +31,7 @@ from flom.core.protocol.messages import (
     Lock,
     ManagementRefused,
     Message,
+    Note,
     Ping,
     Revoke,
     RevokeAnswer,
@@ -39,6 +40,7 @@ from flom.core.protocol.messages import (
     StatusFollows,
     StatusRequest,
     Terms,
+    Told,
     Unlock,
     Unlocked,
     WhyWithdrawn,
@@ -139,17 +141,19 @@ class ClientConnection(ClientSession):
         self.end()
         return data
 
-    def unlock(self, name: str, rollback: bool = False) -> bytes:
+    def unlock(self, name: str, rollback: bool = False, note: Note | None = None) -> bytes:
         """
         Release the lock.
 
         @param name: as in the L{Lock} message that was granted.
         @param rollback: put the number of a transactional sequence back, for the next holder.
-        @raise LocalProtocolError: C{name} is not held.
+        @param note: what is to be kept with the resource.
+        @raise LocalProtocolError: C{name} is not held, or there is no room for C{note} beside it.
         """
-        message = Unlock(name, rollback)
+        message = Unlock(name, rollback, note)
+        data = encode(message)
         self.note_sent(message)
-        return encode(message)
+        return data
 
     def shut_down(
         self, immediate: bool, peer_id: str | None = None, *, drain: bool = False, handover: bool = False
@@ -314,6 +318,8 @@ class ServerConnection(ServerSession):
         session: str = "",
         terms: Terms = NO_TERMS,
         proof: str = "",
+        told: Told | None = None,
+        why: str = "",
     ) -> bytes | None:
         """
         Say what became of the lock request; it may be the last word, see L{is_over}.
@@ -324,6 +330,8 @@ class ServerConnection(ServerSession):
         @param session: see L{Answer.session}; for an answer that is not delayed, to a client that L{is_extended}.
         @param terms: are told together with C{session}.
         @param proof: of the grant, see L{Answer.proof}; is told together with C{token}.
+        @param told: see L{Answer.told}.
+        @param why: see L{Answer.why}, which is cut short if need be; for a client that L{is_extended}.
         @return: C{None} if the only way to say so is to close the connection.
         """
         step = self.step_of(outcome, delayed=delayed)
@@ -335,6 +343,8 @@ class ServerConnection(ServerSession):
             data = encode_answer(step, outcome, element, None, self.is_late and not delayed)
         if session:
             data = add_session(data, session, terms)
+        if told is not None or (why and self.is_extended):
+            data = add_told(data, told, why)
         if not delayed:
             self.is_late = False
         return add_token(data, token, proof) if token and self.is_extended else data
@@ -350,6 +360,10 @@ class ServerConnection(ServerSession):
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""
         return _UNLOCKED if self.is_extended else None
+
+    def unlocked_with_note(self, why: str) -> bytes | None:
+        """Say that a L{Release} was taken, and that its note is kept, or C{why} not; otherwise as L{unlocked}."""
+        return encode(Unlocked(not why, why)) if self.is_extended else None
 
     def contested(self) -> bytes | None:
         """Say that another daemon has granted the lock too; C{None} for a client that does not understand that."""

@@ -27,6 +27,7 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     More,
+    Note,
     Offer,
     Ping,
     Proof,
@@ -39,14 +40,15 @@ from flom.core.protocol.messages import (
     StatusFollows,
     StatusRequest,
     Terms,
+    Told,
     Unlock,
     Unlocked,
     WhyWithdrawn,
     Wishes,
 )
-from flom.core.requests import check_quantity
+from flom.core.requests import check_quantity, check_text
 from flom.core.tokens import MAX_CLAIMED, MAX_TOKEN, believable
-from flom.errors import RemoteProtocolError
+from flom.errors import InvalidRequest, RemoteProtocolError
 from flom.text import truncate
 
 TYPE_CHECKING = False
@@ -184,7 +186,25 @@ def _duration(text: str) -> float:
     return milliseconds / 1000
 
 
-_WISHES: Final[dict[str, Callable[[str], Any]]] = {"lineage": _lineage, "nested": _nested, "max_hold": _duration}
+def _flag(text: str) -> bool:
+    return _number(text) != 0
+
+
+def _short(text: str) -> str:
+    """Return the key or the value that C{text} has as base64."""
+    try:
+        return check_text("a text", "" if text == "-" else a2b_base64(text.encode()).decode("utf-8", "surrogateescape"))
+    except (Base64Error, InvalidRequest):
+        raise RemoteProtocolError(f"a key or a value that is none: {truncate(text)!r}") from None
+
+
+_WISHES: Final[dict[str, Callable[[str], Any]]] = {
+    "lineage": _lineage,
+    "nested": _nested,
+    "max_hold": _duration,
+    "value": _flag,
+    "key": _short,
+}
 """How each of L{Wishes} is read; the reader of one that is binding raises L{RemoteProtocolError} for nonsense."""
 
 
@@ -222,7 +242,14 @@ def _answer(found: Attributes) -> Answer:
         _proof_of_grant(answer),
         _terms(msg) if "session" in msg else NO_TERMS,
         _number(msg.get("wishes", "")) != 0,
+        _told(answer) if "value" in answer else None,
+        answer.get("why", ""),
     )
+
+
+def _told(answer: dict[str, str]) -> Told:
+    done = max(0, _number(answer["done"])) / 1000 if "done" in answer else None
+    return Told(_short(answer["value"]), done, answer.get("by", ""))
 
 
 def _terms(msg: dict[str, str]) -> Terms:
@@ -246,7 +273,21 @@ def _unlock(found: Attributes) -> Unlock | Goodbye:
     if misplaced := _LOCK_ONLY & resource.keys():
         raise RemoteProtocolError(f"a {min(misplaced)} attribute in an unlock message")
     name, reason = _decode_name(resource["name"]), _REASONS.get(found["msg"].get("reason", ""))
-    return Goodbye(name, reason) if reason is not None else Unlock(name, _number(resource.get("rollback", "")) != 0)
+    if reason is not None:
+        return Goodbye(name, reason)
+    return Unlock(name, _number(resource.get("rollback", "")) != 0, _note(resource))
+
+
+def _note(resource: dict[str, str]) -> Note | None:
+    if "value" not in resource and "key" not in resource:
+        return None
+    value, key = (_short(resource[what]) if what in resource else None for what in ("value", "key"))
+    return Note(value, key, _number_up_to(_INT32_MAX, resource, "period") / 1000, resource.get("by", ""))
+
+
+def _unlocked(found: Attributes) -> Unlocked:
+    msg = found["msg"]
+    return Unlocked(_number(msg.get("kept", "")) != 0, msg.get("why", ""))
 
 
 def _discover(found: Attributes) -> Discover:
@@ -361,7 +402,7 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (1, 24): _answer,
     (1, 32): _answer,
     (2, 8): _unlock,
-    (2, 16): lambda found: Unlocked(),
+    (2, 16): _unlocked,
     (2, 24): lambda found: Contested(),
     (2, 32): lambda found: Revoked(found["msg"].get("by", "")),
     (3, 8): lambda found: Ping(8),

@@ -26,6 +26,7 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     More,
+    Note,
     Offer,
     Ping,
     Proof,
@@ -37,11 +38,13 @@ from flom.core.protocol.messages import (
     StatusFollows,
     StatusRequest,
     Terms,
+    Told,
     Unlock,
     Unlocked,
     Wishes,
 )
 from flom.errors import InvalidName, LocalProtocolError
+from flom.text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +76,8 @@ _WISHES: Final[dict[str, Callable[[Any], str]]] = {
     "lineage": "/".join,
     "nested": str,
     "max_hold": lambda seconds: f"{seconds * 1000:.0f}" if seconds else "",
+    "value": lambda is_wanted: "1" if is_wanted else "",
+    "key": lambda key: "" if key is None else spell_text(key),
 }
 """How each of L{Wishes} is written."""
 
@@ -144,6 +149,7 @@ def _write(message: Message) -> bytes:
     # what FLoM's clients never send needs the room; to FLoM's daemon too, a declaration is optional
     is_ours = message.lock is not None if isinstance(message, More) else False
     is_ours |= isinstance(message, Lock) and (message.regains or message.more)
+    is_ours |= isinstance(message, Unlock) and message.note is not None
     declaration = "" if is_ours else DECLARATION
     header = f'{declaration}<msg level="{LEVEL}" verb="{message.verb}" step="{message.step}"{_more(message)}>'
     return f"{header}{_body(message)}</msg>".encode("utf-8", "surrogateescape")
@@ -202,6 +208,8 @@ def _more(message: Message) -> str:
             return f" group={group} node={node} nonce={nonce}"
         case Goodbye():
             return f' reason="{message.reason.value}"'
+        case Unlocked():
+            return (' kept="1"' if message.kept else "") + spell_why(message.why, 300)
         case HandedOver():
             leader, why = map(_quoted, (message.leader, message.why))
             return f" leader={leader} why={why}"
@@ -274,11 +282,13 @@ def _body(message: Message) -> str:
             return f"<resource{_spell_former(message)}{_spell_waited(message)}/>"
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
-            return f'{session}<answer rc="{message.code}"{_element(message)}{_spell_token(message)}/>'
+            told = (spell_told(message.told) if message.told else "") + spell_why(message.why)
+            return f'{session}<answer rc="{message.code}"{_element(message)}{told}{_spell_token(message)}/>'
         case Goodbye():
             return f'<resource name="{_encode_name(message.name)}" rollback="1" />'
         case Unlock():
-            return f'<resource name="{_encode_name(message.name)}" rollback="{message.rollback:d}" />'
+            note = "" if message.note is None else _spell_note(message.note)
+            return f'<resource name="{_encode_name(message.name)}" rollback="{message.rollback:d}"{note} />'
         case Discovered():
             return f'<network address={_quoted(message.address)} port="{message.port}"/>'
         case Shutdown():
@@ -312,6 +322,37 @@ def _resource(lock: Lock) -> str:
 def _spell_wishes(wishes: Wishes) -> str:
     said = ((what, spell(getattr(wishes, what))) for what, spell in _WISHES.items())
     return "".join(f" {what}={_quoted(text)}" for what, text in said if text)
+
+
+def spell_text(text: str) -> str:
+    """Write C{text} so that it needs no escapes, and is not empty if C{text} is."""
+    return _encode_name(text) or "-"
+
+
+def _spell_note(note: Note) -> str:
+    value = "" if note.value is None else f' value="{spell_text(note.value)}"'
+    if note.key is None:
+        return value
+    period = f' period="{note.period * 1000:.0f}"' if note.period else ""
+    by = f" by={_quoted(note.by)}" if note.by else ""
+    return f'{value} key="{spell_text(note.key)}"{period}{by}'
+
+
+def spell_told(told: Told) -> str:
+    """Write C{told} as attributes of C{answer}."""
+    value = f' value="{spell_text(told.value)}"'
+    if told.done is None:
+        return value
+    by = f" by={_quoted(told.by)}" if told.by else ""
+    return f'{value} done="{told.done * 1000:.0f}"{by}'
+
+
+def spell_why(why: str, most: int = 750) -> str:
+    """Write the reason C{why}, cut short if it would have more than C{most} bytes; nothing if there is none."""
+    if not why:
+        return ""
+    spelled = f" why={_quoted(one_line(why))}"
+    return spelled if len(spelled.encode("utf-8", "replace")) <= most else spell_why(why[: len(why) * 9 // 10], most)
 
 
 def _session(peer_id: str | None) -> str:

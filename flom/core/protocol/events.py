@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flom.codes import Outcome
     from flom.core.names import ResourceName
+    from flom.core.protocol.messages import Note, Told
 
 
 class Introduced(Value):
@@ -54,17 +55,24 @@ class Granted(Value):
     @ivar element: which one, for sets, sequences and timestamps.
     @ivar token: the fencing token (L{flom.core.tokens}); C{None} from a daemon of FLoM's.
     @ivar proof: L{flom.core.protocol.messages.Answer.proof}; the empty string if there is none.
+    @ivar told: what is kept with the resource; C{None} if that was not wished.
     """
 
     element: str | None
     token: int | None = None
     proof: str = ""
+    told: Told | None = None
 
 
 class Refused(Value):
-    """The lock is not granted, see L{flom.errors.lock_refused} for the reasons; nothing is left of the request."""
+    """
+    The lock is not granted, see L{flom.errors.lock_refused} for the reasons; nothing is left of the request.
+
+    @ivar why: what the daemon says besides; the empty string if it is nothing.
+    """
 
     outcome: Outcome
+    why: str = ""
 
 
 class MoreWanted(Value):
@@ -94,10 +102,11 @@ class Lost(Value):
 
 
 class Release(Value):
-    """The client releases C{name}, or withdraws its request for it."""
+    """The client releases C{name}, or withdraws its request for it; C{note} is to be kept with the resource."""
 
     name: ResourceName
     rollback: bool
+    note: Note | None = None
 
 
 class Withdraw(Value):

@@ -21,7 +21,7 @@ from __future__ import annotations
 from flom.core.cache import Cache
 from flom.core.protocol.decode import KNOWN_TAGS, message_of
 from flom.core.protocol.decode import decode as decode_xml
-from flom.core.protocol.encode import encode, spell_terms
+from flom.core.protocol.encode import encode, spell_terms, spell_told, spell_why
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import Answer
 from flom.core.tokens import MAX_TOKEN
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
 
-    from flom.core.protocol.messages import Message, Terms
+    from flom.core.protocol.messages import Message, Terms, Told
 
 _KEPT_READS: Final = 4  # of one connection
 _LONGEST_READ: Final = 1024  # bytes, of those that are kept
@@ -150,6 +150,12 @@ def add_session(answer: bytes, session: str, terms: Terms) -> bytes:
 def add_wishes(answer: bytes) -> bytes:
     """Return an C{answer} to an extended client, which was written, with the sign that wishes are understood."""
     return answer.replace(_EXTENDED, _EXTENDED + b' wishes="1"', 1)
+
+
+def add_told(answer: bytes, told: Told | None, why: str = "") -> bytes:
+    """Return an C{answer} that was written, without its token, with what is C{told}, and with C{why} it refuses."""
+    said = ("" if told is None else spell_told(told)) + spell_why(why)
+    return b"%b%b/></msg>" % (answer[:-8], said.encode("utf-8", "surrogateescape"))
 
 
 def add_token(answer: bytes, token: int, proof: str = "") -> bytes:

@@ -35,11 +35,16 @@ class Wishes(Value):
     @ivar lineage: public ids: the client's own, then those of the commands it runs under, the nearest first.
     @ivar nested: what to do where such a command is in the way: C{"share"}, C{"wait"}, or to be refused by default.
     @ivar max_hold: seconds, more than 0, after which the daemon ends the lock.
+    @ivar value: whether to be L{Told} the value of the resource.
+    @ivar key: of the job for which to be told when it was finished last; the empty string for the only one of the
+        resource, C{None} for none.
     """
 
     lineage: tuple[str, ...] = ()
     nested: str = ""
     max_hold: float = 0.0
+    value: bool = False
+    key: str | None = None
 
     @property
     def is_binding(self) -> bool:
@@ -48,6 +53,36 @@ class Wishes(Value):
 
 
 _NO_WISHES: Final = Wishes()
+
+
+class Note(Value):
+    """
+    What a client wants to be kept with the resource as it releases the lock (L{flom.core.values}).
+
+    @ivar value: the new value of the resource; C{None} for the present one.
+    @ivar key: of the job that it has finished well; C{None} for none, the empty string for the only one.
+    @ivar period: seconds within which the job is not to be run again.
+    @ivar by: the host that has run it, as its clients name it.
+    """
+
+    value: str | None = None
+    key: str | None = None
+    period: float = 0.0
+    by: str = ""
+
+
+class Told(Value):
+    """
+    What is kept with the resource, as a client has wished to be told with the grant.
+
+    @ivar value: the empty string if there is none.
+    @ivar done: seconds since the job was finished well; C{None} if that is not known.
+    @ivar by: the host that has run it.
+    """
+
+    value: str = ""
+    done: float | None = None
+    by: str = ""
 
 
 class Lock(Value):
@@ -156,6 +191,8 @@ class Answer(Value):
         with a token, and empty if the daemon gives none.
     @ivar terms: what is told together with C{session}.
     @ivar wishes: true if the daemon understands L{Wishes}; said when it asks for a L{More}.
+    @ivar told: what is kept with the resource; C{None} if that was not wished.
+    @ivar why: the reason of a refusal, if C{code} does not say all of it.
     """
 
     verb = 1
@@ -171,15 +208,22 @@ class Answer(Value):
     proof: str = ""
     terms: Terms = Terms()
     wishes: bool = False
+    told: Told | None = None
+    why: str = ""
 
 
 class Unlock(Value):
-    """A client releases one holding, or withdraws; only L{Lock.extended} clients are answered."""
+    """
+    A client releases one holding, or withdraws; only L{Lock.extended} clients are answered.
+
+    @ivar note: what is to be kept with the resource; C{None} for nothing.
+    """
 
     verb, step = 2, 8
 
     name: str
     rollback: bool = False
+    note: Note | None = None
 
 
 class WhyWithdrawn(str, Enum):
@@ -205,9 +249,17 @@ class Goodbye(Value):
 
 
 class Unlocked(Value):
-    """The daemon has taken an L{Unlock}; FLoM's daemons never say so."""
+    """
+    The daemon has taken an L{Unlock}; FLoM's daemons never say so.
+
+    @ivar kept: true if the L{Unlock.note} is kept durably.
+    @ivar why: the reason why it is not; empty if there was no note, or the daemon knows none.
+    """
 
     verb, step = 2, 16
+
+    kept: bool = False
+    why: str = ""
 
 
 class Contested(Value):

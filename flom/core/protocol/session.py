@@ -173,7 +173,7 @@ class ServerSession:
         if state is None:
             raise RemoteProtocolError(f"{kind(message)} {_WHEN[self._state]}")
         if isinstance(message, Unlock):
-            return Release(self._bound_name(message), message.rollback)
+            return Release(self._bound_name(message), message.rollback, message.note)
         if isinstance(message, Lock):
             return self._lock(message)
         if isinstance(message, (Ping, More)):
@@ -469,7 +469,7 @@ def _meaning(answer: Answer) -> Waiting | Granted | Refused:
     except ValueError:
         raise RemoteProtocolError(f"an answer with code {answer.code}") from None
     if outcome == Outcome.GRANTED:
-        return Granted(answer.element, answer.token or None, answer.proof)
+        return Granted(answer.element, answer.token or None, answer.proof, answer.told)
     if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
         return Waiting(outcome == Outcome.AWAITING_CREATION)
-    return Refused(outcome)
+    return Refused(outcome, answer.why)

@@ -38,11 +38,13 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     More,
+    Note,
     Ping,
     Shutdown,
     StatusFollows,
     StatusRequest,
     Terms,
+    Told,
     Unlock,
     Unlocked,
     WhyWithdrawn,
@@ -552,3 +554,78 @@ class TestWishes:
         assert isinstance(order, InvalidLock)
         with pytest.raises(RemoteProtocolError):
             list(server.receive(encode(Unlock("R1"))))
+
+
+class TestKept:
+    """What is kept with a resource: told with the grant, noted with the unlock (docs/reference/protocol.md)."""
+
+    WISHED = TestWishes.WISHED.replace(wishes=Wishes(value=True, key=""))
+
+    def held(self) -> tuple[ClientConnection, ServerConnection]:
+        client, server = ClientConnection(), ServerConnection(SessionId(1), "d" * 32)
+        list(server.receive(client.lock(self.WISHED)))
+        events(client, server.more_wanted())
+        [request] = server.receive(client.more())
+        assert isinstance(request, LockRequest)
+        assert request.wishes == Wishes(value=True, key="")
+        return client, server
+
+    @pytest.mark.parametrize("told", [Told(), Told("tape 7"), Told('ü<&"', 0.5, "one"), Told("", 86400.0)])
+    def test_it_is_told_with_the_grant(self, told: Told) -> None:
+        client, server = self.held()
+        answer = server.answer(Outcome.GRANTED, token=7, proof="f" * 32, told=told) or b""
+        assert events(client, answer) == [Granted(None, 7, "f" * 32, told)]
+
+    def test_it_is_told_to_a_waiter_too(self) -> None:
+        client, server = self.held()
+        events(client, server.answer(Outcome.QUEUED) or b"")
+        answer = server.answer(Outcome.GRANTED, token=7, delayed=True, told=Told("x")) or b""
+        assert events(client, answer) == [Granted(None, 7, told=Told("x"))]
+
+    @pytest.mark.parametrize("note", [Note("tape 7"), Note(""), Note(key=""), Note("ü", "monday", 3600.0, "one")])
+    def test_what_is_to_be_kept_comes_with_the_unlock(self, note: Note) -> None:
+        client, server = self.held()
+        events(client, server.answer(Outcome.GRANTED, token=7) or b"")
+        assert list(server.receive(client.unlock("R1", note=note))) == [Release(parse_name("R1"), False, note)]
+        assert events(client, server.unlocked_with_note("") or b"") == [Unlocked(kept=True)]
+
+    def test_why_it_is_not_kept_is_one_line_that_may_be_cut_short(self) -> None:
+        client, server = self.held()
+        events(client, server.answer(Outcome.GRANTED, token=7) or b"")
+        list(server.receive(client.unlock("R1", note=Note("x"))))
+        [unlocked] = events(client, server.unlocked_with_note("no\nroom" * 200) or b"")
+        assert isinstance(unlocked, Unlocked)
+        assert not unlocked.kept
+        assert unlocked.why.startswith("no\\nroomno")
+
+    def test_a_refusal_has_its_reason(self) -> None:
+        client, server = self.held()
+        answer = server.answer(Outcome.IMPOSSIBLE, why="it is <full>" * 100) or b""
+        [refused] = events(client, answer)
+        assert isinstance(refused, Refused)
+        assert refused.why.startswith("it is <full>it is")
+        assert len(answer) <= 1023
+
+    def test_the_longest_of_all_has_room(self) -> None:
+        client, server = self.held()
+        told = Told("x" * 64, 2_147_483.0, "&" * 64)
+        said = {"session": "0" * 32, "terms": Terms(10.0, 2.75, True, True, True), "proof": "f" * 32}
+        answer = server.answer(Outcome.GRANTED, token=2**63 - 1, told=told, **said) or b""  # type: ignore[arg-type]
+        assert len(answer) <= 1023
+        assert events(client, answer) == [Granted(None, 2**63 - 1, "f" * 32, told)]
+
+    def test_a_note_that_has_no_room_beside_the_name_is_not_sent(self) -> None:
+        """The lock is still held, and can be released without."""
+        client, server = ClientConnection(), ServerConnection(SessionId(1), "d" * 32)
+        list(server.receive(client.lock(self.WISHED.replace(name="R" * 220, wishes=None))))
+        events(client, server.answer(Outcome.GRANTED, token=7) or b"")
+        with pytest.raises(LocalProtocolError, match="name is too long"):
+            client.unlock("R" * 220, note=Note("x" * 64, "y" * 64, 60.0, "z" * 64))
+        assert [type(order) for order in server.receive(client.unlock("R" * 220))] == [Release]
+
+    @pytest.mark.parametrize("said", ['value="x"', f'key="{"A" * 200}"', 'key="AA=="'])
+    def test_what_is_no_value_or_key_ends_the_connection(self, said: str) -> None:
+        _, server = self.held()
+        unlock = f'<msg level="3" verb="2" step="8"><resource name="UjE=" rollback="0" {said}/></msg>'
+        with pytest.raises(RemoteProtocolError):
+            list(server.receive(unlock.encode()))

@@ -22,6 +22,7 @@ from flom.core.protocol.messages import (
     Lock,
     Message,
     More,
+    Note,
     Offer,
     Ping,
     Revoke,
@@ -29,6 +30,7 @@ from flom.core.protocol.messages import (
     Shutdown,
     StatusRequest,
     Terms,
+    Told,
     Unlock,
     Unlocked,
     WhyWithdrawn,
@@ -100,7 +102,16 @@ def any_message(random: Random) -> Message:
         case 2:
             holder = random.choice([0, 1, 2**32 - 1])
             asked = Discover("ff02::1", orphaned=random.random() < 0.5, holder=holder)
-            others: list[Message] = [asked, Ping(16), Discover(), Unlocked(), Contested(), Discovered("", 1)]
+            others: list[Message] = [
+                asked,
+                Ping(16),
+                Discover(),
+                Unlocked(),
+                Unlocked(True),
+                Unlocked(why="x"),
+                Contested(),
+                Discovered("", 1),
+            ]
             others += [Revoke(name, 3), Revoked("x")]
             return random.choice([*others, Offer("ff02::1", "0" * 16, "0" * 32, "")])
         case 9:
@@ -115,11 +126,14 @@ def any_message(random: Random) -> Message:
             terms = random.choice([Terms(), Terms(10.0, 2.75, True, True)])
             session = random.choice(["", "0" * 32])
             said: dict[str, Any] = {"session": session, "terms": terms} if session else {}
-            return Answer(random.choice([16, 24, 32]), code, token=token, proof=proof, extended=bool(said), **said)
+            told = random.choice([None, None, Told(), Told("tape7", 3.5, "one"), Told("<&>", 0.0)])
+            said |= {"told": told, "why": random.choice(["", "", 'it is "x"'])}
+            return Answer(random.choice([16, 24, 32]), code, token=token, proof=proof, extended=bool(session), **said)
         case 4 | 5 | 6:
             if random.random() < 0.1:
                 return Goodbye(name, random.choice([WhyWithdrawn.TIMEOUT, WhyWithdrawn.SIGNAL]))
-            return Unlock(name, rollback=random.random() < 0.3)
+            note = random.choice([None, None, None, Note("tape7"), Note("", "", 60.0, "one"), Note(key="monday")])
+            return Unlock(name, rollback=random.random() < 0.3, note=note)
         case _:
             extended = random.choice([0, 0, 0, 1, 2])
             wishes = any_wishes(random) if extended and random.random() < 0.2 else None
@@ -129,7 +143,8 @@ def any_message(random: Random) -> Message:
 def any_wishes(random: Random) -> Wishes:
     """Return wishes, of which at least one is made."""
     lineage = random.choice([("0123456789abcdef",), ("0" * 16, "f" * 16)])
-    return Wishes(lineage, random.choice(["", "share", "wait"]), random.choice([0.0, 0.001, 60.0]))
+    kept = random.choice([(False, None), (True, None), (True, ""), (False, "monday")])
+    return Wishes(lineage, random.choice(["", "share", "wait"]), random.choice([0.0, 0.001, 60.0]), *kept)
 
 
 def spelled(message: Message) -> bytes:

@@ -26,6 +26,7 @@ from flom.core.protocol.messages import (
     ManagementRefused,
     Message,
     More,
+    Note,
     Offer,
     Ping,
     Proof,
@@ -38,6 +39,7 @@ from flom.core.protocol.messages import (
     StatusFollows,
     StatusRequest,
     Terms,
+    Told,
     Unlock,
     Unlocked,
     WhyWithdrawn,
@@ -86,16 +88,17 @@ def read_slowly(data: bytes) -> Message:
             if len(start) != 16 or not set(start) <= set("0123456789abcdef"):
                 start = ""
             said = _is_set(msg, "extended"), secret, start, token, _proof(answer), _terms(msg)
-            return Answer(step, code, answer.get("element"), peer_id, *said)
+            kept = _is_set(msg, "wishes"), _told(answer), answer.get("why", "")
+            return Answer(step, code, answer.get("element"), peer_id, *said, *kept)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
                 raise _breach()
             name = _name(resource["name"])
             if (reason := msg.get("reason")) in ("timeout", "signal"):
                 return Goodbye(name, WhyWithdrawn(reason))
-            return Unlock(name, _is_set(resource, "rollback"))
+            return Unlock(name, _is_set(resource, "rollback"), _note(resource))
         case 2, 16:
-            return Unlocked()
+            return Unlocked(_is_set(msg, "kept"), msg.get("why", ""))
         case 2, 24:
             return Contested()
         case 2, 32:
@@ -179,7 +182,36 @@ def _wishes(resource: dict[str, str]) -> Wishes | None:
         said["nested"] = resource["nested"] if resource["nested"] in ("share", "wait") else ""
     if "max_hold" in resource:
         said["max_hold"] = _within(1, strtol(resource["max_hold"]), 2**63 - 1) / 1000
+    if "value" in resource:
+        said["value"] = _is_set(resource, "value")
+    if "key" in resource:
+        said["key"] = _short(resource["key"])
     return Wishes(**said) if said else None
+
+
+def _note(resource: dict[str, str]) -> Note | None:
+    if "value" not in resource and "key" not in resource:
+        return None
+    value = _short(resource["value"]) if "value" in resource else None
+    key = _short(resource["key"]) if "key" in resource else None
+    return Note(value, key, _up_to(_LARGEST, resource, "period") / 1000, resource.get("by", ""))
+
+
+def _told(answer: dict[str, str]) -> Told | None:
+    if "value" not in answer:
+        return None
+    done = max(0, strtol(answer["done"])) / 1000 if "done" in answer else None
+    return Told(_short(answer["value"]), done, answer.get("by", ""))
+
+
+def _short(text: str) -> str:
+    try:
+        data = b64decode(text.encode())
+    except Base64Error:
+        raise _breach() from None
+    if b"\0" in data or len(data) > 64:
+        raise _breach()
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _claim(resource: dict[str, str]) -> int:
