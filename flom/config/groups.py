@@ -41,6 +41,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "verbose": "",
         "ignore-signal": "SIGNAL",
         "history": "FILE",
+        "status-file": "FILE",
         "close": "",
         "keep-place": "",
     },

@@ -326,7 +326,7 @@ class Config(_Values):
         check_option=read_yes_or_no,
         help="yes or no: whether to add to trace files instead of replacing them")
     verbose: bool = _flag("-V, --verbose", "[Trace] Verbose", default=False, program=RUNNER,
-        help="print what is waited for, and with flom the configuration")
+        help="print what is waited for, and at the end how it went; with flom, the configuration instead of the latter")
     resource_name: str = _text("-r, --resource-name", "[Resource] Name", default=DEFAULT_NAME, program=RUNNER,
         check=read_name, help="name of the resource to lock")
     timeout_ms: int = _integer("-o, --resource-timeout", "[Resource] Timeout", unit="ms", default=-1, program=RUNNER,
@@ -440,6 +440,8 @@ class Config(_Values):
         help="seconds from the SIGTERM of --on-lost terminate to SIGKILL; by default 2.5 at most")
     history: str = _text("--history", "[Command] History", default="", check_option=read_filled, program=RUNNER,
         help="file to append events of lock and command to, for flomctl check")
+    status_file: str = _text("--status-file", "[Command] StatusFile", default="", check_option=read_filled,
+        program=RUNNER, help="file to write to, as one line of JSON, how it went and whose the status is")
     quiet: bool = _flag("-Q, --quiet", "[Command] Quiet", default=False, program=RUNNER,
         help="write nothing about the lock: the status says how it went")
     resource_type: str = _text("--type", "[Resource] Type", default="", check=read_type, program=RUNNER,

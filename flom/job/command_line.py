@@ -54,7 +54,7 @@ _TIMEOUT: Final = Setting(
     ),
     field="timeout_ms",
 )
-NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms", "history"})
+NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms", "history", "status_file"})
 """Fields of the options that C{flom} does not have; others that FLoM does not have are no harm there."""
 
 OPTIONS: Final = (*_ACTIONS, _TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))

@@ -24,6 +24,7 @@ class FlomWording(Wording):
     """The lines of C{flom}."""
 
     names_holders = False
+    sums_up = False
     lost_status = ExitStatus.ERROR
 
     def refused(self, error: Exception, held: str = "") -> str:

@@ -57,10 +57,12 @@ class Wording:
     The lines of C{flom-run}: each names the program and the resource, what is wrong, and what can be done.
 
     @cvar names_holders: whether it is said who holds what is waited for, or was not to be had.
+    @cvar sums_up: whether C{-V} ends with a line about all of it.
     @cvar lost_status: the status because of a lock that was lost.
     """
 
     names_holders = True
+    sums_up = True
     lost_status = ExitStatus.LOST
 
     def __init__(self, program: str, config: Config) -> None:
@@ -122,6 +124,10 @@ class Wording:
     def outlived(self, seconds: float) -> str:
         """Return the line that the command has outlived SIGTERM by C{seconds}, so that SIGKILL follows."""
         return self._about(f"the command has not ended within {seconds:.3g} s; it gets SIGKILL")
+
+    def account(self, text: str) -> str:
+        """Return the line at the end that says by C{text} how it went."""
+        return self._about(text)
 
     def _fate(self, left_alone: str) -> str:
         """Return what becomes of the command, whose lock was lost: C{left_alone}, or the signal that it gets."""

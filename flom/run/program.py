@@ -155,7 +155,9 @@ def configure(program: str, line: CommandLine) -> Config:
     try:
         config = load(line.config_file, os.environ, warnings.append, as_flom)
         if as_flom:
-            config = config.replace(on_lost="warn", history="")  # it has no such options; a file is for flom-run too
+            config = config.replace(
+                on_lost="warn", history="", status_file=""
+            )  # it has no such options; a file is for flom-run too
         config = forget_place(config, [setting.field for setting, _ in line.options])
         config = override(config, line.options, warnings.append, as_flom=as_flom)
         if not as_flom:

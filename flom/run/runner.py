@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
     from flom.job.wording import Wording
+    from flom.run.account import Account
     from flom.run.guardian import Guardian, Orphan
     from flom.run.history import HistoryFile
     from flom.run.on_lost import OnLost
@@ -83,9 +84,14 @@ class Runner(Hooks):
         self._heartbeat: Heartbeat | None = None
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
         self._history: HistoryFile | None = None
+        self._account: Account | None = None
 
     def run(self) -> int:
         """Acquire the lock, run the command, release the lock; return the status to exit with, -N for signal N."""
+        status = self._run()
+        return status if self._account is None else self._account.close(status)
+
+    def _run(self) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
         request = signed(request_of(self._config), self._command[0])
         try:
@@ -96,6 +102,10 @@ class Runner(Hooks):
                     from flom.run.history import HistoryFile
 
                     self._history = HistoryFile(self._config.history, self._config, self._command[0])
+                if (self._config.verbose and self._wording.sums_up) or self._config.status_file:
+                    from flom.run.account import Account
+
+                    self._account = Account(self._config, self._wording)
                 self._note("request", pid=os.getpid())
                 conversation, granted = self._acquirer.acquire(request)
                 if self._acquirer.is_by_quorum:
@@ -110,6 +120,7 @@ class Runner(Hooks):
         except FlomError as e:
             self._note("refusal", why=str(e))
             status = status_for(e, self._config.conflict_exit_code)
+            self._explain(e)
             if status != 0:  # with -E 0, a lock that is busy is no error
                 print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
             return status
@@ -132,9 +143,15 @@ class Runner(Hooks):
         return self._final(status)
 
     def _note(self, event: str, **more: object) -> None:
-        """Append C{event} to the history, if there is one; see L{HistoryFile.note}."""
+        """Append C{event} to the history, and to the account, if there are any; see L{HistoryFile.note}."""
         if self._history is not None:
             self._history.note(event, **more)
+        if self._account is not None:
+            self._account.note(event, more.get("status"))
+
+    def _explain(self, error: Exception) -> None:
+        if self._account is not None:
+            self._account.explain(ExitStatus(status_for(error)))
 
     def _begin_heartbeat(self, conversation: Conversation, request: Lock) -> None:
         """Watch over a lock that has a session; if what is to happen when it is lost has no room, release it."""
@@ -193,7 +210,8 @@ class Runner(Hooks):
         self._stop_report()
         self._acquirer.leave()
         self._note("refusal", why=f"it ends with {status}")
-        self._end(self._final(status))
+        final = self._final(status)
+        self._end(final if self._account is None else self._account.close(final))
 
     def _final(self, status: int) -> int:
         """Return what to exit with when the command has ended with C{status}."""
@@ -253,6 +271,7 @@ class Runner(Hooks):
         except (CannotExecute, NoProcess) as e:
             print_error(self._wording.refused(e))
             status = status_for(e)
+            self._explain(e)
             self._forwarding.note_end(status)
             self._end_guardian()
             return conversation, status

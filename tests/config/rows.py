@@ -90,6 +90,7 @@ ROWS = [
     Row("on_lost", "", "on-lost", "signal:usr1", "signal:usr1", "Command/OnLost", "signal:usr1", "'signal:usr1'"),
     Row("kill_after_ms", "", "kill-after", "0.7", 700, "Command/KillAfter", "700", "700"),
     Row("history", "", "history", "a", "a", "Command/History", "a", "'a'"),
+    Row("status_file", "", "status-file", "a", "a", "Command/StatusFile", "a", "'a'"),
     Row("quiet", "Q", "quiet", "", True, "Command/Quiet", "yes", "1"),
     Row("resource_type", "", "type", "set", "set", "Resource/Type", "set", "'set'"),
 ]

@@ -166,6 +166,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Command]/OnLost='warn'",
         "[Command]/KillAfter=-1",
         "[Command]/History=''",
+        "[Command]/StatusFile=''",
         "[Command]/Quiet=0",
         "[Resource]/Type=''",
     ]
