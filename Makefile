@@ -18,10 +18,11 @@ RUFF := $(BIN)/ruff
 RUFF_RULES := --config .ci/ruff.toml
 PATHS := flom tests twisted
 
-PROGRAM_TESTS := tests/run tests/contract tests/scenarios
+PROGRAM_TESTS := tests/run tests/contract
+SCENARIO_TESTS := tests/scenarios
 HOST_TESTS := tests/scenarios/lan tests/scenarios/quorum
 LAN_TESTS := tests/scenarios/lan
-# those that `check` runs later than the others, so that the three parts take the same time
+# those that `check` runs later than the others, so that its parts take the same time
 LATE_LAN_TESTS := $(wildcard tests/scenarios/lan/test_reclaim*.py tests/scenarios/lan/test_unlock*.py)
 
 # with the oldest Twisted that setup.cfg allows, and what belongs to it: what touches Twisted, and what it is for
@@ -31,8 +32,8 @@ OLDEST_TESTS := tests/reactor tests/server tests/client/deferred tests/tls tests
 	tests/scenarios/integration/test_daemon.py $(addprefix tests/scenarios/tls/,test_blocking.py test_certs.py test_sessions.py \
 	test_web.py) --ignore tests/server/quorum --ignore tests/server/test_preload.py
 
-.PHONY: run help test docs pictures test-lan test-quorum-hosts test-quorum test-programs test-modules test-others test-oldest \
-	share bench fuzz soak dist lint types check format clean
+.PHONY: run help test docs pictures test-lan test-late-lan test-quorum-hosts test-quorum test-programs test-scenarios \
+	test-modules test-others test-oldest share bench fuzz soak dist lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
@@ -92,20 +93,26 @@ check: $(VENV)/tested  ## all tests, or PYTEST_ARGS='tests/server -x'
 ifneq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-	@echo 'four parts of the tests run side by side, three at a time; each shows what it saw when it is done'
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-lan test-programs test-others test-oldest \
+	@echo 'five parts of the tests run side by side, four at a time; each shows what it saw when it is done'
+	@$(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target \
+		test-lan test-scenarios test-programs test-others test-oldest \
 		LAN_TESTS='$(LAN_TESTS) $(addprefix --ignore ,$(LATE_LAN_TESTS))'
 endif
 
-test-others: test-modules  ## only the tests of modules, of etcd members and of reclaims between hosts
-	@$(MAKE) --no-print-directory test-quorum-hosts
+test-others: $(VENV)/tested  ## only the tests of modules, of etcd members and of reclaims between hosts, one after another
+	@$(MAKE) --no-print-directory --jobs 1 --keep-going test-modules test-quorum-hosts test-late-lan
+
+test-late-lan: $(VENV)/tested  ## only the tests of reclaims between hosts
 	@$(MAKE) --no-print-directory test-lan LAN_TESTS='$(LATE_LAN_TESTS)'
 
-test-programs: $(VENV)/tested  ## only the tests that start programs, those of networks excepted
-	$(BIN)/python -m pytest $(PROGRAM_TESTS) $(addprefix --ignore ,$(HOST_TESTS))
+test-programs: $(VENV)/tested  ## only the tests of flom-run, and of what all programs that run commands have in common
+	$(BIN)/python -m pytest $(PROGRAM_TESTS)
+
+test-scenarios: $(VENV)/tested  ## only the tests in which programs and daemons meet on one host
+	$(BIN)/python -m pytest $(SCENARIO_TESTS) $(addprefix --ignore ,$(HOST_TESTS))
 
 test-modules: $(VENV)/tested  ## only the tests of modules
-	$(BIN)/python -m pytest $(addprefix --ignore ,$(PROGRAM_TESTS))
+	$(BIN)/python -m pytest $(addprefix --ignore ,$(PROGRAM_TESTS) $(SCENARIO_TESTS))
 
 test-oldest: $(VENV)/oldest/tested  ## only the tests that touch Twisted, on the oldest Twisted that will do
 	$(VENV)/oldest/bin/python -m pytest $(PYTEST_ARGS) $(OLDEST_TESTS)
