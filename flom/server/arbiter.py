@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from flom.core.locks.handover import Estate
     from flom.core.locks.positions import Kept
     from flom.server.mark import Mark
+    from flom.server.values import KeptValues
 
 Deliver = Callable[[Delivered], None]
 """Takes the effects that concern one session, in order; it may call the arbiter again."""
@@ -166,6 +168,13 @@ class DeferredArbiter(Acquiring):
         self._freeze: Freeze | None = None  # the same, while there is one
         self.on_change: Callable[[], None] = lambda: None
         self._set_alarm()
+
+    @cached_property
+    def values(self) -> KeptValues:
+        """What is kept of resources beyond their holders."""
+        from flom.server.values import KeptValues  # most daemons are never asked
+
+        return KeptValues(self)
 
     @property
     def is_idle(self) -> bool:

@@ -39,6 +39,7 @@ from flom.core.protocol.messages import (
     HAS_SESSIONS,
     Challenge,
     Lock,
+    Note,
     Offer,
     Ping,
     Proof,
@@ -275,6 +276,8 @@ class LockProtocol(Protocol):
             case _ if self._is_too_late and not self._is_always_served(order):
                 self.hang_up()
             case Release():
+                if order.note is not None and self._keep(order, order.note):
+                    return
                 try:
                     is_done = self._arbiter.release(self._id, order.name, order.rollback)
                 except RemoteProtocolError:
@@ -295,6 +298,8 @@ class LockProtocol(Protocol):
                 elif order.regains and not self._may_reclaim(order):
                     self._arbiter.statistics.lost[Loss.RECLAIM_REFUSED] += 1
                     self._answer(Outcome.BUSY)
+                elif order.wishes is not None and (why := self._why_unfulfilled(order)):
+                    self._answer(Outcome.IMPOSSIBLE, why=why)
                 else:
                     self._arbiter.request(order)
             case Introduced():
@@ -329,6 +334,39 @@ class LockProtocol(Protocol):
                 self._heir = self._shared.answer_offer(order, self._send, self.hang_up)
             case _:
                 assert_never(order)
+
+    def _why_unfulfilled(self, request: LockRequest) -> str:
+        """Return why the lock is not to be granted as C{request} wishes; the empty string if it can be."""
+        why = "" if request.regains else self._arbiter.values.why_not(request)
+        if why and self._shared.throttle.allows("wishes"):
+            self._log.info(
+                "{name} refused to {peer}: {why}", name=truncate(request.name.text), peer=self._peer, why=why
+            )
+        return why
+
+    def _keep(self, order: Release, note: Note) -> bool:
+        """Keep C{note} before C{order} is carried out; return false if it is to be carried out as if it had none."""
+        standing = self._arbiter.standing(self._id, order.name)
+        if not (self._connection.is_extended and isinstance(standing, Granted)):
+            return False
+        self._is_releasing = True
+        kept = self._arbiter.values.note(order.name, standing.request.mode, note)
+        kept.addCallback(self._release_kept, order)
+        return True
+
+    def _release_kept(self, why: str, order: Release) -> None:
+        """Release what was to be released when a note is kept, or not, because of C{why}; and say so."""
+        if self not in self._shared.connected or self._connection.is_over:
+            return  # a client that comes back says it again
+        try:
+            if not self._arbiter.release(self._id, order.name, order.rollback):
+                self._arbiter.postpone(partial(self._release_kept, why, order))
+                return
+        except RemoteProtocolError:
+            pass  # it has been ended meanwhile
+        self._is_releasing = False
+        if (unlocked := self._connection.unlocked_with_note(why)) is not None:
+            self._send(unlocked)
 
     def _answer_ping(self) -> None:
         self._send(self._connection.pong())
@@ -552,8 +590,9 @@ class LockProtocol(Protocol):
         if grant is None:
             return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms, why=why)
         proof = self._prove(grant)
+        told = None if grant.request.wishes is None else self._arbiter.values.told(grant.request)
         return self._connection.answer(
-            outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof
+            outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof, told=told
         )
 
     def _secret_to_tell(self) -> str:
