@@ -64,6 +64,7 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "max_waiters": ("7", 7),
     "max_resources": ("7", 7),
     "max_locks_per_connection": ("7", 7),
+    "max_overtaking": ("7", 7),
     "max_message_size": ("1000", 1000),
     "message_timeout_ms": ("700", 700),
     "unread_timeout_ms": ("700", 700),
@@ -546,8 +547,10 @@ def test_its_user_may_set_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     words = ["--max-connections", "1", "--max-connections-per-peer", "2", "--max-waiters", "3", "--max-resources", "4"]
     words += ["--max-locks-per-connection", "5", "--max-message-size", "600"]
     words += ["--message-timeout", "700", "--unread-timeout", "800", "--sessions", "required"]
+    words += ["--max-overtaking", "9"]
     options = server_options_of(monkeypatch, "-s", str(tmp_path / "flom.sock"), *words)
-    assert options == ServerOptions(limits=Limits(1, 2, 3, 4, 5, 600, 0.7, 0.8), sessions_are_required=True)
+    limits = Limits(1, 2, 3, 4, 5, 600, 0.7, 0.8, overtaking=9)
+    assert options == ServerOptions(limits=limits, sessions_are_required=True)
 
 
 # in a group

@@ -94,6 +94,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "max-waiters": "N",
         "max-resources": "N",
         "max-locks-per-connection": "N",
+        "max-overtaking": "N",
         "max-message-size": "BYTES",
         "message-timeout": "MS",
         "unread-timeout": "MS",

@@ -416,6 +416,8 @@ class Config(_Values):
         help="resources, beyond which no other is created; 0: no limit")
     max_locks_per_connection: int = _integer("--max-locks-per-connection", "[Limits] MaxLocksPerConnection",
         default=1_000, check=_COUNT, help="locks of one connection, beyond which it gets no other; 0: no limit")
+    max_overtaking: int = _integer("--max-overtaking", "[Limits] MaxOvertaking", default=16, check=_COUNT,
+        help="later requests that may go before one for several locks, beyond which they wait for it; 0: no limit")
     max_message_size: int = _integer("--max-message-size", "[Limits] MaxMessageSize",
         default=MAX_MESSAGE_SIZE, check=within(MAX_MESSAGE_SIZE, 65536),
         help="bytes of the longest message that the daemon accepts")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from flom.core.names import ResourceName
-from flom.core.requests import LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId, SetRequest
 
 GRACE: Final = 0.5
 """Seconds of the grace period after a takeover: only holders of the former daemon's locks are served in it."""
@@ -112,11 +112,11 @@ class Grace:
         self._seconds = seconds
         self._least = least
         self._looking = looking or Looking()
-        self._deferred: list[tuple[float, LockRequest]] = []  # when each came
+        self._deferred: list[tuple[float, LockRequest | SetRequest]] = []  # when each came
         self._granted_since: set[str] = set()
         self.is_over = not seconds
 
-    def defer(self, request: LockRequest, now: float) -> bool:
+    def defer(self, request: LockRequest | SetRequest, now: float) -> bool:
         """Keep C{request} until the grace period ends, if there is one and this reclaims nothing; return whether."""
         if self.is_over or request.regains:
             return False
@@ -128,15 +128,26 @@ class Grace:
         return any(request.session == session for _, request in self._deferred)
 
     def withdraw(self, session: SessionId, name: ResourceName) -> bool:
-        """Forget the last request of C{session} for C{name} that was deferred; return whether there was one."""
+        """
+        Forget the last request of C{session} for C{name}, or for that and others, that was deferred; return whether
+        there was one.
+        """
         for deferred in reversed(self._deferred):
             request = deferred[1]
-            if request.session == session and request.name == name:
+            names = request.names if isinstance(request, SetRequest) else (request.name,)
+            if request.session == session and name in names:
                 self._deferred.remove(deferred)
                 return True
         return False
 
-    def forget(self, request: LockRequest) -> bool:
+    def withdraw_all(self, session: SessionId) -> bool:
+        """Forget all requests of C{session} that were deferred; return whether there was one."""
+        kept = [deferred for deferred in self._deferred if deferred[1].session != session]
+        was_deferred = len(kept) < len(self._deferred)
+        self._deferred = kept
+        return was_deferred
+
+    def forget(self, request: LockRequest | SetRequest) -> bool:
         """Forget C{request}, if it was deferred and still is; return whether."""
         kept = [deferred for deferred in self._deferred if deferred[1] is not request]
         was_deferred = len(kept) < len(self._deferred)
@@ -158,11 +169,11 @@ class Grace:
         if not self.is_over:
             self._looking.note_arrival(holder)
 
-    def end(self, now: float) -> list[LockRequest]:
+    def end(self, now: float) -> list[LockRequest | SetRequest]:
         """End the grace period; return the requests that were deferred, in the order in which they were made first."""
         self.is_over = True
         deferred, self._deferred = self._deferred, []
-        requests = [request.made_later(now - came) for came, request in deferred]
+        requests: list[LockRequest | SetRequest] = [request.made_later(now - came) for came, request in deferred]
         return sorted(requests, key=lambda request: -request.waited)
 
     @property

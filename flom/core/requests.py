@@ -13,6 +13,7 @@ from flom.errors import InvalidName, InvalidRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Final, NewType
 
     from flom.core.modes import LockMode
@@ -74,6 +75,71 @@ class LockRequest(Record):
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))
         return f"<{self.session} asks for {self.name.text} {self.mode.name} x{self.quantity} {wishes}>"
+
+
+class SetRequest(Record):
+    """
+    A session's request for several locks at once, all or nothing; it is equal to itself alone, and never changed.
+
+    What holds for all of it is what its first part says, and all parts say the same of it.
+
+    @ivar parts: two or more requests of one session for different resources (L{check_apart}), in the order in which
+        they were asked for; the effects of a grant have the same order.
+    """
+
+    parts: tuple[LockRequest, ...]
+
+    @property
+    def session(self) -> SessionId:
+        """Whose request it is."""
+        return self.parts[0].session
+
+    @property
+    def name(self) -> ResourceName:
+        """The first of its L{names}, which stands for all of them in a log."""
+        return self.parts[0].name
+
+    @property
+    def names(self) -> tuple[ResourceName, ...]:
+        """What it asks for."""
+        return tuple(part.name for part in self.parts)
+
+    @property
+    def wait(self) -> bool:
+        """See L{LockRequest}."""
+        return self.parts[0].wait
+
+    @property
+    def regains(self) -> bool:
+        """See L{LockRequest}; all parts are reclaimed, or none."""
+        return self.parts[0].regains
+
+    @property
+    def holder(self) -> int:
+        """See L{LockRequest}."""
+        return self.parts[0].holder
+
+    @property
+    def secret(self) -> str:
+        """See L{LockRequest}."""
+        return self.parts[0].secret
+
+    @property
+    def waited(self) -> float:
+        """See L{LockRequest}; seconds."""
+        return self.parts[0].waited
+
+    @property
+    def wishes(self) -> Wishes | None:
+        """See L{LockRequest}."""
+        return self.parts[0].wishes
+
+    def made_later(self, seconds: float) -> SetRequest:
+        """Return another request for the same, which is made C{seconds} later."""
+        return SetRequest(tuple(part.made_later(seconds) for part in self.parts))
+
+    def __repr__(self) -> str:
+        return f"<all of {', '.join(map(repr, self.parts))}>"
 
 
 class Asked(Value):
@@ -162,6 +228,20 @@ def ask(
     except InvalidRequest as e:
         e.concern(name)
         raise
+
+
+def check_apart(names: Iterable[ResourceName]) -> None:
+    """
+    Check what is asked for at once.
+
+    @raise InvalidRequest: two of C{names} are of one resource, as all nodes of a hierarchy are.
+    """
+    before: dict[str, ResourceName] = {}
+    for name in names:
+        other = before.setdefault(name.key, name)
+        if other is not name:
+            same = "twice" if other.text == name.text else f"beside {other.text!r}, a node of the same hierarchy"
+            raise InvalidRequest(f"{name.text!r} is asked for {same}: several locks at once are of different resources")
 
 
 def check_quantity(quantity: int) -> int:

@@ -42,7 +42,7 @@ from flom.core.locks.statistics import Loss, Statistics
 from flom.core.locks.table import LockTable
 from flom.core.names import ResourceName
 from flom.core.protocol.messages import WhyWithdrawn
-from flom.core.requests import Asked, LockRequest, SessionId
+from flom.core.requests import Asked, LockRequest, SessionId, SetRequest
 from flom.errors import (
     Closed,
     FlomError,
@@ -290,6 +290,10 @@ class DeferredArbiter(Acquiring):
         """Return what has become of the last request of C{session} for C{name}; see L{LockTable.standing}."""
         return self._table.standing(session, name)
 
+    def standing_of_all(self, session: SessionId) -> list[Granted] | Queued | None:
+        """Return what has become of a set of C{session}; see L{LockTable.standing_of_all}."""
+        return self._table.standing_of_all(session)
+
     def request(self, request: LockRequest) -> None:
         """
         Decide C{request}. Effects are delivered before this returns, or right after the one being delivered now; in a
@@ -310,10 +314,35 @@ class DeferredArbiter(Acquiring):
         elif not request.wait:
             self._clock.callLater(NO_WAIT, self._refuse_deferred, request)
 
-    def _refuse_deferred(self, request: LockRequest) -> None:
+    def request_all(self, request: SetRequest) -> None:
+        """Decide C{request}, as L{request} does."""
+        takeover = self._takeover
+        if takeover is not None and request.regains:
+            takeover.note_arrival(request.holder)
+        is_late = request.regains and (takeover is None or not all(map(takeover.may_reclaim, request.names)))
+        is_holder = self.is_draining and not request.regains and self._table.holds(request.session)
+        if is_late or is_holder or self.is_retired or self.is_closed:
+            self._carry_out([Refused(request.parts[0], Outcome.BUSY)])
+        elif takeover is None or not takeover.defer(request):
+            effects = self._table.request_all(request, self.now())
+            if request.waited and isinstance(effects[-1], Queued):
+                for part in request.parts:
+                    self._note_rejoined(part)
+            self._carry_out(effects)
+        elif not request.wait:
+            self._clock.callLater(NO_WAIT, self._refuse_deferred, request)
+
+    def _request_again(self, request: LockRequest | SetRequest) -> None:
+        """Decide C{request}, which was deferred."""
+        if isinstance(request, SetRequest):
+            self.request_all(request)
+        else:
+            self.request(request)
+
+    def _refuse_deferred(self, request: LockRequest | SetRequest) -> None:
         """Refuse C{request}, which is not to wait, if it still waits for the end of the grace period."""
         if self._takeover is not None and self._takeover.forget(request):
-            self._carry_out([Refused(request, Outcome.BUSY)])
+            self._carry_out([Refused(_first(request), Outcome.BUSY)])
 
     def _note_rejoined(self, request: LockRequest) -> None:
         """Put C{request}, which has waited at another daemon, where it belongs in the queue, soon."""
@@ -327,6 +356,7 @@ class DeferredArbiter(Acquiring):
         rejoined, self._rejoined = self._rejoined, set()
         for key in rejoined:
             self._table.put_in_order(key)
+        self._set_alarm()
 
     def release(self, session: SessionId, name: ResourceName, rollback: bool = False) -> bool:
         """
@@ -344,6 +374,28 @@ class DeferredArbiter(Acquiring):
         if self.is_draining:
             self._see_whether_drained()
         return True
+
+    def release_all(self, session: SessionId, rollback: bool = False) -> bool:
+        """
+        End all that C{session} holds, in one step, or give up all that it waits for.
+
+        @return: see L{release}.
+        """
+        takeover = self._takeover
+        if takeover is not None and (takeover.is_frozen or takeover.withdraw_all(session)):
+            return not takeover.is_frozen
+        self._carry_out(self._table.release_all(session, self.now(), rollback=rollback))
+        if self.is_retired:
+            self._dismiss_idle()
+        if self.is_draining:
+            self._see_whether_drained()
+        return True
+
+    def withdraw_all(self, session: SessionId, reason: WhyWithdrawn = WhyWithdrawn.GONE) -> bool:
+        """Forget all that C{session} waits for, because of C{reason}; return whether there was anything."""
+        effects = [] if self._freeze is not None else self._table.give_up_all(session, self.now(), reason)
+        self._carry_out(effects)
+        return bool(effects)
 
     def postpone(self, call: Callable[[], None]) -> None:
         """Call C{call} in its turn after L{freeze}, if this goes on then."""
@@ -420,21 +472,21 @@ class DeferredArbiter(Acquiring):
         """
         self._settle()
         self.is_retired = True
-        refused = self._end_grace() + self._withdraw_of_holders()
+        refused = [*self._end_grace(), *self._withdraw_of_holders()]
         self._dismiss_idle()
         self._refuse(refused)
 
-    def _withdraw_of_holders(self) -> list[LockRequest]:
+    def _withdraw_of_holders(self) -> list[LockRequest | SetRequest]:
         """Withdraw, and return, what sessions that hold something wait for besides."""
-        withdrawn = []
+        withdrawn: list[LockRequest | SetRequest] = []
         for session in filter(self._table.holds, self._sessions):
             for request in self._table.waiting(session):
                 self._table.withdraw(request)
                 withdrawn.append(request)
         return withdrawn
 
-    def _refuse(self, waiting: list[LockRequest]) -> None:
-        self._carry_out([Refused(request, Outcome.BUSY, delayed=True) for request in waiting])
+    def _refuse(self, waiting: list[LockRequest | SetRequest]) -> None:
+        self._carry_out([Refused(_first(request), Outcome.BUSY, delayed=True) for request in waiting])
 
     def _see_whether_drained(self) -> None:
         """Call L{_on_drained}, once, if nothing is held, nor can be reclaimed in a grace period."""
@@ -457,9 +509,9 @@ class DeferredArbiter(Acquiring):
         self._takeover = freeze.before
         self._table.is_draining = self.is_draining
         for call in freeze.calls:
-            if isinstance(call, LockRequest):
+            if isinstance(call, LockRequest | SetRequest):
                 if call.session in self._sessions:
-                    self.request(call)
+                    self._request_again(call)
             elif isinstance(call, int):
                 self.drop(call)
             else:
@@ -617,6 +669,7 @@ class DeferredArbiter(Acquiring):
             max_waiters=limits.waiters,
             max_resources=limits.resources,
             max_locks=limits.locks_per_connection,
+            max_overtaking=limits.overtaking,
             begin_epoch=lambda seen: self.epochs.begin(seen, self.now().wall),
         )
         table.is_draining = self.is_draining
@@ -645,11 +698,11 @@ class DeferredArbiter(Acquiring):
             self.statistics.lost[Loss.GRACE_ENDED] += missing
         for request in self._end_grace():
             if request.session in self._sessions:
-                self.request(request)
+                self._request_again(request)
         if self.is_draining:
             self._see_whether_drained()
 
-    def _end_grace(self) -> list[LockRequest]:
+    def _end_grace(self) -> list[LockRequest | SetRequest]:
         return [] if self._takeover is None else self._takeover.end_grace()
 
     def dismiss(self) -> None:
@@ -754,3 +807,8 @@ class DeferredArbiter(Acquiring):
         self._alarm = None
         self._carry_out(self._table.expire(self.now()))
         self.on_change()
+
+
+def _first(request: LockRequest | SetRequest) -> LockRequest:
+    """Return C{request}, or its first part, which stands for all of it."""
+    return request.parts[0] if isinstance(request, SetRequest) else request

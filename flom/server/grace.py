@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from flom.core.grace import Grace, Looking
 from flom.core.names import ResourceName
-from flom.core.requests import LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId, SetRequest
 
 
 class Takeover:
@@ -36,7 +36,7 @@ class Takeover:
         self._timer: IDelayedCall | None = None if self._grace.is_over else clock.callLater(grace, on_end)
         self._set_timer()
 
-    def defer(self, request: LockRequest) -> bool:
+    def defer(self, request: LockRequest | SetRequest) -> bool:
         """See L{Grace.defer}."""
         return self._grace.defer(request, self._clock.seconds())
 
@@ -44,13 +44,17 @@ class Takeover:
         """See L{Grace.defers}."""
         return self._grace.defers(session)
 
-    def forget(self, request: LockRequest) -> bool:
+    def forget(self, request: LockRequest | SetRequest) -> bool:
         """See L{Grace.forget}."""
         return self._grace.forget(request)
 
     def withdraw(self, session: SessionId, name: ResourceName) -> bool:
         """See L{Grace.withdraw}."""
         return self._grace.withdraw(session, name)
+
+    def withdraw_all(self, session: SessionId) -> bool:
+        """See L{Grace.withdraw_all}."""
+        return self._grace.withdraw_all(session)
 
     def prolong_grace(self, holder: int = 0) -> None:
         """See L{Grace.prolong}."""
@@ -62,7 +66,7 @@ class Takeover:
         self._grace.note_arrival(holder)
         self._set_timer()
 
-    def end_grace(self) -> list[LockRequest]:
+    def end_grace(self) -> list[LockRequest | SetRequest]:
         """See L{Grace.end}."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -117,13 +121,13 @@ class Freeze(Takeover):
         super().__init__(clock, 0.0, lambda: None)
         self.before = before
         self.gone: list[SessionId] = []
-        self.calls: list[LockRequest | SessionId | Callable[[], None]] = []
+        self.calls: list[LockRequest | SetRequest | SessionId | Callable[[], None]] = []
 
-    def defer(self, request: LockRequest) -> bool:
+    def defer(self, request: LockRequest | SetRequest) -> bool:
         self.calls.append(request)
         return True
 
-    def forget(self, request: LockRequest) -> bool:
+    def forget(self, request: LockRequest | SetRequest) -> bool:
         calls = [call for call in self.calls if call is not request]
         was_deferred = len(calls) < len(self.calls)
         self.calls = calls

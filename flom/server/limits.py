@@ -13,7 +13,7 @@ _DEFAULTS: Final = Config()
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    What clients may use at most; for the first five, 0 is no limit. The defaults are those of the settings.
+    What clients may use at most; for those that count, 0 is no limit. The defaults are those of the settings.
 
     @ivar connections: in all; one more is closed at once.
     @ivar connections_per_peer: from one IP address, or of one user over UNIX sockets; one more is closed at once.
@@ -27,6 +27,7 @@ class Limits:
         unread and has read none of them meanwhile.
     @ivar session_timeout: seconds for which locks are kept whose TCP connection is broken, or whose daemon was killed;
         0 for not at all.
+    @ivar overtaking: requests that may go before one for several locks at once that waits, although they came later.
     """
 
     connections: int = _DEFAULTS.max_connections
@@ -38,6 +39,7 @@ class Limits:
     message_timeout: float = _DEFAULTS.message_timeout_ms / 1000
     unread_timeout: float = _DEFAULTS.unread_timeout_ms / 1000
     session_timeout: float = _DEFAULTS.session_timeout_ms / 1000
+    overtaking: int = _DEFAULTS.max_overtaking
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -56,4 +58,5 @@ def limits_of(config: Config) -> Limits:
         config.message_timeout_ms / 1000,
         config.unread_timeout_ms / 1000,
         config.session_timeout_ms / 1000,
+        config.max_overtaking,
     )

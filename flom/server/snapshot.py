@@ -219,6 +219,6 @@ def _locks(arbiter: DeferredArbiter, counters: Counters, views: list[LockView], 
             peer.is_in_grace,
             str(token) if token else None,
         )
-        for number, request, since, element, token in views
+        for number, request, since, element, token, joint in views
         if (peer := arbiter.peer(request.session)) is not None
     ]

@@ -81,6 +81,7 @@ ROWS = [
     Row("max_waiters", "", "max-waiters", "7", 7, "Limits/MaxWaiters", "7", "7"),
     Row("max_resources", "", "max-resources", "7", 7, "Limits/MaxResources", "7", "7"),
     Row("max_locks_per_connection", "", "max-locks-per-connection", "7", 7, "Limits/MaxLocksPerConnection", "7", "7"),
+    Row("max_overtaking", "", "max-overtaking", "7", 7, "Limits/MaxOvertaking", "7", "7"),
     Row("max_message_size", "", "max-message-size", "65536", 65536, "Limits/MaxMessageSize", "65536", "65536"),
     Row("message_timeout_ms", "", "message-timeout", "700", 700, "Limits/MessageTimeout", "700", "700"),
     Row("unread_timeout_ms", "", "unread-timeout", "700", 700, "Limits/UnreadTimeout", "700", "700"),

@@ -157,6 +157,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Limits]/MaxWaiters=50000",
         "[Limits]/MaxResources=1000000",
         "[Limits]/MaxLocksPerConnection=1000",
+        "[Limits]/MaxOvertaking=16",
         "[Limits]/MaxMessageSize=511",
         "[Limits]/MessageTimeout=30000",
         "[Limits]/UnreadTimeout=30000",

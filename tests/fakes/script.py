@@ -6,9 +6,13 @@ A line is a call and, after the arrow, all that follows from it::
     1 lock db EX        -> granted            session 1 asks; more words: a quantity as x3, nowait, nocreate, lifespan=3
     2 lock db EX        -> queued
     1 unlock db         -> 2 granted          an effect for another session says which; "rollback" may follow the name
-    2 withdraw db       -> nothing            gives up the request for db that it waits for
+    2 withdraw db       -> nothing            gives up the request for db that it waits for, and nobody is served
+    2 gives up db       -> nothing            likewise, and who has waited behind it is served
+    2 unlock            -> nothing            all that it holds, or else waits for
     2 drop              -> nothing            its connection is gone
     2 lock a.b had=b    -> granted b          reclaims what another daemon had granted; "had" alone, if without element
+    3 lock a EX + b PR  -> granted, granted   asks for several at once
+    4 lock a EX as=y,x  -> queued             its public id is y, and it runs under a command whose public id is x
     daemon ends         -> nothing            another one begins, which remembers what is to be; "dies" if it is killed
     after 1.5           -> 3 granted :02      so many seconds later; what was granted stands last
     drain               -> nothing            from now on, nothing is granted any more
@@ -27,15 +31,16 @@ from flom.core.locks.positions import Remembered
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.requests import LockRequest, SessionId
+from flom.core.protocol.messages import WhyWithdrawn, Wishes
+from flom.core.requests import LockRequest, SessionId, SetRequest
 from flom.errors import RemoteProtocolError
 
 NOON: Final = 1_699_963_200  # 2023-11-14 12:00:00 UTC
 
 
-def check(script: str) -> None:
+def check(script: str, max_overtaking: int = 0) -> None:
     """Make the calls of C{script}, and compare what follows from each with what stands there."""
-    table = Script()
+    table = Script(max_overtaking)
     for line in script.strip().splitlines():
         call, _, expected = line.partition("->")
         assert f"{call.strip()} -> {table.run(call)}" == f"{call.strip()} -> {expected.strip()}"
@@ -44,7 +49,8 @@ def check(script: str) -> None:
 class Script:
     """Reads the lines to a table."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_overtaking: int = 0) -> None:
+        self.max_overtaking = max_overtaking
         self.table = self.make_table()
         self.remembered: dict[str, Remembered] = {}
         self.microseconds = 0
@@ -57,7 +63,9 @@ class Script:
         return written
 
     def make_table(self) -> LockTable:
-        return LockTable(lambda format, wall: time.strftime(format, time.gmtime(wall)))
+        return LockTable(
+            lambda format, wall: time.strftime(format, time.gmtime(wall)), max_overtaking=self.max_overtaking
+        )
 
     def save(self) -> None:
         changed = self.remembered | self.table.unsaved
@@ -72,6 +80,11 @@ class Script:
             case ["after", seconds]:
                 self.microseconds += round(float(seconds) * 1e6)
                 return self.write("", self.table.expire(self.now))
+            case [session, "lock", *words] if "+" in words:
+                parts = (part.split() for part in " ".join(words).split("+"))
+                all_parts = SetRequest(tuple(read_request(session, name, rest) for name, *rest in parts))
+                self.waiting |= {(session, part.name.text): part for part in all_parts.parts}
+                return self.write(session, self.table.request_all(all_parts, self.now))
             case [session, "lock", name, *words]:
                 request = read_request(session, name, words)
                 self.waiting[session, name] = request
@@ -86,6 +99,13 @@ class Script:
                 except RemoteProtocolError:
                     return "protocol error"
                 return self.write(session, effects)
+            case [session, "unlock"]:
+                return self.write(session, self.table.release_all(SessionId(int(session)), self.now))
+            case [session, "gives", "up", name]:
+                reason = WhyWithdrawn.SIGNAL
+                return self.write(
+                    session, self.table.give_up(SessionId(int(session)), parse_name(name), self.now, reason)
+                )
             case [session, "drop"]:
                 return self.write(session, self.table.drop(SessionId(int(session)), self.now))
             case ["daemon", "ends" | "dies" as how]:
@@ -112,7 +132,7 @@ class Script:
 
 
 def read_request(session: str, name: str, words: list[str]) -> LockRequest:
-    mode, quantity, lifespan, element = LockMode.EX, 1, 0.0, None
+    mode, quantity, lifespan, element, wishes = LockMode.EX, 1, 0.0, None, None
     for word in words:
         if word in LockMode.__members__:
             mode = LockMode[word]
@@ -122,6 +142,8 @@ def read_request(session: str, name: str, words: list[str]) -> LockRequest:
             lifespan = float(word.removeprefix("lifespan="))
         elif word.startswith("had="):
             element = word.removeprefix("had=")
+        elif word.startswith("as="):
+            wishes = Wishes(lineage=tuple(word.removeprefix("as=").split(",")))
         else:
             assert word in ("nowait", "nocreate", "had"), word
     return LockRequest(
@@ -134,6 +156,7 @@ def read_request(session: str, name: str, words: list[str]) -> LockRequest:
         lifespan,
         regains="had" in words or element is not None,
         element=element,
+        wishes=wishes,
     )
 
 

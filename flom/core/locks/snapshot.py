@@ -15,6 +15,7 @@ class LockView(NamedTuple):
     @ivar since: when it began to hold or to wait, in seconds of the monotonic clock.
     @ivar element: which one it holds, for sets, sequences and timestamps.
     @ivar token: of a holder, see L{flom.core.effects.Granted}; 0 for a waiter.
+    @ivar joint: of a waiter for several locks at once: the number of the first of them; 0 for others.
     """
 
     number: int
@@ -22,6 +23,7 @@ class LockView(NamedTuple):
     since: float
     element: str | None = None
     token: int = 0
+    joint: int = 0
 
 
 class ResourceView(NamedTuple):

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain, count
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 from flom.codes import Outcome
@@ -20,15 +20,17 @@ from flom.core.locks.positions import Kept, Remembered
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
 from flom.core.locks.resources.sequence import SequenceResource
+from flom.core.locks.sets import SetQueue, WaitingSet, WaitingSets
 from flom.core.locks.snapshot import LockView, ResourceView, TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.names import ResourceName, parse_name
 from flom.core.protocol.messages import WhyWithdrawn
-from flom.core.requests import LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId, SetRequest
 from flom.core.tokens import COUNTER, begin_epoch, epoch_of
 from flom.errors import InvalidTimestampFormat, RemoteProtocolError
 
 _NUMBER: Final = itemgetter(LockView._fields.index("number"))
+_NUMBER_HELD: Final = attrgetter("number")
 _GRANTED: Final = itemgetter(LockView._fields.index("since"), LockView._fields.index("number"))
 
 _IDLE_PERIOD: Final = 1.0  # seconds; an idle resource is forgotten after two periods, its lifespan being the first
@@ -73,6 +75,7 @@ class _Entry:
     resource: Resource
     retention: float  # seconds that it is remembered while idle
     kept: SequenceResource | None = None  # the resource, if it is to be remembered beyond our end
+    sets: SetQueue | None = None  # what waits for it and for others at once
     sessions: int = 0  # that are bound to it
     waiters: int = 0
     idle_until: float = 0.0
@@ -85,11 +88,13 @@ class _Session:
     Everything that has to go when the session goes.
 
     @ivar incubated_by_name: the same as C{incubated}, by the names that were asked for and oldest first.
+    @ivar sets: those that wait.
     """
 
     bindings: dict[str, _Binding] = field(default_factory=dict)
     incubated: dict[LockRequest, _Arrival] = field(default_factory=dict)
     incubated_by_name: dict[str, dict[LockRequest, None]] = field(default_factory=dict)
+    sets: dict[WaitingSet, None] = field(default_factory=dict)
 
     def incubate(self, request: LockRequest, arrival: _Arrival) -> None:
         """Note that C{request} awaits the creation of its resource."""
@@ -123,6 +128,7 @@ class LockTable:
         max_waiters: int = 0,
         max_resources: int = 0,
         max_locks: int = 0,
+        max_overtaking: int = 0,
         begin_epoch: Callable[[int], int] = begin_epoch,
     ) -> None:
         """
@@ -132,6 +138,8 @@ class LockTable:
         @param max_resources: a request that would create one more is refused; 0 for no limit.
         @param max_locks: that one session holds and waits for at one resource, be it yet to be created; one more is
             refused; 0 for no limit.
+        @param max_overtaking: requests that may go before a set that waits although they came later; then those that
+            cannot hold what it waits for are held back; 0 for no limit.
         @param begin_epoch: returns the first token of an epoch that is higher than the one it is given, and than those
             of all other tables that have granted the same resources.
         """
@@ -147,6 +155,8 @@ class LockTable:
         self._begin_epoch = begin_epoch
         self._next_token = 0  # the counter is 0 if the epoch has to be begun, at first and when it is used up
         self._numbers = count(2)  # as FLoM's daemon numbers what it shows (docs/compatibility.md, "File system")
+        self._sets = WaitingSets(self, max_overtaking)
+        self._watched = self._sets.watched
         self.statistics = statistics or Statistics()
         self.held = 0
         self.is_draining = False
@@ -176,15 +186,9 @@ class LockTable:
             except InvalidTimestampFormat:
                 effects.append(self._refuse(request, Outcome.INVALID_TIMESTAMP_FORMAT))
             else:
-                number, lifespan = next(self._numbers), request.lifespan if request.lifespan > 0 else _IDLE_PERIOD
-                entry = _Entry(key, request.name.text, number, now.monotonic, resource, lifespan + _IDLE_PERIOD)
-                if request.lifespan > 0 and isinstance(resource, SequenceResource):
-                    entry.kept = resource
-                self._entries[key] = entry
+                entry = self._add_entry(request, resource, now)
                 self._decide(entry, request, now, effects)
-                for incubated in self._incubator.pop(key, ()):
-                    arrival = self._sessions[incubated.session].hatch(incubated)
-                    self._decide(entry, incubated, now, effects, arrival)
+                self._hatch_all(entry, now, effects)
         elif not request.wait:
             effects.append(self._refuse(request, Outcome.CANNOT_WAIT))
         elif 0 < self._max_waiters <= len(self._incubator.get(key, ())):
@@ -195,6 +199,17 @@ class LockTable:
             self._incubator.setdefault(key, {})[request] = None
             self._session(request.session).incubate(request, self._arrival(now))
             effects.append(Incubated(request))
+        return effects
+
+    def request_all(self, request: SetRequest, now: Instant) -> list[Effect]:
+        """
+        Decide C{request}: all parts are granted at once, with as many effects, which follow one another in the order of
+        the parts; or all of them wait, or are refused, with one effect, for the first part that is in the way.
+
+        A part that is not to create its resource, which is not there, is refused, even if it is to wait.
+        """
+        effects = self.expire(now) if self._is_due(now) else []
+        self._sets.request(request, now, effects)
         return effects
 
     def remember(self, sequences: Iterable[Remembered], now: Instant) -> None:
@@ -276,7 +291,8 @@ class LockTable:
                     claim = LockView(holding.number, holding.request, holding.since, holding.element, holding.token)
                     held[binding.entry.key].append(claim)
                 for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
-                    waiting[binding.entry.key].append(LockView(arrival.number, request, arrival.since))
+                    joint = 0 if (found := self._sets.find(request)) is None else found.number
+                    waiting[binding.entry.key].append(LockView(arrival.number, request, arrival.since, joint=joint))
         resources = [self._view(self._entries[shown], held[shown], waiting[shown]) for shown in held]
         return TableView(resources, sorted(incubator, key=_NUMBER))
 
@@ -299,8 +315,11 @@ class LockTable:
         waiting = chain.from_iterable(each.items() for binding in bindings for each in binding.waiting.values())
         in_order = sorted(waiting, key=lambda item: (item[1].since - item[0].waited, item[1].number))
         for request, _ in in_order:
-            entry.resource.withdraw(request)
-            entry.resource.enqueue(request)
+            if entry.sets is None or not self._sets.is_elsewhere(entry, request):
+                entry.resource.withdraw(request)
+                entry.resource.enqueue(request)
+        if entry.sets is not None:
+            self._sets.put_in_order(entry)
 
     def holds(self, session: SessionId) -> bool:
         """Return whether C{session} holds anything."""
@@ -327,13 +346,31 @@ class LockTable:
             return False
         return bool(record.incubated) or any(binding.locks for binding in record.bindings.values())
 
+    def standing_of_all(self, session: SessionId) -> list[Granted] | Queued | None:
+        """
+        Return what has become of a set of C{session}, which has asked for nothing else: its grants in the order of its
+        parts; C{None} if nothing is left of it.
+        """
+        record = self._sessions.get(session)
+        if record is None:
+            return None
+        if record.sets:
+            return Queued(next(reversed(record.sets)).parts[0].request)
+        held = chain.from_iterable(chain.from_iterable(each.holdings.values()) for each in record.bindings.values())
+        grants = [Granted(each.request, each.token, each.element) for each in sorted(held, key=_NUMBER_HELD)]
+        return grants or None
+
     def waiting(self, session: SessionId) -> list[LockRequest]:
-        """Return the requests of C{session} that wait, here or for the creation of a resource."""
+        """
+        Return the requests of C{session} that wait, here or for the creation of a resource; of those that wait as one,
+        the first.
+        """
         record = self._sessions.get(session)
         if record is None:
             return []
         queued = (requests for binding in record.bindings.values() for requests in binding.waiting.values())
-        return list(chain(record.incubated, chain.from_iterable(queued)))
+        found = chain(record.incubated, chain.from_iterable(queued))
+        return [each for each in found if not record.sets or self._sets.is_first(each)]
 
     def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
         """Return what has become of the last request of C{session} for C{name}; C{None} if nothing is left of it."""
@@ -350,20 +387,28 @@ class LockTable:
 
     def withdraw(self, request: LockRequest) -> float:
         """
-        Forget C{request}, which is queued or in the incubator; no other request gains by it. It is not counted.
+        Forget C{request}, which is queued or in the incubator, and all that waits as one with it. It is not counted. No
+        other request gains by it, but for those behind a set, which are looked at when anything happens there.
 
         @return: since when it has waited, in seconds of the monotonic clock.
         """
         session = self._sessions[request.session]
         if request in session.incubated:
             return self._hatch(session, request).since
+        if (found := self._sets.find(request)) is not None:
+            return self._sets.withdraw(found)
         return self._give_up(session.bindings[request.name.key], request).since
 
     def give_up(self, session: SessionId, name: ResourceName, now: Instant, reason: WhyWithdrawn) -> list[Effect]:
-        """Withdraw the last request of C{session} for C{name} if it waits, because of C{reason}; else do nothing."""
+        """
+        Withdraw the last request of C{session} for C{name} if it waits, and all that waits as one with it, because of
+        C{reason}; else do nothing.
+        """
         standing = self.standing(session, name)
         if not isinstance(standing, (Queued, Incubated)):
             return []
+        if (found := self._sets.find(standing.request)) is not None:
+            return self._sets.give_up(found, now, reason)
         return [self._withdrawn(standing.request, self.withdraw(standing.request), now, reason)]
 
     def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
@@ -395,6 +440,36 @@ class LockTable:
             raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")
         return self.give_up(session, name, now, WhyWithdrawn.GONE)
 
+    def release_all(self, session: SessionId, now: Instant, *, rollback: bool = False) -> list[Effect]:
+        """
+        End all that C{session} holds, in one step, or else give up all that it waits for.
+
+        @param rollback: see L{Resource.release}.
+        """
+        record = self._sessions.get(session)
+        if record is None:
+            return []
+        if not self.holds(session):
+            return self.give_up_all(session, now, WhyWithdrawn.GONE)
+        effects: list[Effect] = []
+        released = [binding for binding in record.bindings.values() if binding.holdings]
+        for binding in released:
+            for holding in chain.from_iterable(binding.holdings.values()):
+                binding.entry.resource.release(holding, rollback)
+                binding.locks -= 1
+                effects.append(self._end(holding, now))
+            binding.holdings.clear()
+            self._note_position(binding.entry)
+        self._sets.serve([binding.entry for binding in released], now, effects)
+        return effects
+
+    def give_up_all(self, session: SessionId, now: Instant, reason: WhyWithdrawn) -> list[Effect]:
+        """Withdraw all that C{session} waits for, because of C{reason}."""
+        effects: list[Effect] = []
+        for request in self.waiting(session):
+            effects += self.give_up(session, request.name, now, reason)
+        return effects
+
     def drop(self, session: SessionId, now: Instant, *, by_client: bool = True) -> list[Effect]:
         """
         Free everything that C{session} holds, by rolling back, and take it out of every queue: it is gone.
@@ -409,10 +484,13 @@ class LockTable:
             arrival = self._hatch(record, request)
             if by_client:
                 effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
+        to_serve: list[_Entry] = []  # once all is free, because sets wait for several of them
+        if record.sets:
+            to_serve = self._sets.drop(record, now, WhyWithdrawn.GONE if by_client else None, effects)
         for binding in record.bindings.values():
             entry = binding.entry
             for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
-                entry.resource.withdraw(request)
+                self._sets.leave_queue(entry, request)
                 entry.waiters -= 1
                 if by_client:
                     effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
@@ -421,18 +499,26 @@ class LockTable:
                 effects.append(self._end(holding, now))
             entry.sessions -= 1
             if binding.holdings:
-                self._serve(entry, now, effects)
+                if entry.sets is None:
+                    self._serve(entry, now, effects)
+                else:
+                    to_serve.append(entry)
                 self._note_position(entry)
             if not entry.sessions:
                 entry.idle_until = now.monotonic + entry.retention
                 self._set_alarm(entry, entry.idle_until)
+        if to_serve:
+            self._sets.serve(to_serve, now, effects)
         return effects
 
     def expire(self, now: Instant) -> list[Effect]:
         """Do what is due: forget resources that were idle for long enough, grant timestamps of a new unit."""
         effects: list[Effect] = []
+        to_serve: list[_Entry] = []
         for entry in self._due(now.monotonic):
-            if entry.sessions:
+            if entry.sets is not None:
+                to_serve.append(entry)
+            elif entry.sessions:
                 self._serve(entry, now, effects)
             elif now.monotonic >= entry.idle_until:
                 del self._entries[entry.key]
@@ -440,6 +526,8 @@ class LockTable:
                     self.unsaved[entry.name] = None
             else:
                 self._set_alarm(entry, entry.idle_until)
+        if to_serve:
+            self._sets.serve(to_serve, now, effects)
         return effects
 
     def next_deadline(self) -> float | None:
@@ -463,7 +551,11 @@ class LockTable:
             effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed, limit=Limit.LOCKS))
         elif request.regains:
             effects.append(self._reclaim(binding, request, now, arrival))
-        elif not self.is_draining and resource.fits(request, now):
+        elif (
+            not self.is_draining
+            and resource.fits(request, now)
+            and (entry.sets is None or self._sets.lets_pass(entry, request, arrival))
+        ):
             binding.locks += 1
             effects.append(self._grant(binding, resource.take(request, now), now, arrival))
         elif resource.never_fits(request):
@@ -473,12 +565,36 @@ class LockTable:
         elif not delayed and 0 < self._max_waiters <= entry.waiters:
             effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.WAITERS))
         else:
-            resource.enqueue(request)
+            arrival = arrival or self._arrival(now)
+            if entry.sets is None:
+                resource.enqueue(request)
+            else:
+                self._sets.enqueue(entry, request, arrival)
             binding.locks += 1
-            binding.waiting.setdefault(request.name.text, {})[request] = arrival or self._arrival(now)
+            binding.waiting.setdefault(request.name.text, {})[request] = arrival
             effects.append(Queued(request, delayed, entry.waiters))
             entry.waiters += 1
             self._await_chance(entry, now)
+
+    def _add_entry(self, request: LockRequest, resource: Resource, now: Instant) -> _Entry:
+        """Return the entry of C{resource}, which C{request} creates."""
+        number, lifespan = next(self._numbers), request.lifespan if request.lifespan > 0 else _IDLE_PERIOD
+        key = request.name.key
+        entry = _Entry(key, request.name.text, number, now.monotonic, resource, lifespan + _IDLE_PERIOD)
+        if request.lifespan > 0 and isinstance(resource, SequenceResource):
+            entry.kept = resource
+        self._entries[key] = entry
+        return entry
+
+    def _hatch_all(self, entry: _Entry, now: Instant, effects: list[Effect]) -> None:
+        """Decide what has waited for the creation of C{entry}."""
+        for incubated in self._incubator.pop(entry.key, ()):
+            arrival = self._sessions[incubated.session].hatch(incubated)
+            self._decide(entry, incubated, now, effects, arrival)
+
+    def _lineage_holds(self, request: LockRequest) -> bool:
+        """Return whether a session of the lineage of C{request} may hold something; true if it has none."""
+        return request.wishes is None or not request.wishes.lineage
 
     def _arrival(self, now: Instant) -> _Arrival:
         return _Arrival(next(self._numbers), now.monotonic)
@@ -539,6 +655,8 @@ class LockTable:
         if binding.entry.kept is not None:
             self._note_position(binding.entry)
         self.statistics.grant(moment, waited)
+        if self._watched:
+            self._sets.note_holder(request)
         return Granted(request, token, holding.element, arrival is not None, waited)
 
     def _note_position(self, entry: _Entry) -> None:
@@ -553,6 +671,9 @@ class LockTable:
 
     def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Grant to all waiters that fit, in their order (docs/compatibility.md, "Grants and queues", rule 3)."""
+        if entry.sets is not None:
+            self._sets.serve([entry], now, effects)
+            return effects
         resource = entry.resource
         while entry.waiters and not self.is_draining and (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
@@ -577,8 +698,12 @@ class LockTable:
         arrival = waiting.pop(request)
         if not waiting:
             del binding.waiting[request.name.text]
-        binding.entry.resource.withdraw(request)
-        binding.entry.waiters -= 1
+        entry = binding.entry
+        if entry.sets is None:
+            entry.resource.withdraw(request)
+        else:
+            self._sets.leave_queue(entry, request)
+        entry.waiters -= 1
         return arrival
 
     def _hatch(self, session: _Session, request: LockRequest) -> _Arrival:

@@ -289,5 +289,5 @@ def names_in(data: bytes) -> set[str]:
 
 def _count(claims: list[Shown]) -> Counter[Claim]:
     return Counter(
-        Claim(request.name.text, int(request.mode), request.quantity, element) for _, request, _, element, _ in claims
+        Claim(request.name.text, int(request.mode), request.quantity, element) for _, request, _, element, *_ in claims
     )

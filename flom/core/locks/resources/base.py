@@ -92,8 +92,12 @@ class Resource(ABC):
     def next_waiter(self, now: Instant) -> LockRequest | None:
         """Find the first waiter that fits, and leave it in the queue."""
 
-    def next_chance(self, now: Instant) -> float | None:
-        """Return in how many seconds a waiter may fit although nothing is released; C{None} if never."""
+    def next_chance(self, now: Instant, *, is_wanted: bool = False) -> float | None:
+        """
+        Return in how many seconds a waiter may fit although nothing is released; C{None} if never.
+
+        @param is_wanted: true if a request waits that is not in the queue.
+        """
         return None
 
     def free(self) -> int | tuple[str, ...] | None:

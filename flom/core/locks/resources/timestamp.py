@@ -74,8 +74,8 @@ class TimestampResource(OneQueueResource):
     def free(self) -> int:
         return self._left
 
-    def next_chance(self, now: Instant) -> float | None:
-        if not self._queue or self._left <= 0:
+    def next_chance(self, now: Instant, *, is_wanted: bool = False) -> float | None:
+        if not (self._queue or is_wanted) or self._left <= 0:
             return None
         return max((self._last_unit + 1) * self._unit / 1e6 - now.wall, _MICROSECOND)
 

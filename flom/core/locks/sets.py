@@ -1,0 +1,467 @@
+"""
+Several locks at once, all or nothing (docs/howto/several-locks.md).
+
+A set of requests is granted in one step, or waits as one and holds nothing meanwhile: no order of locks has to be
+agreed on, and no deadlock comes of it. It waits in a queue of its own at each of its resources. When something is
+released there, only the first set of that queue is looked at, and when that leaves, the next one: what is done costs
+what sets are long, not how many wait. A set that might hold up others while it waits is not kept behind another one,
+but looked at each time: one whose session, or a command that its session runs under, holds something, or may.
+
+Requests that came later may overtake a set that waits, but only so many. Then it holds back those that come later,
+unless they might hold what it waits for.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from flom.codes import Outcome
+from flom.core.effects import Effect, Instant, Limit, Queued
+from flom.core.locks.resources import make_resource
+from flom.errors import InvalidTimestampFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from flom.core.locks.resources import Resource
+    from flom.core.locks.resources.base import Holding
+    from flom.core.locks.table import LockTable, _Arrival, _Binding, _Entry, _Session
+    from flom.core.protocol.messages import WhyWithdrawn
+    from flom.core.requests import LockRequest, SessionId, SetRequest
+
+_LATEST: Final = 2**63
+"""The number of a request that has just come, greater than those of all that wait."""
+
+
+class _Part(NamedTuple):
+    """One request of a set, and where it is made."""
+
+    request: LockRequest
+    entry: _Entry
+    binding: _Binding
+
+
+class WaitingSet:
+    """
+    A set that waits, or is about to.
+
+    @ivar parts: in the order in which they were asked for.
+    @ivar number: of the first one, see L{flom.core.locks.snapshot.LockView}; a set that came later has a higher one.
+    @ivar since: when it began to wait, in seconds of the monotonic clock.
+    @ivar is_free: true if nothing is known to wait for it: no session of its lineage holds anything.
+    @ivar overtaken: how many requests that came later may have gone before it, see L{SetQueue.note_overtaking}.
+    @ivar is_barring: true once that is as many as may.
+    """
+
+    __slots__ = ("in_order", "is_barring", "is_free", "number", "overtaken", "parts", "since")
+
+    def __init__(self, parts: list[_Part], *, is_free: bool) -> None:
+        self.parts = parts
+        # what only the time has to come for is looked at last, because to look at it may use it up
+        self.in_order = sorted(parts, key=lambda part: part.entry.resource.waits_for_time)
+        self.is_free = is_free
+        self.number = _LATEST
+        self.since = 0.0
+        self.overtaken = 0
+        self.is_barring = False
+
+
+class SetQueue:
+    """
+    What waits for one resource and is not in the queue of that.
+
+    @ivar free: sets that are L{WaitingSet.is_free}, in the order of arrival.
+    @ivar bound: all other sets, likewise.
+    @ivar held_back: requests for this resource alone that sets hold back, by their numbers, likewise.
+    """
+
+    __slots__ = ("bound", "free", "held_back")
+
+    def __init__(self) -> None:
+        self.free: dict[WaitingSet, None] = {}
+        self.bound: dict[WaitingSet, None] = {}
+        self.held_back: dict[LockRequest, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.free or self.bound or self.held_back)
+
+    def in_turn(self) -> Iterator[WaitingSet]:
+        """Yield the sets that are looked at."""
+        yield from islice(self.free, 1)
+        yield from self.bound
+
+    def bars(self, number: int) -> bool:
+        """Return whether what came as C{number} is not to be granted, unless it might hold something."""
+        return any(each.is_barring and each.number < number for each in self.in_turn())
+
+
+class WaitingSets:
+    """
+    The sets of a table.
+
+    @ivar watched: what must be looked at, or let go, when a session is granted something that it waits for or that it
+        may have been started by: by session, and by public id of its lineage.
+    """
+
+    def __init__(self, table: LockTable, max_overtaking: int) -> None:
+        """@param max_overtaking: see L{LockTable}."""
+        self._table = table
+        self._max_overtaking = max_overtaking or _LATEST
+        self._by_part: dict[LockRequest, WaitingSet] = {}
+        self.watched: dict[SessionId | str, dict[LockRequest, None]] = {}
+
+    def find(self, request: LockRequest) -> WaitingSet | None:
+        """Return the waiting set of which C{request} is a part; C{None} if it is of none."""
+        return self._by_part.get(request)
+
+    def request(self, request: SetRequest, now: Instant, effects: list[Effect]) -> None:
+        """Decide C{request}; what waited for the creation of its resources follows."""
+        table = self._table
+        missing: dict[str, tuple[LockRequest, Resource]] = {}
+        for part in request.parts:
+            if part.name.key in table._entries:
+                continue
+            if not part.create:
+                effects.append(table._refuse(part, Outcome.CANNOT_WAIT))
+                return
+            if 0 < table._max_resources <= len(table._entries) + len(missing):
+                effects.append(table._refuse(part, Outcome.BUSY, limit=Limit.RESOURCES))
+                return
+            try:
+                missing[part.name.key] = part, make_resource(part.name, table._strftime)
+            except InvalidTimestampFormat:
+                effects.append(table._refuse(part, Outcome.INVALID_TIMESTAMP_FORMAT))
+                return
+        made = [table._add_entry(part, resource, now) for part, resource in missing.values()]
+        self._decide(request, now, effects)
+        for entry in made:
+            table._hatch_all(entry, now, effects)
+
+    def _decide(self, request: SetRequest, now: Instant, effects: list[Effect]) -> None:
+        table = self._table
+        entries = [table._entries[part.name.key] for part in request.parts]
+        parts = [
+            _Part(part, entry, table._bind(part.session, entry))
+            for part, entry in zip(request.parts, entries, strict=True)
+        ]
+        for part in parts:
+            if 0 < table._max_locks <= part.binding.locks:
+                effects.append(table._refuse(part.request, Outcome.BUSY, limit=Limit.LOCKS))
+                return
+        if request.regains:
+            self._reclaim(parts, now, effects)
+            return
+        new = WaitingSet(parts, is_free=not self._may_hold(request.parts[0]))
+        blocked = parts[0] if table.is_draining else self._blocked_part(new, now)
+        if blocked is None:
+            self._grant(new, now, effects)
+        elif (hopeless := self._hopeless_part(parts)) is not None:
+            effects.append(table._refuse(hopeless.request, Outcome.IMPOSSIBLE))
+        elif not request.wait:
+            effects.append(table._refuse(blocked.request, Outcome.BUSY))
+        elif (full := self._full_part(parts)) is not None:
+            effects.append(table._refuse(full.request, Outcome.BUSY, limit=Limit.WAITERS))
+        else:
+            effects.append(Queued(blocked.request, False, blocked.entry.waiters))
+            self._enqueue(new, now)
+
+    def _hopeless_part(self, parts: list[_Part]) -> _Part | None:
+        return next((part for part in parts if part.entry.resource.never_fits(part.request)), None)
+
+    def _full_part(self, parts: list[_Part]) -> _Part | None:
+        most = self._table._max_waiters
+        return next((part for part in parts if 0 < most <= part.entry.waiters), None)
+
+    def _reclaim(self, parts: list[_Part], now: Instant, effects: list[Effect]) -> None:
+        """Grant again what the session had at another daemon, all of it or nothing."""
+        table = self._table
+        taken: list[tuple[_Part, Holding]] = []
+        for part in parts:
+            holding = part.entry.resource.reclaim(part.request, now)
+            if holding is None:
+                for other, held in taken:
+                    other.entry.resource.release(held, rollback=False)
+                effects.append(table._refuse(part.request, Outcome.BUSY))
+                return
+            taken.append((part, holding))
+        for part, holding in taken:
+            part.binding.locks += 1
+            effects.append(table._grant(part.binding, holding, now, None))
+
+    def _blocked_part(self, each: WaitingSet, now: Instant) -> _Part | None:
+        """
+        Return the first part of C{each} that cannot be granted now; C{None} if all of them can.
+
+        If only its time has to come, C{each} is looked at then.
+        """
+        for part in each.in_order:
+            queue = part.entry.sets
+            if queue is not None and each.is_free and queue.bars(each.number):
+                return part
+            if not part.entry.resource.fits(part.request, now):
+                delay = part.entry.resource.next_chance(now, is_wanted=True)
+                if delay is not None:
+                    self._table._set_alarm(part.entry, now.monotonic + delay)
+                return part
+        return None
+
+    def _grant(self, each: WaitingSet, now: Instant, effects: list[Effect]) -> None:
+        """Grant C{each}, which fits and has just come."""
+        self._note_overtaking(each)
+        for part in each.parts:
+            part.binding.locks += 1
+            effects.append(self._table._grant(part.binding, part.entry.resource.take(part.request, now), now, None))
+
+    def _grant_waiting(self, each: WaitingSet, now: Instant, effects: list[Effect]) -> None:
+        """Grant C{each}, which waits and fits."""
+        self._note_overtaking(each)
+        arrivals = self._leave(each)
+        for part, arrival in zip(each.parts, arrivals, strict=True):
+            taken = part.entry.resource.take(part.request, now)
+            effects.append(self._table._grant(part.binding, taken, now, arrival))
+
+    def _note_overtaking(self, each: WaitingSet) -> None:
+        """Count C{each}, which is about to be granted, with all sets in their turn that came before it."""
+        queues = [part.entry.sets for part in each.parts if part.entry.sets is not None]
+        overtaken = {other: None for queue in queues for other in queue.in_turn() if other.number < each.number}
+        for other in overtaken:
+            self._count(other)
+
+    def _count(self, overtaken: WaitingSet) -> None:
+        overtaken.overtaken += 1
+        overtaken.is_barring = overtaken.overtaken >= self._max_overtaking
+
+    def _enqueue(self, each: WaitingSet, now: Instant) -> None:
+        table = self._table
+        for part in each.parts:
+            entry, binding, arrival = part.entry, part.binding, table._arrival(now)
+            binding.locks += 1
+            binding.waiting.setdefault(part.request.name.text, {})[part.request] = arrival
+            entry.waiters += 1
+            if entry.sets is None:
+                entry.sets = SetQueue()
+            (entry.sets.free if each.is_free else entry.sets.bound)[each] = None
+            self._by_part[part.request] = each
+        first = each.parts[0]
+        arrival = first.binding.waiting[first.request.name.text][first.request]
+        each.number, each.since = arrival.number, arrival.since
+        record = table._sessions[first.request.session]
+        record.sets[each] = None
+        if each.is_free:
+            self._watch(first.request)
+
+    def _leave(self, each: WaitingSet) -> list[_Arrival]:
+        """Remove C{each}, which waits, from its queues; return when its parts have come."""
+        record = self._table._sessions.get(each.parts[0].request.session)
+        if record is not None:  # it has not gone
+            del record.sets[each]
+        if each.is_free:
+            self._forget_watch(each.parts[0].request)
+        arrivals = []
+        for part in each.parts:
+            del self._by_part[part.request]
+            waiting = part.binding.waiting[part.request.name.text]
+            arrivals.append(waiting.pop(part.request))
+            if not waiting:
+                del part.binding.waiting[part.request.name.text]
+            entry, queue = part.entry, part.entry.sets
+            assert queue is not None
+            entry.waiters -= 1
+            del (queue.free if each.is_free else queue.bound)[each]
+            self._let_go(entry, queue)
+        return arrivals
+
+    def _let_go(self, entry: _Entry, queue: SetQueue) -> None:
+        """Put what no set holds back any more into the queue of C{entry}."""
+        while queue.held_back:
+            request, number = next(iter(queue.held_back.items()))
+            if queue.bars(number):
+                return
+            del queue.held_back[request]
+            self._forget_watch(request)
+            self._enqueue_plain(entry, queue, request, number)
+        if not queue:
+            entry.sets = None
+
+    def _enqueue_plain(self, entry: _Entry, queue: SetQueue, request: LockRequest, number: int) -> None:
+        entry.resource.enqueue(request)
+        for each in queue.in_turn():
+            if each.number < number:
+                self._count(each)
+
+    def lets_pass(self, entry: _Entry, request: LockRequest, arrival: _Arrival | None) -> bool:
+        """
+        Return whether C{request} for C{entry} alone, which fits, may be granted before the sets that wait there; if so,
+        count it.
+
+        @param arrival: since when it has waited; C{None} if it has just come.
+        """
+        queue, number = entry.sets, _LATEST if arrival is None else arrival.number
+        assert queue is not None
+        if queue.bars(number) and not self._may_hold(request):
+            return False
+        for each in queue.in_turn():
+            if each.number < number:
+                self._count(each)
+        return True
+
+    def enqueue(self, entry: _Entry, request: LockRequest, arrival: _Arrival) -> None:
+        """Put C{request} for C{entry} alone behind the sets that hold it back, or into the queue."""
+        queue = entry.sets
+        assert queue is not None
+        if queue.bars(arrival.number) and not self._may_hold(request):
+            queue.held_back[request] = arrival.number
+            self._watch(request)
+        else:
+            self._enqueue_plain(entry, queue, request, arrival.number)
+
+    def leave_queue(self, entry: _Entry, request: LockRequest) -> None:
+        """Remove C{request}, which waits for C{entry} alone, from its queue."""
+        queue = entry.sets
+        if queue is None or request not in queue.held_back:
+            entry.resource.withdraw(request)
+            return
+        del queue.held_back[request]
+        self._forget_watch(request)
+
+    def serve(self, entries: Iterable[_Entry], now: Instant, effects: list[Effect]) -> None:
+        """Grant to all waiters for C{entries} that fit, in their order, and to those behind sets that are granted."""
+        table = self._table
+        work = dict.fromkeys(entries)
+        touched = dict(work)
+        while not table.is_draining:
+            found = [(*first, entry) for entry in list(work) if (first := self._first(entry, work, now)) is not None]
+            if not found:
+                break
+            _, each, entry = min(found, key=lambda item: item[0])
+            if isinstance(each, WaitingSet):
+                self._grant_waiting(each, now, effects)
+                behind = dict.fromkeys(part.entry for part in each.parts)
+                work |= behind
+                touched |= behind
+            else:
+                binding = table._sessions[each.session].bindings[entry.key]
+                arrival = table._leave_queue(binding, each)
+                effects.append(table._grant(binding, entry.resource.take(each, now), now, arrival))
+        for entry in touched:
+            if entry.resource.waits_for_time:
+                table._await_chance(entry, now)
+
+    def _first(
+        self, entry: _Entry, work: dict[_Entry, None], now: Instant
+    ) -> tuple[int, WaitingSet | LockRequest] | None:
+        """Return the first waiter for C{entry} that fits, and its number; forget in C{work} that there may be one."""
+        found: tuple[int, WaitingSet | LockRequest] | None = None
+        for each in () if entry.sets is None else entry.sets.in_turn():
+            if (found is None or each.number < found[0]) and self._blocked_part(each, now) is None:
+                found = each.number, each
+        waiter = entry.resource.next_waiter(now)
+        if waiter is not None:
+            binding = self._table._sessions[waiter.session].bindings[entry.key]
+            number = binding.waiting[waiter.name.text][waiter].number
+            if found is None or number < found[0]:
+                found = number, waiter
+        if found is None:
+            del work[entry]
+        return found
+
+    def withdraw(self, each: WaitingSet) -> float:
+        """Forget C{each}, which waits; return since when it has."""
+        for part in each.parts:
+            part.binding.locks -= 1
+        self._leave(each)
+        return each.since
+
+    def give_up(self, each: WaitingSet, now: Instant, reason: WhyWithdrawn) -> list[Effect]:
+        """Withdraw C{each}, because of C{reason}, and serve those behind it."""
+        effects: list[Effect] = [self._table._withdrawn(each.parts[0].request, self.withdraw(each), now, reason)]
+        self.serve([part.entry for part in each.parts], now, effects)
+        return effects
+
+    def drop(self, record: _Session, now: Instant, reason: WhyWithdrawn | None, effects: list[Effect]) -> list[_Entry]:
+        """
+        Withdraw all sets of a session that has gone.
+
+        @param reason: C{None} to count nothing.
+        @return: what is to be served then.
+        """
+        left = []
+        sets, record.sets = record.sets, {}
+        for each in sets:
+            self._leave(each)
+            if reason is not None:
+                effects.append(self._table._withdrawn(each.parts[0].request, each.since, now, reason))
+            left += [part.entry for part in each.parts]
+        return left
+
+    def put_in_order(self, entry: _Entry) -> None:
+        """Do what L{LockTable.put_in_order} does with what is not in the queue of C{entry}; look at it soon."""
+        queue = entry.sets
+        assert queue is not None
+        for waiting in (queue.free, queue.bound):
+            in_order = sorted(waiting, key=lambda each: (each.since - each.parts[0].request.waited, each.number))
+            waiting.clear()
+            waiting |= dict.fromkeys(in_order)
+        self._table._set_alarm(entry, 0.0)
+
+    def is_first(self, request: LockRequest) -> bool:
+        """Return whether C{request} waits alone, or is the first part of a set."""
+        each = self._by_part.get(request)
+        return each is None or each.parts[0].request is request
+
+    def is_elsewhere(self, entry: _Entry, request: LockRequest) -> bool:
+        """Return whether C{request}, which waits for C{entry}, does so by another queue than that of the resource."""
+        return request in self._by_part or (entry.sets is not None and request in entry.sets.held_back)
+
+    def _may_hold(self, request: LockRequest) -> bool:
+        """Return whether a holder may wait for C{request}: its session, or one that it runs under, as far as known."""
+        return self._table.holds(request.session) or self._table._lineage_holds(request)
+
+    def _watch(self, request: LockRequest) -> None:
+        """Note that no session of the lineage of C{request} holds anything: see L{note_holder}."""
+        for key in _kin(request):
+            self.watched.setdefault(key, {})[request] = None
+
+    def _forget_watch(self, request: LockRequest) -> None:
+        for key in _kin(request):
+            same = self.watched[key]
+            del same[request]
+            if not same:
+                del self.watched[key]
+
+    def note_holder(self, request: LockRequest) -> None:
+        """Note that C{request} is granted: what waits and is of its lineage is kept behind nothing any more."""
+        keys: list[SessionId | str] = [request.session]
+        if request.wishes is not None:
+            keys += request.wishes.lineage[:1]
+        for key in keys:
+            for waiting in list(self.watched.get(key) or ()):
+                self._forget_watch(waiting)
+                each = self._by_part.get(waiting)
+                if each is not None:
+                    self._note_bound(each)
+                else:
+                    self._note_passing(waiting)
+
+    def _note_bound(self, each: WaitingSet) -> None:
+        each.is_free = False
+        for part in each.parts:
+            queue = part.entry.sets
+            assert queue is not None
+            del queue.free[each]
+            queue.bound[each] = None
+            self._table._set_alarm(part.entry, 0.0)
+
+    def _note_passing(self, waiting: LockRequest) -> None:
+        entry = self._table._entries[waiting.name.key]
+        queue = entry.sets
+        assert queue is not None
+        self._enqueue_plain(entry, queue, waiting, queue.held_back.pop(waiting))
+        self._table._set_alarm(entry, 0.0)
+
+
+def _kin(request: LockRequest) -> tuple[SessionId | str, ...]:
+    """Return what names the session of C{request} and those that it may have been started by."""
+    lineage = request.wishes.lineage if request.wishes is not None else ()
+    return request.session, *dict.fromkeys(lineage)
