@@ -76,6 +76,21 @@ class Limit(Enum):
     LOCKS = "max-locks-per-connection"
 
 
+class Step(NamedTuple):
+    """
+    One wait of a circle (L{flom.core.locks.circles}).
+
+    @ivar wait: what waits.
+    @ivar holder: the request of a session that holds what is in its way.
+    @ivar held: what that session holds: mode and quantity are not those of C{holder} if it shares what was granted for
+        another request.
+    """
+
+    wait: LockRequest
+    holder: LockRequest
+    held: LockRequest
+
+
 @dataclass(slots=True)
 class Refused:
     """
@@ -84,6 +99,7 @@ class Refused:
     @ivar delayed: true if the request was queued or incubated before.
     @ivar limit: the L{Limit} of the table that would be exceeded, if that is why.
     @ivar why: what C{outcome} does not say, for people to read; the empty string if it says all.
+    @ivar circle: the circle that the wait would have closed, if that is why; its first step is that of the request.
     """
 
     request: LockRequest
@@ -91,6 +107,7 @@ class Refused:
     delayed: bool = False
     limit: Limit | None = None
     why: str = ""
+    circle: tuple[Step, ...] = field(default=(), compare=False)
 
 
 @dataclass(slots=True)

@@ -69,8 +69,15 @@ class LockRequest(Record):
 
     def made_later(self, seconds: float) -> LockRequest:
         """Return another request for the same, which is made C{seconds} later."""
+        return self._changed(waited=self.waited + seconds)
+
+    def in_mode(self, mode: LockMode) -> LockRequest:
+        """Return another request for the same in C{mode}."""
+        return self._changed(mode=mode)
+
+    def _changed(self, **changes: object) -> LockRequest:
         values = {field: getattr(self, field) for field in self.__slots__}
-        return LockRequest(**values | {"waited": self.waited + seconds})
+        return LockRequest(**values | changes)
 
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))

@@ -209,16 +209,19 @@ def _locks(arbiter: DeferredArbiter, counters: Counters, views: list[LockView], 
         LockStatus(
             number,
             *peer[:4],
-            request.name.text,
-            request.mode.name if name.has_mode else None,
-            request.quantity if name.has_quantity else None,
+            (held or request).name.text,
+            (held or request).mode.name if name.has_mode else None,
+            (held or request).quantity if name.has_quantity else None,
             element,
             round(now - since, 3),
             peer.user or (None if peer.uid is None else counters.users.find(peer.uid)),
             peer.command or (counters.commands.find(peer.pid, number, now - since) if peer.pid else None),
             peer.is_in_grace,
             str(token) if token else None,
+            () if request.wishes is None else request.wishes.lineage,
+            "" if request.wishes is None else request.wishes.nested,
+            shares,
         )
-        for number, request, since, element, token, joint in views
+        for number, request, since, element, token, joint, held, shares in views
         if (peer := arbiter.peer(request.session)) is not None
     ]

@@ -127,9 +127,13 @@ def _resource(found: dict[str, Any]) -> Any:
     return _make(ResourceStatus, found | locks | {"free": tuple(free) if isinstance(free, list) else free})
 
 
+_LATER_FIELDS: Final = {"user": None, "command": None, "in_grace": False, "token": None, "nested": "", "shares": None}
+
+
 def _lock(found: dict[str, Any]) -> Any:
     found["pid"] = found["pid"] or None  # release 0.1.0 has 0 for none, and leaves four fields out
-    return _make(LockStatus, {"user": None, "command": None, "in_grace": False, "token": None} | found)
+    found["lineage"] = tuple(found.get("lineage", ()))  # earlier ones leave this and the next two out
+    return _make(LockStatus, _LATER_FIELDS | found)
 
 
 def _make(kind: Any, found: dict[str, Any]) -> Any:

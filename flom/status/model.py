@@ -39,6 +39,11 @@ class LockStatus(Value):
     command: str | None = None  # the program that the lock is for, likewise; or else what the process runs
     in_grace: bool = False  # whether the client's connection is broken, and the client may come back
     token: str | None = None  # of a holder: the fencing token, as text because many readers of JSON round such numbers
+    lineage: tuple[str, ...] = ()  # the client's public id, and those of the commands it runs under, the nearest first
+    nested: str = (
+        ""  # what was to be done if one of these were in the way: "share", "wait", or to be refused by default
+    )
+    shares: int | None = None  # what all have in common who hold this together: the number of the first of them
 
 
 class ResourceStatus(Value):

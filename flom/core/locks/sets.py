@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flom.codes import Outcome
-from flom.core.effects import Effect, Instant, Limit, Queued
+from flom.core.effects import Effect, Instant, Limit, Queued, Refused
 from flom.core.locks.resources import make_resource
 from flom.errors import InvalidTimestampFormat
 
@@ -163,8 +163,22 @@ class WaitingSets:
         elif (full := self._full_part(parts)) is not None:
             effects.append(table._refuse(full.request, Outcome.BUSY, limit=Limit.WAITERS))
         else:
-            effects.append(Queued(blocked.request, False, blocked.entry.waiters))
+            ahead = blocked.entry.waiters
             self._enqueue(new, now)
+            if (refused := self._refuse_circle(new)) is not None:
+                effects.append(refused)
+            else:
+                effects.append(Queued(blocked.request, False, ahead))
+
+    def _refuse_circle(self, each: WaitingSet) -> Refused | None:
+        """If C{each}, which waits, would do so for ever, forget and refuse it."""
+        circles = self._table._circles
+        for part in each.parts if each.parts[0].request.wishes is not None else ():
+            circle = circles.find(part.request)
+            if circle:
+                self.withdraw(each)
+                return self._table._refuse(part.request, Outcome.DEADLOCK, circle=circle)
+        return None
 
     def _hopeless_part(self, parts: list[_Part]) -> _Part | None:
         return next((part for part in parts if part.entry.resource.never_fits(part.request)), None)
@@ -178,10 +192,13 @@ class WaitingSets:
         table = self._table
         taken: list[tuple[_Part, Holding]] = []
         for part in parts:
-            holding = part.entry.resource.reclaim(part.request, now)
+            holding = table._regain(part.entry.resource, part.request, now)
             if holding is None:
                 for other, held in taken:
-                    other.entry.resource.release(held, rollback=False)
+                    if held.sharing is None:
+                        other.entry.resource.release(held, rollback=False)
+                    else:
+                        held.sharing.release(other.entry.resource, held, rollback=False)
                 effects.append(table._refuse(part.request, Outcome.BUSY))
                 return
             taken.append((part, holding))
@@ -199,26 +216,31 @@ class WaitingSets:
             queue = part.entry.sets
             if queue is not None and each.is_free and queue.bars(each.number):
                 return part
-            if not part.entry.resource.fits(part.request, now):
+            if not part.entry.resource.fits(part.request, now) and not self._shares(part.request):
                 delay = part.entry.resource.next_chance(now, is_wanted=True)
                 if delay is not None:
                     self._table._set_alarm(part.entry, now.monotonic + delay)
                 return part
         return None
 
+    def _shares(self, request: LockRequest) -> bool:
+        """Return whether C{request}, which does not fit, is to share what is in its way."""
+        return request.wishes is not None and self._table._circles.to_share(request) is not None
+
     def _grant(self, each: WaitingSet, now: Instant, effects: list[Effect]) -> None:
         """Grant C{each}, which fits and has just come."""
         self._note_overtaking(each)
         for part in each.parts:
             part.binding.locks += 1
-            effects.append(self._table._grant(part.binding, part.entry.resource.take(part.request, now), now, None))
+            taken = self._table._take(part.entry.resource, part.request, now)
+            effects.append(self._table._grant(part.binding, taken, now, None))
 
     def _grant_waiting(self, each: WaitingSet, now: Instant, effects: list[Effect]) -> None:
         """Grant C{each}, which waits and fits."""
         self._note_overtaking(each)
         arrivals = self._leave(each)
         for part, arrival in zip(each.parts, arrivals, strict=True):
-            taken = part.entry.resource.take(part.request, now)
+            taken = self._table._take(part.entry.resource, part.request, now)
             effects.append(self._table._grant(part.binding, taken, now, arrival))
 
     def _note_overtaking(self, each: WaitingSet) -> None:
@@ -243,6 +265,8 @@ class WaitingSets:
                 entry.sets = SetQueue()
             (entry.sets.free if each.is_free else entry.sets.bound)[each] = None
             self._by_part[part.request] = each
+            if part.request.wishes is not None:
+                table._circles.add_wait(part.request)
         first = each.parts[0]
         arrival = first.binding.waiting[first.request.name.text][first.request]
         each.number, each.since = arrival.number, arrival.since
@@ -261,6 +285,8 @@ class WaitingSets:
         arrivals = []
         for part in each.parts:
             del self._by_part[part.request]
+            if part.request.wishes is not None:
+                self._table._circles.remove_wait(part.request)
             waiting = part.binding.waiting[part.request.name.text]
             arrivals.append(waiting.pop(part.request))
             if not waiting:

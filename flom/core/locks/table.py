@@ -15,12 +15,14 @@ from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 from flom.codes import Outcome
-from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused, Withdrawn
+from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused, Step, Withdrawn
+from flom.core.locks.circles import Circles
 from flom.core.locks.positions import Kept, Remembered
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
 from flom.core.locks.resources.sequence import SequenceResource
 from flom.core.locks.sets import SetQueue, WaitingSet, WaitingSets
+from flom.core.locks.sharing import share, share_again
 from flom.core.locks.snapshot import LockView, ResourceView, TableView
 from flom.core.locks.statistics import Statistics
 from flom.core.names import ResourceName, parse_name
@@ -152,6 +154,7 @@ class LockTable:
         self._incubator: dict[str, dict[LockRequest, None]] = {}
         self._alarms: list[tuple[float, int, _Entry]] = []
         self._alarm_numbers = count()
+        self._circles = Circles()
         self._begin_epoch = begin_epoch
         self._next_token = 0  # the counter is 0 if the epoch has to be begun, at first and when it is used up
         self._numbers = count(2)  # as FLoM's daemon numbers what it shows (docs/compatibility.md, "File system")
@@ -289,6 +292,8 @@ class LockTable:
             for binding in bindings.values() if key is None else filter(None, [bindings.get(key)]):
                 for holding in chain.from_iterable(binding.holdings.values()):
                     claim = LockView(holding.number, holding.request, holding.since, holding.element, holding.token)
+                    if holding.sharing is not None:
+                        claim = claim._replace(held=holding.granted, shares=holding.sharing.number)
                     held[binding.entry.key].append(claim)
                 for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
                     joint = 0 if (found := self._sets.find(request)) is None else found.number
@@ -372,6 +377,10 @@ class LockTable:
         found = chain(record.incubated, chain.from_iterable(queued))
         return [each for each in found if not record.sets or self._sets.is_first(each)]
 
+    def _lineage_holds(self, request: LockRequest) -> bool:
+        """Return whether C{request} may be what a session waits for that holds something here."""
+        return self._circles.may_hold(request)
+
     def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
         """Return what has become of the last request of C{session} for C{name}; C{None} if nothing is left of it."""
         record = self._sessions.get(session)
@@ -432,7 +441,10 @@ class LockTable:
             if not holdings:
                 del binding.holdings[name.text]
             binding.locks -= 1
-            resource.release(holding, rollback)
+            if holding.sharing is None:
+                resource.release(holding, rollback)
+            else:
+                holding.sharing.release(resource, holding, rollback)
             effects = self._serve(binding.entry, now, [self._end(holding, now)])
             self._note_position(binding.entry)
             return effects
@@ -455,7 +467,10 @@ class LockTable:
         released = [binding for binding in record.bindings.values() if binding.holdings]
         for binding in released:
             for holding in chain.from_iterable(binding.holdings.values()):
-                binding.entry.resource.release(holding, rollback)
+                if holding.sharing is None:
+                    binding.entry.resource.release(holding, rollback)
+                else:
+                    holding.sharing.release(binding.entry.resource, holding, rollback)
                 binding.locks -= 1
                 effects.append(self._end(holding, now))
             binding.holdings.clear()
@@ -492,10 +507,15 @@ class LockTable:
             for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
                 self._sets.leave_queue(entry, request)
                 entry.waiters -= 1
+                if request.wishes is not None:
+                    self._circles.remove_wait(request)
                 if by_client:
                     effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
             for holding in chain.from_iterable(binding.holdings.values()):
-                entry.resource.release(holding, rollback=True)
+                if holding.sharing is None:
+                    entry.resource.release(holding, rollback=True)
+                else:
+                    holding.sharing.release(entry.resource, holding, rollback=True)
                 effects.append(self._end(holding, now))
             entry.sessions -= 1
             if binding.holdings:
@@ -560,6 +580,9 @@ class LockTable:
             effects.append(self._grant(binding, resource.take(request, now), now, arrival))
         elif resource.never_fits(request):
             effects.append(self._refuse(request, Outcome.IMPOSSIBLE, delayed=delayed))
+        elif request.wishes is not None and (shared := self._circles.to_share(request)) is not None:
+            binding.locks += 1
+            effects.append(self._grant(binding, share(shared, request), now, arrival))
         elif not request.wait:
             effects.append(self._refuse(request, Outcome.BUSY, delayed=delayed))
         elif not delayed and 0 < self._max_waiters <= entry.waiters:
@@ -572,8 +595,11 @@ class LockTable:
                 self._sets.enqueue(entry, request, arrival)
             binding.locks += 1
             binding.waiting.setdefault(request.name.text, {})[request] = arrival
-            effects.append(Queued(request, delayed, entry.waiters))
             entry.waiters += 1
+            if request.wishes is not None and (refused := self._refuse_circle(binding, request, delayed)) is not None:
+                effects.append(refused)
+                return
+            effects.append(Queued(request, delayed, entry.waiters - 1))
             self._await_chance(entry, now)
 
     def _add_entry(self, request: LockRequest, resource: Resource, now: Instant) -> _Entry:
@@ -592,18 +618,42 @@ class LockTable:
             arrival = self._sessions[incubated.session].hatch(incubated)
             self._decide(entry, incubated, now, effects, arrival)
 
-    def _lineage_holds(self, request: LockRequest) -> bool:
-        """Return whether a session of the lineage of C{request} may hold something; true if it has none."""
-        return request.wishes is None or not request.wishes.lineage
+    def _refuse_circle(self, binding: _Binding, request: LockRequest, delayed: bool) -> Refused | None:
+        """Note C{request}, which waits; if it would wait for ever, forget and refuse it."""
+        self._circles.add_wait(request)
+        circle = self._circles.find(request)
+        if not circle:
+            return None
+        self._give_up(binding, request)
+        return self._refuse(request, Outcome.DEADLOCK, delayed=delayed, circle=circle)
+
+    def _take(self, resource: Resource, request: LockRequest, now: Instant) -> Holding:
+        """Grant C{request}, which fits, or else is to share what is in its way."""
+        shared = None if request.wishes is None else self._circles.to_share(request)
+        if shared is None or (not resource.waits_for_time and resource.fits(request, now)):
+            return resource.take(request, now)
+        return share(shared, request)
+
+    def _regain(self, resource: Resource, request: LockRequest, now: Instant) -> Holding | None:
+        """Grant C{request} again, beside what was shared with it, or as L{Resource.reclaim} does."""
+        if request.wishes is not None and (shared := self._circles.reclaimed(request)) is not None:
+            return share_again(resource, shared, request, now)
+        return resource.reclaim(request, now)
 
     def _arrival(self, now: Instant) -> _Arrival:
         return _Arrival(next(self._numbers), now.monotonic)
 
     def _refuse(
-        self, request: LockRequest, outcome: Outcome, *, delayed: bool = False, limit: Limit | None = None
+        self,
+        request: LockRequest,
+        outcome: Outcome,
+        *,
+        delayed: bool = False,
+        limit: Limit | None = None,
+        circle: tuple[Step, ...] = (),
     ) -> Refused:
         self.statistics.refuse(outcome)
-        return Refused(request, outcome, delayed, limit)
+        return Refused(request, outcome, delayed, limit, circle=circle)
 
     def _session(self, session: SessionId) -> _Session:
         record = self._sessions.get(session)
@@ -623,7 +673,7 @@ class LockTable:
         self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival | None
     ) -> Granted | Refused:
         """Grant again what the session of C{request} had at another daemon, or refuse it: nobody waits for that."""
-        holding = binding.entry.resource.reclaim(request, now)
+        holding = self._regain(binding.entry.resource, request, now)
         if holding is None:
             return self._refuse(request, Outcome.BUSY, delayed=arrival is not None)
         binding.locks += 1
@@ -645,6 +695,8 @@ class LockTable:
         if request.token:
             token = request.token
             self.outrank(epoch_of(token))
+        elif holding.token:
+            token = holding.token  # which it shares
         else:
             token = self._next_token
             if not token & COUNTER:
@@ -652,6 +704,8 @@ class LockTable:
             self._next_token = token + 1
         holding.token = token
         self.held += 1
+        if request.wishes is not None:
+            self._circles.add_holding(holding)
         if binding.entry.kept is not None:
             self._note_position(binding.entry)
         self.statistics.grant(moment, waited)
@@ -665,6 +719,8 @@ class LockTable:
 
     def _end(self, holding: Holding, now: Instant) -> Ended:
         self.held -= 1
+        if holding.request.wishes is not None:
+            self._circles.remove_holding(holding)
         held = now.monotonic - holding.since
         self.statistics.held.add(held)
         return Ended(holding.request, held)
@@ -704,6 +760,8 @@ class LockTable:
         else:
             self._sets.leave_queue(entry, request)
         entry.waiters -= 1
+        if request.wishes is not None:
+            self._circles.remove_wait(request)
         return arrival
 
     def _hatch(self, session: _Session, request: LockRequest) -> _Arrival:

@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from flom.core.effects import Instant
 from flom.core.requests import LockRequest
+
+if TYPE_CHECKING:
+    from flom.core.locks.sharing import Sharing
 
 Strftime = Callable[[str, float], str]
 """C's strftime for the local time zone: a format and seconds since the epoch give a text."""
@@ -25,6 +28,7 @@ class Holding:
     @ivar number: see L{flom.core.locks.snapshot.LockView}; it and C{since} are the table's.
     @ivar since: when it was granted, in seconds of the monotonic clock.
     @ivar token: see L{flom.core.effects.Granted}; it too is the table's.
+    @ivar sharing: all who share what was granted once; C{None} if there is one.
     """
 
     request: LockRequest
@@ -33,6 +37,12 @@ class Holding:
     number: int = 0
     since: float = 0.0
     token: int = 0
+    sharing: Sharing | None = None
+
+    @property
+    def granted(self) -> LockRequest:
+        """The request for which the resource has granted it: another one's, if it is shared."""
+        return self.request if self.sharing is None else self.sharing.base_of(self.request)
 
 
 class Resource(ABC):
