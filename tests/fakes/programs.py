@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -39,6 +40,14 @@ def assert_refused(done: subprocess.CompletedProcess[str], status: int, *named: 
         assert word in done.stderr
     for word in ("Traceback", "internal error", "Success", "success"):
         assert word not in done.stderr
+
+
+_ACCOUNT = re.compile(r"^flom-run: [^\n]*: waited \d[^\n]*\n", re.MULTILINE)
+
+
+def complaints(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what C{done} has written to stderr, without the line by which C{flom-run -V} ends."""
+    return _ACCOUNT.sub("", done.stderr)
 
 
 class Running:

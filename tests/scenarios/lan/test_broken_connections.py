@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
-from tests.fakes.programs import Running, eventually
+from tests.fakes.programs import Running, complaints, eventually
 from tests.scenarios.lan.network import PORT, Lan, LanHost, Member, await_leader
 
 pytestmark = [needs_network_namespaces, needs_nft]
@@ -36,7 +36,7 @@ each_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAM
 def silent_end(program: Running) -> int:
     """End C{program}, which has nothing to complain about; return its status."""
     ended = program.finish()
-    assert ended.stderr == ""
+    assert complaints(ended) == ""
     return ended.returncode
 
 

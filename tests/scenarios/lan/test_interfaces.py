@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.fakes.netns import needs_network_namespaces
+from tests.fakes.programs import complaints
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader, leaders_in
 
 pytestmark = needs_network_namespaces
@@ -99,7 +100,7 @@ def test_of_two_leaders_every_client_chooses_the_same_and_warns(
     for _ in range(2):
         ran = between.flom("-V", "-A", group, "-d", "0", "--", "true")
         assert (ran.returncode, leaders_in(ran.stdout)[0][0]) == (0, other.name)
-        [warning] = ran.stderr.splitlines()
+        [warning] = complaints(ran).splitlines()
         for part in ("2 daemons lead", one.name, other.name):
             assert part in warning
     assert between.ask("-n", "eth0", group=group)[0] == one.name
@@ -168,7 +169,7 @@ def test_an_address_that_is_not_usable_yet_is_waited_for(lan: Lan, starts: bool)
         assert two.flom("-A", GROUP, "-d", "-1", "--", "true").returncode == 0
     make_address_tentative(one)
     done = one.flom("-V", "-A", GROUP, "-d", "-1" if starts else "0", "--", "echo", "ran")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done)) == (0, "")
     assert "it has no IPv6 address; waiting until the kernel knows" in done.stdout
     assert done.stdout.endswith("\nran\n")
 

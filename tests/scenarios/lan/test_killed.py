@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.exclusion import Marks
 from tests.fakes.netns import needs_network_namespaces
-from tests.fakes.programs import Running, eventually
+from tests.fakes.programs import Running, complaints, eventually
 from tests.scenarios.lan.network import PORT, Lan, LanHost, Member
 from tests.scenarios.lan.test_reclaim import SCRIPTS, elements_given
 
@@ -66,7 +66,7 @@ def scene(lan: Lan, tmp_path: Path) -> Scene:
 def assert_well(*running: Running) -> None:
     ended = [one.finish() for one in running]
     assert [one.returncode for one in ended] == [0] * len(running)
-    lines = [line for one in ended for line in one.stderr.splitlines()]
+    lines = [line for one in ended for line in complaints(one).splitlines()]
     assert [line for line in lines if not re.search("waiting for another one|is a set", line)] == []
 
 

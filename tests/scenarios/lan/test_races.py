@@ -9,7 +9,7 @@ import os
 from typing import Final
 
 from tests.fakes.netns import needs_network_namespaces, needs_nft
-from tests.fakes.programs import eventually, name_of
+from tests.fakes.programs import complaints, eventually, name_of
 from tests.scenarios.lan.network import GROUP, Lan, leaders_in
 
 ROUNDS: Final = int(os.environ.get("FLOM_LAN_ROUNDS") or 2)
@@ -25,7 +25,7 @@ def race(lan: Lan, starts: int) -> None:
     before = len(lan.marks.holdings())
     runners = [host.start_job("-V", "-A", GROUP, "-d", "-1", seconds=0.02) for _ in range(starts) for host in lan.hosts]
     ended = [runner.finish(PATIENCE) for runner in runners]
-    assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * len(ended)
+    assert [(one.returncode, complaints(one)) for one in ended] == [(0, "")] * len(ended)
     assert len(lan.marks.holdings()) - before == len(ended)
     assert lan.marks.violations() == []
     leaders = {leader for one in ended for leader in leaders_in(one.stdout)}

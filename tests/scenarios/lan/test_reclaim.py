@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.exclusion import Marks
 from tests.fakes.netns import needs_network_namespaces
-from tests.fakes.programs import Running, eventually
+from tests.fakes.programs import Running, complaints, eventually
 from tests.scenarios.lan.flom_peers import FlomClient
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader, in_group
 
@@ -92,7 +92,7 @@ def test_what_was_held_is_held(
     assert not is_free(client, *excluded)
     assert is_free(client, *admitted)
     finished = holder.finish()
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.returncode, complaints(finished)) == (0, "")
     assert "reclaimed" in finished.stdout
     assert is_free(client, *excluded)
 
@@ -170,7 +170,7 @@ def test_a_command_whose_lock_is_not_reclaimed_can_be_ended(lan: Lan, pool: list
         assert other.lock("R") == "0"
         holder.signal(signal.SIGCONT)
         assert holder.wait() == 95  # its command would go on otherwise
-    assert holder.finish().stderr.endswith("; the command gets SIGTERM\n")
+    assert complaints(holder.finish()).endswith("; the command gets SIGTERM\n")
 
 
 def test_without_anybody_who_takes_over_the_user_is_told(lan: Lan) -> None:
@@ -418,7 +418,7 @@ def test_a_forked_child_does_not_end_the_lock_nor_hinder_a_reclaim(
     assert holder.line() == "child 0"
     assert not is_free(host, "-r", "R")
     finished = holder.finish()
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.returncode, complaints(finished)) == (0, "")
     assert is_free(host, "-r", "R")
 
 
@@ -431,7 +431,7 @@ def test_a_script_that_ends_during_a_takeover_has_held_all_along(
     leader.signal(signal.SIGKILL)
     leader.wait()  # an unlock that it reads no more is not confirmed
     finished = holder.finish()
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.returncode, complaints(finished)) == (0, "")
 
 
 @in_python

@@ -13,7 +13,7 @@ import pytest
 from flom.codes import ExitStatus
 from tests.fakes.daemon import BIN, FLOM_RUN
 from tests.fakes.netns import needs_network_namespaces, needs_nft
-from tests.fakes.programs import Running, eventually
+from tests.fakes.programs import Running, complaints, eventually
 from tests.scenarios.lan import flom_daemon
 from tests.scenarios.lan.network import GROUP, PORT, Lan, LanHost, await_leader
 
@@ -143,7 +143,7 @@ class Holders:
         return {
             name: (
                 STATUSES[one.returncode],
-                ["loss" if TOLD.search(line) else line for line in one.stderr.splitlines()],
+                ["loss" if TOLD.search(line) else line for line in complaints(one).splitlines()],
             )
             for name, one in ended.items()
         }
