@@ -9,7 +9,8 @@ when it is first asked for. Programs on Twisted use L{flom.client} and L{flom.se
 from flom._version import __version__ as __version__
 
 _ERRORS = (
-    *("CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError", "InvalidName"),
+    *("AlreadyDone", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"),
+    *("InvalidName", "ValueNotKept"),
     *("InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockDeadlock", "LockImpossible"),
     *("LockRefused", "LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError"),
     *("StandingBy", "TlsError", "Unsupported"),

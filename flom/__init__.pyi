@@ -1,6 +1,9 @@
 from flom import aio as aio
 from flom.client.blocking.lock import lock as lock
 from flom.errors import (
+    AlreadyDone as AlreadyDone,
+)
+from flom.errors import (
     CannotWait as CannotWait,
 )
 from flom.errors import (
@@ -68,6 +71,9 @@ from flom.errors import (
 )
 from flom.errors import (
     Unsupported as Unsupported,
+)
+from flom.errors import (
+    ValueNotKept as ValueNotKept,
 )
 from flom.libflom import *  # noqa: F403
 from flom.libflom import __all__ as __all__

@@ -79,6 +79,7 @@ class ExitStatus(int, Enum):
 
     OK = 0
     DEBUG_FAILED = 1  # a debug feature has failed, or is none
+    NOT_KEPT = 90  # what was to be kept with the lock is not, or it is not known; the command has ended with 0
     NO_TOKEN = 91  # flomctl fence: there is no fencing token that could be checked
     ALREADY_DONE = 92  # with --once-per: it has been done well within the period
     DEADLOCK = 93  # to wait would be to wait for ever: for itself, for an outer command, or in a circle of sessions

@@ -17,6 +17,8 @@ The exceptions that this package raises on purpose, as a tree::
             LockDeadlock                to wait would be to wait for oneself
             Unsupported                 a daemon of FLoM's, or an older one, does not know what is asked for
         LockTimeout (TimeoutError)
+        AlreadyDone                     a job was finished within the period, so that it is not run
+        ValueNotKept                    the lock was released, and what was to be kept with it is not
         DaemonUnreachable (ConnectionError)
         DaemonLost (ConnectionError)
             LockContested               another daemon has granted the lock too
@@ -193,6 +195,17 @@ def lock_refused(outcome: Outcome, resource: str, peer: str, why: str = "") -> L
 
 class LockTimeout(FlomError, TimeoutError):
     """The lock was not granted in time; the request has left the queue."""
+
+
+class AlreadyDone(FlomError):
+    """A job was finished well within its period, on this host or another one, so that it is not run."""
+
+
+class ValueNotKept(FlomError):
+    """
+    The lock was released in good order, but the value that was set, or that a job was finished, is not kept durably, or
+    it is not known whether it is.
+    """
 
 
 class _NoConversation(FlomError):

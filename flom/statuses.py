@@ -62,6 +62,12 @@ STATUSES: Final[dict[str, tuple[Meaning, ...]]] = {
         ),
         _ours(_E.DEBUG_FAILED, "`--debug-feature` has failed.", _SEE_WHY),
         _ours(
+            _E.NOT_KEPT,
+            "With `--once-per` or `--value`: the command has ended with 0, but that is not kept durably, or it is not "
+            "known whether it is. The lock was released.",
+            "The line on standard error says why, such as a disk that is full. Another host may run the job again.",
+        ),
+        _ours(
             _E.ALREADY_DONE,
             "With `--once-per`: it has been done well within the period, by this host or another one.",
             "Nothing is wrong. With `--skip-ok`, the status is 0 instead.",

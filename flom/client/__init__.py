@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flom.config import Config
     from flom.core.modes import LockMode
     from flom.errors import (
+        AlreadyDone,
         CannotWait,
         Closed,
         ConfigError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         StandingBy,
         TlsError,
         Unsupported,
+        ValueNotKept,
     )
     from flom.interfaces import IArbiter, IHeld, IReactor
     from flom.job.words import CannotExecute
@@ -53,6 +55,7 @@ __all__ += ["CannotExecute", "CannotWait", "Closed", "ConfigError", "DaemonLost"
 __all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockDeadlock"]
 __all__ += ["LockImpossible", "LockRefused", "LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError"]
 __all__ += ["RemoteProtocolError", "StandingBy", "TlsError", "Unsupported"]
+__all__ += ["AlreadyDone", "ValueNotKept"]
 
 _MODULES = {
     "Acquisition": "flom.acquisition",

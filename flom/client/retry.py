@@ -23,6 +23,9 @@ Seconds that a daemon has for the TLS handshake. One that is being started needs
 does not speak TLS waits for ever (docs/compatibility.md, "One silent client blocks all others").
 """
 
+NOTE_TIMEOUT: Final = 10.0
+"""Seconds that the daemon has for confirming an unlock with a note, which it writes to a disk, or to etcd, before."""
+
 ANSWER_TIMEOUT: Final = 5.0
 """
 Seconds that a daemon has for being connected to, and for answering a request that is not to wait. One that lives

@@ -45,6 +45,13 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "close": "",
         "keep-place": "",
     },
+    "Kept with the resource": {
+        "once-per": "PERIOD",
+        "key": "KEY",
+        "skip-ok": "",
+        "value": "TEXT",
+        "read-value": "",
+    },
     "Instead of a command": {
         "help": "",
         "version": "",

@@ -33,6 +33,7 @@ def make_parser() -> Parser:
         ("top", _add_top, "show the same live, on a terminal; ? shows its keys"),
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
         ("deadlocks", _add_deadlocks, "show which holders wait for one another; status 3 if there are any"),
+        ("value", _add_value, "show the values of resources, and when jobs of --once-per were done last"),
         ("release", _add_release, "end a lock that another client holds"),
         ("shutdown", _add_shutdown, "end a daemon, unless locks are held"),
         ("drain", _add_drain, "have a daemon grant nothing more, and end when nothing is held"),
@@ -92,6 +93,13 @@ def _add_deadlocks(command: Parser) -> None:
     _add_place(command)
     _add_json(command)
     command.set_defaults(run="deadlocks:show_deadlocks")
+
+
+def _add_value(command: Parser) -> None:
+    _add_glob(command)
+    _add_place(command)
+    _add_json(command)
+    command.set_defaults(run="value:show_values")
 
 
 def _add_release(command: Parser) -> None:

@@ -41,7 +41,16 @@ _WITHOUT_COMMAND: Final = (
 """What a command line can ask for instead of a command."""
 
 _SHELL: Final = _action("shell", "--shell", "a command line for /bin/sh, instead of COMMAND", takes_value=True)
-_ACTIONS: Final = (*_WITHOUT_COMMAND, _CONFIG_FILE, _SHELL)  # under the names of the fields of CommandLine
+_KEPT: Final = (
+    _action("once_per", "--once-per", "run it only if no host has finished it well so long: 1h, 90m", takes_value=True),
+    _action("key", "--key", "which job --once-per means, if the resource has several", takes_value=True),
+    _action("skip_ok", "--skip-ok", "exit with 0, not 92, and say nothing, where --once-per runs nothing"),
+    _action("value", "--value", "the resource's value from now on, if the command ends with 0", takes_value=True),
+    _action("read_value", "--read-value", "tell the command the resource's value, in FLOM_VALUE"),
+)
+"""What is kept with the resource beyond the lock (L{flom.job.kept})."""
+
+_ACTIONS: Final = (*_WITHOUT_COMMAND, _CONFIG_FILE, _SHELL, *_KEPT)  # under the names of the fields of CommandLine
 _TIMEOUT: Final = Setting(
     *(
         "--timeout",
@@ -54,7 +63,9 @@ _TIMEOUT: Final = Setting(
     ),
     field="timeout_ms",
 )
-NOT_OF_FLOM: Final = frozenset({"on_lost", "kill_after_ms", "history", "status_file"})
+NOT_OF_FLOM: Final = frozenset(
+    {"on_lost", "kill_after_ms", "history", "status_file", *(setting.field for setting in _KEPT)}
+)
 """Fields of the options that C{flom} does not have; others that FLoM does not have are no harm there."""
 
 OPTIONS: Final = (*_ACTIONS, _TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))
@@ -89,6 +100,16 @@ class CommandLine:
         self.quiesce = False
         self.immediate = False
         self.debug_feature: str | None = None
+        self.once_per: str | None = None
+        self.key: str | None = None
+        self.skip_ok = False
+        self.value: str | None = None
+        self.read_value = False
+
+    @property
+    def concerns_kept(self) -> bool:
+        """True if something is asked for that is kept with the resource; see L{flom.job.kept}."""
+        return not (self.once_per is self.key is self.value is None) or self.skip_ok or self.read_value
 
 
 def parse(words: Sequence[str], *, as_flom: bool = False) -> CommandLine:

@@ -18,6 +18,9 @@ ENVIRON: Final = "FLOM_RUN_ENVIRON"
 DEADLINE: Final = b"FLOM_DEADLINE_FD"
 """The variable that has the number of the descriptor by which a command learns that its lock was lost."""
 
+VALUE: Final = b"FLOM_VALUE"
+"""The variable that has the value of the resource."""
+
 _OF_SCRIPT: Final = b"FLOM_RUN_"  # begins the names of all of that script's variables
 
 
@@ -48,7 +51,8 @@ def add_lock(
     Add the variables about the command's lock to C{environment}; those about another lock are replaced.
 
     FLOM_LOCK_MODE is EX if the resource has no modes; FLOM_ELEMENT is there only if the lock has an element, and
-    FLOM_TOKEN only if the daemon is not FLoM's. The caller, who has the descriptor, adds L{DEADLINE}.
+    FLOM_TOKEN only if the daemon is not FLoM's. The caller, who has the descriptor, adds L{DEADLINE}, and L{VALUE}, if
+    the value of the resource is wanted and there is one.
 
     @raise flom.errors.InvalidName: C{name} is no resource's.
     """
@@ -59,6 +63,7 @@ def add_lock(
         "FLOM_TOKEN": None if token is None else str(token),
     }
     environment.pop(DEADLINE, None)
+    environment.pop(VALUE, None)
     for key, value in variables.items():
         environment.pop(os.fsencode(key), None)  # of a flom-run around this one
         if value is not None:

@@ -6,6 +6,7 @@ from flom.codes import ExitStatus, Outcome
 from flom.config import SIGNAL_NAMES
 from flom.core.names import DEFAULT_NAME, NumericName, SetName, parse_name
 from flom.errors import (
+    AlreadyDone,
     CannotWait,
     DaemonLost,
     InvalidTimestampFormat,
@@ -13,6 +14,7 @@ from flom.errors import (
     LockDeadlock,
     LockRefused,
     LockTimeout,
+    ValueNotKept,
 )
 from flom.job.words import CannotExecute
 
@@ -37,6 +39,10 @@ def status_for(error: Exception, conflict: int = ExitStatus.BUSY) -> int:
             return ExitStatus.CANNOT_EXECUTE
         case LockDeadlock():
             return ExitStatus.DEADLOCK
+        case AlreadyDone():
+            return ExitStatus.ALREADY_DONE
+        case ValueNotKept():
+            return ExitStatus.NOT_KEPT
         case _:
             return ExitStatus.ERROR
 
@@ -120,6 +126,10 @@ class Wording:
     def not_reclaimed(self, why: DaemonLost, error: FlomError, *, has_ended: bool = False) -> str:
         """Return the line that the lock was lost because of C{why}, and not reclaimed because of C{error}."""
         return self.lost(unreclaimed(why, error), has_ended=has_ended)
+
+    def not_kept(self, why: FlomError) -> str:
+        """Return the line that the command has ended with 0, and what was to be kept then is not, because of C{why}."""
+        return self._about(f"the command has ended with 0, but that is not kept: {self._cause(why)}")
 
     def outlived(self, seconds: float) -> str:
         """Return the line that the command has outlived SIGTERM by C{seconds}, so that SIGKILL follows."""

@@ -27,6 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flom.job.kept import KeptWishes
+
 _VERSION_OF_FLOM = f"""\
 FLoM: Free Lock Manager
 Copyright (c) 2026 the FLoM on Twisted authors
@@ -60,6 +62,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
             return ExitStatus.OK
         with watch.unblocked():  # a file may be a pipe that says nothing for long
             config = configure(program, line)
+        kept = kept_wishes(line, config)
     except ConfigError as e:
         if program == "flom":
             for said in e.on_stdout:
@@ -69,7 +72,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
             print_error(f"{program}: {e}")
         return ExitStatus.ERROR
     try:
-        return _act(program, line, config, watch)
+        return _act(program, line, config, watch, kept)
     except Exception as e:
         if isinstance(e, OSError) and e.errno in (errno.EMFILE, errno.ENFILE):
             print_error(f"{program}: {reason(e)}: raise the limit (ulimit -n), or close files that are not needed")
@@ -80,7 +83,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
         return ExitStatus.ERROR if line.debug_feature is None else ExitStatus.DEBUG_FAILED
 
 
-def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch) -> int:
+def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch, kept: KeptWishes | None) -> int:
     """Do what C{line} asks for, with C{config}; return what to exit with."""
 
     def end(status: int) -> None:
@@ -106,9 +109,18 @@ def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch) ->
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
 
-    runner = Runner(config, line.command, _wording(program, config), waits_on=program != "flom", end=end)
+    runner = Runner(config, line.command, _wording(program, config), waits_on=program != "flom", end=end, kept=kept)
     watch.start(runner.signal)
     return _for_program(program, runner.run())
+
+
+def kept_wishes(line: CommandLine, config: Config) -> KeptWishes | None:
+    """Return what C{line} wants of what is kept with the resource; L{ConfigError} is raised if that is not possible."""
+    if not line.concerns_kept:
+        return None
+    from flom.job.kept import KeptWishes  # which few commands need
+
+    return KeptWishes(line, config)
 
 
 def _shut_down(program: str, config: Config, immediate: bool) -> int:

@@ -12,8 +12,17 @@ from flom.client.blocking.stream import NEVER
 from flom.codes import ExitStatus
 from flom.config import SIGNAL_NAMES
 from flom.core.names import TimestampName, parse_name
-from flom.errors import ConfigError, DaemonLost, FlomError, LockBusy, LockContested, LockTimeout, NoProcess
-from flom.job.environment import add_lock, inherited_environment
+from flom.errors import (
+    ConfigError,
+    DaemonLost,
+    FlomError,
+    LockBusy,
+    LockContested,
+    LockTimeout,
+    NoProcess,
+    ValueNotKept,
+)
+from flom.job.environment import VALUE, add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.sender import signed
 from flom.job.status import leave
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
     from flom.core.lease import Lease
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
+    from flom.job.kept import KeptWishes
     from flom.job.wording import Wording
     from flom.run.account import Account
     from flom.run.guardian import Guardian, Orphan
@@ -60,14 +70,17 @@ class Runner(Hooks):
         *,
         waits_on: bool = True,
         end: Callable[[int], object] = leave,
+        kept: KeptWishes | None = None,
     ) -> None:
         """
         @param waits_on: see L{Acquirer}.
         @param end: ends this process when a signal does; see L{Forwarding}.
+        @param kept: what is wanted of what is kept with the resource; C{None} for nothing.
         """
         self._config = config
         self._wording = wording
         self._command = command
+        self._kept = kept
         self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True, waits_on=waits_on)
         self._report: WaitReport | None = None
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
@@ -94,6 +107,8 @@ class Runner(Hooks):
     def _run(self) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
         request = signed(request_of(self._config), self._command[0])
+        if self._kept is not None:
+            request = self._kept.wish(request)
         try:
             try:
                 if isinstance(name := parse_name(request.name), TimestampName):
@@ -108,6 +123,9 @@ class Runner(Hooks):
                     self._account = Account(self._config, self._wording)
                 self._note("request", pid=os.getpid())
                 conversation, granted = self._acquirer.acquire(request)
+                if self._kept is not None and (done := self._kept.why_done(request.name, granted.told)) is not None:
+                    conversation.unlock(request.name, rollback=True)
+                    raise done
                 if self._acquirer.is_by_quorum:
                     self._config = self._config.under_quorum()
                     self._wording.adapt(self._config)
@@ -121,6 +139,8 @@ class Runner(Hooks):
             self._note("refusal", why=str(e))
             status = status_for(e, self._config.conflict_exit_code)
             self._explain(e)
+            if self._kept is not None and self._kept.skips(e):
+                status = ExitStatus.OK
             if status != 0:  # with -E 0, a lock that is busy is no error
                 print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
             return status
@@ -133,9 +153,15 @@ class Runner(Hooks):
             conversation.say_goodbye()
             conversation.close()
             return self._final(status)
+        note = None if self._kept is None or status != 0 or self._told else self._kept.note()
         try:
-            conversation.unlock(request.name, rollback=status != 0)
+            conversation.unlock(request.name, status != 0, note)
             self._note("release", rollback=status != 0)
+        except ValueNotKept as e:
+            self._note("release", rollback=False)
+            self._explain(e)
+            print_error(self._wording.not_kept(e))
+            return self._final(ExitStatus.NOT_KEPT)
         except LockContested as e:
             self._tell(LockContested, self._wording.contested(e, has_ended=True))
         except DaemonLost as e:
@@ -244,6 +270,8 @@ class Runner(Hooks):
         """Run the command to its end; return the connection on which the lock is held by then, and the status."""
         environment = inherited_environment()
         add_lock(environment, request.name, request.mode, granted.element, granted.token)
+        if granted.told is not None and granted.told.value:
+            environment[VALUE] = os.fsencode(granted.told.value)
         if not self._config.close:
             os.set_inheritable(conversation.fileno(), True)
             if conversation.holding is not None:

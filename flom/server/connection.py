@@ -298,7 +298,7 @@ class LockProtocol(Protocol):
                 elif order.regains and not self._may_reclaim(order):
                     self._arbiter.statistics.lost[Loss.RECLAIM_REFUSED] += 1
                     self._answer(Outcome.BUSY)
-                elif order.wishes is not None and (why := self._why_unfulfilled(order)):
+                elif order.wishes is not None and order.wishes.concerns_kept and (why := self._why_unfulfilled(order)):
                     self._answer(Outcome.IMPOSSIBLE, why=why)
                 else:
                     self._arbiter.request(order)
@@ -590,7 +590,8 @@ class LockProtocol(Protocol):
         if grant is None:
             return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms, why=why)
         proof = self._prove(grant)
-        told = None if grant.request.wishes is None else self._arbiter.values.told(grant.request)
+        wishes = grant.request.wishes
+        told = None if wishes is None or not wishes.concerns_kept else self._arbiter.values.told(grant.request)
         return self._connection.answer(
             outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof, told=told
         )

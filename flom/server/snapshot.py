@@ -23,7 +23,7 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.status.deadlocks import Search
 from flom.status.json import json_pieces
-from flom.status.model import Counts, DaemonStatus, LockStatus, ResourceStatus, Status
+from flom.status.model import Counts, DaemonStatus, DoneStatus, LockStatus, ResourceStatus, Status, ValueStatus
 
 _PIECE: Final = 500
 """Locks that are looked at in one turn of the reactor."""
@@ -60,7 +60,7 @@ def take_in_turns(arbiter: DeferredArbiter, counters: Counters, key: str | None 
                 yield None
         resources.append(_resource(resource, tuple(holders), tuple(waiters), now))
     incubator = [lock for claim in view.incubator for lock in _locks(arbiter, counters, [claim], now)]
-    status = Status(daemon, tuple(resources), tuple(incubator))
+    status = Status(daemon, tuple(resources), tuple(incubator), values=_values(arbiter, key))
     if key is None:
         counters.outer_pids.begin()
         search = Search(status, counters.outer_pids)
@@ -199,6 +199,20 @@ def _resource(
         None if view.idle_until is None else round(max(0.0, view.idle_until - now), 3),
         holders,
         waiters,
+    )
+
+
+def _values(arbiter: DeferredArbiter, key: str | None) -> tuple[ValueStatus, ...]:
+    """Return what is kept of resources beyond their holders; of one alone, if C{key} is its."""
+    now = arbiter.now().wall
+    return tuple(
+        ValueStatus(
+            name,
+            kept.value,
+            tuple(DoneStatus(done.key, round(now - done.at, 3), done.period, done.by) for done in kept.done),
+        )
+        for name, kept in arbiter.values.view().items()
+        if key is None or parse_name(name).key == key
     )
 
 

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
-from flom.core.protocol.messages import Note, Told, Wishes
+from flom.core.protocol.messages import Note, Told
 from flom.core.values import TooMany, ValueOf, Values, as_fields, from_fields
 from flom.errors import InvalidName
 from flom.server.store import Store
@@ -46,7 +46,7 @@ class KeptValues:
     def why_not(self, request: LockRequest) -> str:
         """Return why what C{request} wishes of this cannot be; the empty string if it can, or nothing is wished."""
         wishes = request.wishes
-        if wishes is None or not _concerns(wishes):
+        if wishes is None or not wishes.concerns_kept:
             return ""
         if not request.name.has_mode:
             return _no_modes(request.name)
@@ -61,7 +61,7 @@ class KeptValues:
     def told(self, request: LockRequest) -> Told | None:
         """Return what C{request}, which is granted, has wished to be told; C{None} for nothing."""
         wishes = request.wishes
-        if wishes is None or not _concerns(wishes) or self._why_nothing():
+        if wishes is None or not wishes.concerns_kept or self._why_nothing():
             return None
         name, now = request.name.text, self._arbiter.now().wall
         value = self._values.value(name)
@@ -123,10 +123,6 @@ class KeptValues:
 
 def _no_modes(name: ResourceName) -> str:
     return f"nothing is kept of a resource that is {name.type_name}; simple and hierarchical ones have modes"
-
-
-def _concerns(wishes: Wishes) -> bool:
-    return wishes.value or wishes.key is not None
 
 
 def _text_of(kept: ValueOf | None) -> str | None:

@@ -6,7 +6,16 @@ import json
 from operator import attrgetter
 
 from flom.errors import RemoteProtocolError
-from flom.status.model import Counts, DaemonStatus, LockStatus, QuorumStatus, ResourceStatus, Status
+from flom.status.model import (
+    Counts,
+    DaemonStatus,
+    DoneStatus,
+    LockStatus,
+    QuorumStatus,
+    ResourceStatus,
+    Status,
+    ValueStatus,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +54,12 @@ def json_pieces(status: Status) -> Iterator[str]:
         comma = ","
     yield '],"incubator":'
     yield from _list_pieces(status.incubator)
-    yield f',"deadlocks":{_dumps(list(map(circle_as_dict, status.deadlocks)))}}}'
+    yield f',"deadlocks":{_dumps(list(map(circle_as_dict, status.deadlocks)))},"values":['
+    comma = ""
+    for value in status.values:
+        yield comma + _dumps(value)
+        comma = ","
+    yield "]}"
 
 
 def from_json(text: str | bytes) -> Status:
@@ -75,6 +89,7 @@ def from_json(text: str | bytes) -> Status:
             resources,
             tuple(map(_lock, found["incubator"])),
             _circles(found["deadlocks"], resources) if found.get("deadlocks") else (),
+            tuple(map(_value, found.get("values", ()))),
         )
     except (ValueError, TypeError, LookupError, AttributeError) as e:
         raise RemoteProtocolError(f"no status: {e!r}") from None
@@ -88,6 +103,12 @@ def lock_as_dict(lock: LockStatus) -> dict[str, Any]:
 def circle_as_dict(circle: Circle) -> dict[str, Any]:
     """Return C{circle} as it is written: its steps, by the numbers of locks."""
     return {"steps": [{"waiter": step.waiter.number, "holder": step.holder.number} for step in circle.steps]}
+
+
+def value_as_dict(value: ValueStatus) -> dict[str, Any]:
+    """Return C{value} as it is written."""
+    found: dict[str, Any] = json.loads(_dumps(value))
+    return found
 
 
 def _circles(found: Any, resources: tuple[ResourceStatus, ...]) -> tuple[Circle, ...]:
@@ -128,6 +149,10 @@ def _resource(found: dict[str, Any]) -> Any:
 
 
 _LATER_FIELDS: Final = {"user": None, "command": None, "in_grace": False, "token": None, "nested": "", "shares": None}
+
+
+def _value(found: dict[str, Any]) -> Any:
+    return _make(ValueStatus, found | {"done": tuple(_make(DoneStatus, done) for done in found["done"])})
 
 
 def _lock(found: dict[str, Any]) -> Any:

@@ -148,6 +148,23 @@ class DaemonStatus(Value):
     quorum: QuorumStatus | None = None  # None if it leads by itself, or by its group alone
 
 
+class DoneStatus(Value):
+    """A job that was finished under the lock of a resource (docs/howto/once-per-period.md)."""
+
+    key: str  # of the job; the empty string for the only one
+    seconds: float  # for how long ago that was
+    period: float  # seconds within which it is not to run again
+    by: str  # the host that has run it
+
+
+class ValueStatus(Value):
+    """What is kept of a resource beyond its holders."""
+
+    name: str  # of the resource; for a hierarchy, the node
+    value: str  # the empty string if there is none
+    done: tuple[DoneStatus, ...]  # the oldest first
+
+
 class Status(Value):
     """What a daemon holds."""
 
@@ -157,3 +174,4 @@ class Status(Value):
     deadlocks: tuple[
         Circle, ...
     ] = ()  # see L{flom.status.deadlocks.find_deadlocks}; none if one resource is shown alone
+    values: tuple[ValueStatus, ...] = ()  # in the order of names

@@ -11,7 +11,7 @@ import pytest
 from flom.errors import RemoteProtocolError
 from flom.status.deadlocks import find_deadlocks
 from flom.status.json import from_json, json_pieces, to_json
-from flom.status.model import QuorumStatus
+from flom.status.model import DoneStatus, QuorumStatus, ValueStatus
 from tests.fakes.status import make_status
 from tests.status.test_deadlocks import make_status as deadlocked
 
@@ -57,7 +57,7 @@ def test_no_process_is_0_for_a_daemon_of_0_1_0() -> None:
 
 def test_fields_stand_in_the_order_of_the_document() -> None:
     written = json.loads(to_json(make_status("R1")))
-    assert list(written) == ["format", "daemon", "resources", "incubator", "deadlocks"]
+    assert list(written) == ["format", "daemon", "resources", "incubator", "deadlocks", "values"]
     assert written["format"] == 1
     [resource] = written["resources"]
     assert list(resource) == ["number", "name", "type", "seconds", "free", "idle_left", "holders", "waiters"]
@@ -93,3 +93,9 @@ def test_reading_imports_neither_twisted_nor_dataclasses() -> None:
     code = "import flom.status.json, flom.status.wording, sys; print({'twisted', 'dataclasses'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_values_are_read_as_they_were_written() -> None:
+    done = (DoneStatus("", 3.5, 3600.0, "one"), DoneStatus("monday", 7.0, 86400.0, ""))
+    status = make_status("R1").replace(values=(ValueStatus("/a/b", "tape\udcff", done), ValueStatus("c", "", ())))
+    assert from_json(to_json(status)) == status

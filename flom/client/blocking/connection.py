@@ -16,13 +16,13 @@ from flom.client.blocking.dial import Seek, reach
 from flom.client.blocking.fork_safety import adopt, close_socket, guard, lock_holders
 from flom.client.blocking.stream import NEVER, Stream, note_signals, wait_for
 from flom.client.blocking.stream import Interrupted as Interrupted  # which its users find here
-from flom.client.retry import CLOSE_TIMEOUT, FIRST_ANSWER, MOST_GONE, UNLOCK_TRY, unconfirmed
+from flom.client.retry import CLOSE_TIMEOUT, FIRST_ANSWER, MOST_GONE, NOTE_TIMEOUT, UNLOCK_TRY, unconfirmed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted, Introduced, Lost, MoreWanted, Pong, Refused
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import Contested, Revoked, WhyWithdrawn
+from flom.core.protocol.messages import Contested, Revoked, Unlocked, WhyWithdrawn
 from flom.errors import (
     DaemonLost,
     FlomError,
@@ -32,6 +32,7 @@ from flom.errors import (
     Misuse,
     RemoteProtocolError,
     TlsError,
+    ValueNotKept,
     revoked_by,
 )
 from flom.lean import boottime, socket
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
 
     from flom.config import Config
     from flom.core.protocol.events import Event
-    from flom.core.protocol.messages import Lock
+    from flom.core.protocol.messages import Lock, Note
     from flom.net.holding import Holding
 
 _RESET: Final = (1).to_bytes(4, sys.byteorder) + bytes(4)  # of the kernel's struct linger: on, for 0 seconds
+_UNLOCKED: Final = Unlocked()
 _CHECK_PART: Final = 5  # of the daemon's session-timeout is the time in which it should answer
 
 _trace = tracer("client")
@@ -138,6 +140,7 @@ class Conversation:
         self.proof = ""
         self.is_contested = False
         self.revoked: LockRevoked | None = None
+        self._unlocked = _UNLOCKED  # what the daemon has said to the unlock
         self.is_shared = False
         self.go_on: Callable[[float], Conversation | None] | None = None
         self.goes_on_elsewhere = False
@@ -179,7 +182,7 @@ class Conversation:
             self.close()
             raise
 
-    def unlock(self, name: str, rollback: bool = False) -> None:
+    def unlock(self, name: str, rollback: bool = False, note: Note | None = None) -> None:
         """
         Release the lock, wait until the daemon has taken that, at most L{CLOSE_TIMEOUT} seconds, and close the
         connection. If it is broken, the lock is released by another one, if it can L{go_on}, within the time for which
@@ -187,6 +190,8 @@ class Conversation:
 
         @param name: of the resource, as it was asked for.
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences").
+        @param note: what is to be kept with the resource.
+        @raise ValueNotKept: the lock was released, and C{note} is not kept, or it is not known whether it is.
         @raise DaemonLost: the daemon was gone before, or has not confirmed the unlock, so that another client may have
             been granted the lock earlier; L{LockContested} if the lock was released, but was contested;
             L{LockRevoked} if an administrator has ended it.
@@ -195,9 +200,9 @@ class Conversation:
         self._check_open()
         try:
             if self.go_on is None and self.reclaim is None:
-                self._unlock(name, rollback, monotonic() + CLOSE_TIMEOUT)
+                self._unlock(name, rollback, note, monotonic() + (NOTE_TIMEOUT if note else CLOSE_TIMEOUT))
             else:
-                self._unlock_again(name, rollback)
+                self._unlock_again(name, rollback, note)
         except DaemonLost:
             if self.revoked is not None:
                 raise self.revoked from None
@@ -207,32 +212,35 @@ class Conversation:
             self.close()
         if self.is_contested:
             raise self.why_contested()
+        if note is not None and not self._unlocked.kept:
+            raise ValueNotKept(self._unlocked.why or f"{self.peer} has not confirmed it")
 
-    def _unlock_again(self, name: str, rollback: bool) -> None:
+    def _unlock_again(self, name: str, rollback: bool, note: Note | None) -> None:
         """Release the lock; if the daemon does not say in time that it has taken that, by another connection."""
-        now = monotonic()
-        kept_until = now + max(CLOSE_TIMEOUT, self.connection.terms.timeout)
+        now, patience = monotonic(), NOTE_TIMEOUT if note else CLOSE_TIMEOUT
+        kept_until = now + max(patience, self.connection.terms.timeout)
         try:
-            self._unlock(name, rollback, now + (CLOSE_TIMEOUT if self.go_on is None else UNLOCK_TRY))
+            self._unlock(name, rollback, note, now + (UNLOCK_TRY if self.go_on and not note else patience))
         except DaemonLost as e:
             if self.revoked is not None:
                 raise self.revoked from None
             has_closed = not self.is_broken and (self._is_lost or not self.connection.is_unlocking)
             go_on = self.go_on if self.goes_on_elsewhere or not has_closed else None
-            is_to_be_told = rollback or self.is_awaited
+            is_to_be_told = rollback or note is not None or self.is_awaited
             if is_to_be_told and self.reclaim is not None and (has_closed or self.is_broken):
                 go_on = self.reclaim
             if go_on is None:
                 raise
             if has_closed:
-                kept_until = max(kept_until, monotonic() + CLOSE_TIMEOUT)  # for the next daemon
-            self._unlock_elsewhere(e, name, rollback, kept_until, go_on)
+                kept_until = max(kept_until, monotonic() + patience)  # for the next daemon
+            self._unlock_elsewhere(e, name, rollback, note, kept_until, go_on)
 
     def _unlock_elsewhere(
         self,
         loss: DaemonLost,
         name: str,
         rollback: bool,
+        note: Note | None,
         deadline: float,
         go_on: Callable[[float], Conversation | None],
     ) -> None:
@@ -255,7 +263,9 @@ class Conversation:
             self.is_contested |= conversation.is_contested
             is_kept = bool(conversation.connection.session)
             try:
-                conversation._unlock(name, rollback, min(deadline, monotonic() + UNLOCK_TRY) if is_kept else deadline)
+                limit = monotonic() + (NOTE_TIMEOUT if note else UNLOCK_TRY)
+                conversation._unlock(name, rollback, note, min(deadline, limit) if is_kept else deadline)
+                self._unlocked = conversation._unlocked
             except DaemonLost as e:
                 loss, former = e, conversation
                 has_timed_out = conversation.connection.is_unlocking and not conversation._is_lost
@@ -283,8 +293,8 @@ class Conversation:
         self.give_up()
         self.close()
 
-    def _unlock(self, name: str, rollback: bool, deadline: float) -> None:
-        data = self.connection.unlock(name, rollback)
+    def _unlock(self, name: str, rollback: bool, note: Note | None, deadline: float) -> None:
+        data = self.connection.unlock(name, rollback, note)
         seconds = deadline - monotonic()
         try:
             if self.is_lost:
@@ -581,9 +591,11 @@ class Conversation:
             _trace.debug("%s breaks the protocol: %s", self.peer, e)  # to close would be to give up the lock
 
     def _note_event(self, event: Event) -> None:
-        """Note that the lock is contested, or revoked."""
+        """Note that the lock is contested, revoked or released."""
         self.is_contested |= isinstance(event, Contested)
-        if isinstance(event, Revoked):
+        if isinstance(event, Unlocked):
+            self._unlocked = event
+        elif isinstance(event, Revoked):
             self.revoked = LockRevoked(revoked_by(event.by))
 
     def _note_pong(self) -> None:

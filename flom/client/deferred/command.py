@@ -46,6 +46,8 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) 
             config = forget_place(config, [setting.field for setting, _ in line.options])
             config = override(config, line.options, print_error)
             config.check_type()
+            if line.concerns_kept:
+                raise ConfigError("once-per, value: they are options of flom-run alone")
             if warning := unmeant_set(config):
                 print_error(f"warning: {warning}")
         start_trace(config.command_trace_file, config.append_trace_file, os.environ, print_error)

@@ -51,6 +51,11 @@ class Wishes(Value):
         """True if a daemon that does not understand all of it must not grant the lock."""
         return self.replace(lineage=(), nested="") != _NO_WISHES
 
+    @property
+    def concerns_kept(self) -> bool:
+        """True if anything of what is kept with the resource is wished."""
+        return self.value or self.key is not None
+
 
 _NO_WISHES: Final = Wishes()
 

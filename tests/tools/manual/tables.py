@@ -26,6 +26,11 @@ VARIABLES: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
         ("command",),
         "The number of a descriptor that reads end-of-file as soon as the lock is lost, and nothing before.",
     ),
+    (
+        "FLOM_VALUE",
+        ("command",),
+        "The value of the resource, with `--read-value`, `--value` or `--once-per`; not set if there is none.",
+    ),
     ("FLOM_CONFIG", _CLIENTS, "A configuration file to read where `-c` names none."),
     ("FLOM_SOCKET", _CLIENTS, "The UNIX socket of the daemon, as `-s` says it."),
     ("FLOM_ADDRESS", _CLIENTS, "The host of the daemon, as `-a` says it, with a port if need be: `lockhost:28016`."),
