@@ -36,5 +36,5 @@ def is_handle(text: str) -> bool:
 
 
 def id_of(handle: str) -> str:
-    """Return the part of C{handle} that everybody may see: C{hold-ID}."""
+    """Return the part of C{handle} that is no secret: C{hold-ID}."""
     return handle[: len(PREFIX) + ID_DIGITS]

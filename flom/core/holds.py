@@ -41,7 +41,7 @@ class Hold:
     """
     One hold.
 
-    @ivar id: as everybody may see it, see L{flom.core.handles}.
+    @ivar id: the part of its handle that is no secret, see L{flom.core.handles}.
     @ivar digest: of its handle.
     @ivar quantity: see L{flom.core.requests.LockRequest}, as for C{lifespan}, in seconds.
     @ivar element: what was granted, as for C{token}.

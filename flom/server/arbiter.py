@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from typing_extensions import assert_never
@@ -64,6 +64,7 @@ from flom.text import one_line, truncate
 if TYPE_CHECKING:
     from flom.core.locks.handover import Estate
     from flom.core.locks.positions import Kept
+    from flom.server.holds import Holds
     from flom.server.mark import Mark
     from flom.server.values import KeptValues
 
@@ -103,6 +104,7 @@ class DeferredArbiter(Acquiring):
     __slots__ = (
         "_alarm",
         "_effects",
+        "_holds",
         "_is_delivering",
         "_log_grants",
         "_sessions",
@@ -166,6 +168,7 @@ class DeferredArbiter(Acquiring):
         self._local: dict[SessionId, LocalLock] = {}
         self._takeover: Takeover | None = None
         self._freeze: Freeze | None = None  # the same, while there is one
+        self._holds: Holds | None = None  # made when there is the first one
         self.on_change: Callable[[], None] = lambda: None
         self._set_alarm()
 
@@ -209,7 +212,8 @@ class DeferredArbiter(Acquiring):
     @property
     def sessions(self) -> int:
         """How many there are, without those that have no connection."""
-        return len(self._sessions) - len(self._suspended)
+        holds = 0 if self._holds is None else self._holds.count
+        return len(self._sessions) - len(self._suspended) - holds
 
     @property
     def held(self) -> int:
@@ -221,6 +225,45 @@ class DeferredArbiter(Acquiring):
         if self._is_served:
             raise ValueError("this arbiter has a daemon already; give that all the endpoints")
         self._is_served = True
+        self.restore()
+
+    def restore(self) -> None:
+        """Go on with what is kept in the store; call this before the first grant."""
+        if any(key.startswith("hold ") for key in self.store.load()):
+            self.kept_holds.restore()
+
+    @property
+    def kept_holds(self) -> Holds:
+        """The holds without a process."""
+        if self._holds is None:
+            from flom.server.holds import Holds  # most daemons have none
+
+            self._holds = Holds(self, self._clock)
+        return self._holds
+
+    def is_hold(self, session: SessionId) -> bool:
+        """Return whether C{session} holds without a process."""
+        return self._holds is not None and self._holds.owns(session)
+
+    def reinstate(self, request: LockRequest) -> bool:
+        """Grant C{request}, of a hold that is kept, whatever is deferred at this moment; return whether that can be."""
+        effects = self._table.request(request, self.now())
+        self._carry_out(effects)
+        return any(isinstance(effect, Granted) and effect.request is request for effect in effects)
+
+    def hand_on(self, session: SessionId, deliver: Deliver, peer: Callable[[], Peer]) -> None:
+        """Make C{session}, with all that it holds, that of another client; see L{open}."""
+        self._sessions[session], self._peers[session] = deliver, peer
+        self._suspended.discard(session)
+
+    def settled(self) -> Deferred[None]:
+        """Return what fires when the ends of holds that have ended are kept durably, or cannot be."""
+        return succeed(None) if self._holds is None else self._holds.settled()
+
+    def note_idle_hold(self) -> None:
+        """Note that a hold is not adopted any more: it does not keep a daemon that drains from ending."""
+        if self.is_draining:
+            self._see_whether_drained()
 
     def view(self, key: str | None = None) -> TableView:
         """Return what is held and waited for; see L{LockTable.view}."""
@@ -440,12 +483,16 @@ class DeferredArbiter(Acquiring):
             self._ordering = None
         self._set_alarm()
         self._throttle.stop()
+        if self._holds is not None:
+            self._holds.stop()
         for lock in list(self._local.values()):
             lock.dismiss()
 
     def reopen(self) -> None:
         """Grant locks again after L{close}; holders in this process still have theirs."""
         self.is_closed = self.is_draining = self._table.is_draining = False
+        if self._holds is not None:
+            self._holds.go_on()
         self._set_alarm()
 
     def drain(self, on_drained: Callable[[], None]) -> None:
@@ -490,7 +537,8 @@ class DeferredArbiter(Acquiring):
 
     def _see_whether_drained(self) -> None:
         """Call L{_on_drained}, once, if nothing is held, nor can be reclaimed in a grace period."""
-        if not self._table.held and not self.is_in_grace:
+        idle = 0 if self._holds is None else self._holds.idle  # which the next daemon goes on with
+        if self._table.held <= idle and not self.is_in_grace:
             on_drained, self._on_drained = self._on_drained, lambda: None
             self._clock.callLater(0, on_drained)
 
@@ -538,6 +586,7 @@ class DeferredArbiter(Acquiring):
         """
         self._table.outrank(estate.epoch)
         self._table.recall(estate.resources, self.now())
+        self.restore()
         for claim in estate.claims:
             request = LockRequest(
                 sessions[claim.client],

@@ -38,6 +38,8 @@ from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import (
     HAS_SESSIONS,
     Challenge,
+    HoldOrder,
+    HoldTold,
     Lock,
     Note,
     Offer,
@@ -76,6 +78,8 @@ from flom.trace import tracer
 
 if TYPE_CHECKING:
     from flom.core.proofs import Prover
+    from flom.server.holding import Holding
+    from flom.server.holds import Adopter
     from flom.server.snapshot import Statuses
 
 _conns = tracer("conns")
@@ -259,6 +263,8 @@ class LockProtocol(Protocol):
             self._log_breach(str(problem), "FLM017E" if is_verdict else "")
         _conns.debug("%s has gone: %s", self._id, reason.value)
         self._shared.connected.discard(self)
+        if self._shared.adopting:
+            self._shared.holding.release(self)
         if self._showing is not None:
             self._showing.cancel()
         self._deadlines.clear(self)
@@ -276,6 +282,9 @@ class LockProtocol(Protocol):
             case _ if self._is_too_late and not self._is_always_served(order):
                 self.hang_up()
             case Release():
+                if self._shared.adopting and self._shared.holding.release(self):
+                    self._send(self._connection.unlocked() or b"")
+                    return
                 if order.note is not None and self._keep(order, order.note):
                     return
                 try:
@@ -293,6 +302,8 @@ class LockProtocol(Protocol):
             case LockRequest():
                 if not (order.wait or order.create) and is_probe(order.name.text, order):
                     self._answer(Outcome.CANNOT_WAIT)  # and nothing is counted or logged
+                elif order.wishes is not None and (order.wishes.ttl or order.wishes.adopts):
+                    self._shared.holding.ask(self, order)
                 elif order.secret and self._go_on(order):
                     pass
                 elif order.regains and not self._may_reclaim(order):
@@ -324,6 +335,8 @@ class LockProtocol(Protocol):
                 self._show(order.name)
             case Revoke():
                 self._revoke(order)
+            case HoldOrder():
+                self._shared.holding.obey(self, order)
             case Challenge():
                 self._send(self._shared.answer_challenge(order))
                 self.hang_up()
@@ -526,6 +539,8 @@ class LockProtocol(Protocol):
         if self._is_traced:
             _locker.debug("to %s: %s", self._id, effect)
         match effect:
+            case Granted() if effect.request.wishes is not None and effect.request.wishes.ttl:
+                self._shared.holding.begin(self, effect)
             case Granted():
                 self._answer(Outcome.GRANTED, effect, delayed=effect.delayed)
             case Queued():
@@ -559,10 +574,11 @@ class LockProtocol(Protocol):
         delayed: bool = False,
         is_urgent: bool = False,
         why: str = "",
+        hold: HoldTold | None = None,
     ) -> None:
         connection = self._connection
         if connection.is_extended:
-            data = self._answer_to_extended(outcome, grant, delayed, why)
+            data = self._answer_to_extended(outcome, grant, delayed, why, hold)
         else:
             data = connection.answer(outcome, None if grant is None else grant.element, delayed=delayed)
         if data is None:
@@ -580,7 +596,9 @@ class LockProtocol(Protocol):
             close_our_side(self.transport)
             self._end_session()  # with all its locks and requests: no answer can reach it any more
 
-    def _answer_to_extended(self, outcome: Outcome, grant: Granted | None, delayed: bool, why: str) -> bytes | None:
+    def _answer_to_extended(
+        self, outcome: Outcome, grant: Granted | None, delayed: bool, why: str, hold: HoldTold | None
+    ) -> bytes | None:
         """Return the answer to a client that understands what those of FLoM do not."""
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
         secret = self._secret_to_tell() if tells_secret else ""
@@ -593,7 +611,15 @@ class LockProtocol(Protocol):
         wishes = grant.request.wishes
         told = None if wishes is None or not wishes.concerns_kept else self._arbiter.values.told(grant.request)
         return self._connection.answer(
-            outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof, told=told
+            outcome,
+            grant.element,
+            grant.token,
+            delayed=delayed,
+            session=secret,
+            terms=terms,
+            proof=proof,
+            told=told,
+            hold=hold,
         )
 
     def _secret_to_tell(self) -> str:
@@ -634,18 +660,98 @@ class LockProtocol(Protocol):
                 why = self._arbiter.revoke(order.number, parse_name(order.name), one_line(by))
             except InvalidName as e:
                 why = str(e)
-            self._send(self._connection.answer_revoke(truncate(why)))
+            self._arbiter.settled().addCallback(lambda _: self._answer_revoke(truncate(why)))
         else:
             if self._shared.throttle.allows("releases refused"):
                 self._log.warn("release of {name} refused to {peer}", name=truncate(order.name), peer=self._peer)
             self._send(self._connection.refuse_management())
-        self.hang_up()
+            self.hang_up()
+
+    def _answer_revoke(self, why: str) -> None:
+        if self in self._shared.connected:
+            self._send(self._connection.answer_revoke(why))
+            self.hang_up()
 
     def _tell_handed_over(self, leader: str, why: str) -> None:
         """Say who leads now, or, if it is still this daemon, why."""
         if self in self._shared.connected:
             self._send(self._connection.handed_over(leader, why))
             self.hang_up()
+
+    # what follows is for holds without a process (L{flom.server.holding})
+
+    @property
+    def arbiter(self) -> DeferredArbiter:
+        """What decides for this client."""
+        return self._arbiter
+
+    @property
+    def connection(self) -> ServerConnection:
+        """This end of the conversation."""
+        return self._connection
+
+    @property
+    def id(self) -> SessionId:
+        """The session of this client."""
+        return self._id
+
+    @property
+    def is_listening(self) -> bool:
+        """True as long as the client can be told anything."""
+        return self in self._shared.connected and not self._connection.is_over
+
+    @property
+    def name(self) -> str:
+        """Names the client for a log."""
+        return self._peer
+
+    @property
+    def host(self) -> str:
+        """The address of the client's host; the empty string if that is this one."""
+        return "" if is_of_this_host(self.transport) else str(self.transport.getPeer().host)
+
+    def who(self) -> Peer:
+        """Return the client."""
+        return self._who()
+
+    def is_same_client(self, other: LockProtocol, secret: str) -> bool:
+        """Return whether C{other}, which says C{secret}, is the client of this connection."""
+        return self._session is not None and self._session.secret == secret and self._owner() == other._owner()
+
+    def leave_session(self) -> SessionId:
+        """Go on as another session, and leave the one that this was, with all that it holds: return that."""
+        left, self._id = self._id, self._arbiter.open(self._tell if self._mark is None else self._tell_far, self._who)
+        self._connection.id = self._id
+        if self._session is not None:
+            self._session.id = self._id
+        if self._mark is not None:
+            self._mark.forget(left)
+        return left
+
+    def tell(self, effect: Delivered) -> None:
+        """Send the client what C{effect} says."""
+        self._tell(effect)
+
+    def answer(
+        self,
+        outcome: Outcome,
+        grant: Granted | None = None,
+        *,
+        delayed: bool = False,
+        why: str = "",
+        hold: HoldTold | None = None,
+    ) -> None:
+        """Answer the client, see L{ServerConnection.answer}."""
+        self._answer(outcome, grant, delayed=delayed, why=why, hold=hold)
+
+    def send(self, data: bytes) -> None:
+        """Send C{data} to the client."""
+        self._send(data)
+
+    def abort(self) -> None:
+        """End the connection, which is broken."""
+        self._connection.end()
+        self.transport.abortConnection()
 
     def _is_trusted(self, trusts_host: bool) -> bool:
         return is_trusted(self.transport, is_verified=self._is_secured, trusts_host=trusts_host)
@@ -726,6 +832,7 @@ class LockFactory(Factory):
     @ivar admission: decides which are let in; it should know the ports.
     @ivar deadlines: for messages, and for the other end to close the connection.
     @ivar postponed: until when answers are L{POSTPONED}.
+    @ivar adopting: the clients that have adopted a hold without a process, or are about to, see L{Holding}.
     @ivar start: what clients of this host are told by L{flom.core.protocol.messages.Answer.start}.
     @ivar throttle: of log lines that clients can cause.
     @ivar sessions: those that outlive a connection that breaks.
@@ -764,6 +871,7 @@ class LockFactory(Factory):
         self.keepalive_of_sessions = self.keepalive.within(options.limits.session_timeout)
         self.connected: set[LockProtocol] = set()
         self.start = ""
+        self.adopting: dict[LockProtocol, Adopter] = {}
         self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))
         self.is_promised: Callable[[], bool] = lambda: False
         self.answer_offer: Callable[[Offer, Send, Callable[[], None]], Callable[[bytes], None]] = _refuse_offer
@@ -774,6 +882,13 @@ class LockFactory(Factory):
         self.admission = Admission(clock, options.limits, self.throttle)
         self.sessions = Sessions(arbiter, clock, options.limits.session_timeout, self.throttle)
         self.terms = Terms(timeout=options.limits.session_timeout, required=options.sessions_are_required)
+
+    @cached_property
+    def holding(self) -> Holding:
+        """What clients have to do with holds without a process."""
+        from flom.server.holding import Holding  # most clients have nothing
+
+        return Holding(self.adopting)
 
     @cached_property
     def statuses(self) -> Statuses:

@@ -24,6 +24,7 @@ def estate_of(arbiter: DeferredArbiter, sessions: Sessions) -> tuple[Estate, dic
     by_id = sessions.by_id()
     view = arbiter.view()
     held = [lock for resource in view.resources for lock in resource.holders]
+    held = [lock for lock in held if not arbiter.is_hold(lock.request.session)]  # which are kept by themselves
     for lock in held:
         if lock.request.session not in by_id:
             peer = arbiter.peer(lock.request.session)

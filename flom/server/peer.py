@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from flom.reactor.transports import underlying
 from flom.text import host_port, one_line
+
+if TYPE_CHECKING:
+    from flom.status.model import HoldStatus
 
 _UCRED: Final = struct.Struct("3i")
 
@@ -56,6 +59,7 @@ class Peer(NamedTuple):
     @ivar user: the name that it has given to its user; C{None} if it has given none.
     @ivar command: the program that its lock is for, by its own account; likewise.
     @ivar is_in_grace: true if its connection is broken, and it may come back.
+    @ivar hold: the hold without a process that this is, or that this client has adopted; C{None} for none.
     """
 
     address: str
@@ -65,10 +69,13 @@ class Peer(NamedTuple):
     user: str | None = None
     command: str | None = None
     is_in_grace: bool = False
+    hold: HoldStatus | None = None
 
     @property
     def name(self) -> str:
         """The name of the other end in a log."""
+        if self.hold is not None and self.uid is None and not self.address:
+            return self.hold.id
         return self.address if self.uid is None else _name_of(self.pid, self.uid)
 
     @property

@@ -235,6 +235,7 @@ def _locks(arbiter: DeferredArbiter, counters: Counters, views: list[LockView], 
             () if request.wishes is None else request.wishes.lineage,
             "" if request.wishes is None else request.wishes.nested,
             shares,
+            peer.hold,
         )
         for number, request, since, element, token, joint, held, shares in views
         if (peer := arbiter.peer(request.session)) is not None

@@ -10,6 +10,7 @@ from flom.status.model import (
     Counts,
     DaemonStatus,
     DoneStatus,
+    HoldStatus,
     LockStatus,
     QuorumStatus,
     ResourceStatus,
@@ -97,7 +98,8 @@ def from_json(text: str | bytes) -> Status:
 
 def lock_as_dict(lock: LockStatus) -> dict[str, Any]:
     """Return C{lock} as it is written."""
-    return dict(zip(_LOCK_FIELDS, _lock_values(lock), strict=True))
+    found = dict(zip(_LOCK_FIELDS, _lock_values(lock), strict=True))
+    return found if lock.hold is None else found | {"hold": _as_dict(lock.hold)}
 
 
 def circle_as_dict(circle: Circle) -> dict[str, Any]:
@@ -158,7 +160,8 @@ def _value(found: dict[str, Any]) -> Any:
 def _lock(found: dict[str, Any]) -> Any:
     found["pid"] = found["pid"] or None  # release 0.1.0 has 0 for none, and leaves four fields out
     found["lineage"] = tuple(found.get("lineage", ()))  # earlier ones leave this and the next two out
-    return _make(LockStatus, _LATER_FIELDS | found)
+    found, hold = _LATER_FIELDS | found, found.get("hold")
+    return _make(LockStatus, found | {"hold": None if hold is None else _make(HoldStatus, hold)})
 
 
 def _make(kind: Any, found: dict[str, Any]) -> Any:

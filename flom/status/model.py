@@ -20,6 +20,16 @@ _MOST_COMPARED: Final = 20_000
 """Pairs of a kind of waiter and a holder that L{ResourceStatus.blocking} compares at most: 20 ms."""
 
 
+class HoldStatus(Value):
+    """A hold without a process, which holds a lock."""
+
+    id: str  # the part of its handle that is no secret
+    title: str  # the name that its user has given it; empty for none
+    host: str  # where it was begun, as the daemon knows it
+    ttl: float  # seconds that it lasts from when it was begun, renewed, or left by a command that had adopted it
+    left: float | None  # seconds until it ends; None while a command has adopted it, which is the lock's client then
+
+
 class LockStatus(Value):
     """One lock that is held, or waited for."""
 
@@ -44,6 +54,7 @@ class LockStatus(Value):
         ""  # what was to be done if one of these were in the way: "share", "wait", or to be refused by default
     )
     shares: int | None = None  # what all have in common who hold this together: the number of the first of them
+    hold: HoldStatus | None = None  # set if it is held without a process
 
 
 class ResourceStatus(Value):

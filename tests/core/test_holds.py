@@ -44,7 +44,9 @@ def test_a_hold_ends_when_its_time_is_over() -> None:
     assert table.next_deadline == 130.0
     assert table.expire(at(29.9)) == []
     assert [one.id for one in table.expire(at(100))] == [id_of(SECOND), id_of(FIRST)]
-    assert (len(table), table.next_deadline, table.find(FIRST)) == (0, None, None)
+    assert len(table) == 0
+    assert table.find(FIRST) is None
+    assert table.next_deadline is None
 
 
 def test_to_renew_it_begins_its_time_anew() -> None:
@@ -110,5 +112,5 @@ GOOD: dict[str, Any] = json.loads(hold().write(at(0)))
     + [json.dumps({**GOOD, "name": ""}), json.dumps({**GOOD, "mode": "XX"}), json.dumps({**GOOD, "quantity": -1})],
 )
 def test_what_no_daemon_has_written_is_no_hold(text: str) -> None:
-    with pytest.raises(ValueError, match="^it is no hold$"):
+    with pytest.raises(ValueError, match=r"^it is no hold$"):
         read_hold(text, at(0))

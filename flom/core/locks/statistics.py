@@ -25,6 +25,7 @@ class Loss(str, Enum):
     RECLAIM_REFUSED = "reclaim_refused"  # the holder came, and was told that the lock is lost
     CONTESTED = "contested"  # another daemon of the group has granted it too
     REVOKED = "revoked"  # an administrator has released it
+    HOLD_OVER = "hold_over"  # it was held without a process, and its time was over
     SUPERSEDED = "superseded"  # the holder is a part of the daemon's process, and another daemon leads
 
 

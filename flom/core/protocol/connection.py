@@ -21,13 +21,24 @@ from flom.codes import Outcome
 from flom.core.protocol.decode import NO_TERMS, decode
 from flom.core.protocol.encode import encode, split
 from flom.core.protocol.events import Introduced, Lost, StatusReceived
-from flom.core.protocol.fastpath import FastReader, add_session, add_token, add_told, add_wishes, encode_answer
+from flom.core.protocol.fastpath import (
+    FastReader,
+    add_hold,
+    add_session,
+    add_token,
+    add_told,
+    add_wishes,
+    encode_answer,
+)
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESSAGE_SIZE
 from flom.core.protocol.messages import (
     Answer,
     Contested,
     Goodbye,
     HandedOver,
+    HoldAnswer,
+    HoldOrder,
+    HoldTold,
     Lock,
     ManagementRefused,
     Message,
@@ -176,6 +187,17 @@ class ClientConnection(ClientSession):
         """
         return self._ask(Revoke(name, number, peer_id, user))
 
+    def order_hold(
+        self, handle: str, peer_id: str | None = None, *, is_release: bool = False, ttl: float = 0.0, user: str = ""
+    ) -> bytes:
+        """
+        Renew or release a hold without a process, by the last message of a connection.
+
+        @param handle: see L{HoldOrder}, as for the others.
+        @raise LocalProtocolError: a lock is asked for or held.
+        """
+        return self._ask(HoldOrder(handle, is_release, ttl, peer_id, user))
+
     def request_status(self, name: str | None = None, peer_id: str | None = None) -> bytes:
         """
         Ask what the daemon holds, perhaps before an earlier such request is answered; no lock can be asked for then.
@@ -226,7 +248,7 @@ class ClientConnection(ClientSession):
         self.end()
         return event
 
-    def _ask(self, message: Lock | Shutdown | StatusRequest | Revoke) -> bytes:
+    def _ask(self, message: Lock | Shutdown | StatusRequest | Revoke | HoldOrder) -> bytes:
         data = encode(message)
         self.note_sent(message)
         self.has_answered = False
@@ -320,6 +342,7 @@ class ServerConnection(ServerSession):
         proof: str = "",
         told: Told | None = None,
         why: str = "",
+        hold: HoldTold | None = None,
     ) -> bytes | None:
         """
         Say what became of the lock request; it may be the last word, see L{is_over}.
@@ -331,6 +354,7 @@ class ServerConnection(ServerSession):
         @param terms: are told together with C{session}.
         @param proof: of the grant, see L{Answer.proof}; is told together with C{token}.
         @param told: see L{Answer.told}.
+        @param hold: see L{Answer.hold}.
         @param why: see L{Answer.why}, which is cut short if need be; for a client that L{is_extended}.
         @return: C{None} if the only way to say so is to close the connection.
         """
@@ -347,7 +371,8 @@ class ServerConnection(ServerSession):
             data = add_told(data, told, why)
         if not delayed:
             self.is_late = False
-        return add_token(data, token, proof) if token and self.is_extended else data
+        data = add_token(data, token, proof) if token and self.is_extended else data
+        return data if hold is None else add_hold(data, hold)
 
     def more_wanted(self) -> bytes:
         """Say that the rest of a request that is L{Incomplete} may follow."""
@@ -376,6 +401,10 @@ class ServerConnection(ServerSession):
     def answer_revoke(self, why: str) -> bytes:
         """Say that another client's lock was ended, or, if it is not empty, C{why} not."""
         return encode(RevokeAnswer(why))
+
+    def answer_hold(self, hold: HoldTold | None, why: str = "") -> bytes:
+        """Say what became of a L{HoldOrder}, see L{HoldAnswer}."""
+        return encode(HoldAnswer(hold, why))
 
     def refuse_management(self) -> bytes:
         """Refuse to end, or to show what is held."""

@@ -23,6 +23,9 @@ from flom.core.protocol.messages import (
     Discovered,
     Goodbye,
     HandedOver,
+    HoldAnswer,
+    HoldOrder,
+    HoldTold,
     Lock,
     ManagementRefused,
     Message,
@@ -71,6 +74,9 @@ MAX_HOLDER: Final = 2**32 - 1
 MAX_LINEAGE: Final = 9
 """Ids of the longest lineage: the client's own, and those of eight commands that it runs under."""
 
+MAX_HANDLE: Final = 46
+"""Characters of a handle of a hold without a process (L{flom.core.handles})."""
+
 MAX_SENDER: Final = 40
 """Characters of a user or a command that are shown; more would be no name, but a burden."""
 
@@ -85,7 +91,9 @@ _SMALL: Final = {str(number): number for number in range(100)}
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
 _LOCK_ONLY: Final = frozenset({"mode", "wait", "quantity", "create", "lifespan"})
-KNOWN_TAGS: Final = frozenset({"msg", "session", "resource", "answer", "network", "shutdown", "status", "release"})
+KNOWN_TAGS: Final = frozenset(
+    {"msg", "session", "resource", "answer", "network", "shutdown", "status", "release", "hold"}
+)
 
 
 def decode(data: bytes) -> Message:
@@ -198,12 +206,23 @@ def _short(text: str) -> str:
         raise RemoteProtocolError(f"a key or a value that is none: {truncate(text)!r}") from None
 
 
+def _handle(text: str) -> str:
+    from flom.core.handles import is_handle  # few clients need it
+
+    if not is_handle(text):
+        raise RemoteProtocolError(f"no handle: {truncate(text)!r}")
+    return text
+
+
 _WISHES: Final[dict[str, Callable[[str], Any]]] = {
     "lineage": _lineage,
     "nested": _nested,
     "max_hold": _duration,
     "value": _flag,
     "key": _short,
+    "ttl": _duration,
+    "hold_as": lambda text: text[:MAX_SENDER],
+    "adopts": _handle,
 }
 """How each of L{Wishes} is read; the reader of one that is binding raises L{RemoteProtocolError} for nonsense."""
 
@@ -244,6 +263,19 @@ def _answer(found: Attributes) -> Answer:
         _number(msg.get("wishes", "")) != 0,
         _told(answer) if "value" in answer else None,
         answer.get("why", ""),
+        _hold(found["hold"]) if "hold" in found else None,
+    )
+
+
+def _hold(hold: dict[str, str]) -> HoldTold:
+    ttl = max(0, _number(hold.get("ttl", "")))
+    return HoldTold(
+        hold.get("handle", "")[:MAX_HANDLE],
+        _decode_name(hold.get("name", "")),
+        _mode(hold.get("mode", "0")),
+        _quantity(hold.get("quantity", "0")),
+        ttl / 1000,
+        _flag(hold.get("adopted", "")),
     )
 
 
@@ -346,7 +378,11 @@ def _standing(msg: dict[str, str]) -> Standing | None:
         raise RemoteProtocolError(f"a daemon of role {msg.get('role')!r}") from None
 
 
-def _management(found: Attributes) -> Shutdown | StatusRequest | Revoke:
+def _management(found: Attributes) -> Shutdown | StatusRequest | Revoke | HoldOrder:
+    if "hold" in found:
+        hold, user = found["hold"], found["msg"].get("user", "")[:MAX_SENDER]
+        ttl = _duration(hold["ttl"]) if "ttl" in hold else 0.0
+        return HoldOrder(_handle(hold.get("handle", "")), _flag(hold.get("release", "")), ttl, _peer_id(found), user)
     if "release" in found:
         number = _number(found["release"].get("number", ""))
         if not 0 < number <= _INT64_MAX:
@@ -375,6 +411,10 @@ def _managed(found: Attributes) -> StatusFollows | ManagementRefused:
 def _handed_over(found: Attributes) -> HandedOver:
     msg = found["msg"]
     return HandedOver(msg.get("leader", ""), msg.get("why", ""))
+
+
+def _hold_answer(found: Attributes) -> HoldAnswer:
+    return HoldAnswer(_hold(found["hold"]) if "hold" in found else None, found["msg"].get("why", ""))
 
 
 def _offer(found: Attributes) -> Offer:
@@ -412,6 +452,7 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (5, 8): _management,
     (5, 16): _managed,
     (5, 24): _handed_over,
+    (5, 40): _hold_answer,
     (5, 32): lambda found: RevokeAnswer(found["msg"].get("why", "")),
     (6, 8): _challenge,
     (6, 16): _proof,

@@ -22,6 +22,9 @@ from flom.core.protocol.messages import (
     Discovered,
     Goodbye,
     HandedOver,
+    HoldAnswer,
+    HoldOrder,
+    HoldTold,
     Lock,
     ManagementRefused,
     Message,
@@ -78,6 +81,9 @@ _WISHES: Final[dict[str, Callable[[Any], str]]] = {
     "max_hold": lambda seconds: f"{seconds * 1000:.0f}" if seconds else "",
     "value": lambda is_wanted: "1" if is_wanted else "",
     "key": lambda key: "" if key is None else spell_text(key),
+    "ttl": lambda seconds: f"{seconds * 1000:.0f}" if seconds else "",
+    "hold_as": str,
+    "adopts": str,
 }
 """How each of L{Wishes} is written."""
 
@@ -213,7 +219,9 @@ def _more(message: Message) -> str:
         case HandedOver():
             leader, why = map(_quoted, (message.leader, message.why))
             return f" leader={leader} why={why}"
-        case Revoke(user=user) if user:
+        case HoldAnswer():
+            return spell_why(message.why, 250)
+        case Revoke(user=user) | HoldOrder(user=user) if user:
             return f" user={_quoted(user)}"
         case Revoked():
             return f" by={_quoted(message.by)}"
@@ -283,7 +291,8 @@ def _body(message: Message) -> str:
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
             told = (spell_told(message.told) if message.told else "") + spell_why(message.why)
-            return f'{session}<answer rc="{message.code}"{_element(message)}{told}{_spell_token(message)}/>'
+            hold = "" if message.hold is None else spell_hold(message.hold)
+            return f'{session}<answer rc="{message.code}"{_element(message)}{told}{_spell_token(message)}/>{hold}'
         case Goodbye():
             return f'<resource name="{_encode_name(message.name)}" rollback="1" />'
         case Unlock():
@@ -300,6 +309,12 @@ def _body(message: Message) -> str:
         case Revoke():
             name = _encode_name(message.name)
             return f'{_session(message.peer_id)}<release name="{name}" number="{message.number}"/>'
+        case HoldOrder():
+            release = ' release="1"' if message.is_release else ""
+            ttl = f' ttl="{message.ttl * 1000:.0f}"' if message.ttl else ""
+            return f"{_session(message.peer_id)}<hold handle={_quoted(message.handle)}{release}{ttl}/>"
+        case HoldAnswer():
+            return "" if message.hold is None else spell_hold(message.hold)
         case StatusFollows():
             return f'<status size="{message.size}"/>'
         case ManagementRefused():
@@ -327,6 +342,16 @@ def _spell_wishes(wishes: Wishes) -> str:
 def spell_text(text: str) -> str:
     """Write C{text} so that it needs no escapes, and is not empty if C{text} is."""
     return _encode_name(text) or "-"
+
+
+def spell_hold(hold: HoldTold) -> str:
+    """Write C{hold} as a tag."""
+    handle = f" handle={_quoted(hold.handle)}" if hold.handle else ""
+    name = f' name="{_encode_name(hold.name)}"' if hold.name else ""
+    wish = f' mode="{hold.mode.value}" quantity="{hold.quantity}"'
+    ttl = f' ttl="{hold.ttl * 1000:.0f}"' if hold.ttl else ""
+    adopted = ' adopted="1"' if hold.is_adopted else ""
+    return f"<hold{handle}{name}{wish}{ttl}{adopted}/>"
 
 
 def _spell_note(note: Note) -> str:

@@ -6,6 +6,8 @@ from flom.core.protocol.messages import (
     Challenge,
     Contested,
     HandedOver,
+    HoldAnswer,
+    HoldOrder,
     ManagementRefused,
     Message,
     Offer,
@@ -25,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flom.codes import Outcome
     from flom.core.names import ResourceName
-    from flom.core.protocol.messages import Note, Told
+    from flom.core.protocol.messages import HoldTold, Note, Told
 
 
 class Introduced(Value):
@@ -56,12 +58,14 @@ class Granted(Value):
     @ivar token: the fencing token (L{flom.core.tokens}); C{None} from a daemon of FLoM's.
     @ivar proof: L{flom.core.protocol.messages.Answer.proof}; the empty string if there is none.
     @ivar told: what is kept with the resource; C{None} if that was not wished.
+    @ivar hold: the hold that was begun, or adopted; likewise.
     """
 
     element: str | None
     token: int | None = None
     proof: str = ""
     told: Told | None = None
+    hold: HoldTold | None = None
 
 
 class Refused(Value):
@@ -139,6 +143,7 @@ Event = (
     | ManagementRefused
     | HandedOver
     | RevokeAnswer
+    | HoldAnswer
     | StatusReceived
 )
 """What L{flom.core.protocol.connection.ClientConnection} receives."""
@@ -153,6 +158,7 @@ Order = (
     | Shutdown
     | StatusRequest
     | Revoke
+    | HoldOrder
     | Challenge
     | Offer
 )

@@ -21,7 +21,7 @@ from __future__ import annotations
 from flom.core.cache import Cache
 from flom.core.protocol.decode import KNOWN_TAGS, message_of
 from flom.core.protocol.decode import decode as decode_xml
-from flom.core.protocol.encode import encode, spell_terms, spell_told, spell_why
+from flom.core.protocol.encode import encode, spell_hold, spell_terms, spell_told, spell_why
 from flom.core.protocol.framing import END_OF_MESSAGE, MAX_MESSAGE_SIZE, MessageReader
 from flom.core.protocol.messages import Answer
 from flom.core.tokens import MAX_TOKEN
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
 
-    from flom.core.protocol.messages import Message, Terms, Told
+    from flom.core.protocol.messages import HoldTold, Message, Terms, Told
 
 _KEPT_READS: Final = 4  # of one connection
 _LONGEST_READ: Final = 1024  # bytes, of those that are kept
@@ -162,6 +162,11 @@ def add_token(answer: bytes, token: int, proof: str = "") -> bytes:
     """Return an C{answer} that was written, with C{token} and its C{proof}, if there is one."""
     said = b' token="%d" proof="%b"' % (token, proof.encode()) if proof else b' token="%d"' % token
     return b"%b%b/></msg>" % (answer[:-8], said)
+
+
+def add_hold(answer: bytes, hold: HoldTold) -> bytes:
+    """Return an C{answer} that was written whole, with what is told of a C{hold}."""
+    return b"%b%b</msg>" % (answer.removesuffix(b"</msg>"), spell_hold(hold).encode("utf-8", "surrogateescape"))
 
 
 class FastReader(MessageReader):

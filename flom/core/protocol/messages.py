@@ -38,6 +38,10 @@ class Wishes(Value):
     @ivar value: whether to be L{Told} the value of the resource.
     @ivar key: of the job for which to be told when it was finished last; the empty string for the only one of the
         resource, C{None} for none.
+    @ivar ttl: seconds, more than 0, for which the lock is to be held without a process (L{flom.core.holds}); 0 for no
+        such hold.
+    @ivar hold_as: the name of that hold, for people to read; empty for none.
+    @ivar adopts: the handle of the hold that the lock is to go on with, whatever name was asked for; empty for none.
     """
 
     lineage: tuple[str, ...] = ()
@@ -45,6 +49,9 @@ class Wishes(Value):
     max_hold: float = 0.0
     value: bool = False
     key: str | None = None
+    ttl: float = 0.0
+    hold_as: str = ""
+    adopts: str = ""
 
     @property
     def is_binding(self) -> bool:
@@ -88,6 +95,25 @@ class Told(Value):
     value: str = ""
     done: float | None = None
     by: str = ""
+
+
+class HoldTold(Value):
+    """
+    What a daemon tells of a hold without a process.
+
+    @ivar handle: of one that has just begun; empty otherwise, because the daemon does not keep it.
+    @ivar name: of the resource.
+    @ivar quantity: see L{Lock}.
+    @ivar ttl: seconds.
+    @ivar is_adopted: true if a command has adopted it: its time begins when that has ended.
+    """
+
+    handle: str = ""
+    name: str = ""
+    mode: LockMode = NL
+    quantity: int = 0
+    ttl: float = 0.0
+    is_adopted: bool = False
 
 
 class Lock(Value):
@@ -198,6 +224,7 @@ class Answer(Value):
     @ivar wishes: true if the daemon understands L{Wishes}; said when it asks for a L{More}.
     @ivar told: what is kept with the resource; C{None} if that was not wished.
     @ivar why: the reason of a refusal, if C{code} does not say all of it.
+    @ivar hold: the hold that was begun, or adopted; C{None} if that was not wished.
     """
 
     verb = 1
@@ -215,6 +242,7 @@ class Answer(Value):
     wishes: bool = False
     told: Told | None = None
     why: str = ""
+    hold: HoldTold | None = None
 
 
 class Unlock(Value):
@@ -470,6 +498,40 @@ class RevokeAnswer(Value):
     why: str = ""
 
 
+class HoldOrder(Value):
+    """
+    A client renews or releases a hold without a process; answered by L{HoldAnswer}. FLoM's daemons, and older ones of
+    ours, must not be sent it.
+
+    @ivar handle: of the hold.
+    @ivar is_release: true to release it; false to begin its time anew.
+    @ivar ttl: seconds of its new TTL; 0 for the one that it has.
+    @ivar user: see L{Revoke}.
+    """
+
+    verb, step = 5, 8
+
+    handle: str
+    is_release: bool = False
+    ttl: float = 0.0
+    peer_id: str | None = None
+    user: str = ""
+
+
+class HoldAnswer(Value):
+    """
+    What became of a L{HoldOrder}.
+
+    @ivar hold: as it is now, or was; C{None} if there is none, or nothing has changed.
+    @ivar why: the reason why nothing has changed; empty if it has.
+    """
+
+    verb, step = 5, 40
+
+    hold: HoldTold | None = None
+    why: str = ""
+
+
 class Challenge(Value):
     """
     A leader asks a daemon of its group whether it is the leader that has announced itself; the only message of its
@@ -524,8 +586,10 @@ class Offer(Value):
     sealed: str = ""
 
 
-Request = Lock | More | Unlock | Goodbye | Shutdown | StatusRequest | Revoke | Ping
-Reply = Answer | Unlocked | Contested | Revoked | StatusFollows | ManagementRefused | HandedOver | RevokeAnswer
+Request = Lock | More | Unlock | Goodbye | Shutdown | StatusRequest | Revoke | HoldOrder | Ping
+Reply = (
+    Answer | Unlocked | Contested | Revoked | StatusFollows | ManagementRefused | HandedOver | RevokeAnswer | HoldAnswer
+)
 Message = Request | Reply | Discover | Discovered | Challenge | Proof | Offer
 
 

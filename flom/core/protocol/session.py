@@ -25,6 +25,8 @@ from flom.core.protocol.messages import (
     Contested,
     Goodbye,
     HandedOver,
+    HoldAnswer,
+    HoldOrder,
     Lock,
     ManagementRefused,
     Message,
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
         | ManagementRefused
         | HandedOver
         | RevokeAnswer
+        | HoldAnswer
     )
 
 
@@ -94,6 +97,7 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
         Unlock: _Server.EXTENDED,
         Goodbye: _Server.EXTENDED,
         StatusRequest: _Server.EXTENDED,
+        HoldOrder: _Server.EXTENDED,
         Ping: _Server.EXTENDED,
     },
     _Server.WATCHING: {StatusRequest: _Server.WATCHING},
@@ -295,6 +299,7 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         StatusRequest: _Client.WATCHING,
         Shutdown: _Client.MANAGING,
         Revoke: _Client.MANAGING,
+        HoldOrder: _Client.MANAGING,
     },
     _Client.ASKED: {
         Waiting: _Client.WAITING,
@@ -334,6 +339,7 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         ManagementRefused: _Client.MANAGING,
         HandedOver: _Client.MANAGING,
         RevokeAnswer: _Client.MANAGING,
+        HoldAnswer: _Client.MANAGING,
     },
     _Client.OVER: {},
 }
@@ -456,7 +462,7 @@ class ClientSession:
 
     def _is_of_its_resource(self, message: Request) -> bool:
         """Return whether C{message} is about the resource to which the first lock has bound the connection, if any."""
-        if self._name is None or isinstance(message, (StatusRequest, Ping, More)):
+        if self._name is None or isinstance(message, (StatusRequest, HoldOrder, Ping, More)):
             return True
         if isinstance(message, Lock):
             return parse_name(message.name).key == parse_name(self._name).key
@@ -469,7 +475,7 @@ def _meaning(answer: Answer) -> Waiting | Granted | Refused:
     except ValueError:
         raise RemoteProtocolError(f"an answer with code {answer.code}") from None
     if outcome == Outcome.GRANTED:
-        return Granted(answer.element, answer.token or None, answer.proof, answer.told)
+        return Granted(answer.element, answer.token or None, answer.proof, answer.told, answer.hold)
     if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
         return Waiting(outcome == Outcome.AWAITING_CREATION)
     return Refused(outcome, answer.why)

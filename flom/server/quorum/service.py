@@ -160,6 +160,7 @@ class QuorumService(Service):
             text = "leading, epoch {epoch}: the leader before has left {locks} locks and waiters of {clients} clients"
             self._log.info(text, epoch=epoch, locks=len(estate.claims), clients=len(estate.clients))
         else:
+            self._arbiter.restore()
             text = "leading, epoch {epoch}: for {grace:.1f} s, only holders of locks of the leader before are served"
             self._log.info(text, epoch=epoch, grace=grace)
         self._lifespan.startService()

@@ -27,7 +27,7 @@ class QuorumStore(Store):
         self._texts: dict[str, str] = {}
 
     @property
-    def problem(self) -> str:  # type: ignore[override]  # nobody sets it
+    def problem(self) -> str:  # type: ignore[override]  # it is never set
         """Why the last write has not succeeded yet; the empty string if it has."""
         return self._keys.problem
 

@@ -19,6 +19,9 @@ from flom.core.protocol.messages import (
     Discover,
     Discovered,
     Goodbye,
+    HoldAnswer,
+    HoldOrder,
+    HoldTold,
     Lock,
     Message,
     More,
@@ -39,6 +42,8 @@ from flom.core.protocol.messages import (
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
 PEER_ID: Final = "0123456789abcdef0123456789abcdef"
+
+HANDLE: Final = f"hold-{'0' * 8}-{'f' * 32}"
 
 NAMES: Final = [
     "R1",
@@ -112,7 +117,8 @@ def any_message(random: Random) -> Message:
                 Contested(),
                 Discovered("", 1),
             ]
-            others += [Revoke(name, 3), Revoked("x")]
+            others += [Revoke(name, 3), Revoked("x"), HoldOrder(HANDLE, True), HoldOrder(HANDLE, ttl=5.0, user="x")]
+            others += [HoldAnswer(why="x"), HoldAnswer(HoldTold("", name, ttl=0.5))]
             return random.choice([*others, Offer("ff02::1", "0" * 16, "0" * 32, "")])
         case 9:
             lock = valid_lock(random, name)
@@ -127,7 +133,8 @@ def any_message(random: Random) -> Message:
             session = random.choice(["", "0" * 32])
             said: dict[str, Any] = {"session": session, "terms": terms} if session else {}
             told = random.choice([None, None, Told(), Told("tape7", 3.5, "one"), Told("<&>", 0.0)])
-            said |= {"told": told, "why": random.choice(["", "", 'it is "x"'])}
+            hold = random.choice([None, None, None, HoldTold(HANDLE), HoldTold("", name, LockMode.PR, 3, 60.0, True)])
+            said |= {"hold": hold, "told": told, "why": random.choice(["", "", 'it is "x"'])}
             return Answer(random.choice([16, 24, 32]), code, token=token, proof=proof, extended=bool(session), **said)
         case 4 | 5 | 6:
             if random.random() < 0.1:
@@ -144,7 +151,9 @@ def any_wishes(random: Random) -> Wishes:
     """Return wishes, of which at least one is made."""
     lineage = random.choice([("0123456789abcdef",), ("0" * 16, "f" * 16)])
     kept = random.choice([(False, None), (True, None), (True, ""), (False, "monday")])
-    return Wishes(lineage, random.choice(["", "share", "wait"]), random.choice([0.0, 0.001, 60.0]), *kept)
+    wishes = Wishes(lineage, random.choice(["", "share", "wait"]), random.choice([0.0, 0.001, 60.0]), *kept)
+    hold: dict[str, Any] = random.choice([{}, {"ttl": 600.0, "hold_as": "<deploy>"}, {"adopts": HANDLE}])
+    return wishes.replace(**hold)
 
 
 def spelled(message: Message) -> bytes:

@@ -22,6 +22,9 @@ from flom.core.protocol.messages import (
     Discovered,
     Goodbye,
     HandedOver,
+    HoldAnswer,
+    HoldOrder,
+    HoldTold,
     Lock,
     ManagementRefused,
     Message,
@@ -49,7 +52,7 @@ from flom.errors import RemoteProtocolError
 
 Attributes = dict[str, str]
 
-_KNOWN: Final = ("msg", "session", "resource", "answer", "network", "shutdown", "status")
+_KNOWN: Final = ("msg", "session", "resource", "answer", "network", "shutdown", "status", "release", "hold")
 _NOT_IN_UNLOCK: Final = ("mode", "wait", "quantity", "create", "lifespan")
 _LONGEST_LIFESPAN_MS: Final = 2**31 - 1
 _LARGEST: Final = 2**31 - 1
@@ -88,7 +91,7 @@ def read_slowly(data: bytes) -> Message:
             if len(start) != 16 or not set(start) <= set("0123456789abcdef"):
                 start = ""
             said = _is_set(msg, "extended"), secret, start, token, _proof(answer), _terms(msg)
-            kept = _is_set(msg, "wishes"), _told(answer), answer.get("why", "")
+            kept = _is_set(msg, "wishes"), _told(answer), answer.get("why", ""), _hold(tags)
             return Answer(step, code, answer.get("element"), peer_id, *said, *kept)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
@@ -120,6 +123,10 @@ def read_slowly(data: bytes) -> Message:
             host, version, alone = msg.get("host", ""), msg.get("version", ""), _is_set(msg, "alone")
             return Discovered(network["address"], port, _standing(msg), host, version, alone)
         case 5, 8:
+            if "hold" in tags:
+                hold, user = tags["hold"], msg.get("user", "")[:40]
+                ttl = _within(1, strtol(hold["ttl"]), 2**63 - 1) / 1000 if "ttl" in hold else 0.0
+                return HoldOrder(_handle(hold.get("handle", "")), _is_set(hold, "release"), ttl, peer_id, user)
             if "release" in tags:
                 number = _within(1, strtol(tags["release"].get("number", "")), 2**63 - 1)
                 return Revoke(_name(tags["release"].get("name", "")), number, peer_id, msg.get("user", "")[:40])
@@ -137,6 +144,8 @@ def read_slowly(data: bytes) -> Message:
             return ManagementRefused()
         case 5, 24:
             return HandedOver(msg.get("leader", ""), msg.get("why", ""))
+        case 5, 40:
+            return HoldAnswer(_hold(tags), msg.get("why", ""))
         case 5, 32:
             return RevokeAnswer(msg.get("why", ""))
         case 6, 24:
@@ -186,7 +195,33 @@ def _wishes(resource: dict[str, str]) -> Wishes | None:
         said["value"] = _is_set(resource, "value")
     if "key" in resource:
         said["key"] = _short(resource["key"])
+    if "ttl" in resource:
+        said["ttl"] = _within(1, strtol(resource["ttl"]), 2**63 - 1) / 1000
+    if "hold_as" in resource:
+        said["hold_as"] = resource["hold_as"][:40]
+    if "adopts" in resource:
+        said["adopts"] = _handle(resource["adopts"])
     return Wishes(**said) if said else None
+
+
+def _handle(text: str) -> str:
+    if not re.fullmatch("hold-[0-9a-f]{8}-[0-9a-f]{32}", text):
+        raise _breach()
+    return text
+
+
+def _hold(tags: dict[str, Attributes]) -> HoldTold | None:
+    if "hold" not in tags:
+        return None
+    hold = tags["hold"]
+    return HoldTold(
+        hold.get("handle", "")[:46],
+        _name(hold.get("name", "")),
+        _mode(hold.get("mode", "0")),
+        _within(0, strtol(hold.get("quantity", "0")), _LARGEST),
+        max(0, strtol(hold.get("ttl", ""))) / 1000,
+        _is_set(hold, "adopted"),
+    )
 
 
 def _note(resource: dict[str, str]) -> Note | None:
