@@ -37,7 +37,7 @@ def no_configuration_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Keep the user's own C{~/.flom}, state directory and variables out of the tests."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
-    for name in ("ELEMENT", "TRACE_MASK", "CONFIG", "SOCKET", "ADDRESS", "GROUP"):
+    for name in ("ELEMENT", "TRACE_MASK", "CONFIG", "SOCKET", "ADDRESS", "GROUP", "LINEAGE"):
         monkeypatch.delenv(f"FLOM_{name}", raising=False)
     assert not os.path.exists("/etc/flom.conf")
 

@@ -21,6 +21,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "resource-timeout": "MS",
         "resource-create": "yes|no",
         "resource-idle-lifespan": "MS",
+        "nested": "refuse|share|wait",
     },
     "Place of the daemon": {
         "socket-name": "PATH",

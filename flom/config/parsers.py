@@ -287,6 +287,13 @@ def split_hosts(text: str) -> tuple[str, ...]:
     return tuple(host.strip() for host in text.split(","))
 
 
+def read_nested(text: str) -> str:
+    """Check what to do about a lock that a command holds under which this one runs."""
+    if text not in ("refuse", "share", "wait"):
+        raise Unclear("it is none of refuse, share and wait")
+    return text
+
+
 def read_on_lost(text: str) -> str:
     """Check what a command is to get when its lock is lost; L{lost_signal} says which signal that is."""
     lost_signal(text)

@@ -30,6 +30,7 @@ from flom.config.parsers import (
     read_mode,
     read_mode_name,
     read_name,
+    read_nested,
     read_number,
     read_on_lost,
     read_sessions,
@@ -448,6 +449,8 @@ class Config(_Values):
         help="write nothing about the lock: the status says how it went")
     resource_type: str = _text("--type", "[Resource] Type", default="", check=read_type, program=RUNNER,
         help="simple, numeric, set, hierarchical, sequence or timestamp: refuse a resource of another type")
+    nested: str = _text("--nested", "[Resource] Nested", default="refuse", check=read_nested, program=RUNNER,
+        help="refuse, share or wait: what to do about a lock that a flom-run holds that this one runs under")
     listen: tuple[str, ...] = _list("--listen", "[Daemon] Listen", default=(), program=DAEMON,
         from_option=lambda text: (text,), from_file=lambda text: tuple(filter(None, text.split(";"))),
         help="Twisted endpoint to listen on, such as tcp:28015:interface=127.0.0.1 or systemd:index=0")

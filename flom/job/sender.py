@@ -6,19 +6,24 @@ import os
 import pwd
 import sys
 
+from flom.job.lineage import wishes_here
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flom.core.protocol.messages import Lock
 
 
-def signed(request: Lock, command: str | None = None) -> Lock:
+def signed(request: Lock, command: str | None = None, *, has_lineage: bool = True) -> Lock:
     """
-    Return C{request} with the names of our user and of the program that the lock is for, by themselves.
+    Return C{request} with the names of our user and of the program that the lock is for, by themselves, and with the
+    lineage of this process.
 
     @param command: that program, perhaps with its path; this program by default.
+    @param has_lineage: false for a program that is to tell none.
     """
     program = os.path.basename(sys.argv[0] if command is None else command)
-    return request.replace(user=user_name(), command=_text(program))
+    wishes = wishes_here(request.wishes) if has_lineage else request.wishes
+    return request.replace(user=user_name(), command=_text(program), wishes=wishes)
 
 
 def user_name() -> str:

@@ -24,6 +24,7 @@ from flom.errors import (
 )
 from flom.job.environment import VALUE, add_lock, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
+from flom.job.lineage import lineage_of, new_id, pass_on, with_lineage
 from flom.job.sender import signed
 from flom.job.status import leave
 from flom.job.wording import status_for
@@ -98,6 +99,7 @@ class Runner(Hooks):
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
         self._history: HistoryFile | None = None
         self._account: Account | None = None
+        self._lineage = lineage_of(new_id()) if wording.tells_lineage else ()
 
     def run(self) -> int:
         """Acquire the lock, run the command, release the lock; return the status to exit with, -N for signal N."""
@@ -106,7 +108,9 @@ class Runner(Hooks):
 
     def _run(self) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
-        request = signed(request_of(self._config), self._command[0])
+        request = signed(request_of(self._config), self._command[0], has_lineage=False)
+        if self._lineage:
+            request = with_lineage(request, self._lineage, self._config.nested)
         if self._kept is not None:
             request = self._kept.wish(request)
         try:
@@ -272,6 +276,8 @@ class Runner(Hooks):
         add_lock(environment, request.name, request.mode, granted.element, granted.token)
         if granted.told is not None and granted.told.value:
             environment[VALUE] = os.fsencode(granted.told.value)
+        if self._lineage:
+            pass_on(self._lineage, environment)
         if not self._config.close:
             os.set_inheritable(conversation.fileno(), True)
             if conversation.holding is not None:

@@ -810,6 +810,10 @@ class DeferredArbiter(Acquiring):
         request = effect.request
         if isinstance(effect, Refused):
             self.statistics.lost[Loss.RECLAIM_REFUSED] += request.regains
+            if effect.circle:
+                from flom.server.circles import spell_circle  # which few daemons need
+
+                effect.why = spell_circle(effect, self.peer)
             if effect.limit is None and not self._throttle.allows("refusals"):
                 return
         elif isinstance(effect, Withdrawn) and not self._throttle.allows("withdrawals"):
@@ -833,7 +837,7 @@ class DeferredArbiter(Acquiring):
             case Refused(limit=Limit() as limit):
                 self._throttle.warn(limit.value, "{resource} ({mode}) refused to {peer}", **about)
             case Refused(outcome=outcome):
-                why = outcome.name.lower().replace("_", " ")
+                why = effect.why or outcome.name.lower().replace("_", " ")
                 self._log.info("{resource} ({mode}) refused to {peer}: {why}", why=why, **about)
             case Queued() | Incubated():
                 pass

@@ -94,6 +94,7 @@ ROWS = [
     Row("status_file", "", "status-file", "a", "a", "Command/StatusFile", "a", "'a'"),
     Row("quiet", "Q", "quiet", "", True, "Command/Quiet", "yes", "1"),
     Row("resource_type", "", "type", "set", "set", "Resource/Type", "set", "'set'"),
+    Row("nested", "", "nested", "share", "share", "Resource/Nested", "share", "'share'"),
 ]
 
 INTEGERS = [

@@ -170,6 +170,7 @@ def test_verbose_shows_the_defaults_in_the_order_of_the_manual(run_here: RunHere
         "[Command]/StatusFile=''",
         "[Command]/Quiet=0",
         "[Resource]/Type=''",
+        "[Resource]/Nested='refuse'",
     ]
 
 

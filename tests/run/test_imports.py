@@ -161,7 +161,7 @@ flom.core.protocol flom.core.protocol.connection flom.core.protocol.decode flom.
 flom.core.protocol.events flom.core.protocol.fastpath flom.core.protocol.framing flom.core.protocol.messages
 flom.core.protocol.session flom.core.tokens flom.core.value
 flom.job flom.job.command_line flom.job.descriptors flom.job.environment flom.job.forwarding flom.job.process_name
-flom.job.sender flom.job.signals flom.job.status flom.job.wording flom.job.words
+flom.job.lineage flom.job.sender flom.job.signals flom.job.status flom.job.wording flom.job.words
 flom.net flom.net.keepalive flom.net.machine_id
 flom.run flom.run.child flom.run.main flom.run.program flom.run.runner flom.run.terminal
 """

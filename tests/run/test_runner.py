@@ -179,7 +179,9 @@ def test_what_is_asked_for_is_what_the_options_say(fake: FakeDaemon, programs: P
     _, lock = fake.accept()
     assert lock.peer_id is not None
     wanted = Lock("/a/b", LockMode.CW, 0, False, False, 2.5, lock.peer_id, extended=HAS_SESSIONS)
-    assert lock.replace(user="", command="") == wanted
+    assert lock.replace(user="", command="", wishes=None) == wanted
+    assert lock.wishes is not None
+    assert len(lock.wishes.lineage) == 1
 
 
 def test_nothing_of_the_command_runs_before_the_grant(asked: Asked, tmp_path: Path) -> None:
