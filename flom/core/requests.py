@@ -245,8 +245,9 @@ def check_apart(names: Iterable[ResourceName]) -> None:
     """
     before: dict[str, ResourceName] = {}
     for name in names:
-        other = before.setdefault(name.key, name)
-        if other is not name:
+        other = before.get(name.key)
+        before[name.key] = name
+        if other is not None:
             same = "twice" if other.text == name.text else f"beside {other.text!r}, a node of the same hierarchy"
             raise InvalidRequest(f"{name.text!r} is asked for {same}: several locks at once are of different resources")
 

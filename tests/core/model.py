@@ -24,7 +24,7 @@ from flom.core.names import (
     SimpleName,
     TimestampName,
 )
-from flom.core.requests import LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId, SetRequest
 from flom.errors import RemoteProtocolError
 
 # docs/compatibility.md, "Lock modes"; rows: held, columns: asked, both in the order NL CR CW PR PW EX
@@ -66,6 +66,10 @@ def related(one: HierarchicalName, other: HierarchicalName) -> bool:
     return (one.text + "/").startswith(other.text + "/") or (other.text + "/").startswith(one.text + "/")
 
 
+def lineage_of(request: LockRequest) -> tuple[str, ...]:
+    return () if request.wishes is None else request.wishes.lineage
+
+
 def unit_of(format: str) -> int | None:
     return next((unit for text, unit in UNITS if text in format), None)
 
@@ -82,11 +86,24 @@ class Holder:
 
 
 @dataclass(eq=False)
+class Together:
+    """A request for several locks at once, which waits (docs/howto/several-locks.md, "Who is next")."""
+
+    request: SetRequest
+    is_free: bool  # nobody is known to wait for it
+    overtaken: int = 0
+    awaits: Resource | None = None  # only its time has to come there
+
+
+@dataclass(eq=False)
 class Resource:
     name: ResourceName
     retention: float
     holders: list[Holder] = field(default_factory=list)  # oldest first
     queue: list[LockRequest] = field(default_factory=list)
+    together: list[Together] = field(default_factory=list)
+    held_back: list[LockRequest] = field(default_factory=list)
+    is_due: bool = False  # to be looked at
     bound: list[SessionId] = field(default_factory=list)
     idle_since: float = 0.0
 
@@ -100,15 +117,21 @@ class Resource:
 class Model:
     """Who holds and who waits; the calls are those of C{LockTable}."""
 
-    def __init__(self, strftime: Callable[[str, float], str]) -> None:
+    def __init__(self, strftime: Callable[[str, float], str], max_overtaking: int) -> None:
         self.strftime = strftime
+        self.max_overtaking = max_overtaking
+        self.watched: list[LockRequest] = []  # of which nobody of the lineage holds anything, as far as is known
         self.resources: list[Resource] = []
         self.incubator: list[LockRequest] = []
         self.asked: dict[LockRequest, tuple[float, int]] = {}  # when each was made first, and how many were before it
         self.grants = 0
 
     def waiting(self) -> list[LockRequest]:
-        return self.incubator + [request for resource in self.resources for request in resource.queue]
+        queued = [request for resource in self.resources for request in resource.queue + resource.held_back]
+        return self.incubator + queued + [part for each in self.all_together() for part in each.request.parts]
+
+    def all_together(self) -> list[Together]:
+        return list(dict.fromkeys(each for resource in self.resources for each in resource.together))
 
     def request(self, request: LockRequest, now: Instant) -> list[Effect]:
         self.asked[request] = now.monotonic - request.waited, len(self.asked)
@@ -132,58 +155,224 @@ class Model:
                 effects.append(self.arrive(resource, incubated, now, delayed=True))
         return effects
 
+    def request_all(self, request: SetRequest, now: Instant) -> list[Effect]:
+        for part in request.parts:
+            self.asked[part] = now.monotonic - part.waited, len(self.asked)
+        effects = self.expire(now)
+        made = []
+        for part in request.parts:
+            if self.find(part.name) is None:
+                if not part.create:
+                    return [*effects, Refused(part, Outcome.CANNOT_WAIT)]
+                if isinstance(part.name, TimestampName) and unit_of(part.name.format) is None:
+                    return [*effects, Refused(part, Outcome.INVALID_TIMESTAMP_FORMAT)]
+                made.append(Resource(part.name, retention=part.lifespan + 1.0 if part.lifespan > 0 else 2.0))
+        self.resources += made
+        effects += self.arrive_together(request, now)
+        for resource in made:
+            for incubated in list(self.incubator):
+                if same_resource(incubated.name, resource.name):
+                    self.incubator.remove(incubated)
+                    effects.append(self.arrive(resource, incubated, now, delayed=True))
+        return effects
+
+    def arrive_together(self, request: SetRequest, now: Instant) -> list[Effect]:
+        for part in request.parts:
+            resource = self.resource(part)
+            if part.session not in resource.bound:
+                resource.bound.append(part.session)
+        if request.regains:
+            before = self.grants
+            holders: list[tuple[Resource, Holder]] = []
+            for part in request.parts:
+                resource = self.resource(part)
+                if not self.reclaimable(resource, part, now):
+                    for other, holder in holders:
+                        self.free(other, holder, rollback=False)
+                    self.grants = before
+                    return [Refused(part, Outcome.BUSY)]
+                holders.append((resource, self.hold(resource, part, now)))
+            return [self.granted(holder, delayed=False) for _, holder in holders]
+        each = Together(request, is_free=not self.may_hold(request.parts[0]))
+        blocked = self.blocked(each, now)
+        if blocked is None:
+            return self.grant_together(each, now, delayed=False)
+        for part in request.parts:
+            if isinstance(part.name, NumericName) and part.quantity > part.name.total:
+                return [Refused(part, Outcome.IMPOSSIBLE)]
+        if not request.wait:
+            return [Refused(blocked, Outcome.BUSY)]
+        for part in request.parts:
+            self.resource(part).together.append(each)
+        if each.is_free:
+            self.watched.append(request.parts[0])
+        return [Queued(blocked)]
+
+    def resource(self, request: LockRequest) -> Resource:
+        found = self.find(request.name)
+        assert found is not None
+        return found
+
+    def blocked(self, each: Together, now: Instant) -> LockRequest | None:
+        """Return the first part that is in the way; what only waits for the time is looked at last."""
+        for part in sorted(each.request.parts, key=lambda part: isinstance(part.name, TimestampName)):
+            resource = self.resource(part)
+            is_barred = each.is_free and self.bars(resource, self.number(each))
+            if is_barred or not self.grantable(resource, part, now):
+                is_timed = isinstance(part.name, TimestampName) and len(resource.holders) < part.name.slots
+                each.awaits = resource if is_timed and not is_barred else None
+                return part
+        return None
+
+    def number(self, each: Together | LockRequest) -> int:
+        """The order of arrival."""
+        return self.asked[each.request.parts[0] if isinstance(each, Together) else each][1]
+
+    def in_turn(self, resource: Resource) -> list[Together]:
+        free = [each for each in resource.together if each.is_free]
+        return free[:1] + [each for each in resource.together if not each.is_free]
+
+    def bars(self, resource: Resource, number: int) -> bool:
+        """Return whether somebody who came as C{number} has to wait for those who came before, unless it may hold."""
+        late = [each for each in self.in_turn(resource) if each.overtaken >= self.max_overtaking]
+        return any(self.number(each) < number for each in late)
+
+    def may_hold(self, request: LockRequest) -> bool:
+        """Return whether somebody who holds something may wait for C{request}."""
+        lineage = lineage_of(request)
+        holders = [holder.request for resource in self.resources for holder in resource.holders]
+        return not lineage or any(
+            other.session == request.session or set(lineage_of(other)[:1]) & set(lineage) for other in holders
+        )
+
+    def grant_together(self, each: Together, now: Instant, delayed: bool) -> list[Effect]:
+        number = self.number(each)
+        resources = [self.resource(part) for part in each.request.parts]
+        for other in {other for resource in resources for other in self.in_turn(resource)}:
+            other.overtaken += self.number(other) < number
+        if delayed:
+            self.leave_together(each)
+        return [self.grant(self.resource(part), part, now, delayed) for part in each.request.parts]
+
+    def leave_together(self, each: Together) -> None:
+        if each.request.parts[0] in self.watched:
+            self.watched.remove(each.request.parts[0])
+        for part in each.request.parts:
+            resource = self.resource(part)
+            resource.together.remove(each)
+            while resource.held_back and not self.bars(resource, self.number(resource.held_back[0])):
+                request = resource.held_back.pop(0)
+                self.watched.remove(request)
+                resource.queue.append(request)
+                self.count(resource, request)
+
+    def count(self, resource: Resource, request: LockRequest) -> None:
+        """Count C{request}, which may be granted before those who wait for several."""
+        for each in self.in_turn(resource):
+            each.overtaken += self.number(each) < self.number(request)
+
+    def note_holder(self, request: LockRequest) -> None:
+        """What is of the lineage of C{request}, which is granted, is kept behind nobody any more."""
+        for key in [request.session, *lineage_of(request)[:1]]:
+            for waiting in [each for each in self.watched if key in (each.session, *lineage_of(each))]:
+                self.watched.remove(waiting)
+                for each in self.all_together():
+                    if waiting is each.request.parts[0]:
+                        each.is_free = False
+                        for part in each.request.parts:
+                            self.resource(part).is_due = True
+                resource = self.resource(waiting)
+                if waiting in resource.held_back:
+                    resource.held_back.remove(waiting)
+                    resource.queue.append(waiting)
+                    self.count(resource, waiting)
+                    resource.is_due = True
+
     def put_in_order(self, name: ResourceName) -> None:
         resource = self.find(name)
         if resource is not None:
             resource.queue.sort(key=lambda request: self.asked[request])
+            resource.together.sort(key=lambda each: self.asked[each.request.parts[0]])
+            resource.is_due = bool(resource.together or resource.held_back)
 
-    def withdraw(self, request: LockRequest) -> list[Effect]:
-        for queue in [self.incubator, *(resource.queue for resource in self.resources)]:
+    def withdraw(self, request: LockRequest) -> list[Resource]:
+        """Return of what those behind may be next."""
+        for each in self.all_together():
+            if request in each.request.parts:
+                self.leave_together(each)
+                return [self.resource(part) for part in each.request.parts]
+        for queue in [self.incubator, *(queue for each in self.resources for queue in (each.queue, each.held_back))]:
             if request in queue:
                 queue.remove(request)
+        self.watched = [each for each in self.watched if each is not request]
         return []
+
+    def give_up(self, request: LockRequest, now: Instant) -> list[Effect]:
+        return self.serve(dict.fromkeys(self.withdraw(request), True), now)
 
     def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
         resource = self.find(name)
         if resource is None or session not in resource.bound:
-            self.leave(self.incubator, session, name)
-            return []
+            return self.leave(session, name, now)
         held = [
             holder for holder in resource.holders if (holder.request.session, holder.request.name) == (session, name)
         ]
         if held:
             released = min(held, key=lambda holder: holder.position) if isinstance(name, SetName) else held[-1]
             self.free(resource, released, rollback)
-            return self.scan(resource, now)
+            return self.serve({resource: True}, now)
         if isinstance(name, SequenceName):
             raise RemoteProtocolError("unlock by a connection that is not a holder")
-        self.leave(resource.queue, session, name)
-        return []
+        return self.leave(session, name, now)
+
+    def release_all(self, session: SessionId, now: Instant) -> list[Effect]:
+        to_serve: dict[Resource, bool] = {}
+        for resource in self.resources:
+            for holder in [each for each in resource.holders if each.request.session == session]:
+                self.free(resource, holder, rollback=False)
+                to_serve[resource] = True
+        if to_serve:
+            return self.serve(to_serve, now)
+        for each in sorted(self.all_together(), key=self.number):
+            if each.request.session == session:
+                to_serve |= dict.fromkeys(self.withdraw(each.request.parts[0]), True)
+        for request in [each for each in self.waiting() if each.session == session]:
+            self.withdraw(request)
+        return self.serve(to_serve, now)
 
     def drop(self, session: SessionId, now: Instant) -> list[Effect]:
-        effects: list[Effect] = []
-        self.incubator = [request for request in self.incubator if request.session != session]
+        to_serve: dict[Resource, bool] = {}
+        for each in sorted(self.all_together(), key=self.number):
+            if each.request.session == session:
+                to_serve |= dict.fromkeys(self.withdraw(each.request.parts[0]), True)
+        for request in [each for each in self.waiting() if each.session == session]:
+            self.withdraw(request)
         for resource in self.resources:
             if session not in resource.bound:
                 continue
             resource.bound.remove(session)
             resource.idle_since = now.monotonic
-            resource.queue = [request for request in resource.queue if request.session != session]
-            held = [holder for holder in resource.holders if holder.request.session == session]
-            for holder in held:
+            for holder in [holder for holder in resource.holders if holder.request.session == session]:
                 self.free(resource, holder, rollback=True)
-            if held:
-                effects += self.scan(resource, now)
-        return effects
+                to_serve[resource] = True
+        return self.serve(to_serve, now)
 
     def expire(self, now: Instant) -> list[Effect]:
-        effects: list[Effect] = []
+        to_serve: dict[Resource, bool] = {}
         for resource in list(self.resources):
             if not resource.bound and now.monotonic - resource.idle_since >= resource.retention:
                 self.resources.remove(resource)
-            elif isinstance(resource.name, TimestampName):
-                effects += self.scan(resource, now)
-        return effects
+            elif resource.is_due or self.is_next_unit(resource, now):
+                to_serve[resource] = resource.is_due
+                resource.is_due = False
+        return self.serve(to_serve, now)
+
+    def is_next_unit(self, resource: Resource, now: Instant) -> bool:
+        """Return whether a new unit of time has begun, for a timestamp."""
+        name = resource.name
+        return isinstance(name, TimestampName) and microseconds(now.wall) // (unit_of(name.format) or 1) > (
+            resource.last_unit
+        )
 
     def find(self, name: ResourceName) -> Resource | None:
         return next((resource for resource in self.resources if same_resource(resource.name, name)), None)
@@ -195,26 +384,52 @@ class Model:
             if self.reclaimable(resource, request, now):
                 return self.grant(resource, request, now, delayed)
             return Refused(request, Outcome.BUSY, delayed)
-        if self.grantable(resource, request, now):
+        is_held_back = self.bars(resource, self.number(request)) and not self.may_hold(request)
+        if self.grantable(resource, request, now) and not is_held_back:
+            self.count(resource, request)
             return self.grant(resource, request, now, delayed)
         if isinstance(resource.name, NumericName) and request.quantity > resource.name.total:
             return Refused(request, Outcome.IMPOSSIBLE, delayed)
         if not request.wait:
             return Refused(request, Outcome.BUSY, delayed)
-        resource.queue.append(request)
+        if is_held_back:
+            resource.held_back.append(request)
+            self.watched.append(request)
+        else:
+            resource.queue.append(request)
+            self.count(resource, request)
         return Queued(request, delayed)
 
-    def scan(self, resource: Resource, now: Instant) -> list[Effect]:
+    def serve(self, resources: dict[Resource, bool], now: Instant) -> list[Effect]:
         """
-        Look at the queue once from head to tail and grant what can be granted now
-        (docs/compatibility.md, "Grants and queues", rule 3).
+        Look at the queues from head to tail and grant what can be granted now
+        (docs/compatibility.md, "Grants and queues", rule 3), and those who wait for several, all in order of arrival.
+
+        @param resources: whether to look at all who wait for several and whose turn it is, or at those alone whose time
+            may have come.
         """
         effects: list[Effect] = []
-        for request in list(resource.queue):
-            if self.grantable(resource, request, now):
-                resource.queue.remove(request)
-                effects.append(self.grant(resource, request, now, delayed=True))
+        while (first := self.next_to_grant(resources, now)) is not None:
+            if isinstance(first, Together):
+                effects += self.grant_together(first, now, delayed=True)
+                resources |= {self.resource(part): True for part in first.request.parts}
+            else:
+                resource = self.resource(first)
+                resource.queue.remove(first)
+                effects.append(self.grant(resource, first, now, delayed=True))
         return effects
+
+    def next_to_grant(self, resources: dict[Resource, bool], now: Instant) -> Together | LockRequest | None:
+        """Leave out of C{resources} where nobody fits: only what is granted can change that, and is looked at soon."""
+        found: list[Together | LockRequest] = []
+        for resource, is_whole in list(resources.items()):
+            turn = [each for each in self.in_turn(resource) if is_whole or each.awaits is resource]
+            fits: list[Together | LockRequest] = [each for each in turn if self.blocked(each, now) is None]
+            fits += [request for request in resource.queue if self.grantable(resource, request, now)][:1]
+            if not fits:
+                del resources[resource]
+            found += fits
+        return min(found, key=self.number, default=None)
 
     def grantable(self, resource: Resource, request: LockRequest, now: Instant) -> bool:
         held = [holder.request for holder in resource.holders]
@@ -261,6 +476,14 @@ class Model:
         return self.grantable(resource, request, now)
 
     def grant(self, resource: Resource, request: LockRequest, now: Instant, delayed: bool) -> Granted:
+        return self.granted(self.hold(resource, request, now), delayed)
+
+    def granted(self, holder: Holder, delayed: bool) -> Granted:
+        self.grants += 1
+        self.note_holder(holder.request)
+        return Granted(holder.request, self.grants, holder.element, delayed)
+
+    def hold(self, resource: Resource, request: LockRequest, now: Instant) -> Holder:
         holder = Holder(request)
         match resource.name:
             case SetName(elements=elements) if request.regains:
@@ -293,8 +516,7 @@ class Model:
                 resource.last_unit = microseconds(now.wall) // (unit_of(format) or 1)
                 holder.element = self.text(format, now)
         resource.holders.append(holder)
-        self.grants += 1
-        return Granted(request, self.grants, holder.element, delayed)
+        return holder
 
     def text(self, format: str, now: Instant) -> str:
         fraction = f"{microseconds(now.wall) % 1_000_000:06d}"
@@ -308,8 +530,7 @@ class Model:
             assert holder.element is not None
             resource.rolled_back.append(holder.element)
 
-    def leave(self, queue: list[LockRequest], session: SessionId, name: ResourceName) -> None:
-        """Remove the latest request of C{session} for C{name} from C{queue}, if there is one."""
-        mine = [request for request in queue if (request.session, request.name) == (session, name)]
-        if mine:
-            queue.remove(mine[-1])
+    def leave(self, session: SessionId, name: ResourceName, now: Instant) -> list[Effect]:
+        """Remove the latest request of C{session} for C{name}, if one waits, and all that waits as one with it."""
+        mine = [request for request in self.waiting() if (request.session, request.name) == (session, name)]
+        return self.give_up(max(mine, key=self.number), now) if mine else []

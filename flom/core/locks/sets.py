@@ -46,17 +46,20 @@ class WaitingSet:
     """
     A set that waits, or is about to.
 
+    @ivar record: of its session.
     @ivar parts: in the order in which they were asked for.
     @ivar number: of the first one, see L{flom.core.locks.snapshot.LockView}; a set that came later has a higher one.
     @ivar since: when it began to wait, in seconds of the monotonic clock.
     @ivar is_free: true if nothing is known to wait for it: no session of its lineage holds anything.
     @ivar overtaken: how many requests that came later may have gone before it, see L{SetQueue.note_overtaking}.
     @ivar is_barring: true once that is as many as may.
+    @ivar awaits: where only the time has to come for it, as far as it was looked at.
     """
 
-    __slots__ = ("in_order", "is_barring", "is_free", "number", "overtaken", "parts", "since")
+    __slots__ = ("awaits", "in_order", "is_barring", "is_free", "number", "overtaken", "parts", "record", "since")
 
-    def __init__(self, parts: list[_Part], *, is_free: bool) -> None:
+    def __init__(self, record: _Session, parts: list[_Part], *, is_free: bool) -> None:
+        self.record = record
         self.parts = parts
         # what only the time has to come for is looked at last, because to look at it may use it up
         self.in_order = sorted(parts, key=lambda part: part.entry.resource.waits_for_time)
@@ -65,6 +68,7 @@ class WaitingSet:
         self.since = 0.0
         self.overtaken = 0
         self.is_barring = False
+        self.awaits: _Entry | None = None
 
 
 class SetQueue:
@@ -73,15 +77,17 @@ class SetQueue:
 
     @ivar free: sets that are L{WaitingSet.is_free}, in the order of arrival.
     @ivar bound: all other sets, likewise.
-    @ivar held_back: requests for this resource alone that sets hold back, by their numbers, likewise.
+    @ivar held_back: requests for this resource alone that sets hold back, with their numbers, likewise.
+    @ivar is_due: true if all in their turn are to be looked at, and not only those whose time has come.
     """
 
-    __slots__ = ("bound", "free", "held_back")
+    __slots__ = ("bound", "free", "held_back", "is_due")
 
     def __init__(self) -> None:
         self.free: dict[WaitingSet, None] = {}
         self.bound: dict[WaitingSet, None] = {}
         self.held_back: dict[LockRequest, int] = {}
+        self.is_due = False
 
     def __bool__(self) -> bool:
         return bool(self.free or self.bound or self.held_back)
@@ -110,6 +116,10 @@ class WaitingSets:
         self._max_overtaking = max_overtaking or _LATEST
         self._by_part: dict[LockRequest, WaitingSet] = {}
         self.watched: dict[SessionId | str, dict[LockRequest, None]] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether any waits."""
+        return bool(self._by_part)
 
     def find(self, request: LockRequest) -> WaitingSet | None:
         """Return the waiting set of which C{request} is a part; C{None} if it is of none."""
@@ -152,7 +162,8 @@ class WaitingSets:
         if request.regains:
             self._reclaim(parts, now, effects)
             return
-        new = WaitingSet(parts, is_free=not self._may_hold(request.parts[0]))
+        record = table._sessions[request.session]
+        new = WaitingSet(record, parts, is_free=not self._may_hold(request.parts[0]))
         blocked = parts[0] if table.is_draining else self._blocked_part(new, now)
         if blocked is None:
             self._grant(new, now, effects)
@@ -213,11 +224,11 @@ class WaitingSets:
         If only its time has to come, C{each} is looked at then.
         """
         for part in each.in_order:
-            queue = part.entry.sets
-            if queue is not None and each.is_free and queue.bars(each.number):
-                return part
-            if not part.entry.resource.fits(part.request, now) and not self._shares(part.request):
-                delay = part.entry.resource.next_chance(now, is_wanted=True)
+            queue, resource = part.entry.sets, part.entry.resource
+            is_barred = queue is not None and each.is_free and queue.bars(each.number)
+            if is_barred or not (resource.fits(part.request, now) or self._shares(part.request)):
+                delay = None if is_barred else resource.next_chance(now, is_wanted=True)
+                each.awaits = None if delay is None else part.entry
                 if delay is not None:
                     self._table._set_alarm(part.entry, now.monotonic + delay)
                 return part
@@ -270,16 +281,13 @@ class WaitingSets:
         first = each.parts[0]
         arrival = first.binding.waiting[first.request.name.text][first.request]
         each.number, each.since = arrival.number, arrival.since
-        record = table._sessions[first.request.session]
-        record.sets[each] = None
+        each.record.sets[each] = None
         if each.is_free:
             self._watch(first.request)
 
     def _leave(self, each: WaitingSet) -> list[_Arrival]:
         """Remove C{each}, which waits, from its queues; return when its parts have come."""
-        record = self._table._sessions.get(each.parts[0].request.session)
-        if record is not None:  # it has not gone
-            del record.sets[each]
+        del each.record.sets[each]
         if each.is_free:
             self._forget_watch(each.parts[0].request)
         arrivals = []
@@ -353,19 +361,38 @@ class WaitingSets:
 
     def serve(self, entries: Iterable[_Entry], now: Instant, effects: list[Effect]) -> None:
         """Grant to all waiters for C{entries} that fit, in their order, and to those behind sets that are granted."""
+        self._serve(dict.fromkeys(entries, True), now, effects)
+
+    def serve_due(self, entries: Iterable[_Entry], now: Instant, effects: list[Effect]) -> None:
+        """Grant to those waiters for C{entries} whose time has come, as L{serve} does."""
+        work = {}
+        for entry in entries:
+            queue = entry.sets
+            work[entry] = queue is not None and queue.is_due
+            if queue is not None:
+                queue.is_due = False
+        self._serve(work, now, effects)
+
+    def _serve(self, work: dict[_Entry, bool], now: Instant, effects: list[Effect]) -> None:
+        """@param work: for each entry, whether all sets in their turn are looked at, or those that await it alone."""
         table = self._table
-        work = dict.fromkeys(entries)
-        touched = dict(work)
+        touched = dict.fromkeys(work)
         while not table.is_draining:
-            found = [(*first, entry) for entry in list(work) if (first := self._first(entry, work, now)) is not None]
+            found = []
+            for entry, is_whole in list(work.items()):
+                first = self._first(entry, now, is_whole=is_whole)
+                if first is None:
+                    del work[entry]
+                else:
+                    found.append((*first, entry))
             if not found:
                 break
             _, each, entry = min(found, key=lambda item: item[0])
             if isinstance(each, WaitingSet):
                 self._grant_waiting(each, now, effects)
-                behind = dict.fromkeys(part.entry for part in each.parts)
-                work |= behind
-                touched |= behind
+                for part in each.parts:
+                    work[part.entry] = True
+                    touched[part.entry] = None
             else:
                 binding = table._sessions[each.session].bindings[entry.key]
                 arrival = table._leave_queue(binding, each)
@@ -374,12 +401,12 @@ class WaitingSets:
             if entry.resource.waits_for_time:
                 table._await_chance(entry, now)
 
-    def _first(
-        self, entry: _Entry, work: dict[_Entry, None], now: Instant
-    ) -> tuple[int, WaitingSet | LockRequest] | None:
-        """Return the first waiter for C{entry} that fits, and its number; forget in C{work} that there may be one."""
+    def _first(self, entry: _Entry, now: Instant, *, is_whole: bool) -> tuple[int, WaitingSet | LockRequest] | None:
+        """Return the first waiter for C{entry} that fits, and its number; see L{_serve}."""
         found: tuple[int, WaitingSet | LockRequest] | None = None
         for each in () if entry.sets is None else entry.sets.in_turn():
+            if not is_whole and each.awaits is not entry:
+                continue
             if (found is None or each.number < found[0]) and self._blocked_part(each, now) is None:
                 found = each.number, each
         waiter = entry.resource.next_waiter(now)
@@ -388,8 +415,6 @@ class WaitingSets:
             number = binding.waiting[waiter.name.text][waiter].number
             if found is None or number < found[0]:
                 found = number, waiter
-        if found is None:
-            del work[entry]
         return found
 
     def withdraw(self, each: WaitingSet) -> float:
@@ -405,17 +430,18 @@ class WaitingSets:
         self.serve([part.entry for part in each.parts], now, effects)
         return effects
 
-    def drop(self, record: _Session, now: Instant, reason: WhyWithdrawn | None, effects: list[Effect]) -> list[_Entry]:
+    def withdraw_all(
+        self, record: _Session, now: Instant, reason: WhyWithdrawn | None, effects: list[Effect]
+    ) -> list[_Entry]:
         """
-        Withdraw all sets of a session that has gone.
+        Withdraw all sets of a session.
 
         @param reason: C{None} to count nothing.
         @return: what is to be served then.
         """
         left = []
-        sets, record.sets = record.sets, {}
-        for each in sets:
-            self._leave(each)
+        for each in list(record.sets):
+            self.withdraw(each)
             if reason is not None:
                 effects.append(self._table._withdrawn(each.parts[0].request, each.since, now, reason))
             left += [part.entry for part in each.parts]
@@ -429,7 +455,7 @@ class WaitingSets:
             in_order = sorted(waiting, key=lambda each: (each.since - each.parts[0].request.waited, each.number))
             waiting.clear()
             waiting |= dict.fromkeys(in_order)
-        self._table._set_alarm(entry, 0.0)
+        self._look_soon(entry, queue)
 
     def is_first(self, request: LockRequest) -> bool:
         """Return whether C{request} waits alone, or is the first part of a set."""
@@ -477,13 +503,18 @@ class WaitingSets:
             assert queue is not None
             del queue.free[each]
             queue.bound[each] = None
-            self._table._set_alarm(part.entry, 0.0)
+            self._look_soon(part.entry, queue)
 
     def _note_passing(self, waiting: LockRequest) -> None:
         entry = self._table._entries[waiting.name.key]
         queue = entry.sets
         assert queue is not None
         self._enqueue_plain(entry, queue, waiting, queue.held_back.pop(waiting))
+        self._look_soon(entry, queue)
+
+    def _look_soon(self, entry: _Entry, queue: SetQueue) -> None:
+        """Look at all in their turn for C{entry} as soon as L{LockTable.expire} is called."""
+        queue.is_due = True
         self._table._set_alarm(entry, 0.0)
 
 

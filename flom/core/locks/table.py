@@ -480,9 +480,15 @@ class LockTable:
 
     def give_up_all(self, session: SessionId, now: Instant, reason: WhyWithdrawn) -> list[Effect]:
         """Withdraw all that C{session} waits for, because of C{reason}."""
+        record = self._sessions.get(session)
+        if record is None:
+            return []
         effects: list[Effect] = []
+        behind = self._sets.withdraw_all(record, now, reason, effects) if record.sets else []
         for request in self.waiting(session):
-            effects += self.give_up(session, request.name, now, reason)
+            effects.append(self._withdrawn(request, self.withdraw(request), now, reason))
+        if behind:
+            self._sets.serve(behind, now, effects)
         return effects
 
     def drop(self, session: SessionId, now: Instant, *, by_client: bool = True) -> list[Effect]:
@@ -500,8 +506,9 @@ class LockTable:
             if by_client:
                 effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
         to_serve: list[_Entry] = []  # once all is free, because sets wait for several of them
+        has_sets = bool(self._sets)
         if record.sets:
-            to_serve = self._sets.drop(record, now, WhyWithdrawn.GONE if by_client else None, effects)
+            to_serve = self._sets.withdraw_all(record, now, WhyWithdrawn.GONE if by_client else None, effects)
         for binding in record.bindings.values():
             entry = binding.entry
             for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
@@ -519,10 +526,10 @@ class LockTable:
                 effects.append(self._end(holding, now))
             entry.sessions -= 1
             if binding.holdings:
-                if entry.sets is None:
-                    self._serve(entry, now, effects)
-                else:
+                if has_sets:
                     to_serve.append(entry)
+                else:
+                    self._serve(entry, now, effects)
                 self._note_position(entry)
             if not entry.sessions:
                 entry.idle_until = now.monotonic + entry.retention
@@ -536,7 +543,7 @@ class LockTable:
         effects: list[Effect] = []
         to_serve: list[_Entry] = []
         for entry in self._due(now.monotonic):
-            if entry.sets is not None:
+            if entry.sessions and self._sets:
                 to_serve.append(entry)
             elif entry.sessions:
                 self._serve(entry, now, effects)
@@ -547,7 +554,7 @@ class LockTable:
             else:
                 self._set_alarm(entry, entry.idle_until)
         if to_serve:
-            self._sets.serve(to_serve, now, effects)
+            self._sets.serve_due(to_serve, now, effects)
         return effects
 
     def next_deadline(self) -> float | None:

@@ -19,13 +19,20 @@ from flom.core.locks.resources.hierarchical import HierarchicalResource
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, ResourceName, SequenceName, SetName, parse_name
-from flom.core.requests import LockRequest, SessionId
+from flom.core.protocol.messages import WhyWithdrawn, Wishes
+from flom.core.requests import LockRequest, SessionId, SetRequest
 from flom.errors import RemoteProtocolError
 from tests.core.model import Model, same_resource
 
 TREE: Final = ["/h", "/h/x", "/h/x/y", "/h/x/y/z", "/h/x/y/w", "/h/x/v", "/h/xy", "/h/u/y"]
 
+SEVERAL: Final[dict[str, list[str]]] = {
+    "several, of one kind": ["A", "B", "C"],
+    "several, of many kinds": ["A", "B", "N[3]", "a.b", "_S_a[1]", "_t_%S[2]"],
+}
+
 FAMILIES: Final[dict[str, list[str]]] = {
+    **SEVERAL,
     "simple": ["R1", "r1"],
     "numeric": ["N[3]", "N[5]", "N[0]", "N[2147483648]"],
     "set": ["red.green.blue", "u.u"],
@@ -39,16 +46,27 @@ FAMILIES: Final[dict[str, list[str]]] = {
 WALL_AT_START: Final = 1_699_963_190.0  # ten seconds before noon, UTC
 SECONDS: Final = [1 / 64, 1 / 2, 1.0, 1.5, 3.0, 3600.0]  # sums of these are exact
 
-sessions = st.integers(1, 5).map(SessionId)
+sessions = st.runner().flatmap(lambda machine: st.integers(1, machine.session_count)).map(SessionId)
 modes = st.sampled_from(list(LockMode))
 quantities = st.integers(0, 4)
 names = st.runner().flatmap(lambda machine: st.sampled_from(machine.names))
 elements = st.runner().flatmap(lambda machine: st.sampled_from(machine.elements()))
+lineages = st.sampled_from(["", "own", "own", "own", "own and another one"])
+several = st.runner().flatmap(
+    lambda machine: st.lists(st.sampled_from(machine.names), min_size=2, max_size=3, unique_by=lambda name: name.key)
+)
 waiting = st.runner().flatmap(lambda machine: st.sampled_from(machine.model.waiting()))
 
 
 def strftime(format: str, wall: float) -> str:
     return time.strftime(format, time.gmtime(wall))
+
+
+def wishes(session: SessionId, lineage: str) -> Wishes | None:
+    """Return wishes with the public id of C{session}, perhaps under a command of the session before."""
+    if not lineage:
+        return None
+    return Wishes(lineage=tuple(f"id{each}" for each in ((session,) if lineage == "own" else (session, session - 1))))
 
 
 def by_resource(effects: list[Effect]) -> dict[ResourceName, list[Effect]]:
@@ -70,17 +88,54 @@ class SideBySide(RuleBasedStateMachine):
     """Both are told the same."""
 
     texts: ClassVar[list[str]]
+    session_count: ClassVar[int] = 5
 
     def __init__(self) -> None:
         super().__init__()
         self.names = [parse_name(text) for text in self.texts]
         self.now = Instant(100.0, WALL_AT_START)
-        self.table = LockTable(strftime)
-        self.model = Model(strftime)
+        self.table = LockTable(strftime, max_overtaking=2)
+        self.model = Model(strftime, max_overtaking=2)
 
-    @rule(session=sessions, name=names, mode=modes, quantity=quantities)
-    def request(self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int) -> None:
-        self.ask(LockRequest(session, name, mode, quantity))
+    @rule(session=sessions, name=names, mode=modes, quantity=quantities, lineage=lineages)
+    def request(self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int, lineage: str) -> None:
+        self.ask(LockRequest(session, name, mode, quantity, wishes=wishes(session, lineage)))
+
+    @precondition(lambda self: self.has_several)
+    @rule(
+        session=sessions,
+        names=several,
+        modes=st.lists(st.sampled_from([LockMode.EX, LockMode.EX, *LockMode]), min_size=3, max_size=3),
+        quantity=quantities,
+        lineage=lineages,
+        wait=st.sampled_from([True, True, True, False]),
+        create=st.sampled_from([True, True, True, False]),
+        element=elements,
+        regains=st.sampled_from([*[False] * 7, True]),
+    )
+    def request_all(
+        self,
+        session: SessionId,
+        names: list[ResourceName],
+        modes: list[LockMode],
+        quantity: int,
+        lineage: str,
+        wait: bool,
+        create: bool,
+        element: str | None,
+        regains: bool,
+    ) -> None:
+        made = wishes(session, lineage)
+        parts = tuple(
+            LockRequest(session, name, mode, quantity, wait, create, regains=regains, element=element, wishes=made)
+            for name, mode in zip(names, modes, strict=False)
+        )
+        request = SetRequest(parts)
+        self.compare(self.table.request_all(request, self.now), self.model.request_all(request, self.now))
+
+    @rule(session=sessions)
+    def release_all(self, session: SessionId) -> None:
+        self.compare(self.table.release_all(session, self.now), self.model.release_all(session, self.now))
 
     @rule(
         session=sessions,
@@ -119,7 +174,15 @@ class SideBySide(RuleBasedStateMachine):
     @rule(request=waiting)
     def withdraw(self, request: LockRequest) -> None:
         self.table.withdraw(request)
-        assert not self.model.withdraw(request)
+        self.model.withdraw(request)
+
+    @precondition(lambda self: self.model.waiting())
+    @rule(request=waiting)
+    def give_up(self, request: LockRequest) -> None:
+        mine = [(each.session, each.name) == (request.session, request.name) for each in self.model.waiting()]
+        if sum(mine) == 1:
+            effects = self.table.give_up(request.session, request.name, self.now, WhyWithdrawn.GONE)
+            self.compare(effects, self.model.give_up(request, self.now))
 
     @rule(session=sessions, name=names, rollback=st.booleans())
     def release(self, session: SessionId, name: ResourceName, rollback: bool) -> None:
@@ -173,12 +236,16 @@ class SideBySide(RuleBasedStateMachine):
         assert count_nodes(self.table) == len(used)
 
     def teardown(self) -> None:
-        for session in range(1, 6):
+        for session in range(1, self.session_count + 1):
             self.drop(SessionId(session))
         self.pass_time(60.0)
         assert not self.table
         self.pass_time(3600.0)  # the unit for which a timestamp's waiter waited is over, too
         assert self.table.next_deadline() is None
+
+    @property
+    def has_several(self) -> bool:
+        return len({name.key for name in self.names}) > 1
 
     def ask(self, request: LockRequest) -> None:
         self.compare(self.table.request(request, self.now), self.model.request(request, self.now))
@@ -205,6 +272,7 @@ def count_nodes(table: LockTable) -> int:
 def test_the_table_does_what_the_model_does(names: list[str]) -> None:
     class OneFamily(SideBySide):
         texts = names
+        session_count = 8 if names in SEVERAL.values() else 5
 
     run_state_machine_as_test(
         OneFamily,
