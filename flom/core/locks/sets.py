@@ -106,6 +106,7 @@ class WaitingSets:
     """
     The sets of a table.
 
+    @ivar by_part: those that wait, by each of their requests.
     @ivar watched: what must be looked at, or let go, when a session is granted something that it waits for or that it
         may have been started by: by session, and by public id of its lineage.
     """
@@ -114,16 +115,12 @@ class WaitingSets:
         """@param max_overtaking: see L{LockTable}."""
         self._table = table
         self._max_overtaking = max_overtaking or _LATEST
-        self._by_part: dict[LockRequest, WaitingSet] = {}
+        self.by_part: dict[LockRequest, WaitingSet] = {}
         self.watched: dict[SessionId | str, dict[LockRequest, None]] = {}
-
-    def __bool__(self) -> bool:
-        """Return whether any waits."""
-        return bool(self._by_part)
 
     def find(self, request: LockRequest) -> WaitingSet | None:
         """Return the waiting set of which C{request} is a part; C{None} if it is of none."""
-        return self._by_part.get(request)
+        return self.by_part.get(request)
 
     def request(self, request: SetRequest, now: Instant, effects: list[Effect]) -> None:
         """Decide C{request}; what waited for the creation of its resources follows."""
@@ -275,7 +272,7 @@ class WaitingSets:
             if entry.sets is None:
                 entry.sets = SetQueue()
             (entry.sets.free if each.is_free else entry.sets.bound)[each] = None
-            self._by_part[part.request] = each
+            self.by_part[part.request] = each
             if part.request.wishes is not None:
                 table._circles.add_wait(part.request)
         first = each.parts[0]
@@ -292,7 +289,7 @@ class WaitingSets:
             self._forget_watch(each.parts[0].request)
         arrivals = []
         for part in each.parts:
-            del self._by_part[part.request]
+            del self.by_part[part.request]
             if part.request.wishes is not None:
                 self._table._circles.remove_wait(part.request)
             waiting = part.binding.waiting[part.request.name.text]
@@ -459,12 +456,12 @@ class WaitingSets:
 
     def is_first(self, request: LockRequest) -> bool:
         """Return whether C{request} waits alone, or is the first part of a set."""
-        each = self._by_part.get(request)
+        each = self.by_part.get(request)
         return each is None or each.parts[0].request is request
 
     def is_elsewhere(self, entry: _Entry, request: LockRequest) -> bool:
         """Return whether C{request}, which waits for C{entry}, does so by another queue than that of the resource."""
-        return request in self._by_part or (entry.sets is not None and request in entry.sets.held_back)
+        return request in self.by_part or (entry.sets is not None and request in entry.sets.held_back)
 
     def _may_hold(self, request: LockRequest) -> bool:
         """Return whether a holder may wait for C{request}: its session, or one that it runs under, as far as known."""
@@ -490,7 +487,7 @@ class WaitingSets:
         for key in keys:
             for waiting in list(self.watched.get(key) or ()):
                 self._forget_watch(waiting)
-                each = self._by_part.get(waiting)
+                each = self.by_part.get(waiting)
                 if each is not None:
                     self._note_bound(each)
                 else:

@@ -506,7 +506,7 @@ class LockTable:
             if by_client:
                 effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
         to_serve: list[_Entry] = []  # once all is free, because sets wait for several of them
-        has_sets = bool(self._sets)
+        has_sets = bool(self._sets.by_part)
         if record.sets:
             to_serve = self._sets.withdraw_all(record, now, WhyWithdrawn.GONE if by_client else None, effects)
         for binding in record.bindings.values():
@@ -543,7 +543,7 @@ class LockTable:
         effects: list[Effect] = []
         to_serve: list[_Entry] = []
         for entry in self._due(now.monotonic):
-            if entry.sessions and self._sets:
+            if entry.sessions and self._sets.by_part:
                 to_serve.append(entry)
             elif entry.sessions:
                 self._serve(entry, now, effects)

@@ -20,11 +20,12 @@ from flom.core.effects import Effect, Granted, Instant
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import HierarchicalName, NumericName, SimpleName, parse_name
-from flom.core.protocol.messages import WhyWithdrawn
-from flom.core.requests import LockRequest, SessionId
+from flom.core.protocol.messages import WhyWithdrawn, Wishes
+from flom.core.requests import LockRequest, SessionId, SetRequest
 
 FEW: Final = 10
 MANY: Final = 10_000
+SEVERAL: Final = 3_000
 LOGARITHM: Final = 3.0
 """A growth: the tree over the queue of a numeric resource has four levels for ten waiters, fifteen for ten thousand."""
 
@@ -167,6 +168,88 @@ def test_ten_thousand_waiters_cost_no_more_than_ten(crowd: Crowd) -> None:
     few, many = Queue(crowd, FEW), Queue(crowd, MANY)
     costs = {name: (measure(few), measure(many)) for name, measure in MEASURES.items()}
     assert {name: pair for name, pair in costs.items() if pair[1] > crowd.growth * pair[0]} == {}
+
+
+class Sets:
+    """
+    Two clients hold A and B, some wait for both at once, and others for A alone, who came later.
+
+    @ivar alone: the sessions of the latter.
+    """
+
+    def __init__(self, sets: int, alone: int, max_overtaking: int = 0) -> None:
+        self.table = LockTable(lambda format, wall: str(wall), max_overtaking=max_overtaking)
+        self.now = Instant(0.0, 0.0)
+        self.sessions = 0
+        self.holders = self.ask("A"), self.ask("B")
+        self.sets = [self.ask("A", "B") for _ in range(sets)]
+        self.alone = [self.ask("A") for _ in range(alone)]
+
+    def ask(self, *names: str) -> SessionId:
+        session, ask = self.request(*names)
+        ask()
+        return session
+
+    def request(self, *names: str) -> tuple[SessionId, Callable[[], list[Effect]]]:
+        self.sessions += 1
+        session, wishes = SessionId(self.sessions), Wishes(lineage=(f"{self.sessions:016x}",))
+        parts = tuple(LockRequest(session, parse_name(name), wishes=wishes) for name in names)
+        if len(parts) == 1:
+            return session, lambda: self.table.request(parts[0], self.now)
+        return session, lambda: self.table.request_all(SetRequest(parts), self.now)
+
+    def release(self, session: SessionId, name: str) -> Callable[[], list[Effect]]:
+        return lambda: self.table.release(session, parse_name(name), self.now)
+
+    def give_up(self, session: SessionId) -> Callable[[], list[Effect]]:
+        return lambda: self.table.give_up(session, parse_name("A"), self.now, WhyWithdrawn.GONE)
+
+    def steps(self) -> dict[str, tuple[Callable[[], list[Effect]], int]]:
+        """Return what is measured, and how many locks each step grants."""
+        middle = len(self.sets) // 2
+        return {
+            "a grant of what they do not want": (self.request("C")[1], 1),
+            "a request for one that has to wait": (self.request("A")[1], 0),
+            "a set that has to wait": (self.request("B", "A")[1], 0),
+            "a set that is granted at once": (self.request("D", "E")[1], 2),
+            "a set that gives up": (self.give_up(self.sets[middle]), 0),
+            "the end of a session with a set": (lambda: self.table.drop(self.sets[middle + 1], self.now), 0),
+            "a release that helps none": (self.release(self.holders[1], "B"), 0),
+            "a release that grants a set": (self.release(self.holders[0], "A"), 2),
+            "a release of a set": (lambda: self.table.release_all(self.sets[0], self.now), 2),
+        }
+
+    def costs(self) -> dict[str, int]:
+        costs = {}
+        for name, (step, grants) in self.steps().items():
+            costs[name], effects = cost(step)
+            assert len(granted(effects)) == grants, name
+        return costs
+
+
+@pytest.mark.parametrize(("alone", "max_overtaking"), [(FEW, 0), (SEVERAL, 4)])
+def test_thousands_of_sets_cost_no_more_than_ten(alone: int, max_overtaking: int) -> None:
+    few, many = Sets(FEW, FEW, max_overtaking), Sets(SEVERAL, alone, max_overtaking)
+    before, costs = few.costs(), many.costs()
+    assert {name: (before[name], costs[name]) for name in costs if costs[name] > 1.1 * before[name]} == {}
+
+
+def test_a_release_beside_sets_grants_to_who_waits_alone_at_the_same_cost() -> None:
+    few, many = Sets(FEW, FEW), Sets(SEVERAL, SEVERAL)
+    costs = [cost(each.release(each.holders[0], "A")) for each in (few, many)]
+    assert [len(granted(effects)) for _, effects in costs] == [1, 1]
+    assert costs[0][0] == costs[1][0]
+
+
+def test_what_sets_do_not_concern_costs_little_more() -> None:
+    """A grant, a wait and a release elsewhere."""
+
+    def costs(sets: int) -> list[int]:
+        scene = Sets(sets, 0)
+        first, ask = scene.request("C")
+        return [cost(step)[0] for step in (ask, scene.request("C")[1], scene.release(first, "C"))]
+
+    assert max(beside - alone for beside, alone in zip(costs(FEW), costs(0), strict=True)) <= 10
 
 
 def test_an_unlock_costs_no_more_if_its_session_holds_much() -> None:

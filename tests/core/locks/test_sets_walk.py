@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from flom.core.effects import Effect, Instant
+from flom.core.effects import Effect, Granted, Instant
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, SequenceName, parse_name
@@ -86,7 +86,7 @@ class Walk:
     def wishes(self, session: SessionId) -> Wishes | None:
         outer = self.random.choice(self.sessions)
         lineage = self.random.choice([(), (session,), (session,), (session,), (session, outer)])
-        return Wishes(lineage=tuple(map(str, lineage))) if lineage else None
+        return Wishes(lineage=tuple(map(str, lineage)), nested="wait") if lineage else None
 
     def compare(self, actual: list[Effect], expected: list[Effect]) -> None:
         assert by_resource(actual) == by_resource(expected)
@@ -100,3 +100,90 @@ def test_a_long_walk_beside_the_model(texts: list[str], sessions: int) -> None:
         walk = Walk(seed, texts, sessions)
         for _ in range(150):
             walk.step()
+
+
+class Crowd:
+    """Clients that hold nothing when they ask, and release everything some turns after they were granted it."""
+
+    def __init__(self, max_overtaking: int) -> None:
+        self.table = LockTable(strftime, max_overtaking=max_overtaking)
+        self.turn = 0
+        self.clients = 0
+        self.holding: dict[SessionId, int] = {}  # in which turn each was granted something
+        self.asked: dict[SessionId, int] = {}  # likewise, those that wait
+
+    @property
+    def now(self) -> Instant:
+        return Instant(float(self.turn), float(self.turn))
+
+    def ask(self, *wanted: tuple[str, LockMode]) -> SessionId:
+        self.clients += 1
+        session = SessionId(self.clients)
+        wishes = Wishes(lineage=(str(session),))
+        parts = tuple(LockRequest(session, parse_name(name), mode, wishes=wishes) for name, mode in wanted)
+        self.asked[session] = self.turn
+        one = len(parts) == 1
+        self.note(
+            self.table.request(parts[0], self.now) if one else self.table.request_all(SetRequest(parts), self.now)
+        )
+        return session
+
+    def note(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Granted):
+                self.holding[effect.request.session] = self.turn
+                self.asked.pop(effect.request.session, None)
+
+    def go_on(self, turns: int) -> None:
+        """End the turn: those release that were granted something so many turns ago."""
+        self.turn += 1
+        for session in [session for session, since in self.holding.items() if since <= self.turn - turns]:
+            del self.holding[session]
+            self.note(self.table.release_all(session, self.now))
+
+
+@pytest.mark.parametrize("max_overtaking", [1, 4, 16])
+def test_a_set_is_granted_although_its_resources_are_never_free(max_overtaking: int) -> None:
+    crowd = Crowd(max_overtaking)
+    for _ in range(4):
+        crowd.ask(("A", LockMode.PR))
+        crowd.ask(("B", LockMode.PR))
+        crowd.go_on(3)
+    several = crowd.ask(("A", LockMode.EX), ("B", LockMode.EX))
+    turns = 0
+    while several in crowd.asked:
+        crowd.ask(("A", LockMode.PR))
+        crowd.ask(("B", LockMode.PR))
+        crowd.go_on(3)
+        turns += 1
+    assert turns <= max_overtaking / 2 + 4
+    for _ in range(6):
+        crowd.go_on(3)
+    assert not crowd.asked  # those that were held back have had their turn
+
+
+def test_without_the_limit_it_would_wait_for_ever() -> None:
+    crowd = Crowd(max_overtaking=0)
+    several = None
+    for _ in range(1000):
+        crowd.ask(("A", LockMode.PR))
+        crowd.ask(("B", LockMode.PR))
+        several = several or crowd.ask(("A", LockMode.EX), ("B", LockMode.EX))
+        crowd.go_on(3)
+    assert several in crowd.asked
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_all_are_granted_what_they_want_in_the_end(seed: int) -> None:
+    """No circle of waits comes of several locks, and each is overtaken by so many at most."""
+    random, crowd, longest = Random(seed), Crowd(max_overtaking=4), 0
+    for _ in range(400):
+        names = random.sample("ABCDE", random.choice([1, 1, 2, 2, 3]))
+        crowd.ask(*((name, random.choice([LockMode.EX, LockMode.EX, LockMode.PR])) for name in names))
+        for _ in range(random.choice([0, 1, 2, 3])):
+            crowd.go_on(2)
+            longest = max([longest, *(crowd.turn - since for since in crowd.asked.values())])
+    while crowd.holding:
+        crowd.go_on(2)
+    assert not crowd.asked
+    assert longest < 150

@@ -66,7 +66,8 @@ def wishes(session: SessionId, lineage: str) -> Wishes | None:
     """Return wishes with the public id of C{session}, perhaps under a command of the session before."""
     if not lineage:
         return None
-    return Wishes(lineage=tuple(f"id{each}" for each in ((session,) if lineage == "own" else (session, session - 1))))
+    lineage_of_it = (session,) if lineage == "own" else (session, session - 1)
+    return Wishes(lineage=tuple(f"id{each}" for each in lineage_of_it), nested="wait")
 
 
 def by_resource(effects: list[Effect]) -> dict[ResourceName, list[Effect]]:
