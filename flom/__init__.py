@@ -22,6 +22,11 @@ def __getattr__(name: str) -> object:
         from flom.client.blocking.lock import lock
 
         return lock
+    if name in ("lock_all", "part"):
+        from flom.client.blocking.several import lock_all
+        from flom.core.several import part
+
+        return lock_all if name == "lock_all" else part
     if name == "aio":
         from importlib import import_module
 
@@ -41,4 +46,4 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     from flom import libflom
 
-    return sorted({*globals(), "aio", "lock", *_ERRORS, *libflom.__all__})
+    return sorted({*globals(), "aio", "lock", "lock_all", "part", *_ERRORS, *libflom.__all__})

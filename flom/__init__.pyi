@@ -1,5 +1,7 @@
 from flom import aio as aio
 from flom.client.blocking.lock import lock as lock
+from flom.client.blocking.several import lock_all as lock_all
+from flom.core.several import part as part
 from flom.errors import (
     AlreadyDone as AlreadyDone,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -15,6 +15,8 @@ from flom.errors import FlomError, LockTimeout, Misuse, note_loss
 
 if TYPE_CHECKING:
     from flom.core.modes import ModeName
+    from flom.core.protocol.parts import HeldPart
+    from flom.core.several import AskedAll, Part
 
 _T = TypeVar("_T")
 
@@ -27,6 +29,10 @@ class Held(Protocol):
     is_released: bool
     is_lost: bool
     lost: Deferred[FlomError]
+
+    @property
+    def parts(self) -> tuple[HeldPart, ...]:
+        """What each of several locks has got; of one lock, what that has."""
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{flom.interfaces.IHeld.release}."""
@@ -134,6 +140,21 @@ class Acquiring:
             return Acquisition(fail(), what)
         return Acquisition(limit(granted, asked.timeout, self._clock, what), what)
 
-    def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
-        """Ask for the lock; the Deferred, which can be cancelled, fires with it or fails. C{what} is for errors."""
+    def acquire_all(
+        self, parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None
+    ) -> Acquisition:
+        """See L{flom.interfaces.IArbiter.acquire_all}; of a closed arbiter, it fires with L{flom.errors.Closed}."""
+        from flom.core.several import ask_all  # which few programs need
+
+        what = f"locks at {self._place}"
+        try:
+            asked = ask_all(parts, wait=wait, timeout=timeout)
+            what = f"{asked.title} at {self._place}"
+            granted = self._begin(asked if len(asked.parts) > 1 else asked.parts[0], what)
+        except FlomError:
+            return Acquisition(fail(), what)
+        return Acquisition(limit(granted, asked.timeout, self._clock, what), what)
+
+    def _begin(self, asked: Asked | AskedAll, what: str) -> Deferred[Held]:
+        """Ask for what is C{asked}; the Deferred, which can be cancelled, fires with it. C{what} is for errors."""
         raise NotImplementedError

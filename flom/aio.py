@@ -12,7 +12,7 @@ It needs the package greenlet, which the extra C{aio} installs.
 from __future__ import annotations
 
 try:
-    from flom.client.tasks.lock import Client, Held, Lock, lock
+    from flom.client.tasks.lock import Client, Held, Lock, lock, lock_all
 except ModuleNotFoundError as e:
     if e.name != "greenlet":
         raise
@@ -20,4 +20,4 @@ except ModuleNotFoundError as e:
 
     raise ModuleNotFoundError(f"flom.aio {missing_extra(e)}", name=e.name) from None
 
-__all__ = ["Client", "Held", "Lock", "lock"]
+__all__ = ["Client", "Held", "Lock", "lock", "lock_all"]

@@ -13,7 +13,11 @@ from flom.core.modes import LockMode
 from flom.errors import FlomError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flom.core.modes import ModeName
+    from flom.core.protocol.parts import HeldPart
+    from flom.core.several import Part
 
 
 class IReactor(
@@ -42,6 +46,7 @@ class IHeld(Interface):
 
     element: str | None = Attribute("Which one was granted, for sets, sequences and timestamps.")
     token: int | None = Attribute("The fencing token (docs/explanation/tokens.md); None if the daemon has none.")
+    parts: tuple[HeldPart, ...] = Attribute("What each of several locks has got; of one lock, what that has.")
     is_released: bool = Attribute("True once release() has been called, even if the lock had been lost before.")
     is_lost: bool = Attribute("True if the lock was lost before it was released.")
     lost: Deferred[FlomError] = Attribute("Fires with the reason if the lock is lost before it is released.")
@@ -84,4 +89,15 @@ class IArbiter(Interface):
         @return: fires with an L{IHeld}, or with L{flom.errors.LockRefused}, L{flom.errors.LockTimeout},
             L{flom.errors.InvalidRequest} or another L{flom.errors.FlomError}, whose text names the resource. It can be
             used with C{async with}.
+        """
+
+    def acquire_all(parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None) -> Acquisition:
+        """
+        Ask for several locks, all of which are granted in one step, or none; cancelling the Deferred withdraws them.
+
+        @param parts: the locks, by their names alone, or made by C{flom.part}: 1 to 64, each of another resource.
+        @param wait: wait if they cannot be granted now.
+        @param timeout: seconds to wait at most; 0: do not wait, C{None}: no limit.
+        @return: fires with an L{IHeld}, whose C{parts} are the locks in this order, and which releases all of them;
+            otherwise as for L{acquire}, with L{flom.errors.Unsupported} too: a daemon of FLoM's has no such thing.
         """

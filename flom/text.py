@@ -60,3 +60,8 @@ def missing_extra(error: ImportError) -> str:
     if not isinstance(error, ModuleNotFoundError):  # it is there, but old or broken
         return f"needs another {package} ({error}): pip install -U 'txflom[{extra}]'"
     return f"needs {package}: pip install 'txflom[{extra}]'"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return C{words}, one or more, as a list to read, such as C{a, b and c}."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from flom.client.blocking.tls import TlsEnd
     from flom.core.group.timing import Timing
+    from flom.core.protocol.events import Granted
     from flom.tls.context import Tls
 
 HANDSHAKE_TIMEOUT: Final = 30.0
@@ -99,14 +100,15 @@ COME_BACK_TIMEOUT: Final = 2.0
 """Seconds for one attempt to connect to a daemon again: the kernel's own go on after 1, 3, 7 and 15 s."""
 
 
-def check_reclaimed(peer: str, element: str | None, had: str | None) -> None:
+def check_reclaimed(peer: str, granted: Granted, had: tuple[str | None, ...]) -> None:
     """
-    Check that C{peer} has granted again what we C{had}.
+    Check that C{peer} has C{granted} again what we C{had}, which are the elements of our locks.
 
-    @raise RemoteProtocolError: it has granted another C{element}, as a daemon does that cannot reclaim elements.
+    @raise RemoteProtocolError: it has granted another element, as a daemon does that cannot reclaim elements.
     """
-    if element != had:
-        raise RemoteProtocolError(f"{peer} would grant {element!r} in the place of {had!r}")
+    for element, former in zip(granted.elements, had, strict=True):
+        if element != former:
+            raise RemoteProtocolError(f"{peer} would grant {element!r} in the place of {former!r}")
 
 
 def unconfirmed(peer: str, when: str) -> DaemonLost:

@@ -164,6 +164,11 @@ class Asked(Value):
     lifespan: float
     timeout: float | None
 
+    @property
+    def title(self) -> str:
+        """What is asked for, for people to read."""
+        return self.name.text
+
     def message(self, peer_id: str, *, extended: bool = False) -> Lock:
         """
         Return what says this to a daemon.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from binascii import a2b_base64
 
-from flom.core.modes import LockMode
 from flom.core.names import parse_name
+from flom.core.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
+
+    from flom.core.modes import LockMode
 
 ENVIRON: Final = "FLOM_RUN_ENVIRON"
 """The variable in which the script C{flom-run} has the environment that it was called with, in base64."""
@@ -22,6 +25,8 @@ VALUE: Final = b"FLOM_VALUE"
 """The variable that has the value of the resource."""
 
 _OF_SCRIPT: Final = b"FLOM_RUN_"  # begins the names of all of that script's variables
+
+_OF_ONE: Final = ("FLOM_RESOURCE", "FLOM_LOCK_MODE", "FLOM_ELEMENT", "FLOM_TOKEN")
 
 
 def inherited_environment() -> dict[bytes, bytes]:
@@ -44,24 +49,52 @@ def inherited_environment() -> dict[bytes, bytes]:
     return dict(variable.split(b"=", 1) for variable in variables if variable.find(b"=") > 0)
 
 
-def add_lock(
-    environment: dict[bytes, bytes], name: str, mode: LockMode, element: str | None, token: int | None
-) -> None:
+class TakenLock(Value):
     """
-    Add the variables about the command's lock to C{environment}; those about another lock are replaced.
+    What a command is told of a lock that it runs under.
 
-    FLOM_LOCK_MODE is EX if the resource has no modes; FLOM_ELEMENT is there only if the lock has an element, and
-    FLOM_TOKEN only if the daemon is not FLoM's. The caller, who has the descriptor, adds L{DEADLINE}, and L{VALUE}, if
-    the value of the resource is wanted and there is one.
-
-    @raise flom.errors.InvalidName: C{name} is no resource's.
+    @ivar quantity: units, of a numeric resource; it means nothing for others.
+    @ivar element: which one was granted, for sets, sequences and timestamps.
+    @ivar token: the fencing token; C{None} from a daemon of FLoM's.
     """
-    variables = {
-        "FLOM_RESOURCE": name,
-        "FLOM_LOCK_MODE": mode.name if parse_name(name).has_mode else "EX",
-        "FLOM_ELEMENT": element,
-        "FLOM_TOKEN": None if token is None else str(token),
-    }
+
+    name: str
+    mode: LockMode
+    quantity: int = 1
+    element: str | None = None
+    token: int | None = None
+
+    @property
+    def mode_name(self) -> str:
+        """The name of the mode; C{EX} if the resource has no modes."""
+        return self.mode.name if parse_name(self.name).has_mode else "EX"
+
+    def spell(self) -> str:
+        """
+        Return the line about this lock in FLOM_RESOURCES (docs/howto/several-locks.md): name, mode, units, token and
+        element, with tabs between them. No value is empty but the last, because a shell takes two tabs for one.
+        """
+        units = self.quantity if parse_name(self.name).has_quantity else 1
+        return "\t".join((self.name, self.mode_name, str(units), str(self.token or 0), self.element or ""))
+
+
+def add_locks(environment: dict[bytes, bytes], locks: Sequence[TakenLock]) -> None:
+    """
+    Add the variables about the command's locks to C{environment}; those about other locks are replaced.
+
+    FLOM_RESOURCES has a line for each. The others are there only if there is one lock: FLOM_LOCK_MODE is EX if the
+    resource has no modes; FLOM_ELEMENT is there only if the lock has an element, and FLOM_TOKEN only if the daemon is
+    not FLoM's. The caller, who has the descriptor, adds L{DEADLINE}, and L{VALUE}, if the value of the only resource is
+    wanted and there is one.
+
+    @raise flom.errors.InvalidName: a name is no resource's.
+    """
+    variables: dict[str, str | None] = dict.fromkeys(_OF_ONE)
+    variables["FLOM_RESOURCES"] = "\n".join(lock.spell() for lock in locks)
+    if len(locks) == 1:
+        only = locks[0]
+        token = None if only.token is None else str(only.token)
+        variables.update(zip(_OF_ONE, (only.name, only.mode_name, only.element, token)))  # noqa: B905 (as many)
     environment.pop(DEADLINE, None)
     environment.pop(VALUE, None)
     for key, value in variables.items():

@@ -40,8 +40,13 @@ _ABOUT: Final = (
     "Takes a lock, runs the command, releases the lock; starts the daemon if there is none. The command's last "
     "argument is the locked element, if the resource has elements."
 )
+_SEVERAL: Final = (
+    "Several -r take all of these locks at once, or none: -l, -q, -e, -i and --type are about the -r before them; "
+    "before the first -r, about all."
+)
 _ENVIRONMENT: Final = (
-    "The command has FLOM_RESOURCE, FLOM_LOCK_MODE, FLOM_ELEMENT and FLOM_TOKEN in its environment, and in "
+    "The command has FLOM_RESOURCE, FLOM_LOCK_MODE, FLOM_ELEMENT and FLOM_TOKEN in its environment, in "
+    "FLOM_RESOURCES a line for each lock (name, mode, units, token and element, with tabs between them), and in "
     "FLOM_DEADLINE_FD the number of a descriptor that reads end-of-file when the lock is lost."
 )
 
@@ -70,7 +75,7 @@ def usage(program: str, *, is_all: bool = False) -> str:
         "Usage:",
         f"  {program} [OPTION...] [--] COMMAND [ARG...]",
         "",
-        *_wrap(_ABOUT),
+        *_wrap(f"{_ABOUT} {_SEVERAL}"),
         *in_groups(shown),
         "",
     ]

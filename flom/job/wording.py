@@ -148,10 +148,15 @@ class Wording:
 
     def _cause(self, why: FlomError) -> str:
         """Return the text of C{why} without the resource, if that stands in front of it."""
-        return str(why).removeprefix(f"{self._config.resource_name}: ")
+        return str(why).removeprefix(f"{self._name}: ")
 
     def _about(self, text: str) -> str:
-        return f"{self._program}: {self._config.resource_name}: {text}"
+        return f"{self._program}: {self._name}: {text}"
+
+    @property
+    def _name(self) -> str:
+        """What is, or was to be, locked."""
+        return self._config.resource_name
 
 
 def unreclaimed(why: DaemonLost, error: Exception) -> DaemonLost:

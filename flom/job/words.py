@@ -19,9 +19,9 @@ class CannotExecute(FlomError):
     """The command cannot be started."""
 
 
-def words_with(element: str | None, command: Sequence[str]) -> list[str]:
-    """Return the words of C{command}, of which C{element}, if there is one, is the last."""
-    return [*command, *([] if element is None else [element])]
+def words_with(elements: Sequence[str | None], command: Sequence[str]) -> list[str]:
+    """Return the words of C{command}, of which those C{elements} that are not C{None} are the last."""
+    return [*command, *(element for element in elements if element is not None)]
 
 
 def execute(command: Sequence[str], spawn: Callable[[Sequence[str]], _T]) -> _T:

@@ -25,8 +25,10 @@ from flom.trace import start_trace, tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from typing import Final
 
+    from flom.config import Setting
     from flom.job.kept import KeptWishes
 
 _VERSION_OF_FLOM = f"""\
@@ -42,6 +44,8 @@ This is no part of that project, but FLoM on Twisted {__version__}, which does w
 _VERSION = f"""\
 flom-run {__version__} (txflom: FLoM on Twisted), which does what FLoM 1.7.2 does
 Documentation: https://txflom.readthedocs.io"""
+
+_ONE_LOCK: Final[list[list[tuple[Setting, str]]]] = []  # no lock has options of its own
 
 _trace = tracer("config")
 
@@ -61,8 +65,10 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
         if _inform(program, line):
             return ExitStatus.OK
         with watch.unblocked():  # a file may be a pipe that says nothing for long
-            config = configure(program, line)
-        kept = kept_wishes(line, config)
+            configs = configure(program, line)
+        kept = kept_wishes(line, configs[0])
+        if kept is not None and len(configs) > 1:
+            raise ConfigError("--once-per, --key and --value are for one lock, and there are several (-r)")
     except ConfigError as e:
         if program == "flom":
             for said in e.on_stdout:
@@ -72,7 +78,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
             print_error(f"{program}: {e}")
         return ExitStatus.ERROR
     try:
-        return _act(program, line, config, watch, kept)
+        return _act(program, line, configs, watch, kept)
     except Exception as e:
         if isinstance(e, OSError) and e.errno in (errno.EMFILE, errno.ENFILE):
             print_error(f"{program}: {reason(e)}: raise the limit (ulimit -n), or close files that are not needed")
@@ -83,8 +89,11 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
         return ExitStatus.ERROR if line.debug_feature is None else ExitStatus.DEBUG_FAILED
 
 
-def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch, kept: KeptWishes | None) -> int:
-    """Do what C{line} asks for, with C{config}; return what to exit with."""
+def _act(
+    program: str, line: CommandLine, configs: Sequence[Config], watch: SignalWatch, kept: KeptWishes | None
+) -> int:
+    """Do what C{line} asks for, with what L{configure} has returned; return what to exit with."""
+    config = configs[0]
 
     def end(status: int) -> None:
         leave(_for_program(program, status))
@@ -109,7 +118,8 @@ def _act(program: str, line: CommandLine, config: Config, watch: SignalWatch, ke
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
 
-    runner = Runner(config, line.command, _wording(program, config), waits_on=program != "flom", end=end, kept=kept)
+    waits_on, wording = program != "flom", _wording(program, *configs)
+    runner = Runner(config, line.command, wording, waits_on=waits_on, end=end, kept=kept, others=configs[1:])
     watch.start(runner.signal)
     return _for_program(program, runner.run())
 
@@ -141,7 +151,11 @@ def _for_program(program: str, status: int) -> int:
     return status_after(status) if program == "flom" else status
 
 
-def _wording(program: str, config: Config) -> Wording:
+def _wording(program: str, config: Config, *others: Config) -> Wording:
+    if others:
+        from flom.run.several import WordingOfSeveral  # seldom wanted
+
+        return WordingOfSeveral(program, config, *others)
     if program != "flom":
         return Wording(program, config)
 
@@ -159,9 +173,19 @@ def _check_socket_name(name: str) -> None:
             raise ConfigError(f"{why}{flock_hint('-s')}")
 
 
-def configure(program: str, line: CommandLine) -> Config:
-    """Read files and options into one configuration, and write what is to be said of it."""
+def configure(program: str, line: CommandLine) -> tuple[Config, ...]:
+    """
+    Read files and options into one configuration, and write what is to be said of it.
+
+    @return: one for each lock that is to be taken; all but the first differ from that in what is locked and how alone.
+    """
     as_flom = program == "flom"
+    options, for_each = line.options, _ONE_LOCK
+    if not as_flom and [setting.field for setting, _ in options].count("resource_name") > 1:
+        from flom.run.several import split_options  # seldom wanted
+
+        options, for_each = split_options(options)
+    others: list[Config] = []
     warnings: list[str] = []
     is_quiet = False
     try:
@@ -171,7 +195,11 @@ def configure(program: str, line: CommandLine) -> Config:
                 on_lost="warn", history="", status_file=""
             )  # it has no such options; a file is for flom-run too
         config = forget_place(config, [setting.field for setting, _ in line.options])
-        config = override(config, line.options, warnings.append, as_flom=as_flom)
+        config = override(config, options, warnings.append, as_flom=as_flom)
+        if for_each:
+            from flom.run.several import configure_each
+
+            config, *others = configure_each(config, for_each, warnings.append)
         if not as_flom:
             _check_socket_name(config.socket_name)
         is_quiet = config.quiet
@@ -192,9 +220,16 @@ def configure(program: str, line: CommandLine) -> Config:
             _trace.debug("%s", shown)
             if is_shown and RUNNER in setting.programs:
                 tell(shown)
+                for text in [setting.show(other) for other in others]:
+                    if text != shown:
+                        tell(text)
     config.check_transport()
     if not as_flom:
-        _check_use(line, config)
+        _check_use(line, config, is_one=not others)
+        if others:
+            from flom.run.several import check_use
+
+            check_use(options, for_each, [config, *others])
     elif config.verbose:
         for text in what_is_ignored(config):
             _warn_as_glib_does(text)
@@ -205,8 +240,9 @@ def configure(program: str, line: CommandLine) -> Config:
     if config.quiet:
         be_quiet()
         config = config.replace(verbose=False)
-    if line.command and not as_flom and (warning := unmeant_set(config)):
-        warn(warning)
+    for each in (config, *others) if line.command and not as_flom else ():
+        if warning := unmeant_set(each):
+            warn(warning)
     if config.is_tls_halved:
         warn(f"TLS is not used, it needs {' and '.join(config.missing_tls_files)} too")
     if as_flom:
@@ -215,20 +251,20 @@ def configure(program: str, line: CommandLine) -> Config:
             allow_local_shutdown=True,  # a daemon that FLoM starts obeys every client
             keep_place=True,
         )
-    return config
+    return config, *others
 
 
-def _check_use(line: CommandLine, config: Config) -> None:
-    """Raise L{ConfigError} if an option of C{line} is of no use with C{config}; what a file says may be for others."""
+def _check_use(line: CommandLine, config: Config, *, is_one: bool) -> None:
+    """
+    Raise L{ConfigError} if an option of C{line} is of no use with C{config}; what a file says may be for others.
+
+    @param is_one: whether one lock is to be taken.
+    """
     given = {setting.field for setting, _ in line.options}
     if line.quiesce or line.immediate or line.debug_feature is not None:
         config.check_one_host("this is for one")
-    name = parse_name(config.resource_name)
-    what = f"'{name.text}', which is {name.type_name},"
-    if "lock_mode" in given and config.lock_mode is not EX and not name.has_mode:
-        raise ConfigError(f"lock-mode: {what} has no modes; simple and hierarchical resources have")
-    if "quantity" in given and config.quantity != 1 and not name.has_quantity:
-        raise ConfigError(f"resource-quantity: {what} has no units; numeric resources, such as NAME[5], have")
+    if is_one:
+        check_lock(given, config)
     if "kill_after_ms" in given and config.kill_after is None:
         raise ConfigError("kill-after: it is for --on-lost terminate, which alone is followed by SIGKILL")
     if "network_interface" in given and config.network_interface:
@@ -244,6 +280,16 @@ def _check_use(line: CommandLine, config: Config) -> None:
                 check_interface(config.network_interface)
             except ConfigError as e:
                 raise ConfigError(f"{e}{flock_hint('-n')}") from None
+
+
+def check_lock(given: Collection[str], config: Config) -> None:
+    """Raise L{ConfigError} if one of C{given}, fields of options, says of a lock what C{config} has no use for."""
+    name = parse_name(config.resource_name)
+    what = f"'{name.text}', which is {name.type_name},"
+    if "lock_mode" in given and config.lock_mode is not EX and not name.has_mode:
+        raise ConfigError(f"lock-mode: {what} has no modes; simple and hierarchical resources have")
+    if "quantity" in given and config.quantity != 1 and not name.has_quantity:
+        raise ConfigError(f"resource-quantity: {what} has no units; numeric resources, such as NAME[5], have")
 
 
 def what_is_ignored(config: Config) -> list[str]:

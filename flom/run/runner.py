@@ -22,7 +22,7 @@ from flom.errors import (
     NoProcess,
     ValueNotKept,
 )
-from flom.job.environment import VALUE, add_lock, inherited_environment
+from flom.job.environment import VALUE, TakenLock, add_locks, inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
 from flom.job.lineage import lineage_of, new_id, pass_on, with_lineage
 from flom.job.sender import signed
@@ -72,13 +72,16 @@ class Runner(Hooks):
         waits_on: bool = True,
         end: Callable[[int], object] = leave,
         kept: KeptWishes | None = None,
+        others: Sequence[Config] = (),
     ) -> None:
         """
         @param waits_on: see L{Acquirer}.
         @param end: ends this process when a signal does; see L{Forwarding}.
         @param kept: what is wanted of what is kept with the resource; C{None} for nothing.
+        @param others: what is to be locked together with what C{config} says, and how.
         """
         self._config = config
+        self._others = others
         self._wording = wording
         self._command = command
         self._kept = kept
@@ -108,15 +111,16 @@ class Runner(Hooks):
 
     def _run(self) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, the kernel would forget how a command ends
-        request = signed(request_of(self._config), self._command[0], has_lineage=False)
+        request = signed(self._request(), self._command[0], has_lineage=False)
         if self._lineage:
             request = with_lineage(request, self._lineage, self._config.nested)
         if self._kept is not None:
             request = self._kept.wish(request)
         try:
             try:
-                if isinstance(name := parse_name(request.name), TimestampName):
-                    name.unit()  # raises InvalidTimestampFormat
+                for config in (self._config, *self._others):
+                    if isinstance(name := parse_name(config.resource_name), TimestampName):
+                        name.unit()  # raises InvalidTimestampFormat
                 if self._config.history:
                     from flom.run.history import HistoryFile
 
@@ -150,8 +154,9 @@ class Runner(Hooks):
             return status
         self._is_held = True
         self._note("grant", element=granted.element, token=granted.token and str(granted.token))
-        if granted.element is not None:
-            self.say(f"Locked element is '{granted.element}'")
+        for part in granted.parts or (granted,):
+            if part.element is not None:
+                self.say(f"Locked element is '{part.element}'")
         conversation, status = self._run_command(conversation, request, granted)
         if DaemonLost in self._told:
             conversation.say_goodbye()
@@ -171,6 +176,15 @@ class Runner(Hooks):
         except DaemonLost as e:
             self._tell(DaemonLost, self._wording.lost(e, has_ended=True))
         return self._final(status)
+
+    def _request(self) -> Lock:
+        """Return the request for what the configuration says is to be locked."""
+        request = request_of(self._config)
+        if not self._others:
+            return request
+        from flom.core.protocol.parts import together  # which few commands need
+
+        return together([request, *map(request_of, self._others)])
 
     def _note(self, event: str, **more: object) -> None:
         """Append C{event} to the history, and to the account, if there are any; see L{HistoryFile.note}."""
@@ -261,10 +275,13 @@ class Runner(Hooks):
         if not has_answered or not self._wording.names_holders or self._config.quiet:
             return ""
 
-        from flom.run.wait_report import describe_holders
-
         leaders = self._acquirer.leaders
-        return describe_holders(self._config if leaders is None else leaders.config)
+        place = self._config if leaders is None else leaders.config
+        from flom.run.wait_report import describe_holders, describe_holders_of_all
+
+        if self._others:
+            return describe_holders_of_all(place, (self._config, *self._others))
+        return describe_holders(place)
 
     def _stop_report(self) -> None:
         if self._report is not None:
@@ -273,7 +290,12 @@ class Runner(Hooks):
     def _run_command(self, conversation: Conversation, request: Lock, granted: Granted) -> tuple[Conversation, int]:
         """Run the command to its end; return the connection on which the lock is held by then, and the status."""
         environment = inherited_environment()
-        add_lock(environment, request.name, request.mode, granted.element, granted.token)
+        parts = granted.parts or (granted,)
+        taken = [
+            TakenLock(config.resource_name, config.lock_mode, config.quantity, part.element, part.token)
+            for config, part in zip((self._config, *self._others), parts)  # noqa: B905 (there are as many)
+        ]
+        add_locks(environment, taken)
         if granted.told is not None and granted.told.value:
             environment[VALUE] = os.fsencode(granted.told.value)
         if self._lineage:
@@ -294,7 +316,7 @@ class Runner(Hooks):
         try:
             with self._starting:
                 self._child = child = Child(
-                    words_with(granted.element, self._command),
+                    words_with([lock.element for lock in taken], self._command),
                     environment,
                     self._forwarding.note_end,
                     leads_group=self._on_lost is not None and not has_terminal(),
@@ -460,7 +482,7 @@ class Runner(Hooks):
         if self._guardian is not None and not has_ended:
             self._start_guardian(conversation, request)
         self._note("reclaim")
-        self.say(f"{request.name} reclaimed")
+        self.say(f"{request.title} reclaimed")
         return conversation
 
     def _left_to_lose(self) -> float:

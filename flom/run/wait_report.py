@@ -19,9 +19,10 @@ from flom.text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Final, TextIO
 
+    from flom.client.blocking.status import StatusReader
     from flom.config import Config
     from flom.status.model import LockStatus, ResourceStatus, Status
 
@@ -160,18 +161,41 @@ def describe_holders(config: Config) -> str:
     """
     try:
         from flom.client.blocking.status import open_status
-        from flom.core.names import parse_name
-        from flom.status.model import LockStatus
 
         with open_status(config, lambda text: None, _ASK_TIMEOUT) as reader:
-            status = reader.read(config.resource_name, _ASK_TIMEOUT)
-        name = parse_name(config.resource_name)
-        mode = config.lock_mode.name if name.has_mode else None
-        quantity = config.quantity if name.has_quantity else None
-        wish = LockStatus(0, "", None, None, None, name.text, mode, quantity, None, 0.0)
-        return one_line(_spell_holders(status.resources[0].blockers(wish)))
+            return one_line(_spell_holders(_blockers_of(reader, config)))
     except Exception:
         return ""
+
+
+def describe_holders_of_all(place: Config, configs: Sequence[Config]) -> str:
+    """
+    Return who holds what C{configs} have asked for in vain, as in C{"a by pid 4711 (root, backup) for 37 s"}.
+
+    @param place: says where the daemon is.
+    @return: the empty string if that is not known, or not within half a second.
+    """
+    try:
+        from flom.client.blocking.status import open_status
+
+        with open_status(place, lambda text: None, _ASK_TIMEOUT) as reader:
+            each = [(config.resource_name, _spell_holders(_blockers_of(reader, config))) for config in configs]
+        return one_line(", ".join(f"{name} {holders}" for name, holders in each if holders))
+    except Exception:
+        return ""
+
+
+def _blockers_of(reader: StatusReader, config: Config) -> list[LockStatus]:
+    """Return the holders because of which what C{config} asks for cannot be granted."""
+    from flom.core.names import parse_name
+    from flom.status.model import LockStatus
+
+    status = reader.read(config.resource_name, _ASK_TIMEOUT)
+    name = parse_name(config.resource_name)
+    mode = config.lock_mode.name if name.has_mode else None
+    quantity = config.quantity if name.has_quantity else None
+    wish = LockStatus(0, "", None, None, None, name.text, mode, quantity, None, 0.0)
+    return status.resources[0].blockers(wish) if status.resources else []
 
 
 def _place_of(asking: socket.socket, config: Config, asked_at: float) -> tuple[Config, FindOwn]:

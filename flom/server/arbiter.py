@@ -64,6 +64,7 @@ from flom.text import one_line, truncate
 if TYPE_CHECKING:
     from flom.core.locks.handover import Estate
     from flom.core.locks.positions import Kept
+    from flom.core.several import AskedAll
     from flom.server.holds import Holds
     from flom.server.mark import Mark
     from flom.server.values import KeptValues
@@ -689,14 +690,17 @@ class DeferredArbiter(Acquiring):
                 return ""
         return f"{name.text} has no holder with number {number}"
 
-    def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
+    def _begin(self, asked: Asked | AskedAll, what: str) -> Deferred[Held]:
         if self.is_closed or self.is_retired:
             raise self._why_dismissed(what)
-        lock = LocalLock(self, asked, what)
+        if isinstance(asked, Asked):
+            lock = LocalLock(self, asked, what)
+        else:
+            from flom.server.local_locks import LocalLocks  # which few programs need
+
+            lock = LocalLocks(self, asked, what)
         self._local[lock.session] = lock
-        self.request(
-            LockRequest(lock.session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan)
-        )
+        lock.ask()
         return lock.granted
 
     def prolong_grace(self, holder: int = 0) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
@@ -33,7 +33,16 @@ from flom.core.locks.statistics import Loss
 from flom.core.names import parse_name
 from flom.core.protocol.connection import ServerConnection
 from flom.core.protocol.encode import encode
-from flom.core.protocol.events import Incomplete, Introduced, InvalidLock, Order, Release, Withdraw
+from flom.core.protocol.events import (
+    Incomplete,
+    Introduced,
+    InvalidLock,
+    Order,
+    Release,
+    ReleaseAll,
+    Withdraw,
+    WithdrawAll,
+)
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import (
     HAS_SESSIONS,
@@ -51,7 +60,7 @@ from flom.core.protocol.messages import (
     Terms,
     is_probe,
 )
-from flom.core.requests import LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId, SetRequest
 from flom.core.sessions import Owner, Session
 from flom.errors import InvalidName, RemoteProtocolError, TlsError
 from flom.net.machine_id import unique_id
@@ -343,6 +352,8 @@ class LockProtocol(Protocol):
             case Withdraw():
                 if not self._arbiter.withdraw(self._id, order.name, order.reason):
                     self._carry_out(Release(order.name, True))  # it was granted meanwhile, or is not decided yet
+            case SetRequest() | ReleaseAll() | WithdrawAll():
+                self._carry_out_all(order)
             case Offer():
                 self._heir = self._shared.answer_offer(order, self._send, self.hang_up)
             case _:
@@ -381,6 +392,29 @@ class LockProtocol(Protocol):
         if (unlocked := self._connection.unlocked_with_note(why)) is not None:
             self._send(unlocked)
 
+    def _carry_out_all(self, order: SetRequest | ReleaseAll | WithdrawAll) -> None:
+        """Carry out what is said of several locks at once."""
+        match order:
+            case SetRequest():
+                if order.secret and self._go_on(order):
+                    pass
+                elif order.regains and not all(map(self._may_reclaim, order.parts)):
+                    self._arbiter.statistics.lost[Loss.RECLAIM_REFUSED] += len(order.parts)
+                    self._answer(Outcome.BUSY)
+                elif order.wishes is not None and order.wishes.is_of_one_lock:
+                    self._answer(Outcome.IMPOSSIBLE, why="what is kept of a lock, or with it, is for one lock alone")
+                else:
+                    self._arbiter.request_all(order)
+            case ReleaseAll():
+                if not self._arbiter.release_all(self._id, rollback=order.rollback):
+                    self._is_releasing = True
+                    self._arbiter.postpone(partial(self._release_late, order))
+                elif (unlocked := self._connection.unlocked()) is not None:
+                    self._send(unlocked)
+            case WithdrawAll():
+                if not self._arbiter.withdraw_all(self._id, order.reason):
+                    self._carry_out(ReleaseAll(True))  # they were granted meanwhile, or it is not decided yet
+
     def _answer_ping(self) -> None:
         self._send(self._connection.pong())
 
@@ -388,7 +422,7 @@ class LockProtocol(Protocol):
         """Return whether C{order} is carried out by a daemon that stands by, too."""
         return isinstance(order, (Challenge, Offer))
 
-    def _go_on(self, request: LockRequest) -> bool:
+    def _go_on(self, request: LockRequest | SetRequest) -> bool:
         """Go on with the session that C{request} names, if it is this client's; return whether that is decided."""
         sessions = self._shared.sessions
         try:
@@ -402,9 +436,9 @@ class LockProtocol(Protocol):
             if not request.regains and self._shared.throttle.allows("sessions that are over", 1):
                 self._log.info("{peer} wants to go on with what is over, or never was", peer=self._peer)
             return False
-        standing = self._arbiter.standing(session.id, request.name)
+        standing = self._standing(session.id, request)
         former = session.connection
-        if standing is None:
+        if not standing:
             if request.regains:
                 self._answer(Outcome.CANNOT_WAIT)  # it was released
             return request.regains
@@ -417,11 +451,24 @@ class LockProtocol(Protocol):
         self._id = self._connection.id = session.id
         self._session = session
         sessions.go_on(session, self)
-        self._tell_far(standing)
+        for effect in standing:
+            self._tell_far(effect)
         if session.is_contested:
             session.is_contested = False
             self._tell(Contested())
         return True
+
+    def _standing(
+        self, session: SessionId, request: LockRequest | SetRequest
+    ) -> Sequence[Granted | Queued | Incubated]:
+        """Return what C{session} has of what C{request} names; nothing if it has not all of it."""
+        if isinstance(request, LockRequest):
+            one = self._arbiter.standing(session, request.name)
+            return [] if one is None else [one]
+        several = self._arbiter.standing_of_all(session)
+        if isinstance(several, list):
+            return several if [each.request.name for each in several] == [part.name for part in request.parts] else []
+        return [] if several is None or not self._connection.number_of(several.request.name) else [several]
 
     def _may_reclaim(self, request: LockRequest) -> bool:
         """Return whether to believe that the client has held what C{request} reclaims."""
@@ -441,7 +488,7 @@ class LockProtocol(Protocol):
             return self._certificate().hex()
         return "" if self._is_tcp else self._origin or ""
 
-    def _release_late(self, order: Release) -> None:
+    def _release_late(self, order: Release | ReleaseAll) -> None:
         """Carry out C{order}, which was postponed."""
         self._is_releasing = False
         if self not in self._shared.connected:
@@ -548,7 +595,8 @@ class LockProtocol(Protocol):
             case Incubated():
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
-                self._answer(outcome, delayed=delayed, why=effect.why)
+                number = self._connection.number_of(effect.request.name)
+                self._answer(outcome, delayed=delayed, why=effect.why, part=number)
             case Dismissed() if self._connection.is_fresh:
                 self._is_too_late = True  # it may be the new leader, whose challenge is on its way
             case Dismissed():
@@ -575,10 +623,11 @@ class LockProtocol(Protocol):
         is_urgent: bool = False,
         why: str = "",
         hold: HoldTold | None = None,
+        part: int = 0,
     ) -> None:
         connection = self._connection
         if connection.is_extended:
-            data = self._answer_to_extended(outcome, grant, delayed, why, hold)
+            data = self._answer_to_extended(outcome, grant, delayed, why, hold, part)
         else:
             data = connection.answer(outcome, None if grant is None else grant.element, delayed=delayed)
         if data is None:
@@ -597,7 +646,7 @@ class LockProtocol(Protocol):
             self._end_session()  # with all its locks and requests: no answer can reach it any more
 
     def _answer_to_extended(
-        self, outcome: Outcome, grant: Granted | None, delayed: bool, why: str, hold: HoldTold | None
+        self, outcome: Outcome, grant: Granted | None, delayed: bool, why: str, hold: HoldTold | None, part: int
     ) -> bytes | None:
         """Return the answer to a client that understands what those of FLoM do not."""
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
@@ -606,8 +655,10 @@ class LockProtocol(Protocol):
         if secret and self._mark is not None and not self._mark.problem:
             terms = terms.replace(waits=True)
         if grant is None:
-            return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms, why=why)
+            return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms, why=why, part=part)
         proof = self._prove(grant)
+        if self._connection.several is not None:
+            part = self._connection.number_of(grant.request.name)
         wishes = grant.request.wishes
         told = None if wishes is None or not wishes.concerns_kept else self._arbiter.values.told(grant.request)
         return self._connection.answer(
@@ -620,6 +671,7 @@ class LockProtocol(Protocol):
             proof=proof,
             told=told,
             hold=hold,
+            part=part,
         )
 
     def _secret_to_tell(self) -> str:

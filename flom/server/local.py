@@ -22,11 +22,13 @@ from flom.core.effects import (
     Withdrawn,
 )
 from flom.core.locks.statistics import Loss
-from flom.core.requests import Asked, show_lock
+from flom.core.requests import Asked, LockRequest, show_lock
 from flom.errors import DaemonLost, FlomError, LockContested, LockRevoked, Misuse, lock_refused, revoked_by
 from flom.interfaces import IHeld
 
 if TYPE_CHECKING:
+    from flom.core.protocol.parts import HeldPart
+    from flom.core.requests import SessionId
     from flom.server.arbiter import DeferredArbiter
 
 HERE: Final = "this process"
@@ -58,7 +60,21 @@ class LocalLock:
 
     def __repr__(self) -> str:
         state = "lost" if self.is_lost else "held" if self.granted.called else "not held"
-        return show_lock(self._asked, self.element, "released" if self.is_released else state)
+        return self._show("released" if self.is_released else state)
+
+    def _show(self, state: str) -> str:
+        return show_lock(self._asked, self.element, state)
+
+    @property
+    def parts(self) -> tuple[HeldPart, ...]:
+        """See L{flom.acquisition.Held}."""
+        from flom.core.protocol.parts import HeldPart  # which few programs look at
+
+        return (HeldPart(self._name.text, self.element, self.token),)
+
+    def ask(self) -> None:
+        """Ask the arbiter for what is wanted."""
+        self._arbiter.request(request_of(self.session, self._asked))
 
     def dismiss(self) -> None:
         """Fail, if nothing was granted yet; what was granted remains held."""
@@ -82,9 +98,12 @@ class LocalLock:
         self.is_released = True
         if self.is_lost and not self._is_contested:
             return fail(self._why_lost())
-        self._arbiter.release(self.session, self._name, rollback)
+        self._release(rollback)
         self._arbiter.drop(self.session)
         return fail(self._why_lost()) if self._is_contested else succeed(None)
+
+    def _release(self, rollback: bool) -> None:
+        self._arbiter.release(self.session, self._name, rollback)
 
     def _take(self, effect: Delivered) -> None:
         match effect:
@@ -92,7 +111,7 @@ class LocalLock:
                 self.element, self.token = effect.element, effect.token
                 self.granted.callback(self)
             case Refused(outcome=outcome, why=why):
-                self._fail(lock_refused(outcome, self._name.text, HERE, why))
+                self._fail(lock_refused(outcome, effect.request.name.text, HERE, why))
             case Dismissed():
                 self.dismiss()
             case Contested():
@@ -114,3 +133,8 @@ class LocalLock:
         if self._is_contested:
             return LockContested(f"{self._what}: another daemon of the group has granted it too")
         return (LockRevoked if self._is_revoked else DaemonLost)(f"{self._what}: {self._loss}")
+
+
+def request_of(session: SessionId, asked: Asked) -> LockRequest:
+    """Return the request of C{session} for what is C{asked}."""
+    return LockRequest(session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan)

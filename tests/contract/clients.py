@@ -13,6 +13,7 @@ from twisted.internet.threads import deferToThread
 import flom
 import flom.aio
 from flom.client.blocking.lock import BlockingLock, Held
+from flom.client.blocking.several import HeldAll
 from flom.codes import ReturnCode
 from flom.core.modes import as_mode
 from flom.errors import CannotWait, FlomError, InvalidName, LockBusy, LockImpossible, LockTimeout, Misuse
@@ -28,6 +29,7 @@ class BlockingHeld:
         self.element = held.element
         self.token = held.token
         self._held = held
+        self.parts = held.parts if isinstance(held, HeldAll) else ()
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         return deferToThread(self._held.release, rollback)
@@ -43,6 +45,12 @@ class Blocking:
         def acquire() -> BlockingHeld:
             lock: BlockingLock = flom.lock(name, mode, socket=self._socket, start=False, **asked)
             return BlockingHeld(lock.acquire())
+
+        return deferToThread(acquire)
+
+    def acquire_all(self, parts: Any, **asked: Any) -> Deferred[BlockingHeld]:
+        def acquire() -> BlockingHeld:
+            return BlockingHeld(flom.lock_all(parts, socket=self._socket, start=False, **asked).acquire())
 
         return deferToThread(acquire)
 
@@ -62,6 +70,12 @@ class Tasks:
 
         return self.run(acquire())
 
+    def acquire_all(self, parts: Any, **asked: Any) -> Deferred[TaskHeld]:
+        async def acquire() -> TaskHeld:
+            return TaskHeld(self, await self._client.lock_all(parts, **asked).acquire())
+
+        return self.run(acquire())
+
     def run(self, call: Coroutine[Any, Any, _T]) -> Deferred[_T]:
         return deferToThread(asyncio.run_coroutine_threadsafe(call, self._loop).result, PATIENCE)
 
@@ -77,6 +91,7 @@ class TaskHeld:
     def __init__(self, tasks: Tasks, held: flom.aio.Held) -> None:
         self.element = held.element
         self.token = held.token
+        self.parts = held.parts
         self._held = held
         self._tasks = tasks
 

@@ -15,6 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from zope.interface.verify import verifyObject
 
+import flom
 from flom.acquisition import Held
 from flom.client import connect
 from flom.core.modes import LockMode
@@ -259,3 +260,48 @@ async def test_a_timestamp_is_given_once(arbiter: Arbiter) -> None:
         given.append(held.element)
         await held.release()
     assert len(set(given)) == 3
+
+
+@ours
+@pytest_twisted.ensureDeferred
+async def test_several_locks_are_granted_at_once_or_not_at_all(arbiter: Arbiter) -> None:
+    blocking = await arbiter.acquire("b[3]", quantity=2)
+    wanted = ["a", flom.part("b[3]", quantity=2), flom.part("/c/d", "PR"), "red.green"]
+    await turns_away(LockBusy)(arbiter.acquire_all(wanted, wait=False))
+    waiting = arbiter.acquire_all(wanted, timeout=20)
+    await (await arbiter.acquire("a", timeout=5)).release()  # it holds nothing while it waits
+    await blocking.release()
+    held = await waiting
+    assert [(part.resource, part.element) for part in held.parts] == [
+        ("a", None),
+        ("b[3]", None),
+        ("/c/d", None),
+        ("red.green", "red"),
+    ]
+    assert [part.token for part in held.parts] == sorted({part.token for part in held.parts})
+    await turns_away(LockBusy)(arbiter.acquire("a", wait=False))
+    await held.release()
+    await (await arbiter.acquire("a", wait=False)).release()
+
+
+@ours
+@pytest_twisted.ensureDeferred
+async def test_several_locks_that_cannot_be_leave_nothing(arbiter: Arbiter) -> None:
+    await turns_away(LockImpossible)(arbiter.acquire_all(["a", flom.part("b[3]", quantity=4)]))
+    await turns_away(CannotWait)(arbiter.acquire_all(["a", flom.part("c", create=False)], wait=False))
+    await turns_away(InvalidRequest)(arbiter.acquire_all(["/a/b", "/a/c"]))
+    held = await arbiter.acquire("a", wait=False)
+    await turns_away(LockTimeout)(arbiter.acquire_all(["b", "a"], timeout=0.05))
+    await (await arbiter.acquire("b", wait=False)).release()
+    await held.release()
+
+
+@ours
+@pytest_twisted.ensureDeferred
+async def test_rollback_puts_all_numbers_back(arbiter: Arbiter) -> None:
+    sequences = ["_S_a[1]", "_S_b[1]"]
+    held = await arbiter.acquire_all(sequences)
+    await held.release(rollback=True)
+    held = await arbiter.acquire_all(sequences)
+    assert [part.element for part in held.parts] == ["1", "1"]
+    await held.release()

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
 
+from flom.core.protocol.parts import HeldPart
 from flom.errors import FlomError
 
 
@@ -74,6 +75,7 @@ class HeldOfTest:
         self.lost: Deferred[FlomError] = Deferred()
         self.is_released = False
         self.was_rolled_back: bool | None = None
+        self.parts: tuple[HeldPart, ...] = ()
         self._number = number
 
     def descriptors(self) -> list[int]:

@@ -6,15 +6,19 @@ import pytest
 
 from flom.core.modes import LockMode
 from flom.errors import InvalidName
-from flom.job.environment import add_lock
+from flom.job.environment import TakenLock, add_locks
 
 
 def variables(
     name: str, mode: LockMode = LockMode.EX, element: str | None = None, token: int | None = None
 ) -> dict[bytes, bytes]:
+    return variables_of(TakenLock(name, mode, 1, element, token))
+
+
+def variables_of(*locks: TakenLock) -> dict[bytes, bytes]:
     of_another = {b"FLOM_ELEMENT": b"of another lock", b"FLOM_RESOURCE": b"other", b"FLOM_TOKEN": b"1"}
-    environment = {b"HOME": b"/"} | of_another
-    add_lock(environment, name, mode, element, token)
+    environment = {b"HOME": b"/", b"FLOM_RESOURCES": b"other\tEX\t1\t1\t"} | of_another
+    add_locks(environment, locks)
     return environment
 
 
@@ -23,6 +27,20 @@ def test_a_command_is_told_of_its_lock() -> None:
         b"HOME": b"/",
         b"FLOM_RESOURCE": b"R",
         b"FLOM_LOCK_MODE": b"PR",
+        b"FLOM_RESOURCES": b"R\tPR\t1\t0\t",
+    }
+
+
+def test_a_command_is_told_of_all_its_locks_and_not_of_one() -> None:
+    """No value is empty but the last, because C{read} of a shell takes two tabs for one."""
+    locks = (
+        TakenLock("a", LockMode.EX, 1, None, 2**32 + 1),
+        TakenLock("b[5]", LockMode.EX, 2, None, 2**32 + 2),
+        TakenLock("red.green", LockMode.PR, 1, "red", 2**32 + 3),
+    )
+    assert variables_of(*locks) == {
+        b"HOME": b"/",
+        b"FLOM_RESOURCES": b"a\tEX\t1\t4294967297\t\nb[5]\tEX\t2\t4294967298\t\nred.green\tEX\t1\t4294967299\tred",
     }
 
 

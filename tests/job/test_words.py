@@ -11,8 +11,8 @@ from flom.job.words import CannotExecute, execute, words_with
 
 
 def test_the_element_is_the_last_word() -> None:
-    assert words_with("green", ["paint", "-v"]) == ["paint", "-v", "green"]
-    assert words_with(None, ["paint", "-v"]) == ["paint", "-v"]
+    assert words_with([None, "green"], ["paint", "-v"]) == ["paint", "-v", "green"]
+    assert words_with([None], ["paint", "-v"]) == ["paint", "-v"]
 
 
 def test_what_the_kernel_cannot_execute_goes_to_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,9 +101,9 @@ class Client(MemoryClient):
         wanted: dict[str, Any] = {"mode": LockMode.EX, "wait": True, "create": True, **asked}
         data, following = split(extend(Lock(name, peer_id="0" * 32, user="root", wishes=wishes, **wanted)))
         self.send(data)
-        if following is not None:
+        if following:
             assert [type(message) for message in self.received()] == [Answer]
-            self.send(encode(following))
+            self.send(b"".join(map(encode, following)))
         return self
 
     def answer(self) -> Answer:

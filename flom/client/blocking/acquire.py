@@ -189,7 +189,8 @@ class Acquirer:
     def note_grant(self, conversation: Conversation, granted: Granted, message: Lock) -> None:
         """Note what was granted as C{message} has asked, on C{conversation}, and how that releases it if it breaks."""
         self.granted, self.session = granted, conversation.connection.session
-        if conversation.is_awaited or (parse_name(message.name).transactional and self.can_reclaim()):
+        is_transactional = any(parse_name(part.name).transactional for part in message.parts)
+        if conversation.is_awaited or (is_transactional and self.can_reclaim()):
             conversation.reclaim = lambda deadline: self._reclaim_to_release(message, deadline)
         if self.session:
             conversation.goes_on_elsewhere = self.is_in_group
@@ -361,7 +362,7 @@ class Acquirer:
                     self._check_leader(conversation, message)
                     return conversation, answer
                 conversation.close()
-                raise lock_refused(answer.outcome, message.name, conversation.peer, answer.why)
+                raise lock_refused(answer.outcome, message.name_of(answer.part), conversation.peer, answer.why)
             if self.leaders is not None:
                 continue  # they pause when all have been asked
             if self.is_in_group:

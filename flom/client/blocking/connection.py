@@ -116,7 +116,7 @@ class Conversation:
     @ivar stream: the bytes of it.
     @ivar connection: what they mean.
     @ivar pongs: how many answers to L{ping} have come; the code that takes note of some lowers it.
-    @ivar proof: of what was granted by it last; the empty string if there is none.
+    @ivar granted: what was granted by it last; C{None} if nothing was.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     @ivar revoked: why the lock was lost, if an administrator has ended it; C{None} otherwise.
     @ivar is_one_of_several: true if another daemon is to be asked if this one does not answer at once.
@@ -137,7 +137,7 @@ class Conversation:
         self.is_one_of_several = False
         self._stale_pongs = 0  # how many are to come that answer what was asked before the grant
         self.pongs = 0
-        self.proof = ""
+        self.granted: Granted | None = None
         self.is_contested = False
         self.revoked: LockRevoked | None = None
         self._unlocked = _UNLOCKED  # what the daemon has said to the unlock
@@ -519,9 +519,9 @@ class Conversation:
                     import flom.net.holding  # noqa: F401  # while we wait: what it takes would delay the hand-over
             raise self.stream.why_ended(self.peer, answered=self.connection.has_answered)
         except LockTimeout:
-            raise LockTimeout(f"{message.name} at {self.peer}: not granted in time") from None
+            raise LockTimeout(f"{message.title} at {self.peer}: not granted in time") from None
         except Interrupted:
-            raise Interrupted(f"{message.name} at {self.peer}: interrupted by a signal") from None
+            raise Interrupted(f"{message.title} at {self.peer}: interrupted by a signal") from None
         except RemoteProtocolError as e:
             raise RemoteProtocolError(f"{self.peer}: {e}", code=e.code) from None
 
@@ -566,7 +566,7 @@ class Conversation:
                     self.stream.check_peer_id(event.peer_id)
                 elif isinstance(event, (Granted, Refused)):
                     decision = event
-                    self.proof = event.proof if isinstance(event, Granted) else ""
+                    self.granted = event if isinstance(event, Granted) else None
                 elif isinstance(event, MoreWanted):
                     self._send(self.connection.more(), deadline)
                 elif isinstance(event, Pong):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from flom.core.modes import ModeName
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
+    from flom.core.several import AskedAll
 
     _P = ParamSpec("_P")
     _R = TypeVar("_R")
@@ -134,7 +135,7 @@ class Held:
         @param message: what it was granted for.
         @param keeper: what keeps the lock in a group; it was started.
         """
-        self.resource = message.name
+        self.resource = message.title
         self._message = message
         self.element = granted.element
         self.token = granted.token
@@ -147,9 +148,13 @@ class Held:
         self.is_released = False
 
     def __repr__(self) -> str:
+        return show_lock(self._message, self.element, self.state)
+
+    @property
+    def state(self) -> str:
+        """C{released}, C{lost} or C{held}, as far as is known without asking."""
         is_lost = self._loss is not None or (self._keeper is not None and self._keeper.loss is not None)
-        state = "released" if self.is_released else "lost" if is_lost else "held"
-        return show_lock(self._message, self.element, state)
+        return "released" if self.is_released else "lost" if is_lost else "held"
 
     @property
     def is_ours(self) -> bool:
@@ -218,7 +223,7 @@ class Held:
                 self._check_ours()
                 self.is_released = True
             conversation = self._granted_on if self._keeper is None else self._keeper.end()
-            conversation.unlock(self.resource, rollback)
+            conversation.unlock(self._message.name, rollback)
         except Misuse:
             raise
         except BaseException as e:
@@ -260,7 +265,10 @@ class BlockingLock:
     L{Misuse}. A function that is decorated has one for each call.
     """
 
-    def __init__(self, asked: Asked, config: Config, *, start: bool) -> None:
+    _holds = Held
+    """The class of what is held."""
+
+    def __init__(self, asked: Asked | AskedAll, config: Config, *, start: bool) -> None:
         self._asked = asked
         self._config = config
         self._start = start
@@ -271,12 +279,16 @@ class BlockingLock:
     @property
     def name(self) -> str:
         """The name of the resource."""
-        return self._asked.name.text
+        return self._asked.title
 
     def __repr__(self) -> str:
         if self._held is not None:
             return repr(self._held)
-        return show_lock(self._asked, None, "not held" if self._acquirer == 0 else "being acquired")
+        return show_lock(self._asked.message(""), None, self._state)
+
+    @property
+    def _state(self) -> str:
+        return "not held" if self._acquirer == 0 else "being acquired"
 
     def acquire(self) -> Held:
         """
@@ -294,7 +306,7 @@ class BlockingLock:
         """
         may_start = self._start and self._config.lifespan_ms != 0
         acquirer = Acquirer(self._config, _Warnings(), self._asked.timeout, may_start=may_start)
-        name = self._asked.name.text
+        name = self.name
         is_ours = False
         keeper: Keeper | None = None
         try:
@@ -306,7 +318,7 @@ class BlockingLock:
             message = signed(self._asked.message(unique_id()))
             conversation, granted = acquirer.acquire(message)
             keeper = self._keep(acquirer, message, conversation)
-            self._held = held = Held(message, granted, conversation, keeper)
+            self._held = held = self._holds(message, granted, conversation, keeper)
             self._acquirer = 0
             return held
         except BaseException as e:
@@ -334,7 +346,7 @@ class BlockingLock:
     def release(self, rollback: bool = False) -> None:
         """Release what this has acquired last; see L{Held.release}."""
         if self._held is None:
-            raise Misuse(f"{self._asked.name.text}: not held by this lock object")
+            raise Misuse(f"{self.name}: not held by this lock object")
         self._held.release(rollback)
 
     def __enter__(self) -> Held:
@@ -369,18 +381,18 @@ class BlockingLock:
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Return C{function}, of which each call acquires a lock of its own; L{Misuse} is raised if it runs later."""
         if not callable(function):
-            raise Misuse(f"{self._asked.name.text}: {function!r} is no function that could be decorated")
+            raise Misuse(f"{self.name}: {function!r} is no function that could be decorated")
         import functools  # for nothing else; a script waits for what is imported
         import inspect
 
         run_later = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
         if any(is_kind(function) for is_kind in run_later):
             what = getattr(function, "__qualname__", repr(function))
-            raise Misuse(f"{self._asked.name.text}: {what} would run after the release of its lock")
+            raise Misuse(f"{self.name}: {what} would run after the release of its lock")
 
         @functools.wraps(function)
         def locked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            with BlockingLock(self._asked, self._config, start=self._start):
+            with type(self)(self._asked, self._config, start=self._start):
                 return function(*args, **kwargs)
 
         return locked

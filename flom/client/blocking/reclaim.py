@@ -23,6 +23,7 @@ from flom.client.retry import (
 )
 from flom.codes import Outcome
 from flom.core.protocol.events import Granted
+from flom.core.protocol.parts import again
 from flom.errors import (
     CannotWait,
     DaemonLost,
@@ -88,7 +89,7 @@ class Reclaim:
         ask = self._insist if self.insists else acquirer.ask
         conversation, granted = ask(going_on(acquirer, _again(acquirer, self._message)))
         try:
-            check_reclaimed(conversation.peer, granted.element, acquirer.granted.element)
+            check_reclaimed(conversation.peer, granted, acquirer.granted.elements)
             if acquirer.is_by_quorum and acquirer.held is not None and acquirer.held.is_over():
                 raise self.too_late()  # another client may have had it before this daemon has answered
             if self.is_late and former is not None and conversation.connection.session != former.connection.session:
@@ -98,7 +99,7 @@ class Reclaim:
             raise
         if acquirer.held is not None:
             acquirer.held.renew(conversation, acquirer.asked_at)
-        acquirer.note_grant(conversation, acquirer.granted.replace(proof=granted.proof), self._message)
+        acquirer.note_grant(conversation, acquirer.granted.proven_by(granted), self._message)
         return conversation
 
     def too_late(self) -> DaemonLost:
@@ -158,8 +159,8 @@ def going_on(acquirer: Acquirer, message: Lock) -> Lock:
     is_elsewhere = not broken.connection.start or (message.regains and broken.holding is None)
     if acquirer.is_by_quorum or (not acquirer.is_in_group and is_elsewhere):
         expect(acquirer, broken.connection.terms.timeout)
-    if message.regains and broken.proof:  # which is of that session, and of no other
-        message = message.replace(proof=broken.proof)
+    if message.regains and broken.granted is not None and broken.granted.proof:  # of that session, and of no other
+        message = again(message, broken.granted)
     return message.replace(session=broken.connection.session)
 
 
@@ -203,12 +204,12 @@ def go_on(acquirer: Acquirer, broken: Conversation, message: Lock, deadline: flo
             conversation = acquirer.connect(seek, limit)
             answer = conversation.lock(message, min(deadline, monotonic() + UNLOCK_TRY))
             if isinstance(answer, Granted):
-                check_reclaimed(conversation.peer, answer.element, message.element)
+                check_reclaimed(conversation.peer, answer, acquirer.granted.elements)
                 return conversation
             conversation.close()
             if answer.outcome == Outcome.CANNOT_WAIT:
                 return None
-            raise lock_refused(answer.outcome, message.name, conversation.peer, answer.why)
+            raise lock_refused(answer.outcome, message.name_of(answer.part), conversation.peer, answer.why)
         except (DaemonLost, DaemonUnreachable, LockTimeout) as e:
             if acquirer.has_gone(e):
                 raise
@@ -223,6 +224,5 @@ def go_on(acquirer: Acquirer, broken: Conversation, message: Lock, deadline: flo
 def _again(acquirer: Acquirer, message: Lock) -> Lock:
     """Return what reclaims the lock of C{message}, which was granted."""
     granted = acquirer.granted
-    again = message.replace(wait=False, create=True, regains=True, holder=acquirer.holder, element=granted.element)
     session = acquirer.session if granted.proof else ""  # which is of it
-    return again.replace(token=granted.token or 0, proof=granted.proof, session=session)
+    return again(message, granted).replace(holder=acquirer.holder, session=session)

@@ -37,6 +37,7 @@ from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.messages import Lock
 from flom.core.requests import Asked
+from flom.core.several import AskedAll
 from flom.errors import (
     Closed,
     ConfigError,
@@ -126,7 +127,7 @@ class RemoteArbiter(Acquiring):
         self._undecided: set[Deferred[Held]] = set()
         self._is_closed = False
 
-    def _begin(self, asked: Asked, what: str) -> Deferred[Held]:
+    def _begin(self, asked: Asked | AskedAll, what: str) -> Deferred[Held]:
         waiting = Deferred.fromCoroutine(self._take_turn(signed(asked.message(unique_id())), what))
         self._undecided.add(waiting)
         return waiting.addBoth(self._note_decision, waiting)
@@ -148,9 +149,9 @@ class RemoteArbiter(Acquiring):
         Start a command as soon as the lock is granted, and release the lock when the command has ended: with rollback
         if the status is not 0.
 
-        The command finds FLOM_RESOURCE, FLOM_LOCK_MODE, FLOM_ELEMENT and FLOM_TOKEN in its environment; the element, if
-        there is one, is its last argument too. Signals that this process ignores, it ignores. Cancelling the Deferred
-        withdraws the request, or kills the command that is just being started.
+        The command finds FLOM_RESOURCE, FLOM_RESOURCES, FLOM_LOCK_MODE, FLOM_ELEMENT and FLOM_TOKEN in its environment;
+        the element, if there is one, is its last argument too. Signals that this process ignores, it ignores.
+        Cancelling the Deferred withdraws the request, or kills the command that is just being started.
 
         @param words: the command and its arguments. It is looked for in the PATH of its environment.
         @param protocol: hears of the process as with C{reactor.spawnProcess}; nothing if it cannot be executed.
@@ -167,7 +168,8 @@ class RemoteArbiter(Acquiring):
         if isinstance(words, str | bytes) or not words:
             return fail(InvalidRequest(f"{name}: {words!r} is no list of the words of a command"))
         acquiring = self.acquire(name, mode, **wanted)
-        child = spawn(self._clock, acquiring, name, mode, words, protocol, childFDs, env, path, inherit=inherit)
+        options = {"inherit": inherit, "quantity": wanted.get("quantity", 1)}
+        child = spawn(self._clock, acquiring, name, mode, words, protocol, childFDs, env, path, **options)
         return Deferred.fromCoroutine(child)
 
     async def probe(self) -> None:
@@ -196,7 +198,7 @@ class RemoteArbiter(Acquiring):
         try:
             return await turns.run(lambda: Deferred.fromCoroutine(self._lock(self._ways.extend(message))))
         except FlomError as e:
-            e.concern(message.name)
+            e.concern(message.title)
             raise
         except CancelledError:
             if self._is_closed:
@@ -220,7 +222,7 @@ class RemoteArbiter(Acquiring):
         retry = FIRST_RETRY if is_in_group else RETRY
         expected_until = 0.0  # by the daemon, to come back to our place in its queue
         while True:
-            kept = None if message.session else self._pool.take(resource)
+            kept = None if message.session or message.is_of_several else self._pool.take(resource)
             try:
                 client = kept or await self._connect_in_time(message)
             except DaemonUnreachable as e:

@@ -99,7 +99,7 @@ class LockClient(Protocol):
         self.has_timed_out = False
         self._is_shared = False
         self._patience = CLOSE_TIMEOUT
-        self._name = ""  # of the resource that was asked for last
+        self._asked = Lock("")  # what was asked for last
         self._reclaims = False
         self._is_leaving = False
         self._decided: Deferred[Granted] | None = None
@@ -153,7 +153,7 @@ class LockClient(Protocol):
         @raise LocalProtocolError: C{message} is too long, or must not be sent now.
         """
         data = self._connection.lock(message)
-        self._name = message.name
+        self._asked = message
         self._reclaims = message.regains
         self.lost = Deferred()
         self.contest = None
@@ -307,7 +307,8 @@ class LockClient(Protocol):
                         self._probe_early()
                         self._decide(event)
                     case Refused():
-                        self._decide(lock_refused(event.outcome, self._name, self.peer, event.why))
+                        name = self._asked.name_of(event.part)
+                        self._decide(lock_refused(event.outcome, name, self.peer, event.why))
                     case Unlocked():
                         self._note_unlock()
                     case Pong():

@@ -19,6 +19,7 @@ from flom.core.lease import NEVER
 from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock
+from flom.core.protocol.parts import HeldPart, parts_held, show_locks
 from flom.core.requests import show_lock
 from flom.errors import DaemonLost, FlomError, LockContested, LockRefused, LockRevoked, LockTimeout, Misuse
 from flom.interfaces import IHeld
@@ -54,8 +55,9 @@ class RemoteHeld:
         self.element = granted.element
         self.token = granted.token
         self.lost: Deferred[FlomError] = Deferred()
-        self._name = message.name
+        self._name = message.title
         self._message = message
+        self._granted = granted
         self._pool = pool
         self._way_back = way_back
         self._reclaiming: Deferred[None] | None = None
@@ -68,7 +70,14 @@ class RemoteHeld:
 
     def __repr__(self) -> str:
         state = "released" if self.is_released else "lost" if self.is_lost else "held"
+        if self._message.is_of_several:
+            return show_locks(self._message, self._granted.elements, state)
         return show_lock(self._message, self.element, state)
+
+    @property
+    def parts(self) -> tuple[HeldPart, ...]:
+        """See L{flom.acquisition.Held}."""
+        return parts_held(self._message, self._granted)
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
@@ -131,16 +140,17 @@ class RemoteHeld:
     async def _unlock_surely(self, rollback: bool) -> None:
         """Release the lock; if its connection is broken, or the daemon has gone that has to be told, by another one."""
         client = self._client
-        reaches_next = rollback and parse_name(self._name).transactional and self._way_back.leads_from(client)
+        is_transactional = rollback and any(parse_name(part.name).transactional for part in self._message.parts)
+        reaches_next = is_transactional and self._way_back.leads_from(client)
         reaches_next = reaches_next or client.is_awaited
         if not client.session and not reaches_next:
-            await client.unlock(self._name, rollback)
+            await client.unlock(self._message.name, rollback)
             return
         now = self._way_back.now
         kept_until = now() + max(CLOSE_TIMEOUT, client.terms.timeout)
         for _ in range(MOST_GONE):
             try:
-                await client.unlock(self._name, rollback, UNLOCK_TRY if client.session else CLOSE_TIMEOUT)
+                await client.unlock(self._message.name, rollback, UNLOCK_TRY if client.session else CLOSE_TIMEOUT)
                 return
             except DaemonLost as e:
                 loss = e
@@ -197,7 +207,7 @@ class RemoteHeld:
 
     def _end(self, result: Failure | None) -> None:
         """Keep the connection after the release; raise L{DaemonLost} if that was not one, or of no lock of ours."""
-        self._pool.put(self._client, parse_name(self._name).key)
+        self._pool.put(self._client, parse_name(self._message.name).key)
         error = self._client.contest if result is None else result.value
         if isinstance(error, FlomError):
             self._note_loss(error)

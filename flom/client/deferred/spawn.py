@@ -27,7 +27,7 @@ from flom.core.modes import LockMode, as_mode
 from flom.errors import FlomError
 from flom.interfaces import IReactor
 from flom.job.descriptors import EndWatch
-from flom.job.environment import DEADLINE, add_lock
+from flom.job.environment import DEADLINE, TakenLock, add_locks
 from flom.job.signals import PYTHON_IGNORES
 from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute, words_with
@@ -89,6 +89,7 @@ async def spawn(
     path: Text | None = None,
     *,
     inherit: bool = True,
+    quantity: int = 1,
 ) -> Child:
     """Start a command when C{acquiring}, a request for C{name} in C{mode}, fires; see C{RemoteArbiter.spawn}."""
     held = await acquiring
@@ -97,12 +98,12 @@ async def spawn(
     try:
         given = os.environb if env is None else env
         environment = {os.fsencode(key): os.fsencode(value) for key, value in given.items()}
-        add_lock(environment, name, as_mode(mode), held.element, held.token)
+        add_locks(environment, [TakenLock(name, as_mode(mode), quantity, held.element, held.token)])
         descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
         if inherit:
             keeping.pass_on(held, descriptors)
         environment[DEADLINE] = b"%d" % _pass_on(deadline.open(held), descriptors)
-        command = words_with(held.element, words)
+        command = words_with([held.element], words)
         directory = os.fsdecode(path or "")
         process = _Process(reactor, protocol or ProcessProtocol(), command, environment, directory, descriptors)
         deadline.note_start()

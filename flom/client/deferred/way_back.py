@@ -34,6 +34,7 @@ from flom.core.lease import NEVER
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Lock, Terms
+from flom.core.protocol.parts import again
 from flom.errors import DaemonLost, DaemonUnreachable
 from flom.net.keepalive import Keepalive
 
@@ -196,7 +197,7 @@ class Ways:
                     is_limited = left != math.inf and (is_for_release or not endpoint)
                     granted = await (self.limit(locking, left) if is_limited else locking)
                     client.outlive_daemon()
-                    check_reclaimed(client.peer, granted.element, message.element)
+                    check_reclaimed(client.peer, granted, tuple(part.element for part in message.parts))
                 except BaseException:
                     client.close()
                     raise
@@ -309,26 +310,20 @@ class WayBack:
         @raise FlomError: that was not possible.
         """
         granted, is_in_group = self._granted, self._ways.lead_to_successor
-        again = self._message.replace(
-            wait=False,
-            create=True,
-            regains=True,
+        message = again(self._message, granted).replace(
             extended=False,
             holder=self._holder,
-            element=granted.element,
-            token=granted.token or 0,
             session=ended.session if ended.is_broken or granted.proof or is_in_group else "",
-            proof=granted.proof,
         )
         client, found, self._asked_at = await self._ways.reclaim(
             self._holder,
-            self._ways.extend(again),
+            self._ways.extend(message),
             seconds,
             insists=insists,
             is_for_release=is_for_release,
             heartbeat=self.heartbeat,
         )
-        self._granted = granted.replace(proof=found.proof)
+        self._granted = granted.proven_by(found)
         return client
 
     def _is_late(self, ended: LockClient) -> bool:

@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flom.client.blocking.lock import BlockingLock, check_arguments, configure
 from flom.client.blocking.lock import Held as BlockingHeld
+from flom.client.blocking.several import BlockingLocks, HeldAll, check_parts
 from flom.client.tasks.keeper import TaskKeeper, keep_in_loop
 from flom.client.tasks.switch import run
 from flom.core.modes import LockMode
+from flom.core.protocol.parts import HeldPart
+from flom.core.requests import Asked
 from flom.errors import Misuse
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from types import TracebackType
 
     from flom.client.blocking.acquire import Acquirer
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from flom.config import Config
     from flom.core.modes import ModeName
     from flom.core.protocol import messages
-    from flom.core.requests import Asked
+    from flom.core.several import AskedAll, Part
     from flom.errors import DaemonLost
 
 _P = ParamSpec("_P")
@@ -94,6 +97,43 @@ def lock(
     return Lock(asked, whereabouts, start=start)
 
 
+def lock_all(
+    parts: Iterable[Part | str],
+    *,
+    timeout: float | None = None,
+    wait: bool = True,
+    config: Config | None = None,
+    socket: str | os.PathLike[str] | None = None,
+    address: str | None = None,
+    port: int | None = None,
+    group: str | None = None,
+    start: bool = True,
+) -> Lock:
+    """
+    Make what takes several locks at once, as a L{Lock} takes one: all of them in one step, or none. What is held then
+    has C{parts}.
+
+    The arguments mean what those of C{flom.lock_all} do.
+
+    @param parts: the locks, by their names alone, or made by C{flom.part}: 1 to 64, each of another resource.
+    @param timeout: seconds to wait for all at most, besides those for starting a daemon; 0 is not to wait, C{None} any
+        time.
+    @param wait: wait if they cannot be granted now.
+    @param config: see L{lock}, as for the others.
+    @raise InvalidRequest: an argument makes no sense; L{flom.errors.InvalidName}, if it is a name.
+    @raise flom.errors.LocalProtocolError: a name is too long for a message.
+    @raise flom.errors.ConfigError: the configuration makes no sense, or does not together with the arguments.
+    """
+    asked, whereabouts = check_parts(
+        parts,
+        timeout=timeout,
+        wait=wait,
+        start=start,
+        whereabouts=lambda: configure(config, socket, address, port, group),
+    )
+    return Lock(asked, whereabouts, start=start)
+
+
 class Client:
     """
     Makes locks of one daemon, or of the daemons of one group: the configuration is read and checked once.
@@ -145,6 +185,11 @@ class Client:
         )
         return Lock(asked, self._config, start=self._start)
 
+    def lock_all(self, parts: Iterable[Part | str], *, timeout: float | None = None, wait: bool = True) -> Lock:
+        """Make what takes several locks; see the function L{lock_all} for the parameters, and for what is raised."""
+        asked, _ = check_parts(parts, timeout=timeout, wait=wait, start=self._start, whereabouts=lambda: self._config)
+        return Lock(asked, self._config, start=self._start)
+
 
 class Held:
     """
@@ -153,6 +198,8 @@ class Held:
     @ivar resource: the name of what is locked.
     @ivar element: which one was granted, for sets, sequences and timestamps.
     @ivar token: the fencing token, by which a store refuses a holder that has lost its lock.
+    @ivar parts: what each of several locks has got, in the order in which they were asked for; of one lock, what that
+        has. C{resource} has all names then, and C{element} and C{token} are those of the first.
     """
 
     def __init__(self, held: BlockingHeld, keeper: TaskKeeper) -> None:
@@ -161,6 +208,7 @@ class Held:
         self.resource = held.resource
         self.element = held.element
         self.token = held.token
+        self.parts = held.parts if isinstance(held, HeldAll) else (HeldPart(held.resource, held.element, held.token),)
 
     def __repr__(self) -> str:
         return repr(self._held)
@@ -224,8 +272,8 @@ class Lock:
     decorated has one for each call.
     """
 
-    def __init__(self, asked: Asked, config: Config, *, start: bool) -> None:
-        self._lock = _TaskLock(asked, config, start=start)
+    def __init__(self, asked: Asked | AskedAll, config: Config, *, start: bool) -> None:
+        self._lock = (_TaskLock if isinstance(asked, Asked) else _TaskLocks)(asked, config, start=start)
         self._copy = functools.partial(Lock, asked, config, start=start)
 
     def __repr__(self) -> str:
@@ -290,3 +338,7 @@ class _TaskLock(BlockingLock):
     def _keep(self, acquirer: Acquirer, message: messages.Lock, conversation: Conversation) -> Keeper | None:
         self.keeper = keep_in_loop(acquirer, message, conversation)
         return self.keeper
+
+
+class _TaskLocks(_TaskLock, BlockingLocks):
+    """Several locks, likewise."""

@@ -24,6 +24,7 @@ from flom.core.protocol.events import Introduced, Lost, StatusReceived
 from flom.core.protocol.fastpath import (
     FastReader,
     add_hold,
+    add_part,
     add_session,
     add_token,
     add_told,
@@ -99,7 +100,7 @@ class ClientConnection(ClientSession):
     @property
     def is_reusable(self) -> bool:
         """True if another lock of the same resource can be asked for, and the daemon will answer."""
-        return self.is_idle and (self.is_extended or not self.has_answered)
+        return self.is_idle and (self.is_extended or not self.has_answered) and not self._due
 
     def lock(self, message: Lock) -> bytes:
         """
@@ -119,11 +120,12 @@ class ClientConnection(ClientSession):
 
     def more(self) -> bytes:
         """Say what had no room in the request for the lock, upon L{MoreWanted}; L{LocalProtocolError} if it was not."""
-        following, self.following = self.following, None
-        if following is None:
+        following, self.following = self.following, ()
+        if not following:
             raise LocalProtocolError("nothing was left out of the request for the lock")
-        self.note_sent(following)
-        return encode(following)
+        for message in following:
+            self.note_sent(message)
+        return b"".join(map(encode, following))
 
     def ping(self) -> bytes:
         """
@@ -343,9 +345,11 @@ class ServerConnection(ServerSession):
         told: Told | None = None,
         why: str = "",
         hold: HoldTold | None = None,
+        part: int = 0,
     ) -> bytes | None:
         """
-        Say what became of the lock request; it may be the last word, see L{is_over}.
+        Say what became of the lock request; it may be the last word, see L{is_over}. That several locks are granted is
+        said by as many answers, in the order of the request.
 
         @param element: what was granted, for sets, sequences and timestamps.
         @param token: of the grant, for a client that understands it.
@@ -356,6 +360,7 @@ class ServerConnection(ServerSession):
         @param told: see L{Answer.told}.
         @param hold: see L{Answer.hold}.
         @param why: see L{Answer.why}, which is cut short if need be; for a client that L{is_extended}.
+        @param part: see L{Answer.part}.
         @return: C{None} if the only way to say so is to close the connection.
         """
         step = self.step_of(outcome, delayed=delayed)
@@ -369,8 +374,10 @@ class ServerConnection(ServerSession):
             data = add_session(data, session, terms)
         if told is not None or (why and self.is_extended):
             data = add_told(data, told, why)
+        if part:
+            data = add_part(data, part)
         if not delayed:
-            self.is_late = False
+            self.is_late = self.several is not None
         data = add_token(data, token, proof) if token and self.is_extended else data
         return data if hold is None else add_hold(data, hold)
 

@@ -16,6 +16,7 @@ from flom.core.names import MAX_TEXT
 from flom.core.protocol.messages import (
     HAS_SESSIONS,
     LEVEL,
+    MOST_PARTS,
     Answer,
     Challenge,
     Contested,
@@ -238,6 +239,7 @@ def _more(found: Attributes) -> More:
         proof=_proof_of_grant(resource),
         holder=_holder(resource),
         waited=_waited(resource),
+        more=_number(resource.get("more", "")) != 0,
     )
 
 
@@ -264,6 +266,7 @@ def _answer(found: Attributes) -> Answer:
         _told(answer) if "value" in answer else None,
         answer.get("why", ""),
         _hold(found["hold"]) if "hold" in found else None,
+        _number_up_to(MOST_PARTS, answer, "part"),
     )
 
 

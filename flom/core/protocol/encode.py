@@ -111,7 +111,7 @@ def encode(message: Message) -> bytes:
             return encode(shorter)
         if isinstance(message, More) and message.lock and (shorter := _shorten(message.lock)) is not None:
             return encode(More(lock=shorter))
-        if isinstance(message, Lock) and not _is_too_long(message.replace(extended=0)):
+        if isinstance(message, Lock) and not is_too_long(message.replace(extended=0)):
             data = data.removeprefix(_DECLARED)  # a name that has room in a lock of FLoM has room here
             if len(data) <= most:
                 return data
@@ -119,29 +119,35 @@ def encode(message: Message) -> bytes:
     return data
 
 
-def split(message: Lock) -> tuple[bytes, More | None]:
+def split(message: Lock) -> tuple[bytes, tuple[More, ...]]:
     """
-    Write C{message} so that all of it is said, in two messages if need be; return the first, and what follows. If it
-    has wishes that a daemon must understand, the first one only asks whether it does.
+    Write C{message} so that all of it is said, in several messages if need be; return the first, and what follows. If
+    it has wishes that a daemon must understand, the first one only asks whether it does.
 
     @raise LocalProtocolError: see L{encode}.
     """
     if message.wishes is not None and message.wishes.is_binding:
-        following = More(lock=message.replace(peer_id=None, extended=0, user="", command=""))
-        encode(following)  # or else it is too long
+        if message.wishes.parts:
+            from flom.core.protocol.parts import spell_parts  # which few requests need
+
+            following = spell_parts(message)
+        else:
+            following = (More(lock=message.replace(peer_id=None, extended=0, user="", command="")),)
+        for each in following:
+            encode(each)  # or else it is too long
         question = f"{STATUS_PROBE}{(message.peer_id or '')[:16]}"
         asking = Lock(question, peer_id=message.peer_id, extended=message.extended, more=True)
         return encode(asking.replace(user=message.user, command=message.command)), following
     whole = message.replace(user="", command="")
-    following = More(message.session, message.element, message.token, message.proof, message.holder, message.waited)
-    if message.extended and following != _NOTHING and _is_too_long(whole):
+    rest = More(message.session, message.element, message.token, message.proof, message.holder, message.waited)
+    if message.extended and rest != _NOTHING and is_too_long(whole):
         beginning = message.replace(**_FOLLOWING)
-        if not _is_too_long(beginning.replace(user="", command="")):
-            return encode(beginning), following
-    return encode(message), None
+        if not is_too_long(beginning.replace(user="", command="")):
+            return encode(beginning), (rest,)
+    return encode(message), ()
 
 
-def _is_too_long(message: Lock) -> bool:
+def is_too_long(message: Lock | More) -> bool:
     """Return whether C{message} cannot be said whole."""
     try:
         data = _write(message)
@@ -269,6 +275,10 @@ def _spell_former(message: Lock | More) -> str:
     return _spell_holder(message) + _spell_session(message) + _element(message) + _spell_token(message)
 
 
+def _spell_more(message: Lock | More) -> str:
+    return ' more="1"' if message.more else ""
+
+
 def _spell_waited(message: Lock | More) -> str:
     return f' waited="{message.waited * 1000:.0f}"' if message.waited else ""
 
@@ -287,10 +297,11 @@ def _body(message: Message) -> str:
         case More(lock=Lock() as lock):
             return _resource(lock)
         case More():
-            return f"<resource{_spell_former(message)}{_spell_waited(message)}/>"
+            return f"<resource{_spell_former(message)}{_spell_more(message)}{_spell_waited(message)}/>"
         case Answer():
             session = _session(message.peer_id) if message.step == 16 else ""
             told = (spell_told(message.told) if message.told else "") + spell_why(message.why)
+            told += f' part="{message.part}"' if message.part else ""
             hold = "" if message.hold is None else spell_hold(message.hold)
             return f'{session}<answer rc="{message.code}"{_element(message)}{told}{_spell_token(message)}/>{hold}'
         case Goodbye():
@@ -329,7 +340,7 @@ def _resource(lock: Lock) -> str:
     """Write what C{lock} asks for."""
     lifespan = round(lock.lifespan * 1000)
     regains = ' regains="1"' if lock.regains else ""
-    former = _spell_former(lock) + (' more="1"' if lock.more else "")
+    former = _spell_former(lock) + _spell_more(lock)
     former += _spell_waited(lock) + ("" if lock.wishes is None else _spell_wishes(lock.wishes))
     return f'<resource name="{_encode_name(lock.name)}"{_asked_for(lock)} lifespan="{lifespan}"{regains}{former}/>'
 

@@ -20,7 +20,7 @@ from flom.core.protocol.messages import (
     Unlocked,
     WhyWithdrawn,
 )
-from flom.core.requests import LockRequest
+from flom.core.requests import LockRequest, SetRequest
 from flom.core.value import Value
 
 TYPE_CHECKING = False
@@ -59,6 +59,8 @@ class Granted(Value):
     @ivar proof: L{flom.core.protocol.messages.Answer.proof}; the empty string if there is none.
     @ivar told: what is kept with the resource; C{None} if that was not wished.
     @ivar hold: the hold that was begun, or adopted; likewise.
+    @ivar parts: what was granted, in the order in which it was asked for, if that is several locks; C{element},
+        C{token} and C{proof} are those of the first then.
     """
 
     element: str | None
@@ -66,6 +68,21 @@ class Granted(Value):
     proof: str = ""
     told: Told | None = None
     hold: HoldTold | None = None
+    parts: tuple[Granted, ...] = ()
+
+    def proven_by(self, other: Granted) -> Granted:
+        """Return the same with the proofs of C{other}, by which it was granted again."""
+        both = zip(self.parts, other.parts)  # noqa: B905 (there are as many)
+        return self.replace(proof=other.proof, parts=tuple(part.proven_by(again) for part, again in both))
+
+    @property
+    def elements(self) -> tuple[str | None, ...]:
+        """The element of each lock that was granted."""
+        return tuple(part.element for part in self.parts or (self,))
+
+
+class PartGranted(Value):
+    """One of several locks is granted, and so are all: the daemon is about to say what it has of the others."""
 
 
 class Refused(Value):
@@ -73,10 +90,12 @@ class Refused(Value):
     The lock is not granted, see L{flom.errors.lock_refused} for the reasons; nothing is left of the request.
 
     @ivar why: what the daemon says besides; the empty string if it is nothing.
+    @ivar part: counts the locks from 1, if several were asked for, and this one is why none is granted; 0 otherwise.
     """
 
     outcome: Outcome
     why: str = ""
+    part: int = 0
 
 
 class MoreWanted(Value):
@@ -120,6 +139,18 @@ class Withdraw(Value):
     reason: WhyWithdrawn
 
 
+class ReleaseAll(Value):
+    """The client releases all locks that it has asked for at once, or withdraws that request."""
+
+    rollback: bool
+
+
+class WithdrawAll(Value):
+    """The client waits no longer for several locks, because of C{reason}, or rolls them back; it expects no answer."""
+
+    reason: WhyWithdrawn
+
+
 class Incomplete(Value):
     """More of a request for a lock is to follow: send L{ServerConnection.more_wanted}, and the request comes then."""
 
@@ -135,6 +166,7 @@ Event = (
     | Waiting
     | MoreWanted
     | Granted
+    | PartGranted
     | Refused
     | Unlocked
     | Contested
@@ -150,9 +182,12 @@ Event = (
 
 Order = (
     LockRequest
+    | SetRequest
     | Incomplete
     | Release
+    | ReleaseAll
     | Withdraw
+    | WithdrawAll
     | InvalidLock
     | Ping
     | Shutdown

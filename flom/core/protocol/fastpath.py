@@ -158,6 +158,11 @@ def add_told(answer: bytes, told: Told | None, why: str = "") -> bytes:
     return b"%b%b/></msg>" % (answer[:-8], said.encode("utf-8", "surrogateescape"))
 
 
+def add_part(answer: bytes, part: int) -> bytes:
+    """Return an C{answer} that was written, with the number of the one of several locks that it is about."""
+    return answer.replace(b"<answer ", b'<answer part="%d" ' % part, 1)
+
+
 def add_token(answer: bytes, token: int, proof: str = "") -> bytes:
     """Return an C{answer} that was written, with C{token} and its C{proof}, if there is one."""
     said = b' token="%d" proof="%b"' % (token, proof.encode()) if proof else b' token="%d"' % token

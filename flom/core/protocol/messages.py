@@ -5,6 +5,7 @@ from __future__ import annotations
 from flom.codes import Enum
 from flom.core.modes import NL
 from flom.core.value import Value
+from flom.text import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ Prefix of the names by which a client finds out whether a daemon is ours, and un
 (docs/reference/protocol.md).
 """
 
+
+MOST_PARTS: Final = 64
+"""Locks that one request can ask for at once."""
 
 HAS_SESSIONS: Final = 2
 """What L{Lock.extended} is at most; a greater number, of a later version, counts as this."""
@@ -42,6 +46,7 @@ class Wishes(Value):
         such hold.
     @ivar hold_as: the name of that hold, for people to read; empty for none.
     @ivar adopts: the handle of the hold that the lock is to go on with, whatever name was asked for; empty for none.
+    @ivar parts: all that is to be locked at once, if that is more than one lock; each travels in a L{More} of its own.
     """
 
     lineage: tuple[str, ...] = ()
@@ -52,6 +57,7 @@ class Wishes(Value):
     ttl: float = 0.0
     hold_as: str = ""
     adopts: str = ""
+    parts: tuple[Lock, ...] = ()
 
     @property
     def is_binding(self) -> bool:
@@ -62,6 +68,11 @@ class Wishes(Value):
     def concerns_kept(self) -> bool:
         """True if anything of what is kept with the resource is wished."""
         return self.value or self.key is not None
+
+    @property
+    def is_of_one_lock(self) -> bool:
+        """True if anything is wished that cannot be wished of several locks at once."""
+        return self.concerns_kept or bool(self.ttl or self.hold_as or self.adopts)
 
 
 _NO_WISHES: Final = Wishes()
@@ -161,13 +172,37 @@ class Lock(Value):
     waited: float = 0.0
     wishes: Wishes | None = None
 
+    @property
+    def is_of_several(self) -> bool:
+        """True if several locks are asked for at once."""
+        return self.wishes is not None and bool(self.wishes.parts)
+
+    @property
+    def parts(self) -> tuple[Lock, ...]:
+        """What is asked for, in its order: this itself, or several locks at once."""
+        return (self.wishes.parts if self.wishes is not None else ()) or (self,)
+
+    @property
+    def title(self) -> str:
+        """The names of all that is asked for, for people to read."""
+        return self.name_of(0)
+
+    def name_of(self, number: int) -> str:
+        """Return the name of the one of L{parts} that has this C{number}, counted from 1; for 0, all of them."""
+        names = [part.name for part in self.parts]
+        if 0 < number <= len(names):
+            return names[number - 1]
+        return listed(names)
+
 
 class More(Value):
     """
     What had no room in a L{Lock}, beside a long name: its fields of the same names; FLoM has no such message.
 
     @ivar lock: all that is asked for, if that L{Lock} was a question whether the daemon understands wishes
-        (L{STATUS_PROBE}); the other fields say nothing then.
+        (L{STATUS_PROBE}); the other fields say nothing then. If its C{more} is true, another lock follows, which is to
+        be granted together with it.
+    @ivar more: the same, where L{lock} is C{None} and this adds to the lock of the message before.
     """
 
     verb, step = 1, 12
@@ -179,6 +214,7 @@ class More(Value):
     holder: int = 0
     waited: float = 0.0
     lock: Lock | None = None
+    more: bool = False
 
 
 class Terms(Value):
@@ -225,6 +261,8 @@ class Answer(Value):
     @ivar told: what is kept with the resource; C{None} if that was not wished.
     @ivar why: the reason of a refusal, if C{code} does not say all of it.
     @ivar hold: the hold that was begun, or adopted; C{None} if that was not wished.
+    @ivar part: counts L{Wishes.parts} from 1: which of several locks this grants, or because of which it refuses all
+        of them; 0 for one lock.
     """
 
     verb = 1
@@ -243,6 +281,7 @@ class Answer(Value):
     told: Told | None = None
     why: str = ""
     hold: HoldTold | None = None
+    part: int = 0
 
 
 class Unlock(Value):

@@ -13,11 +13,14 @@ from flom.core.protocol.events import (
     InvalidLock,
     MoreWanted,
     Order,
+    PartGranted,
     Pong,
     Refused,
     Release,
+    ReleaseAll,
     Waiting,
     Withdraw,
+    WithdrawAll,
 )
 from flom.core.protocol.messages import (
     Answer,
@@ -46,19 +49,21 @@ from flom.core.protocol.messages import (
     is_probe,
     kind,
 )
-from flom.core.requests import LockRequest
-from flom.errors import InvalidName, LocalProtocolError, RemoteProtocolError
+from flom.core.requests import LockRequest, SetRequest, check_apart
+from flom.errors import InvalidName, InvalidRequest, LocalProtocolError, RemoteProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from flom.core.requests import SessionId
+    from flom.core.protocol.parts import Parts
+    from flom.core.requests import SessionId, SetRequest
 
     Meaning = (
         Waiting
         | MoreWanted
         | Granted
+        | PartGranted
         | Refused
         | Unlocked
         | Contested
@@ -80,6 +85,7 @@ class _Server:
     EXTENDED: Final = 2  # the same, and the client wants its unlocks answered
     WATCHING: Final = 3
     INCOMPLETE: Final = 4  # EXTENDED, and more of a lock is to follow
+    SEVERAL: Final = 5  # it has asked for several locks at once, and is for these alone
 
 
 _SERVER: Final[dict[int, dict[type, int]]] = {
@@ -102,6 +108,7 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
     },
     _Server.WATCHING: {StatusRequest: _Server.WATCHING},
     _Server.INCOMPLETE: {More: _Server.EXTENDED, Unlock: _Server.INCOMPLETE, Goodbye: _Server.INCOMPLETE},
+    _Server.SEVERAL: {Unlock: _Server.SEVERAL, Goodbye: _Server.SEVERAL, Ping: _Server.SEVERAL},
 }
 """
 The state to which a message leads. There are four exceptions: a lock of what is no name leads nowhere, that of an
@@ -115,6 +122,7 @@ _WHEN: Final = (
     "after a lock",
     "after a request for the status",
     "in the place of what was to follow",
+    "after a request for several locks",
 )
 
 _LAST_WORDS: Final = frozenset({Outcome.CANNOT_WAIT, Outcome.INVALID_NAME})
@@ -136,13 +144,19 @@ class ServerSession:
     @ivar is_extended: true if the client wants its unlocks answered, as ours do and FLoM's do not.
     @ivar is_amid_message: true if a message has begun and not ended, or if the L{More} of a request is due.
     @ivar is_late: true from the L{More} of a request to its first answer, for which it is too late to be of step 16.
+    @ivar several: the locks that it has asked for at once, and is for alone; C{None} if it has asked for none so.
     """
 
-    __slots__ = ("_beginning", "_name", "_state", "id", "is_amid_message", "is_extended", "is_late", "is_over")
+    __slots__ = (
+        *("_beginning", "_name", "_parts", "_state"),
+        *("id", "is_amid_message", "is_extended", "is_late", "is_over", "several"),
+    )
 
     def __init__(self, id: SessionId) -> None:
         self.id = id
         self._beginning: Lock | None = None  # what was asked for, of which more is to follow
+        self._parts: Parts | None = None  # what has followed, while it is several locks and not all
+        self.several: SetRequest | None = None
         self.is_amid_message = False
         self.is_late = False
         self._state: int = _Server.FRESH
@@ -177,13 +191,17 @@ class ServerSession:
         if state is None:
             raise RemoteProtocolError(f"{kind(message)} {_WHEN[self._state]}")
         if isinstance(message, Unlock):
-            return Release(self._bound_name(message), message.rollback, message.note)
+            name = self._bound_name(message)
+            if self.several is not None:
+                return ReleaseAll(message.rollback)
+            return Release(name, message.rollback, message.note)
         if isinstance(message, Lock):
             return self._lock(message)
         if isinstance(message, (Ping, More)):
             return self._more_of(message) if isinstance(message, More) else self._ping(message)
         if isinstance(message, Goodbye):
-            return Withdraw(self._bound_name(message), message.reason)
+            name = self._bound_name(message)
+            return Withdraw(name, message.reason) if self.several is None else WithdrawAll(message.reason)
         self._state = state
         self.is_over = isinstance(message, (Shutdown, Revoke, Challenge, Offer))
         return message  # type: ignore[return-value]  # the table has no others
@@ -212,9 +230,11 @@ class ServerSession:
             raise RemoteProtocolError("an answer to no question")
         return message
 
-    def _more_of(self, more: More) -> LockRequest | Incomplete | InvalidLock:
-        """Return the request of which C{more} is the rest."""
+    def _more_of(self, more: More) -> LockRequest | SetRequest | Incomplete | InvalidLock | None:
+        """Return the request of which C{more} is the rest; C{None} if still more of it is to follow."""
         assert self._beginning is not None
+        if self._parts is not None or (more.lock is not None and more.lock.more):
+            return self._part_of(more)
         message, self._beginning = self._beginning, None
         self._state = _Server.EXTENDED
         self.is_amid_message = False
@@ -228,6 +248,40 @@ class ServerSession:
             return self._lock(more.lock.replace(extended=message.extended, more=False))
         said = {"session": more.session, "element": more.element, "token": more.token, "proof": more.proof}
         return self._lock(message.replace(more=False, holder=more.holder, waited=more.waited, **said))
+
+    def _part_of(self, more: More) -> SetRequest | InvalidLock | None:
+        """Return the request for several locks of which C{more} is the last part; C{None} if it is not the last."""
+        from flom.core.protocol.parts import Parts  # which few clients need
+
+        assert self._beginning is not None
+        if not is_probe(self._beginning.name, self._beginning):
+            raise RemoteProtocolError("what follows is not what was to follow")
+        if self._parts is None:
+            self._parts = Parts()
+        if not self._parts.add(more):
+            return None
+        locks, self._parts, self._beginning = self._parts.take(), None, None
+        self._state, self._name = _Server.FRESH, None
+        self.is_amid_message = False
+        self.is_late = True
+        requests = []
+        for lock in locks:
+            try:
+                requests.append(self._request(lock, parse_name(lock.name)))
+            except InvalidName:
+                return InvalidLock(lock.name)
+        try:
+            check_apart(request.name for request in requests)
+        except InvalidRequest as e:
+            raise RemoteProtocolError(str(e)) from None
+        self._state, self._name = _Server.SEVERAL, requests[0].name
+        self.several = SetRequest(tuple(requests))
+        return self.several
+
+    def number_of(self, name: ResourceName) -> int:
+        """Return which of L{several} is of C{name}, counted from 1; 0 if it is none of them."""
+        parts = () if self.several is None else self.several.parts
+        return next((number for number, part in enumerate(parts, start=1) if part.name == name), 0)
 
     def _lock(self, message: Lock) -> LockRequest | Incomplete | InvalidLock:
         if self._name is not None and not (message.more and is_probe(message.name, message)):
@@ -246,6 +300,9 @@ class ServerSession:
             self._state = _Server.INCOMPLETE
             self.is_amid_message = True
             return Incomplete()
+        return self._request(message, name)
+
+    def _request(self, message: Lock, name: ResourceName) -> LockRequest:
         return LockRequest(
             self.id,
             name,
@@ -273,6 +330,8 @@ class ServerSession:
         except InvalidName as e:
             raise RemoteProtocolError(str(e)) from e
         if name.key != self._name.key:
+            if self._beginning is not None and is_probe(self._beginning.name, self._beginning):
+                return self._name  # it is about what was to follow
             why = f"{kind(message)} of {name.text!r} on a connection bound to {self._name.key!r}"
             raise RemoteProtocolError(why, "" if isinstance(message, Lock) else "FLM009W")
         self._name = name
@@ -309,6 +368,7 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
     },
     _Client.WAITING: {
         Waiting: _Client.WAITING,
+        PartGranted: _Client.WAITING,
         Granted: _Client.HOLDING,
         Refused: _Client.OVER,
         More: _Client.WAITING,
@@ -362,10 +422,10 @@ class ClientSession:
     @ivar session: what to say to the daemon on another connection if this one breaks (L{Answer.session}); the empty
         string if it has no such thing.
     @ivar terms: what the daemon has said of it.
-    @ivar following: what the daemon is to be told once it has asked for it (L{MoreWanted}); C{None} for nothing.
+    @ivar following: what the daemon is to be told once it has asked for it (L{MoreWanted}).
     """
 
-    __slots__ = ("_name", "_state", "following", "is_extended", "session", "terms")
+    __slots__ = ("_due", "_grants", "_name", "_state", "following", "is_extended", "session", "terms")
 
     def __init__(self) -> None:
         self._state: str = _Client.IDLE
@@ -373,7 +433,9 @@ class ClientSession:
         self.is_extended = False
         self.session = ""
         self.terms = Terms()
-        self.following: More | None = None
+        self.following: tuple[More, ...] = ()
+        self._due = 0  # how many locks are asked for at once, if that is more than one
+        self._grants: dict[int, Granted] = {}  # those of them that it has got, by their numbers, which begin with 1
 
     @property
     def holds(self) -> bool:
@@ -417,6 +479,7 @@ class ClientSession:
             raise LocalProtocolError(f"{what} while {self._state}: {self._name!r}")
         if isinstance(message, Lock):
             self._name = message.name
+            self._due = 0 if message.wishes is None else len(message.wishes.parts)
         self._state = _Client.RELEASING if self.is_extended and state == _Client.RELEASED else state
 
     @property
@@ -434,8 +497,10 @@ class ClientSession:
         event: Message | Meaning = message
         if isinstance(message, Answer) and message.step in _STEPS_DUE.get(self._state, ()):
             event = _meaning(message)
-            if self.following is not None and message.step == 16:
+            if self.following and message.step == 16:
                 event = self._meaning_of_more(event, message)
+            elif self._due and isinstance(event, Granted):
+                event = self._note_part(message.part, event)
         elif isinstance(message, Ping) and message.step == 16:
             event = Pong()
         state = _CLIENT[self._state].get(type(event))
@@ -451,14 +516,24 @@ class ClientSession:
 
     def _meaning_of_more(self, event: Waiting | Granted | Refused, message: Answer) -> Meaning:
         """Return what C{message} means after a request of which more is to follow."""
-        assert self.following is not None
-        has_asked = self.following.lock is not None
+        has_asked = self.following[0].lock is not None
         if isinstance(event, Waiting) and message.extended and (message.wishes or not has_asked):
             return MoreWanted()
         if not has_asked:
             return event
-        self.following = None
+        self.following = ()
         return Refused(Outcome.UNSUPPORTED)
+
+    def _note_part(self, number: int, granted: Granted) -> Granted | PartGranted:
+        """Return what it means that one more of several locks, which has this C{number}, is C{granted}."""
+        if not 1 <= number <= self._due or number in self._grants:
+            raise RemoteProtocolError(f"a grant of lock {number} of {self._due}")
+        self._grants[number] = granted
+        if len(self._grants) < self._due:
+            return PartGranted()
+        parts = tuple(self._grants[number] for number in range(1, self._due + 1))
+        self._grants = {}
+        return parts[0].replace(parts=parts)
 
     def _is_of_its_resource(self, message: Request) -> bool:
         """Return whether C{message} is about the resource to which the first lock has bound the connection, if any."""
@@ -478,4 +553,4 @@ def _meaning(answer: Answer) -> Waiting | Granted | Refused:
         return Granted(answer.element, answer.token or None, answer.proof, answer.told, answer.hold)
     if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
         return Waiting(outcome == Outcome.AWAITING_CREATION)
-    return Refused(outcome, answer.why)
+    return Refused(outcome, answer.why, answer.part)

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
 from flom.core.protocol.events import Introduced, Order
 from flom.core.protocol.messages import HAS_SESSIONS, Lock, StatusRequest, is_probe
-from flom.core.requests import LockRequest
+from flom.core.requests import LockRequest, SetRequest
 from flom.core.tokens import epoch_of
 from flom.server.connection import LockFactory, LockProtocol
 
@@ -85,7 +85,7 @@ class LeasedProtocol(LockProtocol):
             case _:
                 return super()._is_always_served(order)
 
-    def _go_on(self, request: LockRequest) -> bool:
+    def _go_on(self, request: LockRequest | SetRequest) -> bool:
         if self._arbiter.may_answer:
             return super()._go_on(request)
         self.hang_up()  # the client tries again

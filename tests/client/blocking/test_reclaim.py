@@ -11,6 +11,7 @@ from flom.client.blocking.dial import NoDaemon, Seek
 from flom.client.blocking.reclaim import going_on
 from flom.client.retry import CLOSE_TIMEOUT
 from flom.codes import Outcome, ReturnCode
+from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Answer, Terms
 from flom.errors import FlomError, LockTimeout, RemoteProtocolError
 from tests.fakes.peers import FakeDaemon
@@ -97,7 +98,8 @@ def test_what_was_granted_again_is_proven_by_its_own_proof(taking: Taking, fake:
     fake.accept()[0].say(answer.replace(session="1" * 32, proof="a" * 32))
     conversation, _ = taken.result()
     conversation.break_off()
-    conversation.connection.session, conversation.proof = "2" * 32, "b" * 32  # of a reclaim that was granted
+    conversation.connection.session = "2" * 32
+    conversation.granted = Granted(None, 7, "b" * 32)  # of a reclaim
     message = going_on(acquirer, REQUEST.replace(regains=True, session="1" * 32, proof="a" * 32))
     assert (message.session, message.proof) == ("2" * 32, "b" * 32)
     conversation.close()

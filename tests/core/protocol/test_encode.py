@@ -159,10 +159,10 @@ def test_what_has_no_room_beside_a_name_follows() -> None:
     had["waited"] = 3.5
     for regains in (True, False):
         said = Lock("R" * 100, peer_id="x" * 32, extended=True, regains=regains, **had)
-        assert split(said) == (encode(said), None)
+        assert split(said) == (encode(said), ())
         longest = next(n for n in range(300, 0, -1) if is_short_enough(Lock("R" * n, peer_id="x" * 32)))
         said = said.replace(name="R" * longest)
-        first, following = split(said)
+        first, (following,) = split(said)
         beginning = Lock("R" * longest, peer_id="x" * 32, extended=True, regains=regains, more=True)
         assert decode(first) == beginning
         assert following == More(**had)
@@ -171,7 +171,7 @@ def test_what_has_no_room_beside_a_name_follows() -> None:
 
 def test_a_client_that_is_not_extended_has_nothing_follow() -> None:
     said = Lock("R" * 220, peer_id="x" * 32, regains=True, session="f" * 32)
-    assert split(said) == (encode(said), None)
+    assert split(said) == (encode(said), ())
 
 
 def is_short_enough(message: Message) -> bool:

@@ -29,6 +29,12 @@ _KINDS: Final = {
 }
 """What a value or an operand is, by its name in the help text."""
 
+_OF_EACH_LOCK: Final = (
+    *("--resource-name", "--type", "--lock-mode"),
+    *(f"--resource-{what}" for what in ("quantity", "create", "idle-lifespan")),
+)
+"""Options that a command line has for each of several locks."""
+
 _PLACE: Final = (
     *("socket-name", "unicast-address", "unicast-port", "multicast-address", "multicast-port", "network-interface"),
     *("group", "interface", "config-file"),
@@ -149,6 +155,8 @@ def _zsh_arguments(program: Program, indent: str) -> str:
         value = "" if kind == "flag" else f":{_zsh_text(option.value)}:{action}"
         text = f"[{_zsh_text(option.help)}]{value}"
         exclusive = "" if option.names[-1] == "--ignore-signal" else f"({' '.join(option.names)})"
+        if program.name == "flom-run" and option.names[-1] in _OF_EACH_LOCK:
+            exclusive = "*"
         for name in option.names:
             mark = "" if kind == "flag" or "=" in name else ("=" if name.startswith("--") else "+")
             lines.append(f"{indent}    {_quoted(f'{exclusive}{name}{mark}{text}')} \\")

@@ -9,11 +9,16 @@ _CLIENTS: Final = ("flom-run", "flomctl")
 _ALL: Final = ("flom-run", "flom", "flomctl", "twistd flom")
 
 VARIABLES: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
-    ("FLOM_RESOURCE", ("command",), "The name of the resource."),
+    ("FLOM_RESOURCE", ("command",), "The name of the resource, unless there are several locks."),
+    (
+        "FLOM_RESOURCES",
+        ("command",),
+        "A line for each lock: name, mode, units, token and element, with tabs between. No modes: EX; no units: 1.",
+    ),
     (
         "FLOM_LOCK_MODE",
         ("command", "flomctl"),
-        "The lock mode; EX if the resource has no modes.",
+        "The lock mode; EX if the resource has no modes. It is there if there is one lock, as all but FLOM_RESOURCES.",
     ),
     ("FLOM_ELEMENT", ("command",), "The element of the lock, if the resource has elements."),
     (
