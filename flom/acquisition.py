@@ -29,6 +29,7 @@ class Held(Protocol):
     is_released: bool
     is_lost: bool
     lost: Deferred[FlomError]
+    value: str
 
     @property
     def parts(self) -> tuple[HeldPart, ...]:
@@ -130,11 +131,14 @@ class Acquiring:
         create: bool = True,
         lifespan: float = 0.0,
         timeout: float | None = None,
+        value: bool = False,
     ) -> Acquisition:
         """See L{flom.interfaces.IArbiter.acquire}; of a closed arbiter, it fires with L{flom.errors.Closed}."""
         what = f"{name} at {self._place}"
         try:
-            asked = ask(name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout)
+            asked = ask(
+                name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout, value=value
+            )
             granted = self._begin(asked, what)
         except FlomError:
             return Acquisition(fail(), what)

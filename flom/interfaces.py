@@ -42,7 +42,14 @@ class Listenable(Protocol):
 
 
 class IHeld(Interface):
-    """A lock that is held."""
+    """
+    A lock that is held.
+
+    If it was asked for with C{value=True}, it has the C{value} of the resource, a text: that at the grant, until it is
+    set. A holder in mode EX or PW may set it, to a text of up to 64 bytes, which is kept when the lock is released
+    without rollback; L{flom.errors.InvalidRequest} is raised if it cannot be, and L{flom.errors.Misuse} if C{value} was
+    not asked for.
+    """
 
     element: str | None = Attribute("Which one was granted, for sets, sequences and timestamps.")
     token: int | None = Attribute("The fencing token (docs/explanation/tokens.md); None if the daemon has none.")
@@ -58,7 +65,8 @@ class IHeld(Interface):
         @param rollback: return the value of a transactional sequence (docs/compatibility.md, "Sequences"); nothing for
             other types.
         @return: fires when the arbiter has freed it; with L{flom.errors.DaemonLost} if the lock was lost before, with
-            L{flom.errors.Misuse} if it was released before. Cancelling it only ends the wait.
+            L{flom.errors.Misuse} if it was released before, with L{flom.errors.ValueNotKept} if it is released, and
+            its new value is not kept. Cancelling it only ends the wait.
         """
 
 
@@ -74,6 +82,7 @@ class IArbiter(Interface):
         create: bool = True,
         lifespan: float = 0.0,
         timeout: float | None = None,
+        value: bool = False,
     ) -> Acquisition:
         """
         Ask for a lock; cancelling the Deferred withdraws the request.
@@ -86,6 +95,7 @@ class IArbiter(Interface):
         @param lifespan: seconds for which the resource is remembered while idle, if this creates it
             (docs/compatibility.md, "Idle resources").
         @param timeout: seconds to wait at most; 0: do not wait, C{None}: no limit.
+        @param value: whether the holder is to know, and may set, the value of the resource: see L{IHeld}.
         @return: fires with an L{IHeld}, or with L{flom.errors.LockRefused}, L{flom.errors.LockTimeout},
             L{flom.errors.InvalidRequest} or another L{flom.errors.FlomError}, whose text names the resource. It can be
             used with C{async with}.

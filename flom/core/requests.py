@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flom.core.modes import EX, as_mode
 from flom.core.names import ResourceName, TimestampName, parse_name
-from flom.core.protocol.messages import Lock
+from flom.core.protocol.messages import Lock, Wishes
 from flom.core.value import Record, Value
 from flom.errors import InvalidName, InvalidRequest
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from typing import Final, NewType
 
     from flom.core.modes import LockMode
-    from flom.core.protocol.messages import Wishes
 
     SessionId = NewType("SessionId", int)
     """One client as the table knows it: over the wire, one connection."""
@@ -154,6 +153,7 @@ class Asked(Value):
     A request of a program, checked; see L{ask} for what the fields mean.
 
     @ivar timeout: seconds to wait for the lock; C{None} for as long as it takes, or if the request is not to wait.
+    @ivar wishes: what FLoM does not know; C{None} for nothing.
     """
 
     name: ResourceName
@@ -163,6 +163,7 @@ class Asked(Value):
     create: bool
     lifespan: float
     timeout: float | None
+    wishes: Wishes | None = None
 
     @property
     def title(self) -> str:
@@ -176,8 +177,9 @@ class Asked(Value):
         @param peer_id: our unique id.
         @param extended: true to have unlocks answered, by a daemon that can.
         """
-        wait, create, lifespan = self.wait, self.create, self.lifespan
-        return Lock(self.name.text, self.mode, self.quantity, wait, create, lifespan, peer_id, extended=extended)
+        wait, create, lifespan, wishes = self.wait, self.create, self.lifespan, self.wishes
+        asked = Lock(self.name.text, self.mode, self.quantity, wait, create, lifespan, peer_id, extended=extended)
+        return asked if wishes is None else asked.replace(wishes=wishes)
 
 
 def show_lock(wanted: Asked | Lock, element: str | None, state: str) -> str:
@@ -206,6 +208,7 @@ def ask(
     create: bool = True,
     lifespan: float = 0.0,
     timeout: float | None = None,
+    value: bool = False,
 ) -> Asked:
     """
     Check what a program asks for.
@@ -217,6 +220,7 @@ def ask(
     @param create: make the resource if there is none.
     @param lifespan: seconds, 0 to L{MAX_LIFESPAN}, that the resource is to be remembered while idle, if this makes it.
     @param timeout: seconds to wait at most, 0 or more; 0 is not to wait at all, C{None} as long as it takes.
+    @param value: whether the holder is to know, and may set, the value of the resource.
     @raise InvalidRequest: one of these is nothing of the kind; L{InvalidName}, if it is the name.
     @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
     """
@@ -230,13 +234,19 @@ def ask(
             raise InvalidRequest(f"timeout {timeout!r} is not a number of seconds, 0 or more")
         if not (_is_number(lifespan) and 0 <= lifespan <= MAX_LIFESPAN):
             raise InvalidRequest(f"lifespan {lifespan!r} is not a number of seconds from 0 to {MAX_LIFESPAN:.0f}")
-        for what, value in (("wait", wait), ("create", create)):
-            if not isinstance(value, int):
-                raise InvalidRequest(f"{what} {value!r} is neither true nor false")
+        for what, given in (("wait", wait), ("create", create), ("value", value)):
+            if not isinstance(given, int):
+                raise InvalidRequest(f"{what} {given!r} is neither true nor false")
+        if value and not parsed.has_mode:
+            raise InvalidRequest(
+                f"value: a resource of type {parsed.type_name} has none; simple and hierarchical ones do"
+            )
+        wishes = Wishes(value=True) if value else None
         is_to_wait = bool(wait) and timeout != 0
         if not is_to_wait or timeout == float("inf"):
             timeout = None
-        return Asked(parsed, as_mode(mode), check_quantity(quantity), is_to_wait, bool(create), lifespan, timeout)
+        how = check_quantity(quantity), is_to_wait, bool(create), lifespan, timeout, wishes
+        return Asked(parsed, as_mode(mode), *how)
     except InvalidRequest as e:
         e.concern(name)
         raise

@@ -9,6 +9,7 @@ from typing_extensions import assert_never
 from zope.interface import implementer
 
 from flom.acquisition import Held
+from flom.codes import Outcome
 from flom.core.effects import (
     Contested,
     Delivered,
@@ -21,9 +22,19 @@ from flom.core.effects import (
     Revoked,
     Withdrawn,
 )
+from flom.core.held_value import HeldValue, known_value
 from flom.core.locks.statistics import Loss
 from flom.core.requests import Asked, LockRequest, show_lock
-from flom.errors import DaemonLost, FlomError, LockContested, LockRevoked, Misuse, lock_refused, revoked_by
+from flom.errors import (
+    DaemonLost,
+    FlomError,
+    LockContested,
+    LockRevoked,
+    Misuse,
+    ValueNotKept,
+    lock_refused,
+    revoked_by,
+)
 from flom.interfaces import IHeld
 
 if TYPE_CHECKING:
@@ -56,6 +67,7 @@ class LocalLock:
         self._loss = "another daemon has led the group meanwhile"
         self.element: str | None = None
         self.token: int | None = None
+        self._value: HeldValue | None = None
         self.lost: Deferred[FlomError] = Deferred()
 
     def __repr__(self) -> str:
@@ -74,7 +86,11 @@ class LocalLock:
 
     def ask(self) -> None:
         """Ask the arbiter for what is wanted."""
-        self._arbiter.request(request_of(self.session, self._asked))
+        request = request_of(self.session, self._asked)
+        if self._asked.wishes is not None and (why := self._arbiter.values.why_not(request)):
+            self._take(Refused(request, Outcome.IMPOSSIBLE, why=why))
+        else:
+            self._arbiter.request(request)
 
     def dismiss(self) -> None:
         """Fail, if nothing was granted yet; what was granted remains held."""
@@ -91,6 +107,15 @@ class LocalLock:
                     self._arbiter.statistics.lost[Loss.SUPERSEDED] += 1
                 self.lost.callback(self._why_lost())
 
+    @property
+    def value(self) -> str:
+        """See L{IHeld.value}."""
+        return known_value(self._value, self._name.text).value
+
+    @value.setter
+    def value(self, text: str) -> None:
+        known_value(self._value, self._name.text).set(text)
+
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
         if self.is_released:
@@ -98,6 +123,9 @@ class LocalLock:
         self.is_released = True
         if self.is_lost and not self._is_contested:
             return fail(self._why_lost())
+        if self._value is not None and self._value.note is not None and not rollback:
+            kept = self._arbiter.values.note(self._name, self._asked.mode, self._value.note)
+            return kept.addCallback(self._release_kept)
         self._release(rollback)
         self._arbiter.drop(self.session)
         return fail(self._why_lost()) if self._is_contested else succeed(None)
@@ -105,10 +133,21 @@ class LocalLock:
     def _release(self, rollback: bool) -> None:
         self._arbiter.release(self.session, self._name, rollback)
 
+    def _release_kept(self, why: str) -> None:
+        """Release the lock, whose value is kept, or not, because of C{why}."""
+        self._release(rollback=False)
+        self._arbiter.drop(self.session)
+        if self._is_contested:
+            raise self._why_lost()
+        if why:
+            raise ValueNotKept(f"{self._what}: {why}")
+
     def _take(self, effect: Delivered) -> None:
         match effect:
             case Granted():
                 self.element, self.token = effect.element, effect.token
+                if self._asked.wishes is not None and (told := self._arbiter.values.told(effect.request)) is not None:
+                    self._value = HeldValue(self._asked, told)
                 self.granted.callback(self)
             case Refused(outcome=outcome, why=why):
                 self._fail(lock_refused(outcome, effect.request.name.text, HERE, why))
@@ -137,4 +176,5 @@ class LocalLock:
 
 def request_of(session: SessionId, asked: Asked) -> LockRequest:
     """Return the request of C{session} for what is C{asked}."""
-    return LockRequest(session, asked.name, asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan)
+    how = asked.mode, asked.quantity, asked.wait, asked.create, asked.lifespan
+    return LockRequest(session, asked.name, *how, wishes=asked.wishes)

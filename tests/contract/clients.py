@@ -31,6 +31,14 @@ class BlockingHeld:
         self._held = held
         self.parts = held.parts if isinstance(held, HeldAll) else ()
 
+    @property
+    def value(self) -> str:
+        return self._held.value
+
+    @value.setter
+    def value(self, text: str) -> None:
+        self._held.value = text
+
     def release(self, rollback: bool = False) -> Deferred[None]:
         return deferToThread(self._held.release, rollback)
 
@@ -94,6 +102,14 @@ class TaskHeld:
         self.parts = held.parts
         self._held = held
         self._tasks = tasks
+
+    @property
+    def value(self) -> str:
+        return self._held.value
+
+    @value.setter
+    def value(self, text: str) -> None:
+        self._held.value = text
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         return self._tasks.run(self._held.release(rollback))

@@ -12,21 +12,32 @@ from typing import Any, Final
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
 from zope.interface.verify import verifyObject
 
 import flom
 from flom.acquisition import Held
 from flom.client import connect
 from flom.core.modes import LockMode
-from flom.errors import CannotWait, InvalidName, InvalidRequest, LockBusy, LockImpossible, LockTimeout, Misuse
+from flom.errors import (
+    CannotWait,
+    InvalidName,
+    InvalidRequest,
+    LockBusy,
+    LockImpossible,
+    LockTimeout,
+    Misuse,
+    ValueNotKept,
+)
 from flom.interfaces import IArbiter, IHeld
 from flom.net.claim import claim_tcp, claim_unix
 from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
 from flom.server.service import build_daemon
+from flom.server.state import StateError
 from tests.contract.clients import Blocking, FlomLibrary, Tasks
+from tests.fakes.kept import MemoryStore
 
 loop: Any = reactor
 
@@ -42,7 +53,7 @@ ALL: Final = (*OURS, "flom")
 @pytest_twisted.async_yield_fixture(params=ALL)
 async def arbiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
     """An arbiter with nothing in it."""
-    local = DeferredArbiter(loop, system_instant)
+    local = DeferredArbiter(loop, system_instant, store=SmallStore())
     path = str(tmp_path / "flom.sock")
     claims = [claim_unix(path, 0o600), claim_tcp("127.0.0.1", 0), claim_tcp("::1", 0)]
     ports = [claim.socket.getsockname()[1] for claim in claims[1:]]
@@ -65,6 +76,13 @@ async def arbiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             async with await connect(loop, endpoints[transport]) as client:
                 yield client
     await daemon.stopService()
+
+
+class SmallStore(MemoryStore):
+    """Keeps all texts but one."""
+
+    def write(self, key: str, text: str | None) -> Deferred[None]:
+        return fail(StateError("no space left on device")) if "too much" in (text or "") else super().write(key, text)
 
 
 ours = pytest.mark.parametrize("arbiter", OURS, indirect=True)
@@ -286,6 +304,26 @@ async def test_several_locks_are_granted_at_once_or_not_at_all(arbiter: Arbiter)
 
 @ours
 @pytest_twisted.ensureDeferred
+async def test_a_holder_can_leave_a_value_for_the_next_one(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1", value=True)
+    assert held.value == ""
+    held.value = "tape 7"
+    assert held.value == "tape 7"
+    await held.release()
+    for rollback in True, False:
+        held = await arbiter.acquire("R1", "PW", value=True)
+        assert held.value == "tape 7"
+        held.value = "tape 8"
+        await held.release(rollback=rollback)
+    reader = await arbiter.acquire("R1", "PR", value=True)
+    assert reader.value == "tape 8"
+    with pytest.raises(InvalidRequest, match=r"^R1: the value can be set in mode EX or PW, not PR$"):
+        reader.value = "tape 9"
+    await reader.release()
+
+
+@ours
+@pytest_twisted.ensureDeferred
 async def test_several_locks_that_cannot_be_leave_nothing(arbiter: Arbiter) -> None:
     await turns_away(LockImpossible)(arbiter.acquire_all(["a", flom.part("b[3]", quantity=4)]))
     await turns_away(CannotWait)(arbiter.acquire_all(["a", flom.part("c", create=False)], wait=False))
@@ -298,6 +336,22 @@ async def test_several_locks_that_cannot_be_leave_nothing(arbiter: Arbiter) -> N
 
 @ours
 @pytest_twisted.ensureDeferred
+async def test_a_value_is_a_short_text_that_was_asked_for(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1", value=True)
+    for wrong in ("x" * 65, "a\0b", 7):
+        with pytest.raises(InvalidRequest, match=r"^R1: value "):
+            held.value = wrong
+    await held.release()
+    held = await arbiter.acquire("R1")
+    with pytest.raises(Misuse, match=r"^R1: its value was not asked for, by value=True$"):
+        held.value = "x"
+    await held.release()
+    await turns_away(InvalidRequest)(arbiter.acquire("N[3]", value=True))
+    await turns_away(InvalidRequest)(arbiter.acquire("R1", value="x"))
+
+
+@ours
+@pytest_twisted.ensureDeferred
 async def test_rollback_puts_all_numbers_back(arbiter: Arbiter) -> None:
     sequences = ["_S_a[1]", "_S_b[1]"]
     held = await arbiter.acquire_all(sequences)
@@ -305,3 +359,15 @@ async def test_rollback_puts_all_numbers_back(arbiter: Arbiter) -> None:
     held = await arbiter.acquire_all(sequences)
     assert [part.element for part in held.parts] == ["1", "1"]
     await held.release()
+
+
+@ours
+@pytest_twisted.ensureDeferred
+async def test_a_value_that_is_not_kept_is_told_at_the_release(arbiter: Arbiter) -> None:
+    """The lock is released all the same, and was not lost."""
+    held = await arbiter.acquire("R1", value=True)
+    held.value = "too much"
+    with pytest.raises(ValueNotKept, match=r"^R1.*: no space left on device$"):
+        await held.release()
+    assert not getattr(held, "is_lost", False)
+    await (await arbiter.acquire("R1", wait=False)).release()

@@ -72,6 +72,7 @@ class HeldOfTest:
     def __init__(self, number: int = 7) -> None:
         self.element: str | None = None
         self.token: int | None = None
+        self.value = ""
         self.lost: Deferred[FlomError] = Deferred()
         self.is_released = False
         self.was_rolled_back: bool | None = None

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.keeper import Keeper
+    from flom.core.held_value import HeldValue
     from flom.core.modes import ModeName
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
@@ -55,6 +56,7 @@ def lock(
     wait: bool = True,
     create: bool = True,
     lifespan: float = 0.0,
+    value: bool = False,
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
     address: str | None = None,
@@ -75,6 +77,7 @@ def lock(
     @param wait: wait if it cannot be granted now.
     @param create: make the resource if there is none.
     @param lifespan: seconds that the resource is to be remembered while idle, if this makes it.
+    @param value: whether L{Held.value} is to be known, and may be set.
     @param config: the configuration; by default, that of the files C{/etc/flom.conf} and C{~/.flom}.
     @param socket: the daemon's UNIX socket. This, C{address} and C{group} replace what is configured of all three.
     @param address: the daemon's host, a name or an address.
@@ -93,6 +96,7 @@ def lock(
         wait=wait,
         create=create,
         lifespan=lifespan,
+        value=value,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
     )
@@ -145,6 +149,11 @@ class Held:
             finalize(self, keeper.abandon).atexit = False
         self._owner = os.getpid()
         self._loss: DaemonLost | None = None
+        self._value: HeldValue | None = None
+        if granted.told is not None:
+            from flom.core.held_value import HeldValue  # which few locks need
+
+            self._value = HeldValue(message, granted.told)
         self.is_released = False
 
     def __repr__(self) -> str:
@@ -198,6 +207,21 @@ class Held:
         """Whether the lock was L{lost}."""
         return self.lost is not None
 
+    @property
+    def value(self) -> str:
+        """
+        The value of the resource; the empty string if it has none. It may be set, by a holder in mode EX or PW, to a
+        text of up to 64 bytes, which is kept when the lock is released without rollback.
+
+        Reading or setting it raises L{Misuse} if the lock was asked for without C{value=True}; setting it raises
+        L{InvalidRequest} if the text or the mode does not allow that.
+        """
+        return self._known_value.value
+
+    @value.setter
+    def value(self, text: str) -> None:
+        self._known_value.set(text)
+
     def check(self) -> None:
         """
         Check that the lock has not been lost, before a step that must not be taken without it.
@@ -216,6 +240,7 @@ class Held:
         @param rollback: return the value of a transactional sequence, so that the next holder gets it.
         @raise DaemonLost: the daemon was gone before; L{LockContested<flom.errors.LockContested>} if it is released,
             and another daemon had granted it too.
+        @raise flom.errors.ValueNotKept: it is released, and the L{value} that was set is not kept.
         @raise Misuse: it was released before, or is another process's.
         """
         try:
@@ -223,7 +248,8 @@ class Held:
                 self._check_ours()
                 self.is_released = True
             conversation = self._granted_on if self._keeper is None else self._keeper.end()
-            conversation.unlock(self._message.name, rollback)
+            note = None if self._value is None or rollback else self._value.note
+            conversation.unlock(self._message.name, rollback, note)
         except Misuse:
             raise
         except BaseException as e:
@@ -248,6 +274,12 @@ class Held:
         self._check_ours()
         self._conversation.is_shared = True
         return self._conversation.fileno()
+
+    @property
+    def _known_value(self) -> HeldValue:
+        if self._value is None:
+            raise Misuse(f"{self.resource}: its value was not asked for, by value=True")
+        return self._value
 
     def _check_ours(self) -> None:
         what = f"{self.resource} at {self._conversation.peer}"

@@ -21,7 +21,7 @@ from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Granted, Introduced, MoreWanted, Pong, Refused, Waiting
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import Contested, Lock, Revoked, Terms, Unlocked
+from flom.core.protocol.messages import Contested, Lock, Note, Revoked, Terms, Unlocked
 from flom.errors import (
     DaemonLost,
     FlomError,
@@ -103,7 +103,7 @@ class LockClient(Protocol):
         self._reclaims = False
         self._is_leaving = False
         self._decided: Deferred[Granted] | None = None
-        self._unlocked: Deferred[None] | None = None
+        self._unlocked: Deferred[Unlocked] | None = None
         self._checked: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None  # of the handshake, later of an unlock
 
@@ -164,7 +164,9 @@ class LockClient(Protocol):
         self._write(data)
         return decided
 
-    def unlock(self, name: str, rollback: bool = False, patience: float = CLOSE_TIMEOUT) -> Deferred[None]:
+    def unlock(
+        self, name: str, rollback: bool = False, patience: float = CLOSE_TIMEOUT, note: Note | None = None
+    ) -> Deferred[Unlocked]:
         """
         Release the lock.
 
@@ -172,11 +174,12 @@ class LockClient(Protocol):
         the unlock by closing the connection, as we do.
 
         @param patience: seconds that the daemon has for confirming it.
-        @return: fires when the daemon has confirmed it, with L{DaemonLost} if it does not in time.
+        @param note: what is to be kept with the resource.
+        @return: fires when the daemon has confirmed it, with its word; with L{DaemonLost} if it does not in time.
         @raise LocalProtocolError: no lock is held any more.
         """
-        self._write(self._connection.unlock(name, rollback))
-        unlocked: Deferred[None] = Deferred()
+        self._write(self._connection.unlock(name, rollback, note))
+        unlocked: Deferred[Unlocked] = Deferred()
         self._unlocked = unlocked
         self._patience = patience
         self._deadline = self._clock.callLater(patience, self._time_out)
@@ -310,7 +313,7 @@ class LockClient(Protocol):
                         name = self._asked.name_of(event.part)
                         self._decide(lock_refused(event.outcome, name, self.peer, event.why))
                     case Unlocked():
-                        self._note_unlock()
+                        self._note_unlock(event)
                     case Pong():
                         self._note_pong()
                     case Contested() if self.contest is None:
@@ -336,7 +339,7 @@ class LockClient(Protocol):
         self._decide(lost)
         checked, self._checked = self._checked, None
         if isinstance(end, Unlocked):
-            self._note_unlock()
+            self._note_unlock(end)
             self.give_up()
         elif self._unlocked is not None:
             when = f"within {self._patience:g} s" if self.has_timed_out else "before the connection ended"
@@ -396,12 +399,12 @@ class LockClient(Protocol):
             self.pongs = 0
             checked.callback(None)
 
-    def _note_unlock(self) -> None:
-        """Note that the daemon has taken our unlock, if there was one."""
+    def _note_unlock(self, word: Unlocked) -> None:
+        """Note that the daemon has taken our unlock, if there was one, by C{word}."""
         self._stop_timer()
         unlocked, self._unlocked = self._unlocked, None
         if unlocked is not None:
-            unlocked.callback(None)
+            unlocked.callback(word)
 
     def _has_closed(self, reason: Failure) -> bool:
         """Return whether the daemon has closed the connection, instead of a reset or of us."""

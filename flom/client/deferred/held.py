@@ -13,15 +13,25 @@ from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.heartbeat import Heartbeats
 from flom.client.deferred.way_back import WayBack
-from flom.client.retry import CLOSE_TIMEOUT, MOST_GONE, UNLOCK_TRY
+from flom.client.retry import CLOSE_TIMEOUT, MOST_GONE, NOTE_TIMEOUT, UNLOCK_TRY
 from flom.codes import Outcome
+from flom.core.held_value import HeldValue, check_kept, known_value
 from flom.core.lease import NEVER
 from flom.core.names import parse_name
 from flom.core.protocol.events import Granted
-from flom.core.protocol.messages import Lock
+from flom.core.protocol.messages import Lock, Unlocked
 from flom.core.protocol.parts import HeldPart, parts_held, show_locks
 from flom.core.requests import show_lock
-from flom.errors import DaemonLost, FlomError, LockContested, LockRefused, LockRevoked, LockTimeout, Misuse
+from flom.errors import (
+    DaemonLost,
+    FlomError,
+    LockContested,
+    LockRefused,
+    LockRevoked,
+    LockTimeout,
+    Misuse,
+    ValueNotKept,
+)
 from flom.interfaces import IHeld
 from flom.job.wording import unreclaimed
 
@@ -63,6 +73,7 @@ class RemoteHeld:
         self._reclaiming: Deferred[None] | None = None
         self._follow: Callable[[list[int]], object] | None = None
         self._heartbeats = heartbeats
+        self._value = None if granted.told is None else HeldValue(message, granted.told)
         self._is_too_late = False
         self.is_released = False
         self.is_lost = False
@@ -78,6 +89,15 @@ class RemoteHeld:
     def parts(self) -> tuple[HeldPart, ...]:
         """See L{flom.acquisition.Held}."""
         return parts_held(self._message, self._granted)
+
+    @property
+    def value(self) -> str:
+        """See L{IHeld.value}."""
+        return known_value(self._value, self._name).value
+
+    @value.setter
+    def value(self, text: str) -> None:
+        known_value(self._value, self._name).set(text)
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
@@ -143,14 +163,17 @@ class RemoteHeld:
         is_transactional = rollback and any(parse_name(part.name).transactional for part in self._message.parts)
         reaches_next = is_transactional and self._way_back.leads_from(client)
         reaches_next = reaches_next or client.is_awaited
+        note = None if self._value is None or rollback else self._value.note
         if not client.session and not reaches_next:
-            await client.unlock(self._message.name, rollback)
+            patience = NOTE_TIMEOUT if note else CLOSE_TIMEOUT
+            check_kept(note, await client.unlock(self._message.name, rollback, patience, note), client.peer)
             return
         now = self._way_back.now
-        kept_until = now() + max(CLOSE_TIMEOUT, client.terms.timeout)
+        kept_until = now() + max(NOTE_TIMEOUT if note else CLOSE_TIMEOUT, client.terms.timeout)
         for _ in range(MOST_GONE):
             try:
-                await client.unlock(self._message.name, rollback, UNLOCK_TRY if client.session else CLOSE_TIMEOUT)
+                patience = NOTE_TIMEOUT if note else UNLOCK_TRY if client.session else CLOSE_TIMEOUT
+                check_kept(note, await client.unlock(self._message.name, rollback, patience, note), client.peer)
                 return
             except DaemonLost as e:
                 loss = e
@@ -164,6 +187,7 @@ class RemoteHeld:
                 self._client = await self._way_back.take(client, kept_until - now(), is_for_release=True)
             except FlomError as why:
                 if isinstance(why, LockRefused) and why.outcome == Outcome.CANNOT_WAIT:
+                    check_kept(note, Unlocked(), client.peer)
                     return  # it was released
                 raise loss from why
             finally:
@@ -209,6 +233,9 @@ class RemoteHeld:
         """Keep the connection after the release; raise L{DaemonLost} if that was not one, or of no lock of ours."""
         self._pool.put(self._client, parse_name(self._message.name).key)
         error = self._client.contest if result is None else result.value
+        if isinstance(error, ValueNotKept):
+            error.concern(self._name)
+            raise error
         if isinstance(error, FlomError):
             self._note_loss(error)
             raise error

@@ -53,6 +53,7 @@ def lock(
     wait: bool = True,
     create: bool = True,
     lifespan: float = 0.0,
+    value: bool = False,
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
     address: str | None = None,
@@ -73,6 +74,7 @@ def lock(
     @param wait: wait if it cannot be granted now.
     @param create: make the resource if there is none.
     @param lifespan: seconds that the resource is to be remembered while idle, if this makes it.
+    @param value: whether L{Held.value} is to be known, and may be set.
     @param config: the configuration; by default, that of the files C{/etc/flom.conf} and C{~/.flom}.
     @param socket: the daemon's UNIX socket. This, C{address} and C{group} replace what is configured of all three.
     @param address: the daemon's host, a name or an address; several, with commas between them, under a quorum.
@@ -91,6 +93,7 @@ def lock(
         wait=wait,
         create=create,
         lifespan=lifespan,
+        value=value,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
     )
@@ -170,6 +173,7 @@ class Client:
         wait: bool = True,
         create: bool = True,
         lifespan: float = 0.0,
+        value: bool = False,
     ) -> Lock:
         """Make a lock; see the function L{lock} for the parameters, and for what is raised."""
         asked, _ = check_arguments(
@@ -180,6 +184,7 @@ class Client:
             wait=wait,
             create=create,
             lifespan=lifespan,
+            value=value,
             start=self._start,
             whereabouts=lambda: self._config,
         )
@@ -227,6 +232,15 @@ class Held:
         return self._held.known_loss
 
     @property
+    def value(self) -> str:
+        """The value of the resource, as L{flom.client.blocking.lock.Held.value} has it."""
+        return self._held.value
+
+    @value.setter
+    def value(self, text: str) -> None:
+        self._held.value = text
+
+    @property
     def is_lost(self) -> bool:
         """Whether the lock was L{lost}."""
         return self.lost is not None
@@ -255,6 +269,7 @@ class Held:
         @param rollback: return the value of a transactional sequence, so that the next holder gets it.
         @raise DaemonLost: the daemon was gone before; L{LockContested<flom.errors.LockContested>} if it is released,
             and another daemon had granted it too.
+        @raise flom.errors.ValueNotKept: it is released, and the L{value} that was set is not kept.
         @raise Misuse: it was released before, or is another process's.
         """
         await run(functools.partial(self._held.release, rollback))

@@ -1,0 +1,65 @@
+"""The value of a resource, as the holder of a lock knows and sets it (docs/howto/once-per-period.md)."""
+
+from __future__ import annotations
+
+from flom.core.modes import EX, PW
+from flom.core.protocol.encode import encode
+from flom.core.protocol.messages import Note, Unlock
+from flom.core.requests import check_text
+from flom.errors import InvalidRequest, LocalProtocolError, Misuse, ValueNotKept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flom.core.modes import LockMode
+    from flom.core.protocol.messages import Lock, Told, Unlocked
+    from flom.core.requests import Asked
+
+
+class HeldValue:
+    """
+    The value that the daemon has told with the grant, until another one is set.
+
+    @ivar value: it is.
+    @ivar note: what is to be kept at the release; C{None} if nothing was set.
+    """
+
+    def __init__(self, asked: Lock | Asked, told: Told) -> None:
+        """@param asked: what the lock was granted for."""
+        self._name = asked.name if isinstance(asked.name, str) else asked.name.text
+        self._mode: LockMode = asked.mode
+        self.value = told.value
+        self.note: Note | None = None
+
+    def set(self, text: str) -> None:
+        """
+        Make C{text} the value from the release on.
+
+        @raise InvalidRequest: it has more than 64 bytes, or is no text; or the lock is held in a mode in which that is
+            not possible.
+        """
+        try:
+            check_text("value", text)
+            if self._mode not in (EX, PW):
+                raise InvalidRequest(f"the value can be set in mode EX or PW, not {self._mode.name}")
+            note = Note(text)
+            try:
+                encode(Unlock(self._name, note=note))
+            except LocalProtocolError:
+                raise InvalidRequest("the name of the resource is too long for a value") from None
+        except InvalidRequest as e:
+            e.concern(self._name)
+            raise
+        self.value, self.note = text, note
+
+
+def known_value(value: HeldValue | None, resource: str) -> HeldValue:
+    """Return C{value}; raise L{Misuse} if it was not asked for."""
+    if value is None:
+        raise Misuse(f"{resource}: its value was not asked for, by value=True")
+    return value
+
+
+def check_kept(note: Note | None, word: Unlocked, peer: str) -> None:
+    """Raise L{ValueNotKept} if there is a C{note}, and it is not kept, as the daemon C{peer} has said by C{word}."""
+    if note is not None and not word.kept:
+        raise ValueNotKept(word.why or f"{peer} has not confirmed it")
