@@ -18,6 +18,7 @@ from flom.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Final
 
     from flom.config import Config
@@ -30,15 +31,16 @@ FORMAT: Final = 1
 class Account:
     """What has happened to one command and its lock so far, and since when."""
 
-    def __init__(self, config: Config, wording: Wording) -> None:
+    def __init__(self, config: Config, wording: Wording, names: Sequence[str]) -> None:
         """
         Begin to count, and open the status file, if there is to be one.
 
         @param config: its C{verbose} says whether there is a line at the end.
+        @param names: what is to be locked.
         @raise ConfigError: the file cannot be written to.
         """
         self._wording = wording
-        self._resource = config.resource_name
+        self._names = list(names)
         self._is_told = config.verbose and wording.sums_up
         self._times: dict[str, float] = {}  # of events, in seconds of the monotonic clock
         self._command_status: int | None = None  # -N if signal N has ended it
@@ -116,7 +118,7 @@ class Account:
         times = {what: None if seconds is None else round(seconds, 6) for what, seconds in self._durations().items()}
         line: dict[str, Any] = {
             "format": FORMAT,
-            "resource": self._resource,
+            "resources": self._names,
             "status": status_after(status),
             "decided_by": "command" if is_command_s else "flom-run",
             "why": None if self._why is None else self._why.word,

@@ -128,7 +128,8 @@ class Runner(Hooks):
                 if (self._config.verbose and self._wording.sums_up) or self._config.status_file:
                     from flom.run.account import Account
 
-                    self._account = Account(self._config, self._wording)
+                    names = [each.resource_name for each in (self._config, *self._others)]
+                    self._account = Account(self._config, self._wording, names)
                 self._note("request", pid=os.getpid())
                 conversation, granted = self._acquirer.acquire(request)
                 if self._kept is not None and (done := self._kept.why_done(request.name, granted.told)) is not None:

@@ -54,7 +54,7 @@ def test_what_the_command_has_ended_with_is_said_to_be_so(
     assert re.fullmatch(f"flom-run: {resource}: {RAN}, command {end}\n", done.stderr)
     shown = status if status >= 0 else 128 - status
     assert read(kept) == {
-        "resource": resource,
+        "resources": [resource],
         "status": shown,
         "decided_by": "command",
         "why": None,
@@ -152,6 +152,14 @@ def test_durations_are_those_of_wait_lock_and_command(
     said = json.loads(kept.read_text())
     assert said["waited"] > 0
     assert said["held"] >= said["ran"] > 0
+
+
+def test_of_several_locks_all_are_named(programs: Programs, address: str, resource: str, kept: Path) -> None:
+    names = [resource, f"{resource}2"]
+    words = ["-V", "-s", address, *(word for name in names for word in ("-r", name)), "--status-file", str(kept)]
+    done = programs.start(*words, "--", "true").finish()
+    assert re.fullmatch(f"flom-run: {names[0]} and {names[1]}: {RAN}, command exited with 0\n", done.stderr)
+    assert read(kept)["resources"] == names
 
 
 def test_without_verbose_nothing_is_said(programs: Programs, address: str, resource: str, kept: Path) -> None:
