@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.daemon import Daemon
+from tests.fakes.etcd import FakeEtcd
 from tests.fakes.peers import FakeDaemon
-from tests.fakes.programs import Programs, Running, assert_refused
+from tests.fakes.programs import Programs, Running, assert_refused, free_port
 
 
 class Keeper:
@@ -163,3 +164,29 @@ def test_a_daemon_that_knows_no_wishes_locks_nothing(fake: FakeDaemon, programs:
     assert asked.name != "backup"
     conversation.send(b'<msg level="3" verb="1" step="16"><answer rc="5"/></msg>')
     assert_refused(running.finish(), 99, "flom-run: backup at ", "one of FLoM's, or an older one")
+
+
+def test_the_next_leader_of_a_quorum_knows_it(programs: Programs, tmp_path: Path) -> None:
+    """And it notes the end of a job that has begun under the one before."""
+    port = str(free_port())
+
+    def member(host: str, quorum: str) -> Daemon:
+        return Daemon("--unicast-address", host, "--unicast-port", port, "--quorum", quorum, "--fast")
+
+    def start(key: str, *command: str) -> Running:
+        place = ["-a", "127.0.0.2,127.0.0.3", "-p", port]
+        return programs.start(*place, "--once-per", "1h", "--key", key, "-r", key, "--", *command)
+
+    with FakeEtcd() as etcd, member("127.0.0.2", str(etcd.address)) as leader:
+        leader.wait_for_log("leading, epoch")
+        assert start("done", "true").finish().returncode == 0
+        with member("127.0.0.3", str(etcd.address)) as standby:
+            outliving = start("outlives", "sh", "-c", "echo runs; read go")
+            assert outliving.line() == "runs"
+            leader.stop()
+            standby.wait_for_log("leading, epoch")
+            assert start("done", "echo", "again").finish().returncode == 92
+            outliving.say("go")
+            done = outliving.finish()
+            assert (done.returncode, done.stderr) == (0, "")
+            assert start("outlives", "echo", "again").finish().returncode == 92
