@@ -13,7 +13,7 @@ from rich.tree import Tree as DrawnTree
 
 from flom.ctl.rows import spell_mode
 from flom.net.machine_id import unique_id
-from flom.status.wording import spell_client, spell_seconds
+from flom.status.wording import spell_beside, spell_client, spell_seconds
 from flom.text import one_line
 
 TYPE_CHECKING = False
@@ -134,6 +134,7 @@ def _cells(row: Row, number: int, rows: list[Row], *, is_at_top: bool, is_narrow
             state = f"{state} {mode or element}".rstrip()
         elif lock.peer_id not in (None, unique_id()):
             who += f" @{lock.peer_id[:_ID_SHOWN]}"
+        who += spell_beside(lock)
     is_first = number == 0 or is_at_top
     name = row.name if is_first or row.name != rows[number - 1].name else ""
     free = row.free if is_first and row.free != "-" else ""

@@ -20,7 +20,7 @@ from flom.errors import InvalidName
 from flom.net.processes import OuterProcesses
 from flom.status.deadlocks import Search, is_of_another_task, process_of
 from flom.status.json import lock_as_dict
-from flom.status.wording import spell_client, spell_seconds, spell_step, spell_wish
+from flom.status.wording import spell_beside, spell_client, spell_seconds, spell_step, spell_wish
 from flom.text import one_line
 
 TYPE_CHECKING = False
@@ -217,7 +217,8 @@ class _Writer:
     def _add_wait(self, tree: Tree, wait: Wait, prefix: str, depth: int) -> None:
         lock = wait.lock
         mark = ", deadlock" if self._blocked.is_hopeless(wait) else ""
-        what = f"waits for {lock.name}{_in_brackets(lock)}, {spell_seconds(lock.seconds)}{mark}"
+        name = f"{lock.name}{_in_brackets(lock)}{spell_beside(lock)}"
+        what = f"waits for {name}, {spell_seconds(lock.seconds)}{mark}"
         branch = tree.add(_line(lock, what, prefix), "red" if mark else "yellow")
         if lock.number in self._written or depth > _DEEPEST:
             branch.add("as above" if lock.number in self._written else "and so on")

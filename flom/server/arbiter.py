@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from itertools import count
+from itertools import count, groupby
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -62,7 +62,7 @@ from flom.server.store import Store
 from flom.text import one_line, truncate
 
 if TYPE_CHECKING:
-    from flom.core.locks.handover import Estate
+    from flom.core.locks.handover import Claim, Estate
     from flom.core.locks.positions import Kept
     from flom.core.several import AskedAll
     from flom.server.holds import Holds
@@ -588,20 +588,13 @@ class DeferredArbiter(Acquiring):
         self._table.outrank(estate.epoch)
         self._table.recall(estate.resources, self.now())
         self.restore()
-        for claim in estate.claims:
-            request = LockRequest(
-                sessions[claim.client],
-                claim.name,
-                claim.mode,
-                claim.quantity,
-                create=claim.create or bool(claim.token),
-                lifespan=claim.lifespan,
-                regains=bool(claim.token),
-                element=claim.element,
-                token=claim.token,
-                waited=claim.waited,
-            )
-            self._carry_out(self._table.request(request, self.now()))
+        for joint, claims in groupby(estate.claims, key=lambda claim: claim.joint):
+            requests = [_request_of(claim, sessions[claim.client]) for claim in claims]
+            if joint:
+                self._carry_out(self._table.request_all(SetRequest(tuple(requests)), self.now()))
+                continue
+            for request in requests:
+                self._carry_out(self._table.request(request, self.now()))
         self._takeover = None
         self._set_alarm()
 
@@ -869,3 +862,19 @@ class DeferredArbiter(Acquiring):
 def _first(request: LockRequest | SetRequest) -> LockRequest:
     """Return C{request}, or its first part, which stands for all of it."""
     return request.parts[0] if isinstance(request, SetRequest) else request
+
+
+def _request_of(claim: Claim, session: SessionId) -> LockRequest:
+    """Return the request of C{session} for what C{claim} says that it holds or waits for."""
+    return LockRequest(
+        session,
+        claim.name,
+        claim.mode,
+        claim.quantity,
+        create=claim.create or bool(claim.token),
+        lifespan=claim.lifespan,
+        regains=bool(claim.token),
+        element=claim.element,
+        token=claim.token,
+        waited=claim.waited,
+    )

@@ -71,6 +71,7 @@ def estate_of(arbiter: DeferredArbiter, sessions: Sessions) -> tuple[Estate, dic
                 lock.element,
                 lock.token,
                 0.0 if lock.token else now - lock.since + lock.request.waited,
+                lock.joint,
             )
             for lock in claims
         ],

@@ -236,7 +236,8 @@ def _locks(arbiter: DeferredArbiter, counters: Counters, views: list[LockView], 
             "" if request.wishes is None else request.wishes.nested,
             shares,
             peer.hold,
+            beside,
         )
-        for number, request, since, element, token, joint, held, shares in views
+        for number, request, since, element, token, _, beside, held, shares in views
         if (peer := arbiter.peer(request.session)) is not None
     ]

@@ -160,6 +160,7 @@ def _value(found: dict[str, Any]) -> Any:
 def _lock(found: dict[str, Any]) -> Any:
     found["pid"] = found["pid"] or None  # release 0.1.0 has 0 for none, and leaves four fields out
     found["lineage"] = tuple(found.get("lineage", ()))  # earlier ones leave this and the next two out
+    found["beside"] = tuple(found.get("beside", ()))
     found, hold = _LATER_FIELDS | found, found.get("hold")
     return _make(LockStatus, found | {"hold": None if hold is None else _make(HoldStatus, hold)})
 

@@ -55,6 +55,7 @@ class LockStatus(Value):
     )
     shares: int | None = None  # what all have in common who hold this together: the number of the first of them
     hold: HoldStatus | None = None  # set if it is held without a process
+    beside: tuple[str, ...] = ()  # of a waiter for several locks at once: the names of the others
 
 
 class ResourceStatus(Value):

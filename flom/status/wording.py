@@ -51,6 +51,11 @@ def spell_wish(lock: LockStatus) -> str:
     return lock.element or ""
 
 
+def spell_beside(lock: LockStatus) -> str:
+    """Return what C{lock} is waited for together with, to follow a name: C{" at once with a, b"}, or nothing."""
+    return f" at once with {', '.join(lock.beside)}" if lock.beside else ""
+
+
 def spell_step(step: Step) -> str:
     """Return one line about a step of a deadlock: who waits for what, and who holds it."""
     held = f" held by {spell_client(step.holder)}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from flom.core.effects import Delivered
+from flom.core.effects import Delivered, Granted
 from flom.core.names import parse_name
-from flom.core.requests import LockRequest
+from flom.core.protocol.messages import Wishes
+from flom.core.requests import LockRequest, SetRequest
 from flom.server.arbiter import DeferredArbiter
 
 
@@ -36,6 +37,26 @@ class Session:
         )
         self._arbiter.request(asked)
         return self
+
+    def ask_all(
+        self, *names: str, wait: bool = True, waited: float = 0.0, regains: bool = False, lineage: tuple[str, ...] = ()
+    ) -> Session:
+        """Ask for several at once; for one, plainly."""
+        wishes = Wishes(lineage=lineage) if lineage else None
+        parts = tuple(
+            LockRequest(self.id, parse_name(name), wait=wait, waited=waited, regains=regains, wishes=wishes)
+            for name in names
+        )
+        if len(parts) > 1:
+            self._arbiter.request_all(SetRequest(parts))
+        else:
+            self._arbiter.request(parts[0])
+        return self
+
+    @property
+    def granted(self) -> list[str]:
+        """What it was granted so far."""
+        return [effect.request.name.text for effect in self.effects if isinstance(effect, Granted)]
 
     def ask_lifespan(self, name: str, lifespan: float) -> Session:
         """Ask for what is remembered for C{lifespan} seconds."""

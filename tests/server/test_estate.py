@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
+from flom.core.effects import Granted, Queued
+from flom.core.locks.handover import read_estate
 from flom.core.sessions import Owner
 from flom.server.arbiter import DeferredArbiter
 from flom.server.estate import HandoverFailed, estate_of
@@ -54,6 +56,26 @@ def test_of_clients_without_a_session_only_waiters_are_left_out() -> None:
     with pytest.raises(HandoverFailed, match="R is held by pid"):
         estate_of(daemon.arbiter, daemon.sessions)
     other.leave()
+
+
+def test_what_is_waited_for_at_once_is_so_at_the_next_leader() -> None:
+    daemon, other = Daemon(), Daemon()
+    (first, _), (second, _), (third, _) = daemon.client(), daemon.client(), daemon.client()
+    first.ask("R")
+    second.ask_all("R", "S")
+    third.ask("R")
+    daemon.clock.advance(2.0)
+    estate, _ = estate_of(daemon.arbiter, daemon.sessions)
+    estate = read_estate(estate.write())
+    other.arbiter.resume()
+    heirs = [Session(other.arbiter) for _ in estate.clients]
+    other.arbiter.check(estate)
+    other.arbiter.take_over(estate, [heir.id for heir in heirs])
+    assert [type(effect) for heir in heirs for effect in heir.effects] == [Granted, Queued, Queued]
+    heirs[0].release("R")
+    assert heirs[1].granted == ["R", "S"]
+    heirs[1].leave()
+    assert heirs[2].granted == ["R"]
 
 
 def test_with_nothing_held_it_is_empty() -> None:

@@ -99,3 +99,16 @@ def test_values_are_read_as_they_were_written() -> None:
     done = (DoneStatus("", 3.5, 3600.0, "one"), DoneStatus("monday", 7.0, 86400.0, ""))
     status = make_status("R1").replace(values=(ValueStatus("/a/b", "tape\udcff", done), ValueStatus("c", "", ())))
     assert from_json(to_json(status)) == status
+
+
+def test_what_is_wanted_at_once_is_read_if_a_daemon_says_it() -> None:
+    status = make_status("R1")
+    [resource] = status.resources
+    waiter = resource.holders[0].replace(beside=("a", "/c/d"))
+    status = status.replace(resources=(resource.replace(waiters=(waiter,)),))
+    written = to_json(status)
+    assert '"beside":["a","/c/d"]' in written
+    assert from_json(written) == status
+    said = json.loads(written)
+    del said["resources"][0]["waiters"][0]["beside"]
+    assert from_json(json.dumps(said)).resources[0].waiters[0].beside == ()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from flom.status.model import LockStatus
-from flom.status.wording import spell_client, spell_moment, spell_seconds, spell_wish
+from flom.status.wording import spell_beside, spell_client, spell_moment, spell_seconds, spell_wish
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,12 @@ def test_what_a_client_tells_of_itself_is_shown_beside_that() -> None:
     assert spell_client(lock.replace(user="root", command="backup")) == "pid 4711 (root, backup)"
     assert spell_client(lock.replace(command="backup")) == "pid 4711 (uid 0, backup)"
     assert spell_client(lock.replace(pid=None, uid=None, user="root")) == "192.0.2.7/40000 (root)"
+
+
+def test_what_else_is_wanted_at_once_is_named() -> None:
+    lock = LockStatus(1, "", None, None, None, "R1", "EX", None, None, 0.0)
+    assert spell_beside(lock) == ""
+    assert spell_beside(lock.replace(beside=("a", "/c/d"))) == " at once with a, /c/d"
 
 
 @pytest.mark.parametrize(

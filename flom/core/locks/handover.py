@@ -6,12 +6,13 @@ What a daemon has granted, and has waiting, as one text for the daemon that take
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from flom.core.locks.positions import Kept
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
-from flom.core.requests import MAX_LIFESPAN, check_quantity
+from flom.core.requests import MAX_LIFESPAN, check_apart, check_quantity
 from flom.core.tokens import MAX_EPOCH, MAX_TOKEN
 from flom.errors import InvalidName, InvalidRequest, RemoteProtocolError
 
@@ -50,6 +51,7 @@ class Claim(NamedTuple):
     @ivar element: which one is held, for the types that have elements.
     @ivar token: of a lock that is held; 0 for one that is waited for.
     @ivar waited: seconds since it was asked for first, if it is waited for; 0 otherwise.
+    @ivar joint: the same number, 1 or more, for all that a request waits for at once, in their order; 0 for others.
     """
 
     client: int
@@ -61,6 +63,7 @@ class Claim(NamedTuple):
     element: str | None
     token: int
     waited: float
+    joint: int = 0
 
 
 class Estate(NamedTuple):
@@ -79,7 +82,7 @@ class Estate(NamedTuple):
     def write(self) -> str:
         """Return all of it as one line of ASCII."""
         resources = [each._replace(name=each.name.text) for each in self.resources]  # type: ignore[arg-type]
-        claims = [each._replace(name=each.name.text) for each in self.claims]  # type: ignore[arg-type]
+        claims = [_write_claim(each) for each in self.claims]
         return json.dumps([self.epoch, resources, self.clients, claims], separators=(",", ":"))
 
 
@@ -87,14 +90,31 @@ def read_estate(text: str) -> Estate:
     """Return what L{Estate.write} has written; raise L{RemoteProtocolError} if C{text} is nothing of the kind."""
     try:
         epoch, resources, clients, claims = json.loads(text)
-        return Estate(
+        estate = Estate(
             _number(epoch, MAX_EPOCH),
             [_kept(*each) for each in resources],
             [_client(*each) for each in clients],
             [_claim(len(clients), *each) for each in claims],
         )
+        _check_joint(estate.claims)
+        return estate
     except (ValueError, TypeError, RecursionError, InvalidName, InvalidRequest) as e:
         raise RemoteProtocolError(f"what it hands over cannot be read: {e}") from None
+
+
+def _check_joint(claims: list[Claim]) -> None:
+    """Raise C{ValueError} if C{claims} that belong together cannot be one request."""
+    for joint, found in groupby(claims, key=lambda claim: claim.joint):
+        together = list(found)
+        if joint and (len(together) == 1 or len({claim.client for claim in together}) > 1 or together[0].token):
+            raise ValueError(f"{len(together)} claims with the number {joint}")
+        if joint:
+            check_apart(claim.name for claim in together)
+
+
+def _write_claim(claim: Claim) -> tuple[Any, ...]:
+    written = claim._replace(name=claim.name.text)  # type: ignore[arg-type]
+    return written if claim.joint else written[:-1]  # which daemons of before can read, too
 
 
 def _kept(name: str, retention: float, left: float, is_saved: bool, memory: list[int]) -> Kept:
@@ -128,6 +148,7 @@ def _claim(
     element: str | None,
     token: int,
     waited: float,
+    joint: int = 0,
 ) -> Claim:
     return Claim(
         _number(client, clients - 1),
@@ -139,6 +160,7 @@ def _claim(
         None if element is None else str(element),
         _number(token, MAX_TOKEN),
         _seconds(waited, highest=float("inf")),
+        _number(joint, MAX_TOKEN),
     )
 
 

@@ -70,6 +70,10 @@ class WaitingSet:
         self.is_barring = False
         self.awaits: _Entry | None = None
 
+    def beside(self, request: LockRequest) -> tuple[str, ...]:
+        """Return the names of all that it wants beside C{request}, which is of it."""
+        return tuple(part.request.name.text for part in self.parts if part.request is not request)
+
 
 class SetQueue:
     """

@@ -16,6 +16,7 @@ class LockView(NamedTuple):
     @ivar element: which one it holds, for sets, sequences and timestamps.
     @ivar token: of a holder, see L{flom.core.effects.Granted}; 0 for a waiter.
     @ivar joint: of a waiter for several locks at once: the number of the first of them; 0 for others.
+    @ivar beside: the names of the others of these, in the order in which they were asked for.
     @ivar held: for what was granted what it shares with other holders; C{None} if it shares nothing.
     @ivar shares: the number that all have in common who share it, that of the first of them; C{None} likewise.
     """
@@ -26,6 +27,7 @@ class LockView(NamedTuple):
     element: str | None = None
     token: int = 0
     joint: int = 0
+    beside: tuple[str, ...] = ()
     held: LockRequest | None = None
     shares: int | None = None
 

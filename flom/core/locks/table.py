@@ -296,8 +296,10 @@ class LockTable:
                         claim = claim._replace(held=holding.granted, shares=holding.sharing.number)
                     held[binding.entry.key].append(claim)
                 for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
-                    joint = 0 if (found := self._sets.find(request)) is None else found.number
-                    waiting[binding.entry.key].append(LockView(arrival.number, request, arrival.since, joint=joint))
+                    shown = LockView(arrival.number, request, arrival.since)
+                    if (found := self._sets.find(request)) is not None:
+                        shown = shown._replace(joint=found.number, beside=found.beside(request))
+                    waiting[binding.entry.key].append(shown)
         resources = [self._view(self._entries[shown], held[shown], waiting[shown]) for shown in held]
         return TableView(resources, sorted(incubator, key=_NUMBER))
 

@@ -234,7 +234,7 @@ def test_thousands_of_sets_cost_no_more_than_ten(alone: int, max_overtaking: int
     assert {name: (before[name], costs[name]) for name in costs if costs[name] > 1.1 * before[name]} == {}
 
 
-def test_a_release_beside_sets_grants_to_who_waits_alone_at_the_same_cost() -> None:
+def test_beside_sets_a_grant_to_who_waits_alone_costs_the_same() -> None:
     few, many = Sets(FEW, FEW), Sets(SEVERAL, SEVERAL)
     costs = [cost(each.release(each.holders[0], "A")) for each in (few, many)]
     assert [len(granted(effects)) for _, effects in costs] == [1, 1]

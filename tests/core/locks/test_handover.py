@@ -50,7 +50,11 @@ def test_what_is_written_is_read() -> None:
         7,
         [Kept(parse_name("_S_n[2]"), 61.0, 3.5, True, (4, 2))],
         [CLIENT],
-        [Claim(0, parse_name("/a/\udcff"), LockMode.EX, 1, True, 0.0, "a", 4294967297, 0.0)],
+        [
+            Claim(0, parse_name("/a/\udcff"), LockMode.EX, 1, True, 0.0, "a", 4294967297, 0.0),
+            Claim(0, parse_name("R"), LockMode.EX, 1, True, 0.0, None, 0, 2.5, 7),
+            Claim(0, parse_name("S"), LockMode.PR, 1, True, 0.0, None, 0, 2.5, 7),
+        ],
     )
     assert read_estate(estate.write()) == estate
     assert estate.write().isascii()
@@ -83,6 +87,32 @@ def test_what_no_daemon_writes_is_refused(change: Any) -> None:
     change(written)
     with pytest.raises(RemoteProtocolError, match="what it hands over cannot be read"):
         read_estate(json.dumps(written))
+
+
+def test_a_claim_that_stands_alone_has_the_fields_that_it_always_had() -> None:
+    """Daemons of before read claims of nine fields."""
+    claim = Claim(0, parse_name("R"), LockMode.EX, 1, True, 0.0, None, 0, 2.5)
+    assert len(json.loads(Estate(1, [], [CLIENT], [claim]).write())[3][0]) == 9
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        [(0, "R", 0, 7)],
+        [(0, "R", 0, 7), (1, "S", 0, 7)],
+        [(0, "R", 0, 7), (0, "R", 0, 7)],
+        [(0, "/h/x", 0, 7), (0, "/h/y", 0, 7)],
+        [(0, "R", 1, 7), (0, "S", 1, 7)],
+        [(0, "R", 0, -1), (0, "S", 0, -1)],
+    ],
+)
+def test_what_cannot_be_one_request_is_refused(claims: list[tuple[int, str, int, int]]) -> None:
+    written = [
+        Claim(client, parse_name(name), LockMode.EX, 1, True, 0.0, None, token, 0.0, joint)
+        for client, name, token, joint in claims
+    ]
+    with pytest.raises(RemoteProtocolError, match="what it hands over cannot be read"):
+        read_estate(Estate(1, [], [CLIENT, CLIENT], written).write())
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[" * 100_000, "null", "[1,[],[]]"])

@@ -12,7 +12,7 @@ from flom.core.locks.snapshot import LockView, ResourceView
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.requests import LockRequest, SessionId
+from flom.core.requests import LockRequest, SessionId, SetRequest
 
 
 class Table:
@@ -139,3 +139,17 @@ def test_grants_and_refusals_are_counted_with_their_times(table: Table) -> None:
 def test_the_counts_outlive_a_table_that_another_takes_the_place_of(table: Table) -> None:
     table.ask(1, "R1")
     assert LockTable(lambda format, wall: "", table.table.statistics).statistics.granted == 1
+
+
+def test_who_waits_for_several_at_once_is_shown_at_each_with_the_others(table: Table) -> None:
+    table.ask(1, "A")
+    table.seconds += 1.0
+    parts = tuple(LockRequest(SessionId(2), parse_name(name)) for name in ("A", "B", "/c/d"))
+    table.table.request_all(SetRequest(parts), table.now)
+    waiters = [waiter for resource in table.table.view().resources for waiter in resource.waiters]
+    assert who(waiters) == [(2, 2.0)] * 3
+    assert [waiter.beside for waiter in waiters] == [("B", "/c/d"), ("A", "/c/d"), ("A", "B")]
+    assert len({waiter.number for waiter in waiters}) == 3
+    assert [waiter.joint for waiter in waiters] == [min(waiter.number for waiter in waiters)] * 3
+    table.release(1, "A")
+    assert [resource.waiters for resource in table.table.view().resources] == [[], [], []]

@@ -125,10 +125,10 @@ function curve(x1, y1, x2, y2) {
   return draw("path", { class: "blocks", d: `M${x1} ${y1}C${x} ${y1} ${x} ${y2} ${x2} ${y2}` });
 }
 
-// No holder is in its way: it waits for the waiters ahead of it.
+// No holder is in its way: it waits for the waiters ahead of it, or for what it wants at once with this.
 function behind(waiter, waiters, middle, right) {
   const index = waiters.findIndex(([one]) => one === waiter);
-  if (index < 1) return [];
+  if (index < 1 || waiter.beside?.length) return [];
   const [from, to] = [middle.get(waiter) - 5, middle.get(waiters[index - 1][0]) + 5];
   return [
     draw("path", { class: "behind", d: `M${right} ${from}C${right - 18} ${from} ${right - 18} ${to} ${right - 5} ${to}` }),

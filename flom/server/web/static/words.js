@@ -19,7 +19,8 @@ export function measure(seconds) {
 export const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 export const who = (lock) => {
   const client = lock.pid !== null ? `pid ${lock.pid}` : lock.uid === null ? lock.address : "a process";
-  return `${lock.command ? `${lock.command}, ` : ""}${client}${lock.in_grace ? ", in grace" : ""}`;
+  const beside = lock.beside?.length ? ` at once with ${lock.beside.join(", ")}` : "";
+  return `${lock.command ? `${lock.command}, ` : ""}${client}${lock.in_grace ? ", in grace" : ""}${beside}`;
 };
 
 export function detail(lock) {
