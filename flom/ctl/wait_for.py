@@ -18,7 +18,7 @@ from flom.ctl.place import config_of
 from flom.ctl.tree import Tree
 from flom.errors import InvalidName
 from flom.net.processes import OuterProcesses
-from flom.status.deadlocks import Search, is_of_another_task, process_of
+from flom.status.deadlocks import Search, is_of_another_task, outside_of, process_of, processes_by_id
 from flom.status.json import lock_as_dict
 from flom.status.wording import spell_beside, spell_client, spell_seconds, spell_step, spell_wish
 from flom.text import one_line
@@ -160,10 +160,10 @@ class Blocked:
         self._waits: dict[Process, list[Wait]] = {}
         self._found: dict[tuple[Process, str], list[Wait]] = {}
         outer: Callable[[int], tuple[int, ...]] = OuterProcesses() if is_local else lambda pid: ()
+        by_id = processes_by_id(status)
         for resource in status.resources:
             for lock in resource.waiters:
-                outside: list[Process] = [("pid", pid) for pid in outer(lock.pid)] if lock.pid else []
-                for process in (process_of(lock), *outside):
+                for process in (process_of(lock), *outside_of(lock, by_id, outer)):
                     self._waits.setdefault(process, []).append(Wait(lock, resource))
         self._search = Search(status, outer)
         for _ in self._search.steps():

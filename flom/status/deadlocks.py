@@ -2,8 +2,9 @@
 Deadlocks: waiters that will wait for ever, because each waits for a lock of another one of them.
 
 A process is assumed to release nothing until it has all that it waits for, and so is a C{flom-run} whose command waits
-for a lock by another C{flom-run}. What is found is a function of a L{Status} and of what is known of processes. Its
-cost is linear in the number of locks; in a hierarchy, times the depth of its nodes.
+for a lock by another C{flom-run}, which their lineages say, and the processes of this host. A waiter that asked to wait
+whatever it runs under (C{--nested=wait}) keeps nothing. What is found is a function of a L{Status} and of what is known
+of processes. Its cost is linear in the number of locks; in a hierarchy, times the depth of its nodes.
 
 The search starts from all waits, and leaves out those that can end until nothing changes: a holder is gone once its
 process waits for nothing any more, and a wait ends once enough of the holders in its way are gone. What is left is
@@ -74,6 +75,28 @@ def is_of_another_task(held: str, wanted: str) -> bool:
     return wanted != _INNER and (f"{held}/".startswith(f"{wanted}/") or f"{wanted}/".startswith(f"{held}/"))
 
 
+def processes_by_id(status: Status) -> dict[str, Process]:
+    """Return the processes that hold locks, by the public ids of their commands, if they have told those."""
+    locks = (lock for each in status.resources for lock in each.holders if lock.lineage)
+    return {lock.lineage[0]: process_of(lock) for lock in locks}
+
+
+def outside_of(lock: LockStatus, by_id: dict[str, Process], outer: Callable[[int], Iterable[int]]) -> Iterable[Process]:
+    """
+    Return the processes that hold their locks until C{lock}, which is waited for, is granted, because a command of
+    theirs waits: as the lineage says, and what is known of processes here.
+
+    @param by_id: see L{processes_by_id}.
+    @param outer: see L{find_deadlocks}.
+    """
+    if lock.nested == "wait":
+        return ()
+    processes = [by_id[id] for id in lock.lineage[1:] if id in by_id]
+    if lock.pid:
+        processes += [("pid", pid) for pid in outer(lock.pid)]
+    return dict.fromkeys(processes)
+
+
 def find_deadlocks(status: Status, outer: Callable[[int], Iterable[int]] = lambda pid: ()) -> tuple[Circle, ...]:
     """
     Return the circles in C{status}, the one with the oldest wait first; no wait is in two of them.
@@ -126,17 +149,19 @@ class Search:
     def _read(self) -> Iterator[None]:
         """Note which processes hold locks, and which of them wait."""
         holders = [(each, lock) for each in self._resources for lock in each.holders]
+        by_id: dict[str, Process] = {}
         for count, (resource, lock) in enumerate(holders, 1):
             process = self._holding.setdefault(process_of(lock), _Process())
             process.holders.setdefault(lock.name, []).append((resource.number, lock))
+            if lock.lineage:
+                by_id[lock.lineage[0]] = process_of(lock)
             if count % _PIECE == 0:
                 yield
         waiters = [lock for each in self._resources for lock in each.waiters]
         for count, lock in enumerate(waiters, 1):
-            processes = [(process_of(lock), lock.name)]
-            if lock.pid:
-                processes += [(("pid", pid), _INNER) for pid in self._outer(lock.pid)]
-            for found, key in processes:
+            inside = [] if lock.nested == "wait" else [(process_of(lock), lock.name)]
+            outside = [(process, _INNER) for process in outside_of(lock, by_id, self._outer)]
+            for found, key in (*inside, *outside):
                 if found in self._holding:
                     process = self._holding[found]
                     process.waits[key] = process.waits.get(key, 0) + 1
@@ -335,6 +360,7 @@ class _ByUnits:
     def __init__(self, resource: ResourceStatus) -> None:
         self._holders: dict[int, LockStatus] = {}  # that are not gone
         self._kinds: dict[int, _Kind] = {}  # by how much has to be free
+        self._sharers: dict[int, int] = {}  # how many of them share one lock, by its number
         self._free = resource.free if isinstance(resource.free, int) else 0
         self._every: list[tuple[int, _Kind]] = []  # the same that have not ended, the one that needs least at the end
 
@@ -342,6 +368,8 @@ class _ByUnits:
         """Note C{holder}, before the waiters."""
         if holder.quantity != 0:
             self._holders[holder.number] = holder
+            if holder.shares is not None:
+                self._sharers[holder.shares] = self._sharers.get(holder.shares, 0) + 1
 
     def add_waiter(self, waiter: LockStatus) -> None:
         """Note C{waiter}."""
@@ -357,9 +385,16 @@ class _ByUnits:
 
     def remove(self, holder: LockStatus) -> list[_Kind]:
         """Return those for which enough is free once C{holder} is gone too."""
-        if self._holders.pop(holder.number, None) is not None:
+        if self._holders.pop(holder.number, None) is not None and self._is_last(holder):
             self._free += 1 if holder.quantity is None else holder.quantity
         return self._unblocked()
+
+    def _is_last(self, holder: LockStatus) -> bool:
+        """Return whether what C{holder} has held is free now: no other one is left that shares it."""
+        if holder.shares is None:
+            return True
+        self._sharers[holder.shares] -= 1
+        return not self._sharers[holder.shares]
 
     def _unblocked(self) -> list[_Kind]:
         ended = []

@@ -12,7 +12,7 @@ from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.ctl.output import DEADLOCK
 from tests.ctl.peers import FLOMCTL, Locks, flomctl
-from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.peers import is_locked
 from tests.fakes.programs import Programs, Running, assert_refused, eventually
 from tests.fakes.terminal import Terminal
@@ -43,8 +43,8 @@ class Scene:
         return running
 
     def asking(self, name: str) -> list[str]:
-        """Return the words that ask for C{name}."""
-        return [FLOM_RUN, "-s", self._path, "-r", name, "--", "true"]
+        """Return the words that ask for C{name}, by a program that does not say what it runs under."""
+        return [str(BIN / "flom"), "-s", self._path, "-r", name, "--", "true"]
 
     def count(self, name: str) -> int:
         """Return how many waiters C{name} has."""

@@ -119,6 +119,48 @@ def test_a_deadlock_in_words() -> None:
     ]
 
 
+def lineage_status(*locks: tuple[str, str, str, str]) -> Status:
+    """
+    Return a status over TCP: a port, a lineage, what is held or waited for (EX, unless units are said), and how.
+
+    Ids are letters, of which the first is the client's own.
+    """
+    found: dict[str, tuple[list[LockStatus], list[LockStatus]]] = {}
+    for number, (port, lineage, name, how) in enumerate(locks, 1):
+        is_numeric = parse_name(name).has_quantity
+        mode, quantity = (None, int(how.rpartition(" ")[2])) if is_numeric else ("EX", None)
+        ids = tuple(letter * 16 for letter in lineage)
+        lock = LockStatus(number, f"192.0.2.1/{port}", None, None, None, name, mode, quantity, None, 1.0, lineage=ids)
+        if "wait" in how:
+            lock = lock.replace(nested="wait")
+        if "shares" in how:
+            lock = lock.replace(shares=1)
+        found.setdefault(name, ([], []))["holds" not in how].append(lock)
+    kinds = {name: parse_name(name).type_name for name in found}
+    free = {name: 0 if kinds[name] == "numeric" else None for name in found}
+    resources = [
+        ResourceStatus(1000 + number, name, kinds[name], 1.0, free[name], None, tuple(holders), tuple(waiters))
+        for number, (name, (holders, waiters)) in enumerate(found.items())
+    ]
+    return Status(DAEMON, tuple(resources), ())
+
+
+def test_lineages_link_commands_over_tcp() -> None:
+    crossed = [("1", "a", "A", "holds"), ("2", "b", "B", "holds"), ("3", "ca", "B", "asks"), ("4", "db", "A", "asks")]
+    [circle] = find_deadlocks(lineage_status(*crossed))
+    assert [(step.waiter.address[-1], step.holder.address[-1]) for step in circle.steps] == [("3", "2"), ("4", "1")]
+    assert find_deadlocks(lineage_status(*crossed[:3], ("4", "db", "A", "asks wait"))) == ()
+    assert find_deadlocks(lineage_status(*crossed[:3], ("4", "d", "A", "asks"))) == ()
+
+
+def test_what_is_shared_is_free_when_the_last_has_gone() -> None:
+    shared = [("1", "a", "N[3]", "holds shares 3"), ("2", "ba", "N[3]", "holds shares 3"), ("3", "c", "A", "holds")]
+    asked = [("4", "dc", "N[3]", "asks 2"), ("5", "eba", "A", "asks")]
+    [circle] = find_deadlocks(lineage_status(*shared, *asked))
+    assert len(circle.steps) == 2
+    assert find_deadlocks(lineage_status(*shared, asked[0], ("5", "e", "A", "asks"))) == ()
+
+
 def stuck_by_plain_search(status: Status, outer: Callable[[int], list[int]]) -> set[int]:
     """Return the numbers of the stuck waiters: look at each pair again until nothing changes."""
     waits = [(resource, lock) for resource in status.resources for lock in resource.waiters]

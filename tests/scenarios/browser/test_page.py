@@ -16,7 +16,7 @@ import pytest
 from flom.status.json import from_json
 from flom.status.model import ResourceStatus
 from tests.fakes.connections import lock
-from tests.fakes.daemon import FLOM_RUN, Daemon
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.programs import Programs, Running, eventually, free_port
 from tests.scenarios.browser.page import Page
 
@@ -205,7 +205,7 @@ def test_resources_are_sorted_as_the_user_chooses(shown: Page, locks: Locks) -> 
 def test_a_deadlock_is_told_at_the_top(shown: Page, locks: Locks, sock: str, programs: Programs) -> None:
     def cross(first: str, second: str) -> Running:
         words = ["-s", sock, "-r", first, "--", "sh", "-c"]
-        inner = f"echo held; read line; exec {FLOM_RUN} -s '{sock}' -r {second} -- true"
+        inner = f"echo held; read line; exec {BIN / 'flom'} -s '{sock}' -r {second} -- true"
         running = programs.start(*words, inner)
         assert running.line() == "held"
         return running

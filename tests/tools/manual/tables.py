@@ -27,6 +27,11 @@ VARIABLES: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
         "The fencing token of the lock, unless the daemon is FLoM's. `flomctl fence` checks it.",
     ),
     (
+        "FLOM_LINEAGE",
+        ("command", "flom-run"),
+        "Public ids of `flom-run` and of those that it runs under: by these, the daemon knows of nesting.",
+    ),
+    (
         "FLOM_DEADLINE_FD",
         ("command",),
         "The number of a descriptor that reads end-of-file as soon as the lock is lost, and nothing before.",
