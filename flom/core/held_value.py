@@ -11,8 +11,7 @@ from flom.errors import InvalidRequest, LocalProtocolError, Misuse, ValueNotKept
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flom.core.modes import LockMode
-    from flom.core.protocol.messages import Lock, Told, Unlocked
-    from flom.core.requests import Asked
+    from flom.core.protocol.messages import Told, Unlocked
 
 
 class HeldValue:
@@ -23,24 +22,24 @@ class HeldValue:
     @ivar note: what is to be kept at the release; C{None} if nothing was set.
     """
 
-    def __init__(self, asked: Lock | Asked, told: Told) -> None:
-        """@param asked: what the lock was granted for."""
-        self._name = asked.name if isinstance(asked.name, str) else asked.name.text
-        self._mode: LockMode = asked.mode
+    def __init__(self, name: str, told: Told) -> None:
+        """@param name: of the resource."""
+        self._name = name
         self.value = told.value
         self.note: Note | None = None
 
-    def set(self, text: str) -> None:
+    def set(self, text: str, mode: LockMode) -> None:
         """
         Make C{text} the value from the release on.
 
+        @param mode: in which the lock is held.
         @raise InvalidRequest: it has more than 64 bytes, or is no text; or the lock is held in a mode in which that is
             not possible.
         """
         try:
             check_text("value", text)
-            if self._mode not in (EX, PW):
-                raise InvalidRequest(f"the value can be set in mode EX or PW, not {self._mode.name}")
+            if mode not in (EX, PW):
+                raise InvalidRequest(f"the value can be set in mode EX or PW, not {mode.name}")
             note = Note(text)
             try:
                 encode(Unlock(self._name, note=note))

@@ -74,7 +74,7 @@ def select(status: Status, glob: str | None) -> Status:
     return status.replace(
         resources=tuple(filter(is_wanted, status.resources)),
         incubator=tuple(lock for lock in status.incubator if matches(lock.name)),
-        values=tuple(value for value in status.values if matches(value.name)),
+        values=status.values and tuple(value for value in status.values if matches(value.name)),
     )
 
 

@@ -14,17 +14,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from flom.status.model import DoneStatus, Status
+    from flom.status.model import DoneStatus, ValueStatus
 
 
 def show_values(arguments: Namespace) -> int:
     """Print the value of each resource, and when its jobs were done; return the status to exit with."""
     with open_status(config_of(arguments), print_warning) as reader:
         status = select(reader.read(), arguments.glob)
+    if status.values is None:
+        print_error(f"the daemon is an older one (flom {status.daemon.version}), which keeps no values")
+        return FAILED
     if arguments.json:
         print_json({"values": [*map(value_as_dict, status.values)]})
     elif status.values:
-        print("\n".join(map(one_line, _lines(status))))
+        print("\n".join(map(one_line, _lines(status.values, status.daemon.now))))
     elif arguments.glob is None:
         print("no values")
     else:
@@ -32,11 +35,11 @@ def show_values(arguments: Namespace) -> int:
     return FAILED if arguments.glob is not None and not status.values else 0
 
 
-def _lines(status: Status) -> list[str]:
+def _lines(values: tuple[ValueStatus, ...], now: float) -> list[str]:
     lines = []
-    for value in status.values:
+    for value in values:
         lines.append(f"{value.name}  {value.value}" if value.value else value.name)
-        lines += [f"  {_spell(done, status.daemon.now)}" for done in reversed(value.done)]
+        lines += [f"  {_spell(done, now)}" for done in reversed(value.done)]
     return lines
 
 

@@ -42,7 +42,12 @@ _WITHOUT_COMMAND: Final = (
 
 _SHELL: Final = _action("shell", "--shell", "a command line for /bin/sh, instead of COMMAND", takes_value=True)
 _KEPT: Final = (
-    _action("once_per", "--once-per", "run it only if no host has finished it well so long: 1h, 90m", takes_value=True),
+    _action(
+        "once_per",
+        "--once-per",
+        "do not run it if a host has finished it well within PERIOD: 12h, 90m",
+        takes_value=True,
+    ),
     _action("key", "--key", "which job --once-per means, if the resource has several", takes_value=True),
     _action("skip_ok", "--skip-ok", "exit with 0, not 92, and say nothing, where --once-per runs nothing"),
     _action("value", "--value", "the resource's value from now on, if the command ends with 0", takes_value=True),

@@ -114,7 +114,7 @@ class LocalLock:
 
     @value.setter
     def value(self, text: str) -> None:
-        known_value(self._value, self._name.text).set(text)
+        known_value(self._value, self._name.text).set(text, self._asked.mode)
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
@@ -147,7 +147,7 @@ class LocalLock:
             case Granted():
                 self.element, self.token = effect.element, effect.token
                 if self._asked.wishes is not None and (told := self._arbiter.values.told(effect.request)) is not None:
-                    self._value = HeldValue(self._asked, told)
+                    self._value = HeldValue(self._name.text, told)
                 self.granted.callback(self)
             case Refused(outcome=outcome, why=why):
                 self._fail(lock_refused(outcome, effect.request.name.text, HERE, why))

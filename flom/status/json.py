@@ -57,7 +57,7 @@ def json_pieces(status: Status) -> Iterator[str]:
     yield from _list_pieces(status.incubator)
     yield f',"deadlocks":{_dumps(list(map(circle_as_dict, status.deadlocks)))},"values":['
     comma = ""
-    for value in status.values:
+    for value in status.values or ():
         yield comma + _dumps(value)
         comma = ","
     yield "]}"
@@ -90,7 +90,7 @@ def from_json(text: str | bytes) -> Status:
             resources,
             tuple(map(_lock, found["incubator"])),
             _circles(found["deadlocks"], resources) if found.get("deadlocks") else (),
-            tuple(map(_value, found.get("values", ()))),
+            tuple(map(_value, found["values"])) if "values" in found else None,
         )
     except (ValueError, TypeError, LookupError, AttributeError) as e:
         raise RemoteProtocolError(f"no status: {e!r}") from None

@@ -186,4 +186,4 @@ class Status(Value):
     deadlocks: tuple[
         Circle, ...
     ] = ()  # see L{flom.status.deadlocks.find_deadlocks}; none if one resource is shown alone
-    values: tuple[ValueStatus, ...] = ()  # in the order of names
+    values: tuple[ValueStatus, ...] | None = ()  # in the order of names; None of an older daemon, which keeps none

@@ -6,9 +6,16 @@ import json
 import os
 from pathlib import Path
 
-from tests.ctl.peers import flomctl
+from flom.codes import Outcome
+from flom.core.protocol.encode import encode
+from flom.core.protocol.messages import Answer, StatusFollows, StatusRequest
+from flom.net.machine_id import unique_id
+from flom.status.json import to_json
+from tests.ctl.peers import FLOMCTL, flomctl
 from tests.fakes.daemon import Daemon
+from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs, assert_refused
+from tests.fakes.status import make_status
 
 
 def test_nothing_is_kept(programs: Programs, daemon: Daemon) -> None:
@@ -46,3 +53,15 @@ def test_what_is_kept_is_told_in_words_and_as_json(programs: Programs, tmp_path:
         assert all(0 <= done["seconds"] < 20 for done in value["done"])
         status = json.loads(flomctl(programs, "status", "-s", socket, "--json", "backup").stdout)
         assert status["values"] == [value | {"done": status["values"][0]["done"]}]
+
+
+def test_an_older_daemon_keeps_none(programs: Programs, fake: FakeDaemon, tmp_path: Path) -> None:
+    running = programs.start_program(FLOMCTL, "value", "-s", str(tmp_path / "fake.sock"))
+    conversation, _ = fake.accept()
+    conversation.send(encode(Answer(16, Outcome.CANNOT_WAIT, peer_id=unique_id(), extended=True)))
+    assert isinstance(conversation.read(), StatusRequest)
+    status = json.loads(to_json(make_status("R1")))
+    del status["values"]
+    data = json.dumps(status).encode()
+    conversation.send(encode(StatusFollows(len(data))) + data)
+    assert_refused(running.finish(), 1, "flomctl: the daemon is an older one (flom ", "), which keeps no values")

@@ -153,7 +153,7 @@ class Held:
         if granted.told is not None:
             from flom.core.held_value import HeldValue  # which few locks need
 
-            self._value = HeldValue(message, granted.told)
+            self._value = HeldValue(message.name, granted.told)
         self.is_released = False
 
     def __repr__(self) -> str:
@@ -220,7 +220,7 @@ class Held:
 
     @value.setter
     def value(self, text: str) -> None:
-        self._known_value.set(text)
+        self._known_value.set(text, self._message.mode)
 
     def check(self) -> None:
         """

@@ -73,7 +73,7 @@ class RemoteHeld:
         self._reclaiming: Deferred[None] | None = None
         self._follow: Callable[[list[int]], object] | None = None
         self._heartbeats = heartbeats
-        self._value = None if granted.told is None else HeldValue(message, granted.told)
+        self._value = None if granted.told is None else HeldValue(message.name, granted.told)
         self._is_too_late = False
         self.is_released = False
         self.is_lost = False
@@ -97,7 +97,7 @@ class RemoteHeld:
 
     @value.setter
     def value(self, text: str) -> None:
-        known_value(self._value, self._name).set(text)
+        known_value(self._value, self._name).set(text, self._message.mode)
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""

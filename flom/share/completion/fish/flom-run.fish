@@ -57,7 +57,7 @@ complete -c flom-run -n 'not __flom_run_command >/dev/null' -l history -rF -d 'f
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l status-file -rF -d 'file to write to, as one line of JSON, how it went and whose the status is'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l close -f -d 'do not pass the connection on to the command: the lock ends with this program, if that is killed'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l keep-place -f -d 'stay in the queue while this program is stopped (Ctrl-Z); a lock may be granted to it then'
-complete -c flom-run -n 'not __flom_run_command >/dev/null' -l once-per -x -d 'run it only if no host has finished it well so long: 1h, 90m'
+complete -c flom-run -n 'not __flom_run_command >/dev/null' -l once-per -x -d 'do not run it if a host has finished it well within PERIOD: 12h, 90m'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l key -x -d 'which job --once-per means, if the resource has several'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l skip-ok -f -d 'exit with 0, not 92, and say nothing, where --once-per runs nothing'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l value -x -d 'the resource'\''s value from now on, if the command ends with 0'
