@@ -86,6 +86,10 @@ class HeldModes:
         """Return whether C{asked} is compatible with every holder."""
         return not self._holders & IN_THE_WAY[asked]
 
+    def admits_beside(self, own: LockMode, asked: LockMode) -> bool:
+        """Return whether C{asked} is compatible with every holder but one in C{own}, of which there is one."""
+        return not (self._holders - ONE_HOLDER[own]) & IN_THE_WAY[asked]
+
     def add(self, mode: LockMode) -> None:
         """Count one more holder in C{mode}."""
         self._holders += ONE_HOLDER[mode]

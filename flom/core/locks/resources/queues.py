@@ -8,60 +8,68 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
-from flom.core.modes import HeldModes, LockMode
 from flom.core.requests import LockRequest
 
 K = TypeVar("K")
+W = TypeVar("W")
 
 NEVER: Final = float("inf")
 """The arrival number where there is no waiter, greater than any other."""
 
 
-class ModeQueues:
-    """One queue for each lock mode; waiters of one mode fit together or not at all."""
+class KindQueues(Generic[W]):
+    """
+    One queue for each kind of waiters (L{flom.core.locks.conversion.MODE_OF}); those of one kind fit together or not at
+    all.
+    """
 
     __slots__ = ("_queues",)
 
     def __init__(self) -> None:
-        self._queues: dict[LockMode, OrderedDict[LockRequest, int]] = {}
+        self._queues: dict[int, OrderedDict[W, int]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._queues)
 
-    def append(self, request: LockRequest, arrival: int) -> None:
-        """Put C{request} last; C{arrival} is a number higher than any before."""
-        queue = self._queues.get(request.mode)
+    def __iter__(self) -> Iterator[int]:
+        """Yield the kinds that have waiters."""
+        return iter(self._queues)
+
+    def append(self, waiter: W, kind: int, arrival: int) -> None:
+        """Put C{waiter} last; C{arrival} is a number higher than any before."""
+        queue = self._queues.get(kind)
         if queue is None:
-            queue = self._queues[request.mode] = OrderedDict()
-        queue[request] = arrival
+            queue = self._queues[kind] = OrderedDict()
+        queue[waiter] = arrival
 
-    def remove(self, request: LockRequest) -> None:
-        """Remove C{request}, wherever it stands."""
-        queue = self._queues[request.mode]
-        del queue[request]
+    def remove(self, waiter: W, kind: int) -> None:
+        """Remove C{waiter}, wherever it stands."""
+        queue = self._queues[kind]
+        del queue[waiter]
         if not queue:
-            del self._queues[request.mode]
+            del self._queues[kind]
 
-    def first(self, held: HeldModes) -> LockRequest | None:
-        """Find the first waiter whose mode is compatible with C{held}."""
+    def first(self, fits: Callable[[int], bool]) -> W | None:
+        """Find the first waiter whose kind C{fits}."""
         found, earliest = None, NEVER
-        for mode, queue in self._queues.items():
-            if held.admits(mode):
-                request, arrival = next(iter(queue.items()))
+        for kind, queue in self._queues.items():
+            if fits(kind):
+                waiter, arrival = next(iter(queue.items()))
                 if arrival < earliest:
-                    found, earliest = request, arrival
+                    found, earliest = waiter, arrival
         return found
 
-    def head(self, mode: LockMode) -> LockRequest | None:
-        """Return the first waiter of C{mode}."""
-        queue = self._queues.get(mode)
+    def head(self, kind: int) -> W | None:
+        """Return the first waiter of C{kind}."""
+        queue = self._queues.get(kind)
         return next(iter(queue)) if queue else None
 
-    def arrival_of_head(self, mode: LockMode) -> float:
-        """Return the arrival number of the first waiter of C{mode}, or L{NEVER}."""
-        queue = self._queues.get(mode)
+    def arrival_of_head(self, kind: int) -> float:
+        """Return the arrival number of the first waiter of C{kind}, or L{NEVER}."""
+        queue = self._queues.get(kind)
         return next(iter(queue.values())) if queue else NEVER
 
 

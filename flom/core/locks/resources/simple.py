@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 
 from flom.core.effects import Instant
-from flom.core.locks.resources.base import Holding, Resource
-from flom.core.locks.resources.queues import ModeQueues
-from flom.core.modes import HeldModes
+from flom.core.locks.conversion import FREE, OWN, STOPS, Conversion, ConvertibleResource, find_circle
+from flom.core.locks.resources.base import Holding
+from flom.core.locks.resources.queues import KindQueues
+from flom.core.modes import IN_THE_WAY, ONE_HOLDER, LockMode
 from flom.core.requests import LockRequest
 
 
-class SimpleResource(Resource):
-    """Granted if the mode is compatible with every holder's."""
+class SimpleResource(ConvertibleResource):
+    """Granted if the mode is compatible with every holder's; those are counted in one number (L{ONE_HOLDER})."""
 
     def __init__(self) -> None:
-        self._held = HeldModes()
-        self._queues = ModeQueues()
+        super().__init__()
+        self._held = 0
+        self._wanted = 0  # likewise, what conversions that wait ask for
+        self._queues: KindQueues[LockRequest] = KindQueues()
+        self._conversions: KindQueues[Conversion] = KindQueues()
         self._arrivals = count()
 
     def fits(self, request: LockRequest, now: Instant) -> bool:
-        return self._held.admits(request.mode)
+        return not self._held & IN_THE_WAY[request.mode]
 
     def take(self, request: LockRequest, now: Instant) -> Holding:
-        self._held.add(request.mode)
+        self._held += ONE_HOLDER[request.mode]
         return Holding(request)
 
     def release(self, holding: Holding, rollback: bool) -> None:
-        self._held.remove(holding.request.mode)
+        self._held -= ONE_HOLDER[holding.request.mode]
 
     def enqueue(self, request: LockRequest) -> None:
-        self._queues.append(request, next(self._arrivals))
+        self._queues.append(request, self._kind_on_arrival(request), next(self._arrivals))
 
     def withdraw(self, request: LockRequest) -> None:
-        self._queues.remove(request)
+        self._queues.remove(request, self._kind_on_leaving(request))
 
     def next_waiter(self, now: Instant) -> LockRequest | None:
-        return self._queues.first(self._held)
+        return self._queues.first(self._admits)
+
+    def _admits(self, kind: int) -> bool:
+        return not self._held & STOPS[kind] and (kind < FREE or not self._wanted & STOPS[kind])
+
+    def admits_beside(self, holding: Holding, mode: LockMode) -> bool:
+        return not (self._held - ONE_HOLDER[holding.request.mode]) & IN_THE_WAY[mode]
+
+    def change(self, holding: Holding, mode: LockMode) -> None:
+        self._held += ONE_HOLDER[mode] - ONE_HOLDER[holding.request.mode]
+
+    def is_barred(self, request: LockRequest) -> bool:
+        return bool(self._wanted & IN_THE_WAY[request.mode]) and self.is_free(request)
+
+    def closes_circle(self, holding: Holding, mode: LockMode) -> bool:
+        def all_of_them(place: None) -> Iterator[tuple[None, int]]:
+            return ((None, kind) for kind in self._conversions)
+
+        return find_circle(None, holding.request.mode, mode, all_of_them, lambda one, other: True)
+
+    def next_conversion(self) -> Conversion | None:
+        return self._conversions.first(lambda kind: not (self._held - OWN[kind]) & STOPS[kind])
+
+    def _enqueue_conversion(self, conversion: Conversion) -> None:
+        self._wanted += ONE_HOLDER[conversion.mode]
+        self._conversions.append(conversion, conversion.kind, next(self._arrivals))
+
+    def _withdraw_conversion(self, conversion: Conversion) -> None:
+        self._wanted -= ONE_HOLDER[conversion.mode]
+        self._conversions.remove(conversion, conversion.kind)

@@ -1,0 +1,198 @@
+"""
+Conversion: a holder changes the mode of its lock, and holds it all the time (docs/howto/convert.md).
+
+  - To a mode that excludes no more than the one that is held, it is granted at once, and lets waiters in.
+  - To any other mode, it is granted if the mode is compatible with all other holders. Otherwise, it waits, before all
+    requests that wait, while the former mode stays held.
+  - It is refused where it would wait for a conversion that waits for it: of two readers that both want to write, the
+    later one.
+
+While a conversion waits, what it asks for counts as held for requests of sessions that are known to hold nothing
+(L{ConvertibleResource.is_free}): they wait, so that the conversion does not starve. All others are granted what fits, as
+always: the holders for which the conversion waits may be waiting for them. So no circle is closed that was not there
+without the conversion.
+
+A conversion to a mode that excludes more has a new token, higher than all before: while the lock was held in the weaker
+mode, others may have held it beside, and a store that has seen their tokens would refuse the lower one. A conversion
+to a mode that excludes no more keeps its token: nobody else can have held what it still excludes.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from flom.core.locks.resources.base import Holding, Resource
+from flom.core.modes import IN_THE_WAY, ONE_HOLDER, LockMode, compatible
+from flom.core.requests import LockRequest
+
+_Place = TypeVar("_Place")
+
+_MODES: Final = len(LockMode)
+
+FREE: Final = _MODES
+"""The first kind of waiters that are known to hold nothing."""
+
+CONVERSIONS: Final = 2 * _MODES
+"""The first kind of conversions."""
+
+_PAIRS: Final = tuple((held, asked) for held in LockMode for asked in LockMode)
+
+MODE_OF: Final = (*LockMode, *LockMode, *(asked for _, asked in _PAIRS))
+"""
+MODE_OF[kind] is the mode that a waiter of this kind asks for. Waiters of one kind at one place fit together or not at
+all. The first six kinds are requests, one for each mode; then come the same of sessions that are known to hold nothing,
+and then conversions, one for each pair of modes. PR is kind 3, or 9; a conversion from PR to EX is 12 + 6 * 3 + 5.
+"""
+
+STOPS: Final = tuple(IN_THE_WAY[mode] for mode in MODE_OF)
+"""STOPS[kind] is L{IN_THE_WAY} of its mode."""
+
+OWN: Final = (*(0 for _ in range(CONVERSIONS)), *(ONE_HOLDER[held] for held, _ in _PAIRS))
+"""OWN[kind] is the packed holder count of what a waiter of this kind holds itself, which does not stop it."""
+
+
+def kind_of_conversion(held: LockMode, asked: LockMode) -> int:
+    """Return the kind of a conversion between these modes."""
+    return CONVERSIONS + _MODES * held + asked
+
+
+def held_by(kind: int) -> LockMode:
+    """Return the mode that a conversion of C{kind} holds meanwhile."""
+    return _PAIRS[kind - CONVERSIONS][0]
+
+
+def excludes_no_more(asked: LockMode, held: LockMode) -> bool:
+    """Return whether all that is compatible with C{held} is compatible with C{asked} too."""
+    return not IN_THE_WAY[asked] & ~IN_THE_WAY[held]
+
+
+@dataclass(slots=True, eq=False)
+class Conversion:
+    """
+    A conversion that waits.
+
+    @ivar holding: what is converted.
+    @ivar number: the client's for it.
+    @ivar since: when it began to wait, in seconds of the monotonic clock.
+    @ivar id: see L{flom.core.locks.snapshot.LockView}.
+    """
+
+    holding: Holding
+    mode: LockMode
+    number: int
+    since: float
+    id: int
+
+    @property
+    def kind(self) -> int:
+        """See L{MODE_OF}."""
+        return kind_of_conversion(self.holding.request.mode, self.mode)
+
+
+class ConvertibleResource(Resource):
+    """
+    A resource whose locks have modes.
+
+    @ivar is_free: returns whether the session of a request is known to hold nothing, nor any session that may wait for
+        it; by default, that is known of none.
+    """
+
+    def __init__(self) -> None:
+        self.is_free: Callable[[LockRequest], bool] = lambda request: False
+        self._free: set[LockRequest] = set()
+        self._converting: dict[Holding, Conversion] = {}
+
+    @abstractmethod
+    def admits_beside(self, holding: Holding, mode: LockMode) -> bool:
+        """Return whether C{holding} can change to C{mode} beside all others that are held."""
+
+    @abstractmethod
+    def change(self, holding: Holding, mode: LockMode) -> None:
+        """Count C{holding} as one in C{mode}; its request is changed by the caller, right after that."""
+
+    @abstractmethod
+    def is_barred(self, request: LockRequest) -> bool:
+        """Return whether C{request}, which fits, has to wait for a conversion that waits."""
+
+    @abstractmethod
+    def closes_circle(self, holding: Holding, mode: LockMode) -> bool:
+        """
+        Return whether a conversion of C{holding} to C{mode} would wait for one that waits for it, perhaps by way of
+        others.
+        """
+
+    @abstractmethod
+    def next_conversion(self) -> Conversion | None:
+        """Find the first conversion that waits and fits, and leave it in its queue."""
+
+    def waits(self, holding: Holding) -> Conversion | None:
+        """Return the conversion of C{holding} that waits; C{None} if there is none."""
+        return self._converting.get(holding)
+
+    def conversions(self) -> Iterable[Conversion]:
+        """Return all that wait."""
+        return self._converting.values()
+
+    def enqueue_conversion(self, conversion: Conversion) -> None:
+        """Put C{conversion} at the end of the queue of conversions; no other one of its holding waits."""
+        self._converting[conversion.holding] = conversion
+        self._enqueue_conversion(conversion)
+
+    def withdraw_conversion(self, holding: Holding) -> Conversion | None:
+        """Remove the conversion of C{holding} from the queue, and return it, if there is one."""
+        conversion = self._converting.pop(holding, None)
+        if conversion is not None:
+            self._withdraw_conversion(conversion)
+        return conversion
+
+    @abstractmethod
+    def _enqueue_conversion(self, conversion: Conversion) -> None: ...
+
+    @abstractmethod
+    def _withdraw_conversion(self, conversion: Conversion) -> None: ...
+
+    def _kind_on_arrival(self, request: LockRequest) -> int:
+        """Return the kind of C{request}, which is about to wait."""
+        if self.is_free(request):
+            self._free.add(request)
+            return request.mode + FREE
+        return request.mode
+
+    def _kind_on_leaving(self, request: LockRequest) -> int:
+        """Return the kind of C{request}, which waits no longer."""
+        if request in self._free:
+            self._free.discard(request)
+            return request.mode + FREE
+        return request.mode
+
+
+def find_circle(
+    place: _Place,
+    held: LockMode,
+    asked: LockMode,
+    related: Callable[[_Place], Iterable[tuple[_Place, int]]],
+    are_related: Callable[[_Place, _Place], bool],
+) -> bool:
+    """
+    Return whether a conversion at C{place} would wait for one that waits for it.
+
+    @param held: what it holds there; C{asked} is what it asks for.
+    @param related: returns the places of conversions that wait, and their kinds, as far as a lock there concerns one at
+        the place that it is given.
+    @param are_related: returns whether a lock at one place concerns one at the other.
+    """
+    seen: set[tuple[_Place, int]] = set()
+    to_do = [(place, asked)]
+    while to_do:
+        waits_at, waits_for = to_do.pop()
+        for other, kind in related(waits_at):
+            if (other, kind) in seen or compatible(held_by(kind), waits_for):
+                continue
+            if not compatible(held, MODE_OF[kind]) and are_related(other, place):
+                return True
+            seen.add((other, kind))
+            to_do.append((other, MODE_OF[kind]))
+    return False
