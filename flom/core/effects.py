@@ -12,6 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from flom.codes import Outcome
+from flom.core.modes import LockMode
 from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import LockRequest
 
@@ -127,7 +128,46 @@ class Withdrawn:
     waited: float = field(compare=False)
 
 
-Effect = Granted | Queued | Incubated | Refused | Ended | Withdrawn
+@dataclass(slots=True)
+class Converted:
+    """
+    What the session holds has changed its mode, to that of C{request}, which takes the place of the former one.
+
+    @ivar token: see L{Granted}; it is a new one if the mode excludes more than the former one did.
+    @ivar number: the client's for the conversion.
+    @ivar delayed: true if it has waited.
+    @ivar waited: seconds since it was asked for.
+    """
+
+    request: LockRequest
+    token: int
+    number: int = 0
+    delayed: bool = False
+    waited: float = field(default=0.0, compare=False)
+    element = None  # no type that has elements has modes
+
+
+@dataclass(slots=True)
+class Converting:
+    """The conversion of C{request}, which is held, to C{mode} waits; see L{Converted}."""
+
+    request: LockRequest
+    mode: LockMode
+    number: int = 0
+
+
+@dataclass(slots=True)
+class NotConverted:
+    """The conversion of C{request} to C{mode} is refused: it is held as it was; see L{Converted}."""
+
+    request: LockRequest
+    mode: LockMode
+    outcome: Outcome
+    number: int = 0
+    delayed: bool = False
+
+
+Effect = Granted | Queued | Incubated | Refused | Ended | Withdrawn | Converted | Converting | NotConverted
 
 
 @dataclass(slots=True)

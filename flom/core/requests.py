@@ -78,6 +78,11 @@ class LockRequest(Record):
         values = {field: getattr(self, field) for field in self.__slots__}
         return LockRequest(**values | changes)
 
+    def converted(self, mode: LockMode) -> LockRequest:
+        """Return the request for what this is granted now, once it has changed to C{mode}."""
+        values = {field: getattr(self, field) for field in self.__slots__}
+        return LockRequest(**values | {"mode": mode, "regains": False, "token": 0, "proof": ""})
+
     def __repr__(self) -> str:
         wishes = " ".join(wish for wish in ("wait", "create", "regains") if getattr(self, wish))
         return f"<{self.session} asks for {self.name.text} {self.mode.name} x{self.quantity} {wishes}>"

@@ -13,7 +13,17 @@ from typing import Final
 from typing_extensions import assert_never
 
 from flom.codes import Outcome
-from flom.core.effects import Effect, Granted, Incubated, Instant, Queued, Refused
+from flom.core.effects import (
+    Converted,
+    Converting,
+    Effect,
+    Granted,
+    Incubated,
+    Instant,
+    NotConverted,
+    Queued,
+    Refused,
+)
 from flom.core.modes import LockMode
 from flom.core.names import (
     HierarchicalName,
@@ -70,6 +80,18 @@ def lineage_of(request: LockRequest) -> tuple[str, ...]:
     return () if request.wishes is None else request.wishes.lineage
 
 
+def concern(one: ResourceName, other: ResourceName) -> bool:
+    """Return whether a lock on C{one} is one on C{other}, or on what is above or below it."""
+    if isinstance(one, HierarchicalName) and isinstance(other, HierarchicalName):
+        return related(one, other)
+    return True
+
+
+def is_less(asked: LockMode, held: LockMode) -> bool:
+    """Return whether C{asked} goes with all that C{held} goes with."""
+    return all(compatible(mode, asked) for mode in LockMode if compatible(mode, held))
+
+
 def unit_of(format: str) -> int | None:
     return next((unit for text, unit in UNITS if text in format), None)
 
@@ -83,6 +105,14 @@ class Holder:
     request: LockRequest
     element: str | None = None
     position: int = 0  # of a set's element
+    token: int = 0
+
+
+@dataclass(eq=False)
+class Conversion:
+    holder: Holder
+    mode: LockMode
+    number: int
 
 
 @dataclass(eq=False)
@@ -106,6 +136,7 @@ class Resource:
     is_due: bool = False  # to be looked at
     bound: list[SessionId] = field(default_factory=list)
     idle_since: float = 0.0
+    conversions: list[Conversion] = field(default_factory=list)
 
     index: int = 0  # of a set
     last_value: int = 0  # of a sequence
@@ -125,6 +156,10 @@ class Model:
         self.incubator: list[LockRequest] = []
         self.asked: dict[LockRequest, tuple[float, int]] = {}  # when each was made first, and how many were before it
         self.grants = 0
+        self.known: dict[LockRequest, bool] = {}  # of those that wait: whether nobody was known to wait for them
+
+    def held(self) -> list[LockRequest]:
+        return [holder.request for resource in self.resources for holder in resource.holders]
 
     def waiting(self) -> list[LockRequest]:
         queued = [request for resource in self.resources for request in resource.queue + resource.held_back]
@@ -218,6 +253,7 @@ class Model:
         for part in sorted(each.request.parts, key=lambda part: isinstance(part.name, TimestampName)):
             resource = self.resource(part)
             is_barred = each.is_free and self.bars(resource, self.number(each))
+            is_barred = is_barred or self.is_barred(resource, part)
             if is_barred or not self.grantable(resource, part, now):
                 is_timed = isinstance(part.name, TimestampName) and len(resource.holders) < part.name.slots
                 each.awaits = resource if is_timed and not is_barred else None
@@ -263,7 +299,7 @@ class Model:
             while resource.held_back and not self.bars(resource, self.number(resource.held_back[0])):
                 request = resource.held_back.pop(0)
                 self.watched.remove(request)
-                resource.queue.append(request)
+                self.join(resource, request)
                 self.count(resource, request)
 
     def count(self, resource: Resource, request: LockRequest) -> None:
@@ -284,7 +320,7 @@ class Model:
                 resource = self.resource(waiting)
                 if waiting in resource.held_back:
                     resource.held_back.remove(waiting)
-                    resource.queue.append(waiting)
+                    self.join(resource, waiting)
                     self.count(resource, waiting)
                     resource.is_due = True
 
@@ -292,6 +328,8 @@ class Model:
         resource = self.find(name)
         if resource is not None:
             resource.queue.sort(key=lambda request: self.asked[request])
+            for request in resource.queue:
+                self.known[request] = not self.may_hold(request)  # they are as good as new
             resource.together.sort(key=lambda each: self.asked[each.request.parts[0]])
             resource.is_due = bool(resource.together or resource.held_back)
 
@@ -340,6 +378,77 @@ class Model:
             self.withdraw(request)
         return self.serve(to_serve, now)
 
+    def convert(
+        self, session: SessionId, name: ResourceName, mode: LockMode, now: Instant, *, wait: bool, number: int
+    ) -> list[Effect]:
+        """The rules of flom/core/locks/resources/conversion.py."""
+        effects = self.expire(now)
+        resource = self.find(name)
+        held = [] if resource is None or session not in resource.bound else resource.holders
+        mine = [holder for holder in held if (holder.request.session, holder.request.name) == (session, name)]
+        if resource is None or not mine:
+            raise RemoteProtocolError("conversion of what is not held")
+        holder = mine[-1]
+        if not isinstance(name, SimpleName | HierarchicalName):
+            return [*effects, NotConverted(holder.request, mode, Outcome.IMPOSSIBLE, number)]
+        for former in list(resource.conversions):
+            if former.holder is holder:
+                if former.mode == mode:
+                    former.number = number
+                    return [*effects, Converting(holder.request, mode, number)]
+                resource.conversions.remove(former)
+        conversion = Conversion(holder, mode, number)
+        if is_less(mode, holder.request.mode) or self.may_convert(resource, conversion):
+            effects.append(self.carry_out(conversion, delayed=False))
+        elif not wait:
+            effects.append(NotConverted(holder.request, mode, Outcome.BUSY, number))
+        elif self.waits_for(resource, conversion, conversion, []):
+            effects.append(NotConverted(holder.request, mode, Outcome.DEADLOCK, number))
+        else:
+            resource.conversions.append(conversion)
+            effects.append(Converting(holder.request, mode, number))
+        return effects + self.serve({resource: True}, now)
+
+    def may_convert(self, resource: Resource, conversion: Conversion) -> bool:
+        others = [holder for holder in resource.holders if holder is not conversion.holder]
+        return not any(self.is_in_the_way(other, conversion) for other in others)
+
+    def is_in_the_way(self, other: Holder, conversion: Conversion) -> bool:
+        return not compatible(other.request.mode, conversion.mode) and concern(
+            other.request.name, conversion.holder.request.name
+        )
+
+    def waits_for(self, resource: Resource, waiter: Conversion, awaited: Conversion, passed: list[Conversion]) -> bool:
+        """Return whether one waits for the other, perhaps by way of others."""
+        for other in resource.conversions:
+            if other not in passed and self.is_in_the_way(other.holder, waiter):
+                if self.is_in_the_way(awaited.holder, other):
+                    return True
+                passed.append(other)
+                if self.waits_for(resource, other, awaited, passed):
+                    return True
+        return False
+
+    def carry_out(self, conversion: Conversion, *, delayed: bool) -> Converted:
+        holder, mode = conversion.holder, conversion.mode
+        if not is_less(mode, holder.request.mode):
+            self.grants += 1
+            holder.token = self.grants
+        holder.request = holder.request.converted(mode)
+        return Converted(holder.request, holder.token, conversion.number, delayed)
+
+    def is_barred(self, resource: Resource, request: LockRequest) -> bool:
+        """Return whether a request of somebody who holds nothing is in the way of a conversion that waits."""
+        is_known = self.known[request] if request in self.known else not self.may_hold(request)
+        return is_known and any(
+            not compatible(conversion.mode, request.mode) and concern(conversion.holder.request.name, request.name)
+            for conversion in resource.conversions
+        )
+
+    def join(self, resource: Resource, request: LockRequest) -> None:
+        self.known[request] = not self.may_hold(request)
+        resource.queue.append(request)
+
     def drop(self, session: SessionId, now: Instant) -> list[Effect]:
         to_serve: dict[Resource, bool] = {}
         for each in sorted(self.all_together(), key=self.number):
@@ -385,7 +494,7 @@ class Model:
                 return self.grant(resource, request, now, delayed)
             return Refused(request, Outcome.BUSY, delayed)
         is_held_back = self.bars(resource, self.number(request)) and not self.may_hold(request)
-        if self.grantable(resource, request, now) and not is_held_back:
+        if self.grantable(resource, request, now) and not is_held_back and not self.is_barred(resource, request):
             self.count(resource, request)
             return self.grant(resource, request, now, delayed)
         if isinstance(resource.name, NumericName) and request.quantity > resource.name.total:
@@ -396,7 +505,7 @@ class Model:
             resource.held_back.append(request)
             self.watched.append(request)
         else:
-            resource.queue.append(request)
+            self.join(resource, request)
             self.count(resource, request)
         return Queued(request, delayed)
 
@@ -409,6 +518,11 @@ class Model:
             may have come.
         """
         effects: list[Effect] = []
+        for resource in resources:
+            waiting = resource.conversions
+            while (granted := next((one for one in waiting if self.may_convert(resource, one)), None)) is not None:
+                waiting.remove(granted)
+                effects.append(self.carry_out(granted, delayed=True))
         while (first := self.next_to_grant(resources, now)) is not None:
             if isinstance(first, Together):
                 effects += self.grant_together(first, now, delayed=True)
@@ -425,7 +539,11 @@ class Model:
         for resource, is_whole in list(resources.items()):
             turn = [each for each in self.in_turn(resource) if is_whole or each.awaits is resource]
             fits: list[Together | LockRequest] = [each for each in turn if self.blocked(each, now) is None]
-            fits += [request for request in resource.queue if self.grantable(resource, request, now)][:1]
+            fits += [
+                request
+                for request in resource.queue
+                if self.grantable(resource, request, now) and not self.is_barred(resource, request)
+            ][:1]
             if not fits:
                 del resources[resource]
             found += fits
@@ -480,6 +598,7 @@ class Model:
 
     def granted(self, holder: Holder, delayed: bool) -> Granted:
         self.grants += 1
+        holder.token = self.grants
         self.note_holder(holder.request)
         return Granted(holder.request, self.grants, holder.element, delayed)
 
@@ -526,6 +645,7 @@ class Model:
 
     def free(self, resource: Resource, holder: Holder, rollback: bool) -> None:
         resource.holders.remove(holder)
+        resource.conversions = [one for one in resource.conversions if one.holder is not holder]
         if isinstance(resource.name, SequenceName) and resource.name.transactional and rollback:
             assert holder.element is not None
             resource.rolled_back.append(holder.element)

@@ -10,6 +10,7 @@ A line is a call and, after the arrow, all that follows from it::
     2 gives up db       -> nothing            likewise, and who has waited behind it is served
     2 unlock            -> nothing            all that it holds, or else waits for
     2 drop              -> nothing            its connection is gone
+    1 convert db PR     -> converted PR       changes the mode of what it holds; "converting" if that waits
     2 lock a.b had=b    -> granted b          reclaims what another daemon had granted; "had" alone, if without element
     3 lock a EX + b PR  -> granted, granted   asks for several at once
     4 lock a EX as=y,x  -> queued             its public id is y, and it runs under a command whose public id is x
@@ -26,7 +27,19 @@ import re
 import time
 from typing import Final
 
-from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Queued, Refused, Withdrawn
+from flom.core.effects import (
+    Converted,
+    Converting,
+    Effect,
+    Ended,
+    Granted,
+    Incubated,
+    Instant,
+    NotConverted,
+    Queued,
+    Refused,
+    Withdrawn,
+)
 from flom.core.locks.positions import Remembered
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
@@ -89,6 +102,15 @@ class Script:
                 request = read_request(session, name, words)
                 self.waiting[session, name] = request
                 return self.write(session, self.table.request(request, self.now))
+            case [session, "convert", name, mode, *words]:
+                wait, key = "nowait" not in words, parse_name(name)
+                try:
+                    effects = self.table.convert(SessionId(int(session)), key, LockMode[mode], self.now, wait=wait)
+                except RemoteProtocolError:
+                    return "protocol error"
+                return self.write(session, effects)
+            case ["refuse", "conversions"]:
+                return self.write("", self.table.refuse_conversions())
             case [session, "withdraw", name]:
                 self.table.withdraw(self.waiting[session, name])
                 return "nothing"
@@ -164,6 +186,12 @@ def what(effect: Effect) -> str:
     match effect:
         case Granted(element=element):
             return "granted" if element is None else f"granted {element}"
+        case Converted(request=request):
+            return f"converted {request.mode.name}"
+        case Converting():
+            return "converting"
+        case NotConverted(mode=mode, outcome=outcome):
+            return f"not {mode.name}: {outcome.name.lower().replace('_', ' ')}"
         case Queued():
             return "queued"
         case Incubated():

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flom.codes import Outcome
 from flom.core.effects import Effect, Instant, Limit, Queued, Refused
-from flom.core.locks.resources import make_resource
 from flom.errors import InvalidTimestampFormat
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ class WaitingSets:
                 effects.append(table._refuse(part, Outcome.BUSY, limit=Limit.RESOURCES))
                 return
             try:
-                missing[part.name.key] = part, make_resource(part.name, table._strftime)
+                missing[part.name.key] = part, table._make_resource(part.name)
             except InvalidTimestampFormat:
                 effects.append(table._refuse(part, Outcome.INVALID_TIMESTAMP_FORMAT))
                 return
@@ -227,6 +226,7 @@ class WaitingSets:
         for part in each.in_order:
             queue, resource = part.entry.sets, part.entry.resource
             is_barred = queue is not None and each.is_free and queue.bars(each.number)
+            is_barred = is_barred or (part.entry.conversions > 0 and self._table._is_barred(resource, part.request))
             if is_barred or not (resource.fits(part.request, now) or self._shares(part.request)):
                 delay = None if is_barred else resource.next_chance(now, is_wanted=True)
                 each.awaits = None if delay is None else part.entry
@@ -378,6 +378,9 @@ class WaitingSets:
         """@param work: for each entry, whether all sets in their turn are looked at, or those that await it alone."""
         table = self._table
         touched = dict.fromkeys(work)
+        for entry in work:
+            if entry.conversions:
+                table._serve_conversions(entry, now, effects)
         while not table.is_draining:
             found = []
             for entry, is_whole in list(work.items()):

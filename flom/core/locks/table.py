@@ -15,16 +15,32 @@ from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 from flom.codes import Outcome
-from flom.core.effects import Effect, Ended, Granted, Incubated, Instant, Limit, Queued, Refused, Step, Withdrawn
+from flom.core.effects import (
+    Converted,
+    Converting,
+    Effect,
+    Ended,
+    Granted,
+    Incubated,
+    Instant,
+    Limit,
+    NotConverted,
+    Queued,
+    Refused,
+    Step,
+    Withdrawn,
+)
 from flom.core.locks.circles import Circles
 from flom.core.locks.positions import Kept, Remembered
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
+from flom.core.locks.resources.conversion import Conversion, ConvertibleResource, excludes_no_more
 from flom.core.locks.resources.sequence import SequenceResource
 from flom.core.locks.sets import SetQueue, WaitingSet, WaitingSets
 from flom.core.locks.sharing import share, share_again
 from flom.core.locks.snapshot import LockView, ResourceView, TableView
 from flom.core.locks.statistics import Statistics
+from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
 from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import LockRequest, SessionId, SetRequest
@@ -80,6 +96,7 @@ class _Entry:
     sets: SetQueue | None = None  # what waits for it and for others at once
     sessions: int = 0  # that are bound to it
     waiters: int = 0
+    conversions: int = 0  # that wait
     idle_until: float = 0.0
     alarm: float | None = None  # when the table looks at it next
 
@@ -185,7 +202,7 @@ class LockTable:
             effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.RESOURCES))
         elif request.create:
             try:
-                resource = make_resource(request.name, self._strftime)
+                resource = self._make_resource(request.name)
             except InvalidTimestampFormat:
                 effects.append(self._refuse(request, Outcome.INVALID_TIMESTAMP_FORMAT))
             else:
@@ -218,7 +235,7 @@ class LockTable:
     def remember(self, sequences: Iterable[Remembered], now: Instant) -> None:
         """Go on with C{sequences} of another daemon, which are idle from now on."""
         for one in sequences:
-            resource = make_resource(parse_name(one.name), self._strftime)
+            resource = self._make_resource(parse_name(one.name))
             assert isinstance(resource, SequenceResource)
             resource.restore(one.position)
             entry = _Entry(one.name, one.name, next(self._numbers), now.monotonic, resource, one.retention, resource)
@@ -247,7 +264,7 @@ class LockTable:
         """
         for one in resources:
             try:
-                resource = make_resource(one.name, self._strftime)
+                resource = self._make_resource(one.name)
             except InvalidTimestampFormat as e:
                 raise ValueError(f"{one.name.text}: {e}") from None
             resource.recall(one.memory)
@@ -443,6 +460,8 @@ class LockTable:
             if not holdings:
                 del binding.holdings[name.text]
             binding.locks -= 1
+            if binding.entry.conversions:
+                self._forget_conversion(binding.entry, holding)
             if holding.sharing is None:
                 resource.release(holding, rollback)
             else:
@@ -469,6 +488,8 @@ class LockTable:
         released = [binding for binding in record.bindings.values() if binding.holdings]
         for binding in released:
             for holding in chain.from_iterable(binding.holdings.values()):
+                if binding.entry.conversions:
+                    self._forget_conversion(binding.entry, holding)
                 if holding.sharing is None:
                     binding.entry.resource.release(holding, rollback)
                 else:
@@ -491,6 +512,71 @@ class LockTable:
             effects.append(self._withdrawn(request, self.withdraw(request), now, reason))
         if behind:
             self._sets.serve(behind, now, effects)
+        return effects
+
+    def convert(
+        self,
+        session: SessionId,
+        name: ResourceName,
+        mode: LockMode,
+        now: Instant,
+        *,
+        wait: bool = True,
+        number: int = 0,
+    ) -> list[Effect]:
+        """
+        Change the mode of what C{session} was granted last of C{name}; it stays held
+        (L{flom.core.locks.resources.conversion}).
+
+        It takes the place of a conversion of the same lock that waits: to give that up, convert to the mode that is
+        held. To ask again for the same changes nothing but the C{number}.
+
+        @param wait: wait if it cannot be granted now; it is refused otherwise, and nothing changes.
+        @param number: of the client, for what follows.
+        @raise RemoteProtocolError: C{session} does not hold C{name}.
+        """
+        effects = self.expire(now) if self._is_due(now) else []
+        record = self._sessions.get(session)
+        binding = None if record is None else record.bindings.get(name.key)
+        holdings = None if binding is None else binding.holdings.get(name.text)
+        if binding is None or not holdings:
+            raise RemoteProtocolError(f"conversion of {name.text}, which it does not hold")
+        entry, holding = binding.entry, holdings[-1]
+        resource, request = entry.resource, holding.request
+        if not isinstance(resource, ConvertibleResource) or holding.sharing is not None:
+            effects.append(self._refuse_conversion(request, mode, Outcome.IMPOSSIBLE, number))
+            return effects
+        former = resource.waits(holding)
+        if former is not None and former.mode == mode:
+            former.number = number
+            effects.append(Converting(request, mode, number))
+            return effects
+        if former is not None:
+            self._forget_conversion(entry, holding)
+        conversion = Conversion(holding, mode, number, now.monotonic)
+        is_less = excludes_no_more(mode, request.mode)
+        if is_less or (not self.is_draining and resource.admits_beside(holding, mode)):
+            effects.append(self._convert(resource, conversion, now, is_less=is_less))
+        elif not wait or self.is_draining:
+            effects.append(self._refuse_conversion(request, mode, Outcome.BUSY, number))
+        elif resource.closes_circle(holding, mode):
+            effects.append(self._refuse_conversion(request, mode, Outcome.DEADLOCK, number))
+        else:
+            conversion.id = next(self._numbers)
+            resource.enqueue_conversion(conversion)
+            entry.conversions += 1
+            effects.append(Converting(request, mode, number))
+        return self._serve(entry, now, effects)
+
+    def refuse_conversions(self) -> list[Effect]:
+        """Refuse all conversions that wait; nobody gains by that."""
+        effects: list[Effect] = []
+        for entry in self._entries.values():
+            if entry.conversions and isinstance(entry.resource, ConvertibleResource):
+                for one in list(entry.resource.conversions()):
+                    self._forget_conversion(entry, one.holding)
+                    request = one.holding.request
+                    effects.append(self._refuse_conversion(request, one.mode, Outcome.BUSY, one.number, delayed=True))
         return effects
 
     def drop(self, session: SessionId, now: Instant, *, by_client: bool = True) -> list[Effect]:
@@ -521,6 +607,8 @@ class LockTable:
                 if by_client:
                     effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
             for holding in chain.from_iterable(binding.holdings.values()):
+                if entry.conversions:
+                    self._forget_conversion(entry, holding)
                 if holding.sharing is None:
                     entry.resource.release(holding, rollback=True)
                 else:
@@ -583,6 +671,7 @@ class LockTable:
         elif (
             not self.is_draining
             and resource.fits(request, now)
+            and not (entry.conversions and self._is_barred(resource, request))
             and (entry.sets is None or self._sets.lets_pass(entry, request, arrival))
         ):
             binding.locks += 1
@@ -706,7 +795,7 @@ class LockTable:
             self.outrank(epoch_of(token))
         elif holding.token:
             token = holding.token  # which it shares
-        else:
+        else:  # as by _new_token, without the call
             token = self._next_token
             if not token & COUNTER:
                 token = self._begin_epoch(epoch_of(token) - 1)
@@ -740,6 +829,8 @@ class LockTable:
             self._sets.serve([entry], now, effects)
             return effects
         resource = entry.resource
+        if entry.conversions:
+            self._serve_conversions(entry, now, effects)
         while entry.waiters and not self.is_draining and (waiter := resource.next_waiter(now)) is not None:
             binding = self._sessions[waiter.session].bindings[entry.key]
             arrival = self._leave_queue(binding, waiter)
@@ -747,6 +838,71 @@ class LockTable:
         if resource.waits_for_time:
             self._await_chance(entry, now)
         return effects
+
+    def _serve_conversions(self, entry: _Entry, now: Instant, effects: list[Effect]) -> None:
+        """Grant all conversions that wait and fit, in their order: they come before all other waiters."""
+        resource = entry.resource
+        assert isinstance(resource, ConvertibleResource)
+        while entry.conversions and not self.is_draining and (first := resource.next_conversion()) is not None:
+            self._forget_conversion(entry, first.holding)
+            effects.append(self._convert(resource, first, now, is_less=False))
+
+    def _convert(
+        self, resource: ConvertibleResource, conversion: Conversion, now: Instant, *, is_less: bool
+    ) -> Converted:
+        """
+        Carry out C{conversion}, which waits no longer, if it did.
+
+        @param is_less: whether its mode excludes no more than the one that is held.
+        """
+        holding, mode = conversion.holding, conversion.mode
+        has_wishes = holding.request.wishes is not None
+        if has_wishes:
+            self._circles.remove_holding(holding)
+        resource.change(holding, mode)
+        request = holding.request = holding.request.converted(mode)
+        if not is_less:
+            holding.token = self._new_token()
+        if has_wishes:
+            self._circles.add_holding(holding)
+        delayed = conversion.id > 0
+        return Converted(request, holding.token, conversion.number, delayed, now.monotonic - conversion.since)
+
+    def _new_token(self) -> int:
+        """Return a token that is higher than all before."""
+        token = self._next_token
+        if not token & COUNTER:
+            token = self._begin_epoch(epoch_of(token) - 1)
+        self._next_token = token + 1
+        return token
+
+    def _forget_conversion(self, entry: _Entry, holding: Holding) -> None:
+        """Note that no conversion of C{holding} waits (any more)."""
+        resource = entry.resource
+        assert isinstance(resource, ConvertibleResource)
+        if resource.withdraw_conversion(holding) is not None:
+            entry.conversions -= 1
+
+    def _refuse_conversion(
+        self, request: LockRequest, mode: LockMode, outcome: Outcome, number: int, *, delayed: bool = False
+    ) -> NotConverted:
+        self.statistics.refuse(outcome)
+        return NotConverted(request, mode, outcome, number, delayed)
+
+    def _is_barred(self, resource: Resource, request: LockRequest) -> bool:
+        """Return whether C{request}, which fits, has to wait for a conversion."""
+        return isinstance(resource, ConvertibleResource) and resource.is_barred(request)
+
+    def _make_resource(self, name: ResourceName) -> Resource:
+        """Make the resource C{name}; L{InvalidTimestampFormat} is raised if its format cannot be used."""
+        resource = make_resource(name, self._strftime)
+        if isinstance(resource, ConvertibleResource):
+            resource.is_free = self._is_free
+        return resource
+
+    def _is_free(self, request: LockRequest) -> bool:
+        """Return whether the session of C{request}, and all that may wait for it, are known to hold nothing."""
+        return request.wishes is not None and not (self._lineage_holds(request) or self.holds(request.session))
 
     def _give_up(self, binding: _Binding, request: LockRequest) -> _Arrival:
         """Forget C{request}, which waits; return when it has come."""

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from flom.core.effects import Effect, Ended, Granted, Instant, Withdrawn
+from flom.core.effects import Converted, Converting, Effect, Ended, Granted, Instant, NotConverted, Withdrawn
 from flom.core.locks.resources.hierarchical import HierarchicalResource
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
@@ -55,6 +55,8 @@ lineages = st.sampled_from(["", "own", "own", "own", "own and another one"])
 several = st.runner().flatmap(
     lambda machine: st.lists(st.sampled_from(machine.names), min_size=2, max_size=3, unique_by=lambda name: name.key)
 )
+holders = st.runner().flatmap(lambda machine: st.sampled_from(machine.model.held()))
+holders = st.runner().flatmap(lambda machine: st.sampled_from(machine.model.held()))
 waiting = st.runner().flatmap(lambda machine: st.sampled_from(machine.model.waiting()))
 
 
@@ -70,19 +72,26 @@ def wishes(session: SessionId, lineage: str) -> Wishes | None:
     return Wishes(lineage=tuple(f"id{each}" for each in lineage_of_it), nested="wait")
 
 
-def by_resource(effects: list[Effect]) -> dict[ResourceName, list[Effect]]:
+def by_resource(effects: list[Effect]) -> dict[ResourceName, list[object]]:
     """What happens at one resource has an order; what happens at two at the same time has none, and so their tokens."""
-    groups: defaultdict[ResourceName, list[Effect]] = defaultdict(list)
+    groups: defaultdict[ResourceName, list[object]] = defaultdict(list)
     for effect in effects:
         if isinstance(effect, Ended | Withdrawn):
             continue  # nobody is told
         first = next((name for name in groups if same_resource(name, effect.request.name)), effect.request.name)
-        groups[first].append(replace(effect, token=0) if isinstance(effect, Granted) else effect)
+        if isinstance(effect, Converted):
+            groups[first].append((effect.request.session, effect.request.mode, effect.number, effect.delayed))
+        elif isinstance(effect, Converting | NotConverted):
+            request, mode = effect.request, effect.mode
+            outcome = effect.outcome if isinstance(effect, NotConverted) else None
+            groups[first].append((request.session, request.mode, mode, outcome, effect.number))
+        else:
+            groups[first].append(replace(effect, token=0) if isinstance(effect, Granted) else effect)
     return dict(groups)
 
 
 def tokens(effects: list[Effect]) -> list[int]:
-    return [effect.token for effect in effects if isinstance(effect, Granted)]
+    return [effect.token for effect in effects if isinstance(effect, Granted | Converted)]
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -158,6 +167,13 @@ class SideBySide(RuleBasedStateMachine):
         lifespan: float,
     ) -> None:
         self.ask(LockRequest(session, name, mode, quantity, wait, create, lifespan))
+
+    @precondition(lambda self: self.model.held())
+    @rule(holder=holders, mode=modes, wait=st.booleans(), number=st.integers(1, 9))
+    def convert(self, holder: LockRequest, mode: LockMode, wait: bool, number: int) -> None:
+        session, name = holder.session, holder.name
+        expected = self.model.convert(session, name, mode, self.now, wait=wait, number=number)
+        self.compare(self.table.convert(session, name, mode, self.now, wait=wait, number=number), expected)
 
     @rule(session=sessions, name=names, mode=modes, quantity=quantities, element=elements)
     def reclaim(

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from itertools import chain, count
 
 from flom.core.effects import Instant
-from flom.core.locks.conversion import (
+from flom.core.locks.resources.base import Holding
+from flom.core.locks.resources.conversion import (
     CONVERSIONS,
     FREE,
     OWN,
@@ -30,7 +31,6 @@ from flom.core.locks.conversion import (
     ConvertibleResource,
     find_circle,
 )
-from flom.core.locks.resources.base import Holding
 from flom.core.locks.resources.queues import NEVER, Earliest, KindQueues
 from flom.core.modes import IN_THE_WAY, ONE_HOLDER, LockMode
 from flom.core.names import HierarchicalName
@@ -297,7 +297,7 @@ class HierarchicalResource(ConvertibleResource):
             ancestor.wanted_below += change
         for kind in self._requests:
             in_the_way = STOPS[kind]
-            if FREE <= kind and (before & in_the_way == 0) != (after & in_the_way == 0):
+            if kind >= FREE and (before & in_the_way == 0) != (after & in_the_way == 0):
                 _tell_ancestors(node, kind)
 
 

@@ -22,7 +22,7 @@ NEVER: Final = float("inf")
 
 class KindQueues(Generic[W]):
     """
-    One queue for each kind of waiters (L{flom.core.locks.conversion.MODE_OF}); those of one kind fit together or not at
+    One queue for each kind of waiters (L{flom.core.locks.resources.conversion.MODE_OF}), which fit together or not at
     all.
     """
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import count
 
 from flom.core.effects import Instant
-from flom.core.locks.conversion import FREE, OWN, STOPS, Conversion, ConvertibleResource, find_circle
 from flom.core.locks.resources.base import Holding
+from flom.core.locks.resources.conversion import FREE, OWN, STOPS, Conversion, ConvertibleResource, find_circle
 from flom.core.locks.resources.queues import KindQueues
 from flom.core.modes import IN_THE_WAY, ONE_HOLDER, LockMode
 from flom.core.requests import LockRequest

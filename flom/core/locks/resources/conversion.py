@@ -8,8 +8,8 @@ Conversion: a holder changes the mode of its lock, and holds it all the time (do
     later one.
 
 While a conversion waits, what it asks for counts as held for requests of sessions that are known to hold nothing
-(L{ConvertibleResource.is_free}): they wait, so that the conversion does not starve. All others are granted what fits, as
-always: the holders for which the conversion waits may be waiting for them. So no circle is closed that was not there
+(L{ConvertibleResource.is_free}): they wait, so that the conversion does not starve. All others are granted what fits,
+as always: the holders for which the conversion waits may be waiting for them. So no circle is closed that was not there
 without the conversion.
 
 A conversion to a mode that excludes more has a new token, higher than all before: while the lock was held in the weaker
@@ -77,14 +77,14 @@ class Conversion:
     @ivar holding: what is converted.
     @ivar number: the client's for it.
     @ivar since: when it began to wait, in seconds of the monotonic clock.
-    @ivar id: see L{flom.core.locks.snapshot.LockView}.
+    @ivar id: see L{flom.core.locks.snapshot.LockView}; 0 if it does not wait.
     """
 
     holding: Holding
     mode: LockMode
     number: int
     since: float
-    id: int
+    id: int = 0
 
     @property
     def kind(self) -> int:
