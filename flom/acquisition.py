@@ -35,6 +35,11 @@ class Held(Protocol):
     def parts(self) -> tuple[HeldPart, ...]:
         """What each of several locks has got; of one lock, what that has."""
 
+    mode: LockMode
+
+    def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
+        """See L{flom.interfaces.IHeld.convert}."""
+
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{flom.interfaces.IHeld.release}."""
 
@@ -97,19 +102,22 @@ def _note(failure: Failure, error: BaseException) -> None:
     note_loss(error, failure.value)
 
 
-def limit(waiting: Deferred[_T], timeout: float | None, clock: IReactorTime, what: str) -> Deferred[_T]:
+def limit(
+    waiting: Deferred[_T], timeout: float | None, clock: IReactorTime, what: str, done: str = "granted"
+) -> Deferred[_T]:
     """
     Fail C{waiting} with L{LockTimeout} after C{timeout} seconds.
 
     @param timeout: seconds; C{None} for no limit.
     @param what: names the lock in the error.
+    @param done: what was to be done with it.
     """
     if timeout is None:
         return waiting
 
     def expire(result: _T | Failure, seconds: float) -> _T | Failure:
         if isinstance(result, Failure) and result.check(CancelledError):
-            return Failure(LockTimeout(f"{what}: not granted within {seconds:g} s"))
+            return Failure(LockTimeout(f"{what}: not {done} within {seconds:g} s"))
         return result  # it was decided before
 
     return waiting.addTimeout(timeout, clock, expire)

@@ -188,6 +188,16 @@ _REFUSALS: Final = {
 }
 
 
+def not_converted(outcome: Outcome, resource: str, peer: str) -> LockRefused:
+    """Return the exception for C{outcome}, which refuses to convert a lock that is held."""
+    why = {
+        Outcome.BUSY: "other holders are in the way of the conversion",
+        Outcome.DEADLOCK: "another holder waits for this one, to convert its lock: to wait would be a deadlock",
+        Outcome.UNSUPPORTED: "this daemon is one of FLoM's, or an older one, which cannot convert locks",
+    }
+    return lock_refused(outcome, resource, peer, why.get(outcome, ""))
+
+
 def lock_refused(outcome: Outcome, resource: str, peer: str, why: str = "") -> LockRefused:
     """Return the exception for C{outcome}, an outcome that refuses; C{why}, if the daemon has said more."""
     return _REFUSALS.get(outcome, LockRefused)(outcome, resource, peer, why)

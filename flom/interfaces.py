@@ -58,6 +58,22 @@ class IHeld(Interface):
     is_lost: bool = Attribute("True if the lock was lost before it was released.")
     lost: Deferred[FlomError] = Attribute("Fires with the reason if the lock is lost before it is released.")
 
+    mode: LockMode = Attribute("The mode in which it is held now; EX where a resource has no modes.")
+
+    def convert(mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
+        """
+        Change the mode of the lock, which is held all the time (docs/howto/convert.md). If the mode excludes more,
+        C{token} is another one then.
+
+        @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
+        @param timeout: seconds to wait at most; 0: do not wait, C{None}: no limit.
+        @return: fires when it is done. If it is not, the lock is held as it was: with L{flom.errors.LockBusy} if it
+            was not to wait, L{flom.errors.LockTimeout}, L{flom.errors.LockDeadlock} if another holder waits for
+            this one to convert its lock too, L{flom.errors.Unsupported} if the daemon cannot do it,
+            L{flom.errors.InvalidRequest} if the resource has no modes, or L{flom.errors.Misuse} while another
+            conversion of the lock waits. Cancelling it withdraws the request.
+        """
+
     def release(rollback: bool = False) -> Deferred[None]:
         """
         Release the lock, once.

@@ -136,6 +136,7 @@ class Converted:
     @ivar token: see L{Granted}; it is a new one if the mode excludes more than the former one did.
     @ivar number: the client's for the conversion.
     @ivar delayed: true if it has waited.
+    @ivar excludes_more: whether the mode excludes more than the former one did.
     @ivar waited: seconds since it was asked for.
     """
 
@@ -143,6 +144,7 @@ class Converted:
     token: int
     number: int = 0
     delayed: bool = False
+    excludes_more: bool = False
     waited: float = field(default=0.0, compare=False)
     element = None  # no type that has elements has modes
 

@@ -71,6 +71,16 @@ def compatible(held: LockMode, asked: LockMode) -> bool:
     return asked in _COMPATIBLE_WITH[held]
 
 
+def excludes_no_more(asked: LockMode, held: LockMode) -> bool:
+    """Return whether all that is compatible with C{held} is compatible with C{asked} too."""
+    return not IN_THE_WAY[asked] & ~IN_THE_WAY[held]
+
+
+def in_both(one: LockMode, other: LockMode) -> LockMode:
+    """Return the mode that excludes most, among those that exclude no more than C{one} and no more than C{other}."""
+    return CR if {one, other} == {CW, PR} else min(one, other)
+
+
 class HeldModes:
     """The number of holders of a resource in each mode, which decides whether the next request fits."""
 

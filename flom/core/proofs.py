@@ -11,7 +11,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from flom.core.effects import Granted
+from flom.core.effects import Converted, Granted
+from flom.core.modes import LockMode, excludes_no_more
 from flom.core.requests import LockRequest
 
 _SIZE: Final = 16
@@ -77,17 +78,24 @@ class Prover:
         """@param mac: knows the key and the client; C{None} for no proofs."""
         self._mac = mac
 
-    def prove(self, grant: Granted) -> str:
+    def prove(self, grant: Granted | Converted) -> str:
         """Return the proof of C{grant} as hexadecimal digits; the empty string if there are no proofs."""
-        return self._prove(grant.request, grant.element, grant.token)
+        return self._prove(grant.request, grant.request.mode, grant.element, grant.token)
 
     def has_proven(self, request: LockRequest) -> bool:
-        """Return whether C{request} reclaims what L{prove} has returned its proof for."""
-        return bool(request.proof) and _are_equal(request.proof, self._prove(request, request.element, request.token))
-
-    def _prove(self, request: LockRequest, element: str | None, token: int) -> str:
         """
-        Return the MAC of what C{request} asks for, and was granted.
+        Return whether C{request} reclaims what L{prove} has returned its proof for, or a part: a client that was about
+        to convert its lock to a mode that excludes less, and does not know whether that was done.
+        """
+        if not request.proof:
+            return False
+        modes = (request.mode, *(mode for mode in LockMode if excludes_no_more(request.mode, mode)))
+        proofs = (self._prove(request, mode, request.element, request.token) for mode in modes)
+        return any(_are_equal(request.proof, proof) for proof in proofs)
+
+    def _prove(self, request: LockRequest, mode: LockMode, element: str | None, token: int) -> str:
+        """
+        Return the MAC of what C{request} asks for, and was granted in C{mode}.
 
         No two grants have one encoding: mode and numbers end with a space, the length of the name says where that ends,
         and an element, if there is one, begins with a plus sign.
@@ -95,7 +103,7 @@ class Prover:
         if self._mac is None:
             return ""
         mac, name = self._mac.copy(), request.name.text
-        said = f"{request.mode.name} {request.quantity} {token} {len(name)} {name}"
+        said = f"{mode.name} {request.quantity} {token} {len(name)} {name}"
         mac.update(_bytes(said if element is None else f"{said}+{element}"))
         return mac.hexdigest()
 

@@ -272,6 +272,38 @@ def check_apart(names: Iterable[ResourceName]) -> None:
             raise InvalidRequest(f"{name.text!r} is asked for {same}: several locks at once are of different resources")
 
 
+class AskedToConvert(Value):
+    """
+    A conversion that a program asks for, checked; see L{ask_to_convert}.
+
+    @ivar timeout: seconds to wait for it; C{None} for as long as it takes, or if it is not to wait.
+    """
+
+    mode: LockMode
+    wait: bool
+    timeout: float | None
+
+
+def ask_to_convert(name: str, mode: LockMode | str | int, timeout: float | None = None) -> AskedToConvert:
+    """
+    Check what a program wants to convert the lock C{name} to.
+
+    @param mode: a L{LockMode}, its name or its number.
+    @param timeout: seconds to wait at most, 0 or more; 0 is not to wait at all, C{None} as long as it takes.
+    @raise InvalidRequest: one of these is nothing of the kind, or the resource has no modes.
+    """
+    try:
+        if not parse_name(name).has_mode:
+            raise InvalidRequest("it has no mode: only simple and hierarchical resources can be converted")
+        if timeout is not None and not (_is_number(timeout) and timeout >= 0):
+            raise InvalidRequest(f"timeout {timeout!r} is not a number of seconds, 0 or more")
+        limit = None if timeout == 0 or timeout == float("inf") else timeout
+        return AskedToConvert(as_mode(mode), timeout != 0, limit)
+    except InvalidRequest as e:
+        e.concern(name)
+        raise
+
+
 def check_quantity(quantity: int) -> int:
     """
     Return C{quantity}.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count, groupby
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,8 @@ from flom.acquisition import Acquiring, Held
 from flom.codes import Outcome
 from flom.core.effects import (
     Contested,
+    Converted,
+    Converting,
     Delivered,
     Dismissed,
     Effect,
@@ -31,6 +33,7 @@ from flom.core.effects import (
     Incubated,
     Instant,
     Limit,
+    NotConverted,
     Queued,
     Refused,
     Revoked,
@@ -40,6 +43,7 @@ from flom.core.grace import MAX_GRACE, NO_WAIT, REJOIN_BATCH, REJOIN_TIME, Looki
 from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Loss, Statistics
 from flom.core.locks.table import LockTable
+from flom.core.modes import LockMode, excludes_no_more
 from flom.core.names import ResourceName
 from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import Asked, LockRequest, SessionId, SetRequest
@@ -179,6 +183,11 @@ class DeferredArbiter(Acquiring):
         from flom.server.values import KeptValues  # most daemons are never asked
 
         return KeptValues(self)
+
+    @property
+    def clock(self) -> IReactorTime:
+        """What has the timers."""
+        return self._clock
 
     @property
     def is_idle(self) -> bool:
@@ -441,6 +450,34 @@ class DeferredArbiter(Acquiring):
         self._carry_out(effects)
         return bool(effects)
 
+    def convert(
+        self, session: SessionId, name: ResourceName, mode: LockMode, *, wait: bool = True, number: int = 0
+    ) -> bool:
+        """
+        Change the mode of a lock that is held; see L{LockTable.convert}. While nothing is granted, it can change to one
+        that excludes no more; in a grace period, others wait for the end of that.
+
+        @return: whether that is decided, or waits; if not, it is to be tried again, see L{postpone}.
+        @raise flom.errors.RemoteProtocolError: see L{LockTable.convert}.
+        """
+        takeover = self._takeover
+        if takeover is not None:
+            if takeover.is_frozen:
+                return False
+            takeover.conversions.pop(session, None)
+        standing = self._table.standing(session, name)
+        is_in_grace = takeover is not None and takeover.is_in_grace
+        is_to_wait = is_in_grace or self.is_retired or self.is_closed
+        if is_to_wait and isinstance(standing, Granted) and not excludes_no_more(mode, standing.request.mode):
+            if takeover is None or not (is_in_grace and wait):
+                self._carry_out([NotConverted(standing.request, mode, Outcome.BUSY, number)])
+            else:
+                takeover.conversions[session] = partial(self.convert, session, name, mode, number=number)
+                self._carry_out([Converting(standing.request, mode, number)])
+        else:
+            self._carry_out(self._table.convert(session, name, mode, self.now(), wait=wait, number=number))
+        return True
+
     def postpone(self, call: Callable[[], None]) -> None:
         """Call C{call} in its turn after L{freeze}, if this goes on then."""
         assert self._freeze is not None
@@ -509,6 +546,7 @@ class DeferredArbiter(Acquiring):
         self.is_draining = self._table.is_draining = True
         self._on_drained = on_drained
         self._refuse(self._withdraw_of_holders())
+        self._carry_out(self._table.refuse_conversions())
         self._see_whether_drained()
 
     def retire(self) -> None:
@@ -523,6 +561,7 @@ class DeferredArbiter(Acquiring):
         refused = [*self._end_grace(), *self._withdraw_of_holders()]
         self._dismiss_idle()
         self._refuse(refused)
+        self._carry_out(self._table.refuse_conversions())
 
     def _withdraw_of_holders(self) -> list[LockRequest | SetRequest]:
         """Withdraw, and return, what sessions that hold something wait for besides."""
@@ -742,11 +781,22 @@ class DeferredArbiter(Acquiring):
             text = "{missing} holders of the former daemon have not come within {seconds:g} s: others are served now"
             self._log.warn(text, missing=missing, seconds=MAX_GRACE)
             self.statistics.lost[Loss.GRACE_ENDED] += missing
-        for request in self._end_grace():
+        requests = self._end_grace()
+        self._convert_deferred()  # which come before all requests
+        for request in requests:
             if request.session in self._sessions:
                 self._request_again(request)
         if self.is_draining:
             self._see_whether_drained()
+
+    def _convert_deferred(self) -> None:
+        """Decide the conversions that were deferred to the end of the grace period, of what is held still."""
+        conversions = {} if self._takeover is None else self._takeover.conversions
+        while conversions:
+            session, convert = next(iter(conversions.items()))
+            del conversions[session]
+            if self._table.holds(session):
+                convert()
 
     def _end_grace(self) -> list[LockRequest | SetRequest]:
         return [] if self._takeover is None else self._takeover.end_grace()
@@ -788,11 +838,11 @@ class DeferredArbiter(Acquiring):
     def _deliver(self, effect: Effect) -> None:
         """Deliver C{effect} to the session that it concerns, if that is still there."""
         kind = type(effect)
-        if self._log_grants or kind is Refused or kind is Withdrawn:
+        if self._log_grants or kind is Refused or kind is Withdrawn or kind is NotConverted:
             self._note_effect(effect)
         if kind is Ended or kind is Withdrawn:
             return
-        if self._takeover is not None and isinstance(effect, Granted):
+        if self._takeover is not None and (kind is Granted or (isinstance(effect, Converted) and effect.excludes_more)):
             self._takeover.note_granted(effect.request)
         deliver = self._sessions.get(effect.request.session)  # it may have been dropped meanwhile
         if deliver is None:
@@ -836,7 +886,13 @@ class DeferredArbiter(Acquiring):
             case Refused(outcome=outcome):
                 why = effect.why or outcome.name.lower().replace("_", " ")
                 self._log.info("{resource} ({mode}) refused to {peer}: {why}", why=why, **about)
-            case Queued() | Incubated():
+            case Converted(waited=waited, token=token):
+                text = "{resource} converted to {mode} by {peer} after {waited:.3f} s, token {token}"
+                self._log.debug(text, waited=waited, token=token, **about)
+            case NotConverted(mode=mode, outcome=outcome):
+                about |= {"asked": mode.name, "why": outcome.name.lower().replace("_", " ")}
+                self._log.info("{resource} ({mode}) not converted to {asked} by {peer}: {why}", **about)
+            case Queued() | Incubated() | Converting():
                 pass
             case _:
                 assert_never(effect)

@@ -19,11 +19,14 @@ from zope.interface import implementer
 from flom.codes import Outcome, ReturnCode
 from flom.core.effects import (
     Contested,
+    Converted,
+    Converting,
     Delivered,
     Dismissed,
     Ended,
     Granted,
     Incubated,
+    NotConverted,
     Queued,
     Refused,
     Revoked,
@@ -34,6 +37,7 @@ from flom.core.names import parse_name
 from flom.core.protocol.connection import ServerConnection
 from flom.core.protocol.encode import encode
 from flom.core.protocol.events import (
+    Convert,
     Incomplete,
     Introduced,
     InvalidLock,
@@ -86,6 +90,7 @@ from flom.text import one_line, truncate
 from flom.trace import tracer
 
 if TYPE_CHECKING:
+    from flom.core.modes import LockMode
     from flom.core.proofs import Prover
     from flom.server.holding import Holding
     from flom.server.holds import Adopter
@@ -305,7 +310,7 @@ class LockProtocol(Protocol):
                     is_done = True
                 if not is_done:
                     self._is_releasing = True
-                    self._arbiter.postpone(partial(self._release_late, order))
+                    self._arbiter.postpone(partial(self._carry_out_late, order))
                 elif (unlocked := self._connection.unlocked()) is not None:
                     self._send(unlocked)
             case LockRequest():
@@ -330,6 +335,9 @@ class LockProtocol(Protocol):
                 self._check_id(order)
                 if self._has_to_outlive and isinstance(order.message, Lock):
                     self._check_session(order.message)
+            case Convert():
+                if not self._arbiter.convert(self._id, order.name, order.mode, wait=order.wait, number=order.number):
+                    self._arbiter.postpone(partial(self._carry_out_late, order))
             case Ping():
                 self._answer_ping()
             case Incomplete():
@@ -408,7 +416,7 @@ class LockProtocol(Protocol):
             case ReleaseAll():
                 if not self._arbiter.release_all(self._id, rollback=order.rollback):
                     self._is_releasing = True
-                    self._arbiter.postpone(partial(self._release_late, order))
+                    self._arbiter.postpone(partial(self._carry_out_late, order))
                 elif (unlocked := self._connection.unlocked()) is not None:
                     self._send(unlocked)
             case WithdrawAll():
@@ -475,7 +483,7 @@ class LockProtocol(Protocol):
         proofs, throttle, is_in_grace = self._shared.proofs, self._shared.throttle, self._arbiter.is_in_grace
         return proofs.may_reclaim(request, self._client(), self._peer, throttle, is_in_grace=is_in_grace)
 
-    def _prove(self, grant: Granted) -> str:
+    def _prove(self, grant: Granted | Converted) -> str:
         """Return the proof of C{grant}; the empty string without a key."""
         if self._prover is None:
             secret = "" if self._session is None else self._session.secret
@@ -488,9 +496,10 @@ class LockProtocol(Protocol):
             return self._certificate().hex()
         return "" if self._is_tcp else self._origin or ""
 
-    def _release_late(self, order: Release | ReleaseAll) -> None:
+    def _carry_out_late(self, order: Release | ReleaseAll | Convert) -> None:
         """Carry out C{order}, which was postponed."""
-        self._is_releasing = False
+        if not isinstance(order, Convert):
+            self._is_releasing = False
         if self not in self._shared.connected:
             return
         try:
@@ -597,6 +606,13 @@ class LockProtocol(Protocol):
             case Refused(outcome=outcome, delayed=delayed):
                 number = self._connection.number_of(effect.request.name)
                 self._answer(outcome, delayed=delayed, why=effect.why, part=number)
+            case Converted(request=request, number=number):
+                proof = self._prove(effect)
+                self._answer_conversion(Outcome.GRANTED, request.mode, number, effect.token, proof, effect.delayed)
+            case Converting(mode=mode, number=number):
+                self._answer_conversion(Outcome.QUEUED, mode, number)
+            case NotConverted(mode=mode, number=number, outcome=outcome):
+                self._answer_conversion(outcome, mode, number, delayed=effect.delayed)
             case Dismissed() if self._connection.is_fresh:
                 self._is_too_late = True  # it may be the new leader, whose challenge is on its way
             case Dismissed():
@@ -613,6 +629,17 @@ class LockProtocol(Protocol):
                 pass
             case _:
                 assert_never(effect)
+
+    def _answer_conversion(
+        self,
+        outcome: Outcome,
+        mode: LockMode,
+        number: int,
+        token: int = 0,
+        proof: str = "",
+        delayed: bool = False,
+    ) -> None:
+        self._send(self._connection.converted(outcome, mode, number, token, proof, delayed=delayed))
 
     def _answer(
         self,

@@ -17,6 +17,9 @@ class Takeover:
     is_frozen = False
     """True if releases are to be postponed, too."""
 
+    conversions: dict[SessionId, Callable[[], object]]
+    """What was deferred to the end of the grace period: conversions, by the sessions that hold the locks."""
+
     def __init__(
         self,
         clock: IReactorTime,
@@ -32,6 +35,7 @@ class Takeover:
         @param least: see L{Grace}.
         """
         self._clock = clock
+        self.conversions = {}
         self._grace = Grace(grace, clock.seconds(), looking, least)
         self._timer: IDelayedCall | None = None if self._grace.is_over else clock.callLater(grace, on_end)
         self._set_timer()

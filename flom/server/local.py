@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from typing_extensions import assert_never
 from zope.interface import implementer
 
-from flom.acquisition import Held
+from flom.acquisition import Held, limit
 from flom.codes import Outcome
 from flom.core.effects import (
     Contested,
+    Converted,
+    Converting,
     Delivered,
     Dismissed,
     Ended,
     Granted,
     Incubated,
+    NotConverted,
     Queued,
     Refused,
     Revoked,
@@ -24,7 +28,7 @@ from flom.core.effects import (
 )
 from flom.core.held_value import HeldValue, known_value
 from flom.core.locks.statistics import Loss
-from flom.core.requests import Asked, LockRequest, show_lock
+from flom.core.requests import Asked, LockRequest, ask_to_convert, show_lock
 from flom.errors import (
     DaemonLost,
     FlomError,
@@ -33,11 +37,13 @@ from flom.errors import (
     Misuse,
     ValueNotKept,
     lock_refused,
+    not_converted,
     revoked_by,
 )
 from flom.interfaces import IHeld
 
 if TYPE_CHECKING:
+    from flom.core.modes import LockMode, ModeName
     from flom.core.protocol.parts import HeldPart
     from flom.core.requests import SessionId
     from flom.server.arbiter import DeferredArbiter
@@ -68,6 +74,9 @@ class LocalLock:
         self.element: str | None = None
         self.token: int | None = None
         self._value: HeldValue | None = None
+        self.mode = asked.mode
+        self._conversion = 0  # the number of the last one
+        self._converted: Deferred[None] | None = None  # while it waits
         self.lost: Deferred[FlomError] = Deferred()
 
     def __repr__(self) -> str:
@@ -105,6 +114,7 @@ class LocalLock:
             if not self.lost.called:
                 if not self._is_contested:  # which is counted where it is found out
                     self._arbiter.statistics.lost[Loss.SUPERSEDED] += 1
+                self._end_conversion(self._conversion, self._why_lost())
                 self.lost.callback(self._why_lost())
 
     @property
@@ -116,11 +126,49 @@ class LocalLock:
     def value(self, text: str) -> None:
         known_value(self._value, self._name.text).set(text, self._asked.mode)
 
+    def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
+        """See L{IHeld.convert}."""
+        try:
+            asked = ask_to_convert(self._name.text, mode, timeout)
+        except FlomError:
+            return fail()
+        if self.is_released:
+            return fail(Misuse(f"{self._what}: not held any more"))
+        if self.is_lost:
+            return fail(self._why_lost())
+        if self._converted is not None:
+            return fail(Misuse(f"{self._what}: it is being converted already"))
+        converted: Deferred[None] = Deferred(canceller=lambda _: self._stay())
+        self._converted = converted
+        self._convert(asked.mode, wait=asked.wait)
+        return limit(converted, asked.timeout, self._arbiter.clock, self._what, "converted")
+
+    def _convert(self, mode: LockMode, *, wait: bool = True) -> None:
+        self._conversion += 1
+        self._convert_as(self._conversion, mode, wait=wait)
+
+    def _convert_as(self, number: int, mode: LockMode, *, wait: bool) -> None:
+        if number != self._conversion or self.is_released or self.is_lost:
+            return
+        if not self._arbiter.convert(self.session, self._name, mode, wait=wait, number=number):
+            self._arbiter.postpone(partial(self._convert_as, number, mode, wait=wait))
+
+    def _stay(self) -> None:
+        """Withdraw the conversion that waits, by one to the mode that is held."""
+        self._converted = None
+        self._convert(self.mode)
+
+    def _end_conversion(self, number: int, why: FlomError | None) -> None:
+        if number == self._conversion and self._converted is not None:
+            converted, self._converted = self._converted, None
+            converted.callback(None) if why is None else converted.errback(why)
+
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
         if self.is_released:
             return fail(Misuse(f"{self._what}: not held any more"))
         self.is_released = True
+        self._end_conversion(self._conversion, Misuse(f"{self._what}: released before it was converted"))
         if self.is_lost and not self._is_contested:
             return fail(self._why_lost())
         if self._value is not None and self._value.note is not None and not rollback:
@@ -151,6 +199,11 @@ class LocalLock:
                 self.granted.callback(self)
             case Refused(outcome=outcome, why=why):
                 self._fail(lock_refused(outcome, effect.request.name.text, HERE, why))
+            case Converted(request=request, token=token, number=number):
+                self.mode, self.token = request.mode, token
+                self._end_conversion(number, None)
+            case NotConverted(outcome=outcome, number=number):
+                self._end_conversion(number, not_converted(outcome, self._name.text, HERE))
             case Dismissed():
                 self.dismiss()
             case Contested():
@@ -159,7 +212,7 @@ class LocalLock:
             case Revoked(by=by):
                 self._is_revoked = True
                 self.lose(revoked_by(by))
-            case Queued() | Incubated() | Ended() | Withdrawn():
+            case Queued() | Incubated() | Converting() | Ended() | Withdrawn():
                 pass
             case _:
                 assert_never(effect)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError, TimeoutError, fail
 from zope.interface.verify import verifyObject
 
 import flom
@@ -24,6 +24,7 @@ from flom.errors import (
     InvalidName,
     InvalidRequest,
     LockBusy,
+    LockDeadlock,
     LockImpossible,
     LockTimeout,
     Misuse,
@@ -371,3 +372,73 @@ async def test_a_value_that_is_not_kept_is_told_at_the_release(arbiter: Arbiter)
         await held.release()
     assert not getattr(held, "is_lost", False)
     await (await arbiter.acquire("R1", wait=False)).release()
+
+
+# conversions
+
+
+@deferred
+@pytest_twisted.ensureDeferred
+async def test_a_writer_that_converts_lets_readers_in(arbiter: Arbiter) -> None:
+    writer = await arbiter.acquire("R1")
+    reading = arbiter.acquire("R1", "PR")
+    await writer.convert("PR")
+    reader = await reading
+    assert (writer.mode, reader.mode) == (LockMode.PR, LockMode.PR)
+    for held in (writer, reader):
+        await held.release()
+
+
+@deferred
+@pytest_twisted.ensureDeferred
+async def test_a_reader_that_converts_comes_before_all_that_wait(arbiter: Arbiter) -> None:
+    readers = [await arbiter.acquire("R1", "PR") for _ in range(2)]
+    writing, tokens = arbiter.acquire("R1"), [reader.token for reader in readers]
+    converting = [reader.convert(LockMode.EX) for reader in readers]
+    with pytest.raises(FirstError) as refused:  # the later one, whichever that is
+        await DeferredList(converting, fireOnOneErrback=True, consumeErrors=True)
+    assert isinstance(refused.value.subFailure.value, LockDeadlock)
+    loser, winner = readers[refused.value.index], readers[1 - refused.value.index]
+    assert not converting[1 - refused.value.index].called
+    assert [reader.mode for reader in readers] == [LockMode.PR, LockMode.PR]
+    await loser.release()
+    await converting[1 - refused.value.index]
+    assert winner.mode == LockMode.EX
+    assert winner.token > max(tokens)
+    assert not writing.called
+    await winner.release()
+    await (await writing).release()
+
+
+@deferred
+@pytest_twisted.ensureDeferred
+async def test_a_conversion_that_is_given_up_leaves_the_lock_as_it_was(arbiter: Arbiter) -> None:
+    readers = [await arbiter.acquire("/r/1", "PR") for _ in range(2)]
+    await turns_away(LockBusy)(readers[0].convert("EX", timeout=0))
+    await turns_away(LockTimeout)(readers[0].convert("EX", timeout=0.001))
+    cancelled = readers[0].convert("PW")
+    await turns_away(Misuse)(readers[0].convert("EX"))
+    cancelled.cancel()
+    await turns_away(CancelledError)(cancelled)
+    assert readers[0].mode == LockMode.PR
+    await readers[1].convert("CR")
+    await readers[1].release()
+    await readers[0].convert("EX", timeout=0)
+    await readers[0].release()
+
+
+@deferred
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_converted_is_refused(arbiter: Arbiter) -> None:
+    units, held, other = [await arbiter.acquire(name) for name in ("N[3]", "R1", "R2")]
+    await turns_away(InvalidRequest)(units.convert("PR"))
+    await turns_away(InvalidRequest)(held.convert("XX"))
+    await turns_away(InvalidRequest)(held.convert("PR", timeout="soon"))
+    await held.convert("PR")
+    beside = await arbiter.acquire("R1", "PR")
+    converting = held.convert("EX")
+    await held.release()
+    await turns_away(Misuse)(converting)
+    await turns_away(Misuse)(held.convert("PR"))
+    for each in (units, other, beside):
+        await each.release()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
 
+from flom.core.modes import LockMode
 from flom.core.protocol.parts import HeldPart
 from flom.errors import FlomError
+
+if TYPE_CHECKING:
+    from flom.core.modes import ModeName
 
 
 class FakeProcesses:
@@ -68,6 +72,7 @@ class HeldOfTest:
     """
 
     is_lost = False
+    mode = LockMode.EX
 
     def __init__(self, number: int = 7) -> None:
         self.element: str | None = None
@@ -78,6 +83,9 @@ class HeldOfTest:
         self.was_rolled_back: bool | None = None
         self.parts: tuple[HeldPart, ...] = ()
         self._number = number
+
+    def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
+        raise AssertionError("it is not to be converted")
 
     def descriptors(self) -> list[int]:
         return [self._number]

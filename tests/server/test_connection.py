@@ -330,7 +330,7 @@ def extended(name: str = "R1", **attributes: Any) -> bytes:
 
 def first_of_ours(code: int, element: str | None = None, grant: int = 0) -> Message:
     """Return an answer to a client of ours; C{grant} counts those of the daemon, 0 if it is none."""
-    return first(code, element).replace(extended=True, token=(1 << 32) + grant if grant else 0)
+    return first(code, element).replace(extended=True, converts=True, token=(1 << 32) + grant if grant else 0)
 
 
 def test_a_client_of_ours_hears_that_its_unlock_was_taken() -> None:

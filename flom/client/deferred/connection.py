@@ -19,7 +19,7 @@ from flom.client.deferred.holders import SharedHolding
 from flom.client.retry import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, unconfirmed, why_closed
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
-from flom.core.protocol.events import Granted, Introduced, MoreWanted, Pong, Refused, Waiting
+from flom.core.protocol.events import Converted, Granted, Introduced, MoreWanted, NotConverted, Pong, Refused, Waiting
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested, Lock, Note, Revoked, Terms, Unlocked
 from flom.errors import (
@@ -47,6 +47,9 @@ from flom.reactor.transports import (
 from flom.trace import tracer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flom.core.modes import LockMode
     from flom.tls.context import Tls
 
 _CHECK_PART: Final = 5  # of the daemon's session-timeout is the time in which it should answer
@@ -70,6 +73,7 @@ class LockClient(Protocol):
     @ivar is_broken: true once it has ended in another way than by being closed by the daemon, or if the daemon expects
         us back all the same.
     @ivar pongs: how many answers to L{ping} have come and were not counted yet.
+    @ivar on_conversion: called with what has become of conversions of the lock.
     @ivar is_given_up: true once it is taken for broken, and about to end.
     @ivar holding: by which the next daemon at this address knows of us; C{None} if it does not.
     """
@@ -89,6 +93,7 @@ class LockClient(Protocol):
         self.holding: SharedHolding | None = None
         self.pongs = 0
         self.is_given_up = False
+        self.on_conversion: Callable[[Converted | NotConverted], object] = lambda event: None
         self._has_asked = False  # while we wait, and have not been answered
         self._is_probed = False
         self._clock = clock
@@ -186,6 +191,21 @@ class LockClient(Protocol):
         if self._connection.awaits_close:
             close_our_side(self.transport)
         return unlocked
+
+    @property
+    def converts(self) -> bool:
+        """True if the daemon understands conversions."""
+        return self._connection.converts
+
+    def convert(self, name: str, mode: LockMode, *, wait: bool = True) -> int:
+        """
+        Change the mode of the lock; L{on_conversion} is called with the answer.
+
+        @return: the number that the answer has.
+        @raise LocalProtocolError: no lock is held any more, or the daemon does not understand it.
+        """
+        self._write(self._connection.convert(name, mode, wait=wait))
+        return self._connection.conversion
 
     def ping(self) -> None:
         """Ask whether the daemon is there, unless the lock has just been released or lost."""
@@ -314,6 +334,8 @@ class LockClient(Protocol):
                         self._decide(lock_refused(event.outcome, name, self.peer, event.why))
                     case Unlocked():
                         self._note_unlock(event)
+                    case Converted() | NotConverted():
+                        self.on_conversion(event)
                     case Pong():
                         self._note_pong()
                     case Contested() if self.contest is None:

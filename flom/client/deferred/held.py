@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from flom.acquisition import limit
 from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.heartbeat import Heartbeats
@@ -17,11 +19,12 @@ from flom.client.retry import CLOSE_TIMEOUT, MOST_GONE, NOTE_TIMEOUT, UNLOCK_TRY
 from flom.codes import Outcome
 from flom.core.held_value import HeldValue, check_kept, known_value
 from flom.core.lease import NEVER
+from flom.core.modes import in_both
 from flom.core.names import parse_name
-from flom.core.protocol.events import Granted
+from flom.core.protocol.events import Converted, Granted, NotConverted
 from flom.core.protocol.messages import Lock, Unlocked
 from flom.core.protocol.parts import HeldPart, parts_held, show_locks
-from flom.core.requests import show_lock
+from flom.core.requests import AskedToConvert, ask_to_convert, show_lock
 from flom.errors import (
     DaemonLost,
     FlomError,
@@ -31,9 +34,13 @@ from flom.errors import (
     LockTimeout,
     Misuse,
     ValueNotKept,
+    not_converted,
 )
 from flom.interfaces import IHeld
 from flom.job.wording import unreclaimed
+
+if TYPE_CHECKING:
+    from flom.core.modes import LockMode, ModeName
 
 
 @implementer(IHeld)
@@ -64,6 +71,10 @@ class RemoteHeld:
         """
         self.element = granted.element
         self.token = granted.token
+        self.mode = message.mode
+        self._converted: Deferred[None] | None = None  # while a conversion waits
+        self._target: AskedToConvert | None = None  # until the daemon has answered
+        self._conversion = 0  # the number of the last one on this connection
         self.lost: Deferred[FlomError] = Deferred()
         self._name = message.title
         self._message = message
@@ -104,6 +115,7 @@ class RemoteHeld:
         if self.is_released:
             return fail(Misuse(f"{self._name} at {self._client.peer}: not held any more"))
         self.is_released = True
+        self._end_conversion(Misuse(f"{self._name} at {self._client.peer}: released before it was converted"))
         if self.is_lost and self._client.contest is None:
             return fail(self._why_lost())
         released: Deferred[None] = Deferred()  # by cancelling this, its user cancels nothing of ours
@@ -115,6 +127,62 @@ class RemoteHeld:
             ended = self._reclaiming.addCallback(lambda _: self._unlock(rollback))
         ended.chainDeferred(released)
         return released
+
+    def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
+        """See L{IHeld.convert}."""
+        what = f"{self._name} at {self._client.peer}"
+        try:
+            asked = ask_to_convert(self._name, mode, timeout)
+        except FlomError:
+            return fail()
+        if self.is_released:
+            return fail(Misuse(f"{what}: not held any more"))
+        if self.is_lost:
+            return fail(self._why_lost())
+        if self._converted is not None:
+            return fail(Misuse(f"{what}: it is being converted already"))
+        converted: Deferred[None] = Deferred(canceller=lambda _: self._stay())
+        self._converted = converted
+        self._convert(asked)
+        return limit(converted, asked.timeout, self._way_back.clock, what, "converted")
+
+    def _convert(self, asked: AskedToConvert) -> None:
+        """Ask for C{asked}, in the place of what was asked for before; if the daemon goes, ask the next one."""
+        self._target = asked
+        self._way_back.note_mode(in_both(self.mode, asked.mode))  # in which it is held, whether this is done or not
+        if self._reclaiming is not None:
+            return  # and asked for then
+        if self._client.converts:
+            self._conversion = self._client.convert(self._name, asked.mode, wait=asked.wait)
+        else:
+            self._end_conversion(not_converted(Outcome.UNSUPPORTED, self._name, self._client.peer))
+
+    def _stay(self) -> None:
+        """Withdraw the conversion that waits, by one to the mode that is held."""
+        self._converted = None
+        self._convert(AskedToConvert(self.mode, True, None))
+
+    def _note_conversion(self, event: Converted | NotConverted) -> None:
+        is_last = event.number == self._conversion
+        if isinstance(event, Converted):
+            self.mode, self.token = event.mode, event.token
+            to_come = self.mode if is_last or self._target is None else in_both(self.mode, self._target.mode)
+            self._way_back.note_mode(to_come, event.token, event.proof)
+        if is_last:
+            is_done = isinstance(event, Converted)
+            self._end_conversion(None if is_done else self._why_not(event))
+
+    def _why_not(self, event: Converted | NotConverted) -> FlomError:
+        assert isinstance(event, NotConverted)
+        return not_converted(event.outcome, self._name, self._client.peer)
+
+    def _end_conversion(self, why: FlomError | None) -> None:
+        self._target = None
+        if why is not None:
+            self._way_back.note_mode(self.mode)
+        converted, self._converted = self._converted, None
+        if converted is not None:
+            converted.callback(None) if why is None else converted.errback(why)
 
     def fileno(self) -> int:
         """Return the descriptor of the connection: every process that has it open keeps the lock."""
@@ -147,6 +215,9 @@ class RemoteHeld:
     def _hold_by(self, client: LockClient, due: float) -> None:
         self._client = client
         client.lost.addCallback(self._note_end)
+        client.on_conversion = self._note_conversion
+        if self._target is not None and not (client.lost.called or self.is_released):
+            self._convert(self._target)
         if due < NEVER and not client.lost.called:
             self._heartbeats.watch(self, due)
 
@@ -247,6 +318,7 @@ class RemoteHeld:
 
     def _note_loss(self, why: FlomError) -> None:
         self.is_lost = True
+        self._end_conversion(why)
         self._heartbeats.leave(self)
         if self._client.closed.called or not isinstance(why, LockContested):
             self._client.give_up()

@@ -39,6 +39,7 @@ from flom.errors import DaemonLost, DaemonUnreachable
 from flom.net.keepalive import Keepalive
 
 if TYPE_CHECKING:
+    from flom.core.modes import LockMode
     from flom.tls.context import Tls
 
 _T = TypeVar("_T")
@@ -245,6 +246,21 @@ class WayBack:
         self._granted = granted
         self._holder = new_holder()
         self._asked_at = asked_at
+
+    @property
+    def clock(self) -> Any:
+        """The reactor."""
+        return self._ways.clock
+
+    def note_mode(self, mode: LockMode, token: int | None = None, proof: str = "") -> None:
+        """
+        Note in which mode the lock is to be reclaimed.
+
+        @param token: by which it is held in that mode, and C{proof} likewise; C{None} for the one so far.
+        """
+        self._message = self._message.replace(mode=mode)
+        if token is not None:
+            self._granted = self._granted.replace(token=token, proof=proof)
 
     @property
     def heartbeat(self) -> Heartbeat | None:

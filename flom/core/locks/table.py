@@ -34,13 +34,13 @@ from flom.core.locks.circles import Circles
 from flom.core.locks.positions import Kept, Remembered
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
-from flom.core.locks.resources.conversion import Conversion, ConvertibleResource, excludes_no_more
+from flom.core.locks.resources.conversion import Conversion, ConvertibleResource
 from flom.core.locks.resources.sequence import SequenceResource
 from flom.core.locks.sets import SetQueue, WaitingSet, WaitingSets
 from flom.core.locks.sharing import share, share_again
 from flom.core.locks.snapshot import LockView, ResourceView, TableView
 from flom.core.locks.statistics import Statistics
-from flom.core.modes import LockMode
+from flom.core.modes import LockMode, excludes_no_more
 from flom.core.names import ResourceName, parse_name
 from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import LockRequest, SessionId, SetRequest
@@ -866,7 +866,8 @@ class LockTable:
         if has_wishes:
             self._circles.add_holding(holding)
         delayed = conversion.id > 0
-        return Converted(request, holding.token, conversion.number, delayed, now.monotonic - conversion.since)
+        waited = now.monotonic - conversion.since
+        return Converted(request, holding.token, conversion.number, delayed, not is_less, waited)
 
     def _new_token(self) -> int:
         """Return a token that is higher than all before."""

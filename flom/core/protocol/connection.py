@@ -35,6 +35,8 @@ from flom.core.protocol.framing import END_OF_MESSAGE, MAX_ANSWER_SIZE, MAX_MESS
 from flom.core.protocol.messages import (
     Answer,
     Contested,
+    Convert,
+    ConvertAnswer,
     Goodbye,
     HandedOver,
     HoldAnswer,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Final
 
+    from flom.core.modes import LockMode
     from flom.core.protocol.events import Event, Order
     from flom.core.requests import SessionId
 
@@ -167,6 +170,25 @@ class ClientConnection(ClientSession):
         data = encode(message)
         self.note_sent(message)
         return data
+
+    def convert(self, name: str, mode: LockMode, *, wait: bool = True) -> bytes:
+        """
+        Change the mode of the lock; the last call counts.
+
+        @param name: as in the L{Lock} message that was granted.
+        @param wait: wait if the mode cannot be granted now.
+        @raise LocalProtocolError: C{name} is not held, or the daemon has not said that it L{converts}.
+        """
+        if not self.converts:
+            raise LocalProtocolError("the daemon has not said that it understands conversions")
+        message = Convert(name, mode, wait, self._conversion % (2**31 - 1) + 1)
+        self.note_sent(message)
+        return encode(message)
+
+    @property
+    def conversion(self) -> int:
+        """The number of the last conversion; 0 before the first one."""
+        return self._conversion
 
     def shut_down(
         self, immediate: bool, peer_id: str | None = None, *, drain: bool = False, handover: bool = False
@@ -388,6 +410,12 @@ class ServerConnection(ServerSession):
     def pong(self) -> bytes:
         """Answer a L{Ping}."""
         return _PONG
+
+    def converted(
+        self, outcome: Outcome, mode: LockMode, number: int, token: int = 0, proof: str = "", *, delayed: bool = False
+    ) -> bytes:
+        """Say what became of a conversion; see L{ConvertAnswer} for the parameters."""
+        return encode(ConvertAnswer(24 if delayed else 16, outcome, mode, number, token, proof))
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""

@@ -20,6 +20,8 @@ from flom.core.protocol.messages import (
     Answer,
     Challenge,
     Contested,
+    Convert,
+    ConvertAnswer,
     Discover,
     Discovered,
     Goodbye,
@@ -267,6 +269,7 @@ def _answer(found: Attributes) -> Answer:
         answer.get("why", ""),
         _hold(found["hold"]) if "hold" in found else None,
         _number_up_to(MOST_PARTS, answer, "part"),
+        _number(msg.get("converts", "")) != 0,
     )
 
 
@@ -280,6 +283,26 @@ def _hold(hold: dict[str, str]) -> HoldTold:
         ttl / 1000,
         _flag(hold.get("adopted", "")),
     )
+
+
+def _convert(found: Attributes) -> Convert:
+    resource = _name_and_more(found)
+    mode, number = _conversion(found)
+    return Convert(_decode_name(resource["name"]), mode, _number(resource.get("wait", "")) != 0, number)
+
+
+def _convert_answer(found: Attributes) -> ConvertAnswer:
+    answer = found.get("answer", {})
+    code, token = _number(answer["rc"]) if "rc" in answer else None, _number(answer.get("token", ""))
+    token = token if 0 < token <= MAX_TOKEN else 0
+    return ConvertAnswer(_number(found["msg"]["step"]), code, *_conversion(found), token, _proof_of_grant(answer))
+
+
+def _conversion(found: Attributes) -> tuple[LockMode, int]:
+    msg = found["msg"]
+    if not (number := _number_up_to(_INT32_MAX, msg, "number")):
+        raise RemoteProtocolError("a conversion without a number")
+    return _mode(msg.get("mode", "")), number
 
 
 def _told(answer: dict[str, str]) -> Told:
@@ -460,6 +483,9 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (6, 8): _challenge,
     (6, 16): _proof,
     (6, 24): _offer,
+    (7, 8): _convert,
+    (7, 16): _convert_answer,
+    (7, 24): _convert_answer,
 }
 
 

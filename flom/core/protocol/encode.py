@@ -18,6 +18,8 @@ from flom.core.protocol.messages import (
     Answer,
     Challenge,
     Contested,
+    Convert,
+    ConvertAnswer,
     Discover,
     Discovered,
     Goodbye,
@@ -197,7 +199,10 @@ def _more(message: Message) -> str:
             start = f" start={_quoted(message.start)}" if message.start else ""
             terms = spell_terms(message.terms) if message.session else ""
             wishes = ' wishes="1"' if message.wishes else ""
+            start += ' converts="1"' if message.converts else ""
             return f' extended="1"{wishes}{_spell_session(message)}{terms}{start}'
+        case Convert() | ConvertAnswer():
+            return f' number="{message.number}" mode="{message.mode:d}"'
         case Discover():
             group = f" group={_quoted(message.group)}" if message.group else ""
             everyone = ' everyone="1"' if message.everyone else ""
@@ -265,7 +270,7 @@ def _element(message: Lock | More | Answer) -> str:
     return "" if message.element is None else f" element={_quoted(message.element)}"
 
 
-def _spell_token(message: Lock | More | Answer) -> str:
+def _spell_token(message: Lock | More | Answer | ConvertAnswer) -> str:
     token = f' token="{message.token}"' if message.token else ""
     return token + (f' proof="{message.proof}"' if message.proof else "")
 
@@ -304,6 +309,10 @@ def _body(message: Message) -> str:
             told += f' part="{message.part}"' if message.part else ""
             hold = "" if message.hold is None else spell_hold(message.hold)
             return f'{session}<answer rc="{message.code}"{_element(message)}{told}{_spell_token(message)}/>{hold}'
+        case Convert():
+            return f'<resource name="{_encode_name(message.name)}" wait="{message.wait:d}"/>'
+        case ConvertAnswer():
+            return f'<answer rc="{message.code}"{_spell_token(message)}/>'
         case Goodbye():
             return f'<resource name="{_encode_name(message.name)}" rollback="1" />'
         case Unlock():

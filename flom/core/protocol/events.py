@@ -26,6 +26,7 @@ from flom.core.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flom.codes import Outcome
+    from flom.core.modes import LockMode
     from flom.core.names import ResourceName
     from flom.core.protocol.messages import HoldTold, Note, Told
 
@@ -98,6 +99,32 @@ class Refused(Value):
     part: int = 0
 
 
+class Converted(Value):
+    """
+    The lock is held in another mode; see L{flom.core.protocol.messages.ConvertAnswer} for the fields.
+
+    @ivar number: of the request for it, L{ClientConnection.convert}: there may have been another one since.
+    """
+
+    mode: LockMode
+    number: int
+    token: int
+    proof: str = ""
+
+
+class Converting(Value):
+    """The conversion of this number waits, and the lock is held as it was."""
+
+    number: int
+
+
+class NotConverted(Value):
+    """The conversion of this number is refused, because of C{outcome}, and the lock is held as it was."""
+
+    number: int
+    outcome: Outcome
+
+
 class MoreWanted(Value):
     """The daemon waits for what had no room in the request for the lock: send L{ClientConnection.more}."""
 
@@ -130,6 +157,15 @@ class Release(Value):
     name: ResourceName
     rollback: bool
     note: Note | None = None
+
+
+class Convert(Value):
+    """The client changes the mode of the lock on C{name} that it holds; see L{flom.core.protocol.messages.Convert}."""
+
+    name: ResourceName
+    mode: LockMode
+    wait: bool
+    number: int
 
 
 class Withdraw(Value):
@@ -168,6 +204,9 @@ Event = (
     | Granted
     | PartGranted
     | Refused
+    | Converted
+    | Converting
+    | NotConverted
     | Unlocked
     | Contested
     | Revoked
@@ -186,6 +225,7 @@ Order = (
     | Incomplete
     | Release
     | ReleaseAll
+    | Convert
     | Withdraw
     | WithdrawAll
     | InvalidLock

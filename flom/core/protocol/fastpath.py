@@ -131,7 +131,9 @@ def _is_proof(data: bytes) -> bool:
 _EXTENDED: Final = b' extended="1"'
 
 _Answer = tuple[int, int, "str | None", "str | None", bool, str]  # what an Answer is made of, but session and token
-_encoded: Final[Cache[_Answer, bytes]] = Cache(lambda fields: encode(Answer(*fields[:5], start=fields[5])), 1024)
+_encoded: Final[Cache[_Answer, bytes]] = Cache(
+    lambda fields: encode(Answer(*fields[:5], start=fields[5], converts=fields[4])), 1024
+)
 
 
 def encode_answer(

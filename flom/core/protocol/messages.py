@@ -258,6 +258,7 @@ class Answer(Value):
         with a token, and empty if the daemon gives none.
     @ivar terms: what is told together with C{session}.
     @ivar wishes: true if the daemon understands L{Wishes}; said when it asks for a L{More}.
+    @ivar converts: true if the daemon understands L{Convert}; only where C{extended} is true.
     @ivar told: what is kept with the resource; C{None} if that was not wished.
     @ivar why: the reason of a refusal, if C{code} does not say all of it.
     @ivar hold: the hold that was begun, or adopted; C{None} if that was not wished.
@@ -282,6 +283,7 @@ class Answer(Value):
     why: str = ""
     hold: HoldTold | None = None
     part: int = 0
+    converts: bool = False
 
 
 class Unlock(Value):
@@ -318,6 +320,45 @@ class Goodbye(Value):
 
     name: str
     reason: WhyWithdrawn
+
+
+class Convert(Value):
+    """
+    A client changes the mode of a lock that it holds, which is answered by L{ConvertAnswer}. It is sent only to a
+    daemon that has said that it L{Answer.converts}; any other one would close the connection, and free the lock.
+
+    The last one counts: to give up one that waits, a client converts to the mode that it holds.
+
+    @ivar wait: wait if the mode cannot be granted now.
+    @ivar number: is repeated in the answers, 1 to 2**31 - 1.
+    """
+
+    verb, step = 7, 8
+
+    name: str
+    mode: LockMode
+    wait: bool = True
+    number: int = 1
+
+
+class ConvertAnswer(Value):
+    """
+    What became of a L{Convert}.
+
+    @ivar step: 16 for the first answer, 24 for a later one.
+    @ivar code: the number of an L{flom.codes.Outcome}: granted, queued, or the reason why the lock is held as it was.
+    @ivar mode: that was asked for; if it is granted, it is held now.
+    @ivar token: of a grant, see L{Answer.token}, as for C{proof}.
+    """
+
+    verb = 7
+
+    step: int
+    code: int | None
+    mode: LockMode
+    number: int
+    token: int = 0
+    proof: str = ""
 
 
 class Unlocked(Value):
@@ -625,9 +666,18 @@ class Offer(Value):
     sealed: str = ""
 
 
-Request = Lock | More | Unlock | Goodbye | Shutdown | StatusRequest | Revoke | HoldOrder | Ping
+Request = Lock | More | Unlock | Goodbye | Convert | Shutdown | StatusRequest | Revoke | HoldOrder | Ping
 Reply = (
-    Answer | Unlocked | Contested | Revoked | StatusFollows | ManagementRefused | HandedOver | RevokeAnswer | HoldAnswer
+    Answer
+    | ConvertAnswer
+    | Unlocked
+    | Contested
+    | Revoked
+    | StatusFollows
+    | ManagementRefused
+    | HandedOver
+    | RevokeAnswer
+    | HoldAnswer
 )
 Message = Request | Reply | Discover | Discovered | Challenge | Proof | Offer
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from flom.codes import Outcome
 from flom.core.names import ResourceName, parse_name
+from flom.core.protocol.events import Convert as ConvertOrder
 from flom.core.protocol.events import (
+    Converted,
+    Converting,
     Granted,
     Incomplete,
     InvalidLock,
     MoreWanted,
+    NotConverted,
     Order,
     PartGranted,
     Pong,
@@ -26,6 +30,8 @@ from flom.core.protocol.messages import (
     Answer,
     Challenge,
     Contested,
+    Convert,
+    ConvertAnswer,
     Goodbye,
     HandedOver,
     HoldAnswer,
@@ -65,6 +71,9 @@ if TYPE_CHECKING:
         | Granted
         | PartGranted
         | Refused
+        | Converted
+        | Converting
+        | NotConverted
         | Unlocked
         | Contested
         | Revoked
@@ -105,6 +114,7 @@ _SERVER: Final[dict[int, dict[type, int]]] = {
         StatusRequest: _Server.EXTENDED,
         HoldOrder: _Server.EXTENDED,
         Ping: _Server.EXTENDED,
+        Convert: _Server.EXTENDED,
     },
     _Server.WATCHING: {StatusRequest: _Server.WATCHING},
     _Server.INCOMPLETE: {More: _Server.EXTENDED, Unlock: _Server.INCOMPLETE, Goodbye: _Server.INCOMPLETE},
@@ -199,6 +209,8 @@ class ServerSession:
             return self._lock(message)
         if isinstance(message, (Ping, More)):
             return self._more_of(message) if isinstance(message, More) else self._ping(message)
+        if isinstance(message, Convert):
+            return ConvertOrder(self._bound_name(message), message.mode, message.wait, message.number)
         if isinstance(message, Goodbye):
             name = self._bound_name(message)
             return Withdraw(name, message.reason) if self.several is None else WithdrawAll(message.reason)
@@ -321,7 +333,7 @@ class ServerSession:
             message.wishes,
         )
 
-    def _bound_name(self, message: Lock | Unlock | Goodbye) -> ResourceName:
+    def _bound_name(self, message: Lock | Unlock | Goodbye | Convert) -> ResourceName:
         assert self._name is not None
         if message.name == self._name.text:  # mostly
             return self._name
@@ -345,6 +357,7 @@ class _Client:
     ASKED: Final = "asked"  # waits for the first answer
     WAITING: Final = "waiting"  # the daemon has answered that it must wait
     HOLDING: Final = "holding"
+    CONVERTING: Final = "converting"  # holds, and has asked for another mode
     RELEASING: Final = "releasing"  # has released what it held, and waits for the daemon to say so
     RELEASED: Final = "released"  # likewise, but the daemon says so by closing the connection, if at all
     WATCHING: Final = "watching"  # asks what the daemon holds
@@ -381,6 +394,18 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         Revoked: _Client.HOLDING,
         Ping: _Client.HOLDING,
         Pong: _Client.HOLDING,
+        Convert: _Client.CONVERTING,
+    },
+    _Client.CONVERTING: {
+        Unlock: _Client.RELEASED,
+        Contested: _Client.CONVERTING,
+        Revoked: _Client.CONVERTING,
+        Ping: _Client.CONVERTING,
+        Pong: _Client.CONVERTING,
+        Convert: _Client.CONVERTING,
+        Converting: _Client.CONVERTING,
+        Converted: _Client.HOLDING,
+        NotConverted: _Client.HOLDING,
     },
     _Client.RELEASING: {
         Unlocked: _Client.IDLE,
@@ -388,6 +413,9 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         Revoked: _Client.RELEASING,
         Ping: _Client.RELEASING,
         Pong: _Client.RELEASING,
+        Converting: _Client.RELEASING,
+        Converted: _Client.RELEASING,
+        NotConverted: _Client.RELEASING,
     },
     _Client.RELEASED: {Lock: _Client.ASKED},
     _Client.WATCHING: {
@@ -404,8 +432,9 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
     _Client.OVER: {},
 }
 """
-The state to which a message that is sent, or an event that is received, leads. There are two exceptions: an unlock
-that the daemon answers leads to L{_Client.RELEASING}, a refusal after which it listens on to L{_Client.IDLE}.
+The state to which a message that is sent, or an event that is received, leads. There are three exceptions: an unlock
+that the daemon answers leads to L{_Client.RELEASING}, a refusal after which it listens on to L{_Client.IDLE}, and the
+answer to another conversion than the last one leads nowhere.
 """
 
 _STEPS_DUE: Final = {_Client.ASKED: (16,), _Client.WAITING: (24, 32)}
@@ -422,10 +451,22 @@ class ClientSession:
     @ivar session: what to say to the daemon on another connection if this one breaks (L{Answer.session}); the empty
         string if it has no such thing.
     @ivar terms: what the daemon has said of it.
+    @ivar converts: true once the daemon has said that it understands conversions.
     @ivar following: what the daemon is to be told once it has asked for it (L{MoreWanted}).
     """
 
-    __slots__ = ("_due", "_grants", "_name", "_state", "following", "is_extended", "session", "terms")
+    __slots__ = (
+        "_conversion",
+        "_due",
+        "_grants",
+        "_name",
+        "_state",
+        "converts",
+        "following",
+        "is_extended",
+        "session",
+        "terms",
+    )
 
     def __init__(self) -> None:
         self._state: str = _Client.IDLE
@@ -436,11 +477,18 @@ class ClientSession:
         self.following: tuple[More, ...] = ()
         self._due = 0  # how many locks are asked for at once, if that is more than one
         self._grants: dict[int, Granted] = {}  # those of them that it has got, by their numbers, which begin with 1
+        self.converts = False
+        self._conversion = 0  # the number of the last one
 
     @property
     def holds(self) -> bool:
         """True while the lock is held."""
-        return self._state == _Client.HOLDING
+        return self._state in (_Client.HOLDING, _Client.CONVERTING)
+
+    @property
+    def is_converting(self) -> bool:
+        """True from a conversion until it is decided."""
+        return self._state == _Client.CONVERTING
 
     @property
     def is_idle(self) -> bool:
@@ -480,12 +528,14 @@ class ClientSession:
         if isinstance(message, Lock):
             self._name = message.name
             self._due = 0 if message.wishes is None else len(message.wishes.parts)
+        elif isinstance(message, Convert):
+            self._conversion = message.number
         self._state = _Client.RELEASING if self.is_extended and state == _Client.RELEASED else state
 
     @property
     def is_engaged(self) -> bool:
         """True while a lock is asked for or held."""
-        return self._state in (_Client.ASKED, _Client.WAITING, _Client.HOLDING)
+        return self._state in (_Client.ASKED, _Client.WAITING, _Client.HOLDING, _Client.CONVERTING)
 
     def meaning_of(self, message: Message) -> Meaning:
         """
@@ -503,13 +553,18 @@ class ClientSession:
                 event = self._note_part(message.part, event)
         elif isinstance(message, Ping) and message.step == 16:
             event = Pong()
+        elif isinstance(message, ConvertAnswer):
+            event = _meaning_of_conversion(message)
         state = _CLIENT[self._state].get(type(event))
         if state is None or isinstance(event, Request):
             raise RemoteProtocolError(f"{kind(message)} of step {message.step} while {self._state}")
         if isinstance(message, Answer):
             self.is_extended |= message.extended
+            self.converts |= message.converts
             if message.session:
                 self.session, self.terms = message.session, message.terms
+        if isinstance(message, ConvertAnswer) and message.number != self._conversion:
+            state = self._state  # it was asked for something else since
         is_for_now = isinstance(event, Refused) and self.is_extended and event.outcome in _REFUSED_FOR_NOW
         self._state = _Client.IDLE if is_for_now else state
         return event  # type: ignore[return-value]  # the table has no others
@@ -541,7 +596,7 @@ class ClientSession:
             return True
         if isinstance(message, Lock):
             return parse_name(message.name).key == parse_name(self._name).key
-        return isinstance(message, Unlock) and message.name == self._name
+        return isinstance(message, (Unlock, Convert)) and message.name == self._name
 
 
 def _meaning(answer: Answer) -> Waiting | Granted | Refused:
@@ -554,3 +609,13 @@ def _meaning(answer: Answer) -> Waiting | Granted | Refused:
     if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
         return Waiting(outcome == Outcome.AWAITING_CREATION)
     return Refused(outcome, answer.why, answer.part)
+
+
+def _meaning_of_conversion(answer: ConvertAnswer) -> Converted | Converting | NotConverted:
+    try:
+        outcome = Outcome(answer.code)  # type: ignore[arg-type]  # None is no Outcome either
+    except ValueError:
+        raise RemoteProtocolError(f"an answer with code {answer.code}") from None
+    if outcome == Outcome.GRANTED:
+        return Converted(answer.mode, answer.number, answer.token, answer.proof)
+    return Converting(answer.number) if outcome == Outcome.QUEUED else NotConverted(answer.number, outcome)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from flom.core.effects import Effect, Granted
+from flom.core.effects import Converted, Effect, Granted
 from flom.core.grace import Looking
 from flom.core.tokens import begin_epoch, epoch_of
 from flom.server.arbiter import DeferredArbiter
@@ -194,7 +194,7 @@ class LeasedArbiter(DeferredArbiter):
             self._takeover = None
 
     def _deliver(self, effect: Effect) -> None:
-        if type(effect) is Granted:
+        if type(effect) is Granted or type(effect) is Converted:
             tenure = self._open
             if not tenure.grants_from <= self._boottime() < tenure.ends_at and not self._may_tell(effect):
                 return
@@ -203,7 +203,7 @@ class LeasedArbiter(DeferredArbiter):
             return
         DeferredArbiter._deliver(self, effect)
 
-    def _may_tell(self, grant: Granted) -> bool:
+    def _may_tell(self, grant: Granted | Converted) -> bool:
         """Return whether C{grant} may leave; if not, it is told later, or never."""
         if grant.request.name.key in self._saving:
             self._withheld.append(grant)

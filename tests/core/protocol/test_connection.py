@@ -12,7 +12,10 @@ from flom.core.names import parse_name
 from flom.core.protocol.connection import ClientConnection, ServerConnection
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode, extend
+from flom.core.protocol.events import Convert as ConvertOrder
 from flom.core.protocol.events import (
+    Converted,
+    Converting,
     Event,
     Granted,
     Incomplete,
@@ -20,6 +23,7 @@ from flom.core.protocol.events import (
     InvalidLock,
     Lost,
     MoreWanted,
+    NotConverted,
     Pong,
     Refused,
     Release,
@@ -33,6 +37,8 @@ from flom.core.protocol.messages import (
     STATUS_PROBE,
     Answer,
     Contested,
+    Convert,
+    ConvertAnswer,
     Goodbye,
     Lock,
     ManagementRefused,
@@ -54,12 +60,13 @@ from flom.core.requests import LockRequest, SessionId
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
 LOCK = Lock("R1", LockMode.EX, wait=True, create=True, peer_id="client", extended=True)
-INTRODUCED = Introduced("server", Answer(16, 0, None, "server", True))
+INTRODUCED = Introduced("server", Answer(16, 0, None, "server", True, converts=True))
 
 
 def answer(step: int, code: int, element: str | None = None, extended: bool = True) -> bytes:
     first = step == 16
-    return encode(Answer(step, code, element, "server" if first else None, extended and first))
+    is_ours = extended and first
+    return encode(Answer(step, code, element, "server" if first else None, is_ours, converts=is_ours))
 
 
 def events(client: ClientConnection, data: bytes) -> list[Event]:
@@ -256,6 +263,101 @@ def server(*messages: Message) -> ServerConnection:
         for _ in connection.receive(encode(message)):
             pass
     return connection
+
+
+class TestConversions:
+    """A lock changes its mode while it is held."""
+
+    @pytest.fixture
+    def client(self) -> ClientConnection:
+        client = holding()
+        assert decode(client.convert("R1", LockMode.PR)) == Convert("R1", LockMode.PR, True, 1)
+        assert client.holds
+        assert client.is_converting
+        return client
+
+    def test_it_may_wait_and_is_granted(self, client: ClientConnection) -> None:
+        assert events(client, converted(16, 1, LockMode.PR, 1)) == [Converting(1)]
+        assert client.is_converting
+        assert events(client, converted(24, 0, LockMode.PR, 1, 7, "f" * 32)) == [Converted(LockMode.PR, 1, 7, "f" * 32)]
+        assert client.holds
+        assert not client.is_converting
+
+    @pytest.mark.parametrize("outcome", [Outcome.BUSY, Outcome.DEADLOCK, Outcome.IMPOSSIBLE])
+    def test_it_may_be_refused_and_the_lock_is_held(self, client: ClientConnection, outcome: Outcome) -> None:
+        assert events(client, converted(16, outcome, LockMode.PR, 1)) == [NotConverted(1, outcome)]
+        assert client.holds
+        assert not client.is_converting
+
+    def test_the_last_one_counts(self, client: ClientConnection) -> None:
+        assert decode(client.convert("R1", LockMode.EX, wait=False)) == Convert("R1", LockMode.EX, False, 2)
+        assert events(client, converted(24, 0, LockMode.PR, 1, 7)) == [Converted(LockMode.PR, 1, 7)]
+        assert client.is_converting
+        assert events(client, converted(16, 0, LockMode.EX, 2, 8)) == [Converted(LockMode.EX, 2, 8)]
+        assert not client.is_converting
+
+    def test_the_lock_may_be_released_meanwhile(self, client: ClientConnection) -> None:
+        client.unlock("R1")
+        assert events(client, converted(16, 0, LockMode.PR, 1, 7) + encode(Unlocked())) == [
+            Converted(LockMode.PR, 1, 7),
+            Unlocked(),
+        ]
+        assert client.is_reusable
+
+    def test_a_goodbye_gives_the_lock_back(self, client: ClientConnection) -> None:
+        assert decode(client.goodbye()) == Unlock("R1", rollback=True)
+
+    def test_what_the_daemon_does_not_know_is_not_sent(self) -> None:
+        client = ClientConnection()
+        client.lock(LOCK)
+        assert events(client, encode(Answer(16, 0, None, "server", True))) == [Granted(None)]
+        with pytest.raises(LocalProtocolError, match="conversions"):
+            client.convert("R1", LockMode.PR)
+        assert client.holds
+
+    def test_what_is_not_held_is_not_converted(self) -> None:
+        with pytest.raises(LocalProtocolError):
+            holding().convert("R2", LockMode.PR)
+        client = ClientConnection()
+        client.converts = True
+        with pytest.raises(LocalProtocolError):
+            client.convert("R1", LockMode.PR)
+
+    @pytest.mark.parametrize("data", [b"", b"99"])
+    def test_an_answer_without_a_decision_is_none(self, client: ClientConnection, data: bytes) -> None:
+        answer = converted(16, 0, LockMode.PR, 1).replace(b'rc="0"', b'rc="%b"' % data if data else b"")
+        with pytest.raises(RemoteProtocolError):
+            events(client, answer)
+        assert client.holds
+
+    def test_an_answer_to_no_conversion_is_none(self) -> None:
+        client = holding()
+        with pytest.raises(RemoteProtocolError):
+            events(client, converted(16, 0, LockMode.PR, 1))
+
+    def test_the_daemon_hears_what_is_to_be_done(self) -> None:
+        connection = server(LOCK)
+        order = ConvertOrder(parse_name("R1"), LockMode.PR, False, 3)
+        assert list(connection.receive(encode(Convert("R1", LockMode.PR, False, 3)))) == [order]
+        assert connection.converted(Outcome.GRANTED, LockMode.PR, 3, 7, "f" * 32, delayed=True) == converted(
+            24, 0, LockMode.PR, 3, 7, "f" * 32
+        )
+
+    @pytest.mark.parametrize("first", [None, Lock("R1"), Lock("R2", extended=True), StatusRequest()])
+    def test_it_must_come_from_one_of_ours_on_its_resource(self, first: Message | None) -> None:
+        connection = server() if first is None else server(first)
+        with pytest.raises(RemoteProtocolError):
+            list(connection.receive(encode(Convert("R1", LockMode.PR))))
+
+    @pytest.mark.parametrize("what", [b'mode="3"', b'number="1"', b'name="UjE="'])
+    @pytest.mark.parametrize("instead", [b"", b'mode="6"', b'number="0"', b'number="2147483648"'])
+    def test_one_that_makes_no_sense_is_none(self, what: bytes, instead: bytes) -> None:
+        with pytest.raises(RemoteProtocolError):
+            list(server(LOCK).receive(encode(Convert("R1", LockMode.PR)).replace(what, instead)))
+
+
+def converted(step: int, code: int, mode: LockMode, number: int, token: int = 0, proof: str = "") -> bytes:
+    return encode(ConvertAnswer(step, code, mode, number, token, proof))
 
 
 class TestServer:

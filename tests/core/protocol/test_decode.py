@@ -48,6 +48,7 @@ LEGAL_STEPS = {
     4: {8, 16},
     5: {8, 16, 24, 32, 40},
     6: {8, 16, 24},
+    7: {8, 16, 24},
 }
 
 
@@ -55,7 +56,7 @@ def test_a_verb_and_a_step_make_a_message_or_do_not() -> None:
     body = '<resource name="UjE="/><network address="" port="1"/><shutdown immediate="0"/>'
     for verb in range(-1, 10):
         for step in range(-8, 48):
-            text = f'<msg level="3" verb="{verb}" step="{step}">{body}</msg>'.encode()
+            text = f'<msg level="3" verb="{verb}" step="{step}" number="1" mode="5">{body}</msg>'.encode()
             if step in LEGAL_STEPS.get(verb, ()):
                 message = decode(text)
                 assert (message.verb, message.step) == (verb, step)

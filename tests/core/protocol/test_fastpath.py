@@ -90,7 +90,7 @@ def test_what_is_almost_usual_is_read_as_the_long_way_does(data: st.DataObject) 
 
 def test_an_answer_is_written_as_the_long_way_does() -> None:
     start = "0123456789abcdef"
-    answer = Answer(16, 0, "a", PEER_ID, True, start=start)
+    answer = Answer(16, 0, "a", PEER_ID, True, start=start, converts=True)
     assert fastpath.encode_answer(16, 0, "a", PEER_ID, True, start) == encode(answer)
 
 
@@ -135,7 +135,7 @@ def test_grants_with_different_tokens_are_parsed_once(monkeypatch: pytest.Monkey
 def test_a_session_and_a_token_are_added_to_what_is_written() -> None:
     answer = fastpath.encode_answer(16, 0, "red", PEER_ID, True, "0123456789abcdef")
     terms = Terms(timeout=10.0, succession=2.75, waits=True, required=True, quorum=True)
-    whole = Answer(16, 0, "red", PEER_ID, True, "f" * 32, "0123456789abcdef", 7, "ab" * 16, terms)
+    whole = Answer(16, 0, "red", PEER_ID, True, "f" * 32, "0123456789abcdef", 7, "ab" * 16, terms, converts=True)
     assert fastpath.add_token(fastpath.add_session(answer, "f" * 32, terms), 7, "ab" * 16) == encode(whole)
     assert fastpath.decode(encode(whole)) == decode(encode(whole)) == whole
 

@@ -16,6 +16,8 @@ from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import (
     Answer,
     Contested,
+    Convert,
+    ConvertAnswer,
     Discover,
     Discovered,
     Goodbye,
@@ -119,12 +121,17 @@ def any_message(random: Random) -> Message:
             ]
             others += [Revoke(name, 3), Revoked("x"), HoldOrder(HANDLE, True), HoldOrder(HANDLE, ttl=5.0, user="x")]
             others += [HoldAnswer(why="x"), HoldAnswer(HoldTold("", name, ttl=0.5))]
+            others += [ConvertAnswer(16, 1, LockMode.EX, 1)]
+            others += [ConvertAnswer(24, 0, LockMode.PR, 2**31 - 1, 2**63 - 1, "f" * 32)]
             return random.choice([*others, Offer("ff02::1", "0" * 16, "0" * 32, "")])
         case 9:
             lock = valid_lock(random, name)
             rest = More(lock.session, lock.element, lock.token, lock.proof, lock.holder, lock.waited)
             wished = More(lock=lock.replace(wishes=any_wishes(random), peer_id=None, user="", command=""))
-            possible: list[Message] = [rest, wished, Ping(8)]
+            changed = Convert(
+                name, random.choice(list(LockMode)), random.random() < 0.8, random.choice([1, 2, 2**31 - 1])
+            )
+            possible: list[Message] = [rest, wished, Ping(8), changed, changed]
             return random.choice(possible)
         case 3:
             code, token = random.choice([0, 1, 2, 4, 5, 6, -14, 99]), random.choice([0, 0, 1, 2**63 - 1])
@@ -135,7 +142,8 @@ def any_message(random: Random) -> Message:
             told = random.choice([None, None, Told(), Told("tape7", 3.5, "one"), Told("<&>", 0.0)])
             hold = random.choice([None, None, None, HoldTold(HANDLE), HoldTold("", name, LockMode.PR, 3, 60.0, True)])
             said |= {"hold": hold, "told": told, "why": random.choice(["", "", 'it is "x"'])}
-            return Answer(random.choice([16, 24, 32]), code, token=token, proof=proof, extended=bool(session), **said)
+            said |= {"extended": bool(session), "converts": bool(session) and random.random() < 0.5}
+            return Answer(random.choice([16, 24, 32]), code, token=token, proof=proof, **said)
         case 4 | 5 | 6:
             if random.random() < 0.1:
                 return Goodbye(name, random.choice([WhyWithdrawn.TIMEOUT, WhyWithdrawn.SIGNAL]))

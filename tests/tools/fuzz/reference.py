@@ -18,6 +18,8 @@ from flom.core.protocol.messages import (
     Answer,
     Challenge,
     Contested,
+    Convert,
+    ConvertAnswer,
     Discover,
     Discovered,
     Goodbye,
@@ -91,7 +93,7 @@ def read_slowly(data: bytes) -> Message:
             if len(start) != 16 or not set(start) <= set("0123456789abcdef"):
                 start = ""
             said = _is_set(msg, "extended"), secret, start, token, _proof(answer), _terms(msg)
-            kept = _is_set(msg, "wishes"), _told(answer), answer.get("why", ""), _hold(tags)
+            kept = _is_set(msg, "wishes"), _told(answer), answer.get("why", ""), _hold(tags), _is_set(msg, "converts")
             return Answer(step, code, answer.get("element"), peer_id, *said, *kept)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
@@ -100,6 +102,16 @@ def read_slowly(data: bytes) -> Message:
             if (reason := msg.get("reason")) in ("timeout", "signal"):
                 return Goodbye(name, WhyWithdrawn(reason))
             return Unlock(name, _is_set(resource, "rollback"), _note(resource))
+        case 7, 8:
+            if "name" not in resource:
+                raise _breach()
+            return Convert(
+                _name(resource["name"]), _mode(msg.get("mode", "")), _is_set(resource, "wait"), _conversion(msg)
+            )
+        case 7, (16 | 24) as step:
+            code = strtol(answer["rc"]) if "rc" in answer else None
+            token = _up_to(2**63 - 1, answer, "token")
+            return ConvertAnswer(step, code, _mode(msg.get("mode", "")), _conversion(msg), token, _proof(answer))
         case 2, 16:
             return Unlocked(_is_set(msg, "kept"), msg.get("why", ""))
         case 2, 24:
@@ -339,6 +351,10 @@ def _name(text: str) -> str:
         return b64decode(text.encode()).decode("utf-8", "surrogateescape")
     except Base64Error:
         return ""
+
+
+def _conversion(msg: Attributes) -> int:
+    return _within(1, _up_to(_LARGEST, msg, "number"), _LARGEST)
 
 
 def _mode(text: str) -> LockMode:

@@ -64,11 +64,6 @@ def held_by(kind: int) -> LockMode:
     return _PAIRS[kind - CONVERSIONS][0]
 
 
-def excludes_no_more(asked: LockMode, held: LockMode) -> bool:
-    """Return whether all that is compatible with C{held} is compatible with C{asked} too."""
-    return not IN_THE_WAY[asked] & ~IN_THE_WAY[held]
-
-
 @dataclass(slots=True, eq=False)
 class Conversion:
     """

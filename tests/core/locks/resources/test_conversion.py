@@ -10,9 +10,9 @@ from typing import Final
 import pytest
 
 from flom.core.effects import Converted, Converting, Effect, Granted, Instant, NotConverted
-from flom.core.locks.resources.conversion import MODE_OF, OWN, excludes_no_more, held_by, kind_of_conversion
+from flom.core.locks.resources.conversion import MODE_OF, OWN, held_by, kind_of_conversion
 from flom.core.locks.table import LockTable
-from flom.core.modes import ONE_HOLDER, LockMode, compatible
+from flom.core.modes import ONE_HOLDER, LockMode, compatible, excludes_no_more, in_both
 from flom.core.names import parse_name
 from flom.core.requests import LockRequest, SessionId
 from tests.core.locks.test_cost import cost
@@ -310,6 +310,9 @@ def test_kinds_say_what_is_held_and_asked_for() -> None:
             assert (held_by(kind), MODE_OF[kind], OWN[kind]) == (held, asked, ONE_HOLDER[held])
             excluded = {mode for mode in LockMode if not compatible(asked, mode)}
             assert excludes_no_more(asked, held) == all(not compatible(held, mode) for mode in excluded)
+            less = {mode for mode in LockMode if excludes_no_more(mode, held) and excludes_no_more(mode, asked)}
+            assert in_both(held, asked) in less
+            assert all(excludes_no_more(mode, in_both(held, asked)) for mode in less)
 
 
 @pytest.mark.parametrize("name", ["db", "/h/x"])
