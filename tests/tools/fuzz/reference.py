@@ -94,8 +94,8 @@ def read_slowly(data: bytes) -> Message:
                 start = ""
             said = _is_set(msg, "extended"), secret, start, token, _proof(answer), _terms(msg)
             kept = _is_set(msg, "wishes"), _told(answer), answer.get("why", ""), _hold(tags)
-            kept = *kept, _up_to(16, answer, "part"), _is_set(msg, "converts")
-            return Answer(step, code, answer.get("element"), peer_id, *said, *kept)
+            of = _up_to(64, answer, "part"), _is_set(msg, "converts")
+            return Answer(step, code, answer.get("element"), peer_id, *said, *kept, *of)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
                 raise _breach()
