@@ -569,7 +569,7 @@ class LockTable:
         return self._serve(entry, now, effects)
 
     def refuse_conversions(self) -> list[Effect]:
-        """Refuse all conversions that wait; nobody gains by that."""
+        """Refuse all conversions that wait, while no waiter is granted anything."""
         effects: list[Effect] = []
         for entry in self._entries.values():
             if entry.conversions and isinstance(entry.resource, ConvertibleResource):

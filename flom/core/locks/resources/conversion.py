@@ -14,7 +14,7 @@ without the conversion.
 
 A conversion to a mode that excludes more has a new token, higher than all before: while the lock was held in the weaker
 mode, others may have held it beside, and a store that has seen their tokens would refuse the lower one. A conversion
-to a mode that excludes no more keeps its token: nobody else can have held what it still excludes.
+to a mode that excludes no more keeps its token: no other session can have held what it still excludes.
 """
 
 from __future__ import annotations
