@@ -14,21 +14,25 @@ from flom.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from flom.config import Config
+    from flom.core.protocol.events import Granted
 
 
 class HistoryFile:
     """
-    The file, to which each event of this process's lock is appended as one line, in one write: any number of processes
-    of one host may share it. What cannot be written is said once; the lock matters more.
+    The file, to which each event of this process's lock is appended as one line, or of several locks, one line for each
+    as if it were the only one, in one write: any number of processes of one host may share it. What cannot be written
+    is said once; the lock matters more.
     """
 
-    def __init__(self, path: str, config: Config, command: str) -> None:
+    def __init__(self, path: str, configs: Sequence[Config], command: str) -> None:
         """
         Open the file, which is made if need be.
 
+        @param configs: what each lock is.
         @param command: the name of the program that the lock is for.
         @raise ConfigError: it cannot be written to.
         """
@@ -38,35 +42,35 @@ class HistoryFile:
             raise ConfigError(f"history: '{path}' cannot be written to: {reason(e)}") from None
         self._path = path
         self._is_well = True
-        self._always = {"id": os.urandom(8).hex(), "clock": clock_id(), "host": os.uname().nodename}
-        name = parse_name(config.resource_name)
-        self._lock: dict[str, Any] = {
-            "name": config.resource_name,
-            "mode": config.lock_mode.name if name.has_mode else "EX",
-            "quantity": config.quantity if name.has_quantity else 1,
-            "lifespan": config.idle_lifespan_ms / 1000,
-            "on_lost": config.on_lost or "warn",
-            "command": command,
-        }
+        self._always = {"clock": clock_id(), "host": os.uname().nodename}
+        self._common = {"on_lost": configs[0].on_lost or "warn", "command": command}
+        self._locks = [(os.urandom(8).hex(), _about(config)) for config in configs]
 
     def adapt(self, config: Config) -> None:
         """Note what C{config} has become since we know of which kind the daemon is."""
-        self._lock["on_lost"] = config.on_lost or "warn"
+        self._common["on_lost"] = config.on_lost or "warn"
 
     def fileno(self) -> int:
         """Return the descriptor of the file."""
         return self._file
 
-    def note(self, event: str, **more: Any) -> None:
+    def note(self, event: str, granted: Granted | None = None, **more: Any) -> None:
         """
         Append a line for C{event}, which is happening now.
 
+        @param granted: what has become of the locks, if that is to be told.
         @param more: fields; those that are C{None} are left out.
         """
-        line = {"format": FORMAT, "event": event, "boottime_ns": clock_gettime_ns(CLOCK_BOOTTIME), "wall_ns": time_ns()}
-        line |= self._always | (self._lock if event in ("request", "begin") else {})
-        line |= {key: value for key, value in more.items() if value is not None}
-        text = (json.dumps(line) + "\n").encode()
+        now = {"boottime_ns": clock_gettime_ns(CLOCK_BOOTTIME), "wall_ns": time_ns()}
+        parts = [None] * len(self._locks) if granted is None else granted.parts or (granted,)
+        lines = []
+        for (id, lock), part in zip(self._locks, parts, strict=True):
+            line: dict[str, Any] = {"format": FORMAT, "event": event} | now | {"id": id} | self._always
+            line |= lock | self._common if event in ("request", "begin") else {}
+            got = {} if part is None else {"element": part.element, "token": part.token and str(part.token)}
+            line |= {key: value for key, value in (more | got).items() if value is not None}
+            lines.append(json.dumps(line) + "\n")
+        text = "".join(lines).encode()
         try:
             why = "" if os.write(self._file, text) == len(text) else "no space left on device"
         except OSError as e:
@@ -74,6 +78,17 @@ class HistoryFile:
         if why and self._is_well:
             self._is_well = False
             warn(f"the history {self._path} is not whole: {why}")
+
+
+def _about(config: Config) -> dict[str, Any]:
+    """Return what the lock is that C{config} asks for."""
+    name = parse_name(config.resource_name)
+    return {
+        "name": config.resource_name,
+        "mode": config.lock_mode.name if name.has_mode else "EX",
+        "quantity": config.quantity if name.has_quantity else 1,
+        "lifespan": config.idle_lifespan_ms / 1000,
+    }
 
 
 def clock_id() -> str:

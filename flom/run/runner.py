@@ -124,7 +124,7 @@ class Runner(Hooks):
                 if self._config.history:
                     from flom.run.history import HistoryFile
 
-                    self._history = HistoryFile(self._config.history, self._config, self._command[0])
+                    self._history = HistoryFile(self._config.history, (self._config, *self._others), self._command[0])
                 if (self._config.verbose and self._wording.sums_up) or self._config.status_file:
                     from flom.run.account import Account
 
@@ -154,7 +154,7 @@ class Runner(Hooks):
                 print_error(self._wording.refused(e, self._holders() if isinstance(e, (LockBusy, LockTimeout)) else ""))
             return status
         self._is_held = True
-        self._note("grant", element=granted.element, token=granted.token and str(granted.token))
+        self._note("grant", granted)
         for part in granted.parts or (granted,):
             if part.element is not None:
                 self.say(f"Locked element is '{part.element}'")
@@ -187,10 +187,10 @@ class Runner(Hooks):
 
         return together([request, *map(request_of, self._others)])
 
-    def _note(self, event: str, **more: object) -> None:
+    def _note(self, event: str, granted: Granted | None = None, **more: object) -> None:
         """Append C{event} to the history, and to the account, if there are any; see L{HistoryFile.note}."""
         if self._history is not None:
-            self._history.note(event, **more)
+            self._history.note(event, granted, **more)
         if self._account is not None:
             self._account.note(event, more.get("status"))
 
@@ -247,7 +247,7 @@ class Runner(Hooks):
 
             self._stop_report()
             try:
-                self._report = WaitReport(self._config, conversation.stream.socket)
+                self._report = WaitReport(self._config, conversation.stream.socket, self._others)
             except NoProcess:
                 self._report = None  # there can be no more threads: the lock matters more
 
@@ -323,8 +323,7 @@ class Runner(Hooks):
                     leads_group=self._on_lost is not None and not has_terminal(),
                 )
                 self._forwarding.note_start(child.pid, child.signal)
-                token = granted.token and str(granted.token)
-                self._note("begin", pid=child.pid, element=granted.element, token=token)
+                self._note("begin", granted, pid=child.pid)
         except (CannotExecute, NoProcess) as e:
             print_error(self._wording.refused(e))
             status = status_for(e)

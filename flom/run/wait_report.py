@@ -15,7 +15,7 @@ from time import monotonic
 
 from flom.lean import Lock, socket, start_thread
 from flom.run.terminal import can_show, hide, show, tell
-from flom.text import one_line
+from flom.text import listed, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ _STOP_TIMEOUT: Final = 1.0  # seconds until we end although a terminal does not 
 class WaitReport:
     """Reports what the request on C{asking}, a connection, waits for: every second on a terminal, otherwise once."""
 
-    def __init__(self, config: Config, asking: socket.socket) -> None:
+    def __init__(self, config: Config, asking: socket.socket, others: Sequence[Config] = ()) -> None:
+        """@param others: what is asked for together with what C{config} says."""
         self._config = config
+        self._others = others
         self._asking = asking
         self._asked_at = monotonic()
         self._stream: TextIO = sys.stdout if config.verbose else sys.stderr
@@ -81,6 +83,8 @@ class WaitReport:
                 while not self._is_over:
                     status = reader.read(self._config.resource_name)
                     text = describe_wait(status, find_own)
+                    if self._others:
+                        text = self._describe_waits(reader)
                     if text is not None and not self._say(text):
                         break
                     why = why_not_served(status)
@@ -93,6 +97,21 @@ class WaitReport:
         with self._saying:
             if not self._is_over:
                 hide()  # what was said can not be brought up to date any more
+
+    def _describe_waits(self, reader: StatusReader) -> str | None:
+        """Return in one line what several locks wait for; C{None} if they do not wait."""
+        configs, held, is_waiting = (self._config, *self._others), [], False
+        for config in configs:
+            find_own = _place_of(self._asking, config, self._asked_at)[1]
+            for resource in reader.read(config.resource_name).resources:
+                if (own := find_own(list(resource.waiters))) is not None:
+                    is_waiting = True
+                    if holders := _spell_holders(resource.blockers(own)):
+                        held.append(f"{own.name} held {holders}")
+        if not is_waiting:
+            return None
+        what = listed([config.resource_name for config in configs])
+        return f"waiting for {what}: {', '.join(held) or 'others are first'}"
 
     def _say(self, text: str) -> bool:
         """Write C{text}; return whether it is to be brought up to date."""

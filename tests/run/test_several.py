@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from flom.errors import DaemonLost, FlomError, LockTimeout, lock_refused
 from flom.job.command_line import parse
 from flom.run.program import configure
 from flom.run.several import WordingOfSeveral, split_options
-from tests.fakes.daemon import Daemon
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.programs import Programs, RunHere, assert_refused
 
 HELD = "b by pid 4711 (root, backup) for 37 s"
@@ -169,3 +170,32 @@ def test_commands_that_name_them_in_another_order_never_deadlock(programs: Progr
             for order in orders * 2
         ]
         assert [(done.returncode, done.stdout) for done in (each.finish() for each in running)] == [(0, "")] * 8
+
+
+def test_verbose_tells_which_of_them_is_waited_for(programs: Programs, address: str) -> None:
+    holder = programs.start("-s", address, "-r", "b", "--", "sh", "-c", "echo; read line")
+    holder.line()
+    waiter = programs.start("-V", "-s", address, "-r", "a", "-r", "b", "--", "echo", "ran")
+    said = waiter.line()
+    assert said.startswith(f"waiting for a and b: b held by pid {holder.pid} (")
+    holder.finish()
+    done = waiter.finish()
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert done.stderr.startswith("flom-run: a and b: waited ")
+
+
+def test_history_and_status_file_have_all_of_them(programs: Programs, address: str, tmp_path: Path) -> None:
+    files = ["--history", str(tmp_path / "history"), "--status-file", str(tmp_path / "status")]
+    assert programs.run("-s", address, *files, "-r", "a", "-r", "b[3]", "-q", "2", "--", "true").returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "history").read_text().splitlines()]
+    begun = [(line["name"], line["quantity"], line["token"]) for line in lines if line["event"] == "begin"]
+    assert [(name, quantity) for name, quantity, _ in begun] == [("a", 1), ("b[3]", 2)]
+    assert len({line["id"] for line in lines}) == len({token for _, _, token in begun}) == 2
+    status = json.loads((tmp_path / "status").read_text())
+    assert status["resources"] == ["a", "b[3]"]
+    assert programs.start_program(str(BIN / "flomctl"), "check", str(tmp_path / "history")).finish().returncode == 0
+
+
+def test_what_is_kept_with_a_resource_is_for_one_lock(flom_run_here: RunHere) -> None:
+    done = flom_run_here("-r", "a", "-r", "b", "--once-per", "1h", "--", "true")
+    assert_refused(done, 99, "flom-run: --once-per, --key and --value are for one lock, and there are several (-r)")

@@ -125,9 +125,10 @@ async def test_its_environment_is_ours_or_the_one_that_is_given(scene: Scene, mo
     monkeypatch.setenv("FLOM_ELEMENT", "of a flom-run around us")
     assert "OURS=1\n" in await output_of(scene, ["env"])
     assert "FLOM_ELEMENT" not in await output_of(scene, ["env"])
-    *given, token, deadline = (await output_of(scene, ["/usr/bin/env"], env={"GIVEN": "1"})).splitlines()
+    *given, token, resources, deadline = (await output_of(scene, ["/usr/bin/env"], env={"GIVEN": "1"})).splitlines()
     assert given == ["GIVEN=1", "FLOM_RESOURCE=R1", "FLOM_LOCK_MODE=EX"]
     assert re.fullmatch("FLOM_TOKEN=[0-9]+", token)
+    assert resources == f"FLOM_RESOURCES=R1\tEX\t1\t{token.partition('=')[2]}\t"
     assert deadline.startswith("FLOM_DEADLINE_FD=")
 
 
