@@ -133,7 +133,9 @@ class Runner(Hooks):
                 self._note("request", pid=os.getpid())
                 conversation, granted = self._acquirer.acquire(request)
                 if self._kept is not None and (done := self._kept.why_done(request.name, granted.told)) is not None:
-                    conversation.unlock(request.name, rollback=True)
+                    conversation.say_goodbye()
+                    conversation.give_up()
+                    conversation.close()
                     raise done
                 if self._acquirer.is_by_quorum:
                     self._config = self._config.under_quorum()
