@@ -13,6 +13,7 @@ from tests.fakes.daemon import Daemon
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs, Running, assert_refused, free_port
+from tests.fakes.proxy import Proxy
 
 
 class Keeper:
@@ -190,3 +191,31 @@ def test_the_next_leader_of_a_quorum_knows_it(programs: Programs, tmp_path: Path
             done = outliving.finish()
             assert (done.returncode, done.stderr) == (0, "")
             assert start("outlives", "echo", "again").finish().returncode == 92
+
+
+def test_a_job_whose_connection_breaks_is_noted_by_another_one(programs: Programs, tmp_path: Path) -> None:
+    port = free_port()
+    where = ["-a", "127.0.0.1", "--unicast-port", str(port), "--state", str(tmp_path / "state")]
+    with Daemon(*where, "--sessions", "required"), Proxy(port) as proxy:
+        words = [
+            "-a",
+            "127.0.0.1",
+            "-p",
+            str(proxy.port),
+            "-d",
+            "0",
+            "-r",
+            "R",
+            "--once-per",
+            "1h",
+            "--value",
+            "x",
+            "--",
+        ]
+        running = programs.start(*words, "sh", "-c", "echo runs; read go")
+        assert running.line() == "runs"
+        proxy.cut()
+        running.say("go")
+        proxy.heal()
+        assert running.finish().returncode == 0
+        assert programs.run(*words, "true").returncode == 92
