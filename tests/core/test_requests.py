@@ -9,7 +9,7 @@ import pytest
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.messages import Lock
-from flom.core.requests import MAX_LIFESPAN, LockRequest, SessionId, ask, check_text, show_lock
+from flom.core.requests import MAX_LIFESPAN, LockRequest, SessionId, SetRequest, ask, check_apart, check_text, show_lock
 from flom.errors import InvalidName, InvalidRequest, InvalidTimestampFormat
 
 
@@ -108,3 +108,30 @@ def test_what_is_no_value_is_refused(text: object, why: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_text("value", text)
     assert str(caught.value) == why
+
+
+def test_several_requests_say_what_they_have_in_common() -> None:
+    parts = tuple(LockRequest(SessionId(7), parse_name(name), wait=False, waited=2.0) for name in ("a", "b[2]"))
+    several = SetRequest(parts)
+    assert (several.session, several.wait, several.regains, several.waited) == (SessionId(7), False, False, 2.0)
+    assert several.names == (parse_name("a"), parse_name("b[2]"))
+    assert several.name == parse_name("a")
+    later = several.made_later(3.0)
+    assert [part.waited for part in later.parts] == [5.0, 5.0]
+    assert later.names == several.names
+
+
+def test_several_locks_are_of_different_resources() -> None:
+    check_apart(map(parse_name, ["a", "A", "b[2]", "b[3]", "/c", "/d/c", "x.y"]))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "b", "a"], "'a' is asked for twice: "),
+        (["/c/d", "a", "/c"], "'/c' is asked for beside '/c/d', a node of the same hierarchy: "),
+    ],
+)
+def test_one_resource_twice_is_refused(names: list[str], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        check_apart(map(parse_name, names))

@@ -7,8 +7,10 @@ from twisted.internet.task import Clock
 from flom.core.effects import Dismissed, Granted, Queued, Refused
 from flom.core.grace import NO_WAIT
 from flom.core.locks.positions import Position, Remembered
+from flom.core.names import parse_name
 from flom.core.quorum.tenure import Tenure
 from flom.core.quorum.times import DEFAULT
+from flom.core.requests import LockRequest, SetRequest
 from flom.core.tokens import COUNTER, epoch_of
 from flom.errors import DaemonLost, FlomError
 from flom.server.quorum.arbiter import SAVE_AGAIN, LeasedArbiter, LeasedEpochs
@@ -166,6 +168,16 @@ def test_a_number_is_told_when_the_position_is_written() -> None:
     assert other.kinds() == [Granted]
     written.callback(None)
     assert client.kinds() == [Granted]
+
+
+def test_of_several_locks_a_number_is_told_when_its_position_is_written() -> None:
+    leader = Leader()
+    client = leader.client()
+    parts = (LockRequest(client.id, parse_name("_s_a[1]"), lifespan=60.0), LockRequest(client.id, parse_name("R")))
+    leader.arbiter.request_all(SetRequest(parts))
+    assert client.granted == ["R"]
+    leader.positions.saved[0][1].callback(None)
+    assert client.granted == ["R", "_s_a[1]"]
 
 
 def test_a_position_that_cannot_be_written_is_written_again() -> None:
