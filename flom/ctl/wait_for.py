@@ -225,6 +225,10 @@ class _Writer:
             return
         self._written.add(lock.number)
         blockers = wait.resource.blockers(lock)
+        if not blockers and not lock.beside:
+            earlier = [other for other in wait.resource.ahead_of(lock) if other.beside]
+            for other in earlier[:1]:
+                branch.add(_line(other, f"came first, and waits for {other.name}{spell_beside(other)}"), "yellow")
         numbers = tuple(blocker.number for blocker in blockers)
         if len(numbers) > 1 and numbers == self._last:
             branch.add(f"blocked by the same {len(numbers)}")
