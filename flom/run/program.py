@@ -68,7 +68,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
             configs = configure(program, line)
         kept = kept_wishes(line, configs[0])
         if kept is not None and len(configs) > 1:
-            raise ConfigError("--once-per, --key and --value are for one lock, and there are several (-r)")
+            raise ConfigError("--once-per, --value and --read-value are for one lock, and there are several (-r)")
     except ConfigError as e:
         if program == "flom":
             for said in e.on_stdout:

@@ -107,7 +107,7 @@ class WaitReport:
                 if (own := find_own(list(resource.waiters))) is not None:
                     is_waiting = True
                     if holders := _spell_holders(resource.blockers(own)):
-                        held.append(f"{own.name} held {holders}")
+                        held.append(f"{own.name} is held {holders}")
         if not is_waiting:
             return None
         what = listed([config.resource_name for config in configs])
@@ -189,7 +189,7 @@ def describe_holders(config: Config) -> str:
 
 def describe_holders_of_all(place: Config, configs: Sequence[Config]) -> str:
     """
-    Return who holds what C{configs} have asked for in vain, as in C{"a by pid 4711 (root, backup) for 37 s"}.
+    Return who holds what C{configs} have asked for in vain, as in C{"a is held by pid 4711 (root, backup) for 37 s"}.
 
     @param place: says where the daemon is.
     @return: the empty string if that is not known, or not within half a second.
@@ -199,7 +199,7 @@ def describe_holders_of_all(place: Config, configs: Sequence[Config]) -> str:
 
         with open_status(place, lambda text: None, _ASK_TIMEOUT) as reader:
             each = [(config.resource_name, _spell_holders(_blockers_of(reader, config))) for config in configs]
-        return one_line(", ".join(f"{name} {holders}" for name, holders in each if holders))
+        return one_line(", ".join(f"{name} is held {holders}" for name, holders in each if holders))
     except Exception:
         return ""
 

@@ -16,7 +16,7 @@ from flom.run.several import WordingOfSeveral, split_options
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.programs import Programs, RunHere, assert_refused
 
-HELD = "b by pid 4711 (root, backup) for 37 s"
+HELD = "b is held by pid 4711 (root, backup) for 37 s"
 
 
 def wanted(line: str) -> list[tuple[object, ...]]:
@@ -152,7 +152,7 @@ def test_the_lines_are_read_by_a_shell(programs: Programs, address: str) -> None
 def test_what_is_not_free_is_named_with_its_holder(programs: Programs, address: str) -> None:
     holder = programs.start("-s", address, "-r", "b", "--", "sh", "-c", "echo; read line")
     holder.line()
-    held = f"b by pid {holder.pid} ("
+    held = f"b is held by pid {holder.pid} ("
     done = programs.run("-s", address, "-r", "a", "-r", "b", "-o", "0", "--", "echo", "ran")
     assert_refused(done, 98, f"flom-run: a and b: not all are free: {held}")
     done = programs.run("-s", address, "-r", "a", "-r", "b", "--timeout", "0.1", "--", "echo", "ran")
@@ -177,7 +177,7 @@ def test_verbose_tells_which_of_them_is_waited_for(programs: Programs, address: 
     holder.line()
     waiter = programs.start("-V", "-s", address, "-r", "a", "-r", "b", "--", "echo", "ran")
     said = waiter.line()
-    assert said.startswith(f"waiting for a and b: b held by pid {holder.pid} (")
+    assert said.startswith(f"waiting for a and b: b is held by pid {holder.pid} (")
     holder.finish()
     done = waiter.finish()
     assert (done.returncode, done.stdout) == (0, "ran\n")
@@ -198,4 +198,4 @@ def test_history_and_status_file_have_all_of_them(programs: Programs, address: s
 
 def test_what_is_kept_with_a_resource_is_for_one_lock(flom_run_here: RunHere) -> None:
     done = flom_run_here("-r", "a", "-r", "b", "--once-per", "1h", "--", "true")
-    assert_refused(done, 99, "flom-run: --once-per, --key and --value are for one lock, and there are several (-r)")
+    assert_refused(done, 99, "flom-run: --once-per, --value and --read-value are for one lock")

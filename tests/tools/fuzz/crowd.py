@@ -10,6 +10,7 @@ import selectors
 import socket
 import struct
 from collections import Counter, deque
+from collections.abc import Callable
 from random import Random
 from time import monotonic
 from typing import Any, Final
@@ -20,7 +21,16 @@ from flom.core.protocol.framing import MAX_ANSWER_SIZE, MessageReader
 from flom.core.protocol.messages import Answer, Lock, Message, More, Unlock
 from tests.tools.fuzz.checker import Checker, Claim, Witness, Wrong, key_of
 from tests.tools.fuzz.malformed import cut, garbage
-from tests.tools.fuzz.messages import NAMES, PEER_ID, any_message, mutated, orders_shutdown, spelled, valid_lock
+from tests.tools.fuzz.messages import (
+    NAMES,
+    PEER_ID,
+    any_message,
+    mutated,
+    orders_shutdown,
+    several_locks,
+    spelled,
+    valid_lock,
+)
 
 Address = str | tuple[str, int]
 """Where a daemon listens: the path of a UNIX socket, or a host and a port."""
@@ -129,10 +139,9 @@ class Vandal:
 
     def _script(self) -> bytes:
         random = self._random
-        return b"".join(
-            spelled(any_message(random)) if random.random() < 0.4 else garbage(random)
-            for _ in range(random.randint(1, 4))
-        )
+        said: list[Callable[[], bytes]] = [lambda: spelled(any_message(random)), lambda: garbage(random)]
+        said.append(lambda: several_locks(random))
+        return b"".join(random.choices(said, [4, 5, 1])[0]() for _ in range(random.randint(1, 4)))
 
     def fileno(self) -> int:
         return self.socket.fileno()

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Final
 
 from flom.core.modes import LockMode
-from flom.core.protocol.encode import encode
+from flom.core.protocol.encode import encode, extend, split
 from flom.core.protocol.framing import MessageReader
 from flom.core.protocol.messages import (
     Answer,
@@ -41,6 +41,7 @@ from flom.core.protocol.messages import (
     WhyWithdrawn,
     Wishes,
 )
+from flom.core.protocol.parts import together
 from flom.errors import LocalProtocolError, RemoteProtocolError
 
 PEER_ID: Final = "0123456789abcdef0123456789abcdef"
@@ -127,7 +128,9 @@ def any_message(random: Random) -> Message:
         case 9:
             lock = valid_lock(random, name)
             rest = More(lock.session, lock.element, lock.token, lock.proof, lock.holder, lock.waited)
-            wished = More(lock=lock.replace(wishes=any_wishes(random), peer_id=None, user="", command=""))
+            rest = rest.replace(more=random.random() < 0.3)
+            made, more = any_wishes(random), random.random() < 0.3
+            wished = More(lock=lock.replace(wishes=made, peer_id=None, user="", command="", more=more))
             changed = Convert(
                 name, random.choice(list(LockMode)), random.random() < 0.8, random.choice([1, 2, 2**31 - 1])
             )
@@ -143,6 +146,7 @@ def any_message(random: Random) -> Message:
             hold = random.choice([None, None, None, HoldTold(HANDLE), HoldTold("", name, LockMode.PR, 3, 60.0, True)])
             said |= {"hold": hold, "told": told, "why": random.choice(["", "", 'it is "x"'])}
             said |= {"extended": bool(session), "converts": bool(session) and random.random() < 0.5}
+            said["part"] = random.choice([0, 0, 0, 1, 64])
             return Answer(random.choice([16, 24, 32]), code, token=token, proof=proof, **said)
         case 4 | 5 | 6:
             if random.random() < 0.1:
@@ -153,6 +157,15 @@ def any_message(random: Random) -> Message:
             extended = random.choice([0, 0, 0, 1, 2])
             wishes = any_wishes(random) if extended and random.random() < 0.2 else None
             return valid_lock(random, name, extended=extended, more=random.random() < 0.1, wishes=wishes)
+
+
+def several_locks(random: Random) -> bytes:
+    """Return a request for several locks at once, perhaps not whole, or with a name that comes twice."""
+    locks = [valid_lock(random, random.choice(NAMES)) for _ in range(random.randint(2, 4))]
+    message = extend(together([lock.replace(regains=locks[0].regains, wait=locks[0].wait) for lock in locks]))
+    first, following = split(message)
+    said = [first, *map(encode, following)]
+    return b"".join(said[: random.choice([len(said), len(said), random.randint(1, len(said))])])
 
 
 def any_wishes(random: Random) -> Wishes:

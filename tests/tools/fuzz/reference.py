@@ -84,7 +84,8 @@ def read_slowly(data: bytes) -> Message:
             if "name" in resource:
                 return More(lock=_lock(msg, resource, peer_id))
             claim, proof, waited = _claim(resource), _proof(resource), _up_to(_LARGEST, resource, "waited") / 1000
-            return More(resource.get("session", ""), _element(resource), claim, proof, _holder(resource), waited)
+            former = resource.get("session", ""), _element(resource), claim, proof, _holder(resource), waited
+            return More(*former, more=_is_set(resource, "more"))
         case 1, (16 | 24 | 32) as step:
             code = strtol(answer["rc"]) if "rc" in answer else None
             secret = msg.get("session", "")
