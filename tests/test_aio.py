@@ -11,7 +11,7 @@ import flom.aio
 
 
 def test_every_name_is_there() -> None:
-    assert sorted(flom.aio.__all__) == ["Client", "Held", "Lock", "lock"]
+    assert sorted(flom.aio.__all__) == ["Client", "Held", "Lock", "lock", "lock_all"]
     assert flom.aio.lock is getattr(flom, "aio").lock  # noqa: B009
 
 

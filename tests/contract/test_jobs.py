@@ -245,7 +245,9 @@ def test_the_environment_is_otherwise_ours(programs: Programs, runner: Runner) -
     script = "for name, value in sorted(os.environ.items()): print(name, ascii(value))"
     with_us = runner.run("--", *python(script), environment=environment).stdout.splitlines()
     without_us = programs.start_program(*python(script), environment=environment).finish().stdout.splitlines()
-    changing = re.compile(r"FLOM_(DEADLINE_FD|TOKEN) '\d+'|FLOM_RESOURCES '\S+\\tEX\\t1\\t\d+\\t'")
+    changing = re.compile(
+        r"FLOM_(DEADLINE_FD|TOKEN) '\d+'|FLOM_RESOURCES '\S+\\tEX\\t1\\t\d+\\t'|FLOM_LINEAGE '[0-9a-f]{16}'"
+    )
     ours = {line for line in set(with_us) - set(without_us) if not changing.fullmatch(line)}
     assert ours == {"FLOM_LOCK_MODE 'EX'", f"FLOM_RESOURCE '{runner.name}'"}
     assert set(without_us) - set(with_us) == {"FLOM_RESOURCE 'outer'"}
