@@ -45,7 +45,7 @@ from flom.core.locks.statistics import Loss, Statistics
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode, excludes_no_more
 from flom.core.names import ResourceName
-from flom.core.protocol.messages import WhyWithdrawn
+from flom.core.protocol.messages import WhyWithdrawn, Wishes
 from flom.core.requests import Asked, LockRequest, SessionId, SetRequest
 from flom.errors import (
     Closed,
@@ -933,4 +933,5 @@ def _request_of(claim: Claim, session: SessionId) -> LockRequest:
         element=claim.element,
         token=claim.token,
         waited=claim.waited,
+        wishes=Wishes(claim.lineage, claim.nested) if claim.lineage else None,
     )

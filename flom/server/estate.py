@@ -72,6 +72,8 @@ def estate_of(arbiter: DeferredArbiter, sessions: Sessions) -> tuple[Estate, dic
                 lock.token,
                 0.0 if lock.token else now - lock.since + lock.request.waited,
                 lock.joint,
+                () if lock.request.wishes is None else lock.request.wishes.lineage,
+                "" if lock.request.wishes is None else lock.request.wishes.nested,
             )
             for lock in claims
         ],

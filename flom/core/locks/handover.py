@@ -12,9 +12,12 @@ from typing import Any, Final, NamedTuple
 from flom.core.locks.positions import Kept
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
+from flom.core.protocol.decode import read_lineage
 from flom.core.requests import MAX_LIFESPAN, check_apart, check_quantity
 from flom.core.tokens import MAX_EPOCH, MAX_TOKEN
 from flom.errors import InvalidName, InvalidRequest, RemoteProtocolError
+
+_LEAST: Final = 9  # fields of a claim that every daemon has
 
 MAX_RETENTION: Final = MAX_LIFESPAN + 1.0
 """Seconds of the longest time that an idle resource is remembered."""
@@ -52,6 +55,7 @@ class Claim(NamedTuple):
     @ivar token: of a lock that is held; 0 for one that is waited for.
     @ivar waited: seconds since it was asked for first, if it is waited for; 0 otherwise.
     @ivar joint: the same number, 1 or more, for all that a request waits for at once, in their order; 0 for others.
+    @ivar lineage: see L{flom.core.protocol.messages.Wishes}, as for C{nested}.
     """
 
     client: int
@@ -64,6 +68,8 @@ class Claim(NamedTuple):
     token: int
     waited: float
     joint: int = 0
+    lineage: tuple[str, ...] = ()
+    nested: str = ""
 
 
 class Estate(NamedTuple):
@@ -113,8 +119,10 @@ def _check_joint(claims: list[Claim]) -> None:
 
 
 def _write_claim(claim: Claim) -> tuple[Any, ...]:
-    written = claim._replace(name=claim.name.text)  # type: ignore[arg-type]
-    return written if claim.joint else written[:-1]  # which daemons of before can read, too
+    written: tuple[Any, ...] = claim._replace(name=claim.name.text)  # type: ignore[arg-type]
+    while not written[-1] and len(written) > _LEAST:
+        written = written[:-1]  # so that daemons of before can read it, too
+    return written
 
 
 def _kept(name: str, retention: float, left: float, is_saved: bool, memory: list[int]) -> Kept:
@@ -149,6 +157,8 @@ def _claim(
     token: int,
     waited: float,
     joint: int = 0,
+    lineage: tuple[str, ...] = (),
+    nested: str = "",
 ) -> Claim:
     return Claim(
         _number(client, clients - 1),
@@ -161,6 +171,8 @@ def _claim(
         _number(token, MAX_TOKEN),
         _seconds(waited, highest=float("inf")),
         _number(joint, MAX_TOKEN),
+        read_lineage("/".join(lineage)) if lineage else (),
+        str(nested),
     )
 
 

@@ -179,7 +179,7 @@ def _wishes(resource: dict[str, str]) -> Wishes | None:
     return Wishes(**{what: read(resource[what]) for what, read in _WISHES.items() if what in resource})
 
 
-def _lineage(text: str) -> tuple[str, ...]:
+def read_lineage(text: str) -> tuple[str, ...]:
     """Read public ids, one or more; none if C{text} is anything else."""
     ids = tuple(text.split("/"))
     is_valid = len(ids) <= MAX_LINEAGE and all(len(one) == 16 and not one.strip("0123456789abcdef") for one in ids)
@@ -218,7 +218,7 @@ def _handle(text: str) -> str:
 
 
 _WISHES: Final[dict[str, Callable[[str], Any]]] = {
-    "lineage": _lineage,
+    "lineage": read_lineage,
     "nested": _nested,
     "max_hold": _duration,
     "value": _flag,

@@ -144,6 +144,8 @@ def split(message: Lock) -> tuple[bytes, tuple[More, ...]]:
     rest = More(message.session, message.element, message.token, message.proof, message.holder, message.waited)
     if message.extended and rest != _NOTHING and is_too_long(whole):
         beginning = message.replace(**_FOLLOWING)
+        if is_too_long(beginning.replace(user="", command="")):
+            beginning = _without_hints(beginning)
         if not is_too_long(beginning.replace(user="", command="")):
             return encode(beginning), (rest,)
     return encode(message), ()
@@ -174,13 +176,20 @@ def extend(message: Lock) -> Lock:
     return message.replace(extended=HAS_SESSIONS)
 
 
+def _without_hints(message: Lock) -> Lock:
+    """Return C{message} without what its sender runs under."""
+    if message.wishes is None:
+        return message
+    wishes = message.wishes.replace(lineage=(), nested="")
+    return message.replace(wishes=wishes if wishes.is_binding else None)
+
+
 def _shorten(message: Lock) -> Lock | None:
     """Return C{message} without the first of L{_LESS} that it says, or without hints; C{None} if it says none."""
     if message.wishes is not None and (message.wishes.lineage or message.wishes.nested):
         if message.user or message.command:
             return message.replace(user="", command="")
-        wishes = message.wishes.replace(lineage=(), nested="")
-        return message.replace(wishes=wishes if wishes.is_binding else None)
+        return _without_hints(message)
     return next((shorter for less in _LESS if (shorter := message.replace(**less)) != message), None)
 
 

@@ -54,6 +54,8 @@ def test_what_is_written_is_read() -> None:
             Claim(0, parse_name("/a/\udcff"), LockMode.EX, 1, True, 0.0, "a", 4294967297, 0.0),
             Claim(0, parse_name("R"), LockMode.EX, 1, True, 0.0, None, 0, 2.5, 7),
             Claim(0, parse_name("S"), LockMode.PR, 1, True, 0.0, None, 0, 2.5, 7),
+            Claim(0, parse_name("T"), LockMode.PR, 1, True, 0.0, None, 5, 0.0, 0, ("a" * 16, "0" * 16), "share"),
+            Claim(0, parse_name("U"), LockMode.PR, 1, True, 0.0, None, 5, 0.0, 0, ("a" * 16,)),
         ],
     )
     assert read_estate(estate.write()) == estate

@@ -30,6 +30,7 @@ from flom.core.protocol.messages import (
     Standing,
     Terms,
     Unlock,
+    Wishes,
 )
 from flom.core.requests import MAX_LIFESPAN
 from flom.core.tokens import MAX_TOKEN
@@ -167,6 +168,18 @@ def test_what_has_no_room_beside_a_name_follows() -> None:
         assert decode(first) == beginning
         assert following == More(**had)
         assert decode(encode(following)) == following
+
+
+@pytest.mark.parametrize("length", [10, 60, 150, 240])
+def test_hints_are_left_out_before_what_a_reclaim_needs(length: int) -> None:
+    wishes = Wishes(("a" * 16,) * 9, "share")
+    about: dict[str, Any] = {"session": "5" * 32, "token": 2**60 + 1, "proof": "d" * 32, "regains": True}
+    message = Lock("n" * length, peer_id="b" * 36, extended=HAS_SESSIONS, wishes=wishes, **about)
+    data, following = split(message)
+    first, more = decode(data), following[0] if following else More()
+    assert isinstance(first, Lock)
+    assert (first.session or more.session, first.token or more.token) == (message.session, message.token)
+    assert first.wishes == (wishes if length < 100 else None)
 
 
 def test_a_client_that_is_not_extended_has_nothing_follow() -> None:
