@@ -525,6 +525,8 @@ class ClientSession:
             if isinstance(message, (Lock, Unlock, StatusRequest)):
                 what += f" of {message.name!r}"
             raise LocalProtocolError(f"{what} while {self._state}: {self._name!r}")
+        if self._due and isinstance(message, Convert):
+            raise LocalProtocolError("one of several locks that were taken at once cannot be converted")
         if isinstance(message, Lock):
             self._name = message.name
             self._due = 0 if message.wishes is None else len(message.wishes.parts)

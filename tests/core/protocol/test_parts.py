@@ -26,7 +26,17 @@ from flom.core.protocol.events import (
     WithdrawAll,
 )
 from flom.core.protocol.framing import MAX_MESSAGE_SIZE
-from flom.core.protocol.messages import MOST_PARTS, STATUS_PROBE, Lock, More, Unlock, Unlocked, WhyWithdrawn, Wishes
+from flom.core.protocol.messages import (
+    MOST_PARTS,
+    STATUS_PROBE,
+    Convert,
+    Lock,
+    More,
+    Unlock,
+    Unlocked,
+    WhyWithdrawn,
+    Wishes,
+)
 from flom.core.protocol.parts import again, parts_held, show_locks, spell_parts, together
 from flom.core.requests import LockRequest, SessionId, SetRequest
 from flom.errors import LocalProtocolError, RemoteProtocolError
@@ -113,6 +123,16 @@ def test_a_goodbye_withdraws_all_of_them(reason: WhyWithdrawn, ends: Ends) -> No
     ends.ask()
     [order] = ends.server.receive(ends.client.goodbye(reason))
     assert order == (ReleaseAll(True) if reason is WhyWithdrawn.GONE else WithdrawAll(reason))
+
+
+def test_one_of_them_cannot_be_converted(ends: Ends) -> None:
+    """The daemon would not know which; it would close the connection, and the locks would be lost."""
+    ends.ask()
+    for part in (1, 2, 3):
+        ends.told(ends.server.answer(Outcome.GRANTED, None, 6 + part, part=part))
+    with pytest.raises(LocalProtocolError, match="one of several locks"):
+        ends.client.note_sent(Convert("a", LockMode.PR, True, 1))
+    assert ends.client.holds
 
 
 def test_a_goodbye_may_come_before_what_was_to_follow(ends: Ends) -> None:
