@@ -9,12 +9,16 @@ import pytest
 from twisted.internet.error import ConnectionLost
 
 from flom.codes import Outcome
+from flom.core.locks.handover import read_estate
 from flom.core.modes import LockMode
+from flom.core.proofs import ProofKey
 from flom.core.protocol.encode import encode, extend, split
 from flom.core.protocol.events import Granted
 from flom.core.protocol.messages import Answer, Goodbye, Lock, Unlock, Unlocked, WhyWithdrawn, Wishes
 from flom.core.protocol.parts import again, together
+from flom.server.estate import estate_of
 from flom.server.limits import DEFAULT_LIMITS
+from flom.server.proofs import Proofs
 from tests.fakes.connections import MemoryDaemon, TcpTransport
 from tests.fakes.logs import informed
 
@@ -181,3 +185,34 @@ def test_hints_do_no_harm() -> None:
     client = Client(daemon)
     hints = Wishes(("0123456789abcdef",), "share", parts=client.message.parts)
     assert client.ask(wishes=hints) == ALL
+
+
+def test_the_next_leader_of_a_group_goes_on_with_all_of_them() -> None:
+    former, daemon = MemoryDaemon(), MemoryDaemon()
+    holder, waiter = Client(former), Client(former, "c", "b")
+    assert (holder.ask(), waiter.ask()) == (ALL, QUEUED)
+    tokens = [each.token for each in holder.granted]
+    estate, _ = estate_of(former.arbiter, former.factory.sessions)
+    estate = read_estate(estate.write())
+    daemon.arbiter.retire()
+    daemon.arbiter.resume()
+    daemon.arbiter.take_over(estate, [daemon.factory.sessions.inherit(client) for client in estate.clients])
+    assert waiter.reclaim(daemon, session=waiter.secret, regains=False, wait=True) == QUEUED
+    assert holder.reclaim(daemon, session=holder.secret) == ALL
+    assert [each.token for each in holder.granted] == tokens
+    holder.unlock()
+    assert waiter.answers() == ALL
+
+
+@pytest.mark.parametrize("wrong", ["", "0" * 32], ids=["none", "wrong"])
+def test_a_reclaim_with_one_proof_that_is_none_gets_none_of_them(wrong: str) -> None:
+    key = ProofKey(b"secret", "here")
+    former, daemon = MemoryDaemon(proofs=Proofs(key)), MemoryDaemon(proofs=Proofs(key))
+    holder = Client(former)
+    assert holder.ask() == ALL
+    daemon.arbiter.retire()
+    daemon.arbiter.resume(1.0)
+    first, second = holder.granted
+    assert holder.reclaim(daemon, [first, second.replace(proof=wrong)], session=holder.secret) == [(Outcome.BUSY, 0)]
+    assert not daemon.arbiter.held
+    assert holder.reclaim(daemon, [first, second], session=holder.secret) == ALL

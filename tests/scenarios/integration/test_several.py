@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -91,5 +92,60 @@ def test_one_that_is_interrupted_leaves_no_lock(programs: Programs, place: Place
         assert waiter.finish().returncode == -signal.SIGTERM
         eventually(lambda: place.view("waiters") == {}, "an empty queue")
         holder.finish()
+        assert place.view() == {}
+        daemon.stop()
+
+
+SHOW: Final = """
+import sys
+def show(held):
+    print(*(f"{each.resource}={each.token}" for each in held.parts), flush=True)
+    sys.stdin.readline()
+    print("lost" if held.is_lost else "held", flush=True)
+"""
+
+APIS: Final = {
+    "blocking": """
+from flom import lock_all
+with lock_all(["s1", "s2[3]"], socket=sys.argv[1], start=False) as held:
+    show(held)
+""",
+    "asyncio": """
+import asyncio, flom.aio
+async def main():
+    async with flom.aio.lock_all(["t1", "t2[3]"], socket=sys.argv[1], start=False) as held:
+        await asyncio.to_thread(show, held)
+asyncio.run(main())
+""",
+    "Twisted": """
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.internet.threads import deferToThread
+from flom.client import Config, connect
+async def main(reactor):
+    async with await connect(reactor, Config(socket_name=sys.argv[1])) as locks:
+        async with locks.acquire_all(["u1", "u2[3]"]) as held:
+            await deferToThread(show, held)
+react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+""",
+}
+
+
+@pytest.mark.parametrize("place", ["unix"], indirect=True)
+def test_programs_reclaim_all_of_theirs_too(programs: Programs, place: Place) -> None:
+    with place.daemon() as killed:
+        running = [
+            programs.start_program(sys.executable, "-c", SHOW + script, place.words[-1]) for script in APIS.values()
+        ]
+        told = dict(word.split("=") for each in running for word in each.line().split())
+        kill(killed)
+    with place.daemon() as daemon:
+        eventually(lambda: len(place.view()) == len(told), "a reclaim")
+        assert {name: token for name, [(_, token)] in place.view().items()} == told
+        for each in running:
+            each.say("end")
+            assert each.line() == "held"
+            ended = each.finish()
+            assert (ended.returncode, ended.stderr) == (0, "")
         assert place.view() == {}
         daemon.stop()
