@@ -683,12 +683,14 @@ class LockProtocol(Protocol):
             terms = terms.replace(waits=True)
         if grant is None:
             return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms, why=why, part=part)
-        proof = self._prove(grant)
-        if self._connection.several is not None:
-            part = self._connection.number_of(grant.request.name)
-        wishes = grant.request.wishes
+        connection, proof, wishes = self._connection, self._prove(grant), grant.request.wishes
+        if wishes is None and hold is None and connection.several is None:  # mostly
+            return connection.answer(
+                outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof
+            )
+        part = connection.number_of(grant.request.name)
         told = None if wishes is None or not wishes.concerns_kept else self._arbiter.values.told(grant.request)
-        return self._connection.answer(
+        return connection.answer(
             outcome,
             grant.element,
             grant.token,

@@ -279,9 +279,13 @@ class ServerSession:
         requests = []
         for lock in locks:
             try:
-                requests.append(self._request(lock, parse_name(lock.name)))
+                self._name = parse_name(lock.name)
             except InvalidName:
+                self._name = None
                 return InvalidLock(lock.name)
+            request = self._lock(lock)
+            assert isinstance(request, LockRequest)
+            requests.append(request)
         try:
             check_apart(request.name for request in requests)
         except InvalidRequest as e:
@@ -312,9 +316,6 @@ class ServerSession:
             self._state = _Server.INCOMPLETE
             self.is_amid_message = True
             return Incomplete()
-        return self._request(message, name)
-
-    def _request(self, message: Lock, name: ResourceName) -> LockRequest:
         return LockRequest(
             self.id,
             name,
