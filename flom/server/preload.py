@@ -29,6 +29,8 @@ ALWAYS: Final = (
     "json",
     "flom.status.model",
     "flom.status.json",
+    "flom.core.values",
+    "flom.server.values",
     "flom.server.snapshot",
     "tokenize",  # this and the next: by the standard library, to log an exception
     "textwrap",

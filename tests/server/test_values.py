@@ -10,7 +10,7 @@ from twisted.logger import LogEvent
 from flom.codes import Outcome
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode, split
-from flom.core.protocol.messages import Answer, Lock, Message, More, Note, Told, Unlock, Unlocked, Wishes
+from flom.core.protocol.messages import Answer, Lock, Message, Note, Told, Unlock, Unlocked, Wishes
 from flom.errors import DaemonLost
 from flom.server.arbiter import DeferredArbiter
 from flom.server.state import StateError
@@ -31,9 +31,8 @@ class Client:
 
     def ask(self, name: str = "R1", mode: LockMode = LockMode.EX, wishes: Wishes = ONCE, **more: Any) -> Message:
         """Ask for a lock; return the last answer."""
-        data, following = split(Lock(name, mode, 1, True, True, extended=2, wishes=wishes, **more))
+        data, [following] = split(Lock(name, mode, 1, True, True, extended=2, wishes=wishes, **more))
         self.connection.send(data)
-        assert isinstance(following, More)
         assert self.connection.received()
         self.connection.send(encode(following))
         return self.heard()
