@@ -124,7 +124,7 @@ class LocalLock:
 
     @value.setter
     def value(self, text: str) -> None:
-        known_value(self._value, self._name.text).set(text, self._asked.mode)
+        known_value(self._value, self._name.text).set(text, self.mode)
 
     def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
         """See L{IHeld.convert}."""
@@ -172,7 +172,7 @@ class LocalLock:
         if self.is_lost and not self._is_contested:
             return fail(self._why_lost())
         if self._value is not None and self._value.note is not None and not rollback:
-            kept = self._arbiter.values.note(self._name, self._asked.mode, self._value.note)
+            kept = self._arbiter.values.note(self._name, self.mode, self._value.note)
             return kept.addCallback(self._release_kept)
         self._release(rollback)
         self._arbiter.drop(self.session)

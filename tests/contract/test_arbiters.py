@@ -442,3 +442,18 @@ async def test_what_cannot_be_converted_is_refused(arbiter: Arbiter) -> None:
     await turns_away(Misuse)(held.convert("PR"))
     for each in (units, other, beside):
         await each.release()
+
+
+@deferred
+@pytest_twisted.ensureDeferred
+async def test_a_value_is_set_in_the_mode_to_which_a_lock_was_converted(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire("R1", "PR", value=True)
+    await held.convert("EX")
+    held.value = "tape 7"
+    await held.release()
+    held = await arbiter.acquire("R1", value=True)
+    assert held.value == "tape 7"
+    await held.convert("PR")
+    with pytest.raises(InvalidRequest, match=r"^R1: the value can be set in mode EX or PW, not PR$"):
+        held.value = "tape 8"
+    await held.release()

@@ -108,7 +108,7 @@ class RemoteHeld:
 
     @value.setter
     def value(self, text: str) -> None:
-        known_value(self._value, self._name).set(text, self._message.mode)
+        known_value(self._value, self._name).set(text, self.mode)
 
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
