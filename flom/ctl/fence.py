@@ -48,6 +48,8 @@ def run_fenced(arguments: Namespace) -> int:
 def _token() -> str:
     """Return the text of the token, or raise L{InvalidToken}."""
     token, mode = os.environ.get("FLOM_TOKEN"), os.environ.get("FLOM_LOCK_MODE", "EX")
+    if token is None and "\n" in os.environ.get("FLOM_RESOURCES", ""):
+        raise InvalidToken("there are several locks: set FLOM_TOKEN to the token of one, which FLOM_RESOURCES has")
     if token is None:
         raise InvalidToken("there is no FLOM_TOKEN: run this under flom-run, with a daemon that is not FLoM's")
     if mode in LockMode.__members__ and compatible(LockMode[mode], LockMode[mode]):

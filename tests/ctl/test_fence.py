@@ -46,6 +46,13 @@ def test_without_a_lock_there_is_no_token(programs: Programs, tmp_path: Path) ->
     assert_refused(flomctl(programs, "fence", str(tmp_path / "db"), "true"), 91, "there is no FLOM_TOKEN")
 
 
+def test_of_several_locks_it_has_to_be_told_which_is_meant(programs: Programs, tmp_path: Path) -> None:
+    several = {"FLOM_RESOURCES": "a\tEX\t1\t5\t\nb\tEX\t1\t6\t"}
+    words = ["fence", str(tmp_path / "db"), "true"]
+    assert_refused(flomctl(programs, *words, environment=several), 91, "there are several locks: set FLOM_TOKEN to")
+    assert flomctl(programs, *words, environment=several | {"FLOM_TOKEN": "5"}).returncode == 0
+
+
 def test_an_empty_name_is_one_line_and_makes_no_file(programs: Programs, tmp_path: Path) -> None:
     done = flomctl(programs, "fence", "", "--", "echo", "ran", environment={"FLOM_TOKEN": "7"}, cwd=tmp_path)
     assert_refused(done, 2, "flomctl fence: argument FILE: it is empty")

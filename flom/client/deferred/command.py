@@ -46,6 +46,8 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) 
             config = forget_place(config, [setting.field for setting, _ in line.options])
             config = override(config, line.options, print_error)
             config.check_type()
+            if [setting.field for setting, _ in line.options].count("resource_name") > 1:
+                raise ConfigError("resource-name: several locks at once (-r) are an option of flom-run alone")
             if line.concerns_kept:
                 raise ConfigError("once-per, value: they are options of flom-run alone")
             if warning := unmeant_set(config):

@@ -35,3 +35,9 @@ def test_a_socket_and_an_address_at_once_are_refused_with_99() -> None:
     done = run("-s", "/tmp/socket", "-a", "localhost", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (99, "")
     assert "exclude each other" in done.stderr
+
+
+def test_several_locks_are_refused_and_not_taken_for_the_last_one() -> None:
+    done = run("-r", "a", "-r", "b", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (99, "")
+    assert done.stderr == "resource-name: several locks at once (-r) are an option of flom-run alone\n"
