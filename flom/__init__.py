@@ -12,7 +12,16 @@ _ERRORS = (
     *("AlreadyDone", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"),
     *("InvalidName", "ValueNotKept"),
     *("InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockDeadlock", "LockImpossible"),
-    *("LockRefused", "LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError", "RemoteProtocolError"),
+    *(
+        "LockOverdue",
+        "LockRefused",
+        "LockRevoked",
+        "LockTimeout",
+        "Misuse",
+        "NoProcess",
+        "ProtocolError",
+        "RemoteProtocolError",
+    ),
     *("StandingBy", "TlsError", "Unsupported"),
 )
 

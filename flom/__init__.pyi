@@ -45,6 +45,9 @@ from flom.errors import (
     LockImpossible as LockImpossible,
 )
 from flom.errors import (
+    LockOverdue as LockOverdue,
+)
+from flom.errors import (
     LockRefused as LockRefused,
 )
 from flom.errors import (

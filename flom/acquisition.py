@@ -30,6 +30,8 @@ class Held(Protocol):
     is_lost: bool
     lost: Deferred[FlomError]
     value: str
+    is_wanted: bool
+    wanted: Deferred[None]
 
     @property
     def parts(self) -> tuple[HeldPart, ...]:
@@ -140,13 +142,16 @@ class Acquiring:
         lifespan: float = 0.0,
         timeout: float | None = None,
         value: bool = False,
+        max_hold: float | None = None,
+        lock_delay: float | None = None,
+        wanted: bool = False,
     ) -> Acquisition:
         """See L{flom.interfaces.IArbiter.acquire}; of a closed arbiter, it fires with L{flom.errors.Closed}."""
         what = f"{name} at {self._place}"
         try:
             asked = ask(
                 name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout, value=value
-            )
+            ).wishing(max_hold, lock_delay, wanted)
             granted = self._begin(asked, what)
         except FlomError:
             return Acquisition(fail(), what)

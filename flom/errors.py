@@ -23,6 +23,7 @@ The exceptions that this package raises on purpose, as a tree::
         DaemonLost (ConnectionError)
             LockContested               another daemon has granted the lock too
             LockRevoked                 an administrator has ended the lock
+                LockOverdue             it was held for longer than it might be
         TlsError
         ShutdownNotAllowed
         StandingBy
@@ -265,6 +266,10 @@ class LockRevoked(DaemonLost):
         super().__init__(why, code)
 
 
+class LockOverdue(LockRevoked):
+    """The lock was held for longer than it might be, by C{max_hold} or the daemon's C{--max-hold}, and has ended."""
+
+
 class ShutdownNotAllowed(FlomError):
     """A daemon refuses to end, or to end another client's lock, for this client."""
 
@@ -304,8 +309,14 @@ class ConfigError(FlomError):
         self.on_stdout = on_stdout
 
 
-def revoked_by(name: str) -> str:
-    """Return the text of the L{LockRevoked} that C{name} has caused, as a daemon says it."""
-    from flom.text import one_line  # which few need
+def why_revoked(by: str, limit: float = 0.0, what: str = "") -> LockRevoked:
+    """
+    Return the error that C{by} has ended a lock, or that it was held for more than C{limit} seconds, if that is not 0.
 
-    return one_line(f"an administrator has released it ({name})")
+    @param what: begins its text.
+    """
+    from flom.text import duration, one_line  # which few need
+
+    if limit:
+        return LockOverdue(f"{what}it was held for longer than {duration(limit)}")
+    return LockRevoked(one_line(f"{what}an administrator has released it ({by})"))

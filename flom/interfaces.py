@@ -59,6 +59,8 @@ class IHeld(Interface):
     lost: Deferred[FlomError] = Attribute("Fires with the reason if the lock is lost before it is released.")
 
     mode: LockMode = Attribute("The mode in which it is held now; EX where a resource has no modes.")
+    is_wanted: bool = Attribute("True once a request has waited because of it; only with C{acquire(wanted=True)}.")
+    wanted: Deferred[None] = Attribute("Fires when that is so first.")
 
     def convert(mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
         """
@@ -99,6 +101,9 @@ class IArbiter(Interface):
         lifespan: float = 0.0,
         timeout: float | None = None,
         value: bool = False,
+        max_hold: float | None = None,
+        lock_delay: float | None = None,
+        wanted: bool = False,
     ) -> Acquisition:
         """
         Ask for a lock; cancelling the Deferred withdraws the request.
@@ -112,6 +117,9 @@ class IArbiter(Interface):
             (docs/compatibility.md, "Idle resources").
         @param timeout: seconds to wait at most; 0: do not wait, C{None}: no limit.
         @param value: whether the holder is to know, and may set, the value of the resource: see L{IHeld}.
+        @param max_hold: seconds after which the lock is lost, if it is not released before; C{None}: no limit of ours.
+        @param lock_delay: seconds for which no client is granted the lock if it is lost; C{None}: as the daemon says.
+        @param wanted: true to learn from the L{IHeld} when a request waits because of it.
         @return: fires with an L{IHeld}, or with L{flom.errors.LockRefused}, L{flom.errors.LockTimeout},
             L{flom.errors.InvalidRequest} or another L{flom.errors.FlomError}, whose text names the resource. It can be
             used with C{async with}.

@@ -65,3 +65,11 @@ def missing_extra(error: ImportError) -> str:
 def listed(words: Sequence[str]) -> str:
     """Return C{words}, one or more, as a list to read, such as C{a, b and c}."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def duration(seconds: float) -> str:
+    """Return C{seconds} without rounding, in the largest whole unit: C{"0.3 s"}, C{"90 s"}, C{"10 min"}, C{"2 h"}."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{round(seconds, 3):.7g} s"

@@ -45,6 +45,8 @@ OWN_SETTINGS: Final = [setting for setting in SETTINGS if DAEMON in setting.prog
 VALUES: Final[dict[str, tuple[str, Any]]] = {
     "daemon_trace_file": ("/trace", "/trace"),
     "append_trace_file": ("yes", True),
+    "hold_limits": ("backup*=1h,10m", "backup*=1h,10m"),
+    "lock_delays": ("30s", "30s"),
     "lifespan_ms": ("700", 700),
     "unicast_port": ("28016", 28016),
     "multicast_address": ("ff02::2", "ff02::2"),
@@ -144,7 +146,7 @@ def test_help_tells_of_every_setting() -> None:
 
 def test_what_is_for_commands_is_no_option() -> None:
     for setting in SETTINGS:
-        if DAEMON not in setting.programs:
+        if DAEMON not in setting.programs and setting.long not in ("max-hold", "lock-delay"):
             with pytest.raises(SystemExit, match=f"option --{setting.long} not recognized"):
                 parse(f"--{setting.long}")
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LockContested,
         LockDeadlock,
         LockImpossible,
+        LockOverdue,
         LockRefused,
         LockRevoked,
         LockTimeout,
@@ -53,7 +54,16 @@ __all__ = ["Child", "Config", "LockMode", "RemoteArbiter", "connect", "holding",
 __all__ += ["Acquisition", "Held", "IArbiter", "IHeld", "IReactor"]  # for annotations
 __all__ += ["CannotExecute", "CannotWait", "Closed", "ConfigError", "DaemonLost", "DaemonUnreachable", "FlomError"]
 __all__ += ["InvalidName", "InvalidRequest", "LocalProtocolError", "LockBusy", "LockContested", "LockDeadlock"]
-__all__ += ["LockImpossible", "LockRefused", "LockRevoked", "LockTimeout", "Misuse", "NoProcess", "ProtocolError"]
+__all__ += [
+    "LockImpossible",
+    "LockOverdue",
+    "LockRefused",
+    "LockRevoked",
+    "LockTimeout",
+    "Misuse",
+    "NoProcess",
+    "ProtocolError",
+]
 __all__ += ["RemoteProtocolError", "StandingBy", "TlsError", "Unsupported"]
 __all__ += ["AlreadyDone", "ValueNotKept"]
 

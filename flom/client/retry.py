@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flom.client.blocking.tls import TlsEnd
     from flom.core.group.timing import Timing
     from flom.core.protocol.events import Granted
+    from flom.core.protocol.messages import Lock
     from flom.tls.context import Tls
 
 HANDSHAKE_TIMEOUT: Final = 30.0
@@ -98,6 +99,19 @@ def silent(peer: str, seconds: float) -> DaemonUnreachable:
 
 COME_BACK_TIMEOUT: Final = 2.0
 """Seconds for one attempt to connect to a daemon again: the kernel's own go on after 1, 3, 7 and 15 s."""
+
+
+def with_time_left(message: Lock, left: float, seconds: float) -> Lock:
+    """
+    Return C{message}, which reclaims a lock, with the time after which that ends.
+
+    @param left: seconds that were left of it when it was granted, C{seconds} ago; 0 for any time.
+    """
+    if not left:
+        return message
+    from flom.core.protocol.messages import Wishes  # now, because few need it
+
+    return message.replace(wishes=(message.wishes or Wishes()).replace(left=max(left - seconds, 0.001)))
 
 
 def check_reclaimed(peer: str, granted: Granted, had: tuple[str | None, ...]) -> None:

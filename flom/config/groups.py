@@ -23,6 +23,11 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "resource-idle-lifespan": "MS",
         "nested": "refuse|share|wait",
     },
+    "While the lock is held": {
+        "max-hold": "TIME",
+        "lock-delay": "TIME",
+        "notify-wanted": "SIGNAL",
+    },
     "Place of the daemon": {
         "socket-name": "PATH",
         "unicast-address": "HOST",

@@ -115,6 +115,32 @@ def read_timeout(text: str) -> int:
     return milliseconds
 
 
+def read_limits(text: str) -> str:
+    """Check times for resources by their names; see L{times_by_name}."""
+    times_by_name(text)
+    return text
+
+
+def times_by_name(text: str) -> tuple[tuple[str, float], ...]:
+    """
+    Return pairs of a pattern of names and seconds, of which the first that fits counts.
+
+    @param text: C{TIME} or C{PATTERN=TIME}, or several of these, with commas between them; a pattern is as the shell's,
+        and is empty where there is none.
+    """
+    pairs = []
+    for piece in filter(None, text.split(",")):
+        pattern, _, time = piece.strip().rpartition("=")
+        try:
+            pairs.append((pattern, read_timeout(time) / 1000))
+        except Unclear as e:
+            raise Unclear(f"of '{piece.strip()}', {e}" if piece != text else str(e)) from None
+    for pattern, _ in pairs[:-1]:
+        if pattern in ("", "*"):
+            raise Unclear("what stands after a time for all resources counts for none")
+    return tuple(pairs)
+
+
 def read_bool(text: str) -> bool:
     """Return whether C{text} has a yes or a no in it, as FLoM does (docs/compatibility.md, "Values of options")."""
     lowered = text.lower()
@@ -311,6 +337,28 @@ def lost_signal(text: str) -> int | None:
     if len(numbers) != 1:
         raise Unclear("it names no signal, or more than one; --signal-list lists them")
     return numbers[0]
+
+
+def read_notify(text: str) -> str:
+    """Check how a command is to learn that its lock is wanted; L{wanted_by} says it."""
+    wanted_by(text)
+    return text
+
+
+def wanted_by(text: str) -> tuple[str, int]:
+    """Return C{("signal", N)} for the name or number of a signal in C{text}, or C{("fd", N)} for C{fd:N}."""
+    what, colon, number = text.partition(":")
+    if what == "fd" and colon:
+        if not number or number.strip(_DECIMAL) or int(number) >= 2**31:
+            raise Unclear("after 'fd:', there is no number of a descriptor")
+        return "fd", int(number)
+    try:
+        numbers = read_signal_names(text)
+    except Unclear:
+        raise Unclear("it is neither a signal nor fd:N; --signal-list lists the signals") from None
+    if len(numbers) != 1:
+        raise Unclear("it names no signal, or more than one; --signal-list lists them")
+    return "signal", numbers[0]
 
 
 _ON_LOST: Final = {"warn": None, "terminate": 15, "kill": 9}

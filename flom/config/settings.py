@@ -26,11 +26,13 @@ from flom.config.parsers import (
     read_file,
     read_filled,
     read_hosts,
+    read_limits,
     read_log_format,
     read_mode,
     read_mode_name,
     read_name,
     read_nested,
+    read_notify,
     read_number,
     read_on_lost,
     read_sessions,
@@ -43,6 +45,7 @@ from flom.config.parsers import (
     read_yes_or_no,
     refused_on_stdout,
     split_hosts,
+    wanted_by,
     within,
 )
 from flom.core.group.timing import DEFAULT_TIMING, Timing
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from flom.core.modes import LockMode
+    from flom.core.protocol.messages import Wishes
 
     _List = tuple[Any, ...]
     _ReadList = Callable[[str], _List]
@@ -432,6 +436,11 @@ class Config(_Values):
         help="milliseconds for which locks are kept whose connection is broken, or daemon killed; 0: not at all")
     sessions: str = _text("--sessions", "[Limits] Sessions", default="optional", check=read_sessions,
         help="required: a TCP connection that ends without a goodbye, as by a proxy, keeps its locks; optional: not")
+    hold_limits: str = _text("--max-hold", "[Limits] MaxHold", default="", check=read_limits, program=DAEMON,
+        help="time for which a lock may be held, such as 10m; or for resources by name: 'backup*=1h,10m'; the first "
+        "that fits counts")
+    lock_delays: str = _text("--lock-delay", "[Limits] LockDelay", default="", check=read_limits, program=DAEMON,
+        help="time for which no client is granted what a holder has lost, such as 30s, or by name as for --max-hold")
     conflict_exit_code: int = _integer("-E, --conflict-exit-code", "[Command] ConflictExitCode",
         default=int(ExitStatus.BUSY), check=within(0, 255), program=RUNNER,
         help="status if the resource is locked, or the timeout has run out; with 0, nothing is said")
@@ -451,6 +460,15 @@ class Config(_Values):
         help="simple, numeric, set, hierarchical, sequence or timestamp: refuse a resource of another type")
     nested: str = _text("--nested", "[Resource] Nested", default="refuse", check=read_nested, program=RUNNER,
         help="refuse, share or wait: what to do about a lock that a flom-run holds that this one runs under")
+    max_hold_ms: int = _text("--max-hold", "[Resource] MaxHold", default=0, program=RUNNER,
+        check=lambda text: within(0, 2**31 - 1)(read_decimal(text)), check_option=read_timeout,
+        help="seconds, or 10m, for which the lock may be held: then the daemon ends it; 0: any")
+    lock_delay_ms: int = _text("--lock-delay", "[Resource] LockDelay", default=-1, program=RUNNER,
+        check=lambda text: within(-1, 2**31 - 1)(read_decimal(text)), check_option=read_timeout,
+        help="seconds, or 2m, for which no client is granted the lock if it is lost; by default, as the daemon says")
+    notify_wanted: str = _text("--notify-wanted", "[Command] NotifyWanted", default="", check=read_notify,
+        program=RUNNER,
+        help="signal that the command gets when others wait for its lock, or fd:N: a line is written to descriptor N")
     listen: tuple[str, ...] = _list("--listen", "[Daemon] Listen", default=(), program=DAEMON,
         from_option=lambda text: (text,), from_file=lambda text: tuple(filter(None, text.split(";"))),
         help="Twisted endpoint to listen on, such as tcp:28015:interface=127.0.0.1 or systemd:index=0")
@@ -524,6 +542,21 @@ class Config(_Values):
     def lost_signal(self) -> int | None:
         """The signal that the command gets first if its lock is lost; C{None} if it is left alone."""
         return lost_signal(self.on_lost) if self.on_lost else None
+
+    @property
+    def wanted_by(self) -> tuple[str, int] | None:
+        """How to tell the command that its lock is wanted: C{("signal", N)} or C{("fd", N)}; C{None} for not at all."""
+        return wanted_by(self.notify_wanted) if self.notify_wanted else None
+
+    @property
+    def wishes(self) -> Wishes | None:
+        """What is asked of the lock beyond what FLoM knows; C{None} for nothing."""
+        if not self.max_hold_ms and self.lock_delay_ms < 0 and not self.notify_wanted:
+            return None
+        from flom.core.protocol.messages import Wishes  # now, because few wish anything
+
+        delay = None if self.lock_delay_ms < 0 else self.lock_delay_ms / 1000
+        return Wishes(max_hold=self.max_hold_ms / 1000, lock_delay=delay, wanted=bool(self.notify_wanted))
 
     def under_quorum(self) -> Self:
         """Return the same for a daemon that leads by a quorum: a command is ended unless C{on_lost} says otherwise."""

@@ -39,6 +39,7 @@ class Granted:
     @ivar element: which one, for sets, sequences and timestamps.
     @ivar delayed: true if the request was queued or incubated before.
     @ivar waited: seconds since it had asked.
+    @ivar left: seconds after which it is taken away; 0 if it is not.
     """
 
     request: LockRequest
@@ -46,6 +47,7 @@ class Granted:
     element: str | None = None
     delayed: bool = False
     waited: float = field(default=0.0, compare=False)
+    left: float = 0.0
 
 
 @dataclass(slots=True)
@@ -169,7 +171,34 @@ class NotConverted:
     delayed: bool = False
 
 
-Effect = Granted | Queued | Incubated | Refused | Ended | Withdrawn | Converted | Converting | NotConverted
+@dataclass(slots=True)
+class Wanted:
+    """The session stands in the way of a request that waits; it wished to know."""
+
+    request: LockRequest
+
+
+@dataclass(slots=True)
+class Overdue:
+    """The session has held it for longer than C{limit} seconds, and has lost it with all else that it held."""
+
+    request: LockRequest
+    limit: float
+
+
+Effect = (
+    Granted
+    | Queued
+    | Incubated
+    | Refused
+    | Ended
+    | Withdrawn
+    | Converted
+    | Converting
+    | NotConverted
+    | Wanted
+    | Overdue
+)
 
 
 @dataclass(slots=True)
@@ -184,9 +213,15 @@ class Dismissed:
 
 @dataclass(slots=True)
 class Revoked:
-    """An administrator, C{by} name, has ended the session, whatever it holds."""
+    """
+    The session has ended, whatever it holds: an administrator, C{by} name, has ordered so, or it has held something for
+    too long.
+
+    @ivar limit: seconds for which it might be held, if that is why; 0 otherwise.
+    """
 
     by: str
+    limit: float = 0.0
 
 
 Delivered = Effect | Dismissed | Contested | Revoked

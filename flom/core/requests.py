@@ -158,7 +158,7 @@ class Asked(Value):
     A request of a program, checked; see L{ask} for what the fields mean.
 
     @ivar timeout: seconds to wait for the lock; C{None} for as long as it takes, or if the request is not to wait.
-    @ivar wishes: what FLoM does not know; C{None} for nothing.
+    @ivar wishes: what FLoM does not know, see L{ask} and L{wishing}; C{None} for nothing.
     """
 
     name: ResourceName
@@ -174,6 +174,35 @@ class Asked(Value):
     def title(self) -> str:
         """What is asked for, for people to read."""
         return self.name.text
+
+    def wishing(self, max_hold: float | None, lock_delay: float | None, wanted: bool) -> Asked:
+        """
+        Return the same with further wishes.
+
+        @param max_hold: seconds after which the daemon ends the lock, more than 0 and at most L{MAX_LIFESPAN}; C{None}
+            for no limit.
+        @param lock_delay: seconds for which no client is granted the lock if it is lost, 0 to L{MAX_LIFESPAN}; C{None}
+            for what the daemon thinks best.
+        @param wanted: true to be told when a request waits because of the lock.
+        @raise InvalidRequest: one of these is nothing of the kind.
+        """
+        if max_hold is None and lock_delay is None and wanted is False:
+            return self
+        from flom.core.protocol.messages import Wishes  # now, because few wish anything
+
+        why = ""
+        if max_hold is not None and not (_is_number(max_hold) and 0 < max_hold <= MAX_LIFESPAN):
+            why = f"max_hold {max_hold!r} is not a number of seconds above 0 and up to {MAX_LIFESPAN:.0f}"
+        elif lock_delay is not None and not (_is_number(lock_delay) and 0 <= lock_delay <= MAX_LIFESPAN):
+            why = f"lock_delay {lock_delay!r} is not a number of seconds from 0 to {MAX_LIFESPAN:.0f}"
+        elif not isinstance(wanted, int):
+            why = f"wanted {wanted!r} is neither true nor false"
+        if why:
+            error = InvalidRequest(why)
+            error.concern(self.name.text)
+            raise error
+        limits = {"max_hold": float(max_hold or 0), "lock_delay": lock_delay, "wanted": bool(wanted)}
+        return self.replace(wishes=(self.wishes or Wishes()).replace(**limits))
 
     def message(self, peer_id: str, *, extended: bool = False) -> Lock:
         """

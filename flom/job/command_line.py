@@ -69,7 +69,10 @@ _TIMEOUT: Final = Setting(
     field="timeout_ms",
 )
 NOT_OF_FLOM: Final = frozenset(
-    {"on_lost", "kill_after_ms", "history", "status_file", "nested", *(setting.field for setting in _KEPT)}
+    {
+        *("on_lost", "kill_after_ms", "history", "status_file", "nested", "max_hold_ms", "lock_delay_ms"),
+        *("notify_wanted", *(setting.field for setting in _KEPT)),
+    }
 )
 """Fields of the options that C{flom} does not have; others that FLoM does not have are no harm there."""
 

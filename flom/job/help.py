@@ -53,7 +53,7 @@ _ENVIRONMENT: Final = (
 
 def show_default(setting: Setting) -> str:
     """Return the default of C{setting} as an option or a file would say it; the empty string if there is none."""
-    value = None if setting.field == "kill_after_ms" else setting.default  # which no option says
+    value = None if setting.field in ("kill_after_ms", "lock_delay_ms") else setting.default  # which no option says
     if isinstance(value, bool):
         return ("no", "yes")[value]
     return "" if value is None or value == () else str(getattr(value, "name", value))

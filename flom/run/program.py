@@ -191,9 +191,9 @@ def configure(program: str, line: CommandLine) -> tuple[Config, ...]:
     try:
         config = load(line.config_file, os.environ, warnings.append, as_flom)
         if as_flom:
-            config = config.replace(
-                on_lost="warn", history="", status_file=""
-            )  # it has no such options; a file is for flom-run too
+            # it has no such options; a file is for flom-run too
+            config = config.replace(on_lost="warn", history="", status_file="", notify_wanted="")
+            config = config.replace(max_hold_ms=0, lock_delay_ms=-1)
         config = forget_place(config, [setting.field for setting, _ in line.options])
         config = override(config, options, warnings.append, as_flom=as_flom)
         if for_each:

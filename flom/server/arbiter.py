@@ -34,9 +34,11 @@ from flom.core.effects import (
     Instant,
     Limit,
     NotConverted,
+    Overdue,
     Queued,
     Refused,
     Revoked,
+    Wanted,
     Withdrawn,
 )
 from flom.core.grace import MAX_GRACE, NO_WAIT, REJOIN_BATCH, REJOIN_TIME, Looking
@@ -63,7 +65,7 @@ from flom.server.peer import Peer
 from flom.server.positions import Positions
 from flom.server.state import Epochs
 from flom.server.store import Store
-from flom.text import one_line, truncate
+from flom.text import duration, one_line, truncate
 
 if TYPE_CHECKING:
     from flom.core.locks.handover import Claim, Estate
@@ -578,7 +580,7 @@ class DeferredArbiter(Acquiring):
     def _see_whether_drained(self) -> None:
         """Call L{_on_drained}, once, if nothing is held, nor can be reclaimed in a grace period."""
         idle = 0 if self._holds is None else self._holds.idle  # which the next daemon goes on with
-        if self._table.held <= idle and not self.is_in_grace:
+        if self._table.held <= idle and not self._table.lost and not self.is_in_grace:
             on_drained, self._on_drained = self._on_drained, lambda: None
             self._clock.callLater(0, on_drained)
 
@@ -722,6 +724,20 @@ class DeferredArbiter(Acquiring):
                 return ""
         return f"{name.text} has no holder with number {number}"
 
+    def _end_overdue(self, overdue: Overdue) -> None:
+        """End the session of C{overdue}, and say so to its client; the table has freed what it held."""
+        request, session = overdue.request, overdue.request.session
+        peer, limit = self.peer(session), duration(overdue.limit)
+        text = "{resource} is lost by {peer}: it was held for longer than {limit}"
+        self._log.warn(text, resource=truncate(one_line(request.name.text)), peer=peer and peer.name, limit=limit)
+        if self._takeover is not None and not self._takeover.is_in_grace:
+            self._takeover.end_reclaims(request.name)
+        deliver = self._sessions.get(session)
+        if deliver is not None:
+            deliver(Revoked(f"held for longer than {limit}", overdue.limit))
+        if session in self._sessions:
+            self.drop(session)
+
     def _begin(self, asked: Asked | AskedAll, what: str) -> Deferred[Held]:
         if self.is_closed or self.is_retired:
             raise self._why_dismissed(what)
@@ -755,6 +771,7 @@ class DeferredArbiter(Acquiring):
             max_resources=limits.resources,
             max_locks=limits.locks_per_connection,
             max_overtaking=limits.overtaking,
+            policy=limits.hold,
             begin_epoch=lambda seen: self.epochs.begin(seen, self.now().wall),
         )
         table.is_draining = self.is_draining
@@ -842,6 +859,9 @@ class DeferredArbiter(Acquiring):
             self._note_effect(effect)
         if kind is Ended or kind is Withdrawn:
             return
+        if isinstance(effect, Overdue):
+            self._end_overdue(effect)
+            return
         if self._takeover is not None and (kind is Granted or (isinstance(effect, Converted) and effect.excludes_more)):
             self._takeover.note_granted(effect.request)
         deliver = self._sessions.get(effect.request.session)  # it may have been dropped meanwhile
@@ -892,7 +912,7 @@ class DeferredArbiter(Acquiring):
             case NotConverted(mode=mode, outcome=outcome):
                 about |= {"asked": mode.name, "why": outcome.name.lower().replace("_", " ")}
                 self._log.info("{resource} ({mode}) not converted to {asked} by {peer}: {why}", **about)
-            case Queued() | Incubated() | Converting():
+            case Queued() | Incubated() | Converting() | Wanted() | Overdue():
                 pass
             case _:
                 assert_never(effect)
@@ -911,8 +931,12 @@ class DeferredArbiter(Acquiring):
 
     def _ring(self) -> None:
         self._alarm = None
+        if self._freeze is not None:
+            return  # it is made up for when this goes on
         self._carry_out(self._table.expire(self.now()))
         self.on_change()
+        if self.is_draining:
+            self._see_whether_drained()
 
 
 def _first(request: LockRequest | SetRequest) -> LockRequest:

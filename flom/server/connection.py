@@ -27,9 +27,11 @@ from flom.core.effects import (
     Granted,
     Incubated,
     NotConverted,
+    Overdue,
     Queued,
     Refused,
     Revoked,
+    Wanted,
     Withdrawn,
 )
 from flom.core.locks.statistics import Loss
@@ -620,12 +622,14 @@ class LockProtocol(Protocol):
             case Contested():
                 if (contested := self._connection.contested()) is not None:
                     self._send(contested)
-            case Revoked(by=by):
-                if (revoked := self._connection.revoked(by)) is not None:
+            case Wanted():
+                self._send(self._connection.wanted())
+            case Revoked(by=by, limit=limit):
+                if (revoked := self._connection.revoked(by, limit)) is not None:
                     self._send(revoked)
                 self.hang_up()
                 self._end_session()
-            case Ended() | Withdrawn():
+            case Ended() | Withdrawn() | Overdue():
                 pass
             case _:
                 assert_never(effect)
@@ -701,6 +705,7 @@ class LockProtocol(Protocol):
             told=told,
             hold=hold,
             part=part,
+            left=grant.left,
         )
 
     def _secret_to_tell(self) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from flom.config import Config
+from flom.config.parsers import times_by_name
+from flom.core.locks.hold_limits import ByName, HoldPolicy
 
 _DEFAULTS: Final = Config()
 
@@ -28,6 +30,7 @@ class Limits:
     @ivar session_timeout: seconds for which locks are kept whose TCP connection is broken, or whose daemon was killed;
         0 for not at all.
     @ivar overtaking: requests that may go before one for several locks at once that waits, although they came later.
+    @ivar hold: for how long locks may be held, and are kept from others when they are lost; C{None} for no limits.
     """
 
     connections: int = _DEFAULTS.max_connections
@@ -40,10 +43,20 @@ class Limits:
     unread_timeout: float = _DEFAULTS.unread_timeout_ms / 1000
     session_timeout: float = _DEFAULTS.session_timeout_ms / 1000
     overtaking: int = _DEFAULTS.max_overtaking
+    hold: HoldPolicy | None = None
 
 
 DEFAULT_LIMITS: Final = Limits()
 """More than any known use needs, and less than would bring a host down."""
+
+
+def hold_policy_of(config: Config) -> HoldPolicy | None:
+    """Return for how long C{config} lets locks be held, and keeps them when they are lost; C{None} for no limits."""
+    return (
+        HoldPolicy(ByName(times_by_name(config.hold_limits)), ByName(times_by_name(config.lock_delays)))
+        if config.hold_limits or config.lock_delays
+        else None
+    )
 
 
 def limits_of(config: Config) -> Limits:
@@ -59,4 +72,5 @@ def limits_of(config: Config) -> Limits:
         config.unread_timeout_ms / 1000,
         config.session_timeout_ms / 1000,
         config.max_overtaking,
+        hold_policy_of(config),
     )

@@ -21,9 +21,11 @@ from flom.core.effects import (
     Granted,
     Incubated,
     NotConverted,
+    Overdue,
     Queued,
     Refused,
     Revoked,
+    Wanted,
     Withdrawn,
 )
 from flom.core.held_value import HeldValue, known_value
@@ -38,7 +40,7 @@ from flom.errors import (
     ValueNotKept,
     lock_refused,
     not_converted,
-    revoked_by,
+    why_revoked,
 )
 from flom.interfaces import IHeld
 
@@ -69,7 +71,8 @@ class LocalLock:
         self.granted: Deferred[Held] = Deferred(canceller=lambda _: arbiter.drop(self.session))
         self.is_released = False
         self.is_lost = False
-        self._is_contested = self._is_revoked = False
+        self._is_contested = False
+        self._revoked: LockRevoked | None = None
         self._loss = "another daemon has led the group meanwhile"
         self.element: str | None = None
         self.token: int | None = None
@@ -78,6 +81,8 @@ class LocalLock:
         self._conversion = 0  # the number of the last one
         self._converted: Deferred[None] | None = None  # while it waits
         self.lost: Deferred[FlomError] = Deferred()
+        self.is_wanted = False
+        self.wanted: Deferred[None] = Deferred()
 
     def __repr__(self) -> str:
         state = "lost" if self.is_lost else "held" if self.granted.called else "not held"
@@ -163,6 +168,12 @@ class LocalLock:
             converted, self._converted = self._converted, None
             converted.callback(None) if why is None else converted.errback(why)
 
+    def note_wanted(self) -> None:
+        """Note that a request waits because of this lock."""
+        self.is_wanted = True
+        if not self.wanted.called:
+            self.wanted.callback(None)
+
     def release(self, rollback: bool = False) -> Deferred[None]:
         """See L{IHeld.release}."""
         if self.is_released:
@@ -209,10 +220,12 @@ class LocalLock:
             case Contested():
                 self._is_contested = True
                 self.lose()
-            case Revoked(by=by):
-                self._is_revoked = True
-                self.lose(revoked_by(by))
-            case Queued() | Incubated() | Converting() | Ended() | Withdrawn():
+            case Revoked(by=by, limit=limit):
+                self._revoked = why_revoked(by, limit, f"{self._what}: ")
+                self.lose()
+            case Wanted():
+                self.note_wanted()
+            case Queued() | Incubated() | Converting() | Ended() | Withdrawn() | Overdue():
                 pass
             case _:
                 assert_never(effect)
@@ -224,7 +237,7 @@ class LocalLock:
     def _why_lost(self) -> DaemonLost:
         if self._is_contested:
             return LockContested(f"{self._what}: another daemon of the group has granted it too")
-        return (LockRevoked if self._is_revoked else DaemonLost)(f"{self._what}: {self._loss}")
+        return self._revoked or DaemonLost(f"{self._what}: {self._loss}")
 
 
 def request_of(session: SessionId, asked: Asked) -> LockRequest:

@@ -95,8 +95,11 @@ ROWS = [
     Row("quiet", "Q", "quiet", "", True, "Command/Quiet", "yes", "1"),
     Row("resource_type", "", "type", "set", "set", "Resource/Type", "set", "'set'"),
     Row("nested", "", "nested", "share", "share", "Resource/Nested", "share", "'share'"),
+    Row("max_hold_ms", "", "max-hold", "0.7", 700, "Resource/MaxHold", "700", "700"),
+    Row("lock_delay_ms", "", "lock-delay", "2m", 120_000, "Resource/LockDelay", "120000", "120000"),
+    Row("notify_wanted", "", "notify-wanted", "fd:3", "fd:3", "Command/NotifyWanted", "fd:3", "'fd:3'"),
 ]
 
 INTEGERS = [
-    row for row in ROWS if type(row.value) is int and row.field != "kill_after_ms"
+    row for row in ROWS if type(row.value) is int and row.field not in ("kill_after_ms", "max_hold_ms", "lock_delay_ms")
 ]  # whose option is in seconds

@@ -28,6 +28,9 @@ EXAMPLES: Final = {
     "command_trace_file": "/var/log/flom/command.trace",
     "quorum": "etcd:https://h1:2379,https://h2:2379,https://h3:2379/flom",
     "quorum_user": "flom",
+    "hold_limits": "backup*=1h,10m",
+    "lock_delays": "30s",
+    "notify_wanted": "SIGUSR1",
     "listen": ("tcp:28015:interface=127.0.0.1", r"tcp6:28015:interface=\:\:1"),
 }
 """What is switched on by taking away the #, where there is no default; the rest is files that must be there."""

@@ -21,6 +21,7 @@ from flom.core.effects import (
     Incubated,
     Instant,
     NotConverted,
+    Overdue,
     Queued,
     Refused,
 )
@@ -106,6 +107,9 @@ class Holder:
     element: str | None = None
     position: int = 0  # of a set's element
     token: int = 0
+    left: float = 0.0  # for how long it may be held; 0 for any time
+    ends_at: float = float("inf")  # when it has been held for too long
+    lost_until: float | None = None  # it is lost, and kept so long; None while it is held
 
 
 @dataclass(eq=False)
@@ -148,10 +152,22 @@ class Resource:
 class Model:
     """Who holds and who waits; the calls are those of C{LockTable}."""
 
-    def __init__(self, strftime: Callable[[str, float], str], max_overtaking: int) -> None:
+    def __init__(
+        self,
+        strftime: Callable[[str, float], str],
+        max_overtaking: int,
+        most: Callable[[str], float] = lambda name: 0.0,
+        delay: Callable[[str], float] = lambda name: 0.0,
+    ) -> None:
+        """
+        @param most: says for how long a name may be held, in seconds; 0 for any time.
+        @param delay: says for how long it is kept if it is lost.
+        """
         self.strftime = strftime
         self.max_overtaking = max_overtaking
         self.watched: list[LockRequest] = []  # of which nobody of the lineage holds anything, as far as is known
+        self.most = most
+        self.delay = delay
         self.resources: list[Resource] = []
         self.incubator: list[LockRequest] = []
         self.asked: dict[LockRequest, tuple[float, int]] = {}  # when each was made first, and how many were before it
@@ -159,7 +175,7 @@ class Model:
         self.known: dict[LockRequest, bool] = {}  # of those that wait: whether nobody was known to wait for them
 
     def held(self) -> list[LockRequest]:
-        return [holder.request for resource in self.resources for holder in resource.holders]
+        return [holder.request for resource in self.resources for holder in self.held_at(resource)]
 
     def waiting(self) -> list[LockRequest]:
         queued = [request for resource in self.resources for request in resource.queue + resource.held_back]
@@ -276,7 +292,7 @@ class Model:
     def may_hold(self, request: LockRequest) -> bool:
         """Return whether somebody who holds something may wait for C{request}."""
         lineage = lineage_of(request)
-        holders = [holder.request for resource in self.resources for holder in resource.holders]
+        holders = [holder.request for resource in self.resources for holder in self.held_at(resource)]
         return not lineage or any(
             other.session == request.session or set(lineage_of(other)[:1]) & set(lineage) for other in holders
         )
@@ -355,6 +371,7 @@ class Model:
         held = [
             holder for holder in resource.holders if (holder.request.session, holder.request.name) == (session, name)
         ]
+        held = [holder for holder in held if holder.lost_until is None]
         if held:
             released = min(held, key=lambda holder: holder.position) if isinstance(name, SetName) else held[-1]
             self.free(resource, released, rollback)
@@ -366,7 +383,7 @@ class Model:
     def release_all(self, session: SessionId, now: Instant) -> list[Effect]:
         to_serve: dict[Resource, bool] = {}
         for resource in self.resources:
-            for holder in [each for each in resource.holders if each.request.session == session]:
+            for holder in [each for each in self.held_at(resource) if each.request.session == session]:
                 self.free(resource, holder, rollback=False)
                 to_serve[resource] = True
         if to_serve:
@@ -384,7 +401,7 @@ class Model:
         """The rules of flom/core/locks/resources/conversion.py."""
         effects = self.expire(now)
         resource = self.find(name)
-        held = [] if resource is None or session not in resource.bound else resource.holders
+        held = [] if resource is None or session not in resource.bound else self.held_at(resource)
         mine = [holder for holder in held if (holder.request.session, holder.request.name) == (session, name)]
         if resource is None or not mine:
             raise RemoteProtocolError("conversion of what is not held")
@@ -460,21 +477,40 @@ class Model:
             if session not in resource.bound:
                 continue
             resource.bound.remove(session)
-            resource.idle_since = now.monotonic
-            for holder in [holder for holder in resource.holders if holder.request.session == session]:
-                self.free(resource, holder, rollback=True)
+            resource.idle_since = max(resource.idle_since, now.monotonic)
+            for holder in [holder for holder in self.held_at(resource) if holder.request.session == session]:
                 to_serve[resource] = True
+                wishes = holder.request.wishes
+                wished = None if wishes is None else wishes.lock_delay
+                delay = self.delay(holder.request.name.text) if wished is None else wished
+                if delay:
+                    holder.lost_until = now.monotonic + delay
+                    resource.conversions = [one for one in resource.conversions if one.holder is not holder]
+                else:
+                    self.free(resource, holder, rollback=True)
         return self.serve(to_serve, now)
 
     def expire(self, now: Instant) -> list[Effect]:
+        effects: list[Effect] = []
         to_serve: dict[Resource, bool] = {}
         for resource in list(self.resources):
-            if not resource.bound and now.monotonic - resource.idle_since >= resource.retention:
+            for holder in self.held_at(resource):
+                if holder.ends_at <= now.monotonic and holder in self.held_at(resource):
+                    effects.append(Overdue(holder.request, self.limit(holder.request)))
+                    effects += self.drop(holder.request.session, now)
+        for resource in list(self.resources):
+            for holder in list(resource.holders):
+                if holder.lost_until is not None and holder.lost_until <= now.monotonic:
+                    self.free(resource, holder, rollback=True)
+                    to_serve[resource] = True
+                    resource.idle_since = max(resource.idle_since, holder.lost_until)
+            kept = any(holder.lost_until is not None for holder in resource.holders)
+            if not resource.bound and not kept and now.monotonic - resource.idle_since >= resource.retention:
                 self.resources.remove(resource)
-            elif resource.is_due or self.is_next_unit(resource, now):
-                to_serve[resource] = resource.is_due
+            elif resource in to_serve or resource.is_due or self.is_next_unit(resource, now):
+                to_serve[resource] = resource in to_serve or resource.is_due
                 resource.is_due = False
-        return self.serve(to_serve, now)
+        return effects + self.serve(to_serve, now)
 
     def is_next_unit(self, resource: Resource, now: Instant) -> bool:
         """Return whether a new unit of time has begun, for a timestamp."""
@@ -482,6 +518,51 @@ class Model:
         return isinstance(name, TimestampName) and microseconds(now.wall) // (unit_of(name.format) or 1) > (
             resource.last_unit
         )
+
+    def next_limit(self, now: Instant) -> float:
+        """Return when, after C{now}, something has been held, or kept after it was lost, for long enough."""
+        holders = [holder for resource in self.resources for holder in resource.holders]
+        times = [holder.ends_at if holder.lost_until is None else holder.lost_until for holder in holders]
+        return min((time for time in times if time > now.monotonic), default=float("inf"))
+
+    def held_at(self, resource: Resource) -> list[Holder]:
+        """Return the holders without those that are lost."""
+        return [holder for holder in resource.holders if holder.lost_until is None]
+
+    def limit(self, request: LockRequest) -> float:
+        """Return for how long C{request} may be held; 0 for any time."""
+        wished = 0.0 if request.wishes is None else request.wishes.max_hold
+        return min(filter(None, (wished, self.most(request.name.text))), default=0.0)
+
+    def in_the_way(self) -> set[LockRequest]:
+        """Return what was granted to holders that wish to know, and because of which others wait."""
+        found = set()
+        for resource in self.resources:
+            waiting = [*resource.queue, *resource.held_back]
+            parts = [part for each in resource.together for part in each.request.parts]
+            waiting += [part for part in parts if same_resource(part.name, resource.name)]
+            for holder in self.held_at(resource):
+                wishes = holder.request.wishes
+                others = [one for one in resource.conversions if one.holder is not holder]
+                asked = waiting + [one.holder.request.in_mode(one.mode) for one in others]
+                if wishes is not None and wishes.wanted and any(self.stops(resource, holder, one) for one in asked):
+                    found.add(holder.request)
+        return found
+
+    def stops(self, resource: Resource, holder: Holder, waiter: LockRequest) -> bool:
+        """Return whether C{waiter} could not be granted beside C{holder}, whatever else is held."""
+        match resource.name, holder.request.name, waiter.name:
+            case SimpleName(), _, _:
+                return not compatible(holder.request.mode, waiter.mode)
+            case NumericName(), _, _:
+                return holder.request.quantity > 0
+            case HierarchicalName(), HierarchicalName() as one, HierarchicalName() as other:
+                return related(one, other) and not compatible(holder.request.mode, waiter.mode)
+            case ((TimestampName(slots=slots) | SequenceName(slots=slots)), _, _):
+                return len(resource.holders) >= slots
+            case SetName(elements=elements), _, _:
+                return len(resource.holders) >= len(elements)
+        return True
 
     def find(self, name: ResourceName) -> Resource | None:
         return next((resource for resource in self.resources if same_resource(resource.name, name)), None)
@@ -600,7 +681,7 @@ class Model:
         self.grants += 1
         holder.token = self.grants
         self.note_holder(holder.request)
-        return Granted(holder.request, self.grants, holder.element, delayed)
+        return Granted(holder.request, self.grants, holder.element, delayed, left=holder.left)
 
     def hold(self, resource: Resource, request: LockRequest, now: Instant) -> Holder:
         holder = Holder(request)
@@ -635,6 +716,10 @@ class Model:
                 resource.last_unit = microseconds(now.wall) // (unit_of(format) or 1)
                 holder.element = self.text(format, now)
         resource.holders.append(holder)
+        left = self.limit(request)
+        if left:
+            holder.left = left
+            holder.ends_at = now.monotonic + left
         return holder
 
     def text(self, format: str, now: Instant) -> str:

@@ -79,6 +79,8 @@ class HeldOfTest:
         self.token: int | None = None
         self.value = ""
         self.lost: Deferred[FlomError] = Deferred()
+        self.is_wanted = False
+        self.wanted: Deferred[None] = Deferred()
         self.is_released = False
         self.was_rolled_back: bool | None = None
         self.parts: tuple[HeldPart, ...] = ()

@@ -85,6 +85,7 @@ def request_of(config: Config) -> Lock:
         create=bool(config.create),
         lifespan=config.idle_lifespan_ms / 1000,
         peer_id=unique_id(),
+        wishes=config.wishes,
     )
 
 
@@ -110,6 +111,7 @@ class Acquirer:
     @ivar granted: what was granted last.
     @ivar session: of the connection on which it was.
     @ivar asked_at: by L{boottime}: when the daemon was asked what it has answered by the grant.
+    @ivar granted_at: by L{boottime}: when it had answered so.
     @ivar holder: what says to a daemon that takes over which holder we are; 0 before a lock was to be reclaimed.
     @ivar held: what is believed of the lock; C{None} before L{begin_lease}, and where that returns C{None}.
     @ivar reclaiming: the last attempt to reclaim it; C{None} before there was one.
@@ -154,7 +156,7 @@ class Acquirer:
         self.may_wait = True
         self.granted = Granted(None)
         self.session = ""
-        self.asked_at = 0.0
+        self.asked_at = self.granted_at = 0.0
         self.holder = 0
         self.held: HeldLease | None = None
         self.reclaiming: Reclaim | None = None
@@ -189,6 +191,7 @@ class Acquirer:
     def note_grant(self, conversation: Conversation, granted: Granted, message: Lock) -> None:
         """Note what was granted as C{message} has asked, on C{conversation}, and how that releases it if it breaks."""
         self.granted, self.session = granted, conversation.connection.session
+        self.granted_at = boottime()
         is_transactional = any(parse_name(part.name).transactional for part in message.parts)
         if conversation.is_awaited or (is_transactional and self.can_reclaim()):
             conversation.reclaim = lambda deadline: self._reclaim_to_release(message, deadline)

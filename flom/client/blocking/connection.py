@@ -22,7 +22,7 @@ from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
 from flom.core.protocol.events import Granted, Introduced, Lost, MoreWanted, Pong, Refused
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import Contested, Revoked, Unlocked, WhyWithdrawn
+from flom.core.protocol.messages import Contested, Revoked, Unlocked, Wanted, WhyWithdrawn
 from flom.errors import (
     DaemonLost,
     FlomError,
@@ -33,7 +33,7 @@ from flom.errors import (
     RemoteProtocolError,
     TlsError,
     ValueNotKept,
-    revoked_by,
+    why_revoked,
 )
 from flom.lean import boottime, socket
 from flom.net.keepalive import Keepalive, is_confirmed
@@ -119,6 +119,8 @@ class Conversation:
     @ivar granted: what was granted by it last; C{None} if nothing was.
     @ivar is_contested: true once the daemon has said that another one has granted the lock too; it is held still.
     @ivar revoked: why the lock was lost, if an administrator has ended it; C{None} otherwise.
+    @ivar is_wanted: true once the daemon has said that others wait because of the lock; the code that takes note of
+        that may set it to false.
     @ivar is_one_of_several: true if another daemon is to be asked if this one does not answer at once.
     @ivar is_shared: true if another process may have the connection too, and is to keep the lock when this one ends.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
@@ -141,6 +143,7 @@ class Conversation:
         self.is_contested = False
         self.revoked: LockRevoked | None = None
         self._unlocked = _UNLOCKED  # what the daemon has said to the unlock
+        self.is_wanted = False
         self.is_shared = False
         self.go_on: Callable[[float], Conversation | None] | None = None
         self.goes_on_elsewhere = False
@@ -556,7 +559,7 @@ class Conversation:
 
     def _decision_in(self, data: bytes, deadline: float) -> Granted | Refused | None:
         """
-        Return the daemon's decision if it is in C{data}; of what follows it, only a contest has a meaning. If the
+        Return the daemon's decision if it is in C{data}; what may follow it is noted. If the
         daemon waits for the rest of the request, that is sent.
         """
         decision: Granted | Refused | None = None
@@ -591,12 +594,13 @@ class Conversation:
             _trace.debug("%s breaks the protocol: %s", self.peer, e)  # to close would be to give up the lock
 
     def _note_event(self, event: Event) -> None:
-        """Note that the lock is contested, revoked or released."""
+        """Note that the lock is contested, wanted, revoked or released."""
         self.is_contested |= isinstance(event, Contested)
+        self.is_wanted |= isinstance(event, Wanted)
         if isinstance(event, Unlocked):
             self._unlocked = event
         elif isinstance(event, Revoked):
-            self.revoked = LockRevoked(revoked_by(event.by))
+            self.revoked = why_revoked(event.by, event.limit)
 
     def _note_pong(self) -> None:
         if self._stale_pongs:

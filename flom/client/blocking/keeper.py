@@ -76,6 +76,7 @@ class Keeper:
 
     @ivar conversation: the connection on which the lock is held.
     @ivar is_abandoned: true once the lock is to be given up.
+    @ivar is_wanted: true once others have waited because of the lock.
     @ivar loss: why the lock was lost; C{None} while it is held, or may still be reclaimed.
     """
 
@@ -103,7 +104,7 @@ class Keeper:
         self._heartbeat = heartbeat
         self._is_strict = is_strict
         self._owner = os.getpid()
-        self._is_ending = self.is_abandoned = False
+        self._is_ending = self.is_abandoned = self.is_wanted = False
         self._is_limited = False  # while the lock is reclaimed: whether it is lost when its time is over
         self._is_over = True  # nothing is left to be done by the thread
         self._thread: Running | None = None  # once there is something to do
@@ -129,7 +130,9 @@ class Keeper:
         if self._is_over:
             if heartbeat is not None and not self.conversation.is_lost:
                 heartbeat.tend(self.conversation, now)
-            if not self.conversation.is_lost:
+            is_lost = self.conversation.is_lost
+            self.is_wanted |= self.conversation.is_wanted
+            if not is_lost:
                 return self.due
             if not self._watch.remove(self):
                 return NEVER
@@ -255,6 +258,7 @@ class Keeper:
             reclaimed.close()
             return False
         reclaimed.is_contested |= self.conversation.is_contested
+        self.is_wanted |= reclaimed.is_wanted
         lost_with, self.conversation = self.conversation, reclaimed
         lost_with.give_up()
         lost_with.close()

@@ -57,6 +57,9 @@ def lock(
     create: bool = True,
     lifespan: float = 0.0,
     value: bool = False,
+    max_hold: float | None = None,
+    lock_delay: float | None = None,
+    wanted: bool = False,
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
     address: str | None = None,
@@ -78,6 +81,10 @@ def lock(
     @param create: make the resource if there is none.
     @param lifespan: seconds that the resource is to be remembered while idle, if this makes it.
     @param value: whether L{Held.value} is to be known, and may be set.
+    @param max_hold: seconds after which the daemon ends the lock, if it is not released before; C{None}: no limit of
+        ours.
+    @param lock_delay: seconds for which no client is granted the lock if it is lost; C{None}: as the daemon says.
+    @param wanted: true to learn from L{Held.wanted} that others wait because of the lock.
     @param config: the configuration; by default, that of the files C{/etc/flom.conf} and C{~/.flom}.
     @param socket: the daemon's UNIX socket. This, C{address} and C{group} replace what is configured of all three.
     @param address: the daemon's host, a name or an address.
@@ -97,6 +104,9 @@ def lock(
         create=create,
         lifespan=lifespan,
         value=value,
+        max_hold=max_hold,
+        lock_delay=lock_delay,
+        wanted=wanted,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
     )
@@ -104,14 +114,22 @@ def lock(
 
 
 def check_arguments(
-    name: str, mode: LockMode | str | int, *, start: bool, whereabouts: Callable[[], Config], **wanted: Any
+    name: str,
+    mode: LockMode | str | int,
+    *,
+    start: bool,
+    whereabouts: Callable[[], Config],
+    max_hold: float | None = None,
+    lock_delay: float | None = None,
+    wanted: bool = False,
+    **asked_for: Any,
 ) -> tuple[Asked, Config]:
     """
     Return what is asked for, and where; L{lock} has the other parameters, and raises the same errors.
 
     @param whereabouts: returns where the daemon is.
     """
-    asked = ask(name, mode, **wanted)
+    asked = ask(name, mode, **asked_for).wishing(max_hold, lock_delay, wanted)
     try:
         encode(asked.message(unique_id()))
         if not isinstance(start, int):
@@ -154,6 +172,7 @@ class Held:
             from flom.core.held_value import HeldValue  # which few locks need
 
             self._value = HeldValue(message.name, granted.told)
+        self._is_wanted = False
         self.is_released = False
 
     def __repr__(self) -> str:
@@ -221,6 +240,16 @@ class Held:
     @value.setter
     def value(self, text: str) -> None:
         self._known_value.set(text, self._message.mode)
+
+    @property
+    def wanted(self) -> bool:
+        """True once others have waited because of this lock, as far as the daemon has said; see L{lock}'s C{wanted}."""
+        if not self.is_released and self._keeper is not None:
+            self._is_wanted |= self._keeper.is_wanted or self._conversation.is_wanted
+        elif not self.is_released:
+            is_lost = self._conversation.is_lost  # which reads what has come
+            self._is_wanted |= self._conversation.is_wanted and not is_lost
+        return self._is_wanted
 
     def check(self) -> None:
         """

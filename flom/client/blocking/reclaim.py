@@ -20,6 +20,7 @@ from flom.client.retry import (
     check_reclaimed,
     jitter,
     new_holder,
+    with_time_left,
 )
 from flom.codes import Outcome
 from flom.core.protocol.events import Granted
@@ -33,6 +34,7 @@ from flom.errors import (
     RemoteProtocolError,
     lock_refused,
 )
+from flom.lean import boottime
 from flom.trace import tracer
 
 TYPE_CHECKING = False
@@ -225,4 +227,5 @@ def _again(acquirer: Acquirer, message: Lock) -> Lock:
     """Return what reclaims the lock of C{message}, which was granted."""
     granted = acquirer.granted
     session = acquirer.session if granted.proof else ""  # which is of it
-    return again(message, granted).replace(holder=acquirer.holder, session=session)
+    once_more = again(message, granted).replace(holder=acquirer.holder, session=session)
+    return with_time_left(once_more, granted.left, boottime() - acquirer.granted_at)

@@ -21,7 +21,7 @@ from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.events import Converted, Granted, Introduced, MoreWanted, NotConverted, Pong, Refused, Waiting
 from flom.core.protocol.framing import Shown
-from flom.core.protocol.messages import Contested, Lock, Note, Revoked, Terms, Unlocked
+from flom.core.protocol.messages import Contested, Lock, Note, Revoked, Terms, Unlocked, Wanted
 from flom.errors import (
     DaemonLost,
     FlomError,
@@ -30,7 +30,7 @@ from flom.errors import (
     RemoteProtocolError,
     TlsError,
     lock_refused,
-    revoked_by,
+    why_revoked,
 )
 from flom.net.holding import DaemonGone, files_for
 from flom.net.keepalive import Keepalive
@@ -67,6 +67,8 @@ class LockClient(Protocol):
     @ivar lost: fires with the reason if the connection ends while the lock is held, or if the lock is contested; each
         lock has one of its own.
     @ivar revoked: why the lock was lost, if an administrator has ended it.
+    @ivar is_wanted: true once the daemon has said that others wait because of the lock.
+    @ivar on_wanted: called when it says so; each lock has one of its own.
     @ivar contest: the reason if the lock is contested: another daemon has granted it too. It is held still.
     @ivar closed: fires when the connection has ended.
     @ivar has_timed_out: true if we have ended it, because the daemon has not answered in time.
@@ -88,6 +90,8 @@ class LockClient(Protocol):
         self.lost: Deferred[FlomError] = Deferred()
         self.contest: LockContested | None = None
         self.revoked: LockRevoked | None = None
+        self.is_wanted = False
+        self.on_wanted: Callable[[], None] = _ignore
         self.closed: Deferred[None] = Deferred()
         self.is_broken = False
         self.holding: SharedHolding | None = None
@@ -162,6 +166,8 @@ class LockClient(Protocol):
         self._reclaims = message.regains
         self.lost = Deferred()
         self.contest = None
+        self.is_wanted = False
+        self.on_wanted = _ignore
         # what the daemon may have taken up on this connection can be asked for by another
         withdraw = self._leave_behind if message.regains and message.session else self.close
         decided: Deferred[Granted] = Deferred(canceller=lambda _: withdraw())
@@ -341,8 +347,11 @@ class LockClient(Protocol):
                     case Contested() if self.contest is None:
                         self.contest = LockContested(f"{self.peer}: another daemon of the group has granted it too")
                         self.lost.callback(self.contest)
-                    case Revoked(by=by):
-                        self.revoked = LockRevoked(revoked_by(by))
+                    case Wanted():
+                        self.is_wanted = True
+                        self.on_wanted()
+                    case Revoked(by=by, limit=limit):
+                        self.revoked = why_revoked(by, limit)
         except TlsError as e:
             self._decide(TlsError(e.code, f"{self.peer}: {e}"))
             self._end()
@@ -459,3 +468,7 @@ class LockClient(Protocol):
     def _stop_timer(self) -> None:
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
+
+
+def _ignore() -> None:
+    """Do nothing about a lock that is wanted."""

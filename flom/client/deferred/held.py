@@ -88,6 +88,8 @@ class RemoteHeld:
         self._is_too_late = False
         self.is_released = False
         self.is_lost = False
+        self.is_wanted = False
+        self.wanted: Deferred[None] = Deferred()
         self._hold_by(client, way_back.first_due)
 
     def __repr__(self) -> str:
@@ -214,12 +216,20 @@ class RemoteHeld:
 
     def _hold_by(self, client: LockClient, due: float) -> None:
         self._client = client
+        client.on_wanted = self._note_wanted
+        if client.is_wanted:
+            self._note_wanted()
         client.lost.addCallback(self._note_end)
         client.on_conversion = self._note_conversion
         if self._target is not None and not (client.lost.called or self.is_released):
             self._convert(self._target)
         if due < NEVER and not client.lost.called:
             self._heartbeats.watch(self, due)
+
+    def _note_wanted(self) -> None:
+        self.is_wanted = True
+        if not self.wanted.called:
+            self.wanted.callback(None)
 
     def _unlock(self, rollback: bool) -> Deferred[None]:
         if self.is_lost and self._client.contest is None:

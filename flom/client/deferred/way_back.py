@@ -28,6 +28,7 @@ from flom.client.retry import (
     new_holder,
     silent,
     until_next_look,
+    with_time_left,
 )
 from flom.core.heartbeat import Heartbeat
 from flom.core.lease import NEVER
@@ -244,6 +245,7 @@ class WayBack:
         self._ways = ways
         self._message = message
         self._granted = granted
+        self._granted_at = ways.heartbeats.now()
         self._holder = new_holder()
         self._asked_at = asked_at
 
@@ -331,6 +333,7 @@ class WayBack:
             holder=self._holder,
             session=ended.session if ended.is_broken or granted.proof or is_in_group else "",
         )
+        message = with_time_left(message, granted.left, self._ways.heartbeats.now() - self._granted_at)
         client, found, self._asked_at = await self._ways.reclaim(
             self._holder,
             self._ways.extend(message),
@@ -340,6 +343,7 @@ class WayBack:
             heartbeat=self.heartbeat,
         )
         self._granted = granted.proven_by(found)
+        self._granted_at = self._ways.heartbeats.now()
         return client
 
     def _is_late(self, ended: LockClient) -> bool:

@@ -24,6 +24,7 @@ class TaskKeeper(Keeper):
     A L{Keeper} without threads.
 
     @ivar is_over: done once the lock is lost, contested or released.
+    @ivar was_wanted: done once others have waited because of the lock, or it is over.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -33,11 +34,16 @@ class TaskKeeper(Keeper):
         self._watch = _LoopWatch(self._loop)
         self._loop_thread = get_ident()
         self.is_over: asyncio.Future[None] = self._loop.create_future()
+        self.was_wanted: asyncio.Future[None] = self._loop.create_future()
+        if self.conversation.is_wanted:
+            self._note_wanted()
 
     def look_after(self, now: float) -> float:
         due = super().look_after(now)
         if self.loss is not None or self.conversation.is_contested:
             self._note_over()
+        if self.is_wanted:
+            self._note_wanted()
         return due
 
     def end(self) -> Conversation:
@@ -70,10 +76,18 @@ class TaskKeeper(Keeper):
                 self.conversation.close()
         if self.loss is not None or self.conversation.is_contested:
             self._note_over()
+        elif self.is_wanted:
+            self._note_wanted()
 
     def _note_over(self) -> None:
         if not self.is_over.done() and not self._loop.is_closed():
             self.is_over.set_result(None)
+        self._note_wanted()
+
+    def _note_wanted(self) -> None:
+        self.is_wanted |= self.conversation.is_wanted
+        if not self.was_wanted.done() and not self._loop.is_closed():
+            self.was_wanted.set_result(None)
 
 
 class _Reclaiming:

@@ -54,6 +54,9 @@ def lock(
     create: bool = True,
     lifespan: float = 0.0,
     value: bool = False,
+    max_hold: float | None = None,
+    lock_delay: float | None = None,
+    wanted: bool = False,
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
     address: str | None = None,
@@ -75,6 +78,10 @@ def lock(
     @param create: make the resource if there is none.
     @param lifespan: seconds that the resource is to be remembered while idle, if this makes it.
     @param value: whether L{Held.value} is to be known, and may be set.
+    @param max_hold: seconds after which the daemon ends the lock, if it is not released before; C{None}: no limit of
+        ours.
+    @param lock_delay: seconds for which no client is granted the lock if it is lost; C{None}: as the daemon says.
+    @param wanted: true to learn from L{Held.until_wanted} that others wait because of the lock.
     @param config: the configuration; by default, that of the files C{/etc/flom.conf} and C{~/.flom}.
     @param socket: the daemon's UNIX socket. This, C{address} and C{group} replace what is configured of all three.
     @param address: the daemon's host, a name or an address; several, with commas between them, under a quorum.
@@ -94,6 +101,9 @@ def lock(
         create=create,
         lifespan=lifespan,
         value=value,
+        max_hold=max_hold,
+        lock_delay=lock_delay,
+        wanted=wanted,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
     )
@@ -174,6 +184,9 @@ class Client:
         create: bool = True,
         lifespan: float = 0.0,
         value: bool = False,
+        max_hold: float | None = None,
+        lock_delay: float | None = None,
+        wanted: bool = False,
     ) -> Lock:
         """Make a lock; see the function L{lock} for the parameters, and for what is raised."""
         asked, _ = check_arguments(
@@ -185,6 +198,9 @@ class Client:
             create=create,
             lifespan=lifespan,
             value=value,
+            max_hold=max_hold,
+            lock_delay=lock_delay,
+            wanted=wanted,
             start=self._start,
             whereabouts=lambda: self._config,
         )
@@ -259,6 +275,16 @@ class Held:
         """Wait until the lock is L{lost}, and return why; C{None} if it is released before."""
         await asyncio.shield(self._keeper.is_over)
         return self.lost
+
+    @property
+    def wanted(self) -> bool:
+        """True once others have waited because of this lock, as far as the daemon has said; see L{lock}'s C{wanted}."""
+        return self._held.wanted
+
+    async def until_wanted(self) -> bool:
+        """Wait until others wait because of this lock, and return true; false if it is released or lost before."""
+        await asyncio.shield(self._keeper.was_wanted)
+        return self.wanted
 
     async def release(self, rollback: bool = False) -> None:
         """

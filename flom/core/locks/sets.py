@@ -95,6 +95,12 @@ class SetQueue:
     def __bool__(self) -> bool:
         return bool(self.free or self.bound or self.held_back)
 
+    def requests(self, entry: _Entry) -> Iterator[LockRequest]:
+        """Yield all that waits here for C{entry}."""
+        yield from self.held_back
+        for each in (*self.free, *self.bound):
+            yield from (part.request for part in each.parts if part.entry is entry)
+
     def in_turn(self) -> Iterator[WaitingSet]:
         """Yield the sets that are looked at."""
         yield from islice(self.free, 1)
@@ -149,6 +155,13 @@ class WaitingSets:
             table._hatch_all(entry, now, effects)
 
     def _decide(self, request: SetRequest, now: Instant, effects: list[Effect]) -> None:
+        self._decide_now(request, now, effects)
+        for part in request.parts:
+            entry = self._table._entries[part.name.key]
+            if entry.wishes is not None:
+                self._table._look(entry, entry.wishes, effects)
+
+    def _decide_now(self, request: SetRequest, now: Instant, effects: list[Effect]) -> None:
         table = self._table
         entries = [table._entries[part.name.key] for part in request.parts]
         parts = [
@@ -404,6 +417,8 @@ class WaitingSets:
         for entry in touched:
             if entry.resource.waits_for_time:
                 table._await_chance(entry, now)
+            if entry.wishes is not None:
+                table._look(entry, entry.wishes, effects)
 
     def _first(self, entry: _Entry, now: Instant, *, is_whole: bool) -> tuple[int, WaitingSet | LockRequest] | None:
         """Return the first waiter for C{entry} that fits, and its number; see L{_serve}."""
@@ -426,6 +441,9 @@ class WaitingSets:
         for part in each.parts:
             part.binding.locks -= 1
         self._leave(each)
+        for part in each.parts:
+            if part.entry.wishes is not None:
+                self._table._look(part.entry, part.entry.wishes, [])  # of a waiter less, there is nothing to tell
         return each.since
 
     def give_up(self, each: WaitingSet, now: Instant, reason: WhyWithdrawn) -> list[Effect]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from flom.core.locks.resources.base import Holding
 from flom.core.requests import LockRequest
 
 
@@ -32,6 +34,26 @@ class LockView(NamedTuple):
     shares: int | None = None
 
 
+class LostView(NamedTuple):
+    """
+    What a holder has lost, and no client is granted yet because of a lock delay.
+
+    @ivar number: that of the lock, see L{LockView}.
+    @ivar until: when it is free, in seconds of the monotonic clock.
+    """
+
+    number: int
+    request: LockRequest
+    element: str | None
+    until: float
+
+    @classmethod
+    def of(cls, lost: tuple[Holding, float]) -> LostView:
+        """Return how others may see what is C{lost}, until when."""
+        holding, until = lost
+        return cls(holding.number, holding.request, holding.element, until)
+
+
 class ResourceView(NamedTuple):
     """
     One resource.
@@ -43,6 +65,7 @@ class ResourceView(NamedTuple):
     @ivar waiters: in the order of arrival.
     @ivar free: what is left: units, elements or slots; C{None} for types that have no such number.
     @ivar idle_until: when it will be forgotten, if no session is bound to it; otherwise C{None}.
+    @ivar lost: what was lost last and is not free yet.
     """
 
     number: int
@@ -52,6 +75,7 @@ class ResourceView(NamedTuple):
     waiters: list[LockView]
     free: int | tuple[str, ...] | None
     idle_until: float | None
+    lost: Sequence[LostView] = ()
 
 
 class TableView(NamedTuple):

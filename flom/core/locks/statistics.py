@@ -26,6 +26,7 @@ class Loss(str, Enum):
     CONTESTED = "contested"  # another daemon of the group has granted it too
     REVOKED = "revoked"  # an administrator has released it
     HOLD_OVER = "hold_over"  # it was held without a process, and its time was over
+    MAX_HOLD = "max_hold"  # it was held for longer than its limit
     SUPERSEDED = "superseded"  # the holder is a part of the daemon's process, and another daemon leads
 
 

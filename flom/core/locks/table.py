@@ -25,21 +25,24 @@ from flom.core.effects import (
     Instant,
     Limit,
     NotConverted,
+    Overdue,
     Queued,
     Refused,
     Step,
     Withdrawn,
 )
 from flom.core.locks.circles import Circles
+from flom.core.locks.hold_limits import HolderWishes, HoldPolicy, delay_of, limit_of
 from flom.core.locks.positions import Kept, Remembered
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
 from flom.core.locks.resources.conversion import Conversion, ConvertibleResource
+from flom.core.locks.resources.queues import NEVER
 from flom.core.locks.resources.sequence import SequenceResource
 from flom.core.locks.sets import SetQueue, WaitingSet, WaitingSets
 from flom.core.locks.sharing import share, share_again
-from flom.core.locks.snapshot import LockView, ResourceView, TableView
-from flom.core.locks.statistics import Statistics
+from flom.core.locks.snapshot import LockView, LostView, ResourceView, TableView
+from flom.core.locks.statistics import Loss, Statistics
 from flom.core.modes import LockMode, excludes_no_more
 from flom.core.names import ResourceName, parse_name
 from flom.core.protocol.messages import WhyWithdrawn
@@ -94,6 +97,7 @@ class _Entry:
     retention: float  # seconds that it is remembered while idle
     kept: SequenceResource | None = None  # the resource, if it is to be remembered beyond our end
     sets: SetQueue | None = None  # what waits for it and for others at once
+    wishes: HolderWishes | None = None  # what few resources need
     sessions: int = 0  # that are bound to it
     waiters: int = 0
     conversions: int = 0  # that wait
@@ -134,6 +138,7 @@ class LockTable:
     All resources of one arbiter, and the C{statistics} of what was done with them.
 
     @ivar held: how many locks are.
+    @ivar lost: how many were lost, and are granted to no client yet because of a lock delay.
     @ivar is_draining: true to grant nothing any more, except what is reclaimed; requests wait.
     @ivar unsaved: what has to be remembered beyond the end of the daemon before effects are delivered, by the names of
         sequences; C{None} for those that are forgotten. The caller saves it, and clears this.
@@ -148,6 +153,7 @@ class LockTable:
         max_resources: int = 0,
         max_locks: int = 0,
         max_overtaking: int = 0,
+        policy: HoldPolicy | None = None,
         begin_epoch: Callable[[int], int] = begin_epoch,
     ) -> None:
         """
@@ -159,6 +165,7 @@ class LockTable:
             refused; 0 for no limit.
         @param max_overtaking: requests that may go before a set that waits although they came later; then those that
             cannot hold what it waits for are held back; 0 for no limit.
+        @param policy: limits and delays for all locks; C{None} for none.
         @param begin_epoch: returns the first token of an epoch that is higher than the one it is given, and than those
             of all other tables that have granted the same resources.
         """
@@ -166,12 +173,14 @@ class LockTable:
         self._max_waiters = max_waiters
         self._max_resources = max_resources
         self._max_locks = max_locks
+        self._policy = policy or None
         self._entries: dict[str, _Entry] = {}
         self._sessions: dict[SessionId, _Session] = {}
         self._incubator: dict[str, dict[LockRequest, None]] = {}
         self._alarms: list[tuple[float, int, _Entry]] = []
         self._alarm_numbers = count()
         self._circles = Circles()
+        self._dead_alarms = 0  # how many of them are none any more
         self._begin_epoch = begin_epoch
         self._next_token = 0  # the counter is 0 if the epoch has to be begun, at first and when it is used up
         self._numbers = count(2)  # as FLoM's daemon numbers what it shows (docs/compatibility.md, "File system")
@@ -179,6 +188,7 @@ class LockTable:
         self._watched = self._sets.watched
         self.statistics = statistics or Statistics()
         self.held = 0
+        self.lost = 0
         self.is_draining = False
         self.unsaved: dict[str, Remembered | None] = {}
 
@@ -466,6 +476,8 @@ class LockTable:
                 resource.release(holding, rollback)
             else:
                 holding.sharing.release(resource, holding, rollback)
+            if binding.entry.wishes is not None:
+                binding.entry.wishes.end(holding)
             effects = self._serve(binding.entry, now, [self._end(holding, now)])
             self._note_position(binding.entry)
             return effects
@@ -494,6 +506,8 @@ class LockTable:
                     binding.entry.resource.release(holding, rollback)
                 else:
                     holding.sharing.release(binding.entry.resource, holding, rollback)
+                if binding.entry.wishes is not None:
+                    binding.entry.wishes.end(holding)
                 binding.locks -= 1
                 effects.append(self._end(holding, now))
             binding.holdings.clear()
@@ -583,7 +597,8 @@ class LockTable:
         """
         Free everything that C{session} holds, by rolling back, and take it out of every queue: it is gone.
 
-        @param by_client: whether its client has ended it: what it waited for counts as withdrawn then.
+        @param by_client: whether its client has ended it: what it waited for counts as withdrawn then, and what it held
+            as lost, for which there may be a lock delay.
         """
         record = self._sessions.pop(session, None)
         effects: list[Effect] = []
@@ -609,7 +624,11 @@ class LockTable:
             for holding in chain.from_iterable(binding.holdings.values()):
                 if entry.conversions:
                     self._forget_conversion(entry, holding)
-                if holding.sharing is None:
+                if entry.wishes is not None:
+                    entry.wishes.end(holding)
+                if by_client and (delay := delay_of(holding.request, self._policy)):
+                    self._lose(entry, holding, now.monotonic + delay)
+                elif holding.sharing is None:
                     entry.resource.release(holding, rollback=True)
                 else:
                     holding.sharing.release(entry.resource, holding, rollback=True)
@@ -621,6 +640,8 @@ class LockTable:
                 else:
                     self._serve(entry, now, effects)
                 self._note_position(entry)
+            elif entry.wishes is not None:
+                self._look(entry, entry.wishes, effects)
             if not entry.sessions:
                 entry.idle_until = now.monotonic + entry.retention
                 self._set_alarm(entry, entry.idle_until)
@@ -629,14 +650,25 @@ class LockTable:
         return effects
 
     def expire(self, now: Instant) -> list[Effect]:
-        """Do what is due: forget resources that were idle for long enough, grant timestamps of a new unit."""
+        """
+        Do what is due: end what was held for too long, free what was lost for long enough, forget resources that were
+        idle for long enough, grant timestamps of a new unit.
+        """
         effects: list[Effect] = []
         to_serve: list[_Entry] = []
-        for entry in self._due(now.monotonic):
+        due = self._due(now.monotonic)
+        for entry in due:
+            if entry.wishes is not None:
+                self._end_overdue(entry, now, effects)  # before anything is granted to sessions that end
+        for entry in due:
+            if entry.wishes is not None:
+                self._free_lost(entry, now)
             if entry.sessions and self._sets.by_part:
                 to_serve.append(entry)
             elif entry.sessions:
                 self._serve(entry, now, effects)
+            elif entry.wishes is not None and entry.wishes.lost:
+                pass  # its alarm is set
             elif now.monotonic >= entry.idle_until:
                 del self._entries[entry.key]
                 if entry.kept is not None:
@@ -647,6 +679,60 @@ class LockTable:
             self._sets.serve_due(to_serve, now, effects)
         return effects
 
+    def _end_overdue(self, entry: _Entry, now: Instant, effects: list[Effect]) -> None:
+        """End the sessions that have held C{entry} for too long."""
+        while entry.wishes is not None and (overdue := entry.wishes.overdue(now.monotonic)) is not None:
+            holding, limit = overdue
+            session = holding.request.session
+            self.statistics.lost[Loss.MAX_HOLD] += self.count_held(session)
+            effects.append(Overdue(holding.request, limit))
+            effects += self.drop(session, now)
+
+    def _free_lost(self, entry: _Entry, now: Instant) -> None:
+        """Free what was lost for long enough; its waiters are not served yet. Set the alarm for what is due next."""
+        while entry.wishes is not None and (freed := entry.wishes.end_lost(now.monotonic)) is not None:
+            holding, since = freed
+            self.lost -= 1
+            if holding.sharing is None:
+                entry.resource.release(holding, rollback=True)
+            else:
+                holding.sharing.release(entry.resource, holding, rollback=True)
+            self._note_position(entry)
+            if entry.sets is not None:
+                entry.sets.is_due = True
+            entry.idle_until = max(entry.idle_until, since + entry.retention)
+        if entry.wishes is not None and (deadline := entry.wishes.next_deadline) < NEVER:
+            self._set_alarm(entry, deadline)
+
+    def _lose(self, entry: _Entry, holding: Holding, until: float) -> None:
+        """Leave C{holding}, which has no holder any more, as it is until C{until}."""
+        if entry.wishes is None:
+            entry.wishes = HolderWishes(entry.resource)
+        entry.wishes.lose(holding, until)
+        self.lost += 1
+        self._set_alarm(entry, until)
+
+    def _heed(self, entry: _Entry, holding: Holding) -> float:
+        """
+        Note what the holder of C{holding}, which was granted just now, wishes, or the daemon for it; return for how
+        many seconds it may be held, 0 for any.
+        """
+        request = holding.request
+        limit, wishes = limit_of(request, self._policy), request.wishes
+        is_to_know = wishes is not None and wishes.wanted
+        if not (limit or is_to_know):
+            return 0.0
+        if entry.wishes is None:
+            entry.wishes = HolderWishes(entry.resource)
+        if is_to_know:
+            entry.wishes.watch.begin(holding)
+        if not limit:
+            return 0.0
+        left = limit if wishes is None or not wishes.left else min(wishes.left, limit)
+        entry.wishes.limit(holding, limit, left)
+        self._set_alarm(entry, holding.since + left)
+        return left
+
     def next_deadline(self) -> float | None:
         """Return the monotonic second at which L{expire} may have something to do."""
         return self._alarms[0][0] if self._alarms else None
@@ -655,7 +741,9 @@ class LockTable:
         holders.sort(key=_GRANTED)
         waiters.sort(key=_NUMBER)
         idle_until = None if entry.sessions else entry.idle_until
-        return ResourceView(entry.number, entry.name, entry.since, holders, waiters, entry.resource.free(), idle_until)
+        free = entry.resource.free()
+        lost = () if entry.wishes is None else map(LostView.of, entry.wishes.lost.items())
+        return ResourceView(entry.number, entry.name, entry.since, holders, waiters, free, idle_until, list(lost))
 
     def _decide(
         self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect], arrival: _Arrival | None = None
@@ -699,6 +787,8 @@ class LockTable:
                 return
             effects.append(Queued(request, delayed, entry.waiters - 1))
             self._await_chance(entry, now)
+        if entry.wishes is not None:
+            self._look(entry, entry.wishes, effects)
 
     def _add_entry(self, request: LockRequest, resource: Resource, now: Instant) -> _Entry:
         """Return the entry of C{resource}, which C{request} creates."""
@@ -802,14 +892,18 @@ class LockTable:
             self._next_token = token + 1
         holding.token = token
         self.held += 1
+        left = 0.0
         if request.wishes is not None:
             self._circles.add_holding(holding)
+            left = self._heed(binding.entry, holding)
+        elif self._policy is not None:
+            left = self._heed(binding.entry, holding)
         if binding.entry.kept is not None:
             self._note_position(binding.entry)
         self.statistics.grant(moment, waited)
         if self._watched:
             self._sets.note_holder(request)
-        return Granted(request, token, holding.element, arrival is not None, waited)
+        return Granted(request, token, holding.element, arrival is not None, waited, left)
 
     def _note_position(self, entry: _Entry) -> None:
         if entry.kept is not None and (position := entry.kept.unsaved()) is not None:
@@ -837,6 +931,8 @@ class LockTable:
             effects.append(self._grant(binding, resource.take(waiter, now), now, arrival))
         if resource.waits_for_time:
             self._await_chance(entry, now)
+        if entry.wishes is not None:
+            self._look(entry, entry.wishes, effects)
         return effects
 
     def _serve_conversions(self, entry: _Entry, now: Instant, effects: list[Effect]) -> None:
@@ -857,10 +953,14 @@ class LockTable:
         """
         holding, mode = conversion.holding, conversion.mode
         has_wishes = holding.request.wishes is not None
+        wishes = self._entries[holding.request.name.key].wishes
+        is_to_know = wishes is not None and wishes.watch.end(holding)
         if has_wishes:
             self._circles.remove_holding(holding)
         resource.change(holding, mode)
         request = holding.request = holding.request.converted(mode)
+        if wishes is not None and is_to_know:
+            wishes.watch.begin(holding)
         if not is_less:
             holding.token = self._new_token()
         if has_wishes:
@@ -905,10 +1005,25 @@ class LockTable:
         """Return whether the session of C{request}, and all that may wait for it, are known to hold nothing."""
         return request.wishes is not None and not (self._lineage_holds(request) or self.holds(request.session))
 
+    def _look(self, entry: _Entry, wishes: HolderWishes, effects: list[Effect]) -> None:
+        """Add what holders that stand in the way are told, after a change; forget wishes of which none is left."""
+        if wishes.watch:
+            elsewhere = () if entry.sets is None else list(entry.sets.requests(entry))
+            conversions: list[tuple[Holding, LockRequest]] = []
+            if entry.conversions and isinstance(entry.resource, ConvertibleResource):
+                waiting = entry.resource.conversions()
+                conversions = [(one.holding, one.holding.request.in_mode(one.mode)) for one in waiting]
+            wishes.watch.look(effects, elsewhere, conversions)
+        if not wishes:
+            entry.wishes = None
+
     def _give_up(self, binding: _Binding, request: LockRequest) -> _Arrival:
         """Forget C{request}, which waits; return when it has come."""
         binding.locks -= 1
-        return self._leave_queue(binding, request)
+        arrival, entry = self._leave_queue(binding, request), binding.entry
+        if entry.wishes is not None:
+            self._look(entry, entry.wishes, [])  # of a waiter less, there is nothing to tell
+        return arrival
 
     def _withdrawn(self, request: LockRequest, since: float, now: Instant, reason: WhyWithdrawn) -> Withdrawn:
         """Count C{request}, which has waited C{since} then and was withdrawn."""
@@ -947,8 +1062,18 @@ class LockTable:
     def _set_alarm(self, entry: _Entry, when: float) -> None:
         """Set an alarm, at which L{expire} looks at C{entry}; only the earliest of an entry is kept."""
         if entry.alarm is None or when < entry.alarm:
+            if entry.alarm is not None:
+                self._forget_alarm()
             entry.alarm = when
             heapq.heappush(self._alarms, (when, next(self._alarm_numbers), entry))
+
+    def _forget_alarm(self) -> None:
+        """Note that an alarm is none any more; remove all of those when they are most of what there is."""
+        self._dead_alarms += 1
+        if self._dead_alarms > len(self._alarms) // 2 + 8:
+            self._alarms = [alarm for alarm in self._alarms if alarm[2].alarm == alarm[0]]
+            heapq.heapify(self._alarms)
+            self._dead_alarms = 0
 
     def _is_due(self, now: Instant) -> bool:
         return bool(self._alarms) and self._alarms[0][0] <= now.monotonic
@@ -961,4 +1086,6 @@ class LockTable:
             if entry.alarm == when:
                 entry.alarm = None
                 due.append(entry)
+            elif self._dead_alarms:
+                self._dead_alarms -= 1
         return due

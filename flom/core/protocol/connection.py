@@ -24,6 +24,7 @@ from flom.core.protocol.events import Introduced, Lost, StatusReceived
 from flom.core.protocol.fastpath import (
     FastReader,
     add_hold,
+    add_left,
     add_part,
     add_session,
     add_token,
@@ -57,6 +58,7 @@ from flom.core.protocol.messages import (
     Told,
     Unlock,
     Unlocked,
+    Wanted,
     WhyWithdrawn,
 )
 from flom.core.protocol.session import ClientSession, ServerSession
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
 _CONTESTED: Final = encode(Contested())
 _UNLOCKED: Final = encode(Unlocked())
 _REFUSED: Final = encode(ManagementRefused())
+_WANTED: Final = encode(Wanted())
 _PONG: Final = encode(Ping(16))
 
 
@@ -368,6 +371,7 @@ class ServerConnection(ServerSession):
         why: str = "",
         hold: HoldTold | None = None,
         part: int = 0,
+        left: float = 0.0,
     ) -> bytes | None:
         """
         Say what became of the lock request; it may be the last word, see L{is_over}. That several locks are granted is
@@ -383,6 +387,7 @@ class ServerConnection(ServerSession):
         @param hold: see L{Answer.hold}.
         @param why: see L{Answer.why}, which is cut short if need be; for a client that L{is_extended}.
         @param part: see L{Answer.part}.
+        @param left: of the grant, see L{Answer.left}; likewise.
         @return: C{None} if the only way to say so is to close the connection.
         """
         step = self.step_of(outcome, delayed=delayed)
@@ -400,7 +405,8 @@ class ServerConnection(ServerSession):
             data = add_part(data, part)
         if not delayed:
             self.is_late = self.several is not None
-        data = add_token(data, token, proof) if token and self.is_extended else data
+        if token and self.is_extended:
+            data = add_token(add_left(data, left) if left else data, token, proof)
         return data if hold is None else add_hold(data, hold)
 
     def more_wanted(self) -> bytes:
@@ -429,9 +435,16 @@ class ServerConnection(ServerSession):
         """Say that another daemon has granted the lock too; C{None} for a client that does not understand that."""
         return _CONTESTED if self.is_extended else None
 
-    def revoked(self, by: str) -> bytes | None:
-        """Say that C{by} has ended what was held; C{None} for a client that does not understand that."""
-        return encode(Revoked(by)) if self.is_extended else None
+    def revoked(self, by: str, limit: float = 0.0) -> bytes | None:
+        """
+        Say that C{by} has ended what was held, or that it was held for more than C{limit} seconds; C{None} for a client
+        that does not understand that.
+        """
+        return encode(Revoked(by, limit)) if self.is_extended else None
+
+    def wanted(self) -> bytes:
+        """Say that the client, which wished to know, stands in the way."""
+        return _WANTED
 
     def answer_revoke(self, why: str) -> bytes:
         """Say that another client's lock was ended, or, if it is not empty, C{why} not."""

@@ -49,6 +49,7 @@ from flom.core.protocol.messages import (
     Told,
     Unlock,
     Unlocked,
+    Wanted,
     WhyWithdrawn,
     Wishes,
 )
@@ -217,6 +218,11 @@ def _handle(text: str) -> str:
     return text
 
 
+def _delay(text: str) -> float:
+    """Return seconds, 0 or more, of which C{text} has the milliseconds."""
+    return 0.0 if text == "0" else _duration(text)
+
+
 _WISHES: Final[dict[str, Callable[[str], Any]]] = {
     "lineage": read_lineage,
     "nested": _nested,
@@ -226,6 +232,9 @@ _WISHES: Final[dict[str, Callable[[str], Any]]] = {
     "ttl": _duration,
     "hold_as": lambda text: text[:MAX_SENDER],
     "adopts": _handle,
+    "lock_delay": _delay,
+    "wanted": _flag,
+    "left": lambda text: _number_up_to(_INT32_MAX, {"left": text}, "left") / 1000,
 }
 """How each of L{Wishes} is read; the reader of one that is binding raises L{RemoteProtocolError} for nonsense."""
 
@@ -270,6 +279,7 @@ def _answer(found: Attributes) -> Answer:
         _hold(found["hold"]) if "hold" in found else None,
         _number_up_to(MOST_PARTS, answer, "part"),
         _number(msg.get("converts", "")) != 0,
+        _number_up_to(_INT32_MAX, answer, "left") / 1000,
     )
 
 
@@ -443,6 +453,10 @@ def _hold_answer(found: Attributes) -> HoldAnswer:
     return HoldAnswer(_hold(found["hold"]) if "hold" in found else None, found["msg"].get("why", ""))
 
 
+def _revoked(found: Attributes) -> Revoked:
+    return Revoked(found["msg"].get("by", ""), _number_up_to(_INT32_MAX, found["msg"], "limit") / 1000)
+
+
 def _offer(found: Attributes) -> Offer:
     msg = found["msg"]
     return Offer(msg.get("group", ""), msg.get("node", ""), msg.get("nonce", ""), msg.get("sealed", ""))
@@ -470,7 +484,8 @@ _BUILDERS: Final[dict[tuple[int, int], Callable[[Attributes], Message]]] = {
     (2, 8): _unlock,
     (2, 16): _unlocked,
     (2, 24): lambda found: Contested(),
-    (2, 32): lambda found: Revoked(found["msg"].get("by", "")),
+    (2, 32): _revoked,
+    (2, 40): lambda found: Wanted(),
     (3, 8): lambda found: Ping(8),
     (3, 16): lambda found: Ping(16),
     (4, 8): _discover,

@@ -46,6 +46,7 @@ from flom.core.protocol.messages import (
     Told,
     Unlock,
     Unlocked,
+    Wanted,
     Wishes,
 )
 from flom.errors import InvalidName, LocalProtocolError
@@ -80,12 +81,15 @@ before its connection broke. See L{split}.
 _WISHES: Final[dict[str, Callable[[Any], str]]] = {
     "lineage": "/".join,
     "nested": str,
-    "max_hold": lambda seconds: f"{seconds * 1000:.0f}" if seconds else "",
     "value": lambda is_wanted: "1" if is_wanted else "",
     "key": lambda key: "" if key is None else spell_text(key),
     "ttl": lambda seconds: f"{seconds * 1000:.0f}" if seconds else "",
     "hold_as": str,
     "adopts": str,
+    "max_hold": lambda seconds: _milliseconds(seconds) if seconds else "",
+    "lock_delay": lambda seconds: "" if seconds is None else _milliseconds(seconds) if seconds else "0",
+    "wanted": lambda wanted: "1" if wanted else "",
+    "left": lambda seconds: _milliseconds(seconds) if seconds else "",
 }
 """How each of L{Wishes} is written."""
 
@@ -244,7 +248,8 @@ def _more(message: Message) -> str:
         case Revoke(user=user) | HoldOrder(user=user) if user:
             return f" user={_quoted(user)}"
         case Revoked():
-            return f" by={_quoted(message.by)}"
+            limit = f' limit="{_milliseconds(message.limit)}"' if message.limit else ""
+            return f" by={_quoted(message.by)}{limit}"
         case RevokeAnswer():
             return f" why={_quoted(message.why)}" if message.why else ""
         case Offer():
@@ -297,6 +302,15 @@ def _spell_waited(message: Lock | More) -> str:
     return f' waited="{message.waited * 1000:.0f}"' if message.waited else ""
 
 
+def _spell_left(answer: Answer) -> str:
+    return f' left="{_milliseconds(answer.left)}"' if answer.left else ""
+
+
+def _milliseconds(seconds: float) -> str:
+    """Write C{seconds}, more than 0, as at least one millisecond."""
+    return f"{max(seconds * 1000, 1):.0f}"
+
+
 def _spell_standing(standing: Standing | None) -> str:
     if standing is None:
         return ""
@@ -317,7 +331,8 @@ def _body(message: Message) -> str:
             told = (spell_told(message.told) if message.told else "") + spell_why(message.why)
             told += f' part="{message.part}"' if message.part else ""
             hold = "" if message.hold is None else spell_hold(message.hold)
-            return f'{session}<answer rc="{message.code}"{_element(message)}{told}{_spell_token(message)}/>{hold}'
+            said = _element(message) + told + _spell_left(message) + _spell_token(message)
+            return f'{session}<answer rc="{message.code}"{said}/>{hold}'
         case Convert():
             return f'<resource name="{_encode_name(message.name)}" wait="{message.wait:d}"/>'
         case ConvertAnswer():
@@ -348,7 +363,7 @@ def _body(message: Message) -> str:
             return f'<status size="{message.size}"/>'
         case ManagementRefused():
             return f'<answer rc="{Outcome.IMPOSSIBLE:d}"/>'
-        case Revoked() | RevokeAnswer():
+        case Revoked() | Wanted() | RevokeAnswer():
             return ""
         case Ping() | Discover() | Unlocked() | Contested() | Challenge() | Proof() | Offer() | HandedOver():
             return ""

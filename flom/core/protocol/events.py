@@ -18,6 +18,7 @@ from flom.core.protocol.messages import (
     Shutdown,
     StatusRequest,
     Unlocked,
+    Wanted,
     WhyWithdrawn,
 )
 from flom.core.requests import LockRequest, SetRequest
@@ -62,6 +63,7 @@ class Granted(Value):
     @ivar hold: the hold that was begun, or adopted; likewise.
     @ivar parts: what was granted, in the order in which it was asked for, if that is several locks; C{element},
         C{token} and C{proof} are those of the first then.
+    @ivar left: seconds after which the daemon ends it; 0 if it does not.
     """
 
     element: str | None
@@ -70,11 +72,13 @@ class Granted(Value):
     told: Told | None = None
     hold: HoldTold | None = None
     parts: tuple[Granted, ...] = ()
+    left: float = 0.0
 
     def proven_by(self, other: Granted) -> Granted:
-        """Return the same with the proofs of C{other}, by which it was granted again."""
+        """Return the same with the proofs, and the time that is left, of C{other}, by which it was granted again."""
         both = zip(self.parts, other.parts)  # noqa: B905 (there are as many)
-        return self.replace(proof=other.proof, parts=tuple(part.proven_by(again) for part, again in both))
+        parts = tuple(part.proven_by(again) for part, again in both)
+        return self.replace(proof=other.proof, left=other.left, parts=parts)
 
     @property
     def elements(self) -> tuple[str | None, ...]:
@@ -210,6 +214,7 @@ Event = (
     | Unlocked
     | Contested
     | Revoked
+    | Wanted
     | Pong
     | ManagementRefused
     | HandedOver

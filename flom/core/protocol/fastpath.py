@@ -165,6 +165,11 @@ def add_part(answer: bytes, part: int) -> bytes:
     return answer.replace(b"<answer ", b'<answer part="%d" ' % part, 1)
 
 
+def add_left(answer: bytes, left: float) -> bytes:
+    """Return an C{answer} that was written, without a token yet, with the seconds, more than 0, that are C{left}."""
+    return b'%b left="%d"/></msg>' % (answer[:-8], max(round(left * 1000), 1))
+
+
 def add_token(answer: bytes, token: int, proof: str = "") -> bytes:
     """Return an C{answer} that was written, with C{token} and its C{proof}, if there is one."""
     said = b' token="%d" proof="%b"' % (token, proof.encode()) if proof else b' token="%d"' % token

@@ -47,6 +47,11 @@ class Wishes(Value):
     @ivar hold_as: the name of that hold, for people to read; empty for none.
     @ivar adopts: the handle of the hold that the lock is to go on with, whatever name was asked for; empty for none.
     @ivar parts: all that is to be locked at once, if that is more than one lock; each travels in a L{More} of its own.
+    @ivar lock_delay: seconds for which no other client is granted what the client has lost; C{None} for what the daemon
+        thinks best.
+    @ivar wanted: true to be told when the client stands in the way of another one that waits.
+    @ivar left: of a lock that is reclaimed: seconds after which it ends, as the daemon that granted it has said; 0 if
+        it has said nothing.
     """
 
     lineage: tuple[str, ...] = ()
@@ -58,11 +63,14 @@ class Wishes(Value):
     hold_as: str = ""
     adopts: str = ""
     parts: tuple[Lock, ...] = ()
+    lock_delay: float | None = None
+    wanted: bool = False
+    left: float = 0.0
 
     @property
     def is_binding(self) -> bool:
         """True if a daemon that does not understand all of it must not grant the lock."""
-        return self.replace(lineage=(), nested="") != _NO_WISHES
+        return self.replace(lineage=(), nested="", left=0.0) != _NO_WISHES
 
     @property
     def concerns_kept(self) -> bool:
@@ -264,6 +272,7 @@ class Answer(Value):
     @ivar hold: the hold that was begun, or adopted; C{None} if that was not wished.
     @ivar part: counts L{Wishes.parts} from 1: which of several locks this grants, or because of which it refuses all
         of them; 0 for one lock.
+    @ivar left: of a grant: seconds after which the daemon ends the lock; 0 if it does not.
     """
 
     verb = 1
@@ -284,6 +293,7 @@ class Answer(Value):
     hold: HoldTold | None = None
     part: int = 0
     converts: bool = False
+    left: float = 0.0
 
 
 class Unlock(Value):
@@ -386,15 +396,23 @@ class Contested(Value):
 
 class Revoked(Value):
     """
-    An administrator has ended what the client holds; the connection ends too, and what was held cannot be reclaimed.
-    Only L{Lock.extended} clients are told.
+    An administrator has ended what the client holds, or it has been held for too long; the connection ends too, and
+    what was held cannot be reclaimed. Only L{Lock.extended} clients are told.
 
-    @ivar by: who has, for people to read.
+    @ivar by: who has, for people to read; older clients take it for an administrator in either case.
+    @ivar limit: seconds for which it might be held, if that is why; 0 otherwise.
     """
 
     verb, step = 2, 32
 
     by: str = ""
+    limit: float = 0.0
+
+
+class Wanted(Value):
+    """The client stands in the way of another one that waits; only those are told that have L{Wishes.wanted}."""
+
+    verb, step = 2, 40
 
 
 class Ping(Value):
@@ -673,6 +691,7 @@ Reply = (
     | Unlocked
     | Contested
     | Revoked
+    | Wanted
     | StatusFollows
     | ManagementRefused
     | HandedOver

@@ -52,6 +52,7 @@ from flom.core.protocol.messages import (
     Terms,
     Unlock,
     Unlocked,
+    Wanted,
     is_probe,
     kind,
 )
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
         | Unlocked
         | Contested
         | Revoked
+        | Wanted
         | Pong
         | StatusFollows
         | ManagementRefused
@@ -393,6 +395,7 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         Unlock: _Client.RELEASED,
         Contested: _Client.HOLDING,
         Revoked: _Client.HOLDING,
+        Wanted: _Client.HOLDING,
         Ping: _Client.HOLDING,
         Pong: _Client.HOLDING,
         Convert: _Client.CONVERTING,
@@ -412,6 +415,7 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         Unlocked: _Client.IDLE,
         Contested: _Client.RELEASING,
         Revoked: _Client.RELEASING,
+        Wanted: _Client.RELEASING,
         Ping: _Client.RELEASING,
         Pong: _Client.RELEASING,
         Converting: _Client.RELEASING,
@@ -608,7 +612,8 @@ def _meaning(answer: Answer) -> Waiting | Granted | Refused:
     except ValueError:
         raise RemoteProtocolError(f"an answer with code {answer.code}") from None
     if outcome == Outcome.GRANTED:
-        return Granted(answer.element, answer.token or None, answer.proof, answer.told, answer.hold)
+        left = answer.left
+        return Granted(answer.element, answer.token or None, answer.proof, answer.told, answer.hold, left=left)
     if outcome in (Outcome.QUEUED, Outcome.AWAITING_CREATION):
         return Waiting(outcome == Outcome.AWAITING_CREATION)
     return Refused(outcome, answer.why, answer.part)

@@ -7,6 +7,8 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import ClassVar, Final
 
 import pytest
@@ -14,7 +16,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from flom.core.effects import Converted, Converting, Effect, Ended, Granted, Instant, NotConverted, Withdrawn
+from flom.core.effects import (
+    Converted,
+    Converting,
+    Effect,
+    Ended,
+    Granted,
+    Instant,
+    NotConverted,
+    Overdue,
+    Wanted,
+    Withdrawn,
+)
+from flom.core.locks.hold_limits import ByName, HoldPolicy
 from flom.core.locks.resources.hierarchical import HierarchicalResource
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
@@ -46,7 +60,16 @@ FAMILIES: Final[dict[str, list[str]]] = {
 WALL_AT_START: Final = 1_699_963_190.0  # ten seconds before noon, UTC
 SECONDS: Final = [1 / 64, 1 / 2, 1.0, 1.5, 3.0, 3600.0]  # sums of these are exact
 
+MOST: Final = (("*x", 3.0 + 2**-16), ("_S_a*", 1.5 + 2**-17))
+DELAYS: Final = (("N*", 1.5 + 2**-18), ("/h/x*", 0.5 + 2**-18), ("_s*", 3.0 + 2**-18))
+
 sessions = st.runner().flatmap(lambda machine: st.integers(1, machine.session_count)).map(SessionId)
+all_wishes = st.builds(
+    Wishes,
+    max_hold=st.sampled_from([0.0, 0.5, 1.5]),
+    lock_delay=st.sampled_from([None, 0.0, 0.5, 3.0]),
+    wanted=st.booleans(),
+)
 modes = st.sampled_from(list(LockMode))
 quantities = st.integers(0, 4)
 names = st.runner().flatmap(lambda machine: st.sampled_from(machine.names))
@@ -72,12 +95,16 @@ def wishes(session: SessionId, lineage: str) -> Wishes | None:
     return Wishes(lineage=tuple(f"id{each}" for each in lineage_of_it), nested="wait")
 
 
+def by_name(times: tuple[tuple[str, float], ...], name: str) -> float:
+    return next((seconds for pattern, seconds in times if fnmatchcase(name, pattern)), 0.0)
+
+
 def by_resource(effects: list[Effect]) -> dict[ResourceName, list[object]]:
     """What happens at one resource has an order; what happens at two at the same time has none, and so their tokens."""
     groups: defaultdict[ResourceName, list[object]] = defaultdict(list)
     for effect in effects:
-        if isinstance(effect, Ended | Withdrawn):
-            continue  # nobody is told
+        if isinstance(effect, Ended | Withdrawn | Overdue | Wanted):
+            continue  # nobody is told; of what was overdue, see L{SideBySide.compare}
         first = next((name for name in groups if same_resource(name, effect.request.name)), effect.request.name)
         if isinstance(effect, Converted):
             groups[first].append((effect.request.session, effect.request.mode, effect.number, effect.delayed))
@@ -94,6 +121,10 @@ def tokens(effects: list[Effect]) -> list[int]:
     return [effect.token for effect in effects if isinstance(effect, Granted | Converted)]
 
 
+def overdue(effects: list[Effect]) -> set[SessionId]:
+    return {effect.request.session for effect in effects if isinstance(effect, Overdue)}
+
+
 class SideBySide(RuleBasedStateMachine):
     """Both are told the same."""
 
@@ -103,9 +134,11 @@ class SideBySide(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.names = [parse_name(text) for text in self.texts]
+        self.wished = 0.0
+        self.told: set[LockRequest] = set()  # to those that stand in the way
         self.now = Instant(100.0, WALL_AT_START)
-        self.table = LockTable(strftime, max_overtaking=2)
-        self.model = Model(strftime, max_overtaking=2)
+        self.table = LockTable(strftime, max_overtaking=2, policy=HoldPolicy(ByName(MOST), ByName(DELAYS)))
+        self.model = Model(strftime, 2, *(partial(by_name, times) for times in (MOST, DELAYS)))
 
     @rule(session=sessions, name=names, mode=modes, quantity=quantities, lineage=lineages)
     def request(self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int, lineage: str) -> None:
@@ -181,6 +214,15 @@ class SideBySide(RuleBasedStateMachine):
     ) -> None:
         self.ask(LockRequest(session, name, mode, quantity, wait=False, regains=True, element=element))
 
+    @rule(session=sessions, name=names, mode=modes, quantity=quantities, wishes=all_wishes)
+    def request_with_wishes(
+        self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int, wishes: Wishes
+    ) -> None:
+        self.wished += 2.0**-20  # no two limits end at one moment, at which the order would be anybody's
+        delay = wishes.lock_delay and wishes.lock_delay + self.wished / 2
+        wishes = wishes.replace(max_hold=wishes.max_hold and wishes.max_hold + self.wished, lock_delay=delay)
+        self.ask(LockRequest(session, name, mode, quantity, wishes=wishes))
+
     @rule(session=sessions, name=names, mode=modes, quantity=quantities, waited=st.sampled_from(SECONDS))
     def rejoin(self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int, waited: float) -> None:
         self.ask(LockRequest(session, name, mode, quantity, waited=waited))
@@ -217,8 +259,11 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from(SECONDS))
     def pass_time(self, seconds: float) -> None:
-        self.now = Instant(self.now.monotonic + seconds, self.now.wall + seconds)
-        self.compare(self.table.expire(self.now), self.model.expire(self.now))
+        end = self.now.monotonic + seconds
+        while self.now.monotonic < end:
+            step = min(end, self.model.next_limit(self.now)) - self.now.monotonic
+            self.now = Instant(self.now.monotonic + step, self.now.wall + step)
+            self.compare(self.table.expire(self.now), self.model.expire(self.now))
 
     def elements(self) -> list[str | None]:
         """What another daemon may have given: values of all types, some of which are held, and some to come."""
@@ -235,6 +280,13 @@ class SideBySide(RuleBasedStateMachine):
                 assert all(given.count(element) <= name.elements.count(str(element)) for element in given)
             elif isinstance(name, SequenceName):
                 assert len(set(given)) == len(given)
+
+    @invariant()
+    def those_that_wish_know_when_they_are_in_the_way(self) -> None:
+        watches = [entry.wishes.watch for entry in self.table._entries.values() if entry.wishes is not None]
+        told = {holding.request for watch in watches for group in watch._groups.values() for holding in group.told}
+        assert sorted(map(repr, told)) == sorted(map(repr, self.model.in_the_way()))  # each has its own of conversions
+        assert told <= self.told
 
     @invariant()
     def remembers_as_much(self) -> None:
@@ -269,7 +321,10 @@ class SideBySide(RuleBasedStateMachine):
 
     def compare(self, actual: list[Effect], expected: list[Effect]) -> None:
         assert by_resource(actual) == by_resource(expected)
+        self.told |= {effect.request for effect in actual if isinstance(effect, Wanted)}
         assert tokens(actual) == tokens(expected)
+        # of what a session has held for too long, one is told, and the rest is dropped with it
+        assert overdue(actual) == overdue(expected)
 
 
 def count_nodes(table: LockTable) -> int:

@@ -43,7 +43,7 @@ def test_another_level_is_not_understood(level: str) -> None:
 
 LEGAL_STEPS = {
     1: {8, 12, 16, 24, 32},
-    2: {8, 16, 24, 32},
+    2: {8, 16, 24, 32, 40},
     3: {8, 16},
     4: {8, 16},
     5: {8, 16, 24, 32, 40},

@@ -38,6 +38,7 @@ from flom.core.protocol.messages import (
     Told,
     Unlock,
     Unlocked,
+    Wanted,
     WhyWithdrawn,
     Wishes,
 )
@@ -121,7 +122,7 @@ def any_message(random: Random) -> Message:
                 Discovered("", 1),
             ]
             others += [Revoke(name, 3), Revoked("x"), HoldOrder(HANDLE, True), HoldOrder(HANDLE, ttl=5.0, user="x")]
-            others += [HoldAnswer(why="x"), HoldAnswer(HoldTold("", name, ttl=0.5))]
+            others += [HoldAnswer(why="x"), HoldAnswer(HoldTold("", name, ttl=0.5)), Revoked("x", 60.0), Wanted()]
             others += [ConvertAnswer(16, 1, LockMode.EX, 1)]
             others += [ConvertAnswer(24, 0, LockMode.PR, 2**31 - 1, 2**63 - 1, "f" * 32)]
             return random.choice([*others, Offer("ff02::1", "0" * 16, "0" * 32, "")])
@@ -174,7 +175,8 @@ def any_wishes(random: Random) -> Wishes:
     kept = random.choice([(False, None), (True, None), (True, ""), (False, "monday")])
     wishes = Wishes(lineage, random.choice(["", "share", "wait"]), random.choice([0.0, 0.001, 60.0]), *kept)
     hold: dict[str, Any] = random.choice([{}, {"ttl": 600.0, "hold_as": "<deploy>"}, {"adopts": HANDLE}])
-    return wishes.replace(**hold)
+    limits: list[dict[str, Any]] = [{}, {"lock_delay": 0.0, "wanted": True}, {"lock_delay": 0.01, "left": 0.001}]
+    return wishes.replace(**hold, **random.choice(limits))
 
 
 def spelled(message: Message) -> bytes:

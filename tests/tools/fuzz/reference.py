@@ -47,6 +47,7 @@ from flom.core.protocol.messages import (
     Told,
     Unlock,
     Unlocked,
+    Wanted,
     WhyWithdrawn,
     Wishes,
 )
@@ -96,7 +97,8 @@ def read_slowly(data: bytes) -> Message:
             said = _is_set(msg, "extended"), secret, start, token, _proof(answer), _terms(msg)
             kept = _is_set(msg, "wishes"), _told(answer), answer.get("why", ""), _hold(tags)
             of = _up_to(64, answer, "part"), _is_set(msg, "converts")
-            return Answer(step, code, answer.get("element"), peer_id, *said, *kept, *of)
+            left = _up_to(_LARGEST, answer, "left") / 1000
+            return Answer(step, code, answer.get("element"), peer_id, *said, *kept, *of, left)
         case 2, 8:
             if "name" not in resource or any(attribute in resource for attribute in _NOT_IN_UNLOCK):
                 raise _breach()
@@ -119,7 +121,9 @@ def read_slowly(data: bytes) -> Message:
         case 2, 24:
             return Contested()
         case 2, 32:
-            return Revoked(msg.get("by", ""))
+            return Revoked(msg.get("by", ""), _up_to(_LARGEST, msg, "limit") / 1000)
+        case 2, 40:
+            return Wanted()
         case 3, (8 | 16) as step:
             return Ping(step)
         case 4, 8:
@@ -205,6 +209,13 @@ def _wishes(resource: dict[str, str]) -> Wishes | None:
         said["nested"] = resource["nested"] if resource["nested"] in ("share", "wait") else ""
     if "max_hold" in resource:
         said["max_hold"] = _within(1, strtol(resource["max_hold"]), 2**63 - 1) / 1000
+    if "lock_delay" in resource:
+        text = resource["lock_delay"]
+        said["lock_delay"] = 0.0 if text == "0" else _within(1, strtol(text), 2**63 - 1) / 1000
+    if "wanted" in resource:
+        said["wanted"] = strtol(resource["wanted"]) != 0
+    if "left" in resource:
+        said["left"] = _up_to(_LARGEST, resource, "left") / 1000
     if "value" in resource:
         said["value"] = _is_set(resource, "value")
     if "key" in resource:

@@ -102,6 +102,14 @@ class Resource(ABC):
     def next_waiter(self, now: Instant) -> LockRequest | None:
         """Find the first waiter that fits, and leave it in the queue."""
 
+    def is_full(self) -> bool:
+        """Return whether what is held may be why a request does not fit, rather than time that has to come."""
+        return True
+
+    @abstractmethod
+    def is_in_the_way(self, holding: Holding) -> bool:
+        """Return whether a waiter could not be granted what it wants beside C{holding}, whatever else is held."""
+
     def next_chance(self, now: Instant, *, is_wanted: bool = False) -> float | None:
         """
         Return in how many seconds a waiter may fit although nothing is released; C{None} if never.
@@ -149,3 +157,9 @@ class OneQueueResource(Resource):
             return None
         first = next(iter(self._queue))
         return first if self.fits(first, now) else None
+
+    def is_full(self) -> bool:
+        return not self.free()
+
+    def is_in_the_way(self, holding: Holding) -> bool:
+        return bool(self._queue) and self.is_full()

@@ -262,6 +262,30 @@ class HierarchicalResource(ConvertibleResource):
             node = first[1]
         return node.queues.head(kind)
 
+    def is_in_the_way(self, holding: Holding) -> bool:
+        """
+        See L{Resource.is_in_the_way}. This looks at the nodes above, and below until it finds a waiter: at many, only
+        if many are held below and what waits in a mode that is incompatible waits elsewhere.
+        """
+        held = ONE_HOLDER[holding.request.mode]
+        if not any(held & STOPS[kind] for kind in self._requests):
+            return False
+        node = self._root
+        for level in _levels_below_root(holding.request):
+            if node.queues is not None and _has_stopped(node.queues, held):
+                return True
+            child = node.child(level)
+            if child is None:
+                return False
+            node = child
+        at_or_below = [node]
+        while at_or_below:
+            node = at_or_below.pop()
+            if node.queues is not None and _has_stopped(node.queues, held):
+                return True
+            at_or_below.extend(node.children())
+        return False
+
     def _node(self, request: LockRequest) -> _Node:
         """Return the node that C{request} names; make it if it is not there."""
         node = self._root
@@ -334,6 +358,11 @@ def _converted_from(node: _Node) -> Iterable[_Node]:
         yield one
         if one.wanted_below:
             nodes.extend(child for child in one.children() if child.wanted or child.wanted_below)
+
+
+def _has_stopped(queues: KindQueues[LockRequest | Conversion], held: int) -> bool:
+    """Return whether a request waits in C{queues} that one of C{held}, a packed count of holders, stops."""
+    return any(kind < CONVERSIONS and held & STOPS[kind] for kind in queues)
 
 
 def _tell_ancestors(node: _Node, kind: int) -> None:

@@ -40,3 +40,6 @@ class NumericResource(Resource):
 
     def next_waiter(self, now: Instant) -> LockRequest | None:
         return self._queue.first(self._left)
+
+    def is_in_the_way(self, holding: Holding) -> bool:
+        return holding.request.quantity > 0 and bool(self._queue)

@@ -127,6 +127,9 @@ class QuantityQueue:
         self._places: dict[LockRequest, int] = {}
         self._lay_out([])
 
+    def __bool__(self) -> bool:
+        return bool(self._places)
+
     def append(self, request: LockRequest) -> None:
         """Put C{request} last."""
         if self._next == len(self._slots):

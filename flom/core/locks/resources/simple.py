@@ -71,3 +71,7 @@ class SimpleResource(ConvertibleResource):
     def _withdraw_conversion(self, conversion: Conversion) -> None:
         self._wanted -= ONE_HOLDER[conversion.mode]
         self._conversions.remove(conversion, conversion.kind)
+
+    def is_in_the_way(self, holding: Holding) -> bool:
+        held = ONE_HOLDER[holding.request.mode]
+        return any(held & STOPS[kind] for kind in self._queues)
