@@ -294,7 +294,8 @@ class Model:
         lineage = lineage_of(request)
         holders = [holder.request for resource in self.resources for holder in self.held_at(resource)]
         return not lineage or any(
-            other.session == request.session or set(lineage_of(other)[:1]) & set(lineage) for other in holders
+            not lineage_of(other) or other.session == request.session or set(lineage_of(other)[:1]) & set(lineage)
+            for other in holders
         )
 
     def grant_together(self, each: Together, now: Instant, delayed: bool) -> list[Effect]:

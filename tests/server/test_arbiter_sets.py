@@ -121,7 +121,7 @@ def test_one_that_drains_has_it_wait_for_the_next_daemon(arbiter: DeferredArbite
 
 
 def test_those_that_have_waited_elsewhere_are_put_in_order_as_one(arbiter: DeferredArbiter, clock: Clock) -> None:
-    holder = Session(arbiter).ask("A")
+    holder = Session(arbiter).ask_all("A", lineage=("h",))
     late = Session(arbiter).ask_all("A", "B", waited=1.0, lineage=("x",))
     early = Session(arbiter).ask_all("A", "B", waited=9.0, lineage=("y",))
     clock.advance(0.05)
@@ -144,7 +144,7 @@ def test_it_is_shown_at_each_resource_and_counted_once(arbiter: DeferredArbiter)
 
 def test_the_limit_of_overtaking_is_that_of_the_daemon(clock: Clock) -> None:
     arbiter = DeferredArbiter(clock, limits=Limits(overtaking=1))
-    Session(arbiter).ask("A")
+    Session(arbiter).ask_all("A", lineage=("h",))
     waiter = Session(arbiter).ask_all("A", "B", lineage=("x",))
     overtakes = Session(arbiter).ask_all("B", lineage=("y",))
     overtakes.leave()

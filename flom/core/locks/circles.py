@@ -72,11 +72,14 @@ class Circles:
     The holders and waiters of one table that have a lineage, as far as they can be part of a circle.
 
     Each call costs the same, however many there are, except L{find}, see there.
+
+    @ivar held: how many locks are held by requests with a lineage.
     """
 
-    __slots__ = ("_by_id", "_by_token", "_held", "_holdings", "_inner", "_waits", "_waits_of")
+    __slots__ = ("_by_id", "_by_token", "_held", "_holdings", "_inner", "_waits", "_waits_of", "held")
 
     def __init__(self) -> None:
+        self.held = 0
         self._held: dict[str, dict[Holding, None]] = {}  # by the keys of resources
         self._holdings: dict[SessionId, dict[Holding, None]] = {}
         self._by_id: dict[str, dict[Holding, None]] = {}  # by the public ids of their commands
@@ -90,6 +93,7 @@ class Circles:
         request = holding.request
         lineage = _lineage(request)
         if lineage:
+            self.held += 1
             _add(self._held, request.name.key, holding)
             _add(self._holdings, request.session, holding)
             _add(self._by_id, lineage[0], holding)
@@ -101,6 +105,7 @@ class Circles:
         request = holding.request
         lineage = _lineage(request)
         if lineage:
+            self.held -= 1
             _remove(self._held, request.name.key, holding)
             _remove(self._holdings, request.session, holding)
             _remove(self._by_id, lineage[0], holding)

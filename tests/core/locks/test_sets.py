@@ -97,8 +97,8 @@ SCRIPTS: Final = {
         1 unlock a          -> 4 granted
     """,
     "only the first of the sets that hold nothing is looked at": """
-        1 lock a EX                     -> granted
-        2 lock b EX                     -> granted
+        1 lock a EX as=p                -> granted
+        2 lock b EX as=q                -> granted
         3 lock a EX as=x + b EX as=x    -> queued
         4 lock a EX as=y + c EX as=y    -> queued
         1 unlock a                      -> nothing
@@ -106,8 +106,8 @@ SCRIPTS: Final = {
         3 unlock a                      -> 4 granted, 4 granted
     """,
     "when it gives up, the next one is": """
-        1 lock a EX                     -> granted
-        2 lock b EX                     -> granted
+        1 lock a EX as=p                -> granted
+        2 lock b EX as=q                -> granted
         3 lock a EX as=x + b EX as=x    -> queued
         4 lock a EX as=y + c EX as=y    -> queued
         1 unlock a                      -> nothing
@@ -115,8 +115,8 @@ SCRIPTS: Final = {
         2 unlock b                      -> nothing
     """,
     "when its connection is lost, the next one is": """
-        1 lock a EX                     -> granted
-        2 lock b EX                     -> granted
+        1 lock a EX as=p                -> granted
+        2 lock b EX as=q                -> granted
         3 lock a EX as=x + b EX as=x    -> queued
         4 lock a EX as=y + c EX as=y    -> queued
         1 unlock a                      -> nothing
@@ -145,8 +145,8 @@ SCRIPTS: Final = {
         1 unlock a                      -> 4 granted, 4 granted
     """,
     "who comes to hold something while it waits is looked at from then on": """
-        1 lock a EX                     -> granted
-        2 lock b EX                     -> granted
+        1 lock a EX as=p                -> granted
+        2 lock b EX as=q                -> granted
         3 lock a EX as=x + b EX as=x    -> queued
         4 lock a EX as=y + c EX as=y    -> queued
         1 unlock a                      -> nothing
@@ -280,13 +280,26 @@ OVERTAKING: Final = {
         1 drop                          -> 2 granted, 2 granted
     """,
     "so does who has no lineage": """
-        1 lock b EX                     -> granted
+        1 lock b EX as=p                -> granted
         2 lock a EX as=x + b EX as=x    -> queued
         3 lock a EX as=q                -> granted
         3 unlock a                      -> nothing
         4 lock a EX as=r                -> granted
         4 unlock a                      -> nothing
         5 lock a EX nowait              -> granted
+    """,
+    "while a lock is held under which any may run, all pass": """
+        1 lock c EX                     -> granted
+        2 lock b EX as=p                -> granted
+        3 lock a EX as=x + b EX as=x    -> queued
+        4 lock a EX as=q                -> granted
+        4 unlock a                      -> nothing
+        5 lock a EX as=r                -> granted
+        5 unlock a                      -> nothing
+        6 lock a EX as=s                -> granted
+        6 unlock a                      -> nothing
+        1 unlock c                      -> nothing
+        7 lock a EX as=t nowait         -> busy
     """,
     "who comes to hold something while it is held back passes": """
         1 lock b EX as=p                -> granted
