@@ -15,7 +15,7 @@ from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import Note, Unlock, Wishes
 from flom.core.requests import check_text
 from flom.core.values import MAX_BY
-from flom.errors import AlreadyDone, ConfigError, InvalidRequest, LocalProtocolError
+from flom.errors import AlreadyDone, ConfigError, InvalidRequest, LocalProtocolError, RemoteProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,14 +56,19 @@ class KeptWishes:
         key = None if self.period is None else self.key
         return request.replace(wishes=(request.wishes or Wishes()).replace(value=True, key=key))
 
-    def why_done(self, name: str, told: Told | None) -> AlreadyDone | None:
+    def why_done(self, name: str, told: Told | None) -> FlomError | None:
         """
         Return the error that the job is not to be run; C{None} if it is.
 
         @param name: of the resource.
-        @param told: what the daemon has told with the grant.
+        @param told: what the daemon has told with the grant; C{None} of one that has been handed the lock by another
+            one, and knows nothing of it, so that it is not known whether the job is to be run.
         """
-        if self.period is None or told is None or told.done is None or told.done >= self.period:
+        if self.period is None:
+            return None
+        if told is None:
+            return RemoteProtocolError(f"{name}: the daemon has not told whether the job was done, so it is not run")
+        if told.done is None or told.done >= self.period:
             return None
         from flom.status.wording import spell_moment, spell_seconds  # which most commands do not need
 

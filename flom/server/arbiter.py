@@ -957,5 +957,11 @@ def _request_of(claim: Claim, session: SessionId) -> LockRequest:
         element=claim.element,
         token=claim.token,
         waited=claim.waited,
-        wishes=Wishes(claim.lineage, claim.nested) if claim.lineage else None,
+        wishes=_wishes_of(claim),
     )
+
+
+def _wishes_of(claim: Claim) -> Wishes | None:
+    key = claim.keys[0] if claim.keys else None
+    wishes = Wishes(claim.lineage, claim.nested, value=claim.value, key=key)
+    return wishes if claim.lineage or wishes.concerns_kept else None

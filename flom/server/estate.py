@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flom.core.locks.handover import Claim, Client, Estate
+from flom.core.protocol.messages import Wishes
 from flom.core.requests import SessionId
 from flom.core.sessions import MOST_BROKEN
 from flom.errors import FlomError
@@ -72,10 +73,16 @@ def estate_of(arbiter: DeferredArbiter, sessions: Sessions) -> tuple[Estate, dic
                 lock.token,
                 0.0 if lock.token else now - lock.since + lock.request.waited,
                 lock.joint,
-                () if lock.request.wishes is None else lock.request.wishes.lineage,
-                "" if lock.request.wishes is None else lock.request.wishes.nested,
+                *_wished(lock.request.wishes),
             )
             for lock in claims
         ],
     )
     return estate, {id: by_id[id].secret for id in ids}
+
+
+def _wished(wishes: Wishes | None) -> tuple[tuple[str, ...], str, bool, tuple[str, ...]]:
+    """Return what the last fields of a L{Claim} say of C{wishes}."""
+    if wishes is None:
+        return (), "", False, ()
+    return wishes.lineage, wishes.nested, wishes.value, () if wishes.key is None else (wishes.key,)

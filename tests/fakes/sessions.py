@@ -31,10 +31,10 @@ class Session:
         regains: bool = False,
         holder: int = 0,
         waited: float = 0.0,
+        wishes: Wishes | None = None,
     ) -> Session:
-        asked = LockRequest(
-            self.id, parse_name(name), quantity=quantity, wait=wait, regains=regains, holder=holder, waited=waited
-        )
+        how = {"quantity": quantity, "wait": wait, "regains": regains, "holder": holder, "waited": waited}
+        asked = LockRequest(self.id, parse_name(name), **how, wishes=wishes)  # type: ignore[arg-type]
         self._arbiter.request(asked)
         return self
 

@@ -76,8 +76,8 @@ def test_other_wishes_stay() -> None:
     assert kept("--read-value").wish(hinted).wishes == Wishes(nested="share", max_hold=3.0, value=True)
 
 
-@pytest.mark.parametrize("told", [None, Told(), Told("tape7"), Told("", 3600.0, "one"), Told("", 1e9)])
-def test_a_job_that_is_due_is_run(told: Told | None) -> None:
+@pytest.mark.parametrize("told", [Told(), Told("tape7"), Told("", 3600.0, "one"), Told("", 1e9)])
+def test_a_job_that_is_due_is_run(told: Told) -> None:
     assert kept("--once-per", "1h").why_done("R1", told) is None
 
 
@@ -117,3 +117,9 @@ def test_that_it_was_done_may_be_no_news() -> None:
 
 def test_a_value_alone_keeps_nothing_from_running() -> None:
     assert kept("--value", "x").why_done("R1", Told("y", 0.0, "one")) is None
+
+
+def test_a_job_of_which_nothing_is_told_is_not_run() -> None:
+    why = kept("--once-per", "1h").why_done("R1", None)
+    assert str(why) == "R1: the daemon has not told whether the job was done, so it is not run"
+    assert kept("--value", "x").why_done("R1", None) is None

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 
 from flom.core.effects import Granted, Queued
 from flom.core.locks.handover import read_estate
+from flom.core.protocol.messages import Wishes
 from flom.core.sessions import Owner
 from flom.server.arbiter import DeferredArbiter
 from flom.server.estate import HandoverFailed, estate_of
@@ -76,6 +77,22 @@ def test_what_is_waited_for_at_once_is_so_at_the_next_leader() -> None:
     assert heirs[1].granted == ["R", "S"]
     heirs[1].leave()
     assert heirs[2].granted == ["R"]
+
+
+def test_a_waiter_is_told_by_the_next_leader_what_it_has_wished_to_know() -> None:
+    daemon = Daemon()
+    (first, _), (second, _) = daemon.client(), daemon.client()
+    first.ask("R")
+    second.ask("R", wishes=Wishes(value=True, key=""))
+    estate, _ = estate_of(daemon.arbiter, daemon.sessions)
+    other = Daemon()
+    other.arbiter.resume()
+    heirs = [Session(other.arbiter) for _ in estate.clients]
+    other.arbiter.take_over(read_estate(estate.write()), [heir.id for heir in heirs])
+    heirs[0].release("R")
+    [*_, granted] = heirs[1].effects
+    assert isinstance(granted, Granted)
+    assert granted.request.wishes == Wishes(value=True, key="")
 
 
 def test_with_nothing_held_it_is_empty() -> None:

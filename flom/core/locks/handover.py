@@ -13,7 +13,7 @@ from flom.core.locks.positions import Kept
 from flom.core.modes import LockMode
 from flom.core.names import ResourceName, parse_name
 from flom.core.protocol.decode import read_lineage
-from flom.core.requests import MAX_LIFESPAN, check_apart, check_quantity
+from flom.core.requests import MAX_LIFESPAN, check_apart, check_quantity, check_text
 from flom.core.tokens import MAX_EPOCH, MAX_TOKEN
 from flom.errors import InvalidName, InvalidRequest, RemoteProtocolError
 
@@ -55,7 +55,8 @@ class Claim(NamedTuple):
     @ivar token: of a lock that is held; 0 for one that is waited for.
     @ivar waited: seconds since it was asked for first, if it is waited for; 0 otherwise.
     @ivar joint: the same number, 1 or more, for all that a request waits for at once, in their order; 0 for others.
-    @ivar lineage: see L{flom.core.protocol.messages.Wishes}, as for C{nested}.
+    @ivar lineage: see L{flom.core.protocol.messages.Wishes}, as for C{nested} and C{value}.
+    @ivar keys: the key there, if there is one.
     """
 
     client: int
@@ -70,6 +71,8 @@ class Claim(NamedTuple):
     joint: int = 0
     lineage: tuple[str, ...] = ()
     nested: str = ""
+    value: bool = False
+    keys: tuple[str, ...] = ()
 
 
 class Estate(NamedTuple):
@@ -159,6 +162,8 @@ def _claim(
     joint: int = 0,
     lineage: tuple[str, ...] = (),
     nested: str = "",
+    value: bool = False,
+    keys: tuple[str, ...] = (),
 ) -> Claim:
     return Claim(
         _number(client, clients - 1),
@@ -173,6 +178,8 @@ def _claim(
         _number(joint, MAX_TOKEN),
         read_lineage("/".join(lineage)) if lineage else (),
         str(nested),
+        bool(value),
+        tuple(check_text("key", key) for key in keys[:1]),
     )
 
 

@@ -56,6 +56,8 @@ def test_what_is_written_is_read() -> None:
             Claim(0, parse_name("S"), LockMode.PR, 1, True, 0.0, None, 0, 2.5, 7),
             Claim(0, parse_name("T"), LockMode.PR, 1, True, 0.0, None, 5, 0.0, 0, ("a" * 16, "0" * 16), "share"),
             Claim(0, parse_name("U"), LockMode.PR, 1, True, 0.0, None, 5, 0.0, 0, ("a" * 16,)),
+            Claim(0, parse_name("V"), LockMode.EX, 1, True, 0.0, None, 0, 0.0, 0, (), "", True, ("",)),
+            Claim(0, parse_name("W"), LockMode.EX, 1, True, 0.0, None, 0, 0.0, 0, (), "", False, ("monday",)),
         ],
     )
     assert read_estate(estate.write()) == estate
@@ -78,6 +80,7 @@ def test_what_is_written_is_read() -> None:
         lambda estate: estate[3][0].__setitem__(3, -1),
         lambda estate: estate[3][0].__setitem__(7, 2**63),
         lambda estate: estate[3][0].__setitem__(8, float("nan")),
+        lambda estate: estate[3][0].extend([0, [], "", True, ["x" * 65]]),
     ],
 )
 def test_what_no_daemon_writes_is_refused(change: Any) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from flom.client.blocking.status import open_status
+from flom.config import Config
 from tests.fakes.daemon import Daemon
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.peers import FakeDaemon
-from tests.fakes.programs import Programs, Running, assert_refused, free_port
+from tests.fakes.programs import Programs, Running, assert_refused, eventually, free_port
 from tests.fakes.proxy import Proxy
 
 
@@ -184,13 +186,16 @@ def test_the_next_leader_of_a_quorum_knows_it(programs: Programs, tmp_path: Path
         with member("127.0.0.3", str(etcd.address)) as standby:
             outliving = start("outlives", "sh", "-c", "echo runs; read go")
             assert outliving.line() == "runs"
+            waiting = start("outlives", "echo", "again")
+            config = Config(unicast_address="127.0.0.2", unicast_port=int(port))
+            eventually(lambda: open_status(config, print).read("outlives").resources[0].waiters, "one waits")
             leader.stop()
             standby.wait_for_log("leading, epoch")
             assert start("done", "echo", "again").finish().returncode == 92
             outliving.say("go")
             done = outliving.finish()
             assert (done.returncode, done.stderr) == (0, "")
-            assert start("outlives", "echo", "again").finish().returncode == 92
+            assert waiting.finish().returncode == 92
 
 
 def test_a_job_whose_connection_breaks_is_noted_by_another_one(programs: Programs, tmp_path: Path) -> None:
