@@ -101,6 +101,11 @@ def ask_all(parts: Iterable[Part | str], *, wait: bool = True, timeout: float | 
     return AskedAll(tuple(asked))
 
 
+def not_to_convert(title: str) -> InvalidRequest:
+    """Return the error that one of several locks, whose names are C{title}, was to be converted."""
+    return InvalidRequest(f"{title}: a lock that was taken at once with others cannot be converted")
+
+
 def check_several(names: Sequence[ResourceName]) -> None:
     """Raise L{InvalidRequest} unless C{names} can be locked at once: 1 to L{MOST_PARTS}, each of another resource."""
     if not 1 <= len(names) <= MOST_PARTS:

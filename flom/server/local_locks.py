@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred, fail
+
 from flom.core.effects import Delivered, Granted
 from flom.core.protocol.parts import HeldPart, show_locks
 from flom.core.requests import SetRequest
-from flom.core.several import AskedAll
+from flom.core.several import AskedAll, not_to_convert
 from flom.server.local import LocalLock, request_of
 
 if TYPE_CHECKING:
+    from flom.core.modes import LockMode, ModeName
     from flom.core.names import ResourceName
     from flom.server.arbiter import DeferredArbiter
 
@@ -33,6 +36,9 @@ class LocalLocks(LocalLock):
 
     def ask(self) -> None:
         self._arbiter.request_all(SetRequest(tuple(request_of(self.session, asked) for asked in self._wanted.parts)))
+
+    def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
+        return fail(not_to_convert(self._wanted.title))
 
     def _release(self, rollback: bool) -> None:
         self._arbiter.release_all(self.session, rollback=rollback)

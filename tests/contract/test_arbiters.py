@@ -457,3 +457,13 @@ async def test_a_value_is_set_in_the_mode_to_which_a_lock_was_converted(arbiter:
     with pytest.raises(InvalidRequest, match=r"^R1: the value can be set in mode EX or PW, not PR$"):
         held.value = "tape 8"
     await held.release()
+
+
+@deferred
+@pytest_twisted.ensureDeferred
+async def test_one_of_several_locks_cannot_be_converted(arbiter: Arbiter) -> None:
+    held = await arbiter.acquire_all(["a", "b"])
+    with pytest.raises(InvalidRequest, match="a and b: a lock that was taken at once with others"):
+        await held.convert("PR")
+    assert not held.is_lost
+    await held.release()

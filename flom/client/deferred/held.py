@@ -25,6 +25,7 @@ from flom.core.protocol.events import Converted, Granted, NotConverted
 from flom.core.protocol.messages import Lock, Unlocked
 from flom.core.protocol.parts import HeldPart, parts_held, show_locks
 from flom.core.requests import AskedToConvert, ask_to_convert, show_lock
+from flom.core.several import not_to_convert
 from flom.errors import (
     DaemonLost,
     FlomError,
@@ -133,6 +134,8 @@ class RemoteHeld:
     def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> Deferred[None]:
         """See L{IHeld.convert}."""
         what = f"{self._name} at {self._client.peer}"
+        if self._message.is_of_several:
+            return fail(not_to_convert(self._name))
         try:
             asked = ask_to_convert(self._name, mode, timeout)
         except FlomError:
