@@ -145,12 +145,21 @@ class Acquiring:
         max_hold: float | None = None,
         lock_delay: float | None = None,
         wanted: bool = False,
+        nested: str = "refuse",
     ) -> Acquisition:
         """See L{flom.interfaces.IArbiter.acquire}; of a closed arbiter, it fires with L{flom.errors.Closed}."""
         what = f"{name} at {self._place}"
         try:
             asked = ask(
-                name, mode, quantity=quantity, wait=wait, create=create, lifespan=lifespan, timeout=timeout, value=value
+                name,
+                mode,
+                quantity=quantity,
+                wait=wait,
+                create=create,
+                lifespan=lifespan,
+                timeout=timeout,
+                value=value,
+                nested=nested,
             ).wishing(max_hold, lock_delay, wanted)
             granted = self._begin(asked, what)
         except FlomError:

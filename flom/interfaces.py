@@ -104,6 +104,7 @@ class IArbiter(Interface):
         max_hold: float | None = None,
         lock_delay: float | None = None,
         wanted: bool = False,
+        nested: str = "refuse",
     ) -> Acquisition:
         """
         Ask for a lock; cancelling the Deferred withdraws the request.
@@ -120,6 +121,8 @@ class IArbiter(Interface):
         @param max_hold: seconds after which the lock is lost, if it is not released before; C{None}: no limit of ours.
         @param lock_delay: seconds for which no client is granted the lock if it is lost; C{None}: as the daemon says.
         @param wanted: true to learn from the L{IHeld} when a request waits because of it.
+        @param nested: C{"refuse"}, C{"share"} or C{"wait"}: what to do if it is held by a C{flom-run} that this process
+            runs under; locks of this process itself are not nested (docs/howto/nested-locks.md).
         @return: fires with an L{IHeld}, or with L{flom.errors.LockRefused}, L{flom.errors.LockTimeout},
             L{flom.errors.InvalidRequest} or another L{flom.errors.FlomError}, whose text names the resource. It can be
             used with C{async with}.

@@ -243,6 +243,7 @@ def ask(
     lifespan: float = 0.0,
     timeout: float | None = None,
     value: bool = False,
+    nested: str = "refuse",
 ) -> Asked:
     """
     Check what a program asks for.
@@ -255,6 +256,7 @@ def ask(
     @param lifespan: seconds, 0 to L{MAX_LIFESPAN}, that the resource is to be remembered while idle, if this makes it.
     @param timeout: seconds to wait at most, 0 or more; 0 is not to wait at all, C{None} as long as it takes.
     @param value: whether the holder is to know, and may set, the value of the resource.
+    @param nested: C{"refuse"}, C{"share"} or C{"wait"}, if a command holds it that this process runs under.
     @raise InvalidRequest: one of these is nothing of the kind; L{InvalidName}, if it is the name.
     @raise InvalidTimestampFormat: the name is a timestamp whose format no daemon will take.
     """
@@ -275,15 +277,24 @@ def ask(
             raise InvalidRequest(
                 f"value: a resource of type {parsed.type_name} has none; simple and hierarchical ones do"
             )
-        wishes = Wishes(value=True) if value else None
+        wishes = None
+        if value or nested != "refuse":
+            wishes = Wishes(nested="" if check_nested(nested) == "refuse" else nested, value=bool(value))
         is_to_wait = bool(wait) and timeout != 0
         if not is_to_wait or timeout == float("inf"):
             timeout = None
-        how = check_quantity(quantity), is_to_wait, bool(create), lifespan, timeout, wishes
-        return Asked(parsed, as_mode(mode), *how)
+        how = check_quantity(quantity), is_to_wait, bool(create), lifespan, timeout
+        return Asked(parsed, as_mode(mode), *how, wishes)
     except InvalidRequest as e:
         e.concern(name)
         raise
+
+
+def check_nested(nested: str) -> str:
+    """Return C{nested}; raise L{InvalidRequest} if it says nothing of a lock that an outer command holds."""
+    if nested not in ("refuse", "share", "wait"):
+        raise InvalidRequest(f"nested {nested!r} is none of 'refuse', 'share' and 'wait'")
+    return nested
 
 
 def check_apart(names: Iterable[ResourceName]) -> None:

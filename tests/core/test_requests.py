@@ -56,6 +56,8 @@ def test_a_timeout_of_0_means_not_to_wait(arguments: dict[str, Any], wait: bool,
         {"lifespan": MAX_LIFESPAN + 1},
         {"wait": "no"},
         {"create": None},
+        {"nested": "maybe"},
+        {"nested": None},
     ],
     ids=str,
 )

@@ -60,6 +60,7 @@ def lock(
     max_hold: float | None = None,
     lock_delay: float | None = None,
     wanted: bool = False,
+    nested: str = "refuse",
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
     address: str | None = None,
@@ -85,6 +86,7 @@ def lock(
         ours.
     @param lock_delay: seconds for which no client is granted the lock if it is lost; C{None}: as the daemon says.
     @param wanted: true to learn from L{Held.wanted} that others wait because of the lock.
+    @param nested: C{"refuse"}, C{"share"} or C{"wait"}: what to do if a C{flom-run} holds it that this runs under.
     @param config: the configuration; by default, that of the files C{/etc/flom.conf} and C{~/.flom}.
     @param socket: the daemon's UNIX socket. This, C{address} and C{group} replace what is configured of all three.
     @param address: the daemon's host, a name or an address.
@@ -107,6 +109,7 @@ def lock(
         max_hold=max_hold,
         lock_delay=lock_delay,
         wanted=wanted,
+        nested=nested,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
     )

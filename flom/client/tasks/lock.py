@@ -57,6 +57,7 @@ def lock(
     max_hold: float | None = None,
     lock_delay: float | None = None,
     wanted: bool = False,
+    nested: str = "refuse",
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
     address: str | None = None,
@@ -82,6 +83,7 @@ def lock(
         ours.
     @param lock_delay: seconds for which no client is granted the lock if it is lost; C{None}: as the daemon says.
     @param wanted: true to learn from L{Held.until_wanted} that others wait because of the lock.
+    @param nested: C{"refuse"}, C{"share"} or C{"wait"}: what to do if a C{flom-run} holds it that this runs under.
     @param config: the configuration; by default, that of the files C{/etc/flom.conf} and C{~/.flom}.
     @param socket: the daemon's UNIX socket. This, C{address} and C{group} replace what is configured of all three.
     @param address: the daemon's host, a name or an address; several, with commas between them, under a quorum.
@@ -104,6 +106,7 @@ def lock(
         max_hold=max_hold,
         lock_delay=lock_delay,
         wanted=wanted,
+        nested=nested,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
     )
@@ -187,6 +190,7 @@ class Client:
         max_hold: float | None = None,
         lock_delay: float | None = None,
         wanted: bool = False,
+        nested: str = "refuse",
     ) -> Lock:
         """Make a lock; see the function L{lock} for the parameters, and for what is raised."""
         asked, _ = check_arguments(
@@ -201,6 +205,7 @@ class Client:
             max_hold=max_hold,
             lock_delay=lock_delay,
             wanted=wanted,
+            nested=nested,
             start=self._start,
             whereabouts=lambda: self._config,
         )

@@ -22,6 +22,7 @@ from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.messages import Wishes
 from flom.core.requests import LockRequest, SessionId
+from tests.core.locks.test_cost import cost
 
 NOW: Final = Instant(100.0, 1_700_000_000.0)
 """So that no time passes."""
@@ -450,3 +451,59 @@ def test_circles_of_all_lengths_at_random() -> None:
         world.teardown()
         lengths += world.lengths
     assert lengths.keys() >= {1, 2, 3}
+
+
+# what a check costs, in lines of Python, which are the same on every machine
+
+Asking = tuple[str, str, LockMode]
+"""The path of a session (see L{Scene}), a resource and a mode."""
+
+
+def crowd(scene: str, size: int) -> tuple[list[Asking], Asking]:
+    """Return what C{size} pairs of an outer and an inner session, and some others, have asked for; and the last."""
+    ex, pr = LockMode.EX, LockMode.PR
+    outer = [(f"o{i}", f"R{i}", ex) for i in range(size)]
+    inner = [(f"o{i}.i{i}", "Y", ex) for i in range(size)]
+    match scene:
+        case "all wait for the same":
+            return [("h", "Y", ex), *outer, *inner], ("o0.last", "Y", ex)
+        case "all wait for what the outer command holds":
+            return [("h", "Y", ex), ("g", "Z", ex), *outer, *inner], ("h.last", "Z", ex)
+        case "readers, one of which is the outer command":
+            readers = [(path, "P", pr) for path, _, _ in outer]
+            return [("h", "Y", ex), *readers, *inner], ("o0.last", "P", ex)
+        case _:  # each waits for what the next one holds, in chains of ten
+            chained = [(f"o{i}.i{i}", f"R{i + 1}", ex) for i in range(size) if i % 10 != 9]
+            return [*outer, *chained], ("o9.last", "R0", ex)
+
+
+SIZES: Final = (20, 5_000)
+
+SCENES_OF_MANY: Final = {
+    "all wait for the same": Queued,
+    "all wait for what the outer command holds": Queued,
+    "readers, one of which is the outer command": Refused,
+    "chains": Refused,
+}
+
+
+@pytest.mark.parametrize(("scene", "outcome"), SCENES_OF_MANY.items(), ids=SCENES_OF_MANY)
+def test_a_check_costs_the_same_among_ten_thousand_sessions(scene: str, outcome: type) -> None:
+    costs = []
+    for size in SIZES:
+        table, numbers = LockTable(strftime), Counter[str]()
+
+        def request(asking: Asking, numbers: Counter[str] = numbers) -> LockRequest:
+            path, name, mode = asking
+            ids = path.split(".")
+            session = SessionId(numbers.setdefault(ids[-1], len(numbers) + 1))
+            return LockRequest(session, parse_name(name), mode, wishes=Wishes(tuple(map(id_of, reversed(ids)))))
+
+        asked, last = crowd(scene, size)
+        for each in asked:
+            table.request(request(each), NOW)
+        final = request(last)
+        lines, [effect] = cost(lambda table=table, final=final: table.request(final, NOW))  # type: ignore[misc]
+        assert type(effect) is outcome
+        costs.append(lines)
+    assert costs[1] < 1.1 * costs[0]

@@ -162,6 +162,8 @@ def test_programs_under_a_command_are_refused_too(programs: Programs, place: lis
     assert "LockDeadlock: X at " in done.stderr
     assert "under whose command this one runs" in done.stderr
     assert programs.run(*place, "-r", "Y", "--", *words).returncode == 0
+    shared = [word.replace("'X'", "'X', nested='share'") for word in words]
+    assert programs.run(*place, "-r", "X", "--", *shared).returncode == 0
 
 
 def test_flom_tells_nothing_and_passes_on_what_it_has(programs: Programs, place: list[str]) -> None:
