@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 GROUPS: Final[dict[str, dict[str, str]]] = {
     "Lock": {
         "resource-name": "NAME",
+        "adopt": "HANDLE",
         "type": "TYPE",
         "lock-mode": "MODE",
         "resource-quantity": "N",

@@ -6,7 +6,7 @@ from argparse import REMAINDER
 from importlib import import_module
 
 from flom._version import __version__
-from flom.ctl.options import Parser, Range, duration, filled, interval
+from flom.ctl.options import Parser, Range, duration, filled, interval, lasting, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def make_parser() -> Parser:
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
         ("deadlocks", _add_deadlocks, "show which holders wait for one another; status 3 if there are any"),
         ("value", _add_value, "show the values of resources, and when jobs of --once-per were done last"),
-        ("release", _add_release, "end a lock that another client holds"),
+        ("hold", _add_hold, "hold a lock without a process, and print its handle"),
+        ("renew", _add_renew, "begin the time of such a hold anew"),
+        ("release", _add_release, "release a hold by its handle, or end a lock that another client holds"),
         ("shutdown", _add_shutdown, "end a daemon, unless locks are held"),
         ("drain", _add_drain, "have a daemon grant nothing more, and end when nothing is held"),
         (
@@ -102,10 +104,36 @@ def _add_value(command: Parser) -> None:
     command.set_defaults(run="value:show_values")
 
 
+def _add_hold(command: Parser) -> None:
+    from flom.ctl.place import add_lock
+
+    command.add_argument("resource", type=filled, metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
+    help = "how long it lasts unless it is renewed or adopted, such as 90s, 10m, 8h; by default 10m"
+    command.add_argument("--ttl", type=lasting, default=600.0, metavar="TIME", help=help)
+    help = "what it is for, as the status shows it; 40 characters at most"
+    command.add_argument("--as", dest="title", type=title, metavar="NAME", help=help)
+    add_lock(command)
+    _add_place(command)
+    _add_json(command)
+    command.set_defaults(run="hold:hold")
+
+
+def _add_renew(command: Parser) -> None:
+    command.add_argument("handle", type=filled, metavar="HANDLE", help="what flomctl hold has printed")
+    help = "its new TTL, such as 90s, 10m, 8h; by default, the one that it has"
+    command.add_argument("--ttl", type=lasting, metavar="TIME", help=help)
+    _add_place(command)
+    _add_json(command)
+    command.set_defaults(run="hold:renew")
+
+
 def _add_release(command: Parser) -> None:
     _add_place(command)
     _add_json(command)
-    command.add_argument("resource", type=filled, metavar="RESOURCE", help="its name; for a hierarchy, that of a node")
+    help = (
+        "its name; for a hierarchy, that of a node; or the handle of a hold: hold-..., as flomctl hold has printed it"
+    )
+    command.add_argument("resource", type=filled, metavar="RESOURCE|HANDLE", help=help)
     help = "that of the holder, if there are several, as flomctl status shows it in a pipe"
     which = command.add_mutually_exclusive_group()
     which.add_argument("number", nargs="?", type=int, choices=Range(1, 2**63 - 1), metavar="NUMBER", help=help)

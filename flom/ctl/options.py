@@ -11,7 +11,11 @@ from flom.text import one_line
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, NoReturn
+    from typing import Any, Final, NoReturn
+
+
+MAX_TITLE: Final = 40
+"""Characters of the longest name of a hold."""
 
 
 class Parser(ArgumentParser):
@@ -88,6 +92,21 @@ def duration(text: str) -> float:
         return read_timeout(text) / 1000
     except ValueError as e:
         raise ArgumentTypeError(f"{text!r}: {e}") from None
+
+
+def lasting(text: str) -> float:
+    """Return the TTL that C{text} says, in seconds, more than 0, up to 24 days: C{90s}, C{10m}, C{8h}, C{2d}."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ArgumentTypeError(f"{text!r} is not more than 0")
+    return seconds
+
+
+def title(text: str) -> str:
+    """Return C{text} if it can name a hold: one to 40 characters that can be printed."""
+    if not (0 < len(text) <= MAX_TITLE and text.isprintable()):
+        raise ArgumentTypeError(f"{text!r} has not one to {MAX_TITLE} characters that can be printed")
+    return text
 
 
 def interval(text: str) -> float:

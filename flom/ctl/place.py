@@ -57,6 +57,17 @@ def add_place(parser: Parser) -> None:
     add_config_file(parser)
 
 
+def add_lock(parser: Parser) -> None:
+    """Add the options of C{flom-run} that say how a lock is asked for, and how long it is waited for."""
+    from flom.job.command_line import TIMEOUT
+
+    group = parser.group(title_of("lock-mode"))
+    settings = {setting.field: setting for setting in SETTINGS}
+    add_setting(group, settings["lock_mode"])
+    add_setting(group, settings["quantity"])
+    add_setting(group, TIMEOUT, "-o", "--wait")
+
+
 def config_of(arguments: Namespace, *, must_lead: bool = False) -> Config:
     """
     Return where the daemon is: where the options say, otherwise where C{flom-run} would look for it.
@@ -104,9 +115,13 @@ def add_config_file(parser: Parser) -> None:
     parser.set_defaults(given=[])
 
 
-def add_setting(group: Any, setting: Setting) -> None:
-    """Add the option of one setting; C{given} has those that were given, with their texts, in order."""
+def add_setting(group: Any, setting: Setting, *also: str) -> None:
+    """
+    Add the option of one setting; C{given} has those that were given, with their texts, in order.
+
+    @param also: other words for it.
+    """
     names = [f"-{setting.short}"] if setting.short else []
-    names += [*_ALSO.get(setting.field, []), f"--{setting.long}"]
+    names += [*also, *_ALSO.get(setting.field, []), f"--{setting.long}"]
     help, value = setting.help.replace("%", "%%"), value_name(setting.long)
     group.add_argument(*names, action=_Note, setting=setting, dest=setting.field, metavar=value, help=help)

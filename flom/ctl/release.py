@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flom.client.blocking.shutdown import order_release
 from flom.client.blocking.status import open_status
+from flom.core.handles import PREFIX
 from flom.core.names import parse_name
 from flom.ctl.output import BAD_USAGE, FAILED, print_error, print_json, print_warning
 from flom.ctl.place import config_of
@@ -26,6 +27,10 @@ _SHOWN: Final = 5  # holders that are named, one of which is to be chosen
 def release(arguments: Namespace) -> int:
     """End the lock that is meant, or all of them, say whose it was, and return the status to exit with."""
     name = arguments.resource
+    if name.startswith(PREFIX):  # which no name has, because of the dash
+        from flom.ctl.hold import release_handle
+
+        return release_handle(arguments)
     try:
         parse_name(name)
     except InvalidName as e:

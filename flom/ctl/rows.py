@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN_HEADING: Final = (
     *("RESOURCE", "TYPE", "FREE", "STATE", "PID", "UID", "ADDRESS", "MACHINE", "MODE", "ELEMENT", "SECONDS", "TOKEN"),
-    *("USER", "COMMAND", "NUMBER", "BESIDE"),
+    *("USER", "COMMAND", "NUMBER", "BESIDE", "HOLD"),
 )
 
 
@@ -178,7 +178,7 @@ def plain_lines(sections: Iterable[Section]) -> list[str]:
         for row in section.rows:
             who = ("-",) * 6 if row.lock is None else _plain_lock(row.lock)
             token = (row.lock and row.lock.token) or "-"
-            names = ("-",) * 4 if row.lock is None else _plain_names(row.lock)
+            names = ("-",) * 5 if row.lock is None else _plain_names(row.lock)
             cells = (row.name, row.type, row.free, row.state, *who, f"{row.seconds:.1f}", token, *names)
             lines.append("\t".join(map(one_line, cells)))
     return lines
@@ -206,7 +206,8 @@ def _spell_free(free: int | tuple[str, ...] | None) -> str:
 
 
 def _plain_names(lock: LockStatus) -> tuple[str, ...]:
-    return lock.user or "-", lock.command or "-", str(lock.number), ",".join(lock.beside) or "-"
+    hold = "-" if lock.hold is None else lock.hold.id
+    return lock.user or "-", lock.command or "-", str(lock.number), ",".join(lock.beside) or "-", hold
 
 
 def _plain_lock(lock: LockStatus) -> tuple[str, ...]:

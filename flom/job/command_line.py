@@ -55,8 +55,16 @@ _KEPT: Final = (
 )
 """What is kept with the resource beyond the lock (L{flom.job.kept})."""
 
-_ACTIONS: Final = (*_WITHOUT_COMMAND, _CONFIG_FILE, _SHELL, *_KEPT)  # under the names of the fields of CommandLine
-_TIMEOUT: Final = Setting(
+_ADOPT: Final = _action("adopt", "--adopt", "run it under a hold: what flomctl hold has printed", takes_value=True)
+
+_ACTIONS: Final = (
+    *_WITHOUT_COMMAND,
+    _CONFIG_FILE,
+    _SHELL,
+    *_KEPT,
+    _ADOPT,
+)  # under the names of the fields of CommandLine
+TIMEOUT: Final = Setting(
     *(
         "--timeout",
         "",
@@ -71,12 +79,12 @@ _TIMEOUT: Final = Setting(
 NOT_OF_FLOM: Final = frozenset(
     {
         *("on_lost", "kill_after_ms", "history", "status_file", "nested", "max_hold_ms", "lock_delay_ms"),
-        *("notify_wanted", *(setting.field for setting in _KEPT)),
+        *("notify_wanted", "adopt", *(setting.field for setting in _KEPT)),
     }
 )
 """Fields of the options that C{flom} does not have; others that FLoM does not have are no harm there."""
 
-OPTIONS: Final = (*_ACTIONS, _TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))
+OPTIONS: Final = (*_ACTIONS, TIMEOUT, *(setting for setting in SETTINGS if RUNNER in setting.programs))
 """All but those for the help text."""
 
 _BY_WORD: Final = {word: setting for setting in OPTIONS for word in (f"-{setting.short}", f"--{setting.long}")}
@@ -113,6 +121,7 @@ class CommandLine:
         self.skip_ok = False
         self.value: str | None = None
         self.read_value = False
+        self.adopt: str | None = None
 
     @property
     def concerns_kept(self) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.config import Setting
+    from flom.job.adoption import Adoption
     from flom.job.kept import KeptWishes
 
 _VERSION_OF_FLOM = f"""\
@@ -69,6 +70,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
         kept = kept_wishes(line, configs[0])
         if kept is not None and len(configs) > 1:
             raise ConfigError("--once-per, --value and --read-value are for one lock, and there are several (-r)")
+        adoption = adoption_of(line, configs[0])
     except ConfigError as e:
         if program == "flom":
             for said in e.on_stdout:
@@ -78,7 +80,7 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
             print_error(f"{program}: {e}")
         return ExitStatus.ERROR
     try:
-        return _act(program, line, configs, watch, kept)
+        return _act(program, line, configs, watch, kept, adoption)
     except Exception as e:
         if isinstance(e, OSError) and e.errno in (errno.EMFILE, errno.ENFILE):
             print_error(f"{program}: {reason(e)}: raise the limit (ulimit -n), or close files that are not needed")
@@ -90,7 +92,12 @@ def run(program: str, words: Sequence[str], watch: SignalWatch) -> int:
 
 
 def _act(
-    program: str, line: CommandLine, configs: Sequence[Config], watch: SignalWatch, kept: KeptWishes | None
+    program: str,
+    line: CommandLine,
+    configs: Sequence[Config],
+    watch: SignalWatch,
+    kept: KeptWishes | None,
+    adoption: Adoption | None = None,
 ) -> int:
     """Do what C{line} asks for, with what L{configure} has returned; return what to exit with."""
     config = configs[0]
@@ -118,10 +125,30 @@ def _act(
 
     from flom.run.runner import Runner  # what only informs need not wait for its import
 
+    if adoption is not None:
+        config, configs = adoption.config, (adoption.config,)
     waits_on, wording = program != "flom", _wording(program, *configs)
-    runner = Runner(config, line.command, wording, waits_on=waits_on, end=end, kept=kept, others=configs[1:])
+    runner = Runner(
+        config,
+        line.command,
+        wording,
+        waits_on=waits_on,
+        end=end,
+        kept=kept,
+        others=configs[1:],
+        adoption=adoption,
+    )
     watch.start(runner.signal)
     return _for_program(program, runner.run())
+
+
+def adoption_of(line: CommandLine, config: Config) -> Adoption | None:
+    """Return the hold that C{line} adopts, if any; L{ConfigError} is raised if that makes no sense."""
+    if line.adopt is None:
+        return None
+    from flom.job.adoption import Adoption  # which few commands need
+
+    return Adoption(line, config)
 
 
 def kept_wishes(line: CommandLine, config: Config) -> KeptWishes | None:

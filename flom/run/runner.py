@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from flom.core.lease import Lease
     from flom.core.protocol.events import Granted
     from flom.core.protocol.messages import Lock
+    from flom.job.adoption import Adoption
     from flom.job.kept import KeptWishes
     from flom.job.wording import Wording
     from flom.run.account import Account
@@ -73,18 +74,21 @@ class Runner(Hooks):
         end: Callable[[int], object] = leave,
         kept: KeptWishes | None = None,
         others: Sequence[Config] = (),
+        adoption: Adoption | None = None,
     ) -> None:
         """
         @param waits_on: see L{Acquirer}.
         @param end: ends this process when a signal does; see L{Forwarding}.
         @param kept: what is wanted of what is kept with the resource; C{None} for nothing.
         @param others: what is to be locked together with what C{config} says, and how.
+        @param adoption: the hold without a process to go on with; C{None} for a lock of the command's own.
         """
         self._config = config
         self._others = others
         self._wording = wording
         self._command = command
         self._kept = kept
+        self._adoption = adoption
         self._acquirer = Acquirer(config, self, config.timeout or None, may_start=True, waits_on=waits_on)
         self._report: WaitReport | None = None
         self._starting = RLock()  # held while the command is started: nothing ends us without ending it too
@@ -116,15 +120,15 @@ class Runner(Hooks):
             request = with_lineage(request, self._lineage, self._config.nested)
         if self._kept is not None:
             request = self._kept.wish(request)
+        if self._adoption is not None:
+            request = self._adoption.wish(request)
         try:
             try:
                 for config in (self._config, *self._others):
                     if isinstance(name := parse_name(config.resource_name), TimestampName):
                         name.unit()  # raises InvalidTimestampFormat
-                if self._config.history:
-                    from flom.run.history import HistoryFile
-
-                    self._history = HistoryFile(self._config.history, (self._config, *self._others), self._command[0])
+                if self._adoption is None:
+                    self._open_history()
                 if (self._config.verbose and self._wording.sums_up) or self._config.status_file:
                     from flom.run.account import Account
 
@@ -132,6 +136,8 @@ class Runner(Hooks):
                     self._account = Account(self._config, self._wording, names)
                 self._note("request", pid=os.getpid())
                 conversation, granted = self._acquirer.acquire(request)
+                if self._adoption is not None:
+                    self._note_adopted(conversation, request, granted)
                 if self._kept is not None and (done := self._kept.why_done(request.name, granted.told)) is not None:
                     conversation.say_goodbye()
                     conversation.give_up()
@@ -188,6 +194,25 @@ class Runner(Hooks):
         from flom.core.protocol.parts import together  # which few commands need
 
         return together([request, *map(request_of, self._others)])
+
+    def _open_history(self) -> None:
+        if self._config.history:
+            from flom.run.history import HistoryFile
+
+            self._history = HistoryFile(self._config.history, (self._config, *self._others), self._command[0])
+
+    def _note_adopted(self, conversation: Conversation, request: Lock, granted: Granted) -> None:
+        """Note what the hold is of that was adopted."""
+        assert self._adoption is not None
+        try:
+            self._config = self._adoption.adopted(self._config, granted)
+            self._wording.adapt(self._config)
+            self._open_history()
+        except FlomError:
+            conversation.unlock(request.name)
+            raise
+        if self._history is not None:
+            self._history.note("request", pid=os.getpid())
 
     def _note(self, event: str, granted: Granted | None = None, **more: object) -> None:
         """Append C{event} to the history, and to the account, if there are any; see L{HistoryFile.note}."""
@@ -484,7 +509,8 @@ class Runner(Hooks):
         if self._guardian is not None and not has_ended:
             self._start_guardian(conversation, request)
         self._note("reclaim")
-        self.say(f"{request.title} reclaimed")
+        title = request.title if self._adoption is None else self._config.resource_name
+        self.say(f"{title} reclaimed")
         return conversation
 
     def _left_to_lose(self) -> float:

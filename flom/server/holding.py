@@ -127,7 +127,7 @@ class Holding:
             failure.trap(HoldError)
             if self.adopting.get(client) is adopter:
                 del self.adopting[client]
-                self._refuse(client, request, Outcome.BUSY, failure.getErrorMessage())
+                self._refuse(client, request, Outcome.IMPOSSIBLE, failure.getErrorMessage())
 
         adopted.addCallbacks(tell, refuse).addErrback(self._note_failure)
 

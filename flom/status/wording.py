@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.status.deadlocks import Circle, Step
-    from flom.status.model import LockStatus
+    from flom.status.model import HoldStatus, LockStatus
 
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 
@@ -36,10 +36,23 @@ def spell_client(lock: LockStatus) -> str:
     The user is the one that the client has told, or else the one that the daemon's host knows, by its name or its
     number. A client in grace has no connection, and may come back.
     """
+    if lock.hold is not None and lock.hold.left is not None:
+        return _spell_hold(lock.hold, lock.user)
     client = f"pid {lock.pid}" if lock.pid else lock.address if lock.uid is None else "a process"
     user = lock.user or ("" if lock.uid is None else f"uid {lock.uid}")
-    details = ", ".join(filter(None, (user, lock.command, "in grace" if lock.in_grace else "")))
+    adopted = "" if lock.hold is None else f"under {_name_hold(lock.hold)}"
+    details = ", ".join(filter(None, (user, lock.command, adopted, "in grace" if lock.in_grace else "")))
     return f"{client} ({details})" if details else client
+
+
+def _spell_hold(hold: HoldStatus, user: str | None) -> str:
+    """Return the name of a hold without a process: C{"hold-1a2b3c4d 'deploy' (root, build7, ends in 9 min)"}."""
+    details = filter(None, (user, hold.host, f"ends in {spell_seconds(hold.left or 0.0)}"))
+    return f"{_name_hold(hold)} ({', '.join(details)})"
+
+
+def _name_hold(hold: HoldStatus) -> str:
+    return f"{hold.id} {hold.title!r}" if hold.title else hold.id
 
 
 def spell_wish(lock: LockStatus) -> str:

@@ -358,7 +358,7 @@ def test_it_is_adopted_by_one_command_at_a_time() -> None:
     adopter = daemon.connect(host="192.0.2.7")
     adopter.adopt(handle)
     refused = daemon.connect().adopt(handle)
-    assert (refused.code, refused.why) == (Outcome.BUSY, "it is adopted by 192.0.2.7/40000 (root) already")
+    assert (refused.code, refused.why) == (Outcome.IMPOSSIBLE, "it is adopted by 192.0.2.7/40000 (root) already")
     assert released(daemon, handle).why == "it is adopted by 192.0.2.7/40000 (root): end that first"
     adopter.leave(ConnectionLost())
     assert daemon.connect().adopt(handle).code == Outcome.GRANTED
@@ -371,7 +371,7 @@ def test_a_client_whose_connection_is_broken_adopts_it_again() -> None:
     adopter = daemon.connect()
     first = adopter.adopt(handle)
     assert first.session
-    assert daemon.connect().adopt(handle, session="0" * 32).code == Outcome.BUSY
+    assert daemon.connect().adopt(handle, session="0" * 32).code == Outcome.IMPOSSIBLE
     again = daemon.connect().adopt(handle, session=first.session, regains=True, token=first.token)
     assert (again.code, again.token) == (Outcome.GRANTED, first.token)
     assert adopter.transport.aborted

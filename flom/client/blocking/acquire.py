@@ -188,6 +188,17 @@ class Acquirer:
         self.note_grant(conversation, granted, message)
         return conversation, granted
 
+    def reach(self) -> Conversation:
+        """
+        Connect to the daemon, which is started or elected if need be and allowed, to say something else than a lock.
+
+        @raise FlomError: see L{acquire}.
+        """
+        prepare(self.config)
+        self.limit_wait()
+        self.patience = ANSWER_TIMEOUT
+        return self._connect()
+
     def note_grant(self, conversation: Conversation, granted: Granted, message: Lock) -> None:
         """Note what was granted as C{message} has asked, on C{conversation}, and how that releases it if it breaks."""
         self.granted, self.session = granted, conversation.connection.session

@@ -17,7 +17,9 @@ export function measure(seconds) {
 }
 
 export const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+const nameOf = (hold) => (hold.title ? `${hold.title}, ${hold.id}` : hold.id);
 export const who = (lock) => {
+  if (lock.hold && lock.hold.left !== null) return `${nameOf(lock.hold)}, ends in ${lasting(lock.hold.left)}`;
   const client = lock.pid !== null ? `pid ${lock.pid}` : lock.uid === null ? lock.address : "a process";
   const beside = lock.beside?.length ? ` at once with ${lock.beside.join(", ")}` : "";
   return `${lock.command ? `${lock.command}, ` : ""}${client}${lock.in_grace ? ", in grace" : ""}${beside}`;
@@ -28,7 +30,8 @@ export function detail(lock) {
   const told = [lock.command, lock.user && `user ${lock.user}`].filter(Boolean);
   const more = [lock.peer_id && `machine ${lock.peer_id}`, lock.token && `token ${lock.token}`].filter(Boolean);
   const grace = lock.in_grace ? ["in grace: its connection is broken, and it may come back"] : [];
-  return [...told, ...process, lock.address, ...more, ...grace].join(", ");
+  const hold = lock.hold ? [`${nameOf(lock.hold)}, a hold without a process, begun on ${lock.hold.host}`] : [];
+  return [...told, ...process, lock.address, ...more, ...hold, ...grace].filter(Boolean).join(", ");
 }
 
 // The mode, quantity and element of a lock, in a few letters.
