@@ -489,8 +489,13 @@ class WaitingSets:
         return request in self.by_part or (entry.sets is not None and request in entry.sets.held_back)
 
     def _may_hold(self, request: LockRequest) -> bool:
-        """Return whether a holder may wait for C{request}: its session, or one that it runs under, as far as known."""
-        return self._table.holds(request.session) or self._table._lineage_holds(request)
+        """
+        Return whether a holder may wait for C{request}: its session, or one that it may run under; so it may in any
+        case while a lock is held by a request without a lineage, because all may run under its command.
+        """
+        table = self._table
+        is_any_unknown = table.held > table._circles.held
+        return is_any_unknown or table.holds(request.session) or table._lineage_holds(request)
 
     def _watch(self, request: LockRequest) -> None:
         """Note that no session of the lineage of C{request} holds anything: see L{note_holder}."""

@@ -407,11 +407,8 @@ class LockTable:
         return [each for each in found if not record.sets or self._sets.is_first(each)]
 
     def _lineage_holds(self, request: LockRequest) -> bool:
-        """
-        Return whether C{request} may be what a session waits for that holds something here; so it is in any case while
-        a lock is held by a request without a lineage, because all may run under its command.
-        """
-        return self.held > self._circles.held or self._circles.may_hold(request)
+        """Return whether C{request} may be what a session waits for that holds something here."""
+        return self._circles.may_hold(request)
 
     def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
         """Return what has become of the last request of C{session} for C{name}; C{None} if nothing is left of it."""
