@@ -88,6 +88,7 @@ def _about(config: Config) -> dict[str, Any]:
         "mode": config.lock_mode.name if name.has_mode else "EX",
         "quantity": config.quantity if name.has_quantity else 1,
         "lifespan": config.idle_lifespan_ms / 1000,
+        **({"nested": config.nested} if config.nested == "share" else {}),
     }
 
 

@@ -42,6 +42,7 @@ _OTHERS: Final[dict[str, tuple[type, ...]]] = {
     "status": (int,),
     "rollback": (bool,),
     "why": (str,),
+    "nested": (str,),
 }
 _MOST: Final = 2**63 - 1
 
@@ -167,6 +168,7 @@ class History:
             is_kept=None if rollback is None else not rollback,
             lifespan=merged["lifespan"] * 1e9 if "lifespan" in merged else math.inf,
             has_begun=begun["event"] == "begin",
+            may_share=merged.get("nested") == "share",
             wall=(walls[0], walls[1], walls[2], walls[3]),
             clock=begun["clock"],
             host=merged.get("host", ""),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from flom.core.history.exclusion import violations
-from flom.core.history.holding import Holding, Violation
+from flom.core.history.holding import Holding, Violation, without_shares
 from flom.core.history.numbers import lost_rollbacks, repeated_numbers
 from flom.core.history.tokens import late_tokens
 from flom.core.names import parse_name
@@ -33,7 +33,7 @@ def judge(
     @param unsure: clocks beside which the wall clock was set: what they show is compared with no other clock's.
     """
     of: dict[str, list[Holding]] = defaultdict(list)
-    for holding in holdings:
+    for holding in without_shares(holdings):
         of[parse_name(holding.name).key].append(holding)
     undecided, unsure = set(undecided), set(unsure)
     found: list[Violation] = []
