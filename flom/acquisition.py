@@ -167,14 +167,19 @@ class Acquiring:
         return Acquisition(limit(granted, asked.timeout, self._clock, what), what)
 
     def acquire_all(
-        self, parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None
+        self,
+        parts: Iterable[Part | str],
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        nested: str = "refuse",
     ) -> Acquisition:
         """See L{flom.interfaces.IArbiter.acquire_all}; of a closed arbiter, it fires with L{flom.errors.Closed}."""
         from flom.core.several import ask_all  # which few programs need
 
         what = f"locks at {self._place}"
         try:
-            asked = ask_all(parts, wait=wait, timeout=timeout)
+            asked = ask_all(parts, wait=wait, timeout=timeout, nested=nested)
             what = f"{asked.title} at {self._place}"
             granted = self._begin(asked if len(asked.parts) > 1 else asked.parts[0], what)
         except FlomError:

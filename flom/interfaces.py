@@ -128,13 +128,16 @@ class IArbiter(Interface):
             used with C{async with}.
         """
 
-    def acquire_all(parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None) -> Acquisition:
+    def acquire_all(
+        parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None, nested: str = "refuse"
+    ) -> Acquisition:
         """
         Ask for several locks, all of which are granted in one step, or none; cancelling the Deferred withdraws them.
 
         @param parts: the locks, by their names alone, or made by C{flom.part}: 1 to 64, each of another resource.
         @param wait: wait if they cannot be granted now.
         @param timeout: seconds to wait at most; 0: do not wait, C{None}: no limit.
+        @param nested: see L{acquire}.
         @return: fires with an L{IHeld}, whose C{parts} are the locks in this order, and which releases all of them;
             otherwise as for L{acquire}, with L{flom.errors.Unsupported} too: a daemon of FLoM's has no such thing.
         """

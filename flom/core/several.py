@@ -81,13 +81,16 @@ class AskedAll(Value):
         return together([part.message(peer_id, extended=extended) for part in self.parts])
 
 
-def ask_all(parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None) -> AskedAll:
+def ask_all(
+    parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None, nested: str = "refuse"
+) -> AskedAll:
     """
     Check what a program asks for.
 
     @param parts: the locks, by their names alone or made by L{part}: 1 to L{MOST_PARTS}, each of another resource.
     @param wait: wait if they cannot be granted now.
     @param timeout: seconds to wait at most, 0 or more; 0 is not to wait at all, C{None} as long as it takes.
+    @param nested: C{"refuse"}, C{"share"} or C{"wait"}, see L{ask}.
     @raise InvalidRequest: one of these is nothing of the kind; L{flom.errors.InvalidName}, if it is a name.
     """
     if isinstance(parts, str | Part):
@@ -95,7 +98,7 @@ def ask_all(parts: Iterable[Part | str], *, wait: bool = True, timeout: float | 
     asked = []
     for each in parts:
         one = each if isinstance(each, Part) else Part(each)
-        wanted = {"quantity": one.quantity, "create": one.create, "lifespan": one.lifespan}
+        wanted = {"quantity": one.quantity, "create": one.create, "lifespan": one.lifespan, "nested": nested}
         asked.append(ask(one.name, one.mode, wait=wait, timeout=timeout, **wanted))  # type: ignore[arg-type]
     check_several([each.name for each in asked])
     return AskedAll(tuple(asked))

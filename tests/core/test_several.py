@@ -42,6 +42,7 @@ def test_one_lock_is_asked_for_as_ever() -> None:
         (["a", part("b", 9)], {}, InvalidRequest, "9"),
         (["a", part("b[3]", quantity=-1)], {}, InvalidRequest, "-1"),
         (["a", "b"], {"timeout": -1}, InvalidRequest, "timeout -1"),
+        (["a", "b"], {"nested": "maybe"}, InvalidRequest, "maybe"),
     ],
 )
 def test_what_makes_no_sense_is_told_in_one_line(
@@ -55,3 +56,9 @@ def test_what_makes_no_sense_is_told_in_one_line(
 
 def test_names_of_other_resources_are_apart() -> None:
     check_several([parse_name(text) for text in ("a", "a[3]", "/a", "/b", "a.b")])
+
+
+def test_what_is_nested_is_said_of_all() -> None:
+    message = ask_all(["a", "b"], nested="share").message("0" * 32)
+    assert message.wishes is not None
+    assert (message.wishes.nested, [lock.wishes for lock in message.parts]) == ("share", [None, None])

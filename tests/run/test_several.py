@@ -199,3 +199,11 @@ def test_history_and_status_file_have_all_of_them(programs: Programs, address: s
 def test_what_is_kept_with_a_resource_is_for_one_lock(flom_run_here: RunHere) -> None:
     done = flom_run_here("-r", "a", "-r", "b", "--once-per", "1h", "--", "true")
     assert_refused(done, 99, "flom-run: --once-per, --value and --read-value are for one lock")
+
+
+def test_all_of_them_end_when_their_time_is_over(programs: Programs, address: str) -> None:
+    words = ["-s", address, "--max-hold", "0.2", "--on-lost", "terminate", "-r", "a", "-r", "b"]
+    done = programs.run(*words, "--", "sleep", "20")
+    assert done.returncode == 95
+    assert done.stderr.startswith("flom-run: a and b: the lock was lost: it was held for longer than 0.2 s")
+    assert programs.run("-s", address, "-r", "b", "-o", "0", "--", "true").returncode == 0

@@ -35,6 +35,7 @@ def lock_all(
     *,
     timeout: float | None = None,
     wait: bool = True,
+    nested: str = "refuse",
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
     address: str | None = None,
@@ -50,6 +51,7 @@ def lock_all(
     @param timeout: seconds to wait for all at most, besides those for starting a daemon; 0 is not to wait, C{None} any
         time.
     @param wait: wait if they cannot be granted now.
+    @param nested: C{"refuse"}, C{"share"} or C{"wait"}: what to do if a C{flom-run} holds one that this runs under.
     @param config: see L{flom.lock<flom.client.blocking.lock.lock>}, as for the others.
     @raise InvalidRequest: an argument makes no sense; L{flom.errors.InvalidName}, if it is a name.
     @raise flom.errors.LocalProtocolError: a name is too long for a message.
@@ -59,6 +61,7 @@ def lock_all(
         parts,
         timeout=timeout,
         wait=wait,
+        nested=nested,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
     )
@@ -66,14 +69,20 @@ def lock_all(
 
 
 def check_parts(
-    parts: Iterable[Part | str], *, timeout: float | None, wait: bool, start: bool, whereabouts: Callable[[], Config]
+    parts: Iterable[Part | str],
+    *,
+    timeout: float | None,
+    wait: bool,
+    nested: str,
+    start: bool,
+    whereabouts: Callable[[], Config],
 ) -> tuple[AskedAll, Config]:
     """
     Return what is asked for, and where; L{lock_all} has the other parameters, and raises the same errors.
 
     @param whereabouts: returns where the daemon is.
     """
-    asked = ask_all(parts, timeout=timeout, wait=wait)
+    asked = ask_all(parts, timeout=timeout, wait=wait, nested=nested)
     try:
         split(asked.message(unique_id()))
         if not isinstance(start, int):

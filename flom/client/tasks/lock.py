@@ -118,6 +118,7 @@ def lock_all(
     *,
     timeout: float | None = None,
     wait: bool = True,
+    nested: str = "refuse",
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
     address: str | None = None,
@@ -135,6 +136,7 @@ def lock_all(
     @param timeout: seconds to wait for all at most, besides those for starting a daemon; 0 is not to wait, C{None} any
         time.
     @param wait: wait if they cannot be granted now.
+    @param nested: C{"refuse"}, C{"share"} or C{"wait"}: what to do if a C{flom-run} holds one that this runs under.
     @param config: see L{lock}, as for the others.
     @raise InvalidRequest: an argument makes no sense; L{flom.errors.InvalidName}, if it is a name.
     @raise flom.errors.LocalProtocolError: a name is too long for a message.
@@ -144,6 +146,7 @@ def lock_all(
         parts,
         timeout=timeout,
         wait=wait,
+        nested=nested,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
     )
@@ -211,9 +214,23 @@ class Client:
         )
         return Lock(asked, self._config, start=self._start)
 
-    def lock_all(self, parts: Iterable[Part | str], *, timeout: float | None = None, wait: bool = True) -> Lock:
+    def lock_all(
+        self,
+        parts: Iterable[Part | str],
+        *,
+        timeout: float | None = None,
+        wait: bool = True,
+        nested: str = "refuse",
+    ) -> Lock:
         """Make what takes several locks; see the function L{lock_all} for the parameters, and for what is raised."""
-        asked, _ = check_parts(parts, timeout=timeout, wait=wait, start=self._start, whereabouts=lambda: self._config)
+        asked, _ = check_parts(
+            parts,
+            timeout=timeout,
+            wait=wait,
+            nested=nested,
+            start=self._start,
+            whereabouts=lambda: self._config,
+        )
         return Lock(asked, self._config, start=self._start)
 
 
