@@ -153,6 +153,24 @@ STATUSES: Final[dict[str, tuple[Meaning, ...]]] = {
             "The line on standard error names it. Remove it only when no earlier holder can be left.",
         ),
     ),
+    "flomctl convert": (
+        _ours(_E.OK, "The lock is held in the new mode."),
+        _ours(
+            _E.DEADLOCK,
+            "Another holder waits for this one, to convert its lock, too; the lock is held as it was.",
+            "Release the lock, and take it anew in the mode that is wanted, or convert in one command only.",
+        ),
+        _ours(
+            _E.BUSY,
+            "Other holders are in the way, or the time to wait is up; the lock is held as it was.",
+            "Wait longer, or go on as it is.",
+        ),
+        _ours(
+            _E.ERROR,
+            "It runs under no `flom-run`, the lock cannot be converted or is lost, or the daemon is FLoM's.",
+            "The line on standard error says which.",
+        ),
+    ),
     "twistd flom": (
         Meaning(0, "The daemon has ended by an order, or after its lifespan."),
         Meaning(1, "It could not start, and a line on standard error says why.", "Read that line."),

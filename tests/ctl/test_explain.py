@@ -22,7 +22,7 @@ def explain(*words: str) -> int:
 
 def test_a_status_is_explained_for_each_program_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain("98") == 0
-    ours, of_flom, own = capsys.readouterr().out.splitlines()
+    ours, of_flom, _, own = capsys.readouterr().out.splitlines()
     assert ours.startswith("98 flom-run (busy): The resource is locked, with -o 0, or the time ")
     assert "flomctl status shows who holds it." in ours
     assert of_flom.startswith("98 flom (busy): ")
@@ -98,7 +98,7 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain("--json", "93") == 0
     said = json.loads(capsys.readouterr().out)
     assert said["format"] == 1
-    [meaning] = said["meanings"]
+    meaning = said["meanings"][0]
     assert (meaning["kind"], meaning["value"], meaning["program"]) == ("status", "93", "flom-run")
     assert meaning["name"] == "deadlock"
     assert "--nested=share" in meaning["remedy"]
