@@ -31,6 +31,12 @@ ALWAYS: Final = (
     "flom.status.json",
     "flom.core.values",
     "flom.server.values",
+    "hmac",
+    "flom.core.handles",
+    "flom.core.holds",
+    "flom.server.holds",
+    "flom.server.holding",
+    "twisted.internet.threads",
     "flom.server.snapshot",
     "tokenize",  # this and the next: by the standard library, to log an exception
     "textwrap",
