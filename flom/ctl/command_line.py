@@ -52,6 +52,7 @@ def make_parser() -> Parser:
         ),
         ("epoch", _add_epoch, "show the epoch of a quorum, or raise it after a restore of etcd"),
         ("certs", _add_certs, "make certificates for TLS"),
+        ("convert", _add_convert, "change the mode of the lock of the flom-run that this runs under"),
         ("fence", _add_fence, "run a command unless its lock has been lost to a later holder"),
         ("explain", _add_explain, "say what an exit status, a return code or a name means, and what to do"),
         ("check", _add_check, "verify that locks have excluded each other, from histories of flom-run --history"),
@@ -229,6 +230,18 @@ def _add_explain(command: Parser) -> None:
     command.add_argument("what", nargs="*", type=filled, metavar="WHAT", help=help)
     _add_json(command)
     command.set_defaults(run="explain:explain")
+
+
+def _add_convert(command: Parser) -> None:
+    help = "NL, CR, CW, PR, PW or EX; what excludes no more than the mode that is held is granted at once"
+    command.add_argument(
+        "mode", type=str.upper, choices=("NL", "CR", "CW", "PR", "PW", "EX"), metavar="MODE", help=help
+    )
+    limit = command.add_mutually_exclusive_group()
+    help = "seconds, or 500ms, 2m, to wait for it at most; if they are over, the lock is held as it was, with status 98"
+    limit.add_argument("--wait", type=duration, metavar="TIMEOUT", help=help)
+    limit.add_argument("--no-wait", action="store_true", help="do not wait: status 98 if other holders are in the way")
+    command.set_defaults(run="convert:convert")
 
 
 def _add_check(command: Parser) -> None:

@@ -24,6 +24,9 @@ DEADLINE: Final = b"FLOM_DEADLINE_FD"
 VALUE: Final = b"FLOM_VALUE"
 """The variable that has the value of the resource."""
 
+CONTROL: Final = b"FLOM_CONTROL_FD"
+"""The variable that has the number of the descriptor by which a command asks its C{flom-run} to convert its lock."""
+
 _OF_SCRIPT: Final = b"FLOM_RUN_"  # begins the names of all of that script's variables
 
 _OF_ONE: Final = ("FLOM_RESOURCE", "FLOM_LOCK_MODE", "FLOM_ELEMENT", "FLOM_TOKEN")
@@ -96,6 +99,7 @@ def add_locks(environment: dict[bytes, bytes], locks: Sequence[TakenLock]) -> No
         token = None if only.token is None else str(only.token)
         variables.update(zip(_OF_ONE, (only.name, only.mode_name, only.element, token)))  # noqa: B905 (as many)
     environment.pop(DEADLINE, None)
+    environment.pop(CONTROL, None)
     environment.pop(VALUE, None)
     for key, value in variables.items():
         environment.pop(os.fsencode(key), None)  # of a flom-run around this one

@@ -26,6 +26,7 @@ class FlomWording(Wording):
     names_holders = False
     sums_up = False
     tells_lineage = False
+    has_control = False
     lost_status = ExitStatus.ERROR
 
     def refused(self, error: Exception, held: str = "") -> str:

@@ -65,12 +65,14 @@ class Wording:
     @cvar names_holders: whether it is said who holds what is waited for, or was not to be had.
     @cvar sums_up: whether C{-V} ends with a line about all of it.
     @cvar tells_lineage: whether the daemon and the command are told which locks it runs under.
+    @cvar has_control: whether the command gets a descriptor by which it can have its lock converted.
     @cvar lost_status: the status because of a lock that was lost.
     """
 
     names_holders = True
     sums_up = True
     tells_lineage = True
+    has_control = True
     lost_status = ExitStatus.LOST
 
     def __init__(self, program: str, config: Config) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 
 from flom.job.descriptors import EndWatch
-from flom.job.environment import DEADLINE
+from flom.job.environment import CONTROL, DEADLINE
 from flom.job.signals import changed_by_python
 from flom.job.words import CannotExecute, execute
-from flom.lean import Lock, start_thread
+from flom.lean import Lock, socket, start_thread
 from flom.text import reason
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ class Child:
     A running command, for whose end a thread waits.
 
     @ivar pid: its process.
+    @ivar control: our end of the socket by which it asks us for something; C{None} if it cannot.
     @ivar status: what it has exited with; -N if signal N has ended it, C{None} before.
     """
 
@@ -35,6 +36,7 @@ class Child:
         ended: Callable[[int], None],
         *,
         leads_group: bool = False,
+        has_control: bool = False,
     ) -> None:
         """
         Start the command, with our terminal, process group, working directory and inheritable descriptors.
@@ -43,16 +45,22 @@ class Child:
 
         @param ended: called with L{status}, in that thread.
         @param leads_group: whether it leads a process group of its own.
+        @param has_control: whether it gets one end of a socket, in L{CONTROL}, of which L{control} is ours.
         @raise CannotExecute: there is no such command, or it is no program.
         @raise NoProcess: there can be no more processes or threads.
         """
         self.pid = 0
         self.status: int | None = None
+        self.control: socket.socket | None = None
+        theirs: socket.socket | None = None
+        number = 0
         self._tell_end = ended
         self._lock = Lock()  # held while it is signalled or reaped: then its number is another process's
 
         def spawn(words: Sequence[str]) -> int:
             place: dict[str, Any] = {"setpgroup": 0} if leads_group else {}
+            if theirs is not None:
+                place["file_actions"] = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), number)]
             return os.posix_spawnp(
                 words[0], list(words), environment, setsigmask=(), setsigdef=changed_by_python(), **place
             )
@@ -67,6 +75,12 @@ class Child:
         if self._end_watch.inherited >= 0:
             os.set_inheritable(self._end_watch.inherited, True)
         environment[DEADLINE] = b"%d" % deadline
+        if has_control and (number := _free_digit()):
+            try:
+                self.control, theirs = socket.socketpair()
+                environment[CONTROL] = b"%d" % number
+            except OSError:
+                pass  # there are no more descriptors
         try:
             with self._lock:  # the thread comes first: without it, there is to be no command
                 start_thread(self._wait, ending)
@@ -77,6 +91,8 @@ class Child:
             raise
         finally:
             os.close(deadline)
+            if theirs is not None:
+                theirs.close()
             self._end_watch.note_start()
 
     def fileno(self) -> int:
@@ -137,3 +153,17 @@ class Child:
                     pass  # it was one of ours, which starts a daemon
         else:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+
+def _free_digit() -> int:
+    """
+    Return a descriptor that a command does not inherit, of one digit, because some shells know no others; 0 if there is
+    none.
+    """
+    for number in (8, 7, 6, 5, 4, 9, 3):
+        try:
+            if not os.get_inheritable(number):
+                return number
+        except OSError:
+            return number
+    return 0

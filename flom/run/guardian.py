@@ -70,6 +70,7 @@ class Orphan:
     def __init__(self, pid: int, end_watch: int, until_loss: int) -> None:
         """@param end_watch: can be read from when the command has ended."""
         self.pid = pid
+        self.control = None  # which was that of C{flom-run}
         self._end_watch = end_watch
         self.until_loss = until_loss
         self._ending = poll()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from flom.config import Config
+    from flom.core.modes import LockMode
     from flom.core.protocol.events import Granted
 
 
@@ -45,6 +46,7 @@ class HistoryFile:
         self._always = {"clock": clock_id(), "host": os.uname().nodename}
         self._common = {"on_lost": configs[0].on_lost or "warn", "command": command}
         self._locks = [(os.urandom(8).hex(), _about(config)) for config in configs]
+        self._token: int | None = None
 
     def adapt(self, config: Config) -> None:
         """Note what C{config} has become since we know of which kind the daemon is."""
@@ -53,6 +55,16 @@ class HistoryFile:
     def fileno(self) -> int:
         """Return the descriptor of the file."""
         return self._file
+
+    def go_on(self, mode: LockMode, token: int | None) -> None:
+        """Begin the lines of another acquisition: the command goes on with its only lock in C{mode}, by C{token}."""
+        is_new = token is not None and token != self._token
+        self._token = token
+        self._locks = [(os.urandom(8).hex(), self._locks[0][1] | {"mode": mode.name})]
+        told = str(token) if is_new else None
+        self.note("request", pid=os.getpid())
+        self.note("grant", token=told)
+        self.note("begin", token=told)
 
     def note(self, event: str, granted: Granted | None = None, **more: Any) -> None:
         """
@@ -63,6 +75,8 @@ class HistoryFile:
         """
         now = {"boottime_ns": clock_gettime_ns(CLOCK_BOOTTIME), "wall_ns": time_ns()}
         parts = [None] * len(self._locks) if granted is None else granted.parts or (granted,)
+        if granted is not None:
+            self._token = granted.token
         lines = []
         for (id, lock), part in zip(self._locks, parts, strict=True):
             line: dict[str, Any] = {"format": FORMAT, "event": event} | now | {"id": id} | self._always

@@ -29,7 +29,7 @@ from flom.job.sender import signed
 from flom.job.status import leave
 from flom.job.wording import status_for
 from flom.job.words import CannotExecute, words_with
-from flom.lean import RLock, boottime, signal
+from flom.lean import RLock, boottime, signal, socket
 from flom.run.child import Child
 from flom.run.terminal import can_show, has_terminal, print_error, tell, warn
 from flom.trace import tracer
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.client.blocking.connection import Conversation
+    from flom.client.blocking.converting import Conversions
     from flom.config import Config
     from flom.core.heartbeat import Heartbeat
     from flom.core.lease import Lease
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from flom.job.kept import KeptWishes
     from flom.job.wording import Wording
     from flom.run.account import Account
+    from flom.run.control import Control
     from flom.run.guardian import Guardian, Orphan
     from flom.run.history import HistoryFile
     from flom.run.on_lost import OnLost
@@ -104,6 +106,9 @@ class Runner(Hooks):
         self._on_lost: OnLost | None = None
         self._heartbeat: Heartbeat | None = None
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
+        self._why_lost = ""
+        self._conversions: Conversions | None = None  # once the command has asked for one
+        self._conversation: Conversation | None = None  # on which the lock was held then
         self._history: HistoryFile | None = None
         self._account: Account | None = None
         self._lineage = lineage_of(new_id()) if wording.tells_lineage else ()
@@ -348,6 +353,7 @@ class Runner(Hooks):
                     environment,
                     self._forwarding.note_end,
                     leads_group=self._on_lost is not None and not has_terminal(),
+                    has_control=self._wording.has_control,
                 )
                 self._forwarding.note_start(child.pid, child.signal)
                 self._note("begin", granted, pid=child.pid)
@@ -444,12 +450,17 @@ class Runner(Hooks):
         waiting = poll()
         waiting.register(child, POLLIN)
         waiting.register(conversation, POLLIN)
+        desk, control = child.control, None
+        if desk is not None:
+            waiting.register(desk, POLLIN)
         if self._heartbeat is None and conversation.connection.session and not waiting.poll(_SHORT * 1000):
             self._begin_heartbeat(conversation, request)  # most commands end before, and need not wait for an import
         heartbeat, prepare_at = self._heartbeat, monotonic() + _LONG
         while True:
             left = NEVER if heartbeat is None or DaemonLost in self._told else heartbeat.due() - boottime()
             left = max(0.0, min(left, prepare_at - monotonic()))
+            if control is not None:
+                left = min(left, control.left)
             ready = waiting.poll(None if left == NEVER else left * 1000 + 1)
             if monotonic() >= prepare_at:
                 prepare_at = NEVER
@@ -462,17 +473,55 @@ class Runner(Hooks):
             # after the end too: both may come at once
             if DaemonLost not in self._told and conversation.is_lost and not (has_ended and conversation.can_go_on):
                 waiting.unregister(conversation)
+                request = self._request_held(request)
                 reclaimed = self._reclaim(conversation, request, child, has_ended)
                 conversation.give_up()
                 if reclaimed is not None:
                     conversation.close()
                     conversation = reclaimed
                     waiting.register(conversation, POLLIN)
+                    if control is not None:
+                        control.resume(conversation)
+            if desk is not None and control is None and desk.fileno() in [descriptor for descriptor, _ in ready]:
+                if desk.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    control = self._open_control(desk, waiting, request)
+                else:
+                    waiting.unregister(desk)  # the command has closed its end
+                    desk = None
+            if control is not None:
+                self._conversation = conversation
+                control.look([descriptor for descriptor, _ in ready], conversation, self._why_lost)
             if conversation.is_contested:
                 self._tell(LockContested, self._wording.contested(conversation.why_contested(), has_ended=has_ended))
             if has_ended:
                 self._note_guardian_s_work()
                 return conversation
+
+    def _open_control(self, desk: socket.socket, waiting: poll, request: Lock) -> Control:
+        """Return what answers the command, which has asked for something."""
+        from flom.client.blocking.converting import Conversions  # which few commands need
+        from flom.run.control import Control
+
+        if not self._others:
+            self._conversions = Conversions(self._acquirer, request)
+        return Control(desk, waiting, self._conversions, self._prepare_conversion, self._note_conversion)
+
+    def _request_held(self, request: Lock) -> Lock:
+        """Return C{request}, by which the lock was granted, as it is to be reclaimed."""
+        return request if self._conversions is None else self._conversions.message
+
+    def _prepare_conversion(self) -> None:
+        """Note that the lock is about to be held in another mode."""
+        if self._history is not None:
+            self._history.note("end")
+
+    def _note_conversion(self) -> None:
+        """Note the mode in which the lock is held now, for the history, and the process that may take our place."""
+        assert self._conversions is not None
+        if self._history is not None:
+            self._history.go_on(self._conversions.mode, self._conversions.token)
+        if self._guardian is not None and self._conversation is not None:
+            self._start_guardian(self._conversation, self._conversions.message)
 
     def _reclaim(
         self, lost_with: Conversation, request: Lock, child: Child | Orphan, has_ended: bool
@@ -531,6 +580,8 @@ class Runner(Hooks):
                     if self._guardian is not None and heartbeat is not None and heartbeat.lease.is_over(boottime()):
                         self._on_lost.note_act()  # the guardian has, if the command has ended before us
             self._note("loss", why=line)
+            if kind is DaemonLost:
+                self._why_lost = line
             print_error(line)
 
 

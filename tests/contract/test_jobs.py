@@ -246,7 +246,7 @@ def test_the_environment_is_otherwise_ours(programs: Programs, runner: Runner) -
     with_us = runner.run("--", *python(script), environment=environment).stdout.splitlines()
     without_us = programs.start_program(*python(script), environment=environment).finish().stdout.splitlines()
     changing = re.compile(
-        r"FLOM_(DEADLINE_FD|TOKEN) '\d+'|FLOM_RESOURCES '\S+\\tEX\\t1\\t\d+\\t'|FLOM_LINEAGE '[0-9a-f]{16}'"
+        r"FLOM_(CONTROL_FD|DEADLINE_FD|TOKEN) '\d+'|FLOM_RESOURCES '\S+\\tEX\\t1\\t\d+\\t'|FLOM_LINEAGE '[0-9a-f]{16}'"
     )
     ours = {line for line in set(with_us) - set(without_us) if not changing.fullmatch(line)}
     assert ours == {"FLOM_LOCK_MODE 'EX'", f"FLOM_RESOURCE '{runner.name}'"}
@@ -295,7 +295,7 @@ def test_a_closed_descriptor_does_not_matter(runner: Runner, descriptor: int) ->
 
 OPEN_DESCRIPTORS = """
 for number in os.listdir("/proc/self/fd"):
-    if int(number) > 2 and number != os.getenv("FLOM_DEADLINE_FD"):
+    if int(number) > 2 and number not in map(os.getenv, ("FLOM_DEADLINE_FD", "FLOM_CONTROL_FD")):
       try:
         if ".holders-" not in (link := os.readlink(f"/proc/self/fd/{number}")):  # of the daemon
             print(link.partition(":")[0])

@@ -36,6 +36,8 @@ for number in map(int, os.listdir("/proc/self/fd")):
             found = "connection" if one.type == socket.SOCK_STREAM and not listens else "other socket"
     if str(number) == os.getenv("FLOM_DEADLINE_FD"):
         found = "deadline"
+    if str(number) == os.getenv("FLOM_CONTROL_FD"):
+        continue  # tests/ctl/test_convert.py
     if ".holders-" in found:
         found = "holders"
     print(number, found, flush=True)

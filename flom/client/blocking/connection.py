@@ -20,7 +20,7 @@ from flom.client.retry import CLOSE_TIMEOUT, FIRST_ANSWER, MOST_GONE, NOTE_TIMEO
 from flom.codes import ReturnCode
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.encode import extend
-from flom.core.protocol.events import Granted, Introduced, Lost, MoreWanted, Pong, Refused
+from flom.core.protocol.events import Converted, Granted, Introduced, Lost, MoreWanted, NotConverted, Pong, Refused
 from flom.core.protocol.framing import Shown
 from flom.core.protocol.messages import Contested, Revoked, Unlocked, Wanted, WhyWithdrawn
 from flom.errors import (
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from flom.config import Config
+    from flom.core.modes import LockMode
     from flom.core.protocol.events import Event
     from flom.core.protocol.messages import Lock, Note
     from flom.net.holding import Holding
@@ -123,6 +124,7 @@ class Conversation:
         that may set it to false.
     @ivar is_one_of_several: true if another daemon is to be asked if this one does not answer at once.
     @ivar is_shared: true if another process may have the connection too, and is to keep the lock when this one ends.
+    @ivar on_conversion: called with what has become of conversions of the lock; C{None} before there is one.
     @ivar go_on: goes on with what was granted by another connection, until a time of C{time.monotonic}, and returns
         that, or C{None} if the lock is released; C{None} if a connection that breaks is the end of the lock.
     @ivar goes_on_elsewhere: true if L{go_on} may find the lock at another daemon, to which this one has handed over.
@@ -145,6 +147,7 @@ class Conversation:
         self._unlocked = _UNLOCKED  # what the daemon has said to the unlock
         self.is_wanted = False
         self.is_shared = False
+        self.on_conversion: Callable[[Converted | NotConverted], None] | None = None
         self.go_on: Callable[[float], Conversation | None] | None = None
         self.goes_on_elsewhere = False
         self.reclaim: Callable[[float], Conversation | None] | None = None
@@ -323,6 +326,21 @@ class Conversation:
             Keepalive.of(self.stream.socket).within(self.connection.terms.timeout / 2).tune(self.stream.socket)
         except OSError:
             pass  # it has ended, or is not over TCP
+
+    def convert(self, name: str, mode: LockMode, *, wait: bool) -> int:
+        """
+        Change the mode of the lock; L{on_conversion} is called with the answer, when that is read.
+
+        @param wait: wait if the mode cannot be granted now.
+        @return: the number that the answer has.
+        """
+        data = self.connection.convert(name, mode, wait=wait)
+        _msg.debug("to %s: %s", self.peer, Shown(data))
+        try:
+            self.stream.send(data, monotonic() + UNLOCK_TRY)
+        except (FlomError, OSError) as e:  # it is asked for once more when the lock has been reclaimed
+            _trace.debug("%s: no conversion: %s", self.peer, e)
+        return self.connection.conversion
 
     def ping(self) -> None:
         """Ask whether the daemon is there; L{is_lost} reads the answer, if that comes, or finds that it is not."""
@@ -599,6 +617,8 @@ class Conversation:
         self.is_wanted |= isinstance(event, Wanted)
         if isinstance(event, Unlocked):
             self._unlocked = event
+        elif self.on_conversion is not None and isinstance(event, (Converted, NotConverted)):
+            self.on_conversion(event)
         elif isinstance(event, Revoked):
             self.revoked = why_revoked(event.by, event.limit)
 

@@ -32,6 +32,11 @@ VARIABLES: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
         "Public ids of `flom-run` and of those that it runs under: by these, the daemon knows of nesting.",
     ),
     (
+        "FLOM_CONTROL_FD",
+        ("command", "flomctl"),
+        "The number of a descriptor by which the command has the mode of its lock changed, with `flomctl convert`.",
+    ),
+    (
         "FLOM_DEADLINE_FD",
         ("command",),
         "The number of a descriptor that reads end-of-file as soon as the lock is lost, and nothing before.",
