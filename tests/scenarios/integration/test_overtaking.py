@@ -1,4 +1,4 @@
-"""A command that waits for several locks is overtaken by so many others, except by those that it might wait for."""
+"""So many later commands may go before one that waits for several locks, and any for which it might wait."""
 
 from __future__ import annotations
 
