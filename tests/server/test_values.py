@@ -229,6 +229,17 @@ def test_a_resource_with_too_many_keys_is_refused_before_it_is_locked() -> None:
     assert told(Client(daemon).ask(wishes=Wishes(key="7"))) == Told("", 0.0, "one")
 
 
+def test_a_resource_too_many_is_refused_to_a_job_and_not_to_a_reader() -> None:
+    daemon = daemon_with(MemoryStore({f"value A{number}": '{"value": "x", "done": []}' for number in range(1000)}))
+    answer = Client(daemon).ask("R1", wishes=Wishes(key=""))
+    assert isinstance(answer, Answer)
+    assert answer.why == "something is kept of 1000 resources already; flomctl value shows them"
+    client = Client(daemon)
+    assert told(client.ask("R1", wishes=Wishes(value=True))) == Told()
+    client.release(Note("x"))
+    assert client.heard() == Unlocked(why="something is kept of 1000 resources already; flomctl value shows them")
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"value": 7, "done": []}', '{"value": "x"}', '{"value": "", "done": [[]]}']
 )
