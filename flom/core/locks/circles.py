@@ -29,7 +29,7 @@ from flom.core.requests import LockRequest, SessionId
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
 
-_Kind = tuple[ResourceName, LockMode, int]
+_Kind = tuple[ResourceName, LockMode, int, int]
 """What tells waits apart, as far as it matters which holders are in their way: what is asked for."""
 
 _END: Final = object()
@@ -76,7 +76,7 @@ class Circles:
     @ivar held: how many locks are held by requests with a lineage.
     """
 
-    __slots__ = ("_by_id", "_by_token", "_held", "_holdings", "_inner", "_waits", "_waits_of", "held")
+    __slots__ = ("_by_id", "_by_token", "_converting", "_held", "_holdings", "_inner", "_waits", "_waits_of", "held")
 
     def __init__(self) -> None:
         self.held = 0
@@ -84,6 +84,7 @@ class Circles:
         self._holdings: dict[SessionId, dict[Holding, None]] = {}
         self._by_id: dict[str, dict[Holding, None]] = {}  # by the public ids of their commands
         self._by_token: dict[int, Holding] = {}  # of those that were reclaimed
+        self._converting: dict[LockRequest, Holding] = {}  # what is to be converted, by the waits for that
         self._waits: dict[str, dict[LockRequest, None]] = {}  # by the keys of resources
         self._waits_of: dict[SessionId, dict[LockRequest, None]] = {}
         self._inner: dict[str, dict[LockRequest, None]] = {}  # by the ids of the commands that they keep
@@ -123,8 +124,14 @@ class Circles:
             for id in _lineage(request)[1:]:
                 _add(self._inner, id, request)
 
+    def add_conversion(self, request: LockRequest, holding: Holding) -> None:
+        """Note that C{holding} waits to be in the mode of C{request}, which has wishes; it is not in the way itself."""
+        self._converting[request] = holding
+        self.add_wait(request)
+
     def remove_wait(self, request: LockRequest) -> None:
         """Note that C{request} waits no longer."""
+        self._converting.pop(request, None)
         if request in self._waits.get(request.name.key, ()):
             _remove(self._waits, request.name.key, request)
             _remove(self._waits_of, request.session, request)
@@ -193,10 +200,18 @@ class Circles:
         for id in {_lineage(holding.request)[0] for holding in self._holdings.get(session, ())}:
             yield from self._inner.get(id, ())
 
+    def blocks(self, holding: Holding, wait: LockRequest) -> bool:
+        """Return whether C{holding} is in the way of C{wait}, at the same resource."""
+        return is_in_the_way(holding.granted, wait) and self._converting.get(wait) is not holding
+
+    def kind_of(self, wait: LockRequest) -> _Kind:
+        """Return what tells C{wait} from others; each conversion is of a kind of its own."""
+        return (*_kind(wait)[:3], int(wait.session) if wait in self._converting else 0)
+
     def _blockers(self, wait: LockRequest) -> Iterator[Holding]:
         """Yield what is held in the way of C{wait}."""
         for holding in self._held.get(wait.name.key, ()):
-            if is_in_the_way(holding.granted, wait):
+            if self.blocks(holding, wait):
                 yield holding
 
     def _can_keep(self, request: LockRequest) -> bool:
@@ -220,7 +235,7 @@ class Circles:
         kinds: set[_Kind] = set()
         sessions: set[SessionId] = set()
         for wait in _growing(found):
-            kind = _kind(wait)
+            kind = self.kind_of(wait)
             if kind in kinds:
                 continue
             kinds.add(kind)
@@ -300,7 +315,7 @@ class _Doom:
         self._sharers: dict[int, int] = {}  # of holdings that are kept, by what was granted to them
         self._kinds: dict[str, dict[_Kind, list[LockRequest]]] = {}  # of waits, by the keys of resources
         for wait in self.doomed:
-            self._kinds.setdefault(wait.name.key, {}).setdefault(_kind(wait), []).append(wait)
+            self._kinds.setdefault(wait.name.key, {}).setdefault(circles.kind_of(wait), []).append(wait)
         self._blocked_by: dict[_Kind, int] = {kind: 0 for kinds in self._kinds.values() for kind in kinds}
         for session in self._keepers:
             for holding in circles.holdings(session):
@@ -315,7 +330,7 @@ class _Doom:
         """Add or subtract what C{holding} has in the way of each kind of waits; return those that it changes."""
         granted, changed = holding.granted, []
         for kind, waits in self._kinds.get(granted.name.key, {}).items():
-            if is_in_the_way(granted, waits[0]):
+            if self._circles.blocks(holding, waits[0]):
                 self._blocked_by[kind] += sign * _weight(granted)
                 changed.append(kind)
         return changed
@@ -352,7 +367,7 @@ def _lineage(request: LockRequest) -> tuple[str, ...]:
 
 def _kind(request: LockRequest) -> _Kind:
     name = request.name
-    return name, request.mode if name.has_mode else LockMode.EX, request.quantity if name.has_quantity else 1
+    return name, request.mode if name.has_mode else LockMode.EX, request.quantity if name.has_quantity else 1, 0
 
 
 def _weight(held: LockRequest) -> int:

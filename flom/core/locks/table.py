@@ -573,7 +573,7 @@ class LockTable:
             effects.append(self._convert(resource, conversion, now, is_less=is_less))
         elif not wait or self.is_draining:
             effects.append(self._refuse_conversion(request, mode, Outcome.BUSY, number))
-        elif resource.closes_circle(holding, mode):
+        elif resource.closes_circle(holding, mode) or self._closes_circle(conversion):
             effects.append(self._refuse_conversion(request, mode, Outcome.DEADLOCK, number))
         else:
             conversion.id = next(self._numbers)
@@ -815,6 +815,18 @@ class LockTable:
         self._give_up(binding, request)
         return self._refuse(request, Outcome.DEADLOCK, delayed=delayed, circle=circle)
 
+    def _closes_circle(self, conversion: Conversion) -> bool:
+        """Note that C{conversion} waits; return whether it would do so for ever, and is forgotten."""
+        request = conversion.holding.request
+        if request.wishes is None:
+            return False
+        conversion.wait = wait = request.in_mode(conversion.mode)
+        self._circles.add_conversion(wait, conversion.holding)
+        if not self._circles.find(wait):
+            return False
+        self._circles.remove_wait(wait)
+        return True
+
     def _take(self, resource: Resource, request: LockRequest, now: Instant) -> Holding:
         """Grant C{request}, which fits, or else is to share what is in its way."""
         shared = None if request.wishes is None else self._circles.to_share(request)
@@ -981,7 +993,10 @@ class LockTable:
         """Note that no conversion of C{holding} waits (any more)."""
         resource = entry.resource
         assert isinstance(resource, ConvertibleResource)
-        if resource.withdraw_conversion(holding) is not None:
+        withdrawn = resource.withdraw_conversion(holding)
+        if withdrawn is not None:
+            if withdrawn.wait is not None:
+                self._circles.remove_wait(withdrawn.wait)
             entry.conversions -= 1
 
     def _refuse_conversion(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from flom.codes import Outcome
-from flom.core.effects import Effect, Granted, Incubated, Instant, Queued, Refused
+from flom.core.effects import Converted, Converting, Effect, Granted, Incubated, Instant, NotConverted, Queued, Refused
 from flom.core.locks.circles import covers, is_in_the_way
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
@@ -59,6 +59,8 @@ class Scene:
         name = path.split(".")[-1]
         if verb == "ends":
             return self.tell(self.table.drop(self.session(name), NOW))
+        if verb == "converts":
+            return self.tell(self.table.convert(self.session(name), parse_name(resource), LockMode[more[0]], NOW))
         if verb == "releases":
             return self.tell(self.table.release(self.session(name), parse_name(resource), NOW))
         mode = next((LockMode[word] for word in more if word in LockMode.__members__), LockMode.EX)
@@ -90,6 +92,8 @@ class Scene:
                         for step in circle
                     ]
                     words.append(f"{self.name(request)} refused: {', '.join(steps)}")
+                case Converted(request=request) | Converting(request=request) | NotConverted(request=request):
+                    words.append(f"{self.name(request)} {type(effect).__name__}")
                 case Refused(request=request, outcome=outcome):
                     words.append(f"{self.name(request)} {outcome.name}")
         return "; ".join(words)
@@ -289,6 +293,33 @@ SCENES: Final = {
         a.b.e asks Y EX -> e waits
         d.f asks N[4] 1 -> f waits
         d.g asks N[4] 2 -> g refused: g for N[4] of b, e for Y of d
+    """,
+    "conversions": """
+        a asks X PR -> a has 1
+        b asks X PR -> b has 2
+        c asks Y EX -> c has 3
+        b.d asks Y EX -> d waits
+        c.e asks Z EX -> e has 4
+        a converts X EX -> a Converting
+        e converts Z PR -> e Converted
+        c.f asks X EX -> f refused: f for X of b, d for Y of c
+        b ends . -> a Converted
+    """,
+    "a conversion that would wait for its own command": """
+        a asks X PR -> a has 1
+        a.b asks X PR -> b has 2
+        a.b.c asks Y EX -> c has 3
+        b converts X EX -> b NotConverted
+        a converts X EX -> a Converting
+        b ends . -> a Converted
+    """,
+    "a conversion that closes a circle": """
+        a asks X PR -> a has 1
+        b asks X PR -> b has 2
+        a asks Y EX -> a has 3
+        b.d asks Y EX -> d waits
+        a converts X EX -> a NotConverted
+        a converts X CR -> a Converted
     """,
     "timestamps wait for time": """
         a asks _t_%S[2] -> a has 1 20

@@ -73,6 +73,7 @@ class Conversion:
     @ivar number: the client's for it.
     @ivar since: when it began to wait, in seconds of the monotonic clock.
     @ivar id: see L{flom.core.locks.snapshot.LockView}; 0 if it does not wait.
+    @ivar wait: what it waits for, as a request, for L{flom.core.locks.circles}; C{None} if its client tells no lineage.
     """
 
     holding: Holding
@@ -80,6 +81,7 @@ class Conversion:
     number: int
     since: float
     id: int = 0
+    wait: LockRequest | None = None
 
     @property
     def kind(self) -> int:
