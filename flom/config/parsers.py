@@ -346,16 +346,21 @@ def read_notify(text: str) -> str:
 
 
 def wanted_by(text: str) -> tuple[str, int]:
-    """Return C{("signal", N)} for the name or number of a signal in C{text}, or C{("fd", N)} for C{fd:N}."""
+    """
+    Return C{("signal", N)} for the name or number of a signal in C{text}, C{("fd", N)} for C{fd:N}, or C{("fd", -1)}
+    for C{fd}.
+    """
     what, colon, number = text.partition(":")
+    if text == "fd":
+        return "fd", -1
     if what == "fd" and colon:
-        if not number or number.strip(_DECIMAL) or int(number) >= 2**31:
-            raise Unclear("after 'fd:', there is no number of a descriptor")
+        if not number or number.strip(_DECIMAL) or not 3 <= int(number) < 2**31:
+            raise Unclear("after 'fd:', there is no number of a descriptor, from 3 on")
         return "fd", int(number)
     try:
         numbers = read_signal_names(text)
     except Unclear:
-        raise Unclear("it is neither a signal nor fd:N; --signal-list lists the signals") from None
+        raise Unclear("it is neither a signal nor fd nor fd:N; --signal-list lists the signals") from None
     if len(numbers) != 1:
         raise Unclear("it names no signal, or more than one; --signal-list lists them")
     return "signal", numbers[0]

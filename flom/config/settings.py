@@ -468,7 +468,8 @@ class Config(_Values):
         help="seconds, or 2m, for which no client is granted the lock if it is lost; by default, as the daemon says")
     notify_wanted: str = _text("--notify-wanted", "[Command] NotifyWanted", default="", check=read_notify,
         program=RUNNER,
-        help="signal that the command gets when others wait for its lock, or fd:N: a line is written to descriptor N")
+        help="signal that the command gets when others begin to wait because of its lock, or fd:N, fd: a line to read "
+        "from its descriptor N, or that of FLOM_WANTED_FD")
     listen: tuple[str, ...] = _list("--listen", "[Daemon] Listen", default=(), program=DAEMON,
         from_option=lambda text: (text,), from_file=lambda text: tuple(filter(None, text.split(";"))),
         help="Twisted endpoint to listen on, such as tcp:28015:interface=127.0.0.1 or systemd:index=0")

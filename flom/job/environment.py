@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ENVIRON: Final = "FLOM_RUN_ENVIRON"
 """The variable in which the script C{flom-run} has the environment that it was called with, in base64."""
 
+WANTED: Final = b"FLOM_WANTED_FD"
+"""The variable that has the number of the descriptor by which a command learns that its lock is wanted."""
+
 DEADLINE: Final = b"FLOM_DEADLINE_FD"
 """The variable that has the number of the descriptor by which a command learns that its lock was lost."""
 
@@ -100,6 +103,7 @@ def add_locks(environment: dict[bytes, bytes], locks: Sequence[TakenLock]) -> No
         variables.update(zip(_OF_ONE, (only.name, only.mode_name, only.element, token)))  # noqa: B905 (as many)
     environment.pop(DEADLINE, None)
     environment.pop(CONTROL, None)
+    environment.pop(WANTED, None)
     environment.pop(VALUE, None)
     for key, value in variables.items():
         environment.pop(os.fsencode(key), None)  # of a flom-run around this one

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from flom.run.guardian import Guardian, Orphan
     from flom.run.history import HistoryFile
     from flom.run.on_lost import OnLost
+    from flom.run.on_wanted import OnWanted
     from flom.run.stand_in import StandIn
     from flom.run.wait_report import WaitReport
 
@@ -104,6 +105,7 @@ class Runner(Hooks):
         self._guardian: Guardian | None = None  # under a quorum
         self._held: tuple[Conversation, Lock] | None = None
         self._on_lost: OnLost | None = None
+        self._on_wanted: OnWanted | None = None
         self._heartbeat: Heartbeat | None = None
         self._told: set[type[DaemonLost]] = set()  # which kinds of losses were
         self._why_lost = ""
@@ -139,6 +141,10 @@ class Runner(Hooks):
 
                     names = [each.resource_name for each in (self._config, *self._others)]
                     self._account = Account(self._config, self._wording, names)
+                if self._config.wanted_by is not None:
+                    from flom.run.on_wanted import OnWanted  # which few need
+
+                    self._on_wanted = OnWanted(*self._config.wanted_by)
                 self._note("request", pid=os.getpid())
                 conversation, granted = self._acquirer.acquire(request)
                 if self._adoption is not None:
@@ -346,6 +352,8 @@ class Runner(Hooks):
             self._on_lost = OnLost(self._config.lost_signal, kill_after, self._wording)
         if self._acquirer.is_by_quorum and self._heartbeat is not None:
             self._start_guardian(conversation, request)
+        if self._on_wanted is not None:
+            self._on_wanted.prepare(environment)
         try:
             with self._starting:
                 self._child = child = Child(
@@ -364,6 +372,9 @@ class Runner(Hooks):
             self._forwarding.note_end(status)
             self._end_guardian()
             return conversation, status
+        finally:
+            if self._on_wanted is not None:
+                self._on_wanted.note_start()
         if self._guardian is not None:
             self._guardian.begin(child)
         _trace.debug("running %s", self._command[0])
@@ -383,7 +394,7 @@ class Runner(Hooks):
         from flom.run.guardian import Guardian  # which is for a quorum alone
 
         former, self._held = self._guardian, (conversation, request)
-        kept = [] if self._history is None else [self._history.fileno()]
+        kept = [each.fileno() for each in (self._history, self._on_wanted) if each is not None and each.fileno() >= 0]
         self._guardian = guardian = Guardian(self, kept)
         held_by = (conversation, conversation.holding)
         guardian.keep([each.fileno() for each in held_by if each is not None])
@@ -457,6 +468,9 @@ class Runner(Hooks):
             self._begin_heartbeat(conversation, request)  # most commands end before, and need not wait for an import
         heartbeat, prepare_at = self._heartbeat, monotonic() + _LONG
         while True:
+            if self._on_wanted is not None and conversation.is_wanted:
+                conversation.is_wanted = False
+                self._on_wanted.tell(child)
             left = NEVER if heartbeat is None or DaemonLost in self._told else heartbeat.due() - boottime()
             left = max(0.0, min(left, prepare_at - monotonic()))
             if control is not None:

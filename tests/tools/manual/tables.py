@@ -42,6 +42,11 @@ VARIABLES: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
         "The number of a descriptor that reads end-of-file as soon as the lock is lost, and nothing before.",
     ),
     (
+        "FLOM_WANTED_FD",
+        ("command",),
+        "The number of a descriptor that has a line each time that others begin to wait (--notify-wanted=fd).",
+    ),
+    (
         "FLOM_VALUE",
         ("command",),
         "The value of the resource, with `--read-value`, `--value` or `--once-per`; not set if there is none.",

@@ -42,7 +42,7 @@ complete -c flom-run -n 'not __flom_run_command >/dev/null' -s i -l resource-idl
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l nested -xa 'refuse share wait' -d 'refuse, share or wait: what to do about a lock that a flom-run holds that this one runs under'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l max-hold -x -d 'seconds, or 10m, for which the lock may be held: then the daemon ends it; 0: any'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -l lock-delay -x -d 'seconds, or 2m, for which no client is granted the lock if it is lost; by default, as the daemon says'
-complete -c flom-run -n 'not __flom_run_command >/dev/null' -l notify-wanted -xa 'HUP INT QUIT USR1 USR2 ALRM TERM CONT TSTP WINCH' -d 'signal that the command gets when others wait for its lock, or fd:N: a line is written to descriptor N'
+complete -c flom-run -n 'not __flom_run_command >/dev/null' -l notify-wanted -xa 'HUP INT QUIT USR1 USR2 ALRM TERM CONT TSTP WINCH' -d 'signal that the command gets when others begin to wait because of its lock, or fd:N, fd: a line to read from its descriptor N, or that of FLOM_WANTED_FD'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s s -l socket-name -rF -d 'UNIX socket of the daemon; default: /tmp/flom-LOGIN'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s a -l unicast-address -xa '(__fish_print_hostnames)' -d 'host of the daemon, a name or an address; h1,h2,h3: the one of these that leads by a quorum'
 complete -c flom-run -n 'not __flom_run_command >/dev/null' -s p -l unicast-port -x -d 'TCP port of the daemon'
