@@ -77,10 +77,13 @@ def flom_run_here(capsys: pytest.CaptureFixture[str]) -> RunHere:
 
 
 def _runner_here(name: str, capsys: pytest.CaptureFixture[str]) -> RunHere:
-    from flom.run import program  # other tests need not wait for its import
+    from flom.run import program, terminal  # other tests need not wait for their import
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        status = program.run(name, words, NoWatch())  # type: ignore[arg-type]
+        try:
+            status = program.run(name, words, NoWatch())  # type: ignore[arg-type]
+        finally:
+            terminal.name_program("flom")  # as it is at first
         captured = capsys.readouterr()
         return subprocess.CompletedProcess(words, status, captured.out, captured.err)
 

@@ -19,7 +19,7 @@ from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.mounts import mount_at, needs_fuse, process_at, wait_for_no_mount
 from tests.fakes.netns import Host, needs_network_namespaces
 from tests.fakes.pipes import read_soon
-from tests.fakes.programs import Programs, command_line_of, eventually, free_port, is_alive
+from tests.fakes.programs import Programs, command_line_of, complaints, eventually, free_port, is_alive
 
 LIVES_ON = ["-d", "60000"]
 
@@ -113,7 +113,7 @@ def test_the_command_has_what_tells_of_its_lock_and_nothing_else_of_ours(
     where = way(tmp_path)
     for _ in range(2):  # without a daemon, and with one
         done = programs.run(*manner, *where, *LIVES_ON, "--", *SHOW)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, complaints(done)) == (0, "")
         lines = [line for line in done.stdout.splitlines() if line[0].isdigit()]
         assert_only_ours(sorted(lines, key=lambda line: int(line.split()[0])), kinds=AT_ADDRESS)
     assert len(programs.daemons()) == 1
