@@ -35,7 +35,15 @@ _NARROWEST: Final = 6  # columns of what is shortened
 _LONG: Final = ("RESOURCE", "FREE", "WHO", "ELEMENT")  # what need not stand in one line
 _OFTEN_EMPTY: Final = ("FREE", "MODE", "ELEMENT")
 
-_STYLES: Final = {"holds": "green", "in grace": "red", "waits": "yellow", "incubated": "magenta", "idle": "dim"}
+_STYLES: Final = {
+    "holds": "green",
+    "shares": "green",
+    "in grace": "red",
+    "waits": "yellow",
+    "converts": "yellow",
+    "incubated": "magenta",
+    "idle": "dim",
+}
 
 
 def make_table(

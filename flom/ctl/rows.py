@@ -7,7 +7,7 @@ from math import ceil
 from flom.core.names import parse_name
 from flom.core.value import Value
 from flom.errors import InvalidName
-from flom.status.wording import spell_moment, spell_seconds, spell_wish
+from flom.status.wording import spell_holding, spell_moment, spell_seconds, spell_wish
 from flom.text import one_line
 
 TYPE_CHECKING = False
@@ -190,8 +190,8 @@ def _section(resource: ResourceStatus) -> Section:
     def row(state: str, lock: LockStatus) -> Row:
         return Row(lock.name, resource.type, free, state, lock, lock.seconds)
 
-    rows = [row("in grace" if lock.in_grace else "holds", lock) for lock in resource.holders]
-    rows += [row("waits", lock) for lock in resource.waiters]
+    rows = [row("in grace" if lock.in_grace else spell_holding(lock), lock) for lock in resource.holders]
+    rows += [row("waits" if lock.converts is None else "converts", lock) for lock in resource.waiters]
     if not rows:
         rows = [Row(resource.name, resource.type, free, "idle", None, resource.idle_left or 0.0)]
     waiting = max((lock.seconds for lock in resource.waiters), default=0.0)

@@ -20,7 +20,15 @@ from flom.errors import InvalidName
 from flom.net.processes import OuterProcesses
 from flom.status.deadlocks import Search, is_of_another_task, outside_of, process_of, processes_by_id
 from flom.status.json import lock_as_dict
-from flom.status.wording import spell_beside, spell_client, spell_seconds, spell_step, spell_wish
+from flom.status.wording import (
+    spell_beside,
+    spell_client,
+    spell_holding,
+    spell_seconds,
+    spell_step,
+    spell_waiting,
+    spell_wish,
+)
 from flom.text import one_line
 
 TYPE_CHECKING = False
@@ -73,10 +81,10 @@ def show_waiting(arguments: Namespace) -> int:
 
 def _as_dict(waits: list[Wait], incubated: list[LockStatus], blocked: Blocked) -> dict[str, Any]:
     """Return what is printed as JSON: waiters with the same blockers together, locks by their numbers."""
-    by_kind: dict[tuple[int, str | None, str, int | None], list[Wait]] = {}
+    by_kind: dict[tuple[int, str | None, str, int | None, int | None], list[Wait]] = {}
     for wait in waits:
         lock = wait.lock
-        by_kind.setdefault((wait.resource.number, lock.mode, lock.name, lock.quantity), []).append(wait)
+        by_kind.setdefault((wait.resource.number, lock.mode, lock.name, lock.quantity, lock.converts), []).append(wait)
     locks = {lock.number: lock for lock in incubated}
     listed = []
     for alike in by_kind.values():
@@ -180,7 +188,8 @@ class Blocked:
             self._found[own, lock.name] = [
                 wait
                 for wait in self._waits.get(own, ())
-                if not (process_of(wait.lock) == own and is_of_another_task(lock.name, wait.lock.name))
+                if wait.lock.converts is not None
+                or not (process_of(wait.lock) == own and is_of_another_task(lock.name, wait.lock.name))
             ]
         return self._found[own, lock.name]
 
@@ -218,7 +227,7 @@ class _Writer:
         lock = wait.lock
         mark = ", deadlock" if self._blocked.is_hopeless(wait) else ""
         name = f"{lock.name}{_in_brackets(lock)}{spell_beside(lock)}"
-        what = f"waits for {name}, {spell_seconds(lock.seconds)}{mark}"
+        what = f"{spell_waiting(lock)} {name}, {spell_seconds(lock.seconds)}{mark}"
         branch = tree.add(_line(lock, what, prefix), "red" if mark else "yellow")
         if lock.number in self._written or depth > _DEEPEST:
             branch.add("as above" if lock.number in self._written else "and so on")
@@ -235,7 +244,7 @@ class _Writer:
             return
         self._last = numbers
         for blocker in blockers:
-            what = f"holds {blocker.name}{_in_brackets(blocker)}, {spell_seconds(blocker.seconds)}"
+            what = f"{spell_holding(blocker)} {blocker.name}{_in_brackets(blocker)}, {spell_seconds(blocker.seconds)}"
             below = branch.add(_line(blocker, what), "green")
             further_waits = self._blocked.waits_of(blocker)
             if further_waits and process_of(blocker) in self._followed:

@@ -34,7 +34,7 @@ def estate_of(arbiter: DeferredArbiter, sessions: Sessions) -> tuple[Estate, dic
                 f"{name} is held by {peer.name if peer else 'a client'}, which could not follow: it is a client of "
                 "FLoM's, of an old version, or not connected by TCP"
             )
-    waiting = [lock for resource in view.resources for lock in resource.waiters] + view.incubator
+    waiting = [lock for resource in view.resources for lock in resource.waiters if not lock.converts] + view.incubator
     waiting = [lock for lock in waiting if lock.request.session in by_id]
     claims = sorted(held, key=lambda lock: lock.number)
     claims += sorted(waiting, key=lambda lock: (lock.since - lock.request.waited, lock.number))

@@ -237,7 +237,8 @@ def _locks(arbiter: DeferredArbiter, counters: Counters, views: list[LockView], 
             shares,
             peer.hold,
             beside,
+            converts or None,
         )
-        for number, request, since, element, token, _, beside, held, shares in views
+        for number, request, since, element, token, _, beside, held, shares, converts in views
         if (peer := arbiter.peer(request.session)) is not None
     ]

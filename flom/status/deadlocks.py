@@ -38,7 +38,10 @@ _FEW: Final = 50
 _AGAINST: Final = {mode: [other for other in LockMode if not compatible(other, mode)] for mode in LockMode}
 
 _INNER: Final = ""
-"""Stands where a name does, for waits of a process that the command of another one has started."""
+"""
+Stands where a name does, for waits of a process that the command of another one has started, and for conversions: all
+that the process holds stays held.
+"""
 
 
 _MOST_TASKS: Final = 8
@@ -159,7 +162,8 @@ class Search:
                 yield
         waiters = [lock for each in self._resources for lock in each.waiters]
         for count, lock in enumerate(waiters, 1):
-            inside = [] if lock.nested == "wait" else [(process_of(lock), lock.name)]
+            key = lock.name if lock.converts is None else _INNER  # a conversion keeps what it converts, too
+            inside = [] if lock.nested == "wait" else [(process_of(lock), key)]
             outside = [(process, _INNER) for process in outside_of(lock, by_id, self._outer)]
             for found, key in (*inside, *outside):
                 if found in self._holding:
@@ -279,6 +283,7 @@ class _Kind:
         self.blocker: LockStatus | None = None  # if it is stuck: the first holder in the way
         self.is_followed = False
         self.circle: Circle | None = None
+        self.converts: int | None = None  # of a conversion: the number of its own lock, which is not in the way
 
 
 class _ByMode:
@@ -288,7 +293,7 @@ class _ByMode:
         self._is_tree = resource.type == "hierarchical"
         self._holders: dict[_Group, dict[int, LockStatus]] = {}  # that are not gone
         self._kinds: dict[_Group, list[_Kind]] = {}  # for which these holders are in the way
-        self._every: dict[tuple[str, LockMode], _Kind] = {}
+        self._every: dict[tuple[str, LockMode, int | None], _Kind] = {}
 
     def add_holder(self, holder: LockStatus) -> None:
         """Note C{holder}, before the waiters."""
@@ -297,10 +302,11 @@ class _ByMode:
 
     def add_waiter(self, waiter: LockStatus) -> None:
         """Note C{waiter}."""
-        wish = (waiter.name if self._is_tree else "", _mode(waiter))
+        wish = (waiter.name if self._is_tree else "", _mode(waiter), waiter.converts)
         kind = self._every.get(wish)
         if kind is None:
             kind = self._every[wish] = _Kind()
+            kind.converts = waiter.converts
             for group in self._groups_against(*wish):
                 kind.left += 1
                 self._kinds.setdefault(group, []).append(kind)
@@ -315,8 +321,10 @@ class _ByMode:
         ended = []
         for group in self._groups_of(holder):
             del self._holders[group][holder.number]
-            if not self._holders[group]:
-                for kind in self._kinds.get(group, ()):
+            if len(left := self._holders[group]) > 1:
+                continue
+            for kind in self._kinds.get(group, ()):
+                if kind.converts != holder.number and (not left or kind.converts in left):
                     kind.left -= 1
                     if not kind.left:
                         ended.append(kind)
@@ -324,12 +332,18 @@ class _ByMode:
 
     def stuck(self) -> Iterator[_Kind]:
         """Yield those that are still blocked."""
-        first = {group: next(iter(holders.values())) for group, holders in self._holders.items() if holders}
         for wish, kind in self._every.items():
             if kind.left:
-                groups = self._groups_against(*wish)
-                kind.blocker = min((first[group] for group in groups), key=lambda holder: holder.number)
+                first = (self._first(group, kind.converts) for group in self._groups_against(*wish))
+                kind.blocker = min(filter(None, first), key=lambda holder: holder.number)
                 yield kind
+
+    def _first(self, group: _Group, own: int | None) -> LockStatus | None:
+        """Return the first holder of C{group} but for the one with the number C{own}; C{None} if there is none."""
+        for holder in self._holders.get(group, {}).values():
+            if holder.number != own:
+                return holder
+        return None
 
     def _nodes(self, lock: LockStatus) -> list[str]:
         """Return the node of C{lock}, and all above it."""
@@ -344,14 +358,14 @@ class _ByMode:
         mode, nodes = _mode(holder), self._nodes(holder)
         return [(nodes[0], mode, False), *((node, mode, True) for node in nodes)]
 
-    def _groups_against(self, node: str, mode: LockMode) -> list[_Group]:
+    def _groups_against(self, node: str, mode: LockMode, own: int | None) -> list[_Group]:
         """Return the groups of holders in the way of a waiter: those at its node or below it, or at one above it."""
         above: list[str] = []
         while self._is_tree and (node_above := (above or [node])[-1].rpartition("/")[0]):
             above.append(node_above)
         groups = [(node, other, True) for other in _AGAINST[mode]]
         groups += [(each, other, False) for each in above for other in _AGAINST[mode]]
-        return [group for group in groups if self._holders.get(group)]
+        return [group for group in groups if self._first(group, own) is not None]
 
 
 class _ByUnits:

@@ -150,7 +150,15 @@ def _resource(found: dict[str, Any]) -> Any:
     return _make(ResourceStatus, found | locks | {"free": tuple(free) if isinstance(free, list) else free})
 
 
-_LATER_FIELDS: Final = {"user": None, "command": None, "in_grace": False, "token": None, "nested": "", "shares": None}
+_LATER_FIELDS: Final = {
+    "user": None,
+    "command": None,
+    "in_grace": False,
+    "token": None,
+    "nested": "",
+    "shares": None,
+    "converts": None,
+}
 
 
 def _value(found: dict[str, Any]) -> Any:

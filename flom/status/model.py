@@ -56,6 +56,12 @@ class LockStatus(Value):
     shares: int | None = None  # what all have in common who hold this together: the number of the first of them
     hold: HoldStatus | None = None  # set if it is held without a process
     beside: tuple[str, ...] = ()  # of a waiter for several locks at once: the names of the others
+    converts: int | None = None  # of a holder that waits for another mode: the number of what it holds meanwhile
+
+    @property
+    def is_sharer(self) -> bool:
+        """Whether it has its lock by sharing that of another one, which has been granted it before."""
+        return self.shares not in (None, self.number)
 
 
 class ResourceStatus(Value):
@@ -72,7 +78,8 @@ class ResourceStatus(Value):
 
     def blockers(self, waiter: LockStatus) -> list[LockStatus]:
         """Return the holders because of which C{waiter} waits."""
-        return self._in_the_way(self.holders, waiter)
+        others = (holder for holder in self.holders if holder.number != waiter.converts)
+        return self._in_the_way(others, waiter)
 
     def ahead_of(self, waiter: LockStatus) -> list[LockStatus]:
         """Return the waiters that came before C{waiter}; in a hierarchy, only those in its way."""
@@ -81,7 +88,8 @@ class ResourceStatus(Value):
 
     def blocking(self) -> dict[str, list[int]]:
         """
-        Return the numbers of the L{blockers} of each kind of waiter: those of one mode and name have the same.
+        Return the numbers of the L{blockers} of each kind of waiter: those of one mode and name have the same, but for
+        what a conversion holds itself.
 
         In a hierarchy with many nodes, kinds of waiters at the end of the queue may be left out; see L{_MOST_COMPARED}.
 
@@ -93,7 +101,9 @@ class ResourceStatus(Value):
             if len(kinds) == most:
                 break
             kinds.setdefault(f"{waiter.mode or ''} {waiter.name}", waiter)
-        return {kind: [holder.number for holder in self.blockers(waiter)] for kind, waiter in kinds.items()}
+        return {
+            kind: [holder.number for holder in self._in_the_way(self.holders, waiter)] for kind, waiter in kinds.items()
+        }
 
     def _in_the_way(self, others: Iterable[LockStatus], waiter: LockStatus) -> list[LockStatus]:
         if waiter.mode is None:

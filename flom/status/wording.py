@@ -69,10 +69,20 @@ def spell_beside(lock: LockStatus) -> str:
     return f" at once with {', '.join(lock.beside)}" if lock.beside else ""
 
 
+def spell_holding(lock: LockStatus) -> str:
+    """Return what the holder of C{lock} does: C{"holds"}, or C{"shares"} if it shares the lock of another one."""
+    return "shares" if lock.is_sharer else "holds"
+
+
+def spell_waiting(lock: LockStatus) -> str:
+    """Return what the waiter C{lock} waits for, to stand before a name: C{"waits for"}, or C{"waits to convert"}."""
+    return "waits for" if lock.converts is None else "waits to convert"
+
+
 def spell_step(step: Step) -> str:
     """Return one line about a step of a deadlock: who waits for what, and who holds it."""
     held = f" held by {spell_client(step.holder)}"
-    return f"{spell_client(step.waiter)} waits for {step.waiter.name}{held}"
+    return f"{spell_client(step.waiter)} {spell_waiting(step.waiter)} {step.waiter.name}{held}"
 
 
 def spell_circle(circle: Circle) -> list[str]:
@@ -81,7 +91,8 @@ def spell_circle(circle: Circle) -> list[str]:
     for before, step in zip([circle.steps[-1], *circle.steps], circle.steps, strict=False):
         held, wanted = before.holder, step.waiter
         who = f"{spell_client(held)} holds {spell_lock(held)}"
-        what = f"has waited for {spell_lock(wanted)} for {spell_seconds(wanted.seconds)}"
+        what = "for" if wanted.converts is None else "to convert"
+        what = f"has waited {what} {spell_lock(wanted)} for {spell_seconds(wanted.seconds)}"
         is_same = (held.pid, held.address) == (wanted.pid, wanted.address)
         lines.append(f"{who} and {what}" if is_same else f"{who}; its command's {spell_client(wanted)} {what}")
     return lines

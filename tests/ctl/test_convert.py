@@ -260,3 +260,24 @@ def test_an_older_daemon_is_not_asked(programs: Programs, fake: FakeDaemon, tmp_
     conversation.answer_as_ours(0)
     conversation.unlock()
     assert_refused(running.finish(), 99, "older one, which cannot convert locks")
+
+
+def test_one_that_waits_is_shown_wherever_waiters_are(scene: Scene) -> None:
+    """Its own lock is not in its way; and it is in a deadlock if the other holder waits for its program."""
+    writer, reader = scene.start("-l", "PR"), scene.start("-l", "PR")
+    order(writer, f"{FLOMCTL} convert EX")
+    scene.wait_for_conversion()
+    shown = [line.split("\t") for line in flomctl(scene.programs, "status", *scene.at).stdout.splitlines()]
+    assert sorted(cells[3:][:1] + cells[8:9] for cells in shown if cells[0] == "db") == [
+        ["converts", "EX"],
+        ["holds", "PR"],
+        ["holds", "PR"],
+    ]
+    resource, waiter, *blockers = flomctl(scene.programs, "wait-for", *scene.at).stdout.splitlines()
+    assert (resource, len(blockers)) == ("db", 1)
+    assert " waits to convert db (EX), " in waiter
+    assert " holds db (PR), " in blockers[0]
+    assert "no deadlock" in flomctl(scene.programs, "deadlocks", *scene.at).stdout
+    end(reader)
+    assert said(writer)[1] == 0
+    end(writer)

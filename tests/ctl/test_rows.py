@@ -42,6 +42,16 @@ def test_a_holder_whose_connection_is_broken_is_in_grace() -> None:
     assert row.split("\t")[3] == "in grace"
 
 
+def test_who_shares_a_lock_and_who_waits_to_convert_one_are_told_apart() -> None:
+    [resource] = make_status("R").resources
+    [holder] = resource.holders
+    outer, inner = holder.replace(shares=holder.number), holder.replace(number=98, shares=holder.number)
+    waiter = holder.replace(number=99, converts=holder.number)
+    status = make_status("R").replace(resources=(resource.replace(holders=(outer, inner), waiters=(waiter,)),))
+    _, *rows = plain_lines(sections_of(status, blocked_first))
+    assert [row.split("\t")[3] for row in rows] == ["holds", "shares", "converts"]
+
+
 def test_a_daemon_in_its_grace_period_is_said_to_be_and_for_how_long() -> None:
     daemon = make_status("R").daemon
     assert "in grace" not in describe_daemon(daemon)

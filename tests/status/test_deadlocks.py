@@ -161,6 +161,37 @@ def test_what_is_shared_is_free_when_the_last_has_gone() -> None:
     assert find_deadlocks(lineage_status(*shared, asked[0], ("5", "e", "A", "asks"))) == ()
 
 
+def converting(held: list[Asked], waiting: list[Asked]) -> Status:
+    """Return a status in which the first waiter converts what is held first."""
+    status = make_status(held, waiting)
+    first = len(held) + 1
+
+    def mark(resource: ResourceStatus) -> ResourceStatus:
+        marked = (lock.replace(converts=1) if lock.number == first else lock for lock in resource.waiters)
+        return resource.replace(waiters=tuple(marked))
+
+    return status.replace(resources=tuple(map(mark, status.resources)))
+
+
+@pytest.mark.parametrize("name", ["A", "/a/b"])
+def test_a_conversion_waits_for_all_holders_but_its_own(name: str) -> None:
+    readers: list[Asked] = [(1, name, "PR"), (2, name, "PR")]
+    assert find_deadlocks(converting(readers, [(1, name, "EX")])) == ()
+    assert find_deadlocks(converting(readers, [(1, name, "EX"), (3, name, "EX")])) == ()
+    assert find_deadlocks(converting([*readers, (1, "B", "EX")], [(1, name, "EX"), (3, "B", "EX")])) == ()
+    held: list[Asked] = [*readers, (1, "B", "EX"), (3, name, "PR")]
+    [circle] = find_deadlocks(converting(held, [(1, name, "EX"), (2, "B", "EX")]))
+    assert [(step.waiter.pid, step.holder.pid) for step in circle.steps] == [(1, 2), (2, 1)]
+    waits = f"pid 1 (uid 0) holds B (EX) and has waited to convert {name} (EX) for 1 s"
+    assert spell_circle(circle)[0] == waits
+
+
+def test_what_a_conversion_holds_stays_in_the_way_of_others() -> None:
+    held: list[Asked] = [(1, "A", "PR"), (2, "A", "PR"), (3, "C", "EX")]
+    [circle] = find_deadlocks(converting(held, [(1, "A", "EX"), (3, "A", "EX"), (2, "C", "EX")]))
+    assert {step.waiter.pid for step in circle.steps} in ({2, 3}, {1, 2, 3})
+
+
 def stuck_by_plain_search(status: Status, outer: Callable[[int], list[int]]) -> set[int]:
     """Return the numbers of the stuck waiters: look at each pair again until nothing changes."""
     waits = [(resource, lock) for resource in status.resources for lock in resource.waiters]

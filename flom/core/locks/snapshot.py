@@ -21,6 +21,7 @@ class LockView(NamedTuple):
     @ivar beside: the names of the others of these, in the order in which they were asked for.
     @ivar held: for what was granted what it shares with other holders; C{None} if it shares nothing.
     @ivar shares: the number that all have in common who share it, that of the first of them; C{None} likewise.
+    @ivar converts: of a conversion that waits: the number of what is held, and waits for another mode; 0 for others.
     """
 
     number: int
@@ -32,6 +33,7 @@ class LockView(NamedTuple):
     beside: tuple[str, ...] = ()
     held: LockRequest | None = None
     shares: int | None = None
+    converts: int = 0
 
 
 class LostView(NamedTuple):
@@ -62,7 +64,7 @@ class ResourceView(NamedTuple):
     @ivar name: what it was called when it was made.
     @ivar since: when that was, in seconds of the monotonic clock.
     @ivar holders: in the order in which they were granted it.
-    @ivar waiters: in the order of arrival.
+    @ivar waiters: in the order of arrival; the conversions that wait are among them.
     @ivar free: what is left: units, elements or slots; C{None} for types that have no such number.
     @ivar idle_until: when it will be forgotten, if no session is bound to it; otherwise C{None}.
     @ivar lost: what was lost last and is not free yet.

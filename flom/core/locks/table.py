@@ -739,6 +739,8 @@ class LockTable:
 
     def _view(self, entry: _Entry, holders: list[LockView], waiters: list[LockView]) -> ResourceView:
         holders.sort(key=_GRANTED)
+        if entry.conversions and isinstance(entry.resource, ConvertibleResource):
+            waiters += map(_view_of_conversion, entry.resource.conversions())
         waiters.sort(key=_NUMBER)
         idle_until = None if entry.sessions else entry.idle_until
         free = entry.resource.free()
@@ -1104,3 +1106,10 @@ class LockTable:
             elif self._dead_alarms:
                 self._dead_alarms -= 1
         return due
+
+
+def _view_of_conversion(conversion: Conversion) -> LockView:
+    """Return C{conversion}, which waits, as others may see it."""
+    holding = conversion.holding
+    wanted = holding.request.in_mode(conversion.mode)
+    return LockView(conversion.id, wanted, conversion.since, converts=holding.number)

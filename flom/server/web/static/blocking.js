@@ -15,7 +15,7 @@ let blocking = {};
 
 function blockersOf(waiter, resource) {
   const numbers = new Set(blocking[resource.number]?.[`${waiter.mode ?? ""} ${waiter.name}`]);
-  return resource.holders.filter((holder) => numbers.has(holder.number));
+  return resource.holders.filter((holder) => numbers.has(holder.number) && holder.number !== waiter.converts);
 }
 
 // The client of a lock, if that is known: it may hold one resource and wait for another.

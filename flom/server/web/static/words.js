@@ -21,8 +21,10 @@ const nameOf = (hold) => (hold.title ? `${hold.title}, ${hold.id}` : hold.id);
 export const who = (lock) => {
   if (lock.hold && lock.hold.left !== null) return `${nameOf(lock.hold)}, ends in ${lasting(lock.hold.left)}`;
   const client = lock.pid !== null ? `pid ${lock.pid}` : lock.uid === null ? lock.address : "a process";
+  const converts = lock.converts ? ", which holds it in another mode" : "";
+  const shares = lock.shares && lock.shares !== lock.number ? ", shares it" : "";
   const beside = lock.beside?.length ? ` at once with ${lock.beside.join(", ")}` : "";
-  return `${lock.command ? `${lock.command}, ` : ""}${client}${lock.in_grace ? ", in grace" : ""}${beside}`;
+  return `${lock.command ? `${lock.command}, ` : ""}${client}${lock.in_grace ? ", in grace" : ""}${shares}${converts}${beside}`;
 };
 
 export function detail(lock) {
