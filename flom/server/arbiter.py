@@ -46,7 +46,7 @@ from flom.core.locks.snapshot import TableView
 from flom.core.locks.statistics import Loss, Statistics
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode, excludes_no_more
-from flom.core.names import ResourceName
+from flom.core.names import ResourceName, parse_name
 from flom.core.protocol.messages import WhyWithdrawn, Wishes
 from flom.core.requests import Asked, LockRequest, SessionId, SetRequest
 from flom.errors import (
@@ -466,7 +466,7 @@ class DeferredArbiter(Acquiring):
         if takeover is not None:
             if takeover.is_frozen:
                 return False
-            takeover.conversions.pop(session, None)
+            takeover.conversions.pop((session, name.text), None)
         standing = self._table.standing(session, name)
         is_in_grace = takeover is not None and takeover.is_in_grace
         is_to_wait = is_in_grace or self.is_retired or self.is_closed
@@ -474,7 +474,8 @@ class DeferredArbiter(Acquiring):
             if takeover is None or not (is_in_grace and wait):
                 self._carry_out([NotConverted(standing.request, mode, Outcome.BUSY, number)])
             else:
-                takeover.conversions[session] = partial(self.convert, session, name, mode, number=number)
+                again = partial(self.convert, session, name, mode, number=number)
+                takeover.conversions[session, name.text] = again
                 self._carry_out([Converting(standing.request, mode, number)])
         else:
             self._carry_out(self._table.convert(session, name, mode, self.now(), wait=wait, number=number))
@@ -561,6 +562,7 @@ class DeferredArbiter(Acquiring):
         self._settle()
         self.is_retired = True
         refused = [*self._end_grace(), *self._withdraw_of_holders()]
+        self._convert_deferred()
         self._dismiss_idle()
         self._refuse(refused)
         self._carry_out(self._table.refuse_conversions())
@@ -810,9 +812,9 @@ class DeferredArbiter(Acquiring):
         """Decide the conversions that were deferred to the end of the grace period, of what is held still."""
         conversions = {} if self._takeover is None else self._takeover.conversions
         while conversions:
-            session, convert = next(iter(conversions.items()))
-            del conversions[session]
-            if self._table.holds(session):
+            (session, name), convert = next(iter(conversions.items()))
+            del conversions[session, name]
+            if isinstance(self._table.standing(session, parse_name(name)), Granted):
                 convert()
 
     def _end_grace(self) -> list[LockRequest | SetRequest]:

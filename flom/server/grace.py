@@ -17,8 +17,8 @@ class Takeover:
     is_frozen = False
     """True if releases are to be postponed, too."""
 
-    conversions: dict[SessionId, Callable[[], object]]
-    """What was deferred to the end of the grace period: conversions, by the sessions that hold the locks."""
+    conversions: dict[tuple[SessionId, str], Callable[[], object]]
+    """What was deferred to the end of the grace period: conversions, by the sessions and the names of their locks."""
 
     def __init__(
         self,

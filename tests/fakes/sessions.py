@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flom.core.effects import Delivered, Granted
+from flom.core.modes import LockMode
 from flom.core.names import parse_name
 from flom.core.protocol.messages import Wishes
 from flom.core.requests import LockRequest, SetRequest
@@ -27,13 +28,14 @@ class Session:
         name: str,
         quantity: int = 1,
         *,
+        mode: LockMode = LockMode.EX,
         wait: bool = True,
         regains: bool = False,
         holder: int = 0,
         waited: float = 0.0,
         wishes: Wishes | None = None,
     ) -> Session:
-        how = {"quantity": quantity, "wait": wait, "regains": regains, "holder": holder, "waited": waited}
+        how = {"mode": mode, "quantity": quantity, "wait": wait, "regains": regains, "holder": holder, "waited": waited}
         asked = LockRequest(self.id, parse_name(name), **how, wishes=wishes)  # type: ignore[arg-type]
         self._arbiter.request(asked)
         return self
@@ -62,6 +64,10 @@ class Session:
         """Ask for what is remembered for C{lifespan} seconds."""
         self._arbiter.request(LockRequest(self.id, parse_name(name), lifespan=lifespan))
         return self
+
+    def convert(self, name: str, mode: LockMode, *, wait: bool = True, number: int = 0) -> bool:
+        """Ask for another mode of what it holds; return whether that is decided, or waits."""
+        return self._arbiter.convert(self.id, parse_name(name), mode, wait=wait, number=number)
 
     def release(self, name: str) -> None:
         self._arbiter.release(self.id, parse_name(name))

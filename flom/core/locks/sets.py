@@ -176,7 +176,7 @@ class WaitingSets:
             self._reclaim(parts, now, effects)
             return
         record = table._sessions[request.session]
-        new = WaitingSet(record, parts, is_free=not self._may_hold(request.parts[0]))
+        new = WaitingSet(record, parts, is_free=not self.may_hold(request.parts[0]))
         blocked = parts[0] if table.is_draining else self._blocked_part(new, now)
         if blocked is None:
             self._grant(new, now, effects)
@@ -347,7 +347,7 @@ class WaitingSets:
         """
         queue, number = entry.sets, _LATEST if arrival is None else arrival.number
         assert queue is not None
-        if queue.bars(number) and not self._may_hold(request):
+        if queue.bars(number) and not self.may_hold(request):
             return False
         for each in queue.in_turn():
             if each.number < number:
@@ -358,7 +358,7 @@ class WaitingSets:
         """Put C{request} for C{entry} alone behind the sets that hold it back, or into the queue."""
         queue = entry.sets
         assert queue is not None
-        if queue.bars(arrival.number) and not self._may_hold(request):
+        if queue.bars(arrival.number) and not self.may_hold(request):
             queue.held_back[request] = arrival.number
             self._watch(request)
         else:
@@ -488,7 +488,7 @@ class WaitingSets:
         """Return whether C{request}, which waits for C{entry}, does so by another queue than that of the resource."""
         return request in self.by_part or (entry.sets is not None and request in entry.sets.held_back)
 
-    def _may_hold(self, request: LockRequest) -> bool:
+    def may_hold(self, request: LockRequest) -> bool:
         """
         Return whether a holder may wait for C{request}: its session, or one that it may run under; so it may in any
         case while a lock is held by a request without a lineage, because all may run under its command.

@@ -554,6 +554,8 @@ class LockTable:
         binding = None if record is None else record.bindings.get(name.key)
         holdings = None if binding is None else binding.holdings.get(name.text)
         if binding is None or not holdings:
+            if effects:
+                return effects  # it may have ended just now
             raise RemoteProtocolError(f"conversion of {name.text}, which it does not hold")
         entry, holding = binding.entry, holdings[-1]
         resource, request = entry.resource, holding.request
@@ -1020,7 +1022,7 @@ class LockTable:
 
     def _is_free(self, request: LockRequest) -> bool:
         """Return whether the session of C{request}, and all that may wait for it, are known to hold nothing."""
-        return request.wishes is not None and not (self._lineage_holds(request) or self.holds(request.session))
+        return request.wishes is not None and not self._sets.may_hold(request)
 
     def _look(self, entry: _Entry, wishes: HolderWishes, effects: list[Effect]) -> None:
         """Add what holders that stand in the way are told, after a change; forget wishes of which none is left."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from flom.core.effects import Dismissed, Granted, Queued, Refused
+from flom.core.effects import Converted, Converting, Dismissed, Granted, Queued, Refused
 from flom.core.grace import NO_WAIT
 from flom.core.locks.positions import Position, Remembered
+from flom.core.modes import EX, PR
 from flom.core.names import parse_name
 from flom.core.quorum.tenure import Tenure
 from flom.core.quorum.times import DEFAULT
@@ -80,6 +81,42 @@ def test_a_release_grants_nothing_either_when_the_tenure_is_over() -> None:
     leader.asleep = LEADS_FOR
     holder.leave()
     assert waiter.kinds() == [Queued]
+
+
+def test_a_conversion_is_not_told_either_when_the_tenure_is_over() -> None:
+    """Neither is what it lets in; the clock is asked before either leaves."""
+    leader = Leader()
+    writer, reader = leader.client().ask("R"), leader.client().ask("R", mode=PR)
+    leader.asleep = LEADS_FOR
+    writer.convert("R", PR)
+    assert (writer.kinds(), reader.kinds()) == ([Granted], [Queued])
+    assert leader.arbiter.is_paused
+    leader.tenure.kept(leader.now(), TTL)
+    leader.arbiter.go_on()
+    assert (writer.kinds(), reader.kinds()) == ([Granted, Converted], [Queued, Granted])
+
+
+def test_one_that_has_waited_is_told_to_nobody_when_another_daemon_leads() -> None:
+    leader = Leader()
+    first, second = leader.client().ask("R", mode=PR), leader.client().ask("R", mode=PR)
+    first.convert("R", EX)
+    leader.asleep = LEADS_FOR
+    second.leave()
+    assert leader.arbiter.is_paused
+    assert not first.convert("R", PR)
+    leader.arbiter.step_down("another daemon leads")
+    assert first.kinds() == [Granted, Converting, Dismissed]
+
+
+def test_in_the_wait_of_a_new_leader_a_conversion_is_deferred() -> None:
+    leader = Leader(knows_holders=False)
+    former = leader.client().ask("R", mode=PR, regains=True)
+    former.convert("R", EX)
+    assert former.kinds() == [Granted, Converting]
+    for _ in range(6):
+        leader.clock.advance(1.0)
+        leader.tenure.kept(leader.now(), TTL)
+    assert former.kinds() == [Granted, Converting, Converted]
 
 
 def test_when_the_tenure_is_prolonged_what_was_decided_is_told_in_order() -> None:

@@ -10,7 +10,8 @@ Conversion: a holder changes the mode of its lock, and holds it all the time (do
 While a conversion waits, what it asks for counts as held for requests of sessions that are known to hold nothing
 (L{ConvertibleResource.is_free}): they wait, so that the conversion does not starve. All others are granted what fits,
 as always: the holders for which the conversion waits may be waiting for them. So no circle is closed that was not there
-without the conversion.
+without the conversion. While a lock is held by a request without a lineage, that is known of none, because all may run
+under its command.
 
 A conversion to a mode that excludes more has a new token, higher than all before: while the lock was held in the weaker
 mode, others may have held it beside, and a store that has seen their tokens would refuse the lower one. A conversion

@@ -87,8 +87,8 @@ SCRIPTS: Final = {
         1 convert db EX nowait  -> converted EX
     """,
     "a conversion is withdrawn by one to the mode that is held": """
-        1 lock db PR    -> granted
-        2 lock db PR    -> granted
+        1 lock db PR as=a -> granted
+        2 lock db PR as=b -> granted
         1 convert db EX -> converting
         3 lock db PR as=x -> queued
         1 convert db PR -> converted PR, 3 granted
@@ -124,8 +124,8 @@ SCRIPTS: Final = {
         2 convert db EX -> converted EX
     """,
     "sessions that are known to hold nothing wait while a conversion does": """
-        1 lock db PR            -> granted
-        2 lock db PR            -> granted
+        1 lock db PR as=a       -> granted
+        2 lock db PR as=b       -> granted
         1 convert db EX         -> converting
         3 lock db PR as=x       -> queued
         4 lock db PR as=x nowait -> busy
@@ -133,20 +133,39 @@ SCRIPTS: Final = {
         2 unlock db             -> 1 converted EX
         1 convert db PR         -> converted PR, 3 granted
     """,
-    "those that may hold what the conversion waits for are granted what fits": """
-        1 lock db PR        -> granted
+    "while somebody unknown holds anything, anybody may run under that, and gets what fits": """
+        1 lock db PR as=a   -> granted
         2 lock db PR        -> granted
         1 convert db EX     -> converting
-        2 lock db PR as=x   -> granted
-        3 lock db PR        -> granted
+        3 lock db PR as=x   -> granted
+        3 unlock db         -> nothing
+        2 unlock db         -> 1 converted EX
+    """,
+    "so it is with a lock of any other resource": """
+        1 lock db PR as=a   -> granted
+        2 lock db PR as=b   -> granted
+        3 lock other EX     -> granted
+        1 convert db EX     -> converting
+        4 lock db PR as=x   -> granted
+        3 unlock other      -> nothing
+        5 lock db PR as=y   -> queued
+        4 unlock db         -> nothing
+        2 unlock db         -> 1 converted EX
+    """,
+    "those that may hold what the conversion waits for are granted what fits": """
+        1 lock db PR as=a   -> granted
+        2 lock db PR as=b   -> granted
+        1 convert db EX     -> converting
+        2 lock db PR as=b   -> granted
+        3 lock db PR as=c,b -> granted
         3 unlock db         -> nothing
         2 unlock db         -> nothing
         2 unlock db         -> 1 converted EX
     """,
     "a waiter that is known to hold nothing is not granted before the conversion": """
-        1 lock db CR        -> granted
-        2 lock db CR        -> granted
-        3 lock db PW        -> granted
+        1 lock db CR as=a   -> granted
+        2 lock db CR as=b   -> granted
+        3 lock db PW as=c   -> granted
         4 lock db PR as=x   -> queued
         5 lock db PR        -> queued
         1 convert db EX     -> converting
@@ -199,11 +218,11 @@ SCRIPTS: Final = {
         3 unlock /h/x/y     -> 1 converted EX
     """,
     "hierarchy: a conversion above waits for holders below": """
-        1 lock /h CR        -> granted
-        2 lock /h/x/y PR    -> granted
-        3 lock /h/z PR      -> granted
+        1 lock /h CR as=a   -> granted
+        2 lock /h/x/y PR as=b -> granted
+        3 lock /h/z PR as=c -> granted
         1 convert /h EX     -> converting
-        4 lock /h/w PR      -> granted
+        4 lock /h/w PR as=d,b -> granted
         5 lock /h/w PR as=x -> queued
         6 lock /h/w CR as=x -> queued
         4 unlock /h/w       -> nothing
@@ -212,8 +231,8 @@ SCRIPTS: Final = {
         1 convert /h CR     -> converted CR, 5 granted, 6 granted
     """,
     "hierarchy: a conversion bars its own node, and those above and below": """
-        1 lock /h/x PR      -> granted
-        2 lock /h/x PR      -> granted
+        1 lock /h/x PR as=a -> granted
+        2 lock /h/x PR as=b -> granted
         1 convert /h/x EX   -> converting
         3 lock /h/x/y PR as=x -> queued
         4 lock /h PR as=x   -> queued
