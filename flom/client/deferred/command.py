@@ -52,6 +52,8 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) 
                 raise ConfigError("once-per, value: they are options of flom-run alone")
             if line.adopt is not None:
                 raise ConfigError("adopt: it is an option of flom-run alone")
+            if config.wishes is not None:
+                raise ConfigError("max-hold, lock-delay, notify-wanted: they are options of flom-run alone")
             if warning := unmeant_set(config):
                 print_error(f"warning: {warning}")
         start_trace(config.command_trace_file, config.append_trace_file, os.environ, print_error)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.daemon import Daemon
 
 
@@ -41,3 +43,10 @@ def test_several_locks_are_refused_and_not_taken_for_the_last_one() -> None:
     done = run("-r", "a", "-r", "b", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (99, "")
     assert done.stderr == "resource-name: several locks at once (-r) are an option of flom-run alone\n"
+
+
+@pytest.mark.parametrize("option", ["--max-hold=1m", "--lock-delay=0", "--notify-wanted=USR1"])
+def test_what_is_asked_of_a_lock_beyond_flom_is_refused_and_not_ignored(option: str) -> None:
+    done = run(option, "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (99, "")
+    assert done.stderr == "max-hold, lock-delay, notify-wanted: they are options of flom-run alone\n"
