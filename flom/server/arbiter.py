@@ -631,7 +631,15 @@ class DeferredArbiter(Acquiring):
         self._table.outrank(estate.epoch)
         self._table.recall(estate.resources, self.now())
         self.restore()
-        for joint, claims in groupby(estate.claims, key=lambda claim: claim.joint):
+        for claim in estate.claims:
+            if claim.token:
+                self._carry_out(self._table.request(_request_of(claim, sessions[claim.client]), self.now()))
+        for lost in estate.lost:
+            none, has, which = SessionId(next(self._ids)), lost.token, lost.element
+            request = LockRequest(none, lost.name, lost.mode, lost.quantity, regains=True, element=which, token=has)
+            self._table.recall_lost(request, lost.left, self.now())
+        waiting = [claim for claim in estate.claims if not claim.token]
+        for joint, claims in groupby(waiting, key=lambda claim: claim.joint):
             requests = [_request_of(claim, sessions[claim.client]) for claim in claims]
             if joint:
                 self._carry_out(self._table.request_all(SetRequest(tuple(requests)), self.now()))
@@ -965,5 +973,14 @@ def _request_of(claim: Claim, session: SessionId) -> LockRequest:
 
 def _wishes_of(claim: Claim) -> Wishes | None:
     key = claim.keys[0] if claim.keys else None
-    wishes = Wishes(claim.lineage, claim.nested, value=claim.value, key=key)
-    return wishes if claim.lineage or wishes.concerns_kept else None
+    wishes = Wishes(
+        claim.lineage,
+        claim.nested,
+        claim.max_hold,
+        claim.value,
+        key,
+        lock_delay=claim.delays[0] if claim.delays else None,
+        wanted=claim.wanted,
+        left=claim.left,
+    )
+    return wishes if claim.lineage or wishes.is_binding or wishes.left else None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from flom.core.locks.handover import Claim, Client, Estate
-from flom.core.protocol.messages import Wishes
+from typing import Any, Final
+
+from flom.core.locks.handover import Claim, Client, Estate, Lost
+from flom.core.locks.snapshot import LockView
 from flom.core.requests import SessionId
 from flom.core.sessions import MOST_BROKEN
 from flom.errors import FlomError
 from flom.server.arbiter import DeferredArbiter
 from flom.server.sessions import Sessions
 from flom.text import one_line, truncate
+
+_LEAST_LEFT: Final = 0.001
+"""Seconds that are left of a lock that ends at any moment; 0 would be no limit."""
 
 
 class HandoverFailed(FlomError):
@@ -73,16 +78,26 @@ def estate_of(arbiter: DeferredArbiter, sessions: Sessions) -> tuple[Estate, dic
                 lock.token,
                 0.0 if lock.token else now - lock.since + lock.request.waited,
                 lock.joint,
-                *_wished(lock.request.wishes),
+                *_wished(lock, now),
             )
             for lock in claims
+        ],
+        [
+            Lost(was.name, was.mode, was.quantity, lost.element, lost.token, max(0.0, lost.until - now))
+            for resource in view.resources
+            for lost in resource.lost
+            for was in [lost.request]
         ],
     )
     return estate, {id: by_id[id].secret for id in ids}
 
 
-def _wished(wishes: Wishes | None) -> tuple[tuple[str, ...], str, bool, tuple[str, ...]]:
-    """Return what the last fields of a L{Claim} say of C{wishes}."""
+def _wished(lock: LockView, now: float) -> tuple[Any, ...]:
+    """Return the last fields of a L{Claim}: what is wished of C{lock}, and what is left of its time."""
+    left = 0.0 if lock.until is None else max(_LEAST_LEFT, lock.until - now)
+    wishes = lock.request.wishes
     if wishes is None:
-        return (), "", False, ()
-    return wishes.lineage, wishes.nested, wishes.value, () if wishes.key is None else (wishes.key,)
+        return (), "", False, (), 0.0, (), False, left
+    key = () if wishes.key is None else (wishes.key,)
+    delay = () if wishes.lock_delay is None else (wishes.lock_delay,)
+    return wishes.lineage, wishes.nested, wishes.value, key, wishes.max_hold, delay, wishes.wanted, left

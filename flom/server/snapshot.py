@@ -239,6 +239,6 @@ def _locks(arbiter: DeferredArbiter, counters: Counters, views: list[LockView], 
             beside,
             converts or None,
         )
-        for number, request, since, element, token, _, beside, held, shares, converts in views
+        for number, request, since, element, token, _, beside, held, shares, converts, _ in views
         if (peer := arbiter.peer(request.session)) is not None
     ]

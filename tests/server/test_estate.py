@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from flom.core.effects import Granted, Queued
+from flom.core.effects import Granted, Queued, Revoked, Wanted
 from flom.core.locks.handover import read_estate
 from flom.core.protocol.messages import Wishes
 from flom.core.sessions import Owner
@@ -93,6 +93,65 @@ def test_a_waiter_is_told_by_the_next_leader_what_it_has_wished_to_know() -> Non
     [*_, granted] = heirs[1].effects
     assert isinstance(granted, Granted)
     assert granted.request.wishes == Wishes(value=True, key="")
+
+
+def successor(daemon: Daemon) -> tuple[Daemon, list[Session]]:
+    """Return another daemon that has taken over all of C{daemon}, and its clients there."""
+    estate = read_estate(estate_of(daemon.arbiter, daemon.sessions)[0].write())
+    other = Daemon()
+    other.arbiter.resume()
+    heirs = [other.client()[0] for _ in estate.clients]
+    other.arbiter.check(estate)
+    other.arbiter.take_over(estate, [heir.id for heir in heirs])
+    return other, heirs
+
+
+def test_a_limit_ends_a_lock_at_the_next_leader_when_it_would_have() -> None:
+    daemon = Daemon()
+    (first, _), (second, _) = daemon.client(), daemon.client()
+    first.ask("R", wishes=Wishes(max_hold=10.0))
+    second.ask("R", wishes=Wishes(max_hold=20.0))
+    daemon.clock.advance(4.0)
+    other, heirs = successor(daemon)
+    other.clock.advance(3.0)
+    last, heirs = successor(other)
+    last.clock.advance(2.9)
+    assert Revoked not in heirs[0].kinds()
+    last.clock.advance(0.1)
+    assert isinstance(heirs[0].effects[-1], Revoked)
+    [*_, granted] = heirs[1].effects
+    assert isinstance(granted, Granted)
+    assert granted.left == 20.0
+
+
+def test_a_holder_is_told_by_the_next_leader_that_it_is_wanted() -> None:
+    daemon = Daemon()
+    (first, _), (second, _) = daemon.client(), daemon.client()
+    first.ask("R", wishes=Wishes(wanted=True))
+    other, [heir] = successor(daemon)
+    Session(other.arbiter).ask("R")
+    assert Wanted in heir.kinds()
+    assert second.effects == []
+
+
+def test_what_a_lock_delay_keeps_is_kept_by_the_next_leader() -> None:
+    daemon = Daemon()
+    (first, _), (second, _) = daemon.client(), daemon.client()
+    first.ask("R", wishes=Wishes(lock_delay=10.0))
+    first.leave()
+    second.ask("R", wishes=Wishes(lock_delay=5.0))
+    daemon.clock.advance(4.0)
+    other, [heir] = successor(daemon)
+    other.clock.advance(5.9)
+    assert heir.granted == []
+    other.clock.advance(0.1)
+    assert heir.granted == ["R"]
+    heir.leave()
+    later = Session(other.arbiter).ask("R")
+    other.clock.advance(4.9)
+    assert later.granted == []
+    other.clock.advance(0.1)
+    assert later.granted == ["R"]
 
 
 def test_with_nothing_held_it_is_empty() -> None:

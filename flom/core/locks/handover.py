@@ -57,6 +57,9 @@ class Claim(NamedTuple):
     @ivar joint: the same number, 1 or more, for all that a request waits for at once, in their order; 0 for others.
     @ivar lineage: see L{flom.core.protocol.messages.Wishes}, as for C{nested} and C{value}.
     @ivar keys: the key there, if there is one.
+    @ivar max_hold: see L{flom.core.protocol.messages.Wishes}, as for C{wanted}.
+    @ivar delays: the lock delay there, if one is wished.
+    @ivar left: seconds for which a lock that is held still may be; 0 if there is no limit.
     """
 
     client: int
@@ -73,6 +76,26 @@ class Claim(NamedTuple):
     nested: str = ""
     value: bool = False
     keys: tuple[str, ...] = ()
+    max_hold: float = 0.0
+    delays: tuple[float, ...] = ()
+    wanted: bool = False
+    left: float = 0.0
+
+
+class Lost(NamedTuple):
+    """
+    What a holder has lost, and a lock delay keeps from all clients.
+
+    @ivar element: which one, for the types that have elements.
+    @ivar left: seconds for which it is kept still.
+    """
+
+    name: ResourceName
+    mode: LockMode
+    quantity: int
+    element: str | None
+    token: int
+    left: float
 
 
 class Estate(NamedTuple):
@@ -81,29 +104,35 @@ class Estate(NamedTuple):
 
     @ivar epoch: of the fencing tokens so far.
     @ivar claims: what is held, and then what is waited for, each in the order in which it was asked for.
+    @ivar lost: what lock delays keep, beside what is held.
     """
 
     epoch: int
     resources: list[Kept]
     clients: list[Client]
     claims: list[Claim]
+    lost: list[Lost] = []
 
     def write(self) -> str:
         """Return all of it as one line of ASCII."""
         resources = [each._replace(name=each.name.text) for each in self.resources]  # type: ignore[arg-type]
         claims = [_write_claim(each) for each in self.claims]
-        return json.dumps([self.epoch, resources, self.clients, claims], separators=(",", ":"))
+        written = [self.epoch, resources, self.clients, claims]
+        if self.lost:  # left out otherwise, so that daemons of before can read it
+            written.append([each._replace(name=each.name.text) for each in self.lost])  # type: ignore[arg-type]
+        return json.dumps(written, separators=(",", ":"))
 
 
 def read_estate(text: str) -> Estate:
     """Return what L{Estate.write} has written; raise L{RemoteProtocolError} if C{text} is nothing of the kind."""
     try:
-        epoch, resources, clients, claims = json.loads(text)
+        epoch, resources, clients, claims, *others = json.loads(text)
         estate = Estate(
             _number(epoch, MAX_EPOCH),
             [_kept(*each) for each in resources],
             [_client(*each) for each in clients],
             [_claim(len(clients), *each) for each in claims],
+            [_lost(*each) for lost in others[:1] for each in lost],
         )
         _check_joint(estate.claims)
         return estate
@@ -164,6 +193,10 @@ def _claim(
     nested: str = "",
     value: bool = False,
     keys: tuple[str, ...] = (),
+    max_hold: float = 0.0,
+    delays: tuple[float, ...] = (),
+    wanted: bool = False,
+    left: float = 0.0,
 ) -> Claim:
     return Claim(
         _number(client, clients - 1),
@@ -180,6 +213,21 @@ def _claim(
         str(nested),
         bool(value),
         tuple(check_text("key", key) for key in keys[:1]),
+        _seconds(max_hold),
+        tuple(_seconds(delay) for delay in delays[:1]),
+        bool(wanted),
+        _seconds(left),
+    )
+
+
+def _lost(name: str, mode: int, quantity: int, element: str | None, token: int, left: float) -> Lost:
+    return Lost(
+        parse_name(name),
+        LockMode(mode),
+        check_quantity(quantity),
+        None if element is None else str(element),
+        _number(token, MAX_TOKEN),
+        _seconds(left),
     )
 
 

@@ -22,6 +22,7 @@ class LockView(NamedTuple):
     @ivar held: for what was granted what it shares with other holders; C{None} if it shares nothing.
     @ivar shares: the number that all have in common who share it, that of the first of them; C{None} likewise.
     @ivar converts: of a conversion that waits: the number of what is held, and waits for another mode; 0 for others.
+    @ivar until: when it will have been held for too long, in seconds of the monotonic clock; C{None} for no limit.
     """
 
     number: int
@@ -34,26 +35,28 @@ class LockView(NamedTuple):
     held: LockRequest | None = None
     shares: int | None = None
     converts: int = 0
+    until: float | None = None
 
 
 class LostView(NamedTuple):
     """
     What a holder has lost, and no client is granted yet because of a lock delay.
 
-    @ivar number: that of the lock, see L{LockView}.
+    @ivar number: that of the lock, see L{LockView}, as for C{token}.
     @ivar until: when it is free, in seconds of the monotonic clock.
     """
 
     number: int
     request: LockRequest
     element: str | None
+    token: int
     until: float
 
     @classmethod
     def of(cls, lost: tuple[Holding, float]) -> LostView:
         """Return how others may see what is C{lost}, until when."""
         holding, until = lost
-        return cls(holding.number, holding.request, holding.element, until)
+        return cls(holding.number, holding.granted, holding.element, holding.token, until)
 
 
 class ResourceView(NamedTuple):

@@ -288,6 +288,30 @@ class LockTable:
             self._entries[entry.key] = entry
             self._set_alarm(entry, entry.idle_until)
 
+    def recall_lost(self, request: LockRequest, seconds: float, now: Instant) -> None:
+        """
+        Keep from all clients what a holder had lost at another daemon, once all is reclaimed that is held.
+
+        @param request: regains it; its session is none.
+        @param seconds: for which it is kept.
+        """
+        entry = self._entries.get(request.name.key)
+        if entry is None:
+            return
+        others = chain(self._held_at(entry.key), () if entry.wishes is None else entry.wishes.lost)
+        shared = next((other for other in others if other.token == request.token), None)  # tokens are shared, too
+        holding = entry.resource.reclaim(request, now) if shared is None else share(shared, request)
+        if holding is None:
+            return
+        holding.number, holding.since, holding.token = next(self._numbers), now.monotonic, request.token
+        self.outrank(epoch_of(request.token))
+        self._lose(entry, holding, now.monotonic + seconds)
+
+    def _held_at(self, key: str) -> Iterable[Holding]:
+        """Return what is held of the resource C{key}."""
+        bindings = (record.bindings[key] for record in self._sessions.values() if key in record.bindings)
+        return chain.from_iterable(chain.from_iterable(each.holdings.values()) for each in bindings)
+
     def settle(self) -> None:
         """Note in L{unsaved} exactly where all sequences are that are to be remembered: the daemon ends."""
         for entry in self._entries.values():
@@ -321,6 +345,8 @@ class LockTable:
                     claim = LockView(holding.number, holding.request, holding.since, holding.element, holding.token)
                     if holding.sharing is not None:
                         claim = claim._replace(held=holding.granted, shares=holding.sharing.number)
+                    if binding.entry.wishes is not None:
+                        claim = claim._replace(until=binding.entry.wishes.ends_at(holding))
                     held[binding.entry.key].append(claim)
                 for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
                     shown = LockView(arrival.number, request, arrival.since)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flom.core.effects import Granted, Instant, Refused
-from flom.core.locks.handover import Claim, Client, Estate, read_estate
+from flom.core.effects import Ended, Granted, Instant, Refused
+from flom.core.locks.handover import Claim, Client, Estate, Lost, read_estate
 from flom.core.locks.positions import Kept
 from flom.core.locks.table import LockTable
 from flom.core.modes import LockMode
@@ -58,7 +58,11 @@ def test_what_is_written_is_read() -> None:
             Claim(0, parse_name("U"), LockMode.PR, 1, True, 0.0, None, 5, 0.0, 0, ("a" * 16,)),
             Claim(0, parse_name("V"), LockMode.EX, 1, True, 0.0, None, 0, 0.0, 0, (), "", True, ("",)),
             Claim(0, parse_name("W"), LockMode.EX, 1, True, 0.0, None, 0, 0.0, 0, (), "", False, ("monday",)),
+            Claim(
+                0, parse_name("X"), LockMode.EX, 1, True, 0, None, 6, 0, 0, (), "", False, (), 60.0, (0.0,), True, 9.5
+            ),
         ],
+        [Lost(parse_name("a.b"), LockMode.EX, 1, "b", 4294967299, 12.5)],
     )
     assert read_estate(estate.write()) == estate
     assert estate.write().isascii()
@@ -81,6 +85,13 @@ def test_what_is_written_is_read() -> None:
         lambda estate: estate[3][0].__setitem__(7, 2**63),
         lambda estate: estate[3][0].__setitem__(8, float("nan")),
         lambda estate: estate[3][0].extend([0, [], "", True, ["x" * 65]]),
+        lambda estate: estate[3][0].extend([0, [], "", True, [], -1.0]),
+        lambda estate: estate[3][0].extend([0, [], "", True, [], 0.0, ["soon"]]),
+        lambda estate: estate[3][0].extend([0, [], "", True, [], 0.0, [], False, -1.0]),
+        lambda estate: estate.append([["", 5, 1, None, 1, 2.0]]),
+        lambda estate: estate.append([["R", 5, 1, None, 1, -2.0]]),
+        lambda estate: estate.append([["R", 5, 1]]),
+        lambda estate: estate.append(7),
     ],
 )
 def test_what_no_daemon_writes_is_refused(change: Any) -> None:
@@ -97,7 +108,9 @@ def test_what_no_daemon_writes_is_refused(change: Any) -> None:
 def test_a_claim_that_stands_alone_has_the_fields_that_it_always_had() -> None:
     """Daemons of before read claims of nine fields."""
     claim = Claim(0, parse_name("R"), LockMode.EX, 1, True, 0.0, None, 0, 2.5)
-    assert len(json.loads(Estate(1, [], [CLIENT], [claim]).write())[3][0]) == 9
+    written = json.loads(Estate(1, [], [CLIENT], [claim]).write())
+    assert len(written) == 4
+    assert len(written[3][0]) == 9
 
 
 @pytest.mark.parametrize(
@@ -185,6 +198,41 @@ def test_what_was_remembered_of_a_sequence_here_gives_way() -> None:
     other.recall(table.keep(NOW), NOW)
     other.expire(Instant(1005.0, NOW.wall))
     assert ask(other, 2, "_s_n[1]").element == "2"
+
+
+@pytest.mark.parametrize("name", ["R", "N[1]", "a", "_S_n[1]", "/h/x"])
+def test_what_was_lost_is_kept_from_others_for_the_rest_of_the_delay(name: str) -> None:
+    table = make_table()
+    request = LockRequest(SessionId(9), parse_name(name), element=hand_over_of(name), token=2**32 + 5, regains=True)
+    kept = make_table()
+    ask(kept, 1, name)
+    table.recall(kept.keep(NOW), NOW)
+    table.recall_lost(request, 3.0, NOW)
+    assert (table.held, table.lost) == (0, 1)
+    ask(table, 1, name)
+    assert table.expire(Instant(1002.9, NOW.wall)) == []
+    [granted] = table.expire(Instant(1003.0, NOW.wall))
+    assert isinstance(granted, Granted)
+    assert granted.token > request.token
+    assert table.lost == 0
+
+
+def hand_over_of(name: str) -> str | None:
+    """Return which element of C{name} is held first."""
+    return ask(make_table(), 1, name).element  # type: ignore[no-any-return]
+
+
+def test_what_was_lost_and_is_shared_is_free_after_all_have_ended() -> None:
+    table = make_table()
+    kept = make_table()
+    ask(kept, 1, "N[2]", quantity=2)
+    table.recall(kept.keep(NOW), NOW)
+    how: dict[str, Any] = {"quantity": 2, "token": 2**32 + 5, "regains": True}
+    ask(table, 1, "N[2]", **how)
+    table.recall_lost(LockRequest(SessionId(9), parse_name("N[2]"), **how), 3.0, NOW)
+    ask(table, 2, "N[2]")
+    assert [type(effect) for effect in table.release(SessionId(1), parse_name("N[2]"), NOW)] == [Ended]
+    assert [type(effect) for effect in table.expire(Instant(1003.0, NOW.wall))] == [Granted]
 
 
 @pytest.mark.parametrize(("name", "memory"), [("R", (1,)), ("_s_n[1]", (2**32,)), ("_s_n[1]", (5, 0)), ("a.b", ())])
