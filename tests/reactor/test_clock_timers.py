@@ -263,6 +263,7 @@ def test_a_timer_keeps_its_time(
 
 READERS: Final = {
     "ctl/quorum_doctor.py": "whether the clock of a member of etcd is right",
+    "job/kept.py": "when a job was finished, for people to read",
     "net/campaign.py": "since when a candidate stands, which is its rank",
     "net/clock.py": "system_instant, of whose two clocks the wall clock is for what people read, and for ranks",
     "server/counters.py": "when the daemon began",

@@ -15,7 +15,7 @@ from twisted.logger import LogEvent
 
 from flom.core.group.addresses import Group
 from flom.core.group.key import GroupKey
-from flom.core.modes import LockMode
+from flom.core.modes import LockMode, excludes_no_more
 from flom.core.proofs import ProofKey
 from flom.core.protocol.connection import ClientConnection
 from flom.core.protocol.decode import decode
@@ -130,11 +130,18 @@ def test_a_reclaim_that_is_forged_is_refused_and_logged(forged: dict[str, Any], 
     assert client.reclaims(successor)
 
 
-@pytest.mark.parametrize("forged", [{"mode": LockMode.PR}, {"name": "R2"}])
+@pytest.mark.parametrize("forged", [{"mode": LockMode.EX}, {"mode": LockMode.CW}, {"name": "R2"}])
 def test_another_mode_or_resource_is_not_what_was_granted(forged: dict[str, Any]) -> None:
-    client = Client()
+    client = Client(R1.replace(mode=LockMode.PR))
     client.ask(first_daemon())
     assert not client.reclaims(daemon(), **forged)
+
+
+@pytest.mark.parametrize("mode", [LockMode.PR, LockMode.CR, LockMode.NL])
+def test_a_mode_that_excludes_no_more_may_have_come_of_a_conversion(mode: LockMode) -> None:
+    client = Client(R1.replace(mode=LockMode.PR))
+    client.ask(first_daemon())
+    assert client.reclaims(daemon(), mode=mode)
 
 
 def test_another_quantity_is_not_what_was_granted() -> None:
@@ -163,12 +170,15 @@ forgeries = st.fixed_dictionaries(
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["red", "red.green", "N[3]", "/a", "_s_n[2]"]), forgeries)
 def test_nothing_is_reclaimed_but_what_was_granted(name: str, forged: dict[str, Any]) -> None:
-    client = Client(R1.replace(name=name), TcpTransport)
+    client = Client(R1.replace(name=name, mode=LockMode.PR), TcpTransport)
     client.ask(first_daemon())
     honest, successor = client.reclaim(), daemon()
-    bound = ("name", "mode", "quantity", "element", "token", "proof", "session")
-    said = decode(encode(client.reclaim(**forged)))
-    is_honest = all(getattr(said, field) == getattr(decode(encode(honest)), field) for field in bound)
+    bound = ("name", "quantity", "element", "token", "proof", "session")
+    said, had = decode(encode(client.reclaim(**forged))), decode(encode(honest))
+    assert isinstance(said, Lock)
+    assert isinstance(had, Lock)
+    is_honest = all(getattr(said, field) == getattr(had, field) for field in bound)
+    is_honest &= excludes_no_more(said.mode, had.mode)
     assert client.reclaims(successor, **forged) is is_honest
     assert is_honest or isinstance(client.ask(successor, honest), Granted)
 
