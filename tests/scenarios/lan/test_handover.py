@@ -13,7 +13,7 @@ from typing import Final
 from tests.fakes.daemon import BIN
 from tests.fakes.exclusion import Marks
 from tests.fakes.netns import needs_network_namespaces, needs_nft
-from tests.fakes.programs import Running, assert_refused, eventually, name_of
+from tests.fakes.programs import Running, assert_refused, complaints, eventually, name_of
 from tests.scenarios.lan import grants
 from tests.scenarios.lan.network import GROUP, Lan, LanHost, Member, await_leader, in_group
 from tests.scenarios.lan.test_reclaim import SCRIPTS, Holders
@@ -98,7 +98,7 @@ def test_waiters_keep_their_order(lan: Lan) -> None:
     assert_kept(holder)
     for number, waiter in enumerate(waiters, 2):
         done = waiter.finish()
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, complaints(done)) == (0, "")
         assert f"Locked element is '{number}'" in done.stdout
         assert successor.host.name in done.stdout
 
