@@ -92,6 +92,20 @@ def test_a_loss_is_told(programs: Programs, fake: FakeDaemon, history: Path, tmp
     assert events(history) == ["request", "grant", "begin", "loss", "end"]
 
 
+def test_a_lock_that_was_converted_is_told_and_no_violation(programs: Programs, daemon: Daemon, history: Path) -> None:
+    words = ["-s", daemon.socket, "-d", "0", "--history", str(history)]
+    converts = f"{BIN / 'flomctl'} convert PR && echo converted && read line"
+    writer = programs.start(*words, "--", "sh", "-c", converts)
+    assert writer.line().isdecimal()  # the token
+    assert writer.line() == "converted"
+    assert programs.start(*words, "-l", "PR", "--", "true").finish().returncode == 0
+    writer.say("")
+    assert writer.finish().returncode == 0
+    done = flomctl(programs, "check", str(history))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no violations" in done.stdout
+
+
 def test_a_file_that_cannot_be_written_is_one_line(programs: Programs, daemon: Daemon, tmp_path: Path) -> None:
     words = ["-s", daemon.socket, "--history"]
     done = programs.start(*words, str(tmp_path), "--", "echo", "ran").finish()
