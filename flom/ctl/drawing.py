@@ -39,6 +39,7 @@ _STYLES: Final = {
     "holds": "green",
     "shares": "green",
     "in grace": "red",
+    "lost": "red",
     "waits": "yellow",
     "converts": "yellow",
     "incubated": "magenta",
@@ -135,6 +136,7 @@ def _cells(row: Row, number: int, rows: list[Row], *, is_at_top: bool, is_narrow
     duration = spell_seconds(row.seconds)
     if lock is None:
         duration += " left"
+        who = "its holder was lost" if row.state == "lost" else ""
     else:
         who, mode, element = spell_client(lock), _spell_mode(lock), lock.element or ""
         if is_narrow:

@@ -30,8 +30,8 @@ class Row(Value):
     type: str
     free: str  # what is left of the resource, in words
     state: str  # "holds" and so on
-    lock: LockStatus | None  # None for a resource that is idle
-    seconds: float  # for how long that has been so
+    lock: LockStatus | None  # None for a resource that is idle, and for what a lock delay keeps
+    seconds: float  # for how long that has been so, or will be without a lock
 
 
 class Section(Value):
@@ -69,7 +69,8 @@ def select(status: Status, glob: str | None) -> Status:
         return name == glob or fnmatchcase(name, glob)  # brackets belong to names too
 
     def is_wanted(resource: ResourceStatus) -> bool:
-        return any(map(matches, {resource.name, *(lock.name for lock in (*resource.holders, *resource.waiters))}))
+        locks = (lock.name for lock in (*resource.holders, *resource.waiters))
+        return any(map(matches, {resource.name, *locks, *(lost.name for lost in resource.lost)}))
 
     return status.replace(
         resources=tuple(filter(is_wanted, status.resources)),
@@ -191,6 +192,7 @@ def _section(resource: ResourceStatus) -> Section:
         return Row(lock.name, resource.type, free, state, lock, lock.seconds)
 
     rows = [row("in grace" if lock.in_grace else spell_holding(lock), lock) for lock in resource.holders]
+    rows += [Row(lost.name, resource.type, free, "lost", None, lost.left) for lost in resource.lost]
     rows += [row("waits" if lock.converts is None else "converts", lock) for lock in resource.waiters]
     if not rows:
         rows = [Row(resource.name, resource.type, free, "idle", None, resource.idle_left or 0.0)]

@@ -9,6 +9,7 @@ command waits for a lock by another C{flom-run}. Where that leads in a circle, i
 from __future__ import annotations
 
 import sys
+from math import ceil
 
 from flom.client.blocking.status import open_status
 from flom.core.names import parse_name
@@ -89,12 +90,14 @@ def _as_dict(waits: list[Wait], incubated: list[LockStatus], blocked: Blocked) -
     listed = []
     for alike in by_kind.values():
         resource, blockers = alike[0].resource, alike[0].resource.blockers(alike[0].lock)
+        lost = resource.kept_from(alike[0].lock)
         locks |= {lock.number: lock for lock in (*blockers, *(wait.lock for wait in alike))}
         listed.append(
             {
                 "resource": resource.name,
                 "waiters": [wait.lock.number for wait in alike],
                 "blockers": [lock.number for lock in blockers],
+                "lost": [{"name": each.name, "left": each.left} for each in lost],
                 "deadlocked": [wait.lock.number for wait in alike if blocked.is_hopeless(wait)],
             }
         )
@@ -233,6 +236,8 @@ class _Writer:
             branch.add("as above" if lock.number in self._written else "and so on")
             return
         self._written.add(lock.number)
+        for lost in wait.resource.kept_from(lock):
+            branch.add(f"{one_line(lost.name)} is free in {spell_seconds(ceil(lost.left))}: its last holder was lost")
         blockers = wait.resource.blockers(lock)
         if not blockers and not lock.beside:
             earlier = [other for other in wait.resource.ahead_of(lock) if other.beside]

@@ -23,7 +23,16 @@ from flom.server.arbiter import DeferredArbiter
 from flom.server.counters import Counters
 from flom.status.deadlocks import Search
 from flom.status.json import json_pieces
-from flom.status.model import Counts, DaemonStatus, DoneStatus, LockStatus, ResourceStatus, Status, ValueStatus
+from flom.status.model import (
+    Counts,
+    DaemonStatus,
+    DoneStatus,
+    LockStatus,
+    LostStatus,
+    ResourceStatus,
+    Status,
+    ValueStatus,
+)
 
 _PIECE: Final = 500
 """Locks that are looked at in one turn of the reactor."""
@@ -190,15 +199,27 @@ def _buckets(histogram: Histogram) -> dict[str, int]:
 def _resource(
     view: ResourceView, holders: tuple[LockStatus, ...], waiters: tuple[LockStatus, ...], now: float
 ) -> ResourceStatus:
+    name = parse_name(view.name)
     return ResourceStatus(
         view.number,
         view.name,
-        parse_name(view.name).type_name,
+        name.type_name,
         round(now - view.since, 3),
         view.free,
         None if view.idle_until is None else round(max(0.0, view.idle_until - now), 3),
         holders,
         waiters,
+        tuple(
+            LostStatus(
+                lost.number,
+                lost.request.name.text,
+                lost.request.mode.name if name.has_mode else None,
+                lost.request.quantity if name.has_quantity else None,
+                lost.element,
+                round(max(0.0, lost.until - now), 3),
+            )
+            for lost in view.lost
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from flom.status.model import (
     DoneStatus,
     HoldStatus,
     LockStatus,
+    LostStatus,
     QuorumStatus,
     ResourceStatus,
     Status,
@@ -51,7 +52,7 @@ def json_pieces(status: Status) -> Iterator[str]:
         for kind, locks in (("holders", resource.holders), ("waiters", resource.waiters)):
             yield f',"{kind}":'
             yield from _list_pieces(locks)
-        yield "}"
+        yield f',"lost":{_dumps(resource.lost)}}}'
         comma = ","
     yield '],"incubator":'
     yield from _list_pieces(status.incubator)
@@ -137,7 +138,7 @@ def _dumps(value: Any) -> str:
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__slots__ if name not in ("holders", "waiters")}
+    return {name: getattr(value, name) for name in value.__slots__ if name not in ("holders", "waiters", "lost")}
 
 
 def _quorum(found: Any) -> Any:
@@ -147,7 +148,10 @@ def _quorum(found: Any) -> Any:
 def _resource(found: dict[str, Any]) -> Any:
     free = found["free"]
     locks = {kind: tuple(map(_lock, found[kind])) for kind in ("holders", "waiters")}
-    return _make(ResourceStatus, found | locks | {"free": tuple(free) if isinstance(free, list) else free})
+    lost = tuple(_make(LostStatus, each) for each in found.get("lost", ()))  # which earlier ones leave out
+    return _make(
+        ResourceStatus, found | locks | {"lost": lost, "free": tuple(free) if isinstance(free, list) else free}
+    )
 
 
 _LATER_FIELDS: Final = {

@@ -12,9 +12,11 @@ from flom.core.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Final
+    from typing import Final, TypeVar
 
     from flom.status.deadlocks import Circle
+
+    _Kept = TypeVar("_Kept", "LockStatus", "LostStatus")
 
 _MOST_COMPARED: Final = 20_000
 """Pairs of a kind of waiter and a holder that L{ResourceStatus.blocking} compares at most: 20 ms."""
@@ -64,6 +66,17 @@ class LockStatus(Value):
         return self.shares not in (None, self.number)
 
 
+class LostStatus(Value):
+    """What a holder has lost, and a lock delay keeps from all clients (docs/howto/limit-holds.md)."""
+
+    number: int  # that of the lock
+    name: str  # as of a lock, and the next three too
+    mode: str | None
+    quantity: int | None
+    element: str | None
+    left: float  # seconds until it is free
+
+
 class ResourceStatus(Value):
     """One resource; for a hierarchy, the whole tree."""
 
@@ -75,11 +88,16 @@ class ResourceStatus(Value):
     idle_left: float | None  # seconds until it is forgotten; None while it has holders or waiters
     holders: tuple[LockStatus, ...]  # in the order in which they were granted it
     waiters: tuple[LockStatus, ...]  # in the order of arrival
+    lost: tuple[LostStatus, ...] = ()  # in the order in which holders were lost
 
     def blockers(self, waiter: LockStatus) -> list[LockStatus]:
         """Return the holders because of which C{waiter} waits."""
         others = (holder for holder in self.holders if holder.number != waiter.converts)
         return self._in_the_way(others, waiter)
+
+    def kept_from(self, waiter: LockStatus) -> list[LostStatus]:
+        """Return what lock delays keep because of which C{waiter} waits."""
+        return self._in_the_way(self.lost, waiter)
 
     def ahead_of(self, waiter: LockStatus) -> list[LockStatus]:
         """Return the waiters that came before C{waiter}; in a hierarchy, only those in its way."""
@@ -105,7 +123,7 @@ class ResourceStatus(Value):
             kind: [holder.number for holder in self._in_the_way(self.holders, waiter)] for kind, waiter in kinds.items()
         }
 
-    def _in_the_way(self, others: Iterable[LockStatus], waiter: LockStatus) -> list[LockStatus]:
+    def _in_the_way(self, others: Iterable[_Kept], waiter: LockStatus) -> list[_Kept]:
         if waiter.mode is None:
             return [other for other in others if other.quantity != 0]  # each that holds some of it
         mode, node, is_tree = LockMode[waiter.mode], f"{waiter.name}/", self.type == "hierarchical"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flom.ctl.rows import ORDERS, blocked_first, describe_daemon, plain_lines, sections_of, select
-from flom.status.model import QuorumStatus
+from flom.status.model import LostStatus, QuorumStatus
 from tests.fakes.status import make_status
 
 
@@ -50,6 +50,15 @@ def test_who_shares_a_lock_and_who_waits_to_convert_one_are_told_apart() -> None
     status = make_status("R").replace(resources=(resource.replace(holders=(outer, inner), waiters=(waiter,)),))
     _, *rows = plain_lines(sections_of(status, blocked_first))
     assert [row.split("\t")[3] for row in rows] == ["holds", "shares", "converts"]
+
+
+def test_what_a_lock_delay_keeps_has_a_row() -> None:
+    status = make_status("R")
+    [resource] = status.resources
+    kept = resource.replace(holders=(), lost=(LostStatus(7, "R", "EX", None, None, 11.5),))
+    _, row = plain_lines(sections_of(status.replace(resources=(kept,)), blocked_first))
+    cells = row.split("\t")
+    assert (cells[0], cells[3], cells[10]) == ("R", "lost", "11.5")
 
 
 def test_a_daemon_in_its_grace_period_is_said_to_be_and_for_how_long() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 
 import pytest
 
@@ -74,6 +75,17 @@ def test_a_waiter_and_its_blockers(scene: Scene) -> None:
             f"    pid {holder.pid} ({user}, sh) holds R1 (EX)",
         ],
     )
+
+
+def test_what_a_lock_delay_keeps_is_said_to_be_free_later(scene: Scene, programs: Programs, daemon: Daemon) -> None:
+    limits = ["--max-hold", "0.2", "--lock-delay", "50", "--on-lost", "kill"]
+    assert programs.run("-s", daemon.socket, "-r", "R1", *limits, "--", "sleep", "30").returncode == 95
+    scene.wait_for("R1")
+    _, [_, _, why] = scene.show("R1")
+    assert re.fullmatch(r"    R1 is free in \d\d s: its last holder was lost", why)
+    [wait] = json.loads(flomctl(programs, "wait-for", "--json", "-s", daemon.socket).stdout)["waits"]
+    assert [lost["name"] for lost in wait["lost"]] == ["R1"]
+    assert "\tlost\t" in flomctl(programs, "status", "-s", daemon.socket).stdout
 
 
 def test_a_resource_without_waiters(scene: Scene) -> None:

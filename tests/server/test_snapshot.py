@@ -15,16 +15,17 @@ from flom._version import __version__
 from flom.core.protocol.decode import decode
 from flom.core.protocol.encode import encode
 from flom.core.protocol.framing import END_OF_MESSAGE
-from flom.core.protocol.messages import ManagementRefused, StatusFollows, StatusRequest
+from flom.core.protocol.messages import ManagementRefused, StatusFollows, StatusRequest, Wishes
 from flom.server.arbiter import DeferredArbiter
 from flom.server.connection import MOST_TO_SHOW
 from flom.server.counters import Counters
 from flom.server.options import ServerOptions
 from flom.server.snapshot import Statuses, take_status, write_in_turns
 from flom.status.json import from_json
-from flom.status.model import LockStatus, Status
+from flom.status.model import LockStatus, LostStatus, Status
 from tests.fakes.connections import FakeTls, MemoryClient, MemoryDaemon, lock, xml
 from tests.fakes.logs import warnings
+from tests.fakes.sessions import Session
 
 HOST = "127.0.0.1"
 
@@ -154,6 +155,19 @@ def test_it_shows_holders_and_waiters() -> None:
     expected = LockStatus(3, f"{HOST}/40000", "0123", None, None, "R1", "PR", None, None, 2.0, token=FIRST_TOKEN)
     assert resource.holders == (expected,)
     assert resource.waiters == (LockStatus(4, "192.0.2.7/40000", "0123", None, None, "R1", "EX", None, None, 0.5),)
+
+
+def test_it_shows_what_a_lock_delay_keeps_and_for_how_long() -> None:
+    clock = Clock()
+    arbiter = DeferredArbiter(clock)
+    for name in ("R1", "N[3]"):
+        Session(arbiter).ask(name, wishes=Wishes(lock_delay=10.0)).leave()
+    clock.advance(2.0)
+    simple, numeric = take_status(arbiter, Counters(started=0.0)).resources
+    assert (simple.holders, simple.waiters) == ((), ())
+    [lost] = simple.lost
+    assert lost == LostStatus(lost.number, "R1", "EX", None, None, 8.0)
+    assert numeric.lost == (LostStatus(numeric.lost[0].number, "N[3]", None, 1, None, 8.0),)
 
 
 @pytest.mark.parametrize(

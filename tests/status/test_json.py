@@ -11,7 +11,7 @@ import pytest
 from flom.errors import RemoteProtocolError
 from flom.status.deadlocks import find_deadlocks
 from flom.status.json import from_json, json_pieces, to_json
-from flom.status.model import DoneStatus, QuorumStatus, ValueStatus
+from flom.status.model import DoneStatus, LostStatus, QuorumStatus, ValueStatus
 from tests.fakes.status import make_status
 from tests.status.test_deadlocks import make_status as deadlocked
 
@@ -60,8 +60,19 @@ def test_fields_stand_in_the_order_of_the_document() -> None:
     assert list(written) == ["format", "daemon", "resources", "incubator", "deadlocks", "values"]
     assert written["format"] == 1
     [resource] = written["resources"]
-    assert list(resource) == ["number", "name", "type", "seconds", "free", "idle_left", "holders", "waiters"]
+    assert list(resource) == ["number", "name", "type", "seconds", "free", "idle_left", "holders", "waiters", "lost"]
     assert list(resource["holders"][0])[:6] == ["number", "address", "peer_id", "pid", "uid", "name"]
+
+
+def test_what_lock_delays_keep_can_be_read() -> None:
+    status = make_status("R1")
+    [resource] = status.resources
+    kept = status.replace(resources=(resource.replace(lost=(LostStatus(7, "R1", "EX", None, None, 11.5),)),))
+    written = to_json(kept)
+    assert from_json(written) == kept
+    said = json.loads(written)
+    del said["resources"][0]["lost"]
+    assert from_json(json.dumps(said)) == status
 
 
 def test_deadlocks_are_written_by_the_numbers_of_locks() -> None:
