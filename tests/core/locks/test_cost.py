@@ -262,6 +262,37 @@ def test_an_unlock_costs_no_more_if_its_session_holds_much() -> None:
     assert unlock_after(MANY) <= unlock_after(FEW)
 
 
+class Limits:
+    """Clients that hold one unit each, with limits, and want to know when another waits; as many units were lost."""
+
+    def __init__(self, size: int) -> None:
+        self.table = LockTable(lambda format, wall: str(wall))
+        self.name = parse_name("N[100000]")
+        for n in range(2 * size):
+            self.table.request(self.asked(n), Instant(0.0, 0.0))
+        for n in range(size, 2 * size):
+            self.table.drop(SessionId(n), Instant(0.0, 0.0))
+
+    def asked(self, n: int) -> LockRequest:
+        wishes = Wishes(max_hold=1000.0 + n % 7, lock_delay=2000.0 + n % 5, wanted=True)
+        return LockRequest(SessionId(n), self.name, wishes=wishes)
+
+    def costs(self) -> dict[str, int]:
+        now = Instant(1.0, 1.0)
+        steps: dict[str, Callable[[], list[Effect]]] = {
+            "a grant with a limit": lambda: self.table.request(self.asked(99_999), now),
+            "its release": lambda: self.table.release(SessionId(99_999), self.name, now),
+            "a holder that is lost": lambda: self.table.drop(SessionId(FEW // 2), now),
+            "nothing that is due": lambda: self.table.expire(now),
+        }
+        return {name: cost(step)[0] for name, step in steps.items()}
+
+
+def test_thousands_of_limits_and_lock_delays_cost_no_more_than_ten() -> None:
+    few, many = Limits(FEW).costs(), Limits(SEVERAL).costs()
+    assert {name: (few[name], many[name]) for name in few if many[name] > LOGARITHM * few[name]} == {}
+
+
 def test_the_cost_of_a_walk_along_a_queue_would_show() -> None:
     def walk(steps: int) -> list[Effect]:
         for _ in range(steps):
