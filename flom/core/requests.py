@@ -74,6 +74,10 @@ class LockRequest(Record):
         """Return another request for the same in C{mode}."""
         return self._changed(mode=mode)
 
+    def under(self, lineage: tuple[str, ...], nested: str) -> LockRequest:
+        """Return another request for the same, of a client of C{lineage}; see L{Wishes}, as for C{nested}."""
+        return self._changed(wishes=(self.wishes or Wishes()).replace(lineage=lineage, nested=nested))
+
     def _changed(self, **changes: object) -> LockRequest:
         values = {field: getattr(self, field) for field in self.__slots__}
         return LockRequest(**values | changes)

@@ -263,6 +263,11 @@ class DeferredArbiter(Acquiring):
         self._carry_out(effects)
         return any(isinstance(effect, Granted) and effect.request is request for effect in effects)
 
+    def relate(self, session: SessionId, lineage: tuple[str, ...], nested: str = "") -> None:
+        """Make what C{session} holds be of C{lineage}; see L{LockTable.relate}."""
+        if self._table.holds(session):
+            self._table.relate(session, lineage, nested)
+
     def hand_on(self, session: SessionId, deliver: Deliver, peer: Callable[[], Peer]) -> None:
         """Make C{session}, with all that it holds, that of another client; see L{open}."""
         self._sessions[session], self._peers[session] = deliver, peer

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from flom.codes import Outcome
 from flom.core.effects import Delivered, Granted
-from flom.core.protocol.messages import HoldOrder, HoldTold
+from flom.core.protocol.messages import HoldOrder, HoldTold, Wishes
 from flom.core.requests import LockRequest
 from flom.server.holds import Adopter, HoldError, told_of
 from flom.text import one_line, truncate
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class _Client(Adopter):
     """A connection that has adopted a hold, or is about to."""
 
-    def __init__(self, client: LockProtocol) -> None:
-        super().__init__(client.who, self._take)
+    def __init__(self, client: LockProtocol, wishes: Wishes) -> None:
+        super().__init__(client.who, self._take, wishes.lineage, wishes.nested)
         self._client = client
 
     def _take(self, effect: Delivered) -> None:
@@ -49,7 +49,7 @@ class Holding:
         wishes, arbiter = request.wishes, client.arbiter
         assert wishes is not None
         if wishes.adopts:
-            self._adopt(client, request, wishes.adopts)
+            self._adopt(client, request, wishes)
             return
         why = arbiter.kept_holds.why_not(wishes)
         if not why and arbiter.has_locks(client.id):
@@ -103,8 +103,8 @@ class Holding:
         client.arbiter.kept_holds.leave(adopter)
         return True
 
-    def _adopt(self, client: LockProtocol, request: LockRequest, handle: str) -> None:
-        holds = client.arbiter.kept_holds
+    def _adopt(self, client: LockProtocol, request: LockRequest, wishes: Wishes) -> None:
+        handle, holds = wishes.adopts, client.arbiter.kept_holds
         if client.arbiter.has_locks(client.id) or client in self.adopting:
             why = "a connection on which something is held or waited for cannot adopt a hold"
             self._refuse(client, request, Outcome.IMPOSSIBLE, why)
@@ -113,7 +113,7 @@ class Holding:
             if former.is_same_client(client, request.secret) and holds.is_adopted_by(handle, adopter):
                 self.release(former)  # its connection is broken, which was not known here yet
                 former.abort()
-        adopter = self.adopting[client] = _Client(client)
+        adopter = self.adopting[client] = _Client(client, wishes)
         adopted = holds.adopt(handle, adopter)
 
         def tell(hold: Hold) -> None:

@@ -52,11 +52,20 @@ class Adopter:
 
     @ivar peer: returns who it is.
     @ivar tell: called with what becomes of its hold.
+    @ivar lineage: see L{flom.core.protocol.messages.Wishes}, as for C{nested}.
     """
 
-    def __init__(self, peer: Callable[[], Peer], tell: Callable[[Delivered], None]) -> None:
+    def __init__(
+        self,
+        peer: Callable[[], Peer],
+        tell: Callable[[Delivered], None],
+        lineage: tuple[str, ...] = (),
+        nested: str = "",
+    ) -> None:
         self.peer = peer
         self.tell = tell
+        self.lineage = lineage
+        self.nested = nested
 
 
 class Holds:
@@ -327,7 +336,10 @@ class Holds:
         self._set_timer()
 
         def note(_: None) -> Hold:
-            return self._check(hold.id)
+            adopted = self._check(hold.id)
+            if self._adopters.get(hold.id) is adopter:
+                self._arbiter.relate(self._sessions[hold.id], adopter.lineage, adopter.nested)
+            return adopted
 
         def undo(failure: Failure) -> Failure:
             if hold.id in self._table and self._adopters.get(hold.id) is adopter:
@@ -349,6 +361,7 @@ class Holds:
         if id is None:
             return
         del self._adopters[id]
+        self._arbiter.relate(self._sessions[id], ())
         hold = self._table[id].left(self._arbiter.now())
         self._table.put(hold)
         self._set_timer()

@@ -352,6 +352,26 @@ def test_what_an_adopter_gets_is_what_was_granted() -> None:
     assert (answer.element, answer.token) == (granted.element, granted.token)
 
 
+def test_commands_under_the_one_that_has_adopted_it_are_refused_or_share_it() -> None:
+    outer, inner = "a" * 16, "b" * 16
+    daemon = Daemon()
+    handle = daemon.hold()
+    adopter = daemon.connect()
+    assert adopter.ask("hold", Wishes((outer,), adopts=handle), wait=False).answer().code == Outcome.GRANTED
+    refused = daemon.connect().ask(wishes=Wishes((inner, outer))).answer()
+    assert refused.code == Outcome.DEADLOCK
+    assert "under whose command this one runs" in refused.why
+    sharing = daemon.connect().ask(wishes=Wishes((inner, outer), nested="share"))
+    assert sharing.answer().code == Outcome.GRANTED
+    sharing.leave()
+    assert [lock.lineage for lock in daemon.locks()] == [(outer,)]
+    adopter.leave()
+    assert [lock.lineage for lock in daemon.locks()] == [()]
+    assert daemon.connect().ask(wishes=Wishes((inner, outer))).received() != []
+    daemon.clock.advance(TTL + 0.1)
+    assert is_free(daemon) is False
+
+
 def test_it_is_adopted_by_one_command_at_a_time() -> None:
     daemon = Daemon()
     handle = daemon.hold()

@@ -610,6 +610,20 @@ class LockTable:
             effects.append(Converting(request, mode, number))
         return self._serve(entry, now, effects)
 
+    def relate(self, session: SessionId, lineage: tuple[str, ...], nested: str = "") -> None:
+        """
+        Make all that C{session} holds, which waits for nothing, be of C{lineage} from now on: that of a command which
+        goes on under it, or none when that has ended (L{flom.core.locks.circles}).
+        """
+        for binding in self._sessions[session].bindings.values():
+            for holding in (each for same in binding.holdings.values() for each in same):
+                if holding.request.wishes is not None:
+                    self._circles.remove_holding(holding)
+                request = holding.request = holding.request.under(lineage, nested)
+                self._circles.add_holding(holding)
+                if self._watched:
+                    self._sets.note_holder(request)
+
     def refuse_conversions(self) -> list[Effect]:
         """Refuse all conversions that wait, while no waiter is granted anything."""
         effects: list[Effect] = []
