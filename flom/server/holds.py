@@ -142,6 +142,7 @@ class Holds:
             regains=True,
             element=hold.element,
             token=hold.token,
+            wishes=Wishes(ttl=hold.ttl),  # as of the request by which it began
         )
         if self._arbiter.reinstate(request):
             return True

@@ -367,9 +367,26 @@ def test_commands_under_the_one_that_has_adopted_it_are_refused_or_share_it() ->
     assert [lock.lineage for lock in daemon.locks()] == [(outer,)]
     adopter.leave()
     assert [lock.lineage for lock in daemon.locks()] == [()]
-    assert daemon.connect().ask(wishes=Wishes((inner, outer))).received() != []
-    daemon.clock.advance(TTL + 0.1)
-    assert is_free(daemon) is False
+    again = daemon.connect()
+    again.ask("hold", Wishes(("c" * 16,), adopts=handle), wait=False)
+    assert daemon.connect().ask(wishes=Wishes((inner, "c" * 16))).answer().code == Outcome.DEADLOCK
+
+
+def test_who_shares_an_adopted_hold_comes_back_to_the_next_daemon_in_any_order() -> None:
+    outer, inner = Wishes(("a" * 16,)), Wishes(("b" * 16, "a" * 16), nested="share")
+    first = Daemon()
+    handle = first.hold()
+    adopts = outer.replace(adopts=handle)
+    first.connect().ask("hold", adopts, wait=False)
+    token = first.connect().ask(wishes=inner).answer().token
+    daemon = first.restart()
+    daemon.arbiter.begin_grace(10.0)
+    assert daemon.connect().ask(wishes=inner, regains=True, token=token).answer().code == Outcome.GRANTED
+    assert daemon.connect().ask("hold", adopts, wait=False, regains=True).answer().code == Outcome.GRANTED
+    assert sorted(lock.lineage for lock in daemon.locks()) == [outer.lineage, inner.lineage]
+    daemon.clock.advance(10.1)  # the end of the grace period
+    assert daemon.connect().ask(wishes=inner.replace(nested="")).answer().code == Outcome.DEADLOCK
+    assert len({lock.token for lock in daemon.locks()}) == 1
 
 
 def test_it_is_adopted_by_one_command_at_a_time() -> None:

@@ -98,8 +98,8 @@ class Circles:
             _add(self._held, request.name.key, holding)
             _add(self._holdings, request.session, holding)
             _add(self._by_id, lineage[0], holding)
-            if request.regains:
-                self._by_token.setdefault(holding.token, holding)
+        if request.regains and _can_be_shared(request):
+            self._by_token.setdefault(holding.token, holding)
 
     def remove_holding(self, holding: Holding) -> None:
         """Note that C{holding} has ended."""
@@ -110,8 +110,8 @@ class Circles:
             _remove(self._held, request.name.key, holding)
             _remove(self._holdings, request.session, holding)
             _remove(self._by_id, lineage[0], holding)
-            if request.regains and self._by_token.get(holding.token) is holding:
-                del self._by_token[holding.token]
+        if request.regains and self._by_token.get(holding.token) is holding:
+            del self._by_token[holding.token]
 
     def add_wait(self, request: LockRequest) -> None:
         """
@@ -363,6 +363,12 @@ class _Doom:
 def _lineage(request: LockRequest) -> tuple[str, ...]:
     wishes = request.wishes
     return () if wishes is None else wishes.lineage
+
+
+def _can_be_shared(request: LockRequest) -> bool:
+    """Return whether a command may run under what C{request} was granted: its own, or one that adopts that hold."""
+    wishes = request.wishes
+    return wishes is not None and bool(wishes.lineage or wishes.ttl)
 
 
 def _kind(request: LockRequest) -> _Kind:
