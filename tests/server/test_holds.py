@@ -352,7 +352,7 @@ def test_what_an_adopter_gets_is_what_was_granted() -> None:
     assert (answer.element, answer.token) == (granted.element, granted.token)
 
 
-def test_commands_under_the_one_that_has_adopted_it_are_refused_or_share_it() -> None:
+def test_commands_under_its_adopter_are_refused_or_share_it() -> None:
     outer, inner = "a" * 16, "b" * 16
     daemon = Daemon()
     handle = daemon.hold()
@@ -372,7 +372,7 @@ def test_commands_under_the_one_that_has_adopted_it_are_refused_or_share_it() ->
     assert daemon.connect().ask(wishes=Wishes((inner, "c" * 16))).answer().code == Outcome.DEADLOCK
 
 
-def test_who_shares_an_adopted_hold_comes_back_to_the_next_daemon_in_any_order() -> None:
+def test_who_shares_an_adopted_hold_comes_back_in_any_order() -> None:
     outer, inner = Wishes(("a" * 16,)), Wishes(("b" * 16, "a" * 16), nested="share")
     first = Daemon()
     handle = first.hold()
