@@ -9,7 +9,7 @@ from typing import Final
 from flom.client.blocking.acquire import Acquirer, Hooks, request_of
 from flom.client.blocking.connection import Conversation, Interrupted
 from flom.client.blocking.keeper import Keeper, keep
-from flom.codes import ReturnCode
+from flom.codes import Outcome, ReturnCode
 from flom.config import Config, default_socket
 from flom.core.names import parse_name
 from flom.errors import (
@@ -43,7 +43,10 @@ _CLEANABLE: Final = frozenset({FLOM_HANDLE_STATE_INIT, FLOM_HANDLE_STATE_DISCONN
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-_TEXTS: Final = {int(code): code.text for code in ReturnCode}
+_TEXTS: Final = {int(code): code.text for code in ReturnCode} | {
+    int(Outcome.DEADLOCK): "WARNING: to wait for the lock would be to wait for ever: a deadlock",
+}
+"""FLoM's texts, and ours for the code of a deadlock, which FLoM does not have."""
 
 _held: Final[set[Conversation | Keeper]] = set()
 """

@@ -100,6 +100,10 @@ def test_a_number_that_is_no_code_has_a_text_too(code: int) -> None:
     assert flom.flom_strerror(code) == "ERROR: unknown error"
 
 
+def test_a_deadlock_which_flom_has_no_code_for_has_a_text_of_ours() -> None:
+    assert flom.flom_strerror(20) == "WARNING: to wait for the lock would be to wait for ever: a deadlock"
+
+
 def test_constants_print_as_numbers() -> None:
     assert {type(value) for name, value in star().items() if name.isupper()} == {int}
 
