@@ -53,6 +53,11 @@ def with_lineage(request: Lock, lineage: tuple[str, ...], nested: str) -> Lock:
     return request.replace(wishes=wishes)
 
 
+def with_own(request: Lock, lineage: tuple[str, ...]) -> Lock:
+    """Return C{request} with C{lineage} in the place of this process's, unless that is empty."""
+    return request.replace(wishes=(request.wishes or Wishes()).replace(lineage=lineage)) if lineage else request
+
+
 def wishes_here(wishes: Wishes | None) -> Wishes | None:
     """
     Return C{wishes} with the lineage of this process, if it runs under a command and C{wishes} have none yet.

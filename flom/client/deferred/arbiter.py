@@ -48,6 +48,7 @@ from flom.errors import (
     LockRefused,
 )
 from flom.interfaces import IArbiter, IReactor
+from flom.job.lineage import lineage_of, new_id, with_own
 from flom.job.sender import signed
 from flom.net.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from flom.net.machine_id import unique_id
@@ -126,9 +127,11 @@ class RemoteArbiter(Acquiring):
         self._turns: dict[Lock, DeferredSemaphore] = {}
         self._undecided: set[Deferred[Held]] = set()
         self._is_closed = False
+        self._lineage: tuple[str, ...] = ()  # of the command for which a lock is about to be asked
 
     def _begin(self, asked: Asked | AskedAll, what: str) -> Deferred[Held]:
-        waiting = Deferred.fromCoroutine(self._take_turn(signed(asked.message(unique_id())), what))
+        message = signed(asked.message(unique_id()))
+        waiting = Deferred.fromCoroutine(self._take_turn(message, with_own(message, self._lineage), what))
         self._undecided.add(waiting)
         return waiting.addBoth(self._note_decision, waiting)
 
@@ -149,9 +152,9 @@ class RemoteArbiter(Acquiring):
         Start a command as soon as the lock is granted, and release the lock when the command has ended: with rollback
         if the status is not 0.
 
-        The command finds FLOM_RESOURCE, FLOM_RESOURCES, FLOM_LOCK_MODE, FLOM_ELEMENT and FLOM_TOKEN in its environment;
-        the element, if there is one, is its last argument too. Signals that this process ignores, it ignores.
-        Cancelling the Deferred withdraws the request, or kills the command that is just being started.
+        The command finds FLOM_RESOURCE, FLOM_RESOURCES, FLOM_LOCK_MODE, FLOM_ELEMENT, FLOM_TOKEN and FLOM_LINEAGE in
+        its environment; the element, if there is one, is its last argument too. Signals that this process ignores, it
+        ignores. Cancelling the Deferred withdraws the request, or kills the command that is just being started.
 
         @param words: the command and its arguments. It is looked for in the PATH of its environment.
         @param protocol: hears of the process as with C{reactor.spawnProcess}; nothing if it cannot be executed.
@@ -167,8 +170,12 @@ class RemoteArbiter(Acquiring):
         """
         if isinstance(words, str | bytes) or not words:
             return fail(InvalidRequest(f"{name}: {words!r} is no list of the words of a command"))
-        acquiring = self.acquire(name, mode, **wanted)
-        options = {"inherit": inherit, "quantity": wanted.get("quantity", 1)}
+        self._lineage = lineage = lineage_of(new_id())
+        try:
+            acquiring = self.acquire(name, mode, **wanted)
+        finally:
+            self._lineage = ()
+        options = {"inherit": inherit, "quantity": wanted.get("quantity", 1), "lineage": lineage}
         child = spawn(self._clock, acquiring, name, mode, words, protocol, childFDs, env, path, **options)
         return Deferred.fromCoroutine(child)
 
@@ -190,11 +197,11 @@ class RemoteArbiter(Acquiring):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _take_turn(self, message: Lock, what: str) -> Held:
-        """Ask once fewer than L{MAX_ASKING} others ask for the same."""
+    async def _take_turn(self, same: Lock, message: Lock, what: str) -> Held:
+        """Ask by C{message} once fewer than L{MAX_ASKING} others ask for the C{same}."""
         if self._is_closed:
             raise Closed(f"{what}: this client was closed")
-        turns = self._turns.setdefault(message, DeferredSemaphore(MAX_ASKING))
+        turns = self._turns.setdefault(same, DeferredSemaphore(MAX_ASKING))
         try:
             return await turns.run(lambda: Deferred.fromCoroutine(self._lock(self._ways.extend(message))))
         except FlomError as e:
@@ -206,7 +213,7 @@ class RemoteArbiter(Acquiring):
             raise
         finally:
             if turns.tokens == turns.limit:
-                self._turns.pop(message, None)
+                self._turns.pop(same, None)
 
     def _note_decision(self, result: Held | Failure, waiting: Deferred[Held]) -> Held | Failure:
         self._undecided.discard(waiting)

@@ -28,6 +28,7 @@ from flom.errors import FlomError
 from flom.interfaces import IReactor
 from flom.job.descriptors import EndWatch
 from flom.job.environment import DEADLINE, TakenLock, add_locks
+from flom.job.lineage import pass_on
 from flom.job.signals import PYTHON_IGNORES
 from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute, words_with
@@ -90,14 +91,21 @@ async def spawn(
     *,
     inherit: bool = True,
     quantity: int = 1,
+    lineage: tuple[str, ...] = (),
 ) -> Child:
-    """Start a command when C{acquiring}, a request for C{name} in C{mode}, fires; see C{RemoteArbiter.spawn}."""
+    """
+    Start a command when C{acquiring}, a request for C{name} in C{mode}, fires; see C{RemoteArbiter.spawn}.
+
+    @param lineage: what the request has told; empty if it has told none.
+    """
     held = await acquiring
     process: _Process | None = None
     deadline, keeping = _Deadline(), _Keeping()
     try:
         given = os.environb if env is None else env
         environment = {os.fsencode(key): os.fsencode(value) for key, value in given.items()}
+        if lineage:
+            pass_on(lineage, environment)
         add_locks(environment, [TakenLock(name, as_mode(mode), quantity, held.element, held.token)])
         descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
         if inherit:

@@ -50,3 +50,10 @@ def test_what_is_asked_of_a_lock_beyond_flom_is_refused_and_not_ignored(option: 
     done = run(option, "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (99, "")
     assert done.stderr == "max-hold, lock-delay, notify-wanted: they are options of flom-run alone\n"
+
+
+def test_what_its_command_waits_for_is_not_its_own_lock(daemon: Daemon) -> None:
+    inner = f"{sys.executable} -m flom.client.deferred -s {daemon.socket} -r R1 -- echo ran"
+    done = run("-s", daemon.socket, "-r", "R1", "--", "sh", "-c", inner)
+    assert (done.returncode, done.stdout) == (93, "")
+    assert "under whose command this one runs" in done.stderr

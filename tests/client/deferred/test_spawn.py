@@ -31,6 +31,7 @@ from flom.net.clock import system_instant
 from flom.reactor.ports import ClaimedEndpoint
 from flom.server.arbiter import DeferredArbiter
 from flom.server.service import build_daemon
+from tests.fakes.daemon import FLOM_RUN
 from tests.fakes.pipes import read_soon
 from tests.fakes.processes import FakeProcesses, HeldOfTest
 
@@ -126,6 +127,7 @@ async def test_its_environment_is_ours_or_the_one_that_is_given(scene: Scene, mo
     assert "OURS=1\n" in await output_of(scene, ["env"])
     assert "FLOM_ELEMENT" not in await output_of(scene, ["env"])
     *given, token, resources, deadline = (await output_of(scene, ["/usr/bin/env"], env={"GIVEN": "1"})).splitlines()
+    assert given.pop(1).startswith("FLOM_LINEAGE=")
     assert given == ["GIVEN=1", "FLOM_RESOURCE=R1", "FLOM_LOCK_MODE=EX"]
     assert re.fullmatch("FLOM_TOKEN=[0-9]+", token)
     assert resources == f"FLOM_RESOURCES=R1\tEX\t1\t{token.partition('=')[2]}\t"
@@ -405,3 +407,18 @@ def test_the_connection_takes_no_descriptor_that_means_something(processes: Fake
     spawned(processes, HeldOfTest(number=7), childFDs={0: 0, 7: "r"})
     [deadline] = set(processes.descriptors) - {0, 7, 8}
     assert processes.descriptors == {0: 0, 7: "r", 8: 7, deadline: deadline}
+
+
+# what runs under it
+
+
+@pytest_twisted.ensureDeferred
+async def test_its_command_is_told_what_it_runs_under(scene: Scene) -> None:
+    """Each has an id of its own: one may wait for what another holds, and is refused what its own program holds."""
+    first, second = [await output_of(scene, ["sh", "-c", "echo $FLOM_LINEAGE"]) for _ in range(2)]
+    assert first != second
+    inner = f"{FLOM_RUN} -s {scene.path} -r R1 -o 30 -- true 2>&1; echo $?"
+    shown = await output_of(scene, ["sh", "-c", inner])
+    assert "under whose command this one runs" in shown
+    assert shown.endswith("\n93\n")
+    assert await output_of(scene, ["sh", "-c", inner], name="R2") == "0\n"
