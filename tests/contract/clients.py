@@ -15,7 +15,7 @@ import flom.aio
 from flom.client.blocking.lock import BlockingLock, Held
 from flom.client.blocking.several import HeldAll
 from flom.codes import ReturnCode
-from flom.core.modes import as_mode
+from flom.core.modes import LockMode, as_mode
 from flom.errors import CannotWait, FlomError, InvalidName, LockBusy, LockImpossible, LockTimeout, Misuse
 from tests.fakes.peers import PATIENCE
 
@@ -27,9 +27,23 @@ class BlockingHeld:
 
     def __init__(self, held: Held) -> None:
         self.element = held.element
-        self.token = held.token
         self._held = held
         self.parts = held.parts if isinstance(held, HeldAll) else ()
+
+    @property
+    def token(self) -> int | None:
+        return self._held.token
+
+    @property
+    def mode(self) -> LockMode:
+        return self._held.mode
+
+    @property
+    def is_lost(self) -> bool:
+        return self._held.is_lost
+
+    def convert(self, mode: Any, **asked: Any) -> Deferred[None]:
+        return deferToThread(self._held.convert, mode, **asked)
 
     @property
     def value(self) -> str:
@@ -98,10 +112,24 @@ class TaskHeld:
 
     def __init__(self, tasks: Tasks, held: flom.aio.Held) -> None:
         self.element = held.element
-        self.token = held.token
         self.parts = held.parts
         self._held = held
         self._tasks = tasks
+
+    @property
+    def token(self) -> int | None:
+        return self._held.token
+
+    @property
+    def mode(self) -> LockMode:
+        return self._held.mode
+
+    @property
+    def is_lost(self) -> bool:
+        return self._held.is_lost
+
+    def convert(self, mode: Any, **asked: Any) -> Deferred[None]:
+        return self._tasks.run(self._held.convert(mode, **asked))
 
     @property
     def value(self) -> str:

@@ -377,7 +377,7 @@ async def test_a_value_that_is_not_kept_is_told_at_the_release(arbiter: Arbiter)
 # conversions
 
 
-@deferred
+@ours
 @pytest_twisted.ensureDeferred
 async def test_a_writer_that_converts_lets_readers_in(arbiter: Arbiter) -> None:
     writer = await arbiter.acquire("R1")
@@ -389,7 +389,7 @@ async def test_a_writer_that_converts_lets_readers_in(arbiter: Arbiter) -> None:
         await held.release()
 
 
-@deferred
+@ours
 @pytest_twisted.ensureDeferred
 async def test_a_reader_that_converts_comes_before_all_that_wait(arbiter: Arbiter) -> None:
     readers = [await arbiter.acquire("R1", "PR") for _ in range(2)]
@@ -410,16 +410,12 @@ async def test_a_reader_that_converts_comes_before_all_that_wait(arbiter: Arbite
     await (await writing).release()
 
 
-@deferred
+@ours
 @pytest_twisted.ensureDeferred
 async def test_a_conversion_that_is_given_up_leaves_the_lock_as_it_was(arbiter: Arbiter) -> None:
     readers = [await arbiter.acquire("/r/1", "PR") for _ in range(2)]
     await turns_away(LockBusy)(readers[0].convert("EX", timeout=0))
     await turns_away(LockTimeout)(readers[0].convert("EX", timeout=0.001))
-    cancelled = readers[0].convert("PW")
-    await turns_away(Misuse)(readers[0].convert("EX"))
-    cancelled.cancel()
-    await turns_away(CancelledError)(cancelled)
     assert readers[0].mode == LockMode.PR
     await readers[1].convert("CR")
     await readers[1].release()
@@ -428,6 +424,20 @@ async def test_a_conversion_that_is_given_up_leaves_the_lock_as_it_was(arbiter: 
 
 
 @deferred
+@pytest_twisted.ensureDeferred
+async def test_a_conversion_may_be_cancelled_and_then_asked_for_anew(arbiter: Arbiter) -> None:
+    readers = [await arbiter.acquire("R1", "PR") for _ in range(2)]
+    cancelled = readers[0].convert("PW")
+    await turns_away(Misuse)(readers[0].convert("EX"))
+    cancelled.cancel()
+    await turns_away(CancelledError)(cancelled)
+    assert readers[0].mode == LockMode.PR
+    await readers[1].release()
+    await readers[0].convert("EX", timeout=0)
+    await readers[0].release()
+
+
+@ours
 @pytest_twisted.ensureDeferred
 async def test_what_cannot_be_converted_is_refused(arbiter: Arbiter) -> None:
     units, held, other = [await arbiter.acquire(name) for name in ("N[3]", "R1", "R2")]
@@ -444,7 +454,7 @@ async def test_what_cannot_be_converted_is_refused(arbiter: Arbiter) -> None:
         await each.release()
 
 
-@deferred
+@ours
 @pytest_twisted.ensureDeferred
 async def test_a_value_is_set_in_the_mode_to_which_a_lock_was_converted(arbiter: Arbiter) -> None:
     held = await arbiter.acquire("R1", "PR", value=True)
@@ -459,7 +469,7 @@ async def test_a_value_is_set_in_the_mode_to_which_a_lock_was_converted(arbiter:
     await held.release()
 
 
-@deferred
+@ours
 @pytest_twisted.ensureDeferred
 async def test_one_of_several_locks_cannot_be_converted(arbiter: Arbiter) -> None:
     held = await arbiter.acquire_all(["a", "b"])

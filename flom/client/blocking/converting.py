@@ -15,6 +15,8 @@ from flom.errors import FlomError, not_converted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flom.client.blocking.acquire import Acquirer
     from flom.client.blocking.connection import Conversation
     from flom.core.modes import LockMode
@@ -30,6 +32,7 @@ class Conversions:
     @ivar token: by which; C{None} from a daemon of FLoM's.
     @ivar is_waiting: true from L{ask} until that is decided, or withdrawn.
     @ivar refusal: why the last one was refused; C{None} if it was not.
+    @ivar on_end: called when it is not waited for any more, whatever has become of it; C{None} for nothing.
     """
 
     def __init__(self, acquirer: Acquirer, message: Lock) -> None:
@@ -40,17 +43,22 @@ class Conversions:
         self.token = acquirer.granted.token
         self.is_waiting = False
         self.refusal: FlomError | None = None
+        self.on_end: Callable[[], None] | None = None
         self._target: AskedToConvert | None = None  # until the daemon has answered
         self._conversation: Conversation | None = None
         self._number = 0  # of the last one on that connection
 
-    def ask(self, conversation: Conversation, asked: AskedToConvert) -> None:
-        """Ask for C{asked} on C{conversation}; what was asked for before is not to be waited for any more."""
+    def ask(self, conversation: Conversation | None, asked: AskedToConvert) -> None:
+        """
+        Ask for C{asked} on C{conversation}; what was asked for before is not to be waited for any more.
+
+        @param conversation: where the lock is held; C{None} while it is being reclaimed: L{resume} asks, then.
+        """
         self.is_waiting, self.refusal = True, None
         self._ask(conversation, asked)
 
-    def stay(self, conversation: Conversation) -> None:
-        """Withdraw the conversion that waits, by one to the mode that is held."""
+    def stay(self, conversation: Conversation | None) -> None:
+        """Withdraw the conversion that waits, if one does, by one to the mode that is held; see L{ask}."""
         if self.is_waiting:
             self.is_waiting = False
             self._ask(conversation, AskedToConvert(self.mode, True, None))
@@ -60,8 +68,17 @@ class Conversions:
         if self._target is not None:
             self._ask(conversation, self._target)
 
-    def _ask(self, conversation: Conversation, asked: AskedToConvert) -> None:
-        self._target, self._conversation = asked, conversation
+    def end(self, why: FlomError) -> None:
+        """Wait no more for the conversion that waits, if one does, because of C{why}: the lock is lost or released."""
+        if self.is_waiting:
+            self._target, self.refusal, self.is_waiting = None, why, False
+            self._tell_end()
+
+    def _ask(self, conversation: Conversation | None, asked: AskedToConvert) -> None:
+        self._target = asked
+        if conversation is None:
+            return
+        self._conversation = conversation
         if not conversation.connection.converts:
             self._end(not_converted(Outcome.UNSUPPORTED, self.message.name, conversation.peer))
             return
@@ -73,7 +90,9 @@ class Conversions:
         """Note that the lock is to be reclaimed in C{mode}, if its connection ends now."""
         assert self._conversation is not None
         self.message = self.message.replace(mode=mode)
+        granted_at = self._acquirer.granted_at  # from which its longest time is counted still
         self._acquirer.note_grant(self._conversation, self._acquirer.granted, self.message)
+        self._acquirer.granted_at = granted_at
 
     def _note(self, event: Converted | NotConverted) -> None:
         assert self._conversation is not None
@@ -86,9 +105,15 @@ class Conversions:
                 self._reclaim_in(in_both(self.mode, self._target.mode))
         if is_last:
             peer, name = self._conversation.peer, self.message.name
+            self._conversation.on_conversion = None  # so that what is not used any more is no circle
             self._end(not_converted(event.outcome, name, peer) if isinstance(event, NotConverted) else None)
 
     def _end(self, refusal: FlomError | None) -> None:
         self._target, self.refusal = None, refusal if self.is_waiting else None
         self.is_waiting = False
         self._reclaim_in(self.mode)
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        if self.on_end is not None:
+            self.on_end()

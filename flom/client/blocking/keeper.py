@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from flom.client.blocking.acquire import Acquirer
     from flom.client.blocking.connection import Conversation
+    from flom.client.blocking.converting import Conversions
     from flom.core.heartbeat import Heartbeat
     from flom.core.protocol.messages import Lock
     from flom.core.schedule import Schedule
@@ -78,6 +79,7 @@ class Keeper:
     @ivar is_abandoned: true once the lock is to be given up.
     @ivar is_wanted: true once others have waited because of the lock.
     @ivar loss: why the lock was lost; C{None} while it is held, or may still be reclaimed.
+    @ivar conversions: of the lock; C{None} before there is one. They are asked for with the L{guard}.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Keeper:
         """
         self.conversation = conversation
         self.loss: DaemonLost | None = None
+        self.conversions: Conversions | None = None
         self._acquirer = acquirer
         self._message = message
         self._heartbeat = heartbeat
@@ -118,6 +121,11 @@ class Keeper:
             _trace.debug("%s is not kept: %s", self._message.name, e)
             return False
         return True
+
+    @property
+    def connected(self) -> Conversation | None:
+        """The connection on which the lock is held; C{None} while it is being reclaimed."""
+        return self.conversation if self._is_over else None
 
     @property
     def due(self) -> float:
@@ -144,6 +152,7 @@ class Keeper:
             self.loss = unreclaimed(self.conversation.why_lost(), LockTimeout("no daemon came in time"))
             self.is_abandoned = True
             self._acquirer.stop()
+            self._end_conversion()
         return now + left if left > 0 else NEVER
 
     def find_out(self) -> None:
@@ -205,6 +214,12 @@ class Keeper:
             self._thread = None
             _trace.debug("%s is not kept: %s", self._message.name, e)
             self.loss = self.conversation.why_lost()
+            self._end_conversion()
+
+    def _end_conversion(self) -> None:
+        """End the conversion that waits, if the lock is lost."""
+        if self.conversions is not None and self.loss is not None:
+            self.conversions.end(self.loss)
 
     def _start(self, reclaim: Callable[[], None]) -> Running:
         """Call C{reclaim} in a thread, and return that; C{RuntimeError} is raised if there can be none."""
@@ -229,6 +244,9 @@ class Keeper:
                     self._give_up()
                 elif is_held and not self._is_ending:
                     self.start()
+                    if self.conversions is not None:
+                        self.conversions.resume(self.conversation)
+                self._end_conversion()
 
     def _give_up(self) -> None:
         if self.loss is None:
@@ -245,7 +263,7 @@ class Keeper:
         _trace.debug("%s, looking for the one that takes over", why)
         try:
             _import_early()
-            reclaimed = self._acquirer.reclaim(self._message)
+            reclaimed = self._acquirer.reclaim(self._message if self.conversions is None else self.conversions.message)
         except Exception as e:  # a warning too, if they are errors
             self._acquirer.give_up()
             self.conversation.give_up()

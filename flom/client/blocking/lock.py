@@ -24,7 +24,7 @@ from flom.client.blocking.fork_safety import guard
 from flom.config import Config, load
 from flom.core.modes import LockMode
 from flom.core.protocol.encode import encode
-from flom.core.requests import Asked, ask, show_lock
+from flom.core.requests import Asked, ask, ask_to_convert, show_lock
 from flom.errors import DaemonLost, FlomError, InvalidRequest, LockTimeout, Misuse, note_loss
 from flom.job.sender import signed
 from flom.net.machine_id import unique_id
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any, ParamSpec, TypeVar
 
     from flom.client.blocking.connection import Conversation
+    from flom.client.blocking.converter import Converter
     from flom.client.blocking.keeper import Keeper
     from flom.core.held_value import HeldValue
     from flom.core.modes import ModeName
@@ -149,21 +150,28 @@ class Held:
 
     @ivar resource: the name of what is locked.
     @ivar element: which one was granted, for sets, sequences and timestamps.
-    @ivar token: the fencing token (docs/explanation/tokens.md); C{None} from a daemon of FLoM's.
     @ivar is_released: true once it was released.
     """
 
     def __init__(
-        self, message: Lock, granted: Granted, conversation: Conversation, keeper: Keeper | None = None
+        self,
+        message: Lock,
+        granted: Granted,
+        conversation: Conversation,
+        keeper: Keeper | None = None,
+        acquirer: Acquirer | None = None,
     ) -> None:
         """
         @param message: what it was granted for.
         @param keeper: what keeps the lock in a group; it was started.
+        @param acquirer: what has acquired it; L{convert} needs that.
         """
         self.resource = message.title
         self._message = message
         self.element = granted.element
-        self.token = granted.token
+        self._granted = granted
+        self._acquirer = acquirer
+        self._converter: Converter | None = None  # once there is a conversion
         self._granted_on = conversation
         self._keeper = keeper
         if keeper is not None:  # its thread must not be what uses this last
@@ -179,7 +187,20 @@ class Held:
         self.is_released = False
 
     def __repr__(self) -> str:
-        return show_lock(self._message, self.element, self.state)
+        message = self._message if self._converter is None else self._message.replace(mode=self.mode)
+        return show_lock(message, self.element, self.state)
+
+    @property
+    def mode(self) -> LockMode:
+        """The mode in which it is held; L{convert} changes it. Of several locks, that of the first."""
+        return self._message.mode if self._converter is None else self._converter.mode
+
+    @property
+    def token(self) -> int | None:
+        """
+        The fencing token (docs/explanation/tokens.md); C{None} from a daemon of FLoM's. L{convert} may change it.
+        """
+        return self._granted.token if self._converter is None else self._converter.token
 
     @property
     def state(self) -> str:
@@ -242,7 +263,7 @@ class Held:
 
     @value.setter
     def value(self, text: str) -> None:
-        self._known_value.set(text, self._message.mode)
+        self._known_value.set(text, self.mode)
 
     @property
     def wanted(self) -> bool:
@@ -265,6 +286,47 @@ class Held:
         if self.lost is not None:
             raise self.lost
 
+    def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> None:
+        """
+        Change the mode of the lock, which is held all the time (docs/howto/convert.md). If the mode excludes more, this
+        waits until other holders let it, before all new requests, and L{token} is another one.
+
+        If this raises anything, KeyboardInterrupt for example, the request has been withdrawn, and the lock is held in
+        the mode that it had, unless it was lost.
+
+        @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
+        @param timeout: seconds to wait at most; 0 is not to wait, C{None} any time.
+        @raise flom.errors.LockBusy: others are in the way, and this is not to wait.
+        @raise flom.errors.LockDeadlock: another holder waits for this one to convert its lock too.
+        @raise LockTimeout: it was not converted in time.
+        @raise flom.errors.Unsupported: the daemon is one of FLoM's, or an older one.
+        @raise InvalidRequest: an argument makes no sense, the resource has no modes, or the lock was taken at once with
+            others.
+        @raise DaemonLost: see L{lost}.
+        @raise Misuse: it was released, perhaps meanwhile, is another process's, or is being converted already.
+        """
+        if self._message.is_of_several:
+            from flom.core.several import not_to_convert
+
+            raise not_to_convert(self.resource)
+        asked = ask_to_convert(self.resource, mode, timeout)
+        self.check()
+        assert self._acquirer is not None
+        try:
+            self._known_converter(self._acquirer).convert(asked, f"{self.resource} at {self._conversation.peer}")
+        except DaemonLost as e:
+            e.concern(self.resource)
+            raise
+
+    def _known_converter(self, acquirer: Acquirer) -> Converter:
+        from flom.client.blocking.converter import Converter  # which few locks need
+
+        with guard:
+            self._check_ours()
+            if self._converter is None:
+                self._converter = Converter(acquirer, self._message, self._granted_on, self._keeper)
+            return self._converter
+
     def release(self, rollback: bool = False) -> None:
         """
         Release the lock, once. If it is being reclaimed in a group, this waits for the end of that.
@@ -278,7 +340,7 @@ class Held:
         try:
             with guard:
                 self._check_ours()
-                self.is_released = True
+                self._end()
             conversation = self._granted_on if self._keeper is None else self._keeper.end()
             note = None if self._value is None or rollback else self._value.note
             conversation.unlock(self._message.name, rollback, note)
@@ -294,12 +356,18 @@ class Held:
 
     def drop(self) -> None:
         """Release the lock, if it is ours, by closing the connection, at which the daemon rolls back."""
-        self.is_released = True
+        self._end()
         if self._keeper is not None:
             self._keeper.abandon()
         else:
             self._granted_on.say_goodbye()
             self._granted_on.close()
+
+    def _end(self) -> None:
+        self.is_released = True
+        if self._converter is not None:
+            what = f"{self.resource} at {self._conversation.peer}"
+            self._converter.end(Misuse(f"{what}: released before it was converted"))
 
     def fileno(self) -> int:
         """Return the descriptor of the connection, by which another process can keep the lock; see L{release}."""
@@ -382,7 +450,7 @@ class BlockingLock:
             message = signed(self._asked.message(unique_id()))
             conversation, granted = acquirer.acquire(message)
             keeper = self._keep(acquirer, message, conversation)
-            self._held = held = self._holds(message, granted, conversation, keeper)
+            self._held = held = self._holds(message, granted, conversation, keeper, acquirer)
             self._acquirer = 0
             return held
         except BaseException as e:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
+    from flom.client.blocking.acquire import Acquirer
     from flom.client.blocking.connection import Conversation
     from flom.client.blocking.keeper import Keeper
     from flom.config import Config
@@ -102,9 +103,14 @@ class HeldAll(Held):
     """
 
     def __init__(
-        self, message: Lock, granted: Granted, conversation: Conversation, keeper: Keeper | None = None
+        self,
+        message: Lock,
+        granted: Granted,
+        conversation: Conversation,
+        keeper: Keeper | None = None,
+        acquirer: Acquirer | None = None,
     ) -> None:
-        super().__init__(message, granted, conversation, keeper)
+        super().__init__(message, granted, conversation, keeper, acquirer)
         self.parts = parts_held(message, granted)
 
     def __repr__(self) -> str:

@@ -240,7 +240,6 @@ class Held:
 
     @ivar resource: the name of what is locked.
     @ivar element: which one was granted, for sets, sequences and timestamps.
-    @ivar token: the fencing token, by which a store refuses a holder that has lost its lock.
     @ivar parts: what each of several locks has got, in the order in which they were asked for; of one lock, what that
         has. C{resource} has all names then, and C{element} and C{token} are those of the first.
     """
@@ -250,11 +249,20 @@ class Held:
         self._keeper = keeper
         self.resource = held.resource
         self.element = held.element
-        self.token = held.token
         self.parts = held.parts if isinstance(held, HeldAll) else (HeldPart(held.resource, held.element, held.token),)
 
     def __repr__(self) -> str:
         return repr(self._held)
+
+    @property
+    def mode(self) -> LockMode:
+        """The mode in which it is held; L{convert} changes it. Of several locks, that of the first."""
+        return self._held.mode
+
+    @property
+    def token(self) -> int | None:
+        """The fencing token, by which a store refuses a holder that has lost its lock. L{convert} may change it."""
+        return self._held.token
 
     @property
     def is_released(self) -> bool:
@@ -307,6 +315,27 @@ class Held:
         """Wait until others wait because of this lock, and return true; false if it is released or lost before."""
         await asyncio.shield(self._keeper.was_wanted)
         return self.wanted
+
+    async def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> None:
+        """
+        Change the mode of the lock, which is held all the time (docs/howto/convert.md). If the mode excludes more, this
+        waits until other holders let it, before all new requests, and L{token} is another one.
+
+        Cancelling this withdraws the request. If this raises anything, the lock is held in the mode that it had, unless
+        it was lost.
+
+        @param mode: a L{LockMode}, its name, such as C{"PR"}, or its number.
+        @param timeout: seconds to wait at most; 0 is not to wait, C{None} any time.
+        @raise flom.errors.LockBusy: others are in the way, and this is not to wait.
+        @raise flom.errors.LockDeadlock: another holder waits for this one to convert its lock too.
+        @raise flom.errors.LockTimeout: it was not converted in time.
+        @raise flom.errors.Unsupported: the daemon is one of FLoM's, or an older one.
+        @raise InvalidRequest: an argument makes no sense, the resource has no modes, or the lock was taken at once with
+            others.
+        @raise DaemonLost: see L{lost}.
+        @raise Misuse: it was released, perhaps meanwhile, is another process's, or is being converted already.
+        """
+        await run(functools.partial(self._held.convert, mode, timeout=timeout))
 
     async def release(self, rollback: bool = False) -> None:
         """

@@ -404,6 +404,7 @@ _CLIENT: Final[dict[str, dict[type, str]]] = {
         Unlock: _Client.RELEASED,
         Contested: _Client.CONVERTING,
         Revoked: _Client.CONVERTING,
+        Wanted: _Client.CONVERTING,
         Ping: _Client.CONVERTING,
         Pong: _Client.CONVERTING,
         Convert: _Client.CONVERTING,

@@ -471,3 +471,27 @@ async def test_it(n):
     words = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), "-c", "/dev/null", *options, str(tmp_path)]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert "3 passed" in ended.stdout, ended.stdout
+
+
+# conversions
+
+
+def test_cancelling_a_conversion_leaves_the_lock_as_it_was(daemon: Daemon) -> None:
+    async def main() -> None:
+        locks = flom.aio.Client(socket=daemon.socket)
+        async with locks.lock("R", "PR") as held:
+            async with locks.lock("R", "PR"):
+                converting = asyncio.create_task(held.convert("EX"))
+                await asyncio.sleep(0)
+                with pytest.raises(Misuse, match="it is being converted already"):
+                    await held.convert("PW")
+                converting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await converting
+                assert held.mode == LockMode.PR
+            token = held.token
+            await held.convert("EX", timeout=5)
+            assert held.mode == LockMode.EX
+            assert held.token != token
+
+    run(main())
