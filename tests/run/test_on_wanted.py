@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import pytest
 
 from flom.core.protocol.messages import Answer
-from tests.fakes.daemon import BIN
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.peers import FakeDaemon
-from tests.fakes.programs import Programs, assert_refused
+from tests.fakes.programs import Programs, assert_refused, free_port
 
 HANDLES_USR1: Final = """
 import signal, sys
@@ -54,6 +55,24 @@ def test_a_lock_that_is_held_for_too_long_is_lost(programs: Programs, place: lis
     assert (
         done.stderr == "flom-run: R1: the lock was lost: it was held for longer than 0.2 s; the command gets SIGKILL\n"
     )
+
+
+def test_a_limit_is_not_begun_anew_by_the_next_daemon(programs: Programs) -> None:
+    port, most = free_port(), 3.0
+    where = ["-a", "127.0.0.1", "-p", str(port), "-d", "0"]
+    daemon = ["-a", "127.0.0.1", "--unicast-port", str(port)]
+    words = ["--max-hold", str(most), "--on-lost", "kill", "--", "sh", "-c", "echo held; exec sleep 30"]
+    with Daemon(*daemon) as first:
+        holder = programs.start(*where, "-r", "R1", *words)
+        assert holder.line() == "held"
+        first.process.kill()
+        first.process.wait()
+    with Daemon(*daemon):
+        ready = monotonic()
+        done = holder.finish()
+        assert monotonic() - ready < most
+    assert done.returncode == 95
+    assert "it was held for longer than 3 s" in done.stderr
 
 
 def test_what_is_lost_is_kept_for_the_delay(programs: Programs, place: list[str]) -> None:

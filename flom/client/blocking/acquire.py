@@ -28,6 +28,7 @@ from flom.client.retry import (
     RetryBudget,
     jitter,
     silent,
+    with_time_left,
 )
 from flom.codes import ReturnCode
 from flom.core.names import DEFAULT_NAME, parse_name
@@ -349,6 +350,8 @@ class Acquirer:
             try:
                 self.conversation = conversation = self._connect()
                 self.hooks.asks(conversation)
+                if message.regains and self.granted.left:
+                    message = with_time_left(message, self.granted.left, boottime() - self.granted_at)
                 waited = monotonic() - began if has_asked and not message.regains else 0.0
                 answer = self._decide(conversation, message.replace(waited=waited))
             except FlomError as e:

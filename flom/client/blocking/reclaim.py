@@ -204,6 +204,7 @@ def go_on(acquirer: Acquirer, broken: Conversation, message: Lock, deadline: flo
         try:
             limit = min(deadline, monotonic() + COME_BACK_TIMEOUT)
             conversation = acquirer.connect(seek, limit)
+            message = with_time_left(message, acquirer.granted.left, boottime() - acquirer.granted_at)
             answer = conversation.lock(message, min(deadline, monotonic() + UNLOCK_TRY))
             if isinstance(answer, Granted):
                 check_reclaimed(conversation.peer, answer, acquirer.granted.elements)
@@ -227,5 +228,4 @@ def _again(acquirer: Acquirer, message: Lock) -> Lock:
     """Return what reclaims the lock of C{message}, which was granted."""
     granted = acquirer.granted
     session = acquirer.session if granted.proof else ""  # which is of it
-    once_more = again(message, granted).replace(holder=acquirer.holder, session=session)
-    return with_time_left(once_more, granted.left, boottime() - acquirer.granted_at)
+    return again(message, granted).replace(holder=acquirer.holder, session=session)

@@ -195,7 +195,9 @@ class Ways:
                         left = UNLOCK_TRY
                     if self.hosts > 1:
                         left = FIRST_ANSWER
-                    asked_at, locking = self.heartbeats.now(), client.lock(message)
+                    wished = 0.0 if message.wishes is None else message.wishes.left
+                    asked = with_time_left(message, wished, self.clock.seconds() - began)
+                    asked_at, locking = self.heartbeats.now(), client.lock(asked)
                     is_limited = left != math.inf and (is_for_release or not endpoint)
                     granted = await (self.limit(locking, left) if is_limited else locking)
                     client.outlive_daemon()

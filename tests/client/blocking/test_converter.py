@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,9 +18,12 @@ from flom.codes import Outcome
 from flom.core.modes import CR, EX, PR, PW, LockMode
 from flom.core.protocol.messages import Answer, Convert, ConvertAnswer, Wanted
 from flom.errors import DaemonLost, InvalidRequest, LockBusy, LockTimeout, Misuse, Unsupported
-from tests.fakes.daemon import Daemon
+from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.peers import PATIENCE, FakeDaemon
 from tests.fakes.programs import Programs, eventually, free_port
+
+if TYPE_CHECKING:
+    from flom.core.modes import ModeName
 
 NAME = "R1"
 
@@ -184,12 +187,15 @@ def test_the_lock_is_reclaimed_in_the_mode_that_is_held(
     options = ["--socket-name", path] if transport == "UNIX" else ["-a", "127.0.0.1", "--unicast-port", str(port)]
     at = ["-s", path] if transport == "UNIX" else ["-a", "127.0.0.1", "-p", str(port)]
 
-    def begin(mode: str) -> Held:
+    def begin(mode: ModeName) -> Held:
         where: Any = {"socket": path} if transport == "UNIX" else {"address": "127.0.0.1", "port": port}
         made: BlockingLock = lock("db", mode, start=False, **where)
         return made.acquire()
 
-    def is_busy(mode: str) -> bool:
+    def status() -> str:
+        return programs.start_program(str(BIN / "flomctl"), "status", *at).finish().stdout
+
+    def is_busy(mode: ModeName) -> bool:
         words = [*at, "-d", "0", "-r", "db", "-l", mode, "-o", "0", "--", "true"]
         return programs.run(*words).returncode == 98
 
@@ -199,7 +205,7 @@ def test_the_lock_is_reclaimed_in_the_mode_that_is_held(
         writer.convert("PR")
         reader = begin("PR")
         converting = elsewhere(writer.convert, "EX")
-        eventually(lambda: is_busy("PR"), "the conversion, for which readers have to wait")
+        eventually(lambda: "converts" in status(), "the conversion, which waits")
         daemon.__exit__(None, None, None)
         with Daemon(*options) as daemon:
             reader.convert("CR")
