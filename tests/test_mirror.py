@@ -18,6 +18,7 @@ ELSEWHERE: Final = {
     "_version.py": "one constant",
     "interfaces.py": "declarations; the tests of every implementation verify them",
     "core/effects.py": "values; core/locks/test_table.py has every one of them",
+    "core/locks/records.py": "what core/locks/test_table.py and core/locks/test_table_against_model.py look at",
     "core/locks/resources/base.py": "a contract, and what all types share",
     "core/protocol/events.py": "values; core/protocol/test_connection.py has every one of them",
     "ctl/certs.py": "scenarios/tls/test_certs.py uses what it makes",

@@ -23,9 +23,10 @@ from flom.errors import InvalidTimestampFormat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from flom.core.locks.records import Arrival, Binding, Entry, SessionRecord
     from flom.core.locks.resources import Resource
     from flom.core.locks.resources.base import Holding
-    from flom.core.locks.table import LockTable, _Arrival, _Binding, _Entry, _Session
+    from flom.core.locks.table import LockTable
     from flom.core.protocol.messages import WhyWithdrawn
     from flom.core.requests import LockRequest, SessionId, SetRequest
 
@@ -37,8 +38,8 @@ class _Part(NamedTuple):
     """One request of a set, and where it is made."""
 
     request: LockRequest
-    entry: _Entry
-    binding: _Binding
+    entry: Entry
+    binding: Binding
 
 
 class WaitingSet:
@@ -57,7 +58,7 @@ class WaitingSet:
 
     __slots__ = ("awaits", "in_order", "is_barring", "is_free", "number", "overtaken", "parts", "record", "since")
 
-    def __init__(self, record: _Session, parts: list[_Part], *, is_free: bool) -> None:
+    def __init__(self, record: SessionRecord, parts: list[_Part], *, is_free: bool) -> None:
         self.record = record
         self.parts = parts
         # what only the time has to come for is looked at last, because to look at it may use it up
@@ -67,7 +68,7 @@ class WaitingSet:
         self.since = 0.0
         self.overtaken = 0
         self.is_barring = False
-        self.awaits: _Entry | None = None
+        self.awaits: Entry | None = None
 
     def beside(self, request: LockRequest) -> tuple[str, ...]:
         """Return the names of all that it wants beside C{request}, which is of it."""
@@ -95,7 +96,7 @@ class SetQueue:
     def __bool__(self) -> bool:
         return bool(self.free or self.bound or self.held_back)
 
-    def requests(self, entry: _Entry) -> Iterator[LockRequest]:
+    def requests(self, entry: Entry) -> Iterator[LockRequest]:
         """Yield all that waits here for C{entry}."""
         yield from self.held_back
         for each in (*self.free, *self.bound):
@@ -299,7 +300,7 @@ class WaitingSets:
         if each.is_free:
             self._watch(first.request)
 
-    def _leave(self, each: WaitingSet) -> list[_Arrival]:
+    def _leave(self, each: WaitingSet) -> list[Arrival]:
         """Remove C{each}, which waits, from its queues; return when its parts have come."""
         del each.record.sets[each]
         if each.is_free:
@@ -320,7 +321,7 @@ class WaitingSets:
             self._let_go(entry, queue)
         return arrivals
 
-    def _let_go(self, entry: _Entry, queue: SetQueue) -> None:
+    def _let_go(self, entry: Entry, queue: SetQueue) -> None:
         """Put what no set holds back any more into the queue of C{entry}."""
         while queue.held_back:
             request, number = next(iter(queue.held_back.items()))
@@ -332,13 +333,13 @@ class WaitingSets:
         if not queue:
             entry.sets = None
 
-    def _enqueue_plain(self, entry: _Entry, queue: SetQueue, request: LockRequest, number: int) -> None:
+    def _enqueue_plain(self, entry: Entry, queue: SetQueue, request: LockRequest, number: int) -> None:
         entry.resource.enqueue(request)
         for each in queue.in_turn():
             if each.number < number:
                 self._count(each)
 
-    def lets_pass(self, entry: _Entry, request: LockRequest, arrival: _Arrival | None) -> bool:
+    def lets_pass(self, entry: Entry, request: LockRequest, arrival: Arrival | None) -> bool:
         """
         Return whether C{request} for C{entry} alone, which fits, may be granted before the sets that wait there; if so,
         count it.
@@ -354,7 +355,7 @@ class WaitingSets:
                 self._count(each)
         return True
 
-    def enqueue(self, entry: _Entry, request: LockRequest, arrival: _Arrival) -> None:
+    def enqueue(self, entry: Entry, request: LockRequest, arrival: Arrival) -> None:
         """Put C{request} for C{entry} alone behind the sets that hold it back, or into the queue."""
         queue = entry.sets
         assert queue is not None
@@ -364,7 +365,7 @@ class WaitingSets:
         else:
             self._enqueue_plain(entry, queue, request, arrival.number)
 
-    def leave_queue(self, entry: _Entry, request: LockRequest) -> None:
+    def leave_queue(self, entry: Entry, request: LockRequest) -> None:
         """Remove C{request}, which waits for C{entry} alone, from its queue."""
         queue = entry.sets
         if queue is None or request not in queue.held_back:
@@ -373,11 +374,11 @@ class WaitingSets:
         del queue.held_back[request]
         self._forget_watch(request)
 
-    def serve(self, entries: Iterable[_Entry], now: Instant, effects: list[Effect]) -> None:
+    def serve(self, entries: Iterable[Entry], now: Instant, effects: list[Effect]) -> None:
         """Grant to all waiters for C{entries} that fit, in their order, and to those behind sets that are granted."""
         self._serve(dict.fromkeys(entries, True), now, effects)
 
-    def serve_due(self, entries: Iterable[_Entry], now: Instant, effects: list[Effect]) -> None:
+    def serve_due(self, entries: Iterable[Entry], now: Instant, effects: list[Effect]) -> None:
         """Grant to those waiters for C{entries} whose time has come, as L{serve} does."""
         work = {}
         for entry in entries:
@@ -387,7 +388,7 @@ class WaitingSets:
                 queue.is_due = False
         self._serve(work, now, effects)
 
-    def _serve(self, work: dict[_Entry, bool], now: Instant, effects: list[Effect]) -> None:
+    def _serve(self, work: dict[Entry, bool], now: Instant, effects: list[Effect]) -> None:
         """@param work: for each entry, whether all sets in their turn are looked at, or those that await it alone."""
         table = self._table
         touched = dict.fromkeys(work)
@@ -420,7 +421,7 @@ class WaitingSets:
             if entry.wishes is not None:
                 table._look(entry, entry.wishes, effects)
 
-    def _first(self, entry: _Entry, now: Instant, *, is_whole: bool) -> tuple[int, WaitingSet | LockRequest] | None:
+    def _first(self, entry: Entry, now: Instant, *, is_whole: bool) -> tuple[int, WaitingSet | LockRequest] | None:
         """Return the first waiter for C{entry} that fits, and its number; see L{_serve}."""
         found: tuple[int, WaitingSet | LockRequest] | None = None
         for each in () if entry.sets is None else entry.sets.in_turn():
@@ -453,8 +454,8 @@ class WaitingSets:
         return effects
 
     def withdraw_all(
-        self, record: _Session, now: Instant, reason: WhyWithdrawn | None, effects: list[Effect]
-    ) -> list[_Entry]:
+        self, record: SessionRecord, now: Instant, reason: WhyWithdrawn | None, effects: list[Effect]
+    ) -> list[Entry]:
         """
         Withdraw all sets of a session.
 
@@ -469,7 +470,7 @@ class WaitingSets:
             left += [part.entry for part in each.parts]
         return left
 
-    def put_in_order(self, entry: _Entry) -> None:
+    def put_in_order(self, entry: Entry) -> None:
         """Do what L{LockTable.put_in_order} does with what is not in the queue of C{entry}; look at it soon."""
         queue = entry.sets
         assert queue is not None
@@ -484,7 +485,7 @@ class WaitingSets:
         each = self.by_part.get(request)
         return each is None or each.parts[0].request is request
 
-    def is_elsewhere(self, entry: _Entry, request: LockRequest) -> bool:
+    def is_elsewhere(self, entry: Entry, request: LockRequest) -> bool:
         """Return whether C{request}, which waits for C{entry}, does so by another queue than that of the resource."""
         return request in self.by_part or (entry.sets is not None and request in entry.sets.held_back)
 
@@ -539,7 +540,7 @@ class WaitingSets:
         self._enqueue_plain(entry, queue, waiting, queue.held_back.pop(waiting))
         self._look_soon(entry, queue)
 
-    def _look_soon(self, entry: _Entry, queue: SetQueue) -> None:
+    def _look_soon(self, entry: Entry, queue: SetQueue) -> None:
         """Look at all in their turn for C{entry} as soon as L{LockTable.expire} is called."""
         queue.is_due = True
         self._table._set_alarm(entry, 0.0)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import chain, count
 from operator import attrgetter, itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 from flom.codes import Outcome
 from flom.core.effects import (
@@ -34,14 +33,15 @@ from flom.core.effects import (
 from flom.core.locks.circles import Circles
 from flom.core.locks.hold_limits import HolderWishes, HoldPolicy, delay_of, limit_of
 from flom.core.locks.positions import Kept, Remembered
+from flom.core.locks.records import Arrival, Binding, Entry, LockRecords, SessionRecord
 from flom.core.locks.resources import Resource, Strftime, make_resource
 from flom.core.locks.resources.base import Holding
 from flom.core.locks.resources.conversion import Conversion, ConvertibleResource
 from flom.core.locks.resources.queues import NEVER
 from flom.core.locks.resources.sequence import SequenceResource
-from flom.core.locks.sets import SetQueue, WaitingSet, WaitingSets
+from flom.core.locks.sets import WaitingSets
 from flom.core.locks.sharing import share, share_again
-from flom.core.locks.snapshot import LockView, LostView, ResourceView, TableView
+from flom.core.locks.snapshot import LockView
 from flom.core.locks.statistics import Loss, Statistics
 from flom.core.modes import LockMode, excludes_no_more
 from flom.core.names import ResourceName, parse_name
@@ -57,83 +57,7 @@ _GRANTED: Final = itemgetter(LockView._fields.index("since"), LockView._fields.i
 _IDLE_PERIOD: Final = 1.0  # seconds; an idle resource is forgotten after two periods, its lifespan being the first
 
 
-class _Arrival(NamedTuple):
-    """
-    When a request began to wait.
-
-    @ivar number: see L{flom.core.locks.snapshot.LockView}.
-    @ivar since: in seconds of the monotonic clock.
-    """
-
-    number: int
-    since: float
-
-
-@dataclass(slots=True)
-class _Binding:
-    """
-    What one session holds and waits for at one resource, by name and oldest first.
-
-    It stays until the session is dropped. Only a hierarchy has more than one name.
-
-    @ivar locks: how many it holds and waits for.
-    """
-
-    entry: _Entry
-    locks: int = 0
-    holdings: dict[str, list[Holding]] = field(default_factory=dict)
-    waiting: dict[str, dict[LockRequest, _Arrival]] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """A resource and how long it is to live (docs/compatibility.md, "Idle resources")."""
-
-    key: str
-    name: str
-    number: int
-    since: float
-    resource: Resource
-    retention: float  # seconds that it is remembered while idle
-    kept: SequenceResource | None = None  # the resource, if it is to be remembered beyond our end
-    sets: SetQueue | None = None  # what waits for it and for others at once
-    wishes: HolderWishes | None = None  # what few resources need
-    sessions: int = 0  # that are bound to it
-    waiters: int = 0
-    conversions: int = 0  # that wait
-    idle_until: float = 0.0
-    alarm: float | None = None  # when the table looks at it next
-
-
-@dataclass(slots=True)
-class _Session:
-    """
-    Everything that has to go when the session goes.
-
-    @ivar incubated_by_name: the same as C{incubated}, by the names that were asked for and oldest first.
-    @ivar sets: those that wait.
-    """
-
-    bindings: dict[str, _Binding] = field(default_factory=dict)
-    incubated: dict[LockRequest, _Arrival] = field(default_factory=dict)
-    incubated_by_name: dict[str, dict[LockRequest, None]] = field(default_factory=dict)
-    sets: dict[WaitingSet, None] = field(default_factory=dict)
-
-    def incubate(self, request: LockRequest, arrival: _Arrival) -> None:
-        """Note that C{request} awaits the creation of its resource."""
-        self.incubated[request] = arrival
-        self.incubated_by_name.setdefault(request.name.text, {})[request] = None
-
-    def hatch(self, request: LockRequest) -> _Arrival:
-        """Note that C{request} does so no longer; return when it has come."""
-        same = self.incubated_by_name[request.name.text]
-        del same[request]
-        if not same:
-            del self.incubated_by_name[request.name.text]
-        return self.incubated.pop(request)
-
-
-class LockTable:
+class LockTable(LockRecords):
     """
     All resources of one arbiter, and the C{statistics} of what was done with them.
 
@@ -169,15 +93,13 @@ class LockTable:
         @param begin_epoch: returns the first token of an epoch that is higher than the one it is given, and than those
             of all other tables that have granted the same resources.
         """
+        super().__init__()
         self._strftime = strftime
         self._max_waiters = max_waiters
         self._max_resources = max_resources
         self._max_locks = max_locks
         self._policy = policy or None
-        self._entries: dict[str, _Entry] = {}
-        self._sessions: dict[SessionId, _Session] = {}
-        self._incubator: dict[str, dict[LockRequest, None]] = {}
-        self._alarms: list[tuple[float, int, _Entry]] = []
+        self._alarms: list[tuple[float, int, Entry]] = []
         self._alarm_numbers = count()
         self._circles = Circles()
         self._dead_alarms = 0  # how many of them are none any more
@@ -191,10 +113,6 @@ class LockTable:
         self.lost = 0
         self.is_draining = False
         self.unsaved: dict[str, Remembered | None] = {}
-
-    def __bool__(self) -> bool:
-        """Return whether there is anything to remember: a resource, be it idle, or a request that awaits one."""
-        return bool(self._entries or self._incubator)
 
     def request(self, request: LockRequest, now: Instant) -> list[Effect]:
         """
@@ -248,7 +166,7 @@ class LockTable:
             resource = self._make_resource(parse_name(one.name))
             assert isinstance(resource, SequenceResource)
             resource.restore(one.position)
-            entry = _Entry(one.name, one.name, next(self._numbers), now.monotonic, resource, one.retention, resource)
+            entry = Entry(one.name, one.name, next(self._numbers), now.monotonic, resource, one.retention, resource)
             entry.idle_until = now.monotonic + one.retention
             self._entries[one.name] = entry
             self._set_alarm(entry, entry.idle_until)
@@ -278,7 +196,7 @@ class LockTable:
             except InvalidTimestampFormat as e:
                 raise ValueError(f"{one.name.text}: {e}") from None
             resource.recall(one.memory)
-            entry = _Entry(one.name.key, one.name.text, next(self._numbers), now.monotonic, resource, one.retention)
+            entry = Entry(one.name.key, one.name.text, next(self._numbers), now.monotonic, resource, one.retention)
             if one.is_saved and isinstance(resource, SequenceResource):
                 entry.kept = resource
                 self._note_position(entry)
@@ -325,37 +243,6 @@ class LockTable:
             if entry is not None and entry.kept is not None:
                 entry.kept.note_unsaved()
 
-    def view(self, key: str | None = None) -> TableView:
-        """
-        Return the holders and waiters, at a cost that grows with what is shown alone.
-
-        @param key: of the only resource to show; C{None} for all.
-        """
-        entries = self._entries.values() if key is None else filter(None, [self._entries.get(key)])
-        held: dict[str, list[LockView]] = {entry.key: [] for entry in entries}
-        waiting: dict[str, list[LockView]] = {shown: [] for shown in held}
-        incubator: list[LockView] = []
-        for session in self._sessions.values():
-            for request, arrival in session.incubated.items():
-                if key in (None, request.name.key):
-                    incubator.append(LockView(arrival.number, request, arrival.since))
-            bindings = session.bindings
-            for binding in bindings.values() if key is None else filter(None, [bindings.get(key)]):
-                for holding in chain.from_iterable(binding.holdings.values()):
-                    claim = LockView(holding.number, holding.request, holding.since, holding.element, holding.token)
-                    if holding.sharing is not None:
-                        claim = claim._replace(held=holding.granted, shares=holding.sharing.number)
-                    if binding.entry.wishes is not None:
-                        claim = claim._replace(until=binding.entry.wishes.ends_at(holding))
-                    held[binding.entry.key].append(claim)
-                for request, arrival in chain.from_iterable(each.items() for each in binding.waiting.values()):
-                    shown = LockView(arrival.number, request, arrival.since)
-                    if (found := self._sets.find(request)) is not None:
-                        shown = shown._replace(joint=found.number, beside=found.beside(request))
-                    waiting[binding.entry.key].append(shown)
-        resources = [self._view(self._entries[shown], held[shown], waiting[shown]) for shown in held]
-        return TableView(resources, sorted(incubator, key=_NUMBER))
-
     @property
     def epoch(self) -> int:
         """The epoch of the next grant's token; 0 before the first one."""
@@ -381,73 +268,9 @@ class LockTable:
         if entry.sets is not None:
             self._sets.put_in_order(entry)
 
-    def holds(self, session: SessionId) -> bool:
-        """Return whether C{session} holds anything."""
-        record = self._sessions.get(session)
-        return record is not None and any(binding.holdings for binding in record.bindings.values())
-
-    def last_grant(self, session: SessionId) -> float | None:
-        """Return when C{session} was granted last what it holds, in monotonic seconds; C{None} if it holds nothing."""
-        record = self._sessions.get(session)
-        bindings = () if record is None else record.bindings.values()
-        held = chain.from_iterable(chain.from_iterable(binding.holdings.values()) for binding in bindings)
-        return max((holding.since for holding in held), default=None)
-
-    def count_held(self, session: SessionId) -> int:
-        """Return how many locks C{session} holds."""
-        record = self._sessions.get(session)
-        bindings = () if record is None else record.bindings.values()
-        return sum(len(holdings) for binding in bindings for holdings in binding.holdings.values())
-
-    def has_locks(self, session: SessionId) -> bool:
-        """Return whether C{session} holds or waits for anything."""
-        record = self._sessions.get(session)
-        if record is None:
-            return False
-        return bool(record.incubated) or any(binding.locks for binding in record.bindings.values())
-
-    def standing_of_all(self, session: SessionId) -> list[Granted] | Queued | None:
-        """
-        Return what has become of a set of C{session}, which has asked for nothing else: its grants in the order of its
-        parts; C{None} if nothing is left of it.
-        """
-        record = self._sessions.get(session)
-        if record is None:
-            return None
-        if record.sets:
-            return Queued(next(reversed(record.sets)).parts[0].request)
-        held = chain.from_iterable(chain.from_iterable(each.holdings.values()) for each in record.bindings.values())
-        grants = [Granted(each.request, each.token, each.element) for each in sorted(held, key=_NUMBER_HELD)]
-        return grants or None
-
-    def waiting(self, session: SessionId) -> list[LockRequest]:
-        """
-        Return the requests of C{session} that wait, here or for the creation of a resource; of those that wait as one,
-        the first.
-        """
-        record = self._sessions.get(session)
-        if record is None:
-            return []
-        queued = (requests for binding in record.bindings.values() for requests in binding.waiting.values())
-        found = chain(record.incubated, chain.from_iterable(queued))
-        return [each for each in found if not record.sets or self._sets.is_first(each)]
-
     def _lineage_holds(self, request: LockRequest) -> bool:
         """Return whether C{request} may be what a session waits for that holds something here."""
         return self._circles.may_hold(request)
-
-    def standing(self, session: SessionId, name: ResourceName) -> Granted | Queued | Incubated | None:
-        """Return what has become of the last request of C{session} for C{name}; C{None} if nothing is left of it."""
-        record = self._sessions.get(session)
-        if record is None:
-            return None
-        binding = record.bindings.get(name.key)
-        if binding is not None and (waiting := binding.waiting.get(name.text)):
-            return Queued(next(reversed(waiting)))
-        if binding is not None and (holdings := binding.holdings.get(name.text)):
-            return Granted(holdings[-1].request, holdings[-1].token, holdings[-1].element)
-        incubated = record.incubated_by_name.get(name.text)
-        return Incubated(next(reversed(incubated))) if incubated else None
 
     def withdraw(self, request: LockRequest) -> float:
         """
@@ -650,7 +473,7 @@ class LockTable:
             arrival = self._hatch(record, request)
             if by_client:
                 effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
-        to_serve: list[_Entry] = []  # once all is free, because sets wait for several of them
+        to_serve: list[Entry] = []  # once all is free, because sets wait for several of them
         has_sets = bool(self._sets.by_part)
         if record.sets:
             to_serve = self._sets.withdraw_all(record, now, WhyWithdrawn.GONE if by_client else None, effects)
@@ -697,7 +520,7 @@ class LockTable:
         idle for long enough, grant timestamps of a new unit.
         """
         effects: list[Effect] = []
-        to_serve: list[_Entry] = []
+        to_serve: list[Entry] = []
         due = self._due(now.monotonic)
         for entry in due:
             if entry.wishes is not None:
@@ -721,7 +544,7 @@ class LockTable:
             self._sets.serve_due(to_serve, now, effects)
         return effects
 
-    def _end_overdue(self, entry: _Entry, now: Instant, effects: list[Effect]) -> None:
+    def _end_overdue(self, entry: Entry, now: Instant, effects: list[Effect]) -> None:
         """End the sessions that have held C{entry} for too long."""
         while entry.wishes is not None and (overdue := entry.wishes.overdue(now.monotonic)) is not None:
             holding, limit = overdue
@@ -730,7 +553,7 @@ class LockTable:
             effects.append(Overdue(holding.request, limit))
             effects += self.drop(session, now)
 
-    def _free_lost(self, entry: _Entry, now: Instant) -> None:
+    def _free_lost(self, entry: Entry, now: Instant) -> None:
         """Free what was lost for long enough; its waiters are not served yet. Set the alarm for what is due next."""
         while entry.wishes is not None and (freed := entry.wishes.end_lost(now.monotonic)) is not None:
             holding, since = freed
@@ -746,7 +569,7 @@ class LockTable:
         if entry.wishes is not None and (deadline := entry.wishes.next_deadline) < NEVER:
             self._set_alarm(entry, deadline)
 
-    def _lose(self, entry: _Entry, holding: Holding, until: float) -> None:
+    def _lose(self, entry: Entry, holding: Holding, until: float) -> None:
         """Leave C{holding}, which has no holder any more, as it is until C{until}."""
         if entry.wishes is None:
             entry.wishes = HolderWishes(entry.resource)
@@ -754,7 +577,7 @@ class LockTable:
         self.lost += 1
         self._set_alarm(entry, until)
 
-    def _heed(self, entry: _Entry, holding: Holding) -> float:
+    def _heed(self, entry: Entry, holding: Holding) -> float:
         """
         Note what the holder of C{holding}, which was granted just now, wishes, or the daemon for it; return for how
         many seconds it may be held, 0 for any.
@@ -779,18 +602,8 @@ class LockTable:
         """Return the monotonic second at which L{expire} may have something to do."""
         return self._alarms[0][0] if self._alarms else None
 
-    def _view(self, entry: _Entry, holders: list[LockView], waiters: list[LockView]) -> ResourceView:
-        holders.sort(key=_GRANTED)
-        if entry.conversions and isinstance(entry.resource, ConvertibleResource):
-            waiters += map(_view_of_conversion, entry.resource.conversions())
-        waiters.sort(key=_NUMBER)
-        idle_until = None if entry.sessions else entry.idle_until
-        free = entry.resource.free()
-        lost = () if entry.wishes is None else map(LostView.of, entry.wishes.lost.items())
-        return ResourceView(entry.number, entry.name, entry.since, holders, waiters, free, idle_until, list(lost))
-
     def _decide(
-        self, entry: _Entry, request: LockRequest, now: Instant, effects: list[Effect], arrival: _Arrival | None = None
+        self, entry: Entry, request: LockRequest, now: Instant, effects: list[Effect], arrival: Arrival | None = None
     ) -> None:
         """Grant, queue or refuse C{request}, which has waited since C{arrival} if that is not C{None}."""
         resource = entry.resource
@@ -834,23 +647,23 @@ class LockTable:
         if entry.wishes is not None:
             self._look(entry, entry.wishes, effects)
 
-    def _add_entry(self, request: LockRequest, resource: Resource, now: Instant) -> _Entry:
+    def _add_entry(self, request: LockRequest, resource: Resource, now: Instant) -> Entry:
         """Return the entry of C{resource}, which C{request} creates."""
         number, lifespan = next(self._numbers), request.lifespan if request.lifespan > 0 else _IDLE_PERIOD
         key = request.name.key
-        entry = _Entry(key, request.name.text, number, now.monotonic, resource, lifespan + _IDLE_PERIOD)
+        entry = Entry(key, request.name.text, number, now.monotonic, resource, lifespan + _IDLE_PERIOD)
         if request.lifespan > 0 and isinstance(resource, SequenceResource):
             entry.kept = resource
         self._entries[key] = entry
         return entry
 
-    def _hatch_all(self, entry: _Entry, now: Instant, effects: list[Effect]) -> None:
+    def _hatch_all(self, entry: Entry, now: Instant, effects: list[Effect]) -> None:
         """Decide what has waited for the creation of C{entry}."""
         for incubated in self._incubator.pop(entry.key, ()):
             arrival = self._sessions[incubated.session].hatch(incubated)
             self._decide(entry, incubated, now, effects, arrival)
 
-    def _refuse_circle(self, binding: _Binding, request: LockRequest, delayed: bool) -> Refused | None:
+    def _refuse_circle(self, binding: Binding, request: LockRequest, delayed: bool) -> Refused | None:
         """Note C{request}, which waits; if it would wait for ever, forget and refuse it."""
         self._circles.add_wait(request)
         circle = self._circles.find(request)
@@ -884,8 +697,8 @@ class LockTable:
             return share_again(resource, shared, request, now)
         return resource.reclaim(request, now)
 
-    def _arrival(self, now: Instant) -> _Arrival:
-        return _Arrival(next(self._numbers), now.monotonic)
+    def _arrival(self, now: Instant) -> Arrival:
+        return Arrival(next(self._numbers), now.monotonic)
 
     def _refuse(
         self,
@@ -899,22 +712,22 @@ class LockTable:
         self.statistics.refuse(outcome)
         return Refused(request, outcome, delayed, limit, circle=circle)
 
-    def _session(self, session: SessionId) -> _Session:
+    def _session(self, session: SessionId) -> SessionRecord:
         record = self._sessions.get(session)
         if record is None:
-            record = self._sessions[session] = _Session()
+            record = self._sessions[session] = SessionRecord()
         return record
 
-    def _bind(self, session: SessionId, entry: _Entry) -> _Binding:
+    def _bind(self, session: SessionId, entry: Entry) -> Binding:
         record = self._sessions.get(session) or self._session(session)
         binding = record.bindings.get(entry.key)
         if binding is None:
-            binding = record.bindings[entry.key] = _Binding(entry)
+            binding = record.bindings[entry.key] = Binding(entry)
             entry.sessions += 1
         return binding
 
     def _reclaim(
-        self, binding: _Binding, request: LockRequest, now: Instant, arrival: _Arrival | None
+        self, binding: Binding, request: LockRequest, now: Instant, arrival: Arrival | None
     ) -> Granted | Refused:
         """Grant again what the session of C{request} had at another daemon, or refuse it: nobody waits for that."""
         holding = self._regain(binding.entry.resource, request, now)
@@ -923,7 +736,7 @@ class LockTable:
         binding.locks += 1
         return self._grant(binding, holding, now, arrival)
 
-    def _grant(self, binding: _Binding, holding: Holding, now: Instant, arrival: _Arrival | None) -> Granted:
+    def _grant(self, binding: Binding, holding: Holding, now: Instant, arrival: Arrival | None) -> Granted:
         """Note C{holding}, whose request has waited since C{arrival} if that is not C{None}."""
         moment, request = now.monotonic, holding.request
         holding.since = moment
@@ -961,7 +774,7 @@ class LockTable:
             self._sets.note_holder(request)
         return Granted(request, token, holding.element, arrival is not None, waited, left)
 
-    def _note_position(self, entry: _Entry) -> None:
+    def _note_position(self, entry: Entry) -> None:
         if entry.kept is not None and (position := entry.kept.unsaved()) is not None:
             self.unsaved[entry.name] = Remembered(entry.name, entry.retention, position)
 
@@ -973,7 +786,7 @@ class LockTable:
         self.statistics.held.add(held)
         return Ended(holding.request, held)
 
-    def _serve(self, entry: _Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
+    def _serve(self, entry: Entry, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Grant to all waiters that fit, in their order (docs/compatibility.md, "Grants and queues", rule 3)."""
         if entry.sets is not None:
             self._sets.serve([entry], now, effects)
@@ -991,7 +804,7 @@ class LockTable:
             self._look(entry, entry.wishes, effects)
         return effects
 
-    def _serve_conversions(self, entry: _Entry, now: Instant, effects: list[Effect]) -> None:
+    def _serve_conversions(self, entry: Entry, now: Instant, effects: list[Effect]) -> None:
         """Grant all conversions that wait and fit, in their order: they come before all other waiters."""
         resource = entry.resource
         assert isinstance(resource, ConvertibleResource)
@@ -1033,7 +846,7 @@ class LockTable:
         self._next_token = token + 1
         return token
 
-    def _forget_conversion(self, entry: _Entry, holding: Holding) -> None:
+    def _forget_conversion(self, entry: Entry, holding: Holding) -> None:
         """Note that no conversion of C{holding} waits (any more)."""
         resource = entry.resource
         assert isinstance(resource, ConvertibleResource)
@@ -1064,7 +877,7 @@ class LockTable:
         """Return whether the session of C{request}, and all that may wait for it, are known to hold nothing."""
         return request.wishes is not None and not self._sets.may_hold(request)
 
-    def _look(self, entry: _Entry, wishes: HolderWishes, effects: list[Effect]) -> None:
+    def _look(self, entry: Entry, wishes: HolderWishes, effects: list[Effect]) -> None:
         """Add what holders that stand in the way are told, after a change; forget wishes of which none is left."""
         if wishes.watch:
             elsewhere = () if entry.sets is None else list(entry.sets.requests(entry))
@@ -1076,7 +889,7 @@ class LockTable:
         if not wishes:
             entry.wishes = None
 
-    def _give_up(self, binding: _Binding, request: LockRequest) -> _Arrival:
+    def _give_up(self, binding: Binding, request: LockRequest) -> Arrival:
         """Forget C{request}, which waits; return when it has come."""
         binding.locks -= 1
         arrival, entry = self._leave_queue(binding, request), binding.entry
@@ -1089,7 +902,7 @@ class LockTable:
         self.statistics.withdrawn[reason] += 1
         return Withdrawn(request, reason, now.monotonic - since)
 
-    def _leave_queue(self, binding: _Binding, request: LockRequest) -> _Arrival:
+    def _leave_queue(self, binding: Binding, request: LockRequest) -> Arrival:
         waiting = binding.waiting[request.name.text]
         arrival = waiting.pop(request)
         if not waiting:
@@ -1104,7 +917,7 @@ class LockTable:
             self._circles.remove_wait(request)
         return arrival
 
-    def _hatch(self, session: _Session, request: LockRequest) -> _Arrival:
+    def _hatch(self, session: SessionRecord, request: LockRequest) -> Arrival:
         """Remove C{request} from the incubator; return when it has come."""
         arrival = session.hatch(request)
         key = request.name.key
@@ -1113,12 +926,12 @@ class LockTable:
             del self._incubator[key]
         return arrival
 
-    def _await_chance(self, entry: _Entry, now: Instant) -> None:
+    def _await_chance(self, entry: Entry, now: Instant) -> None:
         delay = entry.resource.next_chance(now)
         if delay is not None:
             self._set_alarm(entry, now.monotonic + delay)
 
-    def _set_alarm(self, entry: _Entry, when: float) -> None:
+    def _set_alarm(self, entry: Entry, when: float) -> None:
         """Set an alarm, at which L{expire} looks at C{entry}; only the earliest of an entry is kept."""
         if entry.alarm is None or when < entry.alarm:
             if entry.alarm is not None:
@@ -1137,7 +950,7 @@ class LockTable:
     def _is_due(self, now: Instant) -> bool:
         return bool(self._alarms) and self._alarms[0][0] <= now.monotonic
 
-    def _due(self, now: float) -> list[_Entry]:
+    def _due(self, now: float) -> list[Entry]:
         """Return the entries whose alarm goes off, each once, even if another alarm is set for it."""
         due = []
         while self._alarms and self._alarms[0][0] <= now:
@@ -1148,10 +961,3 @@ class LockTable:
             elif self._dead_alarms:
                 self._dead_alarms -= 1
         return due
-
-
-def _view_of_conversion(conversion: Conversion) -> LockView:
-    """Return C{conversion}, which waits, as others may see it."""
-    holding = conversion.holding
-    wanted = holding.request.in_mode(conversion.mode)
-    return LockView(conversion.id, wanted, conversion.since, converts=holding.number)
