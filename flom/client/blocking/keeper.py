@@ -152,7 +152,7 @@ class Keeper:
             self.loss = unreclaimed(self.conversation.why_lost(), LockTimeout("no daemon came in time"))
             self.is_abandoned = True
             self._acquirer.stop()
-            self._end_conversion()
+            self.end_conversion()
         return now + left if left > 0 else NEVER
 
     def find_out(self) -> None:
@@ -214,9 +214,9 @@ class Keeper:
             self._thread = None
             _trace.debug("%s is not kept: %s", self._message.name, e)
             self.loss = self.conversation.why_lost()
-            self._end_conversion()
+            self.end_conversion()
 
-    def _end_conversion(self) -> None:
+    def end_conversion(self) -> None:
         """End the conversion that waits, if the lock is lost."""
         if self.conversions is not None and self.loss is not None:
             self.conversions.end(self.loss)
@@ -246,7 +246,7 @@ class Keeper:
                     self.start()
                     if self.conversions is not None:
                         self.conversions.resume(self.conversation)
-                self._end_conversion()
+                self.end_conversion()
 
     def _give_up(self) -> None:
         if self.loss is None:

@@ -72,7 +72,7 @@ class TaskKeeper(Keeper):
         if reclaiming.cancelled():  # because the loop ends, perhaps before the task has begun
             self._is_over = True
             self.loss = self.loss or self.conversation.why_lost()
-            self._end_conversion()
+            self.end_conversion()
             if self.is_abandoned:
                 self.conversation.close()
         if self.loss is not None or self.conversation.is_contested:
