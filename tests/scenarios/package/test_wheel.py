@@ -59,6 +59,7 @@ def test_the_command_has_the_environment_that_flom_run_got(installation: Install
     assert (done.returncode, done.stderr) == (0, "")
     got = dict(entry.split("=", 1) for entry in done.stdout.rstrip("\0").split("\0"))
     assert len(got.pop("FLOM_LINEAGE")) == 16
+    assert got.pop("FLOM_CONTROL_FD").isdigit()
     assert got.pop("FLOM_RESOURCES") == f"_RESOURCE\tEX\t1\t{got['FLOM_TOKEN']}\t"
     assert {name: got.pop(name).isdigit() for name in NUMBERS} == dict.fromkeys(NUMBERS, True)
     assert got == given | {"FLOM_LOCK_MODE": "EX", "FLOM_RESOURCE": "_RESOURCE"}
@@ -73,6 +74,7 @@ def test_no_environment_is_too_small_or_too_large(
     assert (done.returncode, done.stderr) == (0, "")
     got = dict(entry.split("=", 1) for entry in done.stdout.rstrip("\0").split("\0"))
     assert len(got.pop("FLOM_LINEAGE")) == 16
+    assert got.pop("FLOM_CONTROL_FD").isdigit()
     assert got.pop("FLOM_RESOURCES") == f"_RESOURCE\tEX\t1\t{got['FLOM_TOKEN']}\t"
     assert {name: got.pop(name).isdigit() for name in NUMBERS} == dict.fromkeys(NUMBERS, True)
     added = {"FLOM_LOCK_MODE": "EX", "FLOM_RESOURCE": "_RESOURCE"}
