@@ -29,9 +29,6 @@ MOST_HOLDS: Final = 10_000
 MAX_TTL: Final = 366 * 86_400.0
 """Seconds of the longest TTL."""
 
-MAX_NAME: Final = 40
-"""Characters of the name that a user gives to a hold."""
-
 ADOPTED: Final = None
 """In the place of its end: a command has adopted the hold."""
 

@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 
 from flom.core.effects import Step
 from flom.core.locks.resources.base import Holding
-from flom.core.modes import LockMode, compatible
+from flom.core.modes import LockMode, compatible, excludes_no_more
 from flom.core.names import HierarchicalName, NumericName, ResourceName, SetName
 from flom.core.requests import LockRequest, SessionId
 
@@ -59,12 +59,7 @@ def covers(held: LockRequest, asked: LockRequest) -> bool:
         return True
     if isinstance(name, HierarchicalName) and not f"{name.text}/".startswith(f"{held.name.text}/"):
         return False
-    return all(compatible(asked.mode, other) or not compatible(held.mode, other) for other in LockMode)
-
-
-def stays_blocked(asked: LockRequest, held: Iterable[LockRequest]) -> bool:
-    """Return whether C{asked} would not fit although all but C{held} had been released, of which each is in the way."""
-    return _is_enough(asked, sum(_weight(each) for each in held))
+    return excludes_no_more(asked.mode, held.mode)
 
 
 class Circles:

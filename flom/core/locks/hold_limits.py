@@ -10,15 +10,12 @@ noticed may use it for so long. The resource's own rule knows what goes with it.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from flom.core.locks.resources.base import Holding, Resource
 from flom.core.locks.resources.queues import NEVER, Earliest
 from flom.core.locks.wanted import Watch
 from flom.core.requests import LockRequest
-
-MAX_SECONDS: Final = 2_147_483.0
-"""The longest limit, and the longest delay: 24 days, which is what a message can carry."""
 
 
 class ByName:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flom.codes import Outcome
 from flom.core.effects import Effect, Instant, Limit, Queued, Refused
+from flom.core.locks.sharing import free
 from flom.errors import InvalidTimestampFormat
 
 if TYPE_CHECKING:
@@ -220,10 +221,7 @@ class WaitingSets:
             holding = table._regain(part.entry.resource, part.request, now)
             if holding is None:
                 for other, held in taken:
-                    if held.sharing is None:
-                        other.entry.resource.release(held, rollback=False)
-                    else:
-                        held.sharing.release(other.entry.resource, held, rollback=False)
+                    free(other.entry.resource, held, rollback=False)
                 effects.append(table._refuse(part.request, Outcome.BUSY))
                 return
             taken.append((part, holding))
@@ -496,7 +494,7 @@ class WaitingSets:
         """
         table = self._table
         is_any_unknown = table.held > table._circles.held
-        return is_any_unknown or table.holds(request.session) or table._lineage_holds(request)
+        return is_any_unknown or table.holds(request.session) or table._circles.may_hold(request)
 
     def _watch(self, request: LockRequest) -> None:
         """Note that no session of the lineage of C{request} holds anything: see L{note_holder}."""

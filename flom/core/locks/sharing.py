@@ -53,6 +53,14 @@ class Sharing:
                 resource.release(base, self._rollback)
 
 
+def free(resource: Resource, holding: Holding, rollback: bool) -> None:
+    """End C{holding}, be it shared or not; its resource may be held by others who share it."""
+    if holding.sharing is None:
+        resource.release(holding, rollback)
+    else:
+        holding.sharing.release(resource, holding, rollback)
+
+
 def share(held: Holding, request: LockRequest) -> Holding:
     """Return what C{request} gets, which shares what was granted to C{held}."""
     holding = Holding(request, held.element, held.slot, token=held.token)

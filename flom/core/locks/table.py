@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from itertools import chain, count
-from operator import attrgetter, itemgetter
 from typing import Final
 
 from flom.codes import Outcome
@@ -40,8 +39,7 @@ from flom.core.locks.resources.conversion import Conversion, ConvertibleResource
 from flom.core.locks.resources.queues import NEVER
 from flom.core.locks.resources.sequence import SequenceResource
 from flom.core.locks.sets import WaitingSets
-from flom.core.locks.sharing import share, share_again
-from flom.core.locks.snapshot import LockView
+from flom.core.locks.sharing import free, share, share_again
 from flom.core.locks.statistics import Loss, Statistics
 from flom.core.modes import LockMode, excludes_no_more
 from flom.core.names import ResourceName, parse_name
@@ -49,10 +47,6 @@ from flom.core.protocol.messages import WhyWithdrawn
 from flom.core.requests import LockRequest, SessionId, SetRequest
 from flom.core.tokens import COUNTER, begin_epoch, epoch_of
 from flom.errors import InvalidTimestampFormat, RemoteProtocolError
-
-_NUMBER: Final = itemgetter(LockView._fields.index("number"))
-_NUMBER_HELD: Final = attrgetter("number")
-_GRANTED: Final = itemgetter(LockView._fields.index("since"), LockView._fields.index("number"))
 
 _IDLE_PERIOD: Final = 1.0  # seconds; an idle resource is forgotten after two periods, its lifespan being the first
 
@@ -268,10 +262,6 @@ class LockTable(LockRecords):
         if entry.sets is not None:
             self._sets.put_in_order(entry)
 
-    def _lineage_holds(self, request: LockRequest) -> bool:
-        """Return whether C{request} may be what a session waits for that holds something here."""
-        return self._circles.may_hold(request)
-
     def withdraw(self, request: LockRequest) -> float:
         """
         Forget C{request}, which is queued or in the incubator, and all that waits as one with it. It is not counted. No
@@ -321,7 +311,7 @@ class LockTable(LockRecords):
             binding.locks -= 1
             if binding.entry.conversions:
                 self._forget_conversion(binding.entry, holding)
-            if holding.sharing is None:
+            if holding.sharing is None:  # as free does, without the call
                 resource.release(holding, rollback)
             else:
                 holding.sharing.release(resource, holding, rollback)
@@ -351,10 +341,7 @@ class LockTable(LockRecords):
             for holding in chain.from_iterable(binding.holdings.values()):
                 if binding.entry.conversions:
                     self._forget_conversion(binding.entry, holding)
-                if holding.sharing is None:
-                    binding.entry.resource.release(holding, rollback)
-                else:
-                    holding.sharing.release(binding.entry.resource, holding, rollback)
+                free(binding.entry.resource, holding, rollback)
                 if binding.entry.wishes is not None:
                     binding.entry.wishes.end(holding)
                 binding.locks -= 1
@@ -493,10 +480,8 @@ class LockTable(LockRecords):
                     entry.wishes.end(holding)
                 if by_client and (delay := delay_of(holding.request, self._policy)):
                     self._lose(entry, holding, now.monotonic + delay)
-                elif holding.sharing is None:
-                    entry.resource.release(holding, rollback=True)
                 else:
-                    holding.sharing.release(entry.resource, holding, rollback=True)
+                    free(entry.resource, holding, rollback=True)
                 effects.append(self._end(holding, now))
             entry.sessions -= 1
             if binding.holdings:
@@ -558,10 +543,7 @@ class LockTable(LockRecords):
         while entry.wishes is not None and (freed := entry.wishes.end_lost(now.monotonic)) is not None:
             holding, since = freed
             self.lost -= 1
-            if holding.sharing is None:
-                entry.resource.release(holding, rollback=True)
-            else:
-                holding.sharing.release(entry.resource, holding, rollback=True)
+            free(entry.resource, holding, rollback=True)
             self._note_position(entry)
             if entry.sets is not None:
                 entry.sets.is_due = True
