@@ -235,14 +235,16 @@ class Held:
     def known_loss(self) -> DaemonLost | None:
         """As L{lost}, without waiting for anything."""
         if self._loss is None and not self.is_released:
+            loss: DaemonLost | None = None
             if self._keeper is not None and self._keeper.loss is not None:
-                self._loss = self._keeper.loss
+                loss = self._keeper.loss
             elif self._conversation.is_contested:
-                self._loss = self._conversation.why_contested()
+                loss = self._conversation.why_contested()
             elif self._keeper is None and self._conversation.is_lost:
-                self._loss = self._conversation.why_lost()
-            if self._loss is not None:
-                self._loss.concern(self.resource)
+                loss = self._conversation.why_lost()
+            if loss is not None and not self.is_released:  # another thread's release also ends the connection
+                loss.concern(self.resource)
+                self._loss = loss
         return self._loss
 
     @property
@@ -283,8 +285,10 @@ class Held:
         @raise Misuse: it was released, or is another process's.
         """
         self._check_ours()
-        if self.lost is not None:
-            raise self.lost
+        loss = self.lost
+        self._check_ours()  # another thread may have released it meanwhile
+        if loss is not None:
+            raise loss
 
     def convert(self, mode: LockMode | ModeName | int, *, timeout: float | None = None) -> None:
         """

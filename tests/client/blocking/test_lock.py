@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from flom import lock
+from flom.client.blocking.connection import Conversation
 from flom.client.blocking.lock import BlockingLock
 from flom.codes import ReturnCode
 from flom.config import Config
@@ -433,6 +434,29 @@ def test_a_lock_that_is_not_held_any_more_cannot_be_checked(address: str, resour
     held.release()
     with pytest.raises(Misuse, match="not held any more"):
         held.check()
+
+
+def test_a_release_by_another_thread_while_it_is_checked_is_no_loss(
+    fake: FakeDaemon, tmp_path: Path, elsewhere: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release ends the connection, as a daemon that dies does."""
+    acquiring = elsewhere(lock("R", socket=tmp_path / "fake.sock").acquire)
+    daemon, _ = fake.accept()
+    daemon.say(Answer(16, 0, None, "0" * 32, extended=True))
+    held = acquiring.result()
+
+    def release_meanwhile(conversation: Conversation) -> bool:
+        monkeypatch.undo()
+        releasing = elsewhere(held.release)
+        assert daemon.read() == Unlock("R")
+        daemon.say(Unlocked())
+        releasing.result()
+        return conversation.is_lost
+
+    monkeypatch.setattr(Conversation, "is_lost", property(release_meanwhile))
+    with pytest.raises(Misuse, match="not held any more"):
+        held.check()
+    assert held.lost is None
 
 
 def test_an_unlock_that_is_not_confirmed_is_a_loss(
