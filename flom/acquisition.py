@@ -172,6 +172,9 @@ class Acquiring:
         *,
         wait: bool = True,
         timeout: float | None = None,
+        max_hold: float | None = None,
+        lock_delay: float | None = None,
+        wanted: bool = False,
         nested: str = "refuse",
     ) -> Acquisition:
         """See L{flom.interfaces.IArbiter.acquire_all}; of a closed arbiter, it fires with L{flom.errors.Closed}."""
@@ -179,7 +182,8 @@ class Acquiring:
 
         what = f"locks at {self._place}"
         try:
-            asked = ask_all(parts, wait=wait, timeout=timeout, nested=nested)
+            limits = {"max_hold": max_hold, "lock_delay": lock_delay}
+            asked = ask_all(parts, wait=wait, timeout=timeout, nested=nested, wanted=wanted, **limits)
             what = f"{asked.title} at {self._place}"
             granted = self._begin(asked if len(asked.parts) > 1 else asked.parts[0], what)
         except FlomError:

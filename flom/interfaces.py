@@ -129,7 +129,14 @@ class IArbiter(Interface):
         """
 
     def acquire_all(
-        parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None, nested: str = "refuse"
+        parts: Iterable[Part | str],
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        max_hold: float | None = None,
+        lock_delay: float | None = None,
+        wanted: bool = False,
+        nested: str = "refuse",
     ) -> Acquisition:
         """
         Ask for several locks, all of which are granted in one step, or none; cancelling the Deferred withdraws them.
@@ -137,6 +144,10 @@ class IArbiter(Interface):
         @param parts: the locks, by their names alone, or made by C{flom.part}: 1 to 64, each of another resource.
         @param wait: wait if they cannot be granted now.
         @param timeout: seconds to wait at most; 0: do not wait, C{None}: no limit.
+        @param max_hold: seconds after which all are lost, if they are not released before; C{None}: no limit of ours.
+        @param lock_delay: seconds for which no client is granted any of them if they are lost; C{None}: as the daemon
+            says.
+        @param wanted: true to learn from the L{IHeld} when a request waits because of any of them.
         @param nested: see L{acquire}.
         @return: fires with an L{IHeld}, whose C{parts} are the locks in this order, and which releases all of them;
             otherwise as for L{acquire}, with L{flom.errors.Unsupported} too: a daemon of FLoM's has no such thing.

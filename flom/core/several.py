@@ -82,7 +82,14 @@ class AskedAll(Value):
 
 
 def ask_all(
-    parts: Iterable[Part | str], *, wait: bool = True, timeout: float | None = None, nested: str = "refuse"
+    parts: Iterable[Part | str],
+    *,
+    wait: bool = True,
+    timeout: float | None = None,
+    nested: str = "refuse",
+    max_hold: float | None = None,
+    lock_delay: float | None = None,
+    wanted: bool = False,
 ) -> AskedAll:
     """
     Check what a program asks for.
@@ -91,6 +98,7 @@ def ask_all(
     @param wait: wait if they cannot be granted now.
     @param timeout: seconds to wait at most, 0 or more; 0 is not to wait at all, C{None} as long as it takes.
     @param nested: C{"refuse"}, C{"share"} or C{"wait"}, see L{ask}.
+    @param max_hold: see L{Asked.wishing}, as for C{lock_delay} and C{wanted}; they hold for all of them alike.
     @raise InvalidRequest: one of these is nothing of the kind; L{flom.errors.InvalidName}, if it is a name.
     """
     if isinstance(parts, str | Part):
@@ -98,8 +106,9 @@ def ask_all(
     asked = []
     for each in parts:
         one = each if isinstance(each, Part) else Part(each)
-        wanted = {"quantity": one.quantity, "create": one.create, "lifespan": one.lifespan, "nested": nested}
-        asked.append(ask(one.name, one.mode, wait=wait, timeout=timeout, **wanted))  # type: ignore[arg-type]
+        how = {"quantity": one.quantity, "create": one.create, "lifespan": one.lifespan, "nested": nested}
+        request = ask(one.name, one.mode, wait=wait, timeout=timeout, **how)  # type: ignore[arg-type]
+        asked.append(request.wishing(max_hold, lock_delay, wanted))
     check_several([each.name for each in asked])
     return AskedAll(tuple(asked))
 

@@ -16,8 +16,18 @@ from flom.client.blocking.lock import BlockingLock, Held
 from flom.client.blocking.several import HeldAll
 from flom.codes import ReturnCode
 from flom.core.modes import LockMode, as_mode
-from flom.errors import CannotWait, FlomError, InvalidName, LockBusy, LockImpossible, LockTimeout, Misuse
+from flom.errors import (
+    CannotWait,
+    DaemonLost,
+    FlomError,
+    InvalidName,
+    LockBusy,
+    LockImpossible,
+    LockTimeout,
+    Misuse,
+)
 from tests.fakes.peers import PATIENCE
+from tests.fakes.programs import eventually
 
 _T = TypeVar("_T")
 
@@ -41,6 +51,18 @@ class BlockingHeld:
     @property
     def is_lost(self) -> bool:
         return self._held.is_lost
+
+    @property
+    def wanted(self) -> Deferred[None]:
+        return deferToThread(eventually, lambda: self._held.wanted, "that it is wanted")
+
+    @property
+    def lost(self) -> Deferred[DaemonLost | None]:
+        def why() -> DaemonLost | None:
+            eventually(lambda: self._held.is_lost, "that it is lost")
+            return self._held.lost
+
+        return deferToThread(why)
 
     def convert(self, mode: Any, **asked: Any) -> Deferred[None]:
         return deferToThread(self._held.convert, mode, **asked)
@@ -127,6 +149,14 @@ class TaskHeld:
     @property
     def is_lost(self) -> bool:
         return self._held.is_lost
+
+    @property
+    def wanted(self) -> Deferred[bool]:
+        return self._tasks.run(self._held.until_wanted())
+
+    @property
+    def lost(self) -> Deferred[DaemonLost | None]:
+        return self._tasks.run(self._held.until_lost())
 
     def convert(self, mode: Any, **asked: Any) -> Deferred[None]:
         return self._tasks.run(self._held.convert(mode, **asked))

@@ -26,6 +26,7 @@ from flom.errors import (
     LockBusy,
     LockDeadlock,
     LockImpossible,
+    LockOverdue,
     LockTimeout,
     Misuse,
     ValueNotKept,
@@ -371,6 +372,51 @@ async def test_a_value_that_is_not_kept_is_told_at_the_release(arbiter: Arbiter)
     with pytest.raises(ValueNotKept, match=r"^R1.*: no space left on device$"):
         await held.release()
     assert not getattr(held, "is_lost", False)
+    await (await arbiter.acquire("R1", wait=False)).release()
+
+
+# limits, and who stands in the way: of one lock, and of several at once
+
+one_or_two = pytest.mark.parametrize("names", [["R1"], ["R2", "R1"]], ids=["one lock", "two locks"])
+
+
+def take(arbiter: Arbiter, names: list[str], **wishes: Any) -> Any:
+    """Ask for C{names}, all at once."""
+    return arbiter.acquire_all(names, **wishes) if len(names) > 1 else arbiter.acquire(names[0], **wishes)
+
+
+@ours
+@one_or_two
+@pytest_twisted.ensureDeferred
+async def test_a_holder_learns_that_others_wait_because_of_it(arbiter: Arbiter, names: list[str]) -> None:
+    held = await take(arbiter, names, wanted=True)
+    waiting = arbiter.acquire("R1")
+    await held.wanted
+    await held.release()
+    await (await waiting).release()
+
+
+@ours
+@one_or_two
+@pytest_twisted.ensureDeferred
+async def test_what_is_held_for_too_long_is_lost_and_kept_for_a_while(arbiter: Arbiter, names: list[str]) -> None:
+    held = await take(arbiter, names, max_hold=0.05, lock_delay=60)
+    why = await held.lost
+    assert isinstance(why, LockOverdue)
+    assert "it was held for longer than 0.05 s" in str(why)
+    for name in names:
+        await turns_away(LockBusy)(arbiter.acquire(name, wait=False))
+    await turns_away(LockOverdue)(held.release())
+
+
+@ours
+@one_or_two
+@pytest_twisted.ensureDeferred
+async def test_a_limit_that_is_none_is_refused(arbiter: Arbiter, names: list[str]) -> None:
+    for wrong in ({"max_hold": 0}, {"max_hold": "soon"}, {"lock_delay": -1}, {"wanted": "yes"}):
+        await turns_away(InvalidRequest)(take(arbiter, names, **wrong))
+    held = await take(arbiter, names, max_hold=60, lock_delay=0)
+    await held.release()
     await (await arbiter.acquire("R1", wait=False)).release()
 
 

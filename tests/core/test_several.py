@@ -8,7 +8,7 @@ import pytest
 
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
-from flom.core.protocol.messages import MOST_PARTS
+from flom.core.protocol.messages import MOST_PARTS, Wishes
 from flom.core.several import ask_all, check_several, part
 from flom.errors import FlomError, InvalidName, InvalidRequest
 
@@ -43,6 +43,9 @@ def test_one_lock_is_asked_for_as_ever() -> None:
         (["a", part("b[3]", quantity=-1)], {}, InvalidRequest, "-1"),
         (["a", "b"], {"timeout": -1}, InvalidRequest, "timeout -1"),
         (["a", "b"], {"nested": "maybe"}, InvalidRequest, "maybe"),
+        (["a", "b"], {"max_hold": 0}, InvalidRequest, "max_hold 0 is not a number of seconds above 0"),
+        (["a", "b"], {"lock_delay": -1}, InvalidRequest, "lock_delay -1 is not a number of seconds from 0"),
+        (["a", "b"], {"wanted": "yes"}, InvalidRequest, "wanted 'yes' is neither true nor false"),
     ],
 )
 def test_what_makes_no_sense_is_told_in_one_line(
@@ -62,3 +65,10 @@ def test_what_is_nested_is_said_of_all() -> None:
     message = ask_all(["a", "b"], nested="share").message("0" * 32)
     assert message.wishes is not None
     assert (message.wishes.nested, [lock.wishes for lock in message.parts]) == ("share", [None, None])
+
+
+def test_limits_are_said_of_all() -> None:
+    message = ask_all(["a", "b"], max_hold=5, lock_delay=0, wanted=True).message("0" * 32)
+    assert message.wishes is not None
+    wishes = message.wishes.replace(parts=())
+    assert (wishes, wishes.is_of_one_lock) == (Wishes(max_hold=5.0, lock_delay=0, wanted=True), False)

@@ -207,3 +207,18 @@ def test_all_of_them_end_when_their_time_is_over(programs: Programs, address: st
     assert done.returncode == 95
     assert done.stderr.startswith("flom-run: a and b: the lock was lost: it was held for longer than 0.2 s")
     assert programs.run("-s", address, "-r", "b", "-o", "0", "--", "true").returncode == 0
+
+
+def test_what_is_lost_of_them_is_kept_for_the_delay(programs: Programs, address: str) -> None:
+    words = ["-s", address, "--max-hold", "0.1", "--lock-delay", "0.5", "--on-lost", "kill", "-r", "a", "-r", "b"]
+    assert programs.run(*words, "--", "sleep", "20").returncode == 95
+    assert programs.run("-s", address, "-r", "b", "-o", "0", "--", "true").returncode == 98
+    assert programs.run("-s", address, "-r", "b", "-r", "a", "-o", "20s", "--", "true").returncode == 0
+
+
+def test_a_command_learns_that_one_of_them_is_wanted(programs: Programs, address: str) -> None:
+    script = 'echo held; read word <&"$FLOM_WANTED_FD"; echo "$word"'
+    holder = programs.start("-s", address, "-r", "a", "-r", "b", "--notify-wanted=fd", "--", "bash", "-c", script)
+    assert holder.line() == "held"
+    assert programs.run("-s", address, "-r", "b", "--", "true").returncode == 0
+    assert holder.finish().stdout == "wanted\n"

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
+    from typing import Any
 
     from flom.client.blocking.acquire import Acquirer
     from flom.client.blocking.connection import Conversation
@@ -36,6 +37,9 @@ def lock_all(
     *,
     timeout: float | None = None,
     wait: bool = True,
+    max_hold: float | None = None,
+    lock_delay: float | None = None,
+    wanted: bool = False,
     nested: str = "refuse",
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
@@ -52,6 +56,10 @@ def lock_all(
     @param timeout: seconds to wait for all at most, besides those for starting a daemon; 0 is not to wait, C{None} any
         time.
     @param wait: wait if they cannot be granted now.
+    @param max_hold: seconds after which the daemon ends all of them, if they are not released before; C{None}: no limit
+        of ours.
+    @param lock_delay: seconds for which no client is granted any of them if they are lost; C{None}: as the daemon says.
+    @param wanted: true to learn from L{HeldAll.wanted} that others wait because of any of them.
     @param nested: C{"refuse"}, C{"share"} or C{"wait"}: what to do if a C{flom-run} holds one that this runs under.
     @param config: see L{flom.lock<flom.client.blocking.lock.lock>}, as for the others.
     @raise InvalidRequest: an argument makes no sense; L{flom.errors.InvalidName}, if it is a name.
@@ -62,6 +70,9 @@ def lock_all(
         parts,
         timeout=timeout,
         wait=wait,
+        max_hold=max_hold,
+        lock_delay=lock_delay,
+        wanted=wanted,
         nested=nested,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
@@ -72,18 +83,16 @@ def lock_all(
 def check_parts(
     parts: Iterable[Part | str],
     *,
-    timeout: float | None,
-    wait: bool,
-    nested: str,
     start: bool,
     whereabouts: Callable[[], Config],
+    **asked_for: Any,
 ) -> tuple[AskedAll, Config]:
     """
     Return what is asked for, and where; L{lock_all} has the other parameters, and raises the same errors.
 
     @param whereabouts: returns where the daemon is.
     """
-    asked = ask_all(parts, timeout=timeout, wait=wait, nested=nested)
+    asked = ask_all(parts, **asked_for)
     try:
         split(asked.message(unique_id()))
         if not isinstance(start, int):

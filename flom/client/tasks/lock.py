@@ -118,6 +118,9 @@ def lock_all(
     *,
     timeout: float | None = None,
     wait: bool = True,
+    max_hold: float | None = None,
+    lock_delay: float | None = None,
+    wanted: bool = False,
     nested: str = "refuse",
     config: Config | None = None,
     socket: str | os.PathLike[str] | None = None,
@@ -136,6 +139,10 @@ def lock_all(
     @param timeout: seconds to wait for all at most, besides those for starting a daemon; 0 is not to wait, C{None} any
         time.
     @param wait: wait if they cannot be granted now.
+    @param max_hold: seconds after which the daemon ends all of them, if they are not released before; C{None}: no limit
+        of ours.
+    @param lock_delay: seconds for which no client is granted any of them if they are lost; C{None}: as the daemon says.
+    @param wanted: true to learn from L{Held.until_wanted} that others wait because of any of them.
     @param nested: C{"refuse"}, C{"share"} or C{"wait"}: what to do if a C{flom-run} holds one that this runs under.
     @param config: see L{lock}, as for the others.
     @raise InvalidRequest: an argument makes no sense; L{flom.errors.InvalidName}, if it is a name.
@@ -146,6 +153,9 @@ def lock_all(
         parts,
         timeout=timeout,
         wait=wait,
+        max_hold=max_hold,
+        lock_delay=lock_delay,
+        wanted=wanted,
         nested=nested,
         start=start,
         whereabouts=lambda: configure(config, socket, address, port, group),
@@ -220,6 +230,9 @@ class Client:
         *,
         timeout: float | None = None,
         wait: bool = True,
+        max_hold: float | None = None,
+        lock_delay: float | None = None,
+        wanted: bool = False,
         nested: str = "refuse",
     ) -> Lock:
         """Make what takes several locks; see the function L{lock_all} for the parameters, and for what is raised."""
@@ -227,6 +240,9 @@ class Client:
             parts,
             timeout=timeout,
             wait=wait,
+            max_hold=max_hold,
+            lock_delay=lock_delay,
+            wanted=wanted,
             nested=nested,
             start=self._start,
             whereabouts=lambda: self._config,

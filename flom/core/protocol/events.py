@@ -63,7 +63,8 @@ class Granted(Value):
     @ivar hold: the hold that was begun, or adopted; likewise.
     @ivar parts: what was granted, in the order in which it was asked for, if that is several locks; C{element},
         C{token} and C{proof} are those of the first then.
-    @ivar left: seconds after which the daemon ends it; 0 if it does not.
+    @ivar left: seconds after which the daemon ends it; 0 if it does not. Of several locks, the fewest: all of them end
+        then.
     """
 
     element: str | None

@@ -596,7 +596,8 @@ class ClientSession:
             return PartGranted()
         parts = tuple(self._grants[number] for number in range(1, self._due + 1))
         self._grants = {}
-        return parts[0].replace(parts=parts)
+        left = min((part.left for part in parts if part.left), default=0.0)  # then all of them end
+        return parts[0].replace(parts=parts, left=left)
 
     def _is_of_its_resource(self, message: Request) -> bool:
         """Return whether C{message} is about the resource to which the first lock has bound the connection, if any."""

@@ -100,6 +100,16 @@ def test_they_are_granted_one_by_one_and_held_when_all_are(ends: Ends) -> None:
     assert ends.client.holds
 
 
+def test_all_of_them_end_when_the_first_one_does(ends: Ends) -> None:
+    """So a client that reclaims them says for how long it may hold all of them."""
+    ends.ask()
+    for part, left in [(1, 0.0), (2, 5.0), (3, 2.0)]:
+        events = ends.told(ends.server.answer(Outcome.GRANTED, None, 6 + part, part=part, left=left))
+    [granted] = events
+    assert isinstance(granted, Granted)
+    assert (granted.left, [part.left for part in granted.parts]) == (2.0, [0.0, 5.0, 2.0])
+
+
 def test_they_are_waited_for_and_released_together(ends: Ends) -> None:
     ends.ask()
     assert ends.told(ends.server.answer(Outcome.QUEUED)) == [Waiting(is_for_creation=False)]
