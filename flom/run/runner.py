@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from flom.core.protocol.messages import Lock
     from flom.job.adoption import Adoption
     from flom.job.kept import KeptWishes
+    from flom.job.on_wanted import OnWanted
     from flom.job.wording import Wording
     from flom.run.account import Account
     from flom.run.control import Control
     from flom.run.guardian import Guardian, Orphan
     from flom.run.history import HistoryFile
     from flom.run.on_lost import OnLost
-    from flom.run.on_wanted import OnWanted
     from flom.run.stand_in import StandIn
     from flom.run.wait_report import WaitReport
 
@@ -142,7 +142,7 @@ class Runner(Hooks):
                     names = [each.resource_name for each in (self._config, *self._others)]
                     self._account = Account(self._config, self._wording, names)
                 if self._config.wanted_by is not None:
-                    from flom.run.on_wanted import OnWanted  # which few need
+                    from flom.job.on_wanted import OnWanted  # which few need
 
                     self._on_wanted = OnWanted(*self._config.wanted_by)
                 self._note("request", pid=os.getpid())
@@ -470,7 +470,8 @@ class Runner(Hooks):
         while True:
             if self._on_wanted is not None and conversation.is_wanted:
                 conversation.is_wanted = False
-                self._on_wanted.tell(child)
+                if child.status is None:
+                    self._on_wanted.tell(child.pid, child.signal, warn)
             left = NEVER if heartbeat is None or DaemonLost in self._told else heartbeat.due() - boottime()
             left = max(0.0, min(left, prepare_at - monotonic()))
             if control is not None:

@@ -27,7 +27,7 @@ from flom.net.machine_id import unique_id
 from flom.tls.authority import issue, make_authority
 from tests.fakes.daemon import FLOM_RUN, Daemon
 from tests.fakes.peers import FakeDaemon, SocketClient, is_locked
-from tests.fakes.programs import Programs, Running, free_port, ignoring, is_alive
+from tests.fakes.programs import Programs, Running, assert_refused, free_port, ignoring, is_alive
 from tests.fakes.signals import RECORD, ControllingTerminal
 
 RUNNERS: Final = {"flom-run": [FLOM_RUN], "spawn": [sys.executable, "-m", "flom.client.deferred"]}
@@ -210,6 +210,41 @@ def test_a_command_sees_itself_that_its_lock_is_lost(refused: Runner, fake: Fake
     conversation.close()
     assert running.line() == "b''"
     assert running.finish().returncode == 95
+
+
+def test_a_lock_that_is_held_for_too_long_is_lost_and_kept_for_a_while(runner: Runner) -> None:
+    done = runner.run("--max-hold", "0.2", "--lock-delay", "2", "--on-lost", "kill", "--", "sleep", "30")
+    assert (done.returncode, runner.is_locked) == (95, True)
+    what = f"{runner.name}: the lock was lost: it was held for longer than 0.2 s; the command gets SIGKILL"
+    assert done.stderr == f"{runner.program}: {what}\n"
+
+
+def test_a_command_reads_each_time_that_its_lock_is_wanted(runner: Runner) -> None:
+    script = 'echo "$FLOM_WANTED_FD"; read one <&17; echo "$one"; read two <&17; echo "$two"'
+    running = runner.start("--notify-wanted=fd:17", "--", "bash", "-c", script)
+    assert running.line() == "17"
+    for _ in range(2):
+        with SocketClient(runner.address) as client:
+            assert client.ask(runner.name, wait=True) == Outcome.QUEUED
+            assert running.line() == "wanted"
+    assert running.finish().returncode == 0
+
+
+def test_a_command_gets_a_signal_when_its_lock_is_wanted(runner: Runner) -> None:
+    script = "import signal; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3))\n"
+    running = runner.start("--notify-wanted=usr1", "--", *python(script + "print(flush=True); signal.pause()"))
+    running.line()
+    with SocketClient(runner.address) as client:
+        assert client.ask(runner.name, wait=True) == Outcome.QUEUED
+        assert running.finish().returncode == 3
+
+
+def test_a_number_for_what_it_reads_that_is_taken_is_refused(runner: Runner) -> None:
+    """It is one that we were given, and the command is to have."""
+    with open("/dev/null", "rb") as given:
+        number = given.fileno()
+        done = runner.run(f"--notify-wanted=fd:{number}", "--", "echo", "ran", pass_fds=[number])
+    assert_refused(done, 99, f"notify-wanted: 'fd:{number}' is open already: choose another number, or 'fd'")
 
 
 # what the command finds

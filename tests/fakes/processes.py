@@ -95,6 +95,9 @@ class HeldOfTest:
     def follow(self, call: Callable[[list[int]], object]) -> None:
         pass  # it is never reclaimed
 
+    def notify(self, call: Callable[[], object]) -> None:
+        pass  # no request waits for it
+
     def fileno(self) -> int:
         return self._number
 

@@ -19,7 +19,7 @@ from flom.client.deferred.connection import LockClient
 from flom.client.deferred.connection_pool import ConnectionPool
 from flom.client.deferred.heartbeat import LossPolicy
 from flom.client.deferred.held import RemoteHeld
-from flom.client.deferred.spawn import Child, Text, spawn
+from flom.client.deferred.spawn import Child, Telling, Text, spawn
 from flom.client.deferred.way_back import WayBack, Ways
 from flom.client.retry import (
     ANSWER_TIMEOUT,
@@ -146,6 +146,7 @@ class RemoteArbiter(Acquiring):
         env: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
         path: Text | None = None,
         inherit: bool = True,
+        notify_wanted: str = "",
         **wanted: Any,
     ) -> Deferred[Child]:
         """
@@ -164,18 +165,27 @@ class RemoteArbiter(Acquiring):
         @param path: the directory to run it in; C{None} for ours.
         @param inherit: true if the command is to have the connection open, so that it keeps the lock if this process
             is killed. As with C{flom-run --close}, it gets no descriptor of ours otherwise.
-        @param wanted: C{quantity}, C{wait}, C{create}, C{lifespan}, C{timeout}: see L{IArbiter.acquire}.
+        @param notify_wanted: how the command learns that others wait because of its lock: a signal, C{"fd"} or
+            C{"fd:N"}, as for C{flom-run --notify-wanted}; the empty string for not at all.
+        @param wanted: C{quantity}, C{wait}, C{create}, C{lifespan}, C{timeout}, C{max_hold}, C{lock_delay} and others:
+            see L{IArbiter.acquire}.
         @return: fires with a L{Child} when the command runs; with L{flom.job.words.CannotExecute} if it cannot be
             executed, and with what L{acquire} fires with if there is no lock.
         """
         if isinstance(words, str | bytes) or not words:
             return fail(InvalidRequest(f"{name}: {words!r} is no list of the words of a command"))
+        try:
+            telling = Telling(name, notify_wanted, childFDs) if notify_wanted else None
+        except InvalidRequest:
+            return fail()
+        if telling is not None:
+            wanted["wanted"] = True
         self._lineage = lineage = lineage_of(new_id())
         try:
             acquiring = self.acquire(name, mode, **wanted)
         finally:
             self._lineage = ()
-        options = {"inherit": inherit, "quantity": wanted.get("quantity", 1), "lineage": lineage}
+        options = {"inherit": inherit, "quantity": wanted.get("quantity", 1), "lineage": lineage, "telling": telling}
         child = spawn(self._clock, acquiring, name, mode, words, protocol, childFDs, env, path, **options)
         return Deferred.fromCoroutine(child)
 

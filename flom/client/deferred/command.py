@@ -25,6 +25,7 @@ from flom.errors import Closed, ConfigError, FlomError
 from flom.job.command_line import parse
 from flom.job.environment import inherited_environment
 from flom.job.forwarding import Forwarding, ignore_signals
+from flom.job.on_wanted import in_use
 from flom.job.signals import SignalWatch
 from flom.job.status import leave
 from flom.job.wording import Wording, status_for, unmeant_set
@@ -52,8 +53,8 @@ def run(words: Sequence[str], watch: SignalWatch, descriptors: Collection[int]) 
                 raise ConfigError("once-per, value: they are options of flom-run alone")
             if line.adopt is not None:
                 raise ConfigError("adopt: it is an option of flom-run alone")
-            if config.wishes is not None:
-                raise ConfigError("max-hold, lock-delay, notify-wanted: they are options of flom-run alone")
+            if config.wanted_by is not None and config.wanted_by in [("fd", number) for number in descriptors]:
+                raise in_use(config.wanted_by[1])
             if warning := unmeant_set(config):
                 print_error(f"warning: {warning}")
         start_trace(config.command_trace_file, config.append_trace_file, os.environ, print_error)
@@ -92,9 +93,10 @@ async def _exit_with(
             locks.close()
         leave(status)
 
-    forwarding = Forwarding(
-        config.ignored_signals, warn=lambda text: print_error(f"flom.client.deferred: warning: {text}"), end=end
-    )
+    def warn(text: str) -> None:
+        print_error(f"flom.client.deferred: warning: {text}")
+
+    forwarding = Forwarding(config.ignored_signals, warn=warn, end=end)
     spawn_process = reactor.spawnProcess
 
     def spawn_unblocked(*arguments: Any, **options: Any) -> Any:
@@ -117,6 +119,10 @@ async def _exit_with(
             create=config.create,
             lifespan=config.idle_lifespan_ms / 1000,
             timeout=config.timeout,
+            max_hold=config.max_hold_ms / 1000 or None,
+            lock_delay=None if config.lock_delay_ms < 0 else config.lock_delay_ms / 1000,
+            notify_wanted=config.notify_wanted,
+            nested=config.nested,
         )
     except FlomError as e:
         status = status_for(e, config.conflict_exit_code)
@@ -130,6 +136,7 @@ async def _exit_with(
         else:
             child.signal(number)
 
+    child.warn = warn
     forwarding.note_start(child.pid, send)
     for number in ignore_signals(config.ignored_signals):
         print_error(f"Warning: couldn't ignore signal {number}:{SIGNAL_NAMES[number - 1]}")

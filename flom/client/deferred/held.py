@@ -84,6 +84,7 @@ class RemoteHeld:
         self._way_back = way_back
         self._reclaiming: Deferred[None] | None = None
         self._follow: Callable[[list[int]], object] | None = None
+        self._on_wanted: Callable[[], object] | None = None
         self._heartbeats = heartbeats
         self._value = None if granted.told is None else HeldValue(message.name, granted.told)
         self._is_too_late = False
@@ -202,6 +203,12 @@ class RemoteHeld:
         """Call C{call} with L{descriptors} each time that the lock has been reclaimed, and has got others by that."""
         self._follow = call
 
+    def notify(self, call: Callable[[], object]) -> None:
+        """Call C{call} each time that others begin to wait because of this lock, and now if they have before."""
+        self._on_wanted = call
+        if self.is_wanted:
+            call()
+
     def look_after(self, now: float) -> float:
         """See L{flom.client.deferred.heartbeat.Beating}."""
         heartbeat = self._way_back.heartbeat
@@ -233,6 +240,8 @@ class RemoteHeld:
         self.is_wanted = True
         if not self.wanted.called:
             self.wanted.callback(None)
+        if self._on_wanted is not None and not self.is_released:
+            self._on_wanted()
 
     def _unlock(self, rollback: bool) -> Deferred[None]:
         if self.is_lost and self._client.contest is None:

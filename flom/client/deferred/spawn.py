@@ -23,12 +23,14 @@ from zope.interface import implementer
 
 from flom.acquisition import Acquisition, Held
 from flom.client.deferred import become
+from flom.config.parsers import Unclear, wanted_by
 from flom.core.modes import LockMode, as_mode
-from flom.errors import FlomError
+from flom.errors import ConfigError, FlomError, InvalidRequest
 from flom.interfaces import IReactor
 from flom.job.descriptors import EndWatch
-from flom.job.environment import DEADLINE, TakenLock, add_locks
+from flom.job.environment import DEADLINE, WANTED, TakenLock, add_locks
 from flom.job.lineage import pass_on
+from flom.job.on_wanted import OnWanted
 from flom.job.signals import PYTHON_IGNORES
 from flom.job.status import status_after
 from flom.job.words import CannotExecute, execute, words_with
@@ -54,6 +56,7 @@ class Child:
     @ivar code: what the command has exited with, -N if signal N has ended it; C{None} before it has ended.
     @ivar exited: fires when the command has ended and its lock is released, with the status: what it has exited with,
         0 to 255, or 128 + N if signal N has ended it. It fails only if it is cancelled, which ends nothing else.
+    @ivar warn: called with a line if the command cannot be told that others wait; by default, this is logged.
     """
 
     def __init__(self, process: _Process, held: Held, deadline: _Deadline) -> None:
@@ -61,6 +64,7 @@ class Child:
         self.pid: int = process.pid
         self.code: int | None = None
         self.exited: Deferred[int] = Deferred()
+        self.warn: Callable[[str], object] = _warn
         self._process = process
         self._deadline = deadline
         ending = Deferred.fromCoroutine(self._end())
@@ -92,11 +96,13 @@ async def spawn(
     inherit: bool = True,
     quantity: int = 1,
     lineage: tuple[str, ...] = (),
+    telling: Telling | None = None,
 ) -> Child:
     """
     Start a command when C{acquiring}, a request for C{name} in C{mode}, fires; see C{RemoteArbiter.spawn}.
 
     @param lineage: what the request has told; empty if it has told none.
+    @param telling: tells the command that others wait; C{None} if it is not to know.
     """
     held = await acquiring
     process: _Process | None = None
@@ -108,6 +114,8 @@ async def spawn(
             pass_on(lineage, environment)
         add_locks(environment, [TakenLock(name, as_mode(mode), quantity, held.element, held.token)])
         descriptors = dict(childFDs if childFDs is not None else _OURS if protocol is None else _PIPES)
+        if telling is not None:
+            telling.pass_on(descriptors, environment)
         if inherit:
             keeping.pass_on(held, descriptors)
         environment[DEADLINE] = b"%d" % _pass_on(deadline.open(held), descriptors)
@@ -117,17 +125,28 @@ async def spawn(
         deadline.note_start()
         keeping.note_start(process.pid)
         process.ended.addCallback(keeping.note_end)
+        if telling is not None:
+            process.ended.addCallback(telling.note_start())
         await process.executed
     except BaseException:
         deadline.close()
         if process is None:
             keeping.close()
+            if telling is not None:
+                telling.close()
         ended = succeed(0) if process is None else process.ended
         released: Deferred[None] = Deferred()  # by cancelling once more, the user cancels nothing of ours
         ended.addCallback(lambda _: Deferred.fromCoroutine(_release(held, rollback=True))).chainDeferred(released)
         await released
         raise
-    return Child(process, held, deadline)
+    child = Child(process, held, deadline)
+    if telling is not None:
+        telling.begin(child)
+    return child
+
+
+def _warn(text: str) -> None:
+    _log.warn("{text}", text=text)
 
 
 def _pass_on(ours: int, descriptors: dict[int, int | str]) -> int:
@@ -165,6 +184,62 @@ class _Deadline:
         """Close what is open."""
         while self._open:
             os.close(self._open.pop())
+
+
+class Telling:
+    """How one command learns that others wait because of its lock, as by C{flom-run --notify-wanted}."""
+
+    def __init__(self, name: str, how: str, descriptors: Mapping[int, int | str] | None) -> None:
+        """
+        @param name: of the resource, for errors.
+        @param how: see C{RemoteArbiter.spawn}.
+        @param descriptors: that the command is to have.
+        @raise InvalidRequest: C{how} says nothing of the kind, or names one of them.
+        """
+        try:
+            self._kind, self._number = wanted_by(how)
+            if self._kind == "fd" and self._number in (descriptors or ()):
+                raise Unclear("the command has another descriptor of this number")
+        except Unclear as e:
+            raise InvalidRequest(f"{name}: notify_wanted {how!r}: {e}") from None
+        self._on_wanted: OnWanted | None = None
+
+    def pass_on(self, descriptors: dict[int, int | str], environment: dict[bytes, bytes]) -> None:
+        """Add what the command is told by to its C{descriptors}, if that is one, and say so in its C{environment}."""
+        try:
+            self._on_wanted = OnWanted(self._kind, self._number if self._kind == "signal" else -1)
+        except ConfigError as e:
+            raise CannotExecute(f"Unable to execute a command: {e}") from e
+        ours, number = self._on_wanted.given, self._number
+        if ours >= 0:
+            if number < 0:
+                number = _pass_on(ours, descriptors)
+            descriptors[number] = ours
+            environment[WANTED] = b"%d" % number
+
+    def note_start(self) -> Callable[[int], int]:
+        """Note that the process is there; return what is to be called with its code when it has ended."""
+        assert self._on_wanted is not None
+        self._on_wanted.note_start()
+        return self._note_end
+
+    def begin(self, child: Child) -> None:
+        """Begin to notify C{child}, which runs."""
+
+        def tell() -> None:
+            if child.code is None and self._on_wanted is not None:
+                self._on_wanted.tell(child.pid, child.signal, child.warn)
+
+        child.held.notify(tell)  # type: ignore[attr-defined]  # of a RemoteHeld
+
+    def close(self) -> None:
+        """End what there is of it."""
+        if self._on_wanted is not None:
+            self._on_wanted.close()
+
+    def _note_end(self, code: int) -> int:
+        self.close()
+        return code
 
 
 class _Keeping:

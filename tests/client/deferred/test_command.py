@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.fakes.daemon import Daemon
 
 
@@ -45,15 +43,14 @@ def test_several_locks_are_refused_and_not_taken_for_the_last_one() -> None:
     assert done.stderr == "resource-name: several locks at once (-r) are an option of flom-run alone\n"
 
 
-@pytest.mark.parametrize("option", ["--max-hold=1m", "--lock-delay=0", "--notify-wanted=USR1"])
-def test_what_is_asked_of_a_lock_beyond_flom_is_refused_and_not_ignored(option: str) -> None:
-    done = run(option, "--", "echo", "ran")
-    assert (done.returncode, done.stdout) == (99, "")
-    assert done.stderr == "max-hold, lock-delay, notify-wanted: they are options of flom-run alone\n"
-
-
 def test_what_its_command_waits_for_is_not_its_own_lock(daemon: Daemon) -> None:
     inner = f"{sys.executable} -m flom.client.deferred -s {daemon.socket} -r R1 -- echo ran"
     done = run("-s", daemon.socket, "-r", "R1", "--", "sh", "-c", inner)
     assert (done.returncode, done.stdout) == (93, "")
     assert "under whose command this one runs" in done.stderr
+
+
+def test_a_command_shares_the_lock_of_the_outer_one_if_it_may(daemon: Daemon) -> None:
+    inner = f"{sys.executable} -m flom.client.deferred -s {daemon.socket} -r R1 --nested=share -- echo ran"
+    done = run("-s", daemon.socket, "-r", "R1", "--", "sh", "-c", inner)
+    assert (done.returncode, done.stdout) == (0, "ran\n")

@@ -240,6 +240,14 @@ async def test_a_command_is_a_list_of_words(scene: Scene, words: Any) -> None:
         await scene.locks.spawn("R1", words)
 
 
+@pytest.mark.parametrize("how", ["nothing", "fd:1", "fd:x", "fd:17"])
+@pytest_twisted.ensureDeferred
+async def test_how_it_learns_that_others_wait_must_be_possible(scene: Scene, how: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"R1: notify_wanted '{how}': "):
+        await scene.locks.spawn("R1", ["true"], notify_wanted=how, childFDs={0: 0, 1: 1, 2: 2, 17: 2})
+    assert await scene.is_free()
+
+
 @pytest_twisted.ensureDeferred
 async def test_cancelling_leaves_the_queue(scene: Scene) -> None:
     held = await scene.arbiter.acquire("R1")
@@ -278,6 +286,17 @@ async def test_what_cannot_be_executed_is_an_error_and_its_lock_is_released(
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_cannot_be_executed_leaves_no_descriptor_open(scene: Scene) -> None:
+    await output_of(scene, ["true"])  # what is opened once for all is open then
+    before = os.listdir("/proc/self/fd")
+    for path in (None, "/no/such"):
+        with pytest.raises(CannotExecute):
+            await scene.locks.spawn("R1", ["/no/such"], notify_wanted="fd", path=path)
+    assert await output_of(scene, ["true"], notify_wanted="fd") == ""
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_directory_that_is_not_there_is_named(scene: Scene) -> None:
     with pytest.raises(CannotExecute, match="Unable to execute command 'true': /no/such: no such file or directory"):
         await scene.locks.spawn("R1", ["true"], path="/no/such")
@@ -308,6 +327,15 @@ async def test_signals_reach_it_until_it_has_ended(scene: Scene) -> None:
     assert await child.exited == 128 + signal.SIGTERM
     assert child.code == -signal.SIGTERM
     child.signal(signal.SIGTERM)
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_reads_that_others_wait_because_of_its_lock(scene: Scene) -> None:
+    script = 'read word <&"$FLOM_WANTED_FD"; test "$word" = wanted'
+    child = await scene.locks.spawn("R1", ["bash", "-c", script], notify_wanted="fd")
+    waiting = scene.arbiter.acquire("R1")
+    assert await child.exited == 0
+    await (await waiting).release()
 
 
 @pytest_twisted.ensureDeferred

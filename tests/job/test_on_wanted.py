@@ -1,25 +1,21 @@
-"""What C{flom-run --notify-wanted}, C{--max-hold} and C{--lock-delay} do (docs/howto/yield-when-wanted.md)."""
+"""
+What C{flom-run --notify-wanted}, C{--max-hold} and C{--lock-delay} do (docs/howto/yield-when-wanted.md);
+tests/contract/test_jobs.py has what other programs do likewise.
+"""
 
 from __future__ import annotations
 
-import sys
+import errno
 from pathlib import Path
 from time import monotonic
-from typing import Final
 
 import pytest
 
 from flom.core.protocol.messages import Answer
+from flom.job.on_wanted import OnWanted
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs, assert_refused, free_port
-
-HANDLES_USR1: Final = """
-import signal, sys
-signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3))
-print("ready", flush=True)
-signal.pause()
-"""
 
 
 @pytest.fixture
@@ -37,24 +33,18 @@ def test_a_command_reads_that_its_lock_is_wanted(programs: Programs, place: list
     assert holder.finish().stdout == "wanted\n"
 
 
-def test_a_command_gets_a_signal_when_its_lock_is_wanted(programs: Programs, place: list[str]) -> None:
-    holder = programs.start(*place, "--notify-wanted=usr1", "--", sys.executable, "-c", HANDLES_USR1)
-    assert holder.line() == "ready"
-    assert programs.run(*place, "--", "true").returncode == 0
-    assert holder.finish().returncode == 3
-
-
 def test_a_command_that_is_not_to_know_gets_nothing(programs: Programs, place: list[str]) -> None:
     done = programs.run(*place, "--", "sh", "-c", "echo ${FLOM_WANTED_FD-none}", environment={"FLOM_WANTED_FD": "3"})
     assert done.stdout == "none\n"
 
 
-def test_a_lock_that_is_held_for_too_long_is_lost(programs: Programs, place: list[str]) -> None:
-    done = programs.run(*place, "--max-hold", "0.2", "--on-lost", "kill", "--", "sleep", "30")
-    assert done.returncode == 95
-    assert (
-        done.stderr == "flom-run: R1: the lock was lost: it was held for longer than 0.2 s; the command gets SIGKILL\n"
-    )
+def test_a_command_that_has_become_another_user_s_costs_a_line() -> None:
+    def send(number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    warnings: list[str] = []
+    OnWanted("signal", 10).tell(7, send, warnings.append)
+    assert warnings == ["the command (pid 7) cannot be told that its lock is wanted: operation not permitted"]
 
 
 def test_a_limit_is_not_begun_anew_by_the_next_daemon(programs: Programs) -> None:

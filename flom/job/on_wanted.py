@@ -9,15 +9,12 @@ import os
 
 from flom.errors import ConfigError
 from flom.job.environment import WANTED
-from flom.run.terminal import warn
 from flom.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
-
-    from flom.run.child import Child
-    from flom.run.guardian import Orphan
 
 _LINE: Final = b"wanted\n"
 
@@ -40,7 +37,7 @@ class OnWanted:
         self._read = self._write = -1
         if kind == "fd":
             if number >= 0 and _is_open(number):
-                raise ConfigError(f"notify-wanted: 'fd:{number}' is open already: choose another number, or 'fd'")
+                raise in_use(number)
             try:
                 self._read, self._write = os.pipe()
                 if number >= 0:
@@ -52,6 +49,11 @@ class OnWanted:
     def fileno(self) -> int:
         """Return the descriptor by which this tells the command; -1 for none."""
         return self._write
+
+    @property
+    def given(self) -> int:
+        """The descriptor that is for the command, until L{note_start}; -1 for none."""
+        return self._read
 
     def prepare(self, environment: dict[bytes, bytes]) -> None:
         """Hand its descriptor to processes that are started from now on; C{environment} gets the number."""
@@ -65,19 +67,29 @@ class OnWanted:
             os.close(self._read)
             self._read = -1
 
-    def tell(self, child: Child | Orphan) -> None:
-        """Notify C{child} that others wait; nothing happens if it has ended, or has left too many lines unread."""
-        if child.status is not None:
-            return
+    def tell(self, pid: int, send: Callable[[int], object], warn: Callable[[str], object]) -> None:
+        """
+        Notify the command, process C{pid}, that others wait; nothing happens if it has left too many lines unread.
+
+        @param send: sends it a signal.
+        @param warn: called with a line for the user if that is not possible.
+        """
         try:
             if self._signal:
-                child.signal(self._signal)
-            else:
+                send(self._signal)
+            elif self._write >= 0:
                 os.write(self._write, _LINE)
         except (BlockingIOError, BrokenPipeError, ProcessLookupError):
             pass
         except OSError as e:  # it may have become another user's, as by sudo
-            warn(f"the command (pid {child.pid}) cannot be told that its lock is wanted: {reason(e)}")
+            warn(f"the command (pid {pid}) cannot be told that its lock is wanted: {reason(e)}")
+
+    def close(self) -> None:
+        """End what there is of a pipe: the command has ended, or will never run."""
+        self.note_start()
+        if self._write >= 0:
+            os.close(self._write)
+            self._write = -1
 
     def _take(self, number: int) -> None:
         """Move the descriptor of the command to this C{number}, which neither is in use nor ours."""
@@ -88,6 +100,11 @@ class OnWanted:
             os.dup2(self._read, number, inheritable=False)
             os.close(self._read)
             self._read = number
+
+
+def in_use(number: int) -> ConfigError:
+    """Return the error that the command cannot have a descriptor of this C{number}, because there is another one."""
+    return ConfigError(f"notify-wanted: 'fd:{number}' is open already: choose another number, or 'fd'")
 
 
 def _is_open(number: int) -> bool:
