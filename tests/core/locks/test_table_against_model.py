@@ -155,6 +155,7 @@ class SideBySide(RuleBasedStateMachine):
         create=st.sampled_from([True, True, True, False]),
         element=elements,
         regains=st.sampled_from([*[False] * 7, True]),
+        limits=st.one_of(st.none(), all_wishes),
     )
     def request_all(
         self,
@@ -167,11 +168,13 @@ class SideBySide(RuleBasedStateMachine):
         create: bool,
         element: str | None,
         regains: bool,
+        limits: Wishes | None,
     ) -> None:
         made = wishes(session, lineage)
+        each = [made if limits is None else self.apart(made or Wishes(), limits) for _ in names]
         parts = tuple(
-            LockRequest(session, name, mode, quantity, wait, create, regains=regains, element=element, wishes=made)
-            for name, mode in zip(names, modes, strict=False)
+            LockRequest(session, name, mode, quantity, wait, create, regains=regains, element=element, wishes=wished)
+            for name, mode, wished in zip(names, modes, each, strict=False)
         )
         request = SetRequest(parts)
         self.compare(self.table.request_all(request, self.now), self.model.request_all(request, self.now))
@@ -218,10 +221,14 @@ class SideBySide(RuleBasedStateMachine):
     def request_with_wishes(
         self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int, wishes: Wishes
     ) -> None:
-        self.wished += 2.0**-20  # no two limits end at one moment, at which the order would be anybody's
-        delay = wishes.lock_delay and wishes.lock_delay + self.wished / 2
-        wishes = wishes.replace(max_hold=wishes.max_hold and wishes.max_hold + self.wished, lock_delay=delay)
-        self.ask(LockRequest(session, name, mode, quantity, wishes=wishes))
+        self.ask(LockRequest(session, name, mode, quantity, wishes=self.apart(Wishes(), wishes)))
+
+    def apart(self, beside: Wishes, limits: Wishes) -> Wishes:
+        """Return C{beside} with these limits, no two of which end at one moment, at which the order would be any."""
+        self.wished += 2.0**-20
+        most = limits.max_hold and limits.max_hold + self.wished
+        delay = limits.lock_delay and limits.lock_delay + self.wished / 2
+        return beside.replace(max_hold=most, lock_delay=delay, wanted=limits.wanted)
 
     @rule(session=sessions, name=names, mode=modes, quantity=quantities, waited=st.sampled_from(SECONDS))
     def rejoin(self, session: SessionId, name: ResourceName, mode: LockMode, quantity: int, waited: float) -> None:
