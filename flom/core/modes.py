@@ -79,31 +79,3 @@ def excludes_no_more(asked: LockMode, held: LockMode) -> bool:
 def in_both(one: LockMode, other: LockMode) -> LockMode:
     """Return the mode that excludes most, among those that exclude no more than C{one} and no more than C{other}."""
     return CR if {one, other} == {CW, PR} else min(one, other)
-
-
-class HeldModes:
-    """The number of holders of a resource in each mode, which decides whether the next request fits."""
-
-    __slots__ = ("_holders",)
-
-    def __init__(self) -> None:
-        self._holders = 0  # packed, see _BITS
-
-    def __bool__(self) -> bool:
-        return bool(self._holders)
-
-    def admits(self, asked: LockMode) -> bool:
-        """Return whether C{asked} is compatible with every holder."""
-        return not self._holders & IN_THE_WAY[asked]
-
-    def admits_beside(self, own: LockMode, asked: LockMode) -> bool:
-        """Return whether C{asked} is compatible with every holder but one in C{own}, of which there is one."""
-        return not (self._holders - ONE_HOLDER[own]) & IN_THE_WAY[asked]
-
-    def add(self, mode: LockMode) -> None:
-        """Count one more holder in C{mode}."""
-        self._holders += ONE_HOLDER[mode]
-
-    def remove(self, mode: LockMode) -> None:
-        """Count one holder in C{mode} less."""
-        self._holders -= ONE_HOLDER[mode]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flom.core.modes import HeldModes, LockMode, compatible
+from flom.core.modes import LockMode, compatible
 
 # rows: held; columns: asked
 TABLE = """
@@ -30,18 +28,3 @@ def test_a_mode_is_granted_beside_another_as_the_table_says(held: str, asked: st
 
 def test_the_numbers_are_those_of_the_wire() -> None:
     assert [(mode.name, mode.value) for mode in LockMode] == list(zip(_COLUMNS, range(6), strict=True))
-
-
-@given(st.lists(st.sampled_from(list(LockMode))), st.data())
-def test_held_modes_admit_what_is_compatible_with_all_of_them(added: list[LockMode], data: st.DataObject) -> None:
-    removed = data.draw(st.lists(st.sampled_from(range(len(added))), unique=True) if added else st.just([]))
-    held = HeldModes()
-    for mode in added:
-        held.add(mode)
-    for position in removed:
-        held.remove(added[position])
-    left = [mode for position, mode in enumerate(added) if position not in removed]
-    assert bool(held) is bool(left)
-    assert [held.admits(asked) for asked in LockMode] == [
-        all(compatible(mode, asked) for mode in left) for asked in LockMode
-    ]
