@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+_MAX_DIGITS: Final = 100  # of a number; Python reads some thousands, in a time that grows with their square
+
 MAX_SOCKET_NAME: Final = 107  # bytes of the longest path of a UNIX socket
 
 _SIGNALS: Final = (
@@ -79,6 +81,8 @@ def read_number(text: str) -> int:
         digits = digits[2:]
     if not digits or digits.strip(_HEXADECIMAL if base == 16 else _DECIMAL):
         raise Unclear("it is no whole number")
+    if len(digits) > _MAX_DIGITS:
+        raise Unclear(f"it has more than {_MAX_DIGITS} digits")
     return _in_32_bits(int(digits, base) * (-1 if text[0] == "-" else 1))
 
 
@@ -100,6 +104,8 @@ def read_duration(text: str, bare: str) -> int:
     if unit is None or not digits or digits.strip(_DECIMAL) or (point and unit == 1):
         of = "milliseconds" if bare == "ms" else "seconds"
         raise Unclear(f"it is no duration; write 500ms, 5s, 2m, 1h or a number of {of}")
+    if len(digits) > _MAX_DIGITS:
+        raise Unclear(f"it has more than {_MAX_DIGITS} digits")
     scale: int = 10 ** len(fraction)
     milliseconds = -(-int(digits) * unit // scale)  # rounded up: what is not 0 does not become 0
     if milliseconds >= 2**31:

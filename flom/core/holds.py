@@ -26,8 +26,8 @@ from flom.errors import InvalidName, InvalidRequest
 MOST_HOLDS: Final = 10_000
 """Holds that a daemon keeps at one time: each is a file, or a key at etcd."""
 
-MAX_TTL: Final = 366 * 86_400.0
-"""Seconds of the longest TTL."""
+MAX_TTL: Final = 2_147_483.647
+"""Seconds of the longest TTL: the longest that a message can say, some 24 days."""
 
 ADOPTED: Final = None
 """In the place of its end: a command has adopted the hold."""

@@ -32,8 +32,11 @@ def new_id() -> str:
 
 
 def outer_ids(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the ids of the commands that a program in C{environment} runs under; what is none is left out."""
-    ids = environment.get(VARIABLE, "").split("/")
+    """
+    Return the ids of the commands that a program in C{environment} runs under; what is none is left out, and so is what
+    is there already.
+    """
+    ids = dict.fromkeys(environment.get(VARIABLE, "").split("/"))
     return tuple(each for each in ids if len(each) == 16 and not each.strip("0123456789abcdef"))[:_MOST]
 
 

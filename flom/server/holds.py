@@ -252,7 +252,7 @@ class Holds:
 
         def tell(_: None) -> HoldTold:
             self._check(hold.id)
-            text = "{resource} ({mode}) is held by {hold}, for {ttl:g} s"
+            text = "{resource} ({mode}) is held by {hold}, for {ttl:.10g} s"
             self._log.info(text, resource=hold.name.text, mode=hold.mode.name, hold=_spell(hold), ttl=hold.ttl)
             return told_of(hold, handle)
 
@@ -408,7 +408,7 @@ class Holds:
     def _ring(self) -> None:
         self._timer = None
         for hold in self._table.expire(self._arbiter.now()):
-            text = "{resource}: {hold} has ended: its time of {ttl:g} s is over"
+            text = "{resource}: {hold} has ended: its time of {ttl:.10g} s is over"
             self._log.warn(text, resource=truncate(hold.name.text), hold=_spell(hold), ttl=hold.ttl)
             self._remove_key(KEY + hold.id)
             self._arbiter.note_loss(self._sessions[hold.id], Loss.HOLD_OVER)

@@ -105,6 +105,12 @@ def test_a_number_without_a_unit_is_of_milliseconds_or_of_seconds() -> None:
     )
 
 
+def test_the_longest_duration_is_that_of_31_bits_of_milliseconds() -> None:
+    config = config_of("--max-hold", "2147483647ms", "--lock-delay", "2147483.647")
+    assert config.max_hold_ms == config.lock_delay_ms == 2**31 - 1
+    assert config_of("--max-hold", f"{0:099}1ms").max_hold_ms == 1
+
+
 def test_the_last_of_both_timeouts_counts() -> None:
     assert config_of("--timeout", "5", "-o", "7").timeout_ms == 7
     assert config_of("-o", "7", "--timeout", "5").timeout_ms == 5000
@@ -124,6 +130,12 @@ def test_the_last_of_both_timeouts_counts() -> None:
         (["-o", "1_0s"], "it is no duration"),
         (["-o", "-5s"], "it is no whole number"),
         (["-o", "30d"], "it is more than 24 days"),
+        (["--max-hold", "2147483648ms"], "it is more than 24 days"),
+        (["--lock-delay", "25d"], "it is more than 24 days"),
+        (["--lock-delay", "9" * 100], "it is more than 24 days"),
+        (["--lock-delay", "9" * 5000], "it has more than 100 digits"),
+        (["--max-hold", "0." + "9" * 5000], "it has more than 100 digits"),
+        (["-q", "9" * 5000], "it has more than 100 digits"),
         (["--timeout", "soon"], "it is no duration; write 500ms, 5s, 2m, 1h or a number of seconds$"),
         (["--timeout", "-1"], "it is negative"),
         (["--tcp-keepalive-time", "1500ms"], "it is no whole number of seconds"),
@@ -142,7 +154,7 @@ def test_the_last_of_both_timeouts_counts() -> None:
         (["-l", "next"], "it is none of NL, CR, CW, PR, PW and EX"),
         (["-l", "EXPR"], "it is none of NL"),
     ],
-    ids=str,
+    ids=lambda value: (value if isinstance(value, str) else " ".join(value))[:40],
 )
 def test_what_is_unclear_is_refused_and_told_what_is_clear(words: list[str], why: str) -> None:
     with pytest.raises(ConfigError, match=f"'{words[-1]}' is an invalid value: {why}"):

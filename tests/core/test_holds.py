@@ -9,7 +9,7 @@ import pytest
 
 from flom.core.effects import Instant
 from flom.core.handles import id_of, make_handle
-from flom.core.holds import Hold, HoldTable, digest_of, read_hold
+from flom.core.holds import MAX_TTL, Hold, HoldTable, digest_of, read_hold
 from flom.core.modes import LockMode
 from flom.core.names import parse_name
 
@@ -107,7 +107,7 @@ GOOD: dict[str, Any] = json.loads(hold().write(at(0)))
         for key, value in GOOD.items()
         if key != "element"
     ]
-    + [json.dumps({**GOOD, "ttl": ttl}) for ttl in (0, -1, 1e300, True, float("nan"))]
+    + [json.dumps({**GOOD, "ttl": ttl}) for ttl in (0, -1, MAX_TTL + 1, 1e300, True, float("nan"))]
     + [json.dumps({**GOOD, "token": token}) for token in ("0", "-7", "x", str(2**63))]
     + [json.dumps({**GOOD, "name": ""}), json.dumps({**GOOD, "mode": "XX"}), json.dumps({**GOOD, "quantity": -1})],
 )

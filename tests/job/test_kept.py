@@ -26,6 +26,8 @@ def kept(*words: str) -> KeptWishes:
         (["--once-per=-1"], "once-per: '-1' is an invalid value: it is negative"),
         (["--once-per", "soon"], "once-per: 'soon' is an invalid value: it is no duration; write 500ms, 5s, 2m, 1h or"),
         (["--once-per", "30d"], "once-per: '30d' is an invalid value: it is more than 24 days"),
+        (["--once-per", "9" * 5000], f"once-per: '{'9' * 5000}' is an invalid value: it has more than 100 digits"),
+        (["--once-per", "-" + "9" * 5000], f"once-per: '-{'9' * 5000}' is an invalid value: it has more than 100"),
         (["--key", "monday"], "key: it is for --once-per, which is not given"),
         (["--skip-ok"], "skip-ok: it is for --once-per, which is not given"),
         (

@@ -11,6 +11,7 @@ from flom.job.lineage import VARIABLE, lineage_of, new_id, outer_ids, pass_on, w
 from flom.job.sender import signed
 
 A, B, C = "a" * 16, "b" * 16, "0123456789abcdef"
+MANY = tuple(f"{number:016x}" for number in range(20))
 
 
 def test_an_id_has_16_hexadecimal_digits_and_is_another_one_each_time() -> None:
@@ -28,7 +29,8 @@ def test_an_id_has_16_hexadecimal_digits_and_is_another_one_each_time() -> None:
         (f"{A}/{B}/{C}", (A, B, C)),
         (f"{A}//{B.upper()}/{B[1:]}/x/{C}", (A, C)),
         (" ".join([A, B]), ()),
-        ("/".join([A] * 20), (A,) * 8),
+        ("/".join(MANY), MANY[:8]),
+        (f"{A}/{B}/{A}", (A, B)),
         ("ä" * 16, ()),
     ],
 )
@@ -37,10 +39,10 @@ def test_what_is_no_id_is_left_out(said: str | None, ids: tuple[str, ...]) -> No
 
 
 def test_at_most_eight_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "/".join([A] * 8))
+    monkeypatch.setenv(VARIABLE, "/".join(MANY[:8]))
     environment = {VARIABLE.encode(): b"old"}
     pass_on(lineage_of(B), environment)
-    assert environment == {VARIABLE.encode(): "/".join([B] + [A] * 7).encode()}
+    assert environment == {VARIABLE.encode(): "/".join((B, *MANY[:7])).encode()}
 
 
 def test_a_process_under_no_command_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,10 +181,10 @@ def _wishes(resource: dict[str, str]) -> Wishes | None:
 
 
 def read_lineage(text: str) -> tuple[str, ...]:
-    """Read public ids, one or more; none if C{text} is anything else."""
+    """Read public ids, one or more, each another one; none if C{text} is anything else."""
     ids = tuple(text.split("/"))
     is_valid = len(ids) <= MAX_LINEAGE and all(len(one) == 16 and not one.strip("0123456789abcdef") for one in ids)
-    return ids if is_valid else ()
+    return ids if is_valid and len(set(ids)) == len(ids) else ()
 
 
 def _nested(text: str) -> str:
@@ -192,8 +192,8 @@ def _nested(text: str) -> str:
 
 
 def _duration(text: str) -> float:
-    """Return seconds, more than 0, of which C{text} has the milliseconds."""
-    if not 0 < (milliseconds := _number(text)) <= _INT64_MAX:
+    """Return seconds, more than 0 and at most 24 days as in options, of which C{text} has the milliseconds."""
+    if not 0 < (milliseconds := _number(text)) <= _INT32_MAX:
         raise RemoteProtocolError(f"a duration of {truncate(text)!r} ms")
     return milliseconds / 1000
 

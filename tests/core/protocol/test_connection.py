@@ -634,7 +634,8 @@ class TestWishes:
         assert request.wishes == hinted.wishes
 
     def test_hints_have_no_room_beside_the_longest_names(self) -> None:
-        hinted = self.WISHED.replace(wishes=Wishes(lineage=("f" * 16,) * 9), user="root", command="backup")
+        lineage = tuple(f"{number:016x}" for number in range(9))
+        hinted = self.WISHED.replace(wishes=Wishes(lineage), user="root", command="backup")
         assert decode(encode(hinted)) == hinted
         plain = self.WISHED.replace(name="R" * 220, wishes=None)
         assert decode(encode(hinted.replace(name=plain.name))) == plain

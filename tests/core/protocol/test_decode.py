@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
+
 import pytest
 
+from flom.core.handles import make_handle
 from flom.core.modes import LockMode
 from flom.core.names import MAX_TEXT
 from flom.core.protocol.decode import MAX_SINCE, decode
+from flom.core.protocol.encode import encode
 from flom.core.protocol.messages import (
     Answer,
     Discover,
     Discovered,
+    HoldOrder,
     Lock,
     Message,
     Role,
     Standing,
     Unlock,
+    Wishes,
 )
 from flom.errors import RemoteProtocolError
 from tests.core.protocol.texts import (
@@ -295,3 +301,63 @@ def test_what_cannot_be_the_start_of_a_daemon_is_none(start: str) -> None:
     """It becomes part of a file's name."""
     said = f'<msg level="3" verb="1" step="16" extended="1" start="{start}"><answer rc="0"/></msg>'
     assert decode(said.encode()) == Answer(16, 0, extended=True)
+
+
+# bounds of what a client may wish (docs/reference/protocol.md, "Wishes")
+
+
+def wishes(attributes: str) -> Wishes | None:
+    lock = decode(f'<msg level="3" verb="1" step="8"><resource name="UjE=" mode="5" {attributes}/></msg>'.encode())
+    assert isinstance(lock, Lock)
+    return lock.wishes
+
+
+@pytest.mark.parametrize("wish", ["max_hold", "lock_delay", "ttl"])
+def test_a_duration_has_31_bits_of_milliseconds(wish: str) -> None:
+    longest = wishes(f'{wish}="2147483647"')
+    assert longest == Wishes().replace(**{wish: 2_147_483.647})
+    assert f' {wish}="2147483647"'.encode() in encode(Lock("R1", wishes=longest))
+    for beyond in ("2147483648", "9223372036854775807", "-1", "x"):
+        with pytest.raises(RemoteProtocolError, match=f"a duration of '{beyond}' ms"):
+            wishes(f'{wish}="{beyond}"')
+
+
+def test_so_has_the_new_time_of_a_hold() -> None:
+    order = '<msg level="3" verb="5" step="8"><hold handle="{}" ttl="{}"/></msg>'
+    handle = make_handle(bytes(20))
+    assert decode(order.format(handle, 2**31 - 1).encode()) == HoldOrder(handle, ttl=2_147_483.647)
+    with pytest.raises(RemoteProtocolError, match="a duration of '2147483648' ms"):
+        decode(order.format(handle, 2**31).encode())
+
+
+IDS = tuple(f"{number:016x}" for number in range(10))
+
+
+@pytest.mark.parametrize(
+    ("said", "lineage"),
+    [
+        (IDS[:9], IDS[:9]),
+        (IDS, ()),
+        ((IDS[0], IDS[1], IDS[1]), ()),
+        ((IDS[0] + "0",), ()),
+        ((IDS[0][1:],), ()),
+        (("A" * 16,), ()),
+        ((), ()),
+    ],
+)
+def test_a_lineage_has_at_most_nine_ids_each_once(said: tuple[str, ...], lineage: tuple[str, ...]) -> None:
+    assert wishes(f'lineage="{"/".join(said)}"') == Wishes(lineage=lineage)
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(64, True), (65, False)])
+def test_a_key_has_at_most_64_bytes(size: int, is_read: bool) -> None:
+    attribute = f'key="{b2a_base64(b"k" * size, newline=False).decode()}"'
+    if is_read:
+        assert wishes(attribute) == Wishes(key="k" * size)
+    else:
+        with pytest.raises(RemoteProtocolError, match="a key or a value that is none"):
+            wishes(attribute)
+
+
+def test_of_the_name_of_a_hold_40_characters_are_kept() -> None:
+    assert wishes(f'hold_as="{"n" * 41}"') == Wishes(hold_as="n" * 40)

@@ -172,7 +172,7 @@ def test_what_has_no_room_beside_a_name_follows() -> None:
 
 @pytest.mark.parametrize("length", [10, 60, 150, 240])
 def test_hints_are_left_out_before_what_a_reclaim_needs(length: int) -> None:
-    wishes = Wishes(("a" * 16,) * 9, "share")
+    wishes = Wishes(tuple(f"{number:016x}" for number in range(9)), "share")
     about: dict[str, Any] = {"session": "5" * 32, "token": 2**60 + 1, "proof": "d" * 32, "regains": True}
     message = Lock("n" * length, peer_id="b" * 36, extended=HAS_SESSIONS, wishes=wishes, **about)
     data, following = split(message)

@@ -143,7 +143,7 @@ def read_slowly(data: bytes) -> Message:
         case 5, 8:
             if "hold" in tags:
                 hold, user = tags["hold"], msg.get("user", "")[:40]
-                ttl = _within(1, strtol(hold["ttl"]), 2**63 - 1) / 1000 if "ttl" in hold else 0.0
+                ttl = _within(1, strtol(hold["ttl"]), _LARGEST) / 1000 if "ttl" in hold else 0.0
                 return HoldOrder(_handle(hold.get("handle", "")), _is_set(hold, "release"), ttl, peer_id, user)
             if "release" in tags:
                 number = _within(1, strtol(tags["release"].get("number", "")), 2**63 - 1)
@@ -204,14 +204,15 @@ def _wishes(resource: dict[str, str]) -> Wishes | None:
     said: dict[str, Any] = {}
     if "lineage" in resource:
         ids = tuple(resource["lineage"].split("/"))
-        said["lineage"] = ids if len(ids) <= 9 and all(len(one) == 16 and set(one) <= _HEX for one in ids) else ()
+        is_valid = len(ids) == len(set(ids)) <= 9 and all(len(one) == 16 and set(one) <= _HEX for one in ids)
+        said["lineage"] = ids if is_valid else ()
     if "nested" in resource:
         said["nested"] = resource["nested"] if resource["nested"] in ("share", "wait") else ""
     if "max_hold" in resource:
-        said["max_hold"] = _within(1, strtol(resource["max_hold"]), 2**63 - 1) / 1000
+        said["max_hold"] = _within(1, strtol(resource["max_hold"]), _LARGEST) / 1000
     if "lock_delay" in resource:
         text = resource["lock_delay"]
-        said["lock_delay"] = 0.0 if text == "0" else _within(1, strtol(text), 2**63 - 1) / 1000
+        said["lock_delay"] = 0.0 if text == "0" else _within(1, strtol(text), _LARGEST) / 1000
     if "wanted" in resource:
         said["wanted"] = strtol(resource["wanted"]) != 0
     if "left" in resource:
@@ -221,7 +222,7 @@ def _wishes(resource: dict[str, str]) -> Wishes | None:
     if "key" in resource:
         said["key"] = _short(resource["key"])
     if "ttl" in resource:
-        said["ttl"] = _within(1, strtol(resource["ttl"]), 2**63 - 1) / 1000
+        said["ttl"] = _within(1, strtol(resource["ttl"]), _LARGEST) / 1000
     if "hold_as" in resource:
         said["hold_as"] = resource["hold_as"][:40]
     if "adopts" in resource:
